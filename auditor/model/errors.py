@@ -1,0 +1,47 @@
+"""The project's own errors.
+
+They exist so that one place, the command line, can turn any failure into one clear line and the right exit code,
+whatever library raised the original (which stays chained as ``__cause__``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class AuditError(Exception):
+    """Base of every error that a user is meant to read. Its text is one line: what, where, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with an input: what is wrong and where it stands.
+
+    ``line`` counts from 1; 0 means that no line is known. ``path`` is the field's place inside its document in the
+    notation of kubectl, such as ``spec.ingress[0].from[1].ipBlock.cidr``; empty for the document as a whole.
+    """
+
+    message: str
+    file: str
+    line: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class InputError(AuditError):
+    """Input that can't be read as what it claims to be. Carries every problem found, in file and line order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class UsageError(AuditError):
+    """A request that makes no sense for this input: an unknown endpoint, a selector that matches nothing."""
+
+
+class ClusterError(AuditError):
+    """The cluster, the lab or the machine under them can't do what was asked."""

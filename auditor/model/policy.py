@@ -1,0 +1,114 @@
+"""A NetworkPolicy as its author wrote it, with the defaults of networking.k8s.io/v1 filled in.
+
+Each part remembers the line that it stands on (``line``, counted from 1, 0 when unknown), so that whatever is said about it can name
+the place. Lines take no part in comparing or hashing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import TypeAlias
+
+from auditor.model.labels import LabelSelector
+from auditor.model.ports import Protocol
+
+IPNetwork: TypeAlias = IPv4Network | IPv6Network
+
+
+class Direction(StrEnum):
+    """The two sides on which a policy can isolate a pod (networking/v1 PolicyType)."""
+
+    INGRESS = "Ingress"
+    EGRESS = "Egress"
+
+
+@dataclass(frozen=True, slots=True)
+class IPBlock:
+    """Addresses inside ``cidr`` and outside every range of ``excepts``. Host bits of legacy CIDRs are cut off."""
+
+    cidr: IPNetwork
+    excepts: tuple[IPNetwork, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.cidr} except {', '.join(map(str, self.excepts))}" if self.excepts else str(self.cidr)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One item of ``from`` or ``to``: either ``ip_block`` alone, or one or both selectors (both mean AND)."""
+
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    ip_block: IPBlock | None = None
+    line: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        if self.ip_block is not None:
+            return f"ipBlock {self.ip_block}"
+        parts = []
+        if self.namespace_selector is not None:
+            parts.append(f"namespaceSelector {self.namespace_selector}")
+        if self.pod_selector is not None:
+            parts.append(f"podSelector {self.pod_selector}")
+        return " and ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPort:
+    """One item of ``ports``.
+
+    Every port of ``protocol`` when both ``number`` and ``name`` are None; ``number`` to ``end_port`` inclusive when a number is
+    given (``end_port`` None: that number alone); else the ports that each destination pod declares under ``name``.
+    """
+
+    protocol: Protocol = Protocol.TCP
+    number: int | None = None
+    end_port: int | None = None
+    name: str | None = None
+    line: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        if self.name is not None:
+            return f"{self.protocol}/{self.name}"
+        if self.number is None:
+            return f"{self.protocol}/*"
+        return f"{self.protocol}/{self.number}" + (f"-{self.end_port}" if self.end_port is not None else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One item of ``ingress`` or ``egress``. No ``peers``: every peer. No ``ports``: every port of every protocol."""
+
+    peers: tuple[Peer, ...] = ()
+    ports: tuple[PolicyPort, ...] = ()
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """A networking.k8s.io/v1 NetworkPolicy.
+
+    ``directions`` are the directions in which it isolates the pods that it selects, after the defaulting of policyTypes. The rules of a
+    direction that is not among them are kept here, but mean nothing; ``rules()`` leaves them out.
+    """
+
+    namespace: str
+    name: str
+    pod_selector: LabelSelector
+    directions: frozenset[Direction]
+    ingress: tuple[Rule, ...] = ()
+    egress: tuple[Rule, ...] = ()
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def rules(self, direction: Direction) -> tuple[Rule, ...]:
+        """The rules in force for ``direction``: none when the policy does not isolate in that direction."""
+        if direction not in self.directions:
+            return ()
+        return self.ingress if direction is Direction.INGRESS else self.egress

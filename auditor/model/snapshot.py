@@ -1,0 +1,128 @@
+"""A cluster at one moment: who is there, and which policies are in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import TypeAlias
+
+from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
+from auditor.model.policy import NetworkPolicy
+from auditor.model.ports import ContainerPort, Protocol
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+
+class Family(IntEnum):
+    """An address family, valued as ``IPv4Address.version``."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+    def __str__(self) -> str:
+        return f"IPv{self.value}"
+
+
+class EndpointKind(StrEnum):
+    """What sends or receives: a pod, a host outside the cluster, or a node of the cluster."""
+
+    POD = "pod"
+    HOST = "host"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Something that sends or receives.
+
+    ``name`` is unique in a snapshot: ``NAMESPACE/POD``, ``host/NAME`` or ``node/NAME``. ``addresses`` holds at most one address per
+    family, the primary first; it is empty where a manifest gives none. ``node`` is the bare name of the node that a pod runs on, if
+    known, and a node's own bare name. ``workload`` names the controller as ``Kind/name`` for pods made from a workload's template.
+    """
+
+    name: str
+    kind: EndpointKind
+    namespace: str = ""
+    labels: Labels = field(default_factory=dict, hash=False)
+    addresses: tuple[IPAddress, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    node: str = ""
+    host_network: bool = False
+    workload: str = ""
+
+    @property
+    def selectable(self) -> bool:
+        """Whether selectors of a NetworkPolicy can match it: a pod on the pod network."""
+        return self.kind is EndpointKind.POD and not self.host_network
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The address families that it has, the primary first."""
+        return tuple(Family(address.version) for address in self.addresses)
+
+    def address(self, family: Family) -> IPAddress | None:
+        """Its address of ``family``, or None."""
+        return next((address for address in self.addresses if address.version == family), None)
+
+    def resolve(self, protocol: Protocol, name: str) -> tuple[int, ...]:
+        """The numbers of the ports that it declares as ``name`` for ``protocol``, ascending; empty when there is none."""
+        return tuple(sorted({port.number for port in self.ports if port.name == name and port.protocol is protocol}))
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace and its labels, ``kubernetes.io/metadata.name`` always among them."""
+
+    name: str
+    labels: Labels
+
+    @classmethod
+    def of(cls, name: str, labels: Labels | None = None) -> Namespace:
+        """A namespace as the API server would store it: with the label that carries its name."""
+        return cls(name, {**(labels or {}), NAMESPACE_NAME_LABEL: name})
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """One port of a Service: ``target`` is a number, or the name of a container port."""
+
+    protocol: Protocol
+    number: int
+    target: int | str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service. ``selector`` None means that its endpoints are managed by hand; ``cluster_ips`` is empty for a headless one."""
+
+    namespace: str
+    name: str
+    selector: Labels | None
+    ports: tuple[ServicePort, ...]
+    cluster_ips: tuple[IPAddress, ...] = ()
+    publish_not_ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that the evaluator needs to know of a cluster.
+
+    ``namespaces`` has an entry for every namespace that an endpoint or policy stands in. ``ignored`` counts the objects that were read
+    and play no part, by kind, with the reason in brackets where it is not the kind itself: ``{"ConfigMap": 3, "Pod (finished)": 1}``.
+    """
+
+    namespaces: Mapping[str, Namespace]
+    endpoints: tuple[Endpoint, ...]
+    policies: tuple[NetworkPolicy, ...] = ()
+    services: tuple[Service, ...] = ()
+    ignored: Mapping[str, int] = field(default_factory=dict)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint called ``name``; KeyError when there is none."""
+        for endpoint in self.endpoints:
+            if endpoint.name == name:
+                return endpoint
+        raise KeyError(name)

@@ -1,0 +1,100 @@
+"""What should happen to a connection, and what was seen to happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+
+
+class Cell(NamedTuple):
+    """One question: can ``source`` reach ``destination`` (names of endpoints) on this protocol and port, over this family?"""
+
+    source: str
+    destination: str
+    protocol: Protocol
+    port: int
+    family: Family
+
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.destination} {self.protocol}/{self.port} {self.family}"
+
+
+class Verdict(StrEnum):
+    """An expected verdict."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+
+
+class Note(StrEnum):
+    """Why an expected verdict may not hold everywhere."""
+
+    CNI_DEPENDENT = "cni-dependent"
+    """Allowed only because an ipBlock covers an address inside the cluster, which the specification leaves to the CNI."""
+    UNDEFINED = "undefined"
+    """A hostNetwork pod takes part, for which the specification defines no behaviour."""
+    ADDRESS_UNKNOWN = "address-unknown"
+    """Denied, but an ipBlock might cover an endpoint whose address the input does not give."""
+    FAMILY_DEPENDENT = "family-dependent"
+    """The other address family has the other verdict."""
+    SELF_ALLOWED = "self-allowed"
+    """Denied between different members of one identity class; each member still reaches itself."""
+    OWN_NODE_ALLOWED = "own-node-allowed"
+    """Denied between this node and the class in general; pods of the class that run on the node are still allowed."""
+
+
+class Observed(StrEnum):
+    """An observed verdict. Nothing that went wrong in our own transport is ever ``refused`` or ``dropped``."""
+
+    ALLOWED = "allowed"
+    """A fresh token came back from the right destination."""
+    REFUSED = "refused"
+    """RST or ICMP while the destination's listener was proven alive."""
+    DROPPED = "dropped"
+    """Silence until the deadline while the destination's listener was proven alive."""
+    MISDELIVERED = "misdelivered"
+    """Someone else answered."""
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+
+    @property
+    def is_denied(self) -> bool:
+        return self in (Observed.REFUSED, Observed.DROPPED)
+
+
+class Result(StrEnum):
+    """How an observation compares with the expectation."""
+
+    MATCH = "match"
+    LEAK = "leak"
+    OUTAGE = "outage"
+    UNSTABLE = "unstable"
+    MISDELIVERED = "misdelivered"
+    CNI_DEPENDENT = "cni-dependent"
+    """Differs, where the specification leaves the verdict to the CNI: told, and no fault."""
+    UNDEFINED = "undefined"
+    """Observed, where the specification defines no behaviour: told, and no fault."""
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of one cell.
+
+    ``outcome`` is the raw outcome behind the verdict (``token``, ``tcp-reset``, ``timeout``, ``request-lost``, …) or, for
+    ``inconclusive`` and ``skipped``, the reason in words. ``history`` has one verdict per try, oldest first.
+    """
+
+    verdict: Observed
+    outcome: str
+    history: tuple[Observed, ...] = ()
+    milliseconds: float | None = None
+
+    @property
+    def attempts(self) -> int:
+        return len(self.history)
