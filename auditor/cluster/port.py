@@ -1,0 +1,36 @@
+"""The seam between the auditor and whatever it audits: the lab, a live cluster, a test's fake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell
+from auditor.probing.seats import AgentChannel, Seat
+
+
+class Cluster(Protocol):
+    """A cluster that is up: entered with ``async with``, which leaves nothing behind however it ends.
+
+    Every method raises ClusterError when the cluster or the machine can't do what was asked.
+    """
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Who is there, and which policies are in force; every endpoint with its addresses."""
+
+    @property
+    def seats(self) -> Sequence[Seat]:
+        """The places where agents can run. Each endpoint of the snapshot that can be probed has exactly one."""
+
+    async def open(self, seat: Seat) -> AgentChannel:
+        """Start an agent at ``seat`` and return the stream to it."""
+
+    def reproduce(self, cell: Cell) -> str:
+        """A shell command with which a person can try ``cell`` again."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...

@@ -1,0 +1,142 @@
+"""The ways in which an enforcer is known to depart from the specification, by name.
+
+The lab's faulty enforcers, the diagnosis and the tests' oracle each implement these definitions on their own; only names and
+definitions are shared. Egress of a pod, and ingress to it, are enforced on the pod's own node, so a dialect on one node touches just these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Dialect(StrEnum):
+    """How an enforcer understands policies. ``DEFINITIONS`` says precisely what each means."""
+
+    SPEC = "spec"
+    ENFORCES_NOTHING = "enforces-nothing"
+    IGNORES_EGRESS = "ignores-egress"
+    IGNORES_INGRESS = "ignores-ingress"
+    IGNORES_UDP = "ignores-udp"
+    IGNORES_IPV6 = "ignores-ipv6"
+    IGNORES_PORTS = "ignores-ports"
+    IGNORES_END_PORT = "ignores-end-port"
+    IGNORES_NAMED_PORTS = "ignores-named-ports"
+    IGNORES_EXCEPT = "ignores-except"
+    IGNORES_NAMESPACE_SELECTOR = "ignores-namespace-selector"
+    OWN_NAMESPACE_ONLY = "own-namespace-only"
+    POD_SELECTOR_ANY_NAMESPACE = "pod-selector-any-namespace"
+    PEERS_OR_INSTEAD_OF_AND = "peers-or-instead-of-and"
+    LABEL_KEY_ONLY = "label-key-only"
+    NOT_IN_NEEDS_KEY = "not-in-needs-key"
+    FIRST_POLICY_ONLY = "first-policy-only"
+    ISOLATES_BOTH_DIRECTIONS = "isolates-both-directions"
+    BLOCKS_SELF = "blocks-self"
+    BLOCKS_OWN_NODE = "blocks-own-node"
+    STATELESS = "stateless"
+    STALE = "stale"
+    SLOW = "slow"
+    FLAKY = "flaky"
+    REJECTS = "rejects"
+    IP_BLOCK_SKIPS_PODS = "ip-block-skips-pods"
+
+
+DEFINITIONS: Mapping[Dialect, str] = {
+    Dialect.SPEC: "enforces the specification; denied packets vanish",
+    Dialect.ENFORCES_NOTHING: "accepts policies and filters nothing",
+    Dialect.IGNORES_EGRESS: "acts as if no policy isolated egress",
+    Dialect.IGNORES_INGRESS: "acts as if no policy isolated ingress",
+    Dialect.IGNORES_UDP: "never filters UDP",
+    Dialect.IGNORES_IPV6: "never filters IPv6",
+    Dialect.IGNORES_PORTS: "takes the ports of every rule as empty: an allowed peer is allowed on every port",
+    Dialect.IGNORES_END_PORT: "takes only the first port of a range",
+    Dialect.IGNORES_NAMED_PORTS: "matches nothing where a rule names a port",
+    Dialect.IGNORES_EXCEPT: "drops the except list of every ipBlock",
+    Dialect.IGNORES_NAMESPACE_SELECTOR: "takes every namespaceSelector of a peer as {}: every namespace",
+    Dialect.OWN_NAMESPACE_ONLY: "matches nothing where a peer has a namespaceSelector",
+    Dialect.POD_SELECTOR_ANY_NAMESPACE: "takes a peer's podSelector that stands alone as meaning pods of every namespace",
+    Dialect.PEERS_OR_INSTEAD_OF_AND: "takes podSelector and namespaceSelector in one peer as two peers",
+    Dialect.LABEL_KEY_ONLY: "matches matchLabels and In, in every selector, on the key alone",
+    Dialect.NOT_IN_NEEDS_KEY: "fails NotIn, in every selector, where the key is missing",
+    Dialect.FIRST_POLICY_ONLY: "knows, for each pod and direction, only the first by name of the policies that isolate it",
+    Dialect.ISOLATES_BOTH_DIRECTIONS: "takes every policy as having both policyTypes",
+    Dialect.BLOCKS_SELF: "filters a pod's traffic to its own address like traffic to any other pod",
+    Dialect.BLOCKS_OWN_NODE: "filters traffic between a pod and its own node like traffic with any other address",
+    Dialect.STATELESS: "tracks no connections: a reply needs a rule of its own in the other direction",
+    Dialect.STALE: "enforces the policies as they were before the last change",
+    Dialect.SLOW: "filters nothing for the first VALUE seconds after a change, then enforces the specification",
+    Dialect.FLAKY: "drops the share VALUE of new connections that the specification allows and that cross a node's filter",
+    Dialect.REJECTS: "enforces the specification; denied packets are answered with TCP reset or ICMP (no fault)",
+    Dialect.IP_BLOCK_SKIPS_PODS: "never matches a pod or a node by ipBlock (no fault: the specification leaves it open)",
+}
+
+FAULTLESS = frozenset({Dialect.SPEC, Dialect.REJECTS, Dialect.IP_BLOCK_SKIPS_PODS})
+"""The dialects that an audit must find nothing against."""
+
+DEFAULT_VALUES: Mapping[Dialect, float] = {Dialect.SLOW: 2.0, Dialect.FLAKY: 0.3}
+"""The dialects that take a value: seconds for ``slow``, a share between 0 and 1 for ``flaky``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcer:
+    """A dialect with its value, for the dialects that take one."""
+
+    dialect: Dialect = Dialect.SPEC
+    value: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.dialect}:{self.value:g}" if self.dialect in DEFAULT_VALUES else str(self.dialect)
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """Which enforcer runs on which node: ``everywhere``, but for the nodes named in ``on_node``."""
+
+    everywhere: Enforcer = Enforcer()
+    on_node: Mapping[str, Enforcer] = field(default_factory=dict, hash=False)
+
+    def at(self, node: str) -> Enforcer:
+        """The enforcer of the node with this bare name."""
+        return self.on_node.get(node, self.everywhere)
+
+    @classmethod
+    def parse(cls, texts: tuple[str, ...]) -> Enforcement:
+        """Read ``NAME``, ``NAME:VALUE``, ``NAME@NODE`` and ``NAME:VALUE@NODE``; what isn't named is ``spec``.
+
+        Raises ValueError, with a text for the user, on an unknown name, a bad value or a node given twice.
+        """
+        everywhere: Enforcer | None = None
+        on_node: dict[str, Enforcer] = {}
+        for text in texts:
+            enforcer_text, at, node = text.partition("@")
+            enforcer = _parse_enforcer(enforcer_text)
+            if not at:
+                if everywhere is not None:
+                    raise ValueError(f"enforcer {text!r}: only one enforcer can be everywhere; add @NODE to the others")
+                everywhere = enforcer
+            elif not node or node in on_node:
+                raise ValueError(f"enforcer {text!r}: " + ("this node has one already" if node else "no node after the @"))
+            else:
+                on_node[node] = enforcer
+        return cls(everywhere or Enforcer(), on_node)
+
+
+def _parse_enforcer(text: str) -> Enforcer:
+    name, colon, value_text = text.partition(":")
+    try:
+        dialect = Dialect(name)
+    except ValueError:
+        raise ValueError(f"unknown enforcer {name!r}: one of {', '.join(Dialect)}") from None
+    if not colon:
+        return Enforcer(dialect, DEFAULT_VALUES.get(dialect, 0.0))
+    if dialect not in DEFAULT_VALUES:
+        raise ValueError(f"enforcer {name!r} takes no value")
+    try:
+        value = float(value_text)
+    except ValueError:
+        raise ValueError(f"enforcer {text!r}: {value_text!r} is no number") from None
+    limit = 1.0 if dialect is Dialect.FLAKY else 600.0
+    if not 0.0 <= value <= limit:
+        raise ValueError(f"enforcer {text!r}: the value must be between 0 and {limit:g}")
+    return Enforcer(dialect, value)

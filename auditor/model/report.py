@@ -1,0 +1,102 @@
+"""What an audit says at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from auditor.model.snapshot import Endpoint
+from auditor.model.verdict import Cell, Note, Observation, Observed, Result, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """A cell with what was expected of it, what was observed, and how the two compare."""
+
+    cell: Cell
+    expected: Verdict
+    observation: Observation
+    result: Result
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a person is told: cells of one kind that differ for one reason.
+
+    ``title`` is one line. ``expected_by`` has one line for each policy or rule that decided the expectation. ``reproduce`` is a shell
+    command, ``advice`` one sentence on what to do.
+    """
+
+    kind: Result
+    title: str
+    cells: tuple[CellResult, ...]
+    expected_by: tuple[str, ...]
+    reproduce: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of cells. ``allowed`` and ``denied`` count observed verdicts, the rest counts results."""
+
+    cells: int
+    allowed: int
+    denied: int
+    leaks: int
+    outages: int
+    unstable: int
+    misdelivered: int
+    cni_dependent: int
+    undefined: int
+    inconclusive: int
+    skipped: int
+
+    @classmethod
+    def of(cls, cells: tuple[CellResult, ...]) -> Summary:
+        """Count ``cells``."""
+        results = Counter(cell.result for cell in cells)
+        return cls(
+            cells=len(cells),
+            allowed=sum(cell.observation.verdict is Observed.ALLOWED for cell in cells),
+            denied=sum(cell.observation.verdict.is_denied for cell in cells),
+            leaks=results[Result.LEAK],
+            outages=results[Result.OUTAGE],
+            unstable=results[Result.UNSTABLE],
+            misdelivered=results[Result.MISDELIVERED],
+            cni_dependent=results[Result.CNI_DEPENDENT],
+            undefined=results[Result.UNDEFINED],
+            inconclusive=results[Result.INCONCLUSIVE],
+            skipped=results[Result.SKIPPED],
+        )
+
+    @property
+    def faults(self) -> int:
+        """The cells that make an audit fail."""
+        return self.leaks + self.outages + self.unstable + self.misdelivered
+
+    @property
+    def coverage(self) -> float:
+        """The share of cells, 0 to 1, that got a verdict; 1 when there are none."""
+        return 1 - (self.inconclusive + self.skipped) / self.cells if self.cells else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of one audit.
+
+    ``subject`` names what was audited in words. ``facts`` are lines worth knowing beside the findings (how long convergence took, which
+    kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order.
+    """
+
+    subject: str
+    run_id: str
+    endpoints: tuple[Endpoint, ...]
+    cells: tuple[CellResult, ...]
+    findings: tuple[Finding, ...]
+    summary: Summary
+    min_coverage: float = 0.0
+    facts: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    attempts: int = 0

@@ -1,0 +1,37 @@
+"""What probing needs of a cluster: places where an agent can sit, and a line to each agent.
+
+The interface is this small so that the lab, a live cluster and a test's fake look the same to everything above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from auditor.model.snapshot import IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A place where one agent runs: one network namespace with its addresses.
+
+    ``name`` is the identity that the agent answers with. ``endpoints`` names the endpoints whose traffic comes from and goes to here:
+    a pod; a node with its hostNetwork pods; on a live cluster every member of the identity class that a probe pod stands for.
+    """
+
+    name: str
+    addresses: tuple[IPAddress, ...]
+    endpoints: tuple[str, ...]
+
+
+class AgentChannel(Protocol):
+    """Two-way stream of JSON lines to one running agent (see ``probes.agent`` for what the lines say)."""
+
+    async def send(self, line: bytes) -> None:
+        """Pass one line, newline included, to the agent. Raises ConnectionError when the agent is gone."""
+
+    async def receive(self) -> bytes:
+        """The agent's next line, newline included; ``b""`` once the agent has ended or the stream has broken."""
+
+    async def close(self) -> None:
+        """End the agent and release the stream. May be called more than once."""
