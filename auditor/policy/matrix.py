@@ -1,0 +1,170 @@
+"""The expected matrix: the verdict, and its notes, for any pair of endpoints and any port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cached_property
+from typing import TypeAlias
+
+from auditor.model.ports import PortRange, Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.verdict import Note, Verdict
+from auditor.policy.atoms import PortAtoms
+
+Part: TypeAlias = tuple[int, int]
+"""Port atoms and the destinations that they reach, both as bitsets."""
+
+Rows: TypeAlias = Sequence[tuple[Part, ...]]
+"""For each identity class as a source: parts whose atoms are disjoint and together all atoms."""
+
+
+class Reading(Enum):
+    """How ipBlocks treat addresses about which the specification, or the input, leaves a doubt."""
+
+    BY_ADDRESS = auto()
+    """Every address counts, those of pods and nodes too: the expected verdict."""
+    OUTSIDE_ONLY = auto()
+    """Addresses of pods and nodes never match, as with some CNIs."""
+    UNKNOWN_INSIDE = auto()
+    """Endpoints without a known address are inside every ipBlock."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityClass:
+    """Endpoints that no policy in force can tell apart: their names, and the index of the first in the snapshot."""
+
+    number: int
+    first: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """The identity classes; for each endpoint the number of its class; for each class the bit that stands for it in rows."""
+
+    classes: tuple[IdentityClass, ...]
+    class_of_endpoint: Sequence[int]
+    bit_of_class: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PairVerdicts:
+    """All that the policies say about one pair of classes over one family: sets of port atoms.
+
+    ``cni_dependent`` is a part of ``allowed``, ``address_unknown`` is disjoint from it.
+    """
+
+    allowed: int
+    cni_dependent: int
+    address_unknown: int
+
+
+def governed(source: Endpoint, destination: Endpoint) -> bool:
+    """Whether a NetworkPolicy can have a say in traffic from ``source`` to ``destination``: one of them is a pod."""
+    return EndpointKind.POD in (source.kind, destination.kind)
+
+
+def always_allowed(source: Endpoint, destination: Endpoint) -> bool:
+    """Whether no policy can cut this pair: an endpoint and itself, a pod and its own node (concept page, "Pod isolation").
+
+    A hostNetwork pod counts as its node.
+    """
+    if source.name == destination.name:
+        return True
+    same_node = bool(source.node) and source.node == destination.node
+    return same_node and not (source.selectable and destination.selectable)
+
+
+def common_families(source: Endpoint, destination: Endpoint) -> tuple[Family, ...]:
+    """The families over which the two can talk, the destination's primary first. Unknown addresses go with any, or IPv4."""
+    if not destination.addresses:
+        return source.families or (Family.IPV4,)
+    if not source.addresses:
+        return destination.families
+    return tuple(family for family in destination.families if family in source.families)
+
+
+class ExpectedMatrix:
+    """Who should reach whom on which port.
+
+    Endpoints are asked for by name. ``classes`` lists the identity classes, ``atoms`` the port atoms of all protocols in order.
+    """
+
+    def __init__(
+        self, *, snapshot: Snapshot, partition: Partition, atoms: PortAtoms, rows: Mapping[Reading, Mapping[Family, Rows]]
+    ) -> None:
+        self.snapshot = snapshot
+        self.classes = partition.classes
+        self.class_of_endpoint = partition.class_of_endpoint
+        self.port_atoms = atoms
+        self._bit_of_class = partition.bit_of_class
+        self._rows = rows[Reading.BY_ADDRESS]
+        self._rows_outside_only = rows[Reading.OUTSIDE_ONLY]
+        self._rows_unknown_inside = rows[Reading.UNKNOWN_INSIDE]
+
+    @property
+    def atoms(self) -> tuple[PortRange, ...]:
+        """The port atoms of all protocols, in the order of Protocol and then of ports."""
+        return tuple(self.port_atoms.ranges)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {endpoint.name: index for index, endpoint in enumerate(self.snapshot.endpoints)}
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint called ``name``; KeyError when there is none."""
+        return self.snapshot.endpoints[self._index[name]]
+
+    def class_of(self, name: str) -> int:
+        """The number of the identity class of the endpoint called ``name``; KeyError when there is none."""
+        return self.class_of_endpoint[self._index[name]]
+
+    def representative(self, class_number: int) -> Endpoint:
+        """The first member of a class."""
+        return self.snapshot.endpoints[self.classes[class_number].first]
+
+    def governs(self, source: str, destination: str) -> bool:
+        """Whether the matrix has cells for this pair: whether a NetworkPolicy can have a say in it."""
+        return governed(self.endpoint(source), self.endpoint(destination))
+
+    def class_verdicts(self, source: int, destination: int, family: Family) -> PairVerdicts:
+        """What the policies say about a pair of classes, given by number, leaving out what holds for particular members only."""
+        bit = self._bit_of_class[destination]
+        allowed = _reached(self._rows[family][source], bit)
+        outside_only = self._rows_outside_only[family]
+        unknown_inside = self._rows_unknown_inside[family]
+        certain = allowed if outside_only is self._rows[family] else _reached(outside_only[source], bit)
+        possible = allowed if unknown_inside is self._rows[family] else _reached(unknown_inside[source], bit)
+        return PairVerdicts(allowed, allowed & ~certain, possible & ~allowed)
+
+    def verdict(self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4) -> Verdict:
+        """The expected verdict of one cell. Raises KeyError for a name that is no endpoint."""
+        if always_allowed(self.endpoint(source), self.endpoint(destination)):
+            return Verdict.ALLOWED
+        bit = self._bit_of_class[self.class_of(destination)]
+        allowed = _reached(self._rows[family][self.class_of(source)], bit)
+        return Verdict.ALLOWED if allowed >> self.port_atoms.index(protocol, port) & 1 else Verdict.DENIED
+
+    def notes(self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4) -> tuple[Note, ...]:
+        """Why the expected verdict of one cell may not hold everywhere."""
+        ends = (self.endpoint(source), self.endpoint(destination))
+        if any(end.host_network for end in ends):
+            return (Note.UNDEFINED,)
+        if always_allowed(*ends):
+            return ()
+        atom = self.port_atoms.index(protocol, port)
+        pair = self.class_verdicts(self.class_of(source), self.class_of(destination), family)
+        if pair.cni_dependent >> atom & 1:
+            return (Note.CNI_DEPENDENT,)
+        return (Note.ADDRESS_UNKNOWN,) if pair.address_unknown >> atom & 1 else ()
+
+
+def _reached(row: tuple[Part, ...], bit: int) -> int:
+    """The atoms on which ``row`` reaches the destination ``bit``."""
+    atoms = 0
+    for part_atoms, destinations in row:
+        if destinations >> bit & 1:
+            atoms |= part_atoms
+    return atoms
