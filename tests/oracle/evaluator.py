@@ -1,0 +1,167 @@
+"""What should become of one cell, according to the specification or to any dialect of ``auditor.model.dialect``.
+
+This judges the real evaluator and the lab, so it shares nothing with either but the value types, caches nothing and asks every policy
+anew for every cell. The model: a pod's egress is filtered on the source pod's node and ingress on the destination pod's node, each by
+that node's enforcer; both must let the packet pass. Traffic of a pod with itself or with its own node meets no filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from auditor.model.dialect import Dialect, Enforcement, Enforcer
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.verdict import Verdict
+from tests.oracle.matching import Packet, Understanding, policy_isolates, rule_matches
+
+EPHEMERAL_PORTS = (32768, 50000, 60999)
+"""Client ports to judge replies on: both ends and the middle of Linux's net.ipv4.ip_local_port_range."""
+
+
+class AmbiguousPrediction(Exception):  # noqa: N818 - says that the question has no answer, not that something failed
+    """A stateless enforcer's verdict depends on which ephemeral port the client happens to get."""
+
+
+@dataclass(frozen=True)
+class World:
+    """All that a verdict depends on but the cell."""
+
+    snapshot: Snapshot
+    enforcement: Enforcement
+    previous_policies: Sequence[NetworkPolicy] | None
+    ip_block_matches_cluster: bool
+
+    def dialect_of(self, pod: Endpoint) -> Dialect:
+        """The dialect on the pod's node."""
+        return self.enforcement.at(pod.node).dialect
+
+    def policies_known_to(self, dialect: Dialect) -> Sequence[NetworkPolicy]:
+        """The policies that an enforcer of ``dialect`` has in force."""
+        if dialect is Dialect.STALE and self.previous_policies is not None:
+            return self.previous_policies
+        return self.snapshot.policies
+
+
+def verdict(
+    snapshot: Snapshot,
+    source: Endpoint,
+    destination: Endpoint,
+    protocol: Protocol,
+    port: int,
+    family: Family,
+    *,
+    enforcement: Enforcement = Enforcement(),  # noqa: B008 - immutable
+    previous_policies: Sequence[NetworkPolicy] | None = None,
+    ip_block_matches_cluster: bool = True,
+) -> Verdict | None:
+    """The verdict on a new connection; None when neither end is a pod, where no policy has a say.
+
+    ``slow`` counts as converged and ``flaky`` as never dropping: see ``before_convergence`` and ``may_flake``.
+    Raises AmbiguousPrediction when a stateless enforcer decides by the client's port.
+    """
+    if EndpointKind.POD not in (source.kind, destination.kind):
+        return None
+    world = World(snapshot, enforcement, previous_policies, ip_block_matches_cluster)
+    packet = Packet(source, destination, protocol, port, family)
+    allowed = passes(packet, world) and reply_passes(packet, world)
+    return Verdict.ALLOWED if allowed else Verdict.DENIED
+
+
+def before_convergence(enforcement: Enforcement) -> Enforcement:
+    """The enforcement in the first seconds after a change, while ``slow`` enforcers filter nothing yet."""
+
+    def early(enforcer: Enforcer) -> Enforcer:
+        return Enforcer(Dialect.ENFORCES_NOTHING) if enforcer.dialect is Dialect.SLOW else enforcer
+
+    return Enforcement(early(enforcement.everywhere), {node: early(enforcer) for node, enforcer in enforcement.on_node.items()})
+
+
+def may_flake(source: Endpoint, destination: Endpoint, enforcement: Enforcement) -> bool:
+    """Whether a connection that is allowed between the two crosses the filter of a ``flaky`` node."""
+    return any(
+        enforcement.at(pod.node).dialect is Dialect.FLAKY and crosses_filter(pod, other)
+        for pod, other in ((source, destination), (destination, source))
+    )
+
+
+def crosses_filter(pod: Endpoint, other: Endpoint) -> bool:
+    """Whether traffic between ``pod`` and ``other`` is forwarded by the pod's node, which is where it is filtered."""
+    return pod.selectable and pod.name != other.name and not is_own_node(pod, other)
+
+
+def is_own_node(pod: Endpoint, other: Endpoint) -> bool:
+    """Whether ``other`` has the address of the node that ``pod`` runs on: the node itself or a pod on the host's network."""
+    at_node_address = other.kind is EndpointKind.NODE or other.host_network
+    return at_node_address and pod.node != "" and pod.node == other.node
+
+
+def passes(packet: Packet, world: World) -> bool:
+    """Whether both filters let ``packet`` pass: the source's egress and the destination's ingress."""
+    return egress_passes(packet, world) and ingress_passes(packet, world)
+
+
+def egress_passes(packet: Packet, world: World) -> bool:
+    return filter_passes(packet.source, packet.destination, Direction.EGRESS, packet, world)
+
+
+def ingress_passes(packet: Packet, world: World) -> bool:
+    return filter_passes(packet.destination, packet.source, Direction.INGRESS, packet, world)
+
+
+def reply_passes(packet: Packet, world: World) -> bool:
+    """Whether the reply comes back. Connection tracking sees to that, but for the nodes that are stateless."""
+    answers = set()
+    for client_port in EPHEMERAL_PORTS:
+        reply = packet.reply(client_port)
+        stateless_egress = world.dialect_of(reply.source) is Dialect.STATELESS
+        stateless_ingress = world.dialect_of(reply.destination) is Dialect.STATELESS
+        out = not stateless_egress or egress_passes(reply, world)
+        back = not stateless_ingress or ingress_passes(reply, world)
+        answers.add(out and back)
+    if len(answers) > 1:
+        raise AmbiguousPrediction(f"the reply to {packet.source.name} from {packet.destination.name} depends on the client's port")
+    return answers.pop()
+
+
+def filter_passes(pod: Endpoint, other: Endpoint, direction: Direction, packet: Packet, world: World) -> bool:
+    """Whether the filter of ``pod`` in ``direction``, run by the pod's node, lets ``packet`` from or to ``other`` pass."""
+    if not pod.selectable:
+        return True
+    dialect = world.dialect_of(pod)
+    if pod.name == other.name:
+        if dialect is not Dialect.BLOCKS_SELF:
+            return True
+    elif is_own_node(pod, other) and dialect is not Dialect.BLOCKS_OWN_NODE:
+        return True
+    if ignores(dialect, direction, packet):
+        return True
+    policies = isolating_policies(pod, direction, dialect, world)
+    if not policies:
+        return True
+    understanding = Understanding(world.snapshot, dialect, world.ip_block_matches_cluster)
+    for policy in policies:
+        for rule in policy.ingress if direction is Direction.INGRESS else policy.egress:
+            if rule_matches(rule, policy, direction, packet, understanding):
+                return True
+    return False
+
+
+def ignores(dialect: Dialect, direction: Direction, packet: Packet) -> bool:
+    """Whether an enforcer of ``dialect`` lets the packet pass without reading any policy."""
+    return (
+        dialect is Dialect.ENFORCES_NOTHING
+        or (dialect is Dialect.IGNORES_EGRESS and direction is Direction.EGRESS)
+        or (dialect is Dialect.IGNORES_INGRESS and direction is Direction.INGRESS)
+        or (dialect is Dialect.IGNORES_UDP and packet.protocol is Protocol.UDP)
+        or (dialect is Dialect.IGNORES_IPV6 and packet.family is Family.IPV6)
+    )
+
+
+def isolating_policies(pod: Endpoint, direction: Direction, dialect: Dialect, world: World) -> list[NetworkPolicy]:
+    """The policies that isolate ``pod`` in ``direction`` as far as an enforcer of ``dialect`` knows, by name."""
+    policies = [policy for policy in world.policies_known_to(dialect) if policy_isolates(policy, pod, direction, dialect)]
+    policies.sort(key=lambda policy: policy.name)
+    return policies[:1] if dialect is Dialect.FIRST_POLICY_ONLY else policies
