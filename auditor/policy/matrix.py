@@ -110,6 +110,11 @@ class ExpectedMatrix:
         return tuple(self.port_atoms.ranges)
 
     @cached_property
+    def class_of_bit(self) -> dict[int, int]:
+        """The class that each bit in a set of destinations stands for."""
+        return {bit: number for number, bit in enumerate(self._bit_of_class)}
+
+    @cached_property
     def _index(self) -> dict[str, int]:
         return {endpoint.name: index for index, endpoint in enumerate(self.snapshot.endpoints)}
 
@@ -138,6 +143,21 @@ class ExpectedMatrix:
         certain = allowed if outside_only is self._rows[family] else _reached(outside_only[source], bit)
         possible = allowed if unknown_inside is self._rows[family] else _reached(unknown_inside[source], bit)
         return PairVerdicts(allowed, allowed & ~certain, possible & ~allowed)
+
+    def split_by_verdicts(self, source: int, family: Family, destinations: int) -> list[tuple[PairVerdicts, int]]:
+        """Split ``destinations``, a set of bits that stand for classes, by what ``class_verdicts`` says of ``source`` and each."""
+        rows = [self._rows[family][source], self._rows_outside_only[family][source], self._rows_unknown_inside[family][source]]
+        split: list[tuple[tuple[int, ...], int]] = [((0,) * len(rows), destinations)]
+        for number, row in enumerate(rows):
+            if number and row is rows[0]:
+                split = [((*reached[:number], reached[0], *reached[number + 1 :]), mask) for reached, mask in split]
+                continue
+            for atoms, reachable in row:
+                split = [piece for reached, mask in split for piece in _split_one(reached, mask, number, atoms, reachable)]
+        return [
+            (PairVerdicts(by_address, by_address & ~certain, possible & ~by_address), mask)
+            for (by_address, certain, possible), mask in split
+        ]
 
     def verdict(self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4) -> Verdict:
         """The expected verdict of one cell. Raises KeyError for a name that is no endpoint."""
@@ -168,3 +188,10 @@ def _reached(row: tuple[Part, ...], bit: int) -> int:
         if destinations >> bit & 1:
             atoms |= part_atoms
     return atoms
+
+
+def _split_one(reached: tuple[int, ...], mask: int, number: int, atoms: int, reachable: int) -> list[tuple[tuple[int, ...], int]]:
+    """Split the destinations ``mask`` into those in ``reachable``, which reading ``number`` reaches on ``atoms`` too, and the rest."""
+    inside, outside = mask & reachable, mask & ~reachable
+    pieces = [((*reached[:number], reached[number] | atoms, *reached[number + 1 :]), inside)] if inside else []
+    return [*pieces, (reached, outside)] if outside else pieces
