@@ -1,0 +1,95 @@
+"""From cells that differ to what a person is told: one finding for the cells that differ in the same way for the same rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from auditor.model.ports import Protocol
+from auditor.model.report import CellResult, Finding
+from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell, Result, Verdict
+from auditor.policy.explain import Decision, Side, decide, policy_place
+
+TOLD = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE, Result.CNI_DEPENDENT)
+"""The results that become findings, the gravest first."""
+
+ADVICE = {
+    Result.LEAK: "If the policy is what was meant, the CNI does not enforce it: check that the CNI supports it on these pods' nodes.",
+    Result.OUTAGE: "The policies allow this: look for a fault in the CNI or the network between these pods' nodes.",
+    Result.MISDELIVERED: "Someone else answers at this address: look for a stale address, an address given twice or a proxy in between.",
+    Result.UNSTABLE: "The answer changed between tries: look for a node or a CNI agent that loses connections or is restarting.",
+    Result.CNI_DEPENDENT: "An ipBlock covers addresses inside the cluster, which this CNI does not match: use selectors for pods.",
+}
+
+MOST_NAMES = 3
+
+Reason = tuple[str, ...]
+
+
+def find(snapshot: Snapshot, results: Iterable[CellResult], reproduce: Callable[[Cell], str]) -> tuple[Finding, ...]:
+    """The findings among ``results``, the gravest kind first and, within a kind, the one with most cells first."""
+    groups: dict[tuple[Result, Reason], list[tuple[CellResult, Decision]]] = {}
+    for result in results:
+        if result.result in TOLD:
+            decision = decide(snapshot, result.cell)
+            groups.setdefault((result.result, _reason(decision)), []).append((result, decision))
+    found = [_finding(kind, reason, members, reproduce) for (kind, reason), members in groups.items()]
+    return tuple(sorted(found, key=lambda finding: (TOLD.index(finding.kind), -len(finding.cells))))
+
+
+def _reason(decision: Decision) -> Reason:
+    """What decided, without what is particular to one pair of endpoints or one port: findings are grouped by it."""
+    if decision.exemption:
+        return ("a pod and itself",) if decision.cell.source == decision.cell.destination else ("a pod and its own node",)
+    sides = (decision.egress, decision.ingress)
+    if decision.verdict is Verdict.DENIED:
+        return tuple(_denial(side) for side in sides if not side.allowed)
+    return tuple(f"{side.direction.lower()}: {side.grant}" for side in sides if side.grant is not None) or (
+        "no policy isolates either end",
+    )
+
+
+def _denial(side: Side) -> str:
+    return f"{side.direction.lower()} denied by {', '.join(policy_place(policy) for policy in side.isolating)}"
+
+
+def _finding(kind: Result, reason: Reason, members: Sequence[tuple[CellResult, Decision]], reproduce: Callable[[Cell], str]) -> Finding:
+    cells = tuple(result for result, _ in members)
+    return Finding(
+        kind=kind,
+        title=_title(kind, [result.cell for result in cells], members[0][1]),
+        cells=cells,
+        expected_by=reason,
+        reproduce=reproduce(cells[0].cell),
+        advice=ADVICE[kind],
+    )
+
+
+def _title(kind: Result, cells: Sequence[Cell], example: Decision) -> str:
+    who = f"{_list([cell.source for cell in cells])} -> {_list([cell.destination for cell in cells])} on {ports_of(cells)}"
+    if kind is Result.LEAK:
+        denying = [side for side in (example.egress, example.ingress) if not side.allowed]
+        policies = _list([policy.full_name for side in denying for policy in side.isolating])
+        directions = " and ".join(side.direction.lower() for side in denying)
+        return f"{who} gets through, though {policies} denies it on {directions}"
+    if kind is Result.OUTAGE:
+        return f"{who} is blocked, though it should be allowed"
+    if kind is Result.UNSTABLE:
+        return f"{who} changes its answer"
+    if kind is Result.MISDELIVERED:
+        return f"{who} is answered by someone else"
+    return f"{who} is blocked; the specification leaves that to the CNI"
+
+
+def _list(names: Iterable[str]) -> str:
+    distinct = list(dict.fromkeys(names))
+    if len(distinct) > MOST_NAMES:
+        return f"{', '.join(distinct[: MOST_NAMES - 1])} and {len(distinct) - MOST_NAMES + 1} more"
+    return ", ".join(distinct)
+
+
+def ports_of(cells: Iterable[Cell]) -> str:
+    """The ports of ``cells`` in words: ``TCP/80, TCP/443, UDP/53``."""
+    order = list(Protocol)
+    ports = sorted({(order.index(cell.protocol), cell.port) for cell in cells})
+    return ", ".join(f"{order[protocol]}/{number}" for protocol, number in ports)

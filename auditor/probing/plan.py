@@ -1,0 +1,86 @@
+"""Which cells to probe: the ports that can tell an enforcer's mistakes apart, for every pair that a policy can govern."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.verdict import Cell, Verdict
+from auditor.policy.atoms import policy_ports
+from auditor.policy.matrix import ExpectedMatrix, common_families, governed
+
+PROTOCOL_ORDER = tuple(Protocol)
+ALWAYS_PROBED = (Protocol.TCP, Protocol.UDP)
+UNNAMED_PORT_CANDIDATES = range(9999, 0, -1)
+"""Below the ephemeral range, where listeners and clients of one network namespace could get in each other's way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePlan:
+    """The cells to probe, sources in order, and the ports that they were made from."""
+
+    ports: tuple[PortRequest, ...]
+    cells: tuple[Cell, ...]
+
+    def expected(self, matrix: ExpectedMatrix) -> dict[Cell, Verdict]:
+        """The expected verdict of each cell."""
+        return {cell: matrix.verdict(*cell) for cell in self.cells}
+
+
+def choose_ports(snapshot: Snapshot) -> tuple[PortRequest, ...]:
+    """The ports worth probing, by protocol and number.
+
+    For each port that a rule names: that port; for a range its edges and the ports just outside; every port that an endpoint declares;
+    and for each protocol one port that nobody names. TCP and UDP always take part, SCTP where a rule or a pod names it.
+    """
+    interesting: dict[Protocol, set[int]] = {protocol: set() for protocol in ALWAYS_PROBED}
+    ranges: dict[Protocol, list[range]] = {}
+    for port in policy_ports(snapshot.policies):
+        numbers = interesting.setdefault(port.protocol, set())
+        if port.number is not None:
+            last = port.number if port.end_port is None else port.end_port
+            ranges.setdefault(port.protocol, []).append(range(port.number, last + 1))
+            numbers |= {port.number} if last == port.number else {port.number - 1, port.number, last, last + 1}
+    for endpoint in snapshot.endpoints:
+        for declared in endpoint.ports:
+            interesting.setdefault(declared.protocol, set()).add(declared.number)
+    for protocol, numbers in interesting.items():
+        numbers |= _port_that_nobody_names(numbers, ranges.get(protocol, ()))
+    return tuple(
+        PortRequest(protocol, number=number)
+        for protocol in Protocol
+        for number in sorted(interesting.get(protocol, ()))
+        if FIRST_PORT <= number <= LAST_PORT
+    )
+
+
+def _port_that_nobody_names(numbers: set[int], ranges: Iterable[range]) -> set[int]:
+    for candidate in UNNAMED_PORT_CANDIDATES:
+        if candidate not in numbers and not any(candidate in named for named in ranges):
+            return {candidate}
+    return set()
+
+
+def plan_cells(sources: Iterable[Endpoint], destinations: Sequence[Endpoint], ports: Collection[PortRequest]) -> tuple[Cell, ...]:
+    """A cell for each pair that a policy can govern, each family that both ends have, and each port, named ones resolved."""
+    numbers = {
+        destination.name: sorted(
+            {
+                (request.protocol, number)
+                for request in ports
+                for number in (destination.resolve(request.protocol, request.name) if request.name else (request.number,))
+            },
+            key=lambda port: (PROTOCOL_ORDER.index(port[0]), port[1]),
+        )
+        for destination in destinations
+    }
+    return tuple(
+        Cell(source.name, destination.name, protocol, number, family)
+        for source in sources
+        for destination in destinations
+        if governed(source, destination)
+        for family in common_families(source, destination)
+        for protocol, number in numbers[destination.name]
+    )
