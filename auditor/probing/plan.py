@@ -47,7 +47,7 @@ def choose_ports(snapshot: Snapshot) -> tuple[PortRequest, ...]:
         for declared in endpoint.ports:
             interesting.setdefault(declared.protocol, set()).add(declared.number)
     for protocol, numbers in interesting.items():
-        numbers |= _port_that_nobody_names(numbers, ranges.get(protocol, ()))
+        numbers.update(_port_that_nobody_names(numbers, ranges.get(protocol, ())))
     return tuple(
         PortRequest(protocol, number=number)
         for protocol in Protocol

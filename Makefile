@@ -1,0 +1,37 @@
+# Every target does its own set-up: a virtual environment from requirements.lock and, when root on Debian, the packages the lab needs.
+PYTHON := .venv/bin/python
+WORKERS ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lab-matrix bench lock clean setup
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:
+	@tools/setup
+
+demo: setup ## audit the demo scenario on the embedded lab, with real packets, under a CNI that ignores egress on one node
+	@.venv/bin/audit run --lab demo --enforcer ignores-egress@node-2; code=$$?; [ $$code -eq 1 ] || exit $$code
+
+test: setup ## run the tests
+	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal
+
+lint: setup ## ruff, mypy --strict, import-linter
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+lab-matrix: setup ## every dialect against every scenario with real packets, as a table
+	$(PYTHON) -m tests.lab.matrix
+
+bench: setup ## measured ratios against peers and limits
+	$(PYTHON) -m tests.bench
+
+lock: setup ## write requirements.lock anew from pyproject.toml
+	.venv/bin/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--strip-extras --no-header --allow-unsafe --extra dev --output-file requirements.lock pyproject.toml
+
+clean: ## remove what the targets above have made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
