@@ -144,7 +144,4 @@ def declares(destination: Endpoint, protocol: Protocol, name: str, number: int) 
     """Whether the pod declares ``number`` under ``name``. A pod on the host's network is its node's address, which declares nothing."""
     if not destination.selectable:
         return False
-    for port in destination.ports:
-        if port.name == name and port.protocol is protocol and port.number == number:
-            return True
-    return False
+    return any(port.name == name and port.protocol is protocol and port.number == number for port in destination.ports)
