@@ -170,7 +170,8 @@ class ExpectedCells:
         by_family = [(family, Verdict.ALLOWED if pair.allowed >> atom & 1 else Verdict.DENIED) for family, pair in pattern.families]
         verdict = by_family[0][1]
         primary = pattern.families[0][1]
-        notes = [note for note in pattern.notes if note is Note.UNDEFINED or verdict is Verdict.DENIED]
+        denied_somewhere = any(other is Verdict.DENIED for _, other in by_family)
+        notes = [note for note in pattern.notes if note is Note.UNDEFINED or denied_somewhere]
         if primary.cni_dependent >> atom & 1 and Note.UNDEFINED not in notes:
             notes.append(Note.CNI_DEPENDENT)
         if primary.address_unknown >> atom & 1 and Note.UNDEFINED not in notes:
