@@ -223,7 +223,7 @@ class _Question:
         if port.protocol is not self.protocol:
             return f"port {port}: {asked} was asked for"
         if port.name is not None:
-            numbers = self.destination.resolve(port.protocol, port.name)
+            numbers = self.destination.resolve(port.protocol, port.name) if self.destination.selectable else ()
             if not numbers:
                 return f"port {port}: {self.destination.name} declares no {port.protocol} port named {port.name}"
             found = ", ".join(map(str, numbers))
