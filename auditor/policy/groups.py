@@ -197,7 +197,7 @@ class Groups:
         return index
 
     def declaring(self, name: PortName) -> dict[int, int]:
-        """For each number that any pod declares under ``name``: the groups that do. A hostNetwork pod counts as its node, which has none."""
+        """For each number that a pod declares under ``name``: the groups that do. A hostNetwork pod counts as its node and has none."""
         by_number: dict[int, int] = {}
         for number, endpoint in enumerate(self.representatives):
             for port in endpoint.ports if endpoint.selectable else ():
