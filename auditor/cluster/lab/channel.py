@@ -1,0 +1,44 @@
+"""The stream to one agent of the lab."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+LONGEST_LINE = 1 << 24
+
+
+class LabChannel:
+    """An AgentChannel over a socket. ``end`` is awaited once, on the first ``close``, and ends the agent's process."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: Callable[[], Awaitable[None]]) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._end = end
+        self._closed = False
+
+    @classmethod
+    async def over(cls, stream: socket.socket, end: Callable[[], Awaitable[None]]) -> LabChannel:
+        """The channel over ``stream``, which it owns from now on."""
+        reader, writer = await asyncio.open_connection(sock=stream, limit=LONGEST_LINE)
+        return cls(reader, writer, end)
+
+    async def send(self, line: bytes) -> None:
+        if self._closed or self._reader.at_eof():
+            raise ConnectionError("the agent is gone")
+        self._writer.write(line)
+        await self._writer.drain()
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._reader.readline()
+        except (ConnectionError, ValueError):
+            return b""  # the agent was killed, or sent a line longer than any that it has to say
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.close()
+        await self._end()

@@ -1,0 +1,143 @@
+"""What each dialect makes of policies: a rewrite of the policy where that says it all, a flag for the compiler where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from auditor.model.dialect import Dialect
+from auditor.model.labels import LabelSelector, Operator, Requirement
+from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """How an enforcer understands policies and what it filters. The defaults are the specification.
+
+    ``policy`` rewrites every policy, ``rule`` every rule of both directions (None: the rule allows nothing).
+    """
+
+    policy: Callable[[NetworkPolicy], NetworkPolicy] = lambda policy: policy
+    rule: Callable[[Rule], Rule | None] = lambda rule: rule
+    filters: bool = True
+    stateful: bool = True
+    udp: bool = True
+    ipv6: bool = True
+    rejects: bool = False
+    first_policy_only: bool = False
+    ip_block_matches_pods: bool = True
+    own_address: bool = False
+    own_node: bool = False
+    previous_policies: bool = False
+    flaky: bool = False
+    slow: bool = False
+
+    def rewritten(self, policy: NetworkPolicy) -> NetworkPolicy:
+        """The policy as this enforcer takes it."""
+        policy = self.policy(policy)
+        ingress = tuple(rule for rule in map(self.rule, policy.ingress) if rule is not None)
+        egress = tuple(rule for rule in map(self.rule, policy.egress) if rule is not None)
+        return replace(policy, ingress=ingress, egress=egress)
+
+
+def _without(direction: Direction) -> Callable[[NetworkPolicy], NetworkPolicy]:
+    return lambda policy: replace(policy, directions=policy.directions - {direction})
+
+
+def _both_directions(policy: NetworkPolicy) -> NetworkPolicy:
+    return replace(policy, directions=frozenset(Direction))
+
+
+def _ports(change: Callable[[PolicyPort], PolicyPort | None]) -> Callable[[Rule], Rule | None]:
+    """A rewrite of each port item. A rule that had port items and has none left allows nothing, where an empty list would allow all."""
+
+    def rule(rule: Rule) -> Rule | None:
+        ports = tuple(port for port in map(change, rule.ports) if port is not None)
+        return replace(rule, ports=ports) if ports or not rule.ports else None
+
+    return rule
+
+
+def _peers(change: Callable[[Peer], tuple[Peer, ...]]) -> Callable[[Rule], Rule | None]:
+    """A rewrite of each peer into several or none. A rule that had peers and has none left allows nothing."""
+
+    def rule(rule: Rule) -> Rule | None:
+        peers = tuple(changed for peer in rule.peers for changed in change(peer))
+        return replace(rule, peers=peers) if peers or not rule.peers else None
+
+    return rule
+
+
+def _any_namespace(peer: Peer) -> tuple[Peer, ...]:
+    return (peer if peer.namespace_selector is None else replace(peer, namespace_selector=LabelSelector()),)
+
+
+def _pod_selector_any_namespace(peer: Peer) -> tuple[Peer, ...]:
+    alone = peer.pod_selector is not None and peer.namespace_selector is None
+    return (replace(peer, namespace_selector=LabelSelector()) if alone else peer,)
+
+
+def _or_instead_of_and(peer: Peer) -> tuple[Peer, ...]:
+    if peer.pod_selector is None or peer.namespace_selector is None:
+        return (peer,)
+    return replace(peer, namespace_selector=None), replace(peer, pod_selector=None)
+
+
+def _without_except(peer: Peer) -> tuple[Peer, ...]:
+    return (peer if peer.ip_block is None else replace(peer, ip_block=replace(peer.ip_block, excepts=())),)
+
+
+def _selectors(change: Callable[[LabelSelector], LabelSelector]) -> Understanding:
+    """A rewrite of every selector, of the policies' own and of the peers'."""
+
+    def changed(selector: LabelSelector | None) -> LabelSelector | None:
+        return None if selector is None else change(selector)
+
+    def peer(peer: Peer) -> tuple[Peer, ...]:
+        return (replace(peer, pod_selector=changed(peer.pod_selector), namespace_selector=changed(peer.namespace_selector)),)
+
+    return Understanding(policy=lambda policy: replace(policy, pod_selector=change(policy.pod_selector)), rule=_peers(peer))
+
+
+def _keys_alone(selector: LabelSelector) -> LabelSelector:
+    keys = tuple(Requirement(key, Operator.EXISTS) for key, _ in selector.match_labels)
+    expressions = tuple(
+        Requirement(item.key, Operator.EXISTS) if item.operator is Operator.IN else item for item in selector.match_expressions
+    )
+    return LabelSelector((), keys + expressions)
+
+
+def _not_in_needs_key(selector: LabelSelector) -> LabelSelector:
+    needed = tuple(Requirement(item.key, Operator.EXISTS) for item in selector.match_expressions if item.operator is Operator.NOT_IN)
+    return replace(selector, match_expressions=selector.match_expressions + needed)
+
+
+UNDERSTANDINGS: Mapping[Dialect, Understanding] = {
+    Dialect.SPEC: Understanding(),
+    Dialect.ENFORCES_NOTHING: Understanding(filters=False),
+    Dialect.IGNORES_EGRESS: Understanding(policy=_without(Direction.EGRESS)),
+    Dialect.IGNORES_INGRESS: Understanding(policy=_without(Direction.INGRESS)),
+    Dialect.IGNORES_UDP: Understanding(udp=False),
+    Dialect.IGNORES_IPV6: Understanding(ipv6=False),
+    Dialect.IGNORES_PORTS: Understanding(rule=lambda rule: replace(rule, ports=())),
+    Dialect.IGNORES_END_PORT: Understanding(rule=_ports(lambda port: replace(port, end_port=None))),
+    Dialect.IGNORES_NAMED_PORTS: Understanding(rule=_ports(lambda port: port if port.name is None else None)),
+    Dialect.IGNORES_EXCEPT: Understanding(rule=_peers(_without_except)),
+    Dialect.IGNORES_NAMESPACE_SELECTOR: Understanding(rule=_peers(_any_namespace)),
+    Dialect.OWN_NAMESPACE_ONLY: Understanding(rule=_peers(lambda peer: (peer,) if peer.namespace_selector is None else ())),
+    Dialect.POD_SELECTOR_ANY_NAMESPACE: Understanding(rule=_peers(_pod_selector_any_namespace)),
+    Dialect.PEERS_OR_INSTEAD_OF_AND: Understanding(rule=_peers(_or_instead_of_and)),
+    Dialect.LABEL_KEY_ONLY: _selectors(_keys_alone),
+    Dialect.NOT_IN_NEEDS_KEY: _selectors(_not_in_needs_key),
+    Dialect.FIRST_POLICY_ONLY: Understanding(first_policy_only=True),
+    Dialect.ISOLATES_BOTH_DIRECTIONS: Understanding(policy=_both_directions),
+    Dialect.BLOCKS_SELF: Understanding(own_address=True),
+    Dialect.BLOCKS_OWN_NODE: Understanding(own_node=True),
+    Dialect.STATELESS: Understanding(stateful=False),
+    Dialect.STALE: Understanding(previous_policies=True),
+    Dialect.SLOW: Understanding(slow=True),
+    Dialect.FLAKY: Understanding(flaky=True),
+    Dialect.REJECTS: Understanding(rejects=True),
+    Dialect.IP_BLOCK_SKIPS_PODS: Understanding(ip_block_matches_pods=False),
+}
+"""Every dialect; ``auditor.model.dialect.DEFINITIONS`` has them in words."""

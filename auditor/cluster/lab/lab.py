@@ -1,0 +1,151 @@
+"""The lab as a Cluster: built from a snapshot, entered with ``async with``, gone without a trace afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from auditor.cluster.lab.channel import LabChannel
+from auditor.cluster.lab.control import Control
+from auditor.cluster.lab.nftables import CLEAR
+from auditor.cluster.lab.programs import compile_program
+from auditor.cluster.lab.tools import find_tools
+from auditor.cluster.lab.topology import build_topology
+from auditor.model.dialect import Enforcement
+from auditor.model.errors import ClusterError
+from auditor.model.policy import NetworkPolicy
+from auditor.model.snapshot import Family, Snapshot
+from auditor.model.verdict import Cell
+from auditor.probing.seats import AgentChannel, Seat
+
+_SPECIFICATION = Enforcement()
+
+
+class Lab:
+    """A cluster of network namespaces for ``snapshot``, every endpoint of which has addresses and every pod one of ``nodes``.
+
+    ``previous_policies`` are the policies before the last change, for stale enforcers (None: nothing changed). ``reproduce`` makes the
+    command that ``Cluster.reproduce`` returns; without it there is none.
+    ``agent`` is the module whose ``serve(read_fd, write_fd)`` is an agent's main function.
+
+    Raises ClusterError when the snapshot can't be laid out.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing to choose about a lab, by keyword
+        self,
+        snapshot: Snapshot,
+        *,
+        nodes: Sequence[str],
+        enforcement: Enforcement = _SPECIFICATION,
+        previous_policies: Sequence[NetworkPolicy] | None = None,
+        reproduce: Callable[[Cell], str] | None = None,
+        agent: str = "probes.agent",
+    ) -> None:
+        unknown = sorted(set(enforcement.on_node) - set(nodes))
+        if unknown:
+            raise ClusterError(f"lab: no node {unknown[0]!r} for the enforcer {enforcement.at(unknown[0])}: one of {', '.join(nodes)}")
+        self._snapshot = snapshot
+        self._topology = build_topology(snapshot, nodes)
+        self._enforcement = enforcement
+        self._previous_policies = previous_policies
+        self._reproduce = reproduce
+        self._agent = agent
+        self._generations = itertools.count(1)
+        self._programmed: set[int] = set()
+        self._programming = asyncio.Lock()
+        self._control: Control | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Who is there, and the policies that were programmed last."""
+        return self._snapshot
+
+    @property
+    def seats(self) -> Sequence[Seat]:
+        """One for each pod on the pod network, each external host, and each node that is an endpoint or has hostNetwork pods."""
+        return self._topology.seats
+
+    @property
+    def pid(self) -> int:
+        """The process id of the lab's supervisor, the parent of everything in the lab."""
+        return self._running().pid
+
+    async def open(self, seat: Seat) -> AgentChannel:
+        """Start an agent at ``seat``. One that runs there already is ended: its channel gives end of file."""
+        control = self._running()
+        namespace = self._topology.seat_namespaces.get(seat.name)
+        if namespace is None:
+            raise ClusterError(f"lab: there is no seat {seat.name!r}")
+        near_end, far_end = socket.socketpair()
+        try:
+            with far_end:
+                answer = await control.request("open", far_end, namespace=namespace)
+        except BaseException:
+            near_end.close()
+            raise
+
+        async def end() -> None:
+            if self._control is control:
+                await control.request("end", namespace=namespace, process=answer["process"])
+
+        return await LabChannel.over(near_end, end)
+
+    def reproduce(self, cell: Cell) -> str:
+        return self._reproduce(cell) if self._reproduce is not None else f"# {cell}: this lab was not built from a file"
+
+    async def program(
+        self,
+        enforcement: Enforcement,
+        policies: Sequence[NetworkPolicy] | None = None,
+        previous_policies: Sequence[NetworkPolicy] | None = None,
+    ) -> None:
+        """Put other enforcers or ``policies`` (None: the same) in force, each node in one step; every new connection meets the new rules.
+
+        With ``policies`` and no ``previous_policies``, the policies before this call are the previous ones.
+        """
+        async with self._programming:
+            if previous_policies is not None:
+                self._previous_policies = previous_policies
+            elif policies is not None:
+                self._previous_policies = self._snapshot.policies
+            if policies is not None:
+                self._snapshot = replace(self._snapshot, policies=tuple(policies))
+            self._enforcement = enforcement
+            await self._program(self._running())
+
+    async def _program(self, control: Control) -> None:
+        program = compile_program(self._topology, self._snapshot, self._enforcement, self._previous_policies, next(self._generations))
+        wanted = {namespace for namespace, _ in program.rulesets}
+        cleared = [(namespace, CLEAR) for namespace in sorted(self._programmed - wanted)]
+        rulesets = [item for item in program.rulesets if item[1] != CLEAR or item[0] in self._programmed]
+        self._programmed |= wanted
+        await control.request("program", rulesets=[*rulesets, *cleared], later=program.later)
+
+    async def __aenter__(self) -> Self:
+        self._control = await Control.start(self._agent, *find_tools())
+        try:
+            ipv6 = Family.IPV6 in self._topology.families
+            await self._control.request("build", namespaces=self._topology.namespaces, ipv6=ipv6)
+            await self._program(self._control)
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
+        control, self._control = self._control, None
+        if control is not None:
+            await control.stop()
+
+    def _running(self) -> Control:
+        if self._control is None:
+            raise ClusterError("lab: it is not up: enter it with 'async with' first")
+        return self._control

@@ -1,0 +1,79 @@
+"""Which ruleset each network namespace gets for an enforcement of policies."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from auditor.cluster.lab.addresses import AddressSet
+from auditor.cluster.lab.dialects import UNDERSTANDINGS
+from auditor.cluster.lab.nftables import CLEAR, Flakiness, node_ruleset, pod_ruleset
+from auditor.cluster.lab.policing import Policing
+from auditor.cluster.lab.topology import Topology
+from auditor.model.dialect import Enforcement, Enforcer
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to put in force: ``rulesets`` (namespace, text) now, ``later`` (seconds, namespace, text) after that many seconds."""
+
+    rulesets: tuple[tuple[int, str], ...]
+    later: tuple[tuple[float, int, str], ...] = ()
+
+
+def compile_program(
+    topology: Topology,
+    snapshot: Snapshot,
+    enforcement: Enforcement,
+    previous_policies: Sequence[NetworkPolicy] | None,
+    generation: int,
+) -> Program:
+    """The rulesets of every node, and of every pod's own stack where a dialect filters there.
+
+    ``previous_policies`` are those that a stale enforcer still enforces (None: the same). ``generation`` differs between any two
+    programs of one lab, so that connections allowed by an earlier one are judged anew.
+    """
+    rulesets: list[tuple[int, str]] = []
+    later: list[tuple[float, int, str]] = []
+    for node in topology.nodes:
+        enforcer = enforcement.at(node)
+        understanding = UNDERSTANDINGS[enforcer.dialect]
+        stale = previous_policies if understanding.previous_policies else None
+        policing = Policing(snapshot, snapshot.policies if stale is None else stale, understanding, topology.cluster)
+        texts = _node_program(topology, policing, node, enforcer, generation)
+        if understanding.slow and enforcer.value > 0:
+            rulesets += [(namespace, CLEAR) for namespace, _ in texts]
+            later += [(enforcer.value, namespace, text) for namespace, text in texts]
+        else:
+            rulesets += texts
+    return Program(tuple(rulesets), tuple(later))
+
+
+def _node_program(topology: Topology, policing: Policing, node: str, enforcer: Enforcer, generation: int) -> list[tuple[int, str]]:
+    understanding = UNDERSTANDINGS[enforcer.dialect]
+    if not understanding.filters:
+        return [(topology.nodes[node], CLEAR)]
+    links = [link for link in topology.links if link.pod.node == node]
+    allowances = {
+        link.interface: (policing.allowances(link.pod, Direction.INGRESS), policing.allowances(link.pod, Direction.EGRESS))
+        for link in links
+    }
+    flakiness = None
+    if understanding.flaky:
+        pods = AddressSet.of(address for link in topology.links for address in link.pod.addresses)
+        flakiness = Flakiness(enforcer.value, secrets.randbits(32), pods)
+    texts = [(topology.nodes[node], node_ruleset(understanding, generation, allowances, flakiness))]
+    if understanding.own_address or understanding.own_node:
+        own_node = AddressSet.of(topology.node_addresses[node])
+        texts += [
+            (
+                link.namespace,
+                pod_ruleset(understanding, generation, allowances[link.interface], AddressSet.of(link.pod.addresses), own_node),
+            )
+            for link in links
+            if allowances[link.interface] != (None, None)
+        ]
+    return texts
