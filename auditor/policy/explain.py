@@ -187,7 +187,7 @@ class _Question:
     def _peer_lacks(self, peer: Peer, policy: NetworkPolicy, end: Endpoint) -> tuple[str, bool]:
         """What ``end`` lacks for ``peer`` (empty: nothing), and whether a part of the peer matched."""
         if peer.ip_block is not None:
-            return self._block_lacks(peer.ip_block, end), False
+            return self._block_lacks(peer.ip_block, end)
         if not end.selectable:
             return f"{peer}: {end.name} is no pod on the pod network", False
         lacks: list[str] = []
@@ -205,17 +205,18 @@ class _Question:
             parts += not missing
         return " and ".join(lacks), parts > 0
 
-    def _block_lacks(self, block: IPBlock, end: Endpoint) -> str:
+    def _block_lacks(self, block: IPBlock, end: Endpoint) -> tuple[str, bool]:
+        """What ``end`` lacks for an ipBlock, and whether it comes near: inside but excepted, or at an address nobody knows."""
         if not end.addresses:
             whole = block.cidr.prefixlen == WHOLE_FAMILY_PREFIX and not block.excepts and block.cidr.version == self.family
-            return "" if whole else f"ipBlock {block}: the address of {end.name} is not known"
+            return "" if whole else f"ipBlock {block}: the address of {end.name} is not known", True
         address = end.address(self.family)
         if address is None:
-            return f"ipBlock {block}: {end.name} has no {self.family} address"
+            return f"ipBlock {block}: {end.name} has no {self.family} address", False
         if address not in block.cidr:
-            return f"ipBlock {block.cidr}: {address} is outside"
+            return f"ipBlock {block.cidr}: {address} is outside", False
         inside = next((network for network in block.excepts if address in network), None)
-        return f"ipBlock {block.cidr}: {address} is in except {inside}" if inside is not None else ""
+        return f"ipBlock {block.cidr}: {address} is in except {inside}" if inside is not None else "", True
 
     def _port_lacks(self, port: PolicyPort) -> str:
         """What the asked-for port lacks for ``port``; empty when it matches."""
