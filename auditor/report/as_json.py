@@ -1,0 +1,114 @@
+"""The report for programs: ``audit.report/v1``, described by ``auditor/schemas/report.schema.json``.
+
+One item per line in each list, so that the document stays readable with line tools and two of them can be compared with ``diff``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
+
+import msgspec
+
+from auditor.model.report import CellResult, Finding, Report
+from auditor.model.snapshot import Endpoint
+from auditor.report.conclusion import conclude
+
+SCHEMA = "audit.report/v1"
+ITEMS_PER_WRITE = 1000
+
+
+def render(report: Report, stream: TextIO) -> None:
+    """Write ``report`` to ``stream``."""
+    lists: dict[str, Iterable[Any]] = {
+        "findings": map(_finding, report.findings),
+        "cells": map(_cell, report.cells),
+        "endpoints": map(_endpoint, report.endpoints),
+        "facts": report.facts,
+    }
+    separator = "{\n"
+    for key, value in _head(report).items():
+        stream.write(f'{separator}"{key}": {_encode(value)}')
+        separator = ",\n"
+    for key, items in lists.items():
+        stream.write(f'{separator}"{key}": [')
+        stream.writelines(_pieces(items))
+        stream.write("]")
+    stream.write("\n}\n")
+
+
+def _pieces(items: Iterable[Any]) -> Iterator[str]:
+    separator = "\n"
+    lines: list[str] = []
+    for item in items:
+        lines.append(separator + _encode(item))
+        separator = ",\n"
+        if len(lines) == ITEMS_PER_WRITE:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def _encode(value: object) -> str:
+    return _encoder.encode(value).decode()
+
+
+def _head(report: Report) -> dict[str, Any]:
+    summary = report.summary
+    return {
+        "schema": SCHEMA,
+        "run": report.run_id,
+        "subject": report.subject,
+        "conclusion": conclude(report),
+        "summary": {**msgspec.to_builtins(summary), "coverage": round(summary.coverage, 6)},
+        "min_coverage": report.min_coverage,
+        "attempts": report.attempts,
+        "seconds": {name: round(duration, 3) for name, duration in report.seconds.items()},
+    }
+
+
+def _cell(each: CellResult) -> dict[str, Any]:
+    cell, seen = each.cell, each.observation
+    entry: dict[str, Any] = {
+        "source": cell.source,
+        "destination": cell.destination,
+        "protocol": cell.protocol,
+        "port": cell.port,
+        "family": str(cell.family),
+        "expected": each.expected,
+        "observed": seen.verdict,
+        "outcome": seen.outcome,
+        "attempts": seen.attempts,
+        "result": each.result,
+        "notes": each.notes,
+    }
+    if len(set(seen.history)) > 1:
+        entry["history"] = seen.history
+    if seen.milliseconds is not None:
+        entry["milliseconds"] = round(seen.milliseconds, 3)
+    return entry
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "title": finding.title,
+        "expected_by": finding.expected_by,
+        "reproduce": finding.reproduce,
+        "advice": finding.advice,
+        "cells": [_cell(each) for each in finding.cells],
+    }
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": endpoint.name, "kind": endpoint.kind, "addresses": [str(address) for address in endpoint.addresses]}
+    if endpoint.node:
+        entry["node"] = endpoint.node
+    if endpoint.workload:
+        entry["workload"] = endpoint.workload
+    if endpoint.host_network:
+        entry["host_network"] = True
+    return entry

@@ -1,0 +1,105 @@
+"""The report for a CI system: JUnit XML with a test suite per source and a test case per destination.
+
+A fault on any port makes the case a failure, an inconclusive port makes it an error, and a case of which no port was probed is skipped.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TextIO
+from xml.etree import ElementTree as ET
+
+from auditor.model.report import CellResult, Report
+from auditor.model.verdict import Result
+from auditor.report.conclusion import conclude
+from auditor.report.grouping import expectation, observation
+from auditor.report.headline import headline
+
+FAULTS = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE)
+OPEN = (Result.CNI_DEPENDENT, Result.UNDEFINED)
+
+
+def render(report: Report, stream: TextIO) -> None:
+    """Write ``report`` to ``stream``."""
+    root = ET.Element("testsuites", name="audit")
+    by_source: defaultdict[str, defaultdict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
+    for each in report.cells:
+        by_source[each.cell.source][each.cell.destination].append(each)
+    for source, by_destination in by_source.items():
+        suite = ET.SubElement(root, "testsuite", name=xml_text(source))
+        for destination, cells in by_destination.items():
+            suite.append(_case(source, destination, cells))
+        _count(suite, list(suite), _seconds([each for cells in by_destination.values() for each in cells]))
+    if not report.cells:
+        _add_empty_suite(root, report)
+    _count(root, list(root.iter("testcase")), sum(report.seconds.values()))
+    ET.indent(root)
+    stream.write('<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n")
+
+
+def xml_text(text: str) -> str:
+    """``text`` with the characters that XML 1.0 can't carry in any way written as escapes."""
+    return "".join(character if _allowed_in_xml(ord(character)) else character.encode("unicode_escape").decode() for character in text)
+
+
+def _allowed_in_xml(code: int) -> bool:
+    return code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
+
+
+def _case(source: str, destination: str, cells: Sequence[CellResult]) -> ET.Element:
+    name = f"{source} -> {destination}"
+    case = ET.Element("testcase", classname=xml_text(source), name=xml_text(name), time=f"{_seconds(cells):.3f}")
+    faults = [each for each in cells if each.result in FAULTS]
+    inconclusive = [each for each in cells if each.result is Result.INCONCLUSIVE]
+    skipped = [each for each in cells if each.result is Result.SKIPPED]
+    if faults:
+        _add(case, "failure", faults, faults + inconclusive)
+    elif inconclusive:
+        _add(case, "error", inconclusive, inconclusive)
+    elif len(skipped) == len(cells):
+        _add(case, "skipped", skipped, [])
+    remarks = [each for each in cells if each.result in OPEN] + (skipped if len(skipped) < len(cells) else [])
+    if remarks:
+        ET.SubElement(case, "system-out").text = _described(remarks)
+    return case
+
+
+def _add(case: ET.Element, tag: str, cells: Sequence[CellResult], described: Sequence[CellResult]) -> None:
+    kinds = sorted({each.result.value for each in cells})
+    ports = ", ".join(dict.fromkeys(f"{each.cell.protocol}/{each.cell.port}" for each in cells))
+    element = ET.SubElement(case, tag, message=xml_text(f"{' and '.join(kinds)} on {ports}"))
+    if tag != "skipped":
+        element.set("type", kinds[0])
+        element.text = _described(described)
+    else:
+        element.set("message", xml_text("; ".join(dict.fromkeys(each.observation.outcome for each in cells))))
+
+
+def _described(cells: Sequence[CellResult]) -> str:
+    return xml_text(
+        "\n".join(
+            f"{each.result}: {each.cell.protocol}/{each.cell.port} {each.cell.family}:"
+            f" expected {expectation(each)}, observed {observation(each.observation)}"
+            for each in cells
+        )
+    )
+
+
+def _seconds(cells: Sequence[CellResult]) -> float:
+    return sum(each.observation.milliseconds or 0.0 for each in cells) / 1000
+
+
+def _add_empty_suite(root: ET.Element, report: Report) -> None:
+    """A CI system takes a document without a single case for a success, which an audit of nothing is not."""
+    suite = ET.SubElement(root, "testsuite", name="audit")
+    case = ET.SubElement(suite, "testcase", classname="audit", name="cells", time="0.000")
+    ET.SubElement(case, "error", message=headline(report), type=conclude(report).value)
+    _count(suite, [case], 0.0)
+
+
+def _count(suite: ET.Element, cases: Sequence[ET.Element], seconds: float) -> None:
+    suite.set("tests", str(len(cases)))
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
+    suite.set("time", f"{seconds:.3f}")

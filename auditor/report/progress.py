@@ -1,0 +1,82 @@
+"""How far a running audit is, told on stderr: a live bar on a terminal, a plain line now and then elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Protocol, TextIO
+
+from auditor.probing.options import NoProgress
+from auditor.probing.options import Progress as ProbingProgress
+from auditor.report.console import open_console, printable
+
+SECONDS_BETWEEN_LINES = 2.0
+
+
+class Progress(ProbingProgress, Protocol):
+    """What a run tells beside its phases."""
+
+    def note(self, text: str) -> None:
+        """Tell one thing worth knowing, such as how many endpoints and classes there are."""
+
+
+class Silence(NoProgress):
+    """Tells nobody."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+class LineProgress:
+    """A line when a phase begins and, while it lasts, at most one every ``SECONDS_BETWEEN_LINES``."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._name = ""
+        self._total = self._done = 0
+        self._begun = self._told = clock()
+
+    def note(self, text: str) -> None:
+        self._tell(text)
+
+    def phase(self, name: str, attempts: int) -> None:
+        self._name, self._total, self._done = name, attempts, 0
+        self._begun = self._clock()
+        self._tell(f"{name}: {attempts:,} attempts" if attempts else name)
+
+    def advance(self, attempts: int) -> None:
+        self._done += attempts
+        now = self._clock()
+        if now - self._told < SECONDS_BETWEEN_LINES:
+            return
+        rate = self._done / max(now - self._begun, 1e-9)
+        of = f" of {self._total:,}, {100 * self._done // self._total} %" if self._total else ""
+        left = f", {(self._total - self._done) / rate:.0f} s left" if rate and self._done < self._total else ""
+        self._tell(f"{self._name}: {self._done:,}{of}, {rate:,.0f}/s{left}")
+
+    def _tell(self, text: str) -> None:
+        self._told = self._clock()
+        self._stream.write(printable(text) + "\n")
+        self._stream.flush()
+
+
+@contextmanager
+def open_progress(stream: TextIO, *, quiet: bool = False) -> Iterator[Progress]:
+    """Progress on ``stream`` for the time of the block. A bar is cleared away at the end: what remains is the report."""
+    if quiet:
+        yield Silence()
+    elif not stream.isatty():
+        yield LineProgress(stream)
+    else:
+        with _open_bar(stream) as bar:
+            yield bar
+
+
+@contextmanager
+def _open_bar(stream: TextIO) -> Iterator[Progress]:
+    from auditor.report.progress_bar import BarProgress  # noqa: PLC0415 - rich's live display, which no pipe needs
+
+    with BarProgress(open_console(stream)) as bar:
+        yield bar
