@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from auditor.diagnosis.findings import find, ports_of
+from auditor.model.ports import Protocol
+from auditor.model.report import CellResult
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
+from tests.unit.diagnosis.worlds import SHOP
+
+
+def result(source, destination, port, kind, expected=Verdict.DENIED, protocol=Protocol.TCP):
+    seen = Observed.ALLOWED if expected is Verdict.DENIED else Observed.DROPPED
+    return CellResult(Cell(source, destination, protocol, port, Family.IPV4), expected, Observation(seen, "token", (seen,)), kind)
+
+
+def told(*results):
+    return find(SHOP, results, lambda cell: f"try {cell.source} {cell.destination} {cell.port}")
+
+
+def test_cells_that_match_are_not_told():
+    assert told(result("prod/web", "prod/db", 3306, Result.MATCH), result("prod/web", "prod/db", 80, Result.INCONCLUSIVE)) == ()
+
+
+def test_leaks_past_one_policy_are_one_finding():
+    [finding] = told(
+        result("prod/web", "prod/db", 3306, Result.LEAK),
+        result("dev/api", "prod/db", 3306, Result.LEAK),
+        result("dev/api", "prod/db", 80, Result.LEAK),
+    )
+    assert finding.kind is Result.LEAK
+    assert len(finding.cells) == 3
+    assert finding.expected_by == ("ingress denied by prod/db (db.yaml:1)",)
+    assert finding.title == ("prod/web, dev/api -> prod/db on TCP/80, TCP/3306 gets through, though prod/db denies it on ingress")
+    assert finding.reproduce == "try prod/web prod/db 3306"
+
+
+def test_an_outage_names_the_rule_that_allows():
+    [finding] = told(result("prod/api", "prod/db", 3306, Result.OUTAGE, Verdict.ALLOWED))
+    assert finding.expected_by == ("ingress: prod/db ingress[0] (db.yaml:11): podSelector app=api, TCP/3306",)
+
+
+def test_outages_that_no_policy_explains_and_exemptions_are_told_apart():
+    findings = told(
+        result("prod/api", "prod/web", 80, Result.OUTAGE, Verdict.ALLOWED),
+        result("prod/db", "prod/db", 80, Result.OUTAGE, Verdict.ALLOWED),
+        result("node/node-2", "prod/db", 80, Result.OUTAGE, Verdict.ALLOWED),
+    )
+    assert [finding.expected_by for finding in findings] == [
+        ("no policy isolates either end",),
+        ("a pod and itself",),
+        ("a pod and its own node",),
+    ]
+
+
+def test_the_gravest_kind_comes_first_then_the_larger():
+    findings = told(
+        result("prod/api", "prod/web", 80, Result.OUTAGE, Verdict.ALLOWED),
+        result("prod/api", "prod/db", 3306, Result.OUTAGE, Verdict.ALLOWED),
+        result("prod/web", "prod/api", 80, Result.OUTAGE, Verdict.ALLOWED),
+        result("prod/web", "prod/db", 80, Result.LEAK),
+        result("prod/web", "prod/web", 80, Result.UNSTABLE, Verdict.ALLOWED),
+    )
+    assert [(finding.kind, len(finding.cells)) for finding in findings] == [
+        (Result.LEAK, 1),
+        (Result.OUTAGE, 2),
+        (Result.OUTAGE, 1),
+        (Result.UNSTABLE, 1),
+    ]
+
+
+def test_many_names_are_cut_short():
+    sources = ("prod/web", "dev/api", "host/other", "prod/db")
+    [finding] = told(*(result(source, "prod/db", 80, Result.LEAK) for source in sources if source != "prod/db"))
+    assert finding.title.startswith("prod/web, dev/api, host/other -> ")
+
+
+def test_ports_in_words_are_sorted_by_protocol_and_number():
+    cells = [
+        Cell("a", "b", protocol, port, Family.IPV4) for protocol, port in ((Protocol.UDP, 53), (Protocol.TCP, 443), (Protocol.TCP, 80))
+    ]
+    assert ports_of(cells) == "TCP/80, TCP/443, UDP/53"
