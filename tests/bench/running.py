@@ -1,0 +1,73 @@
+"""Whole audits on the lab: how long the network takes to come up, and how long probing takes beside its deny timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from ipaddress import ip_address
+
+from auditor.cluster.lab.lab import Lab
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
+from auditor.model.ports import PortRequest, Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Snapshot
+from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.run.audit import AuditOptions, audit
+from tests.bench.measure import say
+
+PORTS = (PortRequest(Protocol.TCP, 80), PortRequest(Protocol.TCP, 81), PortRequest(Protocol.UDP, 80), PortRequest(Protocol.UDP, 81))
+ONLY_80 = (Rule((), (PolicyPort(Protocol.TCP, 80), PolicyPort(Protocol.UDP, 80))),)
+
+
+def snapshot(pods: int, nodes: int) -> Snapshot:
+    """Pods in three namespaces whose policies allow port 80 and deny the rest: half of ``PORTS``."""
+    namespaces = [f"ns-{number}" for number in range(3)]
+    endpoints = tuple(
+        Endpoint(
+            f"{namespaces[number % 3]}/pod-{number}",
+            EndpointKind.POD,
+            namespaces[number % 3],
+            {"pod": str(number)},
+            (ip_address(f"10.244.{number % nodes}.{number // nodes + 2}"),),
+            node=f"node-{number % nodes + 1}",
+        )
+        for number in range(pods)
+    )
+    policies = tuple(
+        NetworkPolicy(namespace, "only-80", LabelSelector(), frozenset({Direction.INGRESS}), ONLY_80) for namespace in namespaces
+    )
+    return Snapshot({name: Namespace.of(name) for name in namespaces}, endpoints, policies)
+
+
+async def _up_and_down(pods: int, nodes: int) -> float:
+    lab = Lab(snapshot(pods, nodes), nodes=[f"node-{number + 1}" for number in range(nodes)])
+    began = time.perf_counter()
+    async with lab:
+        return time.perf_counter() - began
+
+
+async def _audit(pods: int, nodes: int) -> tuple[float, float, str]:
+    """Seconds in all, seconds of the main pass, and what came out."""
+    began = time.perf_counter()
+    async with Lab(snapshot(pods, nodes), nodes=[f"node-{number + 1}" for number in range(nodes)]) as lab:
+        report = await audit(lab, "bench", AuditOptions(ports=PORTS), NoProgress())
+    seconds = time.perf_counter() - began
+    summary = report.summary
+    outcome = f"{summary.cells} cells, {summary.allowed} allowed, {summary.denied} denied, {summary.faults} faults, {summary.inconclusive} inconclusive"
+    return seconds, report.seconds.get("probing", 0.0), outcome
+
+
+def run() -> None:
+    """Measure and print."""
+    for pods, nodes, limit in ((10, 2, "limit 1 s"), (200, 4, "")):
+        seconds = min(asyncio.run(_up_and_down(pods, nodes)) for _ in range(3))
+        say(f"lab up: {pods} pods on {nodes} nodes (best of 3)", f"{seconds:.2f} s", limit)
+    timeout = ProbingOptions().timeout
+    for pods, nodes, limit in ((9, 2, "; limit 4 s"), (60, 4, "")):
+        seconds, probing, outcome = asyncio.run(_audit(pods, nodes))
+        say(f"audit, lab included: {outcome}", f"{seconds:.2f} s", f"{seconds / timeout:.2f} x the deny timeout of {timeout:g} s{limit}")
+        say("  of which the main pass", f"{probing:.2f} s", f"{probing / timeout:.2f} x the deny timeout")
+
+
+if __name__ == "__main__":
+    run()
