@@ -53,7 +53,8 @@ async def _audit(pods: int, nodes: int) -> tuple[float, float, str]:
         report = await audit(lab, "bench", AuditOptions(ports=PORTS), NoProgress())
     seconds = time.perf_counter() - began
     summary = report.summary
-    outcome = f"{summary.cells} cells, {summary.allowed} allowed, {summary.denied} denied, {summary.faults} faults, {summary.inconclusive} inconclusive"
+    verdicts = f"{summary.cells} cells, {summary.allowed} allowed, {summary.denied} denied"
+    outcome = f"{verdicts}, {summary.faults} faults, {summary.inconclusive} inconclusive"
     return seconds, report.seconds.get("probing", 0.0), outcome
 
 
