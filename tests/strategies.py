@@ -186,6 +186,9 @@ def _peer(random: Random, shape: Shape, blocks: list[IPNetwork]) -> Peer:
 
 def _block(random: Random, blocks: list[IPNetwork]) -> IPBlock:
     cidr = random.choice(blocks)
+    if random.random() < 0.5:
+        held = random.choice(blocks).network_address
+        cidr = random.choice([block for block in blocks if held in block])
     inner = [block for block in blocks if block != cidr and block.version == cidr.version and block.subnet_of(cidr)]  # type: ignore[arg-type] # the versions agree
     return IPBlock(cidr, tuple(random.sample(inner, min(len(inner), random.randrange(3)))))
 
