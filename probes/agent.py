@@ -1,0 +1,811 @@
+"""The agent: one process per network namespace that answers probes there and fires probes from there.
+
+It is one file of standard library (Python 3.8 or later) because it must run in whatever image has a Python, mounted as a file. Listening
+and probing share one epoll loop in which nothing blocks, standard output included: a pod that is both a source and a destination needs
+no second process, and a controller that reads slowly delays new attempts but neither replies nor deadlines.
+
+Wire format between controller and agent: JSON objects, one a line. Protocols are ``"tcp"`` and ``"udp"``, families 4 and 6, times seconds.
+Commands:
+
+``{"do": "listen", "identity": TEXT, "run": 8 HEX, "tcp": [PORT, …], "udp": [PORT, …]}``
+    Listen on these ports of both families, and on no others any more; answer with ``identity``. Comes before ``probe``.
+    → ``{"kind": "listening", "failed": [[PROTOCOL, FAMILY, PORT, REASON], …]}``
+``{"do": "probe", "batch": 8 HEX, "timeout": S, "datagrams": N, "window": N, "targets": [{"address": TEXT, "protocol": PROTOCOL,
+"ports": [PORT, …], "identity": TEXT}, …]}``
+    One attempt for each port of each target, numbered from 0 in that order, at most ``window`` of them younger than 0.15 s at once.
+    Batches run one after another.
+    → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …], "others": [[ATTEMPT,
+    VERDICT, OUTCOME, DETAIL], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered`` or, for what is no statement about the network,
+    ``error``; then ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S}``, ``slowest`` being the longest time that a
+    token took to come back.
+``{"do": "arrivals", "batch": 8 HEX, "attempts": [ATTEMPT, …]}``
+    → ``{"kind": "arrivals", "batch": …, "arrived": [ATTEMPT, …], "complete": BOOLEAN}``: which of these UDP attempts, which some agent
+    made, arrived here; not ``complete`` when older arrivals had to be forgotten.
+``{"do": "quit"}``, or the end of input, ends the agent.
+
+What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is known.
+
+On the network, a probe is ``audit? RUN NONCE\\n`` and its answer ``audit! RUN NONCE IDENTITY\\n``: RUN of whoever speaks, NONCE the batch
+followed by the attempt in 8 hex digits. Only the right answer to this very nonce counts as a token.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import resource
+import select
+import socket
+import struct
+import sys
+import time
+from collections import deque
+
+ASK = b"audit? "
+ANSWER = b"audit! "
+ASK_LENGTH = len(ASK) + 8 + 1 + 16 + 1
+LONGEST_ANSWER = 1024
+HEX_8 = re.compile(r"[0-9a-f]{8}\Z")
+
+YOUNG = 0.15
+"""Seconds after which a silent attempt no longer takes a place in the window: most of the silent ones are being dropped."""
+
+BURST = 64
+"""How many accepts, datagrams or launches run before others get their turn."""
+CHUNK = 256
+CHUNK_SECONDS = 0.1
+OUTPUT_FULL = 1 << 20
+LONGEST_LINE = 64 << 20
+MOST_BATCHES = 64
+BACKLOG = 4096
+MOST_ARRIVALS = 1 << 16
+MOST_WAITING = 512
+WAITING_SECONDS = 10.0
+
+STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+DATAGRAM = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+LINGER_ZERO = struct.pack("ii", 1, 0)
+EDGE_IN = select.EPOLLIN | select.EPOLLET
+EDGE_BOTH = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
+IP_PKTINFO = 8
+IPV6_RECVPKTINFO = 49
+IPV6_PKTINFO = 50
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN})
+"""What passes once other attempts have ended: waited out, and an error only when there is none to wait for."""
+
+ROUTE_TROUBLES = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL})
+"""What a missing route says too, not only a packet that came back."""
+
+REFUSALS_TCP = {
+    errno.ECONNREFUSED: ("refused", "tcp-reset"),
+    errno.ECONNRESET: ("refused", "reset-after-connect"),
+    errno.EPIPE: ("refused", "reset-after-connect"),
+    errno.EHOSTUNREACH: ("refused", "icmp-host-unreachable"),
+    errno.ENETUNREACH: ("refused", "icmp-network-unreachable"),
+    errno.EACCES: ("refused", "icmp-prohibited"),
+    errno.EPERM: ("refused", "prohibited-locally"),
+    errno.ENOPROTOOPT: ("refused", "icmp-protocol-unreachable"),
+    errno.EPROTO: ("refused", "icmp-unreachable"),
+    errno.ETIMEDOUT: ("dropped", "timeout"),
+}
+REFUSALS_UDP = dict(REFUSALS_TCP)
+REFUSALS_UDP[errno.ECONNREFUSED] = ("refused", "icmp-unreachable")
+"""Verdict and outcome for what a socket reports of an attempt that went out. Anything else is our own trouble."""
+
+
+class Output:
+    """Lines on their way to the controller: kept until the stream takes them."""
+
+    def __init__(self, fd, epoll):
+        self.fd = fd
+        self._epoll = epoll
+        self._waiting = False
+        self.buffer = bytearray()
+
+    def line(self, message):
+        """Queue ``message`` and write what the stream takes now."""
+        self.buffer += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        self.flush()
+
+    def flush(self):
+        """Write what the stream takes; the rest when it is ready. Raises OSError when the controller is gone."""
+        buffer = self.buffer
+        while buffer:
+            try:
+                written = os.write(self.fd, buffer[:65536])
+            except BlockingIOError:
+                break
+            del buffer[:written]
+        if bool(buffer) != self._waiting:
+            self._waiting = bool(buffer)
+            if self._waiting:
+                self._epoll.register(self.fd, select.EPOLLOUT)
+            else:
+                self._epoll.unregister(self.fd)
+
+
+class Arrivals:
+    """The nonces of the UDP probes that arrived: two generations, of which the older is forgotten when the younger is full."""
+
+    def __init__(self):
+        self.young = set()
+        self._old = set()
+        self._complete = True
+
+    def turn(self):
+        """Make room; call it when ``young`` has grown to half of MOST_ARRIVALS."""
+        self._complete = self._complete and not self._old
+        self._old, self.young = self.young, set()
+
+    def answer(self, batch, attempts):
+        """The line that says which ``attempts`` of ``batch`` arrived."""
+        start = batch.encode()
+        arrived = [n for n in attempts for nonce in (start + b"%08x" % n,) if nonce in self.young or nonce in self._old]
+        return {"kind": "arrivals", "batch": batch, "arrived": arrived, "complete": self._complete}
+
+
+class Listeners:
+    """The listening half: every socket that answers probes, and the accepted connections that have not asked yet."""
+
+    def __init__(self, epoll, handlers):
+        self._epoll = epoll
+        self._handlers = handlers
+        self._sockets = []
+        self._muted = []
+        self._waiting = {}
+        self._tail = b"\n"
+        self._ask = ASK
+        self._answer = ANSWER
+        self.arrivals = Arrivals()
+
+    def listen(self, identity, run, ports):
+        """Listen on ``ports``, pairs of protocol and number, and nowhere else; the ones that failed, as the wire format has them."""
+        self.close()
+        self._tail = b" " + identity.encode() + b"\n"
+        self._ask = ASK + run.encode() + b" "
+        self._answer = ANSWER + run.encode() + b" "
+        failed = []
+        for protocol, port in ports:
+            for version, family, wildcard in ((4, socket.AF_INET, "0.0.0.0"), (6, socket.AF_INET6, "::")):  # noqa: S104 - a pod is reached by any of its addresses
+                try:
+                    self._open(protocol, family, (wildcard, port))
+                except OSError as error:
+                    failed.append([protocol, version, port, describe(error)])
+        return failed
+
+    def _open(self, protocol, family, address):
+        listener = socket.SocketType(family, STREAM if protocol == "tcp" else DATAGRAM, 0)
+        try:
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if protocol == "tcp":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            elif family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+            else:
+                listener.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+            listener.bind(address)
+            if protocol == "tcp":
+                # A connection is worth accepting once it asks; then accept, read, answer and close need no wait between them.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
+                listener.listen(BACKLOG)
+                handler = self._accept
+            else:
+                handler = self._receive
+            self._epoll.register(listener.fileno(), select.EPOLLIN)
+        except OSError:
+            listener.close()
+            raise
+        self._sockets.append(listener)
+        self._handlers[listener.fileno()] = lambda: handler(listener)
+
+    def _accept(self, listener):
+        accept, read, answer = listener._accept, os.read, self._reply  # noqa: SLF001 - accept() would wrap each in an object and ask its name
+        for _ in range(BURST):
+            try:
+                fd, _address = accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in SHORTAGES:
+                    self._epoll.unregister(listener.fileno())
+                    self._muted.append(listener)
+                    return
+                continue
+            os.set_blocking(fd, False)
+            try:
+                asked = read(fd, ASK_LENGTH)
+            except BlockingIOError:
+                self._wait(fd)
+                continue
+            except OSError:
+                asked = b""
+            if len(asked) == ASK_LENGTH or not asked:
+                answer(fd, asked)
+            else:
+                self._wait(fd, asked)
+
+    def _reply(self, fd, asked):
+        if asked[: len(ASK)] == ASK:
+            try:
+                os.write(fd, self._answer + asked[16:32] + self._tail)
+            except OSError:
+                pass
+        os.close(fd)
+
+    def _wait(self, fd, asked=b""):
+        if len(self._waiting) >= MOST_WAITING:
+            self._forget(next(iter(self._waiting)))
+        self._waiting[fd] = [time.monotonic() + WAITING_SECONDS, asked]
+        self._handlers[fd] = lambda: self._read(fd)
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _read(self, fd):
+        entry = self._waiting[fd]
+        try:
+            got = os.read(fd, ASK_LENGTH - len(entry[1]))
+        except BlockingIOError:
+            return
+        except OSError:
+            got = b""
+        entry[1] += got
+        if got and len(entry[1]) < ASK_LENGTH:
+            return
+        del self._waiting[fd], self._handlers[fd]
+        self._reply(fd, entry[1] if got else b"")
+
+    def _forget(self, fd):
+        del self._waiting[fd], self._handlers[fd]
+        os.close(fd)
+
+    def _receive(self, listener):
+        receive, send = listener.recvmsg, listener.sendmsg
+        arrivals, ask, answer, tail = self.arrivals, self._ask, self._answer, self._tail
+        for _ in range(BURST):
+            try:
+                asked, ancillary, _flags, address = receive(ASK_LENGTH, 64)
+            except OSError:
+                return
+            if asked[: len(ASK)] != ASK or len(asked) != ASK_LENGTH:
+                continue
+            nonce = asked[16:32]
+            if asked[:16] == ask:
+                arrivals.young.add(nonce)
+                if len(arrivals.young) >= MOST_ARRIVALS // 2:
+                    arrivals.turn()
+            try:
+                send((answer + nonce + tail,), [own_address(item) for item in ancillary], 0, address)
+            except OSError:
+                continue
+
+    def tick(self, now):
+        """Take up what had to wait: listeners that found no descriptor, connections that never ask."""
+        for listener in self._muted:
+            self._epoll.register(listener.fileno(), select.EPOLLIN)
+        self._muted.clear()
+        while self._waiting:
+            fd = next(iter(self._waiting))
+            if self._waiting[fd][0] > now:
+                break
+            self._forget(fd)
+
+    @property
+    def busy(self):
+        """Whether ``tick`` must be called soon."""
+        return bool(self._muted or self._waiting)
+
+    def close(self):
+        """Stop listening."""
+        for listener in self._sockets:
+            del self._handlers[listener.fileno()]
+            listener.close()
+        self._sockets.clear()
+        self._muted.clear()
+        for fd in list(self._waiting):
+            self._forget(fd)
+
+
+def own_address(item):
+    """The ancillary item that makes an answer leave from the address that was asked, out of the one that came with the question."""
+    level, kind, data = item
+    if kind == IP_PKTINFO:
+        return level, kind, b"\0\0\0\0" + data[4:8] + b"\0\0\0\0"
+    return level, kind, data
+
+
+def describe(error):
+    """``EADDRINUSE: Address already in use``."""
+    return "{}: {}".format(errno.errorcode.get(error.errno, "error"), error.strerror)
+
+
+class Batch:
+    """The probing half: the attempts of one ``probe`` command.
+
+    Attempts start in the order of their numbers and share one timeout, so every timer (leaving the window, sending the next datagram,
+    giving up) is an index that moves up through the attempts.
+    """
+
+    def __init__(self, command, run, epoll, output):
+        self.name = hex_8(command, "batch")
+        self._timeout = number(command, "timeout", 0.001, 600.0)
+        datagrams = int(number(command, "datagrams", 1, 100))
+        self._window = int(number(command, "window", 1, 1 << 20))
+        self._targets = [target(item) for item in items(command, "targets")]
+        self.attempts = sum(len(ports) for _, _, _, ports, _ in self._targets)
+        self._ask = ASK + run.encode() + b" " + self.name.encode() + b"%08x\n"
+        self._answer = ANSWER + run.encode() + b" " + self.name.encode() + b"%08x %b\n"
+        self._epoll = epoll
+        self._output = output
+        self._plan = self._all_attempts()
+        self._next = next(self._plan, None)
+        self._started = 0
+        self._starts = [0.0] * self.attempts
+        self._flying = [None] * self.attempts
+        self._unsent = set()
+        self._partial = {}
+        self._under_way = 0
+        self._young = 0
+        self._parked = 0
+        self._expired = 0
+        self._resends = [[k * self._timeout / (2 * datagrams), 0] for k in range(1, datagrams)]
+        if not any(udp for _, _, udp, _, _ in self._targets):
+            self._resends.clear()
+        self._limit = spare_descriptors()
+        self._stalled_until = 0.0
+        self._eager = BURST
+        self._allowed = []
+        self._others = []
+        self._chunk_due = 0.0
+        self._total_allowed = 0
+        self._slowest = 0.0
+        self.by_fd = {}
+
+    def _all_attempts(self):
+        attempt = 0
+        for family, address, udp, ports, identity in self._targets:
+            for port in ports:
+                yield attempt, family, (address, port), udp, identity
+                attempt += 1
+
+    @property
+    def finished(self):
+        return self._next is None and not self._under_way
+
+    def launch(self, now):
+        """Start attempts while the window, the descriptors and the output have room."""
+        room = min(BURST, self._window - self._young, self._limit - self._under_way)
+        if self._next is None or now < self._stalled_until or len(self._output.buffer) > OUTPUT_FULL:
+            return
+        clock, register, starts = time.monotonic, self._epoll.register, self._starts
+        for _ in range(room):
+            attempt, family, address, udp, identity = self._next
+            question = self._ask % attempt
+            starts[attempt] = clock()
+            try:
+                sock, mask = self._start(family, address, udp, question)
+            except OSError as error:
+                if error.errno in SHORTAGES and self._under_way:
+                    self._stalled_until = now + 0.01
+                    return
+                self._failed_at_once(attempt, family, address, udp, error)
+            else:
+                fd = sock.fileno()
+                register(fd, mask)
+                if mask == EDGE_BOTH:
+                    self._unsent.add(attempt)
+                self._flying[attempt] = (sock, udp, question, self._answer % (attempt, identity))
+                self.by_fd[fd] = attempt
+                self._under_way += 1
+                self._young += 1
+            self._started = attempt + 1
+            self._next = next(self._plan, None)
+            if self._next is None:
+                return
+
+    def _start(self, family, address, udp, question):
+        """A socket whose question is out, or goes out once it is connected, and what to wait for there."""
+        sock = socket.SocketType(family, DATAGRAM if udp else STREAM, 0)
+        try:
+            if udp:
+                sock.connect(address)
+                sock.send(question)
+                return sock, EDGE_IN
+            # Closed by a reset: neither end keeps the connection in TIME_WAIT.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+            code = sock.connect_ex(address)
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, os.strerror(code))
+            if self._eager:
+                # Between namespaces of one kernel the handshake is often over before connect() returns; over a wire, never.
+                try:
+                    sock.send(question)
+                    self._eager = BURST
+                    return sock, EDGE_IN
+                except BlockingIOError:
+                    self._eager -= 1
+            return sock, EDGE_BOTH
+        except OSError:
+            sock.close()
+            raise
+
+    def _failed_at_once(self, attempt, family, address, udp, error):
+        verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno)
+        if verdict is None or (error.errno in ROUTE_TROUBLES and not has_route(family, address)):
+            verdict = ("error", describe(error))
+        self._others.append([attempt, verdict[0], verdict[1], ""])
+
+    def on_event(self, attempt, event):
+        """Go on with an attempt whose socket has something to say."""
+        sock, udp, question, wanted = self._flying[attempt]
+        try:
+            if attempt in self._unsent:
+                sock.send(question)
+                self._unsent.discard(attempt)
+                if not event & select.EPOLLIN:
+                    return
+            data = sock.recv(LONGEST_ANSWER)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._failed(attempt, udp, error)
+            return
+        if data == wanted:
+            self._token(attempt)
+        else:
+            self._other_answer(attempt, udp, data, wanted)
+
+    def _token(self, attempt):
+        took = time.monotonic() - self._starts[attempt]
+        if took > self._slowest:
+            self._slowest = took
+        self._allowed += (attempt, int(took * 1e6))
+        self._total_allowed += 1
+        self._close(attempt)
+
+    def _close(self, attempt):
+        sock = self._flying[attempt][0]
+        self._flying[attempt] = None
+        del self.by_fd[sock.fileno()]
+        sock.close()
+        self._under_way -= 1
+        if attempt >= self._parked:
+            self._young -= 1
+
+    def _end(self, attempt, verdict, outcome, detail=""):
+        self._others.append([attempt, verdict, outcome, detail])
+        self._unsent.discard(attempt)
+        self._partial.pop(attempt, None)
+        self._close(attempt)
+
+    def _failed(self, attempt, udp, error):
+        verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno, ("error", describe(error)))
+        self._end(attempt, verdict[0], verdict[1])
+
+    def _other_answer(self, attempt, udp, data, wanted):
+        """Judge what is not, or not yet, the right answer."""
+        whole = self._partial.pop(attempt, b"") + data
+        if whole == wanted:
+            self._token(attempt)
+        elif not udp and not data:
+            if whole:
+                self._end(attempt, "misdelivered", "foreign-answer", shown(whole))
+            else:
+                self._end(attempt, "error", "connected-no-token", "closed by the other end")
+        elif not udp and len(whole) < LONGEST_ANSWER and whole[: len(ANSWER)] == ANSWER[: len(whole)] and whole[-1:] != b"\n":
+            self._partial[attempt] = whole
+            self.on_event(attempt, 0)
+        elif whole[: len(ANSWER)] != ANSWER or whole[-1:] != b"\n":
+            self._end(attempt, "misdelivered", "foreign-answer", shown(whole))
+        elif whole[16:33] == wanted[16:33]:
+            who = whole[33:-1].decode("utf-8", "replace")
+            if whole[33:] == wanted[33:]:
+                who += " of another run"
+            self._end(attempt, "misdelivered", "wrong-identity", who)
+        elif udp:
+            self.on_event(attempt, 0)  # a late answer to an earlier attempt whose port this one has; look for ours behind it
+        else:
+            self._end(attempt, "misdelivered", "wrong-nonce", shown(whole))
+
+    def tick(self, now):
+        """Do what is due at ``now``, and pass results on when there are enough of them, or old enough ones."""
+        starts, flying, started = self._starts, self._flying, self._started
+        while self._parked < started and (flying[self._parked] is None or now - starts[self._parked] >= YOUNG):
+            if flying[self._parked] is not None:
+                self._young -= 1
+            self._parked += 1
+        for resend in self._resends:
+            self._resend(resend, now)
+        while self._expired < started and (flying[self._expired] is None or now - starts[self._expired] >= self._timeout):
+            if flying[self._expired] is not None:
+                self._expire(self._expired)
+            self._expired += 1
+        if len(self._allowed) + len(self._others) >= CHUNK or now >= self._chunk_due:
+            self.pass_on()
+            self._chunk_due = now + CHUNK_SECONDS
+
+    def _resend(self, resend, now):
+        offset, attempt = resend
+        while attempt < self._started and now - self._starts[attempt] >= offset:
+            entry = self._flying[attempt]
+            if entry is not None and entry[1]:
+                try:
+                    entry[0].send(entry[2])
+                except OSError as error:
+                    if error.errno not in SHORTAGES:
+                        self._failed(attempt, True, error)
+            attempt += 1
+        resend[1] = attempt
+
+    def _expire(self, attempt):
+        # Whatever came while this process had no turn counts: silence is what the network did, not what the scheduler did.
+        self.on_event(attempt, select.EPOLLIN)
+        if self._flying[attempt] is None:
+            return
+        if attempt in self._partial:
+            self._end(attempt, "misdelivered", "foreign-answer", shown(self._partial[attempt]))
+        elif self._flying[attempt][1] or attempt in self._unsent:
+            self._end(attempt, "dropped", "timeout")
+        else:
+            self._end(attempt, "error", "connected-no-token", "connected, then silence")
+
+    def wait(self, now):
+        """Seconds until there is something to do without an event."""
+        if self._next is not None and now >= self._stalled_until and len(self._output.buffer) <= OUTPUT_FULL:
+            if self._young < self._window and self._under_way < self._limit:
+                return 0.0
+        due = self._chunk_due if self._allowed or self._others else now + 1.0
+        if self._next is not None and self._stalled_until > now:
+            due = min(due, self._stalled_until)
+        for offset, attempt in ((YOUNG, self._parked), (self._timeout, self._expired), *self._resends):
+            if attempt < self._started:
+                due = min(due, self._starts[attempt] + offset)
+        return max(0.0, due - now)
+
+    def abandon(self):
+        """Close every socket."""
+        for attempt in list(self.by_fd.values()):
+            self._close(attempt)
+
+    def pass_on(self):
+        """Queue the results so far."""
+        if self._allowed or self._others:
+            self._output.line({"kind": "results", "batch": self.name, "allowed": self._allowed, "others": self._others})
+            self._allowed = []
+            self._others = []
+
+    def done(self):
+        """Queue the last results and the end of the batch."""
+        self.pass_on()
+        facts = {"attempts": self.attempts, "allowed": self._total_allowed, "slowest": round(self._slowest, 6)}
+        self._output.line(dict(facts, kind="done", batch=self.name))
+
+
+def spare_descriptors():
+    """How many descriptors attempts may take, so that listeners still find some."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    free = limit - len(os.listdir("/proc/self/fd"))
+    return max(1, free - min(256, free // 4))
+
+
+def has_route(family, address):
+    """Whether the kernel has a route to ``address``: connecting a datagram socket asks for one and sends nothing."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect(address)
+    except OSError:
+        return False
+    return True
+
+
+def shown(data):
+    """The beginning of an unexpected answer, printable."""
+    return ascii(data[:60].decode("latin-1"))
+
+
+def items(command, key):
+    """The list at ``key``. These readers raise ValueError, with a text for whoever wrote the command."""
+    value = command.get(key)
+    if not isinstance(value, list):
+        raise ValueError("{!r} must be a list".format(key))
+    return value
+
+
+def number(command, key, least, most):
+    """The number at ``key``."""
+    value = command.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ValueError("{!r} must be a number from {} to {}".format(key, least, most))
+    return value
+
+
+def text(command, key):
+    """The text at ``key``, which fits into one answer."""
+    value = command.get(key)
+    if not isinstance(value, str) or "\n" in value or not 0 < len(value.encode()) <= LONGEST_ANSWER // 2:
+        raise ValueError("{!r} must be a text of one line".format(key))
+    return value
+
+
+def hex_8(command, key):
+    """The eight hexadecimal digits at ``key``."""
+    value = command.get(key)
+    if not isinstance(value, str) or not HEX_8.match(value):
+        raise ValueError("{!r} must be 8 hexadecimal digits".format(key))
+    return value
+
+
+def integers(command, key, least, most):
+    """The list of integers at ``key``."""
+    values = items(command, key)
+    if not all(type(value) is int and least <= value <= most for value in values):
+        raise ValueError("{!r} must have integers from {} to {}".format(key, least, most))
+    return values
+
+
+def target(item):
+    """One target of a ``probe`` command: family, address, whether UDP, ports, identity."""
+    if not isinstance(item, dict):
+        raise ValueError("a target must be an object")
+    address = text(item, "address")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.inet_pton(family, address)
+    except OSError:
+        raise ValueError("{!r} is no address".format(address)) from None
+    if item.get("protocol") not in ("tcp", "udp"):
+        raise ValueError("'protocol' must be tcp or udp")
+    return family, address, item["protocol"] == "udp", integers(item, "ports", 1, 65535), text(item, "identity").encode()
+
+
+class Agent:
+    """The loop that both halves share, and the commands."""
+
+    def __init__(self, read_fd, write_fd):
+        self._read_fd = read_fd
+        self._epoll = select.epoll()
+        self._output = Output(write_fd, self._epoll)
+        self._handlers = {}
+        self._listeners = Listeners(self._epoll, self._handlers)
+        self._input = bytearray()
+        self._run = None
+        self._batch = None
+        self._queue = deque()
+        self._ending = False
+        self._commands = {"listen": self._listen, "probe": self._probe, "arrivals": self._arrivals, "quit": self._quit}
+        self._handlers[write_fd] = self._output.flush
+
+    def run(self):
+        """Serve until told to end. Raises OSError when the controller is gone."""
+        try:
+            self._epoll.register(self._read_fd, select.EPOLLIN)
+            self._handlers[self._read_fd] = self._receive
+        except PermissionError:  # a plain file: there is nothing to wait for
+            while not self._ending:
+                self._receive()
+        handlers, poll, clock = self._handlers, self._epoll.poll, time.monotonic
+        nobody = {}
+        while not self._ending:
+            batch = self._batch
+            by_fd = batch.by_fd if batch else nobody
+            for fd, event in poll(self._wait(clock()), CHUNK):
+                attempt = by_fd.get(fd)
+                if attempt is not None:
+                    batch.on_event(attempt, event)
+                elif fd in handlers:  # not closed by an event before it
+                    handlers[fd]()
+            now = clock()
+            if self._listeners.busy:
+                self._listeners.tick(now)
+            if self._batch:
+                self._advance(now)
+
+    def _wait(self, now):
+        wait = self._batch.wait(now) if self._batch else 10.0
+        return min(wait, 0.05) if self._listeners.busy else wait
+
+    def _advance(self, now):
+        batch = self._batch
+        batch.tick(now)
+        batch.launch(now)
+        if batch.finished:
+            batch.done()
+            self._batch = self._queue.popleft() if self._queue else None
+
+    def _receive(self):
+        try:
+            data = os.read(self._read_fd, 1 << 18)
+        except BlockingIOError:
+            return
+        if not data:
+            self._ending = True
+            return
+        self._input += data
+        if b"\n" not in data:
+            if len(self._input) > LONGEST_LINE:
+                self._input.clear()
+                self._output.line({"kind": "error", "message": "a line is too long"})
+            return
+        *lines, rest = bytes(self._input).split(b"\n")
+        self._input = bytearray(rest)
+        for line in lines:
+            self._obey(line)
+
+    def _obey(self, line):
+        command = {}
+        try:
+            parsed = json.loads(line.decode())
+            if not isinstance(parsed, dict):
+                raise ValueError("a command must be an object")
+            command = parsed
+            do = command.get("do")
+            if not isinstance(do, str) or do not in self._commands:
+                raise ValueError("'do' must be one of {}".format(", ".join(sorted(self._commands))))
+            self._commands[do](command)
+        except (ValueError, RecursionError) as error:
+            answer = {"kind": "error", "message": str(error)}
+            if isinstance(command.get("batch"), str):
+                answer["batch"] = command["batch"]
+            self._output.line(answer)
+
+    def _listen(self, command):
+        run, identity = hex_8(command, "run"), text(command, "identity")
+        ports = [(protocol, port) for protocol in ("tcp", "udp") for port in integers(command, protocol, 1, 65535)]
+        self._run = run
+        self._output.line({"kind": "listening", "failed": self._listeners.listen(identity, run, ports)})
+
+    def _probe(self, command):
+        if self._run is None:
+            raise ValueError("'probe' before 'listen'")
+        if len(self._queue) >= MOST_BATCHES:
+            raise ValueError("too many batches are waiting")
+        batch = Batch(command, self._run, self._epoll, self._output)
+        if self._batch:
+            self._queue.append(batch)
+        else:
+            self._batch = batch
+
+    def _arrivals(self, command):
+        attempts = integers(command, "attempts", 0, 1 << 32)
+        self._output.line(self._listeners.arrivals.answer(hex_8(command, "batch"), attempts))
+
+    def _quit(self, _command):
+        self._ending = True
+
+    def close(self):
+        """Release every descriptor of ours."""
+        self._listeners.close()
+        if self._batch:
+            self._batch.abandon()
+        self._epoll.close()
+
+
+def serve(read_fd, write_fd):
+    """Serve one controller over these two descriptors, which may be one and the same; the process's exit code."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # The same file may be both ends; epoll wants a descriptor for each.
+    write_fd = os.dup(write_fd)
+    blocking = [(fd, os.get_blocking(fd)) for fd in (read_fd, write_fd)]
+    for fd, _ in blocking:
+        os.set_blocking(fd, False)
+    agent = Agent(read_fd, write_fd)
+    try:
+        agent.run()
+    except (BrokenPipeError, ConnectionResetError):
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        agent.close()
+        for fd, was in blocking:
+            os.set_blocking(fd, was)
+        os.close(write_fd)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(serve(0, 1))
