@@ -1,4 +1,4 @@
-"""The agent: one process per network namespace that answers probes there and fires probes from there.
+r"""The agent: one process per network namespace that answers probes there and fires probes from there.
 
 It is one file of standard library (Python 3.8 or later) because it must run in whatever image has a Python, mounted as a file. Listening
 and probing share one epoll loop in which nothing blocks, standard output included: a pod that is both a source and a destination needs
@@ -25,12 +25,13 @@ Commands:
 
 What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is known.
 
-On the network, a probe is ``audit? RUN NONCE\\n`` and its answer ``audit! RUN NONCE IDENTITY\\n``: RUN of whoever speaks, NONCE the batch
+On the network, a probe is ``audit? RUN NONCE\n`` and its answer ``audit! RUN NONCE IDENTITY\n``: RUN of whoever speaks, NONCE the batch
 followed by the attempt in 8 hex digits. Only the right answer to this very nonce counts as a token.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -42,6 +43,15 @@ import struct
 import sys
 import time
 from collections import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    Message = dict[str, Any]
+    Address = tuple[str, int]
+    Flight = tuple[socket.SocketType, bool, bytes, bytes]  # socket, whether UDP, question, wanted answer
 
 ASK = b"audit? "
 ANSWER = b"audit! "
@@ -96,21 +106,25 @@ REFUSALS_UDP[errno.ECONNREFUSED] = ("refused", "icmp-unreachable")
 """Verdict and outcome for what a socket reports of an attempt that went out. Anything else is our own trouble."""
 
 
+class BadCommandError(ValueError):
+    """A command that can't be understood; its text says why."""
+
+
 class Output:
     """Lines on their way to the controller: kept until the stream takes them."""
 
-    def __init__(self, fd, epoll):
+    def __init__(self, fd: int, epoll: select.epoll) -> None:
         self.fd = fd
         self._epoll = epoll
         self._waiting = False
         self.buffer = bytearray()
 
-    def line(self, message):
+    def line(self, message: Message) -> None:
         """Queue ``message`` and write what the stream takes now."""
         self.buffer += json.dumps(message, separators=(",", ":")).encode() + b"\n"
         self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         """Write what the stream takes; the rest when it is ready. Raises OSError when the controller is gone."""
         buffer = self.buffer
         while buffer:
@@ -130,38 +144,46 @@ class Output:
 class Arrivals:
     """The nonces of the UDP probes that arrived: two generations, of which the older is forgotten when the younger is full."""
 
-    def __init__(self):
-        self.young = set()
-        self._old = set()
+    def __init__(self) -> None:
+        self.young: set[bytes] = set()
+        self._old: set[bytes] = set()
         self._complete = True
 
-    def turn(self):
+    def turn(self) -> None:
         """Make room; call it when ``young`` has grown to half of MOST_ARRIVALS."""
         self._complete = self._complete and not self._old
         self._old, self.young = self.young, set()
 
-    def answer(self, batch, attempts):
+    def answer(self, batch: str, attempts: list[int]) -> Message:
         """The line that says which ``attempts`` of ``batch`` arrived."""
         start = batch.encode()
         arrived = [n for n in attempts for nonce in (start + b"%08x" % n,) if nonce in self.young or nonce in self._old]
         return {"kind": "arrivals", "batch": batch, "arrived": arrived, "complete": self._complete}
 
 
+class Waiting:
+    """An accepted connection that has not asked yet: what it said so far, and when it is given up."""
+
+    def __init__(self, asked: bytes) -> None:
+        self.asked = asked
+        self.until = time.monotonic() + WAITING_SECONDS
+
+
 class Listeners:
     """The listening half: every socket that answers probes, and the accepted connections that have not asked yet."""
 
-    def __init__(self, epoll, handlers):
+    def __init__(self, epoll: select.epoll, handlers: dict[int, Callable[[], None]]) -> None:
         self._epoll = epoll
         self._handlers = handlers
-        self._sockets = []
-        self._muted = []
-        self._waiting = {}
+        self._sockets: list[socket.SocketType] = []
+        self._muted: list[socket.SocketType] = []
+        self._waiting: dict[int, Waiting] = {}
         self._tail = b"\n"
         self._ask = ASK
         self._answer = ANSWER
         self.arrivals = Arrivals()
 
-    def listen(self, identity, run, ports):
+    def listen(self, identity: str, run: str, ports: list[tuple[str, int]]) -> list[Any]:
         """Listen on ``ports``, pairs of protocol and number, and nowhere else; the ones that failed, as the wire format has them."""
         self.close()
         self._tail = b" " + identity.encode() + b"\n"
@@ -176,7 +198,7 @@ class Listeners:
                     failed.append([protocol, version, port, describe(error)])
         return failed
 
-    def _open(self, protocol, family, address):
+    def _open(self, protocol: str, family: int, address: Address) -> None:
         listener = socket.SocketType(family, STREAM if protocol == "tcp" else DATAGRAM, 0)
         try:
             if family == socket.AF_INET6:
@@ -202,8 +224,10 @@ class Listeners:
         self._sockets.append(listener)
         self._handlers[listener.fileno()] = lambda: handler(listener)
 
-    def _accept(self, listener):
-        accept, read, answer = listener._accept, os.read, self._reply  # noqa: SLF001 - accept() would wrap each in an object and ask its name
+    def _accept(self, listener: socket.SocketType) -> None:
+        # accept() would make an object of each connection and ask for its name.
+        accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        read, answer = os.read, self._reply
         for _ in range(BURST):
             try:
                 fd, _address = accept()
@@ -228,40 +252,38 @@ class Listeners:
             else:
                 self._wait(fd, asked)
 
-    def _reply(self, fd, asked):
+    def _reply(self, fd: int, asked: bytes) -> None:
         if asked[: len(ASK)] == ASK:
-            try:
+            with contextlib.suppress(OSError):  # the other end may be gone already
                 os.write(fd, self._answer + asked[16:32] + self._tail)
-            except OSError:
-                pass
         os.close(fd)
 
-    def _wait(self, fd, asked=b""):
+    def _wait(self, fd: int, asked: bytes = b"") -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._forget(next(iter(self._waiting)))
-        self._waiting[fd] = [time.monotonic() + WAITING_SECONDS, asked]
+        self._waiting[fd] = Waiting(asked)
         self._handlers[fd] = lambda: self._read(fd)
         self._epoll.register(fd, select.EPOLLIN)
 
-    def _read(self, fd):
+    def _read(self, fd: int) -> None:
         entry = self._waiting[fd]
         try:
-            got = os.read(fd, ASK_LENGTH - len(entry[1]))
+            got = os.read(fd, ASK_LENGTH - len(entry.asked))
         except BlockingIOError:
             return
         except OSError:
             got = b""
-        entry[1] += got
-        if got and len(entry[1]) < ASK_LENGTH:
+        entry.asked += got
+        if got and len(entry.asked) < ASK_LENGTH:
             return
         del self._waiting[fd], self._handlers[fd]
-        self._reply(fd, entry[1] if got else b"")
+        self._reply(fd, entry.asked if got else b"")
 
-    def _forget(self, fd):
+    def _forget(self, fd: int) -> None:
         del self._waiting[fd], self._handlers[fd]
         os.close(fd)
 
-    def _receive(self, listener):
+    def _receive(self, listener: socket.SocketType) -> None:
         receive, send = listener.recvmsg, listener.sendmsg
         arrivals, ask, answer, tail = self.arrivals, self._ask, self._answer, self._tail
         for _ in range(BURST):
@@ -281,23 +303,23 @@ class Listeners:
             except OSError:
                 continue
 
-    def tick(self, now):
+    def tick(self, now: float) -> None:
         """Take up what had to wait: listeners that found no descriptor, connections that never ask."""
         for listener in self._muted:
             self._epoll.register(listener.fileno(), select.EPOLLIN)
         self._muted.clear()
         while self._waiting:
             fd = next(iter(self._waiting))
-            if self._waiting[fd][0] > now:
+            if self._waiting[fd].until > now:
                 break
             self._forget(fd)
 
     @property
-    def busy(self):
+    def busy(self) -> bool:
         """Whether ``tick`` must be called soon."""
         return bool(self._muted or self._waiting)
 
-    def close(self):
+    def close(self) -> None:
         """Stop listening."""
         for listener in self._sockets:
             del self._handlers[listener.fileno()]
@@ -308,7 +330,7 @@ class Listeners:
             self._forget(fd)
 
 
-def own_address(item):
+def own_address(item: tuple[int, int, bytes]) -> tuple[int, int, bytes]:
     """The ancillary item that makes an answer leave from the address that was asked, out of the one that came with the question."""
     level, kind, data = item
     if kind == IP_PKTINFO:
@@ -316,9 +338,17 @@ def own_address(item):
     return level, kind, data
 
 
-def describe(error):
+def describe(error: OSError) -> str:
     """``EADDRINUSE: Address already in use``."""
-    return "{}: {}".format(errno.errorcode.get(error.errno, "error"), error.strerror)
+    return "{}: {}".format(errno.errorcode.get(error.errno or 0, "error"), error.strerror)
+
+
+class Resend:
+    """When a further datagram of each attempt is due, and the first attempt whose turn has not come."""
+
+    def __init__(self, offset: float) -> None:
+        self.offset = offset
+        self.attempt = 0
 
 
 class Batch:
@@ -328,7 +358,7 @@ class Batch:
     giving up) is an index that moves up through the attempts.
     """
 
-    def __init__(self, command, run, epoll, output):
+    def __init__(self, command: Message, run: str, epoll: select.epoll, output: Output) -> None:
         self.name = hex_8(command, "batch")
         self._timeout = number(command, "timeout", 0.001, 600.0)
         datagrams = int(number(command, "datagrams", 1, 100))
@@ -343,27 +373,27 @@ class Batch:
         self._next = next(self._plan, None)
         self._started = 0
         self._starts = [0.0] * self.attempts
-        self._flying = [None] * self.attempts
-        self._unsent = set()
-        self._partial = {}
+        self._flying: dict[int, Flight] = {}
+        self._unsent: set[int] = set()
+        self._partial: dict[int, bytes] = {}
         self._under_way = 0
         self._young = 0
         self._parked = 0
         self._expired = 0
-        self._resends = [[k * self._timeout / (2 * datagrams), 0] for k in range(1, datagrams)]
+        self._resends = [Resend(k * self._timeout / (2 * datagrams)) for k in range(1, datagrams)]
         if not any(udp for _, _, udp, _, _ in self._targets):
             self._resends.clear()
         self._limit = spare_descriptors()
         self._stalled_until = 0.0
         self._eager = BURST
-        self._allowed = []
-        self._others = []
+        self._allowed: list[int] = []
+        self._others: list[list[Any]] = []
         self._chunk_due = 0.0
         self._total_allowed = 0
         self._slowest = 0.0
-        self.by_fd = {}
+        self.by_fd: dict[int, int] = {}
 
-    def _all_attempts(self):
+    def _all_attempts(self) -> Iterator[tuple[int, int, Address, bool, bytes]]:
         attempt = 0
         for family, address, udp, ports, identity in self._targets:
             for port in ports:
@@ -371,10 +401,10 @@ class Batch:
                 attempt += 1
 
     @property
-    def finished(self):
+    def finished(self) -> bool:
         return self._next is None and not self._under_way
 
-    def launch(self, now):
+    def launch(self, now: float) -> None:
         """Start attempts while the window, the descriptors and the output have room."""
         room = min(BURST, self._window - self._young, self._limit - self._under_way)
         if self._next is None or now < self._stalled_until or len(self._output.buffer) > OUTPUT_FULL:
@@ -405,7 +435,7 @@ class Batch:
             if self._next is None:
                 return
 
-    def _start(self, family, address, udp, question):
+    def _start(self, family: int, address: Address, udp: bool, question: bytes) -> tuple[socket.SocketType, int]:
         """A socket whose question is out, or goes out once it is connected, and what to wait for there."""
         sock = socket.SocketType(family, DATAGRAM if udp else STREAM, 0)
         try:
@@ -417,27 +447,29 @@ class Batch:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
             code = sock.connect_ex(address)
             if code not in (0, errno.EINPROGRESS):
-                raise OSError(code, os.strerror(code))
-            if self._eager:
-                # Between namespaces of one kernel the handshake is often over before connect() returns; over a wire, never.
-                try:
-                    sock.send(question)
-                    self._eager = BURST
-                    return sock, EDGE_IN
-                except BlockingIOError:
-                    self._eager -= 1
-            return sock, EDGE_BOTH
+                raise OSError(code, os.strerror(code))  # noqa: TRY301 - connect() would raise it too, and EINPROGRESS each time
+            return sock, EDGE_IN if self._eager and self._sent_at_once(sock, question) else EDGE_BOTH
         except OSError:
             sock.close()
             raise
 
-    def _failed_at_once(self, attempt, family, address, udp, error):
-        verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno)
+    def _sent_at_once(self, sock: socket.SocketType, question: bytes) -> bool:
+        """Between namespaces of one kernel the handshake is often over before connect() returns; over a wire, never: then stop trying."""
+        try:
+            sock.send(question)
+        except BlockingIOError:
+            self._eager -= 1
+            return False
+        self._eager = BURST
+        return True
+
+    def _failed_at_once(self, attempt: int, family: int, address: Address, udp: bool, error: OSError) -> None:
+        verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0)
         if verdict is None or (error.errno in ROUTE_TROUBLES and not has_route(family, address)):
             verdict = ("error", describe(error))
         self._others.append([attempt, verdict[0], verdict[1], ""])
 
-    def on_event(self, attempt, event):
+    def on_event(self, attempt: int, event: int) -> None:
         """Go on with an attempt whose socket has something to say."""
         sock, udp, question, wanted = self._flying[attempt]
         try:
@@ -457,34 +489,32 @@ class Batch:
         else:
             self._other_answer(attempt, udp, data, wanted)
 
-    def _token(self, attempt):
+    def _token(self, attempt: int) -> None:
         took = time.monotonic() - self._starts[attempt]
-        if took > self._slowest:
-            self._slowest = took
+        self._slowest = max(self._slowest, took)
         self._allowed += (attempt, int(took * 1e6))
         self._total_allowed += 1
         self._close(attempt)
 
-    def _close(self, attempt):
-        sock = self._flying[attempt][0]
-        self._flying[attempt] = None
+    def _close(self, attempt: int) -> None:
+        sock = self._flying.pop(attempt)[0]
         del self.by_fd[sock.fileno()]
         sock.close()
         self._under_way -= 1
         if attempt >= self._parked:
             self._young -= 1
 
-    def _end(self, attempt, verdict, outcome, detail=""):
+    def _end(self, attempt: int, verdict: str, outcome: str, detail: str = "") -> None:
         self._others.append([attempt, verdict, outcome, detail])
         self._unsent.discard(attempt)
         self._partial.pop(attempt, None)
         self._close(attempt)
 
-    def _failed(self, attempt, udp, error):
-        verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno, ("error", describe(error)))
+    def _failed(self, attempt: int, udp: bool, error: OSError) -> None:
+        verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0, ("error", describe(error)))
         self._end(attempt, verdict[0], verdict[1])
 
-    def _other_answer(self, attempt, udp, data, wanted):
+    def _other_answer(self, attempt: int, udp: bool, data: bytes, wanted: bytes) -> None:
         """Judge what is not, or not yet, the right answer."""
         whole = self._partial.pop(attempt, b"") + data
         if whole == wanted:
@@ -509,27 +539,27 @@ class Batch:
         else:
             self._end(attempt, "misdelivered", "wrong-nonce", shown(whole))
 
-    def tick(self, now):
+    def tick(self, now: float) -> None:
         """Do what is due at ``now``, and pass results on when there are enough of them, or old enough ones."""
         starts, flying, started = self._starts, self._flying, self._started
-        while self._parked < started and (flying[self._parked] is None or now - starts[self._parked] >= YOUNG):
-            if flying[self._parked] is not None:
+        while self._parked < started and (self._parked not in flying or now - starts[self._parked] >= YOUNG):
+            if self._parked in flying:
                 self._young -= 1
             self._parked += 1
         for resend in self._resends:
             self._resend(resend, now)
-        while self._expired < started and (flying[self._expired] is None or now - starts[self._expired] >= self._timeout):
-            if flying[self._expired] is not None:
+        while self._expired < started and (self._expired not in flying or now - starts[self._expired] >= self._timeout):
+            if self._expired in flying:
                 self._expire(self._expired)
             self._expired += 1
         if len(self._allowed) + len(self._others) >= CHUNK or now >= self._chunk_due:
             self.pass_on()
             self._chunk_due = now + CHUNK_SECONDS
 
-    def _resend(self, resend, now):
-        offset, attempt = resend
-        while attempt < self._started and now - self._starts[attempt] >= offset:
-            entry = self._flying[attempt]
+    def _resend(self, resend: Resend, now: float) -> None:
+        attempt = resend.attempt
+        while attempt < self._started and now - self._starts[attempt] >= resend.offset:
+            entry = self._flying.get(attempt)
             if entry is not None and entry[1]:
                 try:
                     entry[0].send(entry[2])
@@ -537,12 +567,12 @@ class Batch:
                     if error.errno not in SHORTAGES:
                         self._failed(attempt, True, error)
             attempt += 1
-        resend[1] = attempt
+        resend.attempt = attempt
 
-    def _expire(self, attempt):
+    def _expire(self, attempt: int) -> None:
         # Whatever came while this process had no turn counts: silence is what the network did, not what the scheduler did.
         self.on_event(attempt, select.EPOLLIN)
-        if self._flying[attempt] is None:
+        if attempt not in self._flying:
             return
         if attempt in self._partial:
             self._end(attempt, "misdelivered", "foreign-answer", shown(self._partial[attempt]))
@@ -551,46 +581,48 @@ class Batch:
         else:
             self._end(attempt, "error", "connected-no-token", "connected, then silence")
 
-    def wait(self, now):
+    def wait(self, now: float) -> float:
         """Seconds until there is something to do without an event."""
-        if self._next is not None and now >= self._stalled_until and len(self._output.buffer) <= OUTPUT_FULL:
-            if self._young < self._window and self._under_way < self._limit:
-                return 0.0
+        may_launch = self._next is not None and now >= self._stalled_until and len(self._output.buffer) <= OUTPUT_FULL
+        if may_launch and self._young < self._window and self._under_way < self._limit:
+            return 0.0
         due = self._chunk_due if self._allowed or self._others else now + 1.0
         if self._next is not None and self._stalled_until > now:
             due = min(due, self._stalled_until)
-        for offset, attempt in ((YOUNG, self._parked), (self._timeout, self._expired), *self._resends):
+        timers = [(YOUNG, self._parked), (self._timeout, self._expired)]
+        timers += [(resend.offset, resend.attempt) for resend in self._resends]
+        for offset, attempt in timers:
             if attempt < self._started:
                 due = min(due, self._starts[attempt] + offset)
         return max(0.0, due - now)
 
-    def abandon(self):
+    def abandon(self) -> None:
         """Close every socket."""
         for attempt in list(self.by_fd.values()):
             self._close(attempt)
 
-    def pass_on(self):
+    def pass_on(self) -> None:
         """Queue the results so far."""
         if self._allowed or self._others:
             self._output.line({"kind": "results", "batch": self.name, "allowed": self._allowed, "others": self._others})
             self._allowed = []
             self._others = []
 
-    def done(self):
+    def done(self) -> None:
         """Queue the last results and the end of the batch."""
         self.pass_on()
         facts = {"attempts": self.attempts, "allowed": self._total_allowed, "slowest": round(self._slowest, 6)}
         self._output.line(dict(facts, kind="done", batch=self.name))
 
 
-def spare_descriptors():
+def spare_descriptors() -> int:
     """How many descriptors attempts may take, so that listeners still find some."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    free = limit - len(os.listdir("/proc/self/fd"))
+    free = limit - len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
     return max(1, free - min(256, free // 4))
 
 
-def has_route(family, address):
+def has_route(family: int, address: Address) -> bool:
     """Whether the kernel has a route to ``address``: connecting a datagram socket asks for one and sends nothing."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -600,84 +632,84 @@ def has_route(family, address):
     return True
 
 
-def shown(data):
+def shown(data: bytes) -> str:
     """The beginning of an unexpected answer, printable."""
     return ascii(data[:60].decode("latin-1"))
 
 
-def items(command, key):
-    """The list at ``key``. These readers raise ValueError, with a text for whoever wrote the command."""
+def items(command: Message, key: str) -> list[Any]:
+    """The list at ``key``. These readers raise BadCommandError, with a text for whoever wrote the command."""
     value = command.get(key)
     if not isinstance(value, list):
-        raise ValueError("{!r} must be a list".format(key))
+        raise BadCommandError(f"{key!r} must be a list")
     return value
 
 
-def number(command, key, least, most):
+def number(command: Message, key: str, least: float, most: float) -> float:
     """The number at ``key``."""
     value = command.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise ValueError("{!r} must be a number from {} to {}".format(key, least, most))
+        raise BadCommandError(f"{key!r} must be a number from {least} to {most}")
     return value
 
 
-def text(command, key):
+def text(command: Message, key: str) -> str:
     """The text at ``key``, which fits into one answer."""
     value = command.get(key)
     if not isinstance(value, str) or "\n" in value or not 0 < len(value.encode()) <= LONGEST_ANSWER // 2:
-        raise ValueError("{!r} must be a text of one line".format(key))
+        raise BadCommandError(f"{key!r} must be a text of one line")
     return value
 
 
-def hex_8(command, key):
+def hex_8(command: Message, key: str) -> str:
     """The eight hexadecimal digits at ``key``."""
     value = command.get(key)
     if not isinstance(value, str) or not HEX_8.match(value):
-        raise ValueError("{!r} must be 8 hexadecimal digits".format(key))
+        raise BadCommandError(f"{key!r} must be 8 hexadecimal digits")
     return value
 
 
-def integers(command, key, least, most):
+def integers(command: Message, key: str, least: int, most: int) -> list[int]:
     """The list of integers at ``key``."""
     values = items(command, key)
     if not all(type(value) is int and least <= value <= most for value in values):
-        raise ValueError("{!r} must have integers from {} to {}".format(key, least, most))
+        raise BadCommandError(f"{key!r} must have integers from {least} to {most}")
     return values
 
 
-def target(item):
+def target(item: Message) -> tuple[int, str, bool, list[int], bytes]:
     """One target of a ``probe`` command: family, address, whether UDP, ports, identity."""
     if not isinstance(item, dict):
-        raise ValueError("a target must be an object")
+        raise BadCommandError("a target must be an object")
     address = text(item, "address")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         socket.inet_pton(family, address)
     except OSError:
-        raise ValueError("{!r} is no address".format(address)) from None
+        raise BadCommandError(f"{address!r} is no address") from None
     if item.get("protocol") not in ("tcp", "udp"):
-        raise ValueError("'protocol' must be tcp or udp")
+        raise BadCommandError("'protocol' must be tcp or udp")
     return family, address, item["protocol"] == "udp", integers(item, "ports", 1, 65535), text(item, "identity").encode()
 
 
 class Agent:
     """The loop that both halves share, and the commands."""
 
-    def __init__(self, read_fd, write_fd):
+    def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd = read_fd
         self._epoll = select.epoll()
         self._output = Output(write_fd, self._epoll)
-        self._handlers = {}
+        self._handlers: dict[int, Callable[[], None]] = {}
         self._listeners = Listeners(self._epoll, self._handlers)
         self._input = bytearray()
-        self._run = None
-        self._batch = None
-        self._queue = deque()
+        self._run: str | None = None
+        self._batch: Batch | None = None
+        self._queue: deque[Batch] = deque()
         self._ending = False
         self._commands = {"listen": self._listen, "probe": self._probe, "arrivals": self._arrivals, "quit": self._quit}
         self._handlers[write_fd] = self._output.flush
 
-    def run(self):
+    def run(self) -> None:
         """Serve until told to end. Raises OSError when the controller is gone."""
         try:
             self._epoll.register(self._read_fd, select.EPOLLIN)
@@ -686,13 +718,13 @@ class Agent:
             while not self._ending:
                 self._receive()
         handlers, poll, clock = self._handlers, self._epoll.poll, time.monotonic
-        nobody = {}
+        nobody: dict[int, int] = {}
         while not self._ending:
             batch = self._batch
             by_fd = batch.by_fd if batch else nobody
             for fd, event in poll(self._wait(clock()), CHUNK):
                 attempt = by_fd.get(fd)
-                if attempt is not None:
+                if batch and attempt is not None:
                     batch.on_event(attempt, event)
                 elif fd in handlers:  # not closed by an event before it
                     handlers[fd]()
@@ -700,21 +732,20 @@ class Agent:
             if self._listeners.busy:
                 self._listeners.tick(now)
             if self._batch:
-                self._advance(now)
+                self._advance(self._batch, now)
 
-    def _wait(self, now):
+    def _wait(self, now: float) -> float:
         wait = self._batch.wait(now) if self._batch else 10.0
         return min(wait, 0.05) if self._listeners.busy else wait
 
-    def _advance(self, now):
-        batch = self._batch
+    def _advance(self, batch: Batch, now: float) -> None:
         batch.tick(now)
         batch.launch(now)
         if batch.finished:
             batch.done()
             self._batch = self._queue.popleft() if self._queue else None
 
-    def _receive(self):
+    def _receive(self) -> None:
         try:
             data = os.read(self._read_fd, 1 << 18)
         except BlockingIOError:
@@ -733,16 +764,16 @@ class Agent:
         for line in lines:
             self._obey(line)
 
-    def _obey(self, line):
-        command = {}
+    def _obey(self, line: bytes) -> None:
+        command: Message = {}
         try:
             parsed = json.loads(line.decode())
             if not isinstance(parsed, dict):
-                raise ValueError("a command must be an object")
+                raise BadCommandError("a command must be an object")
             command = parsed
             do = command.get("do")
             if not isinstance(do, str) or do not in self._commands:
-                raise ValueError("'do' must be one of {}".format(", ".join(sorted(self._commands))))
+                raise BadCommandError("'do' must be one of {}".format(", ".join(sorted(self._commands))))
             self._commands[do](command)
         except (ValueError, RecursionError) as error:
             answer = {"kind": "error", "message": str(error)}
@@ -750,31 +781,31 @@ class Agent:
                 answer["batch"] = command["batch"]
             self._output.line(answer)
 
-    def _listen(self, command):
+    def _listen(self, command: Message) -> None:
         run, identity = hex_8(command, "run"), text(command, "identity")
         ports = [(protocol, port) for protocol in ("tcp", "udp") for port in integers(command, protocol, 1, 65535)]
         self._run = run
         self._output.line({"kind": "listening", "failed": self._listeners.listen(identity, run, ports)})
 
-    def _probe(self, command):
+    def _probe(self, command: Message) -> None:
         if self._run is None:
-            raise ValueError("'probe' before 'listen'")
+            raise BadCommandError("'probe' before 'listen'")
         if len(self._queue) >= MOST_BATCHES:
-            raise ValueError("too many batches are waiting")
+            raise BadCommandError("too many batches are waiting")
         batch = Batch(command, self._run, self._epoll, self._output)
         if self._batch:
             self._queue.append(batch)
         else:
             self._batch = batch
 
-    def _arrivals(self, command):
+    def _arrivals(self, command: Message) -> None:
         attempts = integers(command, "attempts", 0, 1 << 32)
         self._output.line(self._listeners.arrivals.answer(hex_8(command, "batch"), attempts))
 
-    def _quit(self, _command):
+    def _quit(self, _command: Message) -> None:
         self._ending = True
 
-    def close(self):
+    def close(self) -> None:
         """Release every descriptor of ours."""
         self._listeners.close()
         if self._batch:
@@ -782,7 +813,7 @@ class Agent:
         self._epoll.close()
 
 
-def serve(read_fd, write_fd):
+def serve(read_fd: int, write_fd: int) -> int:
     """Serve one controller over these two descriptors, which may be one and the same; the process's exit code."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
