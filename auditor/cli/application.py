@@ -1,0 +1,86 @@
+"""The group of all commands, and the outermost frame of a run of the command line.
+
+Commands are imported when they are called: names and short help stand here, so that ``audit --help`` imports none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import FrameType
+
+import click
+
+from auditor import __version__
+from auditor.cli.exit_codes import AS_EXPECTED
+from auditor.cli.failures import exit_code_of
+
+COMMANDS: Mapping[str, str] = {
+    "run": "Audit a cluster: probe every cell and compare with what its policies demand.",
+    "expect": "Show who should reach whom, by the policies alone.",
+    "explain": "Say why one connection is allowed or denied.",
+    "scenarios": "List the scenarios that come with the auditor.",
+    "enforcers": "List the enforcers that the lab can run, faulty ones included.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are the ``command`` of the module ``auditor.cli.NAME``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's interface
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"auditor.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - a command's module without its command is our own mistake
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's interface
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, envvar="AUDIT_DEBUG", help="Show tracebacks of errors.")
+@click.version_option(__version__, prog_name="audit")
+def audit(*, debug: bool) -> None:
+    """Find out who can reach whom in a cluster, and whether its NetworkPolicies say so.
+
+    Exit codes: 0 all as expected; 1 findings; 2 wrong usage or input; 3 inconclusive, or coverage too low; 4 cluster, permission or
+    environment error; 130 interrupted, after cleaning up.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line with ``arguments`` (those of the process by default). Returns the exit code; raises nothing."""
+    context: click.Context | None = None
+    try:
+        signal.signal(signal.SIGTERM, _interrupt)
+        with audit.make_context("audit", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            result = audit.invoke(context)
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001 - the outermost frame
+        code = exit_code_of(error, debug=context is not None and bool(context.params.get("debug")))
+        _discard_unwritten_output()
+        return code
+    return result if isinstance(result, int) else AS_EXPECTED
+
+
+def _interrupt(_signal_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends us as Ctrl-C does: by way of every clean-up."""
+    raise KeyboardInterrupt
+
+
+def _discard_unwritten_output() -> None:
+    """Keep the interpreter from failing once more, at its exit, on output that can't be written."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

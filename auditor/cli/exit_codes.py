@@ -1,0 +1,22 @@
+"""The exit codes, which scripts and CI systems rely on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from auditor.model.report import Report
+
+AS_EXPECTED: Final = 0
+FINDINGS: Final = 1
+WRONG_INPUT: Final = 2
+INCONCLUSIVE: Final = 3
+ENVIRONMENT: Final = 4
+INTERRUPTED: Final = 130
+
+
+def of_report(report: Report) -> int:
+    """The exit code that tells the conclusion of ``report``."""
+    from auditor.report.conclusion import Conclusion, conclude
+
+    return {Conclusion.PASS: AS_EXPECTED, Conclusion.FAIL: FINDINGS, Conclusion.INCONCLUSIVE: INCONCLUSIVE}[conclude(report)]

@@ -1,0 +1,78 @@
+"""``audit expect``: the expected matrix, without a cluster and without a packet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+from auditor.cli import parameters
+from auditor.cli.snapshots import InputOptions, read_input
+from auditor.model.ports import PortRequest
+from auditor.model.snapshot import IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectOptions:
+    """What to show of which input, and how."""
+
+    read: InputOptions
+    ports: tuple[PortRequest, ...]
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    expand: bool
+    output: str
+
+
+@click.command("expect")
+@parameters.file_option
+@parameters.recursive_option
+@parameters.replicas_option
+@parameters.host_option
+@parameters.ports_option
+@parameters.from_option
+@parameters.to_option
+@click.option("--expand", is_flag=True, help="Show every endpoint by itself, and not one for all that no policy can tell apart.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Format of the result.")
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    paths: tuple[str, ...],
+    recursive: bool,
+    replicas: int,
+    hosts: dict[str, tuple[IPAddress, ...]],
+    ports: tuple[PortRequest, ...],
+    sources: tuple[str, ...],
+    destinations: tuple[str, ...],
+    expand: bool,
+    output: str,
+) -> int:
+    """Show who should reach whom on which ports, by the policies alone.
+
+    The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for some.
+    """
+    read = InputOptions(paths, recursive, replicas, hosts)
+    return expect(ExpectOptions(read, ports, sources, destinations, expand, output))
+
+
+def expect(options: ExpectOptions) -> int:
+    """Write what ``options`` ask for to stdout. Returns the exit code."""
+    import sys
+
+    from auditor.policy.evaluator import evaluate
+    from auditor.run.audit import choose
+
+    snapshot = read_input(options.read)
+    sources = choose(snapshot.endpoints, options.sources)
+    destinations = choose(snapshot.endpoints, options.destinations)
+    parameters.check_ports(destinations, options.ports)
+    matrix = evaluate(snapshot, named_ports=options.ports)
+    if options.output == "json":
+        from auditor.policy.expected import expected_json
+
+        names = ({endpoint.name for endpoint in chosen} for chosen in (sources, destinations))
+        sys.stdout.writelines(expected_json(matrix, *names, ports=options.ports, expand=options.expand))
+    else:
+        from auditor.report.expected_table import ExpectedRequest, render
+
+        render(matrix, ExpectedRequest(sources, destinations, options.ports, options.expand), sys.stdout)
+    return 0

@@ -1,0 +1,71 @@
+"""The one place that turns whatever went wrong into words for the user and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from contextlib import suppress
+
+import click
+
+from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT, INTERRUPTED, WRONG_INPUT
+from auditor.model.errors import AuditError, InputError, UsageError
+
+
+def exit_code_of(error: BaseException, *, debug: bool) -> int:
+    """Say what ``error`` means on stderr, with its traceback if ``debug``, and return the exit code for it."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else AS_EXPECTED
+    with suppress(OSError):
+        if debug:
+            traceback.print_exception(error)
+        for line in _words(error):
+            click.echo(line, err=True)
+    return _code(error)
+
+
+def _code(error: BaseException) -> int:
+    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, click.Abort)):
+        return INTERRUPTED
+    if isinstance(error, (InputError, UsageError, click.ClickException)):
+        return WRONG_INPUT
+    return ENVIRONMENT
+
+
+def _words(error: BaseException) -> list[str]:
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            words = [error.format_message()]
+        case click.Abort() | KeyboardInterrupt() | asyncio.CancelledError():
+            words = ["interrupted"]
+        case click.ClickException():
+            words = [f"error: {_one_line(error.format_message())}{_where_to_look(error)}"]
+        case InputError():
+            words = str(error).splitlines()
+        case AuditError():
+            words = [f"error: {line}" for line in str(error).splitlines()]
+        case BrokenPipeError():
+            words = []
+        case OSError():
+            words = [f"error: {_about_file(error)}"]
+        case _:
+            what = f"{type(error).__name__}: {_one_line(str(error))}"
+            words = [f"internal error: {what}; please report it with the output of audit --debug"]
+    return words
+
+
+def _where_to_look(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" (see '{context.command_path} --help')" if context is not None else ""
+
+
+def _about_file(error: OSError) -> str:
+    """What the system says, with the file if there is one: ``report.json: no space left on device``."""
+    reason = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,95 @@
+"""Where a result goes: standard output, or a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from auditor.model.errors import ClusterError, UsageError
+
+WORLD_READABLE = 0o666
+"""Before the umask, as for any file that a program creates."""
+
+
+def check_output(path: str | None) -> None:
+    """Find out before a long run whether ``path`` can be written. Raises UsageError or ClusterError when it can't."""
+    if path is None or _is_special(Path(path)):
+        return
+    target = _target(path)
+    if target.is_dir():
+        raise UsageError(f"--output-file {path}: is a directory")
+    if not target.parent.is_dir():
+        raise UsageError(f"--output-file {path}: there is no directory {target.parent}")
+    with _said_plainly(path):
+        temporary, descriptor = _create_beside(target)
+        os.close(descriptor)
+        temporary.unlink()
+
+
+@contextmanager
+def open_output(path: str | None) -> Iterator[TextIO]:
+    """A text stream to standard output or, when ``path`` is given, to a file that takes its place once the block has ended well.
+
+    An existing file stays as it was until then, and for good if the block fails. Raises ClusterError when the file can't be written.
+    """
+    if path is None:
+        yield sys.stdout
+        sys.stdout.flush()
+    elif _is_special(Path(path)):
+        with _said_plainly(path), open(path, "w", encoding="utf-8") as stream:  # noqa: PTH123 - devices and pipes are no Path's business
+            yield stream
+    else:
+        with _said_plainly(path), _replacing(_target(path)) as stream:
+            yield stream
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[TextIO]:
+    temporary, descriptor = _create_beside(target)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _create_beside(target: Path) -> tuple[Path, int]:
+    """A new, empty file in the directory of ``target``, open for writing: renaming it there is atomic."""
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, WORLD_READABLE)
+
+
+def _target(path: str) -> Path:
+    """The file that ``path`` stands for: a symbolic link stays one."""
+    return Path(os.path.realpath(path))
+
+
+def _is_special(path: Path) -> bool:
+    """Whether ``path`` is a device, a pipe or the like, which is written to and never replaced."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+@contextmanager
+def _said_plainly(path: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ClusterError(f"--output-file {path}: {(error.strerror or str(error)).lower()}; nothing was written there") from error

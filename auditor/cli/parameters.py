@@ -1,0 +1,89 @@
+"""The options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import Any, TypeAlias
+
+import click
+
+from auditor.model.errors import UsageError
+from auditor.model.ports import PortRequest
+from auditor.model.snapshot import Endpoint, IPAddress
+
+Decorator: TypeAlias = Callable[[Any], Any]
+
+
+def _read_ports(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[PortRequest, ...]:
+    try:
+        return tuple(dict.fromkeys(PortRequest.parse(port) for text in texts for port in text.split(",")))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def read_port(_context: click.Context, _argument: click.Parameter, text: str) -> PortRequest:
+    """The callback of an argument that is one port."""
+    try:
+        return PortRequest.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _read_hosts(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> dict[str, tuple[IPAddress, ...]]:
+    hosts: dict[str, tuple[IPAddress, ...]] = {}
+    for text in texts:
+        name, equals, address_text = text.partition("=")
+        if not equals or not name or "/" in name:
+            raise click.BadParameter(f"{text!r}: write NAME=ADDRESS, such as backup=192.0.2.10")
+        try:
+            address = ip_address(address_text)
+        except ValueError:
+            raise click.BadParameter(f"{text!r}: {address_text!r} is no IPv4 or IPv6 address") from None
+        if any(other.version == address.version for other in hosts.get(name, ())):
+            raise click.BadParameter(f"{text!r}: {name} has an IPv{address.version} address already")
+        hosts[name] = (*hosts.get(name, ()), address)
+    return hosts
+
+
+ports_option: Decorator = click.option(
+    "--ports",
+    multiple=True,
+    callback=_read_ports,
+    metavar="PORTS",
+    help="Only these ports, such as TCP/80,UDP/53,TCP/http. A name is looked up at each destination.",
+)
+from_option: Decorator = click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    metavar="SELECTION",
+    help="Only from these endpoints, such as prod, prod/db or app=web; may be repeated.",
+)
+to_option: Decorator = click.option(
+    "--to", "destinations", multiple=True, metavar="SELECTION", help="Only to these endpoints; may be repeated."
+)
+file_option: Decorator = click.option(
+    "-f",
+    "--filename",
+    "paths",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="File, directory or scenario to read, or - for standard input; may be repeated.",
+)
+recursive_option: Decorator = click.option("-R", "--recursive", is_flag=True, help="Read the directories below a directory, too.")
+replicas_option: Decorator = click.option(
+    "--replicas", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="At most so many endpoints per workload."
+)
+host_option: Decorator = click.option(
+    "--host", "hosts", multiple=True, callback=_read_hosts, metavar="NAME=ADDRESS", help="An external host; may be repeated."
+)
+
+
+def check_ports(destinations: Iterable[Endpoint], ports: Iterable[PortRequest]) -> None:
+    """Raise UsageError for a port asked for by a name that no destination declares: a slip of the pen, and not an empty answer."""
+    destinations = tuple(destinations)
+    for request in ports:
+        if request.name and not any(endpoint.resolve(request.protocol, request.name) for endpoint in destinations):
+            raise UsageError(f"--ports {request}: no destination declares a {request.protocol} port of this name")

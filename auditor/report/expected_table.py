@@ -1,0 +1,171 @@
+"""The expected matrix for a person: who is who, a symbol for each pair, then the ports that are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
+from auditor.model.snapshot import Endpoint
+from auditor.model.verdict import Note, Verdict
+from auditor.policy.expected import ExpectedCell, ExpectedCells, Pattern
+from auditor.policy.matrix import ExpectedMatrix, always_allowed
+from auditor.report.console import can_write, open_console, print_paragraph, printable
+from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
+from auditor.report.matrix import Grid, grid_lines, legend_lines
+
+MOST_ROWS = 30
+MOST_MEMBERS = 10
+EVERY_PORT = "every port"
+NO_PORT = "no port"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedRequest:
+    """The part of a matrix to show: between which endpoints, on which ports (all without any), by endpoint rather than by class."""
+
+    sources: tuple[Endpoint, ...]
+    destinations: tuple[Endpoint, ...]
+    ports: tuple[PortRequest, ...] = ()
+    expand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A row and column: one endpoint, or a class with the first of its members as the example."""
+
+    label: str
+    example: Endpoint
+    members: tuple[str, ...]
+
+
+Cells = dict[tuple[int, int], tuple[ExpectedCell, ...]]
+"""The cells of each pair of parties, given by position, that a policy governs."""
+
+
+def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> None:
+    """Write the part of ``matrix`` that ``request`` asks for to ``stream``."""
+    console = open_console(stream)
+    symbols = Symbols(plain=not can_write(stream, EVERY_SYMBOL))
+    parties = _endpoints(request) if request.expand else _classes(matrix, request)
+    cells = _cells(matrix, request, parties)
+    print_paragraph(console, _headline(matrix, request))
+    _print_members(parties, lambda text, hang: print_paragraph(console, text, 2, hang), symbols)
+    print_paragraph(console)
+    if len(parties) <= MOST_ROWS:
+        grid = Grid([party.label for party in parties], lambda row, column: mark(cells.get((row, column), ())))
+        print_paragraph(console, "Expected, from rows to columns:")
+        for line in grid_lines(grid, symbols, console.width):
+            console.print(line, soft_wrap=True)
+        for line in legend_lines(grid.marks(), symbols, console.width):
+            print_paragraph(console, line)
+    else:
+        print_paragraph(console, f"{len(parties)} rows are too many for a matrix; --from and --to choose some.")
+    print_paragraph(console)
+    for sources, destinations, ports in allowed_lines(parties, cells):
+        print_paragraph(console, f"{printable(sources)} {symbols.arrow} {printable(destinations)}  {ports}", 0, 4)
+    print_paragraph(console, "Whatever is not listed is denied.")
+
+
+def _headline(matrix: ExpectedMatrix, request: ExpectedRequest) -> str:
+    shown = {endpoint.name for endpoint in (*request.sources, *request.destinations)}
+    classes = {matrix.class_of(name) for name in shown}
+    counts = f"{len(shown):,} endpoints in {len(classes):,} classes, {len(matrix.snapshot.policies):,} policies"
+    ignored = ", ".join(f"{number:,} {kind}" for kind, number in sorted(matrix.snapshot.ignored.items()))
+    return f"{counts}; ignored: {ignored}" if ignored else counts
+
+
+def _endpoints(request: ExpectedRequest) -> list[Party]:
+    chosen = {endpoint.name: endpoint for endpoint in (*request.sources, *request.destinations)}
+    return [Party(name, endpoint, (name,)) for name, endpoint in chosen.items()]
+
+
+def _classes(matrix: ExpectedMatrix, request: ExpectedRequest) -> list[Party]:
+    chosen = {endpoint.name for endpoint in (*request.sources, *request.destinations)}
+    parties = []
+    for number in sorted({matrix.class_of(name) for name in chosen}):
+        members = tuple(member for member in matrix.classes[number].members if member in chosen)
+        label = members[0] if len(members) == 1 else f"{members[0]} +{len(members) - 1}"
+        parties.append(Party(label, matrix.representative(number), members))
+    return parties
+
+
+def _cells(matrix: ExpectedMatrix, request: ExpectedRequest, parties: Sequence[Party]) -> Cells:
+    expected = ExpectedCells(matrix, request.ports)
+    sources = {endpoint.name for endpoint in request.sources}
+    destinations = {endpoint.name for endpoint in request.destinations}
+    found: Cells = {}
+    for row, source in enumerate(parties):
+        if sources.isdisjoint(source.members):
+            continue
+        number = matrix.class_of(source.example.name)
+        patterns = expected.by_policy(number) if request.expand else expected.from_class(number)
+        for column, party in enumerate(parties):
+            if destinations.isdisjoint(party.members):
+                continue
+            pattern: Pattern | None = patterns[matrix.class_of(party.example.name)]
+            if request.expand and always_allowed(source.example, party.example):
+                pattern = expected.endpoint_pattern(source.example, party.example)
+            if pattern is not None:
+                found[row, column] = tuple(expected.cells(pattern, party.example))
+    return found
+
+
+def mark(cells: Sequence[ExpectedCell]) -> Mark:
+    """The symbol for all that is expected between two parties."""
+    if not cells:
+        return Mark.NONE
+    if any(note in (Note.CNI_DEPENDENT, Note.UNDEFINED) for cell in cells for note in cell.notes):
+        return Mark.UNDECIDED
+    verdicts = {verdict for cell in cells for verdict in (cell.verdict, *(verdict for _, verdict in cell.families))}
+    if len(verdicts) > 1:
+        return Mark.SOME
+    return Mark.ALLOWED if Verdict.ALLOWED in verdicts else Mark.DENIED
+
+
+def _print_members(parties: Iterable[Party], tell: Callable[[str, int], None], symbols: Symbols) -> None:
+    for party in parties:
+        if len(party.members) > 1:
+            left = len(party.members) - MOST_MEMBERS
+            names = ", ".join(map(printable, party.members[:MOST_MEMBERS])) + (f" {symbols.ellipsis} {left} more" if left > 0 else "")
+            tell(f"{printable(party.label)}: {names}", 4)
+
+
+def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str, str, str]]:
+    """Sources, destinations and allowed ports of everything that is allowed; sources with the same destinations share lines."""
+    by_lines: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for row, source in enumerate(parties):
+        by_ports: dict[str, list[str]] = {}
+        for column, destination in enumerate(parties):
+            ports = ports_text(cells.get((row, column), ()))
+            if ports != NO_PORT:
+                by_ports.setdefault(ports, []).append("itself" if row == column and len(source.members) == 1 else destination.label)
+        lines = tuple((", ".join(destinations), ports) for ports, destinations in by_ports.items())
+        if lines:
+            by_lines.setdefault(lines, []).append(source.label)
+    for lines, sources in by_lines.items():
+        for destinations, ports in lines:
+            yield ", ".join(sources), destinations, ports
+
+
+def ports_text(cells: Iterable[ExpectedCell]) -> str:
+    """The allowed ports of one pair, such as ``TCP/80,8000-8080 UDP/53 (cni-dependent)``."""
+    parts: dict[tuple[Protocol, str], list[tuple[int, int]]] = {}
+    denied_notes: set[Note] = set()
+    for cell in cells:
+        families = [str(family) for family, verdict in cell.families if verdict is Verdict.ALLOWED]
+        if cell.verdict is Verdict.ALLOWED or families:
+            notes = [note.value for note in cell.notes if note is not Note.FAMILY_DEPENDENT]
+            parts.setdefault((cell.protocol, ", ".join(notes + families)), []).append((cell.port, cell.end_port))
+        else:
+            denied_notes.update(cell.notes)
+    if sum(ranges == [(FIRST_PORT, LAST_PORT)] for (_, remark), ranges in parts.items() if not remark) == len(Protocol):
+        return EVERY_PORT
+    words = [f"{protocol}/{_ranges_text(ranges)}" + (f" ({remark})" if remark else "") for (protocol, remark), ranges in parts.items()]
+    words += [f"({note.value})" for note in Note if note in denied_notes]
+    return " ".join(words) or NO_PORT
+
+
+def _ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
+    return ",".join("*" if (a, b) == (FIRST_PORT, LAST_PORT) else str(a) if a == b else f"{a}-{b}" for a, b in ranges)
