@@ -13,7 +13,7 @@ from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_paragraph, printable
-from auditor.report.grouping import Traffic, by_reason, ports_text, traffic
+from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
 from auditor.report.headline import headline
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
 from auditor.report.matrix import Grid, grid_lines, legend_lines
@@ -130,7 +130,9 @@ class _Table:
         return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown
 
     def _write_without_verdict(self, result: Result) -> None:
-        cells = [each for each in self._report.cells if each.result is result]
+        cells = sorted(
+            (each for each in self._report.cells if each.result is result), key=lambda each: cell_order(each.cell, self._position)
+        )
         if not cells:
             return
         self._line()

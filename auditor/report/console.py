@@ -19,6 +19,13 @@ DEFAULT_WIDTH = 80
 MIN_WIDTH = 40
 
 
+class _PlainConsole(Console):
+    """A console that leaves it to its caller what a closed pipe means; rich would exit with the code for findings."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def open_console(stream: TextIO) -> Console:
     """A console on ``stream``: coloured only on a terminal (and never with NO_COLOR), 80 columns wide elsewhere unless COLUMNS is set.
 
@@ -27,7 +34,7 @@ def open_console(stream: TextIO) -> Console:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     width = None if stream.isatty() else _columns()
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return _PlainConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _columns() -> int:

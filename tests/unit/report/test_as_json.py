@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import copy
+import io
+import json
+from dataclasses import fields, replace
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.ports import PortRequest, Protocol
+from auditor.model.report import Summary
+from auditor.model.verdict import Note, Observed, Result
+from auditor.policy.evaluator import evaluate
+from auditor.policy.expected import expected_json
+from auditor.report import as_json, renderer
+from tests.unit.diagnosis.worlds import SHOP, labels, with_policies
+from tests.unit.report.reports import report, small, square
+
+
+def validator(name):
+    schema = json.loads(files("auditor").joinpath("schemas", name).read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def document(made):
+    stream = io.StringIO()
+    as_json.render(made, stream)
+    return json.loads(stream.getvalue())
+
+
+@pytest.mark.parametrize("made", [small(), square(12, faults=3), report([])], ids=["small", "square", "empty"])
+def test_reports_validate(made):
+    validator("report.schema.json").validate(document(made))
+
+
+def test_the_registry_has_it():
+    assert renderer("json") is as_json.render
+
+
+def test_a_cell_is_told_whole():
+    assert document(small())["cells"][0] == {
+        "source": "prod/web",
+        "destination": "prod/db",
+        "protocol": "TCP",
+        "port": 3306,
+        "family": "IPv4",
+        "expected": "denied",
+        "observed": "allowed",
+        "outcome": "token",
+        "attempts": 3,
+        "result": "leak",
+        "notes": [],
+        "milliseconds": 0.25,
+    }
+
+
+def test_history_is_told_where_tries_differ():
+    histories = [cell["history"] for cell in document(small())["cells"] if "history" in cell]
+    assert histories == [["allowed", "dropped", "allowed"]]
+
+
+def test_every_count_of_the_summary_is_there():
+    summary = document(small())["summary"]
+    assert summary.keys() == {field.name for field in fields(Summary)} | {"coverage"}
+    assert (summary["cells"], summary["leaks"], summary["coverage"]) == (18, 3, 0.777778)
+
+
+def test_one_cell_per_line():
+    stream = io.StringIO()
+    as_json.render(small(), stream)
+    assert sum(line.startswith('{"source"') for line in stream.getvalue().splitlines()) == 18
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("schema",), "audit.report/v2"),
+        (("conclusion",), "maybe"),
+        (("summary", "coverage"), 1.2),
+        (("summary", "extra"), 1),
+        (("cells", 0, "port"), 0),
+        (("cells", 0, "observed"), "denied"),
+        (("cells", 0, "surprise"), True),
+        (("findings", 0, "cells"), []),
+        (("endpoints", 0, "kind"), "service"),
+    ],
+)
+def test_the_schema_refuses(where, value):
+    broken = copy.deepcopy(document(small()))
+    inner = broken
+    for step in where[:-1]:
+        inner = inner[step]
+    inner[where[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        validator("report.schema.json").validate(broken)
+
+
+def test_the_schema_knows_every_word_of_the_model():
+    definitions = validator("report.schema.json").schema["$defs"]
+    assert set(definitions["observed"]["enum"]) == set(Observed)
+    assert set(definitions["result"]["enum"]) == set(Result)
+    assert set(definitions["note"]["enum"]) == set(Note)
+    assert definitions["summary"]["properties"].keys() == {field.name for field in fields(Summary)} | {"coverage"}
+
+
+DENY_WEB = NetworkPolicy("prod", "deny", labels(app="web"), frozenset(Direction))
+OWN_CLASSES = replace(SHOP, ignored={"ConfigMap": 2})
+
+
+@pytest.mark.parametrize("snapshot", [SHOP, with_policies(DENY_WEB), OWN_CLASSES])
+@pytest.mark.parametrize("options", [{}, {"expand": True}, {"ports": (PortRequest(Protocol.TCP, name="sql"),)}])
+def test_expected_matrices_validate(snapshot, options):
+    names = [endpoint.name for endpoint in snapshot.endpoints]
+    pieces = expected_json(evaluate(snapshot, named_ports=options.get("ports", ())), names, names, **options)
+    found = json.loads("".join(pieces))
+    assert found["cells"]
+    validator("expected.schema.json").validate(found)
+
+
+def test_the_expected_schema_refuses_what_it_does_not_know():
+    names = [endpoint.name for endpoint in SHOP.endpoints]
+    found = json.loads("".join(expected_json(evaluate(SHOP), names, names)))
+    found["cells"][0]["verdict"] = "maybe"
+    with pytest.raises(jsonschema.ValidationError):
+        validator("expected.schema.json").validate(found)

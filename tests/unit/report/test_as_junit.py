@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import io
+from xml.etree import ElementTree as ET
+
+from auditor.report import as_junit, renderer
+from tests.unit.report.reports import inconclusive, leak, outage, report, result, skipped, small
+
+
+def document(made):
+    stream = io.StringIO()
+    as_junit.render(made, stream)
+    return ET.fromstring(stream.getvalue().encode())  # noqa: S314 - we wrote it
+
+
+def case(made, name):
+    return next(element for element in document(made).iter("testcase") if element.get("name") == name)
+
+
+def test_the_registry_has_it():
+    assert renderer("junit") is as_junit.render
+
+
+def test_a_suite_per_source_and_a_case_per_destination():
+    root = document(small())
+    assert [suite.get("name") for suite in root] == ["prod/web", "host/backup", "prod/api", "prod/db"]
+    assert [element.get("name") for element in root[1]] == ["host/backup -> prod/db", "host/backup -> prod/api", "host/backup -> prod/web"]
+
+
+def test_counts_add_up():
+    root = document(small())
+    assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "15",
+        "failures": "5",
+        "errors": "2",
+        "skipped": "2",
+    }
+    for name in ("tests", "failures", "errors", "skipped"):
+        assert sum(int(suite.get(name)) for suite in root) == int(root.get(name))
+
+
+def test_a_failure_lists_its_ports():
+    cells = [leak("a/a", "a/b", "TCP/80"), outage("a/a", "a/b", "UDP/53"), result("a/a", "a/b", "TCP/1")]
+    failure = case(report(cells), "a/a -> a/b").find("failure")
+    assert failure.get("message") == "leak and outage on TCP/80, UDP/53"
+    assert failure.text.splitlines() == [
+        "leak: TCP/80 IPv4: expected denied, observed allowed (token, 3 tries)",
+        "outage: UDP/53 IPv4: expected allowed, observed dropped (timeout, 3 tries)",
+    ]
+
+
+def test_a_fault_beside_an_inconclusive_port_is_a_failure_only():
+    found = case(report([leak("a/a", "a/b", "TCP/80"), inconclusive("a/a", "a/b", "TCP/81")]), "a/a -> a/b")
+    assert [child.tag for child in found] == ["failure"]
+    assert "inconclusive: TCP/81" in found.find("failure").text
+
+
+def test_inconclusive_is_an_error():
+    found = case(report([inconclusive("a/a", "a/b", "TCP/80"), result("a/a", "a/b", "TCP/81")]), "a/a -> a/b")
+    assert [child.tag for child in found] == ["error"]
+
+
+def test_only_a_case_without_any_probed_port_is_skipped():
+    cells = [skipped("a/a", "a/b", "SCTP/1"), skipped("a/a", "a/c", "SCTP/1"), result("a/a", "a/c", "TCP/1")]
+    assert [child.tag for child in case(report(cells), "a/a -> a/b")] == ["skipped"]
+    assert [child.tag for child in case(report(cells), "a/a -> a/c")] == ["system-out"]
+
+
+def test_what_the_specification_leaves_open_does_not_fail():
+    found = case(small(), "host/backup -> prod/api")
+    assert [child.tag for child in found] == ["system-out"]
+    assert "cni-dependent" in found.find("system-out").text
+
+
+def test_characters_that_xml_cannot_carry_are_escaped():
+    found = case(report([leak("a/\x00\ud800<&>", "a/b", "TCP/80")]), "a/\\x00\\ud800<&> -> a/b")
+    assert found.get("classname") == "a/\\x00\\ud800<&>"
+
+
+def test_an_audit_of_nothing_is_an_error():
+    root = document(report([]))
+    assert (root.get("tests"), root.get("errors")) == ("1", "1")
+    assert root.find("testsuite/testcase/error").get("message") == "nothing was probed"

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from auditor.model.snapshot import Family
+from auditor.report import as_table, renderer
+from tests.unit.report.reports import DB, WEB, finding, inconclusive, leak, report, result, skipped, small, square
+
+GOLDEN = Path(__file__).with_name("golden_table.txt")
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+def rendered(made, stream=None):
+    stream = stream or io.StringIO()
+    as_table.render(made, stream)
+    return stream.getvalue()
+
+
+def rendered_as(made, encoding):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    as_table.render(made, stream)
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def matrix_rows(text):
+    return [line for line in text.splitlines() if re.match(r" *\d+ \S+  ", line)]
+
+
+def test_golden_table_at_80_columns():
+    assert rendered(small()) == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_registry_has_it():
+    assert renderer("table") is as_table.render
+
+
+def test_thirty_endpoints_stay_inside_80_columns():
+    text = rendered(square(30, faults=40))
+    rows = matrix_rows(text)
+    assert len(rows) == 30
+    assert max(map(len, text.replace(finding_command(text), "").splitlines())) <= 80
+    cells = [row.split(maxsplit=2)[2].replace(" ", "") for row in rows]
+    assert {len(row) for row in cells} == {30}
+    assert sum(row.count("L") for row in cells) == 40
+
+
+def finding_command(text):
+    return next(line for line in text.splitlines() if line.startswith("audit run"))
+
+
+def test_long_names_give_way_in_the_middle():
+    names = [f"a-rather-long-namespace-name/and-a-workload-of-the-same-kind-{number:02}" for number in range(30)]
+    cells = [result(source, destination, "TCP/80") for source in names for destination in names]
+    text = rendered(report(cells))
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "…" in matrix_rows(text)[0]
+    assert [row.split()[1][-2:] for row in matrix_rows(text)] == [f"{number:02}" for number in range(30)]
+
+
+def test_many_endpoints_show_those_that_findings_touch():
+    text = rendered(square(60, faults=7))
+    assert "Only the 8 of 60 endpoints that findings touch." in text
+    assert len(matrix_rows(text)) == 8
+
+
+def test_many_findings_show_the_most_touched_endpoints():
+    text = rendered(square(60, faults=59 * 60))
+    assert "Only the 30 of 60 endpoints that findings touch most (30 more)." in text
+    assert len(matrix_rows(text)) == 30
+
+
+def test_many_endpoints_as_expected_are_grouped_by_namespace():
+    text = rendered(square(60))
+    assert "60 endpoints, by namespace." in text
+    assert [row.split()[1] for row in matrix_rows(text)] == [f"namespace-{number}/*" for number in range(6)]
+
+
+def test_too_many_namespaces_give_no_matrix():
+    text = rendered(square(310, ports=("TCP/80",)))
+    assert "310 endpoints in 31 namespaces: too many for a matrix" in text
+    assert not matrix_rows(text)
+
+
+def test_the_reproduce_command_is_one_unbroken_line():
+    command = "audit run --lab " + "x" * 100 + " --from prod/web --to prod/db --ports TCP/3306"
+    made = report([leak(WEB, DB, "TCP/1")], [finding([leak(WEB, DB, "TCP/1")], reproduce=command)])
+    assert command in rendered(made).splitlines()
+
+
+def test_no_colour_codes_unless_on_a_terminal():
+    assert "\x1b" not in rendered(small())
+    assert "\x1b[" in rendered(small(), Terminal())
+
+
+def test_no_color_is_honoured_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = rendered(small(), Terminal())
+    assert not re.search(r"\x1b\[[0-9;]*(3[0-7]|4[0-7])m", text)
+
+
+def test_width_follows_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    assert max(map(len, (line for line in rendered(small()).splitlines() if not line.startswith("audit run")))) <= 50
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_plain_symbols_where_the_encoding_lacks_the_others(encoding):
+    text = rendered_as(small(), encoding)
+    assert "1 prod/web     + U L %" in text
+    assert "\\u" not in text
+
+
+def test_faults_are_told_by_symbol_and_not_by_colour_alone():
+    rows = matrix_rows(rendered(small()))
+    assert {symbol for row in rows for symbol in row.split()[2:]} >= set("LOMU?~")
+
+
+def test_names_cannot_carry_control_sequences():
+    evil = "prod/\x1b[31mred"
+    assert "\x1b" not in rendered(report([inconclusive(evil, DB, "TCP/1"), leak(evil, DB, "TCP/2")], [finding([leak(evil, DB, "TCP/2")])]))
+
+
+def test_markup_in_a_name_is_text():
+    assert "[bold]x[/bold]" in rendered(report([leak("prod/[bold]x[/bold]", DB, "TCP/1")]))
+
+
+def test_reasons_are_counted_and_the_most_frequent_comes_first():
+    cells = [skipped("prod/a", "prod/b", "SCTP/1")]
+    cells += [inconclusive("prod/a", "prod/b", "TCP/1")]
+    cells += [replace(each, observation=replace(each.observation, outcome="listener died")) for each in cells[1:] * 2]
+    text = rendered(report(cells))
+    assert "Inconclusive: 3 cells" in text
+    assert text.index("2  listener died (prod/a → prod/b)") < text.index("1  agent of prod/web ended")
+    assert "Skipped: 1 cell" in text
+
+
+def test_a_finding_of_many_cells_is_cut_short_and_says_so():
+    cells = [leak(f"a/{number}", f"b/{number}", f"TCP/{number + 1}") for number in range(20)]
+    text = rendered(report(cells, [finding(cells)]))
+    assert "… and 8 more such lines; -o json has every cell" in text
+
+
+def test_families_are_named_when_there_are_two():
+    cells = [leak("a/a", "a/b", "TCP/1"), result("a/a", "a/b", "TCP/1", family=Family.IPV6)]
+    assert "TCP/1 (IPv4)" in rendered(report(cells, [finding(cells[:1])]))
+    assert "(IPv4)" not in rendered(report(cells[:1], [finding(cells[:1])]))
+
+
+def test_the_same_report_gives_the_same_text():
+    made = small()
+    shuffled = replace(made, cells=made.cells[::-1])
+    assert rendered(made) == rendered(shuffled)
