@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 LONGEST_LINE = 1 << 24
 
@@ -39,6 +40,12 @@ class LabChannel:
     async def close(self) -> None:
         if self._closed:
             return
-        self._closed = True
-        self._writer.close()
+        await self.cut()
         await self._end()
+
+    async def cut(self) -> None:
+        """Release the stream and leave the agent to whoever ends it. Unsent lines are given up: the agent may not be reading."""
+        self._closed = True
+        self._writer.transport.abort()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()

@@ -40,7 +40,8 @@ class Control:
     async def start(cls, agent: str, ip: str, nft: str) -> Control:
         """Start a supervisor that uses these tools and forks agents from the module ``agent``.
 
-        Raises ClusterError when the process can't be started."""
+        Raises ClusterError when the process can't be started.
+        """
         line, far_end = socket.socketpair()
         diagnostics = os.memfd_create("lab-diagnostics")
         arguments = ["-m", "auditor.cluster.lab.supervisor", str(far_end.fileno()), str(os.getpid()), agent, ip, nft]

@@ -24,10 +24,10 @@ _PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_USER_NAMESPACE_SWITCHES = (
+_SWITCHES = (
     ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
     ("kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
-    ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
+    *((f"user/max_{kind}_namespaces", "0", f"sysctl -w user.max_{kind}_namespaces=10000") for kind in ("user", "net", "mnt", "pid")),
 )
 
 
@@ -64,31 +64,28 @@ def leave_host() -> None:
     Raises IsolationError when the kernel allows neither.
     """
     private = CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID
-    if os.geteuid() == 0:
-        try:
-            leave_namespaces(private)
-        except PermissionError:
-            pass  # root of a container, without the capabilities: perhaps a user namespace is allowed
-        else:
-            return
     user, group = os.geteuid(), os.getegid()
     try:
+        if user == 0:
+            # Root of a container may lack the capabilities; perhaps a user namespace is allowed then.
+            with suppress(PermissionError):
+                return leave_namespaces(private)
         leave_namespaces(CLONE_NEWUSER)
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
         leave_namespaces(private)
     except OSError as error:
-        raise IsolationError(_advice(error)) from error
+        raise IsolationError(_advice(error, user)) from error
 
 
-def _advice(error: OSError) -> str:
+def _advice(error: OSError, user: int) -> str:
     reason = f"the lab needs private namespaces and this machine refuses them ({errno.errorcode.get(error.errno or 0, 'error')})"
-    for name, closed, command in _USER_NAMESPACE_SWITCHES:
+    for name, closed, command in _SWITCHES:
         with suppress(OSError):
             if Path("/proc/sys", name).read_text().strip() == closed:
-                return f"{reason}: run as root, or allow user namespaces: {command}"
-    if os.geteuid() == 0:
+                return f"{reason}: run as root, or allow it: {command}"
+    if user == 0:
         return f"{reason}: in a container, start it privileged (--privileged, or --cap-add SYS_ADMIN --cap-add NET_ADMIN)"
     return f"{reason}: run as root"
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -58,6 +59,7 @@ class Lab:
         self._generations = itertools.count(1)
         self._programmed: set[int] = set()
         self._programming = asyncio.Lock()
+        self._channels: set[LabChannel] = set()
         self._control: Control | None = None
 
     @property
@@ -90,10 +92,13 @@ class Lab:
             raise
 
         async def end() -> None:
-            if self._control is control:
+            self._channels.discard(channel)
+            with suppress(ClusterError):  # the lab is gone, and the agent with it
                 await control.request("end", namespace=namespace, process=answer["process"])
 
-        return await LabChannel.over(near_end, end)
+        channel = await LabChannel.over(near_end, end)
+        self._channels.add(channel)
+        return channel
 
     def reproduce(self, cell: Cell) -> str:
         return self._reproduce(cell) if self._reproduce is not None else f"# {cell}: this lab was not built from a file"
@@ -143,7 +148,12 @@ class Lab:
     async def _stop(self) -> None:
         control, self._control = self._control, None
         if control is not None:
-            await control.stop()
+            try:
+                await control.stop()
+            finally:
+                for channel in list(self._channels):
+                    await channel.cut()
+                self._channels.clear()
 
     def _running(self) -> Control:
         if self._control is None:

@@ -95,8 +95,8 @@ class Ruleset:
         return lines
 
     def after(self) -> list[str]:
-        """What a base chain does with the packets that every policy let through."""
-        return [f"ct mark set {self.generation}"] if self.understanding.stateful else []
+        """What a base chain does with the packets that every policy let through: a reply proves nothing about its connection."""
+        return [f"ct direction original ct mark set {self.generation}"] if self.understanding.stateful else []
 
     def _denial(self) -> list[str]:
         if not self.understanding.rejects:
@@ -175,7 +175,7 @@ def pod_ruleset(
             body += [f'iifname "lo" {field_name} {rules.addresses(own, family)} jump {chain}' for chain in chains.values() if chain]
         if understanding.own_node and node.spans(family) and chains[Direction.INGRESS]:
             body.append(f'iifname "eth0" {field_name} {rules.addresses(node, family)} jump {chains[Direction.INGRESS]}')
-    marked = [f'oifname "eth0" ct direction original {line}' for line in rules.after()]
+    marked = [f'oifname "eth0" {line}' for line in rules.after()]
     return rules.render(
         [
             ("input", "type filter hook input priority filter; policy accept;", *body, *rules.after()),
@@ -190,7 +190,7 @@ def _flaky(rules: Ruleset, flakiness: Flakiness) -> list[str]:
         return []
     lines = []
     for family, name in ((Family.IPV4, "ip"), (Family.IPV6, "ip6")):
-        fate = f"jhash {name} saddr . {name} daddr . th sport . th dport mod {_SHARES} seed {flakiness.seed:#x} < {share} counter drop"
+        fate = f"jhash {name} saddr . {name} daddr . th sport . th dport mod {_SHARES} seed {flakiness.seed:#x} <= {share - 1} counter drop"
         lines.append(f'meta l4proto {{ tcp, udp }} ct state new oifname "{POD_LINKS}" {fate}')
         elsewhere = f"{name} daddr != {rules.addresses(flakiness.pods, family)} " if flakiness.pods.spans(family) else ""
         lines.append(f'meta l4proto {{ tcp, udp }} ct state new oifname "uplink" {elsewhere}{fate}')
