@@ -28,12 +28,14 @@ from auditor.policy.matrix import ExpectedMatrix, IdentityClass, Part, Partition
 class Grant:
     """What one rule allows: its peers, found by selectors or by ipBlock, and for each set of atoms the destinations that it opens.
 
-    A named port opens its atom on those destinations only that declare it; ``Groups.everything`` stands for no such limit.
+    A named port opens its atom on those destinations only that declare it; ``Groups.everything`` stands for no such limit. A hostNetwork
+    pod counts as its node, which declares none.
     """
 
     subjects: int
     selected: int
     blocked: Mapping[Family, int]
+    has_blocks: bool
     ports: Mapping[int, int]
 
 
@@ -49,7 +51,8 @@ def evaluate(snapshot: Snapshot, *, named_ports: Collection[PortRequest] = ()) -
     groups = Groups(snapshot, names)
     declared = {name: groups.declaring(name) for name in names}
     evaluation = _Evaluation(groups, atoms, snapshot.policies, declared)
-    classes, class_of_group = _identity_classes(snapshot, groups, evaluation.traits())
+    traits = evaluation.traits() | {mask for by_number in declared.values() for mask in by_number.values()}
+    classes, class_of_group = _identity_classes(snapshot, groups, traits)
     sources = [groups.of_endpoint[identity.first] for identity in classes]
     return ExpectedMatrix(
         snapshot=snapshot,
@@ -89,7 +92,8 @@ class _Evaluation:
             else:
                 for family in Family:
                     blocked[family] |= self._groups.in_block(peer.ip_block, family)
-        return Grant(subjects, selected, blocked, self._ports_of(rule))
+        has_blocks = any(peer.ip_block is not None for peer in rule.peers)
+        return Grant(subjects, selected, blocked, has_blocks, self._ports_of(rule))
 
     def _select(self, policy: NetworkPolicy, peer: Peer) -> int:
         if peer.namespace_selector is None:
@@ -109,7 +113,7 @@ class _Evaluation:
             if port.name is not None:
                 for number, declaring in self._declared[port.protocol, port.name].items():
                     atom = self._atoms.mask(port.protocol, number, number)
-                    named[atom] = named.get(atom, 0) | declaring
+                    named[atom] = named.get(atom, 0) | (declaring & self._groups.selectable)
             elif port.number is None:
                 numbered |= self._atoms.mask(port.protocol, 1, 65535)
             else:
@@ -130,8 +134,6 @@ class _Evaluation:
         for grant in self._grants:
             sets.add(grant.selected)
             sets.update(grant.blocked.values())
-        for by_number in self._declared.values():
-            sets.update(by_number.values())
         return sets
 
     def readings(self, sources: list[int]) -> dict[Reading, dict[Family, Rows]]:
@@ -151,7 +153,7 @@ class _Evaluation:
         blocked = grant.blocked[family]
         if reading is Reading.OUTSIDE_ONLY:
             blocked &= self._groups.hosts
-        elif reading is Reading.UNKNOWN_INSIDE and any(grant.blocked.values()):
+        elif reading is Reading.UNKNOWN_INSIDE and grant.has_blocks:
             blocked |= self._groups.without_address
         return grant.selected | blocked
 

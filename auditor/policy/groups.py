@@ -197,10 +197,10 @@ class Groups:
         return index
 
     def declaring(self, name: PortName) -> dict[int, int]:
-        """For each number that a pod declares under ``name``: the groups that do. A hostNetwork pod counts as its node and has none."""
+        """For each number that an endpoint declares under ``name``: the groups that do."""
         by_number: dict[int, int] = {}
         for number, endpoint in enumerate(self.representatives):
-            for port in endpoint.ports if endpoint.selectable else ():
+            for port in endpoint.ports:
                 if (port.protocol, port.name) == name:
                     by_number[port.number] = by_number.get(port.number, 0) | 1 << number
         return by_number

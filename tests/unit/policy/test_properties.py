@@ -216,7 +216,6 @@ def test_members_of_a_class_agree_on_what_a_named_port_means() -> None:
                 assert all(meanings(member) == meanings(members[0]) for member in members), f"seed {seed}"
 
 
-@pytest.mark.xfail(reason="pods on the host's network share a class whatever ports they declare")
 def test_members_of_a_class_on_the_host_network_agree_on_what_a_named_port_means() -> None:
     for seed, snapshot in clusters(300, start=30_000):
         for members in members_of_classes(snapshot):
@@ -251,7 +250,6 @@ def test_undefined_is_where_a_host_network_pod_takes_part() -> None:
             assert (Note.UNDEFINED in matrix.notes(*cell)) is host_network, f"seed {seed}: {cell}"
 
 
-@pytest.mark.xfail(reason="a rule counts only if its ipBlocks hold some known endpoint")
 def test_address_unknown_where_some_address_would_open_the_cell() -> None:
     for seed, snapshot, cell, noted in cells_of_unknown_addresses():
         if judge(snapshot, cell) is Verdict.DENIED and could_open(snapshot, cell, cell.family):
