@@ -1,0 +1,97 @@
+"""Batches of attempts as the agents' wire format has them (see ``probes.agent``), and their results."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from auditor.model.ports import Protocol
+from auditor.probing.tries import Answer, Shot, Try
+
+WIRE_PROTOCOLS = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
+
+
+class Aim(NamedTuple):
+    """One attempt: where it goes, and the identity that has to answer."""
+
+    address: str
+    protocol: Protocol
+    port: int
+    identity: str
+
+
+class BadAnswerError(Exception):
+    """An agent's line that its wire format doesn't know; the text quotes it."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Attempts for one agent, in order, and what has come back of them. ``timeout`` in seconds, ``slowest`` too."""
+
+    aims: Sequence[Aim]
+    timeout: float
+    datagrams: int
+    window: int
+    name: str = field(default_factory=lambda: secrets.token_hex(4))
+    slowest: float = 0.0
+    tries: list[Try | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tries = [None] * len(self.aims)
+
+    def command(self) -> dict[str, Any]:
+        """The ``probe`` command; neighbours that differ by port alone share a target."""
+        targets: list[dict[str, Any]] = []
+        last: tuple[str, Protocol, str] | None = None
+        for aim in self.aims:
+            if (aim.address, aim.protocol, aim.identity) != last:
+                last = (aim.address, aim.protocol, aim.identity)
+                protocol = WIRE_PROTOCOLS[aim.protocol]
+                targets.append({"address": aim.address, "protocol": protocol, "identity": aim.identity, "ports": []})
+            targets[-1]["ports"].append(aim.port)
+        return {
+            "do": "probe",
+            "batch": self.name,
+            "timeout": self.timeout,
+            "datagrams": self.datagrams,
+            "window": self.window,
+            "targets": targets,
+        }
+
+    def take(self, message: dict[str, Any]) -> int:
+        """Take in a ``results`` message; how many attempts it had. Raises BadAnswerError when it isn't one, or brings nothing new."""
+        try:
+            allowed, others = message["allowed"], message["others"]
+            for attempt, microseconds in zip(allowed[::2], allowed[1::2], strict=True):
+                self._store(attempt, Answer.ALLOWED, "token", microseconds / 1000)
+            for attempt, verdict, outcome, detail in others:
+                self._store(attempt, Answer(verdict), f"{outcome}: {detail}" if detail else outcome, None)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise BadAnswerError(f"results that can't be understood: {error!r}") from error
+        count = len(allowed) // 2 + len(others)
+        if not count:
+            raise BadAnswerError("results without results")
+        return count
+
+    def _store(self, attempt: int, answer: Answer, outcome: str, milliseconds: float | None) -> None:
+        if attempt < 0 or self.tries[attempt] is not None:
+            raise ValueError(f"attempt {attempt} twice")
+        self.tries[attempt] = Try(answer, outcome, milliseconds, Shot(self.name, attempt))
+
+    def finish(self, message: dict[str, Any]) -> None:
+        """Take in the ``done`` message. Raises BadAnswerError when attempts are missing."""
+        slowest, missing = message.get("slowest"), self.tries.count(None)
+        if not isinstance(slowest, (int, float)) or missing:
+            raise BadAnswerError(f"done, with {missing} attempts missing")
+        self.slowest = float(slowest)
+
+    def give_up(self, reason: str) -> None:
+        """Mark what has no result as failed for ``reason``."""
+        failed = Try(Answer.ERROR, reason)
+        self.tries = [failed if one is None else one for one in self.tries]
+
+    def results(self) -> list[Try]:
+        """One try for each aim. Call it once the batch is finished or given up."""
+        return [one for one in self.tries if one is not None]

@@ -1,0 +1,240 @@
+"""The whole of probing: controls, every cell, mismatches again until they have settled, controls once more, and the merge.
+
+Convergence is waited for by probing, not by sleeping: a cell that is as expected costs nothing, and one that isn't is tried again for as
+long as a CNI that is slow to program its rules may take. When something did change meanwhile, one further pass over all cells tells
+convergence from instability (``auditor.probing.stability``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from auditor.model.ports import Protocol
+from auditor.model.verdict import Cell, Observation, Observed, Verdict
+from auditor.probing.batches import Aim
+from auditor.probing.controls import Controls, aim_of
+from auditor.probing.fleet import Fleet
+from auditor.probing.merging import lost_where, observe
+from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.seating import Seating, seat_cells
+from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.stability import is_late, relapsed, unstable
+from auditor.probing.tries import Answer, Listener, Shot, Try, agrees, wants_retest
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+SLOW_SHARE = 0.25
+"""The share of the timeout above which the slowest answer shows that the silent ones may just have been slower."""
+CONFIRMATIONS = 8
+"""How often a late cell that is expected to answer must do so again: enough to catch an enforcer that drops one connection in three."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbingOutcome:
+    """What probing saw.
+
+    ``observations`` has every cell that was asked for. ``unstable`` are the cells that changed their answer and not for good. ``facts`` are
+    lines worth knowing beside the findings; ``seconds`` the wall time of each phase, in order.
+    """
+
+    observations: Mapping[Cell, Observation]
+    unstable: frozenset[Cell] = frozenset()
+    facts: tuple[str, ...] = ()
+    attempts: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its callers stay one line
+    cells: Sequence[Cell],
+    seats: Sequence[Seat],
+    open: Callable[[Seat], Awaitable[AgentChannel]],  # noqa: A002 - the cluster's word for it
+    expected: Callable[[Cell], Verdict | None],
+    options: ProbingOptions,
+    progress: Progress,
+) -> ProbingOutcome:
+    """Probe ``cells`` with agents at ``seats``, which ``open`` starts.
+
+    ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing. An agent that fails makes
+    its cells inconclusive and raises nothing; however this ends, by cancellation too, every channel is closed.
+    """
+    seating = seat_cells(cells, seats)
+    async with Fleet(seating.seats, open, options, progress) as fleet:
+        campaign = _Campaign(seating, fleet, {cell: expected(cell) for cell in seating.routes}, options, progress)
+        await campaign.run()
+        return campaign.outcome(seating.skipped)
+
+
+class _Campaign:
+    """One run's state, and its phases in order."""
+
+    def __init__(
+        self, seating: Seating, fleet: Fleet, expected: Mapping[Cell, Verdict | None], options: ProbingOptions, progress: Progress
+    ) -> None:
+        self._routes = seating.routes
+        self._listeners = seating.listeners
+        self._fleet = fleet
+        self._expected = expected
+        self._options = options
+        self._progress = progress
+        self._controls = Controls({})
+        self._tries: dict[Cell, list[Try]] = {cell: [] for cell in seating.routes}
+        self._began = 0.0
+        self._late: dict[Cell, float] = {}
+        self._rounds = 0
+        self._waited = 0.0
+        self._facts: list[str] = []
+        self._seconds: dict[str, float] = {}
+
+    async def run(self) -> None:
+        with self._phase("starting", len(self._listeners)):
+            await self._fleet.start(self._listeners)
+        self._controls = Controls(self._fleet.unbound)
+        wanted = [listener for listeners in self._listeners.values() for listener in listeners]
+        with self._phase("controls", len(wanted)):
+            await self._control(wanted, "before the probes")
+        self._began = time.monotonic()
+        with self._phase("probing", len(self._routes)):
+            await self._pass()
+        self._rounds = await self._retest(self._open_questions, self._began + self._options.settle)
+        self._waited = time.monotonic() - self._began
+        if self._late:
+            await self._confirm()
+        with self._phase("controls", len(wanted)):
+            await self._control(wanted, "after the probes")
+            await self._trace_lost_datagrams()
+
+    @contextmanager
+    def _phase(self, name: str, attempts: int) -> Iterator[None]:
+        self._progress.phase(name, attempts)
+        began = time.monotonic()
+        yield
+        self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - began
+
+    async def _control(self, listeners: Sequence[Listener], when: str) -> None:
+        tries = dict(
+            zip(listeners, await self._fleet.fire([(one.seat, aim_of(one)) for one in listeners], self._options.timeout), strict=True)
+        )
+        # A busy machine is no dead listener.
+        again = [listener for listener, one in tries.items() if one.answer is not Answer.ALLOWED and listener not in self._fleet.unbound]
+        if again:
+            repeated = await self._fleet.fire([(one.seat, aim_of(one)) for one in again], 2 * self._options.timeout)
+            tries.update(zip(again, repeated, strict=True))
+        self._controls.record(tries.items(), when)
+
+    async def _fire(self, cells: Sequence[Cell], seconds: float) -> list[Try]:
+        volley = []
+        for cell in cells:
+            route = self._routes[cell]
+            volley.append((route.source.name, Aim(str(route.address), cell.protocol, cell.port, route.destination.name)))
+        return await self._fleet.fire(volley, seconds)
+
+    async def _pass(self) -> None:
+        """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
+        cells, timeout = list(self._routes), self._options.timeout
+        tries = dict(zip(cells, await self._fire(cells, timeout), strict=True))
+        for _ in range(2):
+            silent = [cell for cell, one in tries.items() if one.silent]
+            if not silent or self._fleet.slowest <= SLOW_SHARE * timeout:
+                break
+            timeout *= 2
+            self._facts.append(
+                f"answers took up to {self._fleet.slowest:.2f} s: {len(silent)} silent cells were tried again for {timeout:g} s"
+            )
+            tries.update(zip(silent, await self._fire(silent, timeout), strict=True))
+        for cell, one in tries.items():
+            self._record(cell, one)
+
+    def _record(self, cell: Cell, one: Try) -> None:
+        tries = self._tries[cell]
+        tries.append(one)
+        if is_late(self._expected[cell], tries):
+            self._late.setdefault(cell, time.monotonic() - self._began)
+
+    def _open_questions(self) -> list[Cell]:
+        """The cells whose last try can't stand, between agents that can still try again."""
+        return [cell for cell, tries in self._tries.items() if wants_retest(self._expected[cell], tries[-1]) and self._can_be_tried(cell)]
+
+    def _new_questions(self) -> list[Cell]:
+        """Of these, the ones that had agreed before, or that said nothing."""
+        return [
+            cell for cell in self._open_questions() if agrees(self._expected[cell], self._tries[cell][-1]) is None or self._relapsed(cell)
+        ]
+
+    def _relapsed(self, cell: Cell) -> bool:
+        return relapsed(self._expected[cell], self._tries[cell])
+
+    def _can_be_tried(self, cell: Cell) -> bool:
+        route = self._routes[cell]
+        return not (self._fleet.ended(route.source.name) or self._fleet.ended(route.destination.name))
+
+    async def _retest(self, questions: Callable[[], list[Cell]], until: float) -> int:
+        """Try mismatches again, with growing pauses, until they are gone or have lasted ``until`` then and through enough retests.
+
+        Returns the number of retests.
+        """
+        pause, rounds = FIRST_PAUSE, 0
+        while pending := questions():
+            if rounds >= self._options.retests and time.monotonic() >= until:
+                break
+            with self._phase("retesting", len(pending)):
+                await asyncio.sleep(pause)
+                silent = any(self._tries[cell][-1].silent for cell in pending)
+                timeout = self._options.timeout * (2 if silent else 1)
+                for cell, one in zip(pending, await self._fire(pending, timeout), strict=True):
+                    self._record(cell, one)
+            pause, rounds = min(2 * pause, LONGEST_PAUSE), rounds + 1
+        return rounds
+
+    async def _confirm(self) -> None:
+        """One further pass over all cells, and late cells that ought to answer several times more."""
+        with self._phase("confirming", len(self._routes)):
+            await self._pass()
+        again = [cell for cell in self._late if self._expected[cell] is Verdict.ALLOWED for _ in range(CONFIRMATIONS)]
+        with self._phase("confirming", len(again)):
+            for cell, one in zip(again, await self._fire(again, self._options.timeout), strict=True):
+                self._record(cell, one)
+        await self._retest(self._new_questions, 0.0)
+
+    async def _trace_lost_datagrams(self) -> None:
+        """Ask destinations which of the UDP probes that got no answer had reached them."""
+        aimed: dict[str, list[Shot]] = defaultdict(list)
+        for cell, tries in self._tries.items():
+            if cell.protocol is Protocol.UDP and tries[-1].silent and tries[-1].shot:
+                aimed[self._routes[cell].destination.name].append(tries[-1].shot)
+        known = await self._fleet.arrivals(aimed)
+        for tries in self._tries.values():
+            shot = tries[-1].shot
+            if shot in known:
+                tries[-1] = lost_where(tries[-1], arrived=known[shot])
+
+    def outcome(self, skipped: Mapping[Cell, str]) -> ProbingOutcome:
+        """Merge everything; ``skipped`` has the reason for each cell that wasn't probed."""
+        observations = {cell: Observation(Observed.SKIPPED, reason) for cell, reason in skipped.items()}
+        for cell, tries in self._tries.items():
+            observations[cell] = observe(self._expected[cell], tries, self._controls.unproven(self._routes[cell].listener))
+        shaky = unstable(self._expected, self._tries)
+        return ProbingOutcome(
+            observations=observations,
+            unstable=shaky,
+            facts=(*self._fleet.failures, *self._facts, *self._convergence(shaky)),
+            attempts=self._fleet.attempts,
+            seconds=self._seconds,
+        )
+
+    def _convergence(self, shaky: frozenset[Cell]) -> Iterator[str]:
+        converged = [seconds for cell, seconds in self._late.items() if cell not in shaky]
+        if converged:
+            yield f"{count(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further pass over all cells agreed"
+        lasting = sum(agrees(self._expected[cell], tries[-1]) is False for cell, tries in self._tries.items() if cell not in shaky)
+        if lasting:
+            yield f"{count(lasting, 'mismatch', 'mismatches')} lasted {self._waited:.1f} s and through {count(self._rounds, 'retest')}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,40 @@
+"""From a cell's tries and its destination's controls to what was observed.
+
+Pure, and the one place where the rule stands that nothing that went wrong on our side is ever read as "denied": silence, a refusal or a
+stranger's answer counts only where the destination's listener was proven alive before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auditor.model.verdict import Observation, Observed, Verdict
+from auditor.probing.tries import Answer, Try, agrees
+
+
+def observe(expected: Verdict | None, tries: Sequence[Try], unproven: str) -> Observation:
+    """Merge ``tries``, oldest first and at least one; ``unproven`` says why the listener isn't proven alive, empty if it is."""
+    history = tuple(one.answer.observed for one in tries)
+    decisive = _decisive(expected, tries)
+    if decisive.answer is Answer.ERROR:
+        return Observation(Observed.INCONCLUSIVE, decisive.outcome, history)
+    if decisive.answer is not Answer.ALLOWED and unproven:
+        return Observation(Observed.INCONCLUSIVE, unproven, history)
+    return Observation(decisive.answer.observed, decisive.outcome, history, decisive.milliseconds)
+
+
+def _decisive(expected: Verdict | None, tries: Sequence[Try]) -> Try:
+    """The last try that says something; but a difference whose retest failed isn't reported: then the failure decides."""
+    telling = [one for one in tries if one.answer is not Answer.ERROR]
+    if not telling:
+        return tries[-1]
+    if tries[-1].answer is Answer.ERROR and agrees(expected, telling[-1]) is False:
+        return Try(Answer.ERROR, f"could not be retested: {tries[-1].outcome}")
+    return telling[-1]
+
+
+def lost_where(one: Try, *, arrived: bool | None) -> Try:
+    """A silent UDP try, with the way on which it got lost, if the destination knows (``arrived`` not None)."""
+    if arrived is None:
+        return one
+    return Try(one.answer, "reply-lost" if arrived else "request-lost", one.milliseconds, one.shot)
