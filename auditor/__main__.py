@@ -1,4 +1,4 @@
-"""``python -m auditor``: the command line without an installed script."""
+"""``python -m auditor``: the command line where no console script is installed."""
 
 from auditor.cli import main
 

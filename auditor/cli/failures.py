@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from contextlib import suppress
 
@@ -27,7 +26,7 @@ def exit_code_of(error: BaseException, *, debug: bool) -> int:
 
 
 def _code(error: BaseException) -> int:
-    if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, click.Abort)):
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return INTERRUPTED
     if isinstance(error, (InputError, UsageError, click.ClickException)):
         return WRONG_INPUT
@@ -38,7 +37,7 @@ def _words(error: BaseException) -> list[str]:
     match error:
         case click.exceptions.NoArgsIsHelpError():
             words = [error.format_message()]
-        case click.Abort() | KeyboardInterrupt() | asyncio.CancelledError():
+        case click.Abort() | KeyboardInterrupt():
             words = ["interrupted"]
         case click.ClickException():
             words = [f"error: {_one_line(error.format_message())}{_where_to_look(error)}"]
