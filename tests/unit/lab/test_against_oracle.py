@@ -1,0 +1,71 @@
+"""The lab's reading of policies under every dialect, held against the tests' own evaluator on random clusters."""
+
+from random import Random
+
+import pytest
+
+from auditor.cluster.lab.dialects import UNDERSTANDINGS
+from auditor.cluster.lab.policing import Policing
+from auditor.cluster.lab.topology import build_topology
+from auditor.model.dialect import Dialect, Enforcement, Enforcer
+from auditor.model.policy import Direction
+from auditor.model.snapshot import EndpointKind, Family
+from auditor.model.verdict import Verdict
+from tests.oracle import evaluator as oracle
+from tests.strategies import LAB_SHAPE, boundaries_in_policies, random_policies, random_snapshot
+
+CLUSTERS = 6
+PORTS = 7
+HOOKS = {Dialect.STATELESS, Dialect.SLOW, Dialect.FLAKY, Dialect.REJECTS}
+"""What these do is a matter of rules around the policies; packets show it."""
+
+
+def lets_through(policing, pod, other, direction, cell):
+    protocol, port, family = cell
+    understanding = policing._understanding
+    if not pod.selectable or not understanding.filters:
+        return True
+    if pod == other and not understanding.own_address:
+        return True
+    if pod != other and oracle.is_own_node(pod, other) and not understanding.own_node:
+        return True
+    if (family is Family.IPV6 and not understanding.ipv6) or (protocol == "UDP" and not understanding.udp):
+        return True
+    allowances = policing.allowances(pod, direction)
+    return allowances is None or any(
+        (allowed.addresses is None or other.address(family) in allowed.addresses)
+        and (allowed.ports is None or any(each is protocol and first <= port <= last for each, first, last in allowed.ports))
+        for allowed in allowances
+    )
+
+
+@pytest.mark.parametrize("dialect", sorted(set(Dialect) - HOOKS))
+def test_agrees_with_the_oracle(dialect):
+    seen = set()
+    for seed in range(CLUSTERS):
+        random = Random(f"{dialect} {seed}")
+        snapshot = random_snapshot(random, LAB_SHAPE)
+        previous = random_policies(random, LAB_SHAPE, list(snapshot.endpoints))
+        topology = build_topology(snapshot, sorted({endpoint.node for endpoint in snapshot.endpoints if endpoint.node}))
+        stale = UNDERSTANDINGS[dialect].previous_policies
+        policing = Policing(snapshot, previous if stale else snapshot.policies, UNDERSTANDINGS[dialect], topology.cluster)
+        ports = random.sample(sorted(boundaries_in_policies(snapshot)), PORTS)
+        for source in snapshot.endpoints:
+            for destination in snapshot.endpoints:
+                if EndpointKind.POD not in (source.kind, destination.kind):
+                    continue
+                for cell in ((protocol, port, family) for protocol, port in ports for family in Family):
+                    expected = oracle.verdict(
+                        snapshot,
+                        source,
+                        destination,
+                        *cell,
+                        enforcement=Enforcement(Enforcer(dialect)),
+                        previous_policies=previous,
+                        ip_block_matches_cluster=dialect is not Dialect.IP_BLOCK_SKIPS_PODS,
+                    )
+                    sent = lets_through(policing, source, destination, Direction.EGRESS, cell)
+                    received = lets_through(policing, destination, source, Direction.INGRESS, cell)
+                    assert (expected is Verdict.ALLOWED) == (sent and received), (source.name, destination.name, *cell)
+                    seen.add(expected)
+    assert len(seen) == 2 or dialect is Dialect.ENFORCES_NOTHING
