@@ -22,6 +22,7 @@ from auditor.probing.options import ProbingOptions
 from auditor.report import RENDERERS, renderer
 
 if TYPE_CHECKING:
+    from auditor.policy.matrix import ExpectedMatrix
     from auditor.report.progress import Progress
     from auditor.run.audit import AuditOptions
 
@@ -135,6 +136,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 def run(options: RunOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
+    from auditor.report.headline import counted
     from auditor.report.progress import open_progress
     from auditor.run.audit import plan
     from auditor.run.sources import load_scenario
@@ -153,12 +155,18 @@ def run(options: RunOptions) -> int:
             dry_run.renderer(options.output)(matrix, probes, stream)
         return AS_EXPECTED
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
-        classes = len(matrix.classes)
-        progress.note(f"{scenario.name}: {len(scenario.snapshot.endpoints)} endpoints in {classes} classes, {len(probes.cells):,} cells")
+        progress.note(f"{scenario.name}: {size(matrix)}, {counted(len(probes.cells), 'cell')}")
         report = run_interruptibly(audit_on_lab(scenario, enforcement, options, progress))
     with open_output(options.output_file) as stream:
         renderer(options.output)(report, stream)
     return of_report(report)
+
+
+def size(matrix: ExpectedMatrix) -> str:
+    """How much there is to audit: ``9 endpoints in 7 classes``."""
+    from auditor.report.headline import counted
+
+    return f"{counted(len(matrix.snapshot.endpoints), 'endpoint')} in {counted(len(matrix.classes), 'class', 'classes')}"
 
 
 def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:

@@ -14,13 +14,14 @@ from auditor.model.verdict import Result
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_paragraph, printable
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
-from auditor.report.headline import headline
+from auditor.report.headline import counted, headline
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
 from auditor.report.matrix import Grid, grid_lines, legend_lines
 
 MOST_ENDPOINTS = 30
 MOST_LINES_OF_A_FINDING = 12
 MOST_NAMES = 8
+SHORTEST_PHASE = 0.05
 FINDING_ORDER = tuple(Result)
 CONCLUSION_STYLE = {Conclusion.PASS: "bold green", Conclusion.FAIL: "bold red", Conclusion.INCONCLUSIVE: "bold yellow"}
 
@@ -155,16 +156,11 @@ def namespace_of(name: str) -> str:
     return f"{name.partition('/')[0]}/*"
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 cell``, ``2 cells``, ``1,200 cells``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def timing(report: Report) -> str:
     """How long the run took, as a whole and by phase, and how many attempts it made."""
     return f"{counted(report.attempts, 'attempt')} in {sum(report.seconds.values()):.1f} s" + _phases(report.seconds.items())
 
 
 def _phases(seconds: Iterable[tuple[str, float]]) -> str:
-    phases = ", ".join(f"{name} {duration:.1f}" for name, duration in seconds)
+    phases = ", ".join(f"{name} {duration:.1f}" for name, duration in seconds if duration >= SHORTEST_PHASE)
     return f" ({phases})" if phases else ""

@@ -12,6 +12,7 @@ from auditor.model.verdict import Note, Verdict
 from auditor.policy.expected import ExpectedCell, ExpectedCells, Pattern
 from auditor.policy.matrix import ExpectedMatrix, always_allowed
 from auditor.report.console import can_write, open_console, print_paragraph, printable
+from auditor.report.headline import counted
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
 from auditor.report.matrix import Grid, grid_lines, legend_lines
 
@@ -71,7 +72,8 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
 def _headline(matrix: ExpectedMatrix, request: ExpectedRequest) -> str:
     shown = {endpoint.name for endpoint in (*request.sources, *request.destinations)}
     classes = {matrix.class_of(name) for name in shown}
-    counts = f"{len(shown):,} endpoints in {len(classes):,} classes, {len(matrix.snapshot.policies):,} policies"
+    policies = counted(len(matrix.snapshot.policies), "policy", "policies")
+    counts = f"{counted(len(shown), 'endpoint')} in {counted(len(classes), 'class', 'classes')}, {policies}"
     ignored = ", ".join(f"{number:,} {kind}" for kind, number in sorted(matrix.snapshot.ignored.items()))
     return f"{counts}; ignored: {ignored}" if ignored else counts
 
@@ -168,4 +170,4 @@ def ports_text(cells: Iterable[ExpectedCell]) -> str:
 
 
 def _ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
-    return ",".join("*" if (a, b) == (FIRST_PORT, LAST_PORT) else str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+    return ",".join("*" if (a, b) == (FIRST_PORT, LAST_PORT) else str(a) if a == b else f"{a}-{b}" for a, b in sorted(ranges))

@@ -21,7 +21,7 @@ COUNTS = (
 def headline(report: Report) -> str:
     """``324 cells: 160 allowed, 164 denied, all as expected``, or with what was wrong: ``12 leaks, 3 outages; 324 cells: …``."""
     summary = report.summary
-    cells = f"{summary.cells:,} {'cell' if summary.cells == 1 else 'cells'}: {summary.allowed:,} allowed, {summary.denied:,} denied"
+    cells = f"{counted(summary.cells, 'cell')}: {summary.allowed:,} allowed, {summary.denied:,} denied"
     counts = told(summary)
     conclusion = conclude(report)
     if conclusion is Conclusion.PASS:
@@ -43,3 +43,8 @@ def percent(share: float) -> str:
     """A share as a percentage, cut off and not rounded: 100 % means all."""
     tenths = int(share * 1000 + 1e-9) / 10
     return f"{tenths:g} %"
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """``1 cell``, ``2 cells``, ``1,200 policies``; ``several`` where the plural isn't made by an s."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
