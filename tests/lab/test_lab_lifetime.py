@@ -16,7 +16,7 @@ import pytest
 from auditor.cluster.lab import tools
 from auditor.cluster.lab.lab import Lab
 from auditor.model.errors import ClusterError
-from tests.lab.lab_rig import AGENT, NODES, ROOT, listening, make_agent_importable, rigged, world
+from tests.lab.lab_rig import AGENT, INGRESS, NODES, ROOT, deny, listening, make_agent_importable, rigged, world
 
 pytestmark = pytest.mark.lab
 
@@ -156,6 +156,32 @@ async def test_cancelling_the_start_leaves_nothing(mark, pause):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert marked(mark) == {}
+
+
+async def test_cancelling_the_end_as_well_leaves_nothing(mark):
+    up = asyncio.Event()
+
+    async def enter():
+        async with Lab(world(), nodes=NODES, agent=AGENT) as lab:
+            await listening(lab)
+            up.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(enter())
+    await up.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(until, lambda: not marked(mark))
+
+
+async def test_a_lab_can_be_entered_again():
+    lab = Lab(world(deny(INGRESS, app="db")), nodes=NODES, agent=AGENT)
+    for _ in range(2):
+        async with lab:
+            assert await (await listening(lab)).is_silent("a/web", "a/db")
 
 
 async def test_leaving_waits_until_nothing_is_left(mark):

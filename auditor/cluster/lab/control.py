@@ -89,12 +89,19 @@ class Control:
         return message
 
     async def stop(self) -> None:
-        """End the supervisor and all that is in it, and wait until nothing is left. May be called more than once."""
+        """End the supervisor and all that is in it, and wait until nothing is left. May be called more than once.
+
+        Raises ClusterError when the kernel takes too long to end it; it is then killed, as it is when this is cancelled.
+        """
         try:
             with suppress(ProcessLookupError):
                 self._process.terminate()
             async with asyncio.timeout(_PARTING):
                 await self._process.wait()
+        except TimeoutError:
+            raise ClusterError(
+                f"lab: its processes did not end within {_PARTING:g} s: look for what is left of process {self.pid}"
+            ) from None
         finally:
             if self._process.returncode is None:
                 with suppress(ProcessLookupError):

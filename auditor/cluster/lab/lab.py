@@ -132,6 +132,7 @@ class Lab:
         await control.request("program", rulesets=[*rulesets, *cleared], later=program.later)
 
     async def __aenter__(self) -> Self:
+        self._programmed.clear()
         self._control = await Control.start(self._agent, *find_tools())
         try:
             ipv6 = Family.IPV6 in self._topology.families
