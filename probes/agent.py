@@ -93,7 +93,7 @@ REFUSALS_TCP = {
     errno.ECONNREFUSED: ("refused", "tcp-reset"),
     errno.ECONNRESET: ("refused", "reset-after-connect"),
     errno.EPIPE: ("refused", "reset-after-connect"),
-    errno.EHOSTUNREACH: ("refused", "icmp-host-unreachable"),
+    errno.EHOSTUNREACH: ("refused", "icmp-unreachable"),
     errno.ENETUNREACH: ("refused", "icmp-network-unreachable"),
     errno.EACCES: ("refused", "icmp-prohibited"),
     errno.EPERM: ("refused", "prohibited-locally"),

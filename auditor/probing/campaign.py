@@ -27,11 +27,11 @@ from auditor.probing.stability import is_late, relapsed, unstable
 from auditor.probing.tries import Answer, Listener, Shot, Try, agrees, wants_retest
 
 FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 2.0
+LONGEST_PAUSE = 0.8
 SLOW_SHARE = 0.25
 """The share of the timeout above which the slowest answer shows that the silent ones may just have been slower."""
 CONFIRMATIONS = 8
-"""How often a late cell that is expected to answer must do so again: enough to catch an enforcer that drops one connection in three."""
+"""How often a cell that ought to answer is asked again when that is in doubt: enough to catch an enforcer that drops one in three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class _Campaign:
         self._began = time.monotonic()
         with self._phase("probing", len(self._routes)):
             await self._pass()
-        self._rounds = await self._retest(self._open_questions, self._began + self._options.settle)
+        await self._retest()
         self._waited = time.monotonic() - self._began
         if self._late:
             await self._confirm()
@@ -135,7 +135,7 @@ class _Campaign:
 
     async def _pass(self) -> None:
         """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
-        cells, timeout = list(self._routes), self._options.timeout
+        cells, timeout, fired = list(self._routes), self._options.timeout, time.monotonic()
         tries = dict(zip(cells, await self._fire(cells, timeout), strict=True))
         for _ in range(2):
             silent = [cell for cell, one in tries.items() if one.silent]
@@ -147,23 +147,17 @@ class _Campaign:
             )
             tries.update(zip(silent, await self._fire(silent, timeout), strict=True))
         for cell, one in tries.items():
-            self._record(cell, one)
+            self._record(cell, one, fired)
 
-    def _record(self, cell: Cell, one: Try) -> None:
+    def _record(self, cell: Cell, one: Try, fired: float) -> None:
         tries = self._tries[cell]
         tries.append(one)
-        if is_late(self._expected[cell], tries):
-            self._late.setdefault(cell, time.monotonic() - self._began)
+        if cell not in self._late and is_late(self._expected[cell], tries):
+            self._late[cell] = fired - self._began
 
     def _open_questions(self) -> list[Cell]:
         """The cells whose last try can't stand, between agents that can still try again."""
         return [cell for cell, tries in self._tries.items() if wants_retest(self._expected[cell], tries[-1]) and self._can_be_tried(cell)]
-
-    def _new_questions(self) -> list[Cell]:
-        """Of these, the ones that had agreed before, or that said nothing."""
-        return [
-            cell for cell in self._open_questions() if agrees(self._expected[cell], self._tries[cell][-1]) is None or self._relapsed(cell)
-        ]
 
     def _relapsed(self, cell: Cell) -> bool:
         return relapsed(self._expected[cell], self._tries[cell])
@@ -172,33 +166,45 @@ class _Campaign:
         route = self._routes[cell]
         return not (self._fleet.ended(route.source.name) or self._fleet.ended(route.destination.name))
 
-    async def _retest(self, questions: Callable[[], list[Cell]], until: float) -> int:
-        """Try mismatches again, with growing pauses, until they are gone or have lasted ``until`` then and through enough retests.
-
-        Returns the number of retests.
-        """
-        pause, rounds = FIRST_PAUSE, 0
-        while pending := questions():
-            if rounds >= self._options.retests and time.monotonic() >= until:
+    async def _retest(self) -> None:
+        """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and through enough retests."""
+        pause = FIRST_PAUSE
+        while pending := self._open_questions():
+            if self._rounds >= self._options.retests and time.monotonic() >= self._began + self._options.settle:
                 break
-            with self._phase("retesting", len(pending)):
-                await asyncio.sleep(pause)
-                silent = any(self._tries[cell][-1].silent for cell in pending)
-                timeout = self._options.timeout * (2 if silent else 1)
-                for cell, one in zip(pending, await self._fire(pending, timeout), strict=True):
-                    self._record(cell, one)
-            pause, rounds = min(2 * pause, LONGEST_PAUSE), rounds + 1
-        return rounds
+            self._rounds += 1
+            await self._again("retesting", pending, pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _again(self, phase: str, cells: Sequence[Cell], pause: float = 0.0) -> None:
+        """Try ``cells``, which may repeat, with fresh connections; longer where one was silent, lest slowness look like silence."""
+        if not cells:
+            return
+        with self._phase(phase, len(cells)):
+            await asyncio.sleep(pause)
+            silent = any(self._tries[cell][-1].silent for cell in cells)
+            fired = time.monotonic()
+            tries = await self._fire(cells, self._options.timeout * (2 if silent else 1))
+            for cell, one in zip(cells, tries, strict=True):
+                self._record(cell, one, fired)
 
     async def _confirm(self) -> None:
-        """One further pass over all cells, and late cells that ought to answer several times more."""
+        """One further pass over all cells, and more tries of those that it leaves in doubt."""
         with self._phase("confirming", len(self._routes)):
             await self._pass()
-        again = [cell for cell in self._late if self._expected[cell] is Verdict.ALLOWED for _ in range(CONFIRMATIONS)]
-        with self._phase("confirming", len(again)):
-            for cell, one in zip(again, await self._fire(again, self._options.timeout), strict=True):
-                self._record(cell, one)
-        await self._retest(self._new_questions, 0.0)
+        await self._again("confirming", [cell for cell in self._late if self._expected[cell] is Verdict.ALLOWED] * CONFIRMATIONS)
+        await self._again("retesting", self._doubtful())
+
+    def _doubtful(self) -> list[Cell]:
+        """The cells to retest at last: those that relapsed or said nothing, and, once any relapsed, those that never answered."""
+        any_relapsed = any(map(self._relapsed, self._tries))
+        doubtful: list[Cell] = []
+        for cell in self._open_questions():
+            if self._relapsed(cell) or agrees(self._expected[cell], self._tries[cell][-1]) is None:
+                doubtful += [cell] * self._options.retests
+            elif any_relapsed and self._expected[cell] is Verdict.ALLOWED:
+                doubtful += [cell] * CONFIRMATIONS
+        return doubtful
 
     async def _trace_lost_datagrams(self) -> None:
         """Ask destinations which of the UDP probes that got no answer had reached them."""
