@@ -1,0 +1,102 @@
+"""``audit run`` as a process, with real packets: exit codes, output files, interruption."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.unit.cli.audit_process import audit_process, environment
+from tests.unit.report.test_as_json import validator
+
+pytestmark = pytest.mark.lab
+
+QUICK = ("run", "--lab", "demo", "--ports", "TCP/80,UDP/53", "--settle", "0.5")
+
+
+def test_a_faultless_enforcer_passes():
+    done = audit_process(*QUICK)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("PASS  ")
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "probing: " in done.stderr
+
+
+def test_quiet_tells_no_progress():
+    assert not audit_process(*QUICK, "-q").stderr
+
+
+def test_a_faulty_enforcer_fails_and_the_reproduce_command_finds_it_again():
+    done = audit_process(*QUICK, "--enforcer", "enforces-nothing", "-q", "-o", "json")
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    validator("report.schema.json").validate(report)
+    assert report["summary"]["leaks"] > 0
+    command = report["findings"][0]["reproduce"].split()
+    assert command[0] == "audit"
+    again = audit_process(*command[1:], "--settle", "0.5", "-q", "-o", "json")
+    assert again.returncode == 1
+    assert {cell["result"] for cell in json.loads(again.stdout)["cells"]} == {"leak"}
+
+
+def test_the_output_file_holds_the_report(tmp_path):
+    path = tmp_path / "report.xml"
+    done = audit_process(*QUICK, "-o", "junit", "--output-file", path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert ET.parse(path).getroot().get("failures") == "0"  # noqa: S314 - we wrote it
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_exit_code_4():
+    done = audit_process(*QUICK, "-q", "-o", "json", "--output-file", "/dev/full")
+    assert done.returncode == 4
+    assert done.stderr == "error: --output-file /dev/full: no space left on device; nothing was written there\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("phase", ["setting up the lab", "controls: ", "probing: ", "retesting: "])
+def test_an_interrupted_run_cleans_up_and_says_so(tmp_path, number, phase):
+    command = [
+        sys.executable,
+        "-m",
+        "auditor",
+        *QUICK,
+        "--settle",
+        "60",
+        "--enforcer",
+        "ignores-ingress",
+        "--output-file",
+        tmp_path / "report",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    seen = []
+    for line in process.stderr:
+        seen.append(line.decode())
+        if seen[-1].startswith(phase):
+            children = _descendants(process.pid)
+            process.send_signal(number)
+            break
+    shown, rest = process.communicate(timeout=60)
+    assert seen, "a phase was told"
+    assert seen[-1].startswith(phase), "".join(seen)
+    assert (process.returncode, shown) == (130, b"")
+    assert rest.decode().endswith("interrupted\n")
+    assert not list(tmp_path.iterdir())
+    assert not [pid for pid in children if _is_our_child(pid)]
+
+
+def _descendants(pid):
+    found = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return found + [deeper for child in found for deeper in _descendants(child)]
+
+
+def _is_our_child(pid):
+    try:
+        return b"auditor" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
