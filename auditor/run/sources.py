@@ -36,15 +36,14 @@ def _load(path: str, *, recursive: bool) -> Iterator[Source]:
     if path == STDIN:
         with _said_plainly(STDIN_NAME):
             yield Source(STDIN_NAME, sys.stdin.buffer.read())
-    elif Path(path).is_dir():
-        with _said_plainly(path):
-            files = sorted(_files(Path(path), recursive=recursive))
-        if not files:
-            below = "" if recursive else " (--recursive reads the directories below it, too)"
-            raise UsageError(f"{path}: no {', '.join(sorted(SUFFIXES))} file in this directory{below}")
-        yield from map(_read, map(str, files))
-    else:
-        yield _read(path)
+        return
+    with _said_plainly(path):
+        is_directory = Path(path).is_dir()
+        files = sorted(_files(Path(path), recursive=recursive)) if is_directory else [Path(path)]
+    if not files:
+        below = "" if recursive else " (--recursive reads the directories below it, too)"
+        raise UsageError(f"{path}: no {', '.join(sorted(SUFFIXES))} file in this directory{below}")
+    yield from map(_read, map(str, files) if is_directory else [path])
 
 
 def _files(directory: Path, *, recursive: bool) -> Iterator[Path]:
@@ -107,7 +106,7 @@ def _scenario_path(text: str) -> str:
     names = scenario_names()
     if text in names:
         return _short(scenario_directory() / f"{text}.yaml")
-    if "/" in text or Path(text).suffix in SUFFIXES or Path(text).is_file():
+    if "/" in text or Path(text).suffix in SUFFIXES:
         return text
     close = get_close_matches(text, names, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "'audit scenarios' lists them; a path works as well"
