@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def load_sources(paths: Sequence[str], *, recursive: bool = False) -> list[Sourc
 def _load(path: str, *, recursive: bool) -> Iterator[Source]:
     if path == STDIN:
         with _said_plainly(STDIN_NAME):
-            yield Source(STDIN_NAME, sys.stdin.buffer.read())
+            data = sys.stdin.buffer.read()
+        yield Source(STDIN_NAME, data)
         return
     with _said_plainly(path):
         is_directory = Path(path).is_dir()
@@ -59,20 +61,15 @@ def _read(path: str) -> Source:
         return Source(path, Path(path).read_bytes())
 
 
-class _said_plainly:  # noqa: N801 - reads as the statement that it is
-    """Turns an OSError of its block into a UsageError that names the path first."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, OSError):
-            raise UsageError(f"{self._path}: {(error.strerror or str(error)).lower()}") from error
-        if isinstance(error, ValueError):
-            raise UsageError(f"{self._path!r}: no path of a file") from error
+@contextmanager
+def _said_plainly(path: str) -> Iterator[None]:
+    """Turn whatever the system says of ``path`` into a UsageError that names it first."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise UsageError(f"{path!r}: no path of a file") from error
 
 
 def scenario_directory() -> Path:
