@@ -98,8 +98,7 @@ class _Campaign:
         with self._phase("controls", len(wanted)):
             await self._control(wanted, "before the probes")
         self._began = time.monotonic()
-        with self._phase("probing", len(self._routes)):
-            await self._pass()
+        await self._pass("probing")
         await self._retest()
         self._waited = time.monotonic() - self._began
         if self._late:
@@ -133,10 +132,11 @@ class _Campaign:
             volley.append((route.source.name, Aim(str(route.address), cell.protocol, cell.port, route.destination.name)))
         return await self._fleet.fire(volley, seconds)
 
-    async def _pass(self) -> None:
+    async def _pass(self, phase: str) -> None:
         """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
         cells, timeout, fired = list(self._routes), self._options.timeout, time.monotonic()
-        tries = dict(zip(cells, await self._fire(cells, timeout), strict=True))
+        with self._phase(phase, len(cells)):
+            tries = dict(zip(cells, await self._fire(cells, timeout), strict=True))
         for _ in range(2):
             silent = [cell for cell, one in tries.items() if one.silent]
             if not silent or self._fleet.slowest <= SLOW_SHARE * timeout:
@@ -145,7 +145,8 @@ class _Campaign:
             self._facts.append(
                 f"answers took up to {self._fleet.slowest:.2f} s: {len(silent)} silent cells were tried again for {timeout:g} s"
             )
-            tries.update(zip(silent, await self._fire(silent, timeout), strict=True))
+            with self._phase(f"{phase} patiently", len(silent)):
+                tries.update(zip(silent, await self._fire(silent, timeout), strict=True))
         for cell, one in tries.items():
             self._record(cell, one, fired)
 
@@ -190,8 +191,7 @@ class _Campaign:
 
     async def _confirm(self) -> None:
         """One further pass over all cells, and more tries of those that it leaves in doubt."""
-        with self._phase("confirming", len(self._routes)):
-            await self._pass()
+        await self._pass("confirming")
         await self._again("confirming", [cell for cell in self._late if self._expected[cell] is Verdict.ALLOWED] * CONFIRMATIONS)
         await self._again("retesting", self._doubtful())
 
