@@ -1,0 +1,268 @@
+"""Kubernetes objects as a Snapshot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from auditor.model.errors import InputError, Problem
+from auditor.model.labels import NAMESPACE_NAME_LABEL
+from auditor.model.policy import NetworkPolicy
+from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress, Namespace, Service, ServicePort, Snapshot
+from auditor.policy.reading.documents import Document, read_documents
+from auditor.policy.reading.fields import Fields
+from auditor.policy.reading.labels import read_labels
+from auditor.policy.reading.network_policy import API_VERSION, read_policy
+from auditor.policy.reading.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
+from auditor.policy.reading.source import Source
+
+CORE, APPS, BATCH, NETWORKING = "", "apps", "batch", "networking.k8s.io"
+GROUPS = {
+    "Namespace": CORE,
+    "Pod": CORE,
+    "Node": CORE,
+    "Service": CORE,
+    "ReplicationController": CORE,
+    "Deployment": APPS,
+    "StatefulSet": APPS,
+    "DaemonSet": APPS,
+    "ReplicaSet": APPS,
+    "Job": BATCH,
+    "CronJob": BATCH,
+    "NetworkPolicy": NETWORKING,
+}
+CLUSTER_SCOPED = ("Namespace", "Node")
+
+
+@dataclass
+class Objects:
+    """What has been read so far, by kind, with every problem."""
+
+    default_namespace: str = "default"
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
+    pods: list[PodObject] = field(default_factory=list)
+    nodes: list[Endpoint] = field(default_factory=list)
+    workloads: list[Workload] = field(default_factory=list)
+    policies: list[NetworkPolicy] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    _seen: dict[tuple[str, str, str], tuple[Any, str]] = field(default_factory=dict)
+
+    def add(self, document: Document, path: tuple[str | int, ...] = (), value: Any = None) -> None:
+        """Read the object at ``path`` of ``document``; a List's items one by one."""
+        value = document.value if value is None else value
+        if not isinstance(value, dict):
+            self.problems.append(document.problem(path, "is no Kubernetes object: a mapping with apiVersion and kind"))
+            return
+        fields = Fields(document, self.problems, path, value)
+        kind, version = fields.text("kind"), fields.text("apiVersion")
+        if not kind or not version:
+            if "kind" not in value or "apiVersion" not in value:
+                fields.note("is no Kubernetes object: it needs apiVersion and kind")
+            return
+        if kind == "List" or (kind.endswith("List") and "items" in value):
+            for number, item in enumerate(fields.items("items")):
+                self.add(document, (*path, "items", number), _with_kind(item, kind, version))
+            return
+        self._add_object(fields, kind, version)
+
+    def _add_object(self, fields: Fields, kind: str, version: str) -> None:
+        group = version.rpartition("/")[0]
+        if kind == "NetworkPolicy" and group == "extensions":
+            fields.note(f"apiVersion {version} is gone since Kubernetes 1.16: write {API_VERSION}", "apiVersion")
+            return
+        if kind not in GROUPS or group != GROUPS[kind]:
+            self.ignored[f"{kind} ({version})" if kind in GROUPS else kind] += 1
+            return
+        if kind == "NetworkPolicy" and version != API_VERSION:
+            fields.note(f"unknown version {version}: write {API_VERSION}", "apiVersion")
+            return
+        metadata = fields.section("metadata")
+        name = metadata.text("name") or metadata.text("generateName")
+        if not name:
+            fields.note(f"a {kind} needs a metadata.name", "metadata")
+            name = ""
+        namespace = "" if kind in CLUSTER_SCOPED else metadata.text("namespace") or self.default_namespace
+        if self._is_new(fields, kind, namespace, name):
+            self._readers()[kind](fields, namespace, name)
+
+    def _is_new(self, fields: Fields, kind: str, namespace: str, name: str) -> bool:
+        """Whether no object of this kind and name was read; an identical copy is passed over, another one a problem."""
+        key = (kind, namespace, name)
+        if key not in self._seen or not name:
+            self._seen[key] = (fields.value, f"{fields.document.source}:{fields.line}" if name else "")
+            return True
+        known, place = self._seen[key]
+        if known != fields.value:
+            fields.note(f"{kind} {namespace + '/' if namespace else ''}{name} is defined twice, and differs from {place}")
+        return False
+
+    def _readers(self) -> Mapping[str, Callable[[Fields, str, str], None]]:
+        readers: dict[str, Callable[[Fields, str, str], None]] = {
+            "Namespace": lambda fields, _, name: self.namespaces.__setitem__(name, _read_namespace(fields, name)),
+            "Pod": lambda fields, namespace, name: self.pods.append(read_pod(fields, namespace, name)),
+            "Node": lambda fields, _, name: self.nodes.append(_read_node(fields, name)),
+            "Service": self._add_service,
+            "NetworkPolicy": self._add_policy,
+        }
+        for kind in WORKLOADS:
+            readers[kind] = self._add_workload
+        return readers
+
+    def _add_workload(self, fields: Fields, namespace: str, name: str) -> None:
+        self.workloads.append(read_workload(fields, fields.value["kind"], namespace, name))
+
+    def _add_policy(self, fields: Fields, namespace: str, _: str) -> None:
+        before = len(self.problems)
+        policy = read_policy(fields, namespace)
+        if len(self.problems) == before:
+            self.policies.append(policy)
+
+    def _add_service(self, fields: Fields, namespace: str, name: str) -> None:
+        if fields.section("spec").text("type") == "ExternalName":
+            self.ignored["Service (ExternalName)"] += 1
+        else:
+            self.services.append(_read_service(fields, namespace, name))
+
+
+def _with_kind(item: Any, list_kind: str, version: str) -> Any:
+    """Items of a typed list, such as PodList, may leave out kind and apiVersion."""
+    if isinstance(item, dict) and list_kind != "List" and "kind" not in item:
+        return {"kind": list_kind.removesuffix("List"), "apiVersion": version, **item}
+    return {} if item is None else item
+
+
+def _read_namespace(fields: Fields, name: str) -> Namespace:
+    labels = read_labels(fields.section("metadata"), "labels")
+    if labels.get(NAMESPACE_NAME_LABEL, name) != name:
+        fields.note(f"the API server sets this label to the namespace's name, {name}", "metadata", "labels", NAMESPACE_NAME_LABEL)
+    return Namespace.of(name, labels)
+
+
+def _read_node(fields: Fields, name: str) -> Endpoint:
+    status = fields.section("status")
+    addresses = [
+        read_address(item, text, "address")
+        for item in status.maps("addresses")
+        if item.text("type") == "InternalIP" and (text := item.text("address"))
+    ]
+    known = one_per_family([address for address in addresses if address is not None])
+    return Endpoint(f"node/{name}", EndpointKind.NODE, labels=read_labels(fields.section("metadata"), "labels"), addresses=known, node=name)
+
+
+def _read_service(fields: Fields, namespace: str, name: str) -> Service:
+    spec = fields.section("spec")
+    texts = spec.texts("clusterIPs") or [text for text in [spec.text("clusterIP")] if text]
+    addresses = [read_address(spec, text, "clusterIP") for text in texts if text not in ("None", "")]
+    ports = []
+    for port in spec.maps("ports"):
+        number, protocol = port.number("port"), port.text("protocol") or Protocol.TCP
+        target = port.value.get("targetPort")
+        if number is None or not FIRST_PORT <= number <= LAST_PORT or protocol not in tuple(Protocol):
+            port.note("a service's port needs a port between 1 and 65535 and TCP, UDP or SCTP")
+            continue
+        if target is not None and (isinstance(target, bool) or not isinstance(target, (int, str))):
+            port.note("must be a number or a port's name", "targetPort")
+            target = None
+        ports.append(ServicePort(Protocol(protocol), number, target or number, port.text("name") or ""))
+    selector = read_labels(spec, "selector") if spec.value.get("selector") else None
+    known = tuple(address for address in addresses if address is not None)
+    return Service(namespace, name, selector, tuple(ports), known, spec.flag("publishNotReadyAddresses"))
+
+
+def read_objects(sources: Iterable[Source], default_namespace: str = "default") -> Objects:
+    """Every object of ``sources``, with every problem noted."""
+    objects = Objects(default_namespace)
+    for source in sources:
+        documents, problems = read_documents(source)
+        objects.problems += problems
+        for document in documents:
+            objects.add(document)
+    return objects
+
+
+def read_snapshot(
+    sources: Sequence[Source],
+    *,
+    replicas: int = 2,
+    hosts: Mapping[str, tuple[IPAddress, ...]] | None = None,
+    default_namespace: str = "default",
+) -> Snapshot:
+    """The cluster that the objects in ``sources`` describe, with ``hosts`` outside it.
+
+    A workload gives one endpoint for each replica, at most ``replicas``. Raises InputError with every problem of every source.
+    """
+    objects = read_objects(sources, default_namespace)
+    if objects.problems:
+        raise InputError(
+            sorted(objects.problems, key=lambda problem: ([source.name for source in sources].index(problem.file), problem.line))
+        )
+    return assemble(objects, replicas=replicas, hosts=hosts or {})
+
+
+def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAddress, ...]]) -> Snapshot:
+    """The snapshot that ``objects``, which have no problems, describe. Raises InputError when names of endpoints collide."""
+    ignored = Counter(objects.ignored)
+    ignored.update({"Pod (finished)": sum(pod.finished for pod in objects.pods)})
+    running = [pod.endpoint for pod in objects.pods if not pod.finished]
+    made = [endpoint for workload in objects.workloads for endpoint in _replicas_of(workload, objects, replicas, ignored)]
+    outside = [Endpoint(f"host/{name}", EndpointKind.HOST, addresses=addresses) for name, addresses in hosts.items()]
+    addresses = {node.node: node.addresses for node in objects.nodes}
+    endpoints = [_at_node(endpoint, addresses) for endpoint in (*running, *made)] + outside + objects.nodes
+    twice = [name for name, count in Counter(endpoint.name for endpoint in endpoints).items() if count > 1]
+    if twice:
+        names = ", ".join(sorted(twice))
+        raise InputError([Problem("more than one endpoint has this name: rename the pod, workload, host or node", names)])
+    namespaces = dict(objects.namespaces)
+    for name in (*(endpoint.namespace for endpoint in endpoints), *(policy.namespace for policy in objects.policies)):
+        if name and name not in namespaces:
+            namespaces[name] = Namespace.of(name)
+    counted = {kind: count for kind, count in sorted(ignored.items()) if count}
+    return Snapshot(namespaces, tuple(endpoints), tuple(objects.policies), tuple(objects.services), counted)
+
+
+def _at_node(endpoint: Endpoint, addresses: Mapping[str, tuple[IPAddress, ...]]) -> Endpoint:
+    if not endpoint.host_network or endpoint.addresses or endpoint.node not in addresses:
+        return endpoint
+    return replace(endpoint, addresses=addresses[endpoint.node])
+
+
+def _replicas_of(workload: Workload, objects: Objects, most: int, ignored: Counter[str]) -> list[Endpoint]:
+    if _stood_for(workload, objects):
+        return []
+    if workload.replicas is None:
+        nodes = [node.node for node in objects.nodes][:most]
+        wanted = len(nodes) or 1
+    else:
+        nodes, wanted = [], min(workload.replicas, most)
+    if wanted <= 0:
+        ignored[f"{workload.kind} (no replicas)"] += 1
+        return []
+    if wanted == 1:
+        return [replace(workload.template, node=nodes[0] if nodes else workload.template.node)]
+    return [
+        replace(workload.template, name=f"{workload.template.name}-{number}", node=nodes[number] if nodes else workload.template.node)
+        for number in range(wanted)
+    ]
+
+
+def _stood_for(workload: Workload, objects: Objects) -> bool:
+    """Whether other objects of the input stand for this workload: its real pods, or the workload that owns it."""
+    if workload.owner is not None and any(
+        (other.kind, other.namespace, other.name) == (workload.owner.kind, workload.namespace, workload.owner.name)
+        for other in objects.workloads
+    ):
+        return True
+    for pod in objects.pods:
+        if pod.owner is None or pod.endpoint.namespace != workload.namespace:
+            continue
+        if (pod.owner.kind, pod.owner.name) == (workload.kind, workload.name):
+            return True
+        selected = workload.selector and workload.selector.items() <= dict(pod.endpoint.labels).items()
+        if selected and pod.owner.kind in ("ReplicaSet", "Job") and workload.kind in ("Deployment", "CronJob"):
+            return True
+    return False

@@ -1,0 +1,13 @@
+"""What is read: bytes with the name that messages call them by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file or standard input: ``name`` as messages give it, and its content."""
+
+    name: str
+    data: bytes

@@ -1,0 +1,74 @@
+"""Selections: the short notation by which people point at endpoints.
+
+``*`` every endpoint; ``prod`` every endpoint of a namespace (``host`` and ``node``: all of that kind); ``prod/db``, ``prod/*``,
+``*/db-?`` a glob on the name; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``, in one namespace with ``prod/app=web``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from auditor.model.errors import UsageError
+from auditor.model.labels import LabelSelector, Operator, Requirement
+from auditor.model.snapshot import Endpoint
+from auditor.policy.selectors import matches
+
+KEY = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
+VALUE = r"[A-Za-z0-9_.-]*"
+EQUALITY = re.compile(rf"({KEY})\s*(==|=|!=)\s*({VALUE})\Z")
+MEMBERSHIP = re.compile(rf"({KEY})\s+(in|notin)\s*\(([^()]*)\)\Z")
+EXISTENCE = re.compile(rf"(!?)\s*({KEY})\Z")
+BY_LABELS = re.compile(r"[=!]|\s(?:in|notin)\s*\(")
+COMMA_OUTSIDE_BRACKETS = re.compile(r",(?![^(]*\))")
+NAMESPACE_PREFIX = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)/(?=[^=!\s]*(?:[=!]|\s)|!)(.*)\Z", re.DOTALL)
+
+
+def select(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
+    """The endpoints that the selection ``text`` matches, in order. Raises UsageError when it is none."""
+    text = text.strip()
+    if not text:
+        raise UsageError("an empty selection: write *, a namespace, NAMESPACE/NAME or labels such as app=web")
+    if BY_LABELS.search(text):
+        return _by_labels(endpoints, text)
+    if text == "*":
+        return tuple(endpoints)
+    if "/" in text:
+        return tuple(endpoint for endpoint in endpoints if fnmatchcase(endpoint.name, text))
+    return tuple(endpoint for endpoint in endpoints if fnmatchcase(endpoint.name.partition("/")[0], text))
+
+
+def _by_labels(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
+    namespace, labels = _split_namespace(text)
+    selector = _parse_labels(labels, text)
+    return tuple(
+        endpoint
+        for endpoint in endpoints
+        if endpoint.namespace and (not namespace or endpoint.namespace == namespace) and matches(selector, endpoint.labels)
+    )
+
+
+def _split_namespace(text: str) -> tuple[str, str]:
+    """A namespace and the labels after it. A prefix with a dot, or a key that needs it, belongs to the label."""
+    found = NAMESPACE_PREFIX.match(text)
+    return (found[1], found[2]) if found else ("", text)
+
+
+def _parse_labels(labels: str, text: str) -> LabelSelector:
+    requirements: list[Requirement] = []
+    for part in COMMA_OUTSIDE_BRACKETS.split(labels):
+        condition = part.strip()
+        if found := EQUALITY.match(condition):
+            key, sign, value = found.groups()
+            requirements.append(Requirement(key, Operator.NOT_IN if sign == "!=" else Operator.IN, (value,)))
+        elif found := MEMBERSHIP.match(condition):
+            key, word, values = found.groups()
+            known = tuple(sorted(value.strip() for value in values.split(",")))
+            requirements.append(Requirement(key, Operator.IN if word == "in" else Operator.NOT_IN, known))
+        elif found := EXISTENCE.match(condition):
+            missing, key = found.groups()
+            requirements.append(Requirement(key, Operator.DOES_NOT_EXIST if missing else Operator.EXISTS))
+        else:
+            raise UsageError(f"{condition!r} in the selection {text!r} is no condition on a label, such as app=web, tier in (a,b) or !old")
+    return LabelSelector((), tuple(requirements))
