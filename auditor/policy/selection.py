@@ -1,7 +1,8 @@
 """Selections: the short notation by which people point at endpoints.
 
 ``*`` every endpoint; ``prod`` every endpoint of a namespace (``host`` and ``node``: all of that kind); ``prod/db``, ``prod/*``,
-``*/db-?`` a glob on the name; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``, in one namespace with ``prod/app=web``.
+``*/db-?`` a glob on the name; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``, in one namespace with
+``prod/app=web``.
 """
 
 from __future__ import annotations

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from auditor.model.scenario import Scenario
 from auditor.policy.reading.scenario import read_scenario
 from auditor.policy.reading.source import Source
-
-from auditor.model.scenario import Scenario
 
 FOLDER = Path(__file__).parents[2] / "scenarios"
 
