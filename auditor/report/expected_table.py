@@ -18,6 +18,7 @@ from auditor.report.matrix import Grid, grid_lines, legend_lines
 
 MOST_ROWS = 30
 MOST_MEMBERS = 10
+MOST_NAMES = 20
 EVERY_PORT = "every port"
 NO_PORT = "no port"
 
@@ -66,7 +67,7 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     print_paragraph(console)
     for sources, destinations, ports in allowed_lines(parties, cells):
         print_paragraph(console, f"{printable(sources)} {symbols.arrow} {printable(destinations)}  {ports}", 0, 4)
-    print_paragraph(console, "Whatever is not listed is denied.")
+    print_paragraph(console, "Whatever is not allowed here is denied; -o json has every cell.")
 
 
 def _headline(matrix: ExpectedMatrix, request: ExpectedRequest) -> str:
@@ -95,6 +96,7 @@ def _classes(matrix: ExpectedMatrix, request: ExpectedRequest) -> list[Party]:
 
 def _cells(matrix: ExpectedMatrix, request: ExpectedRequest, parties: Sequence[Party]) -> Cells:
     expected = ExpectedCells(matrix, request.ports)
+    known: dict[tuple[Pattern, object], tuple[ExpectedCell, ...]] = {}
     sources = {endpoint.name for endpoint in request.sources}
     destinations = {endpoint.name for endpoint in request.destinations}
     found: Cells = {}
@@ -110,7 +112,10 @@ def _cells(matrix: ExpectedMatrix, request: ExpectedRequest, parties: Sequence[P
             if request.expand and always_allowed(source.example, party.example):
                 pattern = expected.endpoint_pattern(source.example, party.example)
             if pattern is not None:
-                found[row, column] = tuple(expected.cells(pattern, party.example))
+                key = (pattern, party.example.ports if expected.asks_by_name else None)
+                if key not in known:
+                    known[key] = tuple(expected.cells(pattern, party.example))
+                found[row, column] = known[key]
     return found
 
 
@@ -135,20 +140,30 @@ def _print_members(parties: Iterable[Party], tell: Callable[[str, int], None], s
 
 
 def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str, str, str]]:
-    """Sources, destinations and allowed ports of everything that is allowed; sources with the same destinations share lines."""
+    """Sources, destinations and allowed ports of everything that is allowed; sources with the same destinations share lines.
+
+    Equal cells are mostly the same object, so each is put into words once.
+    """
+    texts = {id(same): ports_text(same) for same in {id(same): same for same in cells.values()}.values()}
     by_lines: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for row, source in enumerate(parties):
         by_ports: dict[str, list[str]] = {}
         for column, destination in enumerate(parties):
-            ports = ports_text(cells.get((row, column), ()))
+            ports = texts[id(cells[row, column])] if (row, column) in cells else NO_PORT
             if ports != NO_PORT:
                 by_ports.setdefault(ports, []).append("itself" if row == column and len(source.members) == 1 else destination.label)
-        lines = tuple((", ".join(destinations), ports) for ports, destinations in by_ports.items())
+        lines = tuple((listed(destinations), ports) for ports, destinations in by_ports.items())
         if lines:
             by_lines.setdefault(lines, []).append(source.label)
     for lines, sources in by_lines.items():
         for destinations, ports in lines:
-            yield ", ".join(sources), destinations, ports
+            yield listed(sources), destinations, ports
+
+
+def listed(names: Sequence[str]) -> str:
+    """``names`` in one line, the first of them where there are too many to read."""
+    shown = ", ".join(names[:MOST_NAMES])
+    return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown
 
 
 def ports_text(cells: Iterable[ExpectedCell]) -> str:

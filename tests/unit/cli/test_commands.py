@@ -101,7 +101,7 @@ def test_expect_as_a_table(manifests, capsys):
         "prod/web → itself  every port",
         "prod/web → prod/db  TCP/3306",
         "prod/db → prod/web, itself  every port",
-        "Whatever is not listed is denied.",
+        "Whatever is not allowed here is denied; -o json has every cell.",
     ]
 
 

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+
+from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.ports import ContainerPort, PortRequest, Protocol
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Note, Verdict
+from auditor.policy.evaluator import evaluate
+from auditor.policy.expected import ExpectedCell
+from auditor.report.expected_table import EVERY_PORT, ExpectedRequest, listed, mark, ports_text, render
+from auditor.report.marks import Mark
+from tests.unit.diagnosis.worlds import DB_POLICY, SHOP, labels, pod, with_policies
+
+
+def shown(snapshot, *, sources=None, destinations=None, ports=(), expand=False):
+    stream = io.StringIO()
+    chosen = [
+        tuple(endpoint for endpoint in snapshot.endpoints if names is None or endpoint.name in names) for names in (sources, destinations)
+    ]
+    render(evaluate(snapshot, named_ports=ports), ExpectedRequest(*chosen, tuple(ports), expand), stream)
+    return stream.getvalue().splitlines()
+
+
+def expected(port, end_port, verdict=Verdict.ALLOWED, notes=(), families=(), protocol=Protocol.TCP):
+    return ExpectedCell(protocol, port, end_port, verdict, notes, families)
+
+
+ALL = [expected(1, 65535, protocol=protocol) for protocol in Protocol]
+DENIED = expected(1, 65535, Verdict.DENIED)
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [
+        (ALL, EVERY_PORT),
+        ([], "no port"),
+        ([DENIED], "no port"),
+        ([expected(8000, 8080), expected(80, 80)], "TCP/80,8000-8080"),
+        ([expected(1, 65535)], "TCP/*"),
+        ([expected(80, 80, notes=(Note.CNI_DEPENDENT,)), expected(81, 81)], "TCP/80 (cni-dependent) TCP/81"),
+        ([replace(DENIED, notes=(Note.SELF_ALLOWED,))], "(self-allowed)"),
+        (
+            [expected(1, 9, Verdict.DENIED, (Note.FAMILY_DEPENDENT,), ((Family.IPV4, Verdict.DENIED), (Family.IPV6, Verdict.ALLOWED)))],
+            "TCP/1-9 (IPv6)",
+        ),
+    ],
+)
+def test_allowed_ports_in_words(cells, text):
+    assert ports_text(cells) == text
+
+
+@pytest.mark.parametrize(
+    ("cells", "symbol"),
+    [
+        ([], Mark.NONE),
+        (ALL, Mark.ALLOWED),
+        ([DENIED], Mark.DENIED),
+        ([DENIED, expected(80, 80)], Mark.SOME),
+        ([expected(80, 80, notes=(Note.CNI_DEPENDENT,))], Mark.UNDECIDED),
+        ([expected(1, 9, Verdict.DENIED, (), ((Family.IPV4, Verdict.DENIED), (Family.IPV6, Verdict.ALLOWED)))], Mark.SOME),
+    ],
+)
+def test_symbols(cells, symbol):
+    assert mark(cells) is symbol
+
+
+def test_classes_name_their_members():
+    assert shown(SHOP)[:2] == ["7 endpoints in 6 classes, 1 policy", "  prod/web +1: prod/web, dev/api"]
+
+
+def test_a_row_per_endpoint_when_expanded():
+    lines = shown(SHOP, expand=True)
+    assert [line.split()[1] for line in lines[1:] if line[:2] in {f"{number} " for number in range(1, 10)}] == [
+        endpoint.name for endpoint in SHOP.endpoints
+    ]
+
+
+def test_only_chosen_sources_and_destinations():
+    lines = shown(SHOP, sources={"prod/api"}, destinations={"prod/db"}, expand=True)
+    assert [line for line in lines if " → " in line] == ["prod/api → prod/db  TCP/3306"]
+    assert "1 prod/api    ◐" in lines
+
+
+def test_a_named_port_is_resolved_by_each_destination():
+    snapshot = replace(
+        SHOP,
+        endpoints=(
+            pod("prod/web", "10.244.0.2"),
+            pod("prod/a", "10.244.0.3", ContainerPort(Protocol.TCP, 8080, "http")),
+            pod("prod/b", "10.244.0.4", ContainerPort(Protocol.TCP, 9090, "http")),
+        ),
+        policies=(),
+    )
+    lines = shown(snapshot, sources={"prod/web"}, ports=[PortRequest(Protocol.TCP, name="http")], expand=True)
+    assert [line for line in lines if " → " in line] == ["prod/web → prod/a  TCP/8080", "prod/web → prod/b  TCP/9090"]
+
+
+def test_what_the_specification_leaves_open_is_marked_and_said():
+    block = Rule((Peer(ip_block=IPBlock(ip_network("10.244.0.0/24"))),), (PolicyPort(Protocol.TCP, 80),))
+    policy = NetworkPolicy("prod", "db", labels(app="db"), frozenset({Direction.INGRESS}), ingress=(block,))
+    lines = shown(with_policies(policy), sources={"prod/web"}, destinations={"prod/db"}, expand=True)
+    assert "1 prod/web    ~" in lines
+    assert "prod/web → prod/db  TCP/80 (cni-dependent)" in lines
+
+
+def test_many_endpoints_have_no_matrix_but_lists():
+    many = replace(SHOP, endpoints=tuple(pod(f"prod/{number}", f"10.244.0.{number + 2}") for number in range(40)), policies=(DB_POLICY,))
+    lines = shown(many, expand=True)
+    assert "40 rows are too many for a matrix; --from and --to choose some." in lines
+    assert not any("●" in line for line in lines)
+
+
+def test_long_lists_are_cut_and_say_so():
+    assert listed([str(number) for number in range(25)]).endswith("18, 19 and 5 more")
+    assert listed(["a", "b"]) == "a, b"
