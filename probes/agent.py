@@ -583,6 +583,8 @@ class Batch:
 
     def wait(self, now: float) -> float:
         """Seconds until there is something to do without an event."""
+        if self.finished:
+            return 0.0
         may_launch = self._next is not None and now >= self._stalled_until and len(self._output.buffer) <= OUTPUT_FULL
         if may_launch and self._young < self._window and self._under_way < self._limit:
             return 0.0

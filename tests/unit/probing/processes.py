@@ -1,0 +1,120 @@
+"""Real agents as child processes that probe each other over loopback, each on ports of its own."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+AGENT = Path(__file__).parents[3] / "probes" / "agent.py"
+RUN = "0badcafe"
+BATCH = "00c0ffee"
+
+
+def free_ports(count):
+    """Ports on which nobody listens, neither TCP nor UDP."""
+    with_ports = []
+    for _ in range(50 * count):
+        stream, datagram = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stream.bind(("127.0.0.1", 0))
+        try:
+            datagram.bind(stream.getsockname())
+        except OSError:
+            stream.close()
+        else:
+            with_ports.append((stream, datagram))
+        if len(with_ports) == count:
+            break
+    ports = [stream.getsockname()[1] for stream, _ in with_ports]
+    for pair in with_ports:
+        for one in pair:
+            one.close()
+    return ports
+
+
+class AgentProcess:
+    """An agent, talked to a line at a time."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def tell(self, **command):
+        self.raw(json.dumps(command).encode() + b"\n")
+
+    def raw(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def hear(self):
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def listen(self, identity="test/server", tcp=(), udp=(), run=RUN):
+        self.tell(do="listen", identity=identity, run=run, tcp=list(tcp), udp=list(udp))
+        answer = self.hear()
+        assert answer["kind"] == "listening"
+        return answer["failed"]
+
+    def probe(self, *targets, timeout=5.0, datagrams=3, window=64):
+        """Fire and wait: a verdict, outcome and detail for each attempt, and the last message."""
+        self.start_probe(*targets, timeout=timeout, datagrams=datagrams, window=window)
+        return self.results()
+
+    def start_probe(self, *targets, timeout=5.0, datagrams=3, window=64):
+        targets = [
+            {"address": address, "protocol": protocol, "ports": ports, "identity": identity}
+            for address, protocol, ports, identity in targets
+        ]
+        self.tell(do="probe", batch=BATCH, timeout=timeout, datagrams=datagrams, window=window, targets=targets)
+
+    def results(self):
+        results = {}
+        while True:
+            message = self.hear()
+            assert message["batch"] == BATCH, message
+            if message["kind"] == "done":
+                return [results[attempt] for attempt in range(message["attempts"])], message
+            found = [(attempt, ("allowed", "token", "")) for attempt in message["allowed"][::2]]
+            found += [(attempt, tuple(rest)) for attempt, *rest in message["others"]]
+            for attempt, result in found:
+                assert attempt not in results
+                results[attempt] = result
+
+
+@contextmanager
+def running_agent(**listening):
+    """An agent that listens; with no ``preexec_fn`` in ``listening``, in an ordinary process."""
+    before = listening.pop("preexec_fn", None)
+    with subprocess.Popen([sys.executable, AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=before) as process:
+        agent = AgentProcess(process)
+        try:
+            agent.listen(**listening)
+            yield agent
+        finally:
+            process.kill()
+
+
+class ProcessChannel:
+    """An AgentChannel to a child process."""
+
+    def __init__(self, process):
+        self.process = process
+
+    @classmethod
+    async def start(cls):
+        pipe = asyncio.subprocess.PIPE
+        return cls(await asyncio.create_subprocess_exec(sys.executable, AGENT, stdin=pipe, stdout=pipe, limit=1 << 24))
+
+    async def send(self, line):
+        self.process.stdin.write(line)
+        await self.process.stdin.drain()
+
+    async def receive(self):
+        return await self.process.stdout.readline()
+
+    async def close(self):
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()

@@ -1,0 +1,158 @@
+"""Commands and results of batches, listeners' controls, and the seating of cells."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Cell
+from auditor.probing.batches import Aim, BadAnswerError, Batch
+from auditor.probing.controls import Controls, aim_of
+from auditor.probing.seating import NO_SCTP, seat_cells
+from auditor.probing.seats import Seat
+from auditor.probing.tries import Answer, Listener, Shot, Try
+
+TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
+V4, V6 = Family.IPV4, Family.IPV6
+
+
+def batch_of(*aims):
+    return Batch([Aim(*aim) for aim in aims], 1.5, 3, 8, "00000001")
+
+
+def test_neighbours_share_a_target():
+    batch = batch_of(
+        ("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"), ("10.0.0.1", UDP, 53, "a/x"), ("10.0.0.1", TCP, 80, "a/x")
+    )
+    assert batch.command() == {
+        "do": "probe",
+        "batch": "00000001",
+        "timeout": 1.5,
+        "datagrams": 3,
+        "window": 8,
+        "targets": [
+            {"address": "10.0.0.1", "protocol": "tcp", "identity": "a/x", "ports": [80, 81]},
+            {"address": "10.0.0.1", "protocol": "udp", "identity": "a/x", "ports": [53]},
+            {"address": "10.0.0.1", "protocol": "tcp", "identity": "a/x", "ports": [80]},
+        ],
+    }
+
+
+def test_results_find_their_attempts():
+    batch = batch_of(*[("10.0.0.1", TCP, port, "a/x") for port in (80, 81, 82)])
+    assert batch.take({"allowed": [2, 1500], "others": [[0, "dropped", "timeout", ""]]}) == 2
+    assert batch.take({"allowed": [], "others": [[1, "misdelivered", "wrong-identity", "b/x"]]}) == 1
+    batch.finish({"slowest": 0.0015})
+    assert batch.results() == [
+        Try(Answer.DROPPED, "timeout", None, Shot("00000001", 0)),
+        Try(Answer.MISDELIVERED, "wrong-identity: b/x", None, Shot("00000001", 1)),
+        Try(Answer.ALLOWED, "token", 1.5, Shot("00000001", 2)),
+    ]
+    assert batch.slowest == 0.0015
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"allowed": [], "others": []},
+        {"allowed": [0], "others": []},
+        {"allowed": [2, 10], "others": []},
+        {"allowed": [-1, 10], "others": []},
+        {"allowed": ["0", 10], "others": []},
+        {"allowed": [0, "fast"], "others": []},
+        {"allowed": [0, 1, 0, 1], "others": []},
+        {"allowed": None, "others": []},
+        {"allowed": [], "others": [[0, "denied", "timeout", ""]]},
+        {"allowed": [], "others": [[0]]},
+        {"allowed": [], "others": [7]},
+    ],
+)
+def test_results_that_make_no_sense(message):
+    batch = batch_of(("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"))
+    with pytest.raises(BadAnswerError):
+        batch.take(message)
+
+
+@pytest.mark.parametrize("message", [{"slowest": 0.1}, {"slowest": "0.1"}, {}])
+def test_done_too_early(message):
+    with pytest.raises(BadAnswerError):
+        batch_of(("10.0.0.1", TCP, 80, "a/x")).finish(message)
+
+
+def test_giving_up_keeps_what_came():
+    batch = batch_of(("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"))
+    batch.take({"allowed": [1, 1000], "others": []})
+    batch.give_up("gone")
+    assert [(one.answer, one.outcome) for one in batch.results()] == [(Answer.ERROR, "gone"), (Answer.ALLOWED, "token")]
+
+
+WEB = Listener("a/web", TCP, 80, V4)
+TOKEN, TIMEOUT, GONE = Try(Answer.ALLOWED, "token"), Try(Answer.DROPPED, "timeout"), Try(Answer.ERROR, "agent of a/web ended")
+
+
+@pytest.mark.parametrize(
+    ("rounds", "unbound", "reason"),
+    [
+        ([TOKEN, TOKEN], {}, ""),
+        ([], {}, "not proven alive"),
+        ([TOKEN], {}, "not proven alive"),
+        ([TIMEOUT, TOKEN], {}, "did not answer its own agent round 0: timeout"),
+        ([TOKEN, TIMEOUT], {}, "did not answer its own agent round 1: timeout"),
+        ([TOKEN, GONE], {}, "agent of a/web ended"),
+        ([TIMEOUT, TIMEOUT], {WEB: "EADDRINUSE"}, "can't listen on TCP/80: EADDRINUSE"),
+    ],
+)
+def test_listener_must_be_proven_before_and_after(rounds, unbound, reason):
+    controls = Controls(unbound)
+    for number, one in enumerate(rounds):
+        controls.record([(WEB, one)], f"round {number}")
+    unproven = controls.unproven(WEB)
+    assert reason in unproven
+    assert bool(unproven) == bool(reason)
+
+
+def test_controls_go_over_loopback():
+    assert aim_of(WEB) == Aim("127.0.0.1", TCP, 80, "a/web")
+    assert aim_of(Listener("a/web", UDP, 53, V6)) == Aim("::1", UDP, 53, "a/web")
+
+
+POD = Seat("a/web", (ip_address("10.0.0.1"), ip_address("fd00::1")), ("a/web",))
+NODE = Seat("node/n0", (ip_address("172.18.0.2"),), ("node/n0", "b/host-network"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "address"),
+    [
+        (Cell("a/web", "a/web", TCP, 80, V4), "10.0.0.1"),
+        (Cell("a/web", "a/web", UDP, 53, V6), "fd00::1"),
+        (Cell("a/web", "b/host-network", TCP, 80, V4), "172.18.0.2"),
+        (Cell("node/n0", "a/web", TCP, 80, V4), "10.0.0.1"),
+    ],
+)
+def test_cell_goes_to_the_seat_of_its_destination(cell, address):
+    seating = seat_cells([cell], [POD, NODE])
+    assert not seating.skipped
+    route = seating.routes[cell]
+    assert str(route.address) == address
+    assert cell.source in route.source.endpoints
+    assert cell.destination in route.destination.endpoints
+    assert seating.listeners[route.destination.name] == (Listener(route.destination.name, cell.protocol, cell.port, cell.family),)
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (Cell("a/web", "a/web", SCTP, 80, V4), NO_SCTP),
+        (Cell("a/web", "a/gone", TCP, 80, V4), "no agent can run at a/gone"),
+        (Cell("a/gone", "a/web", TCP, 80, V4), "no agent can run at a/gone"),
+        (Cell("a/web", "node/n0", TCP, 80, V6), "node/n0 has no IPv6 address"),
+        (Cell("node/n0", "a/web", TCP, 80, V6), "node/n0 has no IPv6 address"),
+    ],
+)
+def test_cell_that_nobody_can_probe_has_a_reason(cell, reason):
+    seating = seat_cells([cell], [POD, NODE])
+    assert seating.skipped == {cell: reason}
+    assert not seating.routes
+    assert not seating.seats
