@@ -66,19 +66,25 @@ def _finding(kind: Result, reason: Reason, members: Sequence[tuple[CellResult, D
 
 
 def _title(kind: Result, cells: Sequence[Cell], example: Decision) -> str:
-    who = f"{_list([cell.source for cell in cells])} -> {_list([cell.destination for cell in cells])} on {ports_of(cells)}"
+    sources, destinations = _list([cell.source for cell in cells]), _list([cell.destination for cell in cells])
+    ports = _ports_in_brief(cells)
     if kind is Result.LEAK:
         denying = [side for side in (example.egress, example.ingress) if not side.allowed]
-        policies = _list([policy.full_name for side in denying for policy in side.isolating])
+        policies = list(dict.fromkeys(policy.full_name for side in denying for policy in side.isolating))
         directions = " and ".join(side.direction.lower() for side in denying)
-        return f"{who} gets through, though {policies} denies it on {directions}"
+        return f"{sources} can reach {destinations} on {ports}, despite {_list(policies)} ({directions})"
     if kind is Result.OUTAGE:
-        return f"{who} is blocked, though it should be allowed"
+        return f"{sources} can't reach {destinations} on {ports}, which is allowed"
     if kind is Result.UNSTABLE:
-        return f"{who} changes its answer"
+        return f"{sources} can reach {destinations} on {ports} at one time and not at another"
     if kind is Result.MISDELIVERED:
-        return f"{who} is answered by someone else"
-    return f"{who} is blocked; the specification leaves that to the CNI"
+        return f"{sources} gets an answer from someone else at {destinations} on {ports}"
+    return f"{sources} can't reach {destinations} on {ports}, which the specification leaves to the CNI"
+
+
+def _ports_in_brief(cells: Sequence[Cell]) -> str:
+    ports = list(dict.fromkeys((cell.protocol, cell.port) for cell in cells))
+    return f"{len(ports)} ports" if len(ports) > MOST_NAMES else ports_of(cells)
 
 
 def _list(names: Iterable[str]) -> str:

@@ -110,7 +110,13 @@ def _result(cell: Cell, expected: Verdict, notes: tuple[Note, ...], outcome: Pro
 
 
 def _facts(snapshot: Snapshot, matrix: ExpectedMatrix) -> list[str]:
-    facts = [f"{len(snapshot.endpoints)} endpoints in {len(matrix.classes)} identity classes, {len(snapshot.policies)} policies"]
+    endpoints = _counted(len(snapshot.endpoints), "endpoint", "endpoints")
+    classes = _counted(len(matrix.classes), "identity class", "identity classes")
+    facts = [f"{endpoints} in {classes}, {_counted(len(snapshot.policies), 'policy', 'policies')}"]
     if snapshot.ignored:
         facts.append("not taken into account: " + ", ".join(f"{count} {kind}" for kind, count in sorted(snapshot.ignored.items())))
     return facts
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

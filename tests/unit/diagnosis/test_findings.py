@@ -30,7 +30,7 @@ def test_leaks_past_one_policy_are_one_finding():
     assert finding.kind is Result.LEAK
     assert len(finding.cells) == 3
     assert finding.expected_by == ("ingress denied by prod/db (db.yaml:1)",)
-    assert finding.title == ("prod/web, dev/api -> prod/db on TCP/80, TCP/3306 gets through, though prod/db denies it on ingress")
+    assert finding.title == "prod/web, dev/api can reach prod/db on TCP/80, TCP/3306, despite prod/db (ingress)"
     assert finding.reproduce == "try prod/web prod/db 3306"
 
 
@@ -71,7 +71,12 @@ def test_the_gravest_kind_comes_first_then_the_larger():
 def test_many_names_are_cut_short():
     sources = ("prod/web", "dev/api", "host/other", "prod/db")
     [finding] = told(*(result(source, "prod/db", 80, Result.LEAK) for source in sources if source != "prod/db"))
-    assert finding.title.startswith("prod/web, dev/api, host/other -> ")
+    assert finding.title.startswith("prod/web, dev/api, host/other can reach prod/db on TCP/80, despite ")
+
+
+def test_many_ports_are_counted():
+    [finding] = told(*(result("prod/web", "prod/db", port, Result.LEAK) for port in range(80, 90)))
+    assert finding.title == "prod/web can reach prod/db on 10 ports, despite prod/db (ingress)"
 
 
 def test_ports_in_words_are_sorted_by_protocol_and_number():

@@ -1,0 +1,45 @@
+"""Random small clusters: the evaluator, the lab's own reading of the policies, and the packets must agree."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from auditor.cluster.lab.lab import Lab
+from auditor.model.dialect import Dialect, Enforcement, Enforcer
+from auditor.model.verdict import Result
+from auditor.probing.options import NoProgress
+from auditor.run.audit import AuditOptions, audit
+from tests.lab.auditing import HASTY, audit_under
+from tests.strategies import LAB_SHAPE, random_snapshot
+
+pytestmark = pytest.mark.lab
+
+EXPLAINED = (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)
+SEEDS = range(40)
+DIALECTS = [dialect for dialect in Dialect if dialect not in (Dialect.SLOW, Dialect.FLAKY, Dialect.STALE)]
+
+
+def nodes_of(snapshot) -> list[str]:
+    return sorted({endpoint.node for endpoint in snapshot.endpoints if endpoint.node})
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_packets_agree_with_the_evaluator(seed):
+    snapshot = random_snapshot(Random(seed), LAB_SHAPE)
+    async with Lab(snapshot, nodes=nodes_of(snapshot)) as lab:
+        report = await audit(lab, f"seed {seed}", AuditOptions(probing=HASTY), NoProgress())
+    assert [str(result.cell) for result in report.cells if result.result not in EXPLAINED] == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_packets_agree_with_what_the_oracle_predicts_for_faulty_enforcers(seed):
+    dice = Random(1000 + seed)
+    snapshot = random_snapshot(dice, LAB_SHAPE)
+    nodes = nodes_of(snapshot)
+    async with Lab(snapshot, nodes=nodes) as lab:
+        for dialect in dice.sample(DIALECTS, 4):
+            enforcement = Enforcement(on_node={dice.choice(nodes): Enforcer(dialect)})
+            judgement = await audit_under(lab, enforcement)
+            assert judgement.wrong == (), f"seed {seed}, {enforcement}"

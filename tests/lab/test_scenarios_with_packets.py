@@ -1,0 +1,96 @@
+"""Every scenario on the lab: what the packets say is what its truth table and the evaluator say."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.cluster.lab.lab import Lab
+from auditor.model.dialect import FAULTLESS, Dialect, Enforcement, Enforcer
+from auditor.model.verdict import Observed, Result, Verdict
+from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.run.audit import AuditOptions, audit
+from tests.lab import scenarios
+from tests.lab.auditing import HASTY, NEVER, PATIENT, SLOW_START, audit_under
+
+pytestmark = pytest.mark.lab
+
+SHOWN_BY = {
+    Dialect.IGNORES_EXCEPT: "rule-09-ip-block-and-pods",
+    Dialect.IP_BLOCK_SKIPS_PODS: "rule-09-ip-block-and-pods",
+    Dialect.IGNORES_IPV6: "seed-self-and-own-node",
+    Dialect.BLOCKS_OWN_NODE: "seed-self-and-own-node",
+    Dialect.STALE: "rule-15-policy-removed",
+    Dialect.PEERS_OR_INSTEAD_OF_AND: "seed-namespace-and-pod-selector",
+    Dialect.NOT_IN_NEEDS_KEY: "rule-05-not-in-missing-key",
+    Dialect.IGNORES_END_PORT: "rule-06-end-port",
+}
+"""A scenario in which each dialect changes some cell; the demo shows the others."""
+
+
+@pytest.mark.parametrize("name", scenarios.with_truth())
+async def test_packets_agree_with_the_truth_table_and_the_evaluator(name):
+    scenario = scenarios.read(name)
+    async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
+        table = await audit(lab, name, AuditOptions(ports=scenario.ports, probing=HASTY), NoProgress())
+        chosen = await audit(lab, name, AuditOptions(probing=HASTY), NoProgress())
+    observed = {result.cell: result.observation.verdict for result in table.cells}
+    assert set(observed) == set(scenario.truth)
+    wrong = {
+        str(cell): (truth, observed[cell])
+        for cell, truth in scenario.truth.items()
+        if (observed[cell] is Observed.ALLOWED) != (truth is Verdict.ALLOWED)
+    }
+    assert wrong == {}
+    different = [str(result.cell) for result in chosen.cells if result.result not in (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)]
+    assert different == []
+
+
+@pytest.mark.parametrize("dialect", [dialect for dialect in Dialect if dialect is not Dialect.SLOW])
+async def test_every_dialect_is_found_exactly_where_its_definition_says(dialect):
+    scenario = scenarios.read(SHOWN_BY.get(dialect, "demo"))
+    enforcer = Enforcer(dialect, 0.4 if dialect is Dialect.FLAKY else 0.0)
+    async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
+        judgement = await audit_under(lab, Enforcement(enforcer), scenario.previous_policies)
+    assert judgement.wrong == ()
+    assert bool(judgement.found) == (dialect not in FAULTLESS - {Dialect.IP_BLOCK_SKIPS_PODS})
+    faults = judgement.report.summary.faults
+    assert bool(faults) == (dialect not in FAULTLESS)
+
+
+@pytest.mark.parametrize("dialect", [Dialect.ENFORCES_NOTHING, Dialect.IGNORES_EGRESS, Dialect.ISOLATES_BOTH_DIRECTIONS, Dialect.STATELESS])
+async def test_a_dialect_on_one_node_is_found_there_and_nowhere_else(dialect):
+    scenario = scenarios.read("demo")
+    async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
+        judgement = await audit_under(lab, Enforcement(on_node={"node-2": Enforcer(dialect)}))
+    assert judgement.wrong == ()
+    assert judgement.found
+    nodes = {
+        scenario.snapshot.endpoint(name).node for finding in judgement.report.findings for cell in finding.cells for name in cell.cell[:2]
+    }
+    assert "node-2" in nodes
+
+
+async def test_a_slow_enforcer_is_waited_for():
+    scenario = scenarios.read("demo")
+    async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
+        judgement = await audit_under(lab, Enforcement(Enforcer(Dialect.SLOW, SLOW_START)), options=PATIENT)
+    assert judgement.wrong == ()
+    assert judgement.found == 0
+    assert any("converge" in fact or "late" in fact or "took" in fact for fact in judgement.report.facts), judgement.report.facts
+
+
+async def test_an_enforcer_slower_than_the_settle_time_is_found():
+    scenario = scenarios.read("demo")
+    async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
+        judgement = await audit_under(lab, Enforcement(Enforcer(Dialect.SLOW, NEVER)))
+    assert judgement.wrong == ()
+    assert judgement.found
+
+
+async def test_without_retests_flaky_drops_would_be_called_outages():
+    """The check on the check: what the retests are for."""
+    scenario = scenarios.read("demo")
+    once = ProbingOptions(timeout=0.3, retests=0, settle=0.0)
+    async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
+        judgement = await audit_under(lab, Enforcement(Enforcer(Dialect.FLAKY, 0.4)), options=once)
+    assert judgement.found
