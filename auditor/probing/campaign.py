@@ -77,6 +77,7 @@ class _Campaign:
     ) -> None:
         self._routes = seating.routes
         self._listeners = seating.listeners
+        self._wanted = [listener for listeners in self._listeners.values() for listener in listeners]
         self._fleet = fleet
         self._expected = expected
         self._options = options
@@ -94,18 +95,15 @@ class _Campaign:
         with self._phase("starting", len(self._listeners)):
             await self._fleet.start(self._listeners)
         self._controls = Controls(self._fleet.unbound)
-        wanted = [listener for listeners in self._listeners.values() for listener in listeners]
-        with self._phase("controls", len(wanted)):
-            await self._control(wanted, "before the probes")
+        await self._control("before the probes")
         self._began = time.monotonic()
         await self._pass("probing")
         await self._retest()
         self._waited = time.monotonic() - self._began
         if self._late:
             await self._confirm()
-        with self._phase("controls", len(wanted)):
-            await self._control(wanted, "after the probes")
-            await self._trace_lost_datagrams()
+        await self._control("after the probes")
+        await self._trace_lost_datagrams()
 
     @contextmanager
     def _phase(self, name: str, attempts: int) -> Iterator[None]:
@@ -114,16 +112,18 @@ class _Campaign:
         yield
         self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - began
 
-    async def _control(self, listeners: Sequence[Listener], when: str) -> None:
-        tries = dict(
-            zip(listeners, await self._fleet.fire([(one.seat, aim_of(one)) for one in listeners], self._options.timeout), strict=True)
-        )
+    async def _control(self, when: str) -> None:
+        tries = await self._controls_of("controls", self._wanted, self._options.timeout)
         # A busy machine is no dead listener.
         again = [listener for listener, one in tries.items() if one.answer is not Answer.ALLOWED and listener not in self._fleet.unbound]
         if again:
-            repeated = await self._fleet.fire([(one.seat, aim_of(one)) for one in again], 2 * self._options.timeout)
-            tries.update(zip(again, repeated, strict=True))
+            tries |= await self._controls_of("controls patiently", again, 2 * self._options.timeout)
         self._controls.record(tries.items(), when)
+
+    async def _controls_of(self, phase: str, listeners: Sequence[Listener], seconds: float) -> dict[Listener, Try]:
+        with self._phase(phase, len(listeners)):
+            tries = await self._fleet.fire([(listener.seat, aim_of(listener)) for listener in listeners], seconds)
+        return dict(zip(listeners, tries, strict=True))
 
     async def _fire(self, cells: Sequence[Cell], seconds: float) -> list[Try]:
         volley = []

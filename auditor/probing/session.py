@@ -25,12 +25,12 @@ WIRE_NAMES = {name: protocol for protocol, name in WIRE_PROTOCOLS.items()}
 class AgentSession:
     """The agent at one seat. Requests are made one at a time."""
 
-    def __init__(self, seat: Seat, channel: AgentChannel, patience: float = PATIENCE) -> None:
+    def __init__(self, seat: Seat, channel: AgentChannel, patience: float | None = None) -> None:
         self.seat = seat
         self.ended = ""
         self.unbound: Mapping[Listener, str] = {}
         self._channel = channel
-        self._patience = patience
+        self._patience = PATIENCE if patience is None else patience
 
     async def listen(self, run: str, listeners: Sequence[Listener]) -> None:
         """Make the agent listen; ``unbound`` then has the listeners that could not be opened, and why."""
@@ -129,7 +129,7 @@ class AgentSession:
             return None
         try:
             message = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         if not isinstance(message, dict):
             self._end(f"said something that is no answer: {line[:80]!r}")

@@ -1,7 +1,8 @@
 """How fast the agent fires, as a share of what a small epoll client in C reaches against the same listener: the agent's own.
 
 Run as ``python -m tests.bench.agent [ATTEMPTS [ROUNDS]]``. Both sit in one network namespace and probe an agent in another, over a veth
-pair, by turns. Fails when a ratio is below its requirement. Needs root, or a kernel that lets users have namespaces; cc, iproute2, util-linux.
+pair, by turns. Fails when a ratio is below its requirement. Needs root, or a kernel that lets users have namespaces; cc, iproute2 and
+util-linux.
 """
 
 import json

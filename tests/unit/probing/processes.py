@@ -87,7 +87,8 @@ class AgentProcess:
 def running_agent(**listening):
     """An agent that listens; with no ``preexec_fn`` in ``listening``, in an ordinary process."""
     before = listening.pop("preexec_fn", None)
-    with subprocess.Popen([sys.executable, AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=before) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, AGENT], stdin=pipe, stdout=pipe, preexec_fn=before) as process:  # noqa: PLW1509 - no threads yet
         agent = AgentProcess(process)
         try:
             agent.listen(**listening)

@@ -10,9 +10,11 @@ import termios
 import threading
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
+from probes import agent
 from tests.unit.probing.processes import BATCH, RUN, free_ports, running_agent
 
 HERE = "127.0.0.1"
@@ -306,9 +308,7 @@ def test_few_descriptors_make_it_slow_not_wrong(ports, server):
         resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
 
     with silent_udp() as (_, silent), running_agent(identity="test/prober", preexec_fn=few) as prober:
-        results, _ = prober.probe(
-            (HERE, "udp", [silent] * 150, SERVER), (HERE, "tcp", [ports[0]] * 150, SERVER), timeout=0.3, window=1000
-        )
+        results, _ = prober.probe((HERE, "udp", [silent] * 150, SERVER), (HERE, "tcp", [ports[0]] * 150, SERVER), timeout=0.3, window=1000)
     assert results == [("dropped", "timeout", "")] * 150 + [("allowed", "token", "")] * 150
 
 
@@ -336,3 +336,20 @@ def test_stranger_gets_no_answer(server, ports):
         connection.send(b"GET / HTTP/1.1\r\nHost: somebody.example\r\n\r\n")
         with suppress(ConnectionResetError):
             assert connection.recv(100) == b""
+
+
+def test_window_counts_young_attempts_alone(monkeypatch):
+    """Eight may be young at once; only growing old lets further ones start, however many are still silent."""
+    seconds, started = 100.0, []
+    with silent_udp() as (_, port), Path("/dev/null").open("wb") as nowhere, select.epoll() as epoll, monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: seconds)
+        target = {"address": HERE, "protocol": "udp", "ports": [port] * 20, "identity": SERVER}
+        command = {"batch": BATCH, "timeout": 60, "datagrams": 1, "window": 8, "targets": [target]}
+        batch = agent.Batch(command, RUN, epoll, agent.Output(nowhere.fileno(), epoll))
+        for later in (0.0, 0.1, agent.YOUNG, 0.1, agent.YOUNG):
+            seconds += later
+            batch.tick(seconds)
+            batch.launch(seconds)
+            started.append(len(batch.by_fd))
+        batch.abandon()
+    assert started == [8, 8, 16, 16, 20]

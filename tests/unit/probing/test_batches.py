@@ -22,9 +22,7 @@ def batch_of(*aims):
 
 
 def test_neighbours_share_a_target():
-    batch = batch_of(
-        ("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"), ("10.0.0.1", UDP, 53, "a/x"), ("10.0.0.1", TCP, 80, "a/x")
-    )
+    batch = batch_of(("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"), ("10.0.0.1", UDP, 53, "a/x"), ("10.0.0.1", TCP, 80, "a/x"))
     assert batch.command() == {
         "do": "probe",
         "batch": "00000001",

@@ -1,0 +1,265 @@
+"""The campaign against fake agents: retests, convergence, instability, controls, agents that fail, cancellation."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from auditor.model.errors import ClusterError
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Cell, Observed, Verdict
+from auditor.probing import session
+from auditor.probing.campaign import CONFIRMATIONS
+from auditor.probing.options import ProbingOptions
+from tests.unit.probing.world import OWN_FAILURE, RESET, STRANGER, SWIFT, TIMEOUT, TOKEN, World
+
+TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
+V4 = Family.IPV4
+THERE = Cell("a/0", "a/1", TCP, 80, V4)
+BACK = Cell("a/1", "a/0", TCP, 80, V4)
+
+
+def only(cell, *answers):
+    """This cell gets these answers, the last of them for ever; every other gets its token."""
+
+    def answer(source, destination, protocol, port, number):
+        if (source, destination, protocol, port) == cell[:4]:
+            return answers[min(number, len(answers) - 1)]
+        return TOKEN
+
+    return answer
+
+
+class Recorder:
+    def __init__(self):
+        self.phases = []
+        self.left = 0
+
+    def phase(self, name, attempts):
+        assert self.left == 0, f"{self.left} attempts of {self.phases[-1]} have no result"
+        self.phases.append(name)
+        self.left = attempts
+
+    def advance(self, attempts):
+        self.left -= attempts
+
+
+async def test_all_as_expected_takes_one_attempt_each():
+    world, progress = World(3), Recorder()
+    outcome = await world.probe(progress=progress)
+    assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
+    assert {seen.attempts for seen in outcome.observations.values()} == {1}
+    assert len(outcome.observations) == 9
+    assert outcome.attempts == 9 + 2 * 3
+    assert (outcome.unstable, outcome.facts) == (frozenset(), ())
+    assert progress.phases == ["starting", "controls", "probing", "controls"]
+    assert progress.left == 0
+    assert list(outcome.seconds) == ["starting", "controls", "probing"]
+    assert all(channel.closed for channel in world.opened)
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "verdict"),
+    [
+        (Verdict.DENIED, TOKEN, Observed.ALLOWED),
+        (Verdict.ALLOWED, TIMEOUT, Observed.DROPPED),
+        (Verdict.ALLOWED, RESET, Observed.REFUSED),
+        (Verdict.ALLOWED, STRANGER, Observed.MISDELIVERED),
+        (Verdict.DENIED, STRANGER, Observed.MISDELIVERED),
+        (Verdict.ALLOWED, OWN_FAILURE, Observed.INCONCLUSIVE),
+    ],
+)
+async def test_mismatch_that_lasts_is_retested_and_reported(expected, answer, verdict):
+    progress = Recorder()
+    outcome = await World(answer=only(THERE, answer)).probe(
+        expected=lambda cell: expected if cell == THERE else Verdict.ALLOWED, progress=progress
+    )
+    seen = outcome.observations.pop(THERE)
+    assert seen.verdict is verdict
+    assert seen.history == (verdict,) * (1 + SWIFT.retests)
+    assert {other.attempts for other in outcome.observations.values()} == {1}
+    assert not outcome.unstable
+    assert progress.phases.count("retesting") == SWIFT.retests
+    assert progress.left == 0
+
+
+async def test_silence_is_retested_more_patiently():
+    world = World(answer=only(THERE, TIMEOUT))
+    await world.probe()
+    assert Counter(world.asked_timeouts) == {0.2: 2 + 2 + 2, 0.4: 2}
+
+
+async def test_mismatch_lasts_as_long_as_a_cni_may_take():
+    options = ProbingOptions(timeout=0.2, retests=1, settle=1.0)
+    outcome = await World(answer=only(THERE, TIMEOUT, TIMEOUT, TIMEOUT, TOKEN)).probe(options=options)
+    assert outcome.observations[THERE].verdict is Observed.ALLOWED
+    assert not outcome.unstable
+
+
+async def test_nothing_expected_nothing_retested():
+    outcome = await World(answer=only(THERE, TIMEOUT)).probe(expected=lambda _: None)
+    assert outcome.observations[THERE].verdict is Observed.DROPPED
+    assert outcome.observations[THERE].attempts == 1
+
+
+async def test_late_convergence():
+    progress = Recorder()
+    outcome = await World(answer=only(THERE, TIMEOUT, TOKEN)).probe(progress=progress)
+    assert outcome.observations[THERE].verdict is Observed.ALLOWED
+    assert outcome.observations[THERE].history == (Observed.DROPPED, *[Observed.ALLOWED] * (2 + CONFIRMATIONS))
+    assert outcome.observations[BACK].attempts == 2
+    assert not outcome.unstable
+    assert outcome.facts[0].startswith("1 cell took up to 0.1 s to converge")
+    assert progress.left == 0
+
+
+async def test_late_denial_is_confirmed_by_the_further_pass_alone():
+    outcome = await World(answer=only(THERE, TOKEN, TIMEOUT)).probe(
+        expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED
+    )
+    assert outcome.observations[THERE].history == (Observed.ALLOWED, Observed.DROPPED, Observed.DROPPED)
+    assert not outcome.unstable
+
+
+@pytest.mark.parametrize("relapse", [2, 5])
+async def test_cell_that_keeps_changing_is_unstable(relapse):
+    answers = [TIMEOUT, *[TOKEN] * (relapse - 1), TIMEOUT, TOKEN]
+    outcome = await World(answer=only(THERE, *answers)).probe()
+    assert outcome.unstable == {THERE}
+    assert {Observed.ALLOWED, Observed.DROPPED} <= set(outcome.observations[THERE].history)
+
+
+async def test_relapse_elsewhere_makes_the_late_cell_unstable_too():
+    late, relapsing = only(THERE, TIMEOUT, TOKEN), only(BACK, TOKEN, TIMEOUT)
+    outcome = await World(answer=lambda *attempt: late(*attempt) if attempt[0] == "a/0" else relapsing(*attempt)).probe()
+    assert outcome.unstable == {THERE, BACK}
+    assert outcome.observations[BACK].attempts == 2 + SWIFT.retests
+
+
+async def test_slow_answers_make_silence_doubtful():
+    world, progress = World(answer=only(THERE, TIMEOUT, TOKEN)), Recorder()
+    world.slowest = {0.2: 0.1}
+    outcome = await world.probe(progress=progress)
+    assert outcome.observations[THERE].history == (Observed.ALLOWED,)
+    assert progress.phases == ["starting", "controls", "probing", "probing patiently", "controls"]
+    assert "silent" in outcome.facts[0]
+
+
+async def test_always_slow_answers_are_waited_for_twice():
+    world, progress = World(answer=only(THERE, TIMEOUT)), Recorder()
+    world.slowest = {0.2: 0.1, 0.4: 0.2, 0.8: 0.4}
+    await world.probe(expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED, progress=progress)
+    assert progress.phases.count("probing patiently") == 2
+
+
+@pytest.mark.parametrize("when", [0, 1], ids=["before", "after"])
+async def test_denial_counts_only_with_its_controls(when):
+    """A control fails and so does its repetition: the first two attempts, or those after the first."""
+
+    def control(seat, _protocol, _port, number):
+        return TIMEOUT if seat == "a/1" and (number < 2 if when == 0 else number > 0) else TOKEN
+
+    denied = Cell("a/0", "a/1", TCP, 80, V4)
+    outcome = await World(3, answer=only(denied, TIMEOUT), control=control).probe(
+        expected=lambda cell: Verdict.DENIED if cell == denied else Verdict.ALLOWED
+    )
+    seen = outcome.observations[denied]
+    assert seen.verdict is Observed.INCONCLUSIVE
+    assert "a/1 on TCP/80 over IPv4 did not answer its own agent" in seen.outcome
+    assert outcome.observations[Cell("a/2", "a/1", TCP, 80, V4)].verdict is Observed.ALLOWED
+
+
+async def test_control_gets_a_second_chance():
+    outcome = await World(answer=only(THERE, RESET), control=lambda *attempt: TIMEOUT if attempt[-1] == 0 else TOKEN).probe(
+        expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED
+    )
+    assert outcome.observations[THERE].verdict is Observed.REFUSED
+
+
+async def test_port_that_cannot_be_opened_makes_its_cells_inconclusive():
+    world = World(answer=only(THERE, RESET), control=lambda seat, *_: RESET if seat == "a/1" else TOKEN)
+    world.unbound = {"a/1": [["tcp", 4, 80, "EADDRINUSE: Address already in use"]]}
+    outcome = await world.probe(expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED)
+    assert outcome.observations[THERE].verdict is Observed.INCONCLUSIVE
+    assert outcome.observations[THERE].outcome == "the agent of a/1 can't listen on TCP/80: EADDRINUSE: Address already in use"
+
+
+@pytest.mark.parametrize(("arrived", "outcome"), [(True, "reply-lost"), (False, "request-lost"), (None, "timeout")])
+async def test_silent_datagrams_are_looked_for(arrived, outcome):
+    cell = Cell("a/0", "a/1", UDP, 53, V4)
+    world = World(answer=only(cell, TIMEOUT))
+    world.arrived = lambda _: arrived
+    seen = await world.probe(world.cells([(UDP, 53)]))
+    assert seen.observations[cell].outcome == outcome
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+async def test_agent_that_dies_is_never_a_denial(batch):
+    """In its first control, in the main pass, in the last control: others are judged, its own cells need positive proof."""
+    denied = Cell("a/2", "a/1", TCP, 80, V4)
+    world = World(3, answer=only(denied, TIMEOUT))
+    world.deaths = {"a/1": batch}
+    outcome = await world.probe(expected=lambda cell: Verdict.DENIED if cell == denied else Verdict.ALLOWED)
+    of_the_dead = {cell: seen for cell, seen in outcome.observations.items() if "a/1" in cell[:2]}
+    others = {cell: seen for cell, seen in outcome.observations.items() if cell not in of_the_dead}
+    assert {seen.verdict for seen in others.values()} == {Observed.ALLOWED}
+    assert {seen.verdict for seen in of_the_dead.values()} <= {Observed.ALLOWED, Observed.INCONCLUSIVE}
+    assert outcome.observations[denied].verdict is Observed.INCONCLUSIVE
+    assert "agent of a/1 ended before finishing its batch" in outcome.observations[denied].outcome
+    assert outcome.facts == ("agent of a/1 ended before finishing its batch",)
+
+
+async def test_agent_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr(session, "PATIENCE", 0.05)
+    outcome = await World(3, answer=only(THERE, None)).probe()
+    verdicts = Counter(seen.verdict for cell, seen in outcome.observations.items() if cell.source == "a/0")
+    assert verdicts[Observed.INCONCLUSIVE] == 2
+    assert "a/0 said nothing" in outcome.facts[0]
+    assert outcome.observations[Cell("a/1", "a/2", TCP, 80, V4)].verdict is Observed.ALLOWED
+
+
+@pytest.mark.parametrize("error", [ClusterError("no room"), ConnectionError("no room"), TimeoutError()])
+async def test_agent_that_does_not_start(error):
+    world, progress = World(3), Recorder()
+    world.refuses_to_open = {"a/1": error}
+    outcome = await world.probe(progress=progress)
+    verdicts = {cell: seen.verdict for cell, seen in outcome.observations.items()}
+    assert all((verdict is Observed.INCONCLUSIVE) == ("a/1" in cell[:2]) for cell, verdict in verdicts.items())
+    assert progress.left == 0
+
+
+async def test_programming_errors_are_not_hidden():
+    world = World()
+    world.refuses_to_open = {"a/1": AssertionError("a bug")}
+    with pytest.raises(BaseExceptionGroup):
+        await world.probe()
+    assert all(channel.closed for channel in world.opened)
+
+
+async def test_cells_that_nobody_can_probe_are_skipped():
+    world = World()
+    gone = Cell("a/0", "a/gone", TCP, 80, V4)
+    outcome = await world.probe([gone, Cell("a/0", "a/1", SCTP, 80, V4)])
+    assert {seen.verdict for seen in outcome.observations.values()} == {Observed.SKIPPED}
+    assert outcome.observations[gone].outcome == "no agent can run at a/gone"
+    assert world.opened == []
+
+
+@pytest.mark.parametrize("insisting", [False, True], ids=["once", "again-and-again"])
+async def test_cancelled_at_every_wait(insisting):
+    """Ctrl-C at each wait in turn, until a run gets through: every channel that was opened is closed."""
+    for step in range(1000):
+        world = World(3, answer=only(THERE, TIMEOUT, TOKEN))
+        world.cancel_at, world.insisting = step, insisting
+        running = asyncio.create_task(world.probe(options=ProbingOptions(timeout=0.01, retests=1, settle=0.0)))
+        await asyncio.wait([running], timeout=30)
+        assert running.done()
+        assert all(channel.closed for channel in world.opened), f"step {step}"
+        if not running.cancelled():
+            break
+    else:
+        pytest.fail("no run got through")
+    assert step > 60
+    assert next(world.steps) <= step
+    assert running.result().observations[THERE].verdict is Observed.ALLOWED

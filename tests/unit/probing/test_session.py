@@ -1,0 +1,151 @@
+"""A session with an agent that dies, hangs or talks nonsense: it ends with a reason, and raises nothing."""
+
+import asyncio
+import json
+from ipaddress import ip_address
+
+import pytest
+
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+from auditor.probing.batches import Aim, Batch
+from auditor.probing.seats import Seat
+from auditor.probing.session import AgentSession
+from auditor.probing.tries import Answer, Listener
+
+WEB = Seat("prod/web", (ip_address("10.0.0.1"),), ("prod/web",))
+BATCH = "00000001"
+HANGS = object()
+
+
+class Script:
+    """A channel that says these lines, then ends; or hangs at HANGS. ``failing`` names a call that breaks."""
+
+    def __init__(self, *lines, failing=""):
+        self.lines = list(lines)
+        self.failing = failing
+        self.sent = []
+        self.closed = 0
+
+    async def send(self, line):
+        if self.failing == "send":
+            raise ConnectionError("broken pipe")
+        if self.failing == "send hangs":
+            await asyncio.Event().wait()
+        self.sent.append(json.loads(line))
+
+    async def receive(self):
+        line = self.lines.pop(0) if self.lines else b""
+        if line is HANGS:
+            await asyncio.Event().wait()
+        return line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n"
+
+    async def close(self):
+        self.closed += 1
+        if self.failing == "close":
+            raise ConnectionError("gone")
+
+
+def results(*allowed, **changed):
+    return {"kind": "results", "batch": BATCH, "allowed": [part for one in allowed for part in (one, 1000)], "others": [], **changed}
+
+
+DONE = {"kind": "done", "batch": BATCH, "attempts": 2, "allowed": 2, "slowest": 0.001}
+
+
+async def run(channel):
+    session = AgentSession(WEB, channel, patience=0.05)
+    batch = Batch([Aim("10.0.0.2", Protocol.TCP, port, "prod/db") for port in (80, 81)], 0.01, 3, 8, BATCH)
+    advanced = []
+    await session.run(batch, advanced.append)
+    assert sum(advanced) == 2
+    return session, batch
+
+
+async def test_whole_batch():
+    session, batch = await run(Script(results(1), results(0), DONE))
+    assert session.ended == ""
+    assert [one.answer for one in batch.results()] == [Answer.ALLOWED] * 2
+    assert batch.slowest == 0.001
+
+
+@pytest.mark.parametrize(
+    ("channel", "kept", "reason"),
+    [
+        (Script(), 0, "agent of prod/web ended before finishing its batch"),
+        (Script(results(0)), 1, "agent of prod/web ended before finishing its batch"),
+        (Script(results(0, 1)), 2, "agent of prod/web ended before finishing its batch"),
+        (Script(results(0), HANGS), 1, "agent of prod/web said nothing for 0.06 s, before finishing its batch"),
+        (Script(results(0), b"Segmentation fault\n"), 1, "said something that is no answer: b'Segmentation fault"),
+        (Script(results(0), b"\xff\xfe\n"), 1, "said something that is no answer"),
+        (Script(results(0), b"[" * 100000 + b"\n"), 1, "said something that is no answer"),
+        (Script(results(0), b"[]\n"), 1, "said something that is no answer"),
+        (Script(results(0), results(1, batch="ffffffff")), 1, "said something that is no answer"),
+        (Script(results(0), results(0)), 1, "said something that is no answer"),
+        (Script(results(0), results(7)), 1, "said something that is no answer"),
+        (Script(results(0), results()), 1, "said something that is no answer"),
+        (Script(results(0), {"kind": "results", "batch": BATCH}), 1, "said something that is no answer"),
+        (Script(results(0), {"kind": "error", "message": "no such batch"}), 1, "no such batch"),
+        (Script(results(0), {"kind": []}), 1, "said something that is no answer"),
+        (Script(results(0), DONE), 1, "said something that is no answer: done, with 1 attempts missing"),
+        (Script(failing="send"), 0, "agent of prod/web could not be reached: broken pipe"),
+        (Script(failing="send hangs"), 0, "agent of prod/web took no commands for 0.05 s"),
+    ],
+)
+async def test_batch_that_breaks_off(channel, kept, reason):
+    session, batch = await run(channel)
+    assert reason in session.ended
+    tries = batch.results()
+    assert [one.answer for one in tries] == [Answer.ALLOWED] * kept + [Answer.ERROR] * (2 - kept)
+    assert all(one.outcome == session.ended for one in tries[kept:])
+
+
+async def test_ended_session_fires_nothing():
+    channel = Script()
+    session, _ = await run(channel)
+    sent = len(channel.sent)
+    _, again = await run(channel)
+    assert await session.arrivals(BATCH, [1]) == {1: None}
+    assert len(channel.sent) == sent + 1  # the new session's own
+    assert {one.answer for one in again.results()} == {Answer.ERROR}
+
+
+async def test_listening():
+    channel = Script({"kind": "listening", "failed": [["tcp", 6, 80, "EADDRINUSE: Address already in use"]]})
+    session = AgentSession(WEB, channel)
+    listeners = [Listener("prod/web", *rest) for rest in ((Protocol.TCP, 81, Family.IPV4), (Protocol.TCP, 80, Family.IPV6))]
+    await session.listen("00000002", [*listeners, Listener("prod/web", Protocol.TCP, 80, Family.IPV4)])
+    assert channel.sent == [{"do": "listen", "identity": "prod/web", "run": "00000002", "tcp": [80, 81], "udp": []}]
+    assert session.unbound == {listeners[1]: "EADDRINUSE: Address already in use"}
+    assert session.ended == ""
+
+
+@pytest.mark.parametrize(
+    "answer", [{"kind": "done"}, {"kind": "listening"}, {"kind": "listening", "failed": [["tcp"]]}, {"kind": "error", "message": "x"}]
+)
+async def test_listening_goes_wrong(answer):
+    session = AgentSession(WEB, Script(answer))
+    await session.listen("00000002", [])
+    assert "said something that is no answer" in session.ended
+
+
+@pytest.mark.parametrize(
+    ("answer", "known"),
+    [
+        ({"kind": "arrivals", "arrived": [1], "complete": True}, {1: True, 2: False}),
+        ({"kind": "arrivals", "arrived": [1], "complete": False}, {1: True, 2: None}),
+        ({"kind": "arrivals", "arrived": None}, {1: None, 2: None}),
+        (b"", {1: None, 2: None}),
+    ],
+)
+async def test_arrivals(answer, known):
+    assert await AgentSession(WEB, Script(answer)).arrivals(BATCH, [2, 1]) == known
+
+
+@pytest.mark.parametrize("failing", ["", "close"])
+async def test_closing(failing):
+    channel = Script(failing=failing)
+    session = AgentSession(WEB, channel)
+    await session.close()
+    assert channel.closed == 1
+    assert session.ended

@@ -1,0 +1,126 @@
+"""A world of fake agents in this process: every answer is what the test says, and every wait is a place to cancel."""
+
+import asyncio
+import json
+from ipaddress import ip_address
+from itertools import count
+
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Cell, Verdict
+from auditor.probing.campaign import probe
+from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.probing.seats import Seat
+
+TOKEN = ("allowed", 1000)
+TIMEOUT = ("dropped", "timeout", "")
+RESET = ("refused", "tcp-reset", "")
+STRANGER = ("misdelivered", "wrong-identity", "b/stranger")
+OWN_FAILURE = ("error", "EMFILE: Too many open files", "")
+SWIFT = ProbingOptions(timeout=0.2, retests=2, settle=0.0)
+
+
+class World:
+    """Fake agents at seats named ``a/0``, ``a/1``, ….
+
+    ``answer(source, destination, protocol, port, number of the try)`` gives what comes of an attempt at another seat,
+    ``control(seat, protocol, port, number of the try)`` what comes of one over loopback. ``deaths`` maps a seat to the batch number
+    (0 is the first control) that it doesn't survive.
+    """
+
+    def __init__(self, seats=2, answer=lambda *_: TOKEN, control=lambda *_: TOKEN):
+        self.seats = [Seat(f"a/{n}", (ip_address(f"10.0.0.{n + 1}"),), (f"a/{n}",)) for n in range(seats)]
+        self.answer = answer
+        self.control = control
+        self.opened = []
+        self.tries = {}
+        self.deaths = {}
+        self.refuses_to_open = {}
+        self.unbound = {}
+        self.slowest = {}
+        self.arrived = lambda _nonce: True
+        self.steps = count()
+        self.cancel_at = None
+        self.insisting = False
+        self.asked_timeouts = []
+
+    async def open(self, seat):
+        await self.step()
+        if seat.name in self.refuses_to_open:
+            raise self.refuses_to_open[seat.name]
+        channel = FakeChannel(self, seat)
+        self.opened.append(channel)
+        return channel
+
+    async def step(self):
+        """One wait of the code under test."""
+        step = next(self.steps)
+        if self.cancel_at is not None and (step >= self.cancel_at if self.insisting else step == self.cancel_at):
+            self.main.cancel()
+        await asyncio.sleep(0)
+
+    def cells(self, ports=((Protocol.TCP, 80),), family=Family.IPV4):
+        names = [seat.name for seat in self.seats]
+        return [Cell(source, to, protocol, port, family) for source in names for to in names for protocol, port in ports]
+
+    async def probe(self, cells=None, expected=lambda _: Verdict.ALLOWED, options=SWIFT, progress=None):
+        self.main = asyncio.current_task()
+        return await probe(self.cells() if cells is None else cells, self.seats, self.open, expected, options, progress or NoProgress())
+
+
+class FakeChannel:
+    def __init__(self, world, seat):
+        self.world = world
+        self.seat = seat
+        self.lines = asyncio.Queue()
+        self.closed = False
+        self.batches = count()
+        self.controls = count()
+
+    async def send(self, line):
+        await self.world.step()
+        command = json.loads(line)
+        getattr(self, "_" + command["do"])(command)
+
+    async def receive(self):
+        await self.world.step()
+        return await self.lines.get()
+
+    async def close(self):
+        await self.world.step()
+        self.closed = True
+
+    def say(self, **message):
+        self.lines.put_nowait(json.dumps(message).encode() + b"\n")
+
+    def _listen(self, command):
+        self.say(kind="listening", failed=self.world.unbound.get(self.seat.name, []))
+
+    def _probe(self, command):
+        world, mine = self.world, self.seat.name
+        dying = world.deaths.get(mine) == next(self.batches)
+        world.asked_timeouts.append(command["timeout"])
+        results = [result for target in command["targets"] for port in target["ports"] for result in [self._one(target, port)]]
+        for attempt, result in enumerate(results):
+            if dying and attempt >= len(results) // 2:
+                self.lines.put_nowait(b"")
+                return
+            if result is None:
+                return
+            allowed = [attempt, result[1]] if result[0] == "allowed" else []
+            others = [] if allowed else [[attempt, *result]]
+            self.say(kind="results", batch=command["batch"], allowed=allowed, others=others)
+        slowest = world.slowest.get(command["timeout"], 0.001)
+        self.say(kind="done", batch=command["batch"], attempts=len(results), allowed=0, slowest=slowest)
+
+    def _one(self, target, port):
+        world, protocol = self.world, Protocol(target["protocol"].upper())
+        key = (self.seat.name, target["identity"], protocol, port, target["address"] == "127.0.0.1")
+        number = world.tries[key] = world.tries.get(key, -1) + 1
+        if key[-1]:
+            return world.control(self.seat.name, protocol, port, number)
+        return world.answer(self.seat.name, target["identity"], protocol, port, number)
+
+    def _arrivals(self, command):
+        arrived = [attempt for attempt in command["attempts"] if self.world.arrived(attempt)]
+        self.say(kind="arrivals", batch=command["batch"], arrived=arrived, complete=self.world.arrived(None) is not None)
