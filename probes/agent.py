@@ -234,10 +234,13 @@ class Listeners:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in SHORTAGES:
+                if error.errno not in SHORTAGES:
+                    continue
+                if not self._waiting:
                     self._epoll.unregister(listener.fileno())
                     self._muted.append(listener)
                     return
+                self._forget(next(iter(self._waiting)))
                 continue
             os.set_blocking(fd, False)
             try:

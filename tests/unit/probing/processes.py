@@ -85,10 +85,10 @@ class AgentProcess:
 
 @contextmanager
 def running_agent(**listening):
-    """An agent that listens; with no ``preexec_fn`` in ``listening``, in an ordinary process."""
-    before = listening.pop("preexec_fn", None)
+    """An agent that listens; ``python`` and ``preexec_fn`` are for its process."""
+    before, python = listening.pop("preexec_fn", None), listening.pop("python", sys.executable)
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, AGENT], stdin=pipe, stdout=pipe, preexec_fn=before) as process:  # noqa: PLW1509 - no threads yet
+    with subprocess.Popen([python, AGENT], stdin=pipe, stdout=pipe, preexec_fn=before) as process:  # noqa: PLW1509 - no threads yet
         agent = AgentProcess(process)
         try:
             agent.listen(**listening)

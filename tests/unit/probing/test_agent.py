@@ -1,21 +1,25 @@
 """The agent's wire format and verdicts, one process against sockets of the test or against another agent, over loopback."""
 
+import ast
+import errno
 import fcntl
 import json
 import resource
 import select
+import shutil
 import socket
 import struct
+import subprocess
 import termios
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from probes import agent
-from tests.unit.probing.processes import BATCH, RUN, free_ports, running_agent
+from tests.unit.probing.processes import AGENT, BATCH, RUN, free_ports, running_agent
 
 HERE = "127.0.0.1"
 SERVER = "test/server"
@@ -283,12 +287,18 @@ def test_controller_that_reads_nothing_blocks_nobody(server, prober, ports):
     prober.listen(identity="test/prober", tcp=own)
     closed = free_ports(1)[0]
     prober.start_probe((HERE, "tcp", [ports[0], *[closed] * 9] * tens, SERVER), window=256)
-    wait_until(lambda: unread(prober.process.stdout) > 30_000)
+    wait_until(lambda: is_full(prober.process.stdout))
     results, _ = server.probe((HERE, "tcp", own, "test/prober"))
     assert results == [("allowed", "token", "")]
     results, done = prober.results()
     assert done["allowed"] == tens
     assert [result[0] for result in results] == ["allowed", *["refused"] * 9] * tens
+
+
+def is_full(stream):
+    before = unread(stream)
+    time.sleep(0.2)
+    return unread(stream) == before > 30_000
 
 
 def unread(stream):
@@ -303,23 +313,27 @@ def wait_until(condition):
     raise AssertionError("waited in vain")
 
 
-def test_few_descriptors_make_it_slow_not_wrong(ports, server):
-    def few():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+def few_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
 
-    with silent_udp() as (_, silent), running_agent(identity="test/prober", preexec_fn=few) as prober:
+
+def test_few_descriptors_make_it_slow_not_wrong(ports, server):
+    with silent_udp() as (_, silent), running_agent(identity="test/prober", preexec_fn=few_descriptors) as prober:
         results, _ = prober.probe((HERE, "udp", [silent] * 150, SERVER), (HERE, "tcp", [ports[0]] * 150, SERVER), timeout=0.3, window=1000)
     assert results == [("dropped", "timeout", "")] * 150 + [("allowed", "token", "")] * 150
 
 
-def test_silent_connections_do_not_keep_others_out(server, prober, ports):
-    idle = [socket.create_connection((HERE, ports[0])) for _ in range(600)]
-    try:
-        results, _ = prober.probe((HERE, "tcp", ports, SERVER))
-    finally:
-        for one in idle:
-            one.close()
-    assert results == [("allowed", "token", "")] * 2
+@pytest.mark.parametrize(("before", "connections"), [(None, 600), (few_descriptors, 100)], ids=["many", "few descriptors"])
+def test_connections_that_never_ask_make_room(prober, before, connections):
+    ports = free_ports(1)
+    with running_agent(identity=SERVER, tcp=ports, preexec_fn=before), ExitStack() as idle:
+        opened = [idle.enter_context(socket.create_connection((HERE, ports[0]), timeout=30)) for _ in range(connections)]
+        for one in opened:
+            one.send(b"a")
+        results, _ = prober.probe((HERE, "tcp", ports * 50, SERVER))
+        assert results == [("allowed", "token", "")] * 50
+        with suppress(ConnectionResetError):
+            assert opened[0].recv(1) == b""
 
 
 def test_question_in_pieces(server, ports):
@@ -338,18 +352,118 @@ def test_stranger_gets_no_answer(server, ports):
             assert connection.recv(100) == b""
 
 
-def test_window_counts_young_attempts_alone(monkeypatch):
+@pytest.fixture
+def batch_of(monkeypatch):
+    """Makes a Batch in this process, without a loop around it; ``.clock[0]`` is its time."""
+    clock = [100.0]
+    with Path("/dev/null").open("wb") as nowhere, select.epoll() as epoll, monkeypatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: clock[0])
+        made = []
+
+        def make(protocol, ports, window=8, timeout=60):
+            target = {"address": HERE, "protocol": protocol, "ports": ports, "identity": SERVER}
+            command = {"batch": BATCH, "timeout": timeout, "datagrams": 1, "window": window, "targets": [target]}
+            batch = agent.Batch(command, RUN, epoll, agent.Output(nowhere.fileno(), epoll))
+            batch.clock, batch.epoll, batch.patch = clock, epoll, patch
+            patch.setattr(batch, "pass_on", lambda: None)
+            made.append(batch)
+            return batch
+
+        yield make
+        for batch in made:
+            batch.abandon()
+
+
+def turn(batch, later=0.0):
+    """One turn of the loop without events; how many attempts are under way after it."""
+    batch.clock[0] += later
+    batch.tick(batch.clock[0])
+    batch.launch(batch.clock[0])
+    return len(batch.by_fd)
+
+
+def test_window_counts_young_attempts_alone(batch_of):
     """Eight may be young at once; only growing old lets further ones start, however many are still silent."""
-    seconds, started = 100.0, []
-    with silent_udp() as (_, port), Path("/dev/null").open("wb") as nowhere, select.epoll() as epoll, monkeypatch.context() as patch:
-        patch.setattr(time, "monotonic", lambda: seconds)
-        target = {"address": HERE, "protocol": "udp", "ports": [port] * 20, "identity": SERVER}
-        command = {"batch": BATCH, "timeout": 60, "datagrams": 1, "window": 8, "targets": [target]}
-        batch = agent.Batch(command, RUN, epoll, agent.Output(nowhere.fileno(), epoll))
-        for later in (0.0, 0.1, agent.YOUNG, 0.1, agent.YOUNG):
-            seconds += later
-            batch.tick(seconds)
-            batch.launch(seconds)
-            started.append(len(batch.by_fd))
-        batch.abandon()
-    assert started == [8, 8, 16, 16, 20]
+    with silent_udp() as (_, port):
+        batch = batch_of("udp", [port] * 20)
+        assert [turn(batch, later) for later in (0.0, 0.1, agent.YOUNG, 0.1, agent.YOUNG)] == [8, 8, 16, 16, 20]
+
+
+def test_end_of_an_old_attempt_makes_no_room_in_the_window(batch_of):
+    with silent_udp() as (sink, port):
+        batch = batch_of("udp", [port] * 20)
+        assert [turn(batch), turn(batch, agent.YOUNG)] == [8, 16]
+        question, address = sink.recvfrom(100)
+        sink.sendto(expected_answer(question), address)
+        batch.on_event(0, select.EPOLLIN)
+        assert turn(batch) == 15
+
+
+def test_answer_that_waits_at_the_deadline_counts(batch_of):
+    """This process had no turn until its time was up; the network had answered."""
+    with silent_udp() as (sink, port):
+        batch = batch_of("udp", [port] * 2, timeout=1)
+        turn(batch)
+        question, address = sink.recvfrom(100)
+        sink.sendto(expected_answer(question), address)
+        turn(batch, 5.0)
+    assert (batch._allowed[::2], batch._others) == ([0], [[1, "dropped", "timeout", ""]])
+
+
+def test_greeting_and_connection_in_one_event(batch_of):
+    with tcp_listener(lambda connection: connection.send(b"220 ready\r\n")) as port:
+        batch = batch_of("tcp", [port])
+        batch._eager = 0
+        turn(batch)
+        (fd,) = batch.by_fd
+        assert select.select([fd], [], [], 30)[0]
+        ((_, event),) = batch.epoll.poll(30)
+        assert event & select.EPOLLIN
+        assert event & select.EPOLLOUT
+        batch.on_event(0, event)
+    assert batch._others == [[0, "misdelivered", "foreign-answer", "'220 ready\\r\\n'"]]
+
+
+def test_full_output_pauses_new_attempts(batch_of):
+    with silent_udp() as (_, port):
+        batch = batch_of("udp", [port] * 20)
+        batch._output.buffer += bytes(agent.OUTPUT_FULL + 1)
+        assert turn(batch) == 0
+        assert batch.wait(batch.clock[0]) > 0
+        batch._output.buffer.clear()
+        assert turn(batch) == 8
+
+
+def test_shortage_is_waited_out_while_others_are_under_way(batch_of):
+    real, calls = socket.SocketType, []
+
+    def scarce(*arguments):
+        calls.append(arguments)
+        if len(calls) in (1, 3):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(*arguments)
+
+    with silent_udp() as (_, port):
+        batch = batch_of("udp", [port] * 4)
+        batch.patch.setattr(socket, "SocketType", scarce)
+        assert turn(batch) == 1
+        assert batch._others == [[0, "error", "EMFILE: Too many open files", ""]]
+        assert turn(batch) == 1
+        assert turn(batch, 0.02) == 3
+        assert len(batch._others) == 1
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.13"])
+def test_other_pythons_can_run_it(version):
+    """Syntax, and the names that it imports, in whatever Python is there; the syntax in any case."""
+    feature_version = tuple(map(int, version.split(".")))
+    ast.parse(AGENT.read_text(), feature_version=feature_version)
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-V"], check=False, capture_output=True).returncode:
+        pytest.skip(f"no Python {version} here")
+    ports = free_ports(2)
+    with running_agent(identity=SERVER, tcp=ports, udp=ports, python=python) as it:
+        results, _ = it.probe((HERE, "tcp", ports, SERVER), (HERE, "udp", ports, SERVER))
+        assert results == [("allowed", "token", "")] * 4
+        it.raw(b"nonsense\n")
+        assert it.hear()["kind"] == "error"

@@ -59,6 +59,12 @@ async def test_all_as_expected_takes_one_attempt_each():
     assert all(channel.closed for channel in world.opened)
 
 
+async def test_sources_begin_at_different_destinations():
+    world = World(4)
+    await world.probe()
+    assert sorted(world.first_targets[4:8]) == ["a/0", "a/1", "a/2", "a/3"]
+
+
 @pytest.mark.parametrize(
     ("expected", "answer", "verdict"),
     [
@@ -180,7 +186,9 @@ async def test_control_gets_a_second_chance():
 async def test_port_that_cannot_be_opened_makes_its_cells_inconclusive():
     world = World(answer=only(THERE, RESET), control=lambda seat, *_: RESET if seat == "a/1" else TOKEN)
     world.unbound = {"a/1": [["tcp", 4, 80, "EADDRINUSE: Address already in use"]]}
-    outcome = await world.probe(expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED)
+    progress = Recorder()
+    outcome = await world.probe(expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED, progress=progress)
+    assert progress.phases == ["starting", "controls", "probing", "controls"]
     assert outcome.observations[THERE].verdict is Observed.INCONCLUSIVE
     assert outcome.observations[THERE].outcome == "the agent of a/1 can't listen on TCP/80: EADDRINUSE: Address already in use"
 

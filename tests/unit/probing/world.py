@@ -43,6 +43,7 @@ class World:
         self.cancel_at = None
         self.insisting = False
         self.asked_timeouts = []
+        self.first_targets = []
 
     async def open(self, seat):
         await self.step()
@@ -87,7 +88,8 @@ class FakeChannel:
         return await self.lines.get()
 
     async def close(self):
-        await self.world.step()
+        for _ in range(3):
+            await self.world.step()
         self.closed = True
 
     def say(self, **message):
@@ -100,6 +102,7 @@ class FakeChannel:
         world, mine = self.world, self.seat.name
         dying = world.deaths.get(mine) == next(self.batches)
         world.asked_timeouts.append(command["timeout"])
+        world.first_targets.append(command["targets"][0]["identity"])
         results = [result for target in command["targets"] for port in target["ports"] for result in [self._one(target, port)]]
         for attempt, result in enumerate(results):
             if dying and attempt >= len(results) // 2:
