@@ -60,20 +60,48 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with ``arguments`` (those of the process by default). Returns the exit code; raises nothing."""
     context: click.Context | None = None
     try:
-        signal.signal(signal.SIGTERM, _interrupt)
+        _fill_closed_streams()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _interrupt)
         with audit.make_context("audit", list(sys.argv[1:] if arguments is None else arguments)) as context:
             result = audit.invoke(context)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the outermost frame
+        if isinstance(error, KeyboardInterrupt):
+            _end_in_peace()
         code = exit_code_of(error, debug=context is not None and bool(context.params.get("debug")))
         _discard_unwritten_output()
         return code
     return result if isinstance(result, int) else AS_EXPECTED
 
 
+def _fill_closed_streams() -> None:
+    """Put something in the place of standard streams that are closed, else the next sockets would take their descriptors.
+
+    Writing to the one for standard output fails, as it does for any closed descriptor: a report that reaches nobody is no success.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 1:
+        pass
+    os.close(descriptor)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115 - a descriptor, open as long as we are
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115 - see above
+    if sys.stderr is None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115 - see above
+
+
 def _interrupt(_signal_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends us as Ctrl-C does: by way of every clean-up."""
+    """SIGTERM and SIGHUP end us as Ctrl-C does: by way of every clean-up."""
     raise KeyboardInterrupt
+
+
+def _end_in_peace() -> None:
+    """We are ending already: a second Ctrl-C changes nothing, not even while the interpreter ends, when it would decide our exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _discard_unwritten_output() -> None:

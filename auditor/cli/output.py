@@ -21,7 +21,8 @@ def check_output(path: str | None) -> None:
     """Find out before a long run whether ``path`` can be written. Raises UsageError or ClusterError when it can't."""
     if path is None or _is_special(Path(path)):
         return
-    target = _target(path)
+    with _said_plainly(path):
+        target = _target(path)
     if target.is_dir():
         raise UsageError(f"--output-file {path}: is a directory")
     if not target.parent.is_dir():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Protocol, TextIO
 
@@ -58,8 +58,9 @@ class LineProgress:
 
     def _tell(self, text: str) -> None:
         self._told = self._clock()
-        self._stream.write(printable(text) + "\n")
-        self._stream.flush()
+        with suppress(OSError):  # nobody listens (any more): no reason to end an audit
+            self._stream.write(printable(text) + "\n")
+            self._stream.flush()
 
 
 @contextmanager

@@ -112,4 +112,7 @@ def _scenario_path(text: str) -> str:
 
 def _short(path: Path) -> str:
     """``path`` as a person in the working directory would write it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):  # elsewhere, or in a directory that is gone
+        return str(path)

@@ -44,7 +44,8 @@ class Control:
         """
         line, far_end = socket.socketpair()
         diagnostics = os.memfd_create("lab-diagnostics")
-        arguments = ["-m", "auditor.cluster.lab.supervisor", str(far_end.fileno()), str(os.getpid()), agent, ip, nft]
+        # -P: a module in the working directory must not take the place of one of Python's.
+        arguments = ["-P", "-m", "auditor.cluster.lab.supervisor", str(far_end.fileno()), str(os.getpid()), agent, ip, nft]
         try:
             with far_end:
                 # Its own session, so that Ctrl-C on the terminal leaves it to the controller to end things in order.
