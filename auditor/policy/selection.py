@@ -19,9 +19,9 @@ from auditor.policy.selectors import matches
 KEY = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 VALUE = r"[A-Za-z0-9_.-]*"
 EQUALITY = re.compile(rf"({KEY})\s*(==|=|!=)\s*({VALUE})\Z")
-MEMBERSHIP = re.compile(rf"({KEY})\s+(in|notin)\s*\(([^()]*)\)\Z")
+MEMBERSHIP = re.compile(rf"({KEY})\s+(in|notin)\s*\((\s*{VALUE}\s*(?:,\s*{VALUE}\s*)*)\)\Z")
 EXISTENCE = re.compile(rf"(!?)\s*({KEY})\Z")
-BY_LABELS = re.compile(r"[=!]|\s(?:in|notin)\s*\(")
+BY_LABELS = re.compile(r"=|\s(?:in|notin)\s*\(|(?:^|[/,])\s*!")
 COMMA_OUTSIDE_BRACKETS = re.compile(r",(?![^(]*\))")
 NAMESPACE_PREFIX = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)/(?=[^=!\s]*(?:[=!]|\s)|!)(.*)\Z", re.DOTALL)
 

@@ -7,9 +7,18 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from auditor.model.errors import Problem
-from auditor.policy.reading.documents import Document, Path
+from auditor.policy.reading.documents import Document
+from auditor.policy.reading.paths import Path
 
-TYPE_NAMES = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
+TYPE_NAMES: Mapping[type, str] = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    bool: "a boolean",
+    int: "a whole number",
+    float: "a number",
+    type(None): "null",
+}
 
 
 class Fields:
@@ -44,8 +53,15 @@ class Fields:
 
     def wrong_type(self, value: object, kind: type, *steps: str | int) -> None:
         """Note that ``value`` is not of ``kind``."""
-        hint = ": quote it" if kind is str and isinstance(value, (bool, int, float)) else ""
-        self.note(f"must be {TYPE_NAMES[kind]}, not {TYPE_NAMES.get(type(value), 'something else')}{hint}", *steps)
+        found = TYPE_NAMES[type(value)]
+        hint = ""
+        if kind is str and isinstance(value, (bool, int, float)):
+            hint = ": quote it"
+        elif kind is int and isinstance(value, str) and value.isdigit():
+            hint = ": remove the quotes"
+        elif kind is int and isinstance(value, float):
+            found = f"{value}"
+        self.note(f"must be {TYPE_NAMES[kind]}, not {found}{hint}", *steps)
 
     def text(self, key: str) -> str | None:
         value: str | None = self._typed(key, str)
@@ -90,13 +106,16 @@ class Fields:
                 self.wrong_type(item, str, key, number)
         return found
 
-    def refuse_unknown(self, known: Collection[str], hints: Mapping[str, str] | None = None) -> None:
-        """Note every field that is not among ``known``; ``hints`` say where a known field of another place belongs."""
+    def refuse_unknown(self, known: Collection[str], hints: Mapping[str, str] | None = None, otherwise: str = "") -> None:
+        """Note every field that is not among ``known``.
+
+        ``hints`` say where a known field of another place belongs; ``otherwise`` is said of a field that resembles nothing known.
+        """
         for key in self.value:
             if key in known:
                 continue
             hint = (hints or {}).get(key)
             if hint is None:
                 near = difflib.get_close_matches(key, known, 1, 0.7) or [name for name in known if name.lower() == key.lower()]
-                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+                hint = f"did you mean {near[0]}?" if near else otherwise or f"known here: {', '.join(sorted(known))}"
             self.note(f"unknown field {key!r}: {hint}", key)

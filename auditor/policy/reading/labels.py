@@ -21,6 +21,9 @@ SELECTOR_HINTS = {
     "podSelector": "podSelector stands beside namespaceSelector in a peer, not inside it",
     "ports": "ports stands beside from or to in a rule",
     "ipBlock": "ipBlock is a peer of its own",
+    "ingress": "ingress stands beside podSelector in spec, not inside it",
+    "egress": "egress stands beside podSelector in spec, not inside it",
+    "policyTypes": "policyTypes stands beside podSelector in spec, not inside it",
 }
 EXPRESSION_FIELDS = ("key", "operator", "values")
 
@@ -56,10 +59,14 @@ def read_labels(fields: Fields, key: str) -> dict[str, str]:
     """The map of labels at ``key``; a null value is an error since nobody can mean it."""
     labels: dict[str, str] = {}
     section = fields.map(key)
-    for name, value in section.value.items() if section else ():
-        assert section is not None  # noqa: S101 - mypy can't see it
+    if section is None:
+        return labels
+    for name, value in section.value.items():
+        if value is None:
+            section.note('is null: write "" if the empty value is meant', name)
+            continue
         if not isinstance(value, str):
-            section.note('is null: write "" if the empty value is meant', name) if value is None else section.wrong_type(value, str, name)
+            section.wrong_type(value, str, name)
             continue
         said = key_error(name) or value_error(value)
         if said:
@@ -70,7 +77,7 @@ def read_labels(fields: Fields, key: str) -> dict[str, str]:
 
 def read_selector(fields: Fields) -> LabelSelector:
     """The label selector that ``fields`` are."""
-    fields.refuse_unknown(SELECTOR_FIELDS, SELECTOR_HINTS)
+    fields.refuse_unknown(SELECTOR_FIELDS, SELECTOR_HINTS, "labels belong inside matchLabels")
     expressions = [requirement for item in fields.maps("matchExpressions") if (requirement := _read_requirement(item)) is not None]
     return LabelSelector(tuple(sorted(read_labels(fields, "matchLabels").items())), tuple(expressions))
 

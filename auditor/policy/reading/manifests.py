@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from auditor.policy.reading.labels import read_labels
 from auditor.policy.reading.network_policy import API_VERSION, read_policy
 from auditor.policy.reading.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
 from auditor.policy.reading.source import Source
+from auditor.policy.reading.stand_ins import StandIns
 
 CORE, APPS, BATCH, NETWORKING = "", "apps", "batch", "networking.k8s.io"
 GROUPS = {
@@ -35,6 +37,7 @@ GROUPS = {
     "NetworkPolicy": NETWORKING,
 }
 CLUSTER_SCOPED = ("Namespace", "Node")
+NAME = re.compile(r"[A-Za-z0-9._-]*\Z")
 
 
 @dataclass
@@ -50,7 +53,19 @@ class Objects:
     services: list[Service] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
-    _seen: dict[tuple[str, str, str], tuple[Any, str]] = field(default_factory=dict)
+    _seen: dict[tuple[str, str, str], Fields] = field(default_factory=dict)
+    _generated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    _readers: Mapping[str, Callable[[Fields, str, str], None]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._readers = {
+            "Namespace": lambda fields, _, name: self.namespaces.__setitem__(name, _read_namespace(fields, name)),
+            "Pod": lambda fields, namespace, name: self.pods.append(read_pod(fields, namespace, name)),
+            "Node": lambda fields, _, name: self.nodes.append(_read_node(fields, name)),
+            "Service": self._add_service,
+            "NetworkPolicy": self._add_policy,
+            **dict.fromkeys(WORKLOADS, self._add_workload),
+        }
 
     def add(self, document: Document, path: tuple[str | int, ...] = (), value: Any = None) -> None:
         """Read the object at ``path`` of ``document``; a List's items one by one."""
@@ -61,7 +76,7 @@ class Objects:
         fields = Fields(document, self.problems, path, value)
         kind, version = fields.text("kind"), fields.text("apiVersion")
         if not kind or not version:
-            if "kind" not in value or "apiVersion" not in value:
+            if value.get("kind") in (None, "") or value.get("apiVersion") in (None, ""):
                 fields.note("is no Kubernetes object: it needs apiVersion and kind")
             return
         if kind == "List" or (kind.endswith("List") and "items" in value):
@@ -72,46 +87,47 @@ class Objects:
 
     def _add_object(self, fields: Fields, kind: str, version: str) -> None:
         group = version.rpartition("/")[0]
-        if kind == "NetworkPolicy" and group == "extensions":
-            fields.note(f"apiVersion {version} is gone since Kubernetes 1.16: write {API_VERSION}", "apiVersion")
+        if kind == "NetworkPolicy" and version != API_VERSION and ("." not in group or group == NETWORKING):
+            gone = " is gone since Kubernetes 1.16" if group == "extensions" else " has no NetworkPolicy"
+            fields.note(f"{version}{gone}: write {API_VERSION}", "apiVersion")
             return
         if kind not in GROUPS or group != GROUPS[kind]:
             self.ignored[f"{kind} ({version})" if kind in GROUPS else kind] += 1
             return
-        if kind == "NetworkPolicy" and version != API_VERSION:
-            fields.note(f"unknown version {version}: write {API_VERSION}", "apiVersion")
-            return
         metadata = fields.section("metadata")
-        name = metadata.text("name") or metadata.text("generateName")
-        if not name:
+        namespace = "" if kind in CLUSTER_SCOPED else self._name(metadata, "namespace") or self.default_namespace
+        name = self._name(metadata, "name") or self._generated_name(metadata, kind, namespace)
+        if not name and metadata.value.get("name") in (None, ""):
             fields.note(f"a {kind} needs a metadata.name", "metadata")
-            name = ""
-        namespace = "" if kind in CLUSTER_SCOPED else metadata.text("namespace") or self.default_namespace
         if self._is_new(fields, kind, namespace, name):
-            self._readers()[kind](fields, namespace, name)
+            self._readers[kind](fields, namespace, name)
+
+    def _name(self, metadata: Fields, key: str) -> str:
+        """A name that can stand in ``NAMESPACE/NAME``; whether the API server would take it in every detail is not asked."""
+        name = metadata.text(key) or ""
+        if not NAME.match(name):
+            metadata.note(f"{name!r} is no name: use letters, digits, '-' and '.'", key)
+        return name
+
+    def _generated_name(self, metadata: Fields, kind: str, namespace: str) -> str:
+        """``generateName`` and a number, since the API server would give each object a name of its own."""
+        prefix = self._name(metadata, "generateName")
+        if not prefix:
+            return ""
+        self._generated[kind, namespace, prefix] += 1
+        return f"{prefix}{self._generated[kind, namespace, prefix]}"
 
     def _is_new(self, fields: Fields, kind: str, namespace: str, name: str) -> bool:
         """Whether no object of this kind and name was read; an identical copy is passed over, another one a problem."""
         key = (kind, namespace, name)
-        if key not in self._seen or not name:
-            self._seen[key] = (fields.value, f"{fields.document.source}:{fields.line}" if name else "")
+        first = self._seen.get(key)
+        if first is None or not name:
+            self._seen[key] = fields
             return True
-        known, place = self._seen[key]
-        if known != fields.value:
-            fields.note(f"{kind} {namespace + '/' if namespace else ''}{name} is defined twice, and differs from {place}")
+        if first.value != fields.value:
+            place = f"{first.document.source}:{first.line}"
+            fields.note(f"{kind} {namespace + '/' if namespace else ''}{name} is defined already, and differently, at {place}: remove one")
         return False
-
-    def _readers(self) -> Mapping[str, Callable[[Fields, str, str], None]]:
-        readers: dict[str, Callable[[Fields, str, str], None]] = {
-            "Namespace": lambda fields, _, name: self.namespaces.__setitem__(name, _read_namespace(fields, name)),
-            "Pod": lambda fields, namespace, name: self.pods.append(read_pod(fields, namespace, name)),
-            "Node": lambda fields, _, name: self.nodes.append(_read_node(fields, name)),
-            "Service": self._add_service,
-            "NetworkPolicy": self._add_policy,
-        }
-        for kind in WORKLOADS:
-            readers[kind] = self._add_workload
-        return readers
 
     def _add_workload(self, fields: Fields, namespace: str, name: str) -> None:
         self.workloads.append(read_workload(fields, fields.value["kind"], namespace, name))
@@ -131,7 +147,7 @@ class Objects:
 
 def _with_kind(item: Any, list_kind: str, version: str) -> Any:
     """Items of a typed list, such as PodList, may leave out kind and apiVersion."""
-    if isinstance(item, dict) and list_kind != "List" and "kind" not in item:
+    if isinstance(item, dict) and list_kind != "List" and ("kind" not in item or "apiVersion" not in item):
         return {"kind": list_kind.removesuffix("List"), "apiVersion": version, **item}
     return {} if item is None else item
 
@@ -156,14 +172,15 @@ def _read_node(fields: Fields, name: str) -> Endpoint:
 
 def _read_service(fields: Fields, namespace: str, name: str) -> Service:
     spec = fields.section("spec")
-    texts = spec.texts("clusterIPs") or [text for text in [spec.text("clusterIP")] if text]
-    addresses = [read_address(spec, text, "clusterIP") for text in texts if text not in ("None", "")]
+    given = [(text, ("clusterIPs", number)) for number, text in enumerate(spec.texts("clusterIPs"))]
+    given = given or [(spec.text("clusterIP") or "", ("clusterIP",))]
+    addresses = [read_address(spec, text, *steps) for text, steps in given if text not in ("None", "")]
     ports = []
     for port in spec.maps("ports"):
         number, protocol = port.number("port"), port.text("protocol") or Protocol.TCP
         target = port.value.get("targetPort")
         if number is None or not FIRST_PORT <= number <= LAST_PORT or protocol not in tuple(Protocol):
-            port.note("a service's port needs a port between 1 and 65535 and TCP, UDP or SCTP")
+            port.note(f"an item of a Service's ports needs a port of {FIRST_PORT}-{LAST_PORT}, and protocol TCP, UDP or SCTP")
             continue
         if target is not None and (isinstance(target, bool) or not isinstance(target, (int, str))):
             port.note("must be a number or a port's name", "targetPort")
@@ -198,9 +215,8 @@ def read_snapshot(
     """
     objects = read_objects(sources, default_namespace)
     if objects.problems:
-        raise InputError(
-            sorted(objects.problems, key=lambda problem: ([source.name for source in sources].index(problem.file), problem.line))
-        )
+        place = {source.name: number for number, source in reversed(list(enumerate(sources)))}
+        raise InputError(sorted(objects.problems, key=lambda problem: (place[problem.file], problem.line)))
     return assemble(objects, replicas=replicas, hosts=hosts or {})
 
 
@@ -209,7 +225,14 @@ def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAdd
     ignored = Counter(objects.ignored)
     ignored.update({"Pod (finished)": sum(pod.finished for pod in objects.pods)})
     running = [pod.endpoint for pod in objects.pods if not pod.finished]
-    made = [endpoint for workload in objects.workloads for endpoint in _replicas_of(workload, objects, replicas, ignored)]
+    stand_ins = StandIns(objects.pods, objects.workloads)
+    nodes = [node.node for node in objects.nodes][:replicas]
+    made = [
+        endpoint
+        for workload in objects.workloads
+        if not stand_ins.stand_for(workload)
+        for endpoint in _replicas_of(workload, nodes, replicas, ignored)
+    ]
     outside = [Endpoint(f"host/{name}", EndpointKind.HOST, addresses=addresses) for name, addresses in hosts.items()]
     addresses = {node.node: node.addresses for node in objects.nodes}
     endpoints = [_at_node(endpoint, addresses) for endpoint in (*running, *made)] + outside + objects.nodes
@@ -231,38 +254,15 @@ def _at_node(endpoint: Endpoint, addresses: Mapping[str, tuple[IPAddress, ...]])
     return replace(endpoint, addresses=addresses[endpoint.node])
 
 
-def _replicas_of(workload: Workload, objects: Objects, most: int, ignored: Counter[str]) -> list[Endpoint]:
-    if _stood_for(workload, objects):
-        return []
+def _replicas_of(workload: Workload, nodes: Sequence[str], most: int, ignored: Counter[str]) -> list[Endpoint]:
+    """An endpoint for each replica, at most ``most``; of a DaemonSet one for each of ``nodes``, or a single one without any."""
+    template = workload.template
     if workload.replicas is None:
-        nodes = [node.node for node in objects.nodes][:most]
-        wanted = len(nodes) or 1
+        homes = list(nodes) or [template.node]
     else:
-        nodes, wanted = [], min(workload.replicas, most)
-    if wanted <= 0:
+        homes = [template.node] * min(workload.replicas, most)
+    if not homes:
         ignored[f"{workload.kind} (no replicas)"] += 1
-        return []
-    if wanted == 1:
-        return [replace(workload.template, node=nodes[0] if nodes else workload.template.node)]
-    return [
-        replace(workload.template, name=f"{workload.template.name}-{number}", node=nodes[number] if nodes else workload.template.node)
-        for number in range(wanted)
-    ]
-
-
-def _stood_for(workload: Workload, objects: Objects) -> bool:
-    """Whether other objects of the input stand for this workload: its real pods, or the workload that owns it."""
-    if workload.owner is not None and any(
-        (other.kind, other.namespace, other.name) == (workload.owner.kind, workload.namespace, workload.owner.name)
-        for other in objects.workloads
-    ):
-        return True
-    for pod in objects.pods:
-        if pod.owner is None or pod.endpoint.namespace != workload.namespace:
-            continue
-        if (pod.owner.kind, pod.owner.name) == (workload.kind, workload.name):
-            return True
-        selected = workload.selector and workload.selector.items() <= dict(pod.endpoint.labels).items()
-        if selected and pod.owner.kind in ("ReplicaSet", "Job") and workload.kind in ("Deployment", "CronJob"):
-            return True
-    return False
+    if len(homes) == 1:
+        return [replace(template, node=homes[0])]
+    return [replace(template, name=f"{template.name}-{number}", node=home) for number, home in enumerate(homes)]

@@ -9,7 +9,7 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, IPBlock, IPNetwork, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.policy.reading.fields import Fields
-from auditor.policy.reading.labels import read_labels, read_selector
+from auditor.policy.reading.labels import LONGEST_NAME, LONGEST_PREFIX, PREFIX, read_labels, read_selector
 
 API_VERSION = "networking.k8s.io/v1"
 TOP_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -38,7 +38,10 @@ SPEC_HINTS = {
     "matchLabels": "matchLabels belongs inside podSelector",
     "matchExpressions": "matchExpressions belongs inside podSelector",
 }
-TOP_HINTS = {name: f"{name} belongs inside spec" for name in SPEC_FIELDS}
+TOP_HINTS = {
+    **{name: f"{name} belongs inside spec" for name in SPEC_FIELDS},
+    **{name: f"{name} belongs inside metadata" for name in ("name", "namespace", "labels", "annotations")},
+}
 PEER_FIELDS = ("podSelector", "namespaceSelector", "ipBlock")
 PEER_HINTS = {
     "matchLabels": "matchLabels belongs inside podSelector or namespaceSelector",
@@ -46,6 +49,11 @@ PEER_HINTS = {
     "ports": "ports stands beside from or to in a rule, not in a peer",
     "cidr": "cidr belongs inside ipBlock",
     "except": "except belongs inside ipBlock",
+}
+RULE_HINTS = {
+    **dict.fromkeys(("matchLabels", "matchExpressions"), "it belongs inside a podSelector or namespaceSelector of a peer"),
+    **dict.fromkeys(("cidr", "except"), "it belongs inside the ipBlock of a peer"),
+    **dict.fromkeys(("port", "protocol", "endPort"), "it belongs in an item of ports"),
 }
 PORT_FIELDS = ("protocol", "port", "endPort")
 BLOCK_FIELDS = ("cidr", "except")
@@ -62,8 +70,12 @@ def read_policy(fields: Fields, namespace: str) -> NetworkPolicy:
     metadata = fields.section("metadata")
     metadata.refuse_unknown(METADATA_FIELDS, {name: f"{name} belongs inside spec" for name in SPEC_FIELDS})
     read_labels(metadata, "labels")
+    _check_names(metadata)
+    annotations = metadata.section("annotations")
+    for key in annotations.value:
+        annotations.text(key)
     if fields.value.get("spec") is None:
-        fields.note("a NetworkPolicy needs a spec")
+        fields.note("a NetworkPolicy needs a spec: without one it would deny all ingress to its namespace; write spec: {} if you mean that")
     spec = fields.section("spec")
     spec.refuse_unknown(SPEC_FIELDS, SPEC_HINTS)
     selector = spec.map("podSelector")
@@ -80,14 +92,24 @@ def read_policy(fields: Fields, namespace: str) -> NetworkPolicy:
     )
 
 
+def _check_names(metadata: Fields) -> None:
+    """The name is a DNS subdomain, the namespace a DNS label (apimachinery/pkg/api/validation)."""
+    name, namespace = metadata.text("name"), metadata.text("namespace")
+    if name and (len(name) > LONGEST_PREFIX or not PREFIX.match(name)):
+        metadata.note(f"{name!r} is no name: at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends", "name")
+    if namespace and (len(namespace) > LONGEST_NAME or "." in namespace or not PREFIX.match(namespace)):
+        metadata.note(f"{namespace!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends", "namespace")
+
+
 def _read_directions(spec: Fields, *, has_egress: bool) -> frozenset[Direction]:
     """policyTypes; absent or empty: Ingress always, Egress if there is an egress rule (networking/v1 defaults)."""
     given = spec.texts("policyTypes")
     for number, text in enumerate(given):
         if text not in tuple(Direction):
-            spec.note(f"must be Ingress or Egress, not {text!r}", "policyTypes", number)
+            meant = f": write {text.capitalize()}" if text.capitalize() in tuple(Direction) else ""
+            spec.note(f"must be Ingress or Egress, not {text!r}{meant}", "policyTypes", number)
     if len(given) > len(Direction):
-        spec.note("has more than two items", "policyTypes")
+        spec.note("has more than two items: Ingress, Egress or both", "policyTypes")
     if given:
         return frozenset(Direction(text) for text in given if text in tuple(Direction))
     return frozenset({Direction.INGRESS, Direction.EGRESS} if has_egress else {Direction.INGRESS})
@@ -95,7 +117,11 @@ def _read_directions(spec: Fields, *, has_egress: bool) -> frozenset[Direction]:
 
 def _read_rules(spec: Fields, section: str, side: str) -> tuple[Rule, ...]:
     other = "to" if side == "from" else "from"
-    hints = {other: f"an item of {section} has {side}, not {other}", **dict.fromkeys(PEER_FIELDS, f"belongs in an item of {side}")}
+    hints = {
+        **RULE_HINTS,
+        **dict.fromkeys(PEER_FIELDS, f"it belongs in an item of {side}"),
+        other: f"an item of {section} has {side}, not {other}",
+    }
     rules = []
     for fields in spec.maps(section, null_is_empty=True):
         fields.refuse_unknown((side, "ports"), hints)
@@ -122,18 +148,27 @@ def _read_peer(fields: Fields) -> Peer:
 
 
 def _read_network(fields: Fields, text: str, *steps: str | int) -> IPNetwork | None:
-    if "/" not in text:
-        fields.note(f"{text!r} is no CIDR: write an address, a slash and a prefix length, such as 10.0.0.0/8", *steps)
-        return None
-    address, _, prefix = text.partition("/")
-    if not PREFIX_LENGTH.match(prefix):
-        fields.note(f"{text!r} is no CIDR: {prefix!r} is no prefix length", *steps)
-        return None
-    try:
-        return ip_network(text, strict=False)
-    except ValueError:
-        fields.note(f"{text!r} is no CIDR: {address!r} is no address, or {prefix} is too long a prefix for it", *steps)
-        return None
+    address, slash, prefix = text.partition("/")
+    said = ""
+    if not slash:
+        said = "write an address, a slash and a prefix length, such as 10.0.0.0/8"
+    elif not PREFIX_LENGTH.match(prefix):
+        said = f"{prefix!r} is no prefix length"
+    elif re.search(r"(?:^|[.])0[0-9]", address):
+        said = "write its numbers without leading zeros"
+    elif "%" in address:
+        said = "it can't have a zone"
+    if not said:
+        try:
+            network = ip_network(text, strict=False)
+        except ValueError:
+            said = f"{address!r} is no address, or {prefix} is too long a prefix for it"
+        else:
+            if network.version == 4 or network.network_address.ipv4_mapped is None:
+                return network
+            said = "write an IPv4 address as such"
+    fields.note(f"{text!r} is no CIDR: {said}", *steps)
+    return None
 
 
 def _read_block(fields: Fields) -> IPBlock | None:
@@ -150,15 +185,17 @@ def _read_block(fields: Fields) -> IPBlock | None:
         if excepted is None or cidr is None:
             continue
         if excepted.version != cidr.version or not excepted.subnet_of(cidr) or excepted == cidr:  # type: ignore[arg-type]
-            fields.note(f"{excepted} must be inside the cidr {cidr} and smaller", "except", number)
+            fields.note(f"{excepted_text} must be inside the cidr {text}, and smaller than it", "except", number)
         excepts.append(excepted)
     return None if cidr is None else IPBlock(cidr, tuple(excepts))
 
 
 def _read_port(fields: Fields) -> PolicyPort:
     fields.refuse_unknown(PORT_FIELDS)
-    protocol = fields.text("protocol") or Protocol.TCP
-    if protocol not in tuple(Protocol):
+    protocol = fields.text("protocol")
+    if protocol is None:
+        protocol = Protocol.TCP
+    elif protocol not in tuple(Protocol):
         fields.note(f"must be TCP, UDP or SCTP, not {protocol!r}", "protocol")
         protocol = Protocol.TCP
     number, name = _read_port_number_or_name(fields)
@@ -179,7 +216,7 @@ def _read_port_number_or_name(fields: Fields) -> tuple[int | None, str | None]:
         return None, None
     if isinstance(port, str):
         if len(port) > LONGEST_SERVICE_NAME or not SERVICE_NAME.match(port):
-            quoted = ": a number must not be quoted" if port.isdigit() else ""
+            quoted = ": remove the quotes of a number" if port.isdigit() else ""
             fields.note(f"{port!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them){quoted}", "port")
         return None, port
     number = fields.number("port")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 
 from auditor.model.labels import Labels
 from auditor.model.ports import FIRST_PORT, LAST_PORT, ContainerPort, Protocol
@@ -35,7 +35,7 @@ class PodObject:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload object. ``replicas`` None: one for each node. ``selector`` holds matchLabels only."""
+    """A workload object. ``replicas`` None: one for each node. ``selector`` holds matchLabels, or the template's labels without them."""
 
     kind: str
     namespace: str
@@ -47,12 +47,18 @@ class Workload:
 
 
 def read_address(fields: Fields, text: str, *steps: str | int) -> IPAddress | None:
-    """The address that ``text`` is; a problem when it is none."""
+    """The address that ``text`` is, an IPv4 address inside IPv6 as IPv4; a problem when it is none."""
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         fields.note(f"{text!r} is no IP address", *steps)
         return None
+    if isinstance(address, IPv4Address):
+        return address
+    if address.scope_id is not None:
+        fields.note(f"{text!r} is an address of one link only: it can't have a zone", *steps)
+        return None
+    return address.ipv4_mapped or address
 
 
 def one_per_family(addresses: list[IPAddress]) -> tuple[IPAddress, ...]:
@@ -135,7 +141,7 @@ def read_workload(fields: Fields, kind: str, namespace: str, name: str) -> Workl
     )
     selector = spec.section("selector")
     labels = selector.value if kind == "ReplicationController" else selector.section("matchLabels").value
-    return Workload(kind, namespace, name, endpoint, _replicas(spec, kind), _texts(labels), owner)
+    return Workload(kind, namespace, name, endpoint, _replicas(spec, kind), _texts(labels) or endpoint.labels, owner)
 
 
 def _texts(labels: Mapping[str, object]) -> dict[str, str]:

@@ -94,6 +94,8 @@ class _Reading:
         self._check_head()
         families = self._read_families()
         nodes = tuple(fields.texts("nodes")) or DEFAULT_NODES
+        if len(set(nodes)) < len(nodes):
+            fields.note("a node is given twice", "nodes")
         expected = self._read_expected_problems()
         objects = self._read_objects()
         if expected:
@@ -167,15 +169,21 @@ class _Reading:
         section = self._fields.section("hosts")
         hosts: dict[str, tuple[IPAddress, ...]] = {}
         for name, value in section.value.items():
+            if not name or "/" in name or name.split() != [name]:
+                section.note(f"{name!r} is no name of a host: leave out '/' and white space", name)
             texts = [value] if isinstance(value, str) else section.texts(name)
-            addresses = [read_address(section, text, name) for text in texts]
-            hosts[name] = one_per_family([address for address in addresses if address is not None])
-            if not texts:
+            addresses = [address for text in texts if (address := read_address(section, text, name)) is not None]
+            hosts[name] = one_per_family(addresses)
+            if len(hosts[name]) < len(addresses):
+                section.note("a host has at most one address of each family", name)
+            if value is None or value == []:
                 section.note("a host needs an address", name)
         return hosts
 
     def _read_expected_problems(self) -> tuple[ExpectedProblem, ...]:
         expected = []
+        if "problems" in self._fields.value and self._fields.value["problems"] in (None, []):
+            self._fields.note("list at least one problem", "problems")
         for item in self._fields.maps("problems"):
             item.refuse_unknown(PROBLEM_FIELDS)
             line, path, contains = item.number("line"), item.text("path"), item.text("contains")

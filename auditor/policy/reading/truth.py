@@ -50,7 +50,9 @@ def read_truth(fields: Fields, snapshot: Snapshot, families: Sequence[Family]) -
                 table.fill(source, destination)
     for number, row in enumerate(rows):
         if number not in table.used:
-            row.fields.note("this row decides no cell: rows above it, or what is always allowed, do already")
+            row.fields.note("this row decides no cell: rows above it, or what is always allowed, do already; remove it")
+    if table.conflicts:
+        fields.note(f"two columns are one port there and differ: {table.conflicts[0]}; give both the same verdict", "ports")
     return TruthTable(ports, table.cells)
 
 
@@ -60,6 +62,7 @@ class _Table:
     def __init__(self, ports: Sequence[PortRequest], rows: Sequence[_Row], otherwise: Verdict) -> None:
         self.cells: dict[Cell, Verdict] = {}
         self.used: set[int] = set()
+        self.conflicts: list[Cell] = []
         self._ports = ports
         self._rows = rows
         self._otherwise = otherwise
@@ -72,7 +75,9 @@ class _Table:
                 if numbers:
                     verdict = self._decide(source, destination, request, family)
                 for number in numbers:
-                    self.cells.setdefault(Cell(source.name, destination.name, request.protocol, number, family), verdict)
+                    cell = Cell(source.name, destination.name, request.protocol, number, family)
+                    if self.cells.setdefault(cell, verdict) is not verdict:
+                        self.conflicts.append(cell)
 
     def _decide(self, source: Endpoint, destination: Endpoint, request: PortRequest, family: Family) -> Verdict:
         if always_allowed(source, destination):
