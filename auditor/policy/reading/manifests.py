@@ -17,6 +17,7 @@ from auditor.policy.reading.documents import Document, read_documents
 from auditor.policy.reading.fields import Fields
 from auditor.policy.reading.labels import read_labels
 from auditor.policy.reading.network_policy import API_VERSION, read_policy
+from auditor.policy.reading.paths import Path
 from auditor.policy.reading.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
 from auditor.policy.reading.source import Source
 from auditor.policy.reading.stand_ins import StandIns
@@ -172,7 +173,7 @@ def _read_node(fields: Fields, name: str) -> Endpoint:
 
 def _read_service(fields: Fields, namespace: str, name: str) -> Service:
     spec = fields.section("spec")
-    given = [(text, ("clusterIPs", number)) for number, text in enumerate(spec.texts("clusterIPs"))]
+    given: list[tuple[str, Path]] = [(text, ("clusterIPs", number)) for number, text in enumerate(spec.texts("clusterIPs"))]
     given = given or [(spec.text("clusterIP") or "", ("clusterIP",))]
     addresses = [read_address(spec, text, *steps) for text, steps in given if text not in ("None", "")]
     ports = []
@@ -257,10 +258,8 @@ def _at_node(endpoint: Endpoint, addresses: Mapping[str, tuple[IPAddress, ...]])
 def _replicas_of(workload: Workload, nodes: Sequence[str], most: int, ignored: Counter[str]) -> list[Endpoint]:
     """An endpoint for each replica, at most ``most``; of a DaemonSet one for each of ``nodes``, or a single one without any."""
     template = workload.template
-    if workload.replicas is None:
-        homes = list(nodes) or [template.node]
-    else:
-        homes = [template.node] * min(workload.replicas, most)
+    one_each = list(nodes) or [template.node]
+    homes = one_each if workload.replicas is None else [template.node] * min(workload.replicas, most)
     if not homes:
         ignored[f"{workload.kind} (no replicas)"] += 1
     if len(homes) == 1:

@@ -34,39 +34,56 @@ def place(snapshot: Snapshot, nodes: Sequence[str], families: Sequence[Family], 
     """
     if len(nodes) > MOST_NODES:
         raise UsageError(f"{len(nodes)} nodes are more than {MOST_NODES}, for which there are addresses: give fewer")
-    given = {address for endpoint in snapshot.endpoints for address in endpoint.addresses}
-    taken: Counter[int] = Counter()
-    turn = 0
-    placed: list[Endpoint] = []
-    for endpoint in snapshot.endpoints:
-        if endpoint.kind is EndpointKind.NODE:
-            continue
-        if endpoint.kind is EndpointKind.HOST:
-            placed.append(endpoint)
-            continue
-        if endpoint.node and endpoint.node not in nodes:
-            raise UsageError(f"{endpoint.name} runs on node {endpoint.node!r}, which is none of {', '.join(nodes)}")
-        if not endpoint.node:
-            number, turn = turn % len(nodes), turn + 1
-        else:
-            number = nodes.index(endpoint.node)
-        addresses = endpoint.addresses
-        if endpoint.host_network:
-            addresses = tuple(node_address(number, family) for family in families)
-        elif not addresses:
-            while not addresses or not given.isdisjoint(addresses):
-                addresses = tuple(pod_address(number, taken[number], family) for family in families)
-                taken[number] += 1
-                if taken[number] > MOST_PODS:
-                    raise UsageError(f"more than {MOST_PODS} pods on node {nodes[number]!r}: give the scenario more nodes")
-        placed.append(replace(endpoint, node=nodes[number], addresses=addresses))
+    on_nodes = _Placement(snapshot, nodes, families)
+    placed = [
+        on_nodes.pod(endpoint) if endpoint.kind is EndpointKind.POD else endpoint
+        for endpoint in snapshot.endpoints
+        if endpoint.kind is not EndpointKind.NODE
+    ]
     if node_endpoints:
         placed += [
-            Endpoint(f"node/{name}", EndpointKind.NODE, addresses=tuple(node_address(number, family) for family in families), node=name)
+            Endpoint(f"node/{name}", EndpointKind.NODE, addresses=on_nodes.node_addresses(number), node=name)
             for number, name in enumerate(nodes)
         ]
     _refuse_shared(placed)
     return replace(snapshot, endpoints=tuple(placed))
+
+
+class _Placement:
+    """Hands out nodes and addresses, in order."""
+
+    def __init__(self, snapshot: Snapshot, nodes: Sequence[str], families: Sequence[Family]) -> None:
+        self._given = {address for endpoint in snapshot.endpoints for address in endpoint.addresses}
+        self._nodes = nodes
+        self._families = families
+        self._taken: Counter[int] = Counter()
+        self._turn = 0
+
+    def node_addresses(self, number: int) -> tuple[IPAddress, ...]:
+        return tuple(node_address(number, family) for family in self._families)
+
+    def pod(self, pod: Endpoint) -> Endpoint:
+        """``pod`` with its node and addresses."""
+        number = self._node(pod)
+        addresses = self.node_addresses(number) if pod.host_network else pod.addresses or self._next(number)
+        return replace(pod, node=self._nodes[number], addresses=addresses)
+
+    def _node(self, pod: Endpoint) -> int:
+        if pod.node in self._nodes:
+            return self._nodes.index(pod.node)
+        if pod.node:
+            raise UsageError(f"{pod.name} runs on node {pod.node!r}, which is none of {', '.join(self._nodes)}")
+        self._turn += 1
+        return (self._turn - 1) % len(self._nodes)
+
+    def _next(self, node: int) -> tuple[IPAddress, ...]:
+        """The next addresses on ``node`` of which no pod says that they are its own."""
+        for number in range(self._taken[node], MOST_PODS):
+            addresses = tuple(pod_address(node, number, family) for family in self._families)
+            if self._given.isdisjoint(addresses):
+                self._taken[node] = number + 1
+                return addresses
+        raise UsageError(f"more than {MOST_PODS} pods on node {self._nodes[node]!r}: give the scenario more nodes")
 
 
 def _refuse_shared(endpoints: Sequence[Endpoint]) -> None:

@@ -150,7 +150,7 @@ class _Builder:
                 path.append(part.key)
         self._problems.append(Problem(message, self._name, line, show_path((*path, *steps))))
 
-    def _scalar(self, event: yaml.ScalarEvent) -> None:
+    def _scalar(self, event: Any) -> None:
         line, text = event.start_mark.line + 1, event.value
         plain = event.tag is None and event.implicit[0]
         if not plain:
@@ -169,7 +169,7 @@ class _Builder:
         else:
             self._take_key(at, value, text, line)
 
-    def _tagged(self, event: yaml.ScalarEvent, line: int) -> Any:
+    def _tagged(self, event: Any, line: int) -> Any:
         tag, text = event.tag, event.value
         if tag in (None, "!") or tag in AS_WRITTEN:
             return text
@@ -192,7 +192,7 @@ class _Builder:
             self._note("the key '<<' is given twice: merge a list of mappings, as in <<: [*a, *b]", line)
         at.key, at.key_line = _MERGE, line
 
-    def _begin(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent, value: Any) -> None:
+    def _begin(self, event: Any, value: Any) -> None:
         line = event.start_mark.line + 1
         if len(self._stack) >= DEEPEST:
             raise _Stop(too_deep(), line)
@@ -226,7 +226,7 @@ class _Builder:
                     ended.value[key] = value
                     ended.table[key] = self._tables[id(part)][key]
 
-    def _alias(self, event: yaml.AliasEvent) -> None:
+    def _alias(self, event: Any) -> None:
         line, name = event.start_mark.line + 1, event.anchor
         if name not in self._anchors:
             self._note(f"the alias *{name} stands for nothing: no anchor &{name} comes before it", line)
