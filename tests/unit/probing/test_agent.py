@@ -334,6 +334,7 @@ def test_connections_that_never_ask_make_room(prober, before, connections):
         assert results == [("allowed", "token", "")] * 50
         with suppress(ConnectionResetError):
             assert opened[0].recv(1) == b""
+        assert not select.select([opened[-1]], [], [], 0)[0]
 
 
 def test_question_in_pieces(server, ports):
