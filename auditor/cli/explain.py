@@ -10,8 +10,10 @@ from auditor.cli import parameters
 from auditor.cli.snapshots import InputOptions, endpoint_called, read_input
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint, IPAddress
+from auditor.model.snapshot import Endpoint, IPAddress, Service, Snapshot
 from auditor.model.verdict import Cell
+
+SERVICE_PREFIXES = ("service", "svc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
 ) -> int:
     """Say why SOURCE can or can't reach DESTINATION on PORT, such as prod/web prod/db TCP/3306.
 
+    DESTINATION may be a Service, service/prod/db: then for each backend, on the port that the Service sends PORT to.
+
     Names the policies that isolate each side and the rule that allows or, when denied, the rules that came near and what they lacked.
     """
     return explain(ExplainOptions(InputOptions(paths, recursive, replicas, hosts), source, destination, port))
@@ -55,18 +59,47 @@ def explain(options: ExplainOptions) -> int:
 
     from auditor.policy.evaluator import evaluate
     from auditor.policy.explain import decide
+    from auditor.policy.services import blocks_that_cover
     from auditor.report.console import open_console
-    from auditor.report.explanation import print_decision
+    from auditor.report.explanation import print_decision, print_translation
 
     snapshot = read_input(options.read)
     source = endpoint_called(snapshot, options.source)
-    destination = endpoint_called(snapshot, options.destination)
-    cells = _cells(source, destination, options.port)
-    matrix = evaluate(snapshot, named_ports=[options.port])
     console = open_console(sys.stdout)
+    if (service := _service_called(snapshot, options.destination)) is not None:
+        cells = _service_cells(snapshot, source, service, options.port)
+        print_translation(service, options.port, cells, blocks_that_cover(snapshot, service, source), console)
+    else:
+        cells = _cells(source, endpoint_called(snapshot, options.destination), options.port)
+    matrix = evaluate(snapshot, named_ports=[options.port])
     for cell in cells:
         print_decision(decide(snapshot, cell), matrix.notes(*cell), console)
     return 0
+
+
+def _service_called(snapshot: Snapshot, name: str) -> Service | None:
+    """The Service that ``service/NAMESPACE/NAME`` or ``svc/NAMESPACE/NAME`` names; None for anything else."""
+    from auditor.policy.services import find_service
+
+    prefix, _, rest = name.partition("/")
+    if prefix not in SERVICE_PREFIXES or "/" not in rest:
+        return None
+    try:
+        return find_service(snapshot, rest)
+    except KeyError:
+        known = ", ".join(f"service/{service.namespace}/{service.name}" for service in snapshot.services) or "none"
+        raise UsageError(f"there is no Service {rest!r} in the input; there are: {known}") from None
+
+
+def _service_cells(snapshot: Snapshot, source: Endpoint, service: Service, port: PortRequest) -> list[Cell]:
+    from auditor.policy.services import translate
+
+    ways = translate(snapshot, service, port)
+    if not ways:
+        known = ", ".join(f"{each.protocol}/{each.number}" for each in service.ports) or "no ports"
+        name = f"service/{service.namespace}/{service.name}"
+        raise UsageError(f"{name} sends {port} nowhere: it has {known}, and only pods that it selects and that declare the target count")
+    return [cell for way in ways for cell in _cells(source, way.backend, PortRequest(port.protocol, number=way.number))]
 
 
 def _cells(source: Endpoint, destination: Endpoint, port: PortRequest) -> list[Cell]:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from auditor.model.verdict import Note, Verdict
-from auditor.policy.explain import Decision
+from auditor.model.policy import IPBlock, NetworkPolicy
+from auditor.model.ports import PortRequest
+from auditor.model.snapshot import IPAddress, Service
+from auditor.model.verdict import Cell, Note, Verdict
+from auditor.policy.explain import Decision, policy_place
 from auditor.report.console import print_paragraph, printable
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}
@@ -17,6 +20,24 @@ NOTE_WORDS = {
     Note.UNDEFINED: "a hostNetwork pod takes part: the specification defines no behaviour",
     Note.ADDRESS_UNKNOWN: "an ipBlock might allow it, but the input does not give the address",
 }
+
+
+def print_translation(
+    service: Service,
+    port: PortRequest,
+    cells: Sequence[Cell],
+    covering: Sequence[tuple[NetworkPolicy, IPBlock, IPAddress]],
+    console: Console,
+) -> None:
+    """Print what connections to ``port`` of ``service`` become, and which ipBlocks cover its address."""
+    name = f"service/{service.namespace}/{service.name}"
+    ends = ", ".join(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in cells))
+    print_paragraph(console, printable(f"{name} {port} is sent to {ends}: policies see the backend pod and its port"))
+    for policy, block, address in covering:
+        said = (
+            f"note: {policy_place(policy)} has ipBlock {block}, which covers the ClusterIP {address}: whether that counts is up to the CNI"
+        )
+        print_paragraph(console, printable(said), 2, 4)
 
 
 def print_decision(decision: Decision, notes: Sequence[Note], console: Console) -> None:

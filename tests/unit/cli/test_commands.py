@@ -166,6 +166,28 @@ def test_explain_says_what_was_lacking(manifests, capsys):
     assert "TCP/80 was asked for" in " ".join(shown.split())
 
 
+SERVICE = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: prod}
+spec: {selector: {app: db}, ports: [{port: 80, targetPort: sql}]}
+"""
+
+
+def test_explain_follows_a_service_to_its_backend(tmp_path, capsys):
+    path = tmp_path / "prod.yaml"
+    path.write_text(MANIFESTS + SERVICE)
+    assert run(["explain", "-f", str(path), "prod/web", "service/prod/db", "80"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("service/prod/db TCP/80 is sent to prod/db TCP/3306")
+    assert "ALLOWED  prod/web -> prod/db TCP/3306 IPv4" in lines
+    assert run(["explain", "-f", str(path), "prod/web", "svc/prod/db", "81"]) == 2
+    assert "sends TCP/81 nowhere: it has TCP/80" in capsys.readouterr().err
+    assert run(["explain", "-f", str(path), "prod/web", "svc/prod/web", "80"]) == 2
+    assert "there are: service/prod/db" in capsys.readouterr().err
+
+
 def test_scenarios_lists_each_with_its_claim(capsys):
     assert run(["scenarios"]) == 0
     shown = capsys.readouterr().out
