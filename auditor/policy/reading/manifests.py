@@ -96,17 +96,18 @@ class Objects:
             self.ignored[f"{kind} ({version})" if kind in GROUPS else kind] += 1
             return
         metadata = fields.section("metadata")
-        namespace = "" if kind in CLUSTER_SCOPED else self._name(metadata, "namespace") or self.default_namespace
-        name = self._name(metadata, "name") or self._generated_name(metadata, kind, namespace)
+        strict = kind == "NetworkPolicy"
+        namespace = "" if kind in CLUSTER_SCOPED else self._name(metadata, "namespace", strict=strict) or self.default_namespace
+        name = self._name(metadata, "name", strict=strict) or self._generated_name(metadata, kind, namespace)
         if not name and metadata.value.get("name") in (None, ""):
             fields.note(f"a {kind} needs a metadata.name", "metadata")
         if self._is_new(fields, kind, namespace, name):
             self._readers[kind](fields, namespace, name)
 
-    def _name(self, metadata: Fields, key: str) -> str:
-        """A name that can stand in ``NAMESPACE/NAME``; whether the API server would take it in every detail is not asked."""
+    def _name(self, metadata: Fields, key: str, *, strict: bool = False) -> str:
+        """A name that can stand in ``NAMESPACE/NAME``; the API server's rules are not asked here. ``strict``: others ask them."""
         name = metadata.text(key) or ""
-        if not NAME.match(name):
+        if not NAME.match(name) and not strict:
             metadata.note(f"{name!r} is no name: use letters, digits, '-' and '.'", key)
         return name
 
@@ -133,9 +134,9 @@ class Objects:
     def _add_workload(self, fields: Fields, namespace: str, name: str) -> None:
         self.workloads.append(read_workload(fields, fields.value["kind"], namespace, name))
 
-    def _add_policy(self, fields: Fields, namespace: str, _: str) -> None:
+    def _add_policy(self, fields: Fields, namespace: str, name: str) -> None:
         before = len(self.problems)
-        policy = read_policy(fields, namespace)
+        policy = read_policy(fields, namespace, name)
         if len(self.problems) == before:
             self.policies.append(policy)
 

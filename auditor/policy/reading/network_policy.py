@@ -62,15 +62,15 @@ PREFIX_LENGTH = re.compile(r"(?:0|[1-9][0-9]{0,2})\Z")
 LONGEST_SERVICE_NAME = 15
 
 
-def read_policy(fields: Fields, namespace: str) -> NetworkPolicy:
-    """The NetworkPolicy that ``fields`` are; ``namespace`` when it names none. Meaningful only if no problem was noted."""
+def read_policy(fields: Fields, namespace: str, name: str) -> NetworkPolicy:
+    """The NetworkPolicy that ``fields`` are, called ``namespace``/``name``. Meaningful only if no problem was noted."""
     fields.refuse_unknown(TOP_FIELDS, TOP_HINTS)
     if fields.value.get("status"):
         fields.note("a NetworkPolicy has no status: remove it", "status")
     metadata = fields.section("metadata")
     metadata.refuse_unknown(METADATA_FIELDS, {name: f"{name} belongs inside spec" for name in SPEC_FIELDS})
     read_labels(metadata, "labels")
-    _check_names(metadata)
+    _check_names(metadata, namespace, name)
     annotations = metadata.section("annotations")
     for key in annotations.value:
         annotations.text(key)
@@ -81,8 +81,8 @@ def read_policy(fields: Fields, namespace: str) -> NetworkPolicy:
     selector = spec.map("podSelector")
     ingress, egress = _read_rules(spec, "ingress", "from"), _read_rules(spec, "egress", "to")
     return NetworkPolicy(
-        namespace=metadata.text("namespace") or namespace,
-        name=metadata.text("name") or metadata.text("generateName") or "",
+        namespace=namespace,
+        name=name,
         pod_selector=read_selector(selector) if selector else LabelSelector(),
         directions=_read_directions(spec, has_egress=bool(egress)),
         ingress=ingress,
@@ -92,9 +92,8 @@ def read_policy(fields: Fields, namespace: str) -> NetworkPolicy:
     )
 
 
-def _check_names(metadata: Fields) -> None:
+def _check_names(metadata: Fields, namespace: str, name: str) -> None:
     """The name is a DNS subdomain, the namespace a DNS label (apimachinery/pkg/api/validation)."""
-    name, namespace = metadata.text("name"), metadata.text("namespace")
     if name and (len(name) > LONGEST_PREFIX or not PREFIX.match(name)):
         metadata.note(f"{name!r} is no name: at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends", "name")
     if namespace and (len(namespace) > LONGEST_NAME or "." in namespace or not PREFIX.match(namespace)):

@@ -60,15 +60,21 @@ def read_yaml(name: str, text: bytes) -> tuple[list[tuple[Any, Lines]], list[Pro
     except _Stop as stop:
         problems.append(Problem(stop.message, name, stop.line))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        said = " ".join(part for part in (error.problem, error.context) if part)
-        problems.append(Problem(f"not valid YAML: {said}", name, mark.line + 1 if mark else 0))
+        problems.append(_syntax_problem(name, error))
     except yaml.reader.ReaderError as error:
-        line = len(text[: error.position].splitlines()) or 1
+        line = len((text[: error.position] + b".").splitlines())
         problems.append(Problem(f"not valid YAML: the character U+{int(error.character):04X} may not stand in it: remove it", name, line))
     except yaml.YAMLError as error:
         problems.append(Problem(f"not valid YAML: {' '.join(str(error).split())}", name))
     return documents, problems
+
+
+def _syntax_problem(name: str, error: yaml.MarkedYAMLError) -> Problem:
+    mark, start = error.problem_mark or error.context_mark, error.context_mark
+    said = " ".join(part for part in (error.problem, error.context) if part)
+    if mark is not None and start is not None and start.line != mark.line:
+        said += f" that starts on line {start.line + 1}"
+    return Problem(f"not valid YAML: {said}", name, mark.line + 1 if mark else 0)
 
 
 def _lines(value: Any, line: int, tables: dict[int, _Table]) -> Lines:
