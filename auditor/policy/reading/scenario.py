@@ -145,6 +145,9 @@ class _Reading:
             fields.note(f"must be the file's name, {base}", "name")
         if not fields.text("title"):
             fields.note("a scenario needs a title")
+        fields.texts("documents")
+        fields.text("claim")
+        fields.flag("node_endpoints")
         if fields.text("claim_is") not in (None, "right", "wrong"):
             fields.note("must be right or wrong", "claim_is")
         if ("claim" in fields.value) != ("claim_is" in fields.value):

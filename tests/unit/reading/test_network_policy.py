@@ -144,7 +144,8 @@ def test_metadata_is_read_as_strictly(metadata: str, path: str, fragment: str) -
 
 def test_every_field_of_object_metadata_is_known() -> None:
     fields = (
-        "namespace: x, labels: {}, annotations: {a: b c}, uid: x, resourceVersion: '1', generation: 1, creationTimestamp: 2020-01-01T00:00:00Z, "
+        "namespace: x, labels: {}, annotations: {a: b c}, uid: x, resourceVersion: '1', generation: 1, "
+        "creationTimestamp: 2020-01-01T00:00:00Z, "
         "finalizers: [], managedFields: [], ownerReferences: [], selfLink: x, deletionTimestamp: null, deletionGracePeriodSeconds: 1"
     )
     text = f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: a, {fields}}}\nspec: {{}}\nstatus: {{}}\n"
