@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import sys
 from contextlib import suppress
@@ -42,6 +43,8 @@ class Control:
 
         Raises ClusterError when the process can't be started.
         """
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the stream to each agent takes one
         line, far_end = socket.socketpair()
         diagnostics = os.memfd_create("lab-diagnostics")
         # -P: a module in the working directory must not take the place of one of Python's.
@@ -63,6 +66,8 @@ class Control:
             os.close(diagnostics)
             if isinstance(error, OSError):
                 raise ClusterError(f"lab: can't start its supervisor: {error.strerror}") from error
+            if isinstance(error, RuntimeError):  # no thread to wait for it in: that, too, counts as a process
+                raise ClusterError(f"lab: can't start its supervisor: {error}: allow more processes with 'ulimit -u'") from error
             raise
         line.setblocking(False)
         return cls(process, line, diagnostics)

@@ -31,6 +31,19 @@ _SWITCHES = (
 )
 
 
+_SHORTAGES = {
+    errno.EMFILE: "too many open files: allow more of them with 'ulimit -n'",
+    errno.EAGAIN: "too many processes: allow more of them with 'ulimit -u'",
+    errno.ENOMEM: "not enough memory: allow more, or audit a smaller scenario",
+    errno.ENOSPC: "too many namespaces: allow more of them with 'sysctl -w user.max_net_namespaces=10000'",
+}
+
+
+def in_words(error: OSError) -> str:
+    """What went wrong and, where the machine ran short of something, what to do."""
+    return _SHORTAGES.get(error.errno or 0, str(error))
+
+
 class IsolationError(Exception):
     """The kernel refused a private namespace. The text says what to do."""
 

@@ -13,6 +13,7 @@ from collections import deque
 
 from auditor.cluster.lab import wire
 from auditor.cluster.lab.agents import Agents
+from auditor.cluster.lab.isolation import in_words
 from auditor.cluster.lab.networks import CommandError, Networks
 
 _LARGEST_READ = 1 << 18
@@ -64,8 +65,10 @@ class Service:
         answer: wire.Message = {"id": request["id"]}
         try:
             answer |= self._do(request)
-        except (CommandError, OSError) as error:
+        except CommandError as error:
             answer["error"] = str(error)
+        except OSError as error:
+            answer["error"] = in_words(error)
         return answer
 
     def _do(self, request: wire.Message) -> wire.Message:

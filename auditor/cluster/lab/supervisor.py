@@ -19,7 +19,7 @@ from contextlib import suppress
 
 from auditor.cluster.lab import wire
 from auditor.cluster.lab.agents import Agents
-from auditor.cluster.lab.isolation import IsolationError, die_with_parent, leave_host, private_mounts
+from auditor.cluster.lab.isolation import IsolationError, die_with_parent, in_words, leave_host, private_mounts
 from auditor.cluster.lab.networks import Networks
 from auditor.cluster.lab.service import Service
 
@@ -38,10 +38,13 @@ def main(arguments: list[str]) -> int:
     try:
         leave_host()
         die_with_parent(int(parent))  # again: the kernel forgets it when credentials change
-    except (IsolationError, OSError) as error:
+        inner = os.fork()
+    except IsolationError as error:
         _tell(control, str(error))
         return 1
-    inner = os.fork()
+    except OSError as error:
+        _tell(control, in_words(error))
+        return 1
     if inner == 0:
         os._exit(_be_inner(control, agents, ip, nft))
     control.close()

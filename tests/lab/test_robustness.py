@@ -1,0 +1,178 @@
+"""Whatever happens to a running audit: our own failures are never read as verdicts, and nothing is left behind."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab.audits_in_trouble import COMMAND, SHORT, trouble
+from tests.lab.lab_rig import ROOT
+from tests.unit.cli.audit_process import environment
+
+pytestmark = pytest.mark.lab
+
+VICTIM = "prod/api"
+
+
+def concerned(report, victim=VICTIM):
+    return [cell for cell in report["cells"] if victim in (cell["source"], cell["destination"])]
+
+
+def only_inconclusive_or_answered(cells):
+    """A token that came back before the agent's end is one still; everything else says nothing about the network."""
+    return all(
+        cell["result"] == "inconclusive" or (cell["result"] == "match" and cell["observed"] == "allowed" == cell["expected"])
+        for cell in cells
+    )
+
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+
+
+def hang(pid):
+    os.kill(pid, signal.SIGSTOP)
+
+
+def kill_and_unplug(pid):
+    subprocess.run(["nsenter", "-t", str(pid), "-n", "ip", "link", "delete", "eth0"], check=True)
+    kill(pid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: entering the lab's namespaces needs root")
+@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+@pytest.mark.parametrize(
+    ("harm", "selection"),
+    [
+        (kill, ()),
+        (hang, ()),
+        (kill_and_unplug, ()),
+        (kill, ("--to", VICTIM)),
+        (hang, ("--to", VICTIM)),
+        (kill, ("--from", VICTIM)),
+    ],
+    ids=["killed", "hung", "unplugged", "killed-destination", "hung-destination", "killed-source"],
+)
+def test_an_agent_lost_in_the_main_pass_makes_its_cells_inconclusive(harm, selection, enforcer):
+    with trouble(*SHORT, *selection, "--enforcer", enforcer) as run:
+        run.read_until("probing: ")
+        harm(run.agent_of(VICTIM))
+        code, report = run.finish()
+    cells = concerned(report)
+    assert not [cell for cell in cells if cell["observed"] in ("dropped", "refused", "misdelivered")]
+    if enforcer == "spec":
+        assert code == 3, run.said
+        assert only_inconclusive_or_answered(cells), [cell for cell in cells if cell["result"] != "inconclusive"]
+        assert {cell["result"] for cell in report["cells"] if cell not in cells} <= {"match"}
+    inconclusive = [cell for cell in cells if cell["result"] == "inconclusive"]
+    assert inconclusive
+    reasons = {cell["outcome"] for cell in inconclusive}
+    assert all(f"agent of {VICTIM} " in reason or "connected-no-token: " in reason for reason in reasons), reasons
+    assert not [cell for cell in report["cells"] if cell not in cells and cell["result"] == "inconclusive"]
+    assert run.leaves_nothing()
+
+
+MOMENTS = [random.Random(number).uniform(0.0, 2.6) for number in range(10)]
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: f"{moment:.2f}s")
+def test_kill_of_the_audit_at_any_moment_leaves_nothing(moment, tmp_path):
+    mounts = Path("/proc/self/mountinfo").read_text().count("\n")
+    with trouble(*SHORT, "--output-file", tmp_path / "report", cwd=tmp_path) as run:
+        time.sleep(moment)
+        run.processes()
+        kill(run.process.pid)
+        run.finish()
+        assert run.leaves_nothing()
+    assert Path("/proc/self/mountinfo").read_text().count("\n") == mounts
+    assert not [path for path in tmp_path.iterdir() if path.name != "report"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS[:6], ids=lambda moment: f"{0.3 + moment:.2f}s")
+@pytest.mark.parametrize("numbers", [("INT",), ("INT", "INT"), ("INT",) * 5, ("TERM",), ("HUP",), ("INT", "TERM")], ids="-".join)
+def test_an_interruption_at_any_moment_ends_with_130_and_leaves_nothing(numbers, moment, tmp_path):
+    with trouble(*SHORT, "--settle", "60", "--enforcer", "enforces-nothing", "--output-file", tmp_path / "report") as run:
+        run.read_until("demo: ")
+        time.sleep(moment)
+        run.processes()
+        for name in numbers:
+            os.killpg(run.process.pid, getattr(signal, f"SIG{name}"))
+        code, _ = run.finish()
+        assert code == 130, run.said
+        assert "Traceback" not in run.said
+        assert "Warning" not in run.said
+        assert run.said.endswith("interrupted\n")
+        assert run.leaves_nothing()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("circumstances", "code", "said"),
+    [
+        ('"$@" <&-', 0, ""),
+        ('"$@" >&-', 4, "error: standard output: bad file descriptor\n"),
+        ('"$@" <&- >&-', 4, "error: standard output: bad file descriptor\n"),
+        ('"$@" 2>&-', 0, ""),
+        ('"$@" <&- 2>&-', 0, ""),
+        ('"$@" >/dev/full', 4, "error: standard output: no space left on device\n"),
+        ('"$@" 2>/dev/full', 0, ""),
+        ('"$@" --output-file report >&-', 0, ""),
+        ('unset HOME TERM; export LC_ALL=C TERM=dumb; exec "$@"', 0, ""),
+        ('mkdir gone; cd gone; rmdir ../gone; exec "$@"', 0, ""),
+        (
+            'mkdir gone; cd gone; rmdir ../gone; exec "$@" --output-file report',
+            4,
+            "error: --output-file report: no such file or directory; nothing was written there\n",
+        ),
+        ('PATH=/nonexistent; exec "$@"', 0, ""),
+        ('ulimit -n 64; exec "$@"', 0, ""),
+        ('ulimit -Sn 24; exec "$@"', 0, ""),
+        ('ulimit -n 16; exec "$@"', 4, "error: lab: too many open files: allow more of them with 'ulimit -n'\n"),
+    ],
+)
+@pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "telling"])
+def test_circumstances_end_in_a_report_or_in_one_clear_line(circumstances, code, said, quiet, tmp_path):
+    command = ["sh", "-c", circumstances, "sh", *COMMAND, *SHORT, *(["-q"] if quiet else [])]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    errors = "".join(line for line in done.stderr.splitlines(keepends=True) if quiet or line.startswith(("error", "internal", "Traceback")))
+    assert errors == said
+    if ">&-" not in circumstances.replace("2>&-", "") and ">/dev" not in circumstances.replace("2>/dev", ""):
+        assert done.stdout.startswith("PASS  " if code == 0 else "")
+    assert {path.name for path in tmp_path.iterdir()} <= {"report"}
+
+
+def test_modules_in_the_working_directory_are_none_of_ours(tmp_path):
+    for name in ("auditor", "socket", "gc", "json", "probes"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken for a module of ours')")
+    program = (sys.executable, "-P", "-m", "auditor")
+    with trouble(*SHORT, "-q", command=program, cwd=tmp_path) as run:
+        code, _ = run.finish()
+    assert (code, run.said) == (0, "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="NOT TESTED: becoming another user needs root")
+@pytest.mark.parametrize("processes", [1, 2, 4, 6, 8, 10, 40])
+def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
+    user = str(1_000_000 + os.getpid() * 10 + processes % 10)  # nobody else's, so that nobody else's processes count
+    become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
+    path = os.pathsep.join([str(ROOT), sysconfig.get_paths()["purelib"]])
+    surroundings = environment(PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
+    if subprocess.run([*become, "/usr/bin/python3", "-c", "import click, yaml, rich, msgspec"], env=surroundings, check=False).returncode:
+        pytest.skip("NOT TESTED: no Python here that an ordinary user may run and that finds the project")
+    if subprocess.run([*become, "unshare", "-Urn", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("NOT TESTED: this kernel gives an ordinary user no user namespace")
+    command = [*become, "prlimit", f"--nproc={processes}", "/usr/bin/python3", "-m", "auditor", *SHORT, "-q"]
+    done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=60, check=False)
+    told = (done.returncode, done.stdout.partition(" ")[0], done.stderr.partition(": ")[0], done.stderr.count("\n"))
+    enough, too_few_agents, no_lab = (0, "PASS", "", 0), (3, "INCONCLUSIVE", "", 0), (4, "", "error", 1)
+    assert told in {1: [no_lab], 40: [enough]}.get(processes, [too_few_agents, no_lab]), done.stdout + done.stderr
