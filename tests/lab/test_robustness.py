@@ -12,8 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from auditor.cluster.lab.lab import Lab
+from auditor.model.dialect import Enforcement
+from auditor.model.ports import PortRequest
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Cell, Observed, Result, Verdict
+from auditor.probing.campaign import probe
+from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.run.audit import AuditOptions, audit
+from tests.bench.running import snapshot
 from tests.lab.audits_in_trouble import COMMAND, SHORT, trouble
-from tests.lab.lab_rig import ROOT
+from tests.lab.lab_rig import NODES, ROOT, TCP, UDP, world
 from tests.unit.cli.audit_process import environment
 
 pytestmark = pytest.mark.lab
@@ -176,3 +185,64 @@ def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
     told = (done.returncode, done.stdout.partition(" ")[0], done.stderr.partition(": ")[0], done.stderr.count("\n"))
     enough, too_few_agents, no_lab = (0, "PASS", "", 0), (3, "INCONCLUSIVE", "", 0), (4, "", "error", 1)
     assert told in {1: [no_lab], 40: [enough]}.get(processes, [too_few_agents, no_lab]), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("enforcer", "options", "code", "beginning"),
+    [
+        ("slow:3", (), 0, "PASS  "),
+        ("slow:30", ("--settle", "2"), 1, "FAIL  "),
+        ("flaky:0.3", (), 1, "FAIL  "),
+        ("flaky:0.9", (), 1, "FAIL  "),
+    ],
+)
+def test_slow_and_flaky_enforcers_are_judged_as_what_they_are(enforcer, options, code, beginning):
+    with trouble("run", "--lab", "demo", *options, "--enforcer", enforcer) as run:
+        ended, report = run.finish()
+    summary = report["summary"]
+    assert ended == code, summary
+    assert summary["inconclusive"] == 0
+    if enforcer.startswith("flaky"):
+        assert summary["leaks"] == 0
+        assert summary["unstable"] + summary["outages"] > 0
+        assert all(cell["expected"] == "allowed" for cell in report["cells"] if cell["result"] in ("unstable", "outage"))
+    if enforcer == "slow:30":
+        assert summary["leaks"] == sum(cell["expected"] == "denied" for cell in report["cells"])
+
+
+def test_a_busy_machine_makes_no_verdict_wrong():
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(6)]
+    try:
+        for _ in range(2):
+            with trouble(*SHORT) as run:
+                code, report = run.finish()
+            assert code == 0, report["summary"]
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+async def test_agents_at_each_others_seats_are_found_out():
+    async with Lab(world(), nodes=NODES) as lab:
+        seats = {seat.name: seat for seat in lab.seats}
+        places = {**seats, "a/web": seats["a/db"], "a/db": seats["a/web"]}
+        cells = [Cell(source, to, TCP, 80, Family.IPV4) for source in ("a/web", "a/db", "b/client") for to in ("a/web", "a/db", "b/web")]
+        outcome = await probe(
+            cells, lab.seats, lambda seat: lab.open(places[seat.name]), lambda _: Verdict.ALLOWED, ProbingOptions(settle=0.0), NoProgress()
+        )
+    misdelivered = {cell for cell, seen in outcome.observations.items() if seen.verdict is Observed.MISDELIVERED}
+    assert misdelivered == {cell for cell in cells if cell.destination in ("a/web", "a/db")}
+    assert {outcome.observations[cell].verdict for cell in set(cells) - misdelivered} == {Observed.ALLOWED}
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("enforcer", "udp"), [("spec", Result.MATCH), ("ignores-udp", Result.LEAK)])
+async def test_200_pods_on_4_nodes(enforcer, udp):
+    nodes = [f"node-{number + 1}" for number in range(4)]
+    async with Lab(snapshot(200, 4), nodes=nodes, enforcement=Enforcement.parse((enforcer,))) as lab:
+        options = AuditOptions(ports=(PortRequest(TCP, 80), PortRequest(UDP, 81)))
+        report = await audit(lab, "large", options, NoProgress())
+    results = {result.cell: result.result for result in report.cells}
+    assert results == {cell: udp if cell.protocol is UDP and cell.source != cell.destination else Result.MATCH for cell in results}
+    assert len(results) == 200 * 200 * 2
