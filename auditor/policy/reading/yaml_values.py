@@ -14,24 +14,13 @@ import yaml
 
 from auditor.model.errors import Problem
 from auditor.policy.reading.paths import DEEPEST, Lines, Path, Step, key_twice, show_path, too_deep
+from auditor.policy.reading.yaml_scalars import AS_WRITTEN, CONSTRUCTED, TAG, constructed, plain_value
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-TAG = "tag:yaml.org,2002:"
-MERGE_TAG = f"{TAG}merge"
 COLLECTION_TAGS = (None, "!", f"{TAG}map", f"{TAG}seq")
-AS_WRITTEN = tuple(TAG + kind for kind in ("str", "timestamp", "value", "binary"))
-"""Tags of scalars whose text is the value: a Kubernetes timestamp is text too."""
 MOST_ALIASED = 200_000
 """How many parts the aliases of one document may stand for, in all."""
 
-_SCALARS = yaml.constructor.SafeConstructor()
-_CONSTRUCTED: dict[str, Callable[[yaml.ScalarNode], Any]] = {
-    f"{TAG}null": lambda _: None,
-    f"{TAG}bool": _SCALARS.construct_yaml_bool,
-    f"{TAG}int": _SCALARS.construct_yaml_int,
-    f"{TAG}float": _SCALARS.construct_yaml_float,
-}
-_IMPLICIT: dict[str, list[tuple[str, Any]]] = yaml.SafeLoader.yaml_implicit_resolvers
 _NO_KEY: Any = object()
 _BAD_KEY: Any = object()
 _MERGE: Any = object()
@@ -164,7 +153,7 @@ class _Builder:
         elif text in self._plain:
             value = self._plain[text]
         else:
-            value = self._plain[text] = _plain_value(text)
+            value = self._plain[text] = plain_value(text)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, 1)
         at = self._stack[-1] if self._stack else None
@@ -179,8 +168,8 @@ class _Builder:
         tag, text = event.tag, event.value
         if tag in (None, "!") or tag in AS_WRITTEN:
             return text
-        if tag in _CONSTRUCTED:
-            return _constructed(tag, text)
+        if tag in CONSTRUCTED:
+            return constructed(tag, text)
         self._note(f"the tag {tag.replace(TAG, '!!')} means nothing here: remove it", line)
         return text
 
@@ -271,19 +260,3 @@ class _Builder:
     def _refuse_key(self, at: _Open, line: int) -> None:
         self._note("a key must be text, not a mapping or a list", line)
         at.key = _BAD_KEY
-
-
-def _plain_value(text: str) -> Any:
-    """What a scalar without quotes and tag is: YAML 1.1's rules, as ``kubectl`` has them, but for numbers to the base 60."""
-    for tag, pattern in _IMPLICIT.get(text[:1], ()):
-        if pattern.match(text):
-            return _constructed(tag, text) if tag in _CONSTRUCTED and ":" not in text else text
-    return text
-
-
-def _constructed(tag: str, text: str) -> Any:
-    try:
-        return _CONSTRUCTED[tag](yaml.ScalarNode(tag, text))
-    except (ValueError, KeyError):
-        # More digits than Python turns into an int; or text that isn't what its tag says.
-        return float("inf") if text.lstrip("+-").isdigit() else text
