@@ -102,8 +102,9 @@ class _Campaign:
         self._waited = time.monotonic() - self._began
         if self._late:
             await self._confirm()
-        await self._control("after the probes")
         await self._trace_lost_datagrams()
+        await self._retest_one_way_leaks()
+        await self._control("after the probes")
 
     @contextmanager
     def _phase(self, name: str, attempts: int) -> Iterator[None]:
@@ -210,13 +211,24 @@ class _Campaign:
         """Ask destinations which of the UDP probes that got no answer had reached them."""
         aimed: dict[str, list[Shot]] = defaultdict(list)
         for cell, tries in self._tries.items():
-            if cell.protocol is Protocol.UDP and tries[-1].silent and tries[-1].shot:
-                aimed[self._routes[cell].destination.name].append(tries[-1].shot)
+            if cell.protocol is Protocol.UDP:
+                # One that arrived in spite of a denial is a leak, whichever try it was.
+                telling = tries if self._expected[cell] is Verdict.DENIED else tries[-1:]
+                aimed[self._routes[cell].destination.name] += [one.shot for one in telling if one.silent and one.shot]
         known = await self._fleet.arrivals(aimed)
-        for tries in self._tries.values():
-            shot = tries[-1].shot
-            if shot in known:
-                tries[-1] = lost_where(tries[-1], arrived=known[shot])
+        for cell, tries in self._tries.items():
+            for number, one in enumerate(tries):
+                if one.shot in known:
+                    tries[number] = lost_where(one, self._expected[cell], arrived=known[one.shot])
+
+    async def _retest_one_way_leaks(self) -> None:
+        """Try again what only the destinations' logs showed to differ, after every other retest."""
+        pending = [cell for cell in self._open_questions() if cell.protocol is Protocol.UDP and self._tries[cell][-1].milliseconds is None]
+        leaks = [cell for cell in pending if self._tries[cell][-1].answer is Answer.ALLOWED]
+        for _ in range(self._options.retests if leaks else 0):
+            await self._again("retesting", leaks, FIRST_PAUSE)
+        if leaks:
+            await self._trace_lost_datagrams()
 
     def outcome(self, skipped: Mapping[Cell, str]) -> ProbingOutcome:
         """Merge everything; ``skipped`` has the reason for each cell that wasn't probed."""
@@ -233,7 +245,9 @@ class _Campaign:
         )
 
     def _convergence(self, shaky: frozenset[Cell]) -> Iterator[str]:
-        converged = [seconds for cell, seconds in self._late.items() if cell not in shaky]
+        converged = [
+            seconds for cell, seconds in self._late.items() if cell not in shaky and is_late(self._expected[cell], self._tries[cell])
+        ]
         if converged:
             yield f"{count(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further pass over all cells agreed"
         lasting = sum(agrees(self._expected[cell], tries[-1]) is False for cell, tries in self._tries.items() if cell not in shaky)

@@ -33,8 +33,12 @@ def _decisive(expected: Verdict | None, tries: Sequence[Try]) -> Try:
     return telling[-1]
 
 
-def lost_where(one: Try, *, arrived: bool | None) -> Try:
-    """A silent UDP try, with the way on which it got lost, if the destination knows (``arrived`` not None)."""
+def lost_where(one: Try, expected: Verdict | None = None, *, arrived: bool | None) -> Try:
+    """A silent UDP try, with the way on which it got lost, if the destination knows (``arrived`` not None).
+
+    A datagram that arrived where it ought not to is allowed traffic, whatever became of the reply.
+    """
     if arrived is None:
         return one
-    return Try(one.answer, "reply-lost" if arrived else "request-lost", one.milliseconds, one.shot)
+    answer = Answer.ALLOWED if arrived and expected is Verdict.DENIED else one.answer
+    return Try(answer, "reply-lost" if arrived else "request-lost", one.milliseconds, one.shot)

@@ -74,7 +74,7 @@ class AgentSession:
         answer = await self._ask({"do": "arrivals", "batch": batch, "attempts": sorted(attempts)}, "arrivals", "before the end")
         if answer is None or not isinstance(answer.get("arrived"), list):
             return dict.fromkeys(attempts)
-        arrived = set(answer["arrived"])
+        arrived = {attempt for attempt in answer["arrived"] if isinstance(attempt, int)}
         absent = False if answer.get("complete") is True else None
         return {attempt: True if attempt in arrived else absent for attempt in attempts}
 

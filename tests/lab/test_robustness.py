@@ -22,7 +22,7 @@ from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.run.audit import AuditOptions, audit
 from tests.bench.running import snapshot
 from tests.lab.audits_in_trouble import COMMAND, SHORT, trouble
-from tests.lab.lab_rig import NODES, ROOT, TCP, UDP, world
+from tests.lab.lab_rig import INGRESS, NODES, ROOT, TCP, UDP, deny, world
 from tests.unit.cli.audit_process import environment
 
 pytestmark = pytest.mark.lab
@@ -234,6 +234,15 @@ async def test_agents_at_each_others_seats_are_found_out():
     misdelivered = {cell for cell, seen in outcome.observations.items() if seen.verdict is Observed.MISDELIVERED}
     assert misdelivered == {cell for cell in cells if cell.destination in ("a/web", "a/db")}
     assert {outcome.observations[cell].verdict for cell in set(cells) - misdelivered} == {Observed.ALLOWED}
+
+
+async def test_a_datagram_that_arrives_against_the_policy_is_a_leak_though_its_reply_is_lost():
+    enforcement = Enforcement.parse(("stateless@n0", "ignores-ingress@n1"))
+    snapshot = world(deny(INGRESS))
+    async with Lab(snapshot, nodes=NODES, enforcement=enforcement) as lab:
+        options = AuditOptions((PortRequest(UDP, 53),), ("a/web",), ("a/db",), probing=ProbingOptions(settle=0.0))
+        report = await audit(lab, "one-way", options, NoProgress())
+    assert {(result.result, result.observation.outcome) for result in report.cells} == {(Result.LEAK, "reply-lost")}
 
 
 @pytest.mark.matrix

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from itertools import count
 
 import pytest
 
@@ -200,6 +201,17 @@ async def test_silent_datagrams_are_looked_for(arrived, outcome):
     world.arrived = lambda _: arrived
     seen = await world.probe(world.cells([(UDP, 53)]))
     assert seen.observations[cell].outcome == outcome
+
+
+@pytest.mark.parametrize(("arrivals", "verdict"), [(1, Observed.DROPPED), (99, Observed.ALLOWED)])
+async def test_a_denied_datagram_that_arrives_is_retested_and_counts_as_allowed_if_it_does_again(arrivals, verdict):
+    cell = Cell("a/0", "a/1", UDP, 53, V4)
+    world, asked = World(answer=only(cell, TIMEOUT)), count()
+    world.arrived = lambda attempt: True if attempt is None else next(asked) < arrivals
+    seen = await world.probe(world.cells([(UDP, 53)]), expected=lambda one: Verdict.DENIED if one == cell else Verdict.ALLOWED)
+    assert seen.observations[cell].verdict is verdict
+    assert seen.observations[cell].attempts == 3
+    assert not seen.unstable
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2])

@@ -135,6 +135,7 @@ async def test_listening_goes_wrong(answer):
         ({"kind": "arrivals", "arrived": [1], "complete": True}, {1: True, 2: False}),
         ({"kind": "arrivals", "arrived": [1], "complete": False}, {1: True, 2: None}),
         ({"kind": "arrivals", "arrived": None}, {1: None, 2: None}),
+        ({"kind": "arrivals", "arrived": [[1], {}, "2"], "complete": False}, {1: None, 2: None}),
         (b"", {1: None, 2: None}),
     ],
 )

@@ -84,6 +84,13 @@ def test_where_a_datagram_was_lost(arrived, outcome):
     assert lost_where(TRIES["D"], arrived=arrived).outcome == outcome
 
 
+@pytest.mark.parametrize("expected", [ALLOWED, DENIED, None])
+@pytest.mark.parametrize("arrived", [True, False, None])
+def test_a_datagram_that_arrived_against_the_policy_is_allowed_traffic(expected, arrived):
+    answer = Answer.ALLOWED if arrived and expected is DENIED else Answer.DROPPED
+    assert lost_where(TRIES["D"], expected, arrived=arrived).answer is answer
+
+
 @pytest.mark.parametrize(
     ("expected", "letters", "late", "again"),
     [
