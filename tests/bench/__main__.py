@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from tests.bench import evaluating, running
 
 
 def main() -> None:
     evaluating.run()
     running.run()
+    subprocess.run([sys.executable, "-m", "tests.bench.agent"], check=True)
 
 
 if __name__ == "__main__":

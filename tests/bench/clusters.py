@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Snapshot
 
@@ -21,18 +21,22 @@ def _selector(**labels: str) -> LabelSelector:
     return LabelSelector(tuple(sorted(labels.items())))
 
 
-def _peer(dice: random.Random) -> Peer:
+def _peer(dice: random.Random, *, blocks: bool) -> Peer:
     app, team = _selector(app=f"app-{dice.randrange(APPS)}"), _selector(team=f"team-{dice.randrange(TEAMS)}")
-    return dice.choice([Peer(app), Peer(app), Peer(None, team), Peer(app, team)])
+    block = IPBlock(ip_network(f"10.0.{dice.randrange(40)}.0/24")) if blocks else IPBlock(ip_network("192.168.5.10/32"))
+    return dice.choice([Peer(app), Peer(app), Peer(None, team), Peer(app, team), Peer(ip_block=block)])
 
 
-def _rule(dice: random.Random) -> Rule:
+def _rule(dice: random.Random, *, blocks: bool) -> Rule:
     ports = [PolicyPort(Protocol.TCP, dice.choice(NUMBERS)), PolicyPort(Protocol.UDP, 53), PolicyPort(name="http")]
-    return Rule(tuple(_peer(dice) for _ in range(dice.randint(1, 3))), tuple(ports[: dice.randint(1, 3)]))
+    return Rule(tuple(_peer(dice, blocks=blocks) for _ in range(dice.randint(1, 3))), tuple(ports[: dice.randint(1, 3)]))
 
 
-def cluster(pods: int, namespaces: int, policies: int, seed: int = 1) -> Snapshot:
-    """Pods of ten apps in every namespace, teams of namespaces, and policies with all kinds of selectors, numbered and named ports."""
+def cluster(pods: int, namespaces: int, policies: int, seed: int = 1, *, blocks: bool = False) -> Snapshot:
+    """Pods of ten apps in every namespace, teams of namespaces, and policies with all kinds of peers, numbered and named ports.
+
+    With ``blocks`` the ipBlocks cover pods, /24 by /24, so that nearly every pod is a class of its own.
+    """
     dice = random.Random(seed)
     endpoints = []
     for number in range(pods):
@@ -44,7 +48,9 @@ def cluster(pods: int, namespaces: int, policies: int, seed: int = 1) -> Snapsho
     made = []
     for number in range(policies):
         directions = frozenset(dice.choice([(Direction.INGRESS,), (Direction.EGRESS,), tuple(Direction)]))
-        rules = {direction: (_rule(dice), _rule(dice)) if direction in directions else () for direction in Direction}
+        rules = {
+            direction: tuple(_rule(dice, blocks=blocks) for _ in range(2)) if direction in directions else () for direction in Direction
+        }
         subjects = _selector(app=f"app-{dice.randrange(APPS)}")
         made.append(
             NetworkPolicy(
@@ -90,6 +96,8 @@ def _rule_text(rule: Rule, side: str) -> str:
     text = f"  - {side}:\n"
     for peer in rule.peers:
         dash = "- "
+        if peer.ip_block is not None:
+            text += f"    - ipBlock:\n        cidr: {peer.ip_block.cidr}\n"
         for field, selector in (("podSelector", peer.pod_selector), ("namespaceSelector", peer.namespace_selector)):
             if selector is not None:
                 text += f"    {dash}{field}:\n        matchLabels:\n{_labels(selector.match_labels, 10)}"
