@@ -1,5 +1,6 @@
 """Whatever happens to a running audit: our own failures are never read as verdicts, and nothing is left behind."""
 
+import asyncio
 import os
 import random
 import shutil
@@ -221,6 +222,26 @@ def test_a_busy_machine_makes_no_verdict_wrong():
         for process in busy:
             process.kill()
             process.wait()
+
+
+async def test_an_end_that_is_cancelled_again_and_again_still_closes_every_stream():
+    channels = []
+
+    async def enter():
+        async with Lab(world(), nodes=NODES) as lab:
+            channels.extend([await lab.open(seat) for seat in lab.seats])
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(enter())
+    while len(channels) < 5 and not task.done():
+        await asyncio.sleep(0.01)
+    for _ in range(5):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(channels) >= 5
+    assert all(channel._writer.transport.is_closing() for channel in channels)
 
 
 async def test_agents_at_each_others_seats_are_found_out():

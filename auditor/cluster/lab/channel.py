@@ -40,12 +40,12 @@ class LabChannel:
     async def close(self) -> None:
         if self._closed:
             return
-        await self.cut()
+        self.cut()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
         await self._end()
 
-    async def cut(self) -> None:
+    def cut(self) -> None:
         """Release the stream and leave the agent to whoever ends it. Unsent lines are given up: the agent may not be reading."""
         self._closed = True
         self._writer.transport.abort()
-        with suppress(ConnectionError):
-            await self._writer.wait_closed()

@@ -152,9 +152,11 @@ class Lab:
             try:
                 await control.stop()
             finally:
-                for channel in list(self._channels):
-                    await channel.cut()
+                # All at once and without waiting: this may have been cancelled, more than once.
+                for channel in self._channels:
+                    channel.cut()
                 self._channels.clear()
+                await asyncio.sleep(0)  # the event loop lets go of them in its next turn
 
     def _running(self) -> Control:
         if self._control is None:
