@@ -225,22 +225,22 @@ def test_a_busy_machine_makes_no_verdict_wrong():
 
 
 async def test_an_end_that_is_cancelled_again_and_again_still_closes_every_stream():
-    channels = []
+    channels, up = [], asyncio.Event()
 
     async def enter():
         async with Lab(world(), nodes=NODES) as lab:
             channels.extend([await lab.open(seat) for seat in lab.seats])
+            up.set()
             await asyncio.sleep(60)
 
     task = asyncio.create_task(enter())
-    while len(channels) < 5 and not task.done():
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(up.wait(), 30)
     for _ in range(5):
         task.cancel()
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert len(channels) >= 5
+    assert channels
     assert all(channel._writer.transport.is_closing() for channel in channels)
 
 
