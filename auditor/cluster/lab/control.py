@@ -110,14 +110,24 @@ class Control:
             ) from None
         finally:
             if self._process.returncode is None:
-                with suppress(ProcessLookupError):
-                    self._process.kill()
+                await self._kill()
             self._reading.cancel()
             self._fail("lab: it has been taken down")
             self._line.close()
             if self._diagnostics >= 0:
                 os.close(self._diagnostics)
                 self._diagnostics = -1
+
+    async def _kill(self) -> None:
+        """Kill the supervisor and see it end, however often this is cancelled: the event loop must not outlive its child's end."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        clock = asyncio.get_running_loop().time
+        ending, deadline = asyncio.ensure_future(self._process.wait()), clock() + _PARTING
+        while not ending.done() and clock() < deadline:
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({ending}, timeout=deadline - clock())
+        ending.cancel()
 
     async def _send(self, frame: bytes, stream: socket.socket | None) -> None:
         loop = asyncio.get_running_loop()
