@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lab-matrix bench lock clean setup
+.PHONY: help demo test test-slow lint lab-matrix bench lock clean setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,10 @@ demo: setup ## audit the demo scenario on the embedded lab, with real packets, u
 	@.venv/bin/audit run --lab demo --enforcer ignores-egress@node-2; code=$$?; [ $$code -eq 1 ] || exit $$code
 
 test: setup ## run the tests
-	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal
+	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-slow: setup ## run the tests that take long or load the machine
+	$(PYTHON) -m pytest -q -n 2 -m slow
 
 lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/ruff check .

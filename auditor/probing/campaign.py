@@ -31,7 +31,9 @@ LONGEST_PAUSE = 0.8
 SLOW_SHARE = 0.25
 """The share of the timeout above which the slowest answer shows that the silent ones may just have been slower."""
 CONFIRMATIONS = 8
-"""How often a cell that ought to answer is asked again when that is in doubt: enough to catch an enforcer that drops one in three."""
+"""How often a cell is asked again when its answer is in doubt: enough to catch an enforcer that drops, or lets through, one in three."""
+MOST_CONFIRMING = 4096
+"""How many such tries may go out together; with more cells in doubt, each is asked less often, but at least once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,8 @@ class _Campaign:
     async def _confirm(self) -> None:
         """One further pass over all cells, and more tries of those that it leaves in doubt."""
         await self._pass("confirming")
-        await self._again("confirming", [cell for cell in self._late if self._expected[cell] is Verdict.ALLOWED] * CONFIRMATIONS)
+        times = min(CONFIRMATIONS, max(1, MOST_CONFIRMING // len(self._late)))
+        await self._again("confirming", list(self._late) * times)
         await self._again("retesting", self._doubtful())
 
     def _doubtful(self) -> list[Cell]:

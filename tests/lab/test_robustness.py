@@ -266,7 +266,7 @@ async def test_a_datagram_that_arrives_against_the_policy_is_a_leak_though_its_r
     assert {(result.result, result.observation.outcome) for result in report.cells} == {(Result.LEAK, "reply-lost")}
 
 
-@pytest.mark.matrix
+@pytest.mark.slow
 @pytest.mark.parametrize(("enforcer", "udp"), [("spec", Result.MATCH), ("ignores-udp", Result.LEAK)])
 async def test_200_pods_on_4_nodes(enforcer, udp):
     nodes = [f"node-{number + 1}" for number in range(4)]

@@ -121,12 +121,20 @@ async def test_late_convergence():
     assert progress.left == 0
 
 
-async def test_late_denial_is_confirmed_by_the_further_pass_alone():
-    outcome = await World(answer=only(THERE, TOKEN, TIMEOUT)).probe(
-        expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED
-    )
-    assert outcome.observations[THERE].history == (Observed.ALLOWED, Observed.DROPPED, Observed.DROPPED)
+def denied_there(cell):
+    return Verdict.DENIED if cell == THERE else Verdict.ALLOWED
+
+
+async def test_late_denial_is_confirmed_as_often_as_a_late_answer():
+    outcome = await World(answer=only(THERE, TOKEN, TIMEOUT)).probe(expected=denied_there)
+    assert outcome.observations[THERE].history == (Observed.ALLOWED, *[Observed.DROPPED] * (2 + CONFIRMATIONS))
     assert not outcome.unstable
+
+
+async def test_a_leak_that_shows_now_and_then_does_not_pass_as_convergence():
+    answers = [TOKEN, *[TIMEOUT] * 4, TOKEN, TIMEOUT]
+    outcome = await World(answer=only(THERE, *answers)).probe(expected=denied_there)
+    assert outcome.unstable == {THERE}
 
 
 @pytest.mark.parametrize("relapse", [2, 5])
