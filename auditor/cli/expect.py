@@ -8,6 +8,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.snapshots import InputOptions, read_input
+from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import IPAddress
 
@@ -62,6 +63,11 @@ def expect(options: ExpectOptions) -> int:
     from auditor.run.audit import choose
 
     snapshot = read_input(options.read)
+    if not snapshot.endpoints:
+        ignored = ", ".join(f"{count} {kind}" for kind, count in snapshot.ignored.items())
+        raise UsageError(
+            f"{', '.join(options.read.paths)}: no pod, workload, node or host in the input" + (f", only {ignored}" if ignored else "")
+        )
     sources = choose(snapshot.endpoints, options.sources)
     destinations = choose(snapshot.endpoints, options.destinations)
     parameters.check_ports(destinations, options.ports)

@@ -20,8 +20,9 @@ from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Family, Snapshot
 from auditor.policy.atoms import PortAtoms, PortName, cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits
+from auditor.policy.classes import identity_classes
 from auditor.policy.groups import Groups
-from auditor.policy.matrix import ExpectedMatrix, IdentityClass, Part, Partition, Reading, Rows
+from auditor.policy.matrix import ExpectedMatrix, Part, Partition, Reading, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def evaluate(snapshot: Snapshot, *, named_ports: Collection[PortRequest] = ()) -
     declared = {name: groups.declaring(name) for name in names}
     evaluation = _Evaluation(groups, atoms, snapshot.policies, declared)
     traits = evaluation.traits() | {mask for by_number in declared.values() for mask in by_number.values()}
-    classes, class_of_group = _identity_classes(snapshot, groups, traits)
+    classes, class_of_group = identity_classes(snapshot, groups, traits)
     sources = [groups.of_endpoint[identity.first] for identity in classes]
     return ExpectedMatrix(
         snapshot=snapshot,
@@ -262,24 +263,3 @@ def _join_equal(parts: Iterable[Part]) -> tuple[Part, ...]:
     for atoms, destinations in parts:
         joined[destinations] = joined.get(destinations, 0) | atoms
     return tuple((atoms, destinations) for destinations, atoms in joined.items())
-
-
-def _identity_classes(snapshot: Snapshot, groups: Groups, traits: set[int]) -> tuple[tuple[IdentityClass, ...], list[int]]:
-    """Join groups that share every trait. Returns the classes, in order of their first members, and the class of each group."""
-    everything = groups.everything
-    signatures: list[list[int]] = [[] for _ in groups.representatives]
-    for number, mask in enumerate(sorted(traits)):
-        outside = everything & ~mask
-        for group in bits(mask if mask.bit_count() <= outside.bit_count() else outside):
-            signatures[group].append(number)
-    numbers: dict[tuple[object, ...], int] = {}
-    class_of_group = []
-    for signature, endpoint in zip(signatures, groups.representatives, strict=True):
-        key = (endpoint.kind, endpoint.host_network, endpoint.families, *signature)
-        class_of_group.append(numbers.setdefault(key, len(numbers)))
-    members: list[list[int]] = [[] for _ in numbers]
-    for index, group in enumerate(groups.of_endpoint):
-        members[class_of_group[group]].append(index)
-    names = [endpoint.name for endpoint in snapshot.endpoints]
-    classes = tuple(IdentityClass(number, indices[0], tuple(names[index] for index in indices)) for number, indices in enumerate(members))
-    return classes, class_of_group

@@ -166,6 +166,14 @@ def test_explain_says_what_was_lacking(manifests, capsys):
     assert "TCP/80 was asked for" in " ".join(shown.split())
 
 
+@pytest.mark.parametrize(("text", "said"), [("", "no pod"), ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "only 1 ConfigMap")])
+def test_an_input_without_endpoints_is_no_empty_matrix(tmp_path, capsys, text, said):
+    path = tmp_path / "prod.yaml"
+    path.write_text(text)
+    assert run(["expect", "-f", str(path)]) == 2
+    assert said in capsys.readouterr().err
+
+
 SERVICE = """
 ---
 apiVersion: v1
