@@ -229,12 +229,8 @@ def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAdd
     running = [pod.endpoint for pod in objects.pods if not pod.finished]
     stand_ins = StandIns(objects.pods, objects.workloads)
     nodes = [node.node for node in objects.nodes][:replicas]
-    made = [
-        endpoint
-        for workload in objects.workloads
-        if not stand_ins.stand_for(workload)
-        for endpoint in _replicas_of(workload, nodes, replicas, ignored)
-    ]
+    workloads = _told_apart([workload for workload in objects.workloads if not stand_ins.stand_for(workload)], running)
+    made = [endpoint for workload in workloads for endpoint in _replicas_of(workload, nodes, replicas, ignored)]
     outside = [Endpoint(f"host/{name}", EndpointKind.HOST, addresses=addresses) for name, addresses in hosts.items()]
     addresses = {node.node: node.addresses for node in objects.nodes}
     endpoints = [_at_node(endpoint, addresses) for endpoint in (*running, *made)] + outside + objects.nodes
@@ -248,6 +244,17 @@ def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAdd
             namespaces[name] = Namespace.of(name)
     counted = {kind: count for kind, count in sorted(ignored.items()) if count}
     return Snapshot(namespaces, tuple(endpoints), tuple(objects.policies), tuple(objects.services), counted)
+
+
+def _told_apart(workloads: Sequence[Workload], pods: Sequence[Endpoint]) -> list[Workload]:
+    """``workloads``, with the kind added to the names of those that share one: a Deployment and a Job may both be called ``prod/web``."""
+    taken = Counter([pod.name for pod in pods] + [workload.template.name for workload in workloads])
+    return [
+        replace(workload, template=replace(workload.template, name=f"{workload.template.name}-{workload.kind.lower()}"))
+        if taken[workload.template.name] > 1
+        else workload
+        for workload in workloads
+    ]
 
 
 def _at_node(endpoint: Endpoint, addresses: Mapping[str, tuple[IPAddress, ...]]) -> Endpoint:

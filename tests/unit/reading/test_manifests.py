@@ -246,6 +246,16 @@ def test_generated_names_are_never_the_same() -> None:
     assert names(read(f"{text}---\n{text}spec: {{nodeName: n}}\n")) == ["default/a-1", "default/a-2"]
 
 
+def test_workloads_that_share_a_name_are_told_apart_by_their_kind() -> None:
+    template = "template: {metadata: {labels: {a: b}}}"
+    deployment = f"---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec: {{replicas: 2, {template}}}\n"
+    job = f"---\napiVersion: batch/v1\nkind: Job\nmetadata: {{name: web}}\nspec: {{{template}}}\n"
+    pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
+    assert names(read(deployment + job)) == ["default/web-deployment-0", "default/web-deployment-1", "default/web-job"]
+    assert names(read(job + pod)) == ["default/web", "default/web-job"]
+    assert names(read(job)) == ["default/web"]
+
+
 def test_names_of_endpoints_that_collide() -> None:
     text = "apiVersion: v1\nkind: Pod\nmetadata: {name: backup, namespace: host}\n"
     with pytest.raises(InputError, match="host/backup"):
