@@ -19,6 +19,8 @@ from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
 from auditor.report.matrix import Grid, grid_lines, legend_lines
 
 MOST_ENDPOINTS = 30
+MOST_FINDINGS = 5
+"""How many findings are told in full: the gravest with most cells come first, and the matrix above must stay on the screen."""
 MOST_LINES_OF_A_FINDING = 12
 MOST_NAMES = 8
 SHORTEST_PHASE = 0.05
@@ -46,8 +48,9 @@ class _Table:
         self._write_headline()
         self._write_matrix()
         findings = sorted(self._report.findings, key=lambda finding: FINDING_ORDER.index(finding.kind))
-        for number, finding in enumerate(findings, 1):
+        for number, finding in enumerate(findings[:MOST_FINDINGS], 1):
             self._write_finding(finding, f"{number}/{len(findings)}")
+        self._write_briefly(findings[MOST_FINDINGS:])
         self._write_without_verdict(Result.INCONCLUSIVE)
         self._write_without_verdict(Result.SKIPPED)
         self._write_facts()
@@ -118,6 +121,14 @@ class _Table:
         if finding.reproduce:
             self._line(Text("reproduce with", style="bold"), 2)
             self._console.print(Text(printable(finding.reproduce)), soft_wrap=True)
+
+    def _write_briefly(self, findings: Sequence[Finding]) -> None:
+        if not findings:
+            return
+        self._line()
+        self._line(Text(f"And {counted(len(findings), 'more finding')}; -o json has each in full:", style="bold"))
+        for finding in findings:
+            self._line(f"{finding.kind.upper()}  {printable(finding.title)}: {counted(len(finding.cells), 'cell')}", 2, 6)
 
     def _write_traffic(self, each: Traffic) -> None:
         self._line(f"{self._names(each.sources)} {self._symbols.arrow} {self._names(each.destinations)}  {each.ports}", 2, 6)

@@ -159,6 +159,13 @@ def test_a_finding_of_many_cells_is_cut_short_and_says_so():
     assert "… and 8 more such lines; -o json has every cell" in text
 
 
+def test_only_the_first_findings_are_told_in_full():
+    cells = [leak(f"a/{number}", "b/b", "TCP/1") for number in range(7)]
+    text = rendered(report(cells, [finding([cell], f"title {number}") for number, cell in enumerate(cells)]))
+    assert text.count("reproduce with") == 5
+    assert "And 2 more findings; -o json has each in full:\n  LEAK  title 5: 1 cell\n  LEAK  title 6: 1 cell\n" in text
+
+
 def test_families_are_named_when_there_are_two():
     cells = [leak("a/a", "a/b", "TCP/1"), result("a/a", "a/b", "TCP/1", family=Family.IPV6)]
     assert "TCP/1 (IPv4)" in rendered(report(cells, [finding(cells[:1])]))
