@@ -107,7 +107,7 @@ def is_opened(cell: Cell, matrix: ExpectedMatrix) -> bool:
 
 @pytest.mark.parametrize("part", range(BLOCKS_OF_SEEDS))
 def test_verdicts_equal_the_oracles_on_random_clusters(part: int) -> None:
-    count = 200
+    count = 300
     for seed, snapshot in clusters(count, start=part * count * FACTOR):
         assert differences(snapshot) == [], f"seed {seed}"
 
