@@ -18,9 +18,9 @@ Commands:
     VERDICT, OUTCOME, DETAIL], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered`` or, for what is no statement about the network,
     ``error``; then ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S}``, ``slowest`` being the longest time that a
     token took to come back.
-``{"do": "arrivals", "batch": 8 HEX, "attempts": [ATTEMPT, …]}``
-    → ``{"kind": "arrivals", "batch": …, "arrived": [ATTEMPT, …], "complete": BOOLEAN}``: which of these UDP attempts, which some agent
-    made, arrived here; not ``complete`` when older arrivals had to be forgotten.
+``{"do": "arrivals", "nonces": [16 HEX, …]}``
+    → ``{"kind": "arrivals", "arrived": [16 HEX, …], "complete": BOOLEAN}``: which of these UDP probes, which any agent sent, arrived here;
+    not ``complete`` when older arrivals had to be forgotten.
 ``{"do": "quit"}``, or the end of input, ends the agent.
 
 What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is known.
@@ -58,6 +58,7 @@ ANSWER = b"audit! "
 ASK_LENGTH = len(ASK) + 8 + 1 + 16 + 1
 LONGEST_ANSWER = 1024
 HEX_8 = re.compile(r"[0-9a-f]{8}\Z")
+HEX_16 = re.compile(r"[0-9a-f]{16}\Z")
 
 YOUNG = 0.15
 """Seconds after which a silent attempt no longer takes a place in the window: most of the silent ones are being dropped."""
@@ -157,11 +158,10 @@ class Arrivals:
         self._complete = self._complete and not self._old
         self._old, self.young = self.young, set()
 
-    def answer(self, batch: str, attempts: list[int]) -> Message:
-        """The line that says which ``attempts`` of ``batch`` arrived."""
-        start = batch.encode()
-        arrived = [n for n in attempts for nonce in (start + b"%08x" % n,) if nonce in self.young or nonce in self._old]
-        return {"kind": "arrivals", "batch": batch, "arrived": arrived, "complete": self._complete}
+    def answer(self, nonces: list[str]) -> Message:
+        """The line that says which of ``nonces`` arrived."""
+        arrived = [nonce for nonce in nonces for sent in (nonce.encode(),) if sent in self.young or sent in self._old]
+        return {"kind": "arrivals", "arrived": arrived, "complete": self._complete}
 
 
 class Waiting:
@@ -810,8 +810,10 @@ class Agent:
             self._batch = batch
 
     def _arrivals(self, command: Message) -> None:
-        attempts = integers(command, "attempts", 0, 1 << 32)
-        self._output.line(self._listeners.arrivals.answer(hex_8(command, "batch"), attempts))
+        nonces = items(command, "nonces")
+        if not all(isinstance(nonce, str) and HEX_16.match(nonce) for nonce in nonces):
+            raise BadCommandError("'nonces' must be texts of 16 hexadecimal digits")
+        self._output.line(self._listeners.arrivals.answer(nonces))
 
     def _quit(self, _command: Message) -> None:
         self._ending = True

@@ -218,7 +218,10 @@ class _Campaign:
                 # One that arrived in spite of a denial is a leak, whichever try it was.
                 telling = tries if self._expected[cell] is Verdict.DENIED else tries[-1:]
                 aimed[self._routes[cell].destination.name] += [one.shot for one in telling if one.silent and one.shot]
-        known = await self._fleet.arrivals(aimed)
+        if not any(aimed.values()):
+            return
+        with self._phase("tracing", 0):
+            known = await self._fleet.arrivals(aimed)
         for cell, tries in self._tries.items():
             for number, one in enumerate(tries):
                 if one.shot in known:

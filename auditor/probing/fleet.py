@@ -133,9 +133,5 @@ class Fleet:
         return known
 
     async def _arrivals(self, session: AgentSession, shots: Sequence[Shot], known: dict[Shot, bool | None]) -> None:
-        by_batch: dict[str, list[int]] = defaultdict(list)
-        for shot in shots:
-            by_batch[shot.batch].append(shot.attempt)
-        for batch, attempts in by_batch.items():
-            for attempt, arrived in (await session.arrivals(batch, attempts)).items():
-                known[Shot(batch, attempt)] = arrived
+        arrived = await session.arrivals([shot.nonce for shot in shots])
+        known.update((shot, arrived[shot.nonce]) for shot in shots)

@@ -69,14 +69,14 @@ class AgentSession:
         batch.give_up(self.ended)
         advance(left)
 
-    async def arrivals(self, batch: str, attempts: Collection[int]) -> Mapping[int, bool | None]:
-        """For each of the UDP attempts that some agent made, whether it arrived here; None where the agent can't tell."""
-        answer = await self._ask({"do": "arrivals", "batch": batch, "attempts": sorted(attempts)}, "arrivals", "before the end")
+    async def arrivals(self, nonces: Collection[str]) -> Mapping[str, bool | None]:
+        """For each nonce of a UDP probe that some agent sent, whether it arrived here; None where the agent can't tell."""
+        answer = await self._ask({"do": "arrivals", "nonces": sorted(nonces)}, "arrivals", "before the end")
         if answer is None or not isinstance(answer.get("arrived"), list):
-            return dict.fromkeys(attempts)
-        arrived = {attempt for attempt in answer["arrived"] if isinstance(attempt, int)}
+            return dict.fromkeys(nonces)
+        arrived = {nonce for nonce in answer["arrived"] if isinstance(nonce, str)}
         absent = False if answer.get("complete") is True else None
-        return {attempt: True if attempt in arrived else absent for attempt in attempts}
+        return {nonce: True if nonce in arrived else absent for nonce in nonces}
 
     async def close(self) -> None:
         """End the agent. Raises nothing but CancelledError."""

@@ -33,6 +33,11 @@ class Shot(NamedTuple):
     batch: str
     attempt: int
 
+    @property
+    def nonce(self) -> str:
+        """The nonce on the wire: 16 hexadecimal digits."""
+        return f"{self.batch}{self.attempt:08x}"
+
 
 @dataclass(frozen=True, slots=True)
 class Try:

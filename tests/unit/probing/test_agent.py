@@ -201,8 +201,9 @@ def test_arrivals(prober, ports):
     first, second = free_ports(2)
     with silent_udp() as (_, elsewhere), running_agent(identity=SERVER, udp=[first, second]) as server:
         prober.probe((HERE, "udp", [first, elsewhere, second], SERVER), timeout=0.2)
-        server.tell(do="arrivals", batch=BATCH, attempts=[0, 1, 2, 3])
-        assert server.hear() == {"kind": "arrivals", "batch": BATCH, "arrived": [0, 2], "complete": True}
+        nonces = [f"{BATCH}{attempt:08x}" for attempt in range(4)]
+        server.tell(do="arrivals", nonces=nonces)
+        assert server.hear() == {"kind": "arrivals", "arrived": [nonces[0], nonces[2]], "complete": True}
 
 
 def test_port_in_use_is_reported(prober):
@@ -234,6 +235,9 @@ GOOD_TARGET = {"address": HERE, "protocol": "tcp", "ports": [1], "identity": "x"
         b'{"do": []}',
         b'{"do": "dance"}',
         b"[" * 100000,
+        b'{"do": "arrivals"}',
+        b'{"do": "arrivals", "nonces": [1]}',
+        b'{"do": "arrivals", "nonces": ["c0ffee00"]}',
         b'{"do": "listen", "identity": "two\\nlines", "run": "00000000", "tcp": [], "udp": []}',
         b'{"do": "listen", "identity": "x", "run": "xyz", "tcp": [], "udp": []}',
         b'{"do": "listen", "identity": "x", "run": "00000000", "tcp": [0], "udp": []}',

@@ -105,7 +105,7 @@ async def test_ended_session_fires_nothing():
     session, _ = await run(channel)
     sent = len(channel.sent)
     _, again = await run(channel)
-    assert await session.arrivals(BATCH, [1]) == {1: None}
+    assert await session.arrivals(["1"]) == {"1": None}
     assert len(channel.sent) == sent + 1  # the new session's own
     assert {one.answer for one in again.results()} == {Answer.ERROR}
 
@@ -132,15 +132,15 @@ async def test_listening_goes_wrong(answer):
 @pytest.mark.parametrize(
     ("answer", "known"),
     [
-        ({"kind": "arrivals", "arrived": [1], "complete": True}, {1: True, 2: False}),
-        ({"kind": "arrivals", "arrived": [1], "complete": False}, {1: True, 2: None}),
-        ({"kind": "arrivals", "arrived": None}, {1: None, 2: None}),
-        ({"kind": "arrivals", "arrived": [[1], {}, "2"], "complete": False}, {1: None, 2: None}),
-        (b"", {1: None, 2: None}),
+        ({"kind": "arrivals", "arrived": ["1"], "complete": True}, {"1": True, "2": False}),
+        ({"kind": "arrivals", "arrived": ["1"], "complete": False}, {"1": True, "2": None}),
+        ({"kind": "arrivals", "arrived": None}, {"1": None, "2": None}),
+        ({"kind": "arrivals", "arrived": [["1"], {}, 2], "complete": False}, {"1": None, "2": None}),
+        (b"", {"1": None, "2": None}),
     ],
 )
 async def test_arrivals(answer, known):
-    assert await AgentSession(WEB, Script(answer)).arrivals(BATCH, [2, 1]) == known
+    assert await AgentSession(WEB, Script(answer)).arrivals(["2", "1"]) == known
 
 
 @pytest.mark.parametrize("failing", ["", "close"])

@@ -125,5 +125,5 @@ class FakeChannel:
         return world.answer(self.seat.name, target["identity"], protocol, port, number)
 
     def _arrivals(self, command):
-        arrived = [attempt for attempt in command["attempts"] if self.world.arrived(attempt)]
-        self.say(kind="arrivals", batch=command["batch"], arrived=arrived, complete=self.world.arrived(None) is not None)
+        arrived = [nonce for nonce in command["nonces"] if self.world.arrived(nonce)]
+        self.say(kind="arrivals", arrived=arrived, complete=self.world.arrived(None) is not None)
