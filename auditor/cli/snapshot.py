@@ -1,0 +1,105 @@
+"""``audit snapshot``: what matters of a live cluster, saved to a file that the other commands read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli.connection import connection_options, read_connection
+from auditor.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.config import ConnectionOptions
+    from auditor.cluster.kubernetes.reading import LiveSnapshot
+
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOptions:
+    """Which cluster, which namespaces of it (none: all), and where the result goes (None: standard output)."""
+
+    connection: ConnectionOptions
+    namespaces: tuple[str, ...]
+    output_file: str | None
+
+
+def _read_namespaces(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    import re
+
+    for name in names:
+        if not re.fullmatch(NAMESPACE, name):
+            raise click.BadParameter(f"{name!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
+    return names
+
+
+@click.command("snapshot")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    callback=_read_namespaces,
+    metavar="NAMESPACE",
+    help="Only this namespace; may be repeated. Pods of other namespaces are then not known.",
+)
+@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is also the default.")
+@click.option("-o", "--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]")
+@connection_options
+def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: str | None, **connection: Any) -> int:
+    """Save what matters of a live cluster: namespaces, nodes, pods, services and network policies, as one List in JSON.
+
+    'audit expect -f FILE' and 'audit explain -f FILE' read it. Nothing but reading is done to the cluster; secrets are not asked for, and
+    environment, annotations and images are left out.
+    """
+    if namespaces and all_namespaces:
+        raise UsageError("-n and -A exclude each other: leave one out")
+    return snapshot(SnapshotOptions(read_connection(**connection), namespaces, output_file))
+
+
+def snapshot(options: SnapshotOptions) -> int:
+    """Do what ``options`` say. Returns the exit code."""
+    from auditor.cli.interruption import run_interruptibly
+    from auditor.cli.output import check_output, open_output
+    from auditor.cluster.kubernetes.reading import manifest_text
+
+    check_output(options.output_file)
+    live, cost = run_interruptibly(_read(options))
+    with open_output(options.output_file) as stream:
+        stream.write(manifest_text(live.manifests))
+    for line in _warnings(live):
+        click.echo(f"warning: {line}", err=True)
+    click.echo(f"{_counts(live)}; {cost}", err=True)
+    return 0
+
+
+async def _read(options: SnapshotOptions) -> tuple[LiveSnapshot, str]:
+    from auditor.cluster.kubernetes.api import ApiServer
+    from auditor.cluster.kubernetes.config import connect
+    from auditor.cluster.kubernetes.reading import read_cluster
+
+    async with ApiServer(await connect(options.connection)) as api:
+        live = await read_cluster(api, options.namespaces)
+    return live, f"{api.calls} requests, {api.received / 1000:.0f} kB"
+
+
+def _warnings(live: LiveSnapshot) -> list[str]:
+    lines = [
+        f"{problem} (saved as it is; 'audit expect' will refuse the file until it can be read)"
+        for policy in live.unreadable
+        for problem in policy.problems
+    ]
+    lines += [
+        f"{count} {kind} in the cluster: not evaluated and not saved; what is expected may be wrong where they apply"
+        for kind, count in live.foreign.items()
+    ]
+    return [*lines, *live.notes]
+
+
+def _counts(live: LiveSnapshot) -> str:
+    names = {"Namespace": "namespaces", "Node": "nodes", "Pod": "pods", "Service": "services", "NetworkPolicy": "network policies"}
+    counts = Counter(manifest["kind"] for manifest in live.manifests)
+    return "saved " + ", ".join(f"{counts[kind]} {name}" for kind, name in names.items())

@@ -1,0 +1,149 @@
+"""The cluster as it is now: a Snapshot, equal to what the files of ``kubectl get -o yaml`` of the same objects would give.
+
+Each kind is one list. They are read one after the other, and each one's resourceVersion is kept, so that a watch can go on from there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from auditor.cluster.kubernetes.api import ApiServer, NotFoundError, Question
+from auditor.cluster.kubernetes.foreign import count_foreign
+from auditor.cluster.kubernetes.pages import PAGE, decode, read_list
+from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy
+from auditor.cluster.kubernetes.records import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
+from auditor.model.errors import ClusterError, UsageError
+from auditor.model.policy import NetworkPolicy
+from auditor.model.snapshot import Snapshot
+from auditor.policy.reading.manifests import Objects, assemble
+
+CORE, NETWORKING = "/api/v1", "/apis/networking.k8s.io/v1"
+
+AnyRecord = TypeVar("AnyRecord", NamespaceRecord, NodeRecord, PodRecord, ServiceRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSnapshot:
+    """A snapshot of a live cluster.
+
+    ``unreadable`` policies are in force and not in ``snapshot``. ``manifests`` has every object that the snapshot was made of, with the
+    fields that matter, by kind, namespace and name. ``resource_versions`` are by the path of the list. ``notes`` are lines for people.
+    """
+
+    snapshot: Snapshot
+    unreadable: tuple[UnreadablePolicy, ...] = ()
+    manifests: tuple[Mapping[str, Any], ...] = ()
+    resource_versions: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: int = PAGE) -> LiveSnapshot:
+    """Read ``namespaces`` (none: all of them), with all nodes.
+
+    Raises UsageError for a namespace that isn't there, ClusterError when the API server can't be reached or refuses.
+    """
+    return await _Reading(api, tuple(sorted(set(namespaces))), page).read()
+
+
+class _Reading:
+    """One reading of a cluster, while it goes on."""
+
+    def __init__(self, api: ApiServer, namespaces: tuple[str, ...], page: int) -> None:
+        self._api = api
+        self._namespaces = namespaces
+        self._page = page
+        self._objects = Objects()
+        self._manifests: list[Mapping[str, Any]] = []
+        self._versions: dict[str, str] = {}
+        self._unreadable: list[UnreadablePolicy] = []
+
+    async def read(self) -> LiveSnapshot:
+        objects = self._objects
+        for namespace in await self._read_namespaces():
+            objects.namespaces[namespace.metadata.name] = self._take(namespace, "Namespace")
+        objects.nodes += [self._take(node, "Node") for node in await self._records(CORE, "nodes", NodeRecord)]
+        objects.pods += [self._take(pod, "Pod") for pod in await self._records(CORE, "pods", PodRecord)]
+        for service in await self._records(CORE, "services", ServiceRecord):
+            value = self._take(service, "Service")
+            if service.is_external_name:
+                objects.ignored["Service (ExternalName)"] += 1
+            else:
+                objects.services.append(value)
+        for item in await self._records(NETWORKING, "networkpolicies", dict):
+            self._take_policy(item)
+        foreign, notes = await count_foreign(self._api)
+        snapshot = assemble(objects, replicas=0, hosts={})
+        ignored = dict(sorted((Counter(snapshot.ignored) + Counter(foreign)).items()))
+        return LiveSnapshot(
+            replace(snapshot, ignored=ignored),
+            tuple(self._unreadable),
+            tuple(self._manifests),
+            self._versions,
+            foreign,
+            tuple(notes),
+        )
+
+    async def _read_namespaces(self) -> list[NamespaceRecord]:
+        if not self._namespaces:
+            return await self._records(CORE, "namespaces", NamespaceRecord)
+        found = []
+        for name in self._namespaces:
+            question = Question(f"{CORE}/namespaces/{name}", "get", "namespaces", f" {name}")
+            try:
+                found.append(decode(await self._api.get(question), NamespaceRecord, self._api, question))
+            except NotFoundError as error:
+                raise UsageError(f"{self._api.connection.server}: there is no namespace {name!r} (-n {name})") from error
+        return found
+
+    def _take(self, record: Any, kind: str) -> Any:
+        """The value of ``record``, which is kept as a manifest, too."""
+        self._manifests.append(saved(record, kind))
+        try:
+            return record.value()
+        except ValueError as error:
+            metadata = record.metadata
+            name = f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name
+            raise ClusterError(f"{self._api.connection.server}: {kind} {name} can't be read: {error}") from error
+
+    def _take_policy(self, item: dict[str, Any]) -> None:
+        policy = read_live_policy(item)
+        if isinstance(policy, NetworkPolicy):
+            self._objects.policies.append(policy)
+        else:
+            self._unreadable.append(policy)
+        self._manifests.append(saved_policy(item, readable=isinstance(policy, NetworkPolicy)))
+
+    async def _records(self, group: str, resource: str, kind: type[Any]) -> list[Any]:
+        """Every object of ``resource`` in scope, by namespace and name, and the resourceVersions of its lists kept."""
+        found: list[Any] = []
+        for question in self._questions(group, resource):
+            items, self._versions[question.path] = await read_list(self._api, question, page=self._page)
+            found += [decode(item, kind, self._api, question) for item in items]
+        return sorted(found, key=_place)
+
+    def _questions(self, group: str, resource: str) -> list[Question]:
+        named = f"{resource}.networking.k8s.io" if group == NETWORKING else resource
+        if resource in ("nodes", "namespaces"):
+            return [Question(f"{group}/{resource}", "list", named)]
+        if not self._namespaces:
+            return [Question(f"{group}/{resource}", "list", named, " in all namespaces")]
+        return [Question(f"{group}/namespaces/{name}/{resource}", "list", named, f" in namespace {name}") for name in self._namespaces]
+
+
+def _place(item: Any) -> tuple[str, str]:
+    if isinstance(item, dict):
+        metadata = item.get("metadata") or {}
+        return str(metadata.get("namespace", "")), str(metadata.get("name", ""))
+    return item.metadata.namespace, item.metadata.name
+
+
+def manifest_text(manifests: Sequence[Mapping[str, Any]]) -> str:
+    """``manifests`` as one List in JSON. The same objects always give the same text."""
+    whole = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+    return msgspec.json.format(msgspec.json.encode(whole, order="deterministic"), indent=2).decode() + "\n"

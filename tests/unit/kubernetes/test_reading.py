@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import copy
+import json
+
+import msgspec
+import pytest
+import yaml
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError
+from auditor.cluster.kubernetes.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.policies import read_live_policy
+from auditor.cluster.kubernetes.reading import manifest_text, read_cluster
+from auditor.cluster.kubernetes.records import PodRecord, ServiceRecord
+from auditor.model.errors import ClusterError, UsageError
+from auditor.model.labels import LabelSelector
+from auditor.policy.evaluator import evaluate
+from auditor.policy.expected import expected_json
+from auditor.policy.reading.documents import Document
+from auditor.policy.reading.fields import Fields
+from auditor.policy.reading.manifests import _read_service, read_snapshot
+from auditor.policy.reading.pods import read_pod
+from auditor.policy.reading.source import Source
+from tests.unit.kubernetes.fake_api import refused, silence
+from tests.unit.kubernetes.objects import OBJECTS, manifests, namespace, pod, policy
+
+PODS = "/api/v1/pods"
+POLICIES = "/apis/networking.k8s.io/v1/networkpolicies"
+
+
+async def take(api, tmp_path, *namespaces, page=500, **options):
+    connection = await connect(ConnectionOptions(kubeconfig=api.kubeconfig(tmp_path), qps=10_000, **options))
+    async with ApiServer(connection, first_pause=0.01) as server:
+        return await read_cluster(server, namespaces, page=page)
+
+
+def from_files(text):
+    return read_snapshot([Source("f.json", text.encode())])
+
+
+async def test_a_live_snapshot_equals_that_of_what_kubectl_shows(api, tmp_path):
+    live = await take(api, tmp_path)
+    assert live.snapshot == from_files(yaml.safe_dump(manifests(OBJECTS)))
+    assert live.snapshot.ignored == {"Pod (finished)": 1, "Service (ExternalName)": 1}
+    assert len(live.snapshot.endpoints) == 7
+    assert live.unreadable == ()
+    assert live.notes == ()
+
+
+async def test_a_saved_snapshot_gives_the_same_snapshot_and_matrix(api, tmp_path):
+    live = await take(api, tmp_path)
+    again = from_files(manifest_text(live.manifests))
+    assert again == live.snapshot
+    sides = ({endpoint.name for endpoint in again.endpoints},) * 2
+    matrices = [list(expected_json(evaluate(snapshot), *sides, ports=(), expand=True)) for snapshot in (again, live.snapshot)]
+    assert matrices[0] == matrices[1]
+    assert '"denied"' in "".join(matrices[0])
+
+
+async def test_nothing_but_what_matters_is_saved(api, tmp_path):
+    text = manifest_text((await take(api, tmp_path)).manifests)
+    assert not [word for word in ("hunter2", "managedFields", "annotations", "image", "env", "uid", "Hostname") if word in text]
+    assert not [path for path in api.paths() if "secrets" in path or "configmaps" in path]
+
+
+async def test_the_same_objects_in_any_order_give_the_same_text(api, tmp_path):
+    first = manifest_text((await take(api, tmp_path)).manifests)
+    for items in api.objects.values():
+        items.reverse()
+    assert manifest_text((await take(api, tmp_path)).manifests) == first
+
+
+@pytest.mark.parametrize("page", [1, 2, 4, 500])
+async def test_pages_make_one_list(api, tmp_path, page):
+    live = await take(api, tmp_path, page=page)
+    assert live.snapshot == from_files(json.dumps(manifests(OBJECTS)))
+    assert api.paths().count(PODS) == -(-6 // page)
+
+
+async def test_an_expired_list_is_begun_anew(api, tmp_path):
+    api.faults[PODS] = [None, refused(410, "The provided continue parameter is too old")]
+    live = await take(api, tmp_path, page=2)
+    assert live.snapshot == from_files(json.dumps(manifests(OBJECTS)))
+    assert [query.get("continue") for path, query, _ in api.requests if path == PODS] == [None, "2", None, "2", "4"]
+
+
+async def test_a_list_that_always_expires_ends(api, tmp_path):
+    api.faults[PODS] = [refused(410)] * 50
+    with pytest.raises(ClusterError, match=r"list pods in all namespaces \(410\)"):
+        await take(api, tmp_path)
+    assert api.paths().count(PODS) == 4
+
+
+async def test_resource_versions_are_kept(api, tmp_path):
+    versions = (await take(api, tmp_path)).resource_versions
+    assert versions == dict.fromkeys(OBJECTS, "42")
+
+
+async def test_namespaces_limit_what_is_read(api, tmp_path):
+    live = await take(api, tmp_path, "prod")
+    assert set(live.snapshot.namespaces) == {"prod"}
+    assert [item.full_name for item in live.snapshot.policies] == ["prod/db"]
+    assert PODS not in api.paths()
+    assert "/api/v1/namespaces" not in api.paths()
+
+
+async def test_an_unknown_namespace_is_wrong_usage(api, tmp_path):
+    with pytest.raises(UsageError, match="there is no namespace 'prd'"):
+        await take(api, tmp_path, "prd")
+
+
+async def test_an_unreadable_policy_stops_nothing(api, tmp_path):
+    odd = policy("prod", "odd", {"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"from": [{"serviceAccounts": {}}]}]})
+    worse = policy("prod", "worse", {"podSelector": {"matchFields": []}})
+    api.objects[POLICIES] += [odd, worse]
+    live = await take(api, tmp_path)
+    assert [item.full_name for item in live.snapshot.policies] == ["dev/deny", "prod/db"]
+    assert [(item.full_name, item.pod_selector) for item in live.unreadable] == [
+        ("prod/odd", LabelSelector((("app", "db"),))),
+        ("prod/worse", None),
+    ]
+    (problem,) = live.unreadable[0].problems
+    assert str(problem).startswith("NetworkPolicy prod/odd: spec.ingress[0].from[0].serviceAccounts: unknown field 'serviceAccounts'")
+    saved = json.loads(manifest_text(live.manifests))["items"]
+    assert [item["spec"] for item in saved if item["metadata"]["name"] == "odd"] == [odd["spec"]]
+
+
+@pytest.mark.parametrize("item", [{}, {"metadata": None}, {"metadata": {"name": "p", "namespace": "n"}, "spec": []}])
+def test_a_policy_without_shape_is_unreadable_and_selects_nobody_knows_what(item):
+    assert read_live_policy(item).pod_selector is None
+
+
+async def test_foreign_policies_are_counted(api, tmp_path):
+    api.groups.update({
+        "cilium.io": ("v2", ["ciliumnetworkpolicies", "ciliumendpoints"]),
+        "crd.projectcalico.org": ("v1", ["networkpolicies", "globalnetworkpolicies"]),
+        "projectcalico.org": ("v3", ["networkpolicies"]),
+        "policy.networking.k8s.io": ("v1alpha1", ["adminnetworkpolicies"]),
+        "apps": ("v1", ["deployments"]),
+    })  # fmt: skip
+    api.objects |= {
+        "/apis/cilium.io/v2/ciliumnetworkpolicies": [policy("prod", name, {}) for name in "abc"],
+        "/apis/crd.projectcalico.org/v1/networkpolicies": [policy("prod", "a", {})],
+        "/apis/crd.projectcalico.org/v1/globalnetworkpolicies": [],
+    }
+    api.faults["/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies"] = [refused(403)]
+    live = await take(api, tmp_path)
+    assert live.foreign == {"CiliumNetworkPolicy": 3, "NetworkPolicy (crd.projectcalico.org/v1)": 1}
+    assert live.snapshot.ignored == {**live.foreign, "Pod (finished)": 1, "Service (ExternalName)": 1}
+    assert [note.partition(":")[0] for note in live.notes] == ["AdminNetworkPolicy can't be counted"]
+
+
+async def test_a_refusal_names_verb_and_resource(api, tmp_path):
+    said = 'networkpolicies.networking.k8s.io is forbidden: User "eve" cannot list resource'
+    api.faults[POLICIES] = [refused(403, said)]
+    with pytest.raises(ForbiddenError) as caught:
+        await take(api, tmp_path)
+    text = str(caught.value)
+    assert "may not list networkpolicies.networking.k8s.io in all namespaces (403)" in text
+    assert "grant it the verb list on networkpolicies.networking.k8s.io" in text
+    assert said in text
+    assert "\n" not in text
+    assert api.paths().count(POLICIES) == 1
+
+
+async def test_who_is_not_known_is_told_to_log_in(api, tmp_path):
+    api.faults["/api/v1/namespaces"] = [refused(401, "Unauthorized")]
+    with pytest.raises(ClusterError, match=r"doesn't know who we are \(401\): log in anew"):
+        await take(api, tmp_path)
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+async def test_a_server_that_says_later_is_asked_again(api, tmp_path, code):
+    api.faults[PODS] = [refused(code, headers={"Retry-After": "0"})] * 3
+    assert (await take(api, tmp_path)).snapshot == from_files(json.dumps(manifests(OBJECTS)))
+    assert api.paths().count(PODS) == 4
+
+
+async def test_a_server_that_always_says_later_is_given_up(api, tmp_path):
+    api.faults[PODS] = [refused(500, "etcdserver: leader changed")] * 50
+    with pytest.raises(ClusterError, match="answered 500, 4 times, asked to list pods in all namespaces: etcdserver: leader changed"):
+        await take(api, tmp_path)
+    assert api.paths().count(PODS) == 4
+
+
+async def test_a_broken_connection_is_tried_again(api, tmp_path):
+    async def broken(request):
+        request.transport.close()
+        return web.Response()
+
+    api.faults[PODS] = [broken, broken]
+    assert (await take(api, tmp_path)).snapshot == from_files(json.dumps(manifests(OBJECTS)))
+    assert api.paths().count(PODS) == 3
+
+
+async def test_silence_ends_at_the_request_timeout(api, tmp_path):
+    api.faults[PODS] = [silence]
+    with pytest.raises(ClusterError, match=r"no whole answer within 0.2 s, asked to list pods in all namespaces: try a longer"):
+        await take(api, tmp_path, request_timeout=0.2)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>login</html>", b"[]", b'{"items": []}', b'{"metadata": {}, "items": 3}', b"\xff"])
+async def test_garbage_is_no_answer(api, tmp_path, body):
+    api.faults[PODS] = [web.Response(body=body)]
+    with pytest.raises(ClusterError, match="gave no answer that Kubernetes gives, asked to list pods"):
+        await take(api, tmp_path)
+
+
+async def test_an_object_that_makes_no_sense_is_named(api, tmp_path):
+    api.objects[PODS].append(pod("prod", "bad", "10.0.0"))
+    with pytest.raises(ClusterError, match=r"Pod prod/bad can't be read: '10.0.0' does not appear to be"):
+        await take(api, tmp_path)
+
+
+async def test_pages_that_never_end_do(api, tmp_path):
+    page = {"metadata": {"continue": "same"}, "items": []}
+    api.faults[PODS] = [web.json_response(page) for _ in range(50)]
+    with pytest.raises(ClusterError, match="the same page again and again"):
+        await take(api, tmp_path)
+    assert api.paths().count(PODS) == 2
+
+
+async def test_the_token_and_the_impersonated_user_go_with_every_request(api, tmp_path):
+    await take(api, tmp_path, impersonate="eve")
+    assert {headers["Authorization"] for _, _, headers in api.requests} == {"Bearer secret-token"}
+    assert {headers["Impersonate-User"] for _, _, headers in api.requests} == {"eve"}
+
+
+def test_two_thousand_pods_are_no_matter():
+    bodies = [json.dumps(pod("prod", f"p{number}", f"10.0.{number // 250}.{number % 250}", app="a")) for number in range(2000)]
+    values = [msgspec.json.decode(body, type=PodRecord).value() for body in bodies]
+    assert len({value.endpoint.addresses for value in values}) == 2000
+
+
+def fields(value):
+    return Fields(Document("f", value, lambda _: 0), [], (), value)
+
+
+PROTOCOLS = st.sampled_from(["TCP", "UDP", "SCTP"])
+PORT_NAMES = st.sampled_from(["http", "dns"])
+PORT = st.fixed_dictionaries({"containerPort": st.integers(1, 65535)}, optional={"name": PORT_NAMES, "protocol": PROTOCOLS})
+RESTARTS = st.sampled_from(["Always", "Never"])
+CONTAINER = st.fixed_dictionaries({"name": st.just("c")}, optional={"ports": st.lists(PORT, max_size=3), "restartPolicy": RESTARTS})
+CONTAINERS = st.lists(CONTAINER, max_size=3)
+ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1", "::ffff:10.0.0.3"])
+LABELS = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["", "a", "b"]))
+OWNER_KINDS = st.sampled_from(["ReplicaSet", "Job"])
+OWNER = st.fixed_dictionaries({"kind": OWNER_KINDS, "name": st.just("o")}, optional={"controller": st.booleans()})
+PLACE = {"name": st.just("p"), "namespace": st.just("n")}
+POD_OBJECTS = st.fixed_dictionaries({
+    "metadata": st.fixed_dictionaries(PLACE, optional={"labels": LABELS, "ownerReferences": st.lists(OWNER, max_size=2)}),
+    "spec": st.fixed_dictionaries(
+        {"containers": CONTAINERS}, optional={"initContainers": CONTAINERS, "nodeName": st.just("node-1"), "hostNetwork": st.booleans()}
+    ),
+    "status": st.fixed_dictionaries({}, optional={
+        "phase": st.sampled_from(["Pending", "Running", "Succeeded", "Failed"]),
+        "podIP": ADDRESSES,
+        "podIPs": st.lists(st.fixed_dictionaries({"ip": ADDRESSES}), max_size=3),
+    }),
+})  # fmt: skip
+SERVICE_OBJECTS = st.fixed_dictionaries({
+    "metadata": st.just({"name": "s", "namespace": "n"}),
+    "spec": st.fixed_dictionaries({}, optional={
+        "selector": LABELS,
+        "ports": st.lists(st.fixed_dictionaries(
+            {"port": st.integers(1, 65535)},
+            optional={"name": st.just("x"), "protocol": PROTOCOLS, "targetPort": st.one_of(st.integers(0, 65535), st.just("http"))},
+        ), max_size=2),
+        "clusterIP": st.sampled_from(["None", "", "10.96.0.1"]),
+        "clusterIPs": st.lists(st.sampled_from(["None", "10.96.0.1", "fd00::9"]), max_size=2),
+        "publishNotReadyAddresses": st.booleans(),
+    }),
+})  # fmt: skip
+
+
+@given(POD_OBJECTS)
+def test_every_pod_means_what_it_means_in_a_file(value):
+    assert msgspec.json.decode(json.dumps(value), type=PodRecord).value() == read_pod(fields(value), "n", "p")
+
+
+@given(POD_OBJECTS)
+def test_every_pod_is_saved_without_loss(value):
+    record = msgspec.json.decode(json.dumps(value), type=PodRecord)
+    assert msgspec.json.decode(msgspec.json.encode(record), type=PodRecord) == record
+
+
+@given(SERVICE_OBJECTS)
+def test_every_service_means_what_it_means_in_a_file(value):
+    assert msgspec.json.decode(json.dumps(value), type=ServiceRecord).value() == _read_service(fields(value), "n", "s")
+
+
+async def test_a_namespace_label_that_the_server_keeps_is_kept(api, tmp_path):
+    api.objects["/api/v1/namespaces"] = copy.deepcopy([namespace("prod", team="a"), namespace("dev")])
+    assert (await take(api, tmp_path)).snapshot.namespaces["prod"].labels == {"team": "a", "kubernetes.io/metadata.name": "prod"}
