@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ class ApiServer:
             case aiohttp.ClientConnectorCertificateError():
                 said = f"its certificate is not trusted: {_reason(error.certificate_error)}: check certificate-authority in the kubeconfig"
             case aiohttp.ClientSSLError():
-                said = f"TLS failed: {_reason(error)}: check the server's address and the certificates in the kubeconfig"
+                said = f"TLS failed: {_reason(error.os_error)}: check the server's address and the certificates in the kubeconfig"
             case aiohttp.ClientConnectorError():
                 said = f"can't be reached: {_reason(error.os_error)}: check the server's address, and that the cluster is up"
             case _:
@@ -169,9 +170,17 @@ def _message(body: bytes) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message or str(error)
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    match error:
+        case ssl.SSLCertVerificationError(verify_message=str(text)):
+            pass
+        case ssl.SSLError(reason=str(reason)):
+            text = reason.replace("_", " ").lower()
+        case OSError(errno=int(number)) if number > 0:
+            text = os.strerror(number).lower()
+        case OSError(strerror=str(said)):
+            text = said
+        case _:
+            text = str(error) or type(error).__name__
     return " ".join(text.split())[:200]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -84,6 +85,7 @@ def _paths(options: ConnectionOptions) -> list[str]:
 
 async def _load(context: ContextConfig, configuration: Configuration) -> None:
     with _said_plainly(context.name):
+        _check_data({**context.cluster, **context.user})
         user = _with_token(context.user)
         loader = KubeConfigLoader(  # type: ignore[no-untyped-call]  # the library's own lack
             {
@@ -95,9 +97,19 @@ async def _load(context: ContextConfig, configuration: Configuration) -> None:
         )
         with _log_of_plugins() as said:
             await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]  # see above
-    if "exec" in user and not {"token", "cert_file"} & set(vars(loader)):
+    if "exec" in user and not (hasattr(loader, "token") or getattr(loader, "cert_file", None)):
         reason = " ".join(" ".join(said).split()) or "it gave no token and no certificate"
         raise ClusterError(f"context {context.name}: the log-in plugin {user['exec'].get('command', '')!r} failed: {reason}")
+
+
+def _check_data(fields: dict[str, Any]) -> None:
+    """Raise ValueError for base64 that is none: the library would take what it understands of it."""
+    for name, text in fields.items():
+        if name.endswith("-data"):
+            try:
+                b64decode("".join(text.split()), validate=True)
+            except ValueError as error:
+                raise ValueError(f"{name} is no base64") from error
 
 
 def _with_token(user: dict[str, Any]) -> dict[str, Any]:
