@@ -11,16 +11,16 @@ GO_MINOR=26
 DEBIAN=bookworm
 NODE_IMAGE=kindest/node:v$KUBERNETES_VERSION-debian
 PROBE_IMAGE=audit-e2e/python:3
-CLUSTER=${E2E_CLUSTER:-audit-e2e}
 
 HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 CACHE=$(realpath -m "${E2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/netpol-audit}")
-BIN=$CACHE/bin         # programmes built from Go modules
-DEBIAN_TREES=$CACHE/debian # root file systems as debootstrap leaves them
-IMAGES=$CACHE/images   # docker archives
-NODE=$CACHE/node       # root file system of the node image
-STATE=$CACHE/cluster   # what exists only while a cluster does: kubeconfig, the private Docker's socket and pid
-DOCKER_DATA=$CACHE/docker # the private Docker's images, kept from one cluster to the next
+BIN=$CACHE/bin               # programmes built from Go modules
+DEBIAN_TREES=$CACHE/debian   # root file systems as debootstrap leaves them
+IMAGES=$CACHE/images         # docker archives
+NODE=$CACHE/node             # root file system of the node image
+STATE=$CACHE/cluster         # what exists only while a cluster does: kubeconfig, the private Docker's socket and pid
+DOCKER_DATA=$CACHE/docker    # the private Docker's images, kept from one cluster to the next
+CLUSTER=$(cat "$STATE/name" 2>/dev/null || echo "${E2E_CLUSTER:-audit-e2e}") # the one there is, else the one to be
 
 say() { echo "${0##*/}: $*" >&2; }
 
