@@ -3,10 +3,10 @@ PYTHON := .venv/bin/python
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix bench lock clean setup
+.PHONY: help demo test test-slow lint lab-matrix bench lock clean setup kind-node-image cluster-up cluster-shell cluster-down
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:
 	@tools/setup
@@ -38,3 +38,17 @@ lock: setup ## write requirements.lock anew from pyproject.toml
 
 clean: ## remove what the targets above have made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+kind-node-image: ## where there is no registry: build a kind node image from Debian packages and Go modules (docs/e2e.md)
+	@tests/e2e/cluster/build-go-parts
+	@tests/e2e/cluster/build-debian-trees
+	@tests/e2e/cluster/build-images
+
+cluster-up: ## a kind cluster to try things on: one control plane, two workers, a CNI that enforces nothing
+	@tests/e2e/cluster/up
+
+cluster-shell: ## a shell that reaches that cluster
+	@tests/e2e/cluster/shell
+
+cluster-down: ## end that cluster and all that belongs to it
+	@tests/e2e/cluster/down
