@@ -71,9 +71,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:  # noqa: BLE001 - the outermost frame
         if isinstance(error, KeyboardInterrupt):
             _end_in_peace()
-        code = exit_code_of(error, debug=context is not None and bool(context.params.get("debug")))
+        return exit_code_of(error, debug=context is not None and bool(context.params.get("debug")))
+    finally:
         _discard_unwritten_output()
-        return code
     return result if isinstance(result, int) else AS_EXPECTED
 
 
@@ -106,10 +106,11 @@ def _end_in_peace() -> None:
 
 
 def _discard_unwritten_output() -> None:
-    """Keep the interpreter from failing once more, at its exit, on output that can't be written."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+    """Keep the interpreter from failing once more, at its exit and with a code of its own, on output that can't be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 
+NOT_A_USERS = ("AUDIT_DEBUG", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHONUNBUFFERED")
+"""Variables that change what an audit prints, or when: users rarely have them."""
+
 
 def environment(**changes):
-    kept = {name: value for name, value in os.environ.items() if name not in ("AUDIT_DEBUG", "COLUMNS", "FORCE_COLOR", "NO_COLOR")}
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_A_USERS}
     return {**kept, "PYTHONWARNINGS": "error", **changes}
 
 
