@@ -186,6 +186,18 @@ async def test_a_server_that_always_says_later_is_given_up(api, tmp_path):
     assert api.paths().count(PODS) == 4
 
 
+async def test_pauses_grow_and_last_as_long_as_the_server_asks_within_bounds(api, tmp_path, monkeypatch):
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    api.faults[PODS] = [refused(503), refused(503), refused(429, headers={"Retry-After": "3600"})]
+    monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
+    await take(api, tmp_path)
+    assert [pause for pause in pauses if pause >= 0.01] == [0.01, 0.02, 8.0]
+
+
 async def test_a_broken_connection_is_tried_again(api, tmp_path):
     async def broken(request):
         request.transport.close()
