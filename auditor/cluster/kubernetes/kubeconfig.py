@@ -118,7 +118,9 @@ def _resolve_command(inner: Fields, values: dict[str, Any], base: Path) -> None:
 def _choose(merged: _Merged, context: str | None) -> ContextConfig:
     contexts = merged.entries["contexts"]
     name = context or merged.current
-    known = ", ".join(sorted(contexts)) or "none"
+    known = ", ".join(sorted(contexts))
+    if not contexts:
+        raise UsageError(f"kubeconfig {merged.place}: has no contexts: give another one with --kubeconfig")
     if not name:
         raise UsageError(f"kubeconfig {merged.place}: no current-context: name one with --context ({known})")
     if name not in contexts:

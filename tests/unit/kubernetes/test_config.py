@@ -89,6 +89,7 @@ async def test_impersonation_of_the_option_beats_that_of_the_kubeconfig(write):
 @pytest.mark.parametrize(
     ("value", "options", "words"),
     [
+        ({}, {"context": "a"}, "has no contexts: give another one with --kubeconfig"),
         (config("a"), {}, "no current-context: name one with --context (a)"),
         (config("a", "b", current="a"), {"context": "x"}, "there is no context 'x': there is a, b"),
         (config("a", current="x"), {}, "there is no current-context 'x': there is a"),
