@@ -136,7 +136,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 def run(options: RunOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
-    from auditor.report.headline import counted
+    from auditor.model.words import counted
     from auditor.report.progress import open_progress
     from auditor.run.audit import plan
     from auditor.run.sources import load_scenario
@@ -164,7 +164,7 @@ def run(options: RunOptions) -> int:
 
 def size(matrix: ExpectedMatrix) -> str:
     """How much there is to audit: ``9 endpoints in 7 classes``."""
-    from auditor.report.headline import counted
+    from auditor.model.words import counted
 
     return f"{counted(len(matrix.snapshot.endpoints), 'endpoint')} in {counted(len(matrix.classes), 'class', 'classes')}"
 

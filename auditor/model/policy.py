@@ -31,6 +31,11 @@ class IPBlock:
     cidr: IPNetwork
     excepts: tuple[IPNetwork, ...] = ()
 
+    @property
+    def is_whole_family(self) -> bool:
+        """Whether every address of the family is inside."""
+        return self.cidr.prefixlen == 0 and not self.excepts
+
     def __str__(self) -> str:
         return f"{self.cidr} except {', '.join(map(str, self.excepts))}" if self.excepts else str(self.cidr)
 

@@ -19,7 +19,7 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Family, Snapshot
 from auditor.policy.atoms import PortAtoms, PortName, cut_atoms, policy_ports, port_names
-from auditor.policy.bits import bits
+from auditor.policy.bits import bits, mask_of
 from auditor.policy.classes import identity_classes
 from auditor.policy.groups import Groups
 from auditor.policy.matrix import ExpectedMatrix, Part, Partition, Reading, Rows
@@ -221,9 +221,7 @@ def _merge(pairs: Iterable[tuple[Mapping[int, int], int]]) -> dict[int, int]:
 def _concerning(sources: list[int], sets: Iterable[int]) -> list[tuple[int, ...]]:
     """For each source, the positions in ``sets`` of those that hold it."""
     position = {source: number for number, source in enumerate(sources)}
-    wanted = 0
-    for source in sources:
-        wanted |= 1 << source
+    wanted = mask_of(sources)
     found: list[list[int]] = [[] for _ in sources]
     for number, mask in enumerate(sets):
         for source in bits(mask & wanted):

@@ -15,8 +15,6 @@ from auditor.model.verdict import Cell, Verdict
 from auditor.policy.matrix import always_allowed, governed
 from auditor.policy.selectors import matches, unmet
 
-WHOLE_FAMILY_PREFIX = 0
-
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -208,7 +206,7 @@ class _Question:
     def _block_lacks(self, block: IPBlock, end: Endpoint) -> tuple[str, bool]:
         """What ``end`` lacks for an ipBlock, and whether it comes near: inside but excepted, or at an address nobody knows."""
         if not end.addresses:
-            whole = block.cidr.prefixlen == WHOLE_FAMILY_PREFIX and not block.excepts and block.cidr.version == self.family
+            whole = block.is_whole_family and block.cidr.version == self.family
             return "" if whole else f"ipBlock {block}: the address of {end.name} is not known", True
         address = end.address(self.family)
         if address is None:

@@ -14,10 +14,8 @@ from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import IPBlock, IPNetwork, NetworkPolicy, Peer
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
 from auditor.policy.atoms import PortName
-from auditor.policy.bits import bits, span
+from auditor.policy.bits import bits, mask_of, span
 from auditor.policy.selectors import matches
-
-WHOLE_FAMILY_PREFIX = 0
 
 
 def peers_in_force(policies: Iterable[NetworkPolicy]) -> list[Peer]:
@@ -106,11 +104,6 @@ class Groups:
         return self._where(lambda endpoint: endpoint.selectable)
 
     @cached_property
-    def pods(self) -> int:
-        """The groups of pods, hostNetwork pods included."""
-        return self._where(lambda endpoint: endpoint.kind is EndpointKind.POD)
-
-    @cached_property
     def hosts(self) -> int:
         """The groups of hosts outside the cluster."""
         return self._where(lambda endpoint: endpoint.kind is EndpointKind.HOST)
@@ -121,11 +114,7 @@ class Groups:
         return self._where(lambda endpoint: not endpoint.addresses)
 
     def _where(self, holds: Callable[[Endpoint], bool]) -> int:
-        mask = 0
-        for number, endpoint in enumerate(self.representatives):
-            if holds(endpoint):
-                mask |= 1 << number
-        return mask
+        return mask_of(number for number, endpoint in enumerate(self.representatives) if holds(endpoint))
 
     @cached_property
     def _by_namespace(self) -> dict[str, int]:
@@ -181,7 +170,7 @@ class Groups:
             intervals = self._intervals[family].inside(block.cidr)
             for network in block.excepts:
                 intervals &= ~self._intervals[family].inside(network)
-            mask = self.without_address if block.cidr.prefixlen == WHOLE_FAMILY_PREFIX and not block.excepts else 0
+            mask = self.without_address if block.is_whole_family else 0
             by_interval = self._by_interval[family]
             for interval in bits(intervals):
                 mask |= by_interval.get(interval, 0)

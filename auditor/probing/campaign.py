@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
+from auditor.model.words import counted
 from auditor.probing.batches import Aim
 from auditor.probing.controls import Controls, aim_of
 from auditor.probing.fleet import Fleet
@@ -255,12 +256,7 @@ class _Campaign:
             seconds for cell, seconds in self._late.items() if cell not in shaky and is_late(self._expected[cell], self._tries[cell])
         ]
         if converged:
-            yield f"{count(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further pass over all cells agreed"
+            yield f"{counted(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further pass over all cells agreed"
         lasting = sum(agrees(self._expected[cell], tries[-1]) is False for cell, tries in self._tries.items() if cell not in shaky)
         if lasting:
-            yield f"{count(lasting, 'mismatch', 'mismatches')} lasted {self._waited:.1f} s and through {count(self._rounds, 'retest')}"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """``1 cell``, ``2 cells``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+            yield f"{counted(lasting, 'mismatch', 'mismatches')} lasted {self._waited:.1f} s and through {counted(self._rounds, 'retest')}"

@@ -11,10 +11,11 @@ from rich.text import Text
 
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
+from auditor.model.words import counted
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_paragraph, printable
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
-from auditor.report.headline import counted, headline
+from auditor.report.headline import headline
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
 from auditor.report.matrix import Grid, grid_lines, legend_lines
 

@@ -9,10 +9,10 @@ from typing import TextIO
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Note, Verdict
+from auditor.model.words import counted
 from auditor.policy.matrix import ExpectedMatrix, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
 from auditor.report.console import can_write, open_console, print_paragraph, printable
-from auditor.report.headline import counted
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
 from auditor.report.matrix import Grid, grid_lines, legend_lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from auditor.model.report import Report, Summary
+from auditor.model.words import counted
 from auditor.report.conclusion import Conclusion, conclude
 
 COUNTS = (
@@ -43,8 +44,3 @@ def percent(share: float) -> str:
     """A share as a percentage, cut off and not rounded: 100 % means all."""
     tenths = int(share * 1000 + 1e-9) / 10
     return f"{tenths:g} %"
-
-
-def counted(number: int, one: str, several: str = "") -> str:
-    """``1 cell``, ``2 cells``, ``1,200 policies``; ``several`` where the plural isn't made by an s."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"

@@ -15,6 +15,7 @@ from auditor.model.ports import PortRequest
 from auditor.model.report import CellResult, Report, Summary
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
+from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
@@ -110,13 +111,9 @@ def _result(cell: Cell, expected: Verdict, notes: tuple[Note, ...], outcome: Pro
 
 
 def _facts(snapshot: Snapshot, matrix: ExpectedMatrix) -> list[str]:
-    endpoints = _counted(len(snapshot.endpoints), "endpoint", "endpoints")
-    classes = _counted(len(matrix.classes), "identity class", "identity classes")
-    facts = [f"{endpoints} in {classes}, {_counted(len(snapshot.policies), 'policy', 'policies')}"]
+    endpoints = counted(len(snapshot.endpoints), "endpoint")
+    classes = counted(len(matrix.classes), "identity class", "identity classes")
+    facts = [f"{endpoints} in {classes}, {counted(len(snapshot.policies), 'policy', 'policies')}"]
     if snapshot.ignored:
         facts.append("not taken into account: " + ", ".join(f"{count} {kind}" for kind, count in sorted(snapshot.ignored.items())))
     return facts
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
