@@ -1,0 +1,26 @@
+"""What the auditor puts into a cluster in place of the workload pods: which pods, with which identity, where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auditor.model.labels import Labels
+from auditor.model.ports import ContainerPort
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePod:
+    """One probe pod to create.
+
+    ``name`` is what people read and the name of its endpoint, unique in a run: ``prod/web`` or ``prod/web@worker-1``; the pod object gets
+    a name of its own. ``labels`` is the identity: as few of the workload's labels as policies need to treat both alike. ``ports`` are the
+    declared ports to mirror. ``node`` is the bare name of the node to run on, empty for any. ``stands_for`` names the endpoints of the
+    cluster's snapshot that it represents.
+    """
+
+    name: str
+    namespace: str
+    labels: Labels
+    ports: tuple[ContainerPort, ...]
+    node: str
+    stands_for: tuple[str, ...]
