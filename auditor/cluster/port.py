@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,6 +24,17 @@ class Cluster(Protocol):
     @property
     def seats(self) -> Sequence[Seat]:
         """The places where agents can run. Each endpoint of the snapshot that can be probed has exactly one."""
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """The endpoints of the snapshot at which no agent could be seated, each with the reason."""
+
+    @property
+    def facts(self) -> Sequence[str]:
+        """What a reader of the report must know about how this cluster is audited: what is stood in for, and what isn't."""
+
+    async def changes(self) -> Sequence[Snapshot]:
+        """The states that the cluster went through since the last call, oldest first; empty when nothing that matters has changed."""
 
     async def open(self, seat: Seat) -> AgentChannel:
         """Start an agent at ``seat`` and return the stream to it."""

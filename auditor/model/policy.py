@@ -117,3 +117,20 @@ class NetworkPolicy:
         if direction not in self.directions:
             return ()
         return self.ingress if direction is Direction.INGRESS else self.egress
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPolicy:
+    """A NetworkPolicy in force whose meaning is not known: it can't be read. ``why`` says so in words, for people.
+
+    ``pod_selector`` None: not even the pods that it selects are known, so it may be all of its namespace.
+    """
+
+    namespace: str
+    name: str
+    pod_selector: LabelSelector | None
+    why: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}/{self.name}"

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TypeAlias
 
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import ContainerPort, Protocol
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
@@ -110,7 +110,8 @@ class Service:
 class Snapshot:
     """Everything that the evaluator needs to know of a cluster.
 
-    ``namespaces`` has an entry for every namespace that an endpoint or policy stands in. ``ignored`` counts the objects that were read
+    ``namespaces`` has an entry for every namespace that an endpoint or policy stands in. ``unknown`` are policies in force that nobody can
+    read: what they touch has no certain verdict. ``ignored`` counts the objects that were read
     and play no part, by kind, with the reason in brackets where it is not the kind itself: ``{"ConfigMap": 3, "Pod (finished)": 1}``.
     """
 
@@ -119,6 +120,7 @@ class Snapshot:
     policies: tuple[NetworkPolicy, ...] = ()
     services: tuple[Service, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
+    unknown: tuple[UnknownPolicy, ...] = ()
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint called ``name``; KeyError when there is none."""

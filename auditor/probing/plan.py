@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
-from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.atoms import policy_ports
 from auditor.policy.matrix import ExpectedMatrix, common_families, governed
@@ -44,7 +44,7 @@ def choose_ports(snapshot: Snapshot) -> tuple[PortRequest, ...]:
             ranges.setdefault(port.protocol, []).append(range(port.number, last + 1))
             numbers |= {port.number} if last == port.number else {port.number - 1, port.number, last, last + 1}
     for endpoint in snapshot.endpoints:
-        for declared in endpoint.ports:
+        for declared in () if is_named_destination(endpoint) else endpoint.ports:
             interesting.setdefault(declared.protocol, set()).add(declared.number)
     for protocol, numbers in interesting.items():
         numbers.update(_port_that_nobody_names(numbers, ranges.get(protocol, ())))
@@ -63,24 +63,39 @@ def _port_that_nobody_names(numbers: set[int], ranges: Iterable[range]) -> set[i
     return set()
 
 
-def plan_cells(sources: Iterable[Endpoint], destinations: Sequence[Endpoint], ports: Collection[PortRequest]) -> tuple[Cell, ...]:
-    """A cell for each pair that a policy can govern, each family that both ends have, and each port, named ones resolved."""
-    numbers = {
-        destination.name: sorted(
-            {
-                (request.protocol, number)
-                for request in ports
-                for number in (destination.resolve(request.protocol, request.name) if request.name else (request.number,))
-            },
-            key=lambda port: (PROTOCOL_ORDER.index(port[0]), port[1]),
-        )
-        for destination in destinations
-    }
+def plan_cells(
+    sources: Iterable[Endpoint], destinations: Sequence[Endpoint], ports: Collection[PortRequest], scope: Collection[str] = ()
+) -> tuple[Cell, ...]:
+    """A cell for each pair that a policy can govern, each family that both ends have, and each port, named ones resolved.
+
+    ``scope`` are names of endpoints, of which one at least must take part in each pair; empty: no such limit. A host that declares ports
+    is probed on these and no others, and is no source: somebody named it as a destination.
+    """
+    numbers = {destination.name: _numbers(destination, ports) for destination in destinations}
     return tuple(
         Cell(source.name, destination.name, protocol, number, family)
         for source in sources
+        if not is_named_destination(source)
         for destination in destinations
-        if governed(source, destination)
+        if governed(source, destination) and (not scope or source.name in scope or destination.name in scope)
         for family in common_families(source, destination)
         for protocol, number in numbers[destination.name]
     )
+
+
+def is_named_destination(endpoint: Endpoint) -> bool:
+    """Whether it is a host that was named together with its port: nothing of ours runs there."""
+    return endpoint.kind is EndpointKind.HOST and bool(endpoint.ports)
+
+
+def _numbers(destination: Endpoint, ports: Collection[PortRequest]) -> list[tuple[Protocol, int]]:
+    """The ports to probe at ``destination``, in order."""
+    if is_named_destination(destination):
+        found = {(port.protocol, port.number) for port in destination.ports}
+    else:
+        found = {
+            (request.protocol, number)
+            for request in ports
+            for number in (destination.resolve(request.protocol, request.name) if request.name else (request.number,))
+        }
+    return sorted(found, key=lambda port: (PROTOCOL_ORDER.index(port[0]), port[1]))

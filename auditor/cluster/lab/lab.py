@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -71,6 +71,20 @@ class Lab:
     def seats(self) -> Sequence[Seat]:
         """One for each pod on the pod network, each external host, and each node that is an endpoint or has hostNetwork pods."""
         return self._topology.seats
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """Nobody: every endpoint has a seat."""
+        return {}
+
+    @property
+    def facts(self) -> Sequence[str]:
+        """None: a lab holds what its snapshot says."""
+        return ()
+
+    async def changes(self) -> Sequence[Snapshot]:
+        """None: whoever programs the lab anew knows it."""
+        return ()
 
     @property
     def pid(self) -> int:
