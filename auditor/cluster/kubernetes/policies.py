@@ -12,7 +12,7 @@ from typing import Any
 
 from auditor.model.errors import Problem
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.policy.reading.documents import Document
 from auditor.policy.reading.fields import Fields
 from auditor.policy.reading.labels import read_selector
@@ -47,6 +47,12 @@ def read_live_policy(item: Mapping[str, Any]) -> NetworkPolicy | UnreadablePolic
     if not problems:
         return policy
     return UnreadablePolicy(namespace, name, tuple(problems), _pod_selector(document))
+
+
+def unknown_policy(policy: UnreadablePolicy) -> UnknownPolicy:
+    """``policy`` as the snapshot has it: with its first problem in words."""
+    more = f" (and {len(policy.problems) - 1} more)" if len(policy.problems) > 1 else ""
+    return UnknownPolicy(policy.namespace, policy.name, policy.pod_selector, f"{policy.problems[0]}{more}")
 
 
 def _pod_selector(document: Document) -> LabelSelector | None:

@@ -15,7 +15,7 @@ import msgspec
 from auditor.cluster.kubernetes.api import ApiServer, NotFoundError, Question
 from auditor.cluster.kubernetes.foreign import count_foreign
 from auditor.cluster.kubernetes.pages import PAGE, decode, read_list
-from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy
+from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
 from auditor.cluster.kubernetes.records import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.policy import NetworkPolicy
@@ -24,6 +24,9 @@ from auditor.policy.reading.manifests import Objects, assemble
 
 CORE, NETWORKING = "/api/v1", "/apis/networking.k8s.io/v1"
 
+MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "netpol-audit"
+"""The label on everything that an audit creates, so that no audit takes another one's probe pods for workloads."""
+
 AnyRecord = TypeVar("AnyRecord", NamespaceRecord, NodeRecord, PodRecord, ServiceRecord)
 
 
@@ -31,7 +34,8 @@ AnyRecord = TypeVar("AnyRecord", NamespaceRecord, NodeRecord, PodRecord, Service
 class LiveSnapshot:
     """A snapshot of a live cluster.
 
-    ``unreadable`` policies are in force and not in ``snapshot``. ``manifests`` has every object that the snapshot was made of, with the
+    ``unreadable`` policies are in force, and in ``snapshot`` as unknown ones. ``ready_nodes`` are the nodes, by bare name, that take and
+    run pods. ``manifests`` has every object that the snapshot was made of, with the
     fields that matter, by kind, namespace and name. ``resource_versions`` are by the path of the list. ``notes`` are lines for people.
     """
 
@@ -41,6 +45,7 @@ class LiveSnapshot:
     resource_versions: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ready_nodes: frozenset[str] = frozenset()
 
 
 async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: int = PAGE) -> LiveSnapshot:
@@ -67,8 +72,13 @@ class _Reading:
         objects = self._objects
         for namespace in await self._read_namespaces():
             objects.namespaces[namespace.metadata.name] = self._take(namespace, "Namespace")
-        objects.nodes += [self._take(node, "Node") for node in await self._records(CORE, "nodes", NodeRecord)]
-        objects.pods += [self._take(pod, "Pod") for pod in await self._records(CORE, "pods", PodRecord)]
+        nodes = await self._records(CORE, "nodes", NodeRecord)
+        objects.nodes += [self._take(node, "Node") for node in nodes]
+        for pod in await self._records(CORE, "pods", PodRecord):
+            if pod.metadata.labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
+                objects.ignored["Pod (of an audit)"] += 1
+            else:
+                objects.pods.append(self._take(pod, "Pod"))
         for service in await self._records(CORE, "services", ServiceRecord):
             value = self._take(service, "Service")
             if service.is_external_name:
@@ -81,12 +91,13 @@ class _Reading:
         snapshot = assemble(objects, replicas=0, hosts={})
         ignored = dict(sorted((Counter(snapshot.ignored) + Counter(foreign)).items()))
         return LiveSnapshot(
-            replace(snapshot, ignored=ignored),
+            replace(snapshot, ignored=ignored, unknown=tuple(map(unknown_policy, self._unreadable))),
             tuple(self._unreadable),
             tuple(self._manifests),
             self._versions,
             foreign,
             tuple(notes),
+            frozenset(node.metadata.name for node in nodes if node.is_ready),
         )
 
     async def _read_namespaces(self) -> list[NamespaceRecord]:

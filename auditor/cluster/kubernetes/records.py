@@ -126,25 +126,47 @@ class NodeAddress(Record, frozen=True):
     address: str
 
 
+class Condition(Record, frozen=True):
+    """v1 NodeCondition and PodCondition."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class NodeSpec(Record, frozen=True):
+    """v1 NodeSpec."""
+
+    unschedulable: bool = False
+
+
 class NodeStatus(Record, frozen=True):
     """v1 NodeStatus."""
 
     addresses: list[NodeAddress] = []
+    conditions: list[Condition] = []
 
 
 class NodeRecord(Record, frozen=True):
     """v1 Node."""
 
     metadata: Metadata
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it runs pods, and takes new ones."""
+        return not self.spec.unschedulable and any(item.type == "Ready" and item.status == "True" for item in self.status.conditions)
 
     @property
     def _internal(self) -> list[NodeAddress]:
         return [item for item in self.status.addresses if item.type == "InternalIP"]
 
     def without_noise(self) -> Self:
-        """This node with no address but those that count."""
-        return msgspec.structs.replace(self, status=NodeStatus(self._internal))
+        """This node with no address but those that count, and nothing that changes by the minute."""
+        return msgspec.structs.replace(self, spec=NodeSpec(), status=NodeStatus(self._internal))
 
     def value(self) -> Endpoint:
         name = self.metadata.name

@@ -1,0 +1,126 @@
+"""What happens to policies and namespaces while a run goes on: each state that the cluster goes through, as a snapshot.
+
+A verdict is about one state of the policies. So from the moment at which they were read they are watched, and whoever judges can ask
+what changed since. A watch that the API server has forgotten is replaced by a new list, which is compared with what was known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from auditor.cluster.kubernetes.api import ApiServer, ExpiredError, Question
+from auditor.cluster.kubernetes.pages import decode, read_list
+from auditor.cluster.kubernetes.policies import read_live_policy, unknown_policy
+from auditor.cluster.kubernetes.watching import watch
+from auditor.model.errors import ClusterError
+from auditor.model.policy import NetworkPolicy, UnknownPolicy
+from auditor.model.snapshot import Namespace, Snapshot
+
+POLICIES = Question("/apis/networking.k8s.io/v1/networkpolicies", "watch", "networkpolicies.networking.k8s.io", " in all namespaces")
+NAMESPACES = Question("/api/v1/namespaces", "watch", "namespaces")
+MOST_STATES = 64
+"""States kept between two questions: beyond that the middle of them is let go, and only first and last are compared."""
+
+Key = tuple[str, str]
+
+
+class Changes:
+    """The states of a cluster since ``snapshot``, while entered. ``versions`` are the resourceVersions of the lists it was read from."""
+
+    def __init__(self, api: ApiServer, snapshot: Snapshot, versions: Mapping[str, str]) -> None:
+        self._api = api
+        self._versions = versions
+        self._snapshot = snapshot
+        self._policies: dict[Key, NetworkPolicy | UnknownPolicy] = {
+            (policy.namespace, policy.name): policy for policy in (*snapshot.policies, *snapshot.unknown)
+        }
+        self._namespaces = dict(snapshot.namespaces)
+        self._states: list[Snapshot] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.trouble = ""
+
+    async def __aenter__(self) -> Self:
+        for question, take in ((POLICIES, self._take_policy), (NAMESPACES, self._take_namespace)):
+            self._tasks.append(asyncio.create_task(self._follow(question, take)))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def take_states(self) -> Sequence[Snapshot]:
+        """The states since the last call, oldest first."""
+        states, self._states = self._states, []
+        return states
+
+    async def _follow(self, question: Question, take: Callable[[dict[str, Any], bool], None]) -> None:
+        version = self._versions.get(question.path, "")
+        try:
+            while True:
+                with suppress(ExpiredError):
+                    async for event in watch(self._api, question, version):
+                        if event.kind in ("ADDED", "MODIFIED", "DELETED"):
+                            take(decode(event.object, dict, self._api, question), event.kind == "DELETED")
+                version = await self._list_anew(question, take)
+        except ClusterError as error:
+            self.trouble = f"changes during the run could not be watched: {error}"
+
+    async def _list_anew(self, question: Question, take: Callable[[dict[str, Any], bool], None]) -> str:
+        listed, version = await read_list(self._api, question)
+        items = [decode(item, dict, self._api, question) for item in listed]
+        present = {_key(item) for item in items}
+        known = self._policies if question is POLICIES else {("", name): name for name in self._namespaces}
+        for namespace, name in [key for key in known if key not in present]:
+            take({"metadata": {"namespace": namespace, "name": name}}, True)
+        for item in items:
+            take(item, False)
+        return version
+
+    def _take_policy(self, item: dict[str, Any], deleted: bool) -> None:
+        key = _key(item)
+        if deleted:
+            self._policies.pop(key, None)
+        else:
+            policy = read_live_policy(item)
+            self._policies[key] = policy if isinstance(policy, NetworkPolicy) else unknown_policy(policy)
+        self._store()
+
+    def _take_namespace(self, item: dict[str, Any], deleted: bool) -> None:
+        metadata = item["metadata"]
+        namespace = Namespace.of(metadata["name"], metadata.get("labels") or {})
+        # Endpoints of a namespace that is gone still need its labels; nothing reaches them any more.
+        if not deleted:
+            self._namespaces[namespace.name] = namespace
+            self._store()
+
+    def _store(self) -> None:
+        """Keep the state as it is now, if it differs from the last one."""
+        policies = [self._policies[key] for key in sorted(self._policies)]
+        state = replace(
+            self._snapshot,
+            namespaces=dict(self._namespaces),
+            policies=tuple(policy for policy in policies if isinstance(policy, NetworkPolicy)),
+            unknown=tuple(policy for policy in policies if isinstance(policy, UnknownPolicy)),
+        )
+        if same_rules(state, self._snapshot):
+            return
+        self._snapshot = state
+        self._states.append(state)
+        if len(self._states) > MOST_STATES:
+            del self._states[MOST_STATES // 2]
+
+
+def same_rules(one: Snapshot, other: Snapshot) -> bool:
+    """Whether policies and namespaces of the two say the same, in whichever order."""
+    return one.namespaces == other.namespaces and set(one.policies) == set(other.policies) and set(one.unknown) == set(other.unknown)
+
+
+def _key(item: Mapping[str, Any]) -> Key:
+    metadata = item.get("metadata") or {}
+    return str(metadata.get("namespace", "")), str(metadata.get("name", ""))
