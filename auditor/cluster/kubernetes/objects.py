@@ -1,0 +1,209 @@
+"""The objects that a run creates in a cluster: a Lease, a ConfigMap and probe pods, as manifests.
+
+They carry labels of production workloads, so everything here is chosen to keep them harmless. A ``controller`` reference to the run's Lease
+keeps ReplicaSets from adopting a probe pod and lets the garbage collector remove it with the Lease, also after a crash. A readiness gate
+that nobody ever opens keeps Services from sending it traffic. It meets the Pod Security Standard "restricted" and asks for no more than a
+small part of a processor, so that a node gives way to everybody else first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from auditor.model.labels import Labels, LabelSelector
+from auditor.model.policy import NetworkPolicy
+from auditor.model.ports import ContainerPort
+from auditor.model.probe_pod import ProbePod
+
+NAME = "netpol-audit"
+"""The name of the Lease, and how every other name begins."""
+RUN_LABEL = "netpol-audit/run"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+CONTAINER = "agent"
+AGENT_DIRECTORY = "/netpol-audit"
+AGENT_FILE = "agent.py"
+DEFAULT_IMAGE = "docker.io/library/python:3.13-slim"
+USER = 65532
+"""Whom the agent runs as, where the namespace does not assign users itself: no account of any image is expected to have this number."""
+LEASE_SECONDS = 30
+
+MESH_LABELS: Labels = {
+    "sidecar.istio.io/inject": "false",
+    "istio.io/dataplane-mode": "none",
+    "linkerd.io/inject": "disabled",
+    "kuma.io/sidecar-injection": "disabled",
+}
+MESH_ANNOTATIONS: Labels = {
+    "sidecar.istio.io/inject": "false",
+    "linkerd.io/inject": "disabled",
+    "kuma.io/sidecar-injection": "disabled",
+    "consul.hashicorp.com/connect-inject": "false",
+}
+"""What keeps a mesh's sidecar out: some meshes read the label, some the annotation, some either, by their version."""
+SAFE_TO_EVICT: Labels = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
+
+WAIT = "import signal; signal.pthread_sigmask(0, {15}); signal.sigwait({15})"
+"""A container's first process ignores SIGTERM unless it asks for it; this one waits for nothing else, so that a pod ends at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodOptions:
+    """What a user can say about probe pods. ``cpu``, ``cpu_limit`` and ``memory`` (request and limit) are quantities of Kubernetes,
+    ``lifetime`` the seconds after which the kubelet ends a pod that nobody removed.
+    """
+
+    image: str = DEFAULT_IMAGE
+    cpu: str = "50m"
+    cpu_limit: str = "500m"
+    memory: str = "96Mi"
+    lifetime: int = 900
+
+
+def pod_name(run_id: str, number: int) -> str:
+    """The name of the probe pod with this ``number`` in its run."""
+    return f"{NAME}-{run_id}-{number}"
+
+
+def keys_read(policies: Iterable[NetworkPolicy]) -> frozenset[str]:
+    """The keys of all pod labels that any of ``policies`` looks at."""
+    keys: set[str] = set()
+    for policy in policies:
+        keys |= _keys(policy.pod_selector)
+        for rule in (*policy.ingress, *policy.egress):
+            for peer in rule.peers:
+                keys |= _keys(peer.pod_selector)
+    return frozenset(keys)
+
+
+def _keys(selector: LabelSelector | None) -> set[str]:
+    if selector is None:
+        return set()
+    return {key for key, _ in selector.match_labels} | {requirement.key for requirement in selector.match_expressions}
+
+
+def lease_manifest(namespace: str, run_id: str, holder: str, now: str) -> dict[str, Any]:
+    """The Lease (coordination.k8s.io/v1) that locks ``namespace`` for a run and owns what it creates there; ``now`` is a MicroTime."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": NAME, "namespace": namespace, "labels": {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": LEASE_SECONDS, "acquireTime": now, "renewTime": now},
+    }
+
+
+def config_map_name(run_id: str) -> str:
+    """The name of the ConfigMap of a run, the same in each namespace."""
+    return f"{NAME}-{run_id}"
+
+
+def config_map_manifest(namespace: str, run_id: str, lease_uid: str, agent_source: str) -> dict[str, Any]:
+    """The ConfigMap that probe pods mount the agent from."""
+    metadata = {"name": config_map_name(run_id), "namespace": namespace, "labels": {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {**metadata, "ownerReferences": _owned_by(lease_uid)},
+        "immutable": True,
+        "data": {AGENT_FILE: agent_source},
+    }
+
+
+def pod_manifest(  # noqa: PLR0913 - what one pod depends on
+    probe: ProbePod,
+    number: int,
+    run_id: str,
+    lease_uid: str,
+    options: PodOptions,
+    *,
+    user: int | None = USER,
+    withheld: Collection[str] = (),
+) -> dict[str, Any]:
+    """The pod that stands for ``probe``. ``user`` None leaves it to the namespace's admission to choose one (OpenShift).
+
+    No label with a key in ``withheld`` (what ``keys_read`` gives) is added to the identity, for such a label would change it.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod_name(run_id, number),
+            "namespace": probe.namespace,
+            "labels": {**added_labels(run_id, withheld), **probe.labels},
+            "annotations": {**MESH_ANNOTATIONS, **SAFE_TO_EVICT},
+            "ownerReferences": _owned_by(lease_uid),
+        },
+        "spec": {
+            **_placement(probe.node),
+            "readinessGates": [{"conditionType": "netpol-audit/never"}],
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": options.lifetime,
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "dnsPolicy": "Default",
+            "securityContext": _pod_security(user),
+            "containers": [_container(probe.ports, options)],
+            "volumes": [{"name": "agent", "configMap": {"name": config_map_name(run_id)}}],
+        },
+    }
+
+
+def added_labels(run_id: str, withheld: Collection[str]) -> dict[str, str]:
+    """The labels that a probe pod has besides its identity."""
+    ours = {MANAGED_BY_LABEL: NAME, **MESH_LABELS}
+    return {RUN_LABEL: run_id, **{key: value for key, value in ours.items() if key not in withheld}}
+
+
+def _owned_by(lease_uid: str) -> list[Mapping[str, Any]]:
+    owner = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": NAME, "uid": lease_uid}
+    return [{**owner, "controller": True, "blockOwnerDeletion": False}]
+
+
+def _placement(node: str) -> dict[str, Any]:
+    """Where the pod may run. It is left to the scheduler even for one node: it alone knows what is still free there."""
+    if not node:
+        return {"nodeSelector": {"kubernetes.io/os": "linux"}}
+    terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+    return {
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "affinity": affinity,
+        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+    }
+
+
+def _pod_security(user: int | None) -> dict[str, Any]:
+    """Pod Security Standards page, "Restricted"; the sysctl is among those that the page calls safe."""
+    return {
+        "runAsNonRoot": True,
+        **({} if user is None else {"runAsUser": user, "runAsGroup": user}),
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
+    }
+
+
+def _container(ports: tuple[ContainerPort, ...], options: PodOptions) -> dict[str, Any]:
+    return {
+        "name": CONTAINER,
+        "image": options.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-ISc", WAIT],
+        "ports": [_port(port) for port in ports],
+        "resources": {
+            "requests": {"cpu": options.cpu, "memory": options.memory},
+            "limits": {"cpu": options.cpu_limit, "memory": options.memory},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "agent", "mountPath": AGENT_DIRECTORY, "readOnly": True}],
+    }
+
+
+def _port(port: ContainerPort) -> dict[str, Any]:
+    named = {"name": port.name} if port.name else {}
+    return {**named, "containerPort": port.number, "protocol": str(port.protocol)}
