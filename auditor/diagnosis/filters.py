@@ -1,0 +1,207 @@
+"""What each policy isolates and allows among given cells, as any chain of misreadings would have it.
+
+A third reading of the rules beside the evaluator (which is for every port and endpoint at once) and ``explain`` (which is for one
+cell): here each policy's part stays separate, so that a hypothesis about one policy or one node costs no new evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.dialects import REWRITES
+from auditor.model.dialect import Dialect
+from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, Family
+from auditor.policy.selectors import matches
+
+Misreading: TypeAlias = tuple[Dialect, str]
+"""A dialect, and the full name of the one policy that it is limited to, or nothing."""
+
+Chain: TypeAlias = tuple[Misreading, ...]
+"""Misreadings that one enforcer has together; the first changes a policy first."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPart:
+    """One policy in one direction: the cells in which it isolates the subject, and those of them that it allows."""
+
+    name: str
+    isolated: int
+    allowed: int
+
+
+class Filters:
+    """The policies in force over ``cells``. ``previous`` are those of an enforcer that has missed the last change."""
+
+    def __init__(self, cells: Cells, previous: Sequence[NetworkPolicy] = ()) -> None:
+        self.cells = cells
+        self.policies = cells.snapshot.policies
+        self._previous = tuple(previous)
+        self._rewritten: dict[tuple[bool, int, tuple[Dialect, ...]], NetworkPolicy | None] = {}
+        self._parts: dict[tuple[bool, int, tuple[Dialect, ...], Direction, bool], PolicyPart | None] = {}
+        self._sides: dict[tuple[Direction, Chain], int] = {}
+        self._peers: dict[tuple[str, Peer, Direction, bool], int] = {}
+        self._ports: dict[PolicyPort, int] = {}
+        self._subjects: dict[tuple[str, object, Direction], int] = {}
+
+    def passing(self, direction: Direction, chain: Chain = ()) -> int:
+        """The cells that the filters of ``direction`` let through, all run by an enforcer with the misreadings of ``chain``."""
+        key = (direction, chain)
+        if key not in self._sides:
+            self._sides[key] = self._passing(direction, chain)
+        return self._sides[key]
+
+    def _passing(self, direction: Direction, chain: Chain) -> int:
+        everywhere = {dialect for dialect, policy in chain if not policy}
+        passing = self._unfiltered(everywhere)
+        parts = self.parts(direction, chain)
+        if Dialect.FIRST_POLICY_ONLY in everywhere:
+            return passing | _first_only(parts, self.cells.everything)
+        isolated = 0
+        for part in parts:
+            isolated |= part.isolated
+            passing |= part.allowed
+        return passing | self.cells.everything & ~isolated
+
+    def _unfiltered(self, dialects: set[Dialect]) -> int:
+        """The cells that no enforcer of ``dialects`` filters, whatever the policies say."""
+        cells = self.cells
+        mask = 0 if Dialect.BLOCKS_SELF in dialects else cells.to_itself
+        mask |= 0 if Dialect.BLOCKS_OWN_NODE in dialects else cells.with_own_node
+        mask |= cells.protocols.get(Protocol.UDP, 0) if Dialect.IGNORES_UDP in dialects else 0
+        return mask | (cells.families.get(Family.IPV6, 0) if Dialect.IGNORES_IPV6 in dialects else 0)
+
+    def parts(self, direction: Direction, chain: Chain = ()) -> list[PolicyPart]:
+        """Each policy's part in the filters of ``direction``, those without one left out."""
+        stale = any(dialect is Dialect.STALE for dialect, _ in chain)
+        skips_pods = any(dialect is Dialect.IP_BLOCK_SKIPS_PODS for dialect, _ in chain)
+        found = []
+        for index, policy in enumerate(self._previous if stale else self.policies):
+            name = policy.full_name if chain else ""
+            dialects = tuple(dialect for dialect, limit in chain if dialect in REWRITES and limit in ("", name))
+            part = self._part(stale, index, dialects, direction, skips_pods)
+            if part is not None:
+                found.append(part)
+        return found
+
+    def _part(self, stale: bool, index: int, dialects: tuple[Dialect, ...], direction: Direction, skips_pods: bool) -> PolicyPart | None:
+        key = (stale, index, dialects, direction, skips_pods)
+        if key not in self._parts:
+            policy = self._read(stale, index, dialects)
+            unchanged = bool(dialects) and policy is self._read(stale, index, ())
+            self._parts[key] = (
+                self._part(stale, index, (), direction, skips_pods) if unchanged else self._make_part(policy, direction, skips_pods)
+            )
+        return self._parts[key]
+
+    def _read(self, stale: bool, index: int, dialects: tuple[Dialect, ...]) -> NetworkPolicy | None:
+        """A policy as ``dialects`` take it: the same object as without the last of them where that one changes nothing."""
+        if not dialects:
+            return (self._previous if stale else self.policies)[index]
+        key = (stale, index, dialects)
+        if key not in self._rewritten:
+            before = self._read(stale, index, dialects[:-1])
+            after = None if before is None else REWRITES[dialects[-1]](before)
+            self._rewritten[key] = before if after == before else after
+        return self._rewritten[key]
+
+    def _make_part(self, policy: NetworkPolicy | None, direction: Direction, skips_pods: bool) -> PolicyPart | None:
+        if policy is None or direction not in policy.directions:
+            return None
+        isolated = self.isolated(policy, direction)
+        if not isolated:
+            return None
+        allowed = 0
+        for rule in policy.rules(direction):
+            allowed |= self.rule(policy.namespace, rule, direction, skips_pods=skips_pods)
+        return PolicyPart(policy.name, isolated, isolated & allowed)
+
+    def isolated(self, policy: NetworkPolicy, direction: Direction) -> int:
+        """The cells whose filter of ``direction`` belongs to a pod that ``policy`` selects."""
+        key = (policy.namespace, policy.pod_selector, direction)
+        if key not in self._subjects:
+            self._subjects[key] = self.cells.at(
+                direction, lambda pod: pod.namespace == policy.namespace and matches(policy.pod_selector, pod.labels)
+            )
+        return self._subjects[key]
+
+    def rule(self, namespace: str, rule: Rule, direction: Direction, *, skips_pods: bool = False) -> int:
+        """The cells whose other end and port ``rule``, of a policy in ``namespace``, allows, whoever the subject is."""
+        ports = self.cells.everything if not rule.ports else 0
+        for port in rule.ports:
+            ports |= self.port(port)
+        peers = self.cells.everything if not rule.peers else 0
+        for peer in rule.peers:
+            peers |= self.peer(namespace, peer, direction, skips_pods=skips_pods)
+        return ports & peers
+
+    def peer(self, namespace: str, peer: Peer, direction: Direction, *, skips_pods: bool = False) -> int:
+        """The cells whose other end is ``peer`` of a policy in ``namespace``."""
+        key = (namespace, peer, direction, skips_pods)
+        if key not in self._peers:
+            self._peers[key] = self._find_peer(namespace, peer, direction, skips_pods)
+        return self._peers[key]
+
+    def _find_peer(self, namespace: str, peer: Peer, direction: Direction, skips_pods: bool) -> int:
+        mask = 0
+        for name, part in self.cells.others(direction).items():
+            end = self.cells.endpoints[name]
+            if peer.ip_block is None:
+                mask |= part if self._selected(namespace, peer, end) else 0
+            elif not skips_pods or end.kind is EndpointKind.HOST:
+                for family, in_family in self.cells.families.items():
+                    mask |= part & in_family if _inside(peer.ip_block, end, family) else 0
+        return mask
+
+    def _selected(self, namespace: str, peer: Peer, end: Endpoint) -> bool:
+        if not end.selectable:
+            return False
+        if peer.namespace_selector is None:
+            if end.namespace != namespace:
+                return False
+        elif not matches(peer.namespace_selector, self.cells.snapshot.namespaces[end.namespace].labels):
+            return False
+        return peer.pod_selector is None or matches(peer.pod_selector, end.labels)
+
+    def port(self, port: PolicyPort) -> int:
+        """The cells on ``port``; a name means what each destination pod declares under it."""
+        if port not in self._ports:
+            self._ports[port] = self._find_port(port)
+        return self._ports[port]
+
+    def _find_port(self, port: PolicyPort) -> int:
+        if port.name is not None:
+            mask = 0
+            for name, part in self.cells.destinations.items():
+                end = self.cells.endpoints[name]
+                for number in end.resolve(port.protocol, port.name) if end.selectable else ():
+                    mask |= part & self.cells.ports.get((port.protocol, number), 0)
+            return mask
+        if port.number is None:
+            return self.cells.protocols.get(port.protocol, 0)
+        last = port.number if port.end_port is None else port.end_port
+        mask = 0
+        for (protocol, number), part in self.cells.ports.items():
+            mask |= part if protocol is port.protocol and port.number <= number <= last else 0
+        return mask
+
+
+def _inside(block: IPBlock, end: Endpoint, family: Family) -> bool:
+    if not end.addresses:
+        return block.is_whole_family and block.cidr.version == family
+    address = end.address(family)
+    return address is not None and address in block.cidr and not any(address in network for network in block.excepts)
+
+
+def _first_only(parts: Sequence[PolicyPart], everything: int) -> int:
+    """What passes where each subject knows only the first by name of the policies that isolate it."""
+    passing = 0
+    unseen = everything
+    for part in sorted(parts, key=lambda part: part.name):
+        passing |= part.allowed & unseen
+        unseen &= ~part.isolated
+    return passing | unseen

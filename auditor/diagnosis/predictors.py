@@ -1,0 +1,131 @@
+"""What a hypothesis predicts: which cells get through when given dialects are in force within given scopes.
+
+A pod's egress is filtered on the pod's own node, and so is ingress to it. A scope therefore marks, for each direction, the cells whose
+filter is concerned; where several faults concern the same filter, their misreadings are chained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.filters import Chain, Filters
+from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
+from auditor.model.dialect import Dialect
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.ports import Protocol
+
+EPHEMERAL_PORTS = (32768, 50000, 60999)
+"""Ports that clients connect from, by the edges and the middle of Linux's net.ipv4.ip_local_port_range: a stateless enforcer judges
+replies by them."""
+
+FILTERS_OF_NODE: Mapping[ScopeKind, tuple[Direction, ...]] = {
+    ScopeKind.NODE: tuple(Direction),
+    ScopeKind.SOURCE_NODE: (Direction.EGRESS,),
+    ScopeKind.DESTINATION_NODE: (Direction.INGRESS,),
+}
+"""Which of a node's filters a scope means."""
+
+WITHOUT_REGION = (ScopeKind.CLUSTER, ScopeKind.POLICY)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Cells as bitsets: those that get through, and those whose verdict depends on the moment or on the client's port."""
+
+    allowed: int
+    varying: int = 0
+
+
+class Predictor:
+    """Predictions for ``cells``. ``previous_policies`` are those before the last change, where they are known."""
+
+    def __init__(self, cells: Cells, previous_policies: Sequence[NetworkPolicy] | None = None) -> None:
+        self.cells = cells
+        self._previous = previous_policies
+        self.filters = Filters(cells, previous_policies or ())
+        self._regions: dict[tuple[Scope, Direction], int] = {}
+
+    @cached_property
+    def specification(self) -> int:
+        """The cells that the specification lets through."""
+        return self.predict(()).allowed
+
+    def predict(self, faults: Hypothesis) -> Prediction:
+        """The prediction of ``faults``, all in force together."""
+        allowed = self._passing(Direction.EGRESS, faults) & self._passing(Direction.INGRESS, faults)
+        varying = self._timed(faults, allowed)
+        if any(fault.dialect is Dialect.STATELESS for fault in faults):
+            answers = [reply.answered(faults) for reply in self._replies]
+            always, sometimes = answers[0], answers[0]
+            for answer in answers[1:]:
+                always &= answer
+                sometimes |= answer
+            return Prediction(allowed & always, varying & sometimes | allowed & sometimes & ~always)
+        return Prediction(allowed, varying)
+
+    def _timed(self, faults: Iterable[Fault], allowed: int) -> int:
+        """The cells on which enforcers answer differently from one moment to the next."""
+        varying = 0
+        for fault in faults:
+            if fault.dialect is Dialect.FLAKY:
+                filtered = self._region(fault.scope, Direction.EGRESS) | self._region(fault.scope, Direction.INGRESS)
+                varying |= allowed & filtered & ~self.cells.to_itself & ~self.cells.with_own_node
+            elif fault.dialect is Dialect.SLOW:
+                varying |= allowed & ~self.specification
+        return varying
+
+    def answered(self, faults: Hypothesis) -> int:
+        """The cells, which are replies, that pass the stateless ones among the filters."""
+        return self._passing(Direction.EGRESS, faults, stateless=True) & self._passing(Direction.INGRESS, faults, stateless=True)
+
+    @cached_property
+    def _replies(self) -> list[Predictor]:
+        return [Predictor(self.cells.replies(port), self._previous) for port in self._client_ports]
+
+    @cached_property
+    def _client_ports(self) -> tuple[int, ...]:
+        """One port that clients connect from, or several where some rule or pod makes a difference between them."""
+        first, _, last = EPHEMERAL_PORTS
+        rules = [rule for policy in (*self.filters.policies, *(self._previous or ())) for rule in (*policy.ingress, *policy.egress)]
+        cuts = {cut for rule in rules for port in rule.ports for cut in (port.number or 0, (port.end_port or port.number or 0) + 1)}
+        cuts |= {declared.number + step for endpoint in self.cells.snapshot.endpoints for declared in endpoint.ports for step in (0, 1)}
+        return EPHEMERAL_PORTS if any(first < cut <= last for cut in cuts) else (first,)
+
+    def _passing(self, direction: Direction, faults: Hypothesis, *, stateless: bool = False) -> int:
+        """The cells that pass the filters of ``direction``; with ``stateless`` only the filters of stateless enforcers count."""
+        passing = 0
+        regions = [self._region(fault.scope, direction) for fault in faults]
+        for concerned in product((False, True), repeat=len(faults)):
+            mask = self.cells.everything
+            for region, inside in zip(regions, concerned, strict=True):
+                mask &= region if inside else ~region
+            if mask:
+                in_force = [fault for fault, inside in zip(faults, concerned, strict=True) if inside]
+                exempt = stateless and all(fault.dialect is not Dialect.STATELESS for fault in in_force)
+                passing |= mask if exempt else mask & self.filters.passing(direction, _chain(in_force))
+        return passing
+
+    def _region(self, scope: Scope, direction: Direction) -> int:
+        key = (scope, direction)
+        if key not in self._regions:
+            self._regions[key] = self._find_region(scope, direction)
+        return self._regions[key]
+
+    def _find_region(self, scope: Scope, direction: Direction) -> int:
+        if scope.kind is ScopeKind.NAMESPACE:
+            return self.cells.at(direction, lambda pod: pod.namespace == scope.name)
+        if scope.kind is ScopeKind.FAMILY:
+            return sum(mask for family, mask in self.cells.families.items() if str(family) == scope.name)
+        if scope.kind is ScopeKind.PROTOCOL:
+            return self.cells.protocols.get(Protocol(scope.name), 0)
+        if direction not in FILTERS_OF_NODE.get(scope.kind, ()):
+            return self.cells.everything if scope.kind in WITHOUT_REGION else 0
+        return self.cells.at(direction, lambda pod: pod.node == scope.name)
+
+
+def _chain(faults: Iterable[Fault]) -> Chain:
+    return tuple((fault.dialect, fault.scope.name if fault.scope.kind is ScopeKind.POLICY else "") for fault in faults)

@@ -1,0 +1,133 @@
+"""The predictions of every dialect in every scope, held against the tests' own evaluator on random clusters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.predictors import Predictor
+from auditor.model.diagnosis import Fault, Scope, ScopeKind
+from auditor.model.dialect import Dialect, Enforcement, Enforcer
+from auditor.model.verdict import Cell, Verdict
+from auditor.policy.matrix import common_families, governed
+from tests.oracle.evaluator import AmbiguousPrediction, before_convergence, may_flake
+from tests.oracle.evaluator import verdict as oracle
+from tests.strategies import Shape, boundaries_in_policies, random_policies, random_snapshot, snapshots
+
+SMALL = Shape(pods=5, policies=4)
+PORTS = 6
+NODE = Scope(ScopeKind.NODE, "node-1")
+
+
+def all_cells(snapshot, random):
+    """Cells of a snapshot, without those of hostNetwork pods, for which nothing is defined."""
+    ports = sorted(boundaries_in_policies(snapshot))
+    ports = random.sample(ports, min(PORTS, len(ports)))
+    ends = [end for end in snapshot.endpoints if not end.host_network]
+    return [
+        Cell(source.name, destination.name, protocol, port, family)
+        for source, destination in product(ends, ends)
+        if governed(source, destination)
+        for family in common_families(source, destination)
+        for protocol, port in ports
+    ]
+
+
+def judged(snapshot, cell, enforcement, previous=None):
+    ends = (snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination))
+    try:
+        return oracle(
+            snapshot,
+            *ends,
+            cell.protocol,
+            cell.port,
+            cell.family,
+            enforcement=before_convergence(enforcement),
+            previous_policies=previous,
+        )
+    except AmbiguousPrediction:
+        return None
+
+
+def differences(snapshot, cells, predictor, faults, enforcement, previous=None):
+    """The cells on which prediction and oracle are of two minds."""
+    prediction = predictor.predict(faults)
+    wrong = []
+    for number, cell in enumerate(cells):
+        expected = judged(snapshot, cell, enforcement, previous)
+        varies, allowed = prediction.varying >> number & 1, prediction.allowed >> number & 1
+        if (bool(varies) if expected is None else not varies and bool(allowed) == (expected is Verdict.ALLOWED)) is False:
+            flakes = may_flake(snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination), enforcement)
+            slow = Dialect.SLOW in {fault.dialect for fault in faults}
+            if not (varies and expected is Verdict.ALLOWED and (flakes or slow)):
+                wrong.append((str(cell), expected, bool(allowed), bool(varies)))
+    return wrong
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize("seed", range(8))
+def test_every_dialect_everywhere_and_on_one_node(dialect, seed):
+    random = Random(seed)
+    snapshot = random_snapshot(random, SMALL)
+    previous = random_policies(random, SMALL, list(snapshot.endpoints))
+    cells = all_cells(snapshot, random)
+    predictor = Predictor(Cells(snapshot, cells), previous)
+    assert differences(snapshot, cells, predictor, (Fault(dialect),), Enforcement(Enforcer(dialect)), previous) == []
+    on_node = Enforcement(on_node={"node-1": Enforcer(dialect)})
+    assert differences(snapshot, cells, predictor, (Fault(dialect, NODE),), on_node, previous) == []
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_two_dialects_on_two_nodes(seed):
+    random = Random(seed)
+    snapshot = random_snapshot(random, SMALL)
+    cells = all_cells(snapshot, random)
+    one, other = random.sample([dialect for dialect in Dialect if dialect is not Dialect.STALE], 2)
+    faults = (Fault(one, NODE), Fault(other, Scope(ScopeKind.NODE, "node-2")))
+    enforcement = Enforcement(on_node={"node-1": Enforcer(one), "node-2": Enforcer(other)})
+    assert differences(snapshot, cells, Predictor(Cells(snapshot, cells)), faults, enforcement) == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(snapshots(SMALL))
+def test_without_faults_the_specification_is_predicted(snapshot):
+    cells = all_cells(snapshot, Random(1))
+    assert differences(snapshot, cells, Predictor(Cells(snapshot, cells)), (), Enforcement()) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_fault_of_one_policy_is_that_of_a_cluster_whose_other_policies_are_read_well(seed):
+    """A policy that is not in force at all is the same as one that isn't there."""
+    random = Random(seed)
+    snapshot = random_snapshot(random, SMALL)
+    cells = all_cells(snapshot, random)
+    victim = random.choice(snapshot.policies)
+    rest = replace(snapshot, policies=tuple(policy for policy in snapshot.policies if policy is not victim))
+    without = Predictor(Cells(rest, cells)).specification
+    fault = Fault(Dialect.ENFORCES_NOTHING, Scope(ScopeKind.POLICY, victim.full_name))
+    assert Predictor(Cells(snapshot, cells)).predict((fault,)).allowed == without
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_scope_holds_inside_it_and_nowhere_else(seed):
+    random = Random(seed)
+    snapshot = random_snapshot(random, SMALL)
+    cells = all_cells(snapshot, random)
+    predictor = Predictor(Cells(snapshot, cells))
+    dialect = random.choice([Dialect.IGNORES_PORTS, Dialect.LABEL_KEY_ONLY, Dialect.ISOLATES_BOTH_DIRECTIONS])
+    everywhere = predictor.predict((Fault(dialect),)).allowed
+    for kind, name, inside in (
+        (ScopeKind.FAMILY, "IPv6", lambda cell: str(cell.family) == "IPv6"),
+        (ScopeKind.PROTOCOL, "UDP", lambda cell: cell.protocol == "UDP"),
+        (ScopeKind.NAMESPACE, "space-0", lambda cell: cell.source.startswith("space-0/") and cell.destination.startswith("space-0/")),
+    ):
+        mask = predictor.cells.where(inside)
+        limited = predictor.predict((Fault(dialect, Scope(kind, name)),)).allowed
+        assert limited & mask == everywhere & mask
+        if kind is not ScopeKind.NAMESPACE:
+            assert limited & ~mask == predictor.specification & ~mask
