@@ -1,0 +1,115 @@
+"""What becomes uncertain when some policies in force aren't known: they can't be read, or they changed while their effect was measured.
+
+A policy can only isolate the pods that it selects and allow some traffic of theirs. So whatever unknown policies mean, each verdict lies
+between two extremes: all of them isolate both directions and allow nothing, or all of them allow everything. Both extremes are
+possible meanings, each direction of each policy being free, hence a cell is certain exactly where the two agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy, Rule
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.verdict import Cell, Verdict
+from auditor.model.words import counted
+from auditor.policy.evaluator import evaluate
+from auditor.policy.selectors import matches
+
+NAMED_AT_MOST = 3
+EVERYTHING = (Rule(),)
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPolicy:
+    """A policy in force of which no more is known than the pods that it may select.
+
+    ``pod_selector`` None: any pods of its namespace. ``why`` goes on after the policy's name: ``can't be read: spec.x: unknown field``.
+    """
+
+    namespace: str
+    name: str
+    pod_selector: LabelSelector | None
+    why: str
+
+    @property
+    def reason(self) -> str:
+        return f"policy {self.namespace}/{self.name} {self.why}"
+
+    def may_select(self, endpoint: Endpoint) -> bool:
+        """Whether ``endpoint`` may be among the pods that it applies to."""
+        return (
+            endpoint.selectable
+            and endpoint.namespace == self.namespace
+            and (self.pod_selector is None or matches(self.pod_selector, endpoint.labels))
+        )
+
+    def allowing(self, rules: tuple[Rule, ...]) -> NetworkPolicy:
+        """The meaning that isolates every pod in question in both directions and allows ``rules`` in both."""
+        return NetworkPolicy(self.namespace, self.name, self.pod_selector or LabelSelector(), frozenset(Direction), rules, rules)
+
+
+def doubtful_cells(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], cells: Iterable[Cell]) -> dict[Cell, str]:
+    """Those of ``cells`` whose verdict depends on what the policies ``unknown`` mean, with the reason in words, in order.
+
+    ``snapshot`` holds every other policy in force, and none of these. Raises KeyError for a cell with a name that is no endpoint.
+    """
+    touching = _Touching(snapshot, unknown)
+    touched = [cell for cell in cells if touching.either_end(cell)]
+    if not touched:
+        return {}
+    least = evaluate(_with(snapshot, unknown, ()))
+    most = evaluate(_with(snapshot, unknown, EVERYTHING))
+    doubtful = [cell for cell in touched if least.verdict(*cell) is not most.verdict(*cell)]
+    if len(unknown) == 1:
+        return dict.fromkeys(doubtful, unknown[0].reason)
+    return _reasons(snapshot, unknown, touching, doubtful)
+
+
+class _Touching:
+    """Which of the unknown policies may select which endpoint, as positions."""
+
+    def __init__(self, snapshot: Snapshot, unknown: Sequence[UnknownPolicy]) -> None:
+        self._positions: Mapping[str, tuple[int, ...]] = {
+            endpoint.name: tuple(number for number, policy in enumerate(unknown) if policy.may_select(endpoint))
+            for endpoint in snapshot.endpoints
+        }
+
+    def end(self, cell: Cell, direction: Direction) -> tuple[int, ...]:
+        """Those that may select the end of ``cell`` at which ``direction`` is filtered."""
+        return self._positions[cell.source if direction is Direction.EGRESS else cell.destination]
+
+    def either_end(self, cell: Cell) -> bool:
+        return any(self.end(cell, direction) for direction in Direction)
+
+
+def _reasons(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], touching: _Touching, doubtful: Sequence[Cell]) -> dict[Cell, str]:
+    """For each doubtful cell the policies that matter: those at an end that would deny if they all isolated and allowed nothing.
+
+    Where an end allows even then, what is unknown there changes nothing.
+    """
+    mattering: dict[Cell, list[int]] = {cell: [] for cell in doubtful}
+    for direction in Direction:
+        least = evaluate(_one_way(_with(snapshot, unknown, ()), direction))
+        for cell, positions in mattering.items():
+            if least.verdict(*cell) is Verdict.DENIED:
+                positions.extend(touching.end(cell, direction))
+    return {cell: _sentence([unknown[position] for position in sorted(set(positions))]) for cell, positions in mattering.items()}
+
+
+def _sentence(policies: Sequence[UnknownPolicy]) -> str:
+    named = [policy.reason for policy in policies[:NAMED_AT_MOST]]
+    more = len(policies) - len(named)
+    return "; ".join([*named, f"{counted(more, 'more policy', 'more policies')} in doubt"] if more else named)
+
+
+def _with(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], rules: tuple[Rule, ...]) -> Snapshot:
+    return replace(snapshot, policies=(*snapshot.policies, *(policy.allowing(rules) for policy in unknown)))
+
+
+def _one_way(snapshot: Snapshot, direction: Direction) -> Snapshot:
+    """``snapshot`` with the policies of ``direction`` alone."""
+    kept = (replace(policy, directions=frozenset({direction})) for policy in snapshot.policies if direction in policy.directions)
+    return replace(snapshot, policies=tuple(kept))

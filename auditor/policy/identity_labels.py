@@ -1,0 +1,112 @@
+"""The fewest of a pod's labels that make policies treat a probe pod as they treat the pod.
+
+Fewer labels mean less harm: what finds pods by their labels (Services, controllers, budgets, monitoring) is less likely to find a probe
+pod. Dropping a label is not always safe, even where no selector demands it: NotIn and DoesNotExist match where a key is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cache
+
+from auditor.model.labels import Labels, LabelSelector
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.policy.groups import peers_in_force
+from auditor.policy.selectors import matches
+
+TOOL_KEYS = (
+    "pod-template-hash",
+    "controller-revision-hash",
+    "pod-template-generation",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+    "batch.kubernetes.io/job-completion-index",
+    "controller-uid",
+    "job-name",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/version",
+    "chart",
+    "heritage",
+)
+"""Labels that controllers and packaging tools put on pods for themselves: dropped first."""
+TOOL_PREFIXES = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/")
+
+
+class PodSelectors:
+    """The pod selectors by which policies in force can tell pods apart: all of them together are a pod's policy signature."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._namespaces = snapshot.namespaces
+        self._own: dict[str, set[LabelSelector]] = {}
+        self._elsewhere: dict[LabelSelector, set[LabelSelector]] = {}
+        for policy in snapshot.policies:
+            own = self._own.setdefault(policy.namespace, set())
+            own.add(policy.pod_selector)
+            for peer in peers_in_force([policy]):
+                if peer.pod_selector is not None:
+                    found = own if peer.namespace_selector is None else self._elsewhere.setdefault(peer.namespace_selector, set())
+                    found.add(peer.pod_selector)
+        self.of = cache(self._of)
+
+    def _of(self, namespace: str) -> frozenset[LabelSelector]:
+        """The selectors that are held against the labels of pods in ``namespace``."""
+        labels = self._namespaces[namespace].labels
+        reaching = [pods for namespaces, pods in self._elsewhere.items() if matches(namespaces, labels)]
+        return frozenset(self._own.get(namespace, ())).union(*reaching)
+
+    def signature(self, namespace: str, labels: Labels) -> frozenset[LabelSelector]:
+        """Those that match ``labels`` on a pod in ``namespace``. Pods of a namespace with equal signatures are alike to policies, but
+        for their addresses and named ports.
+        """
+        return frozenset(selector for selector in self.of(namespace) if matches(selector, labels))
+
+
+def identity_labels(snapshot: Snapshot, endpoint: Endpoint, *, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
+    """The labels of ``endpoint``, a pod on the pod network, without every one that policies can do without.
+
+    No single label of the answer can be dropped without changing the signature. Among such answers it is one that few of ``avoid`` match.
+    """
+    return fewest_labels(PodSelectors(snapshot).of(endpoint.namespace), endpoint.labels, avoid)
+
+
+def fewest_labels(selectors: Collection[LabelSelector], labels: Labels, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
+    """A smallest part of ``labels`` that the same of ``selectors`` match; see ``identity_labels``."""
+    order = sorted(labels, key=lambda key: (not is_for_tools(key), key))
+    first = _drop_in_order(selectors, labels, order)
+    hit = [selector for selector in avoid if matches(selector, first)]
+    if not hit:
+        return first
+    unwelcome = [key for key in order if any(reads(selector, key) for selector in hit)]
+    orders = [[key, *order] for key in unwelcome] + [[*unwelcome, *order]]
+    answers = [first, *(_drop_in_order(selectors, labels, list(dict.fromkeys(keys))) for keys in orders)]
+    return min(answers, key=lambda answer: (sum(matches(selector, answer) for selector in avoid), len(answer)))
+
+
+def is_for_tools(key: str) -> bool:
+    """Whether controllers and packaging tools keep this label for themselves."""
+    return key in TOOL_KEYS or key.startswith(TOOL_PREFIXES)
+
+
+def reads(selector: LabelSelector, key: str) -> bool:
+    """Whether ``selector`` has a condition on the label ``key``."""
+    return any(key == read for read, _ in selector.match_labels) or any(key == item.key for item in selector.match_expressions)
+
+
+def _drop_in_order(selectors: Collection[LabelSelector], labels: Labels, order: Sequence[str]) -> dict[str, str]:
+    """Drop each label of ``order`` that can go; again, until none can: a label may become free once another has gone."""
+    reading = {key: [selector for selector in selectors if reads(selector, key)] for key in order}
+    kept = dict(labels)
+    before = -1
+    while len(kept) != before:
+        before = len(kept)
+        for key in order:
+            if key in kept and _can_go(key, kept, reading[key]):
+                del kept[key]
+    return kept
+
+
+def _can_go(key: str, labels: Labels, reading: Collection[LabelSelector]) -> bool:
+    without = {other: value for other, value in labels.items() if other != key}
+    return all(matches(selector, without) == matches(selector, labels) for selector in reading)
