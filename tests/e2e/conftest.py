@@ -1,0 +1,89 @@
+"""Where the cluster of the suite comes from: ``pytest tests/e2e --kubeconfig FILE``. How it came to be does not matter.
+
+Environment: ``E2E_CNI`` is the path of a manifest or programme that brings another enforcer than the lab's (see ``enforcers.interface``),
+or ``none`` for a cluster whose own network is to be taken as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import world
+from tests.e2e.enforcers.interface import Enforcer, GivenEnforcer
+from tests.e2e.enforcers.nftables import NftablesEnforcer
+from tests.e2e.kubectl import Kubectl
+
+HERE = Path(__file__).parent
+LIMIT = 300
+"""Seconds for one test: pods are started and ended in most."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("e2e", "a real Kubernetes")
+    group.addoption("--kubeconfig", metavar="FILE", help="the cluster to run tests/e2e on, reached through its current context")
+    group.addoption(
+        "--e2e-image", metavar="IMAGE", default="audit-e2e/python:3", help="an image with Python for pods (default %(default)s)"
+    )
+    group.addoption(
+        "--e2e-node-image", metavar="IMAGE", help="an image with Python and nft for the node agent (default: the image for pods)"
+    )
+    group.addoption("--e2e-faults", metavar="PROGRAMME", help="stops and starts parts of the cluster, as tests/e2e/cluster/node does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mine = [item for item in items if item.path.parent == HERE]
+    for item in mine:
+        item.add_marker(pytest.mark.timeout(LIMIT))
+    if config.getoption("kubeconfig", None):
+        return
+    if any("e2e" in argument for argument in config.args):
+        for item in mine:
+            item.add_marker(pytest.mark.skip(reason="needs a cluster: pytest tests/e2e --kubeconfig FILE, or make e2e"))
+    else:
+        config.hook.pytest_deselected(items=mine)
+        items[:] = [item for item in items if item not in mine]
+
+
+@pytest.fixture(scope="session")
+def kubectl(request: pytest.FixtureRequest) -> Kubectl:
+    """kubectl for the cluster."""
+    assert shutil.which("kubectl"), "the suite needs kubectl on the PATH: https://kubernetes.io/docs/tasks/tools/"
+    return Kubectl(str(Path(request.config.getoption("--kubeconfig")).absolute()))
+
+
+@pytest.fixture(scope="session")
+def image(request: pytest.FixtureRequest) -> str:
+    """The image for pods."""
+    return str(request.config.getoption("--e2e-image"))
+
+
+@pytest.fixture(scope="session")
+def shop(kubectl: Kubectl, image: str) -> Iterator[None]:
+    """The world of ``tests.e2e.world``, up and running."""
+    world.build(kubectl, image)
+    yield
+    kubectl.delete_namespaces(world.NAMESPACES)
+
+
+@pytest.fixture(scope="session")
+def enforcer(request: pytest.FixtureRequest, kubectl: Kubectl, image: str) -> Iterator[Enforcer]:
+    """Whatever enforces policies, in force for as long as a test needs it."""
+    given = os.environ.get("E2E_CNI", "")
+    if given == "none":
+        pytest.skip("E2E_CNI=none: this cluster's network is taken as it is")
+    node_image = request.config.getoption("--e2e-node-image") or image
+    with GivenEnforcer(kubectl, Path(given)) if given else NftablesEnforcer(kubectl, node_image, world.NAMESPACES) as found:
+        yield found
+
+
+@pytest.fixture
+def spec(shop: None, enforcer: Enforcer) -> Enforcer:
+    """The enforcer, enforcing the specification."""
+    enforcer.use()
+    enforcer.settle()
+    return enforcer
