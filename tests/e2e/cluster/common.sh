@@ -7,20 +7,26 @@ KIND_VERSION=0.33.0
 KUBERNETES_VERSION=1.36.1
 ETCD_VERSION=3.6.13
 COREDNS_VERSION=1.14.6
+FLANNEL_VERSION=0.28.4
+FLANNEL_PLUGIN_VERSION=0.9.1 # of github.com/containernetworking/plugins: the last release that had the flannel plugin
 GO_MINOR=26
 DEBIAN=bookworm
 NODE_IMAGE=kindest/node:v$KUBERNETES_VERSION-debian
+PUBLISHED_PYTHON=python:3.11-slim
 PROBE_IMAGE=audit-e2e/python:3
+AGENT_IMAGE=audit-e2e/node-agent:1 # what can program a node's packet filter: nft, ip, nsenter and Python
 
 HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 CACHE=$(realpath -m "${E2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/netpol-audit}")
-BIN=$CACHE/bin               # programmes built from Go modules
-DEBIAN_TREES=$CACHE/debian   # root file systems as debootstrap leaves them
-IMAGES=$CACHE/images         # docker archives
-NODE=$CACHE/node             # root file system of the node image
-STATE=$CACHE/cluster         # what exists only while a cluster does: kubeconfig, the private Docker's socket and pid
-DOCKER_DATA=$CACHE/docker    # the private Docker's images, kept from one cluster to the next
-CLUSTER=$(cat "$STATE/name" 2>/dev/null || echo "${E2E_CLUSTER:-audit-e2e}") # the one there is, else the one to be
+CLUSTER=${E2E_CLUSTER:-audit-e2e}
+OWN='' # clusters of different names live side by side, each with folders of its own
+[ "$CLUSTER" = audit-e2e ] || OWN=-$CLUSTER
+BIN=$CACHE/bin                # programmes built from Go modules
+DEBIAN_TREES=$CACHE/debian    # root file systems as debootstrap leaves them
+IMAGES=$CACHE/images          # docker archives
+NODE=$CACHE/node              # root file system of the node image
+STATE=$CACHE/cluster$OWN      # what exists only while a cluster does: kubeconfig, the private Docker's socket and pid
+DOCKER_DATA=$CACHE/docker$OWN # the private Docker's images, kept from one cluster to the next
 
 say() { echo "${0##*/}: $*" >&2; }
 
@@ -64,3 +70,17 @@ engine_pid() {
 }
 
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 || true; }
+
+# The E2E_ENGINE asked for, or what this machine offers: host (its own Docker) or private.
+choose_engine() {
+    case ${E2E_ENGINE:-} in
+    host | private) echo "$E2E_ENGINE" ;;
+    '') if [ ! -f "$NODE.recipe" ] && registry_answers; then echo host; else echo private; fi ;;
+    *) fail "E2E_ENGINE is $E2E_ENGINE; it must be host or private" ;;
+    esac
+}
+
+# Whether this machine's Docker runs and has, or can pull, an image that every cluster needs.
+registry_answers() {
+    docker info && { docker image inspect $PUBLISHED_PYTHON || timeout 120 docker pull --quiet $PUBLISHED_PYTHON; }
+} >/dev/null 2>&1
