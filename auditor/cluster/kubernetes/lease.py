@@ -1,0 +1,259 @@
+"""One run at a time in a namespace: a Lease that is lock, sign of life and owner of everything that the run creates there.
+
+Deleting it makes the garbage collector remove the rest. That is also how a dead run is cleared away: once its Lease has not been renewed
+for its duration, the next run deletes it and creates its own, with a new uid. Whether it is alive is judged by the API server's clock
+alone, by the times that the server itself writes into managedFields: clocks of the machines that auditors run on may disagree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from auditor.cluster.kubernetes.api import ApiServer, ConflictError, NotFoundError, Question
+from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, lease_manifest
+from auditor.cluster.kubernetes.pages import decode
+from auditor.cluster.kubernetes.records import Record
+from auditor.model.errors import ClusterError
+
+GROUP = "/apis/coordination.k8s.io/v1"
+RESOURCE = "leases.coordination.k8s.io"
+RENEW_EVERY = 10.0
+ROUNDING = 2.0
+"""Seconds that the server's times, which have no fractions, may be off."""
+
+
+class ManagedFields(Record, frozen=True):
+    """metav1 ManagedFieldsEntry."""
+
+    time: datetime | None = None
+
+
+class LeaseMetadata(Record, frozen=True):
+    """metav1 ObjectMeta of a Lease."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    creation_timestamp: datetime | None = None
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    managed_fields: tuple[ManagedFields, ...] = ()
+
+
+class LeaseSpec(Record, frozen=True):
+    """coordination/v1 LeaseSpec."""
+
+    holder_identity: str = ""
+    lease_duration_seconds: int = 0
+    acquire_time: datetime | None = None
+    renew_time: datetime | None = None
+
+
+class LeaseRecord(Record, frozen=True):
+    """coordination/v1 Lease."""
+
+    metadata: LeaseMetadata
+    spec: LeaseSpec = LeaseSpec()
+
+    @property
+    def run_id(self) -> str:
+        """The run that it belongs to; empty when it isn't ours."""
+        return self.metadata.labels.get(RUN_LABEL, "") if self.metadata.name == NAME else ""
+
+    def silence(self, now: datetime) -> float:
+        """Seconds since the last sign of life. ``now`` is the API server's time."""
+        told: list[datetime | None] = [entry.time for entry in self.metadata.managed_fields if entry.time]
+        known = [time for time in (*(told or [self.spec.renew_time]), self.metadata.creation_timestamp) if time is not None]
+        return max(0.0, (now - max(known)).total_seconds()) if known else 0.0
+
+    def is_alive(self, now: datetime) -> bool:
+        """Whether its run must be taken to be going on."""
+        return self.silence(now) <= self.spec.lease_duration_seconds + ROUNDING
+
+
+class Reviewed(Record, frozen=True):
+    """The metadata of a SelfSubjectReview that matters here."""
+
+    creation_timestamp: datetime | None = None
+
+
+class Review(Record, frozen=True):
+    """authentication/v1 SelfSubjectReview."""
+
+    metadata: Reviewed
+
+
+async def server_time(api: ApiServer) -> datetime:
+    """The time by the API server's clock, in whole seconds; by ours where the server does not tell it (before Kubernetes 1.28)."""
+    question = Question("/apis/authentication.k8s.io/v1/selfsubjectreviews", "create", "selfsubjectreviews.authentication.k8s.io")
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    with suppress(ClusterError):
+        told = decode(await api.send("POST", question, body), Review, api, question).metadata.creation_timestamp
+        if told is not None:
+            return told
+    return datetime.now(UTC)
+
+
+def holder(run_id: str) -> str:
+    """Who holds the Leases of a run, for whoever finds them."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}, process {os.getpid()}, run {run_id}"
+
+
+@dataclass(slots=True)
+class _Held:
+    """A Lease of ours, as the server last told it."""
+
+    manifest: dict[str, Any]
+    uid: str = ""
+
+
+class Leases:
+    """The Leases of one run, one for each namespace that it creates something in.
+
+    ``uids`` are by namespace, for the owner references. ``lost`` says in words when one was taken from us while we held it: what it owned
+    is going away then. ``take`` first; then ``release`` in any case, also after a ``take`` that failed or was cancelled.
+    """
+
+    def __init__(self, api: ApiServer, namespaces: Iterable[str], run_id: str) -> None:
+        self._api = api
+        self._namespaces = sorted(set(namespaces))
+        self._run_id = run_id
+        self._holder = holder(run_id)
+        self._held: dict[str, _Held] = {}
+        self._renewal: asyncio.Task[None] | None = None
+        self.lost = ""
+
+    @property
+    def uids(self) -> Mapping[str, str]:
+        return {namespace: held.uid for namespace, held in self._held.items() if held.uid}
+
+    async def take(self) -> None:
+        """Take them all, in the order of their names, and keep them renewed from now on.
+
+        Raises ClusterError that names the holder when another run holds one; what was taken is released by then.
+        """
+        try:
+            for namespace in self._namespaces:
+                await self._take(namespace)
+        except ClusterError:
+            await self.release()
+            raise
+        self._renewal = asyncio.create_task(self._renew_for_ever())
+
+    async def release(self) -> tuple[str, ...]:
+        """Delete them, and with them all they own. A line for each one that could not be deleted. May be called again."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewal
+            self._renewal = None
+        lines = await asyncio.gather(*(self._release(namespace) for namespace in self._held))
+        self._held = {namespace: held for (namespace, held), line in zip(self._held.items(), lines, strict=True) if line}
+        return tuple(line for line in lines if line)
+
+    async def _take(self, namespace: str) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        held = self._held[namespace] = _Held(lease_manifest(namespace, self._run_id, self._holder, now))
+        question = Question(f"{GROUP}/namespaces/{namespace}/leases", "create", RESOURCE, f" in namespace {namespace}")
+        for last_try in (False, True):
+            try:
+                self._note(held, decode(await self._api.send("POST", question, held.manifest), LeaseRecord, self._api, question))
+            except ConflictError as error:
+                found = await self._find(namespace)
+                if found is not None and self._is_ours(found):
+                    return self._note(held, found)
+                if last_try:
+                    raise
+                if found is not None:
+                    await self._clear_away(found, error)
+            else:
+                return None
+        return None
+
+    async def _clear_away(self, found: LeaseRecord, error: ConflictError) -> None:
+        """Delete ``found`` if its run is dead; ClusterError if it is alive, or none of ours."""
+        namespace = found.metadata.namespace
+        if not found.run_id:
+            raise ClusterError(f"namespace {namespace}: the Lease {NAME} there was not made by an audit; rename or delete it") from error
+        now = await server_time(self._api)
+        if found.is_alive(now):
+            since = f"{found.spec.acquire_time:%Y-%m-%d %H:%M:%S} UTC" if found.spec.acquire_time else "a while"
+            raise ClusterError(
+                f"namespace {namespace}: {found.spec.holder_identity or 'somebody'} has been auditing here since {since} "
+                f"(last sign of life {found.silence(now):.0f} s ago): wait until it has ended, or end it with "
+                f"'audit cleanup --run {found.run_id}'"
+            ) from error
+        await delete_lease(self._api, found)
+
+    async def _find(self, namespace: str) -> LeaseRecord | None:
+        question = _question("get", namespace)
+        try:
+            return decode(await self._api.get(question), LeaseRecord, self._api, question)
+        except NotFoundError:
+            return None
+
+    def _is_ours(self, found: LeaseRecord) -> bool:
+        return found.run_id == self._run_id and found.spec.holder_identity == self._holder
+
+    @staticmethod
+    def _note(held: _Held, told: LeaseRecord) -> None:
+        held.uid = told.metadata.uid
+        held.manifest["metadata"] |= {"uid": told.metadata.uid, "resourceVersion": told.metadata.resource_version}
+
+    async def _renew_for_ever(self) -> None:
+        while not self.lost:
+            await asyncio.sleep(RENEW_EVERY)
+            await asyncio.gather(*(self._renew(namespace, held) for namespace, held in self._held.items()))
+
+    async def _renew(self, namespace: str, held: _Held) -> None:
+        """Renew one. A server that can't be reached now may be reached in ten seconds, so only the Lease's own end counts."""
+        held.manifest["spec"]["renewTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        question = _question("update", namespace)
+        try:
+            self._note(held, decode(await self._api.send("PUT", question, held.manifest), LeaseRecord, self._api, question))
+        except (ConflictError, NotFoundError):
+            with suppress(ClusterError):
+                found = await self._find(namespace)
+                if found is not None and found.metadata.uid == held.uid:
+                    return self._note(held, found)
+                by = f"taken over by {found.spec.holder_identity}" if found is not None else "deleted"
+                self.lost = f"namespace {namespace}: the Lease of this run was {by}, and its probe pods with it"
+        except ClusterError:
+            pass
+        return None
+
+    async def _release(self, namespace: str) -> str:
+        try:
+            found = await self._find(namespace)
+            if found is not None and self._is_ours(found):
+                await delete_lease(self._api, found, whatever_version=True)
+        except ClusterError as error:
+            return f"{error}; 'audit cleanup --run {self._run_id}' removes what is left in namespace {namespace}"
+        return ""
+
+
+async def delete_lease(api: ApiServer, lease: LeaseRecord, *, whatever_version: bool = False) -> None:
+    """Delete ``lease``, if it is still this very one and, unless ``whatever_version``, as it was. Nothing to do when it is not."""
+    metadata = lease.metadata
+    preconditions = {"uid": metadata.uid} if whatever_version else {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": preconditions}
+    with suppress(NotFoundError, ConflictError):
+        await api.send("DELETE", _question("delete", metadata.namespace), options)
+
+
+def _question(verb: str, namespace: str) -> Question:
+    return Question(f"{GROUP}/namespaces/{namespace}/leases/{NAME}", verb, RESOURCE, f" in namespace {namespace}")
