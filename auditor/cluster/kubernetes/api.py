@@ -1,123 +1,193 @@
-"""Requests to the API server as raw bytes, and the one place where whatever goes wrong with them becomes an error of ours.
+"""Requests to the API server as raw bytes.
 
 Bodies stay bytes since generated models cost thirty times as much to decode. Answers that say "later" and broken connections are tried
-again, a few times; refusals and silence are told at once. Only reading is possible from here.
+again where that can't do a thing twice unnoticed: a few times, and with ``patience`` for as long as a restart of the API server takes.
+Refusals and silence are told at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
+import msgspec
 from kubernetes.aio.client.rest import RESTClientObject
 from multidict import CIMultiDict
 
 from auditor import __version__
 from auditor.cluster.kubernetes.config import Connection
+from auditor.cluster.kubernetes.refusals import (
+    AdmissionError,
+    ConflictError,
+    ExpiredError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    Question,
+    RefusedError,
+    in_words,
+    refusal,
+    unreachable,
+)
+from auditor.cluster.kubernetes.retrying import FIRST_PAUSE, Tries
 from auditor.model.errors import ClusterError
 
-ATTEMPTS = 4
-LATER = frozenset({429, 500, 502, 503, 504})
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
+__all__ = [
+    "AdmissionError",
+    "ApiServer",
+    "ConflictError",
+    "ExpiredError",
+    "ForbiddenError",
+    "InvalidError",
+    "NotFoundError",
+    "Question",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One thing to ask: its path, and in words what it does there, for messages: "list pods in namespace prod"."""
-
-    path: str
-    verb: str
-    resource: str
-    where: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.verb} {self.resource}{self.where}"
-
-
-class NotFoundError(ClusterError):
-    """The API server has nothing at this path (404)."""
-
-
-class ForbiddenError(ClusterError):
-    """The user may not do this (403)."""
-
-
-class ExpiredError(ClusterError):
-    """The list that a continue token belongs to is gone (410): it must be started anew."""
+JSON, JSON_PATCH = "application/json", "application/json-patch+json"
+Parameters = Mapping[str, str | int] | Sequence[tuple[str, str]]
 
 
 class ApiServer:
-    """One API server, entered with ``async with``. ``calls`` counts requests sent, ``received`` bytes of answers."""
+    """One API server, entered with ``async with``.
 
-    def __init__(self, connection: Connection, *, first_pause: float = FIRST_PAUSE) -> None:
+    ``calls`` counts requests and exec streams, ``sent`` and ``received`` the bytes of their bodies. ``patience``, which may be set at any
+    moment, is how many seconds of failing connections a request outlasts: 0 until there is something to lose.
+    """
+
+    def __init__(self, connection: Connection, *, first_pause: float = FIRST_PAUSE, patience: float = 0) -> None:
         self.connection = connection
+        self.patience = patience
         self.calls = 0
+        self.sent = 0
         self.received = 0
-        self._first_pause = first_pause
+        self.first_pause = first_pause
         self._next_start = 0.0
+        self._failed_at = float("-inf")
         self._client: Any = None
+        self._session: Any = None
 
     async def __aenter__(self) -> Self:
+        configuration = self.connection.configuration
         try:
-            self._client = RESTClientObject(self.connection.configuration)
+            self._client = RESTClientObject(configuration)
         except (OSError, ValueError) as error:
-            raise ClusterError(f"{self._place}: its certificates can't be loaded: {_reason(error)}: correct the kubeconfig") from error
+            raise ClusterError(f"{self.place}: its certificates can't be loaded: {in_words(error)}: correct the kubeconfig") from error
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(_keep_what_is_said)
+        # Every exec stream and watch keeps a connection: the client library's own pool would be empty after ten of them.
+        connector = aiohttp.TCPConnector(ssl=self._client.ssl_context, limit=0)
+        more = configuration.client_session_kwargs or {}
+        self._session = aiohttp.ClientSession(connector=connector, trace_configs=[trace], **more)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        await self._client.close()
+        await self._session.close()
 
     @property
-    def _place(self) -> str:
+    def place(self) -> str:
+        """Which server this is, for messages."""
         return f"{self.connection.server} (context {self.connection.context})"
 
-    async def get(self, question: Question, parameters: Mapping[str, str | int] | None = None) -> bytes:
-        """The body of a good answer to ``question``.
+    async def get(self, question: Question, parameters: Parameters | None = None) -> bytes:
+        """The body of a good answer to ``question``. Raises what ``send`` raises."""
+        return await self.send("GET", question, parameters=parameters)
 
-        Raises NotFoundError, ForbiddenError and ExpiredError for these answers, ClusterError for whatever else went wrong.
+    async def send(
+        self, method: str, question: Question, body: Any = None, parameters: Parameters | None = None, *, content_type: str = JSON
+    ) -> bytes:
+        """The body of a good answer (200 to 202). ``body`` is JSON in bytes, or any value that msgspec can encode as JSON.
+
+        Raises NotFoundError, ForbiddenError, AdmissionError, ConflictError, InvalidError and ExpiredError for these answers, ClusterError
+        for whatever else went wrong. A write whose answer was lost is sent again, except a JSON patch: see ``ConflictError``.
         """
-        url = self.connection.server + question.path + (f"?{urlencode(parameters)}" if parameters else "")
-        pause = self._first_pause
-        for attempt in range(1, ATTEMPTS + 1):
+        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        tries = Tries(self, method, question, repeatable=content_type != JSON_PATCH)
+        while True:
             try:
-                status, headers, body = await self._send(url)
-            except (aiohttp.ServerConnectionError, aiohttp.ClientPayloadError, ConnectionResetError) as error:
-                if attempt == ATTEMPTS or isinstance(error, aiohttp.ServerTimeoutError):
-                    raise self._unreachable(question, error) from error
+                status, headers, answer = await self._exchange(method, question, data, parameters, content_type)
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise self._unreachable(question, error) from error
+                pause = tries.after_failure(error)
             else:
-                if status == 200:
-                    return body
-                if status not in LATER or attempt == ATTEMPTS:
-                    raise self._refusal(question, status, body)
-                pause = max(pause, _retry_after(headers))
-            await asyncio.sleep(min(pause, LONGEST_PAUSE))
-            pause *= 2
-        raise AssertionError  # the last attempt returns or raises
+                if status in (200, 201, 202):
+                    return answer
+                pause = tries.after_refusal(status, headers, answer)
+            await asyncio.sleep(pause)
 
-    async def _send(self, url: str) -> tuple[int, Mapping[str, str], bytes]:
-        await self._take_turn()
-        configuration = self.connection.configuration
-        headers: list[tuple[str, str]] = [("Accept", "application/json"), ("User-Agent", f"netpol-audit/{__version__}")]
-        headers += self.connection.headers
-        token = await configuration.get_api_key_with_prefix("BearerToken")
-        if token:
-            headers.append(("Authorization", token))
-        self.calls += 1
+    async def _exchange(
+        self, method: str, question: Question, data: bytes | None, parameters: Parameters | None, content_type: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        headers = await self._headers()
+        if data is not None:
+            headers["Content-Type"] = content_type
+            self.sent += len(data)
         limit = aiohttp.ClientTimeout(total=self.connection.options.request_timeout)
-        answer = await self._client.request("GET", url, headers=CIMultiDict(headers), _request_timeout=limit)
-        body = await answer.read()
-        self.received += len(body)
-        return answer.status, answer.headers, body
+        url = self._url(question, parameters)
+        async with self._session.request(method, url, data=data, headers=headers, timeout=limit, **self._route()) as answer:
+            body = await answer.read()
+            self.received += len(body)
+            return answer.status, answer.headers, body
+
+    @asynccontextmanager
+    async def stream(self, question: Question, parameters: Parameters, *, silence: float) -> AsyncIterator[aiohttp.StreamReader]:
+        """The body of a good answer while it still grows, without an end in time; ``silence`` seconds without a byte break it.
+
+        Raises RefusedError for any other answer; a connection that fails, then or later, raises the client library's own errors.
+        """
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=self.connection.options.request_timeout, sock_read=silence)
+        headers = await self._headers()
+        async with self._session.get(self._url(question, parameters), headers=headers, timeout=limit, **self._route()) as answer:
+            if answer.status != 200:
+                raise RefusedError(answer.status, answer.headers, await answer.read())
+            yield answer.content
+
+    async def upgrade(self, question: Question, parameters: Parameters, protocols: Sequence[str]) -> Any:
+        """A websocket at ``question``'s path, with the first of ``protocols`` that the server speaks. Pings are left to the caller.
+
+        Raises what ``send`` raises; nothing is tried again.
+        """
+        limit = self.connection.options.request_timeout
+        try:
+            async with asyncio.timeout(limit):
+                headers = await self._headers(accept="*/*")
+                url = self._url(question, parameters)
+                return await self._session.ws_connect(
+                    url, protocols=protocols, headers=headers, autoping=False, max_msg_size=0, **self._route()
+                )
+        except RefusedError as error:
+            raise refusal(self.place, question, error.status, error.body) from error
+        except aiohttp.WSServerHandshakeError as error:
+            raise ClusterError(f"{self.place}: speaks no websocket, asked to {question}: {error.message.lower()}") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise unreachable(self.place, question, error, limit) from error
+
+    async def _headers(self, accept: str = JSON) -> CIMultiDict[str]:
+        """Those of every request, once it is this one's turn."""
+        await self._take_turn()
+        self.calls += 1
+        headers: CIMultiDict[str] = CIMultiDict(self.connection.headers)
+        headers.update({"Accept": accept, "User-Agent": f"netpol-audit/{__version__}"})
+        token = await self.connection.configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            headers["Authorization"] = token
+        return headers
+
+    def _url(self, question: Question, parameters: Parameters | None) -> str:
+        return self.connection.server + question.path + (f"?{urlencode(parameters)}" if parameters else "")
+
+    def _route(self) -> dict[str, Any]:
+        """How the configuration says the server is reached, as arguments of every request."""
+        configuration = self.connection.configuration
+        route = {
+            "proxy": configuration.proxy,
+            "proxy_headers": configuration.proxy_headers,
+            "server_hostname": configuration.tls_server_name,
+        }
+        return {name: value for name, value in route.items() if value}
 
     async def _take_turn(self) -> None:
         """Wait until --qps lets the next request start."""
@@ -126,65 +196,19 @@ class ApiServer:
         self._next_start = start + 1 / self.connection.options.qps
         await asyncio.sleep(start - now)
 
-    def _unreachable(self, question: Question, error: Exception) -> ClusterError:
-        match error:
-            case TimeoutError():
-                limit = self.connection.options.request_timeout
-                within = "" if limit is None else f" within {limit:g} s"
-                said = f"no whole answer{within}, asked to {question}: try a longer --request-timeout"
-            case aiohttp.ClientConnectorCertificateError():
-                said = f"its certificate is not trusted: {_reason(error.certificate_error)}: check certificate-authority in the kubeconfig"
-            case aiohttp.ClientSSLError():
-                said = f"TLS failed: {_reason(error.os_error)}: check the server's address and the certificates in the kubeconfig"
-            case aiohttp.ClientConnectorError():
-                said = f"can't be reached: {_reason(error.os_error)}: check the server's address, and that the cluster is up"
-            case _:
-                said = f"the connection failed, asked to {question}: {_reason(error)}"
-        return ClusterError(f"{self._place}: {said}")
+    def note_failure(self) -> None:
+        """Remember that the server couldn't be reached just now."""
+        self._failed_at = asyncio.get_running_loop().time()
 
-    def _refusal(self, question: Question, status: int, body: bytes) -> ClusterError:
-        said = _message(body)
-        match status:
-            case 401:
-                return ClusterError(f"{self._place}: doesn't know who we are (401): log in anew, or choose another --context")
-            case 403:
-                grant = f"grant it the verb {question.verb} on {question.resource}"
-                return ForbiddenError(f"{self._place}: may not {question} (403): {grant}{said and f' ({said})'}")
-            case 404:
-                return NotFoundError(f"{self._place}: can't {question} (404){said and f': {said}'}")
-            case 410:
-                return ExpiredError(f"{self._place}: the list is gone, asked to {question} (410)")
-            case _:
-                tried = f", {ATTEMPTS} times" if status in LATER else ""
-                return ClusterError(f"{self._place}: answered {status}{tried}, asked to {question}{said and f': {said}'}")
+    def is_disturbed(self) -> bool:
+        """Whether a connection failed within the last ``patience`` seconds."""
+        return asyncio.get_running_loop().time() - self._failed_at < self.patience
 
 
-def _message(body: bytes) -> str:
-    """The message of the Status object that an API server gives with a refusal; empty when the body is something else."""
-    try:
-        status = json.loads(body)
-    except ValueError:
-        return ""
-    message = status.get("message") if isinstance(status, dict) else None
-    return " ".join(message.split())[:300] if isinstance(message, str) else ""
-
-
-def _reason(error: BaseException) -> str:
-    match error:
-        case ssl.SSLCertVerificationError(verify_message=str(text)):
-            pass
-        case ssl.SSLError(reason=str(reason)):
-            text = reason.replace("_", " ").lower()
-        case OSError(errno=int(number)) if number > 0:
-            text = os.strerror(number).lower()
-        case OSError(strerror=str(said)):
-            text = said
-        case _:
-            text = str(error) or type(error).__name__
-    return " ".join(text.split())[:200]
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """The pause in seconds that the server asks for; 0 when it doesn't."""
-    text = headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else 0.0
+async def _keep_what_is_said(_session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
+    """Raise what a server said instead of opening a websocket: the client library would forget it."""
+    answer = end.response
+    if "Upgrade" in answer.request_info.headers and answer.status != 101:
+        with suppress(aiohttp.ClientError):
+            raise RefusedError(answer.status, answer.headers, await answer.read())
+        raise RefusedError(answer.status, answer.headers, b"")
