@@ -1,0 +1,96 @@
+"""Whether one part of a policy covers another for every cluster, not just for the pods that happen to exist.
+
+Redundancy that holds only by chance is no finding; what is found here stays true whatever is created next. Where the answer is not
+certain it is no.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
+from auditor.model.policy import IPBlock, Peer
+
+MOST_REMEMBERED = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a selector asks of one label: whether the label may be missing, and ``values``: the only ones or, ``negated``, none of them."""
+
+    may_be_missing: bool = True
+    values: frozenset[str] = frozenset()
+    negated: bool = True
+
+    def both(self, other: Condition) -> Condition:
+        """The condition that holds where both do."""
+        missing = self.may_be_missing and other.may_be_missing
+        if self.negated and other.negated:
+            return Condition(missing, self.values | other.values)
+        if self.negated or other.negated:
+            only, never = (other, self) if self.negated else (self, other)
+            return Condition(missing, only.values - never.values, negated=False)
+        return Condition(missing, self.values & other.values, negated=False)
+
+    def implies(self, other: Condition) -> bool:
+        """Whether ``other`` holds wherever this does."""
+        if self.may_be_missing and not other.may_be_missing:
+            return False
+        if self.negated:
+            return other.negated and other.values <= self.values
+        return self.values.isdisjoint(other.values) if other.negated else self.values <= other.values
+
+
+ANYTHING = Condition()
+
+
+def _condition(requirement: Requirement) -> Condition:
+    match requirement.operator:
+        case Operator.IN:
+            return Condition(may_be_missing=False, values=frozenset(requirement.values), negated=False)
+        case Operator.NOT_IN:
+            return Condition(values=frozenset(requirement.values))
+        case Operator.EXISTS:
+            return Condition(may_be_missing=False)
+        case Operator.DOES_NOT_EXIST:
+            return Condition(negated=False)
+
+
+@lru_cache(MOST_REMEMBERED)
+def conditions(selector: LabelSelector) -> dict[str, Condition]:
+    """What ``selector`` asks of each label that it reads."""
+    found: dict[str, list[Condition]] = {}
+    for key, value in selector.match_labels:
+        found.setdefault(key, []).append(Condition(may_be_missing=False, values=frozenset({value}), negated=False))
+    for requirement in selector.match_expressions:
+        found.setdefault(requirement.key, []).append(_condition(requirement))
+    return {key: reduce(Condition.both, parts) for key, parts in found.items()}
+
+
+@lru_cache(MOST_REMEMBERED)
+def selector_implies(narrow: LabelSelector, wide: LabelSelector) -> bool:
+    """Whether every set of labels that meets ``narrow`` meets ``wide``."""
+    given = conditions(narrow)
+    return all(given.get(key, ANYTHING).implies(wanted) for key, wanted in conditions(wide).items())
+
+
+def peer_implies(narrow: Peer, wide: Peer, namespace: str) -> bool:
+    """Whether whoever is ``narrow`` is also ``wide``, both in policies of ``namespace``."""
+    if narrow.ip_block is not None or wide.ip_block is not None:
+        return narrow.ip_block is not None and wide.ip_block is not None and block_implies(narrow.ip_block, wide.ip_block)
+    own = LabelSelector(((NAMESPACE_NAME_LABEL, namespace),))
+    everything = LabelSelector()
+    return selector_implies(narrow.namespace_selector or own, wide.namespace_selector or own) and selector_implies(
+        narrow.pod_selector or everything, wide.pod_selector or everything
+    )
+
+
+def block_implies(narrow: IPBlock, wide: IPBlock) -> bool:
+    """Whether every address in ``narrow`` is in ``wide``."""
+    if narrow.cidr.version != wide.cidr.version or not narrow.cidr.subnet_of(wide.cidr):  # type: ignore[arg-type]
+        return False
+    return all(
+        not excepted.overlaps(narrow.cidr) or any(excepted.subnet_of(also) for also in narrow.excepts)  # type: ignore[arg-type]
+        for excepted in wide.excepts
+    )

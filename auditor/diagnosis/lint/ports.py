@@ -1,0 +1,214 @@
+"""Checks of ports: rules that open a port which no selected pod has, under another protocol, or under the Service's number."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from auditor.diagnosis.lint.finding import Check, Remark, Severity, port_place
+from auditor.diagnosis.lint.scene import Opening, Scene, listed, port_range
+from auditor.model.labels import Labels
+from auditor.model.policy import Direction, PolicyPort
+from auditor.model.ports import ContainerPort, Protocol
+from auditor.model.snapshot import Endpoint, Service, ServicePort
+from auditor.policy.bits import bits
+
+PORTS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"
+SERVICE_PAGE = "https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports"
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """One port of a Service with the number that it has on the pods behind it."""
+
+    service: Service
+    port: ServicePort
+    target: int
+
+
+class _Offers:
+    """What the pods offer: the ports that they declare and those that Services send to them."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self.by_group: Mapping[int, set[tuple[Protocol, int]]] = defaultdict(set)
+        self.services: Mapping[int, list[_Offer]] = defaultdict(list)
+        self.declaring = 0
+        for (protocol, number), mask in scene.declared.items():
+            self.declaring |= mask
+            for group in bits(mask):
+                self.by_group[group].add((protocol, number))
+        groups = {endpoint.name: group for group, endpoint in zip(scene.groups.of_endpoint, scene.snapshot.endpoints, strict=True)}
+        served: set[str] = set()
+        for service in scene.snapshot.services:
+            for pod in _backends(scene, service):
+                served.add(pod.name)
+                self._add(groups[pod.name], pod, service)
+        unserved = {group for name, group in groups.items() if name not in served}
+        self.fully_known = sum(1 << group for group in bits(self.declaring) if group not in unserved)
+
+    def _add(self, group: int, pod: Endpoint, service: Service) -> None:
+        for port in service.ports:
+            for target in (port.target,) if isinstance(port.target, int) else pod.resolve(port.protocol, port.target):
+                self.by_group[group].add((port.protocol, target))
+                offer = _Offer(service, port, target)
+                if offer not in self.services[group]:
+                    self.services[group].append(offer)
+
+    def has(self, destinations: int, protocol: Protocol, first: int, last: int) -> bool:
+        """Whether any of ``destinations`` offers a port of this range."""
+        return any(
+            known is protocol and first <= number <= last for group in bits(destinations) for known, number in self.by_group.get(group, ())
+        )
+
+
+def _backends(scene: Scene, service: Service) -> list[Endpoint]:
+    if service.selector is None:
+        return []
+    selector: Labels = service.selector
+    return [pod for pod in scene.pod_endpoints.get(service.namespace, []) if pod.selectable and selector.items() <= pod.labels.items()]
+
+
+def _port_items(scene: Scene) -> Iterator[tuple[Opening, int, PolicyPort, int]]:
+    """Each port of each rule in force, with the pods that would have to have it."""
+    for opening in scene.openings:
+        destinations = (opening.subjects if opening.direction is Direction.INGRESS else opening.peers) & scene.groups.selectable
+        if not destinations or (opening.direction is Direction.EGRESS and not opening.rule.peers):
+            continue
+        if opening.direction is Direction.EGRESS and any(peer.ip_block is not None for peer in opening.rule.peers):
+            continue  # what listens at an address, nobody has declared
+        for number, port in enumerate(opening.rule.ports):
+            yield opening, number, port, destinations
+
+
+def named_port_undeclared(scene: Scene) -> Iterator[Remark]:
+    """Named ports that none of the pods they are looked up on declares with that protocol."""
+    for opening, number, port, destinations in _port_items(scene):
+        if port.name is None or any(meant & destinations for meant in scene.port_reach(port).values()):
+            continue
+        members = scene.members(destinations)
+        others = sorted({each.protocol for pod in members for each in pod.ports if each.name == port.name})
+        known = sorted({f"{each.protocol}/{each.name}" for pod in members for each in pod.ports if each.name})
+        hint = f"Ports with a name there: {listed(known, 8)}." if known else "None of them gives any port a name: write the number."
+        if others:
+            hint = f"They declare it for {listed(list(map(str, others)))}:\n- {{protocol: {others[0]}, port: {port.name}}}"
+        message = f"no pod that this rule is about ({scene.names(destinations)}) declares a {port.protocol} port named {port.name}"
+        yield Remark(port_place(opening.policy, opening.direction, opening.number, number), f"{message}: it opens nothing", hint)
+
+
+def wrong_protocol(scene: Scene) -> Iterator[Remark]:
+    """Numbers that the pods declare for another protocol only, and which no rule for the same pods opens for that one."""
+    offers = _Offers(scene)
+    opened = _opened_atoms(scene)
+    for opening, number, port, destinations in _port_items(scene):
+        if port.number is None or port.end_port is not None or offers.has(destinations, port.protocol, port.number, port.number):
+            continue
+        others = [other for other in Protocol if offers.has(destinations, other, port.number, port.number)]
+        reached = opened[opening.policy.namespace, opening.direction, opening.subjects]
+        missing = [other for other in others if not reached >> scene.atoms.index(other, port.number) & 1]
+        if missing and missing == others:
+            message = (
+                f"opens {port}, but {scene.names(destinations)} {'has' if destinations.bit_count() == 1 else 'have'} "
+                f"port {port.number} for {listed(list(map(str, others)))}, which no rule opens"
+            )
+            left_out = " (the protocol is TCP where none is given)" if port.protocol is Protocol.TCP else ""
+            hint = f"Write the protocol that is spoken{left_out}:\n- {{protocol: {others[0]}, port: {port.number}}}"
+            yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
+
+
+def _opened_atoms(scene: Scene) -> Mapping[tuple[str, Direction, int], int]:
+    """For the pods of each rule: the atoms that any rule opens for all of them."""
+    by_namespace: dict[tuple[str, Direction], list[Opening]] = defaultdict(list)
+    for opening in scene.openings:
+        by_namespace[opening.policy.namespace, opening.direction].append(opening)
+    opened: dict[tuple[str, Direction, int], int] = {}
+    for (namespace, direction), openings in by_namespace.items():
+        for subjects in {opening.subjects for opening in openings}:
+            atoms = 0
+            for opening in openings:
+                if not subjects & ~opening.subjects:
+                    for each in opening.ports:
+                        atoms |= each
+            opened[namespace, direction, subjects] = atoms
+    return opened
+
+
+def service_port(scene: Scene) -> Iterator[Remark]:
+    """Numbers that are a Service's port and not the port of the pods behind it."""
+    offers = _Offers(scene)
+    for opening, number, port, destinations in _port_items(scene):
+        if port.number is None or offers.has(destinations, port.protocol, *port_range(port)):
+            continue
+        found = next(
+            (
+                offer
+                for group in bits(destinations)
+                for offer in offers.services.get(group, ())
+                if offer.port.protocol is port.protocol and offer.port.number == port.number != offer.target
+            ),
+            None,
+        )
+        if found is not None:
+            name = f"{found.service.namespace}/{found.service.name}"
+            message = f"{port} is the port of Service {name}; its pods listen on {found.target}, and that is what a policy sees"
+            hint = f"- {{protocol: {port.protocol}, port: {found.target}}}"
+            yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
+
+
+def port_not_offered(scene: Scene) -> Iterator[Remark]:
+    """Numbers that no pod has, where all pods declare ports and are behind Services, so that their ports are likely all known."""
+    offers = _Offers(scene)
+    for opening, number, port, destinations in _port_items(scene):
+        if port.number is None or destinations & ~offers.fully_known:
+            continue
+        first, last = port_range(port)
+        if any(offers.has(destinations, protocol, first, last) for protocol in Protocol):
+            continue
+        used = any(offer.port.number == port.number for group in bits(destinations) for offer in offers.services.get(group, ()))
+        if not used:
+            known = sorted({ContainerPort(*each) for group in bits(destinations) for each in offers.by_group.get(group, ())})
+            message = (
+                f"opens {port}, but {scene.names(destinations)} {'declares' if destinations.bit_count() == 1 else 'declare'} no such port"
+            )
+            hint = f"Known ports: {listed([f'{each.protocol}/{each.number}' for each in known], 8)}."
+            yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
+
+
+CHECKS = (
+    Check(
+        "named-port-undeclared",
+        Severity.WARNING,
+        "A named port that no pod declares",
+        "A named port is looked up on each destination pod, among its container ports of the same protocol. Where no pod has it, the rule "
+        "opens nothing.",
+        named_port_undeclared,
+        PORTS_PAGE,
+    ),
+    Check(
+        "wrong-protocol",
+        Severity.WARNING,
+        "A port that is opened for one protocol and declared for another",
+        "TCP 53 and UDP 53 are different ports. The protocol is TCP where a rule gives none, so a rule for a UDP listener has to say so.",
+        wrong_protocol,
+        PORTS_PAGE,
+    ),
+    Check(
+        "service-port-not-target-port",
+        Severity.WARNING,
+        "The port of a Service where the pods' port is meant",
+        "A Service's address and port are translated to a pod's, usually before policies are applied. A policy has to name the port that "
+        "the pod listens on (targetPort).",
+        service_port,
+        SERVICE_PAGE,
+    ),
+    Check(
+        "port-not-offered",
+        Severity.INFO,
+        "A port that no selected pod offers",
+        "The rule opens a port that no selected pod declares and no Service sends to them: left over, or a typing error. Declaring ports "
+        "is optional, so this is told only for pods that do declare ports and are behind a Service.",
+        port_not_offered,
+        SERVICE_PAGE,
+    ),
+)

@@ -1,0 +1,221 @@
+"""Checks of rules that another rule undoes or makes superfluous.
+
+A rule is shadowed if removing it changes no verdict for any endpoint on any port. That is decided on selectors, address ranges and ports
+themselves, so it holds for pods that don't exist yet as well; see ``implication``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from auditor.diagnosis.lint.finding import Check, Remark, Severity, peer_place, rule_place
+from auditor.diagnosis.lint.implication import block_implies, peer_implies, selector_implies
+from auditor.diagnosis.lint.scene import Opening, Scene, listed, port_range
+from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
+from auditor.model.words import counted
+from auditor.policy.explain import place
+
+ADDITIVE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
+ALLOW_ALL = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#allow-all-ingress-traffic"
+
+
+class _Ports:
+    """Which ports a set of rules leaves open, whatever the destination declares: atoms, and names."""
+
+    def __init__(self, scene: Scene, ports: Iterable[PolicyPort], *, everything: bool) -> None:
+        self.atoms = scene.atoms.everything if everything else 0
+        self.names: set[tuple[object, str]] = set()
+        self.whole: set[object] = set()
+        for port in ports:
+            if port.name is not None:
+                self.names.add((port.protocol, port.name))
+            else:
+                self.atoms |= scene.atoms.mask(port.protocol, *port_range(port))
+
+    def add(self, other: _Ports) -> None:
+        self.atoms |= other.atoms
+        self.names |= other.names
+
+    def cover(self, scene: Scene, other: _Ports) -> bool:
+        """Whether every port of ``other`` is among these. A name is if it is given here, too, or if its whole protocol is open."""
+        if other.atoms & ~self.atoms:
+            return False
+        return all((protocol, name) in self.names or self._whole(scene, protocol) for protocol, name in other.names)
+
+    def _whole(self, scene: Scene, protocol: object) -> bool:
+        return all(self.atoms >> number & 1 for number, each in enumerate(scene.atoms.ranges) if each.protocol is protocol)
+
+
+@dataclass
+class _Candidate:
+    """A rule with its ports, and which of its peers are found to be superfluous."""
+
+    opening: Opening
+    ports: _Ports
+    removed: bool = False
+    dropped: set[int] = field(default_factory=set)
+
+
+def _candidates(scene: Scene) -> dict[tuple[str, Direction], list[_Candidate]]:
+    """The rules of policies that select someone, by namespace and direction."""
+    found: dict[tuple[str, Direction], list[_Candidate]] = defaultdict(list)
+    for opening in scene.openings:
+        if opening.subjects:
+            ports = _Ports(scene, opening.rule.ports, everything=not opening.rule.ports)
+            found[opening.policy.namespace, opening.direction].append(_Candidate(opening, ports))
+    return found
+
+
+def _covers_subjects(cover: Opening, opening: Opening) -> bool:
+    if cover.policy is opening.policy:
+        return True
+    return not opening.subjects & ~cover.subjects and selector_implies(opening.policy.pod_selector, cover.policy.pod_selector)
+
+
+def _covers_peer(cover: _Candidate, peer: Peer | None, skip: int | None = None) -> bool:
+    """Whether some peer of ``cover`` that is still there, other than number ``skip``, is wide enough; ``peer`` None means everyone."""
+    rule, namespace = cover.opening.rule, cover.opening.policy.namespace
+    if not rule.peers:
+        return True
+    return peer is not None and any(
+        peer_implies(peer, wide, namespace) for number, wide in enumerate(rule.peers) if number != skip and number not in cover.dropped
+    )
+
+
+def _opened_by(
+    scene: Scene, candidate: _Candidate, covers: list[_Candidate], peer: Peer | None, number: int | None = None
+) -> list[_Candidate]:
+    """The rules among ``covers`` that together open all ports of ``candidate`` to ``peer``; none if they don't."""
+    open_ports = _Ports(scene, (), everything=False)
+    used = []
+    for cover in covers:
+        if not cover.removed and _covers_peer(cover, peer, number if cover is candidate else None):
+            used.append(cover)
+            open_ports.add(cover.ports)
+    whole = [cover for cover in used if cover.ports.cover(scene, candidate.ports)]
+    if whole:
+        return whole[:1]
+    return used if used and open_ports.cover(scene, candidate.ports) else []
+
+
+def shadowed_rules(scene: Scene) -> Iterator[Remark]:
+    """Rules whose removal changes nothing. Of rules that shadow each other, the last ones written are told."""
+    for candidates in _candidates(scene).values():
+        for candidate in reversed(candidates):
+            opening = candidate.opening
+            covers = [other for other in candidates if other is not candidate and _covers_subjects(other.opening, opening)]
+            peers: tuple[Peer | None, ...] = opening.rule.peers or (None,)
+            used = [_opened_by(scene, candidate, covers, peer) for peer in peers]
+            if not all(used):
+                continue
+            candidate.removed = True
+            by = list({id(cover): cover for each in used for cover in each}.values())
+            if not any(cover.opening.is_allow_all for cover in by):
+                names = listed([_name(cover.opening) for cover in by])
+                message = f"removing this rule changes no verdict: {names} {'opens' if len(by) == 1 else 'open'} all of it"
+                instead = "Policies add up; a narrower rule takes nothing away from a wider one. Remove this rule, or narrow the wider one."
+                yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
+
+
+def redundant_peers(scene: Scene) -> Iterator[Remark]:
+    """Peers of a rule that another peer of the same rule includes."""
+    for opening in scene.openings:
+        candidate = _Candidate(opening, _Ports(scene, (), everything=True))
+        for number, peer in reversed(list(enumerate(opening.rule.peers))):
+            if _covers_peer(candidate, peer, number):
+                wide = next(
+                    each
+                    for other, each in enumerate(opening.rule.peers)
+                    if other != number and other not in candidate.dropped and peer_implies(peer, each, opening.policy.namespace)
+                )
+                candidate.dropped.add(number)
+                message = f"{peer} adds nothing beside {wide}, which includes it: items of one list are alternatives"
+                yield Remark(peer_place(opening.policy, opening.direction, opening.number, number), message, "Remove one of the two.")
+
+
+def _name(opening: Opening) -> str:
+    return place(opening.policy, opening.direction, opening.number)
+
+
+def allow_all_undoes(scene: Scene) -> Iterator[Remark]:
+    """Rules that open everything to everyone, where that makes other rules meaningless."""
+    for candidates in _candidates(scene).values():
+        for candidate in candidates:
+            opening = candidate.opening
+            if not opening.is_allow_all:
+                continue
+            undone = [other.opening for other in candidates if not other.opening.is_allow_all and _covers_subjects(opening, other.opening)]
+            if undone:
+                number = counted(len(undone), "other rule")
+                message = (
+                    f"allows everything to {scene.names(opening.subjects)}, so {number} of these pods "
+                    f"{'means' if len(undone) == 1 else 'mean'} nothing: {listed([_name(each) for each in undone])}"
+                )
+                instead = "Policies add up: the widest rule wins. Remove this rule, or give it from/to and ports."
+                yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
+
+
+def except_opened_again(scene: Scene) -> Iterator[Remark]:
+    """Ranges that an ipBlock excepts and another item for the same pods and ports lets in again."""
+    for candidates in _candidates(scene).values():
+        blocks = [candidate for candidate in candidates if any(peer.ip_block for peer in candidate.opening.rule.peers)]
+        for candidate in blocks:
+            opening = candidate.opening
+            for number, peer in enumerate(opening.rule.peers):
+                for excepted in peer.ip_block.excepts if peer.ip_block else ():
+                    lost = IPBlock(excepted)
+                    by = next((other for other in blocks if _readmits(other, candidate, lost)), None)
+                    if by is not None:
+                        again = next(each for each in by.opening.rule.peers if each.ip_block and block_implies(lost, each.ip_block))
+                        message = f"except {excepted} has no effect: {again} in {_name(by.opening)} opens that range again"
+                        instead = "except takes away from its own cidr only; give the other ipBlock the same except."
+                        yield Remark(peer_place(opening.policy, opening.direction, opening.number, number), message, instead)
+
+
+def _readmits(other: _Candidate, candidate: _Candidate, lost: IPBlock) -> bool:
+    same_ports = not candidate.ports.atoms & ~other.ports.atoms and candidate.ports.names <= other.ports.names
+    return (
+        same_ports
+        and _covers_subjects(other.opening, candidate.opening)
+        and any(peer.ip_block is not None and block_implies(lost, peer.ip_block) for peer in other.opening.rule.peers)
+    )
+
+
+CHECKS = (
+    Check(
+        "allow-all-undoes-others",
+        Severity.WARNING,
+        "A rule that allows everything and so undoes others",
+        "Policies add up, and no rule can deny. One rule without from (or to) and without ports opens its pods to everyone, whatever the "
+        "other rules for the same pods say.",
+        allow_all_undoes,
+        ALLOW_ALL,
+    ),
+    Check(
+        "shadowed-rule",
+        Severity.INFO,
+        "A rule that other rules make superfluous",
+        "Removing the rule changes no verdict for any endpoint on any port, now or later. It is left over, or was meant to narrow "
+        "what a wider rule opens, which no rule can do.",
+        shadowed_rules,
+        ADDITIVE,
+    ),
+    Check(
+        "redundant-peer",
+        Severity.INFO,
+        "A peer that another peer of the same rule includes",
+        "Items of from and to are alternatives. A peer that another one includes is left over, or was meant to narrow the other one, for "
+        "which both selectors have to stand in one item.",
+        redundant_peers,
+    ),
+    Check(
+        "except-opened-again",
+        Severity.WARNING,
+        "An excepted range that another ipBlock opens again",
+        "except takes addresses away from the cidr beside it and from nothing else. Another ipBlock that has them, for the same pods and "
+        "ports, opens them all the same.",
+        except_opened_again,
+    ),
+)

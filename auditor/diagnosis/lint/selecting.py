@@ -1,0 +1,299 @@
+"""Checks of selectors: whom a policy or a peer selects, when that is nobody or more than was likely meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity, peer_place, policy_place
+from auditor.diagnosis.lint.notation import peer_yaml, scalar
+from auditor.diagnosis.lint.scene import Scene, listed
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
+from auditor.model.policy import Direction, NetworkPolicy, Peer
+from auditor.model.words import counted
+from auditor.policy.selectors import matches
+
+SELECTORS_PAGE = "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"
+BEHAVIOUR_OF_PEERS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
+BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
+HOST_NETWORK = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods"
+
+
+def _peers(scene: Scene) -> Iterator[tuple[NetworkPolicy, Peer, int, Place]]:
+    """Every peer in force that is made of selectors, with its policy, reach and place."""
+    for opening in scene.openings:
+        for number, (peer, reach) in enumerate(zip(opening.rule.peers, opening.reach, strict=True)):
+            if peer.ip_block is None:
+                yield opening.policy, peer, reach, peer_place(opening.policy, opening.direction, opening.number, number)
+
+
+def selects_no_pod(scene: Scene) -> Iterator[Remark]:
+    """Policies that select none of the pods of their namespace. Says nothing where no pod of the namespace is known."""
+    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+        pods = scene.pods_in(policy.namespace)
+        if subjects or not pods or _on_host_network(scene, policy):
+            continue
+        elsewhere = scene.groups.with_labels(policy.pod_selector)
+        instead = ""
+        if elsewhere:
+            namespaces = sorted({pod.namespace for pod in scene.members(elsewhere)})
+            instead = (
+                f"Pods with these labels are in {listed(namespaces)}. A policy acts on its own namespace only:\n"
+                f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(namespaces[0])}}}"
+            )
+        else:
+            instead = _labels_seen(scene, policy.pod_selector, pods, policy.namespace)
+        message = f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy does nothing"
+        yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
+
+
+def _on_host_network(scene: Scene, policy: NetworkPolicy) -> bool:
+    pods = scene.pod_endpoints.get(policy.namespace, [])
+    return any(pod.host_network and matches(policy.pod_selector, pod.labels) for pod in pods)
+
+
+def selects_host_network(scene: Scene) -> Iterator[Remark]:
+    """Policies of which every selected pod is on its node's network, where most network plugins apply no policy."""
+    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+        if not subjects and _on_host_network(scene, policy):
+            pods = [pod.name for pod in scene.pod_endpoints[policy.namespace] if matches(policy.pod_selector, pod.labels)]
+            message = (
+                f"podSelector {policy.pod_selector} selects only pods with hostNetwork ({listed(pods)}); "
+                "what a policy means for these is undefined, and mostly nothing"
+            )
+            yield Remark(policy_place(policy, "spec.podSelector"), message, "Run the pods without hostNetwork, or filter on the node.")
+
+
+def _labels_seen(scene: Scene, selector: LabelSelector, pods: int, where: str) -> str:
+    """The values that the labels which ``selector`` reads have on ``pods``."""
+    keys = [key for key, _ in selector.match_labels] + [requirement.key for requirement in selector.match_expressions]
+    members = scene.members(pods)
+    lines = []
+    for key in dict.fromkeys(keys):
+        values = sorted({pod.labels[key] for pod in members if key in pod.labels})
+        lines.append(f"Pods of {where} have {key}: {listed(values, 8)}" if values else f"No pod of {where} has the label {key}")
+    return "\n".join(lines)
+
+
+def namespace_label_missing(scene: Scene) -> Iterator[Remark]:
+    """Peers whose namespaceSelector matches no namespace there is."""
+    for _, peer, _, place in _peers(scene):
+        selector = peer.namespace_selector
+        if selector is None or scene.namespaces_matching(selector):
+            continue
+        yield Remark(place, f"namespaceSelector {selector} matches no namespace", _namespace_hint(scene, peer, selector))
+
+
+def _namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
+    named = _named_namespaces(selector)
+    known = [name for name in named if name in scene.namespaces]
+    if known:
+        pairs = ((NAMESPACE_NAME_LABEL, known[0]),)
+        fixed = Peer(peer.pod_selector, LabelSelector(pairs))
+        return f"Namespace {known[0]} exists, but has no such label; every namespace has its name in {NAMESPACE_NAME_LABEL}:\n{peer_yaml(fixed)}"
+    keys = sorted({key for key, _ in selector.match_labels} | {requirement.key for requirement in selector.match_expressions})
+    lines = []
+    for key in keys:
+        values = sorted({namespace.labels[key] for namespace in scene.namespaces.values() if key in namespace.labels})
+        lines.append(f"Namespaces have {key}: {listed(values, 8)}" if values else f"No namespace has the label {key}")
+    return "\n".join([*lines, "Label the namespace, or select it by kubernetes.io/metadata.name."])
+
+
+def _named_namespaces(selector: LabelSelector) -> list[str]:
+    """The values that ``selector`` asks for: often names of namespaces."""
+    listed_values = [
+        value for requirement in selector.match_expressions if requirement.operator is Operator.IN for value in requirement.values
+    ]
+    return [value for _, value in selector.match_labels] + listed_values
+
+
+def pod_label_in_namespace_selector(scene: Scene) -> Iterator[Remark]:
+    """Peers with a label in their namespaceSelector that pods, not namespaces, carry.
+
+    Told where a namespace meets all of the selector but one label, doesn't have that label, and has pods that do.
+    """
+    carrying = _namespaces_by_pod_label(scene)
+    for _, peer, _, place in _peers(scene):
+        selector = peer.namespace_selector
+        if selector is None or len(selector.match_labels) + len(selector.match_expressions) < 2:
+            continue
+        for key, value in selector.match_labels:
+            rest = LabelSelector(tuple(pair for pair in selector.match_labels if pair != (key, value)), selector.match_expressions)
+            lacking = [namespace.name for namespace in scene.namespaces_matching(rest) if key not in namespace.labels]
+            meant = [name for name in lacking if name in carrying.get((key, value), ())]
+            if meant:
+                message = (
+                    f"{key}={value} is asked of namespaces; {listed(meant)} has no such label, but pods in it do, and these are not matched"
+                )
+                pods = LabelSelector(tuple(sorted({(key, value), *(peer.pod_selector.match_labels if peer.pod_selector else ())})))
+                yield Remark(place, message, f"If the label is one of pods:\n{peer_yaml(Peer(pods, rest))}")
+
+
+def _namespaces_by_pod_label(scene: Scene) -> dict[tuple[str, str], set[str]]:
+    """For the labels that namespaceSelectors ask for: the namespaces of the pods that have them."""
+    selectors = (peer.namespace_selector for _, peer, _, _ in _peers(scene))
+    found: dict[tuple[str, str], set[str]] = {pair: set() for selector in selectors if selector for pair in selector.match_labels}
+    for endpoint in scene.snapshot.endpoints if found else ():
+        for pair in endpoint.labels.items():
+            if pair in found and endpoint.selectable:
+                found[pair].add(endpoint.namespace)
+    return found
+
+
+def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
+    """Peers that match no pod, though their namespaces exist and pods of these are known."""
+    for policy, peer, reach, place in _peers(scene):
+        if reach or peer.pod_selector is None:
+            continue
+        if peer.namespace_selector is None:
+            where, pods = [policy.namespace], scene.pods_in(policy.namespace)
+        else:
+            where = [namespace.name for namespace in scene.namespaces_matching(peer.namespace_selector)]
+            pods = scene.groups.in_namespaces(peer.namespace_selector)
+        if pods:
+            message = f"{peer} matches no pod of {listed(where)}"
+            yield Remark(place, message, _elsewhere(scene, peer) or _labels_seen(scene, peer.pod_selector, pods, listed(where)))
+
+
+def _elsewhere(scene: Scene, peer: Peer) -> str:
+    """Where the pods are that a podSelector without namespaceSelector might have meant; empty when there are none."""
+    if peer.pod_selector is None or peer.namespace_selector is not None:
+        return ""
+    namespaces = sorted({pod.namespace for pod in scene.members(scene.groups.with_labels(peer.pod_selector))})
+    if not namespaces:
+        return ""
+    fixed = Peer(peer.pod_selector, LabelSelector(((NAMESPACE_NAME_LABEL, namespaces[0]),)))
+    return f"A podSelector alone means the policy's own namespace. Pods with these labels are in {listed(namespaces)}:\n{peer_yaml(fixed)}"
+
+
+def two_peers_one_dash(scene: Scene) -> Iterator[Remark]:
+    """A podSelector and a namespaceSelector as two neighbouring peers, which together admit more than one peer with both would.
+
+    Only where pods exist that meet both, which is what tells a slip from two peers that are meant: a podSelector that no pod of the
+    selected namespaces meets can't have been meant for these.
+    """
+    for opening in scene.openings:
+        peers = opening.rule.peers
+        for number in range(len(peers) - 1):
+            pair = (peers[number], peers[number + 1])
+            pods = next((peer for peer in pair if _only_pods(peer)), None)
+            spaces = next((peer for peer in pair if _only_namespaces(peer)), None)
+            if pods is None or spaces is None:
+                continue
+            both = Peer(pods.pod_selector, spaces.namespace_selector)
+            meant = scene.reach(opening.policy, both)
+            extra = (opening.reach[number] | opening.reach[number + 1]) & ~meant & ~_admitted_otherwise(opening.reach, number)
+            if len(scene.members(opening.subjects)) == 1:
+                extra &= ~opening.subjects  # a pod reaches itself anyway
+            if meant and extra:
+                yield _dash_remark(
+                    scene, opening.policy, peer_place(opening.policy, opening.direction, opening.number, number + 1), both, extra
+                )
+
+
+def _dash_remark(scene: Scene, policy: NetworkPolicy, place: Place, both: Peer, extra: int) -> Remark:
+    number = len(scene.members(extra))
+    pods = (
+        f"pods with {both.pod_selector} of namespace {policy.namespace}, and every pod of namespaces with {both.namespace_selector}"
+        if both.namespace_selector and not both.namespace_selector.is_empty
+        else "every pod of every namespace"
+    )
+    message = (
+        f"two items, so either one is enough: {pods}. One item with both would admit {counted(number, 'pod')} fewer: {scene.names(extra)}"
+    )
+    return Remark(place, message, f"If both must hold, write one item, with one dash:\n{peer_yaml(both)}")
+
+
+def _admitted_otherwise(reach: tuple[int, ...], number: int) -> int:
+    """What the other peers of the rule admit anyway."""
+    admitted = 0
+    for mask in reach[:number] + reach[number + 2 :]:
+        admitted |= mask
+    return admitted
+
+
+def _only_pods(peer: Peer) -> bool:
+    return peer.namespace_selector is None and peer.pod_selector is not None and not peer.pod_selector.is_empty
+
+
+def _only_namespaces(peer: Peer) -> bool:
+    return peer.pod_selector is None and peer.namespace_selector is not None
+
+
+def section_without_policy_type(scene: Scene) -> Iterator[Remark]:
+    """Sections with rules whose direction is not among policyTypes: they mean nothing."""
+    for policy in scene.snapshot.policies:
+        for direction, section in ((Direction.INGRESS, policy.ingress), (Direction.EGRESS, policy.egress)):
+            if section and direction not in policy.directions:
+                word = direction.lower()
+                message = (
+                    f"{counted(len(section), 'rule')} in {word}, but policyTypes leaves {direction} out: "
+                    f"{'it means' if len(section) == 1 else 'they mean'} nothing, and {word} is not isolated by this policy"
+                )
+                place = policy_place(policy, f"spec.{word}", section[0].line)
+                yield Remark(place, message, "policyTypes: [Ingress, Egress]")
+
+
+CHECKS = (
+    Check(
+        "section-without-policy-type",
+        Severity.ERROR,
+        "Rules in a section whose direction is not among policyTypes",
+        "policyTypes says for which directions a policy holds. Rules of a direction that it leaves out are stored and ignored, so the "
+        "author believes in rules that do not exist.",
+        section_without_policy_type,
+        "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource",
+    ),
+    Check(
+        "two-peers-one-dash",
+        Severity.WARNING,
+        "podSelector and namespaceSelector as two peers where one was likely meant",
+        "Items of from and to are alternatives; only selectors inside one item must both match. One dash too many turns 'the API pods of "
+        "production' into 'the API pods here, and everything in production'.",
+        two_peers_one_dash,
+        BEHAVIOUR_OF_PEERS,
+    ),
+    Check(
+        "namespace-label-missing",
+        Severity.WARNING,
+        "A namespaceSelector that matches no namespace",
+        "A namespaceSelector reads labels of the Namespace object, not its name. Only kubernetes.io/metadata.name is there by itself; a "
+        "label such as name=prod must have been put there by someone. A peer that matches no namespace opens nothing.",
+        namespace_label_missing,
+        BY_NAME,
+    ),
+    Check(
+        "pod-label-in-namespace-selector",
+        Severity.WARNING,
+        "A pod's label in a namespaceSelector",
+        "namespaceSelector reads the labels of namespaces, podSelector those of pods. A pod's label among those of the namespace makes the "
+        "peer miss the pods that were meant.",
+        pod_label_in_namespace_selector,
+        BEHAVIOUR_OF_PEERS,
+    ),
+    Check(
+        "selects-no-pod",
+        Severity.WARNING,
+        "A policy that selects no pod",
+        "A policy acts on the pods that its podSelector matches in its own namespace. One that matches none protects nothing, mostly "
+        "because of a typing error in a label or of the wrong namespace.",
+        selects_no_pod,
+        SELECTORS_PAGE,
+    ),
+    Check(
+        "selects-host-network",
+        Severity.WARNING,
+        "A policy that selects nothing but hostNetwork pods",
+        "Traffic of a hostNetwork pod is its node's; network plugins mostly can't tell it apart and apply no policy to it.",
+        selects_host_network,
+        HOST_NETWORK,
+    ),
+    Check(
+        "peer-matches-nothing",
+        Severity.WARNING,
+        "A peer that matches no pod",
+        "The rule opens nothing for this peer. Either a label is misspelt, or the podSelector stands alone, and so means the policy's own "
+        "namespace, while the pods are in another.",
+        peer_matches_nothing,
+        BEHAVIOUR_OF_PEERS,
+    ),
+)
