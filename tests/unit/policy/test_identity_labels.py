@@ -123,3 +123,10 @@ def test_where_there_is_a_choice_what_is_to_be_avoided_does_not_match():
 def test_the_signature_of_a_namespace_without_policies_is_empty():
     web = pod("prod/web", {"app": "web"})
     assert PodSelectors(cluster(web)).signature("prod", web.labels) == frozenset()
+
+
+def test_where_there_is_a_choice_labels_of_tools_go_first():
+    web = pod("prod/web", {"app": "web", "pod-template-hash": "6c9b7f8d5"})
+    missing = Operator.DOES_NOT_EXIST
+    neither = LabelSelector((), where("app", missing).match_expressions + where("pod-template-hash", missing).match_expressions)
+    assert identity_labels(cluster(web, policies=[policy("prod/bare", neither, ingress=[])]), web) == {"app": "web"}
