@@ -1,7 +1,7 @@
 """Where the cluster of the suite comes from: ``pytest tests/e2e --kubeconfig FILE``. How it came to be does not matter.
 
 Environment: ``E2E_CNI`` is the path of a manifest or programme that brings another enforcer than the lab's (see ``enforcers.interface``),
-or ``none`` for a cluster whose own network is to be taken as it is.
+``cluster`` where the cluster's own network enforces policies, or ``none`` to run nothing but the tests that want no enforcer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import world
-from tests.e2e.enforcers.interface import Enforcer, GivenEnforcer
+from tests.e2e.enforcers.interface import ClusterNetwork, Enforcer, GivenEnforcer
 from tests.e2e.enforcers.nftables import NftablesEnforcer
 from tests.e2e.kubectl import Kubectl
 
@@ -39,6 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mine = [item for item in items if item.path.parent == HERE]
     for item in mine:
         item.add_marker(pytest.mark.timeout(LIMIT))
+    # What wants the cluster's network as it is comes first; the enforcer stays from its first use on.
+    items.sort(key=lambda item: "enforcer" in getattr(item, "fixturenames", ()))
     if config.getoption("kubeconfig", None):
         return
     if any("e2e" in argument for argument in config.args):
@@ -70,12 +72,22 @@ def shop(kubectl: Kubectl, image: str) -> Iterator[None]:
     kubectl.delete_namespaces(world.NAMESPACES)
 
 
+@pytest.fixture
+def plain(shop: None) -> None:
+    """The shop on the cluster's network as it is, which is one that enforces nothing."""
+    if os.environ.get("E2E_CNI") == "cluster":
+        pytest.skip("E2E_CNI=cluster: this cluster's network enforces policies")
+
+
 @pytest.fixture(scope="session")
 def enforcer(request: pytest.FixtureRequest, kubectl: Kubectl, image: str) -> Iterator[Enforcer]:
-    """Whatever enforces policies, in force for as long as a test needs it."""
+    """Whatever enforces policies, from now on until the end."""
     given = os.environ.get("E2E_CNI", "")
     if given == "none":
-        pytest.skip("E2E_CNI=none: this cluster's network is taken as it is")
+        pytest.skip("E2E_CNI=none: nothing is to be put on this cluster's network")
+    if given == "cluster":
+        yield ClusterNetwork()
+        return
     node_image = request.config.getoption("--e2e-node-image") or image
     with GivenEnforcer(kubectl, Path(given)) if given else NftablesEnforcer(kubectl, node_image, world.NAMESPACES) as found:
         yield found
@@ -86,4 +98,12 @@ def spec(shop: None, enforcer: Enforcer) -> Enforcer:
     """The enforcer, enforcing the specification."""
     enforcer.use()
     enforcer.settle()
+    return enforcer
+
+
+@pytest.fixture
+def faulty(shop: None, enforcer: Enforcer) -> Enforcer:
+    """An enforcer that can be told to misunderstand."""
+    if not enforcer.dialects:
+        pytest.skip("this enforcer can't be told to misunderstand")
     return enforcer

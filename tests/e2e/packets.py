@@ -37,7 +37,7 @@ print(json.dumps(arrived))
 """
 
 
-def arrivals(kubectl: Kubectl, pods: Sequence[Endpoint], ports: Sequence[tuple[Protocol, int]], timeout: float = 1.5) -> dict[Cell, bool]:
+def arrivals(kubectl: Kubectl, pods: Sequence[Endpoint], ports: Sequence[tuple[Protocol, int]], timeout: float = 1.0) -> dict[Cell, bool]:
     """For every pair of different ``pods`` and each port: whether a packet got there and its answer came back."""
 
     def from_one(source: Endpoint) -> dict[Cell, bool]:
@@ -53,5 +53,5 @@ def arrivals(kubectl: Kubectl, pods: Sequence[Endpoint], ports: Sequence[tuple[P
         output = kubectl.run("exec", "-n", namespace, name, "--", "python3", "-c", PROBE, json.dumps(targets), str(timeout))
         return dict(zip(cells, json.loads(output), strict=True))
 
-    with ThreadPoolExecutor(4) as executor:
+    with ThreadPoolExecutor(8) as executor:
         return {cell: arrived for found in executor.map(from_one, pods) for cell, arrived in found.items()}

@@ -29,25 +29,35 @@ class Enforcer(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...
 
 
-class GivenEnforcer:
+class ClusterNetwork:
+    """A cluster whose own network enforces policies."""
+
+    dialects = False
+
+    def use(self, *enforcers: str) -> None:
+        if enforcers not in ((), ("spec",)):
+            raise AssertionError(f"the cluster's own network can't be told to be {enforcers}")
+
+    def settle(self) -> None:
+        """Nothing can be known: the audit waits for enforcers by probing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """Nothing was put in."""
+
+
+class GivenEnforcer(ClusterNetwork):
     """Any other enforcer: a manifest, which is applied, or a programme, which is run with KUBECONFIG set until its input ends.
 
     A programme says ``ready`` on a line of its own once it enforces. It can't be told to misunderstand.
     """
 
-    dialects = False
-
     def __init__(self, kubectl: Kubectl, path: Path) -> None:
         self._kubectl = kubectl
         self._path = path
         self._programme: subprocess.Popen[str] | None = None
-
-    def use(self, *enforcers: str) -> None:
-        if enforcers not in ((), ("spec",)):
-            raise AssertionError(f"{self._path} can't be told to be {enforcers}")
-
-    def settle(self) -> None:
-        """Nothing can be known: the audit waits for enforcers by probing."""
 
     def __enter__(self) -> Self:
         if os.access(self._path, os.X_OK):

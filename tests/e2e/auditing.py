@@ -1,0 +1,137 @@
+"""Audits of the real cluster as users start them, held against what the tests' own evaluator predicts for the enforcer in force."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import Any
+
+from auditor.model.dialect import Enforcement
+from auditor.model.policy import NetworkPolicy
+from auditor.model.ports import ContainerPort, Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.verdict import Cell, Result, Verdict
+from tests.e2e import world
+from tests.e2e.kubectl import Kubectl, Object
+from tests.e2e.live import read_world
+from tests.e2e.recording import PODS, Recording
+from tests.oracle.evaluator import AmbiguousPrediction, may_flake, verdict
+from tests.unit.cli.audit_process import environment
+
+Report = dict[str, Any]
+
+FOUND_TO_DIFFER = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED, Result.CNI_DEPENDENT)
+NO_VERDICT = (Result.INCONCLUSIVE, Result.SKIPPED)
+MANAGED = "app.kubernetes.io/managed-by=netpol-audit"
+RUN_LABEL = "netpol-audit/run"
+PATIENCE = 180
+
+
+def command(kubectl: Kubectl, *arguments: str) -> list[str]:
+    """The command line ``audit ARGUMENTS`` on the cluster."""
+    return [sys.executable, "-m", "auditor", *arguments, "--kubeconfig", kubectl.kubeconfig]
+
+
+def audit(kubectl: Kubectl, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``audit ARGUMENTS`` on the cluster to its end."""
+    return subprocess.run(command(kubectl, *arguments), env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def run_arguments(image: str, *more: str) -> tuple[str, ...]:
+    """What the suite calls ``audit`` with for a whole run on the shop."""
+    return ("run", "-n", world.PROD, "--image", image, "-o", "json", "-q", *more)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A run that has ended: its exit code, what it reported and the probe pods that it used, as endpoints by the report's names."""
+
+    code: int
+    report: Report
+    complaints: str
+    probes: tuple[Endpoint, ...]
+
+    def results(self) -> dict[Cell, Object]:
+        """The report's cells."""
+        return {
+            Cell(one["source"], one["destination"], Protocol(one["protocol"]), one["port"], Family(int(one["family"][-1]))): one
+            for one in self.report["cells"]
+        }
+
+
+def run_audit(kubectl: Kubectl, image: str, *more: str) -> Audited:
+    """Audit the shop."""
+    with Recording(kubectl, PODS) as recording:
+        done = audit(kubectl, *run_arguments(image, *more))
+    assert done.stdout, done.stderr
+    report = json.loads(done.stdout)
+    return Audited(done.returncode, report, done.stderr, tuple(_probes(report, recording)))
+
+
+def _probes(report: Report, recording: Recording) -> Iterator[Endpoint]:
+    """Each endpoint of ``report`` with the labels and ports that its pod really had."""
+    pods = {pod["status"]["podIP"]: pod for pod in recording.latest(PODS) if pod["status"].get("podIP") and RUN_LABEL in _labels(pod)}
+    for entry in report["endpoints"]:
+        if entry["kind"] != EndpointKind.POD or not entry["addresses"]:
+            continue
+        pod = pods[entry["addresses"][0]]
+        declared = [port for container in pod["spec"]["containers"] for port in container.get("ports", ())]
+        yield Endpoint(
+            entry["name"],
+            EndpointKind.POD,
+            pod["metadata"]["namespace"],
+            _labels(pod),
+            tuple(ip_address(address) for address in entry["addresses"]),
+            tuple(ContainerPort(Protocol(port["protocol"]), port["containerPort"], port.get("name", "")) for port in declared),
+            pod["spec"]["nodeName"],
+        )
+
+
+def _labels(pod: Object) -> dict[str, str]:
+    labels: dict[str, str] = pod["metadata"].get("labels", {})
+    return labels
+
+
+def wrong(
+    kubectl: Kubectl, audited: Audited, enforcement: Enforcement, previous_policies: Sequence[NetworkPolicy] | None = None
+) -> list[str]:
+    """Every way in which what ``audited`` found is not what the oracle predicts for ``enforcement``, which is that of the suite's own
+    namespaces alone.
+    """
+    snapshot = read_world(kubectl)
+    policed = tuple(policy for policy in snapshot.policies if policy.namespace in world.NAMESPACES)
+    shadow = replace(snapshot, endpoints=audited.probes, policies=policed)
+    return [
+        f"{problem}: {one}"
+        for cell, one in audited.results().items()
+        if (problem := _problem(shadow, cell, one, enforcement, previous_policies))
+    ]
+
+
+def _problem(shadow: Snapshot, cell: Cell, one: Object, enforcement: Enforcement, previous_policies: Sequence[NetworkPolicy] | None) -> str:
+    if one["result"] in NO_VERDICT:
+        return "no verdict"
+    by_name = {endpoint.name: endpoint for endpoint in shadow.endpoints}
+    ends = by_name[cell.source], by_name[cell.destination]
+    try:
+        predicted = verdict(
+            shadow, *ends, cell.protocol, cell.port, cell.family, enforcement=enforcement, previous_policies=previous_policies
+        )
+    except AmbiguousPrediction:
+        return ""
+    differs = one["result"] in FOUND_TO_DIFFER
+    if predicted is Verdict.ALLOWED and may_flake(*ends, enforcement):
+        return ""
+    if differs and predicted == one["expected"]:
+        return "not caused by the enforcer"
+    return "missed" if predicted != one["expected"] and not differs else ""
+
+
+def left_behind(kubectl: Kubectl) -> list[str]:
+    """Whatever of ours is in the cluster."""
+    found = kubectl.items("pods,configmaps,leases", "--all-namespaces", "-l", MANAGED)
+    return [f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}" for item in found]

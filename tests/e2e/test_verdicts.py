@@ -1,0 +1,45 @@
+"""What an audit finds, with the lab's enforcer on the nodes: nothing against the specification, and each dialect as its definition says."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
+from tests.e2e import world
+from tests.e2e.auditing import left_behind, run_audit, wrong
+
+EVERYWHERE = [dialect for dialect in Dialect if dialect not in FAULTLESS and dialect not in (Dialect.STALE, Dialect.SLOW, Dialect.FLAKY)]
+ON_ONE_NODE = (Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS, Dialect.ENFORCES_NOTHING, Dialect.STATELESS)
+INVISIBLE = (Dialect.IGNORES_IPV6, Dialect.BLOCKS_OWN_NODE)
+"""What probe pods of one family can't meet: the other family, and the traffic of nodes."""
+
+
+def test_an_enforcer_of_the_specification_passes(spec, kubectl, image):
+    audited = run_audit(kubectl, image)
+    assert wrong(kubectl, audited, Enforcement()) == []
+    assert audited.code == 0, audited.report["findings"]
+    assert left_behind(kubectl) == []
+
+
+def test_an_enforcer_that_rejects_passes(faulty, kubectl, image):
+    faulty.use(Dialect.REJECTS)
+    audited = run_audit(kubectl, image)
+    assert wrong(kubectl, audited, Enforcement()) == []
+    assert audited.code == 0, audited.report["findings"]
+
+
+@pytest.mark.parametrize("dialect", EVERYWHERE)
+def test_a_dialect_is_found(faulty, kubectl, image, dialect):
+    faulty.use(dialect)
+    audited = run_audit(kubectl, image)
+    assert wrong(kubectl, audited, Enforcement.parse((dialect,))) == []
+    assert audited.code == (0 if dialect in INVISIBLE else 1), audited.complaints
+
+
+@pytest.mark.parametrize("dialect", ON_ONE_NODE)
+def test_a_dialect_on_one_node_is_found(faulty, kubectl, image, dialect):
+    node = kubectl.items("pods", "-n", world.PROD, "-l", "app=web")[0]["spec"]["nodeName"]
+    faulty.use(f"{dialect}@{node}")
+    audited = run_audit(kubectl, image, "--per-node")
+    assert wrong(kubectl, audited, Enforcement.parse((f"{dialect}@{node}",))) == []
+    assert audited.code == 1, audited.complaints
