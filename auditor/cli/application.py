@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Audit a cluster: probe every cell and compare with what its policies demand.",
     "expect": "Show who should reach whom, by the policies alone.",
     "explain": "Say why one connection is allowed or denied.",
+    "lint": "Look for what is likely not meant in network policies.",
     "snapshot": "Save what matters of a live cluster to a file.",
     "scenarios": "List the scenarios that come with the auditor.",
     "enforcers": "List the enforcers that the lab can run, faulty ones included.",

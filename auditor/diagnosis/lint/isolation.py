@@ -30,8 +30,8 @@ def _isolated(scene: Scene) -> int:
 def unprotected_pods(scene: Scene) -> Iterator[Remark]:
     """Pods that no policy selects, in a namespace where policies select others."""
     for namespace in _namespaces(scene):
-        if left := scene.pods_in(namespace) & ~_isolated(scene):
-            message = f"no policy selects {scene.names(left)}, so everyone reaches them and they reach everyone"
+        if left := scene.pods_in(namespace) & ~_isolated(scene) & ~scene.uncertain:
+            message = f"no policy selects {scene.names(left)}: open in both directions"
             yield Remark(Place(namespace), message, default_deny(namespace, list(Direction)))
 
 
@@ -45,7 +45,7 @@ def no_default_deny(scene: Scene) -> Iterator[Remark]:
     }
     for namespace in _namespaces(scene):
         missing = [direction for direction in Direction if (namespace, direction) not in covered]
-        if missing:
+        if missing and not scene.pods_in(namespace) & scene.uncertain:
             message = f"no policy isolates every pod of namespace {namespace} for {listed([each.value for each in missing])}"
             yield Remark(Place(namespace), message + _consequence(scene, namespace), default_deny(namespace, missing))
 
@@ -55,7 +55,7 @@ def namespaces_without_policy(scene: Scene) -> Iterator[Remark]:
     with_policies = {policy.namespace for policy in scene.snapshot.policies}
     for namespace in sorted(scene.pod_endpoints) if with_policies else ():
         pods = scene.pods_in(namespace)
-        if pods and namespace not in with_policies and namespace not in SYSTEM_NAMESPACES:
+        if pods & ~scene.uncertain and namespace not in with_policies and namespace not in SYSTEM_NAMESPACES:
             message = (
                 f"no policy is in namespace {namespace}, so all of its pods ({scene.names(pods)}) are open: policies are per namespace"
             )
@@ -87,7 +87,7 @@ def default_deny(namespace: str, directions: list[Direction]) -> str:
 CHECKS = (
     Check(
         "unprotected-pod",
-        Severity.WARNING,
+        Severity.INFO,
         "Pods that no policy selects, beside others that are protected",
         "A pod that no policy selects is open in both directions. Where its neighbours are protected, it was likely forgotten, or has a "
         "misspelt label; and it may be a way around their protection.",

@@ -46,7 +46,9 @@ def half_open(scene: Scene) -> Iterator[Remark]:
 
 def _cut_off(scene: Scene, opening: Opening, reach: int, by_namespace: Mapping[tuple[Direction, str], list[Opening]]) -> bool:
     other = OTHER_SIDE[opening.direction]
-    if reach & ~scene.isolated[other] or (reach == opening.subjects and reach.bit_count() == 1 and len(scene.members(reach)) == 1):
+    if reach & (~scene.isolated[other] | scene.uncertain) or (
+        reach == opening.subjects and reach.bit_count() == 1 and len(scene.members(reach)) == 1
+    ):
         return False
     from_here = Opening(opening.policy, opening.direction, opening.number, opening.rule, opening.subjects, (reach,), reach, opening.ports)
     namespaces = {scene.groups.representatives[group].namespace for group in bits(reach)}
@@ -130,7 +132,7 @@ def _dns_gaps(scene: Scene, protocol: Protocol, out_of: int) -> Iterator[tuple[P
                 sending |= opening.subjects
             if dns.opened(opening, protocol):
                 served |= opening.subjects
-    left = out_of & sending & ~served & ~dns.pods
+    left = out_of & sending & ~served & ~dns.pods & ~scene.uncertain
     for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
         if Direction.EGRESS in policy.directions and policy.egress and subjects & left:
             yield policy_place(policy, "spec.egress", policy.egress[0].line), subjects & left

@@ -110,6 +110,14 @@ class Scene:
         return [namespace for namespace in self.namespaces.values() if matches(selector, namespace.labels)]
 
     @cached_property
+    def uncertain(self) -> int:
+        """The pods of namespaces with a policy that can't be read: they may be isolated, and may be allowed more than is known."""
+        mask = 0
+        for policy in self.snapshot.unknown:
+            mask |= self.pods_in(policy.namespace)
+        return mask
+
+    @cached_property
     def namespaces(self) -> Mapping[str, Namespace]:
         """The snapshot's namespaces, and those that every cluster has."""
         return {**{name: Namespace.of(name) for name in IN_EVERY_CLUSTER}, **self.snapshot.namespaces}

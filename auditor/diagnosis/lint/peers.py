@@ -1,21 +1,19 @@
-"""Checks of selectors: whom a policy or a peer selects, when that is nobody or more than was likely meant."""
+"""Checks of peers made of selectors: whom they match, when that is nobody or more than was likely meant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity, peer_place, policy_place
-from auditor.diagnosis.lint.notation import peer_yaml, scalar
+from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity, peer_place
+from auditor.diagnosis.lint.hints import labels_seen, namespace_hint
+from auditor.diagnosis.lint.notation import peer_yaml
 from auditor.diagnosis.lint.scene import Scene, listed
-from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
-from auditor.model.policy import Direction, NetworkPolicy, Peer
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
+from auditor.model.policy import NetworkPolicy, Peer
 from auditor.model.words import counted
-from auditor.policy.selectors import matches
 
-SELECTORS_PAGE = "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"
 BEHAVIOUR_OF_PEERS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
 BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
-HOST_NETWORK = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods"
 
 
 def _peers(scene: Scene) -> Iterator[tuple[NetworkPolicy, Peer, int, Place]]:
@@ -26,84 +24,13 @@ def _peers(scene: Scene) -> Iterator[tuple[NetworkPolicy, Peer, int, Place]]:
                 yield opening.policy, peer, reach, peer_place(opening.policy, opening.direction, opening.number, number)
 
 
-def selects_no_pod(scene: Scene) -> Iterator[Remark]:
-    """Policies that select none of the pods of their namespace. Says nothing where no pod of the namespace is known."""
-    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
-        pods = scene.pods_in(policy.namespace)
-        if subjects or not pods or _on_host_network(scene, policy):
-            continue
-        elsewhere = scene.groups.with_labels(policy.pod_selector)
-        instead = ""
-        if elsewhere:
-            namespaces = sorted({pod.namespace for pod in scene.members(elsewhere)})
-            instead = (
-                f"Pods with these labels are in {listed(namespaces)}. A policy acts on its own namespace only:\n"
-                f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(namespaces[0])}}}"
-            )
-        else:
-            instead = _labels_seen(scene, policy.pod_selector, pods, policy.namespace)
-        message = f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy does nothing"
-        yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
-
-
-def _on_host_network(scene: Scene, policy: NetworkPolicy) -> bool:
-    pods = scene.pod_endpoints.get(policy.namespace, [])
-    return any(pod.host_network and matches(policy.pod_selector, pod.labels) for pod in pods)
-
-
-def selects_host_network(scene: Scene) -> Iterator[Remark]:
-    """Policies of which every selected pod is on its node's network, where most network plugins apply no policy."""
-    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
-        if not subjects and _on_host_network(scene, policy):
-            pods = [pod.name for pod in scene.pod_endpoints[policy.namespace] if matches(policy.pod_selector, pod.labels)]
-            message = (
-                f"podSelector {policy.pod_selector} selects only pods with hostNetwork ({listed(pods)}); "
-                "what a policy means for these is undefined, and mostly nothing"
-            )
-            yield Remark(policy_place(policy, "spec.podSelector"), message, "Run the pods without hostNetwork, or filter on the node.")
-
-
-def _labels_seen(scene: Scene, selector: LabelSelector, pods: int, where: str) -> str:
-    """The values that the labels which ``selector`` reads have on ``pods``."""
-    keys = [key for key, _ in selector.match_labels] + [requirement.key for requirement in selector.match_expressions]
-    members = scene.members(pods)
-    lines = []
-    for key in dict.fromkeys(keys):
-        values = sorted({pod.labels[key] for pod in members if key in pod.labels})
-        lines.append(f"Pods of {where} have {key}: {listed(values, 8)}" if values else f"No pod of {where} has the label {key}")
-    return "\n".join(lines)
-
-
 def namespace_label_missing(scene: Scene) -> Iterator[Remark]:
     """Peers whose namespaceSelector matches no namespace there is."""
     for _, peer, _, place in _peers(scene):
         selector = peer.namespace_selector
         if selector is None or scene.namespaces_matching(selector):
             continue
-        yield Remark(place, f"namespaceSelector {selector} matches no namespace", _namespace_hint(scene, peer, selector))
-
-
-def _namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
-    named = _named_namespaces(selector)
-    known = [name for name in named if name in scene.namespaces]
-    if known:
-        pairs = ((NAMESPACE_NAME_LABEL, known[0]),)
-        fixed = Peer(peer.pod_selector, LabelSelector(pairs))
-        return f"Namespace {known[0]} exists, but has no such label; every namespace has its name in {NAMESPACE_NAME_LABEL}:\n{peer_yaml(fixed)}"
-    keys = sorted({key for key, _ in selector.match_labels} | {requirement.key for requirement in selector.match_expressions})
-    lines = []
-    for key in keys:
-        values = sorted({namespace.labels[key] for namespace in scene.namespaces.values() if key in namespace.labels})
-        lines.append(f"Namespaces have {key}: {listed(values, 8)}" if values else f"No namespace has the label {key}")
-    return "\n".join([*lines, "Label the namespace, or select it by kubernetes.io/metadata.name."])
-
-
-def _named_namespaces(selector: LabelSelector) -> list[str]:
-    """The values that ``selector`` asks for: often names of namespaces."""
-    listed_values = [
-        value for requirement in selector.match_expressions if requirement.operator is Operator.IN for value in requirement.values
-    ]
-    return [value for _, value in selector.match_labels] + listed_values
+        yield Remark(place, f"namespaceSelector {selector} matches no namespace", namespace_hint(scene, peer, selector))
 
 
 def pod_label_in_namespace_selector(scene: Scene) -> Iterator[Remark]:
@@ -151,7 +78,7 @@ def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
             pods = scene.groups.in_namespaces(peer.namespace_selector)
         if pods:
             message = f"{peer} matches no pod of {listed(where)}"
-            yield Remark(place, message, _elsewhere(scene, peer) or _labels_seen(scene, peer.pod_selector, pods, listed(where)))
+            yield Remark(place, message, _elsewhere(scene, peer) or labels_seen(scene, peer.pod_selector, pods, listed(where)))
 
 
 def _elsewhere(scene: Scene, peer: Peer) -> str:
@@ -219,30 +146,7 @@ def _only_namespaces(peer: Peer) -> bool:
     return peer.pod_selector is None and peer.namespace_selector is not None
 
 
-def section_without_policy_type(scene: Scene) -> Iterator[Remark]:
-    """Sections with rules whose direction is not among policyTypes: they mean nothing."""
-    for policy in scene.snapshot.policies:
-        for direction, section in ((Direction.INGRESS, policy.ingress), (Direction.EGRESS, policy.egress)):
-            if section and direction not in policy.directions:
-                word = direction.lower()
-                message = (
-                    f"{counted(len(section), 'rule')} in {word}, but policyTypes leaves {direction} out: "
-                    f"{'it means' if len(section) == 1 else 'they mean'} nothing, and {word} is not isolated by this policy"
-                )
-                place = policy_place(policy, f"spec.{word}", section[0].line)
-                yield Remark(place, message, "policyTypes: [Ingress, Egress]")
-
-
 CHECKS = (
-    Check(
-        "section-without-policy-type",
-        Severity.ERROR,
-        "Rules in a section whose direction is not among policyTypes",
-        "policyTypes says for which directions a policy holds. Rules of a direction that it leaves out are stored and ignored, so the "
-        "author believes in rules that do not exist.",
-        section_without_policy_type,
-        "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource",
-    ),
     Check(
         "two-peers-one-dash",
         Severity.WARNING,
@@ -269,23 +173,6 @@ CHECKS = (
         "peer miss the pods that were meant.",
         pod_label_in_namespace_selector,
         BEHAVIOUR_OF_PEERS,
-    ),
-    Check(
-        "selects-no-pod",
-        Severity.WARNING,
-        "A policy that selects no pod",
-        "A policy acts on the pods that its podSelector matches in its own namespace. One that matches none protects nothing, mostly "
-        "because of a typing error in a label or of the wrong namespace.",
-        selects_no_pod,
-        SELECTORS_PAGE,
-    ),
-    Check(
-        "selects-host-network",
-        Severity.WARNING,
-        "A policy that selects nothing but hostNetwork pods",
-        "Traffic of a hostNetwork pod is its node's; network plugins mostly can't tell it apart and apply no policy to it.",
-        selects_host_network,
-        HOST_NETWORK,
     ),
     Check(
         "peer-matches-nothing",

@@ -1,0 +1,172 @@
+"""``audit lint``: what in the policies is likely not meant, without a packet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli import parameters
+from auditor.cli.connection import connection_options, read_connection
+from auditor.cli.snapshots import InputOptions, read_input
+from auditor.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.config import ConnectionOptions
+    from auditor.cluster.kubernetes.reading import LiveSnapshot
+    from auditor.diagnosis.lint.finding import LintFinding
+    from auditor.diagnosis.lint.suppressions import Suppression
+    from auditor.model.snapshot import IPAddress, Snapshot
+
+SEVERITIES = ("error", "warning", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class LintOptions:
+    """What to look at (``read`` None: the live cluster), which findings to tell (no ``namespaces``: all), and how."""
+
+    read: InputOptions | None
+    connection: ConnectionOptions
+    namespaces: tuple[str, ...]
+    suppressions: str | None
+    fail_on: str
+    output: str
+    output_file: str | None
+
+
+@click.command("lint")
+@click.option(
+    "-f",
+    "--filename",
+    "paths",
+    multiple=True,
+    metavar="PATH",
+    help="File, directory or scenario to read, or - for standard input; may be repeated. Without it: the live cluster.",
+)
+@parameters.recursive_option
+@parameters.replicas_option
+@parameters.host_option
+@click.option("-n", "--namespace", "namespaces", multiple=True, metavar="NAMESPACE", help="Only findings about this; may be repeated.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces of the live cluster.")
+@click.option("--suppressions", metavar="FILE", help="Findings that are accepted, each with owner, reason and expiry.")
+@click.option("--fail-on", type=click.Choice(SEVERITIES), default="warning", show_default=True, help="The least severity for exit code 1.")
+@click.option("-o", "--output", type=click.Choice(["table", "json", "junit"]), default="table", show_default=True, help="Format.")
+@click.option("--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]")
+@click.option("--list", "list_checks", is_flag=True, help="List the checks.")
+@click.option("--explain", metavar="ID", help="Say what a check is about, and why it matters.")
+@connection_options
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    paths: tuple[str, ...],
+    recursive: bool,
+    replicas: int,
+    hosts: dict[str, tuple[IPAddress, ...]],
+    namespaces: tuple[str, ...],
+    all_namespaces: bool,
+    suppressions: str | None,
+    fail_on: str,
+    output: str,
+    output_file: str | None,
+    list_checks: bool,
+    explain: str | None,
+    **connection: Any,
+) -> int:
+    """Look for what is likely not meant in network policies: of files with -f, of the live cluster with -n or -A.
+
+    The live cluster is read as a whole, since peers are in other namespaces; nothing but reading is done to it. Exit code 1 means
+    findings of the severity --fail-on, or graver.
+    """
+    if list_checks or explain is not None:
+        return _describe(explain)
+    if namespaces and all_namespaces:
+        raise UsageError("-n and -A exclude each other: leave one out")
+    if paths and all_namespaces:
+        raise UsageError("-f and -A exclude each other: -A is for the live cluster")
+    if not paths and not namespaces and not all_namespaces:
+        raise UsageError("nothing to look at: give -f PATH, or -n NAMESPACE or -A for the live cluster")
+    read = InputOptions(paths, recursive, replicas, hosts) if paths else None
+    return lint_command(
+        LintOptions(read, read_connection(**connection), namespaces, suppressions, fail_on, output, output_file),
+    )
+
+
+def lint_command(options: LintOptions) -> int:
+    """Do what ``options`` say. Returns the exit code."""
+    from datetime import datetime
+
+    from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS
+    from auditor.cli.output import check_output, open_output
+    from auditor.diagnosis.lint import Severity, lint
+    from auditor.diagnosis.lint.suppressions import suppress
+    from auditor.report.lint import LintReport, lint_renderer
+
+    check_output(options.output_file)
+    accepted = _read_suppressions(options.suppressions)
+    snapshot = read_input(options.read) if options.read else _read_live(options.connection)
+    _check_namespaces(snapshot, options.namespaces)
+    findings = [finding for finding in lint(snapshot) if _is_about(finding, options.namespaces)]
+    today = datetime.now().astimezone().date().isoformat()
+    policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
+    subject = ", ".join(options.read.paths) if options.read else "the cluster"
+    report = LintReport(subject, policies, suppress(findings, accepted, today), Severity(options.fail_on))
+    with open_output(options.output_file) as stream:
+        lint_renderer(options.output)(report, stream)
+    return FINDINGS if report.failed else AS_EXPECTED
+
+
+def _read_suppressions(path: str | None) -> tuple[Suppression, ...]:
+    from auditor.diagnosis.lint.suppressions import read_suppressions
+    from auditor.run.sources import load_sources
+
+    return () if path is None else tuple(each for source in load_sources([path]) for each in read_suppressions(source))
+
+
+def _read_live(connection: ConnectionOptions) -> Snapshot:
+    from auditor.cli.interruption import run_interruptibly
+
+    live = run_interruptibly(_read(connection))
+    for policy in live.unreadable:
+        for problem in policy.problems:
+            click.echo(f"warning: {problem} (not looked at)", err=True)
+    for line in live.notes:
+        click.echo(f"warning: {line}", err=True)
+    return live.snapshot
+
+
+async def _read(connection: ConnectionOptions) -> LiveSnapshot:
+    from auditor.cluster.kubernetes.api import ApiServer
+    from auditor.cluster.kubernetes.config import connect
+    from auditor.cluster.kubernetes.reading import read_cluster
+
+    async with ApiServer(await connect(connection)) as api:
+        return await read_cluster(api)
+
+
+def _check_namespaces(snapshot: Snapshot, namespaces: tuple[str, ...]) -> None:
+    for name in namespaces:
+        if name not in snapshot.namespaces:
+            raise UsageError(f"there is no namespace {name!r}")
+
+
+def _is_about(finding: LintFinding, namespaces: tuple[str, ...]) -> bool:
+    return not namespaces or finding.place.subject.partition("/")[0] in namespaces
+
+
+def _describe(check_id: str | None) -> int:
+    """Write what a check is about to stdout or, for None, the list of them."""
+    from auditor.diagnosis.lint import CHECKS
+
+    if check_id is None:
+        width = max(map(len, CHECKS))
+        for check in CHECKS.values():
+            click.echo(f"{check.id:{width}}  {check.severity:7}  {check.title}")
+        return 0
+    if check_id not in CHECKS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(check_id, CHECKS, 1)
+        raise UsageError(f"no check is called {check_id!r}: " + (f"did you mean {near[0]}?" if near else "--list has them"))
+    check = CHECKS[check_id]
+    click.echo(f"{check.id} ({check.severity}): {check.title}\n\n{check.why}\n\nMore: {check.page}\nThe rule: {check.reference}")
+    return 0

@@ -1,0 +1,98 @@
+"""Checks of a policy's own part: which pods it selects, and for which directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditor.diagnosis.lint.finding import Check, Remark, Severity, policy_place
+from auditor.diagnosis.lint.hints import labels_seen
+from auditor.diagnosis.lint.notation import scalar
+from auditor.diagnosis.lint.scene import Scene, listed
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.words import counted
+from auditor.policy.selectors import matches
+
+SELECTORS_PAGE = "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"
+RESOURCE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"
+HOST_NETWORK = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods"
+
+
+def selects_no_pod(scene: Scene) -> Iterator[Remark]:
+    """Policies that select none of the pods of their namespace. Says nothing where no pod of the namespace is known."""
+    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+        pods = scene.pods_in(policy.namespace)
+        if subjects or not pods or _on_host_network(scene, policy):
+            continue
+        elsewhere = scene.groups.with_labels(policy.pod_selector)
+        instead = ""
+        if elsewhere:
+            namespaces = sorted({pod.namespace for pod in scene.members(elsewhere)})
+            instead = (
+                f"Pods with these labels are in {listed(namespaces)}. A policy acts on its own namespace only:\n"
+                f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(namespaces[0])}}}"
+            )
+        else:
+            instead = labels_seen(scene, policy.pod_selector, pods, policy.namespace)
+        message = f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy does nothing"
+        yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
+
+
+def _on_host_network(scene: Scene, policy: NetworkPolicy) -> bool:
+    pods = scene.pod_endpoints.get(policy.namespace, [])
+    return any(pod.host_network and matches(policy.pod_selector, pod.labels) for pod in pods)
+
+
+def selects_host_network(scene: Scene) -> Iterator[Remark]:
+    """Policies of which every selected pod is on its node's network, where most network plugins apply no policy."""
+    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+        if not subjects and _on_host_network(scene, policy):
+            pods = [pod.name for pod in scene.pod_endpoints[policy.namespace] if matches(policy.pod_selector, pod.labels)]
+            message = (
+                f"podSelector {policy.pod_selector} selects only pods with hostNetwork ({listed(pods)}); "
+                "what a policy means for these is undefined, and mostly nothing"
+            )
+            yield Remark(policy_place(policy, "spec.podSelector"), message, "Run the pods without hostNetwork, or filter on the node.")
+
+
+def section_without_policy_type(scene: Scene) -> Iterator[Remark]:
+    """Sections with rules whose direction is not among policyTypes: they mean nothing."""
+    for policy in scene.snapshot.policies:
+        for direction, section in ((Direction.INGRESS, policy.ingress), (Direction.EGRESS, policy.egress)):
+            if section and direction not in policy.directions:
+                word = direction.lower()
+                message = (
+                    f"{counted(len(section), 'rule')} in {word}, but policyTypes leaves {direction} out: "
+                    f"{'it means' if len(section) == 1 else 'they mean'} nothing, and {word} is not isolated by this policy"
+                )
+                place = policy_place(policy, f"spec.{word}", section[0].line)
+                yield Remark(place, message, "policyTypes: [Ingress, Egress]")
+
+
+CHECKS = (
+    Check(
+        "section-without-policy-type",
+        Severity.ERROR,
+        "Rules in a section whose direction is not among policyTypes",
+        "policyTypes says for which directions a policy holds. Rules of a direction that it leaves out are stored and ignored, so the "
+        "author believes in rules that do not exist.",
+        section_without_policy_type,
+        RESOURCE,
+    ),
+    Check(
+        "selects-no-pod",
+        Severity.WARNING,
+        "A policy that selects no pod",
+        "A policy acts on the pods that its podSelector matches in its own namespace. One that matches none protects nothing, mostly "
+        "because of a typing error in a label or of the wrong namespace.",
+        selects_no_pod,
+        SELECTORS_PAGE,
+    ),
+    Check(
+        "selects-host-network",
+        Severity.WARNING,
+        "A policy that selects nothing but hostNetwork pods",
+        "Traffic of a hostNetwork pod is its node's; network plugins mostly can't tell it apart and apply no policy to it.",
+        selects_host_network,
+        HOST_NETWORK,
+    ),
+)

@@ -1,0 +1,57 @@
+"""Lint for programs: ``audit.lint/v1``, described by ``auditor/schemas/lint.schema.json``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+from auditor.diagnosis.lint.finding import LintFinding, Severity
+from auditor.diagnosis.lint.registry import CHECKS
+from auditor.diagnosis.lint.suppressions import Suppression
+from auditor.report.lint import LintReport
+
+SCHEMA = "audit.lint/v1"
+
+
+def render(report: LintReport, stream: TextIO) -> None:
+    """Write ``report`` to ``stream``."""
+    found = report.sorted
+    document = {
+        "schema": SCHEMA,
+        "subject": report.subject,
+        "policies": report.policies,
+        "conclusion": "fail" if report.failed else "pass",
+        "fail_on": report.fail_on,
+        "counts": {severity: report.count(severity) for severity in Severity} | {"suppressed": len(found.suppressed)},
+        "findings": [_finding(each) for each in found.findings],
+        "suppressed": [{**_finding(each), "suppression": _suppression(by)} for each, by in found.suppressed],
+        "expired_suppressions": [_suppression(each) for each in found.expired],
+        "unused_suppressions": [_suppression(each) for each in found.unused],
+    }
+    stream.write(json.dumps(document, indent=1) + "\n")
+
+
+def _finding(finding: LintFinding) -> dict[str, Any]:
+    check, place = CHECKS[finding.check], finding.place
+    return {
+        "check": finding.check,
+        "severity": finding.severity,
+        "object": place.subject,
+        **({"file": place.file, "line": place.line} if place.line else {}),
+        **({"path": place.path} if place.path else {}),
+        "message": finding.message,
+        "why": check.why,
+        "instead": finding.instead,
+        "documentation": check.page,
+        "reference": check.reference,
+    }
+
+
+def _suppression(suppression: Suppression) -> dict[str, Any]:
+    return {
+        "id": suppression.check,
+        "policy": suppression.policy,
+        "owner": suppression.owner,
+        "reason": suppression.reason,
+        "expires": suppression.expires,
+    }

@@ -1,0 +1,58 @@
+"""Lint for a person: each finding with its place and what to write instead, then the counts."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from auditor.diagnosis.lint.finding import LintFinding, Severity
+from auditor.diagnosis.lint.suppressions import Sorted
+from auditor.model.words import counted
+from auditor.report.console import open_console, print_paragraph, printable
+from auditor.report.lint import LintReport
+
+STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
+
+
+def render(report: LintReport, stream: TextIO) -> None:
+    """Write ``report`` to ``stream``."""
+    console = open_console(stream)
+    for finding in report.sorted.findings:
+        _print_finding(console, finding)
+    _print_suppressions(console, report.sorted)
+    print_paragraph(console, _headline(report))
+    if report.sorted.findings:
+        ids = dict.fromkeys(finding.check for finding in report.sorted.findings)
+        print_paragraph(console, f"'audit lint --explain ID' says why each matters: {', '.join(ids)}")
+
+
+def _print_finding(console: Console, finding: LintFinding) -> None:
+    line = Text(finding.severity.value, style=STYLES[finding.severity])
+    line.append(f" {finding.check}  {printable(str(finding.place))}", style="not bold default")
+    print_paragraph(console, line)
+    print_paragraph(console, printable(finding.message), 2, 4)
+    for text in finding.instead.splitlines():
+        console.print(Text("    " + printable(text), style="dim"), soft_wrap=True)
+    print_paragraph(console)
+
+
+def _print_suppressions(console: Console, sorted_findings: Sorted) -> None:
+    lines = [f"expired, suppresses nothing: {each}" for each in sorted_findings.expired]
+    lines += [f"unused, remove it: {each}" for each in sorted_findings.unused]
+    for line in lines:
+        print_paragraph(console, printable(line), 0, 4)
+    if lines:
+        print_paragraph(console)
+
+
+def _headline(report: LintReport) -> str:
+    counts = [counted(number, severity.value) for severity in Severity if (number := report.count(severity))]
+    counts = [text.replace("infos", "info") for text in counts]
+    suppressed = len(report.sorted.suppressed)
+    return (
+        f"{counted(report.policies, 'policy', 'policies')} of {printable(report.subject)}: "
+        + (", ".join(counts) or "no finding")
+        + (f"; {suppressed} suppressed" if suppressed else "")
+    )
