@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix bench lock clean setup kind-node-image cluster-up cluster-shell cluster-down
+.PHONY: help demo test test-slow lint lab-matrix bench lock clean setup e2e kind-node-image cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,10 +39,11 @@ lock: setup ## write requirements.lock anew from pyproject.toml
 clean: ## remove what the targets above have made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+e2e: setup ## the suite on a real Kubernetes: a kind cluster of its own, made and ended (docs/e2e.md)
+	@tests/e2e/cluster/suite
+
 kind-node-image: ## where there is no registry: build a kind node image from Debian packages and Go modules (docs/e2e.md)
-	@tests/e2e/cluster/build-go-parts
-	@tests/e2e/cluster/build-debian-trees
-	@tests/e2e/cluster/build-images
+	@tests/e2e/cluster/build
 
 cluster-up: ## a kind cluster to try things on: one control plane, two workers, a CNI that enforces nothing
 	@tests/e2e/cluster/up

@@ -28,6 +28,9 @@ NODE=$CACHE/node              # root file system of the node image
 STATE=$CACHE/cluster$OWN      # what exists only while a cluster does: kubeconfig, the private Docker's socket and pid
 DOCKER_DATA=$CACHE/docker$OWN # the private Docker's images, kept from one cluster to the next
 
+# Runs a command as the first process of a pid namespace: whatever it starts and forgets ends with it, also by kill -9 of unshare.
+ALONE=(unshare --mount --pid --fork --kill-child --mount-proc --)
+
 say() { echo "${0##*/}: $*" >&2; }
 
 fail() {
@@ -37,11 +40,15 @@ fail() {
 
 need_root() { [ "$(id -u)" -eq 0 ] || fail "$1 needs root; run it as root, or where Docker and a registry are at hand, without it"; }
 
-# need COMMAND:PACKAGE...: installs the Debian packages of the commands that are missing, or says how to.
+# need COMMAND:PACKAGE[,PACKAGE]...: installs the Debian packages of the commands that are missing, or says how to.
 # No service is started by it: the only Docker daemon wanted is the one in the private namespace.
 need() {
-    local pair missing=() policy=/usr/sbin/policy-rc.d ours='' code=0
-    for pair in "$@"; do command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}"); done
+    local pair packages missing=() policy=/usr/sbin/policy-rc.d ours='' code=0
+    for pair in "$@"; do
+        if command -v "${pair%%:*}" >/dev/null; then continue; fi
+        IFS=, read -ra packages <<<"${pair#*:}"
+        missing+=("${packages[@]}")
+    done
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         fail "missing ${missing[*]}; install with: sudo apt-get install ${missing[*]}"
