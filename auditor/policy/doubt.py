@@ -8,53 +8,36 @@ possible meanings, each direction of each policy being free, hence a cell is cer
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import Direction, NetworkPolicy, Rule
+from auditor.model.policy import Direction, NetworkPolicy, Rule, UnknownPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
 from auditor.policy.selectors import matches
 
+__all__ = ["UnknownPolicy", "doubtful_cells", "may_select"]
+
 NAMED_AT_MOST = 3
 EVERYTHING = (Rule(),)
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownPolicy:
-    """A policy in force of which no more is known than the pods that it may select.
-
-    ``pod_selector`` None: any pods of its namespace. ``why`` goes on after the policy's name: ``can't be read: spec.x: unknown field``.
-    """
-
-    namespace: str
-    name: str
-    pod_selector: LabelSelector | None
-    why: str
-
-    @property
-    def reason(self) -> str:
-        return f"policy {self.namespace}/{self.name} {self.why}"
-
-    def may_select(self, endpoint: Endpoint) -> bool:
-        """Whether ``endpoint`` may be among the pods that it applies to."""
-        return (
-            endpoint.selectable
-            and endpoint.namespace == self.namespace
-            and (self.pod_selector is None or matches(self.pod_selector, endpoint.labels))
-        )
-
-    def allowing(self, rules: tuple[Rule, ...]) -> NetworkPolicy:
-        """The meaning that isolates every pod in question in both directions and allows ``rules`` in both."""
-        return NetworkPolicy(self.namespace, self.name, self.pod_selector or LabelSelector(), frozenset(Direction), rules, rules)
+def may_select(policy: UnknownPolicy, endpoint: Endpoint) -> bool:
+    """Whether ``endpoint`` may be among the pods that ``policy`` applies to."""
+    return (
+        endpoint.selectable
+        and endpoint.namespace == policy.namespace
+        and (policy.pod_selector is None or matches(policy.pod_selector, endpoint.labels))
+    )
 
 
 def doubtful_cells(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], cells: Iterable[Cell]) -> dict[Cell, str]:
     """Those of ``cells`` whose verdict depends on what the policies ``unknown`` mean, with the reason in words, in order.
 
-    ``snapshot`` holds every other policy in force, and none of these. Raises KeyError for a cell with a name that is no endpoint.
+    ``snapshot.policies`` are all others in force. A reason is ``policy NAMESPACE/NAME WHY`` for each policy that matters.
+    Raises KeyError for a cell with a name that is no endpoint.
     """
     touching = _Touching(snapshot, unknown)
     touched = [cell for cell in cells if touching.either_end(cell)]
@@ -64,7 +47,7 @@ def doubtful_cells(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], cells: 
     most = evaluate(_with(snapshot, unknown, EVERYTHING))
     doubtful = [cell for cell in touched if least.verdict(*cell) is not most.verdict(*cell)]
     if len(unknown) == 1:
-        return dict.fromkeys(doubtful, unknown[0].reason)
+        return dict.fromkeys(doubtful, _reason(unknown[0]))
     return _reasons(snapshot, unknown, touching, doubtful)
 
 
@@ -73,7 +56,7 @@ class _Touching:
 
     def __init__(self, snapshot: Snapshot, unknown: Sequence[UnknownPolicy]) -> None:
         self._positions: Mapping[str, tuple[int, ...]] = {
-            endpoint.name: tuple(number for number, policy in enumerate(unknown) if policy.may_select(endpoint))
+            endpoint.name: tuple(number for number, policy in enumerate(unknown) if may_select(policy, endpoint))
             for endpoint in snapshot.endpoints
         }
 
@@ -99,14 +82,23 @@ def _reasons(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], touching: _To
     return {cell: _sentence([unknown[position] for position in sorted(set(positions))]) for cell, positions in mattering.items()}
 
 
+def _reason(policy: UnknownPolicy) -> str:
+    return f"policy {policy.full_name} {policy.why}"
+
+
 def _sentence(policies: Sequence[UnknownPolicy]) -> str:
-    named = [policy.reason for policy in policies[:NAMED_AT_MOST]]
+    named = [_reason(policy) for policy in policies[:NAMED_AT_MOST]]
     more = len(policies) - len(named)
     return "; ".join([*named, f"{counted(more, 'more policy', 'more policies')} in doubt"] if more else named)
 
 
+def _meaning(policy: UnknownPolicy, rules: tuple[Rule, ...]) -> NetworkPolicy:
+    """``policy`` as one that isolates every pod in question in both directions and allows ``rules`` in both."""
+    return NetworkPolicy(policy.namespace, policy.name, policy.pod_selector or LabelSelector(), frozenset(Direction), rules, rules)
+
+
 def _with(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], rules: tuple[Rule, ...]) -> Snapshot:
-    return replace(snapshot, policies=(*snapshot.policies, *(policy.allowing(rules) for policy in unknown)))
+    return replace(snapshot, policies=(*snapshot.policies, *(_meaning(policy, rules) for policy in unknown)))
 
 
 def _one_way(snapshot: Snapshot, direction: Direction) -> Snapshot:

@@ -48,6 +48,9 @@ class PodSelectors:
                 if peer.pod_selector is not None:
                     found = own if peer.namespace_selector is None else self._elsewhere.setdefault(peer.namespace_selector, set())
                     found.add(peer.pod_selector)
+        for unknown in snapshot.unknown:
+            if unknown.pod_selector is not None:
+                self._own.setdefault(unknown.namespace, set()).add(unknown.pod_selector)
         self.of = cache(self._of)
 
     def _of(self, namespace: str) -> frozenset[LabelSelector]:

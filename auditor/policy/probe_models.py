@@ -22,10 +22,10 @@ Pair = tuple[str, Direction]
 
 @dataclass(frozen=True, slots=True)
 class PodClass:
-    """An identity class of pods on the pod network, as far as choosing needs it.
+    """An identity class of pods on the pod network, or the part of one that policies which nobody can read may tell apart from the rest.
 
-    ``members`` and ``audited``, which is a part of them, are sorted by name. ``isolated`` are the directions in which policies isolate
-    the members; ``denies_itself`` says that not all traffic between different members is allowed.
+    ``number`` counts these. ``members`` and ``audited``, which is a part of them, are sorted by name. ``isolated`` are the directions in
+    which policies isolate the members; ``denies_itself`` says that not all traffic between different members is allowed.
     """
 
     number: int

@@ -15,8 +15,9 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import NetworkPolicy
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.policy.doubt import may_select
 from auditor.policy.identity_labels import PodSelectors, fewest_labels
-from auditor.policy.matrix import ExpectedMatrix, IdentityClass
+from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.probe_models import Models, PodClass
 from auditor.policy.selectors import matches
 from auditor.policy.uncovered import (
@@ -113,27 +114,27 @@ def _check(snapshot: Snapshot, request: ProbeRequest) -> None:
 
 
 def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest) -> list[PodClass]:
-    """The classes of pods on the pod network, by their first member's name."""
+    """The classes of pods on the pod network, by their first member's name; split where policies that nobody can read may split them."""
     by_namespace: dict[str, list[NetworkPolicy]] = {}
     for policy in snapshot.policies:
         by_namespace.setdefault(policy.namespace, []).append(policy)
+    groups: dict[tuple[int, ...], list[Endpoint]] = {}
+    for endpoint in sorted((end for end in snapshot.endpoints if end.selectable), key=lambda end: end.name):
+        unknown = (number for number, policy in enumerate(snapshot.unknown) if may_select(policy, endpoint))
+        groups.setdefault((matrix.class_of(endpoint.name), *unknown), []).append(endpoint)
     classes = []
-    for identity in matrix.classes:
-        example = matrix.representative(identity.number)
-        if not example.selectable:
-            continue
-        members = tuple(sorted((matrix.endpoint(name) for name in identity.members), key=lambda member: member.name))
+    for number, ((identity, *_), members) in enumerate(groups.items()):
+        example = members[0]
         selecting = [policy for policy in by_namespace.get(example.namespace, ()) if matches(policy.pod_selector, example.labels)]
         isolated = frozenset(direction for policy in selecting for direction in policy.directions)
         audited = tuple(filter(request.audits, members))
-        classes.append(PodClass(identity.number, members, audited, isolated, _denies_itself(matrix, identity)))
-    return sorted(classes, key=lambda one: one.members[0].name)
+        classes.append(PodClass(number, tuple(members), audited, isolated, len(members) > 1 and _denies_itself(matrix, identity)))
+    return classes
 
 
-def _denies_itself(matrix: ExpectedMatrix, identity: IdentityClass) -> bool:
-    families = matrix.representative(identity.number).families or (Family.IPV4,)
-    verdicts = (matrix.class_verdicts(identity.number, identity.number, family) for family in families)
-    return len(identity.members) > 1 and any(pair.allowed != matrix.port_atoms.everything for pair in verdicts)
+def _denies_itself(matrix: ExpectedMatrix, identity: int) -> bool:
+    verdicts = (matrix.class_verdicts(identity, identity, family) for family in matrix.representative(identity).families or Family)
+    return any(pair.allowed != matrix.port_atoms.everything for pair in verdicts)
 
 
 def _probe_pods(

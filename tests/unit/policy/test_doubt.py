@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.policy import Direction, NetworkPolicy, UnknownPolicy
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Verdict
-from auditor.policy.doubt import UnknownPolicy, doubtful_cells
+from auditor.policy.doubt import doubtful_cells
 from tests.oracle.clusters import EVERYTHING, cluster, having, node, pod, pods, policy, rule
 from tests.oracle.evaluator import verdict
 from tests.strategies import IPV4_ONLY, Shape, random_policies, random_snapshot

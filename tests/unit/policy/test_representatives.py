@@ -9,13 +9,16 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from auditor.model.policy import Direction, Peer, Rule
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
+from auditor.model.errors import UsageError
+from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule, UnknownPolicy
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Service, ServicePort, Snapshot
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.representatives import Choice, Mode, ProbeRequest, choose_probe_pods
 from auditor.policy.selectors import matches
+from tests.oracle.clusters import EVERYTHING, block, cluster, having, host, node, pod, pods, policy, rule
 from tests.strategies import Shape, boundary_ports, random_snapshot, snapshots
 
 SHAPE = Shape(pods=8, policies=5, nodes=3, hosts=1)
@@ -172,3 +175,207 @@ def test_the_choice_does_not_depend_on_the_order_of_the_input() -> None:
         for mode in Mode:
             if any(end.selectable for end in snapshot.endpoints):
                 assert choose(snapshot, mode) == choose(shuffled, mode), f"seed {seed}"
+
+
+def on(name: str, *at: Endpoint) -> tuple[Endpoint, ...]:
+    """``at`` on node ``name``."""
+    return tuple(replace(endpoint, node=name) for endpoint in at)
+
+
+def replicas(name: str, count: int, labels: dict[str, str], workload: str = "", **more: object) -> list[Endpoint]:
+    return [replace(pod(f"{name}-{number}", labels, **more), workload=workload) for number in range(count)]
+
+
+CLOSED = policy("prod/db", {"app": "db"}, ingress=[], egress=[])
+
+
+def test_one_probe_pod_stands_for_a_class_and_carries_what_policies_read():
+    db = replicas("prod/db", 3, {"app": "db", "controller-revision-hash": "x"}, "StatefulSet/db", ports=["sql=TCP/3306"], node="n1")
+    (other, probe) = choose(cluster(*db, pod("dev/web"), policies=[CLOSED])).probe_pods
+    assert (probe.name, probe.namespace, probe.labels, probe.node) == ("prod/db", "prod", {"app": "db"}, "n1")
+    assert probe.ports == db[0].ports
+    assert probe.stands_for == ("prod/db-0", "prod/db-1", "prod/db-2")
+    assert other.name == "dev/web"
+
+
+def test_a_class_in_several_namespaces_is_one_probe_pod_in_an_audited_one():
+    snapshot = cluster(pod("a/x"), pod("b/y"), pod("c/z"))
+    assert [probe.name for probe in choose(snapshot, namespaces=("b",)).probe_pods] == ["b/y"]
+    assert choose(snapshot, namespaces=("b",)).probe_pods[0].stands_for == ("a/x", "b/y", "c/z")
+
+
+def test_few_namespaces_are_disturbed_and_those_of_the_system_last():
+    labels = {"app": "x"}
+    let_in = [policy("b/p", ingress=[rule(pods(labels, {}))])]
+    ends = (pod("a/1", labels), pod("a/2"), pod("b/1"), pod("c/1", labels), pod("c/2"), pod("kube-system/1", labels))
+    snapshot = cluster(*ends, policies=let_in)
+    assert {probe.namespace for probe in choose(snapshot).probe_pods} == {"a", "b"}
+    assert {probe.namespace for probe in choose(snapshot, namespaces=("b", "c")).probe_pods} == {"b", "c"}
+    assert {probe.namespace for probe in choose(snapshot, namespaces=("kube-system",)).probe_pods} == {"kube-system", "a", "b"}
+
+
+def test_a_selector_narrows_what_is_audited():
+    snapshot = cluster(pod("prod/a", {"app": "a"}), pod("prod/b", {"app": "b"}))
+    assert by_name(choose(snapshot, selector=having({"app": "b"}))) == {"prod/b": ("", ("prod/a", "prod/b"))}
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"namespaces": ("prd",)}, "no namespace 'prd'; there are: prod"),
+        ({"selector": having({"app": "z"})}, "nothing to audit: no running pod on the pod network in any namespace that matches app=z"),
+    ],
+)
+def test_a_request_that_audits_nothing_is_an_error(request_, said):
+    with pytest.raises(UsageError, match=said):
+        choose(cluster(pod("prod/a", {"app": "a"})), **request_)
+
+
+def test_one_per_class_spreads_over_the_nodes_on_which_policies_are_enforced():
+    db = [*on("n1", pod("prod/db-0", {"app": "db"})), *on("n2", pod("prod/db-1", {"app": "db"}))]
+    web = on("n1", pod("prod/web-0", {"app": "web"}))
+    policies = [CLOSED, policy("prod/web", {"app": "web"}, ingress=[rule("TCP/80")], egress=[EVERYTHING])]
+    choice = choose(cluster(*db, *web, policies=policies))
+    assert {name: place for name, (place, _) in by_name(choice).items()} == {"prod/db-1": "n2", "prod/web-0": "n1"}
+    assert not any("not tested" in sentence for sentence in choice.uncovered)
+
+
+def test_nodes_that_one_per_class_leaves_out_are_named_and_per_node_adds_few():
+    db = [end for place in ("n1", "n2", "n3") for end in on(place, pod(f"prod/db-{place}", {"app": "db"}))]
+    snapshot = cluster(*db, policies=[policy("prod/db", {"app": "db"}, ingress=[rule(pods({}))])])
+    choice = choose(snapshot)
+    assert by_name(choice) == {"prod/db-n1": ("n1", ("prod/db-n1", "prod/db-n2", "prod/db-n3"))}
+    assert choice.uncovered == ("ingress policies on n2, n3 are not tested, no isolated probe pod runs there: --per-node does",)
+    per_node = choose(snapshot, Mode.PER_NODE)
+    assert by_name(per_node) == {f"prod/db-{place}": (place, (f"prod/db-{place}",)) for place in ("n1", "n2", "n3")}
+    assert per_node.uncovered == ()
+
+
+def test_per_node_takes_one_pod_that_tests_both_directions_rather_than_two():
+    one_way = [policy("prod/in", {"way": "in"}, ingress=[]), policy("prod/out", {"way": "out"}, egress=[]), CLOSED]
+    named = (("in", {"way": "in"}), ("out", {"way": "out"}), ("db", {"app": "db"}))
+    ends = [end for place in ("n1", "n2") for name, labels in named for end in on(place, pod(f"prod/{name}-{place}", labels))]
+    at_n2 = [probe for probe in choose(cluster(*ends, policies=one_way), Mode.PER_NODE).probe_pods if probe.node == "n2"]
+    assert len(at_n2) <= 3
+    assert any("db" in probe.name for probe in at_n2)
+
+
+def test_traffic_within_a_class_takes_two_probe_pods():
+    db = replicas("prod/db", 3, {"app": "db"}, "StatefulSet/db", node="n1")
+    snapshot = cluster(*db[:2], *on("n2", db[2]), policies=[CLOSED])
+    (within, nodes, other_nodes) = choose(snapshot).uncovered
+    assert within == (
+        "traffic between the 3 pods of prod/db is not probed (one probe pod stands for all of them): --per-node or --all-pods does"
+    )
+    assert "n2" in nodes
+    assert "n2" in other_nodes
+    per_node = choose(snapshot, Mode.PER_NODE)
+    assert by_name(per_node) == {"prod/db@n1": ("n1", ("prod/db-0", "prod/db-1")), "prod/db@n2": ("n2", ("prod/db-2",))}
+    assert per_node.uncovered == ()
+    same_node = choose(cluster(*db, policies=[CLOSED]), Mode.PER_NODE)
+    assert by_name(same_node) == {"prod/db@n1": ("n1", ("prod/db-0", "prod/db-2")), "prod/db@n1-2": ("n1", ("prod/db-1",))}
+
+
+def test_a_class_that_reaches_itself_needs_one_only():
+    db = replicas("prod/db", 3, {"app": "db"}, node="n1")
+    choice = choose(cluster(*db, policies=[policy("prod/db", ingress=[rule(pods({}))])]), Mode.PER_NODE)
+    assert len(choice.probe_pods) == 1
+    assert choice.uncovered == ()
+
+
+def test_all_pods_copies_every_audited_pod_and_one_of_each_other_class():
+    labels = {"app": "web"}
+    web = replicas("prod/web", 3, labels, "ReplicaSet/web", node="n1")
+    others = replicas("dev/other", 2, {}, node="n2")
+    let_in = policy("prod/web", ingress=[rule(pods(labels))])
+    choice = choose(cluster(*web, *others, policies=[let_in]), Mode.ALL_PODS, namespaces=("prod",))
+    assert by_name(choice) == {
+        "dev/other-0": ("n2", ("dev/other-0", "dev/other-1")),
+        "prod/web@n1": ("n1", ("prod/web-0",)),
+        "prod/web@n1-2": ("n1", ("prod/web-1",)),
+        "prod/web@n1-3": ("n1", ("prod/web-2",)),
+    }
+
+
+def test_nodes_that_cannot_be_used_are_avoided_or_told():
+    here, there = on("n1", pod("prod/a-1", {"app": "a"})), on("n2", pod("prod/a-2", {"app": "a"}))
+    only_there = on("n2", pod("prod/b", {"app": "b"}))
+    snapshot = cluster(*here, *there, *only_there, policies=[policy("prod/b", {"app": "b"}, ingress=[EVERYTHING])])
+    choice = choose(snapshot, usable_nodes=["n1"])
+    assert {name: place for name, (place, _) in by_name(choice).items()} == {"prod/a-1": "n1", "prod/b": ""}
+    assert choice.uncovered == ("2 pods on n2, which can't take probe pods: stood in for on other nodes, if at all",)
+
+
+def test_what_has_a_nodes_address_gets_no_probe_pod():
+    on_host = pod("prod/agent", {}, "172.18.0.2", host_network=True, node="n1")
+    choice = choose(cluster(pod("prod/a"), on_host, node("n1", "172.18.0.2"), node("n2", "172.18.0.3"), host("out", "203.0.113.10")))
+    assert [probe.name for probe in choice.probe_pods] == ["prod/a"]
+    assert choice.uncovered == ("1 hostNetwork pod and 2 nodes can't be stood in for: traffic with their addresses is not probed",)
+
+
+def by_block(cidr: str, *excepts: str) -> NetworkPolicy:
+    return policy("prod/x", {"app": "db"}, ingress=[rule(block(cidr, *excepts))])
+
+
+@pytest.mark.parametrize(
+    ("x", "known"),
+    [
+        (by_block("10.244.0.2/32"), "prod/a by address (ipBlock 10.244.0.2/32)"),
+        (by_block("10.244.0.0/16", "10.244.0.2/32"), "prod/a by address (ipBlock 10.244.0.0/16 except 10.244.0.2/32)"),
+        (by_block("10.244.0.0/16"), None),
+        (by_block("0.0.0.0/0"), None),
+        (by_block("203.0.113.0/24"), None),
+    ],
+)
+def test_pods_that_a_policy_knows_by_address_are_named(x, known):
+    ends = [pod("prod/a", {}, "10.244.0.2"), pod("prod/b", {}, "10.244.0.3"), pod("prod/db", {"app": "db"}, "10.244.0.4"), pod("dev/z")]
+    snapshot = cluster(*ends, policies=[x])
+    assert choose(snapshot).uncovered == ((f"policy prod/x knows {known}, which a probe pod can't carry",) if known else ())
+    assert choose(snapshot, namespaces=("dev",)).uncovered == ()
+
+
+def test_a_probe_pod_keeps_away_from_services_where_it_can():
+    neither = [policy("prod/x", {"app": "db", "tier": "x"}, ingress=[])]
+    db = pod("prod/db", {"app": "db", "tier": "x", "extra": "1"})
+    service = Service("prod", "db", {"extra": "1"}, (ServicePort(Protocol.TCP, 80, 80),))
+    (probe,) = choose(cluster(db, policies=neither, services=[service])).probe_pods
+    assert probe.labels == {"app": "db", "tier": "x"}
+
+
+def test_pods_that_an_unreadable_policy_may_tell_apart_get_a_probe_pod_each_with_the_labels_to_tell():
+    web, api = pod("prod/web", {"app": "web", "tier": "x"}), pod("prod/api", {"app": "api", "tier": "x"})
+    snapshot = replace(cluster(web, api), unknown=(UnknownPolicy("prod", "new", having({"app": "web"}), "can't be read"),))
+    found = {probe.name: probe.labels for probe in choose(snapshot).probe_pods}
+    assert found == {"prod/api": {}, "prod/web": {"app": "web"}}
+    whole_namespace = replace(snapshot, unknown=(UnknownPolicy("prod", "new", None, "can't be read"),))
+    assert len(choose(whole_namespace).probe_pods) == 1
+
+
+@pytest.mark.parametrize(
+    ("workload", "labels", "name"),
+    [
+        ("", {}, "prod/x-1"),
+        ("Deployment/web", {}, "prod/web"),
+        ("ReplicaSet/web-6c9b7f8d5", {"pod-template-hash": "6c9b7f8d5"}, "prod/web"),
+        ("ReplicaSet/web-6c9b7f8d5", {}, "prod/web-6c9b7f8d5"),
+        ("ReplicaSet/web-6c9b7f8d5", {"pod-template-hash": "b7f8d5"}, "prod/web-6c9b7f8d5"),
+        ("StatefulSet/web-6c9b7f8d5", {"pod-template-hash": "6c9b7f8d5"}, "prod/web-6c9b7f8d5"),
+        ("Job/backup-29394720", {}, "prod/backup"),
+        ("Job/backup-2", {}, "prod/backup-2"),
+    ],
+)
+def test_probe_pods_are_called_after_workloads(workload, labels, name):
+    (probe,) = choose(cluster(replace(pod("prod/x-1", labels), workload=workload))).probe_pods
+    assert probe.name == name
+
+
+def test_names_that_would_be_the_same_get_a_number_that_is_free():
+    ends = [replace(pod(f"prod/p{number}", {"app": str(number)}), workload="Job/x") for number in range(3)]
+    policies = [policy(f"prod/p{number}", {"app": str(number)}, ingress=[]) for number in range(3)]
+    choice = choose(cluster(*ends, pod("prod/x-2"), policies=policies))
+    assert {name: members for name, (_, members) in by_name(choice).items()} == {
+        "prod/x": ("prod/p0",),
+        "prod/x-3": ("prod/p1",),
+        "prod/x-4": ("prod/p2",),
+        "prod/x-2": ("prod/x-2",),
+    }
