@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, str] = {
     "expect": "Show who should reach whom, by the policies alone.",
     "explain": "Say why one connection is allowed or denied.",
     "lint": "Look for what is likely not meant in network policies.",
+    "preflight": "See what an audit of a live cluster would meet; create nothing.",
+    "cleanup": "Remove what audits have left in a live cluster.",
     "snapshot": "Save what matters of a live cluster to a file.",
     "scenarios": "List the scenarios that come with the auditor.",
     "enforcers": "List the enforcers that the lab can run, faulty ones included.",

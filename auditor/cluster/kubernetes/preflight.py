@@ -159,7 +159,7 @@ class _Preflight:
         for probe in self._probes:
             reasons = (
                 _repeated_port_name(probe),
-                f"node {probe.node} is not ready" if probe.node and probe.node not in self._live.ready_nodes else "",
+                f"node {probe.node} is not ready, or cordoned" if probe.node and probe.node not in self._live.ready_nodes else "",
                 publishing_service(snapshot.services, probe),
                 "" if "pdb" in accept else budget_in_the_way(budgets, probe),
                 "" if "anti-affinity" in accept else repelled_by(pods, snapshot.namespaces, probe),

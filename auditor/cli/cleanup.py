@@ -1,0 +1,117 @@
+"""``audit cleanup``: what earlier runs have left in a cluster, found and removed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli.connection import DURATION, UNITS, connection_options, read_connection
+from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT
+from auditor.cli.live import read_namespaces
+from auditor.model.errors import UsageError
+from auditor.model.words import counted
+
+if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.cleanup import Leftover, Leftovers
+    from auditor.cluster.kubernetes.config import ConnectionOptions
+
+RUN_ID = re.compile(r"[0-9a-f]{8}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupOptions:
+    """Where to look (no namespaces: everywhere), and what of it to delete: of one run or of all dead ones, ``older_than`` seconds."""
+
+    connection: ConnectionOptions
+    namespaces: tuple[str, ...] = ()
+    run_id: str | None = None
+    older_than: float = 0.0
+    dry_run: bool = False
+
+
+def _read_run(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not RUN_ID.match(text):
+        raise click.BadParameter(f"{text!r} is no run: its id has eight of 0-9 and a-f, as the report and the Lease tell it")
+    return text
+
+
+def _read_age(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    """Seconds."""
+    found = DURATION.match(text)
+    if not found:
+        raise click.BadParameter(f"{text!r} is no time: write 30s, 10m or 1h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+@click.command("cleanup")
+@click.option(
+    "-n", "--namespace", "namespaces", multiple=True, callback=read_namespaces, metavar="NAMESPACE", help="Only here; repeatable."
+)
+@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is also the default.")
+@click.option("--run", "run_id", callback=_read_run, metavar="ID", help="Only this run, even if it is still going on.")
+@click.option("--older-than", callback=_read_age, default="0", metavar="TIME", help="Only what was created so long ago: 10m, 1h.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
+@connection_options
+def command(
+    *, namespaces: tuple[str, ...], all_namespaces: bool, run_id: str | None, older_than: float, dry_run: bool, **connection: Any
+) -> int:
+    """Remove what earlier audits have left in a cluster: Leases, ConfigMaps and probe pods.
+
+    Runs that are still going on are left alone unless --run names them. Nothing that an audit did not create is ever touched.
+    """
+    if namespaces and all_namespaces:
+        raise UsageError("-n and -A exclude each other: leave one out")
+    return cleanup(CleanupOptions(read_connection(**connection), namespaces, run_id, older_than, dry_run))
+
+
+def cleanup(options: CleanupOptions) -> int:
+    """Do what ``options`` say. Returns the exit code."""
+    from auditor.cli.interruption import run_interruptibly
+
+    return run_interruptibly(_clean(options))
+
+
+async def _clean(options: CleanupOptions) -> int:
+    from auditor.cluster.kubernetes.api import ApiServer
+    from auditor.cluster.kubernetes.cleanup import delete_leftovers, find_leftovers
+    from auditor.cluster.kubernetes.config import connect
+
+    async with ApiServer(await connect(options.connection)) as api:
+        found = await find_leftovers(api, options.namespaces)
+        chosen = found.chosen(options.run_id, options.older_than)
+        for line in describe(found, chosen):
+            click.echo(line)
+        failures = () if options.dry_run else await delete_leftovers(api, chosen)
+    if not options.dry_run and chosen:
+        click.echo(
+            f"deleted {counts(item for item in chosen)}" if not failures else f"{len(failures)} of {len(chosen)} could not be deleted"
+        )
+    for line in (*failures, *found.unseen):
+        click.echo(f"error: {line}", err=True)
+    return ENVIRONMENT if failures or found.unseen else AS_EXPECTED
+
+
+def describe(found: Leftovers, chosen: tuple[Leftover, ...]) -> list[str]:
+    """A line for each run of which there is anything."""
+    if not found.objects:
+        return ["nothing of an audit is left"]
+    lines = []
+    for run_id in dict.fromkeys(item.run_id for item in found.objects):
+        objects = [item for item in found.objects if item.run_id == run_id]
+        where = ", ".join(sorted({item.namespace for item in objects}))
+        of = found.holders.get(run_id, f"run {run_id}, whose Lease is gone")
+        kept = ""
+        if not any(item.run_id == run_id for item in chosen):
+            kept = f": still going on, so it is left alone; --run {run_id} ends it" if run_id in found.alive else ": left alone"
+        lines.append(f"{of}: {counts(objects)} in {where}{kept}")
+    return lines
+
+
+def counts(objects: Iterable[Leftover]) -> str:
+    """``1 Lease, 9 Pods``."""
+    return ", ".join(counted(count, kind) for kind, count in Counter(item.kind for item in objects).items())
