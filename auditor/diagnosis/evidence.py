@@ -1,0 +1,127 @@
+"""What the observations say, as bitsets, and how well a prediction fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2
+
+from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.predictors import Prediction, Predictor
+from auditor.model.diagnosis import Hypothesis, ScopeKind
+from auditor.model.dialect import Dialect
+from auditor.model.policy import NetworkPolicy
+from auditor.model.report import CellResult
+from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Note, Result, Verdict
+
+TELLING = (Result.MATCH, Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.CNI_DEPENDENT)
+"""The results that say what the enforcer did. What wasn't observed, is undefined or was answered by a stranger says nothing of it."""
+
+NARROWER = 5.0
+"""Bits that it costs to say which node something happens on now and then, rather than anywhere."""
+
+CHANCE = 5
+"""At a share of losses that retests still find, no more than this many cells look steadily denied for each that is seen to change."""
+
+SCOPES = tuple(ScopeKind)
+DIALECTS = tuple(Dialect)
+
+
+class Evidence:
+    """The telling results among ``results``: cells as bitsets over ``cells``.
+
+    ``differing`` holds those that aren't as the specification says, ``changing`` those of them that changed between tries.
+    Results whose expectation isn't that of ``snapshot``, since the cluster changed meanwhile, are left out.
+    """
+
+    def __init__(self, snapshot: Snapshot, results: Sequence[CellResult], previous_policies: Sequence[NetworkPolicy] | None = None) -> None:
+        telling = [result for result in results if result.result in TELLING and Note.ADDRESS_UNKNOWN not in result.notes]
+        predictor = Predictor(Cells(snapshot, [result.cell for result in telling]), previous_policies)
+        expected = predictor.specification
+        steady = [result for number, result in enumerate(telling) if (result.expected is Verdict.ALLOWED) == bool(expected >> number & 1)]
+        if len(steady) < len(telling):
+            predictor = Predictor(Cells(snapshot, [result.cell for result in steady]), previous_policies)
+        self.predictor = predictor
+        self.cells = predictor.cells
+        self.results = tuple(steady)
+        self.changing = self.where(Result.UNSTABLE)
+        self.differing = self.cells.everything & ~self.where(Result.MATCH)
+        self.allowed = predictor.specification ^ self.differing
+        self.untold = tuple(result.cell for result in results if result.result is Result.MISDELIVERED)
+
+    def where(self, kind: Result) -> int:
+        """The cells with this result."""
+        numbers = {result.cell for result in self.results if result.result is kind}
+        return self.cells.where(lambda cell: cell in numbers)
+
+    def fit(self, faults: Hypothesis) -> Fit:
+        """How well ``faults`` fit."""
+        prediction = self.predictor.predict(faults)
+        varying = prediction.varying
+        if not varying & self.changing and all(fault.dialect is not Dialect.STATELESS for fault in faults):
+            varying = 0
+        settled = self.cells.everything & ~self.changing
+        wrong = (prediction.allowed ^ self.allowed) & settled
+        by_chance = self.differing & wrong & varying
+        explained = self.differing & (settled & ~wrong | varying)
+        contradictions = (prediction.allowed ^ self.predictor.specification) & wrong & ~varying & ~self.differing
+        return Fit(
+            faults=faults,
+            prediction=Prediction(prediction.allowed, varying),
+            explained=explained,
+            contradictions=contradictions,
+            unexplained=self.differing & ~explained,
+            excess=max(0, by_chance.bit_count() - CHANCE * (varying & self.changing).bit_count()),
+            surprise=_surprise(faults, varying.bit_count(), (by_chance | varying & self.changing).bit_count()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How well a hypothesis fits: cells as bitsets.
+
+    ``excess`` counts the cells that chance would have to explain beyond what is likely; ``surprise`` is the number of bits it takes to
+    say which of the cells that may vary did.
+    """
+
+    faults: Hypothesis
+    prediction: Prediction
+    explained: int
+    contradictions: int
+    unexplained: int
+    excess: int
+    surprise: float
+
+    @property
+    def errors(self) -> int:
+        """The cells that speak against it."""
+        return self.contradictions.bit_count() + self.unexplained.bit_count() + self.excess
+
+    @property
+    def is_credible(self) -> bool:
+        """Whether it explains something, and one contradiction at most for every twenty cells that it explains."""
+        return 0 < self.explained.bit_count() >= 20 * self.contradictions.bit_count()
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Occam's order: what speaks against it; fewer faults; less left to chance; the simpler scope; the order of the dialects."""
+        return (
+            self.errors,
+            len(self.faults),
+            round(self.surprise, 3),
+            sum(SCOPES.index(fault.scope.kind) for fault in self.faults),
+            *sorted(DIALECTS.index(fault.dialect) for fault in self.faults),
+        )
+
+    def fits_like(self, other: Fit) -> bool:
+        """Whether the observations say the same of both."""
+        return (self.explained, self.contradictions, len(self.faults)) == (other.explained, other.contradictions, len(other.faults))
+
+
+def _surprise(faults: Hypothesis, varying: int, varied: int) -> float:
+    if not varied:
+        return 0.0
+    narrow = sum(NARROWER for fault in faults if fault.dialect in (Dialect.FLAKY, Dialect.SLOW) and fault.scope.name)
+    share = varied / varying
+    return narrow - varying * sum(part * log2(part) for part in (share, 1 - share) if part)

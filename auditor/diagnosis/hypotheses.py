@@ -1,0 +1,93 @@
+"""Every fault that is worth a thought in a given cluster: each dialect in each scope in which it makes sense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditor.diagnosis.dialects import REWRITES
+from auditor.diagnosis.predictors import Predictor
+from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
+from auditor.model.dialect import Dialect
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+
+UNSEEN = (Dialect.SPEC, Dialect.REJECTS)
+TIMED = (Dialect.SLOW, Dialect.FLAKY)
+ONE_DIRECTION = {Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS}
+
+NARROWED = {
+    (Dialect.ENFORCES_NOTHING, str(Protocol.UDP)),
+    (Dialect.ENFORCES_NOTHING, str(Family.IPV6)),
+    (Dialect.IGNORES_UDP, ""),
+    (Dialect.IGNORES_IPV6, ""),
+}
+"""Dialects that say themselves which protocol or family they are about, or have a dialect that says it for them."""
+
+
+def faults(predictor: Predictor, *, stale: bool) -> Iterator[Fault]:
+    """All of them; ``stale`` when the policies before the last change are known."""
+    shared = [*_nodes(predictor), *_namespaces(predictor), *_traffic(predictor)]
+    for dialect in Dialect:
+        if dialect in UNSEEN or (dialect is Dialect.STALE and not stale):
+            continue
+        yield Fault(dialect)
+        for scope in shared:
+            if _makes_sense(dialect, scope):
+                yield Fault(dialect, scope)
+        if dialect in REWRITES and dialect not in TIMED:
+            yield from _in_policies(predictor, dialect)
+
+
+def _nodes(predictor: Predictor) -> Iterator[Scope]:
+    nodes = sorted({end.node for end in predictor.cells.endpoints.values() if end.selectable and end.node})
+    for kind in (ScopeKind.NODE, ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE):
+        yield from (Scope(kind, node) for node in nodes)
+
+
+def _namespaces(predictor: Predictor) -> Iterator[Scope]:
+    names = sorted({policy.namespace for policy in predictor.filters.policies})
+    yield from (Scope(ScopeKind.NAMESPACE, name) for name in names)
+
+
+def _traffic(predictor: Predictor) -> Iterator[Scope]:
+    cells = predictor.cells
+    yield from (Scope(ScopeKind.FAMILY, str(family)) for family in sorted(cells.families))
+    yield from (Scope(ScopeKind.PROTOCOL, str(protocol)) for protocol in Protocol if protocol in cells.protocols)
+
+
+def _makes_sense(dialect: Dialect, scope: Scope) -> bool:
+    """Whether the dialect in this scope is something else than a simpler dialect or scope would say."""
+    if dialect in TIMED:
+        return scope.kind is ScopeKind.NODE
+    if scope.kind in (ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE):
+        return dialect in REWRITES and dialect not in {Dialect.ENFORCES_NOTHING, *ONE_DIRECTION}
+    if scope.kind in (ScopeKind.FAMILY, ScopeKind.PROTOCOL):
+        return not {(dialect, scope.name), (dialect, "")} & NARROWED
+    return True
+
+
+def _in_policies(predictor: Predictor, dialect: Dialect) -> Iterator[Fault]:
+    for policy in predictor.filters.policies:
+        if dialect not in ONE_DIRECTION or len(policy.directions) > 1:
+            yield Fault(dialect, Scope(ScopeKind.POLICY, policy.full_name))
+
+
+CONTAINED = {
+    (ScopeKind.NODE, ScopeKind.SOURCE_NODE),
+    (ScopeKind.NODE, ScopeKind.DESTINATION_NODE),
+}
+
+
+def is_part_of(narrow: Hypothesis, wide: Hypothesis) -> bool:
+    """Whether ``narrow`` has the same dialects as ``wide``, each in the same scope or in a part of it."""
+    return len(narrow) == len(wide) and all(
+        one.dialect is other.dialect and _within(one.scope, other.scope) for one, other in zip(narrow, wide, strict=True)
+    )
+
+
+def _within(narrow: Scope, wide: Scope) -> bool:
+    if narrow == wide or wide.kind is ScopeKind.CLUSTER:
+        return True
+    if wide.kind is ScopeKind.NAMESPACE and narrow.kind is ScopeKind.POLICY:
+        return narrow.name.startswith(f"{wide.name}/")
+    return (wide.kind, narrow.kind) in CONTAINED and narrow.name == wide.name

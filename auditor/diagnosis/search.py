@@ -1,0 +1,104 @@
+"""The search for the smallest hypothesis that explains what was observed.
+
+One fault is looked for first, in every scope; only where none explains everything, two. What no known fault explains is said to be
+unexplained. Hypotheses that fit the same observations equally well are shown beside the chosen one, but for those that say the same of a
+smaller scope: "on 3 of 3 nodes" is no better than "in the cluster".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import combinations, islice, product, zip_longest
+
+from auditor.diagnosis.evidence import Evidence, Fit
+from auditor.diagnosis.hypotheses import faults, is_part_of
+from auditor.diagnosis.predictors import Prediction
+from auditor.diagnosis.sentences import diagnosis_of, nothing_known
+from auditor.model.diagnosis import Diagnosis, ScopeKind
+from auditor.model.policy import NetworkPolicy
+from auditor.model.report import CellResult
+from auditor.model.snapshot import Snapshot
+
+PAIRED = 120
+"""How many single faults are tried in pairs, the best first."""
+
+VARIED, VARIANTS = 6, 8
+"""For how many of the best pairs, and with how many others of the same prediction, each fault is replaced."""
+
+
+def diagnose(
+    snapshot: Snapshot, results: Sequence[CellResult], previous_policies: Sequence[NetworkPolicy] | None = None
+) -> Diagnosis | None:
+    """What explains the cells among ``results`` that differ from the specification; None when none does.
+
+    ``previous_policies`` are those that were in force before the last change, where anybody knows.
+    """
+    evidence = Evidence(snapshot, results, previous_policies)
+    if not evidence.differing:
+        return nothing_known(evidence) if evidence.untold else None
+    fits = search(evidence, stale=previous_policies is not None)
+    return diagnosis_of(evidence, fits) if fits else nothing_known(evidence)
+
+
+def search(evidence: Evidence, *, stale: bool = False) -> list[Fit]:
+    """The best hypothesis and those that can't be told apart from it, best first; empty when none is credible."""
+    singles = [fit for fault in faults(evidence.predictor, stale=stale) if (fit := evidence.fit((fault,))).explained]
+    best = min((fit for fit in singles if fit.is_credible), key=lambda fit: fit.rank, default=None)
+    if best is not None and not best.errors:
+        return _with_ties(best, singles)
+    classes = _by_prediction(singles)
+    pairs = _pairs(evidence, classes)
+    best_pair = min((fit for fit in pairs if fit.is_credible), key=lambda fit: fit.rank, default=None)
+    if best_pair is None or (best is not None and best.rank <= best_pair.rank):
+        return _with_ties(best, singles) if best is not None else []
+    equals = [fit for fit in pairs if fit.fits_like(best_pair)]
+    return _with_ties(best_pair, _variants(evidence, equals, classes))
+
+
+Classes = dict[Prediction, list[Fit]]
+
+
+def _by_prediction(fits: Iterable[Fit]) -> Classes:
+    """Fits with the same prediction together, the best prediction and, within it, the best fit first."""
+    promising = sorted(fits, key=lambda fit: (fit.contradictions.bit_count() - fit.explained.bit_count(), *fit.rank))
+    classes: Classes = {}
+    for fit in promising:
+        classes.setdefault(fit.prediction, []).append(fit)
+    return classes
+
+
+def _pairs(evidence: Evidence, classes: Classes) -> list[Fit]:
+    """Two faults together, each of which explains something."""
+    queues = [iter(_kinds_in_turn(fits)) for fits in classes.values()]
+    candidates = list(islice((fit for row in zip_longest(*queues) for fit in row if fit is not None), PAIRED))
+    return [evidence.fit((*one.faults, *other.faults)) for one, other in combinations(candidates, 2)]
+
+
+def _kinds_in_turn(fits: Sequence[Fit]) -> list[Fit]:
+    """The best of each kind of scope first, then the second best: alone they predict the same, but beside another fault they may not."""
+    seen: Counter[ScopeKind] = Counter()
+    turns: list[tuple[int, Fit]] = []
+    for fit in fits:
+        kind = fit.faults[0].scope.kind
+        turns.append((seen[kind], fit))
+        seen[kind] += 1
+    return [fit for _, fit in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _variants(evidence: Evidence, pairs: Sequence[Fit], classes: Classes) -> list[Fit]:
+    """``pairs``, with each fault replaced by others that predict the same for it alone."""
+    alike = {fit.faults: fits for fits in classes.values() for fit in fits}
+    found = list(pairs)
+    for pair in pairs[:VARIED]:
+        one, other = (_kinds_in_turn(alike[fault,])[:VARIANTS] for fault in pair.faults)
+        found += [evidence.fit((*a.faults, *b.faults)) for a, b in product(one, other) if (*a.faults, *b.faults) != pair.faults]
+    return found
+
+
+def _with_ties(best: Fit, fits: Iterable[Fit]) -> list[Fit]:
+    chosen = [best]
+    for fit in sorted((fit for fit in fits if fit.fits_like(best)), key=lambda fit: fit.rank):
+        if not any(is_part_of(fit.faults, other.faults) for other in chosen):
+            chosen.append(fit)
+    return chosen
