@@ -1,55 +1,32 @@
-"""``audit run``: the whole audit, on the embedded lab."""
+"""``audit run``: the whole audit, of a live cluster or on the embedded lab."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, replace
-from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from auditor.cli import parameters
-from auditor.cli.exit_codes import AS_EXPECTED, of_report
-from auditor.cli.interruption import run_interruptibly
-from auditor.cli.output import check_output, open_output
-from auditor.model.dialect import Enforcement
+from auditor.cli.connection import connection_options
+from auditor.cli.live import LIVE_ONLY, live_options, read_live_run
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
-from auditor.model.report import Report
-from auditor.model.scenario import Scenario
 from auditor.probing.options import ProbingOptions
-from auditor.report import RENDERERS, renderer
-
-if TYPE_CHECKING:
-    from auditor.policy.matrix import ExpectedMatrix
-    from auditor.report.progress import Progress
-    from auditor.run.audit import AuditOptions
+from auditor.report import RENDERERS
 
 DEFAULTS = ProbingOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What to audit, how, and where to tell."""
-
-    scenario: str
-    enforcers: tuple[str, ...]
-    audit: AuditOptions
-    output: str
-    output_file: str | None
-    dry_run: bool
-    quiet: bool
-
-
 @click.command("run")
-@click.option("--lab", "scenario", required=True, metavar="SCENARIO", help="The scenario to set up: a name or a file ('audit scenarios').")
+@click.option(
+    "--lab", "scenario", metavar="SCENARIO", help="Audit this scenario on the embedded lab: a name or a file ('audit scenarios')."
+)
 @click.option(
     "--enforcer",
     "enforcers",
     multiple=True,
     metavar="NAME[:VALUE][@NODE]",
-    help="What enforces the policies, everywhere or on one node; may be repeated. [default: spec] See 'audit enforcers'.",
+    help="What enforces the policies on the lab, everywhere or on one node; may be repeated. [default: spec] See 'audit enforcers'.",
 )
 @parameters.ports_option
 @parameters.from_option
@@ -105,103 +82,53 @@ class RunOptions:
     help="Attempts under way at once.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Tell no progress.")
+@live_options
+@connection_options
 def command(  # noqa: PLR0913 - one parameter for each option
     *,
-    scenario: str,
+    scenario: str | None,
     enforcers: tuple[str, ...],
     ports: tuple[PortRequest, ...],
     sources: tuple[str, ...],
     destinations: tuple[str, ...],
-    output: str,
-    output_file: str | None,
-    dry_run: bool,
     min_coverage: float,
     timeout: float,
     retests: int,
     settle: float,
     datagrams: int,
     window: int,
+    output: str,
+    output_file: str | None,
+    dry_run: bool,
     quiet: bool,
+    **live: Any,
 ) -> int:
     """Audit a cluster: compute who should reach whom, probe every cell with real packets, and explain each difference.
 
-    The cluster is a scenario, set up on this machine as a small network without a way out.
+    A live cluster gets probe pods that carry the workloads' identity, and none of them stays: docs/safety.md says what is created. With
+    --lab the cluster is a scenario, set up on this machine as a small network without a way out.
     """
     from auditor.run.audit import AuditOptions
 
     probing = ProbingOptions(timeout, datagrams, retests, settle, window)
-    options = AuditOptions(ports, sources, destinations, min_coverage / 100, probing)
-    return run(RunOptions(scenario, enforcers, options, output, output_file, dry_run, quiet))
+    options = AuditOptions(ports, sources, destinations, min_coverage=min_coverage / 100, probing=probing)
+    if scenario is None:
+        from auditor.cli.run_live import LiveRunOptions, run_live
+
+        if enforcers:
+            raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
+        chosen, again = read_live_run(live)
+        return run_live(LiveRunOptions(chosen, options, again, output, output_file, dry_run, quiet))
+    from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
+
+    refuse_with_lab()
+    return run_on_lab(LabRunOptions(scenario, enforcers, options, output, output_file, dry_run, quiet))
 
 
-def run(options: RunOptions) -> int:
-    """Do what ``options`` say. Returns the exit code."""
-    from auditor.model.words import counted
-    from auditor.report.progress import open_progress
-    from auditor.run.audit import plan
-    from auditor.run.sources import load_scenario
-
-    scenario = load_scenario(options.scenario)
-    if scenario.problems:
-        raise UsageError(f"{scenario.file}: this scenario shows that its manifests are refused; there is nothing to run")
-    enforcement = read_enforcement(options.enforcers, scenario)
-    parameters.check_ports(scenario.snapshot.endpoints, options.audit.ports)
-    check_output(options.output_file)
-    matrix, probes = plan(scenario.snapshot, options.audit)
-    if options.dry_run:
-        from auditor.report import dry_run
-
-        with open_output(options.output_file) as stream:
-            dry_run.renderer(options.output)(matrix, probes, stream)
-        return AS_EXPECTED
-    with open_progress(sys.stderr, quiet=options.quiet) as progress:
-        progress.note(f"{scenario.name}: {size(matrix)}, {counted(len(probes.cells), 'cell')}")
-        report = run_interruptibly(audit_on_lab(scenario, enforcement, options, progress))
-    with open_output(options.output_file) as stream:
-        renderer(options.output)(report, stream)
-    return of_report(report)
-
-
-def size(matrix: ExpectedMatrix) -> str:
-    """How much there is to audit: ``9 endpoints in 7 classes``."""
-    from auditor.model.words import counted
-
-    return f"{counted(len(matrix.snapshot.endpoints), 'endpoint')} in {counted(len(matrix.classes), 'class', 'classes')}"
-
-
-def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:
-    """The enforcers that ``texts`` name. Raises UsageError for an unknown one, or for a node that ``scenario`` does not have."""
-    try:
-        enforcement = Enforcement.parse(texts)
-    except ValueError as error:
-        raise UsageError(f"--enforcer: {error}") from None
-    for node in enforcement.on_node:
-        if node not in scenario.nodes:
-            raise UsageError(f"--enforcer: scenario {scenario.name} has no node {node!r}: one of {', '.join(scenario.nodes)}")
-    return enforcement
-
-
-async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: RunOptions, progress: Progress) -> Report:
-    """Set the lab up for ``scenario``, audit it, and take it down again."""
-    from auditor.cli.reproduction import again
-    from auditor.cluster.lab.lab import Lab
-    from auditor.run.audit import audit
-
-    progress.phase("setting up the lab", 0)
-    began = monotonic()
-    lab = Lab(
-        scenario.snapshot,
-        nodes=scenario.nodes,
-        enforcement=enforcement,
-        previous_policies=scenario.previous_policies,
-        reproduce=lambda cell: again(cell, options.scenario, options.enforcers),
-    )
-    async with lab as cluster:
-        up = monotonic() - began
-        report = await audit(cluster, subject(scenario, options.enforcers), options.audit, progress)
-    return replace(report, seconds={"lab": up, **report.seconds})
-
-
-def subject(scenario: Scenario, enforcers: tuple[str, ...]) -> str:
-    """What is audited, in words."""
-    return f"scenario {scenario.name} on the lab, enforcer {', '.join(enforcers) or 'spec'}"
+def refuse_with_lab() -> None:
+    """Raise UsageError when an option that is about live clusters was given."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and parameter.name in LIVE_ONLY:
+            raise UsageError(f"{parameter.opts[-1]} is about live clusters: leave it or --lab out")

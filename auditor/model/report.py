@@ -87,7 +87,8 @@ class Report:
     """The result of one audit.
 
     ``subject`` names what was audited in words. ``facts`` are lines worth knowing beside the findings (how long convergence took, which
-    kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order.
+    kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order. ``api`` counts the requests to an API server
+    (``calls``) and the bytes ``received`` and ``sent`` there; empty on the lab.
     """
 
     subject: str
@@ -100,3 +101,4 @@ class Report:
     facts: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
     attempts: int = 0
+    api: Mapping[str, int] = field(default_factory=dict, hash=False)

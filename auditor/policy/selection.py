@@ -40,6 +40,11 @@ def select(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
     return tuple(endpoint for endpoint in endpoints if fnmatchcase(endpoint.name.partition("/")[0], text))
 
 
+def parse_selector(text: str) -> LabelSelector:
+    """The label selector that ``text`` is, in the notation of ``kubectl --selector``. Raises UsageError when it is none."""
+    return _parse_labels(text, text)
+
+
 def _by_labels(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
     namespace, labels = _split_namespace(text)
     selector = _parse_labels(labels, text)

@@ -67,6 +67,7 @@ def _head(report: Report) -> dict[str, Any]:
         "min_coverage": report.min_coverage,
         "attempts": report.attempts,
         "seconds": {name: round(duration, 3) for name, duration in report.seconds.items()},
+        **({"api": report.api} if report.api else {}),
     }
 
 

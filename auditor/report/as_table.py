@@ -170,7 +170,14 @@ def namespace_of(name: str) -> str:
 
 def timing(report: Report) -> str:
     """How long the run took, as a whole and by phase, and how many attempts it made."""
-    return f"{counted(report.attempts, 'attempt')} in {sum(report.seconds.values()):.1f} s" + _phases(report.seconds.items())
+    return f"{counted(report.attempts, 'attempt')} in {sum(report.seconds.values()):.1f} s" + _phases(report.seconds.items()) + _api(report)
+
+
+def _api(report: Report) -> str:
+    if not report.api:
+        return ""
+    received, sent = (f"{report.api[name] / 1000:,.0f} kB" for name in ("received", "sent"))
+    return f"; {report.api['calls']:,} API requests, {received} received, {sent} sent"
 
 
 def _phases(seconds: Iterable[tuple[str, float]]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from auditor.cluster.port import Cluster
 from auditor.diagnosis.comparison import compare
@@ -14,8 +16,9 @@ from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.model.report import CellResult, Report, Summary
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.model.verdict import Cell, Note, Verdict
+from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
 from auditor.model.words import counted
+from auditor.policy.doubt import UnknownPolicy, doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
@@ -23,18 +26,23 @@ from auditor.probing.campaign import ProbingOutcome, probe
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells
 
+MOST_REPROBES = 3
+"""How often cells are probed anew because the policies changed during the run, before they are given up as inconclusive."""
+RESTLESS = "policies or labels of namespaces that decide this kept changing during the run"
+
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
     """What to audit of a cluster. Empty ``ports``: chosen by the auditor. Empty selections: every endpoint.
 
     ``sources`` and ``destinations`` are selections in the notation of ``auditor.policy.selection``; an endpoint takes part when any of
-    them matches. ``min_coverage`` is a share, 0 to 1.
+    them matches. ``scope`` names endpoints, of which one at least takes part in each cell. ``min_coverage`` is a share, 0 to 1.
     """
 
     ports: tuple[PortRequest, ...] = ()
     sources: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
+    scope: frozenset[str] = frozenset()
     min_coverage: float = 0.0
     probing: ProbingOptions = field(default_factory=ProbingOptions)
 
@@ -65,7 +73,7 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     ports = options.ports or choose_ports(snapshot)
     sources = choose(snapshot.endpoints, options.sources)
     destinations = choose(snapshot.endpoints, options.destinations)
-    cells = plan_cells(sources, destinations, ports)
+    cells = plan_cells(sources, destinations, ports, options.scope)
     if not cells:
         raise UsageError("nothing to probe: no pair of the chosen endpoints and ports is one that a policy can govern")
     return matrix, ProbePlan(tuple(ports), cells)
@@ -77,37 +85,132 @@ async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress:
     Raises UsageError when a selection or port matches nothing, ClusterError when the cluster fails under it.
     """
     began = time.monotonic()
-    snapshot = cluster.snapshot
-    matrix, probes = plan(snapshot, options)
-    expected = probes.expected(matrix)
-    notes = {cell: matrix.notes(*cell) for cell in probes.cells}
-
-    def demanded(cell: Cell) -> Verdict | None:
-        return None if Note.UNDEFINED in notes[cell] else expected[cell]
-
+    matrix, probes = plan(cluster.snapshot, options)
+    expectation = _Expectation.of(matrix, probes.cells, cluster.absent)
     planned = time.monotonic()
-    outcome = await probe(probes.cells, cluster.seats, cluster.open, demanded, options.probing, progress)
+    course = _Course(expectation, await _probe(cluster, expectation, probes.cells, options, progress))
+    course = await _follow_changes(cluster, course, options, progress)
     probed = time.monotonic()
-    results = tuple(_result(cell, expected[cell], notes[cell], outcome) for cell in probes.cells)
-    findings = find(snapshot, results, cluster.reproduce)
+    results = course.results()
     return Report(
         subject=subject,
         run_id=secrets.token_hex(4),
-        endpoints=snapshot.endpoints,
+        endpoints=cluster.snapshot.endpoints,
         cells=results,
-        findings=findings,
+        findings=find(course.expectation.matrix.snapshot, results, cluster.reproduce),
         summary=Summary.of(results),
         min_coverage=options.min_coverage,
-        facts=(*_facts(snapshot, matrix), *outcome.facts),
-        seconds={"evaluating": planned - began, **outcome.seconds, "comparing": time.monotonic() - probed},
-        attempts=outcome.attempts,
+        facts=(*_facts(cluster.snapshot, matrix), *cluster.facts, *course.outcome.facts),
+        seconds={"evaluating": planned - began, **course.outcome.seconds, "comparing": time.monotonic() - probed},
+        attempts=course.outcome.attempts,
     )
 
 
-def _result(cell: Cell, expected: Verdict, notes: tuple[Note, ...], outcome: ProbingOutcome) -> CellResult:
-    observation = outcome.observations[cell]
-    result = compare(expected, notes, observation, unstable=cell in outcome.unstable)
-    return CellResult(cell, expected, observation, result, notes)
+@dataclass(frozen=True, slots=True)
+class _Expectation:
+    """What the policies demand of each cell. ``doubts`` are the cells about which they can't say anything certain, with the reason."""
+
+    matrix: ExpectedMatrix
+    verdicts: Mapping[Cell, Verdict]
+    notes: Mapping[Cell, tuple[Note, ...]]
+    doubts: Mapping[Cell, str]
+
+    @classmethod
+    def of(cls, matrix: ExpectedMatrix, cells: Sequence[Cell], absent: Mapping[str, str]) -> Self:
+        """``absent`` are endpoints without an agent that stands for them, with the reason."""
+        unknown = [UnknownPolicy(each.namespace, each.name, each.pod_selector, each.why) for each in matrix.snapshot.unknown]
+        doubts = doubtful_cells(matrix.snapshot, unknown, cells) if unknown else {}
+        doubts |= {cell: absent[end] for cell in cells for end in (cell.source, cell.destination) if end in absent}
+        return cls(matrix, {cell: matrix.verdict(*cell) for cell in cells}, {cell: matrix.notes(*cell) for cell in cells}, doubts)
+
+    def demanded(self, cell: Cell) -> Verdict | None:
+        """The verdict that ``cell`` is held to; None where nothing certain is known."""
+        return None if cell in self.doubts or Note.UNDEFINED in self.notes[cell] else self.verdicts[cell]
+
+    def differing(self, other: _Expectation) -> set[Cell]:
+        """The cells about which ``other`` says something else."""
+        return {
+            cell
+            for cell, verdict in self.verdicts.items()
+            if verdict != other.verdicts[cell] or self.notes[cell] != other.notes[cell] or (cell in self.doubts) != (cell in other.doubts)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How far a run has come: what is expected by now, and what was seen."""
+
+    expectation: _Expectation
+    outcome: ProbingOutcome
+
+    def results(self) -> tuple[CellResult, ...]:
+        """Every cell with its expectation, its observation and how they compare."""
+        return tuple(self._result(cell) for cell in self.expectation.verdicts)
+
+    def _result(self, cell: Cell) -> CellResult:
+        expectation, seen = self.expectation, self.outcome.observations[cell]
+        if cell in expectation.doubts and seen.verdict is not Observed.SKIPPED:
+            seen = Observation(Observed.INCONCLUSIVE, expectation.doubts[cell], seen.history)
+        result = compare(expectation.verdicts[cell], expectation.notes[cell], seen, unstable=cell in self.outcome.unstable)
+        return CellResult(cell, expectation.verdicts[cell], seen, result, expectation.notes[cell])
+
+
+async def _probe(
+    cluster: Cluster, expectation: _Expectation, cells: Sequence[Cell], options: AuditOptions, progress: Progress
+) -> ProbingOutcome:
+    return await probe(cells, cluster.seats, cluster.open, expectation.demanded, options.probing, progress, absent=cluster.absent)
+
+
+async def _follow_changes(cluster: Cluster, course: _Course, options: AuditOptions, progress: Progress) -> _Course:
+    """Judge anew what changes in the cluster have touched since it was read, and probe it anew; what never comes to rest is doubtful."""
+    reprobed: set[Cell] = set()
+    for _ in range(MOST_REPROBES):
+        states = await cluster.changes()
+        if not states:
+            return _told(course, reprobed)
+        expectation, touched = _after(states, course.expectation, cluster.absent)
+        again = [cell for cell in course.expectation.verdicts if cell in touched]
+        outcome = course.outcome
+        if again:
+            outcome = _renewed(outcome, await _probe(cluster, expectation, again, options, progress))
+        reprobed |= touched
+        course = _Course(expectation, outcome)
+    states = await cluster.changes()
+    if states:
+        expectation, touched = _after(states, course.expectation, cluster.absent)
+        course = replace(course, expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)}))
+    return _told(course, reprobed)
+
+
+def _renewed(before: ProbingOutcome, again: ProbingOutcome) -> ProbingOutcome:
+    """``before`` with everything that ``again``, a later probing of some of its cells, saw."""
+    seconds = Counter(before.seconds) + Counter(again.seconds)
+    return ProbingOutcome(
+        {**before.observations, **again.observations},
+        (before.unstable - again.observations.keys()) | again.unstable,
+        tuple(dict.fromkeys((*before.facts, *again.facts))),
+        before.attempts + again.attempts,
+        {phase: seconds[phase] for phase in dict.fromkeys((*before.seconds, *again.seconds))},
+    )
+
+
+def _after(states: Iterable[Snapshot], before: _Expectation, absent: Mapping[str, str]) -> tuple[_Expectation, set[Cell]]:
+    """What is expected now, after ``states``, and every cell about which any two of them disagree: a verdict may have flapped."""
+    cells = tuple(before.verdicts)
+    touched: set[Cell] = set()
+    expectation = before
+    for state in states:
+        following = _Expectation.of(evaluate(state), cells, absent)
+        touched |= following.differing(expectation)
+        expectation = following
+    return expectation, touched
+
+
+def _told(course: _Course, reprobed: Collection[Cell]) -> _Course:
+    if not reprobed:
+        return course
+    fact = f"policies or namespaces changed during the run: {counted(len(reprobed), 'cell')} judged by the new ones and probed again"
+    return replace(course, outcome=replace(course.outcome, facts=(*course.outcome.facts, fact)))
 
 
 def _facts(snapshot: Snapshot, matrix: ExpectedMatrix) -> list[str]:

@@ -36,9 +36,8 @@ class Changes:
         self._api = api
         self._versions = versions
         self._snapshot = snapshot
-        self._policies: dict[Key, NetworkPolicy | UnknownPolicy] = {
-            (policy.namespace, policy.name): policy for policy in (*snapshot.policies, *snapshot.unknown)
-        }
+        policies: list[NetworkPolicy | UnknownPolicy] = [*snapshot.policies, *snapshot.unknown]
+        self._policies = {(policy.namespace, policy.name): policy for policy in policies}
         self._namespaces = dict(snapshot.namespaces)
         self._states: list[Snapshot] = []
         self._tasks: list[asyncio.Task[None]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -18,22 +19,26 @@ STARTS = 4
 Decoded = TypeVar("Decoded")
 
 
-async def read_list(api: ApiServer, question: Question, *, page: int = PAGE) -> tuple[list[msgspec.Raw], str]:
+async def read_list(
+    api: ApiServer, question: Question, *, page: int = PAGE, parameters: Mapping[str, str] | None = None
+) -> tuple[list[msgspec.Raw], str]:
     """Every item of the list that ``question`` asks for, not decoded, and the list's resourceVersion.
+
+    ``parameters`` choose among the items: a labelSelector, say.
 
     Raises what ``ApiServer.get`` raises; ClusterError, too, for an answer that is no list, and one that expires again and again.
     """
     for _ in range(STARTS - 1):
         try:
-            return await _read_once(api, question, page)
+            return await _read_once(api, question, page, parameters or {})
         except ExpiredError:
             continue
-    return await _read_once(api, question, page)
+    return await _read_once(api, question, page, parameters or {})
 
 
-async def _read_once(api: ApiServer, question: Question, page: int) -> tuple[list[msgspec.Raw], str]:
+async def _read_once(api: ApiServer, question: Question, page: int, chosen: Mapping[str, str]) -> tuple[list[msgspec.Raw], str]:
     items: list[msgspec.Raw] = []
-    parameters: dict[str, str | int] = {"limit": page}
+    parameters: dict[str, str | int] = {**chosen, "limit": page}
     seen: set[str] = set()
     while True:
         answer = decode(await api.get(question, parameters), RawList, api, question)

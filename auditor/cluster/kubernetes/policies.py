@@ -50,9 +50,11 @@ def read_live_policy(item: Mapping[str, Any]) -> NetworkPolicy | UnreadablePolic
 
 
 def unknown_policy(policy: UnreadablePolicy) -> UnknownPolicy:
-    """``policy`` as the snapshot has it: with its first problem in words."""
+    """``policy`` as a snapshot has it: with its first problem in words."""
+    first = policy.problems[0]
     more = f" (and {len(policy.problems) - 1} more)" if len(policy.problems) > 1 else ""
-    return UnknownPolicy(policy.namespace, policy.name, policy.pod_selector, f"{policy.problems[0]}{more}")
+    where = f"{first.path}: " if first.path else ""
+    return UnknownPolicy(policy.namespace, policy.name, policy.pod_selector, f"can't be read: {where}{first.message}{more}")
 
 
 def _pod_selector(document: Document) -> LabelSelector | None:

@@ -96,6 +96,7 @@ class PodRecord(Record, frozen=True):
     def value(self) -> PodObject:
         metadata, spec, status = self.metadata, self.spec, self.status
         listed = [pod_ip.ip for pod_ip in status.pod_ips if pod_ip.ip] or ([status.pod_ip] if status.pod_ip else [])
+        owner = next((Owner(owner.kind, owner.name) for owner in metadata.owner_references if owner.controller), None)
         endpoint = Endpoint(
             name=f"{metadata.namespace}/{metadata.name}",
             kind=EndpointKind.POD,
@@ -105,8 +106,8 @@ class PodRecord(Record, frozen=True):
             ports=self._ports(),
             node=spec.node_name,
             host_network=spec.host_network,
+            workload=str(owner or ""),
         )
-        owner = next((Owner(owner.kind, owner.name) for owner in metadata.owner_references if owner.controller), None)
         return PodObject(endpoint, owner, status.phase in FINISHED)
 
     def _ports(self) -> tuple[ContainerPort, ...]:

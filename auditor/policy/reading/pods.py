@@ -23,6 +23,9 @@ class Owner:
     kind: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class PodObject:
@@ -81,6 +84,7 @@ def read_pod(fields: Fields, namespace: str, name: str) -> PodObject:
     """The Pod that ``fields`` are."""
     metadata, status = fields.section("metadata"), fields.section("status")
     spec = fields.section("spec")
+    owner = read_owner(metadata)
     endpoint = Endpoint(
         name=f"{namespace}/{name}",
         kind=EndpointKind.POD,
@@ -90,8 +94,9 @@ def read_pod(fields: Fields, namespace: str, name: str) -> PodObject:
         ports=_read_ports(spec),
         node=spec.text("nodeName") or "",
         host_network=spec.flag("hostNetwork"),
+        workload=str(owner or ""),
     )
-    return PodObject(endpoint, read_owner(metadata), status.text("phase") in FINISHED)
+    return PodObject(endpoint, owner, status.text("phase") in FINISHED)
 
 
 def _read_addresses(status: Fields) -> tuple[IPAddress, ...]:

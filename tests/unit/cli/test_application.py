@@ -47,7 +47,7 @@ def test_version(capsys):
     ("arguments", "words"),
     [
         (["nonsense"], "No such command 'nonsense'"),
-        (["run"], "Missing option '--lab'"),
+        (["run"], "say what to audit: -n NAMESPACE, -A for all namespaces, or --lab SCENARIO"),
         (["run", "--lab", "demo", "--ports", "TCP/0"], "port 0 in 'TCP/0' is outside 1-65535"),
         (["run", "--lab", "demo", "--ports", "TCP/80,ICMP/1"], "unknown protocol 'ICMP'"),
         (["run", "--lab", "demo", "--ports", ""], "is no port"),

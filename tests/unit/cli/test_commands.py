@@ -205,7 +205,7 @@ def test_scenarios_lists_each_with_its_claim(capsys):
 
 
 def test_a_dry_run_shows_the_plan_and_sends_nothing(capsys, monkeypatch):
-    monkeypatch.setattr("auditor.cli.run.run_interruptibly", lambda work: pytest.fail("a lab was started"))
+    monkeypatch.setattr("auditor.cli.run_on_lab.run_interruptibly", lambda work: pytest.fail("a lab was started"))
     assert run(["run", "--lab", "demo", "--dry-run", "--ports", "TCP/80"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("DRY RUN  ")

@@ -1,0 +1,165 @@
+"""The options that say what of a live cluster is audited, and with which probe pods."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from auditor.cli.connection import read_connection
+from auditor.model.errors import UsageError
+from auditor.model.ports import ContainerPort, Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress
+
+if TYPE_CHECKING:
+    from auditor.run.live import LiveOptions
+
+Decorator: TypeAlias = Callable[[Any], Any]
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+EXTERNAL = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})\Z")
+CONNECTION = ("kubeconfig", "context", "impersonate", "request_timeout", "qps")
+
+LIVE_ONLY = frozenset(
+    {"namespaces", "all_namespaces", "selector", "per_node", "all_pods", "externals", "image", "start_seconds", "accept", *CONNECTION}
+)
+"""The parameters that mean nothing on the lab."""
+
+
+def read_namespaces(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The callback of --namespace. Raises BadParameter for what can be no namespace's name."""
+    for name in names:
+        if not re.fullmatch(NAMESPACE, name):
+            raise click.BadParameter(f"{name!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
+    return names
+
+
+def _read_externals(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    found = []
+    for text in texts:
+        parts = EXTERNAL.match(text)
+        if not parts or not 1 <= int(parts["port"]) <= 65535:
+            raise click.BadParameter(f"{text!r}: write HOST:PORT, such as example.com:443, 192.0.2.10:5432 or [2001:db8::1]:443")
+        found.append((parts["v6"] or parts["name"], int(parts["port"])))
+    return tuple(found)
+
+
+OPTIONS: Sequence[Decorator] = (
+    click.option(
+        "-n",
+        "--namespace",
+        "namespaces",
+        multiple=True,
+        callback=read_namespaces,
+        metavar="NAMESPACE",
+        help="Audit the pods of this namespace, against all others of the cluster; may be repeated.",
+    ),
+    click.option("-A", "--all-namespaces", is_flag=True, help="Audit the pods of all namespaces."),
+    click.option("-l", "--selector", metavar="SELECTOR", help="Audit only pods with these labels, such as app=web,tier!=cache."),
+    click.option("--per-node", is_flag=True, help="Probe pods on every node on which policies isolate pods, for each direction."),
+    click.option("--all-pods", is_flag=True, help="A probe pod for every audited pod, and not one for all that no policy can tell apart."),
+    click.option(
+        "--external",
+        "externals",
+        multiple=True,
+        callback=_read_externals,
+        metavar="HOST:PORT",
+        help="Also try to connect to this host outside the cluster, by TCP; may be repeated. No other is ever probed.",
+    ),
+    click.option("--image", metavar="IMAGE", help="Image of the probe pods: any with python3, 3.8 or later. [default: see docs/safety.md]"),
+    click.option(
+        "--start-timeout",
+        "start_seconds",
+        type=click.FloatRange(1, 3600),
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long probe pods may take to start.",
+    ),
+    click.option(
+        "--accept",
+        type=click.Choice(["pdb"]),
+        multiple=True,
+        help="Put up with this harm: 'pdb' creates probe pods that a PodDisruptionBudget counts, so that it allows no eviction meanwhile.",
+    ),
+)
+
+
+def live_options(command: Any) -> Any:
+    """Give ``command`` all of them; they arrive as the parameters of ``read_live_run``."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_live_run(given: Mapping[str, Any]) -> tuple[LiveOptions, tuple[str, ...]]:
+    """What the options say, and the beginning of a command line that says the same.
+
+    Raises UsageError for options that exclude each other, and for a host that has no address.
+    """
+    from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE, PodOptions
+    from auditor.policy.representatives import Mode
+    from auditor.policy.selection import parse_selector
+    from auditor.run.live import LiveOptions
+
+    if given["namespaces"] and given["all_namespaces"]:
+        raise UsageError("-n and -A exclude each other: leave one out")
+    if not given["namespaces"] and not given["all_namespaces"]:
+        raise UsageError("say what to audit: -n NAMESPACE, -A for all namespaces, or --lab SCENARIO for the embedded lab")
+    if given["per_node"] and given["all_pods"]:
+        raise UsageError("--per-node and --all-pods exclude each other: leave one out")
+    options = LiveOptions(
+        connection=read_connection(**{name: given[name] for name in CONNECTION}),
+        namespaces=tuple(dict.fromkeys(given["namespaces"])),
+        selector=None if given["selector"] is None else parse_selector(given["selector"]),
+        mode=Mode.PER_NODE if given["per_node"] else Mode.ALL_PODS if given["all_pods"] else Mode.ONE_PER_CLASS,
+        externals=_endpoints(given["externals"]),
+        pods=PodOptions(image=given["image"] or DEFAULT_IMAGE),
+        start_seconds=given["start_seconds"],
+        accept=frozenset(given["accept"]),
+    )
+    return options, ("audit", "run", *_again(given))
+
+
+def _again(given: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for flag, name in (("--kubeconfig", "kubeconfig"), ("--context", "context"), ("--as", "impersonate"), ("--image", "image")):
+        words += [flag, given[name]] if given[name] else []
+    for namespace in given["namespaces"]:
+        words += ["-n", namespace]
+    words += ["-A"] if given["all_namespaces"] else []
+    words += ["-l", given["selector"]] if given["selector"] else []
+    words += ["--per-node"] if given["per_node"] else []
+    words += ["--all-pods"] if given["all_pods"] else []
+    for host, port in given["externals"]:
+        words += ["--external", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+    for harm in given["accept"]:
+        words += ["--accept", harm]
+    return words
+
+
+def _endpoints(externals: Sequence[tuple[str, int]]) -> tuple[Endpoint, ...]:
+    """The hosts, each with its addresses and all its ports."""
+    ports: dict[str, list[ContainerPort]] = {}
+    for host, port in externals:
+        ports.setdefault(host, []).append(ContainerPort(Protocol.TCP, port))
+    return tuple(
+        Endpoint(f"host/{host}", EndpointKind.HOST, addresses=_resolve(host), ports=tuple(dict.fromkeys(numbers)))
+        for host, numbers in ports.items()
+    )
+
+
+def _resolve(host: str) -> tuple[IPAddress, ...]:
+    """The first address of each family. Raises UsageError when there is none."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"--external {host}: no address: {error.strerror or error}") from error
+    addresses: dict[int, IPAddress] = {}
+    for entry in found:
+        address = ip_address(str(entry[4][0]).partition("%")[0])
+        addresses.setdefault(address.version, address)
+    return tuple(addresses.values())

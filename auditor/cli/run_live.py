@@ -1,0 +1,93 @@
+"""``audit run`` on a live cluster."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from auditor.cli.exit_codes import AS_EXPECTED, of_report
+from auditor.cli.interruption import run_interruptibly
+from auditor.cli.output import check_output, open_output
+from auditor.model.verdict import Cell
+from auditor.report import renderer
+
+if TYPE_CHECKING:
+    from auditor.run.audit import AuditOptions
+    from auditor.run.live import LiveOptions, LivePlan
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRunOptions:
+    """What to audit, how, and where to tell. ``again`` is the command line that names the cluster and what of it is audited."""
+
+    live: LiveOptions
+    audit: AuditOptions
+    again: tuple[str, ...]
+    output: str
+    output_file: str | None
+    dry_run: bool
+    quiet: bool
+
+
+def run_live(options: LiveRunOptions) -> int:
+    """Do what ``options`` say. Returns the exit code."""
+    from auditor.report.progress import open_progress
+    from auditor.run.live import audit_live
+
+    check_output(options.output_file)
+    if options.dry_run:
+        return _show(options)
+    with open_progress(sys.stderr, quiet=options.quiet) as progress:
+        report = run_interruptibly(
+            audit_live(options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress)
+        )
+    with open_output(options.output_file) as stream:
+        renderer(options.output)(report, stream)
+    return of_report(report)
+
+
+def _show(options: LiveRunOptions) -> int:
+    """Say what a run would do: which probe pods it would create, and the expected matrix."""
+    from dataclasses import replace
+
+    from auditor.report import dry_run
+    from auditor.run.audit import plan
+    from auditor.run.live import plan_live, read_live
+
+    intended = plan_live(run_interruptibly(read_live(options.live)), options.live)
+    matrix, probes = plan(intended.snapshot, replace(options.audit, scope=intended.scope))
+    for line in _intentions(intended):
+        click.echo(line, err=True)
+    with open_output(options.output_file) as stream:
+        dry_run.renderer(options.output)(matrix, probes, stream)
+    return AS_EXPECTED
+
+
+def _intentions(intended: LivePlan) -> list[str]:
+    lines = []
+    for probe in intended.probes:
+        labels = ",".join(f"{key}={value}" for key, value in sorted(probe.labels.items())) or "no labels"
+        where = f" on {probe.node}" if probe.node else ""
+        lines.append(f"would create a probe pod in {probe.namespace}{where} with {labels}, for {_some(probe.stands_for)}")
+    return [*lines, *intended.remarks]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+def subject(options: LiveOptions) -> str:
+    """What is audited, in words."""
+    where = f"namespace {', '.join(options.namespaces)}" if options.namespaces else "all namespaces"
+    which = "" if options.selector is None else f", pods {options.selector}"
+    context = f" (context {options.connection.context})" if options.connection.context else ""
+    return f"{where}{which} of the live cluster{context}"
+
+
+def _reproduce(again: Sequence[str], cell: Cell) -> str:
+    return shlex.join([*again, "--from", cell.source, "--to", cell.destination, "--ports", f"{cell.protocol}/{cell.port}"])

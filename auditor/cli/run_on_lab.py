@@ -1,0 +1,109 @@
+"""``audit run --lab``: the audit on the embedded lab."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from auditor.cli import parameters
+from auditor.cli.exit_codes import AS_EXPECTED, of_report
+from auditor.cli.interruption import run_interruptibly
+from auditor.cli.output import check_output, open_output
+from auditor.model.dialect import Enforcement
+from auditor.model.errors import UsageError
+from auditor.model.report import Report
+from auditor.model.scenario import Scenario
+from auditor.report import renderer
+
+if TYPE_CHECKING:
+    from auditor.policy.matrix import ExpectedMatrix
+    from auditor.report.progress import Progress
+    from auditor.run.audit import AuditOptions
+
+
+@dataclass(frozen=True, slots=True)
+class LabRunOptions:
+    """What to audit, how, and where to tell."""
+
+    scenario: str
+    enforcers: tuple[str, ...]
+    audit: AuditOptions
+    output: str
+    output_file: str | None
+    dry_run: bool
+    quiet: bool
+
+
+def run_on_lab(options: LabRunOptions) -> int:
+    """Do what ``options`` say. Returns the exit code."""
+    from auditor.model.words import counted
+    from auditor.report.progress import open_progress
+    from auditor.run.audit import plan
+    from auditor.run.sources import load_scenario
+
+    scenario = load_scenario(options.scenario)
+    if scenario.problems:
+        raise UsageError(f"{scenario.file}: this scenario shows that its manifests are refused; there is nothing to run")
+    enforcement = read_enforcement(options.enforcers, scenario)
+    parameters.check_ports(scenario.snapshot.endpoints, options.audit.ports)
+    check_output(options.output_file)
+    matrix, probes = plan(scenario.snapshot, options.audit)
+    if options.dry_run:
+        from auditor.report import dry_run
+
+        with open_output(options.output_file) as stream:
+            dry_run.renderer(options.output)(matrix, probes, stream)
+        return AS_EXPECTED
+    with open_progress(sys.stderr, quiet=options.quiet) as progress:
+        progress.note(f"{scenario.name}: {size(matrix)}, {counted(len(probes.cells), 'cell')}")
+        report = run_interruptibly(audit_on_lab(scenario, enforcement, options, progress))
+    with open_output(options.output_file) as stream:
+        renderer(options.output)(report, stream)
+    return of_report(report)
+
+
+def size(matrix: ExpectedMatrix) -> str:
+    """How much there is to audit: ``9 endpoints in 7 classes``."""
+    from auditor.model.words import counted
+
+    return f"{counted(len(matrix.snapshot.endpoints), 'endpoint')} in {counted(len(matrix.classes), 'class', 'classes')}"
+
+
+def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:
+    """The enforcers that ``texts`` name. Raises UsageError for an unknown one, or for a node that ``scenario`` does not have."""
+    try:
+        enforcement = Enforcement.parse(texts)
+    except ValueError as error:
+        raise UsageError(f"--enforcer: {error}") from None
+    for node in enforcement.on_node:
+        if node not in scenario.nodes:
+            raise UsageError(f"--enforcer: scenario {scenario.name} has no node {node!r}: one of {', '.join(scenario.nodes)}")
+    return enforcement
+
+
+async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: LabRunOptions, progress: Progress) -> Report:
+    """Set the lab up for ``scenario``, audit it, and take it down again."""
+    from auditor.cli.reproduction import again
+    from auditor.cluster.lab.lab import Lab
+    from auditor.run.audit import audit
+
+    progress.phase("setting up the lab", 0)
+    began = monotonic()
+    lab = Lab(
+        scenario.snapshot,
+        nodes=scenario.nodes,
+        enforcement=enforcement,
+        previous_policies=scenario.previous_policies,
+        reproduce=lambda cell: again(cell, options.scenario, options.enforcers),
+    )
+    async with lab as cluster:
+        up = monotonic() - began
+        report = await audit(cluster, subject(scenario, options.enforcers), options.audit, progress)
+    return replace(report, seconds={"lab": up, **report.seconds})
+
+
+def subject(scenario: Scenario, enforcers: tuple[str, ...]) -> str:
+    """What is audited, in words."""
+    return f"scenario {scenario.name} on the lab, enforcer {', '.join(enforcers) or 'spec'}"

@@ -1,0 +1,194 @@
+"""A live cluster as a Cluster: probe pods that stand in for its workloads, put in on entry and taken away again however the run ends.
+
+Every namespace with probe pods has one Lease of ours, which owns all that is created there, so that nothing outlives it. API calls grow
+with the number of pods, never with that of cells: a pod costs one to create it and one exec stream, a namespace's pods one to remove them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from types import TracebackType
+from typing import Self
+
+from auditor.cluster.kubernetes.api import ApiServer
+from auditor.cluster.kubernetes.changes import Changes
+from auditor.cluster.kubernetes.exec_stream import open_exec
+from auditor.cluster.kubernetes.exposure import exposed
+from auditor.cluster.kubernetes.lease import Leases
+from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions
+from auditor.cluster.kubernetes.pods import ProbePods
+from auditor.model.errors import ClusterError
+from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.verdict import Cell
+from auditor.policy.evaluator import evaluate
+from auditor.policy.identity_labels import PodSelectors
+from auditor.probing.options import Progress
+from auditor.probing.seats import AgentChannel, Seat
+
+AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
+PATIENCE = 45.0
+"""Seconds for which an API server may be away once there is something of ours in the cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What to put into the cluster, and what is known of it.
+
+    ``snapshot`` is what is audited: an endpoint without addresses for each probe pod, by its name, and the hosts outside that were named;
+    ``workloads`` the snapshot of the cluster itself. ``absent`` has the endpoints that get no probe pod, with the reason. ``users`` has
+    the user to run as by namespace, None where the namespace chooses one. ``versions`` are the resourceVersions by path of the list.
+    """
+
+    snapshot: Snapshot
+    workloads: Snapshot
+    probes: tuple[ProbePod, ...]
+    versions: Mapping[str, str]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    facts: tuple[str, ...] = ()
+    users: Mapping[str, int | None] = field(default_factory=dict)
+    options: PodOptions = field(default_factory=PodOptions)
+    start_seconds: float = 60.0
+
+
+class LiveCluster:
+    """The cluster behind ``api``, while entered with ``deployment`` in it, for the run ``run_id``.
+
+    ``farewell`` has, once left, what there is to say about the removal of the probe pods.
+
+    Raises ClusterError when the probe pods can't be put in, and when they can't be taken away again.
+    """
+
+    def __init__(self, api: ApiServer, run_id: str, deployment: Deployment, progress: Progress, reproduce: Callable[[Cell], str]) -> None:
+        self._api = api
+        self._run_id = run_id
+        self._deployment = deployment
+        self._progress = progress
+        self._reproduce = reproduce
+        self._probes = [probe for probe in deployment.probes if probe.name not in deployment.absent]
+        self._pods = ProbePods(api, run_id, self._probes, deployment.options)
+        self._snapshot = deployment.snapshot
+        self._absent = dict(deployment.absent)
+        self.farewell: Sequence[str] = ()
+        self._stack = AsyncExitStack()
+        self._leases = Leases(api, self._pods.namespaces, run_id)
+        self._changes = Changes(api, deployment.snapshot, deployment.versions)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        return self._absent
+
+    @property
+    def facts(self) -> Sequence[str]:
+        return [*self._deployment.facts, *(trouble for trouble in (self._leases.lost, self._changes.trouble) if trouble)]
+
+    @property
+    def seats(self) -> Sequence[Seat]:
+        """One for each probe pod that runs, and one without an agent for each host outside."""
+        return [
+            Seat(endpoint.name, endpoint.addresses, (endpoint.name,), agent=endpoint.name in self._pods.started)
+            for endpoint in self._snapshot.endpoints
+            if endpoint.addresses
+        ]
+
+    async def open(self, seat: Seat) -> AgentChannel:
+        """Start the agent in the probe pod of ``seat``."""
+        namespace, name = self._pods.place_of[seat.name]
+        return await open_exec(self._api, namespace, name, CONTAINER, AGENT_COMMAND)
+
+    def reproduce(self, cell: Cell) -> str:
+        return self._reproduce(cell)
+
+    async def changes(self) -> Sequence[Snapshot]:
+        """The states since the last call. A probe pod that one of them tells apart from its workload is ``absent`` from then on."""
+        states = [replace(state, endpoints=self._snapshot.endpoints) for state in self._changes.take_states()]
+        for state in states:
+            self._check_identities(state)
+        return states
+
+    def _check_identities(self, state: Snapshot) -> None:
+        workloads = self._deployment.workloads
+        matrix = evaluate(replace(workloads, policies=state.policies, namespaces=state.namespaces))
+        selectors = PodSelectors(state)
+        for probe in self._probes:
+            identity = selectors.signature(probe.namespace, probe.labels)
+            models = [matrix.endpoint(name) for name in probe.stands_for]
+            alike = all(
+                selectors.signature(probe.namespace, model.labels) == identity for model in models if model.namespace == probe.namespace
+            )
+            if not alike or len({matrix.class_of(model.name) for model in models}) > 1:
+                self._absent.setdefault(
+                    probe.name, "policies that changed during the run tell its probe pod apart from the pods it stands for"
+                )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._deploy()
+        except BaseException:
+            await self._take_away()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        await self._take_away()
+
+    async def _deploy(self) -> None:
+        deployment = self._deployment
+        self._progress.phase("taking the lease", 0)
+        self._stack.push_async_callback(self._release)
+        await self._leases.take()
+        self._api.patience = PATIENCE
+        await self._stack.enter_async_context(self._changes)
+        self._progress.phase("starting probe pods", len(self._probes))
+        self._stack.push_async_callback(self._remove_pods)
+        agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
+        await self._pods.create(self._leases.uids, agent, deployment.snapshot.policies, deployment.users)
+        await self._pods.wait(deployment.start_seconds, self._progress.advance)
+        self._absent.update(self._pods.failed)
+        if self._probes and not self._pods.started:
+            raise ClusterError(f"no probe pod could be started: {next(iter(self._pods.failed.values()))}")
+        services = await exposed(self._api, set(self._pods.place_of.values()))
+        if services:
+            raise ClusterError(f"Service {services[0]} takes probe pods for backends, so all were removed at once: leave its namespace out")
+        self._snapshot = replace(self._snapshot, endpoints=tuple(map(self._as_started, self._snapshot.endpoints)))
+        for state in await self.changes():
+            self._snapshot = replace(state, endpoints=self._snapshot.endpoints)
+
+    def _as_started(self, endpoint: Endpoint) -> Endpoint:
+        """``endpoint`` as its probe pod turned out: whatever admission made of it is what the CNI sees."""
+        pod = self._pods.started.get(endpoint.name)
+        if pod is None:
+            return endpoint
+        return replace(endpoint, labels=pod.labels, addresses=pod.addresses, ports=pod.ports, node=pod.node)
+
+    async def _remove_pods(self) -> None:
+        self._progress.phase("removing probe pods", 0)
+        self.farewell = await self._pods.remove()
+
+    async def _release(self) -> None:
+        lines = await self._leases.release()
+        if lines:
+            raise ClusterError("; ".join(lines))
+
+    async def _take_away(self) -> None:
+        """Take everything away again, also if cancelled meanwhile; each step is bounded."""
+        ending = asyncio.ensure_future(self._stack.aclose())
+        cancelled = False
+        while not ending.done():
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                cancelled = True
+            except ClusterError:
+                break
+        if cancelled:
+            raise asyncio.CancelledError
+        ending.result()
