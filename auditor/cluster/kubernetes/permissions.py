@@ -33,10 +33,11 @@ def _rights(group: str, resource: str, *verbs: str) -> tuple[Right, ...]:
 
 
 PROBING = (
-    *_rights("", "pods", "create", "delete", "get", "list", "watch"),
+    *_rights("", "pods", "create", "deletecollection", "list", "watch"),
     *_rights("", "pods/exec", "create", "get"),
     *_rights("", "configmaps", "create"),
     *_rights("coordination.k8s.io", "leases", "create", "delete", "get", "update"),
+    *_rights("discovery.k8s.io", "endpointslices", "list"),
     *_rights("policy", "poddisruptionbudgets", "list"),
 )
 """What a run needs in every namespace where it creates probe pods. Exec by websocket is a GET to some versions, a POST to others."""
