@@ -14,12 +14,12 @@ SCHEDULED_JOB = re.compile(r"(.+)-\d{8,10}\Z")
 
 
 def workload_name(endpoint: Endpoint) -> str:
-    """``NAMESPACE/WORKLOAD`` of a pod, or its own name where it has no controller.
+    """``NAMESPACE/WORKLOAD`` of a pod, or its own name where it has no controller or, as a mirror of a static pod, a node for one.
 
     Of the controller's name, what differs from one rollout or scheduled run to the next is left out.
     """
     kind, _, name = endpoint.workload.partition("/")
-    if not name:
+    if not name or kind == "Node":
         return endpoint.name
     template_hash = endpoint.labels.get(TEMPLATE_HASH)
     if kind == "ReplicaSet" and template_hash and name.endswith(f"-{template_hash}"):

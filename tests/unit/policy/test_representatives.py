@@ -16,6 +16,7 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Se
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
+from auditor.policy.probe_models import fewest_namespaces
 from auditor.policy.representatives import Choice, Mode, ProbeRequest, choose_probe_pods
 from auditor.policy.selectors import matches
 from tests.oracle.clusters import EVERYTHING, block, cluster, having, host, node, pod, pods, policy, rule
@@ -214,6 +215,27 @@ def test_few_namespaces_are_disturbed_and_those_of_the_system_last():
     assert {probe.namespace for probe in choose(snapshot, namespaces=("kube-system",)).probe_pods} == {"kube-system", "a", "b"}
 
 
+def test_a_namespace_that_gets_a_probe_pod_anyway_is_preferred():
+    labels = {"app": "x"}
+    let_in = [policy("z/p", ingress=[rule(pods(labels, {}))])]
+    snapshot = cluster(pod("a/1", labels), pod("y/1", labels), pod("y/2"), pod("z/1"), policies=let_in)
+    assert [probe.name for probe in choose(snapshot).probe_pods] == ["y/1", "y/2", "z/1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ([{"a", "b"}, {"b", "c"}], {"b"}),
+        ([{"a", "b"}, {"b", "c"}, {"a"}, {"c"}], {"a", "c"}),
+        ([{"a", "kube-system"}, {"b", "kube-system"}], {"a", "b"}),
+        ([{"kube-public", "kube-system"}, {"kube-system"}], {"kube-system"}),
+        ([{"b", "a"}], {"a"}),
+    ],
+)
+def test_few_namespaces(options, chosen):
+    assert fewest_namespaces(options) == chosen
+
+
 def test_a_selector_narrows_what_is_audited():
     snapshot = cluster(pod("prod/a", {"app": "a"}), pod("prod/b", {"app": "b"}))
     assert by_name(choose(snapshot, selector=having({"app": "b"}))) == {"prod/b": ("", ("prod/a", "prod/b"))}
@@ -251,13 +273,38 @@ def test_nodes_that_one_per_class_leaves_out_are_named_and_per_node_adds_few():
     assert per_node.uncovered == ()
 
 
+def test_one_per_class_prefers_a_node_that_it_tests_to_one_with_fewer_probe_pods():
+    inside = rule(pods({}))
+    policies = [
+        policy("prod/both", {"app": "both"}, ingress=[inside], egress=[inside]),
+        *(policy(f"prod/{name}", {"app": name}, ingress=[inside]) for name in ("in", "on")),
+        policy("prod/free", {"app": "free"}, ingress=[inside], egress=[inside, inside]),
+    ]
+    at_n1 = on("n1", pod("prod/both", {"app": "both"}), pod("prod/free-1", {"app": "free"}))
+    at_n2 = on("n2", pod("prod/in", {"app": "in"}), pod("prod/on", {"app": "on"}), pod("prod/free-2", {"app": "free"}))
+    assert by_name(choose(cluster(*at_n1, *at_n2, policies=policies)))["prod/free-2"] == ("n2", ("prod/free-1", "prod/free-2"))
+
+
 def test_per_node_takes_one_pod_that_tests_both_directions_rather_than_two():
-    one_way = [policy("prod/in", {"way": "in"}, ingress=[]), policy("prod/out", {"way": "out"}, egress=[]), CLOSED]
-    named = (("in", {"way": "in"}), ("out", {"way": "out"}), ("db", {"app": "db"}))
-    ends = [end for place in ("n1", "n2") for name, labels in named for end in on(place, pod(f"prod/{name}-{place}", labels))]
-    at_n2 = [probe for probe in choose(cluster(*ends, policies=one_way), Mode.PER_NODE).probe_pods if probe.node == "n2"]
-    assert len(at_n2) <= 3
-    assert any("db" in probe.name for probe in at_n2)
+    inside = [rule(pods({}))]
+    policies = [
+        policy("prod/in", {"app": "in"}, ingress=inside),
+        policy("prod/out", {"app": "out"}, egress=inside),
+        policy("prod/ways", {"app": "ways"}, ingress=inside, egress=inside),
+    ]
+    nodes = ("n1", "n2", "n3", "n4")
+    ends = [end for place in nodes for app in ("in", "out", "ways") for end in on(place, pod(f"prod/{app}-{place}", {"app": app}))]
+    choice = choose(cluster(*ends, policies=policies), Mode.PER_NODE)
+    assert [probe.name for probe in choice.probe_pods if probe.node == "n4"] == ["prod/ways-n4"]
+    assert choice.uncovered == ()
+
+
+def test_a_second_probe_pod_runs_on_another_node_where_it_can():
+    db = [*on("n1", pod("prod/db-0", {"app": "db"}), pod("prod/db-1", {"app": "db"})), *on("n2", pod("prod/db-2", {"app": "db"}))]
+    inside = [rule(pods({}))]
+    web = on("n2", pod("prod/web", {"app": "web"}))
+    policies = [CLOSED, policy("prod/web", {"app": "web"}, ingress=inside, egress=inside)]
+    assert set(by_name(choose(cluster(*db, *web, policies=policies), Mode.PER_NODE))) == {"prod/db-0", "prod/db-2", "prod/web"}
 
 
 def test_traffic_within_a_class_takes_two_probe_pods():
@@ -356,6 +403,7 @@ def test_pods_that_an_unreadable_policy_may_tell_apart_get_a_probe_pod_each_with
     [
         ("", {}, "prod/x-1"),
         ("Deployment/web", {}, "prod/web"),
+        ("Node/n1", {}, "prod/x-1"),
         ("ReplicaSet/web-6c9b7f8d5", {"pod-template-hash": "6c9b7f8d5"}, "prod/web"),
         ("ReplicaSet/web-6c9b7f8d5", {}, "prod/web-6c9b7f8d5"),
         ("ReplicaSet/web-6c9b7f8d5", {"pod-template-hash": "b7f8d5"}, "prod/web-6c9b7f8d5"),
