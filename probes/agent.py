@@ -7,13 +7,15 @@ no second process, and a controller that reads slowly delays new attempts but ne
 Wire format between controller and agent: JSON objects, one a line. Protocols are ``"tcp"`` and ``"udp"``, families 4 and 6, times seconds.
 Commands:
 
-``{"do": "listen", "identity": TEXT, "run": 8 HEX, "tcp": [PORT, …], "udp": [PORT, …]}``
+``{"do": "listen", "identity": TEXT, "run": 8 HEX, "addresses": [TEXT, …], "tcp": [PORT, …], "udp": [PORT, …]}``
     Listen on these ports of both families, and on no others any more; answer with ``identity``. Comes before ``probe``.
-    → ``{"kind": "listening", "failed": [[PROTOCOL, FAMILY, PORT, REASON], …]}``
+    → ``{"kind": "listening", "failed": [[PROTOCOL, FAMILY, PORT, REASON], …], "foreign": [[ADDRESS, REASON], …]}``, ``foreign`` having the
+    ``addresses`` that are not this network namespace's own.
 ``{"do": "probe", "batch": 8 HEX, "timeout": S, "datagrams": N, "window": N, "targets": [{"address": TEXT, "protocol": PROTOCOL,
-"ports": [PORT, …], "identity": TEXT}, …]}``
+"ports": [PORT, …], "identity": TEXT or null}, …]}``
     One attempt for each port of each target, numbered from 0 in that order, at most ``window`` of them younger than 0.15 s at once.
-    Batches run one after another.
+    Batches run one after another. Without an identity (TCP only) the listener is not one of ours: nothing is sent to it, the attempt counts
+    as allowed once the handshake is complete, and the connection is closed gracefully.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …], "others": [[ATTEMPT,
     VERDICT, OUTCOME, DETAIL], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered`` or, for what is no statement about the network,
     ``error``; then ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S}``, ``slowest`` being the longest time that a
@@ -21,6 +23,9 @@ Commands:
 ``{"do": "arrivals", "nonces": [16 HEX, …]}``
     → ``{"kind": "arrivals", "arrived": [16 HEX, …], "complete": BOOLEAN}``: which of these UDP probes, which any agent sent, arrived here;
     not ``complete`` when older arrivals had to be forgotten.
+``{"do": "lag"}``
+    → ``{"kind": "lag", "seconds": S}``: the longest time since the last such question, or since ``listen``, for which this process had no
+    turn though it wanted one; what was aimed here meanwhile may have met silence for that reason alone. Understated by 0.1 s at most.
 ``{"do": "quit"}``, or the end of input, ends the agent.
 
 What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is known.
@@ -51,7 +56,7 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
     Address = tuple[str, int]
-    Flight = tuple[socket.SocketType, bool, bytes, bytes]  # socket, whether UDP, question, wanted answer
+    Flight = tuple[socket.SocketType, bool, bytes, bytes]  # socket, whether UDP, question, wanted answer; both empty to connect only
 
 ASK = b"audit? "
 ANSWER = b"audit! "
@@ -74,6 +79,10 @@ BACKLOG = 4096
 MOST_ARRIVALS = 1 << 16
 MOST_WAITING = 512
 WAITING_SECONDS = 10.0
+TURN = 0.1
+"""Seconds after which the loop comes round, with nothing to do as well: it notices so when it was not allowed to run."""
+MOST_PARTINGS = 256
+PARTING_SECONDS = 0.25
 
 STREAM = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 DATAGRAM = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -349,6 +358,50 @@ def describe(error: OSError) -> str:
     return "{}: {}".format(errno.errorcode.get(error.errno or 0, "error"), error.strerror)
 
 
+def foreign_addresses(addresses: list[str]) -> list[list[str]]:
+    """Those of ``addresses`` that a socket can't be bound to here, each with the reason."""
+    foreign = []
+    for address in addresses:
+        try:
+            with socket.socket(family_of(address), DATAGRAM) as sock:
+                sock.bind((address, 0))
+        except OSError as error:
+            foreign.append([address, describe(error)])
+    return foreign
+
+
+class Partings:
+    """Connections to other people's listeners that were closed on our side: kept a moment for theirs, lest they see a reset."""
+
+    def __init__(self) -> None:
+        self._open: deque[tuple[float, socket.SocketType]] = deque()
+
+    def add(self, sock: socket.SocketType) -> None:
+        """Say goodbye on ``sock``, which is closed soon."""
+        with contextlib.suppress(OSError):  # the other end may have reset it
+            sock.shutdown(socket.SHUT_WR)
+        if len(self._open) >= MOST_PARTINGS:
+            self._end()
+        self._open.append((time.monotonic() + PARTING_SECONDS, sock))
+
+    def tick(self, now: float) -> None:
+        """Close those whose time has come."""
+        while self._open and self._open[0][0] <= now:
+            self._end()
+
+    def _end(self) -> None:
+        sock = self._open.popleft()[1]
+        # A greeting that nobody reads would turn the close into a reset.
+        with contextlib.suppress(OSError):
+            sock.recv(65536)
+        sock.close()
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._open:
+            self._end()
+
+
 class Resend:
     """When a further datagram of each attempt is due, and the first attempt whose turn has not come."""
 
@@ -364,7 +417,7 @@ class Batch:
     giving up) is an index that moves up through the attempts.
     """
 
-    def __init__(self, command: Message, run: str, epoll: select.epoll, output: Output) -> None:
+    def __init__(self, command: Message, run: str, epoll: select.epoll, output: Output, partings: Partings) -> None:
         self.name = hex_8(command, "batch")
         self._timeout = number(command, "timeout", 0.001, 600.0)
         datagrams = int(number(command, "datagrams", 1, 100))
@@ -375,6 +428,7 @@ class Batch:
         self._answer = ANSWER + run.encode() + b" " + self.name.encode() + b"%08x %b\n"
         self._epoll = epoll
         self._output = output
+        self._partings = partings
         self._plan = self._all_attempts()
         self._next = next(self._plan, None)
         self._started = 0
@@ -394,12 +448,12 @@ class Batch:
         self._eager = BURST
         self._allowed: list[int] = []
         self._others: list[list[Any]] = []
-        self._chunk_due = 0.0
+        self._chunk_due = time.monotonic() + CHUNK_SECONDS
         self._total_allowed = 0
         self._slowest = 0.0
         self.by_fd: dict[int, int] = {}
 
-    def _all_attempts(self) -> Iterator[tuple[int, int, Address, bool, bytes]]:
+    def _all_attempts(self) -> Iterator[tuple[int, int, Address, bool, bytes | None]]:
         attempt = 0
         for family, address, udp, ports, identity in self._targets:
             for port in ports:
@@ -419,7 +473,10 @@ class Batch:
         starts, flying, by_fd, ask, answer = self._starts, self._flying, self.by_fd, self._ask, self._answer
         for _ in range(room):
             attempt, family, address, udp, identity = self._next
-            question = ask % attempt
+            if identity is None:
+                question = wanted = b""
+            else:
+                question, wanted = ask % attempt, answer % (attempt, identity)
             starts[attempt] = clock()
             try:
                 sock, unsent = start(family, address, udp, question)
@@ -435,7 +492,7 @@ class Batch:
                     register(fd, EDGE_BOTH)
                 else:
                     register(fd, EDGE_IN)
-                flying[attempt] = (sock, udp, question, answer % (attempt, identity))
+                flying[attempt] = (sock, udp, question, wanted)
                 by_fd[fd] = attempt
                 self._under_way += 1
                 self._young += 1
@@ -453,14 +510,14 @@ class Batch:
                 sock.connect(address)
                 sock.send(question)
             else:
-                # Closed by a reset: neither end keeps the connection in TIME_WAIT.
-                sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_ZERO)
+                if question:  # closed by a reset: neither end keeps the connection in TIME_WAIT
+                    sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_ZERO)
                 code = sock.connect_ex(address)
                 if code != EINPROGRESS and code:
                     raise OSError(code, os.strerror(code))  # noqa: TRY301 - connect() would raise it too, and EINPROGRESS each time
                 unsent = True
                 # Between namespaces of one kernel the handshake is often over before connect() returns; over a wire, never.
-                if self._eager:
+                if self._eager and question:
                     self._eager -= 1
                     sock.send(question)
                     unsent = False
@@ -484,6 +541,9 @@ class Batch:
             if attempt in self._unsent:
                 sock.send(question)
                 self._unsent.discard(attempt)
+                if not question:
+                    self._connected(attempt)
+                    return
                 if not event & IN:
                     return
             data = sock.recv(LONGEST_ANSWER)
@@ -498,20 +558,35 @@ class Batch:
             self._other_answer(attempt, udp, data, wanted)
 
     def _token(self, attempt: int) -> None:
+        self._arrived(attempt)
+        self._close(attempt)
+
+    def _arrived(self, attempt: int) -> None:
         took = time.monotonic() - self._starts[attempt]
         if took > self._slowest:  # noqa: PLR1730 - a call less in the hot loop
             self._slowest = took
         self._allowed += (attempt, int(took * 1e6))
         self._total_allowed += 1
-        self._close(attempt)
 
-    def _close(self, attempt: int) -> None:
+    def _connected(self, attempt: int) -> None:
+        sock = self._flying[attempt][0]
+        with contextlib.suppress(OSError):  # reset since then
+            if sock.getsockname() == sock.getpeername():
+                self._end(attempt, "refused", "tcp-reset", "nobody listens: the connection met itself")
+                return
+        self._arrived(attempt)
+        self._partings.add(self._release(attempt))
+
+    def _release(self, attempt: int) -> socket.SocketType:
         sock = self._flying.pop(attempt)[0]
         del self.by_fd[sock.fileno()]
-        sock.close()
         self._under_way -= 1
         if attempt >= self._parked:
             self._young -= 1
+        return sock
+
+    def _close(self, attempt: int) -> None:
+        self._release(attempt).close()
 
     def _end(self, attempt: int, verdict: str, outcome: str, detail: str = "") -> None:
         self._others.append([attempt, verdict, outcome, detail])
@@ -520,6 +595,9 @@ class Batch:
         self._close(attempt)
 
     def _failed(self, attempt: int, udp: bool, error: OSError) -> None:
+        if not self._flying[attempt][2] and error.errno in (errno.ECONNRESET, errno.EPIPE):
+            self._connected(attempt)  # only a connection that had come about is told so
+            return
         verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0, ("error", describe(error)))
         self._end(attempt, verdict[0], verdict[1])
 
@@ -680,6 +758,14 @@ def hex_8(command: Message, key: str) -> str:
     return value
 
 
+def texts(command: Message, key: str) -> list[str]:
+    """The list of texts at ``key``."""
+    values = items(command, key)
+    if not all(isinstance(value, str) for value in values):
+        raise BadCommandError(f"{key!r} must have texts")
+    return values
+
+
 def integers(command: Message, key: str, least: int, most: int) -> list[int]:
     """The list of integers at ``key``."""
     values = items(command, key)
@@ -688,19 +774,28 @@ def integers(command: Message, key: str, least: int, most: int) -> list[int]:
     return values
 
 
-def target(item: Message) -> tuple[int, str, bool, list[int], bytes]:
+def family_of(address: str) -> int:
+    """The address family of ``address``, which must be a literal."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.inet_pton(family, address)
+    except (OSError, ValueError):
+        raise BadCommandError(f"{address!r} is no address") from None
+    return family
+
+
+def target(item: Message) -> tuple[int, str, bool, list[int], bytes | None]:
     """One target of a ``probe`` command: family, address, whether UDP, ports, identity."""
     if not isinstance(item, dict):
         raise BadCommandError("a target must be an object")
     address = text(item, "address")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        socket.inet_pton(family, address)
-    except OSError:
-        raise BadCommandError(f"{address!r} is no address") from None
     if item.get("protocol") not in ("tcp", "udp"):
         raise BadCommandError("'protocol' must be tcp or udp")
-    return family, address, item["protocol"] == "udp", integers(item, "ports", 1, 65535), text(item, "identity").encode()
+    udp = item["protocol"] == "udp"
+    identity = None if item.get("identity") is None else text(item, "identity").encode()
+    if udp and identity is None:
+        raise BadCommandError("'identity' must be given for udp: without an answer nothing tells arrival from loss")
+    return family_of(address), address, udp, integers(item, "ports", 1, 65535), identity
 
 
 class Agent:
@@ -716,8 +811,17 @@ class Agent:
         self._run: str | None = None
         self._batch: Batch | None = None
         self._queue: deque[Batch] = deque()
+        self._partings = Partings()
+        self._turned = time.monotonic()
+        self._longest_lag = 0.0
         self._ending = False
-        self._commands = {"listen": self._listen, "probe": self._probe, "arrivals": self._arrivals, "quit": self._quit}
+        self._commands = {
+            "listen": self._listen,
+            "probe": self._probe,
+            "arrivals": self._arrivals,
+            "lag": self._lag,
+            "quit": self._quit,
+        }
         self._handlers[write_fd] = self._output.flush
 
     def run(self) -> None:
@@ -733,7 +837,9 @@ class Agent:
         while not self._ending:
             batch = self._batch
             by_fd = batch.by_fd if batch else nobody
-            for fd, event in poll(self._wait(clock()), CHUNK):
+            events = poll(self._plan_turn(clock()), CHUNK)
+            self._note_lag(clock())
+            for fd, event in events:
                 attempt = by_fd.get(fd)
                 if batch and attempt is not None:
                     batch.on_event(attempt, event)
@@ -742,11 +848,25 @@ class Agent:
             now = clock()
             if self._listeners.busy:
                 self._listeners.tick(now)
+            self._partings.tick(now)
             if self._batch:
                 self._advance(self._batch, now)
 
+    def _plan_turn(self, now: float) -> float:
+        """Seconds to wait at most, from ``now``; coming back any later is lag."""
+        self._note_lag(now)
+        wait = self._wait(now)
+        self._turned = now + wait
+        return wait
+
+    def _note_lag(self, now: float) -> None:
+        self._longest_lag = max(self._longest_lag, now - self._turned)
+        self._turned = now
+
     def _wait(self, now: float) -> float:
         wait = self._batch.wait(now) if self._batch else 10.0
+        if self._run is not None:
+            wait = min(wait, TURN)
         return min(wait, 0.05) if self._listeners.busy else wait
 
     def _advance(self, batch: Batch, now: float) -> None:
@@ -795,15 +915,17 @@ class Agent:
     def _listen(self, command: Message) -> None:
         run, identity = hex_8(command, "run"), text(command, "identity")
         ports = [(protocol, port) for protocol in ("tcp", "udp") for port in integers(command, protocol, 1, 65535)]
+        foreign = foreign_addresses(texts(command, "addresses"))
         self._run = run
-        self._output.line({"kind": "listening", "failed": self._listeners.listen(identity, run, ports)})
+        self._output.line({"kind": "listening", "failed": self._listeners.listen(identity, run, ports), "foreign": foreign})
+        self._longest_lag = 0.0
 
     def _probe(self, command: Message) -> None:
         if self._run is None:
             raise BadCommandError("'probe' before 'listen'")
         if len(self._queue) >= MOST_BATCHES:
             raise BadCommandError("too many batches are waiting")
-        batch = Batch(command, self._run, self._epoll, self._output)
+        batch = Batch(command, self._run, self._epoll, self._output, self._partings)
         if self._batch:
             self._queue.append(batch)
         else:
@@ -815,6 +937,11 @@ class Agent:
             raise BadCommandError("'nonces' must be texts of 16 hexadecimal digits")
         self._output.line(self._listeners.arrivals.answer(nonces))
 
+    def _lag(self, _command: Message) -> None:
+        self._note_lag(time.monotonic())
+        self._output.line({"kind": "lag", "seconds": round(self._longest_lag, 3)})
+        self._longest_lag = 0.0
+
     def _quit(self, _command: Message) -> None:
         self._ending = True
 
@@ -823,6 +950,7 @@ class Agent:
         self._listeners.close()
         if self._batch:
             self._batch.abandon()
+        self._partings.close()
         self._epoll.close()
 
 

@@ -14,12 +14,20 @@ WIRE_PROTOCOLS = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
 
 
 class Aim(NamedTuple):
-    """One attempt: where it goes, and the identity that has to answer."""
+    """One attempt: where it goes, and the identity that has to answer; without one, a completed TCP handshake is all that is wanted."""
 
     address: str
     protocol: Protocol
     port: int
-    identity: str
+    identity: str | None
+
+
+class Attempt(NamedTuple):
+    """What one agent is to try: the names of its seat and of the one that it aims at, and the aim."""
+
+    source: str
+    destination: str
+    aim: Aim
 
 
 class BadAnswerError(Exception):
@@ -44,7 +52,7 @@ class Batch:
     def command(self) -> dict[str, Any]:
         """The ``probe`` command; neighbours that differ by port alone share a target."""
         targets: list[dict[str, Any]] = []
-        last: tuple[str, Protocol, str] | None = None
+        last: tuple[str, Protocol, str | None] | None = None
         for aim in self.aims:
             if (aim.address, aim.protocol, aim.identity) != last:
                 last = (aim.address, aim.protocol, aim.identity)
@@ -65,7 +73,8 @@ class Batch:
         try:
             allowed, others = message["allowed"], message["others"]
             for attempt, microseconds in zip(allowed[::2], allowed[1::2], strict=True):
-                self._store(attempt, Answer.ALLOWED, "token", microseconds / 1000)
+                proof = "connected" if self.aims[attempt].identity is None else "token"
+                self._store(attempt, Answer.ALLOWED, proof, microseconds / 1000)
             for attempt, verdict, outcome, detail in others:
                 self._store(attempt, Answer(verdict), f"{outcome}: {detail}" if detail else outcome, None)
         except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -86,6 +95,15 @@ class Batch:
         if not isinstance(slowest, (int, float)) or missing:
             raise BadAnswerError(f"done, with {missing} attempts missing")
         self.slowest = float(slowest)
+
+    @property
+    def unfinished(self) -> list[int]:
+        """The attempts that have no result yet."""
+        return [attempt for attempt, one in enumerate(self.tries) if one is None]
+
+    def rest(self) -> Batch:
+        """A new batch of the unfinished attempts, in order."""
+        return Batch([self.aims[attempt] for attempt in self.unfinished], self.timeout, self.datagrams, self.window)
 
     def give_up(self, reason: str) -> None:
         """Mark what has no result as failed for ``reason``."""

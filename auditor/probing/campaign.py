@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
 from auditor.model.words import counted
-from auditor.probing.batches import Aim
-from auditor.probing.controls import Controls, aim_of
+from auditor.probing.batches import Attempt
+from auditor.probing.controls import Controls, control_of
 from auditor.probing.fleet import Fleet
 from auditor.probing.merging import lost_where, observe
 from auditor.probing.options import ProbingOptions, Progress
-from auditor.probing.seating import Seating, seat_cells
+from auditor.probing.seating import NOBODY, Route, Seating, seat_cells
 from auditor.probing.seats import AgentChannel, Seat
 from auditor.probing.stability import is_late, relapsed, unstable
-from auditor.probing.tries import Answer, Listener, Shot, Try, agrees, wants_retest
+from auditor.probing.tries import Answer, Shot, Try, agrees, wants_retest
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 0.8
@@ -59,17 +59,24 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     expected: Callable[[Cell], Verdict | None],
     options: ProbingOptions,
     progress: Progress,
+    *,
+    absent: Mapping[str, str] = NOBODY,
 ) -> ProbingOutcome:
     """Probe ``cells`` with agents at ``seats``, which ``open`` starts.
 
-    ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing. An agent that fails makes
-    its cells inconclusive and raises nothing; however this ends, by cancellation too, every channel is closed.
+    ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing; ``absent`` the reason why an
+    endpoint has no seat, where there is more to say than just that. An agent that fails makes its cells inconclusive and raises nothing;
+    however this ends, by cancellation too, every channel is closed.
     """
-    seating = seat_cells(cells, seats)
+    seating = seat_cells(cells, seats, absent)
     async with Fleet(seating.seats, open, options, progress) as fleet:
         campaign = _Campaign(seating, fleet, {cell: expected(cell) for cell in seating.routes}, options, progress)
         await campaign.run()
         return campaign.outcome(seating.skipped)
+
+
+def _volley_of_controls(routes: Sequence[Route]) -> list[Attempt]:
+    return [Attempt(route.destination.name, route.destination.name, control_of(route)) for route in routes]
 
 
 class _Campaign:
@@ -80,7 +87,7 @@ class _Campaign:
     ) -> None:
         self._routes = seating.routes
         self._listeners = seating.listeners
-        self._wanted = [listener for listeners in self._listeners.values() for listener in listeners]
+        self._to_prove = seating.to_prove
         self._fleet = fleet
         self._expected = expected
         self._options = options
@@ -95,10 +102,7 @@ class _Campaign:
         self._seconds: dict[str, float] = {}
 
     async def run(self) -> None:
-        with self._phase("starting", len(self._listeners)):
-            await self._fleet.start(self._listeners)
-        self._controls = Controls(self._fleet.unbound)
-        await self._control("before the probes")
+        await self._start()
         self._began = time.monotonic()
         await self._pass("probing")
         await self._retest()
@@ -107,7 +111,7 @@ class _Campaign:
             await self._confirm()
         await self._trace_lost_datagrams()
         await self._retest_one_way_leaks()
-        await self._control("after the probes")
+        await self._control(await self._controls_of("controls", self._to_prove, self._options.timeout), "after the probes")
 
     @contextmanager
     def _phase(self, name: str, attempts: int) -> Iterator[None]:
@@ -116,25 +120,30 @@ class _Campaign:
         yield
         self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - began
 
-    async def _control(self, when: str) -> None:
-        tries = await self._controls_of("controls", self._wanted, self._options.timeout)
-        # A busy machine is no dead listener.
-        again = [listener for listener, one in tries.items() if one.answer is not Answer.ALLOWED and listener not in self._fleet.unbound]
-        if again:
-            tries |= await self._controls_of("controls patiently", again, 2 * self._options.timeout)
-        self._controls.record(tries.items(), when)
+    async def _start(self) -> None:
+        """Start the agents; the controls before the probes go out with the command to listen."""
+        with self._phase("starting", len(self._listeners) + len(self._to_prove)):
+            tries = await self._fleet.start(self._listeners, _volley_of_controls(self._to_prove), self._options.timeout)
+        self._controls = Controls(self._fleet.unbound)
+        await self._control(list(zip(self._to_prove, tries, strict=True)), "before the probes")
 
-    async def _controls_of(self, phase: str, listeners: Sequence[Listener], seconds: float) -> dict[Listener, Try]:
-        with self._phase(phase, len(listeners)):
-            tries = await self._fleet.fire([(listener.seat, aim_of(listener)) for listener in listeners], seconds)
-        return dict(zip(listeners, tries, strict=True))
+    async def _control(self, controls: Sequence[tuple[Route, Try]], when: str) -> None:
+        """Take in one round of controls. What failed is tried again: a busy machine is no dead listener."""
+        unbound = self._fleet.unbound
+        again = [route for route, one in controls if one.answer is not Answer.ALLOWED and route.listener not in unbound]
+        final = {route.listener: (route, one) for route, one in controls}
+        if again:
+            patient = await self._controls_of("controls patiently", again, 2 * self._options.timeout)
+            final |= {route.listener: (route, one) for route, one in patient}
+        self._controls.record(final.values(), when)
+
+    async def _controls_of(self, phase: str, routes: Sequence[Route], seconds: float) -> list[tuple[Route, Try]]:
+        with self._phase(phase, len(routes)):
+            return list(zip(routes, await self._fleet.fire(_volley_of_controls(routes), seconds), strict=True))
 
     async def _fire(self, cells: Sequence[Cell], seconds: float) -> list[Try]:
-        volley = []
-        for cell in cells:
-            route = self._routes[cell]
-            volley.append((route.source.name, Aim(str(route.address), cell.protocol, cell.port, route.destination.name)))
-        return await self._fleet.fire(volley, seconds)
+        routes = [self._routes[cell] for cell in cells]
+        return await self._fleet.fire([Attempt(route.source.name, route.destination.name, route.aim) for route in routes], seconds)
 
     async def _pass(self, phase: str) -> None:
         """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
@@ -169,7 +178,7 @@ class _Campaign:
 
     def _can_be_tried(self, cell: Cell) -> bool:
         route = self._routes[cell]
-        return not (self._fleet.ended(route.source.name) or self._fleet.ended(route.destination.name))
+        return not (self._fleet.ended(route.source.name) or (route.destination.answers and self._fleet.ended(route.destination.name)))
 
     async def _retest(self) -> None:
         """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and through enough retests."""
@@ -182,14 +191,14 @@ class _Campaign:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _again(self, phase: str, cells: Sequence[Cell], pause: float = 0.0) -> None:
-        """Try ``cells``, which may repeat, with fresh connections; longer where one was silent, lest slowness look like silence."""
+        """Try ``cells``, which may repeat, with fresh connections; longer where one was not heard, lest slowness look like silence."""
         if not cells:
             return
         with self._phase(phase, len(cells)):
             await asyncio.sleep(pause)
-            silent = any(self._tries[cell][-1].silent for cell in cells)
+            unheard = any(self._tries[cell][-1].answer in (Answer.DROPPED, Answer.ERROR) for cell in cells)
             fired = time.monotonic()
-            tries = await self._fire(cells, self._options.timeout * (2 if silent else 1))
+            tries = await self._fire(cells, self._options.timeout * (2 if unheard else 1))
             for cell, one in zip(cells, tries, strict=True):
                 self._record(cell, one, fired)
 
@@ -240,13 +249,14 @@ class _Campaign:
     def outcome(self, skipped: Mapping[Cell, str]) -> ProbingOutcome:
         """Merge everything; ``skipped`` has the reason for each cell that wasn't probed."""
         observations = {cell: Observation(Observed.SKIPPED, reason) for cell, reason in skipped.items()}
+        reached = {self._routes[cell].listener for cell, tries in self._tries.items() if any(one.answer is Answer.ALLOWED for one in tries)}
         for cell, tries in self._tries.items():
-            observations[cell] = observe(self._expected[cell], tries, self._controls.unproven(self._routes[cell].listener))
+            observations[cell] = observe(self._expected[cell], tries, self._controls.unproven(self._routes[cell], reached))
         shaky = unstable(self._expected, self._tries)
         return ProbingOutcome(
             observations=observations,
             unstable=shaky,
-            facts=(*self._fleet.failures, *self._facts, *self._convergence(shaky)),
+            facts=(*self._fleet.facts, *self._facts, *self._convergence(shaky)),
             attempts=self._fleet.attempts,
             seconds=self._seconds,
         )

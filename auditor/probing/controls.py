@@ -2,6 +2,9 @@
 
 Over loopback and not at the pod's own address, because an enforcer may (wrongly) police the latter, and that must show as a finding about
 the pod's cell to itself rather than make the whole pod inconclusive; no enforcer polices loopback.
+
+Listeners that are not ours are proven otherwise. Those of a real pod may be bound to the pod's address alone, so the agent that sits in the
+pod connects there. Beside an external host's there is no agent: some source has to have reached them in this run.
 """
 
 from __future__ import annotations
@@ -11,14 +14,16 @@ from dataclasses import dataclass, field
 
 from auditor.model.snapshot import Family
 from auditor.probing.batches import Aim
+from auditor.probing.seating import Route
 from auditor.probing.tries import Answer, Listener, Try
 
 LOOPBACK = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
 
 
-def aim_of(listener: Listener) -> Aim:
-    """The attempt that the listener's own agent makes at it."""
-    return Aim(LOOPBACK[listener.family], listener.protocol, listener.port, listener.seat)
+def control_of(route: Route) -> Aim:
+    """The attempt that the agent beside the route's listener makes at it."""
+    listener = route.listener
+    return Aim(LOOPBACK[listener.family], listener.protocol, listener.port, listener.seat) if route.destination.listens else route.aim
 
 
 @dataclass(slots=True)
@@ -29,22 +34,30 @@ class Controls:
     _failures: dict[Listener, str] = field(default_factory=dict)
     _times: dict[Listener, int] = field(default_factory=dict)
 
-    def record(self, results: Iterable[tuple[Listener, Try]], when: str) -> None:
+    def record(self, results: Iterable[tuple[Route, Try]], when: str) -> None:
         """Take in one round of controls; ``when`` completes the sentence in the reason, as in "before the probes"."""
-        for listener, one in results:
+        for route, one in results:
+            listener = route.listener
             self._times[listener] = self._times.get(listener, 0) + 1
             if one.answer is not Answer.ALLOWED and listener not in self._failures:
-                self._failures[listener] = self._reason(listener, one, when)
+                self._failures[listener] = self._reason(route, one, when)
 
-    def _reason(self, listener: Listener, one: Try, when: str) -> str:
+    def _reason(self, route: Route, one: Try, when: str) -> str:
+        listener = route.listener
         if listener in self.unbound:
             return f"the agent of {listener.seat} can't listen on {listener.protocol}/{listener.port}: {self.unbound[listener]}"
         if one.answer is Answer.ERROR:
             return one.outcome
+        if not route.destination.listens:
+            return f"nothing listens on {listener.protocol}/{listener.port} at {route.address} of {listener.seat} {when}: {one.outcome}"
         return f"the listener of {listener} did not answer its own agent {when}: {one.outcome}"
 
-    def unproven(self, listener: Listener) -> str:
-        """Why the listener isn't proven alive both before and after; empty if it is."""
+    def unproven(self, route: Route, reached: Iterable[Listener] = ()) -> str:
+        """Why the route's listener isn't proven alive; empty if it is. ``reached``: the listeners that any source reached."""
+        listener = route.listener
+        if not route.destination.agent:
+            reason = f"nobody reached {listener.seat} on {listener.protocol}/{listener.port} in this run, so silence proves nothing"
+            return "" if listener in reached else reason
         if listener in self._failures:
             return self._failures[listener]
         return "" if self._times.get(listener, 0) >= 2 else f"the listener of {listener} was not proven alive before and after"

@@ -1,7 +1,8 @@
 """All agents of one run: started together, fired together, and closed together however the run ends.
 
 Agents work concurrently and each request goes to all of them at once. An agent that could not be started, or that ends, leaves its seat
-with a reason in place of results.
+with a reason in place of results. After each volley the destinations that did not answer everything are asked whether they were there all
+the time (see ``auditor.probing.excuses``): one request for each, however many attempts there were.
 """
 
 from __future__ import annotations
@@ -9,39 +10,38 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from auditor.model.errors import AuditError
-from auditor.probing.batches import Aim, Batch
+from auditor.model.words import counted
+from auditor.probing.batches import Aim, Attempt, Batch
+from auditor.probing.excuses import Excuse, excuse, questionable, taken_back
 from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.post import Post
 from auditor.probing.seats import AgentChannel, Seat
-from auditor.probing.session import AgentSession
 from auditor.probing.tries import Answer, Listener, Shot, Try
 
-OPEN_SECONDS = 60.0
 OPEN_AT_ONCE = 32
 LEAST_WINDOW = 4
 
-Volley = Sequence[tuple[str, Aim]]
-"""Attempts, each with the name of the seat that makes it."""
+Volley = Sequence[Attempt]
 
 
 class Fleet:
-    """The agents at ``seats``; enter it to start them, leave it to end them."""
+    """The agents at ``seats``; enter it, start them, leave it to end them."""
 
     def __init__(
         self, seats: Sequence[Seat], open_channel: Callable[[Seat], Awaitable[AgentChannel]], options: ProbingOptions, progress: Progress
     ) -> None:
-        self._seats = seats
-        self._open_channel = open_channel
+        run = secrets.token_hex(4)
+        self._posts = {seat.name: Post(seat, open_channel, run) for seat in seats}
         self._options = options
         self._progress = progress
-        self._sessions: dict[str, AgentSession] = {}
-        self._never_started: dict[str, str] = {}
         self._gate = asyncio.Semaphore(OPEN_AT_ONCE)
-        self._run = secrets.token_hex(4)
+        self._volleys = 0
+        self._fired_in: dict[str, int] = {}
+        self._reopened_in: dict[str, int] = {}
         self.attempts = 0
         self.slowest = 0.0
 
@@ -50,7 +50,7 @@ class Fleet:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Close every channel, also if cancelled again meanwhile; each has a bounded time for it."""
-        closing = asyncio.gather(*(session.close() for session in self._sessions.values()))
+        closing = asyncio.gather(*(post.close() for post in self._posts.values()))
         cancelled = False
         while not closing.done():
             try:
@@ -60,78 +60,129 @@ class Fleet:
         if cancelled and error is None:
             raise asyncio.CancelledError
 
-    async def start(self, listeners: Mapping[str, Sequence[Listener]]) -> None:
-        """Start every agent and have it listen on what ``listeners`` has for its seat."""
-        async with asyncio.TaskGroup() as tasks:
-            for seat in self._seats:
-                tasks.create_task(self._start(seat, listeners.get(seat.name, ())))
+    async def start(self, listeners: Mapping[str, Sequence[Listener]], proofs: Volley, seconds: float) -> list[Try]:
+        """Start every agent and have it listen on what ``listeners`` has for its seat.
 
-    async def _start(self, seat: Seat, listeners: Sequence[Listener]) -> None:
-        async with self._gate:
-            try:
-                async with asyncio.timeout(OPEN_SECONDS):
-                    channel = await self._open_channel(seat)
-            except TimeoutError:
-                self._never_started[seat.name] = f"agent of {seat.name} did not start within {OPEN_SECONDS:g} s"
-            except (AuditError, OSError) as error:
-                self._never_started[seat.name] = f"agent of {seat.name} could not be started: {error}"
-            else:
-                session = self._sessions[seat.name] = AgentSession(seat, channel)
-                await session.listen(self._run, listeners)
-        self._progress.advance(1)
+        ``proofs`` are attempts that agents make at their own seats: each as soon as it listens, without waiting for the others and
+        without a further round trip. One try for each comes back, in order.
+        """
+        tries: list[Try | None] = [None] * len(proofs)
+        by_seat: dict[str, list[int]] = defaultdict(list)
+        for position, attempt in enumerate(proofs):
+            by_seat[attempt.source].append(position)
+
+        async def start(post: Post) -> None:
+            positions = by_seat[post.seat.name]
+            batch = self._batch([proofs[position].aim for position in positions], seconds, len(self._posts))
+            async with self._gate:
+                await post.start(listeners.get(post.seat.name, ()), batch)
+            self._progress.advance(1)
+            await self._fire(post, batch, positions, tries)
+
+        await _together(start(post) for post in self._posts.values())
+        return [one for one in tries if one is not None]
 
     @property
     def unbound(self) -> dict[Listener, str]:
         """The listeners that could not be opened, and why."""
-        return {listener: reason for session in self._sessions.values() for listener, reason in session.unbound.items()}
+        sessions = [post.session for post in self._posts.values() if post.session]
+        return {listener: reason for session in sessions for listener, reason in session.unbound.items()}
 
     def ended(self, seat: str) -> str:
-        """Why there is no agent at ``seat`` (any more); empty if there is one."""
-        return self._sessions[seat].ended if seat in self._sessions else self._never_started.get(seat, f"no agent runs at {seat}")
+        """Why there is no agent at ``seat`` and will be none; empty if there is one, or may yet be."""
+        return self._posts[seat].ended if seat in self._posts else f"no agent runs at {seat}"
 
     @property
-    def failures(self) -> list[str]:
-        """Why agents are missing, one line for each that is."""
-        return [reason for seat in self._seats if (reason := self.ended(seat.name))]
+    def facts(self) -> list[str]:
+        """Why agents are missing, and which had to be started anew, one line for each."""
+        posts = self._posts.values()
+        anew = [f"the stream to the agent of {post.seat.name} broke {counted(post.reopened, 'time')}" for post in posts if post.reopened]
+        return [reason for post in posts if (reason := post.ended)] + [f"{line}: it was started anew" for line in anew]
 
     async def fire(self, volley: Volley, seconds: float) -> list[Try]:
         """Make every attempt, give each so many seconds, and return one try for each, in order."""
+        concerned = {attempt.source for attempt in volley} | {attempt.destination for attempt in volley}
+        await _together(self._reopen(post) for name, post in self._posts.items() if name in concerned and post.lost)
+        before = {name: post.reopened for name, post in self._posts.items()}
+        self._volleys += 1
         tries: list[Try | None] = [None] * len(volley)
         by_seat: dict[str, list[int]] = defaultdict(list)
-        for position, (seat, aim) in enumerate(volley):
-            reason = self.ended(seat) or self.ended(aim.identity)
+        for position, attempt in enumerate(volley):
+            reason = self._gone(attempt)
             if reason:
                 tries[position] = Try(Answer.ERROR, reason)
                 self._progress.advance(1)
             else:
-                by_seat[seat].append(position)
-        window = max(LEAST_WINDOW, self._options.window // max(1, len(by_seat)))
+                by_seat[attempt.source].append(position)
         self.slowest = 0.0
-        async with asyncio.TaskGroup() as tasks:
-            for number, (seat, positions) in enumerate(by_seat.items()):
-                # Each starts somewhere else, or all sources would meet at one destination after the other.
-                turn = number * len(positions) // len(by_seat)
-                turned = positions[turn:] + positions[:turn]
-                batch = Batch([volley[position][1] for position in turned], seconds, self._options.datagrams, window)
-                tasks.create_task(self._fire(self._sessions[seat], batch, turned, tries))
-        return [one for one in tries if one is not None]
 
-    async def _fire(self, session: AgentSession, batch: Batch, positions: Sequence[int], tries: list[Try | None]) -> None:
-        await session.run(batch, self._progress.advance)
+        async def fire(number: int, seat: str, positions: list[int]) -> None:
+            # Each starts somewhere else, or all sources would meet at one destination after the other.
+            turn = number * len(positions) // len(by_seat)
+            turned = positions[turn:] + positions[:turn]
+            batch = self._batch([volley[position].aim for position in turned], seconds, len(by_seat))
+            await self._fire(self._posts[seat], batch, turned, tries)
+
+        await _together(fire(number, *entry) for number, entry in enumerate(by_seat.items()))
+        fired = [one for one in tries if one is not None]
+        return taken_back(volley, fired, await self._excuses(questionable(volley, fired), before, seconds))
+
+    def _gone(self, attempt: Attempt) -> str:
+        """Why an attempt can't be made, or not be answered, for want of an agent."""
+        needed = (attempt.source,) if attempt.aim.identity is None else (attempt.source, attempt.destination)
+        return next((gone for seat in needed if (gone := self._posts[seat].gone)), "")
+
+    def _batch(self, aims: Sequence[Aim], seconds: float, agents: int) -> Batch:
+        return Batch(aims, seconds, self._options.datagrams, max(LEAST_WINDOW, self._options.window // max(1, agents)))
+
+    async def _fire(self, post: Post, batch: Batch, positions: Sequence[int], tries: list[Try | None]) -> None:
+        before = post.reopened
+        results = await post.fire(batch, self._progress.advance)
         self.attempts += len(positions)
         self.slowest = max(self.slowest, batch.slowest)
-        for position, one in zip(positions, batch.results(), strict=True):
+        if post.reopened != before:
+            self._reopened_in[post.seat.name] = self._volleys
+        for position, one in zip(positions, results, strict=True):
             tries[position] = one
+            if one.shot:
+                self._fired_in[one.shot.batch] = self._volleys
+
+    async def _reopen(self, post: Post) -> None:
+        await post.reopen()
+        self._reopened_in[post.seat.name] = self._volleys
+
+    async def _excuses(self, seats: Iterable[str], before: Mapping[str, int], seconds: float) -> dict[str, Excuse]:
+        """For those of ``seats`` whose agents were gone or stood still meanwhile, what that explains."""
+        excuses: dict[str, Excuse] = {}
+
+        async def ask(post: Post) -> None:
+            lag = await post.session.lag() if post.session else None
+            name = post.seat.name
+            found = excuse(name, gone=post.gone, restarted=post.reopened != before[name], lag=lag, timeout=seconds)
+            if found:
+                excuses[name] = found
+
+        await _together(ask(self._posts[seat]) for seat in seats)
+        return excuses
 
     async def arrivals(self, shots: Mapping[str, Sequence[Shot]]) -> dict[Shot, bool | None]:
         """For UDP attempts, listed by the seat they were aimed at, whether they arrived there; None where nobody can tell."""
         known: dict[Shot, bool | None] = {}
-        async with asyncio.TaskGroup() as tasks:
-            for seat, aimed in shots.items():
-                if seat in self._sessions:
-                    tasks.create_task(self._arrivals(self._sessions[seat], aimed, known))
+
+        async def ask(post: Post, aimed: Sequence[Shot]) -> None:
+            since = self._reopened_in.get(post.seat.name, -1)
+            arrived = await post.session.arrivals([shot.nonce for shot in aimed]) if post.session else {}
+            for shot in aimed:
+                # An agent knows nothing of what arrived before its own time.
+                there = arrived.get(shot.nonce)
+                known[shot] = there if there or self._fired_in[shot.batch] > since else None
+
+        await _together(ask(self._posts[seat], aimed) for seat, aimed in shots.items())
         return known
 
-    async def _arrivals(self, session: AgentSession, shots: Sequence[Shot], known: dict[Shot, bool | None]) -> None:
-        arrived = await session.arrivals([shot.nonce for shot in shots])
-        known.update((shot, arrived[shot.nonce]) for shot in shots)
+
+async def _together(jobs: Iterable[Coroutine[None, None, None]]) -> None:
+    """Do all jobs at once. Raises ExceptionGroup when any of them fails, which cancels the others."""
+    async with asyncio.TaskGroup() as tasks:
+        for job in jobs:
+            tasks.create_task(job)

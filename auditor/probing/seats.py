@@ -17,15 +17,34 @@ class Seat:
 
     ``name`` is the identity that the agent answers with. ``endpoints`` names the endpoints whose traffic comes from and goes to here:
     a pod; a node with its hostNetwork pods; on a live cluster every member of the identity class that a probe pod stands for.
+
+    ``agent``: whether an agent of ours can run there. Without one, as at an external host, it is a destination only, of TCP connections
+    that carry nothing. ``listens``: whether that agent listens on the probed ports. If not, a real pod's own listeners answer; the agent
+    only fires.
     """
 
     name: str
     addresses: tuple[IPAddress, ...]
     endpoints: tuple[str, ...]
+    agent: bool = True
+    listens: bool = True
+
+    @property
+    def answers(self) -> bool:
+        """Whether an agent of ours answers the probes at this seat."""
+        return self.agent and self.listens
 
 
 class AgentChannel(Protocol):
     """Two-way stream of JSON lines to one running agent (see ``probes.agent`` for what the lines say)."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether it was only the stream that ended, so that a new agent can be started at the seat. May be asked at any time."""
+
+    @property
+    def failure(self) -> str:
+        """Why the stream or the agent ended, in words; may be empty."""
 
     async def send(self, line: bytes) -> None:
         """Pass one line, newline included, to the agent. Raises ConnectionError when the agent is gone."""

@@ -30,15 +30,29 @@ class AgentSession:
         self.ended = ""
         self.unbound: Mapping[Listener, str] = {}
         self._channel = channel
+        self._commanded: Batch | None = None
         self._patience = PATIENCE if patience is None else patience
 
-    async def listen(self, run: str, listeners: Sequence[Listener]) -> None:
-        """Make the agent listen; ``unbound`` then has the listeners that could not be opened, and why."""
+    @property
+    def lost(self) -> bool:
+        """Whether it ended because its stream broke, and another agent may be started in its place."""
+        return bool(self.ended) and self._channel.broken
+
+    async def listen(self, run: str, listeners: Sequence[Listener], then: Batch | None = None) -> None:
+        """Make the agent listen; ``unbound`` then has the listeners that could not be opened, and why.
+
+        An agent that does not sit at its seat's addresses ends the session. The command for a batch that is to run next can go out with
+        this one: ``then`` must be the next one to be passed to ``run``.
+        """
         ports = {
             wire: sorted({listener.port for listener in listeners if listener.protocol is protocol})
             for protocol, wire in WIRE_PROTOCOLS.items()
         }
-        answer = await self._ask({"do": "listen", "identity": self.seat.name, "run": run, **ports}, "listening", "before it was ready")
+        addresses = [str(address) for address in self.seat.addresses]
+        command = {"do": "listen", "identity": self.seat.name, "run": run, "addresses": addresses, **ports}
+        self._commanded = then if then is not None and then.aims else None
+        commands = [command] if self._commanded is None else [command, self._commanded.command()]
+        answer = await self._ask(commands, "listening", "before it was ready")
         if answer is None:
             return
         try:
@@ -46,15 +60,21 @@ class AgentSession:
                 Listener(self.seat.name, WIRE_NAMES[wire], int(port), Family(family)): str(reason)
                 for wire, family, port, reason in answer["failed"]
             }
+            for address, reason in answer["foreign"]:
+                self._end(f"does not sit at {address}: {reason}")
         except (KeyError, TypeError, ValueError) as error:
             self._end(f"said something that is no answer: {error!r}")
 
     async def run(self, batch: Batch, advance: Callable[[int], None]) -> None:
-        """Fire ``batch``; afterwards each of its attempts has a result. ``advance`` is told of every attempt once."""
+        """Fire ``batch``; afterwards each of its attempts has a result, unless the session is ``lost``: then some may have none.
+
+        ``advance`` is told once of every attempt that has a result.
+        """
         left = len(batch.aims)
         if batch.aims and not self.ended:
             try:
-                await self._send(batch.command())
+                if batch is not self._commanded:
+                    await self._send(batch.command())
                 while (message := await self._receive("before finishing its batch", batch.timeout)) is not None:
                     if message.get("batch") != batch.name or message.get("kind") not in ("results", "done"):
                         raise _unexpected(message)
@@ -66,12 +86,21 @@ class AgentSession:
                     advance(count)
             except BadAnswerError as error:
                 self._end(f"said something that is no answer: {error}")
-        batch.give_up(self.ended)
-        advance(left)
+        if not self.lost:
+            batch.give_up(self.ended)
+            advance(left)
+
+    async def lag(self) -> float | None:
+        """The longest time, in seconds, for which the agent had no turn since this was last asked; None once it has ended."""
+        answer = await self._ask([{"do": "lag"}], "lag", "after the probes")
+        seconds = answer.get("seconds") if answer is not None else None
+        if answer is not None and not isinstance(seconds, (int, float)):
+            self._end(f"said something that is no answer: {_unexpected(answer)}")
+        return None if self.ended else seconds
 
     async def arrivals(self, nonces: Collection[str]) -> Mapping[str, bool | None]:
         """For each nonce of a UDP probe that some agent sent, whether it arrived here; None where the agent can't tell."""
-        answer = await self._ask({"do": "arrivals", "nonces": sorted(nonces)}, "arrivals", "before the end")
+        answer = await self._ask([{"do": "arrivals", "nonces": sorted(nonces)}], "arrivals", "before the end")
         if answer is None or not isinstance(answer.get("arrived"), list):
             return dict.fromkeys(nonces)
         arrived = {nonce for nonce in answer["arrived"] if isinstance(nonce, str)}
@@ -90,10 +119,15 @@ class AgentSession:
     def _end(self, what: str) -> None:
         self.ended = self.ended or f"agent of {self.seat.name} {what}"
 
-    async def _ask(self, command: dict[str, Any], kind: str, when: str) -> dict[str, Any] | None:
+    def _end_of_stream(self, what: str) -> None:
+        self._end(f"{what}: {self._channel.failure}" if self._channel.failure else what)
+
+    async def _ask(self, commands: Sequence[dict[str, Any]], kind: str, when: str) -> dict[str, Any] | None:
+        """Send ``commands``; the answer to the first of them."""
         if self.ended:
             return None
-        await self._send(command)
+        for command in commands:
+            await self._send(command)
         answer = await self._receive(when, 0.0)
         if answer is not None and answer.get("kind") != kind:
             self._end(f"said something that is no answer: {_unexpected(answer)}")
@@ -108,7 +142,7 @@ class AgentSession:
         except TimeoutError:
             self._end(f"took no commands for {self._patience:g} s")
         except OSError as error:
-            self._end(f"could not be reached: {error}")
+            self._end_of_stream(f"could not be reached: {error}")
 
     async def _receive(self, when: str, working: float) -> dict[str, Any] | None:
         """The next message; None once the session has ended. ``working``: seconds of silence that its task explains."""
@@ -122,10 +156,10 @@ class AgentSession:
             self._end(f"said nothing for {bound:g} s, {when}")
             return None
         except OSError as error:
-            self._end(f"could not be heard: {error}")
+            self._end_of_stream(f"could not be heard: {error}")
             return None
         if not line:
-            self._end(f"ended {when}")
+            self._end_of_stream(f"ended {when}")
             return None
         try:
             message = json.loads(line)

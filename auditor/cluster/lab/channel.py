@@ -13,6 +13,9 @@ LONGEST_LINE = 1 << 24
 class LabChannel:
     """An AgentChannel over a socket. ``end`` is awaited once, on the first ``close``, and ends the agent's process."""
 
+    broken = False  # a socket of this machine does not break: where it ends, the agent has
+    failure = ""
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: Callable[[], Awaitable[None]]) -> None:
         self._reader = reader
         self._writer = writer

@@ -45,7 +45,7 @@ class RunningAgent:
 def running_agent(identity, ports, *prefix):
     with subprocess.Popen([*prefix, sys.executable, AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         agent = RunningAgent(process)
-        assert agent.ask("listening", do="listen", identity=identity, run="00000001", tcp=ports, udp=ports)["failed"] == []
+        assert agent.ask("listening", do="listen", identity=identity, run="00000001", addresses=[], tcp=ports, udp=ports)["failed"] == []
         yield agent
         agent.process.stdin.close()
 

@@ -51,10 +51,11 @@ class AgentProcess:
         line = self.process.stdout.readline()
         return json.loads(line) if line else None
 
-    def listen(self, identity="test/server", tcp=(), udp=(), run=RUN):
-        self.tell(do="listen", identity=identity, run=run, tcp=list(tcp), udp=list(udp))
+    def listen(self, identity="test/server", tcp=(), udp=(), run=RUN, addresses=()):
+        """The ports that could not be opened; the addresses must be its own."""
+        self.tell(do="listen", identity=identity, run=run, tcp=list(tcp), udp=list(udp), addresses=list(addresses))
         answer = self.hear()
-        assert answer["kind"] == "listening"
+        assert (answer["kind"], answer["foreign"]) == ("listening", [])
         return answer["failed"]
 
     def probe(self, *targets, timeout=5.0, datagrams=3, window=64):
@@ -99,6 +100,9 @@ def running_agent(**listening):
 
 class ProcessChannel:
     """An AgentChannel to a child process."""
+
+    broken = False
+    failure = ""
 
     def __init__(self, process):
         self.process = process

@@ -7,6 +7,7 @@ import json
 import resource
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -369,7 +370,7 @@ def batch_of(monkeypatch):
         def make(protocol, ports, window=8, timeout=60):
             target = {"address": HERE, "protocol": protocol, "ports": ports, "identity": SERVER}
             command = {"batch": BATCH, "timeout": timeout, "datagrams": 1, "window": window, "targets": [target]}
-            batch = agent.Batch(command, RUN, epoll, agent.Output(nowhere.fileno(), epoll))
+            batch = agent.Batch(command, RUN, epoll, agent.Output(nowhere.fileno(), epoll), agent.Partings())
             batch.clock, batch.epoll, batch.patch = clock, epoll, patch
             patch.setattr(batch, "pass_on", lambda: None)
             made.append(batch)
@@ -478,3 +479,92 @@ def test_other_pythons_can_run_it(python):
         assert results == [("allowed", "token", "")] * 4
         it.raw(b"nonsense\n")
         assert it.hear()["kind"] == "error"
+
+
+def test_an_address_that_is_someone_elses_is_named(prober):
+    prober.tell(do="listen", identity="x", run=RUN, tcp=[], udp=[], addresses=[HERE, "203.0.113.7", "2001:db8::7"])
+    answer = prober.hear()
+    assert answer["failed"] == []
+    assert [address for address, _ in answer["foreign"]] == ["203.0.113.7", "2001:db8::7"]
+    assert answer["foreign"][0][1] == "EADDRNOTAVAIL: Cannot assign requested address"
+
+
+def hears_only_the_end(heard):
+    def behave(connection):
+        connection.settimeout(30)
+        try:
+            heard.append(connection.recv(100))
+        except OSError as error:
+            heard.append(error)
+
+    return behave
+
+
+def test_connecting_only_sends_nothing_and_ends_gracefully(prober):
+    heard = []
+    with tcp_listener(hears_only_the_end(heard)) as port:
+        results, done = prober.probe((HERE, "tcp", [port], None))
+    assert results == [("allowed", "token", "")]  # the wire has no outcomes of what is allowed
+    assert done["allowed"] == 1
+    assert heard == [b""]
+
+
+def test_connecting_only_to_a_server_that_greets_is_no_reset_for_it(prober):
+    heard = []
+
+    def behave(connection):
+        connection.send(b"220 ready\r\n")
+        hears_only_the_end(heard)(connection)
+        connection.close()
+
+    with tcp_listener(behave) as port:
+        results, _ = prober.probe((HERE, "tcp", [port], None))
+    assert results[0][0] == "allowed"
+    assert heard == [b""]
+
+
+def test_connecting_only_to_a_server_that_resets_at_once_counts_as_connected(prober):
+    def behave(connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with tcp_listener(behave) as port:
+        results, _ = prober.probe((HERE, "tcp", [port], None))
+    assert results[0][0] == "allowed"
+
+
+def test_connecting_only_where_nobody_listens_or_nobody_answers(prober):
+    closed = free_ports(1)
+    with socket.create_server((HERE, 0), backlog=0) as full, ExitStack() as stack:
+        # A listener that takes no more: its handshakes go unanswered.
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        port = full.getsockname()[1]
+        results, _ = prober.probe((HERE, "tcp", closed, None), (HERE, "tcp", [port], None), timeout=0.5)
+    assert results == [("refused", "tcp-reset", ""), ("dropped", "timeout", "")]
+
+
+def test_many_connections_to_someone_elses_listener(server, ports, prober):
+    results, done = prober.probe((HERE, "tcp", ports * 500, None), (HERE, "tcp", ports, SERVER), window=32)
+    assert done["allowed"] == len(results) == 1002
+
+
+def test_connecting_only_is_tcp(prober):
+    prober.start_probe((HERE, "udp", [53], None))
+    answer = prober.hear()
+    assert (answer["kind"], answer["batch"]) == ("error", BATCH)
+    assert "'identity' must be given for udp" in answer["message"]
+
+
+def test_a_pause_is_told_as_lag_once(prober):
+    prober.tell(do="lag")
+    assert prober.hear()["kind"] == "lag"
+    prober.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.7)
+    prober.tell(do="lag")
+    prober.process.send_signal(signal.SIGCONT)
+    told = prober.hear()["seconds"]
+    assert told > 0.5  # all of it but the turn that it waited for anyway
+    prober.tell(do="lag")
+    assert prober.hear()["seconds"] < told

@@ -8,8 +8,8 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell
 from auditor.probing.batches import Aim, BadAnswerError, Batch
-from auditor.probing.controls import Controls, aim_of
-from auditor.probing.seating import NO_SCTP, seat_cells
+from auditor.probing.controls import Controls, control_of
+from auditor.probing.seating import NO_SCTP, NO_UDP_ANSWER, NO_UDP_LISTENER, seat_cells
 from auditor.probing.seats import Seat
 from auditor.probing.tries import Answer, Listener, Shot, Try
 
@@ -86,6 +86,10 @@ def test_giving_up_keeps_what_came():
     assert [(one.answer, one.outcome) for one in batch.results()] == [(Answer.ERROR, "gone"), (Answer.ALLOWED, "token")]
 
 
+POD = Seat("a/web", (ip_address("10.0.0.1"), ip_address("fd00::1")), ("a/web",))
+NODE = Seat("node/n0", (ip_address("172.18.0.2"),), ("node/n0", "b/host-network"))
+REAL = Seat("a/real", (ip_address("10.0.0.9"),), ("a/real",), listens=False)
+HOST = Seat("host/db", (ip_address("203.0.113.1"),), ("host/db",), agent=False)
 WEB = Listener("a/web", TCP, 80, V4)
 TOKEN, TIMEOUT, GONE = Try(Answer.ALLOWED, "token"), Try(Answer.DROPPED, "timeout"), Try(Answer.ERROR, "agent of a/web ended")
 
@@ -105,19 +109,42 @@ TOKEN, TIMEOUT, GONE = Try(Answer.ALLOWED, "token"), Try(Answer.DROPPED, "timeou
 def test_listener_must_be_proven_before_and_after(rounds, unbound, reason):
     controls = Controls(unbound)
     for number, one in enumerate(rounds):
-        controls.record([(WEB, one)], f"round {number}")
-    unproven = controls.unproven(WEB)
+        controls.record([(route_to(POD), one)], f"round {number}")
+    unproven = controls.unproven(route_to(POD))
     assert reason in unproven
     assert bool(unproven) == bool(reason)
 
 
+def route_to(seat, protocol=TCP, port=80, family=V4):
+    cell = Cell("node/n0" if family is V4 else "a/web", seat.endpoints[0], protocol, port, family)
+    return seat_cells([cell], [POD, NODE, REAL, HOST]).routes[cell]
+
+
 def test_controls_go_over_loopback():
-    assert aim_of(WEB) == Aim("127.0.0.1", TCP, 80, "a/web")
-    assert aim_of(Listener("a/web", UDP, 53, V6)) == Aim("::1", UDP, 53, "a/web")
+    assert control_of(route_to(POD)) == Aim("127.0.0.1", TCP, 80, "a/web")
+    assert control_of(route_to(POD, UDP, 53, V6)) == Aim("::1", UDP, 53, "a/web")
 
 
-POD = Seat("a/web", (ip_address("10.0.0.1"), ip_address("fd00::1")), ("a/web",))
-NODE = Seat("node/n0", (ip_address("172.18.0.2"),), ("node/n0", "b/host-network"))
+def test_a_real_listener_is_proven_at_its_pods_own_address():
+    route, controls = route_to(REAL), Controls({})
+    assert control_of(route) == Aim("10.0.0.9", TCP, 80, None)
+    controls.record([(route, Try(Answer.REFUSED, "tcp-reset"))], "before the probes")
+    assert controls.unproven(route) == "nothing listens on TCP/80 at 10.0.0.9 of a/real before the probes: tcp-reset"
+
+
+def test_a_host_without_an_agent_is_proven_by_whoever_reached_it():
+    route, controls = route_to(HOST, port=443), Controls({})
+    assert controls.unproven(route, {WEB}) == "nobody reached host/db on TCP/443 in this run, so silence proves nothing"
+    assert not controls.unproven(route, {Listener("host/db", TCP, 443, V4)})
+
+
+def test_other_peoples_listeners_are_only_connected_to_and_no_agent_listens_for_them():
+    cells = [Cell("a/web", seat, TCP, 80, V4) for seat in ("a/real", "host/db")]
+    seating = seat_cells(cells, [POD, NODE, REAL, HOST])
+    assert [seating.routes[cell].aim for cell in cells] == [Aim("10.0.0.9", TCP, 80, None), Aim("203.0.113.1", TCP, 80, None)]
+    assert [seat.name for seat in seating.seats] == ["a/web", "a/real"]
+    assert seating.listeners == {"a/web": (), "a/real": ()}
+    assert [route.listener.seat for route in seating.to_prove] == ["a/real"]
 
 
 @pytest.mark.parametrize(
@@ -147,10 +174,14 @@ def test_cell_goes_to_the_seat_of_its_destination(cell, address):
         (Cell("a/gone", "a/web", TCP, 80, V4), "no agent can run at a/gone"),
         (Cell("a/web", "node/n0", TCP, 80, V6), "node/n0 has no IPv6 address"),
         (Cell("node/n0", "a/web", TCP, 80, V6), "node/n0 has no IPv6 address"),
+        (Cell("a/web", "a/job", TCP, 80, V4), "a/job has ended"),
+        (Cell("host/db", "a/web", TCP, 80, V4), "no agent runs at host/db: it can only be a destination"),
+        (Cell("a/web", "host/db", UDP, 53, V4), NO_UDP_ANSWER),
+        (Cell("a/web", "a/real", UDP, 53, V4), NO_UDP_LISTENER),
     ],
 )
 def test_cell_that_nobody_can_probe_has_a_reason(cell, reason):
-    seating = seat_cells([cell], [POD, NODE])
+    seating = seat_cells([cell], [POD, NODE, REAL, HOST], {"a/job": "a/job has ended"})
     assert seating.skipped == {cell: reason}
     assert not seating.routes
     assert not seating.seats

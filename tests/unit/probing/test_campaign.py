@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from ipaddress import ip_address
 from itertools import count
 
 import pytest
@@ -10,9 +11,10 @@ from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing import session
+from auditor.probing import post, session
 from auditor.probing.campaign import CONFIRMATIONS
 from auditor.probing.options import ProbingOptions
+from auditor.probing.seats import Seat
 from tests.unit.probing.world import OWN_FAILURE, RESET, STRANGER, SWIFT, TIMEOUT, TOKEN, World
 
 TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
@@ -54,9 +56,9 @@ async def test_all_as_expected_takes_one_attempt_each():
     assert len(outcome.observations) == 9
     assert outcome.attempts == 9 + 2 * 3
     assert (outcome.unstable, outcome.facts) == (frozenset(), ())
-    assert progress.phases == ["starting", "controls", "probing", "controls"]
+    assert progress.phases == ["starting", "probing", "controls"]
     assert progress.left == 0
-    assert list(outcome.seconds) == ["starting", "controls", "probing"]
+    assert list(outcome.seconds) == ["starting", "probing", "controls"]
     assert all(channel.closed for channel in world.opened)
 
 
@@ -157,7 +159,7 @@ async def test_slow_answers_make_silence_doubtful():
     world.slowest = {0.2: 0.1}
     outcome = await world.probe(progress=progress)
     assert outcome.observations[THERE].history == (Observed.ALLOWED,)
-    assert progress.phases == ["starting", "controls", "probing", "probing patiently", "controls"]
+    assert progress.phases == ["starting", "probing", "probing patiently", "controls"]
     assert "silent" in outcome.facts[0]
 
 
@@ -197,7 +199,7 @@ async def test_port_that_cannot_be_opened_makes_its_cells_inconclusive():
     world.unbound = {"a/1": [["tcp", 4, 80, "EADDRINUSE: Address already in use"]]}
     progress = Recorder()
     outcome = await world.probe(expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED, progress=progress)
-    assert progress.phases == ["starting", "controls", "probing", "controls"]
+    assert progress.phases == ["starting", "probing", "controls"]
     assert outcome.observations[THERE].verdict is Observed.INCONCLUSIVE
     assert outcome.observations[THERE].outcome == "the agent of a/1 can't listen on TCP/80: EADDRINUSE: Address already in use"
 
@@ -291,3 +293,162 @@ async def test_cancelled_at_every_wait(insisting):
     assert step > 60
     assert next(world.steps) <= step
     assert running.result().observations[THERE].verdict is Observed.ALLOWED
+
+
+def denied(*cells):
+    return lambda cell: Verdict.DENIED if cell in cells else Verdict.ALLOWED
+
+
+async def test_silence_of_an_agent_that_stood_still_says_nothing():
+    """Denied and silent, which would be a match; but its agent had no turn, and once it has, the cell proves open."""
+    world = World(3, answer=only(THERE, TIMEOUT, TOKEN))
+    world.lags = {"a/1": [2.0]}
+    outcome = await world.probe(expected=denied(THERE))
+    assert outcome.observations[THERE].verdict is Observed.ALLOWED
+    assert outcome.observations[THERE].history[0] is Observed.INCONCLUSIVE
+    assert Observed.DROPPED not in outcome.observations[THERE].history
+    assert not outcome.unstable
+
+
+async def test_a_reset_is_no_matter_of_lag():
+    world = World(3, answer=only(THERE, RESET))
+    world.lags = {"a/1": [2.0]}
+    outcome = await world.probe(expected=denied(THERE))
+    assert outcome.observations[THERE].history == (Observed.REFUSED,)
+
+
+async def test_an_agent_that_always_stands_still_leaves_its_silence_inconclusive():
+    world = World(3, answer=only(THERE, TIMEOUT))
+    world.lags = {"a/1": [2.0] * 20}
+    seen = (await world.probe(expected=denied(THERE))).observations[THERE]
+    assert (seen.verdict, seen.outcome) == (Observed.INCONCLUSIVE, "agent of a/1 stood still for 2.0 s meanwhile")
+
+
+@pytest.fixture
+def swift_reopening(monkeypatch):
+    monkeypatch.setattr(post, "REOPEN_PAUSES", (0.001, 0.002))
+
+
+@pytest.mark.usefixtures("swift_reopening")
+@pytest.mark.parametrize("batch", [0, 1, 2])
+async def test_a_stream_that_breaks_is_opened_again_and_only_the_rest_is_fired(batch):
+    world, progress = World(3), Recorder()
+    world.breaks = {"a/1": [batch]}
+    outcome = await world.probe(progress=progress)
+    assert {(seen.verdict, seen.attempts) for seen in outcome.observations.values()} == {(Observed.ALLOWED, 1)}
+    assert outcome.facts == ("the stream to the agent of a/1 broke 1 time: it was started anew",)
+    assert len(world.opened) == 4
+    fired = {key: number + 1 for key, number in world.tries.items() if not key[-1]}
+    assert set(fired.values()) <= {1, 2}
+    assert sum(number == 2 for number in fired.values()) <= 2  # those that the first agent made and could not tell
+    assert progress.left == 0
+    assert all(channel.closed for channel in world.opened)
+
+
+@pytest.mark.usefixtures("swift_reopening")
+@pytest.mark.parametrize("lost", [TIMEOUT, RESET])
+async def test_what_was_aimed_at_an_agent_that_was_gone_meanwhile_says_nothing(lost):
+    world = World(3, answer=only(THERE, lost, TOKEN))
+    world.breaks = {"a/1": [1]}
+    outcome = await world.probe(expected=denied(THERE))
+    assert outcome.observations[THERE].verdict is Observed.ALLOWED
+    assert not any(verdict.is_denied for verdict in outcome.observations[THERE].history)
+
+
+@pytest.mark.usefixtures("swift_reopening")
+async def test_a_break_that_only_the_question_after_the_volley_finds():
+    """Its own batch had ended before: it is a destination only when its stream breaks."""
+    world = World(3, answer=only(THERE, RESET, TOKEN))
+    world.breaks_at_lag = {"a/1"}
+    outcome = await world.probe(expected=denied(THERE))
+    assert outcome.observations[THERE].verdict is Observed.ALLOWED
+    assert not any(verdict.is_denied for verdict in outcome.observations[THERE].history)
+    assert len(world.opened) == 4
+
+
+@pytest.mark.usefixtures("swift_reopening")
+async def test_a_new_agent_knows_nothing_of_what_arrived_before():
+    cell = Cell("a/0", "a/1", UDP, 53, V4)
+    world = World(2, answer=only(cell, TIMEOUT))
+    world.arrived = lambda attempt: attempt is None
+    world.breaks = {"a/1": [2]}  # in the controls after the probes, which the fleet asks for after the arrivals
+    world.breaks_at_arrivals = {"a/1"}
+    outcome = await world.probe(world.cells([(UDP, 53)]), expected=denied(cell))
+    assert (outcome.observations[cell].verdict, outcome.observations[cell].outcome) == (Observed.DROPPED, "timeout")
+
+
+@pytest.mark.usefixtures("swift_reopening")
+async def test_a_stream_that_never_holds_is_given_up(monkeypatch):
+    world, progress = World(3), Recorder()
+    world.breaks = {"a/1": list(range(30))}
+    outcome = await world.probe(progress=progress)
+    verdicts = {cell: seen.verdict for cell, seen in outcome.observations.items()}
+    assert {verdict for cell, verdict in verdicts.items() if "a/1" not in cell[:2]} == {Observed.ALLOWED}
+    assert Observed.INCONCLUSIVE in verdicts.values()
+    assert not any(verdict.is_denied for verdict in verdicts.values())
+    assert len(world.opened) == 3 + post.MOST_REOPENINGS
+    assert progress.left == 0
+
+
+@pytest.mark.usefixtures("swift_reopening")
+async def test_an_agent_that_cannot_be_started_anew_is_given_up(monkeypatch):
+    monkeypatch.setattr(post, "REOPEN_SECONDS", 0.05)
+    world = World(3)
+    world.breaks = {"a/1": [1]}
+    world.refuses_to_open_again = ClusterError("no such pod")
+    outcome = await world.probe()
+    assert outcome.facts[0] == "agent of a/1 could not be started: no such pod"
+    assert outcome.observations[Cell("a/0", "a/2", TCP, 80, V4)].verdict is Observed.ALLOWED
+
+
+@pytest.mark.usefixtures("swift_reopening")
+async def test_a_new_agent_waits_until_the_old_one_has_left_its_ports():
+    world = World(3)
+    world.breaks = {"a/1": [1]}
+    world.taken_ports = [[["tcp", 4, 80, "EADDRINUSE: Address already in use"]]] * 2
+    outcome = await world.probe()
+    assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
+    assert world.taken_ports == []
+
+
+async def test_an_agent_at_another_seat_makes_its_cells_inconclusive():
+    world = World(3)
+    places = {"a/0": world.seats[1], "a/1": world.seats[0], "a/2": world.seats[2]}
+    proper = world.open
+    world.open = lambda seat: proper(places[seat.name])
+    outcome = await world.probe()
+    seen = outcome.observations[Cell("a/2", "a/1", TCP, 80, V4)]
+    assert (seen.verdict, seen.outcome) == (Observed.INCONCLUSIVE, "agent of a/1 does not sit at 10.0.0.2: EADDRNOTAVAIL")
+
+
+def with_other_peoples(world, **what):
+    world.seats.append(Seat("x/real", (ip_address("10.9.9.9"),), ("x/real",), **what))
+    return [Cell(source, "x/real", TCP, 443, V4) for source in ("a/0", "a/1")]
+
+
+@pytest.mark.parametrize(("reached", "verdict"), [(True, Observed.DROPPED), (False, Observed.INCONCLUSIVE)])
+async def test_silence_of_a_host_without_an_agent_counts_if_anybody_reached_it(reached, verdict):
+    world = World(2, answer=lambda source, *_: TOKEN if reached and source == "a/1" else TIMEOUT)
+    cells = with_other_peoples(world, agent=False)
+    outcome = await world.probe(cells, expected=denied(cells[0]))
+    seen = outcome.observations[cells[0]]
+    assert seen.verdict is verdict
+    assert len(world.opened) == 2
+    if reached:
+        assert outcome.observations[cells[1]].outcome == "connected"
+    else:
+        assert seen.outcome == "nobody reached x/real on TCP/443 in this run, so silence proves nothing"
+
+
+@pytest.mark.parametrize(("there", "verdict"), [(True, Observed.DROPPED), (False, Observed.INCONCLUSIVE)])
+async def test_silence_of_a_real_listener_counts_if_the_agent_beside_it_can_connect(there, verdict):
+    def answer(source, *_):
+        return TOKEN if source == "a/1" or (there and source == "x/real") else TIMEOUT
+
+    world = World(2, answer=answer)
+    cells = with_other_peoples(world, listens=False)
+    outcome = await world.probe(cells, expected=denied(cells[0]))
+    assert outcome.observations[cells[0]].verdict is verdict
+    assert outcome.observations[cells[1]].outcome == "connected"
+    if not there:
+        assert outcome.observations[cells[0]].outcome.startswith("nothing listens on TCP/443 at 10.9.9.9 of x/real before the probes")

@@ -21,6 +21,9 @@ HANGS = object()
 class Script:
     """A channel that says these lines, then ends; or hangs at HANGS. ``failing`` names a call that breaks."""
 
+    broken = False
+    failure = ""
+
     def __init__(self, *lines, failing=""):
         self.lines = list(lines)
         self.failing = failing
@@ -111,11 +114,12 @@ async def test_ended_session_fires_nothing():
 
 
 async def test_listening():
-    channel = Script({"kind": "listening", "failed": [["tcp", 6, 80, "EADDRINUSE: Address already in use"]]})
+    channel = Script({"kind": "listening", "failed": [["tcp", 6, 80, "EADDRINUSE: Address already in use"]], "foreign": []})
     session = AgentSession(WEB, channel)
     listeners = [Listener("prod/web", *rest) for rest in ((Protocol.TCP, 81, Family.IPV4), (Protocol.TCP, 80, Family.IPV6))]
     await session.listen("00000002", [*listeners, Listener("prod/web", Protocol.TCP, 80, Family.IPV4)])
-    assert channel.sent == [{"do": "listen", "identity": "prod/web", "run": "00000002", "tcp": [80, 81], "udp": []}]
+    addresses = ["10.0.0.1"]
+    assert channel.sent == [{"do": "listen", "identity": "prod/web", "run": "00000002", "addresses": addresses, "tcp": [80, 81], "udp": []}]
     assert session.unbound == {listeners[1]: "EADDRINUSE: Address already in use"}
     assert session.ended == ""
 

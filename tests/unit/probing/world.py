@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import defaultdict
 from ipaddress import ip_address
 from itertools import count
 
@@ -25,7 +26,7 @@ class World:
 
     ``answer(source, destination, protocol, port, number of the try)`` gives what comes of an attempt at another seat,
     ``control(seat, protocol, port, number of the try)`` what comes of one over loopback. ``deaths`` maps a seat to the batch number
-    (0 is the first control) that it doesn't survive.
+    (0 is the first control) that it doesn't survive, ``breaks`` to the numbers of those in the middle of which its stream breaks.
     """
 
     def __init__(self, seats=2, answer=lambda *_: TOKEN, control=lambda *_: TOKEN):
@@ -38,6 +39,13 @@ class World:
         self.refuses_to_open = {}
         self.unbound = {}
         self.slowest = {}
+        self.lags = {}
+        self.breaks = {}
+        self.breaks_at_lag = set()
+        self.breaks_at_arrivals = set()
+        self.batches = defaultdict(count)
+        self.refuses_to_open_again = None
+        self.taken_ports = []
         self.arrived = lambda _nonce: True
         self.steps = count()
         self.cancel_at = None
@@ -49,6 +57,8 @@ class World:
         await self.step()
         if seat.name in self.refuses_to_open:
             raise self.refuses_to_open[seat.name]
+        if self.refuses_to_open_again and any(channel.seat == seat for channel in self.opened):
+            raise self.refuses_to_open_again
         channel = FakeChannel(self, seat)
         self.opened.append(channel)
         return channel
@@ -70,12 +80,15 @@ class World:
 
 
 class FakeChannel:
+    failure = ""
+
     def __init__(self, world, seat):
         self.world = world
         self.seat = seat
         self.lines = asyncio.Queue()
         self.closed = False
-        self.batches = count()
+        self.broken = False
+        self.batches = world.batches[seat.name]
         self.controls = count()
 
     async def send(self, line):
@@ -96,16 +109,34 @@ class FakeChannel:
         self.lines.put_nowait(json.dumps(message).encode() + b"\n")
 
     def _listen(self, command):
-        self.say(kind="listening", failed=self.world.unbound.get(self.seat.name, []))
+        foreign = [[address, "EADDRNOTAVAIL"] for address in command["addresses"] if address not in map(str, self.seat.addresses)]
+        failed = self.world.unbound.get(self.seat.name, [])
+        if self.world.taken_ports and sum(channel.seat == self.seat for channel in self.world.opened) > 1:
+            failed = self.world.taken_ports.pop()
+        self.say(kind="listening", failed=failed, foreign=foreign)
+
+    def _break(self):
+        self.broken = True
+        self.lines.put_nowait(b"")
+
+    def _lag(self, command):
+        if self.seat.name in self.world.breaks_at_lag:
+            self.world.breaks_at_lag.discard(self.seat.name)
+            self._break()
+            return
+        lags = self.world.lags.get(self.seat.name)
+        self.say(kind="lag", seconds=lags.pop(0) if lags else 0.0)
 
     def _probe(self, command):
         world, mine = self.world, self.seat.name
-        dying = world.deaths.get(mine) == next(self.batches)
+        number = next(self.batches)
+        dying, breaking = world.deaths.get(mine) == number, number in world.breaks.get(mine, ())
         world.asked_timeouts.append(command["timeout"])
-        world.first_targets.append(command["targets"][0]["identity"])
+        world.first_targets.append(command["targets"][0]["identity"] or command["targets"][0]["address"])
         results = [result for target in command["targets"] for port in target["ports"] for result in [self._one(target, port)]]
         for attempt, result in enumerate(results):
-            if dying and attempt >= len(results) // 2:
+            if (dying or breaking) and attempt >= len(results) // 2:
+                self.broken = breaking
                 self.lines.put_nowait(b"")
                 return
             if result is None:
@@ -118,12 +149,16 @@ class FakeChannel:
 
     def _one(self, target, port):
         world, protocol = self.world, Protocol(target["protocol"].upper())
-        key = (self.seat.name, target["identity"], protocol, port, target["address"] == "127.0.0.1")
+        aimed_at = target["identity"] or next(seat.name for seat in world.seats if target["address"] in map(str, seat.addresses))
+        key = (self.seat.name, aimed_at, protocol, port, target["address"] == "127.0.0.1")
         number = world.tries[key] = world.tries.get(key, -1) + 1
         if key[-1]:
             return world.control(self.seat.name, protocol, port, number)
-        return world.answer(self.seat.name, target["identity"], protocol, port, number)
+        return world.answer(self.seat.name, aimed_at, protocol, port, number)
 
     def _arrivals(self, command):
+        if self.seat.name in self.world.breaks_at_arrivals:
+            self._break()
+            return
         arrived = [nonce for nonce in command["nonces"] if self.world.arrived(nonce)]
         self.say(kind="arrivals", arrived=arrived, complete=self.world.arrived(None) is not None)
