@@ -21,6 +21,9 @@ TELLING = (Result.MATCH, Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.CNI
 NARROWER = 5.0
 """Bits that it costs to say which node something happens on now and then, rather than anywhere."""
 
+DOUBT = 8.0
+"""Bits within which chance decides between two hypotheses."""
+
 CHANCE = 5
 """At a share of losses that retests still find, no more than this many cells look steadily denied for each that is seen to change."""
 
@@ -116,6 +119,8 @@ class Fit:
 
     def fits_like(self, other: Fit) -> bool:
         """Whether the observations say the same of both."""
+        if abs(self.surprise - other.surprise) > DOUBT:
+            return False
         return (self.explained, self.contradictions, len(self.faults)) == (other.explained, other.contradictions, len(other.faults))
 
 

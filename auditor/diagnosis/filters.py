@@ -7,6 +7,7 @@ cell): here each policy's part stays separate, so that a hypothesis about one po
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -57,7 +58,7 @@ class Filters:
 
     def _passing(self, direction: Direction, chain: Chain) -> int:
         everywhere = {dialect for dialect, policy in chain if not policy}
-        passing = self._unfiltered(everywhere)
+        passing = self.unfiltered(everywhere)
         parts = self.parts(direction, chain)
         if Dialect.FIRST_POLICY_ONLY in everywhere:
             return passing | _first_only(parts, self.cells.everything)
@@ -67,7 +68,7 @@ class Filters:
             passing |= part.allowed
         return passing | self.cells.everything & ~isolated
 
-    def _unfiltered(self, dialects: set[Dialect]) -> int:
+    def unfiltered(self, dialects: AbstractSet[Dialect] = frozenset()) -> int:
         """The cells that no enforcer of ``dialects`` filters, whatever the policies say."""
         cells = self.cells
         mask = 0 if Dialect.BLOCKS_SELF in dialects else cells.to_itself

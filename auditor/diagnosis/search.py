@@ -99,6 +99,6 @@ def _variants(evidence: Evidence, pairs: Sequence[Fit], classes: Classes) -> lis
 def _with_ties(best: Fit, fits: Iterable[Fit]) -> list[Fit]:
     chosen = [best]
     for fit in sorted((fit for fit in fits if fit.fits_like(best)), key=lambda fit: fit.rank):
-        if not any(is_part_of(fit.faults, other.faults) for other in chosen):
+        if not any(is_part_of(fit.faults, other.faults) and fit.prediction == other.prediction for other in chosen):
             chosen.append(fit)
     return chosen

@@ -36,13 +36,12 @@ from auditor.policy.evaluator import evaluate
 from auditor.probing.plan import choose_ports, plan_cells
 from tests.lab import scenarios
 from tests.oracle import evaluator as oracle
-from tests.strategies import LAB_SHAPE, random_policies, random_snapshot
+from tests.strategies import LAB_SHAPE, Shape, random_policies, random_snapshot
 
 TRIES = 3
 EPHEMERAL = range(32768, 61000)
 FLAKY_SHARE = 0.4
 SHAPE = replace(LAB_SHAPE, pods=6, policies=6, host_network=0.0)
-PORTS = 12
 FAULTLESS_RUNS = (Dialect.SPEC, Dialect.REJECTS)
 
 
@@ -62,14 +61,13 @@ class World:
         return cls(scenario.name, snapshot, cells, scenario.previous_policies)
 
     @classmethod
-    def random(cls, seed: int) -> World:
-        """A random cluster, for the dialects that few scenarios show."""
+    def random(cls, seed: int, shape: Shape = SHAPE, size: int = 1_000) -> World:
+        """A random cluster, for the dialects that few scenarios show, with at most ``size`` cells."""
         random = Random(seed)
-        snapshot = random_snapshot(random, SHAPE)
-        previous = random_policies(random, SHAPE, list(snapshot.endpoints))
-        ports = choose_ports(snapshot)
-        chosen = random.sample(ports, min(PORTS, len(ports)))
-        return cls(f"random-{seed}", snapshot, plan_cells(snapshot.endpoints, snapshot.endpoints, chosen), previous)
+        snapshot = random_snapshot(random, shape)
+        previous = random_policies(random, shape, list(snapshot.endpoints))
+        cells = plan_cells(snapshot.endpoints, snapshot.endpoints, choose_ports(snapshot))
+        return cls(f"random-{seed}", snapshot, tuple(random.sample(cells, min(size, len(cells)))), previous)
 
     @cached_property
     def predictor(self) -> Predictor:
