@@ -48,6 +48,7 @@ __all__ = [
     "Question",
 ]
 
+LONGEST_MESSAGE = 1 << 25
 JSON, JSON_PATCH = "application/json", "application/json-patch+json"
 Parameters = Mapping[str, str | int] | Sequence[tuple[str, str]]
 
@@ -69,7 +70,7 @@ class ApiServer:
         self._next_start = 0.0
         self._failed_at = float("-inf")
         self._client: Any = None
-        self._session: Any = None
+        self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
         configuration = self.connection.configuration
@@ -145,8 +146,8 @@ class ApiServer:
                 raise RefusedError(answer.status, answer.headers, await answer.read())
             yield answer.content
 
-    async def upgrade(self, question: Question, parameters: Parameters, protocols: Sequence[str]) -> Any:
-        """A websocket at ``question``'s path, with the first of ``protocols`` that the server speaks. Pings are left to the caller.
+    async def upgrade(self, question: Question, parameters: Parameters, protocol: str) -> aiohttp.ClientWebSocketResponse:
+        """A websocket at ``question``'s path that speaks ``protocol``. Pings are left to the caller.
 
         Raises what ``send`` raises; nothing is tried again.
         """
@@ -155,9 +156,11 @@ class ApiServer:
             async with asyncio.timeout(limit):
                 headers = await self._headers(accept="*/*")
                 url = self._url(question, parameters)
-                return await self._session.ws_connect(
-                    url, protocols=protocols, headers=headers, autoping=False, max_msg_size=0, **self._route()
+                options: dict[str, Any] = {"autoping": False, "max_msg_size": LONGEST_MESSAGE, **self._route()}
+                socket: aiohttp.ClientWebSocketResponse = await self._session.ws_connect(
+                    url, protocols=[protocol], headers=headers, **options
                 )
+                return socket
         except RefusedError as error:
             raise refusal(self.place, question, error.status, error.body) from error
         except aiohttp.WSServerHandshakeError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -18,9 +17,10 @@ import msgspec
 from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError, Question
 from auditor.cluster.kubernetes.refusals import in_words
 
-V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
-PROTOCOLS = (V5, V4)
-STDIN, CLOSE = 0, 255
+PROTOCOLS = ("v4.channel.k8s.io", "v5.channel.k8s.io")
+"""Offered one after the other: API servers 1.30 to 1.35 end v5 themselves, and so answer pings for a node that has died. What v5 adds,
+closing stdin alone, isn't needed: the process sees the end of its stdin when the stream ends."""
+STDIN = 0
 FRAME = 32 << 10
 """Bytes of one frame: kubectl's own size. Servers take up to 32 MiB, proxies between may not."""
 LONGEST_LINE = 64 << 20
@@ -64,10 +64,12 @@ async def open_exec(api: ApiServer, namespace: str, pod: str, container: str, co
     question = Question(f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", "create", "pods/exec", f" in pod {namespace}/{pod}")
     streams = [(name, "true") for name in ("stdin", "stdout", "stderr")]
     parameters = [("container", container), *(("command", word) for word in command), *streams]
-    try:
-        return ExecStream(api, await api.upgrade(question, parameters, PROTOCOLS))
-    except ForbiddenError as error:
-        raise ForbiddenError(f"{error}; exec takes both create pods/exec and get pods/exec") from error
+    for protocol in PROTOCOLS:
+        try:
+            return ExecStream(api, await api.upgrade(question, parameters, protocol))
+        except ForbiddenError as error:  # this is how a protocol is refused, too
+            refused = error
+    raise ForbiddenError(f"{refused}; exec takes both create pods/exec and get pods/exec") from refused
 
 
 class ExecStream:
@@ -77,7 +79,7 @@ class ExecStream:
     process may be started anew; it is False where the process itself has ended or could not be started.
     """
 
-    def __init__(self, api: ApiServer, socket: Any, heartbeat: float = HEARTBEAT) -> None:
+    def __init__(self, api: ApiServer, socket: aiohttp.ClientWebSocketResponse, heartbeat: float = HEARTBEAT) -> None:
         self.failure = ""
         self.broken = False
         self._api = api
@@ -91,16 +93,14 @@ class ExecStream:
     async def send(self, line: bytes) -> None:
         """Pass ``line`` to the process's stdin. Raises ConnectionError when the process or the stream has ended."""
         for start in range(0, len(line), FRAME):
-            await self._send_frame(STDIN, line[start : start + FRAME])
-
-    async def _send_frame(self, channel: int, data: bytes) -> None:
-        if self.failure or self._closed:
-            raise ConnectionError(self.failure or "the stream is closed")
-        try:
-            await self._socket.send_bytes(bytes([channel]) + data)
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            raise ConnectionError(f"the stream broke: {in_words(error)}") from error
-        self._api.sent += 1 + len(data)
+            if self.failure or self._closed:
+                raise ConnectionError(self.failure or "the stream is closed")
+            frame = bytes([STDIN]) + line[start : start + FRAME]
+            try:
+                await self._socket.send_bytes(frame)
+            except (aiohttp.ClientError, OSError, RuntimeError) as error:
+                raise ConnectionError(f"the stream broke: {in_words(error)}") from error
+            self._api.sent += len(frame)
 
     async def receive(self) -> bytes:
         """The next whole line of stdout, line break included; ``b""`` once process or stream have ended.
@@ -176,17 +176,10 @@ class ExecStream:
             self.failure, self.broken = failure, broken
 
     async def close(self) -> None:
-        """End the process's stdin and the stream, within 2 s. Never raises; may be called more than once."""
+        """End the stream, and with it the process's stdin, within 2 s. Never raises; may be called more than once."""
         if self._closed:
             return
+        self._closed = True
         with suppress(aiohttp.ClientError, OSError, RuntimeError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                if self._socket.protocol == V5:
-                    await self._send_close()
-                self._closed = True
                 await self._socket.close()
-        self._closed = True
-
-    async def _send_close(self) -> None:
-        with suppress(ConnectionError):
-            await self._send_frame(CLOSE, bytes([STDIN]))
