@@ -299,6 +299,14 @@ def test_per_node_takes_one_pod_that_tests_both_directions_rather_than_two():
     assert choice.uncovered == ()
 
 
+def test_per_node_takes_a_class_that_needs_a_second_one_anyway():
+    policies = [policy("prod/aa", {"app": "aa"}, ingress=[rule(pods({}))]), policy("prod/db", {"app": "db"}, ingress=[])]
+    nodes = ("n1", "n2", "n3")
+    ends = [end for place in nodes for app in ("aa", "db") for end in on(place, pod(f"prod/{app}-{place}", {"app": app}))]
+    choice = choose(cluster(*ends, policies=policies), Mode.PER_NODE)
+    assert [probe.name for probe in choice.probe_pods] == ["prod/aa-n1", "prod/db-n2", "prod/db-n3"]
+
+
 def test_a_second_probe_pod_runs_on_another_node_where_it_can():
     db = [*on("n1", pod("prod/db-0", {"app": "db"}), pod("prod/db-1", {"app": "db"})), *on("n2", pod("prod/db-2", {"app": "db"}))]
     inside = [rule(pods({}))]
@@ -378,6 +386,7 @@ def test_pods_that_a_policy_knows_by_address_are_named(x, known):
     ends = [pod("prod/a", {}, "10.244.0.2"), pod("prod/b", {}, "10.244.0.3"), pod("prod/db", {"app": "db"}, "10.244.0.4"), pod("dev/z")]
     snapshot = cluster(*ends, policies=[x])
     assert choose(snapshot).uncovered == ((f"policy prod/x knows {known}, which a probe pod can't carry",) if known else ())
+    assert choose(snapshot, selector=having({"app": "db"})).uncovered == choose(snapshot).uncovered
     assert choose(snapshot, namespaces=("dev",)).uncovered == ()
 
 
