@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from auditor.cluster.kubernetes import lease as module
+from auditor.cluster.kubernetes.lease import Leases, holder, server_time
+from auditor.cluster.kubernetes.objects import NAME, config_map_manifest
+from auditor.model.errors import ClusterError
+from tests.unit.kubernetes.store import Store
+
+PROD = "/apis/coordination.k8s.io/v1/namespaces/prod/leases"
+LEASE = f"{PROD}/{NAME}"
+CONFIG_MAPS = "/api/v1/namespaces/prod/configmaps"
+
+
+def leases(store, *namespaces, run_id="11111111"):
+    return Leases(store, namespaces or ("prod",), run_id)
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - whatever the condition is
+            await asyncio.sleep(0.001)
+
+
+async def test_they_are_taken_in_order_held_and_released():
+    store = Store()
+    held = leases(store, "prod", "dev", "prod")
+    await held.take()
+    created = [path.split("/")[5] for method, path in store.requests if method == "POST"]
+    assert created == ["dev", "prod"]
+    assert held.uids == {name: store.objects[LEASE.replace("prod", name)]["metadata"]["uid"] for name in ("dev", "prod")}
+    assert store.objects[LEASE]["spec"]["holderIdentity"] == holder("11111111")
+    assert await held.release() == ()
+    assert not store.objects
+    assert await held.release() == ()
+
+
+async def test_deleting_a_lease_collects_what_it_owns():
+    store = Store()
+    held = leases(store)
+    await held.take()
+    store.put(CONFIG_MAPS, config_map_manifest("prod", "11111111", held.uids["prod"], "source"))
+    store.collect_garbage()
+    assert store.names("configmaps") == [f"{NAME}-11111111"]
+    await held.release()
+    assert not store.objects
+
+
+async def test_a_living_run_is_named_and_left_alone_and_what_was_taken_is_given_back():
+    store = Store()
+    first, second = leases(store), leases(store, "dev", "prod", run_id="22222222")
+    await first.take()
+    store.pass_time(seconds=29)
+    with pytest.raises(
+        ClusterError, match=r"namespace prod: .*@.*, process \d+, run 11111111 has been auditing here since .* 29 s ago.*--run 11111111"
+    ):
+        await second.take()
+    assert list(store.objects) == [LEASE]
+    assert await second.release() == ()
+    assert list(store.objects) == [LEASE]
+    await first.release()
+
+
+async def test_a_dead_run_is_cleared_away_by_the_servers_clock_whatever_the_holders_said():
+    store = Store()
+    dead, heir = leases(store), leases(store, run_id="22222222")
+    await dead.take()
+    store.objects[LEASE]["spec"]["renewTime"] = "2099-01-01T00:00:00.000000Z"
+    store.put(CONFIG_MAPS, config_map_manifest("prod", "11111111", dead.uids["prod"], "source"))
+    store.pass_time(seconds=33)
+    await heir.take()
+    assert store.objects[LEASE]["spec"]["holderIdentity"] == holder("22222222")
+    assert heir.uids["prod"] != dead.uids["prod"]
+    assert not store.names("configmaps")
+    assert await dead.release() == ()
+    assert LEASE in store.objects
+    await heir.release()
+
+
+async def test_a_lease_without_server_times_is_judged_by_its_own():
+    store = Store()
+    dead, heir = leases(store), leases(store, run_id="22222222")
+    await dead.take()
+    metadata = store.objects[LEASE]["metadata"]
+    metadata["managedFields"] = []
+    store.objects[LEASE]["spec"]["renewTime"] = "2026-01-01T12:05:00.000000Z"
+    store.pass_time(minutes=5, seconds=20)
+    with pytest.raises(ClusterError, match="20 s ago"):
+        await heir.take()
+    await dead.release()
+
+
+async def test_a_lease_that_somebody_renews_while_it_is_cleared_away_stays():
+    store = Store()
+    alive = store.put(
+        PROD,
+        {"metadata": {"name": NAME, "namespace": "prod", "labels": {"netpol-audit/run": "11111111"}}, "spec": {"leaseDurationSeconds": 30}},
+    )
+    store.pass_time(minutes=5)
+
+    def renew(method, _path):
+        if method == "DELETE":
+            store._touch(store.objects[LEASE]["metadata"])
+
+    store.before = renew
+    with pytest.raises(ClusterError, match="409"):
+        await leases(store, run_id="22222222").take()
+    assert store.objects[LEASE]["metadata"]["uid"] == alive["metadata"]["uid"]
+
+
+async def test_a_lease_of_somebody_else_is_never_touched():
+    store = Store((PROD, {"metadata": {"name": NAME, "namespace": "prod"}, "spec": {}}))
+    store.pass_time(days=1)
+    held = leases(store)
+    with pytest.raises(ClusterError, match="was not made by an audit"):
+        await held.take()
+    assert await held.release() == ()
+    assert LEASE in store.objects
+
+
+async def test_they_are_renewed_and_a_loss_is_told(monkeypatch):
+    monkeypatch.setattr(module, "RENEW_EVERY", 0.001)
+    store = Store()
+    held = leases(store)
+    await held.take()
+    version = store.objects[LEASE]["metadata"]["resourceVersion"]
+    await until(lambda: store.objects[LEASE]["metadata"]["resourceVersion"] != version)
+    store.objects[LEASE]["metadata"]["resourceVersion"] = "1000"
+    await until(lambda: store.objects[LEASE]["metadata"]["resourceVersion"] not in (version, "1000"))
+    store.broken.add(LEASE)
+    seen = len(store.requests)
+    await until(lambda: len(store.requests) > seen + 3)
+    store.broken.clear()
+    assert not held.lost
+    del store.objects[LEASE]
+    await until(lambda: held.lost)
+    assert held.lost == "namespace prod: the Lease of this run was deleted, and its probe pods with it"
+    assert await held.release() == ()
+
+
+async def test_what_can_not_be_released_is_told_with_what_to_do():
+    store = Store()
+    held = leases(store, "dev", "prod")
+    await held.take()
+    store.denied.add(("delete", "leases", "prod"))
+    lines = await held.release()
+    assert list(store.objects) == [LEASE]
+    assert len(lines) == 1
+    assert lines[0].endswith("'audit cleanup --run 11111111' removes what is left in namespace prod")
+    store.denied.clear()
+    assert await held.release() == ()
+    assert not store.objects
+
+
+async def test_a_lease_whose_creation_got_lost_on_the_way_back_is_ours():
+    store = Store()
+    lost = leases(store)
+
+    def create_first(method, path):
+        if method == "POST" and path == PROD and LEASE not in store.objects:
+            store.put(PROD, lost._held["prod"].manifest)
+
+    store.before = create_first
+    await lost.take()
+    assert lost.uids["prod"] == store.objects[LEASE]["metadata"]["uid"]
+    await lost.release()
+    assert not store.objects
+
+
+async def test_the_time_is_the_servers():
+    store = Store()
+    assert await server_time(store) == store.now
