@@ -24,7 +24,19 @@ EXTERNAL = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/\s]+)):(?
 CONNECTION = ("kubeconfig", "context", "impersonate", "request_timeout", "qps")
 
 LIVE_ONLY = frozenset(
-    {"namespaces", "all_namespaces", "selector", "per_node", "all_pods", "externals", "image", "start_seconds", "accept", *CONNECTION}
+    {
+        "namespaces",
+        "all_namespaces",
+        "selector",
+        "per_node",
+        "all_pods",
+        "in_place",
+        "externals",
+        "image",
+        "start_seconds",
+        "accept",
+        *CONNECTION,
+    }
 )
 """The parameters that mean nothing on the lab."""
 
@@ -61,6 +73,11 @@ OPTIONS: Sequence[Decorator] = (
     click.option("-l", "--selector", metavar="SELECTOR", help="Audit only pods with these labels, such as app=web,tier!=cache."),
     click.option("--per-node", is_flag=True, help="Probe pods on every node on which policies isolate pods, for each direction."),
     click.option("--all-pods", is_flag=True, help="A probe pod for every audited pod, and not one for all that no policy can tell apart."),
+    click.option(
+        "--in-place",
+        is_flag=True,
+        help="Probe from inside the pods themselves, to the ports they declare. Leaves an ephemeral container listed in each of them.",
+    ),
     click.option(
         "--external",
         "externals",
@@ -116,6 +133,7 @@ def read_live_run(given: Mapping[str, Any]) -> tuple[LiveOptions, tuple[str, ...
         namespaces=tuple(dict.fromkeys(given["namespaces"])),
         selector=None if given["selector"] is None else parse_selector(given["selector"]),
         mode=Mode.PER_NODE if given["per_node"] else Mode.ALL_PODS if given["all_pods"] else Mode.ONE_PER_CLASS,
+        in_place=given["in_place"],
         externals=_endpoints(given["externals"]),
         pods=PodOptions(image=given["image"] or DEFAULT_IMAGE),
         start_seconds=given["start_seconds"],
@@ -134,6 +152,7 @@ def _again(given: Mapping[str, Any]) -> list[str]:
     words += ["-l", given["selector"]] if given["selector"] else []
     words += ["--per-node"] if given["per_node"] else []
     words += ["--all-pods"] if given["all_pods"] else []
+    words += ["--in-place"] if given["in_place"] else []
     for host, port in given["externals"]:
         words += ["--external", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
     for harm in given["accept"]:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from auditor.run.audit import AuditOptions
     from auditor.run.live import LiveOptions, LivePlan
 
+TRACES = (
+    "--in-place: an ephemeral container joins one pod of each kind and ends with the run; Kubernetes can't take it out again, so each of"
+    " these pods lists it until it is replaced"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LiveRunOptions:
@@ -42,6 +47,8 @@ def run_live(options: LiveRunOptions) -> int:
     check_output(options.output_file)
     if options.dry_run:
         return _show(options)
+    if options.live.in_place:
+        click.echo(TRACES, err=True)
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         report = run_interruptibly(
             audit_live(options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress)

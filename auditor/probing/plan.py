@@ -64,14 +64,20 @@ def _port_that_nobody_names(numbers: set[int], ranges: Iterable[range]) -> set[i
 
 
 def plan_cells(
-    sources: Iterable[Endpoint], destinations: Sequence[Endpoint], ports: Collection[PortRequest], scope: Collection[str] = ()
+    sources: Iterable[Endpoint],
+    destinations: Sequence[Endpoint],
+    ports: Collection[PortRequest],
+    scope: Collection[str] = (),
+    *,
+    declared_only: bool = False,
 ) -> tuple[Cell, ...]:
     """A cell for each pair that a policy can govern, each family that both ends have, and each port, named ones resolved.
 
-    ``scope`` are names of endpoints, of which one at least must take part in each pair; empty: no such limit. A host that declares ports
-    is probed on these and no others, and is no source: somebody named it as a destination.
+    ``scope`` are names of endpoints, of which one at least must take part in each pair; empty: no such limit. ``declared_only``: no port
+    that the destination doesn't declare, since its own processes are to answer. A host that declares ports is probed on these and no
+    others, and is no source: somebody named it as a destination.
     """
-    numbers = {destination.name: _numbers(destination, ports) for destination in destinations}
+    numbers = {destination.name: _numbers(destination, ports, declared_only=declared_only) for destination in destinations}
     return tuple(
         Cell(source.name, destination.name, protocol, number, family)
         for source in sources
@@ -88,14 +94,16 @@ def is_named_destination(endpoint: Endpoint) -> bool:
     return endpoint.kind is EndpointKind.HOST and bool(endpoint.ports)
 
 
-def _numbers(destination: Endpoint, ports: Collection[PortRequest]) -> list[tuple[Protocol, int]]:
+def _numbers(destination: Endpoint, ports: Collection[PortRequest], *, declared_only: bool) -> list[tuple[Protocol, int]]:
     """The ports to probe at ``destination``, in order."""
+    declared = {(port.protocol, port.number) for port in destination.ports}
     if is_named_destination(destination):
-        found = {(port.protocol, port.number) for port in destination.ports}
+        found = declared
     else:
         found = {
             (request.protocol, number)
             for request in ports
             for number in (destination.resolve(request.protocol, request.name) if request.name else (request.number,))
         }
+        found = found & declared if declared_only else found
     return sorted(found, key=lambda port: (PROTOCOL_ORDER.index(port[0]), port[1]))

@@ -36,13 +36,15 @@ class AuditOptions:
     """What to audit of a cluster. Empty ``ports``: chosen by the auditor. Empty selections: every endpoint.
 
     ``sources`` and ``destinations`` are selections in the notation of ``auditor.policy.selection``; an endpoint takes part when any of
-    them matches. ``scope`` names endpoints, of which one at least takes part in each cell. ``min_coverage`` is a share, 0 to 1.
+    them matches. ``scope`` names endpoints, of which one at least takes part in each cell. ``declared_only``: no
+    port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
     """
 
     ports: tuple[PortRequest, ...] = ()
     sources: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
     scope: frozenset[str] = frozenset()
+    declared_only: bool = False
     min_coverage: float = 0.0
     probing: ProbingOptions = field(default_factory=ProbingOptions)
 
@@ -73,7 +75,7 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     ports = options.ports or choose_ports(snapshot)
     sources = choose(snapshot.endpoints, options.sources)
     destinations = choose(snapshot.endpoints, options.destinations)
-    cells = plan_cells(sources, destinations, ports, options.scope)
+    cells = plan_cells(sources, destinations, ports, options.scope, declared_only=options.declared_only)
     if not cells:
         raise UsageError("nothing to probe: no pair of the chosen endpoints and ports is one that a policy can govern")
     return matrix, ProbePlan(tuple(ports), cells)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.in_place import Guests, InPlaceCluster
 from auditor.cluster.kubernetes.live import Deployment, LiveCluster
 from auditor.cluster.kubernetes.objects import PodOptions
-from auditor.cluster.kubernetes.preflight import Preflight, PreflightOptions, preflight
+from auditor.cluster.kubernetes.permissions import JOINING, as_rules, missing_rights
+from auditor.cluster.kubernetes.preflight import PreflightOptions, preflight
 from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.labels import LabelSelector
@@ -33,13 +35,15 @@ from auditor.run.audit import AuditOptions, audit
 class LiveOptions:
     """Which pods of which cluster to audit: those in ``namespaces`` (none: all) that match ``selector`` (None: all).
 
-    ``externals`` are hosts outside, each with the ports that may be probed. ``accept`` names harm that is put up with (``pdb``).
+    ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports that may be probed.
+    ``accept`` names harm that is put up with (``pdb``).
     """
 
     connection: ConnectionOptions
     namespaces: tuple[str, ...] = ()
     selector: LabelSelector | None = None
     mode: Mode = Mode.ONE_PER_CLASS
+    in_place: bool = False
     externals: tuple[Endpoint, ...] = ()
     pods: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
@@ -51,7 +55,8 @@ class LivePlan:
     """What an audit of a cluster would do.
 
     ``snapshot`` is what is audited: one endpoint for each of ``probes`` and for each external host. ``scope`` names those that stand for
-    audited pods. ``remarks`` are lines for people.
+    audited pods. ``members`` has, for an audit in place, namespace and name of the pod to join in the place of each probe pod. ``remarks``
+    are lines for people.
     """
 
     live: LiveSnapshot
@@ -59,28 +64,58 @@ class LivePlan:
     probes: tuple[ProbePod, ...]
     scope: frozenset[str]
     remarks: tuple[str, ...]
+    members: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def plan_live(live: LiveSnapshot, options: LiveOptions) -> LivePlan:
     """Choose the probe pods for ``live``. Raises UsageError where there is nothing to audit."""
     workloads = live.snapshot
-    matrix = evaluate(workloads)
-    request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes)
-    choice = choose_probe_pods(workloads, matrix, request)
+    request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes, _service_selectors(workloads))
+    choice = choose_probe_pods(workloads, evaluate(workloads), request)
     audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
     scope = frozenset(probe.name for probe in choice.probe_pods if not audited.isdisjoint(probe.stands_for))
-    pods = sum(len(probe.stands_for) for probe in choice.probe_pods)
-    namespaces = {probe.namespace for probe in choice.probe_pods}
-    stood_in = (
-        f"{counted(pods, 'pod')} stood in for by {counted(len(choice.probe_pods), 'probe pod')}"
-        f" in {counted(len(namespaces), 'namespace')}; L3/L4 was measured, past any mesh"
+    members = _members(workloads, choice.probe_pods) if options.in_place else {}
+    pods = [replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe) for probe in choice.probe_pods]
+    return LivePlan(
+        live,
+        replace(workloads, endpoints=(*pods, *options.externals)),
+        choice.probe_pods,
+        scope,
+        (_size(choice.probe_pods, in_place=options.in_place), *choice.uncovered, *_remarks(live)),
+        {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
     )
-    endpoints = (*map(_endpoint, choice.probe_pods), *options.externals)
-    return LivePlan(live, replace(workloads, endpoints=endpoints), choice.probe_pods, scope, (stood_in, *choice.uncovered, *_remarks(live)))
 
 
-def _endpoint(probe: ProbePod) -> Endpoint:
+def _service_selectors(snapshot: Snapshot) -> dict[str, list[LabelSelector]]:
+    """By namespace, what finds the backends of Services: labels that a probe pod had better not have."""
+    selectors: dict[str, list[LabelSelector]] = {}
+    for service in snapshot.services:
+        if service.selector:
+            selectors.setdefault(service.namespace, []).append(LabelSelector(tuple(sorted(service.selector.items()))))
+    return selectors
+
+
+def _members(workloads: Snapshot, probes: Sequence[ProbePod]) -> dict[str, Endpoint]:
+    """For each of ``probes`` a pod that it would stand for and that runs where it would."""
+    members: dict[str, Endpoint] = {}
+    for probe in probes:
+        running = [member for member in map(workloads.endpoint, probe.stands_for) if member.addresses and member.node]
+        placed = [member for member in running if member.namespace == probe.namespace and probe.node in ("", member.node)]
+        if running:
+            members[probe.name] = (placed or running)[0]
+    return members
+
+
+def _stand_in(probe: ProbePod) -> Endpoint:
     return Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, (), probe.ports, probe.node)
+
+
+def _size(probes: Sequence[ProbePod], *, in_place: bool) -> str:
+    pods = counted(sum(len(probe.stands_for) for probe in probes), "pod")
+    if in_place:
+        return f"{pods} audited by way of {len(probes)} of them, from inside; real processes answer, on the ports that pods declare"
+    namespaces = counted(len({probe.namespace for probe in probes}), "namespace")
+    return f"{pods} stood in for by {counted(len(probes), 'probe pod')} in {namespaces}; L3/L4 was measured, past any mesh"
 
 
 def _remarks(live: LiveSnapshot) -> Sequence[str]:
@@ -120,14 +155,12 @@ async def audit_live(
         intended = plan_live(await _read(api, options), options)
         read = time.monotonic()
         progress.phase("preflight", 0)
-        checked = await preflight(api, intended.live, intended.probes, PreflightOptions(options.namespaces, options.pods, options.accept))
-        if checked.obstacles:
-            raise ClusterError("\n".join(checked.obstacles))
-        deployment = _deployment(intended, checked, options)
+        visit = await _prepare(api, run_id, intended, options, progress, reproduce)
         up = time.monotonic()
-        async with LiveCluster(api, run_id, deployment, progress, reproduce) as cluster:
+        async with visit as cluster:
             started = time.monotonic()
-            report = await audit(cluster, subject, replace(audit_options, scope=intended.scope), progress)
+            chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
+            report = await audit(cluster, subject, chosen, progress)
             ended = time.monotonic()
         seconds = {"reading": read - began, "preflight": up - read, "deploying": started - up, **report.seconds}
         seconds["removing"] = time.monotonic() - ended
@@ -135,15 +168,43 @@ async def audit_live(
     return replace(report, run_id=run_id, seconds=seconds, facts=(*report.facts, *cluster.farewell), api=traffic)
 
 
-def _deployment(intended: LivePlan, checked: Preflight, options: LiveOptions) -> Deployment:
-    return Deployment(
+async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
+    api: ApiServer, run_id: str, intended: LivePlan, options: LiveOptions, progress: Progress, reproduce: Callable[[Cell], str]
+) -> LiveCluster | InPlaceCluster:
+    """The cluster to enter, once nothing stands in the way. Raises ClusterError that tells all that does."""
+    versions = intended.live.resource_versions
+    if options.in_place:
+        await _check_rights(api, intended.members.values())
+        guests = Guests(
+            snapshot=intended.snapshot,
+            pods=intended.members,
+            versions=versions,
+            facts=intended.remarks,
+            absent={probe.name: "none of its pods runs" for probe in intended.probes if probe.name not in intended.members},
+            options=options.pods,
+            start_seconds=options.start_seconds,
+        )
+        return InPlaceCluster(api, run_id, guests, progress, reproduce)
+    checked = await preflight(api, intended.live, intended.probes, PreflightOptions(options.namespaces, options.pods, options.accept))
+    if checked.obstacles:
+        raise ClusterError("\n".join(checked.obstacles))
+    deployment = Deployment(
         snapshot=intended.snapshot,
         workloads=intended.live.snapshot,
         probes=intended.probes,
-        versions=intended.live.resource_versions,
+        versions=versions,
         absent=checked.refused,
         facts=(*intended.remarks, *checked.remarks),
         users=checked.users,
         options=options.pods,
         start_seconds=options.start_seconds,
     )
+    return LiveCluster(api, run_id, deployment, progress, reproduce)
+
+
+async def _check_rights(api: ApiServer, pods: Iterable[tuple[str, str]]) -> None:
+    """Raise ClusterError, with the rules to grant, where we may not join pods."""
+    missing = await missing_rights(api, {namespace for namespace, _ in pods}, JOINING)
+    if missing:
+        lines = [f"namespace {name}: may not join pods; grant {as_rules(rights)}" for name, rights in missing.items()]
+        raise ClusterError("\n".join(lines))

@@ -6,21 +6,16 @@ with the number of pods, never with that of cells: a pod costs one to create it 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
-from types import TracebackType
-from typing import Self
 
 from auditor.cluster.kubernetes.api import ApiServer
-from auditor.cluster.kubernetes.changes import Changes
 from auditor.cluster.kubernetes.exec_stream import open_exec
 from auditor.cluster.kubernetes.exposure import exposed
-from auditor.cluster.kubernetes.lease import Leases
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions
 from auditor.cluster.kubernetes.pods import ProbePods
+from auditor.cluster.kubernetes.visit import Visit
 from auditor.model.errors import ClusterError
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Snapshot
@@ -31,8 +26,7 @@ from auditor.probing.options import Progress
 from auditor.probing.seats import AgentChannel, Seat
 
 AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
-PATIENCE = 45.0
-"""Seconds for which an API server may be away once there is something of ours in the cluster."""
+NO_LONGER_ALIKE = "policies that changed during the run tell its probe pod apart from the pods that it stands for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +49,23 @@ class Deployment:
     start_seconds: float = 60.0
 
 
-class LiveCluster:
+class LiveCluster(Visit):
     """The cluster behind ``api``, while entered with ``deployment`` in it, for the run ``run_id``.
-
-    ``farewell`` has, once left, what there is to say about the removal of the probe pods.
 
     Raises ClusterError when the probe pods can't be put in, and when they can't be taken away again.
     """
 
     def __init__(self, api: ApiServer, run_id: str, deployment: Deployment, progress: Progress, reproduce: Callable[[Cell], str]) -> None:
-        self._api = api
-        self._run_id = run_id
         self._deployment = deployment
         self._progress = progress
-        self._reproduce = reproduce
         self._probes = [probe for probe in deployment.probes if probe.name not in deployment.absent]
         self._pods = ProbePods(api, run_id, self._probes, deployment.options)
-        self._snapshot = deployment.snapshot
-        self._absent = dict(deployment.absent)
-        self.farewell: Sequence[str] = ()
-        self._stack = AsyncExitStack()
-        self._leases = Leases(api, self._pods.namespaces, run_id)
-        self._changes = Changes(api, deployment.snapshot, deployment.versions)
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return self._snapshot
-
-    @property
-    def absent(self) -> Mapping[str, str]:
-        return self._absent
+        super().__init__(api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce)
+        self._absent |= deployment.absent
 
     @property
     def facts(self) -> Sequence[str]:
-        return [*self._deployment.facts, *(trouble for trouble in (self._leases.lost, self._changes.trouble) if trouble)]
+        return [*self._deployment.facts, *super().facts]
 
     @property
     def seats(self) -> Sequence[Seat]:
@@ -104,63 +81,38 @@ class LiveCluster:
         namespace, name = self._pods.place_of[seat.name]
         return await open_exec(self._api, namespace, name, CONTAINER, AGENT_COMMAND)
 
-    def reproduce(self, cell: Cell) -> str:
-        return self._reproduce(cell)
-
     async def changes(self) -> Sequence[Snapshot]:
         """The states since the last call. A probe pod that one of them tells apart from its workload is ``absent`` from then on."""
-        states = [replace(state, endpoints=self._snapshot.endpoints) for state in self._changes.take_states()]
+        states = await super().changes()
         for state in states:
             self._check_identities(state)
         return states
 
     def _check_identities(self, state: Snapshot) -> None:
-        workloads = self._deployment.workloads
-        matrix = evaluate(replace(workloads, policies=state.policies, namespaces=state.namespaces))
+        matrix = evaluate(replace(self._deployment.workloads, policies=state.policies, namespaces=state.namespaces))
         selectors = PodSelectors(state)
         for probe in self._probes:
             identity = selectors.signature(probe.namespace, probe.labels)
             models = [matrix.endpoint(name) for name in probe.stands_for]
-            alike = all(
-                selectors.signature(probe.namespace, model.labels) == identity for model in models if model.namespace == probe.namespace
-            )
+            here = [model for model in models if model.namespace == probe.namespace]
+            alike = all(selectors.signature(probe.namespace, model.labels) == identity for model in here)
             if not alike or len({matrix.class_of(model.name) for model in models}) > 1:
-                self._absent.setdefault(
-                    probe.name, "policies that changed during the run tell its probe pod apart from the pods it stands for"
-                )
+                self._absent.setdefault(probe.name, NO_LONGER_ALIKE)
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._deploy()
-        except BaseException:
-            await self._take_away()
-            raise
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        await self._take_away()
-
-    async def _deploy(self) -> None:
+    async def _put_in(self) -> None:
         deployment = self._deployment
-        self._progress.phase("taking the lease", 0)
-        self._stack.push_async_callback(self._release)
-        await self._leases.take()
-        self._api.patience = PATIENCE
-        await self._stack.enter_async_context(self._changes)
         self._progress.phase("starting probe pods", len(self._probes))
         self._stack.push_async_callback(self._remove_pods)
         agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
         await self._pods.create(self._leases.uids, agent, deployment.snapshot.policies, deployment.users)
         await self._pods.wait(deployment.start_seconds, self._progress.advance)
-        self._absent.update(self._pods.failed)
+        self._absent |= self._pods.failed
         if self._probes and not self._pods.started:
             raise ClusterError(f"no probe pod could be started: {next(iter(self._pods.failed.values()))}")
         services = await exposed(self._api, set(self._pods.place_of.values()))
         if services:
             raise ClusterError(f"Service {services[0]} takes probe pods for backends, so all were removed at once: leave its namespace out")
         self._snapshot = replace(self._snapshot, endpoints=tuple(map(self._as_started, self._snapshot.endpoints)))
-        for state in await self.changes():
-            self._snapshot = replace(state, endpoints=self._snapshot.endpoints)
 
     def _as_started(self, endpoint: Endpoint) -> Endpoint:
         """``endpoint`` as its probe pod turned out: whatever admission made of it is what the CNI sees."""
@@ -172,23 +124,3 @@ class LiveCluster:
     async def _remove_pods(self) -> None:
         self._progress.phase("removing probe pods", 0)
         self.farewell = await self._pods.remove()
-
-    async def _release(self) -> None:
-        lines = await self._leases.release()
-        if lines:
-            raise ClusterError("; ".join(lines))
-
-    async def _take_away(self) -> None:
-        """Take everything away again, also if cancelled meanwhile; each step is bounded."""
-        ending = asyncio.ensure_future(self._stack.aclose())
-        cancelled = False
-        while not ending.done():
-            try:
-                await asyncio.shield(ending)
-            except asyncio.CancelledError:
-                cancelled = True
-            except ClusterError:
-                break
-        if cancelled:
-            raise asyncio.CancelledError
-        ending.result()

@@ -42,6 +42,14 @@ PROBING = (
 )
 """What a run needs in every namespace where it creates probe pods. Exec by websocket is a GET to some versions, a POST to others."""
 
+JOINING = (
+    *_rights("", "pods", "get"),
+    *_rights("", "pods/ephemeralcontainers", "patch"),
+    *_rights("", "pods/exec", "create", "get"),
+    *_rights("coordination.k8s.io", "leases", "create", "delete", "get", "update"),
+)
+"""What a run needs in every namespace where it probes from inside the pods themselves."""
+
 
 class ResourceRule(Record, frozen=True):
     """authorization/v1 ResourceRule. Without ``resource_names`` it holds for every object."""

@@ -36,6 +36,15 @@ class ContainerState(Record, frozen=True):
     running: dict[str, Any] | None = None
     terminated: Waiting | None = None
 
+    @property
+    def hopeless(self) -> str:
+        """Why the container will not run; empty while it may."""
+        if self.waiting is not None and self.waiting.reason in HOPELESS:
+            return _words(self.waiting.reason, self.waiting.message)
+        if self.terminated is not None:
+            return _words(f"it ended with exit code {self.terminated.exit_code}", self.terminated.message)
+        return ""
+
 
 class ContainerStatus(Record, frozen=True):
     """v1 ContainerStatus."""
@@ -69,12 +78,7 @@ class StartingPod(Record, frozen=True):
         """Why it will not start; empty while it may."""
         if self.status.phase in ("Failed", "Succeeded"):
             return _words(self.status.reason or "it ended", self.status.message)
-        for each in self.status.container_statuses:
-            if each.state.waiting is not None and each.state.waiting.reason in HOPELESS:
-                return _words(each.state.waiting.reason, each.state.waiting.message)
-            if each.state.terminated is not None:
-                return _words(f"it ended with exit code {each.state.terminated.exit_code}", each.state.terminated.message)
-        return ""
+        return next((each.state.hopeless for each in self.status.container_statuses if each.state.hopeless), "")
 
     @property
     def state(self) -> str:

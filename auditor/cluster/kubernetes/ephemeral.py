@@ -1,0 +1,136 @@
+"""An ephemeral container in a real pod, in which an agent can be started: it shares the pod's network namespace and so its identity.
+
+Kubernetes has no way to remove one. It ends when the run does or, should nobody end it, after its lifetime; that it was there stays
+written in the pod until the pod is replaced (Ephemeral Containers page).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from auditor.cluster.kubernetes.api import ApiServer, Question
+from auditor.cluster.kubernetes.exec_stream import ExecStream, open_exec
+from auditor.cluster.kubernetes.objects import NAME, USER, PodOptions
+from auditor.cluster.kubernetes.pages import decode
+from auditor.cluster.kubernetes.records import Metadata, Record
+from auditor.cluster.kubernetes.starting import ContainerState
+from auditor.model.errors import ClusterError
+
+MERGE = "application/strategic-merge-patch+json"
+WAIT = "import signal; signal.pthread_sigmask(0, {{15}}); signal.sigtimedwait({{15}}, {lifetime})"
+BOOT = """import os
+def take(n):
+    b = b""
+    while len(b) < n:
+        c = os.read(0, n - len(b))
+        if not c:
+            os._exit(1)
+        b += c
+    return b
+exec(compile(take(int(take(8))), "agent.py", "exec"), {"__name__": "__main__"})"""
+"""The agent can't be mounted into a pod that is there already, so it comes over the stream: its length in 8 digits, then its source."""
+END = """import os
+for name in os.listdir("/proc"):
+    if name.isdigit() and int(name) != os.getpid():
+        try:
+            with open("/proc/" + name + "/cmdline", "rb") as f:
+                words = f.read()
+            if {marker!r} in words and b"sigtimedwait" in words:
+                os.kill(int(name), 15)
+        except OSError:
+            pass"""
+PAUSE = 0.25
+END_SECONDS = 10.0
+
+
+class NamedStatus(Record, frozen=True):
+    """v1 ContainerStatus."""
+
+    name: str
+    state: ContainerState = ContainerState()
+
+
+class EphemeralStatus(Record, frozen=True):
+    """v1 PodStatus, as far as it tells about ephemeral containers."""
+
+    ephemeral_container_statuses: tuple[NamedStatus, ...] = ()
+
+
+class HostPod(Record, frozen=True):
+    """v1 Pod, as far as it tells about ephemeral containers."""
+
+    metadata: Metadata
+    status: EphemeralStatus = EphemeralStatus()
+
+    def state(self, container: str) -> ContainerState:
+        return next((each.state for each in self.status.ephemeral_container_statuses if each.name == container), ContainerState())
+
+
+class EphemeralContainer:
+    """The ephemeral container of the run ``run_id`` in one pod."""
+
+    def __init__(self, api: ApiServer, run_id: str, namespace: str, pod: str, options: PodOptions) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._pod = pod
+        self._options = options
+        self._name = f"{NAME}-{run_id}"
+
+    async def start(self, seconds: float) -> None:
+        """Put it into the pod and wait until it runs, at most ``seconds``. Raises ClusterError when it doesn't."""
+        question = self._question("patch", "pods/ephemeralcontainers", "/ephemeralcontainers")
+        body = {"spec": {"ephemeralContainers": [self._manifest()]}}
+        await self._api.send("PATCH", question, body, content_type=MERGE)
+        try:
+            async with asyncio.timeout(seconds):
+                while not await self._runs():  # noqa: ASYNC110 - it is the API server that is asked
+                    await asyncio.sleep(PAUSE)
+        except TimeoutError:
+            raise ClusterError(f"its ephemeral container did not start within {seconds:g} s") from None
+
+    async def _runs(self) -> bool:
+        question = self._question("get", "pods")
+        state = decode(await self._api.get(question), HostPod, self._api, question).state(self._name)
+        if state.hopeless:
+            raise ClusterError(f"its ephemeral container can't run: {state.hopeless}")
+        return state.running is not None
+
+    async def open(self, agent: bytes) -> ExecStream:
+        """Start an agent, whose source is ``agent``, in it."""
+        stream = await self._exec(BOOT)
+        await stream.send(b"%08d" % len(agent) + agent)
+        return stream
+
+    async def end(self) -> None:
+        """End it. Raises ClusterError when it can't be reached; it then ends by itself."""
+        stream = await self._exec(END.format(marker=self._name.encode()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await stream.receive()
+        await stream.close()
+
+    async def _exec(self, program: str) -> ExecStream:
+        return await open_exec(self._api, self._namespace, self._pod, self._name, ("python3", "-ISc", program))
+
+    def _question(self, verb: str, resource: str, below: str = "") -> Question:
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{self._pod}{below}"
+        return Question(path, verb, resource, f" in pod {self._namespace}/{self._pod}")
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "name": self._name,
+            "image": self._options.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["python3", "-ISc", WAIT.format(lifetime=self._options.lifetime), self._name],
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        }

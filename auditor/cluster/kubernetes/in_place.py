@@ -1,0 +1,107 @@
+"""A live cluster probed from inside its own pods: true identity and real listeners, and no new pods.
+
+An ephemeral container joins one pod of each identity class and fires from there. What it aims at are the ports on which the pods declare
+to listen; their own processes answer, so a connection that is made says "allowed", and nothing is ever sent over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+from auditor.cluster.kubernetes.api import ApiServer
+from auditor.cluster.kubernetes.creation import all_of
+from auditor.cluster.kubernetes.ephemeral import EphemeralContainer
+from auditor.cluster.kubernetes.objects import AGENT_FILE, PodOptions
+from auditor.cluster.kubernetes.visit import Visit
+from auditor.model.errors import ClusterError
+from auditor.model.snapshot import EndpointKind, Snapshot
+from auditor.model.verdict import Cell
+from auditor.probing.options import Progress
+from auditor.probing.seats import AgentChannel, Seat
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """Which pods to join. ``pods`` has for each endpoint of ``snapshot`` that is a pod its namespace and its own name.
+
+    ``versions`` are the resourceVersions of the lists that ``snapshot`` was read from, by path.
+    """
+
+    snapshot: Snapshot
+    pods: Mapping[str, tuple[str, str]]
+    versions: Mapping[str, str]
+    facts: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    options: PodOptions = field(default_factory=PodOptions)
+    start_seconds: float = 60.0
+
+
+class InPlaceCluster(Visit):
+    """The cluster behind ``api``, while entered with an ephemeral container in each of the pods of ``guests``, for the run ``run_id``.
+
+    Raises ClusterError when none of them can be joined.
+    """
+
+    def __init__(self, api: ApiServer, run_id: str, guests: Guests, progress: Progress, reproduce: Callable[[Cell], str]) -> None:
+        namespaces = {namespace for namespace, _ in guests.pods.values()}
+        super().__init__(api, run_id, guests.snapshot, guests.versions, namespaces, reproduce)
+        self._guests = guests
+        self._progress = progress
+        self._containers: dict[str, EphemeralContainer] = {}
+        self._made: list[EphemeralContainer] = []
+        self._agent = files("probes").joinpath(AGENT_FILE).read_bytes()
+        self._absent |= guests.absent
+
+    @property
+    def facts(self) -> Sequence[str]:
+        return [*self._guests.facts, *super().facts]
+
+    @property
+    def seats(self) -> Sequence[Seat]:
+        """One in each pod that was joined, whose own processes listen, and one without an agent for each host outside."""
+        return [
+            Seat(endpoint.name, endpoint.addresses, (endpoint.name,), agent=endpoint.kind is EndpointKind.POD, listens=False)
+            for endpoint in self._snapshot.endpoints
+            if endpoint.addresses and (endpoint.name in self._containers or endpoint.kind is EndpointKind.HOST)
+        ]
+
+    async def open(self, seat: Seat) -> AgentChannel:
+        """Start an agent beside the processes of the pod of ``seat``."""
+        return await self._containers[seat.name].open(self._agent)
+
+    async def _put_in(self) -> None:
+        self._progress.phase("joining pods", len(self._guests.pods))
+        self._stack.push_async_callback(self._end)
+        await all_of(self._join(name, *place) for name, place in self._guests.pods.items())
+        if not self._containers:
+            raise ClusterError(f"no pod could be joined: {next(iter(self._absent.values()), 'there is none')}")
+
+    async def _join(self, name: str, namespace: str, pod: str) -> None:
+        container = EphemeralContainer(self._api, self._run_id, namespace, pod, self._guests.options)
+        self._made.append(container)
+        try:
+            await container.start(self._guests.start_seconds)
+        except ClusterError as error:
+            self._absent[name] = str(error)
+        else:
+            self._containers[name] = container
+        self._progress.advance(1)
+
+    async def _end(self) -> None:
+        self._progress.phase("ending the ephemeral containers", 0)
+        left = [reason for reason in await all_of(map(_ended, self._made)) if reason]
+        lines = [f"{len(self._made)} pods list an ephemeral container of this run until they are replaced"]
+        if left:
+            lines.append(f"{len(left)} of these could not be ended and will end by themselves: {left[0]}")
+        self.farewell = lines
+
+
+async def _ended(container: EphemeralContainer) -> str:
+    """End ``container``; why it could not be, if it couldn't."""
+    try:
+        await container.end()
+    except (ClusterError, OSError) as error:
+        return str(error)
+    return ""

@@ -1,0 +1,109 @@
+"""What every stay in a live cluster has in common: the Leases, the watch on what changes, and leaving everything as it was.
+
+However a stay ends, by an error or by cancellation at any moment, what it put in is taken out again, in the reverse order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from auditor.cluster.kubernetes.api import ApiServer
+from auditor.cluster.kubernetes.changes import Changes
+from auditor.cluster.kubernetes.lease import Leases
+from auditor.model.errors import ClusterError
+from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell
+
+PATIENCE = 45.0
+"""Seconds for which an API server may be away once there is something of ours in the cluster."""
+
+
+class Visit:
+    """One run's stay in the cluster behind ``api``: what adapters of ``auditor.cluster.port`` build on.
+
+    ``snapshot`` is what is audited, read from lists with the resourceVersions ``versions`` (by path). ``farewell`` has, once left, what
+    there is to say about the leaving.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what every stay depends on
+        self,
+        api: ApiServer,
+        run_id: str,
+        snapshot: Snapshot,
+        versions: Mapping[str, str],
+        namespaces: Iterable[str],
+        reproduce: Callable[[Cell], str],
+    ) -> None:
+        self._api = api
+        self._run_id = run_id
+        self._snapshot = snapshot
+        self._absent: dict[str, str] = {}
+        self._leases = Leases(api, namespaces, run_id)
+        self._changes = Changes(api, snapshot, versions)
+        self._reproduce = reproduce
+        self._stack = AsyncExitStack()
+        self.farewell: Sequence[str] = ()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        return self._absent
+
+    @property
+    def facts(self) -> Sequence[str]:
+        return [trouble for trouble in (self._leases.lost, self._changes.trouble) if trouble]
+
+    def reproduce(self, cell: Cell) -> str:
+        return self._reproduce(cell)
+
+    async def changes(self) -> Sequence[Snapshot]:
+        return [replace(state, endpoints=self._snapshot.endpoints) for state in self._changes.take_states()]
+
+    async def _put_in(self) -> None:
+        """Put in what the run needs; the callback that takes it out again goes onto ``_stack`` first."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._stack.push_async_callback(self._release)
+            await self._leases.take()
+            self._api.patience = PATIENCE
+            await self._stack.enter_async_context(self._changes)
+            await self._put_in()
+            for state in await self.changes():
+                self._snapshot = state
+        except BaseException:
+            await self._take_out()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        await self._take_out()
+
+    async def _release(self) -> None:
+        lines = await self._leases.release()
+        if lines:
+            raise ClusterError("; ".join(lines))
+
+    async def _take_out(self) -> None:
+        """Take everything out, also if cancelled meanwhile; each step of it is bounded."""
+        ending = asyncio.ensure_future(self._stack.aclose())
+        cancelled = False
+        while not ending.done():
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                cancelled = True
+            except ClusterError:
+                break
+        if cancelled:
+            raise asyncio.CancelledError
+        ending.result()
