@@ -15,7 +15,7 @@ __all__ = ["CHECKS", "Check", "LintFinding", "Place", "Severity", "lint"]
 
 
 def lint(snapshot: Snapshot) -> tuple[LintFinding, ...]:
-    """Every finding about the policies of ``snapshot``: the gravest first, then by file and line, or by policy, those about namespaces last."""
+    """Every finding about the policies of ``snapshot``: the gravest first, then by file and line; those about namespaces last."""
     scene = Scene(snapshot)
     findings = [
         LintFinding(check.id, check.severity, remark.place, remark.message, remark.instead)
@@ -23,4 +23,6 @@ def lint(snapshot: Snapshot) -> tuple[LintFinding, ...]:
         for remark in check.find(scene)
     ]
     order = {severity: number for number, severity in enumerate(Severity)}
-    return tuple(sorted(findings, key=lambda each: (order[each.severity], not each.place.line, each.place.file, each.place.line, each.place.subject)))
+    return tuple(
+        sorted(findings, key=lambda each: (order[each.severity], not each.place.line, each.place.file, each.place.line, each.place.subject))
+    )

@@ -13,7 +13,7 @@ MOST_VALUES = 8
 def labels_seen(scene: Scene, selector: LabelSelector, pods: int, where: str) -> str:
     """The values that the labels which ``selector`` reads have on ``pods``."""
     keys = [key for key, _ in selector.match_labels] + [requirement.key for requirement in selector.match_expressions]
-    members = scene.members(pods)
+    members = list(scene.members(pods))
     lines = []
     for key in dict.fromkeys(keys):
         values = sorted({pod.labels[key] for pod in members if key in pod.labels})

@@ -47,7 +47,7 @@ def half_open(scene: Scene) -> Iterator[Remark]:
 def _cut_off(scene: Scene, opening: Opening, reach: int, by_namespace: Mapping[tuple[Direction, str], list[Opening]]) -> bool:
     other = OTHER_SIDE[opening.direction]
     if reach & (~scene.isolated[other] | scene.uncertain) or (
-        reach == opening.subjects and reach.bit_count() == 1 and len(scene.members(reach)) == 1
+        reach == opening.subjects and reach.bit_count() == 1 and scene.count(reach) == 1
     ):
         return False
     from_here = Opening(opening.policy, opening.direction, opening.number, opening.rule, opening.subjects, (reach,), reach, opening.ports)

@@ -109,7 +109,7 @@ def two_peers_one_dash(scene: Scene) -> Iterator[Remark]:
             both = Peer(pods.pod_selector, spaces.namespace_selector)
             meant = scene.reach(opening.policy, both)
             extra = (opening.reach[number] | opening.reach[number + 1]) & ~meant & ~_admitted_otherwise(opening.reach, number)
-            if len(scene.members(opening.subjects)) == 1:
+            if scene.count(opening.subjects) == 1:
                 extra &= ~opening.subjects  # a pod reaches itself anyway
             if meant and extra:
                 yield _dash_remark(
@@ -118,7 +118,7 @@ def two_peers_one_dash(scene: Scene) -> Iterator[Remark]:
 
 
 def _dash_remark(scene: Scene, policy: NetworkPolicy, place: Place, both: Peer, extra: int) -> Remark:
-    number = len(scene.members(extra))
+    number = scene.count(extra)
     pods = (
         f"pods with {both.pod_selector} of namespace {policy.namespace}, and every pod of namespaces with {both.namespace_selector}"
         if both.namespace_selector and not both.namespace_selector.is_empty

@@ -4,70 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from auditor.diagnosis.lint.finding import Check, Remark, Severity, port_place
 from auditor.diagnosis.lint.scene import Opening, Scene, listed, port_range
-from auditor.model.labels import Labels
 from auditor.model.policy import Direction, PolicyPort
-from auditor.model.ports import ContainerPort, Protocol
-from auditor.model.snapshot import Endpoint, Service, ServicePort
-from auditor.policy.bits import bits
+from auditor.model.ports import Protocol
 
 PORTS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"
 SERVICE_PAGE = "https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports"
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """One port of a Service with the number that it has on the pods behind it."""
-
-    service: Service
-    port: ServicePort
-    target: int
-
-
-class _Offers:
-    """What the pods offer: the ports that they declare and those that Services send to them."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self.by_group: Mapping[int, set[tuple[Protocol, int]]] = defaultdict(set)
-        self.services: Mapping[int, list[_Offer]] = defaultdict(list)
-        self.declaring = 0
-        for (protocol, number), mask in scene.declared.items():
-            self.declaring |= mask
-            for group in bits(mask):
-                self.by_group[group].add((protocol, number))
-        groups = {endpoint.name: group for group, endpoint in zip(scene.groups.of_endpoint, scene.snapshot.endpoints, strict=True)}
-        served: set[str] = set()
-        for service in scene.snapshot.services:
-            for pod in _backends(scene, service):
-                served.add(pod.name)
-                self._add(groups[pod.name], pod, service)
-        unserved = {group for name, group in groups.items() if name not in served}
-        self.fully_known = sum(1 << group for group in bits(self.declaring) if group not in unserved)
-
-    def _add(self, group: int, pod: Endpoint, service: Service) -> None:
-        for port in service.ports:
-            for target in (port.target,) if isinstance(port.target, int) else pod.resolve(port.protocol, port.target):
-                self.by_group[group].add((port.protocol, target))
-                offer = _Offer(service, port, target)
-                if offer not in self.services[group]:
-                    self.services[group].append(offer)
-
-    def has(self, destinations: int, protocol: Protocol, first: int, last: int) -> bool:
-        """Whether any of ``destinations`` offers a port of this range."""
-        return any(
-            known is protocol and first <= number <= last for group in bits(destinations) for known, number in self.by_group.get(group, ())
-        )
-
-
-def _backends(scene: Scene, service: Service) -> list[Endpoint]:
-    if service.selector is None:
-        return []
-    selector: Labels = service.selector
-    return [pod for pod in scene.pod_endpoints.get(service.namespace, []) if pod.selectable and selector.items() <= pod.labels.items()]
 
 
 def _port_items(scene: Scene) -> Iterator[tuple[Opening, int, PolicyPort, int]]:
@@ -87,7 +31,7 @@ def named_port_undeclared(scene: Scene) -> Iterator[Remark]:
     for opening, number, port, destinations in _port_items(scene):
         if port.name is None or any(meant & destinations for meant in scene.port_reach(port).values()):
             continue
-        members = scene.members(destinations)
+        members = list(scene.members(destinations))
         others = sorted({each.protocol for pod in members for each in pod.ports if each.name == port.name})
         known = sorted({f"{each.protocol}/{each.name}" for pod in members for each in pod.ports if each.name})
         hint = f"Ports with a name there: {listed(known, 8)}." if known else "None of them gives any port a name: write the number."
@@ -99,12 +43,12 @@ def named_port_undeclared(scene: Scene) -> Iterator[Remark]:
 
 def wrong_protocol(scene: Scene) -> Iterator[Remark]:
     """Numbers that the pods declare for another protocol only, and which no rule for the same pods opens for that one."""
-    offers = _Offers(scene)
+    offers = scene.offers
     opened = _opened_atoms(scene)
     for opening, number, port, destinations in _port_items(scene):
-        if port.number is None or port.end_port is not None or offers.has(destinations, port.protocol, port.number, port.number):
+        if port.number is None or port.end_port is not None or offers.offering(port.protocol, port.number, port.number) & destinations:
             continue
-        others = [other for other in Protocol if offers.has(destinations, other, port.number, port.number)]
+        others = [other for other in Protocol if offers.offering(other, port.number, port.number) & destinations]
         reached = opened[opening.policy.namespace, opening.direction, opening.subjects]
         missing = [other for other in others if not reached >> scene.atoms.index(other, port.number) & 1]
         if missing and missing == others:
@@ -136,19 +80,11 @@ def _opened_atoms(scene: Scene) -> Mapping[tuple[str, Direction, int], int]:
 
 def service_port(scene: Scene) -> Iterator[Remark]:
     """Numbers that are a Service's port and not the port of the pods behind it."""
-    offers = _Offers(scene)
+    offers = scene.offers
     for opening, number, port, destinations in _port_items(scene):
-        if port.number is None or offers.has(destinations, port.protocol, *port_range(port)):
+        if port.number is None or offers.offering(port.protocol, *port_range(port)) & destinations:
             continue
-        found = next(
-            (
-                offer
-                for group in bits(destinations)
-                for offer in offers.services.get(group, ())
-                if offer.port.protocol is port.protocol and offer.port.number == port.number != offer.target
-            ),
-            None,
-        )
+        found = offers.by_service(port.protocol, port.number, destinations)
         if found is not None:
             name = f"{found.service.namespace}/{found.service.name}"
             message = f"{port} is the port of Service {name}; its pods listen on {found.target}, and that is what a policy sees"
@@ -158,20 +94,18 @@ def service_port(scene: Scene) -> Iterator[Remark]:
 
 def port_not_offered(scene: Scene) -> Iterator[Remark]:
     """Numbers that no pod has, where all pods declare ports and are behind Services, so that their ports are likely all known."""
-    offers = _Offers(scene)
+    offers = scene.offers
     for opening, number, port, destinations in _port_items(scene):
         if port.number is None or destinations & ~offers.fully_known:
             continue
         first, last = port_range(port)
-        if any(offers.has(destinations, protocol, first, last) for protocol in Protocol):
+        if any(offers.offering(protocol, first, last) & destinations for protocol in Protocol):
             continue
-        used = any(offer.port.number == port.number for group in bits(destinations) for offer in offers.services.get(group, ()))
-        if not used:
-            known = sorted({ContainerPort(*each) for group in bits(destinations) for each in offers.by_group.get(group, ())})
+        if offers.by_service(port.protocol, port.number, destinations) is None:
             message = (
                 f"opens {port}, but {scene.names(destinations)} {'declares' if destinations.bit_count() == 1 else 'declare'} no such port"
             )
-            hint = f"Known ports: {listed([f'{each.protocol}/{each.number}' for each in known], 8)}."
+            hint = f"Known ports: {listed(offers.ports(destinations), 8)}."
             yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
 
 

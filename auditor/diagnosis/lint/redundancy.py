@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from auditor.diagnosis.lint.finding import Check, Remark, Severity, peer_place, rule_place
 from auditor.diagnosis.lint.implication import block_implies, peer_implies, selector_implies
@@ -27,7 +27,6 @@ class _Ports:
     def __init__(self, scene: Scene, ports: Iterable[PolicyPort], *, everything: bool) -> None:
         self.atoms = scene.atoms.everything if everything else 0
         self.names: set[tuple[object, str]] = set()
-        self.whole: set[object] = set()
         for port in ports:
             if port.name is not None:
                 self.names.add((port.protocol, port.name))
@@ -50,12 +49,11 @@ class _Ports:
 
 @dataclass
 class _Candidate:
-    """A rule with its ports, and which of its peers are found to be superfluous."""
+    """A rule with its ports, and whether it is found to be superfluous."""
 
     opening: Opening
     ports: _Ports
     removed: bool = False
-    dropped: set[int] = field(default_factory=set)
 
 
 def _candidates(scene: Scene) -> dict[tuple[str, Direction], list[_Candidate]]:
@@ -74,29 +72,49 @@ def _covers_subjects(cover: Opening, opening: Opening) -> bool:
     return not opening.subjects & ~cover.subjects and selector_implies(opening.policy.pod_selector, cover.policy.pod_selector)
 
 
-def _covers_peer(cover: _Candidate, peer: Peer | None, skip: int | None = None) -> bool:
-    """Whether some peer of ``cover`` that is still there, other than number ``skip``, is wide enough; ``peer`` None means everyone."""
-    rule, namespace = cover.opening.rule, cover.opening.policy.namespace
-    if not rule.peers:
+def _may_cover(cover: _Candidate, candidate: _Candidate) -> bool:
+    """Whether ``cover`` is for the pods of ``candidate`` and opens any of its ports."""
+    shared = cover.ports.atoms & candidate.ports.atoms or not cover.ports.names.isdisjoint(candidate.ports.names)
+    return not cover.removed and bool(shared) and _covers_subjects(cover.opening, candidate.opening)
+
+
+def _covers_peer(cover: Opening, peer: Peer | None, reach: int) -> bool:
+    """Whether some peer of ``cover`` includes ``peer``, which reaches ``reach``; None means everyone."""
+    if not cover.rule.peers:
         return True
-    return peer is not None and any(
-        peer_implies(peer, wide, namespace) for number, wide in enumerate(rule.peers) if number != skip and number not in cover.dropped
+    return (
+        peer is not None
+        and not reach & ~cover.peers
+        and any(
+            not reach & ~wide_reach and peer_implies(peer, wide, cover.policy.namespace)
+            for wide, wide_reach in zip(cover.rule.peers, cover.reach, strict=True)
+        )
     )
 
 
-def _opened_by(
-    scene: Scene, candidate: _Candidate, covers: list[_Candidate], peer: Peer | None, number: int | None = None
-) -> list[_Candidate]:
+def _all_opened_by(
+    scene: Scene, candidate: _Candidate, covers: list[_Candidate], peers: list[tuple[Peer | None, int]]
+) -> list[list[_Candidate]]:
+    """For each peer the rules that open it; nothing as soon as one is not opened."""
+    used = []
+    for peer, reach in peers:
+        found = _opened_by(scene, candidate, covers, peer, reach)
+        if not found:
+            return []
+        used.append(found)
+    return used
+
+
+def _opened_by(scene: Scene, candidate: _Candidate, covers: list[_Candidate], peer: Peer | None, reach: int) -> list[_Candidate]:
     """The rules among ``covers`` that together open all ports of ``candidate`` to ``peer``; none if they don't."""
     open_ports = _Ports(scene, (), everything=False)
     used = []
     for cover in covers:
-        if not cover.removed and _covers_peer(cover, peer, number if cover is candidate else None):
+        if _covers_peer(cover.opening, peer, reach):
+            if cover.ports.cover(scene, candidate.ports):
+                return [cover]
             used.append(cover)
             open_ports.add(cover.ports)
-    whole = [cover for cover in used if cover.ports.cover(scene, candidate.ports)]
-    if whole:
-        return whole[:1]
     return used if used and open_ports.cover(scene, candidate.ports) else []
 
 
@@ -105,10 +123,10 @@ def shadowed_rules(scene: Scene) -> Iterator[Remark]:
     for candidates in _candidates(scene).values():
         for candidate in reversed(candidates):
             opening = candidate.opening
-            covers = [other for other in candidates if other is not candidate and _covers_subjects(other.opening, opening)]
-            peers: tuple[Peer | None, ...] = opening.rule.peers or (None,)
-            used = [_opened_by(scene, candidate, covers, peer) for peer in peers]
-            if not all(used):
+            covers = [other for other in candidates if other is not candidate and _may_cover(other, candidate)]
+            peers: list[tuple[Peer | None, int]] = list(zip(opening.rule.peers, opening.reach, strict=True)) or [(None, opening.peers)]
+            used = _all_opened_by(scene, candidate, covers, peers)
+            if not used:
                 continue
             candidate.removed = True
             by = list({id(cover): cover for each in used for cover in each}.values())
@@ -120,17 +138,13 @@ def shadowed_rules(scene: Scene) -> Iterator[Remark]:
 
 
 def redundant_peers(scene: Scene) -> Iterator[Remark]:
-    """Peers of a rule that another peer of the same rule includes."""
+    """Peers of a rule that another peer of the same rule includes. Of equal ones the last are told."""
     for opening in scene.openings:
-        candidate = _Candidate(opening, _Ports(scene, (), everything=True))
-        for number, peer in reversed(list(enumerate(opening.rule.peers))):
-            if _covers_peer(candidate, peer, number):
-                wide = next(
-                    each
-                    for other, each in enumerate(opening.rule.peers)
-                    if other != number and other not in candidate.dropped and peer_implies(peer, each, opening.policy.namespace)
-                )
-                candidate.dropped.add(number)
+        left = list(enumerate(opening.rule.peers))
+        for number, peer in reversed(left.copy()):
+            wide = next((each for other, each in left if other != number and peer_implies(peer, each, opening.policy.namespace)), None)
+            if wide is not None:
+                left.remove((number, peer))
                 message = f"{peer} adds nothing beside {wide}, which includes it: items of one list are alternatives"
                 yield Remark(peer_place(opening.policy, opening.direction, opening.number, number), message, "Remove one of the two.")
 

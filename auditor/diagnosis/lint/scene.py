@@ -7,13 +7,15 @@ is computed once, here, from the same groups and port atoms as the expected matr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
+from auditor.diagnosis.lint.offers import Offers
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
-from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
+from auditor.model.ports import FIRST_PORT, LAST_PORT
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.policy.atoms import cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits
@@ -52,6 +54,7 @@ class Scene:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        self._matching: dict[LabelSelector, list[Namespace]] = {}
         items = policy_ports(snapshot.policies)
         asked = port_names(items)
         declared = {(port.protocol, port.name) for endpoint in snapshot.endpoints for port in endpoint.ports}
@@ -107,7 +110,9 @@ class Scene:
 
     def namespaces_matching(self, selector: LabelSelector) -> list[Namespace]:
         """The known namespaces whose labels match."""
-        return [namespace for namespace in self.namespaces.values() if matches(selector, namespace.labels)]
+        if selector not in self._matching:
+            self._matching[selector] = [each for each in self.namespaces.values() if matches(selector, each.labels)]
+        return self._matching[selector]
 
     @cached_property
     def uncertain(self) -> int:
@@ -129,13 +134,20 @@ class Scene:
             members[group].append(endpoint)
         return members
 
-    def members(self, mask: int) -> list[Endpoint]:
+    def members(self, mask: int) -> Iterator[Endpoint]:
         """The endpoints of the groups in ``mask``."""
-        return [endpoint for group in bits(mask) for endpoint in self._members[group]]
+        for group in bits(mask):
+            yield from self._members[group]
+
+    def count(self, mask: int) -> int:
+        """How many endpoints are in the groups of ``mask``."""
+        return sum(len(self._members[group]) for group in bits(mask))
 
     def names(self, mask: int) -> str:
         """The endpoints of ``mask`` for people: the first few by name, then how many more."""
-        return listed([endpoint.name for endpoint in self.members(mask)])
+        number = self.count(mask)
+        shown = [endpoint.name for endpoint in islice(self.members(mask), number if number <= MOST_NAMES + 1 else MOST_NAMES)]
+        return listed(shown) if len(shown) == number else f"{', '.join(shown)} and {number - len(shown):,} more"
 
     @cached_property
     def pod_endpoints(self) -> Mapping[str, list[Endpoint]]:
@@ -147,13 +159,9 @@ class Scene:
         return found
 
     @cached_property
-    def declared(self) -> Mapping[tuple[Protocol, int], int]:
-        """For each port that any pod declares: the groups that do."""
-        found: dict[tuple[Protocol, int], int] = defaultdict(int)
-        for group, endpoint in enumerate(self.groups.representatives):
-            for port in endpoint.ports:
-                found[port.protocol, port.number] |= 1 << group
-        return found
+    def offers(self) -> Offers:
+        """What the pods offer."""
+        return Offers(self.snapshot, self.groups)
 
 
 def port_range(port: PolicyPort) -> tuple[int, int]:
