@@ -22,7 +22,7 @@ from auditor.probing.campaign import probe
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.run.audit import AuditOptions, audit
 from tests.bench.running import snapshot
-from tests.lab.audits_in_trouble import COMMAND, SHORT, trouble
+from tests.lab.audits_in_trouble import COMMAND, SHORT, agent_at, trouble
 from tests.lab.lab_rig import INGRESS, NODES, ROOT, TCP, UDP, deny, world
 from tests.unit.cli.audit_process import environment
 
@@ -258,6 +258,41 @@ async def test_agents_at_each_others_seats_are_found_out():
     said = "agent of {} does not sit at 10.244.{}.{}: EADDRNOTAVAIL: Cannot assign requested address"
     assert reasons == {said.format("a/web", 0, 10), said.format("a/db", 1, 11)}
     assert {outcome.observations[cell].verdict for cell in set(cells) - concerned} == {Observed.ALLOWED}
+
+
+class StandingStill(NoProgress):
+    """Stops processes just before the main pass, for longer than its timeout."""
+
+    def __init__(self, find):
+        self.find = find
+        self.stopped = []
+
+    def phase(self, name, attempts):
+        if name == "probing":
+            self.stopped = self.find()
+            for pid in self.stopped:
+                os.kill(pid, signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(2.0, self.go_on)
+
+    def go_on(self):
+        for pid in self.stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_an_agent_that_stands_still_for_a_while_is_never_a_denial():
+    async with Lab(world(deny(INGRESS)), nodes=NODES, enforcement=Enforcement.parse(("enforces-nothing",))) as lab:
+        cells = [Cell("b/client", to, protocol, 80, Family.IPV4) for to in ("a/web", "b/web") for protocol in (TCP, UDP)]
+        progress = StandingStill(lambda: [agent_at(lab, seat) for seat in lab.seats if seat.name in ("a/web", "b/web")])
+
+        def expected(cell):
+            return Verdict.DENIED if cell.destination == "a/web" else Verdict.ALLOWED
+
+        outcome = await probe(cells, lab.seats, lab.open, expected, ProbingOptions(timeout=0.5, settle=0.0), progress)
+    assert len(progress.stopped) == 2
+    assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
+    assert not any(verdict.is_denied for seen in outcome.observations.values() for verdict in seen.history)
+    assert any(Observed.INCONCLUSIVE in seen.history for seen in outcome.observations.values())
+    assert not outcome.unstable
 
 
 async def test_a_datagram_that_arrives_against_the_policy_is_a_leak_though_its_reply_is_lost():

@@ -32,6 +32,7 @@ class Control:
         self._line = line
         self._diagnostics = diagnostics
         self._sending = asyncio.Lock()
+        self._under_way: set[asyncio.Task[None]] = set()
         self._waiting: dict[int, asyncio.Future[wire.Message]] = {}
         self._last_id = 0
         self._failure: str | None = None
@@ -112,6 +113,8 @@ class Control:
             if self._process.returncode is None:
                 await self._kill()
             self._reading.cancel()
+            for sending in self._under_way:
+                sending.cancel()
             self._fail("lab: it has been taken down")
             self._line.close()
             if self._diagnostics >= 0:
@@ -130,6 +133,25 @@ class Control:
         ending.cancel()
 
     async def _send(self, frame: bytes, stream: socket.socket | None) -> None:
+        """Send the whole frame, even if this is cancelled: the rest of a frame cut short would be taken for the next one."""
+        sending = asyncio.create_task(self._send_whole(frame, stream.dup() if stream is not None else None))
+        self._under_way.add(sending)
+        sending.add_done_callback(self._sent)
+        await asyncio.shield(sending)
+
+    def _sent(self, sending: asyncio.Task[None]) -> None:
+        self._under_way.discard(sending)
+        if not sending.cancelled():
+            sending.exception()  # whoever asked may have been cancelled; then nobody else looks at it
+
+    async def _send_whole(self, frame: bytes, stream: socket.socket | None) -> None:
+        try:
+            await self._send_in_turn(frame, stream)
+        finally:
+            if stream is not None:
+                stream.close()
+
+    async def _send_in_turn(self, frame: bytes, stream: socket.socket | None) -> None:
         loop = asyncio.get_running_loop()
         async with self._sending:
             if stream is not None:
