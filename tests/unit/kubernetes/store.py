@@ -99,7 +99,7 @@ class Store:
             return 403, ("Forbidden", f'User "u" cannot {question.verb} resource "{resource}" in API group ""')
         if method == "POST":
             return self._create(path, resource, body, parameters)
-        if method == "GET" and path not in self.objects:
+        if method == "GET" and (question.verb == "list" or resource == "namespaces"):
             return self._list(path, namespace, resource, parameters)
         if path not in self.objects:
             return 404, ("NotFound", f"{path} not found")
