@@ -79,12 +79,11 @@ class ExecStream:
     process may be started anew; it is False where the process itself has ended or could not be started.
     """
 
-    def __init__(self, api: ApiServer, socket: aiohttp.ClientWebSocketResponse, heartbeat: float = HEARTBEAT) -> None:
+    def __init__(self, api: ApiServer, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.failure = ""
         self.broken = False
         self._api = api
         self._socket = socket
-        self._heartbeat = heartbeat
         self._closed = False
         self._stdout = bytearray()
         self._searched = 0
@@ -140,13 +139,13 @@ class ExecStream:
         """The next message of any kind. Silence is first asked about, then taken for the end: a node that has died says nothing more."""
         for _ in range(2):
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._heartbeat):
+                async with asyncio.timeout(HEARTBEAT):
                     message: aiohttp.WSMessage = await self._socket.receive()
                     return message
             with suppress(TimeoutError, aiohttp.ClientError, OSError):
-                async with asyncio.timeout(self._heartbeat):
+                async with asyncio.timeout(HEARTBEAT):
                     await self._socket.ping()
-        return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, TimeoutError(f"silent for {2 * self._heartbeat:g} s"), None)
+        return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, TimeoutError(f"silent for {2 * HEARTBEAT:g} s"), None)
 
     def _take(self, channel: int, data: bytes) -> None:
         self._api.received += 1 + len(data)

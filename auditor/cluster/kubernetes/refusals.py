@@ -106,7 +106,7 @@ def refusal(place: str, question: Question, status: int, body: bytes, attempts: 
             kind, text = InvalidError, f"can't {question}: the object is not valid (422){told}"
         case _:
             tried = f", {attempts} times" if attempts > 1 else ""
-            text = f"answered {status}{tried}, asked to {question}{told}"
+            text = f"answered {status}{tried}, asked to {question}{told or _plain(body)}"
     return kind(f"{place}: {text}")
 
 
@@ -138,6 +138,12 @@ def read_status(body: bytes) -> tuple[str, str]:
     reason, message = status.get("reason"), status.get("message")
     text = " ".join(message.split())[:LONGEST_TEXT] if isinstance(message, str) else ""
     return reason if isinstance(reason, str) else "", text
+
+
+def _plain(body: bytes) -> str:
+    """What a kubelet says behind an API server, which is no Status; a proxy's web page says nothing."""
+    text = " ".join(body.decode(errors="replace").split())[:LONGEST_TEXT]
+    return "" if not text or text[0] in "<{" else f": {text}"
 
 
 def in_words(error: BaseException) -> str:

@@ -18,6 +18,7 @@ class FakeApi:
         self.groups = groups or {}
         self.faults = defaultdict(list)
         self.requests = []
+        self.queries = []
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve)
@@ -58,7 +59,7 @@ class FakeApi:
 
     async def _run(self):
         app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -70,6 +71,7 @@ class FakeApi:
 
     async def _answer(self, request):
         self.requests.append((request.path, dict(request.query), request.headers.copy()))
+        self.queries.append(request.query.copy())
         if self.faults[request.path]:
             fault = self.faults[request.path].pop(0)
             if fault is not None:
@@ -101,19 +103,39 @@ class FakeApi:
         return web.json_response({"kind": "SomeList", "metadata": metadata, "items": items[start : start + limit] or None})
 
 
-def refusal(code, message="", headers=None):
-    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
+def refusal(code, message="", headers=None, reason=""):
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code}
     return web.json_response(body, status=code, headers=headers)
 
 
-def refused(code, message="", headers=None):
+def refused(code, message="", headers=None, reason=""):
     """A fault that can be planned any number of times."""
 
     async def answer(_request):
-        return refusal(code, message, headers)
+        return refusal(code, message, headers, reason)
 
     return answer
 
 
 async def silence(_request):
     await asyncio.sleep(60)
+
+
+async def broken(request):
+    """A connection that ends without an answer."""
+    request.transport.abort()
+    return web.Response()
+
+
+def websocket(play, protocol="v4.channel.k8s.io"):
+    """A fault that opens a websocket, if it is asked for ``protocol``, and lets ``play`` have it."""
+
+    async def answer(request):
+        if protocol not in request.headers["Sec-WebSocket-Protocol"].split(","):
+            return web.Response(status=403)
+        socket = web.WebSocketResponse(protocols=(protocol,), autoping=False)
+        await socket.prepare(request)
+        await play(socket)
+        return socket
+
+    return answer
