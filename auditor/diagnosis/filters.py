@@ -42,8 +42,10 @@ class Filters:
         self.cells = cells
         self.policies = cells.snapshot.policies
         self._previous = tuple(previous)
+        self._indices = {policy.full_name: index for index, policy in enumerate(self.policies)}
         self._rewritten: dict[tuple[bool, int, tuple[Dialect, ...]], NetworkPolicy | None] = {}
         self._parts: dict[tuple[bool, int, tuple[Dialect, ...], Direction, bool], PolicyPart | None] = {}
+        self._unlimited: dict[tuple[Direction, Chain], list[PolicyPart | None]] = {}
         self._sides: dict[tuple[Direction, Chain], int] = {}
         self._peers: dict[tuple[str, Peer, Direction, bool], int] = {}
         self._ports: dict[PolicyPort, int] = {}
@@ -59,7 +61,7 @@ class Filters:
     def _passing(self, direction: Direction, chain: Chain) -> int:
         everywhere = {dialect for dialect, policy in chain if not policy}
         passing = self.unfiltered(everywhere)
-        parts = self.parts(direction, chain)
+        parts = [part for part in self.parts(direction, chain) if part is not None]
         if Dialect.FIRST_POLICY_ONLY in everywhere:
             return passing | _first_only(parts, self.cells.everything)
         isolated = 0
@@ -76,36 +78,47 @@ class Filters:
         mask |= cells.protocols.get(Protocol.UDP, 0) if Dialect.IGNORES_UDP in dialects else 0
         return mask | (cells.families.get(Family.IPV6, 0) if Dialect.IGNORES_IPV6 in dialects else 0)
 
-    def parts(self, direction: Direction, chain: Chain = ()) -> list[PolicyPart]:
-        """Each policy's part in the filters of ``direction``, those without one left out."""
-        stale = any(dialect is Dialect.STALE for dialect, _ in chain)
-        skips_pods = any(dialect is Dialect.IP_BLOCK_SKIPS_PODS for dialect, _ in chain)
-        found = []
-        for index, policy in enumerate(self._previous if stale else self.policies):
-            name = policy.full_name if chain else ""
-            dialects = tuple(dialect for dialect, limit in chain if dialect in REWRITES and limit in ("", name))
-            part = self._part(stale, index, dialects, direction, skips_pods)
-            if part is not None:
-                found.append(part)
-        return found
+    def parts(self, direction: Direction, chain: Chain = ()) -> list[PolicyPart | None]:
+        """Each policy's part in the filters of ``direction``, in order; None where it has none."""
+        everywhere = tuple((dialect, limit) for dialect, limit in chain if not limit)
+        key = (direction, everywhere)
+        if key not in self._unlimited:
+            self._unlimited[key] = [self._part(index, everywhere, direction) for index in range(len(self._known_to(everywhere)))]
+        if everywhere == chain:
+            return self._unlimited[key]
+        parts = list(self._unlimited[key])
+        indices = {} if self._known_to(everywhere) is self._previous else self._indices
+        for name in {limit for _, limit in chain if limit}:
+            index = indices.get(name)
+            if index is not None:
+                parts[index] = self._part(index, tuple(item for item in chain if item[1] in ("", name)), direction)
+        return parts
 
-    def _part(self, stale: bool, index: int, dialects: tuple[Dialect, ...], direction: Direction, skips_pods: bool) -> PolicyPart | None:
-        key = (stale, index, dialects, direction, skips_pods)
+    def _known_to(self, chain: Chain) -> Sequence[NetworkPolicy]:
+        return self._previous if any(dialect is Dialect.STALE for dialect, _ in chain) else self.policies
+
+    def _part(self, index: int, chain: Chain, direction: Direction) -> PolicyPart | None:
+        """The part of one policy as an enforcer takes it that has all of ``chain`` for this policy."""
+        known = self._known_to(chain)
+        dialects = tuple(dialect for dialect, _ in chain if dialect in REWRITES)
+        skips_pods = any(dialect is Dialect.IP_BLOCK_SKIPS_PODS for dialect, _ in chain)
+        key = (known is self._previous, index, dialects, direction, skips_pods)
         if key not in self._parts:
-            policy = self._read(stale, index, dialects)
-            unchanged = bool(dialects) and policy is self._read(stale, index, ())
-            self._parts[key] = (
-                self._part(stale, index, (), direction, skips_pods) if unchanged else self._make_part(policy, direction, skips_pods)
-            )
+            policy = self._read(known, index, dialects)
+            if dialects and policy is known[index]:
+                plain = tuple((dialect, limit) for dialect, limit in chain if dialect not in REWRITES)
+                self._parts[key] = self._part(index, plain, direction)
+            else:
+                self._parts[key] = self._make_part(policy, direction, skips_pods)
         return self._parts[key]
 
-    def _read(self, stale: bool, index: int, dialects: tuple[Dialect, ...]) -> NetworkPolicy | None:
+    def _read(self, known: Sequence[NetworkPolicy], index: int, dialects: tuple[Dialect, ...]) -> NetworkPolicy | None:
         """A policy as ``dialects`` take it: the same object as without the last of them where that one changes nothing."""
         if not dialects:
-            return (self._previous if stale else self.policies)[index]
-        key = (stale, index, dialects)
+            return known[index]
+        key = (known is self._previous, index, dialects)
         if key not in self._rewritten:
-            before = self._read(stale, index, dialects[:-1])
+            before = self._read(known, index, dialects[:-1])
             after = None if before is None else REWRITES[dialects[-1]](before)
             self._rewritten[key] = before if after == before else after
         return self._rewritten[key]
