@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
 from auditor.cli import parameters
-from auditor.cli.snapshots import InputOptions, read_input
+from auditor.cli.connection import connection_options
+from auditor.cli.snapshots import InputOptions, choose_input, read_input
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import IPAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class ExpectOptions:
 
 @click.command("expect")
 @parameters.file_option
+@parameters.live_option
 @parameters.recursive_option
 @parameters.replicas_option
 @parameters.host_option
@@ -35,24 +37,21 @@ class ExpectOptions:
 @parameters.to_option
 @click.option("--expand", is_flag=True, help="Show every endpoint by itself, and not one for all that no policy can tell apart.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Format of the result.")
-def command(  # noqa: PLR0913 - one parameter for each option
+@connection_options
+def command(
     *,
-    paths: tuple[str, ...],
-    recursive: bool,
-    replicas: int,
-    hosts: dict[str, tuple[IPAddress, ...]],
     ports: tuple[PortRequest, ...],
     sources: tuple[str, ...],
     destinations: tuple[str, ...],
     expand: bool,
     output: str,
+    **read: Any,
 ) -> int:
     """Show who should reach whom on which ports, by the policies alone.
 
     The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for some.
     """
-    read = InputOptions(paths, recursive, replicas, hosts)
-    return expect(ExpectOptions(read, ports, sources, destinations, expand, output))
+    return expect(ExpectOptions(choose_input(**read), ports, sources, destinations, expand, output))
 
 
 def expect(options: ExpectOptions) -> int:
@@ -65,9 +64,7 @@ def expect(options: ExpectOptions) -> int:
     snapshot = read_input(options.read)
     if not snapshot.endpoints:
         ignored = ", ".join(f"{count} {kind}" for kind, count in snapshot.ignored.items())
-        raise UsageError(
-            f"{', '.join(options.read.paths)}: no pod, workload, node or host in the input" + (f", only {ignored}" if ignored else "")
-        )
+        raise UsageError(f"{options.read.name}: no pod, workload, node or host in the input" + (f", only {ignored}" if ignored else ""))
     sources = choose(snapshot.endpoints, options.sources)
     destinations = choose(snapshot.endpoints, options.destinations)
     parameters.check_ports(destinations, options.ports)

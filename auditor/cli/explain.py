@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
 from auditor.cli import parameters
-from auditor.cli.snapshots import InputOptions, endpoint_called, read_input
+from auditor.cli.connection import connection_options
+from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, read_input
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint, IPAddress, Service, Snapshot
+from auditor.model.snapshot import Endpoint, Service, Snapshot
 from auditor.model.verdict import Cell
 
 SERVICE_PREFIXES = ("service", "svc")
@@ -28,21 +30,20 @@ class ExplainOptions:
 
 @click.command("explain")
 @parameters.file_option
+@parameters.live_option
 @parameters.recursive_option
 @parameters.replicas_option
 @parameters.host_option
+@connection_options
 @click.argument("source")
 @click.argument("destination")
 @click.argument("port", callback=parameters.read_port)
-def command(  # noqa: PLR0913 - one parameter for each option
+def command(
     *,
-    paths: tuple[str, ...],
-    recursive: bool,
-    replicas: int,
-    hosts: dict[str, tuple[IPAddress, ...]],
     source: str,
     destination: str,
     port: PortRequest,
+    **read: Any,
 ) -> int:
     """Say why SOURCE can or can't reach DESTINATION on PORT, such as prod/web prod/db TCP/3306.
 
@@ -50,7 +51,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
     Names the policies that isolate each side and the rule that allows or, when denied, the rules that came near and what they lacked.
     """
-    return explain(ExplainOptions(InputOptions(paths, recursive, replicas, hosts), source, destination, port))
+    return explain(ExplainOptions(choose_input(**read), source, destination, port))
 
 
 def explain(options: ExplainOptions) -> int:

@@ -68,10 +68,10 @@ file_option: Decorator = click.option(
     "--filename",
     "paths",
     multiple=True,
-    required=True,
     metavar="PATH",
     help="File, directory or scenario to read, or - for standard input; may be repeated.",
 )
+live_option: Decorator = click.option("-A", "--all-namespaces", is_flag=True, help="Read the live cluster, and no files.")
 recursive_option: Decorator = click.option("-R", "--recursive", is_flag=True, help="Read the directories below a directory, too.")
 replicas_option: Decorator = click.option(
     "--replicas", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="At most so many endpoints per workload."

@@ -82,6 +82,9 @@ DEFAULTS = ProbingOptions()
     help="Attempts under way at once.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Tell no progress.")
+@click.option(
+    "-f", "--filename", "paths", multiple=True, metavar="PATH", help="With --dry-run: of this saved snapshot, and no live cluster."
+)
 @live_options
 @connection_options
 def command(  # noqa: PLR0913 - one parameter for each option
@@ -101,6 +104,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     output_file: str | None,
     dry_run: bool,
     quiet: bool,
+    paths: tuple[str, ...],
     **live: Any,
 ) -> int:
     """Audit a cluster: compute who should reach whom, probe every cell with real packets, and explain each difference.
@@ -117,8 +121,10 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
         if enforcers:
             raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
+        if paths and not dry_run:
+            raise UsageError("-f goes with --dry-run: packets need a cluster")
         chosen, again = read_live_run(live)
-        return run_live(LiveRunOptions(chosen, options, again, output, output_file, dry_run, quiet))
+        return run_live(LiveRunOptions(chosen, options, again, output, output_file, dry_run, quiet, paths))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
     refuse_with_lab()

@@ -28,7 +28,10 @@ TRACES = (
 
 @dataclass(frozen=True, slots=True)
 class LiveRunOptions:
-    """What to audit, how, and where to tell. ``again`` is the command line that names the cluster and what of it is audited."""
+    """What to audit, how, and where to tell. ``again`` is the command line that names the cluster and what of it is audited.
+
+    ``paths``: files to read in the place of the cluster, for a dry run.
+    """
 
     live: LiveOptions
     audit: AuditOptions
@@ -37,6 +40,7 @@ class LiveRunOptions:
     output_file: str | None
     dry_run: bool
     quiet: bool
+    paths: tuple[str, ...] = ()
 
 
 def run_live(options: LiveRunOptions) -> int:
@@ -62,11 +66,14 @@ def _show(options: LiveRunOptions) -> int:
     """Say what a run would do: which probe pods it would create, and the expected matrix."""
     from dataclasses import replace
 
+    from auditor.cli.snapshots import InputOptions, read_input
+    from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.report import dry_run
     from auditor.run.audit import plan
     from auditor.run.live import plan_live, read_live
 
-    intended = plan_live(run_interruptibly(read_live(options.live)), options.live)
+    live = LiveSnapshot(read_input(InputOptions(options.paths))) if options.paths else run_interruptibly(read_live(options.live))
+    intended = plan_live(live, options.live)
     matrix, probes = plan(intended.snapshot, replace(options.audit, scope=intended.scope))
     for line in _intentions(intended):
         click.echo(line, err=True)

@@ -1,34 +1,90 @@
-"""From the paths after ``-f`` to a snapshot: what ``audit expect`` and ``audit explain`` have in common."""
+"""From the paths after ``-f``, or from the live cluster, to a snapshot: what ``audit expect`` and ``audit explain`` have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
+import click
+
+from auditor.cli.connection import read_connection
 from auditor.model.errors import UsageError
 from auditor.model.snapshot import Endpoint, IPAddress, Snapshot
+
+if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.config import ConnectionOptions
+    from auditor.cluster.kubernetes.reading import LiveSnapshot
 
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What to read: ``paths`` of files, directories and scenarios, how deep, how many replicas, and external hosts beside them."""
+    """What to read: ``paths`` of files, directories and scenarios, how deep, how many replicas, and external hosts beside them.
+
+    With ``connection``, the live cluster instead.
+    """
 
     paths: tuple[str, ...]
     recursive: bool = False
     replicas: int = 2
     hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
+    connection: ConnectionOptions | None = None
+
+    @property
+    def name(self) -> str:
+        """What is read, in words."""
+        return ", ".join(self.paths) or "the live cluster"
+
+
+def choose_input(
+    *, paths: tuple[str, ...], all_namespaces: bool, recursive: bool, replicas: int, hosts: Mapping[str, tuple[IPAddress, ...]], **rest: Any
+) -> InputOptions:
+    """What the options say to read: files with -f, the live cluster with -A; ``rest`` are the options of the connection.
+
+    Raises UsageError unless it is one of the two.
+    """
+    if bool(paths) == all_namespaces:
+        raise UsageError("give -f PATH to read files, or -A to read the live cluster" + (", not both" if paths else ""))
+    if all_namespaces and hosts:
+        raise UsageError("--host goes with -f: a live cluster has the pods and nodes that it has")
+    return InputOptions(paths, recursive, replicas, hosts, read_connection(**rest) if all_namespaces else None)
+
+
+async def read_live(connection: ConnectionOptions) -> LiveSnapshot:
+    """The live cluster as it is now."""
+    from auditor.cluster.kubernetes.api import ApiServer
+    from auditor.cluster.kubernetes.config import connect
+    from auditor.cluster.kubernetes.reading import read_cluster
+
+    async with ApiServer(await connect(connection)) as api:
+        return await read_cluster(api)
+
+
+def _read_live(connection: ConnectionOptions) -> Snapshot:
+    from auditor.cli.interruption import run_interruptibly
+
+    live = run_interruptibly(read_live(connection))
+    for policy in live.snapshot.unknown:
+        click.echo(f"warning: policy {policy.full_name} {policy.why}: it is not evaluated", err=True)
+    for kind, count in live.foreign.items():
+        click.echo(f"warning: {count} {kind} in the cluster are not evaluated: what is expected may be wrong where they apply", err=True)
+    for line in live.notes:
+        click.echo(f"warning: {line}", err=True)
+    return live.snapshot
 
 
 def read_input(options: InputOptions) -> Snapshot:
     """The snapshot that ``options`` describe: of all manifests together, or of one scenario.
 
-    Raises UsageError for paths that can't be read, InputError for what is wrong in them.
+    Raises UsageError for paths that can't be read, InputError for what is wrong in them, ClusterError for a cluster that can't be read.
     """
     from auditor.policy.reading.manifests import read_snapshot
     from auditor.policy.reading.scenario import is_scenario, read_scenario
     from auditor.run.sources import load_sources, manifests_beside
 
+    if options.connection is not None:
+        return _read_live(options.connection)
     sources = load_sources(options.paths, recursive=options.recursive)
     scenarios = [source for source in sources if is_scenario(source)]
     if not scenarios:

@@ -18,8 +18,6 @@ from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
 from auditor.policy.selectors import matches
 
-__all__ = ["UnknownPolicy", "doubtful_cells", "may_select"]
-
 NAMED_AT_MOST = 3
 EVERYTHING = (Rule(),)
 

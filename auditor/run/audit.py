@@ -18,7 +18,7 @@ from auditor.model.report import CellResult, Report, Summary
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
 from auditor.model.words import counted
-from auditor.policy.doubt import UnknownPolicy, doubtful_cells
+from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
@@ -120,8 +120,7 @@ class _Expectation:
     @classmethod
     def of(cls, matrix: ExpectedMatrix, cells: Sequence[Cell], absent: Mapping[str, str]) -> Self:
         """``absent`` are endpoints without an agent that stands for them, with the reason."""
-        unknown = [UnknownPolicy(each.namespace, each.name, each.pod_selector, each.why) for each in matrix.snapshot.unknown]
-        doubts = doubtful_cells(matrix.snapshot, unknown, cells) if unknown else {}
+        doubts = doubtful_cells(matrix.snapshot, matrix.snapshot.unknown, cells) if matrix.snapshot.unknown else {}
         doubts |= {cell: absent[end] for cell in cells for end in (cell.source, cell.destination) if end in absent}
         return cls(matrix, {cell: matrix.verdict(*cell) for cell in cells}, {cell: matrix.notes(*cell) for cell in cells}, doubts)
 

@@ -70,7 +70,7 @@ class LivePlan:
 def plan_live(live: LiveSnapshot, options: LiveOptions) -> LivePlan:
     """Choose the probe pods for ``live``. Raises UsageError where there is nothing to audit."""
     workloads = live.snapshot
-    request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes, _service_selectors(workloads))
+    request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes or None)
     choice = choose_probe_pods(workloads, evaluate(workloads), request)
     audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
     scope = frozenset(probe.name for probe in choice.probe_pods if not audited.isdisjoint(probe.stands_for))
@@ -84,15 +84,6 @@ def plan_live(live: LiveSnapshot, options: LiveOptions) -> LivePlan:
         (_size(choice.probe_pods, in_place=options.in_place), *choice.uncovered, *_remarks(live)),
         {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
     )
-
-
-def _service_selectors(snapshot: Snapshot) -> dict[str, list[LabelSelector]]:
-    """By namespace, what finds the backends of Services: labels that a probe pod had better not have."""
-    selectors: dict[str, list[LabelSelector]] = {}
-    for service in snapshot.services:
-        if service.selector:
-            selectors.setdefault(service.namespace, []).append(LabelSelector(tuple(sorted(service.selector.items()))))
-    return selectors
 
 
 def _members(workloads: Snapshot, probes: Sequence[ProbePod]) -> dict[str, Endpoint]:

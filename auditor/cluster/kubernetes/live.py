@@ -95,7 +95,7 @@ class LiveCluster(Visit):
             identity = selectors.signature(probe.namespace, probe.labels)
             models = [matrix.endpoint(name) for name in probe.stands_for]
             here = [model for model in models if model.namespace == probe.namespace]
-            alike = all(selectors.signature(probe.namespace, model.labels) == identity for model in here)
+            alike = any(selectors.signature(probe.namespace, model.labels) == identity for model in here)
             if not alike or len({matrix.class_of(model.name) for model in models}) > 1:
                 self._absent.setdefault(probe.name, NO_LONGER_ALIKE)
 

@@ -54,7 +54,7 @@ def test_version(capsys):
         (["run", "--lab", "demo", "--min-coverage", "101"], "--min-coverage"),
         (["run", "--lab", "demo", "--timeout", "0"], "--timeout"),
         (["run", "--lab", "demo", "-o", "xml"], "'xml' is not one of"),
-        (["expect"], "Missing option '-f'"),
+        (["expect"], "give -f PATH to read files, or -A to read the live cluster"),
         (["expect", "-f", "x", "-o", "junit"], "'junit' is not one of"),
         (["expect", "-f", "x", "--host", "backup"], "write NAME=ADDRESS"),
         (["expect", "-f", "x", "--host", "backup=10.0.0"], "'10.0.0' is no IPv4 or IPv6 address"),
