@@ -366,8 +366,21 @@ def foreign_addresses(addresses: list[str]) -> list[list[str]]:
             with socket.socket(family_of(address), DATAGRAM) as sock:
                 sock.bind((address, 0))
         except OSError as error:
-            foreign.append([address, describe(error)])
+            if not is_assigned(address):
+                foreign.append([address, describe(error)])
     return foreign
+
+
+def is_assigned(address: str) -> bool:
+    """Whether the kernel lists this IPv6 address as one of this namespace: so new a one that it can't be bound to yet, too."""
+    if ":" not in address:
+        return False
+    wanted = socket.inet_pton(socket.AF_INET6, address).hex()
+    try:
+        with open("/proc/self/net/if_inet6", encoding="ascii") as lines:  # noqa: PTH123 - pathlib takes long to import
+            return any(line.startswith(wanted) for line in lines)
+    except OSError:
+        return False
 
 
 class Partings:

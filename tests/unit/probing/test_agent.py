@@ -4,6 +4,7 @@ import ast
 import errno
 import fcntl
 import json
+import os
 import resource
 import select
 import shutil
@@ -21,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from probes import agent
-from tests.unit.probing.processes import AGENT, BATCH, RUN, free_ports, running_agent
+from tests.unit.probing.processes import AGENT, BATCH, RUN, AgentProcess, free_ports, running_agent
 
 HERE = "127.0.0.1"
 SERVER = "test/server"
@@ -568,3 +569,14 @@ def test_a_pause_is_told_as_lag_once(prober):
     assert told > 0.5  # all of it but the turn that it waited for anyway
     prober.tell(do="lag")
     assert prober.hear()["seconds"] < told
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not has_ipv6(), reason="NOT TESTED: a network namespace of its own needs root, and IPv6")
+def test_an_ipv6_address_that_is_too_new_to_be_bound_is_no_strangers():
+    interface = "ip link add one type veth peer name two && ip addr add 2001:db8::7/64 dev one"
+    command = ["unshare", "--net", "sh", "-c", f'{interface} && exec "$0" "$1"', sys.executable, str(AGENT)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        prober = AgentProcess(process)
+        prober.tell(do="listen", identity="x", run=RUN, tcp=[], udp=[], addresses=["2001:db8::7", "2001:db8::8"])
+        assert [address for address, _ in prober.hear()["foreign"]] == ["2001:db8::8"]
+        process.stdin.close()

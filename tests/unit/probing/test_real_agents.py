@@ -153,3 +153,38 @@ async def test_fifty_thousand_attempts_in_one_batch():
     assert Counter(one.outcome for one in batch.results()) == {"token": 50_000}
     assert 0 < batch.slowest < 5.0
     assert agents.ended
+
+
+class BreakingChannel(ProcessChannel):
+    """Its stream breaks when told to: the agent sees the end of its input and ends by itself, as after a cut exec stream."""
+
+    def break_off(self):
+        self.broken, self.failure = True, "the stream broke"
+        self.process.stdin.close()
+
+    async def receive(self):
+        if self.broken:
+            return b""
+        line = await super().receive()
+        return b"" if self.broken else line
+
+
+async def test_streams_that_break_cost_no_cell():
+    agents, opened = Agents(3, 40), []
+
+    async def open_channel(seat):
+        opened.append(seat.name)
+        agents.channels[seat.name, len(opened)] = channel = await BreakingChannel.start()
+        return channel
+
+    def break_off():
+        for (name, _), channel in list(agents.channels.items()):
+            if name in ("p/0", "p/1"):
+                channel.break_off()
+
+    outcome = await probe(agents.cells(), agents.seats, open_channel, lambda _: Verdict.ALLOWED, OPTIONS, Counting(break_off))
+    assert Counter(seen.verdict for seen in outcome.observations.values()) == {Observed.ALLOWED: len(agents.cells())}
+    assert not any(verdict.is_denied for seen in outcome.observations.values() for verdict in seen.history)
+    assert sorted(opened) == ["p/0", "p/0", "p/1", "p/1", "p/2"]
+    assert {"the stream to the agent of p/0 broke 1 time: it was started anew"} <= set(outcome.facts)
+    assert agents.ended
