@@ -108,7 +108,7 @@ async def test_what_is_sent_arrives_in_small_frames(api, tmp_path):
 
 
 async def test_silence_is_asked_about_and_then_the_end(api, tmp_path, monkeypatch):
-    monkeypatch.setattr(exec_stream, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(exec_stream, "HEARTBEAT", 0.5)
     asked = []
 
     async def play(socket):
@@ -122,7 +122,7 @@ async def test_silence_is_asked_about_and_then_the_end(api, tmp_path, monkeypatc
     lines, stream = await talk(api, tmp_path, websocket(play))
     assert lines == [b"late\n"]
     assert asked == [WSMsgType.PING] * 3
-    assert (stream.failure, stream.broken) == ("the stream broke: silent for 0.4 s", True)
+    assert (stream.failure, stream.broken) == ("the stream broke: silent for 1 s", True)
 
 
 async def test_a_line_without_end_is_cut_off(api, tmp_path, monkeypatch):

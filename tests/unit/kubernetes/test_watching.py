@@ -82,7 +82,7 @@ async def test_it_does_not_fail_forever(api, tmp_path):
 
 
 async def test_silence_breaks_it(api, tmp_path, monkeypatch):
-    monkeypatch.setattr(watching, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(watching, "SILENCE_SECONDS", 0.5)
     api.faults[PATH] = [streaming(line("ADDED", 6), end="wait"), streaming(line("ADDED", 7), end="wait")]
     assert await events(api, tmp_path, 2) == [("ADDED", "6"), ("ADDED", "7")]
 
