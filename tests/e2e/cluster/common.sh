@@ -15,6 +15,7 @@ NODE_IMAGE=kindest/node:v$KUBERNETES_VERSION-debian
 PUBLISHED_PYTHON=python:3.11-slim
 PROBE_IMAGE=audit-e2e/python:3
 AGENT_IMAGE=audit-e2e/node-agent:1 # what can program a node's packet filter: nft, ip, nsenter and Python
+FROM_HERE='comes with the node image made here: make kind-node-image, then E2E_ENGINE=private' # what is said where a registry serves
 
 HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 CACHE=$(realpath -m "${E2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/netpol-audit}")
