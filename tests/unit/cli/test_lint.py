@@ -1,0 +1,149 @@
+"""``audit lint`` from its arguments to its output."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from auditor.cli.application import run
+from auditor.diagnosis.lint import CHECKS
+from tests.unit.report.test_as_json import validator
+
+DASH = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: prod, labels: {name: prod}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: api, namespace: prod, labels: {app: api}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: prod, labels: {app: web}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: prod}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress]
+  ingress:
+  - from:
+    - podSelector: {matchLabels: {app: api}}
+    - namespaceSelector: {matchLabels: {name: prod}}
+"""
+ACCEPTED = """\
+schema: audit.suppressions/v1
+suppressions:
+- {id: two-peers-one-dash, policy: prod/*, owner: shop, reason: meant, expires: %s}
+"""
+
+
+@pytest.fixture
+def policies(tmp_path):
+    path = tmp_path / "policies.yaml"
+    path.write_text(DASH)
+    return str(path)
+
+
+def lint_json(capsys, *arguments, code):
+    assert run(["lint", *arguments, "-o", "json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    validator("lint.schema.json").validate(document)
+    return document
+
+
+def test_a_finding_has_file_line_path_reason_and_what_to_write_instead(policies, capsys):
+    document = lint_json(capsys, "-f", policies, code=1)
+    (finding,) = [each for each in document["findings"] if each["check"] == "two-peers-one-dash"]
+    assert (finding["file"], finding["line"], finding["path"]) == (policies, 22, "spec.ingress[0].from[1]")
+    assert finding["why"] == CHECKS["two-peers-one-dash"].why
+    assert finding["instead"].endswith("- namespaceSelector: {matchLabels: {name: prod}}\n  podSelector: {matchLabels: {app: api}}")
+    assert (document["conclusion"], document["counts"]["warning"]) == ("fail", 1)
+
+
+def test_the_table_says_the_same_in_words(policies, capsys):
+    assert run(["lint", "-f", policies]) == 1
+    shown = capsys.readouterr().out
+    assert "warning two-peers-one-dash" in shown
+    assert f"{policies}:22" in shown
+    assert "    - namespaceSelector: {matchLabels: {name: prod}}\n" in shown
+    assert f"1 policy of {policies}: 1 warning" in " ".join(shown.split())
+
+
+def test_fail_on_sets_what_fails(policies, capsys):
+    assert lint_json(capsys, "-f", policies, "--fail-on", "error", code=0)["conclusion"] == "pass"
+
+
+def test_junit_fails_the_check_and_no_other(policies, capsys):
+    assert run(["lint", "-f", policies, "-o", "junit"]) == 1
+    suite = ET.fromstring(capsys.readouterr().out).find("testsuite")  # noqa: S314 - our own output
+    failed = [case for case in suite if case.find("failure") is not None]
+    assert [case.get("name") for case in failed] == ["two-peers-one-dash"]
+    assert (suite.get("tests"), suite.get("failures")) == (str(len(CHECKS)), "1")
+    assert "prod/db spec.ingress[0].from[1]" in failed[0].find("failure").text
+
+
+def test_a_suppression_takes_the_finding_away_and_is_shown(policies, tmp_path, capsys):
+    accepted = tmp_path / "accepted.yaml"
+    accepted.write_text(ACCEPTED % "9999-12-31")
+    document = lint_json(capsys, "-f", policies, "--suppressions", str(accepted), code=0)
+    assert [each["suppression"]["owner"] for each in document["suppressed"]] == ["shop"]
+    assert document["counts"]["suppressed"] == 1
+
+
+def test_an_expired_suppression_is_told_and_does_nothing(policies, tmp_path, capsys):
+    accepted = tmp_path / "accepted.yaml"
+    accepted.write_text(ACCEPTED % "2020-01-01")
+    document = lint_json(capsys, "-f", policies, "--suppressions", str(accepted), code=1)
+    assert [each["expires"] for each in document["expired_suppressions"]] == ["2020-01-01"]
+    assert run(["lint", "-f", policies, "--suppressions", str(accepted)]) == 1
+    assert "expired, suppresses nothing:" in capsys.readouterr().out
+
+
+def test_namespaces_choose_findings(policies, capsys):
+    assert run(["lint", "-f", policies, "-n", "prod"]) == 1
+    assert run(["lint", "-f", policies, "-n", "dev"]) == 2
+    assert "there is no namespace 'dev'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to look at: give -f PATH, or -n NAMESPACE or -A"),
+        (["-n", "a", "-A"], "-n and -A exclude each other"),
+        (["-f", "x.yaml", "-A"], "-f and -A exclude each other"),
+        (["--explain", "two-peer-one-dash"], "did you mean two-peers-one-dash?"),
+        (["-f", "x.yaml", "--suppressions", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_wrong_usage_says_what_to_do(arguments, said, capsys):
+    assert run(["lint", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_the_reader_refuses_is_refused_here_too(tmp_path, capsys):
+    path = tmp_path / "policy.yaml"
+    path.write_text(DASH.replace("namespaceSelector: {matchLabels: {name: prod}}", "ipBlock: {cidr: 10.0.0.0/16, except: [10.1.0.0/24]}"))
+    assert run(["lint", "-f", str(path)]) == 2
+    assert "policy.yaml:22: spec.ingress[0].from[1].ipBlock.except[0]: 10.1.0.0/24 must be inside" in capsys.readouterr().err
+
+
+def test_list_and_explain_tell_of_every_check(capsys):
+    assert run(["lint", "--list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == list(CHECKS)
+    for check in CHECKS.values():
+        assert run(["lint", "--explain", check.id]) == 0
+        assert check.why in capsys.readouterr().out
+
+
+def test_each_check_is_documented():
+    page = (Path(__file__).parents[3] / "docs" / "lint.md").read_text(encoding="utf-8")
+    headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")]
+    assert [check for check in CHECKS if check not in headings] == []
+    assert [check.reference for check in CHECKS.values() if check.reference not in page] == []
