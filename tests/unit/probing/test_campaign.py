@@ -368,17 +368,20 @@ async def test_a_break_that_only_the_question_after_the_volley_finds():
 
 @pytest.mark.usefixtures("swift_reopening")
 async def test_a_new_agent_knows_nothing_of_what_arrived_before():
-    cell = Cell("a/0", "a/1", UDP, 53, V4)
-    world = World(2, answer=only(cell, TIMEOUT))
+    """The stream breaks in a retest of another cell: what the old agent had logged of the main pass is lost with it."""
+    silent, back = Cell("a/0", "a/1", UDP, 53, V4), Cell("a/1", "a/0", UDP, 53, V4)
+    world = World(2, answer=lambda source, to, *_: {silent[:2]: TIMEOUT, back[:2]: RESET}.get((source, to), TOKEN))
     world.arrived = lambda attempt: attempt is None
-    world.breaks = {"a/1": [2]}  # in the controls after the probes, which the fleet asks for after the arrivals
-    world.breaks_at_arrivals = {"a/1"}
-    outcome = await world.probe(world.cells([(UDP, 53)]), expected=denied(cell))
-    assert (outcome.observations[cell].verdict, outcome.observations[cell].outcome) == (Observed.DROPPED, "timeout")
+    world.breaks = {"a/1": [2]}
+    outcome = await world.probe(world.cells([(UDP, 53)]), expected=denied(silent))
+    assert len(world.opened) == 3
+    assert outcome.observations[back].verdict is Observed.REFUSED
+    seen = outcome.observations[silent]
+    assert (seen.verdict, seen.outcome, seen.attempts) == (Observed.DROPPED, "timeout", 1)
 
 
 @pytest.mark.usefixtures("swift_reopening")
-async def test_a_stream_that_never_holds_is_given_up(monkeypatch):
+async def test_a_stream_that_never_holds_is_given_up():
     world, progress = World(3), Recorder()
     world.breaks = {"a/1": list(range(30))}
     outcome = await world.probe(progress=progress)

@@ -42,7 +42,6 @@ class World:
         self.lags = {}
         self.breaks = {}
         self.breaks_at_lag = set()
-        self.breaks_at_arrivals = set()
         self.batches = defaultdict(count)
         self.refuses_to_open_again = None
         self.taken_ports = []
@@ -157,8 +156,5 @@ class FakeChannel:
         return world.answer(self.seat.name, aimed_at, protocol, port, number)
 
     def _arrivals(self, command):
-        if self.seat.name in self.world.breaks_at_arrivals:
-            self._break()
-            return
         arrived = [nonce for nonce in command["nonces"] if self.world.arrived(nonce)]
         self.say(kind="arrivals", arrived=arrived, complete=self.world.arrived(None) is not None)
