@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from auditor.model.dialect import Enforcement
 from auditor.model.policy import NetworkPolicy
@@ -135,3 +136,44 @@ def left_behind(kubectl: Kubectl) -> list[str]:
     """Whatever of ours is in the cluster."""
     found = kubectl.items("pods,configmaps,leases", "--all-namespaces", "-l", MANAGED)
     return [f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}" for item in found]
+
+
+class Running:
+    """An audit under way, its progress told line by line. Left while it still runs, it is killed."""
+
+    def __init__(self, kubectl: Kubectl, image: str, *more: str) -> None:
+        arguments = [argument for argument in run_arguments(image, *more) if argument != "-q"]
+        self._process = subprocess.Popen(
+            command(kubectl, *arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._told: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def until(self, phase: str) -> None:
+        """Return as soon as it says that ``phase`` begins."""
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._told.append(line)
+            if line.startswith(phase):
+                return
+        raise AssertionError(f"it ended before {phase!r}: {''.join(self._told)}")
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.communicate()
+
+    def end(self) -> tuple[int, Report, str]:
+        """Wait for its end: the exit code, the report (empty without one), and all that it told."""
+        output, told = self._process.communicate(timeout=PATIENCE)
+        return self._process.returncode, json.loads(output) if output else {}, "".join(self._told) + told
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self.kill()

@@ -7,6 +7,7 @@ import pytest
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
 from tests.e2e import world
 from tests.e2e.auditing import left_behind, run_audit, wrong
+from tests.e2e.live import read_world
 
 EVERYWHERE = [dialect for dialect in Dialect if dialect not in FAULTLESS and dialect not in (Dialect.STALE, Dialect.SLOW, Dialect.FLAKY)]
 ON_ONE_NODE = (Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS, Dialect.ENFORCES_NOTHING, Dialect.STATELESS)
@@ -43,3 +44,41 @@ def test_a_dialect_on_one_node_is_found(faulty, kubectl, image, dialect):
     audited = run_audit(kubectl, image, "--per-node")
     assert wrong(kubectl, audited, Enforcement.parse((f"{dialect}@{node}",))) == []
     assert audited.code == 1, audited.complaints
+
+
+def test_a_stale_enforcer_is_found(faulty, kubectl, image):
+    faulty.use(Dialect.STALE)
+    before = read_world(kubectl).policies
+    opened = world.policy(world.PROD, "opened", {"app": "db"}, ingress=[{}])
+    kubectl.apply([opened])
+    try:
+        faulty.settle()
+        audited = run_audit(kubectl, image)
+        assert wrong(kubectl, audited, Enforcement.parse(("stale",)), before) == []
+    finally:
+        kubectl.run("delete", "networkpolicy", "-n", world.PROD, "opened")
+        faulty.settle()
+    assert audited.code == 1
+    assert audited.report["summary"]["outages"] > 0
+
+
+def test_a_slow_enforcer_is_waited_for(faulty, kubectl, image):
+    faulty.use("slow:2")
+    audited = run_audit(kubectl, image, "--settle", "8")
+    assert wrong(kubectl, audited, Enforcement()) == []
+    assert audited.code == 0, audited.report["findings"]
+
+
+def test_an_enforcer_that_is_too_slow_is_found(faulty, kubectl, image):
+    faulty.use("slow:60")
+    audited = run_audit(kubectl, image)
+    assert wrong(kubectl, audited, Enforcement.parse(("enforces-nothing",))) == []
+    assert audited.code == 1
+
+
+def test_a_flaky_enforcer_is_found(faulty, kubectl, image):
+    faulty.use("flaky:0.5")
+    audited = run_audit(kubectl, image)
+    assert wrong(kubectl, audited, Enforcement.parse(("flaky:0.5",))) == []
+    assert audited.code == 1
+    assert audited.report["summary"]["unstable"] > 0

@@ -26,7 +26,7 @@ def objects(image: str) -> list[Object]:
         *workload(MONITORING, "prometheus", image),
         *workload(MONITORING, "grafana", image),
         *workload(OTHER, "web", image),
-        *workload(OTHER, "batch", image, labels={"tier": "internal"}),
+        *workload(OTHER, "prometheus", image, labels={"tier": "internal"}),
         *policies(),
     ]
 
@@ -78,17 +78,13 @@ def policies() -> list[Object]:
             {},
             egress=[{"to": [peer({"k8s-app": "kube-dns"}, {NAMESPACE_NAME: "kube-system"})], "ports": [udp(53), tcp(53)]}],
         ),
-        # The named port is 9100 here and 9187 on db; the peer is a podSelector AND a namespaceSelector.
+        # The named port is 9100 here and 9187 on db; grafana is no prometheus, and the other namespace's prometheus is not the one meant.
         policy(
             PROD, "allow-metrics", {}, ingress=[{"from": [peer({"app": "prometheus"}, {"team": "monitoring"})], "ports": [tcp("metrics")]}]
         ),
-        policy(
-            PROD,
-            "web",
-            {"app": "web"},
-            ingress=[{"ports": [tcp(443)]}],
-            egress=[{"to": [peer({"app": "api"})], "ports": [tcp(8080, 8090)]}],
-        ),
+        # Labels that are missing are not internal, either.
+        policy(PROD, "front", None, not_in=("tier", "internal"), ingress=[{"ports": [tcp(443)]}]),
+        policy(PROD, "web", {"app": "web"}, egress=[{"to": [peer({"app": "api"})], "ports": [tcp(8080, 8090)]}]),
         # web of another namespace is nobody here; the ipBlock leaves nothing, unless its exceptions are overlooked.
         policy(
             PROD,
@@ -101,8 +97,8 @@ def policies() -> list[Object]:
             egress=[{"to": [peer({"app": "db"})], "ports": [tcp(5432)]}],
         ),
         policy(PROD, "db", {"app": "db"}, ingress=[{"from": [peer({"app": "api"})], "ports": [tcp(5432)]}]),
-        # Whatever is not internal, those without the label included, is closed to other namespaces; egress stays open.
-        policy(OTHER, "own-namespace", None, not_in=("tier", "internal"), ingress=[{"from": [peer({})]}]),
+        # Egress stays open.
+        policy(OTHER, "own-namespace", {}, ingress=[{"from": [peer({})]}]),
     ]
 
 
