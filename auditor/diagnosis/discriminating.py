@@ -27,7 +27,7 @@ def discriminating_cells(
     two of the hypotheses apart.
     """
     predictor = Predictor(Cells(snapshot, candidates), previous_policies)
-    predictions = [predictor.predict(faults) for faults in ties]
+    predictions = [predictor.predict(faults, timed=False) for faults in ties]
     certain = predictor.cells.everything
     for prediction in predictions:
         certain &= ~prediction.varying

@@ -60,7 +60,7 @@ class Evidence:
 
     def fit(self, faults: Hypothesis) -> Fit:
         """How well ``faults`` fit."""
-        prediction = self.predictor.predict(faults)
+        prediction = self.predictor.predict(faults, timed=bool(self.changing))
         varying = prediction.varying
         if not varying & self.changing and all(fault.dialect is not Dialect.STATELESS for fault in faults):
             varying = 0

@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, permutations
 from random import Random
@@ -162,14 +162,13 @@ class Tally:
 
     visible: int = 0
     named: int = 0
-    instead: Counter[str] | None = None
+    instead: Counter[str] = field(default_factory=Counter)
 
     def add(self, *, named: bool, title: str) -> None:
         """Count one case."""
         self.visible += 1
         self.named += named
         if not named:
-            self.instead = self.instead or Counter()
             self.instead[title] += 1
 
 
@@ -225,12 +224,12 @@ def main() -> int:
     singles, double, false_alarms = run(worlds, arguments.p)
     for name, tally in singles.items():
         print(f"{name:<45} {tally.named:>4} of {tally.visible:>4} named")
-        for title, count in (tally.instead or Counter()).most_common(3):
+        for title, count in tally.instead.most_common(3):
             print(f"      {count} x {title}")
     visible, named = (sum(getattr(tally, field) for tally in singles.values()) for field in ("visible", "named"))
     print(f"\nsingle faults: {named} of {visible} named ({named / max(1, visible):.1%})")
     print(f"pairs:         {double.named} of {double.visible} named ({double.named / max(1, double.visible):.1%})")
-    for title, count in (double.instead or Counter()).most_common(8):
+    for title, count in double.instead.most_common(8):
         print(f"      {count} x {title}")
     print(f"findings without a fault: {len(false_alarms)}")
     return 0 if named >= 0.99 * visible and double.named >= 0.9 * double.visible and not false_alarms else 1

@@ -1,0 +1,94 @@
+"""Which parts of policies a set of cells exercises, and the reasons that are given for those that it doesn't."""
+
+from __future__ import annotations
+
+from auditor.diagnosis.coverage import exercised
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Cell
+from tests.oracle.clusters import block, cluster, host, pod, pods, policy, rule
+
+WEB = pod("a/web", {"app": "web"}, "10.0.0.1")
+API = pod("a/api", {"app": "api"}, "10.0.0.2")
+DB = pod("a/db", {"app": "db"}, "10.0.0.3")
+NEAR = host("near", "192.168.5.10")
+DATABASE = {"app": "db"}
+
+
+def cells(*questions):
+    found = []
+    for question in questions:
+        source, _, rest = question.partition(" > ")
+        destination, _, port = rest.partition(" ")
+        found.append(Cell(source, destination, Protocol.TCP, int(port), Family.IPV4))
+    return found
+
+
+def unexercised(policies, *questions):
+    snapshot = cluster(WEB, API, DB, NEAR, policies=policies)
+    return {(part.what, part.reason) for part in exercised(snapshot, cells(*questions))}
+
+
+def whats(policies, *questions):
+    return {what for what, _ in unexercised(policies, *questions)}
+
+
+def test_a_denied_cell_exercises_isolation():
+    deny = [policy("a/deny", DATABASE, ingress=[])]
+    assert whats(deny, "a/web > a/db 80") == set()
+    assert unexercised(deny, "a/web > a/api 80") == {
+        ("ingress, all of it,", "no cell observed has a pod that it selects at this end"),
+    }
+
+
+def test_isolation_by_two_policies_is_exercised_for_neither():
+    both = [policy("a/one", DATABASE, ingress=[]), policy("a/two", DATABASE, ingress=[])]
+    assert whats(both, "a/web > a/db 80") == {"isolation for ingress"}
+
+
+def test_a_rule_is_exercised_by_a_cell_that_it_alone_allows():
+    allow = [policy("a/allow", DATABASE, ingress=[rule(pods({"app": "web"}))])]
+    assert whats(allow, "a/web > a/db 80", "a/api > a/db 80") == set()
+    assert unexercised(allow, "a/api > a/db 80") == {("the rule", "no source observed is one of its peers")}
+
+
+def test_a_rule_whose_ports_nobody_tries():
+    allow = [policy("a/allow", DATABASE, ingress=[rule(pods({"app": "web"}), "TCP/5432")])]
+    assert unexercised(allow, "a/web > a/db 80") == {("the rule", "no cell observed is on one of its ports")}
+    assert unexercised(allow, "a/web > a/db 5432", "a/api > a/db 80") == {
+        ("the limit to its ports", "no cell observed is with one of its peers on another port")
+    }
+    assert whats(allow, "a/web > a/db 5432", "a/web > a/db 80") == set()
+
+
+def test_an_except_needs_somebody_inside_it():
+    allow = [policy("a/allow", DATABASE, ingress=[rule(block("192.168.0.0/16", "192.168.5.0/24", "192.168.6.0/24"), block("10.0.0.1/32"))])]
+    asked = ("host/near > a/db 80", "a/web > a/db 80")
+    assert unexercised(allow, *asked) == {
+        ("except 192.168.6.0/24", "no source observed is inside it"),
+        ("peer ipBlock 192.168.0.0/16 except 192.168.5.0/24, 192.168.6.0/24", "no source observed is one"),
+    }
+
+
+def test_an_end_port_needs_a_later_port():
+    allow = [policy("a/allow", DATABASE, ingress=[rule("TCP/80-90")])]
+    first, last, outside = ("a/web > a/db 80", "a/web > a/db 90", "a/web > a/db 91")
+    assert unexercised(allow, first, outside) == {("endPort of TCP/80-90", "no cell observed is on a later port of the range")}
+    assert whats(allow, first, last, outside) == set()
+
+
+def test_each_port_item_is_looked_at():
+    allow = [policy("a/allow", DATABASE, ingress=[rule("TCP/80", "TCP/81")])]
+    assert unexercised(allow, "a/web > a/db 80", "a/web > a/db 82") == {("port TCP/81", "no cell observed is on it")}
+
+
+def test_what_the_other_end_denies_exercises_nothing():
+    policies = [policy("a/deny", {"app": "web"}, egress=[]), policy("a/allow", DATABASE, ingress=[rule(pods({"app": "web"}))])]
+    assert "the rule" in whats(policies, "a/web > a/db 80")
+    assert "isolation for egress" not in whats(policies, "a/web > a/db 80")
+
+
+def test_the_place_is_that_of_the_rule():
+    snapshot = cluster(WEB, DB, policies=[policy("a/allow", DATABASE, ingress=[rule(pods({"app": "nobody"}))])])
+    [part] = exercised(snapshot, cells("a/web > a/db 80"))
+    assert str(part) == "a/allow ingress[0]: the rule not exercised: no source observed is one of its peers"

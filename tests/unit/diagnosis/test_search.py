@@ -1,0 +1,169 @@
+"""From observations to the sentence: the hypothesis that is chosen, its numbers, ties, and what is left unexplained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from auditor.diagnosis.discriminating import discriminating_cells
+from auditor.diagnosis.evidence import Evidence
+from auditor.diagnosis.search import diagnose
+from auditor.model.dialect import Dialect, Enforcement
+from auditor.model.verdict import Observation, Observed, Result, Verdict
+from tests.lab import scenarios
+from tests.lab.confusion import World, injected, is_named, observe, run
+
+ROUNDS = 20
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return World.of(scenarios.read("demo"))
+
+
+def told(world, *enforcers, change=lambda result: result):
+    results = [change(result) for result in observe(world, Enforcement.parse(enforcers), Random(1))]
+    return diagnose(world.snapshot, results, world.previous), results
+
+
+def flipped(result):
+    """A cell that is seen to be what it isn't."""
+    allowed = result.observation.verdict is Observed.ALLOWED
+    seen = Observation(Observed.DROPPED if allowed else Observed.ALLOWED, "")
+    kind = Result.MATCH if allowed != (result.expected is Verdict.ALLOWED) else Result.OUTAGE if allowed else Result.LEAK
+    return replace(result, observation=seen, result=kind)
+
+
+def test_an_enforcer_that_keeps_the_specification_gets_no_diagnosis(demo):
+    assert told(demo, "spec")[0] is None
+    assert told(demo, "rejects")[0] is None
+
+
+def test_a_cluster_that_enforces_nothing_is_one_sentence(demo):
+    diagnosis, results = told(demo, "enforces-nothing")
+    leaks = sum(result.result is Result.LEAK for result in results)
+    assert diagnosis.title == f"NetworkPolicies are not enforced at all: explains {leaks} of {leaks} leaks; 0 contradictions"
+    assert "Install a CNI" in diagnosis.advice
+    assert diagnosis.unexplained == diagnosis.contradictions == ()
+
+
+def test_one_node_is_named_where_the_others_contradict(demo):
+    diagnosis, results = told(demo, "ignores-egress@node-2")
+    leaks = sum(result.result is Result.LEAK for result in results)
+    assert diagnosis.title == f"egress is not enforced on node node-2: explains {leaks} of {leaks} leaks; 0 contradictions"
+    assert diagnosis.advice.startswith("Compare the CNI's agent on node node-2 with that of the other nodes")
+
+
+def test_leaks_and_outages_are_counted_apart(demo):
+    diagnosis, results = told(demo, "blocks-self", change=lambda result: flipped(result) if result.cell == LEAK else result)
+    outages = sum(result.result is Result.OUTAGE for result in results)
+    assert f"explains 0 of 1 leak and {outages} of {outages} outages; 0 contradictions; 1 cell unexplained" in diagnosis.title
+    assert diagnosis.unexplained == (LEAK,)
+
+
+LEAK = next(
+    result.cell
+    for result in observe(World.of(scenarios.read("demo")), Enforcement(), Random(1))
+    if result.expected is Verdict.DENIED and result.cell.source.startswith("host/")
+)
+
+
+def test_what_is_seen_against_a_hypothesis_is_a_contradiction(demo):
+    _, results = told(demo, "enforces-nothing")
+    leak = next(result for result in results if result.result is Result.LEAK)
+    diagnosis = diagnose(demo.snapshot, [flipped(result) if result is leak else result for result in results])
+    assert diagnosis.faults[0].dialect is Dialect.ENFORCES_NOTHING
+    assert diagnosis.contradictions == (leak.cell,)
+
+
+def test_faults_at_random_are_left_unexplained(demo):
+    dice = Random(7)
+    diagnosis, results = told(demo, "spec", change=lambda result: flipped(result) if dice.random() < 0.15 else result)
+    differing = sum(result.result is not Result.MATCH for result in results)
+    assert differing > 20
+    assert len(diagnosis.explained) < differing / 2
+    assert len(diagnosis.explained) + len(diagnosis.unexplained) == differing
+
+
+def test_an_answer_by_a_stranger_is_explained_by_nothing(demo):
+    first = demo.cells[0]
+    change = lambda result: replace(result, result=Result.MISDELIVERED) if result.cell == first else result  # noqa: E731
+    diagnosis, _ = told(demo, "spec", change=change)
+    assert diagnosis.title == "no known fault explains 1 cell answered by someone else"
+    assert diagnosis.unexplained == (first,)
+
+
+@pytest.mark.parametrize("result", [Result.INCONCLUSIVE, Result.SKIPPED, Result.UNDEFINED])
+def test_what_was_not_observed_takes_no_part(demo, result):
+    diagnosis, _ = told(demo, "enforces-nothing", change=lambda cell: replace(cell, result=result))
+    assert diagnosis is None
+
+
+def test_an_enforcer_that_drops_at_random_is_told_from_one_that_denies(demo):
+    diagnosis, results = told(demo, "flaky")
+    assert any(result.result is Result.UNSTABLE for result in results)
+    assert diagnosis.faults[0].dialect is Dialect.FLAKY
+    assert diagnosis.unexplained == ()
+
+
+def test_two_faults_are_found_together(demo):
+    diagnosis, _ = told(demo, "ignores-egress@node-1", "ignores-ports@node-2")
+    assert {str(fault) for fault in diagnosis.faults} == {"ignores-egress@node node-1", "ignores-ports@node node-2"}
+    assert ", and " in diagnosis.title
+    assert diagnosis.unexplained == diagnosis.contradictions == ()
+
+
+def test_policies_as_they_were_are_recognised_where_they_are_known():
+    world = World.of(scenarios.read("rule-15-policy-removed"))
+    diagnosis, results = told(world, "stale")
+    assert Dialect.STALE in {faults[0].dialect for faults in diagnosis.hypotheses}
+    unknowing = diagnose(world.snapshot, results)
+    assert Dialect.STALE not in {fault.dialect for faults in unknowing.hypotheses for fault in faults}
+
+
+def test_an_ip_block_that_skips_pods_is_said_to_be_no_fault():
+    world = World.of(scenarios.read("rule-09-ip-block-and-pods"))
+    diagnosis, _ = told(world, "ip-block-skips-pods")
+    assert diagnosis.faults[0].dialect is Dialect.IP_BLOCK_SKIPS_PODS
+    assert not diagnosis.faults[0].is_fault
+    assert "left to the CNI" in diagnosis.title
+
+
+@pytest.mark.parametrize("enforcer", ["ignores-namespace-selector", "label-key-only", "ignores-ports", "ignores-udp"])
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_probes_on_which_ties_part_lead_from_one_cell_to_the_truth(enforcer, seed):
+    world = World.random(seed)
+    _, results = told(world, enforcer)
+    known = [result for result in results if result.result is not Result.MATCH][:1]
+    asked = 0
+    for _ in range(ROUNDS):
+        diagnosis = diagnose(world.snapshot, known)
+        cells = set(discriminating_cells(world.snapshot, diagnosis.hypotheses, world.cells))
+        if not cells:
+            break
+        asked += len(cells)
+        assert not cells & {result.cell for result in known}
+        known += [result for result in results if result.cell in cells]
+    assert not cells
+    assert asked < len(results) / 4
+    assert is_named(injected(Enforcement.parse((enforcer,))), diagnosis, Evidence(world.snapshot, known))
+
+
+def test_where_no_cell_can_tell_ties_apart_none_is_named(demo):
+    diagnosis, _ = told(demo, "enforces-nothing")
+    assert [alternative.title for alternative in diagnosis.alternatives] == ["policies take effect later than this audit waited"]
+    assert discriminating_cells(demo.snapshot, diagnosis.hypotheses, demo.cells) == ()
+
+
+def test_a_sample_of_the_confusion_matrix():
+    """All of it: ``python -m tests.lab.confusion``."""
+    names = ("seed-three-tier", "rule-06-end-port", "rule-09-except", "rule-05-not-in-missing-key", "rule-15-policy-changed")
+    worlds = [World.of(scenarios.read(name)) for name in names]
+    singles, double, false_alarms = run(worlds, 4)
+    assert false_alarms == []
+    assert [text for tally in singles.values() for text in tally.instead] == []
+    assert sum(tally.visible for tally in singles.values()) > 80
+    assert double.visible > 10
+    assert double.named >= 0.9 * double.visible
