@@ -120,7 +120,8 @@ class AgentSession:
         self.ended = self.ended or f"agent of {self.seat.name} {what}"
 
     def _end_of_stream(self, what: str) -> None:
-        self._end(f"{what}: {self._channel.failure}" if self._channel.failure else what)
+        failure = self._channel.failure
+        self._end(f"{what}: {failure}" if failure and failure not in what else what)
 
     async def _ask(self, commands: Sequence[dict[str, Any]], kind: str, when: str) -> dict[str, Any] | None:
         """Send ``commands``; the answer to the first of them."""

@@ -154,3 +154,17 @@ async def test_closing(failing):
     await session.close()
     assert channel.closed == 1
     assert session.ended
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_channel_says_why_it_ended_and_whether_another_may_take_its_place(broken):
+    channel = Script(results(0))
+    channel.failure, channel.broken = "the process ended with exit code 137", broken
+    session = AgentSession(WEB, channel, patience=0.05)
+    batch = Batch([Aim("10.0.0.2", Protocol.TCP, port, "prod/db") for port in (80, 81)], 0.01, 3, 8, BATCH)
+    advanced = []
+    await session.run(batch, advanced.append)
+    assert session.ended == "agent of prod/web ended before finishing its batch: the process ended with exit code 137"
+    assert session.lost == broken
+    assert batch.unfinished == ([1] if broken else [])
+    assert sum(advanced) == (1 if broken else 2)
