@@ -121,7 +121,8 @@ class Store:
         items = []
         for place, item in self.objects.items():
             labels = item["metadata"].get("labels", {})
-            here = split(place.rpartition("/")[0]) in ({(namespace, resource)} if namespace else {(split(place)[0], resource)})
+            home, kind = split(place.rpartition("/")[0])
+            here = kind == resource and (namespace in {"", home} or resource == "namespaces")
             if here and (not key or (key in labels and value in ("", labels[key]))):
                 items.append(item)
         if namespace and resource == "namespaces":

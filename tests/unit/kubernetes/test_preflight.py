@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from auditor.cluster.kubernetes.hazards import Budget, ScheduledPod, budget_in_the_way, publishing_service, repelled_by
+from auditor.cluster.kubernetes.objects import RUN_LABEL, PodOptions
+from auditor.cluster.kubernetes.permissions import PROBING, ResourceRule, Right, as_rules, missing_rights
+from auditor.cluster.kubernetes.preflight import PreflightOptions, preflight
+from auditor.cluster.kubernetes.quota import Quota, quantity, shortages
+from auditor.cluster.kubernetes.reading import LiveSnapshot
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import NetworkPolicy
+from auditor.model.ports import ContainerPort, Protocol
+from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Namespace, Service, Snapshot
+from tests.unit.kubernetes.store import Store
+
+NAMESPACES = {name: Namespace.of(name, {"team": name}) for name in ("dev", "prod")}
+PDBS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
+
+
+def probe(name="prod/web", node="", ports=(), **labels):
+    return ProbePod(name, name.partition("/")[0], labels or {"app": "web"}, ports, node, ())
+
+
+def world(*objects):
+    namespaces = [("/api/v1/namespaces", {"metadata": {"name": name}}) for name in NAMESPACES]
+    return Store(*namespaces, *objects)
+
+
+def live(policies=(), services=()):
+    return LiveSnapshot(Snapshot(NAMESPACES, (), tuple(policies), tuple(services)), ready_nodes=frozenset({"node-1"}))
+
+
+async def look(store, *probes, snapshot=None, **options):
+    return await preflight(store, snapshot or live(), probes or (probe(),), PreflightOptions(**options))
+
+
+def budget(name="web", **spec):
+    return {"metadata": {"name": name, "namespace": "prod"}, "spec": {"selector": {"matchLabels": {"app": "web"}}, **spec}}
+
+
+def choosy(term, namespace="prod"):
+    anti = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "kubernetes.io/hostname", **term}]}
+    return {"metadata": {"name": "web-1", "namespace": namespace}, "spec": {"affinity": {"podAntiAffinity": anti}}}
+
+
+def read(kind, value):
+    return msgspec.convert(value, kind)
+
+
+async def test_where_nothing_is_in_the_way_everything_can_be_created_and_nothing_is():
+    store = world()
+    before = dict(store.objects)
+    found = await look(store, probe(node="node-1"), probe("dev/x"))
+    assert (found.refused, found.obstacles, found.remarks) == ({}, (), ())
+    assert found.users == {"dev": 65532, "prod": 65532}
+    assert found.can_start([probe()])
+    assert store.objects == before
+
+
+async def test_requests_grow_with_namespaces_only():
+    counts = []
+    for several in (1, 20):
+        store = world()
+        await look(store, *(probe(f"prod/{number}", app=str(number)) for number in range(several)))
+        counts.append(store.calls)
+    assert counts[0] == counts[1]
+
+
+async def test_missing_rights_stop_an_audited_namespace_and_leave_others_out():
+    store = world()
+    store.denied = {("create", "pods", "prod"), ("get", "pods/exec", "prod"), ("create", "configmaps", "dev")}
+    found = await look(store, probe(), probe("dev/x"), audited=("prod",))
+    assert found.obstacles == (
+        (
+            'namespace prod: grant us {apiGroups: [""], resources: [pods], verbs: [create]}, '
+            '{apiGroups: [""], resources: [pods/exec], verbs: [get]} there'
+        ),
+    )
+    assert found.refused == {"dev/x": 'namespace dev: grant us {apiGroups: [""], resources: [configmaps], verbs: [create]} there'}
+    assert not found.can_start([probe()])
+    assert (await look(store, probe(), probe("dev/x"))).refused == {}
+
+
+@pytest.mark.parametrize("right", PROBING)
+async def test_each_right_is_missed_where_it_is_missing(right):
+    store = world()
+    store.denied = {(right.verb, right.resource, "prod")}
+    assert await missing_rights(store, ["prod", "dev"]) == {"prod": (right,)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "gives"),
+    [
+        ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, True),
+        ({"verbs": ["create"], "apiGroups": [""], "resources": ["pods/exec"]}, True),
+        ({"verbs": ["create"], "apiGroups": [""], "resources": ["*/exec"]}, True),
+        ({"verbs": ["create"], "apiGroups": [""], "resources": ["pods"]}, False),
+        ({"verbs": ["get"], "apiGroups": [""], "resources": ["pods/exec"]}, False),
+        ({"verbs": ["create"], "apiGroups": ["apps"], "resources": ["pods/exec"]}, False),
+        ({"verbs": ["create"], "apiGroups": [""], "resources": ["pods/exec"], "resourceNames": ["one"]}, False),
+    ],
+)
+def test_what_a_rule_gives(rule, gives):
+    assert read(ResourceRule, rule).gives(Right("", "pods/exec", "create")) is gives
+
+
+def test_rights_are_told_as_rules():
+    rights = [Right("", "pods", "list"), Right("policy", "x", "list"), Right("", "pods", "create")]
+    assert as_rules(rights) == (
+        '{apiGroups: [""], resources: [pods], verbs: [create, list]}, {apiGroups: [policy], resources: [x], verbs: [list]}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "in_the_way"),
+    [
+        ({"maxUnavailable": 1}, True),
+        ({"maxUnavailable": "10%"}, True),
+        ({"minAvailable": "50%"}, True),
+        ({"minAvailable": 1}, False),
+        ({"maxUnavailable": 1, "selector": {"matchLabels": {"app": "db"}}}, False),
+        ({"maxUnavailable": 1, "selector": {}}, True),
+        ({"maxUnavailable": 1, "selector": None}, False),
+        ({"maxUnavailable": 1, "selector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["db"]}]}}, True),
+    ],
+)
+def test_budgets_that_could_not_be_computed(spec, in_the_way):
+    budgets = [read(Budget, budget(**spec))]
+    assert bool(budget_in_the_way(budgets, probe())) is in_the_way
+    assert not budget_in_the_way(budgets, probe("dev/web"))
+
+
+async def test_a_budget_is_accepted_when_that_is_said_and_a_harmless_one_remarked():
+    store = world((PDBS.format("prod"), budget(maxUnavailable=1)), (PDBS.format("prod"), budget("min", minAvailable=1)))
+    found = await look(store)
+    assert found.refused["prod/web"].startswith("PodDisruptionBudget prod/web selects it and could not be computed")
+    found = await look(store, accept=frozenset({"pdb"}))
+    assert not found.refused
+    assert found.remarks == ("PodDisruptionBudget prod/min counts probe pods among its expected pods during the run",)
+
+
+@pytest.mark.parametrize(
+    ("selector", "publishes", "selected"),
+    [({"app": "web"}, True, True), ({"app": "web"}, False, False), ({"app": "db"}, True, False), (None, True, False)],
+)
+def test_services_that_would_send_traffic(selector, publishes, selected):
+    service = Service("prod", "web", selector, (), publish_not_ready=publishes)
+    assert bool(publishing_service([service], probe())) is selected
+    assert not publishing_service([service], probe("dev/web"))
+
+
+WEB = {"labelSelector": {"matchLabels": {"app": "web"}}}
+
+
+@pytest.mark.parametrize(
+    ("term", "owner", "repels"),
+    [
+        (WEB, "prod", True),
+        (WEB, "dev", False),
+        ({"labelSelector": {"matchLabels": {"app": "db"}}}, "prod", False),
+        ({"labelSelector": None}, "prod", False),
+        ({**WEB, "namespaces": ["prod"]}, "dev", True),
+        ({**WEB, "namespaces": ["dev"]}, "prod", False),
+        ({**WEB, "namespaceSelector": {"matchLabels": {"team": "prod"}}}, "dev", True),
+        ({**WEB, "namespaceSelector": {}}, "dev", True),
+        ({**WEB, "namespaceSelector": {"matchLabels": {"team": "dev"}}}, "prod", False),
+    ],
+)
+def test_pods_that_would_be_kept_off(term, owner, repels):
+    assert bool(repelled_by([read(ScheduledPod, choosy(term, owner))], NAMESPACES, probe())) is repels
+
+
+async def test_anti_affinity_is_read_from_the_cluster_and_can_be_accepted():
+    store = world(("/api/v1/namespaces/prod/pods", choosy(WEB)))
+    assert (await look(store)).refused["prod/web"].startswith("pod prod/web-1 requires that no pod with such labels runs beside it")
+    assert not (await look(store, accept=frozenset({"anti-affinity"}))).refused
+
+
+async def test_spread_constraints_are_remarked_once_for_a_workload():
+    spread = [{"whenUnsatisfiable": "DoNotSchedule", "topologyKey": "zone", **WEB}]
+    labels = {"pod-template-hash": "6c9"}
+    pods = [
+        {"metadata": {"name": f"web-6c9-{number}", "namespace": "prod", "labels": labels}, "spec": {"topologySpreadConstraints": spread}}
+        for number in range(2)
+    ]
+    found = await look(world(*(("/api/v1/namespaces/prod/pods", pod) for pod in pods)))
+    assert found.remarks == ("topologySpreadConstraints of prod/web count probe pods during the run",)
+
+
+def quota(hard, used=None, **spec):
+    return {"metadata": {"name": "small", "namespace": "prod"}, "spec": spec, "status": {"hard": hard, "used": used or {}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "lines"),
+    [
+        (quota({"pods": "3", "requests.cpu": "150m", "limits.memory": "288Mi"}), ()),
+        (quota({"pods": "3"}, {"pods": "1"}), ("quota small leaves 2 of pods, 3 needed",)),
+        (quota({"requests.cpu": "1"}, {"requests.cpu": "900m"}), ("quota small leaves 100m of requests.cpu, 150m needed",)),
+        (quota({"limits.memory": "100Mi"}), ("quota small leaves 100Mi of limits.memory, 288Mi needed",)),
+        (quota({"services": "0"}), ()),
+        (quota({"pods": "0"}, scopes=["BestEffort"]), ()),
+        (quota({"pods": "0"}, scopes=["Terminating"]), ("quota small leaves 0 of pods, 3 needed",)),
+        (quota({"pods": "0"}, scopeSelector={"matchExpressions": []}), ()),
+    ],
+)
+def test_quotas_that_are_too_small(value, lines):
+    quotas = [msgspec.json.decode(msgspec.json.encode(value), type=Quota)]
+    assert shortages(quotas, 3, PodOptions(cpu="50m", memory="96Mi")) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("250m", "0.25"), ("96Mi", 96 * 2**20), ("1e3", 1000), ("2", 2), ("1.5Gi", 1.5 * 2**30), ("3k", 3000)]
+)
+def test_quantities(text, value):
+    assert quantity(text) == Decimal(value)
+
+
+def test_no_quantity():
+    with pytest.raises(ValueError, match="'soon' is no quantity"):
+        quantity("soon")
+
+
+async def test_a_quota_stops_an_audited_namespace():
+    store = world(("/api/v1/namespaces/prod/resourcequotas", quota({"pods": "0"})))
+    found = await look(store)
+    assert found.obstacles == ("namespace prod: quota small leaves 0 of pods, 1 needed: raise the quota, or audit less at a time",)
+
+
+async def test_a_namespace_that_is_being_deleted_takes_no_pods():
+    store = world()
+    store.objects["/api/v1/namespaces/dev"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert (await look(store, probe("dev/x"), audited=("prod",))).refused == {
+        "dev/x": "namespace dev: is being deleted, and takes no new pods"
+    }
+
+
+async def test_nodes_that_are_not_ready_and_port_names_used_twice():
+    ports = (ContainerPort(Protocol.TCP, 80, "http"), ContainerPort(Protocol.TCP, 81, "http"))
+    found = await look(world(), probe("prod/a", node="node-2"), probe("prod/b", ports=ports))
+    assert found.refused["prod/a"] == "node node-2 is not ready, or cordoned"
+    assert "declares the port name http more than once" in found.refused["prod/b"]
+
+
+async def test_a_policy_that_reads_our_label_stops_the_run():
+    policy = NetworkPolicy("prod", "p", LabelSelector(((RUN_LABEL, "x"),)), frozenset())
+    found = await look(world(), snapshot=live([policy]))
+    assert found.obstacles[0].startswith(f"a policy in force reads the label {RUN_LABEL}")
+    assert found.withheld == {RUN_LABEL}
+
+
+async def test_openshift_chooses_the_user():
+    store = world()
+    store.objects["/api/v1/namespaces/prod"]["metadata"]["annotations"] = {"openshift.io/sa.scc.uid-range": "1000/10"}
+    assert (await look(store)).users == {"prod": None}
+
+
+def changed(**changes):
+    def admit(pod):
+        return {**pod, **{part: {**pod[part], **values} for part, values in changes.items()}}
+
+    return admit
+
+
+@pytest.mark.parametrize(
+    ("admit", "words"),
+    [
+        (lambda _pod: (403, ("Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted:latest"')), "violates PodSecurity"),
+        (lambda _pod: (422, ("Invalid", "spec.x: not valid")), "spec.x: not valid"),
+        (changed(spec={"initContainers": [{"name": "istio-init"}]}), "adds the container istio-init"),
+        (changed(metadata={"labels": {"app": "other"}}), "changes its label app, app.kubernetes.io/managed-by, "),
+        (changed(spec={"hostNetwork": True}), "on its node's network"),
+    ],
+)
+async def test_what_admission_would_refuse_or_change(admit, words):
+    store = world()
+    store.admit = admit
+    found = await look(store, probe(), probe("prod/again", app="api"))
+    assert set(found.refused) == {"prod/web", "prod/again"}
+    assert words.rstrip(",") in found.refused["prod/web"] or all(
+        word in found.refused["prod/web"] for word in words.rstrip(",").split(", ")
+    )
+
+
+@pytest.mark.parametrize(
+    ("admit", "words"),
+    [
+        (lambda _pod: (400, ("BadRequest", 'admission webhook "x" does not support dry run')), "admission could not be asked beforehand"),
+        (changed(spec={"priority": 1000, "preemptionPolicy": "PreemptLowerPriority"}), "gives probe pods priority 1000"),
+    ],
+)
+async def test_what_is_only_remarked_of_admission(admit, words):
+    store = world()
+    store.admit = admit
+    found = await look(store)
+    assert not found.refused
+    assert words in found.remarks[0]
+
+
+async def test_a_priority_that_displaces_nobody_needs_no_word():
+    store = world()
+    store.admit = changed(spec={"priority": 1000, "preemptionPolicy": "Never"})
+    assert not (await look(store)).remarks
+
+
+async def test_what_can_not_be_read_for_the_whole_cluster_is_read_by_namespace():
+    store = world((PDBS.format("prod"), budget(maxUnavailable=1)))
+    store.denied = {("list", resource, "") for resource in ("poddisruptionbudgets", "namespaces", "pods", "resourcequotas")}
+    store.denied |= {("list", "resourcequotas", "prod")}
+    found = await look(store)
+    assert "PodDisruptionBudget prod/web" in found.refused["prod/web"]
+    assert found.remarks == ("resourcequotas could not be read: what they say was not taken into account",)
