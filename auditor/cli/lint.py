@@ -105,7 +105,8 @@ def lint_command(options: LintOptions) -> int:
     accepted = _read_suppressions(options.suppressions)
     snapshot = read_input(options.read) if options.read else _read_live(options.connection)
     _check_namespaces(snapshot, options.namespaces)
-    findings = [finding for finding in lint(snapshot) if _is_about(finding, options.namespaces)]
+    complete = options.read is None or _knows_namespaces(snapshot)
+    findings = [finding for finding in lint(snapshot, complete=complete) if _is_about(finding, options.namespaces)]
     today = datetime.now().astimezone().date().isoformat()
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
     subject = ", ".join(options.read.paths) if options.read else "the cluster"
@@ -141,6 +142,11 @@ async def _read(connection: ConnectionOptions) -> LiveSnapshot:
 
     async with ApiServer(await connect(connection)) as api:
         return await read_cluster(api)
+
+
+def _knows_namespaces(snapshot: Snapshot) -> bool:
+    """Whether files tell of namespaces: one that is merely implied has no label but its name."""
+    return any(len(namespace.labels) > 1 for namespace in snapshot.namespaces.values())
 
 
 def _check_namespaces(snapshot: Snapshot, namespaces: tuple[str, ...]) -> None:

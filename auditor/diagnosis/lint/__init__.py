@@ -14,9 +14,13 @@ from auditor.model.snapshot import Snapshot
 __all__ = ["CHECKS", "Check", "LintFinding", "Place", "Severity", "lint"]
 
 
-def lint(snapshot: Snapshot) -> tuple[LintFinding, ...]:
-    """Every finding about the policies of ``snapshot``: the gravest first, then by file and line; those about namespaces last."""
-    scene = Scene(snapshot)
+def lint(snapshot: Snapshot, *, complete: bool = True) -> tuple[LintFinding, ...]:
+    """Every finding about the policies of ``snapshot``: the gravest first, then by file and line; those about namespaces last.
+
+    ``complete``: the snapshot has every namespace with its labels, as a live cluster's has. Files may not; then a selector that matches
+    no namespace means little.
+    """
+    scene = Scene(snapshot, complete=complete)
     findings = [
         LintFinding(check.id, check.severity, remark.place, remark.message, remark.instead)
         for check in CHECKS.values()

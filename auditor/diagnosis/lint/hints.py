@@ -46,3 +46,8 @@ def _named_namespaces(selector: LabelSelector) -> list[str]:
         value for requirement in selector.match_expressions if requirement.operator is Operator.IN for value in requirement.values
     ]
     return [value for _, value in selector.match_labels] + listed_values
+
+
+def names_a_namespace(scene: Scene, selector: LabelSelector) -> bool:
+    """Whether ``selector`` asks for the name of a known namespace under another label than the one that carries names."""
+    return any(name in scene.namespaces for name in _named_namespaces(selector))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity, peer_place
-from auditor.diagnosis.lint.hints import labels_seen, namespace_hint
+from auditor.diagnosis.lint.hints import labels_seen, names_a_namespace, namespace_hint
 from auditor.diagnosis.lint.notation import peer_yaml
 from auditor.diagnosis.lint.scene import Scene, listed
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
@@ -28,7 +28,7 @@ def namespace_label_missing(scene: Scene) -> Iterator[Remark]:
     """Peers whose namespaceSelector matches no namespace there is."""
     for _, peer, _, place in _peers(scene):
         selector = peer.namespace_selector
-        if selector is None or scene.namespaces_matching(selector):
+        if selector is None or scene.namespaces_matching(selector) or not (scene.complete or names_a_namespace(scene, selector)):
             continue
         yield Remark(place, f"namespaceSelector {selector} matches no namespace", namespace_hint(scene, peer, selector))
 

@@ -53,7 +53,7 @@ def wrong_protocol(scene: Scene) -> Iterator[Remark]:
         missing = [other for other in others if not reached >> scene.atoms.index(other, port.number) & 1]
         if missing and missing == others:
             message = (
-                f"opens {port}, but {scene.names(destinations)} {'has' if destinations.bit_count() == 1 else 'have'} "
+                f"opens {port}, but {scene.names(destinations)} {'has' if scene.count(destinations) == 1 else 'have'} "
                 f"port {port.number} for {listed(list(map(str, others)))}, which no rule opens"
             )
             left_out = " (the protocol is TCP where none is given)" if port.protocol is Protocol.TCP else ""
@@ -103,7 +103,7 @@ def port_not_offered(scene: Scene) -> Iterator[Remark]:
             continue
         if offers.by_service(port.protocol, port.number, destinations) is None:
             message = (
-                f"opens {port}, but {scene.names(destinations)} {'declares' if destinations.bit_count() == 1 else 'declare'} no such port"
+                f"opens {port}, but {scene.names(destinations)} {'declares' if scene.count(destinations) == 1 else 'declare'} no such port"
             )
             hint = f"Known ports: {listed(offers.ports(destinations), 8)}."
             yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)

@@ -52,8 +52,10 @@ class Opening:
 class Scene:
     """A snapshot, ready for checks."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, *, complete: bool = True) -> None:
+        """``complete``: the snapshot has every namespace with its labels, as a live cluster's has, and files may not."""
         self.snapshot = snapshot
+        self.complete = complete
         self._matching: dict[LabelSelector, list[Namespace]] = {}
         items = policy_ports(snapshot.policies)
         asked = port_names(items)

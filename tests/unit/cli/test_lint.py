@@ -111,6 +111,14 @@ def test_namespaces_choose_findings(policies, capsys):
     assert "there is no namespace 'dev'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("labels", "told"), [("", []), (", labels: {team: shop}", ["namespace-label-missing"])])
+def test_of_namespaces_that_files_leave_out_nothing_is_said(labels, told, tmp_path, capsys):
+    path = tmp_path / "policies.yaml"
+    path.write_text(DASH.replace(", labels: {name: prod}", labels).replace("matchLabels: {name: prod}", "matchLabels: {team: web}"))
+    document = lint_json(capsys, "-f", str(path), code=1 if told else 0)
+    assert [each["check"] for each in document["findings"] if each["severity"] != "info"] == told
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
