@@ -56,10 +56,13 @@ async def _ask(options: LiveOptions) -> tuple[Sequence[ProbePod], Preflight]:
 
 def describe(probes: Sequence[ProbePod], found: Preflight) -> Iterator[str]:
     """What was found, a line for each thing, and a last one with what it comes to."""
+    refused: dict[str, list[str]] = {}
     for probe in probes:
-        reason = found.refused.get(probe.name)
-        on = f" on {probe.node}" if probe.node else ""
-        yield f"refused   {probe.name}: {reason}" if reason else f"ok        {probe.name}{on}"
+        if reason := found.refused.get(probe.name):
+            refused.setdefault(reason, []).append(probe.name)
+        else:
+            yield f"ok        {probe.name}" + (f" on {probe.node}" if probe.node else "")
+    yield from (f"refused   {', '.join(names)}: {reason}" for reason, names in refused.items())
     yield from (f"remark    {remark}" for remark in found.remarks)
     yield from (f"obstacle  {obstacle}" for obstacle in found.obstacles)
     possible = sum(probe.name not in found.refused for probe in probes)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from auditor.cli.application import run
+from auditor.cli.preflight import describe
+from auditor.cluster.kubernetes import api, config
+from auditor.cluster.kubernetes.preflight import Preflight
+from auditor.model.probe_pod import ProbePod
+from tests.unit.kubernetes.store import Store
+from tests.unit.kubernetes.test_cleanup import ALIVE, DEAD
+from tests.unit.kubernetes.test_cleanup import run as leave
+
+
+@pytest.fixture
+def store(monkeypatch):
+    made = Store()
+    leave(made, "prod", DEAD)
+    made.pass_time(hours=1)
+    leave(made, "dev", ALIVE)
+
+    async def connect(_options):
+        return None
+
+    monkeypatch.setattr(config, "connect", connect)
+    monkeypatch.setattr(api, "ApiServer", lambda _connection: made)
+    return made
+
+
+def said(capsys):
+    captured = capsys.readouterr()
+    assert not captured.err
+    return captured.out.splitlines()
+
+
+def test_dead_runs_are_removed_and_living_ones_left_alone(store, capsys):
+    assert run(["cleanup"]) == 0
+    assert said(capsys) == [
+        f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in prod",
+        f"somebody, run {ALIVE}: 1 Lease, 1 ConfigMap, 1 Pod in dev: still going on, so it is left alone; --run {ALIVE} ends it",
+        "deleted 1 Lease, 1 ConfigMap, 1 Pod",
+    ]
+    assert {path.split("namespaces/")[1].split("/")[0] for path in store.objects} == {"dev"}
+    assert run(["cleanup", "--run", ALIVE]) == 0
+    assert not store.objects
+    said(capsys)
+    assert run(["cleanup"]) == 0
+    assert said(capsys) == ["nothing of an audit is left"]
+
+
+def test_a_dry_run_and_an_age_delete_nothing(store, capsys):
+    before = set(store.objects)
+    assert run(["cleanup", "--dry-run", "-A"]) == 0
+    assert run(["cleanup", "--older-than", "2h", "-n", "prod"]) == 0
+    assert set(store.objects) == before
+    assert said(capsys)[-1] == f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in prod: left alone"
+
+
+def test_what_can_not_be_deleted_is_an_error(store, capsys):
+    store.denied.add(("delete", "leases", "prod"))
+    assert run(["cleanup"]) == 4
+    captured = capsys.readouterr()
+    assert "1 of 3 could not be deleted" in captured.out
+    assert captured.err.startswith("error: Lease prod/netpol-audit could not be deleted: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--run", "../x"], "is no run"),
+        (["--older-than", "soon"], "is no time"),
+        (["-n", "prod", "-A"], "exclude each other"),
+        (["-n", "../x"], "is no namespace"),
+    ],
+)
+def test_wrong_usage(store, capsys, arguments, words):
+    before = set(store.objects)
+    assert run(["cleanup", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert set(store.objects) == before
+
+
+def test_a_preflight_is_told_line_by_line():
+    probes = [ProbePod(f"prod/{name}", "prod", {}, (), node, ()) for name, node in (("a", "node-1"), ("b", ""), ("c", ""))]
+    found = Preflight({"prod/b": "why", "prod/c": "why"}, remarks=("by the way",))
+    lines = ["ok        prod/a on node-1", "refused   prod/b, prod/c: why", "remark    by the way"]
+    end = "1 of 3 probe pods in 1 namespace can be created: a run can"
+    assert list(describe(probes, found)) == [*lines, f"{end} start"]
+    stopped = Preflight(found.refused, ("in the way",), found.remarks)
+    assert list(describe(probes, stopped)) == [*lines, "obstacle  in the way", f"{end}'t start"]
+    assert not Preflight({probe.name: "why" for probe in probes}).can_start(probes)
