@@ -37,6 +37,10 @@ class _Ports:
         self.atoms |= other.atoms
         self.names |= other.names
 
+    def may_share(self, other: _Ports) -> bool:
+        """Whether any port of ``other`` can be among these; a name may be any number."""
+        return bool(self.atoms & other.atoms) or (bool(other.names) and bool(self.atoms or self.names))
+
     def cover(self, scene: Scene, other: _Ports) -> bool:
         """Whether every port of ``other`` is among these. A name is if it is given here, too, or if its whole protocol is open."""
         if other.atoms & ~self.atoms:
@@ -74,8 +78,7 @@ def _covers_subjects(cover: Opening, opening: Opening) -> bool:
 
 def _may_cover(cover: _Candidate, candidate: _Candidate) -> bool:
     """Whether ``cover`` is for the pods of ``candidate`` and opens any of its ports."""
-    shared = cover.ports.atoms & candidate.ports.atoms or not cover.ports.names.isdisjoint(candidate.ports.names)
-    return not cover.removed and bool(shared) and _covers_subjects(cover.opening, candidate.opening)
+    return not cover.removed and cover.ports.may_share(candidate.ports) and _covers_subjects(cover.opening, candidate.opening)
 
 
 def _covers_peer(cover: Opening, peer: Peer | None, reach: int) -> bool:
