@@ -21,7 +21,7 @@ OTHERS = {Direction.INGRESS: "source", Direction.EGRESS: "destination"}
 NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every cell observed"
 
 
-def exercised(snapshot: Snapshot, cells: Sequence[Cell]) -> tuple[Unexercised, ...]:
+def unexercised(snapshot: Snapshot, cells: Sequence[Cell]) -> tuple[Unexercised, ...]:
     """The parts of policies that none of ``cells``, those that got a verdict, exercises, in the order of policies."""
     filters = Filters(Cells(snapshot, cells))
     found: list[Unexercised] = []

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import combinations, islice, product, zip_longest
 
+from auditor.diagnosis.discriminating import discriminating_cells
 from auditor.diagnosis.evidence import Evidence, Fit
 from auditor.diagnosis.hypotheses import faults, is_part_of
 from auditor.diagnosis.predictors import Prediction
@@ -19,6 +21,7 @@ from auditor.model.diagnosis import Diagnosis, ScopeKind
 from auditor.model.policy import NetworkPolicy
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell
 
 PAIRED = 120
 """How many single faults are tried in pairs, the best first."""
@@ -28,17 +31,31 @@ VARIED, VARIANTS = 6, 8
 
 
 def diagnose(
-    snapshot: Snapshot, results: Sequence[CellResult], previous_policies: Sequence[NetworkPolicy] | None = None
+    snapshot: Snapshot,
+    results: Sequence[CellResult],
+    previous_policies: Sequence[NetworkPolicy] | None = None,
+    candidates: Sequence[Cell] = (),
 ) -> Diagnosis | None:
     """What explains the cells among ``results`` that differ from the specification; None when none does.
 
-    ``previous_policies`` are those that were in force before the last change, where anybody knows.
+    ``previous_policies`` are those that were in force before the last change, where anybody knows. ``candidates`` are cells that could
+    still be probed: the diagnosis names those of them that would tell hypotheses apart. Probe these, add their results, diagnose again.
     """
     evidence = Evidence(snapshot, results, previous_policies)
     if not evidence.differing:
         return nothing_known(evidence) if evidence.untold else None
     fits = search(evidence, stale=previous_policies is not None)
-    return diagnosis_of(evidence, fits) if fits else nothing_known(evidence)
+    if not fits:
+        return nothing_known(evidence)
+    diagnosis = diagnosis_of(evidence, fits)
+    return replace(
+        diagnosis, discriminating=discriminating_cells(snapshot, diagnosis.hypotheses, _unseen(candidates, evidence), previous_policies)
+    )
+
+
+def _unseen(candidates: Sequence[Cell], evidence: Evidence) -> list[Cell]:
+    seen = set(evidence.cells.cells)
+    return [cell for cell in candidates if cell not in seen]
 
 
 def search(evidence: Evidence, *, stale: bool = False) -> list[Fit]:

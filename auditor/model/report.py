@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Cell, Note, Observation, Observed, Result, Verdict
 
@@ -88,7 +89,8 @@ class Report:
 
     ``subject`` names what was audited in words. ``facts`` are lines worth knowing beside the findings (how long convergence took, which
     kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order. ``api`` counts the requests to an API server
-    (``calls``) and the bytes ``received`` and ``sent`` there; empty on the lab.
+    (``calls``) and the bytes ``received`` and ``sent`` there; empty on the lab. ``diagnosis`` is None where nothing differs from the
+    specification; ``unexercised`` are the parts of policies about which the cells say nothing.
     """
 
     subject: str
@@ -102,3 +104,5 @@ class Report:
     seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
     attempts: int = 0
     api: Mapping[str, int] = field(default_factory=dict, hash=False)
+    diagnosis: Diagnosis | None = None
+    unexercised: tuple[Unexercised, ...] = ()

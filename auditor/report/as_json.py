@@ -10,8 +10,10 @@ from typing import Any, TextIO
 
 import msgspec
 
+from auditor.model.diagnosis import Diagnosis, Fault, Unexercised
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.snapshot import Endpoint
+from auditor.model.verdict import Cell
 from auditor.report.conclusion import conclude
 
 SCHEMA = "audit.report/v1"
@@ -25,6 +27,7 @@ def render(report: Report, stream: TextIO) -> None:
         "cells": map(_cell, report.cells),
         "endpoints": map(_endpoint, report.endpoints),
         "facts": report.facts,
+        "unexercised": map(_unexercised, report.unexercised),
     }
     separator = "{\n"
     for key, value in _head(report).items():
@@ -68,17 +71,50 @@ def _head(report: Report) -> dict[str, Any]:
         "attempts": report.attempts,
         "seconds": {name: round(duration, 3) for name, duration in report.seconds.items()},
         **({"api": report.api} if report.api else {}),
+        **({"diagnosis": _diagnosis(report.diagnosis)} if report.diagnosis is not None else {}),
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "title": diagnosis.title,
+        "advice": diagnosis.advice,
+        "faults": list(map(_fault, diagnosis.faults)),
+        "alternatives": [
+            {"title": alternative.title, "faults": list(map(_fault, alternative.faults))} for alternative in diagnosis.alternatives
+        ],
+        "explained": len(diagnosis.explained),
+        "contradictions": list(map(_place, diagnosis.contradictions)),
+        "unexplained": list(map(_place, diagnosis.unexplained)),
+        "discriminating": list(map(_place, diagnosis.discriminating)),
+    }
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    entry: dict[str, Any] = {"dialect": fault.dialect, "scope": fault.scope.kind}
+    if fault.scope.name:
+        entry["name"] = fault.scope.name
+    return entry
+
+
+def _unexercised(part: Unexercised) -> dict[str, Any]:
+    return {"policy": part.policy, "place": part.place, "part": part.what, "reason": part.reason}
+
+
+def _place(cell: Cell) -> dict[str, Any]:
+    return {
+        "source": cell.source,
+        "destination": cell.destination,
+        "protocol": cell.protocol,
+        "port": cell.port,
+        "family": str(cell.family),
     }
 
 
 def _cell(each: CellResult) -> dict[str, Any]:
     cell, seen = each.cell, each.observation
     entry: dict[str, Any] = {
-        "source": cell.source,
-        "destination": cell.destination,
-        "protocol": cell.protocol,
-        "port": cell.port,
-        "family": str(cell.family),
+        **_place(cell),
         "expected": each.expected,
         "observed": seen.verdict,
         "outcome": seen.outcome,

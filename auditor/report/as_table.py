@@ -12,6 +12,7 @@ from rich.text import Text
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
 from auditor.model.words import counted
+from auditor.report.cause import cause_lines, coverage_lines
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_paragraph, printable
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
@@ -47,6 +48,7 @@ class _Table:
 
     def write(self) -> None:
         self._write_headline()
+        self._write_cause()
         self._write_matrix()
         findings = sorted(self._report.findings, key=lambda finding: FINDING_ORDER.index(finding.kind))
         for number, finding in enumerate(findings[:MOST_FINDINGS], 1):
@@ -54,6 +56,7 @@ class _Table:
         self._write_briefly(findings[MOST_FINDINGS:])
         self._write_without_verdict(Result.INCONCLUSIVE)
         self._write_without_verdict(Result.SKIPPED)
+        self._write_coverage()
         self._write_facts()
 
     def _line(self, text: str | Text = "", indent: int = 0, hang: int | None = None) -> None:
@@ -64,6 +67,18 @@ class _Table:
         conclusion = conclude(self._report)
         self._line(Text.assemble((conclusion.value.upper(), CONCLUSION_STYLE[conclusion]), f"  {headline(self._report)}"))
         self._line(Text(printable(self._report.subject), style="dim"))
+
+    def _write_cause(self) -> None:
+        if self._report.diagnosis is not None:
+            self._line()
+            for label, text in cause_lines(self._report.diagnosis):
+                self._labelled(label, printable(text))
+
+    def _write_coverage(self) -> None:
+        for number, line in enumerate(coverage_lines(self._report.unexercised)):
+            if number == 0:
+                self._line()
+            self._line(Text(line, style="bold") if number == 0 else printable(line), 2 * bool(number), 4 * bool(number))
 
     def _write_matrix(self) -> None:
         names, label, remark = self._matrix_scope()

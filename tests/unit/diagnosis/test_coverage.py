@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auditor.diagnosis.coverage import exercised
+from auditor.diagnosis.coverage import unexercised
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell
@@ -24,19 +24,19 @@ def cells(*questions):
     return found
 
 
-def unexercised(policies, *questions):
+def parts(policies, *questions):
     snapshot = cluster(WEB, API, DB, NEAR, policies=policies)
-    return {(part.what, part.reason) for part in exercised(snapshot, cells(*questions))}
+    return {(part.what, part.reason) for part in unexercised(snapshot, cells(*questions))}
 
 
 def whats(policies, *questions):
-    return {what for what, _ in unexercised(policies, *questions)}
+    return {what for what, _ in parts(policies, *questions)}
 
 
 def test_a_denied_cell_exercises_isolation():
     deny = [policy("a/deny", DATABASE, ingress=[])]
     assert whats(deny, "a/web > a/db 80") == set()
-    assert unexercised(deny, "a/web > a/api 80") == {
+    assert parts(deny, "a/web > a/api 80") == {
         ("ingress, all of it,", "no cell observed has a pod that it selects at this end"),
     }
 
@@ -49,13 +49,13 @@ def test_isolation_by_two_policies_is_exercised_for_neither():
 def test_a_rule_is_exercised_by_a_cell_that_it_alone_allows():
     allow = [policy("a/allow", DATABASE, ingress=[rule(pods({"app": "web"}))])]
     assert whats(allow, "a/web > a/db 80", "a/api > a/db 80") == set()
-    assert unexercised(allow, "a/api > a/db 80") == {("the rule", "no source observed is one of its peers")}
+    assert parts(allow, "a/api > a/db 80") == {("the rule", "no source observed is one of its peers")}
 
 
 def test_a_rule_whose_ports_nobody_tries():
     allow = [policy("a/allow", DATABASE, ingress=[rule(pods({"app": "web"}), "TCP/5432")])]
-    assert unexercised(allow, "a/web > a/db 80") == {("the rule", "no cell observed is on one of its ports")}
-    assert unexercised(allow, "a/web > a/db 5432", "a/api > a/db 80") == {
+    assert parts(allow, "a/web > a/db 80") == {("the rule", "no cell observed is on one of its ports")}
+    assert parts(allow, "a/web > a/db 5432", "a/api > a/db 80") == {
         ("the limit to its ports", "no cell observed is with one of its peers on another port")
     }
     assert whats(allow, "a/web > a/db 5432", "a/web > a/db 80") == set()
@@ -64,7 +64,7 @@ def test_a_rule_whose_ports_nobody_tries():
 def test_an_except_needs_somebody_inside_it():
     allow = [policy("a/allow", DATABASE, ingress=[rule(block("192.168.0.0/16", "192.168.5.0/24", "192.168.6.0/24"), block("10.0.0.1/32"))])]
     asked = ("host/near > a/db 80", "a/web > a/db 80")
-    assert unexercised(allow, *asked) == {
+    assert parts(allow, *asked) == {
         ("except 192.168.6.0/24", "no source observed is inside it"),
         ("peer ipBlock 192.168.0.0/16 except 192.168.5.0/24, 192.168.6.0/24", "no source observed is one"),
     }
@@ -73,13 +73,13 @@ def test_an_except_needs_somebody_inside_it():
 def test_an_end_port_needs_a_later_port():
     allow = [policy("a/allow", DATABASE, ingress=[rule("TCP/80-90")])]
     first, last, outside = ("a/web > a/db 80", "a/web > a/db 90", "a/web > a/db 91")
-    assert unexercised(allow, first, outside) == {("endPort of TCP/80-90", "no cell observed is on a later port of the range")}
+    assert parts(allow, first, outside) == {("endPort of TCP/80-90", "no cell observed is on a later port of the range")}
     assert whats(allow, first, last, outside) == set()
 
 
 def test_each_port_item_is_looked_at():
     allow = [policy("a/allow", DATABASE, ingress=[rule("TCP/80", "TCP/81")])]
-    assert unexercised(allow, "a/web > a/db 80", "a/web > a/db 82") == {("port TCP/81", "no cell observed is on it")}
+    assert parts(allow, "a/web > a/db 80", "a/web > a/db 82") == {("port TCP/81", "no cell observed is on it")}
 
 
 def test_what_the_other_end_denies_exercises_nothing():
@@ -90,5 +90,5 @@ def test_what_the_other_end_denies_exercises_nothing():
 
 def test_the_place_is_that_of_the_rule():
     snapshot = cluster(WEB, DB, policies=[policy("a/allow", DATABASE, ingress=[rule(pods({"app": "nobody"}))])])
-    [part] = exercised(snapshot, cells("a/web > a/db 80"))
+    [part] = unexercised(snapshot, cells("a/web > a/db 80"))
     assert str(part) == "a/allow ingress[0]: the rule not exercised: no source observed is one of its peers"

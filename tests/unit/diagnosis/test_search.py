@@ -139,8 +139,8 @@ def test_probes_on_which_ties_part_lead_from_one_cell_to_the_truth(enforcer, see
     known = [result for result in results if result.result is not Result.MATCH][:1]
     asked = 0
     for _ in range(ROUNDS):
-        diagnosis = diagnose(world.snapshot, known)
-        cells = set(discriminating_cells(world.snapshot, diagnosis.hypotheses, world.cells))
+        diagnosis = diagnose(world.snapshot, known, candidates=world.cells)
+        cells = set(diagnosis.discriminating)
         if not cells:
             break
         asked += len(cells)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Scope, ScopeKind, Unexercised
+from auditor.model.dialect import Dialect
+from auditor.report import as_table
+from tests.unit.report.reports import small
+from tests.unit.report.test_as_json import document, validator
+
+MADE = small()
+CELLS = tuple(each.cell for each in MADE.cells)
+EGRESS = (Fault(Dialect.IGNORES_EGRESS, Scope(ScopeKind.NODE, "node-2")),)
+DIAGNOSIS = Diagnosis(
+    "egress is not enforced on node node-2: explains 3 of 3 leaks; 0 contradictions",
+    "Compare the CNI's agent on node node-2 with that of the other nodes.",
+    EGRESS,
+    explained=CELLS[:3],
+    unexplained=CELLS[3:4],
+    alternatives=(Alternative((Fault(Dialect.ENFORCES_NOTHING),), "NetworkPolicies are not enforced at all"),),
+    discriminating=CELLS[:2],
+)
+PARTS = tuple(Unexercised("prod/db", "prod/db ingress[0]", f"port TCP/{number}", "no cell observed is on it") for number in range(10))
+
+
+def table(diagnosis=None, parts=()):
+    stream = io.StringIO()
+    as_table.render(replace(MADE, diagnosis=diagnosis, unexercised=parts), stream)
+    return stream.getvalue()
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_the_cause_stands_above_the_matrix():
+    text = table(DIAGNOSIS)
+    assert text.index("cause        egress is not enforced on node node-2: explains 3 of 3 leaks") < text.index("Observed, from rows")
+    assert "advice Compare the CNI's agent on node node-2" in words(text)
+
+
+def test_hypotheses_that_fit_as_well_are_told_with_the_probe_that_decides():
+    text = words(table(DIAGNOSIS))
+    assert "fits as well NetworkPolicies are not enforced at all to decide probe prod/web -> prod/db TCP/3306 IPv4 and 1 more cell" in text
+    assert "no probe between these endpoints" in words(table(replace(DIAGNOSIS, discriminating=())))
+    assert "and 2 more; -o json has each" in words(table(replace(DIAGNOSIS, alternatives=DIAGNOSIS.alternatives * 5)))
+
+
+def test_without_a_known_cause_that_is_said():
+    assert "no cause     no known fault explains 2 leaks" in table(Diagnosis("no known fault explains 2 leaks", "See the findings."))
+
+
+def test_what_was_not_exercised_is_counted_and_cut_short():
+    text = words(table(parts=PARTS))
+    assert "if it were ignored: 10 parts of 1 policy prod/db ingress[0]: port TCP/0: no cell observed is on it" in text
+    assert "and 2 more; -o json has each" in text
+    assert "Not exercised" not in table()
+
+
+@pytest.mark.parametrize("diagnosis", [DIAGNOSIS, replace(DIAGNOSIS, faults=(), alternatives=(), contradictions=CELLS[:1])])
+def test_the_json_validates(diagnosis):
+    validator("report.schema.json").validate(document(replace(MADE, diagnosis=diagnosis, unexercised=PARTS)))
+
+
+def test_the_json_tells_the_diagnosis_whole():
+    told = document(replace(MADE, diagnosis=DIAGNOSIS, unexercised=PARTS))
+    assert told["diagnosis"]["faults"] == [{"dialect": "ignores-egress", "scope": "node", "name": "node-2"}]
+    assert told["diagnosis"]["alternatives"][0]["faults"] == [{"dialect": "enforces-nothing", "scope": "cluster"}]
+    assert told["diagnosis"]["explained"] == 3
+    assert told["diagnosis"]["discriminating"][0]["destination"] == "prod/db"
+    assert len(told["unexercised"]) == 10
+    assert "diagnosis" not in document(MADE)
