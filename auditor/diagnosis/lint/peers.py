@@ -51,7 +51,8 @@ def pod_label_in_namespace_selector(scene: Scene) -> Iterator[Remark]:
                 message = (
                     f"{key}={value} is asked of namespaces; {listed(meant)} has no such label, but pods in it do, and these are not matched"
                 )
-                pods = LabelSelector(tuple(sorted({(key, value), *(peer.pod_selector.match_labels if peer.pod_selector else ())})))
+                own = peer.pod_selector or LabelSelector()
+                pods = LabelSelector(tuple(sorted({(key, value), *own.match_labels})), own.match_expressions)
                 yield Remark(place, message, f"If the label is one of pods:\n{peer_yaml(Peer(pods, rest))}")
 
 
