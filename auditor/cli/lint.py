@@ -15,7 +15,6 @@ from auditor.model.errors import UsageError
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
-    from auditor.diagnosis.lint.finding import LintFinding
     from auditor.diagnosis.lint.suppressions import Suppression
     from auditor.model.snapshot import IPAddress, Snapshot
 
@@ -106,11 +105,11 @@ def lint_command(options: LintOptions) -> int:
     snapshot = read_input(options.read) if options.read else _read_live(options.connection)
     _check_namespaces(snapshot, options.namespaces)
     complete = options.read is None or _knows_namespaces(snapshot)
-    findings = [finding for finding in lint(snapshot, complete=complete) if _is_about(finding, options.namespaces)]
     today = datetime.now().astimezone().date().isoformat()
+    result = suppress(lint(snapshot, complete=complete), accepted, today).about(options.namespaces)
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
     subject = ", ".join(options.read.paths) if options.read else "the cluster"
-    report = LintReport(subject, policies, suppress(findings, accepted, today), Severity(options.fail_on))
+    report = LintReport(subject, policies, result, Severity(options.fail_on))
     with open_output(options.output_file) as stream:
         lint_renderer(options.output)(report, stream)
     return FINDINGS if report.failed else AS_EXPECTED
@@ -153,10 +152,6 @@ def _check_namespaces(snapshot: Snapshot, namespaces: tuple[str, ...]) -> None:
     for name in namespaces:
         if name not in snapshot.namespaces:
             raise UsageError(f"there is no namespace {name!r}")
-
-
-def _is_about(finding: LintFinding, namespaces: tuple[str, ...]) -> bool:
-    return not namespaces or finding.place.subject.partition("/")[0] in namespaces
 
 
 def _describe(check_id: str | None) -> int:

@@ -44,6 +44,11 @@ class Place:
     line: int = 0
     path: str = ""
 
+    @property
+    def namespace(self) -> str:
+        """The namespace of the policy, or the one that is meant itself."""
+        return self.subject.partition("/")[0]
+
     def __str__(self) -> str:
         origin = f"{self.file}:{self.line}" if self.line else ""
         return " ".join(part for part in (origin, self.subject, self.path) if part)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -56,6 +56,14 @@ class Sorted:
     suppressed: tuple[tuple[LintFinding, Suppression], ...] = ()
     expired: tuple[Suppression, ...] = ()
     unused: tuple[Suppression, ...] = ()
+
+    def about(self, namespaces: Collection[str]) -> Sorted:
+        """The same with findings about ``namespaces`` only; all of them when there are none."""
+        if not namespaces:
+            return self
+        findings = tuple(each for each in self.findings if each.place.namespace in namespaces)
+        suppressed = tuple((each, by) for each, by in self.suppressed if each.place.namespace in namespaces)
+        return replace(self, findings=findings, suppressed=suppressed)
 
 
 def suppress(findings: Iterable[LintFinding], suppressions: Sequence[Suppression], today: str) -> Sorted:

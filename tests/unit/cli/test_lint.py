@@ -111,6 +111,15 @@ def test_namespaces_choose_findings(policies, capsys):
     assert "there is no namespace 'dev'" in capsys.readouterr().err
 
 
+def test_a_suppression_for_another_namespace_is_not_unused(policies, tmp_path, capsys):
+    accepted = tmp_path / "accepted.yaml"
+    accepted.write_text(ACCEPTED % "9999-12-31")
+    more = tmp_path / "more.yaml"
+    more.write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: dev}\n")
+    document = lint_json(capsys, "-f", policies, "-f", str(more), "-n", "dev", "--suppressions", str(accepted), code=0)
+    assert (document["findings"], document["suppressed"], document["unused_suppressions"]) == ([], [], [])
+
+
 @pytest.mark.parametrize(("labels", "told"), [("", []), (", labels: {team: shop}", ["namespace-label-missing"])])
 def test_of_namespaces_that_files_leave_out_nothing_is_said(labels, told, tmp_path, capsys):
     path = tmp_path / "policies.yaml"
