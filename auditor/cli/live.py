@@ -35,6 +35,7 @@ LIVE_ONLY = frozenset(
         "image",
         "start_seconds",
         "accept",
+        "paths",
         *CONNECTION,
     }
 )

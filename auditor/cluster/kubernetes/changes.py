@@ -1,19 +1,21 @@
 """What happens to policies and namespaces while a run goes on: each state that the cluster goes through, as a snapshot.
 
 A verdict is about one state of the policies. So from the moment at which they were read they are watched, and whoever judges can ask
-what changed since. A watch that the API server has forgotten is replaced by a new list, which is compared with what was known.
+what changed since. A watch that the API server has forgotten is replaced by a new list, which is compared with what was known. Whoever
+asks gets such a list, too, lest a watch that lags behind, or may not be had, look like a cluster at rest.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from auditor.cluster.kubernetes.api import ApiServer, ExpiredError, Question
+from auditor.cluster.kubernetes.creation import all_of
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.policies import read_live_policy, unknown_policy
 from auditor.cluster.kubernetes.watching import watch
@@ -24,9 +26,11 @@ from auditor.model.snapshot import Namespace, Snapshot
 POLICIES = Question("/apis/networking.k8s.io/v1/networkpolicies", "watch", "networkpolicies.networking.k8s.io", " in all namespaces")
 NAMESPACES = Question("/api/v1/namespaces", "watch", "namespaces")
 MOST_STATES = 64
-"""States kept between two questions: beyond that the middle of them is let go, and only first and last are compared."""
+"""States kept between two questions. Beyond that, older ones are merged into one that knows nothing of what was different in them."""
+UNFOLLOWED = "changed too often during the run to be followed"
 
 Key = tuple[str, str]
+Take = Callable[[dict[str, Any], bool], None]
 
 
 class Changes:
@@ -44,8 +48,7 @@ class Changes:
         self.trouble = ""
 
     async def __aenter__(self) -> Self:
-        for question, take in ((POLICIES, self._take_policy), (NAMESPACES, self._take_namespace)):
-            self._tasks.append(asyncio.create_task(self._follow(question, take)))
+        self._tasks += [asyncio.create_task(self._follow(question, take)) for question, take in self._takers()]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -53,24 +56,35 @@ class Changes:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def take_states(self) -> Sequence[Snapshot]:
-        """The states since the last call, oldest first."""
+    async def take_states(self) -> Sequence[Snapshot]:
+        """The states since the last call, oldest first, up to the one right now if that can be read."""
+        try:
+            await all_of(self._list_anew(question, take) for question, take in self._takers())
+        except ClusterError as error:
+            self._note(error)
         states, self._states = self._states, []
         return states
 
-    async def _follow(self, question: Question, take: Callable[[dict[str, Any], bool], None]) -> None:
+    def _takers(self) -> Sequence[tuple[Question, Take]]:
+        return (POLICIES, self._take_policy), (NAMESPACES, self._take_namespace)
+
+    def _note(self, error: ClusterError) -> None:
+        self.trouble = self.trouble or f"changes during the run could not be followed: {error}"
+
+    async def _follow(self, question: Question, take: Take) -> None:
         version = self._versions.get(question.path, "")
         try:
             while True:
                 with suppress(ExpiredError):
-                    async for event in watch(self._api, question, version):
-                        if event.kind in ("ADDED", "MODIFIED", "DELETED"):
-                            take(decode(event.object, dict, self._api, question), event.kind == "DELETED")
+                    async with aclosing(watch(self._api, question, version)) as events:
+                        async for event in events:
+                            if event.kind in ("ADDED", "MODIFIED", "DELETED"):
+                                take(decode(event.object, dict, self._api, question), event.kind == "DELETED")
                 version = await self._list_anew(question, take)
         except ClusterError as error:
-            self.trouble = f"changes during the run could not be watched: {error}"
+            self._note(error)
 
-    async def _list_anew(self, question: Question, take: Callable[[dict[str, Any], bool], None]) -> str:
+    async def _list_anew(self, question: Question, take: Take) -> str:
         listed, version = await read_list(self._api, question)
         items = [decode(item, dict, self._api, question) for item in listed]
         present = {_key(item) for item in items}
@@ -112,7 +126,29 @@ class Changes:
         self._snapshot = state
         self._states.append(state)
         if len(self._states) > MOST_STATES:
-            del self._states[MOST_STATES // 2]
+            self._states[-3:-1] = [merged(*self._states[-3:-1])]
+
+
+def merged(one: Snapshot, other: Snapshot) -> Snapshot:
+    """A state with which every verdict that ``one`` or ``other`` gives is possible, and certain only where both give it.
+
+    A policy that is not the same in both is unknown; so is one that looks at labels of namespaces, where these differ.
+    """
+    moved = one.namespaces != other.namespaces
+    certain = {policy for policy in {*one.policies} & {*other.policies} if not (moved and _reads_namespaces(policy))}
+    uncertain = {(policy.namespace, policy.name) for policy in {*one.policies, *other.policies} - certain}
+    blurred = tuple(UnknownPolicy(*key, None, UNFOLLOWED) for key in sorted(uncertain))
+    unknown = {policy for policy in (*one.unknown, *other.unknown) if (policy.namespace, policy.name) not in uncertain}
+    return replace(
+        other,
+        policies=tuple(policy for policy in other.policies if policy in certain),
+        unknown=(*sorted(unknown, key=lambda policy: (policy.full_name, policy.why)), *blurred),
+    )
+
+
+def _reads_namespaces(policy: NetworkPolicy) -> bool:
+    rules = (*policy.ingress, *policy.egress)
+    return any(peer.namespace_selector is not None for rule in rules for peer in rule.peers)
 
 
 def same_rules(one: Snapshot, other: Snapshot) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-from auditor.cluster.kubernetes.api import ApiServer, Question
+from auditor.cluster.kubernetes.api import AdmissionError, ApiServer, ForbiddenError, InvalidError, NotFoundError, Question
 from auditor.cluster.kubernetes.exec_stream import ExecStream, open_exec
 from auditor.cluster.kubernetes.objects import NAME, USER, PodOptions
 from auditor.cluster.kubernetes.pages import decode
@@ -69,7 +69,10 @@ class HostPod(Record, frozen=True):
 
 
 class EphemeralContainer:
-    """The ephemeral container of the run ``run_id`` in one pod."""
+    """The ephemeral container of the run ``run_id`` in one pod.
+
+    ``listed``: whether the pod lists it, or may do so.
+    """
 
     def __init__(self, api: ApiServer, run_id: str, namespace: str, pod: str, options: PodOptions) -> None:
         self._api = api
@@ -77,12 +80,18 @@ class EphemeralContainer:
         self._pod = pod
         self._options = options
         self._name = f"{NAME}-{run_id}"
+        self.listed = False
 
     async def start(self, seconds: float) -> None:
         """Put it into the pod and wait until it runs, at most ``seconds``. Raises ClusterError when it doesn't."""
         question = self._question("patch", "pods/ephemeralcontainers", "/ephemeralcontainers")
         body = {"spec": {"ephemeralContainers": [self._manifest()]}}
-        await self._api.send("PATCH", question, body, content_type=MERGE)
+        self.listed = True
+        try:
+            await self._api.send("PATCH", question, body, content_type=MERGE)
+        except (AdmissionError, ForbiddenError, InvalidError, NotFoundError):
+            self.listed = False
+            raise
         try:
             async with asyncio.timeout(seconds):
                 while not await self._runs():  # noqa: ASYNC110 - it is the API server that is asked
@@ -100,7 +109,11 @@ class EphemeralContainer:
     async def open(self, agent: bytes) -> ExecStream:
         """Start an agent, whose source is ``agent``, in it."""
         stream = await self._exec(BOOT)
-        await stream.send(b"%08d" % len(agent) + agent)
+        try:
+            await stream.send(b"%08d" % len(agent) + agent)
+        except BaseException:
+            await stream.close()
+            raise
         return stream
 
     async def end(self) -> None:

@@ -73,7 +73,7 @@ class InPlaceCluster(Visit):
 
     async def _put_in(self) -> None:
         self._progress.phase("joining pods", len(self._guests.pods))
-        self._stack.push_async_callback(self._end)
+        self._when_leaving(self._end)
         await all_of(self._join(name, *place) for name, place in self._guests.pods.items())
         if not self._containers:
             raise ClusterError(f"no pod could be joined: {next(iter(self._absent.values()), 'there is none')}")
@@ -91,11 +91,13 @@ class InPlaceCluster(Visit):
 
     async def _end(self) -> None:
         self._progress.phase("ending the ephemeral containers", 0)
-        left = [reason for reason in await all_of(map(_ended, self._made)) if reason]
-        lines = [f"{len(self._made)} pods list an ephemeral container of this run until they are replaced"]
+        there = [container for container in self._made if container.listed]
+        left = [reason for reason in await all_of(map(_ended, there)) if reason]
+        if there:
+            whose = "1 pod lists" if len(there) == 1 else f"{len(there)} pods list"
+            self.farewell = [f"{whose} an ephemeral container of this run until replaced"]
         if left:
-            lines.append(f"{len(left)} of these could not be ended and will end by themselves: {left[0]}")
-        self.farewell = lines
+            self.farewell = [*self.farewell, f"{len(left)} of these could not be ended and will end by themselves: {left[0]}"]
 
 
 async def _ended(container: EphemeralContainer) -> str:

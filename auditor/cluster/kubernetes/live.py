@@ -20,6 +20,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
+from auditor.policy.doubt import may_select
 from auditor.policy.evaluator import evaluate
 from auditor.policy.identity_labels import PodSelectors
 from auditor.probing.options import Progress
@@ -96,13 +97,14 @@ class LiveCluster(Visit):
             models = [matrix.endpoint(name) for name in probe.stands_for]
             here = [model for model in models if model.namespace == probe.namespace]
             alike = any(selectors.signature(probe.namespace, model.labels) == identity for model in here)
-            if not alike or len({matrix.class_of(model.name) for model in models}) > 1:
+            treated = {(matrix.class_of(model.name), *(may_select(policy, model) for policy in state.unknown)) for model in models}
+            if not alike or len(treated) > 1:
                 self._absent.setdefault(probe.name, NO_LONGER_ALIKE)
 
     async def _put_in(self) -> None:
         deployment = self._deployment
         self._progress.phase("starting probe pods", len(self._probes))
-        self._stack.push_async_callback(self._remove_pods)
+        self._when_leaving(self._remove_pods)
         agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
         await self._pods.create(self._leases.uids, agent, deployment.snapshot.policies, deployment.users)
         await self._pods.wait(deployment.start_seconds, self._progress.advance)

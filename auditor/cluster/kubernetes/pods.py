@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 
 import msgspec
 
-from auditor.cluster.kubernetes.api import ApiServer, Question
+from auditor.cluster.kubernetes.api import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
 from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, PodOptions, config_map_manifest, keys_read, pod_manifest, pod_name
 from auditor.cluster.kubernetes.pages import decode, read_list
@@ -17,7 +18,9 @@ from auditor.cluster.kubernetes.watching import watch
 from auditor.model.policy import NetworkPolicy
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint
+from auditor.model.words import counted
 
+ALL_PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
 PATIENCE_FOR_REMOVAL = 20.0
 """Seconds that pods get to end by themselves before they are removed by force: the kubelet of a dead node never says that they ended."""
 
@@ -79,64 +82,60 @@ class ProbePods:
         """Wait until every pod runs or has failed, at most ``seconds``; ``advance`` is told of each that runs."""
         last: dict[str, str] = {}
         try:
-            async with asyncio.timeout(seconds):
-                async for item in self._states():
-                    name = self._judge(item, last)
-                    advance(name in self.started)
-                    if len(self.started) + len(self.failed) >= len(self._probes):
-                        return
+            async with asyncio.timeout(seconds), aclosing(self._states()) as states:
+                while len(self.started) + len(self.failed) < len(self._probes):
+                    advance(self._judge(*await anext(states), last))
         except TimeoutError:
             for probe in self._probes:
                 if probe.name not in self.started and probe.name not in self.failed:
                     self.failed[probe.name] = f"its probe pod did not start within {seconds:g} s: {last.get(probe.name, 'no word of it')}"
 
-    async def _states(self) -> AsyncIterator[msgspec.Raw]:
-        """Every state of every pod of the run, from now on, for ever."""
-        question = self._listing()
-        items, version = await read_list(self._api, question, parameters=self._selection)
-        for item in items:
-            yield item
-        async for event in watch(self._api, question, version, parameters=self._selection):
-            if event.kind in ("ADDED", "MODIFIED", "DELETED"):
-                yield event.object
-
-    def _listing(self) -> Question:
-        return Question("/api/v1/pods", "list", "pods", " in all namespaces")
+    async def _states(self) -> AsyncGenerator[tuple[msgspec.Raw, bool], None]:
+        """Every state of every pod of the run, from now on, for ever, and whether it was its last."""
+        while True:
+            items, version = await read_list(self._api, ALL_PODS, parameters=self._selection)
+            for item in items:
+                yield item, False
+            with suppress(ExpiredError):
+                async with aclosing(watch(self._api, ALL_PODS, version, parameters=self._selection)) as events:
+                    async for event in events:
+                        if event.kind in ("ADDED", "MODIFIED", "DELETED"):
+                            yield event.object, event.kind == "DELETED"
 
     @property
     def _selection(self) -> Mapping[str, str]:
         return {"labelSelector": f"{RUN_LABEL}={self._run_id}"}
 
-    def _judge(self, item: msgspec.Raw, last: dict[str, str]) -> str:
-        """Take in one state of one pod; the name of the ProbePod that just started, or none."""
-        pod = decode(item, StartingPod, self._api, self._listing())
+    def _judge(self, item: msgspec.Raw, deleted: bool, last: dict[str, str]) -> int:
+        """Take in one state of one pod; how many have started by it."""
+        pod = decode(item, StartingPod, self._api, ALL_PODS)
         probe = self._by_place.get((pod.metadata.namespace, pod.metadata.name))
         if probe is None or probe.name in self.started or probe.name in self.failed:
-            return ""
+            return 0
         last[probe.name] = pod.state
-        if pod.hopeless:
+        if deleted:
+            self.failed[probe.name] = "its probe pod was deleted by somebody before it ran"
+        elif pod.hopeless:
             self.failed[probe.name] = f"its probe pod can't run: {pod.hopeless}"
         elif pod.is_running:
-            endpoint = decode(item, PodRecord, self._api, self._listing()).value().endpoint
+            endpoint = decode(item, PodRecord, self._api, ALL_PODS).value().endpoint
             if endpoint.addresses:
                 self.started[probe.name] = endpoint
-                return probe.name
-        return ""
+                return 1
+        return 0
 
     async def remove(self) -> list[str]:
-        """Remove what there is, and wait until it is gone; what had to be forced, or is still there, in words."""
+        """Remove what there is, and wait until it is gone; what had to be forced, in words."""
         await all_of(self._delete(namespace) for namespace in self.namespaces)
-        remarks: list[str] = []
         try:
             async with asyncio.timeout(PATIENCE_FOR_REMOVAL):
                 await self._gone()
         except TimeoutError:
-            left = await self._left()
-            await all_of(self._delete(namespace, force=True) for namespace in {namespace for namespace, _ in left})
-            remarks.append(
-                f"{len(left)} probe pods did not end within {PATIENCE_FOR_REMOVAL:g} s and were removed by force: is their node alive?"
-            )
-        return remarks
+            left, _ = await self._left()
+            await all_of(self._delete(namespace, force=True) for namespace in sorted({namespace for namespace, _ in left}))
+            pods = counted(len(left), "probe pod")
+            return [f"{pods} did not end within {PATIENCE_FOR_REMOVAL:g} s and had to be removed by force: is every node alive?"]
+        return []
 
     async def _delete(self, namespace: str, *, force: bool = False) -> None:
         question = Question(f"/api/v1/namespaces/{namespace}/pods", "deletecollection", "pods", f" in namespace {namespace}")
@@ -148,18 +147,23 @@ class ProbePods:
         }
         await self._api.send("DELETE", question, body, self._selection)
 
-    async def _left(self) -> set[tuple[str, str]]:
-        items, _ = await read_list(self._api, self._listing(), parameters=self._selection)
-        pods = [decode(item, StartingPod, self._api, self._listing()) for item in items]
-        return {(pod.metadata.namespace, pod.metadata.name) for pod in pods}
+    async def _left(self) -> tuple[set[tuple[str, str]], str]:
+        """Namespace and name of each pod that is there, and the resourceVersion of that list."""
+        items, version = await read_list(self._api, ALL_PODS, parameters=self._selection)
+        return {self._place(item) for item in items}, version
 
     async def _gone(self) -> None:
-        items, version = await read_list(self._api, self._listing(), parameters=self._selection)
-        left = {decode(item, StartingPod, self._api, self._listing()).metadata.name for item in items}
-        if not left:
-            return
-        async for event in watch(self._api, self._listing(), version, parameters=self._selection):
-            name = decode(event.object, StartingPod, self._api, self._listing()).metadata.name if event.kind == "DELETED" else ""
-            left.discard(name)
-            if not left:
-                return
+        """Wait until no pod is there."""
+        while True:
+            left, version = await self._left()
+            with suppress(ExpiredError):
+                async with aclosing(watch(self._api, ALL_PODS, version, parameters=self._selection)) as events:
+                    while left:
+                        event = await anext(events)
+                        if event.kind == "DELETED":
+                            left.discard(self._place(event.object))
+                    return
+
+    def _place(self, item: msgspec.Raw) -> tuple[str, str]:
+        metadata = decode(item, StartingPod, self._api, ALL_PODS).metadata
+        return metadata.namespace, metadata.name

@@ -6,7 +6,7 @@ However a stay ends, by an error or by cancellation at any moment, what it put i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import Self
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.changes import Changes
 from auditor.cluster.kubernetes.lease import Leases
-from auditor.model.errors import ClusterError
+from auditor.model.errors import AuditError, ClusterError
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
 
@@ -47,6 +47,7 @@ class Visit:
         self._changes = Changes(api, snapshot, versions)
         self._reproduce = reproduce
         self._stack = AsyncExitStack()
+        self._left = ""
         self.farewell: Sequence[str] = ()
 
     @property
@@ -65,45 +66,68 @@ class Visit:
         return self._reproduce(cell)
 
     async def changes(self) -> Sequence[Snapshot]:
-        return [replace(state, endpoints=self._snapshot.endpoints) for state in self._changes.take_states()]
+        return [replace(state, endpoints=self._snapshot.endpoints) for state in await self._changes.take_states()]
 
     async def _put_in(self) -> None:
-        """Put in what the run needs; the callback that takes it out again goes onto ``_stack`` first."""
+        """Put in what the run needs; before each thing, ``_when_leaving`` is told how to take it out again."""
         raise NotImplementedError
+
+    def _when_leaving(self, step: Callable[[], Awaitable[None]]) -> None:
+        self._stack.push_async_callback(self._try, step)
+
+    async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do ``step``; where it fails, the next may still do."""
+        try:
+            await step()
+        except ClusterError as error:
+            self._left = f"{error}; 'audit cleanup --run {self._run_id}' removes what is left"
+            self._api.patience = 0  # it has been used up, and need not be again
 
     async def __aenter__(self) -> Self:
         try:
-            self._stack.push_async_callback(self._release)
+            self._when_leaving(self._release)
             await self._leases.take()
             self._api.patience = PATIENCE
             await self._stack.enter_async_context(self._changes)
             await self._put_in()
             for state in await self.changes():
                 self._snapshot = state
-        except BaseException:
-            await self._take_out()
+        except BaseException as error:
+            await self._take_out(error)
             raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        await self._take_out()
+        await self._take_out(error)
 
     async def _release(self) -> None:
         lines = await self._leases.release()
-        if lines:
-            raise ClusterError("; ".join(lines))
+        self._left = "\n".join(lines) or self._left
 
-    async def _take_out(self) -> None:
-        """Take everything out, also if cancelled meanwhile; each step of it is bounded."""
+    async def _take_out(self, error: BaseException | None) -> None:
+        """Take everything out, also if cancelled meanwhile; each step of it is bounded.
+
+        Raises ClusterError when something may be left. That is worth more than what ended the stay before, ``error``, but tells it, too.
+        """
         ending = asyncio.ensure_future(self._stack.aclose())
         cancelled = False
         while not ending.done():
             try:
-                await asyncio.shield(ending)
+                await asyncio.wait([ending])
             except asyncio.CancelledError:
                 cancelled = True
-            except ClusterError:
-                break
+        ending.result()
+        if self._left:
+            raise ClusterError("\n".join([*_in_words(error), self._left])) from error
         if cancelled:
             raise asyncio.CancelledError
-        ending.result()
+
+
+def _in_words(error: BaseException | None) -> list[str]:
+    match error:
+        case None | asyncio.CancelledError():
+            return []
+        case AuditError():
+            return [str(error)]
+        case _:
+            return [f"{type(error).__name__}: {error}"]
