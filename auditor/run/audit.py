@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 from auditor.cluster.port import Cluster
-from auditor.diagnosis.comparison import compare
+from auditor.diagnosis.comparison import NO_VERDICT
+from auditor.diagnosis.coverage import unexercised
 from auditor.diagnosis.findings import find
+from auditor.diagnosis.search import diagnose
+from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
-from auditor.model.report import CellResult, Report, Summary
+from auditor.model.report import Report, Summary
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
+from auditor.model.verdict import Cell
 from auditor.model.words import counted
-from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
 from auditor.probing.campaign import ProbingOutcome, probe
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells
+from auditor.run.expectation import Course, Expectation, after, renewed
 
 MOST_REPROBES = 3
 """How often cells are probed anew because the policies changed during the run, before they are given up as inconclusive."""
+MOST_FURTHER_CELLS = 20_000
+"""Beyond so many cells, none is looked for that would tell hypotheses apart."""
 RESTLESS = "policies or labels of namespaces that decide this kept changing during the run"
 
 
@@ -88,126 +91,82 @@ async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress:
     """
     began = time.monotonic()
     matrix, probes = plan(cluster.snapshot, options)
-    expectation = _Expectation.of(matrix, probes.cells, cluster.absent)
+    expectation = Expectation.of(matrix, probes.cells, cluster.absent)
     planned = time.monotonic()
-    course = _Course(expectation, await _probe(cluster, expectation, probes.cells, options, progress))
+    course = Course(expectation, await _probe(cluster, expectation, probes.cells, options, progress))
     course = await _follow_changes(cluster, course, options, progress)
+    course, diagnosis = await _diagnose(cluster, course, options, progress)
     probed = time.monotonic()
     results = course.results()
+    snapshot = course.expectation.matrix.snapshot
     return Report(
         subject=subject,
         run_id=secrets.token_hex(4),
         endpoints=cluster.snapshot.endpoints,
         cells=results,
-        findings=find(course.expectation.matrix.snapshot, results, cluster.reproduce),
+        findings=find(snapshot, results, cluster.reproduce),
         summary=Summary.of(results),
         min_coverage=options.min_coverage,
         facts=(*_facts(cluster.snapshot, matrix), *cluster.facts, *course.outcome.facts),
         seconds={"evaluating": planned - began, **course.outcome.seconds, "comparing": time.monotonic() - probed},
         attempts=course.outcome.attempts,
+        diagnosis=diagnosis,
+        unexercised=unexercised(snapshot, [each.cell for each in results if each.result not in NO_VERDICT.values()]),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Expectation:
-    """What the policies demand of each cell. ``doubts`` are the cells about which they can't say anything certain, with the reason."""
-
-    matrix: ExpectedMatrix
-    verdicts: Mapping[Cell, Verdict]
-    notes: Mapping[Cell, tuple[Note, ...]]
-    doubts: Mapping[Cell, str]
-
-    @classmethod
-    def of(cls, matrix: ExpectedMatrix, cells: Sequence[Cell], absent: Mapping[str, str]) -> Self:
-        """``absent`` are endpoints without an agent that stands for them, with the reason."""
-        doubts = doubtful_cells(matrix.snapshot, matrix.snapshot.unknown, cells) if matrix.snapshot.unknown else {}
-        doubts |= {cell: absent[end] for cell in cells for end in (cell.source, cell.destination) if end in absent}
-        return cls(matrix, {cell: matrix.verdict(*cell) for cell in cells}, {cell: matrix.notes(*cell) for cell in cells}, doubts)
-
-    def demanded(self, cell: Cell) -> Verdict | None:
-        """The verdict that ``cell`` is held to; None where nothing certain is known."""
-        return None if cell in self.doubts or Note.UNDEFINED in self.notes[cell] else self.verdicts[cell]
-
-    def differing(self, other: _Expectation) -> set[Cell]:
-        """The cells about which ``other`` says something else."""
-        return {
-            cell
-            for cell, verdict in self.verdicts.items()
-            if verdict != other.verdicts[cell] or self.notes[cell] != other.notes[cell] or (cell in self.doubts) != (cell in other.doubts)
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """How far a run has come: what is expected by now, and what was seen."""
-
-    expectation: _Expectation
-    outcome: ProbingOutcome
-
-    def results(self) -> tuple[CellResult, ...]:
-        """Every cell with its expectation, its observation and how they compare."""
-        return tuple(self._result(cell) for cell in self.expectation.verdicts)
-
-    def _result(self, cell: Cell) -> CellResult:
-        expectation, seen = self.expectation, self.outcome.observations[cell]
-        if cell in expectation.doubts and seen.verdict is not Observed.SKIPPED:
-            seen = Observation(Observed.INCONCLUSIVE, expectation.doubts[cell], seen.history)
-        result = compare(expectation.verdicts[cell], expectation.notes[cell], seen, unstable=cell in self.outcome.unstable)
-        return CellResult(cell, expectation.verdicts[cell], seen, result, expectation.notes[cell])
-
-
 async def _probe(
-    cluster: Cluster, expectation: _Expectation, cells: Sequence[Cell], options: AuditOptions, progress: Progress
+    cluster: Cluster, expectation: Expectation, cells: Sequence[Cell], options: AuditOptions, progress: Progress
 ) -> ProbingOutcome:
     return await probe(cells, cluster.seats, cluster.open, expectation.demanded, options.probing, progress, absent=cluster.absent)
 
 
-async def _follow_changes(cluster: Cluster, course: _Course, options: AuditOptions, progress: Progress) -> _Course:
+async def _follow_changes(cluster: Cluster, course: Course, options: AuditOptions, progress: Progress) -> Course:
     """Judge anew what changes in the cluster have touched since it was read, and probe it anew; what never comes to rest is doubtful."""
     reprobed: set[Cell] = set()
     for _ in range(MOST_REPROBES):
         states = await cluster.changes()
         if not states:
             return _told(course, reprobed)
-        expectation, touched = _after(states, course.expectation, cluster.absent)
+        expectation, touched = after(states, course.expectation, cluster.absent)
         again = [cell for cell in course.expectation.verdicts if cell in touched]
         outcome = course.outcome
         if again:
-            outcome = _renewed(outcome, await _probe(cluster, expectation, again, options, progress))
+            outcome = renewed(outcome, await _probe(cluster, expectation, again, options, progress))
         reprobed |= touched
-        course = _Course(expectation, outcome)
+        course = Course(expectation, outcome)
     states = await cluster.changes()
     if states:
-        expectation, touched = _after(states, course.expectation, cluster.absent)
+        expectation, touched = after(states, course.expectation, cluster.absent)
         course = replace(course, expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)}))
     return _told(course, reprobed)
 
 
-def _renewed(before: ProbingOutcome, again: ProbingOutcome) -> ProbingOutcome:
-    """``before`` with everything that ``again``, a later probing of some of its cells, saw."""
-    seconds = Counter(before.seconds) + Counter(again.seconds)
-    return ProbingOutcome(
-        {**before.observations, **again.observations},
-        (before.unstable - again.observations.keys()) | again.unstable,
-        tuple(dict.fromkeys((*before.facts, *again.facts))),
-        before.attempts + again.attempts,
-        {phase: seconds[phase] for phase in dict.fromkeys((*before.seconds, *again.seconds))},
-    )
+async def _diagnose(cluster: Cluster, course: Course, options: AuditOptions, progress: Progress) -> tuple[Course, Diagnosis | None]:
+    """The cause of what differs; where several fit, the probes that tell them apart are made first."""
+    snapshot = course.expectation.matrix.snapshot
+    diagnosis = diagnose(snapshot, course.results(), candidates=_further_cells(course.expectation.matrix, options))
+    if diagnosis is None or not diagnosis.discriminating:
+        return course, diagnosis
+    expectation = course.expectation.widened(diagnosis.discriminating, cluster.absent)
+    outcome = renewed(course.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress))
+    course = Course(expectation, outcome)
+    return course, diagnose(snapshot, course.results())
 
 
-def _after(states: Iterable[Snapshot], before: _Expectation, absent: Mapping[str, str]) -> tuple[_Expectation, set[Cell]]:
-    """What is expected now, after ``states``, and every cell about which any two of them disagree: a verdict may have flapped."""
-    cells = tuple(before.verdicts)
-    touched: set[Cell] = set()
-    expectation = before
-    for state in states:
-        following = _Expectation.of(evaluate(state), cells, absent)
-        touched |= following.differing(expectation)
-        expectation = following
-    return expectation, touched
+def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell, ...]:
+    """Cells between the chosen endpoints that a plan leaves out: at ports inside the ranges whose edges it probes. None beyond --ports."""
+    if options.ports or options.declared_only:
+        return ()
+    ports = [PortRequest(atom.protocol, number=number) for atom in matrix.atoms for number in {atom.first, (atom.first + atom.last) // 2}]
+    endpoints = matrix.snapshot.endpoints
+    sources, destinations = choose(endpoints, options.sources), choose(endpoints, options.destinations)
+    if len(sources) * len(destinations) * len(ports) > MOST_FURTHER_CELLS:
+        return ()
+    return plan_cells(sources, destinations, ports, options.scope)
 
 
-def _told(course: _Course, reprobed: Collection[Cell]) -> _Course:
+def _told(course: Course, reprobed: Collection[Cell]) -> Course:
     if not reprobed:
         return course
     fact = f"policies or namespaces changed during the run: {counted(len(reprobed), 'cell')} judged by the new ones and probed again"

@@ -1,0 +1,93 @@
+"""What is expected of each cell, and how far a run has come: values that the run passes on from step to step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from auditor.diagnosis.comparison import compare
+from auditor.model.report import CellResult
+from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
+from auditor.policy.doubt import doubtful_cells
+from auditor.policy.evaluator import evaluate
+from auditor.policy.matrix import ExpectedMatrix
+from auditor.probing.campaign import ProbingOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the policies demand of each cell. ``doubts`` are the cells about which they can't say anything certain, with the reason."""
+
+    matrix: ExpectedMatrix
+    verdicts: Mapping[Cell, Verdict]
+    notes: Mapping[Cell, tuple[Note, ...]]
+    doubts: Mapping[Cell, str]
+
+    @classmethod
+    def of(cls, matrix: ExpectedMatrix, cells: Sequence[Cell], absent: Mapping[str, str]) -> Self:
+        """``absent`` are endpoints without an agent that stands for them, with the reason."""
+        doubts = doubtful_cells(matrix.snapshot, matrix.snapshot.unknown, cells) if matrix.snapshot.unknown else {}
+        doubts |= {cell: absent[end] for cell in cells for end in (cell.source, cell.destination) if end in absent}
+        return cls(matrix, {cell: matrix.verdict(*cell) for cell in cells}, {cell: matrix.notes(*cell) for cell in cells}, doubts)
+
+    def demanded(self, cell: Cell) -> Verdict | None:
+        """The verdict that ``cell`` is held to; None where nothing certain is known."""
+        return None if cell in self.doubts or Note.UNDEFINED in self.notes[cell] else self.verdicts[cell]
+
+    def widened(self, cells: Sequence[Cell], absent: Mapping[str, str]) -> Self:
+        """This expectation with further ``cells``."""
+        return type(self).of(self.matrix, (*self.verdicts, *cells), absent)
+
+    def differing(self, other: Expectation) -> set[Cell]:
+        """The cells about which ``other`` says something else."""
+        return {
+            cell
+            for cell, verdict in self.verdicts.items()
+            if verdict != other.verdicts[cell] or self.notes[cell] != other.notes[cell] or (cell in self.doubts) != (cell in other.doubts)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How far a run has come: what is expected by now, and what was seen."""
+
+    expectation: Expectation
+    outcome: ProbingOutcome
+
+    def results(self) -> tuple[CellResult, ...]:
+        """Every cell with its expectation, its observation and how they compare."""
+        return tuple(self._result(cell) for cell in self.expectation.verdicts)
+
+    def _result(self, cell: Cell) -> CellResult:
+        expectation, seen = self.expectation, self.outcome.observations[cell]
+        if cell in expectation.doubts and seen.verdict is not Observed.SKIPPED:
+            seen = Observation(Observed.INCONCLUSIVE, expectation.doubts[cell], seen.history)
+        result = compare(expectation.verdicts[cell], expectation.notes[cell], seen, unstable=cell in self.outcome.unstable)
+        return CellResult(cell, expectation.verdicts[cell], seen, result, expectation.notes[cell])
+
+
+def renewed(before: ProbingOutcome, again: ProbingOutcome) -> ProbingOutcome:
+    """``before`` with everything that ``again``, a later probing of some of its cells, saw."""
+    seconds = Counter(before.seconds) + Counter(again.seconds)
+    return ProbingOutcome(
+        {**before.observations, **again.observations},
+        (before.unstable - again.observations.keys()) | again.unstable,
+        tuple(dict.fromkeys((*before.facts, *again.facts))),
+        before.attempts + again.attempts,
+        {phase: seconds[phase] for phase in dict.fromkeys((*before.seconds, *again.seconds))},
+    )
+
+
+def after(states: Iterable[Snapshot], before: Expectation, absent: Mapping[str, str]) -> tuple[Expectation, set[Cell]]:
+    """What is expected now, after ``states``, and every cell about which any two of them disagree: a verdict may have flapped."""
+    cells = tuple(before.verdicts)
+    touched: set[Cell] = set()
+    expectation = before
+    for state in states:
+        following = Expectation.of(evaluate(state), cells, absent)
+        touched |= following.differing(expectation)
+        expectation = following
+    return expectation, touched
