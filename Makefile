@@ -26,7 +26,7 @@ lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-lab-matrix: setup ## every dialect against every scenario with real packets, as a table
+lab-matrix: setup ## every dialect against every scenario with real packets, and the causes that the diagnosis names, as tables
 	$(PYTHON) -m tests.lab.matrix
 
 bench: setup ## measured ratios against peers and limits

@@ -10,6 +10,7 @@ from tests.bench import evaluating, round_trips, running
 
 def main() -> None:
     evaluating.run()
+    diagnosing.run()
     running.run()
     round_trips.run()
     subprocess.run([sys.executable, "-m", "tests.bench.agent"], check=True)

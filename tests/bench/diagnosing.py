@@ -13,7 +13,7 @@ from auditor.model.dialect import Dialect, Enforcement
 from auditor.model.report import CellResult
 from auditor.model.verdict import Observation, Observed, Result, Verdict
 from tests.bench.measure import say, wall
-from tests.lab.confusion import SHAPE, World, injected
+from tests.lab.naming import SHAPE, World, injected
 
 CELLS = 5_000
 LIMIT = 2.0

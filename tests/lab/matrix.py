@@ -1,7 +1,8 @@
 """Every dialect against every scenario, with real packets: ``python -m tests.lab.matrix [-k PART-OF-A-NAME] [-j LABS]``.
 
-Prints how many cells each audit found to differ from the specification. It fails when an audit misses a cell that the dialect's own
-definition predicts, reports one that it doesn't, leaves a cell without a verdict, or when a faulty dialect is found in no scenario.
+Prints how many cells each audit found to differ from the specification, and how often the diagnosis named the dialect, enforced in the
+whole cluster or on one node. It fails when an audit misses a cell that the dialect's own definition predicts, reports one that it doesn't,
+leaves a cell without a verdict, when a faulty dialect is found in no scenario, or when more than 1 % of the causes are named wrongly.
 """
 
 from __future__ import annotations
@@ -17,24 +18,29 @@ from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
 from auditor.model.errors import AuditError
 from tests.lab import scenarios
-from tests.lab.auditing import SLOW_START, audit_under, enforcers
+from tests.lab.auditing import HASTY, SLOW_START, audit_under, enforcers
+from tests.lab.naming import Case, World, case, confusion_table, injected, share_named
 
 SHOWN_WRONG = 5
+NAMED = 0.99
 
 
 @dataclass(frozen=True)
 class Row:
-    """One scenario: for each enforcer the number of cells that differed, and what was wrong with the audits."""
+    """One scenario: for each enforcer the number of cells that differed; what was wrong with the audits; how the causes were named."""
 
     scenario: str
     found: dict[str, int]
     wrong: list[str]
+    cases: list[Case]
 
 
 async def _audit_all(name: str) -> Row:
     scenario = scenarios.read(name)
     found: dict[str, int] = {}
     wrong: list[str] = []
+    cases: list[Case] = []
+    world = World.of(scenario)
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
         for enforcer, options in enforcers():
             judgement = await audit_under(lab, Enforcement(enforcer), scenario.previous_policies, options)
@@ -42,7 +48,12 @@ async def _audit_all(name: str) -> Row:
             wrong += [f"{name} under {enforcer}: {text}" for text in judgement.wrong[:SHOWN_WRONG]]
             if len(judgement.wrong) > SHOWN_WRONG:
                 wrong.append(f"{name} under {enforcer}: and {len(judgement.wrong) - SHOWN_WRONG} more")
-    return Row(name, found, wrong)
+            cases += filter(None, [case(world, Enforcement(enforcer), judgement.report.cells)])
+            on_node = Enforcement(on_node=dict.fromkeys(world.nodes[:1], enforcer))
+            if len(world.nodes) > 1 and options is HASTY and world.shows(injected(on_node)):
+                judgement = await audit_under(lab, on_node, scenario.previous_policies, options)
+                cases += filter(None, [case(world, on_node, judgement.report.cells)])
+    return Row(name, found, wrong, cases)
 
 
 def audit_all(name: str) -> Row:
@@ -50,7 +61,7 @@ def audit_all(name: str) -> Row:
     try:
         return asyncio.run(_audit_all(name))
     except AuditError as error:
-        return Row(name, {}, [f"{name}: {error}"])
+        return Row(name, {}, [f"{name}: {error}"], [])
 
 
 def collect(names: list[str], jobs: int) -> list[Row]:
@@ -102,7 +113,11 @@ def main() -> int:
         return 2
     rows = collect(names, arguments.j)
     print(table(rows))
+    cases = [one for row in rows for one in row.cases]
+    print(f"\nCauses as the diagnosis named them:\n{confusion_table(cases)}")
     wrong = problems(rows, complete=not arguments.k)
+    if share_named(cases) < NAMED:
+        wrong.append(f"diagnosis: only {share_named(cases):.1%} of the causes were named")
     audits = sum(len(row.found) for row in rows)
     failed = len({text.partition(":")[0] for text in wrong})
     print("\n".join(["", *wrong]) if wrong else "\nEvery audit found exactly what its enforcer's definition predicts.")
