@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.bench import evaluating, round_trips, running
+from tests.bench import diagnosing, evaluating, round_trips, running
 
 
 def main() -> None:
