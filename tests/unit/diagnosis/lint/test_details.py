@@ -223,3 +223,8 @@ def test_where_a_policy_can_not_be_read_nothing_is_said_of_what_it_may_do(check)
     spaces = {endpoint.namespace for endpoint in snapshot.endpoints}
     unknown = tuple(UnknownPolicy(space, "new", LabelSelector(), "an unknown field") for space in spaces)
     assert [finding for finding in lint(replace(snapshot, unknown=unknown)) if finding.check == check] == []
+
+
+def test_a_policy_for_host_network_pods_is_told_once():
+    pair = case("selects-host-network")
+    assert told("selects-no-pod", *pair["common"], *pair["fires"]) == []
