@@ -88,6 +88,7 @@ async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: La
     from auditor.cli.reproduction import again
     from auditor.cluster.lab.lab import Lab
     from auditor.run.audit import audit
+    from auditor.run.remarks import remarks_on
 
     progress.phase("setting up the lab", 0)
     began = monotonic()
@@ -101,7 +102,7 @@ async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: La
     async with lab as cluster:
         up = monotonic() - began
         report = await audit(cluster, subject(scenario, options.enforcers), options.audit, progress)
-    return replace(report, seconds={"lab": up, **report.seconds})
+    return replace(report, seconds={"lab": up, **report.seconds}, lint=remarks_on(scenario.snapshot))
 
 
 def subject(scenario: Scenario, enforcers: tuple[str, ...]) -> str:

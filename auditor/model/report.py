@@ -84,13 +84,24 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyRemark:
+    """What lint says of a policy as it is written: the check's id, its severity, the place, and one sentence."""
+
+    check: str
+    severity: str
+    place: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of one audit.
 
     ``subject`` names what was audited in words. ``facts`` are lines worth knowing beside the findings (how long convergence took, which
     kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order. ``api`` counts the requests to an API server
     (``calls``) and the bytes ``received`` and ``sent`` there; empty on the lab. ``diagnosis`` is None where nothing differs from the
-    specification; ``unexercised`` are the parts of policies about which the cells say nothing.
+    specification; ``unexercised`` are the parts of policies about which the cells say nothing. ``lint`` is what is likely not meant in the
+    policies, whatever enforces them.
     """
 
     subject: str
@@ -106,3 +117,4 @@ class Report:
     api: Mapping[str, int] = field(default_factory=dict, hash=False)
     diagnosis: Diagnosis | None = None
     unexercised: tuple[Unexercised, ...] = ()
+    lint: tuple[PolicyRemark, ...] = ()

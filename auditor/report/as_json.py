@@ -28,6 +28,7 @@ def render(report: Report, stream: TextIO) -> None:
         "endpoints": map(_endpoint, report.endpoints),
         "facts": report.facts,
         "unexercised": map(_unexercised, report.unexercised),
+        "lint": map(msgspec.to_builtins, report.lint),
     }
     separator = "{\n"
     for key, value in _head(report).items():

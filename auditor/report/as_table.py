@@ -12,7 +12,7 @@ from rich.text import Text
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
 from auditor.model.words import counted
-from auditor.report.cause import cause_lines, coverage_lines
+from auditor.report.cause import cause_lines, coverage_lines, lint_lines
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_paragraph, printable
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
@@ -56,7 +56,8 @@ class _Table:
         self._write_briefly(findings[MOST_FINDINGS:])
         self._write_without_verdict(Result.INCONCLUSIVE)
         self._write_without_verdict(Result.SKIPPED)
-        self._write_coverage()
+        self._write_section(lint_lines(self._report.lint))
+        self._write_section(coverage_lines(self._report.unexercised))
         self._write_facts()
 
     def _line(self, text: str | Text = "", indent: int = 0, hang: int | None = None) -> None:
@@ -74,8 +75,9 @@ class _Table:
             for label, text in cause_lines(self._report.diagnosis):
                 self._labelled(label, printable(text))
 
-    def _write_coverage(self) -> None:
-        for number, line in enumerate(coverage_lines(self._report.unexercised)):
+    def _write_section(self, lines: Iterable[str]) -> None:
+        """A bold heading, the first of ``lines``, and the others below it; nothing at all without any."""
+        for number, line in enumerate(lines):
             if number == 0:
                 self._line()
             self._line(Text(line, style="bold") if number == 0 else printable(line), 2 * bool(number), 4 * bool(number))

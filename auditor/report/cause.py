@@ -1,14 +1,16 @@
-"""The diagnosis, and what the audit could not have caught, as labelled lines."""
+"""The diagnosis, what the audit could not have caught, and what lint says, as lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
+from auditor.model.report import PolicyRemark
 from auditor.model.words import counted
 
 MOST_ALTERNATIVES = 3
 MOST_PARTS = 8
+MOST_REMARKS = 5
 
 
 def cause_lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -42,3 +44,14 @@ def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
         yield f"{part.place}: {part.what}: {part.reason}"
     if len(parts) > MOST_PARTS:
         yield f"and {len(parts) - MOST_PARTS} more; -o json has each"
+
+
+def lint_lines(remarks: Sequence[PolicyRemark]) -> Iterator[str]:
+    """What is likely not meant in the policies; nothing where lint has nothing to say."""
+    if not remarks:
+        return
+    yield f"Likely not meant, whatever enforces it ('audit lint' says more): {counted(len(remarks), 'place')} in the policies"
+    for remark in remarks[:MOST_REMARKS]:
+        yield f"{remark.severity} {remark.check}  {remark.place}: {remark.message}"
+    if len(remarks) > MOST_REMARKS:
+        yield f"and {len(remarks) - MOST_REMARKS} more; -o json has each"

@@ -29,6 +29,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.representatives import Mode, ProbeRequest, choose_probe_pods
 from auditor.probing.options import Progress
 from auditor.run.audit import AuditOptions, audit
+from auditor.run.remarks import remarks_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,14 @@ async def audit_live(
         seconds = {"reading": read - began, "preflight": up - read, "deploying": started - up, **report.seconds}
         seconds["removing"] = time.monotonic() - ended
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
-    return replace(report, run_id=run_id, seconds=seconds, facts=(*report.facts, *cluster.farewell), api=traffic)
+    return replace(
+        report,
+        run_id=run_id,
+        seconds=seconds,
+        facts=(*report.facts, *cluster.farewell),
+        api=traffic,
+        lint=remarks_on(intended.live.snapshot, options.namespaces),
+    )
 
 
 async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
