@@ -99,9 +99,9 @@ OPTIONS: Sequence[Decorator] = (
     ),
     click.option(
         "--accept",
-        type=click.Choice(["pdb"]),
+        type=click.Choice(["pdb", "anti-affinity"]),
         multiple=True,
-        help="Put up with this harm: 'pdb' creates probe pods that a PodDisruptionBudget counts, so that it allows no eviction meanwhile.",
+        help="Put up with this harm: a PodDisruptionBudget that allows no eviction meanwhile, or probe pods that keep real pods off their nodes.",
     ),
 )
 
