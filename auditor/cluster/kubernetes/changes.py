@@ -85,7 +85,7 @@ class Changes:
             self._note(error)
 
     async def _list_anew(self, question: Question, take: Take) -> str:
-        listed, version = await read_list(self._api, question)
+        listed, version = await read_list(self._api, replace(question, verb="list"))
         items = [decode(item, dict, self._api, question) for item in listed]
         present = {_key(item) for item in items}
         known = self._policies if question is POLICIES else {("", name): name for name in self._namespaces}

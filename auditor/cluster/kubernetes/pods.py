@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 import msgspec
@@ -21,6 +21,7 @@ from auditor.model.snapshot import Endpoint
 from auditor.model.words import counted
 
 ALL_PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
+DELETED = "its probe pod was deleted by somebody before it ran"
 PATIENCE_FOR_REMOVAL = 20.0
 """Seconds that pods get to end by themselves before they are removed by force: the kubelet of a dead node never says that they ended."""
 
@@ -82,31 +83,37 @@ class ProbePods:
         """Wait until every pod runs or has failed, at most ``seconds``; ``advance`` is told of each that runs."""
         last: dict[str, str] = {}
         try:
-            async with asyncio.timeout(seconds), aclosing(self._states()) as states:
-                while len(self.started) + len(self.failed) < len(self._probes):
-                    advance(self._judge(*await anext(states), last))
+            async with asyncio.timeout(seconds):
+                await self._settled(last, advance)
         except TimeoutError:
-            for probe in self._probes:
-                if probe.name not in self.started and probe.name not in self.failed:
-                    self.failed[probe.name] = f"its probe pod did not start within {seconds:g} s: {last.get(probe.name, 'no word of it')}"
+            for probe in self._waiting:
+                self.failed[probe.name] = f"its probe pod did not start within {seconds:g} s: {last.get(probe.name, 'no word of it')}"
 
-    async def _states(self) -> AsyncGenerator[tuple[msgspec.Raw, bool], None]:
-        """Every state of every pod of the run, from now on, for ever, and whether it was its last."""
+    async def _settled(self, last: dict[str, str], advance: Callable[[int], None]) -> None:
+        """Wait until every pod runs or has failed; ``last`` gets, by the name of the ProbePod, how far it has come."""
         while True:
             items, version = await read_list(self._api, ALL_PODS, parameters=self._selection)
-            for item in items:
-                yield item, False
+            advance(sum(self._judge(item, last) for item in items))
+            listed = {self._place(item) for item in items}
+            self.failed |= {probe.name: DELETED for probe in self._waiting if self.place_of[probe.name] not in listed}
             with suppress(ExpiredError):
                 async with aclosing(watch(self._api, ALL_PODS, version, parameters=self._selection)) as events:
-                    async for event in events:
+                    while self._waiting:
+                        event = await anext(events)
                         if event.kind in ("ADDED", "MODIFIED", "DELETED"):
-                            yield event.object, event.kind == "DELETED"
+                            advance(self._judge(event.object, last, deleted=event.kind == "DELETED"))
+                    return
+
+    @property
+    def _waiting(self) -> list[ProbePod]:
+        """Those that neither run nor have failed."""
+        return [probe for probe in self._probes if probe.name not in self.started and probe.name not in self.failed]
 
     @property
     def _selection(self) -> Mapping[str, str]:
         return {"labelSelector": f"{RUN_LABEL}={self._run_id}"}
 
-    def _judge(self, item: msgspec.Raw, deleted: bool, last: dict[str, str]) -> int:
+    def _judge(self, item: msgspec.Raw, last: dict[str, str], *, deleted: bool = False) -> int:
         """Take in one state of one pod; how many have started by it."""
         pod = decode(item, StartingPod, self._api, ALL_PODS)
         probe = self._by_place.get((pod.metadata.namespace, pod.metadata.name))
@@ -114,7 +121,7 @@ class ProbePods:
             return 0
         last[probe.name] = pod.state
         if deleted:
-            self.failed[probe.name] = "its probe pod was deleted by somebody before it ran"
+            self.failed[probe.name] = DELETED
         elif pod.hopeless:
             self.failed[probe.name] = f"its probe pod can't run: {pod.hopeless}"
         elif pod.is_running:

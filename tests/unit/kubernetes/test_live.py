@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from auditor.cluster.kubernetes import live as module
+from auditor.cluster.kubernetes.live import NO_LONGER_ALIKE
+from auditor.model.errors import ClusterError
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, Family
+from auditor.model.verdict import Cell
+from tests.unit.kubernetes.living import NAMES, PROBES, WORKLOADS, live, namespace, ours, pod, policy, snapshot, until, world
+
+ENDPOINTS = tuple(replace(one, name=name) for one, name in zip(WORKLOADS, NAMES, strict=True))
+CELLS = [Cell(one, other, Protocol.TCP, 80, Family.IPV4) for one in NAMES for other in NAMES if one != other]
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices"
+
+
+def piece(store, conditions, *, kind="Pod", service="shop"):
+    """An EndpointSlice with the first probe pod of prod in it."""
+    name = min(path.rpartition("/")[2] for path in ours(store) if "/prod/pods/" in path)
+    return {
+        "metadata": {"name": "shop-x7", "namespace": "prod", "labels": {"kubernetes.io/service-name": service}},
+        "endpoints": [{"conditions": conditions, "targetRef": {"kind": kind, "name": name, "namespace": "prod"}}],
+    }
+
+
+def when_listed(store, make):
+    """Puts an EndpointSlice there as soon as slices are asked for."""
+
+    def before(method, path):
+        if path == SLICES and f"{SLICES}/shop-x7" not in store.objects:
+            store.put(SLICES, make(store))
+
+    store.before = before
+
+
+@pytest.mark.parametrize("conditions", [{"ready": True}, {}, {"ready": None}])
+async def test_a_service_that_takes_a_probe_pod_for_a_backend_ends_it_at_once(conditions):
+    store = world()
+    when_listed(store, lambda store: piece(store, conditions))
+    with pytest.raises(ClusterError, match="Service prod/shop takes probe pods for backends, so all were removed at once"):
+        await live(store).__aenter__()
+    assert ours(store) == []
+
+
+@pytest.mark.parametrize("details", [{"conditions": {"ready": False, "serving": True}}, {"conditions": {"ready": True}, "kind": "Node"}])
+async def test_what_gets_no_traffic_is_no_reason_to_end(details):
+    store = world()
+    when_listed(store, lambda store: piece(store, **details))
+    async with live(store) as cluster:
+        assert len(cluster.seats) == 3
+
+
+async def test_slices_without_endpoints_are_passed_over():
+    store = world((SLICES, {"metadata": {"name": "x", "namespace": "prod"}, "endpoints": None}))
+    async with live(store) as cluster:
+        assert len(cluster.seats) == 3
+
+
+async def test_hosts_outside_are_seats_without_an_agent_and_what_got_no_probe_pod_is_absent():
+    store = world()
+    outside = pod("host/example", "", "192.0.2.1")
+    outside = replace(outside, kind=EndpointKind.HOST, labels={}, node="", namespace="")
+    stand_ins = tuple(Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels) for probe in PROBES)
+    async with live(store, snapshot=snapshot((*stand_ins, outside)), absent={"prod/db": "no room"}, facts=("a fact",)) as cluster:
+        assert {seat.name: seat.agent for seat in cluster.seats} == {"dev/api": True, "prod/web": True, "host/example": False}
+        assert cluster.absent == {"prod/db": "no room"}
+        assert list(cluster.facts) == ["a fact"]
+        assert len([path for path in ours(store) if "/pods/" in path]) == 2
+
+
+async def test_an_agent_is_started_in_the_probe_pod_of_its_seat(monkeypatch):
+    opened = []
+
+    async def open_exec(_api, *place):
+        opened.append(place)
+
+    monkeypatch.setattr(module, "open_exec", open_exec)
+    store = world()
+    async with live(store) as cluster:
+        for seat in cluster.seats:
+            await cluster.open(seat)
+        labels = [store.objects[f"/api/v1/namespaces/{place[0]}/pods/{place[1]}"]["metadata"]["labels"]["app"] for place in opened]
+    assert labels == ["api", "db", "web"]
+    assert {place[2:] for place in opened} == {("agent", ("python3", "-IS", "/netpol-audit/agent.py"))}
+
+
+async def test_what_changed_while_probe_pods_started_is_in_the_snapshot():
+    store = world()
+    store.before = lambda method, path: (
+        store.put(*policy("new", "web")) if method == "POST" and "pods" in path and not store.names("networkpolicies") else None
+    )
+    async with live(store) as cluster:
+        assert [each.name for each in cluster.snapshot.policies] == ["new"]
+        assert all(endpoint.addresses for endpoint in cluster.snapshot.endpoints)
+        assert list(await cluster.changes()) == []
+
+
+async def test_a_change_comes_with_the_endpoints_as_they_are():
+    store = world()
+    async with live(store) as cluster:
+        store.put(*policy("new", "web"))
+        (state,) = await cluster.changes()
+        assert state.endpoints == cluster.snapshot.endpoints
+        assert cluster.absent == {}
+
+
+async def test_a_pod_that_a_policy_tells_apart_from_its_probe_pod_is_no_longer_audited():
+    store = world()
+    second = replace(WORKLOADS[1], name="prod/db-2", labels={"app": "db", "tier": "cache"}, addresses=pod("x/y", "", "10.1.0.9").addresses)
+    probes = tuple(replace(probe, stands_for=(*probe.stands_for, "prod/db-2")) if probe.name == "prod/db" else probe for probe in PROBES)
+    async with live(store, workloads=snapshot((*WORKLOADS, second)), probes=probes) as cluster:
+        store.put(*policy("harmless", "web"))
+        await cluster.changes()
+        assert cluster.absent == {}
+        store.put(*policy("cache", podSelector={"matchLabels": {"tier": "cache"}}))
+        await cluster.changes()
+        assert cluster.absent == {"prod/db": NO_LONGER_ALIKE}
+
+
+async def test_so_it_is_where_only_an_unreadable_policy_selects_some_of_the_pods():
+    store = world()
+    second = replace(WORKLOADS[1], name="prod/db-2", labels={"app": "db", "tier": "cache"}, addresses=pod("x/y", "", "10.1.0.9").addresses)
+    probes = tuple(replace(probe, stands_for=(*probe.stands_for, "prod/db-2")) if probe.name == "prod/db" else probe for probe in PROBES)
+    async with live(store, workloads=snapshot((*WORKLOADS, second)), probes=probes) as cluster:
+        store.put(*policy("cache", podSelector={"matchLabels": {"tier": "cache"}}, somethingNew=1))
+        await cluster.changes()
+        assert cluster.absent == {"prod/db": NO_LONGER_ALIKE}
+
+
+async def test_a_namespace_that_goes_leaves_a_cluster_that_can_be_judged():
+    store = world()
+    async with live(store) as cluster:
+        store.delete("/api/v1/namespaces/dev")
+        store.put(*namespace("new"))
+        for state in await cluster.changes():
+            assert {"dev", "prod"} <= state.namespaces.keys()
+
+
+async def test_a_lease_that_is_lost_is_said(monkeypatch):
+    monkeypatch.setattr("auditor.cluster.kubernetes.lease.RENEW_EVERY", 0.001)
+    store = world()
+    async with live(store) as cluster:
+        store.delete("/apis/coordination.k8s.io/v1/namespaces/prod/leases/netpol-audit")
+        await until(lambda: cluster.facts)
+        assert list(cluster.facts) == ["namespace prod: the Lease of this run was deleted, and its probe pods with it"]
+        assert all("/dev/" in path for path in ours(store))
+    assert ours(store) == []
