@@ -228,3 +228,7 @@ def test_where_a_policy_can_not_be_read_nothing_is_said_of_what_it_may_do(check)
 def test_a_policy_for_host_network_pods_is_told_once():
     pair = case("selects-host-network")
     assert told("selects-no-pod", *pair["common"], *pair["fires"]) == []
+
+
+def test_the_namespaces_of_the_cluster_itself_need_no_policy():
+    assert [finding.place.subject for finding in told("namespace-without-policy", DNS, pod("dev/web"), policy("prod/deny"))] == ["dev"]
