@@ -8,7 +8,7 @@ WORKERS ?= 4
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup:
+setup: ## a virtual environment in .venv with everything in it, and the packages that the lab needs
 	@tools/setup
 
 demo: setup ## audit the demo scenario on the embedded lab, with real packets, under a CNI that ignores egress on one node
