@@ -1,0 +1,201 @@
+"""The intent on the ground of one cluster: which rules speak of which endpoints, and what they demand of a pair, for every port at once.
+
+Endpoints of which the same rules speak share a *signature*. What is demanded of a pair depends on the two signatures alone, as sets of
+port atoms that neither policies nor rules split; so nothing here is computed once per cell. HostNetwork pods are left out: no policy is
+defined for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import TypeAlias
+
+from auditor.model.errors import InputError, Problem
+from auditor.model.intent import Intent, IntentRule
+from auditor.model.policy import PolicyPort
+from auditor.model.ports import PortRange
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.verdict import Verdict
+from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
+from auditor.policy.bits import bits
+from auditor.policy.matrix import ExpectedMatrix, always_allowed, common_families, governed
+from auditor.policy.selection import select
+
+Signature: TypeAlias = tuple[int, int, tuple[int, ...]]
+"""The rules that speak of an endpoint as a source, and as a destination, and the atoms that their ports are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is demanded of a pair: sets of atoms. ``by_rule`` shares them out, each atom to the first rule that speaks of it."""
+
+    allowed: int
+    denied: int
+    by_rule: tuple[tuple[int, int], ...]
+
+    def wrong(self, reached: int) -> int:
+        """The atoms on which a pair that is open on ``reached`` is not as demanded."""
+        return (self.allowed & ~reached) | (self.denied & reached)
+
+
+def judged(source: Endpoint, destination: Endpoint) -> bool:
+    """Whether a policy can decide about the pair, so that meaning something of it makes sense."""
+    return governed(source, destination) and not always_allowed(source, destination) and bool(common_families(source, destination))
+
+
+class Ground:
+    """``intent`` with everything that it matches in ``snapshot``."""
+
+    def __init__(self, snapshot: Snapshot, intent: Intent) -> None:
+        self.snapshot = snapshot
+        self.rules = intent.rules
+        items = [*policy_ports(snapshot.policies), *(port for rule in intent.rules for port in rule.ports)]
+        self.atoms: PortAtoms = cut_atoms(items, port_names(items), snapshot.endpoints)
+        self.endpoints = {endpoint.name: endpoint for endpoint in snapshot.endpoints if not endpoint.host_network}
+        self.empty: list[tuple[IntentRule, str]] = []
+        self.sources: list[frozenset[str]] = []
+        self.destinations: list[frozenset[str]] = []
+        for rule in self.rules:
+            self.sources.append(self._ends(rule, "from", rule.sources))
+            self.destinations.append(self._ends(rule, "to", rule.destinations))
+        self._ports: dict[tuple[object, ...], tuple[int, ...]] = {}
+        self._demands: dict[tuple[Signature, Signature], Demand] = {}
+        self.signatures: dict[str, Signature] = {name: self._signature(endpoint) for name, endpoint in self.endpoints.items()}
+        self._note_empty_rules()
+        self._refuse_contradictions()
+
+    def _ends(self, rule: IntentRule, side: str, texts: tuple[str, ...]) -> frozenset[str]:
+        if not texts:
+            return frozenset(self.endpoints)
+        names: set[str] = set()
+        for text in texts:
+            found = select(self.snapshot.endpoints, text)
+            usable = [endpoint.name for endpoint in found if not endpoint.host_network]
+            if not usable:
+                only = "only hostNetwork pods, for which no policy is defined" if found else "no endpoint"
+                self.empty.append((rule, f"{side} {text!r} matches {only}"))
+            names.update(usable)
+        return frozenset(names)
+
+    def _signature(self, endpoint: Endpoint) -> Signature:
+        as_source = sum(1 << number for number, names in enumerate(self.sources) if endpoint.name in names)
+        as_destination = sum(1 << number for number, names in enumerate(self.destinations) if endpoint.name in names)
+        key = endpoint.ports if endpoint.selectable else ()
+        if key not in self._ports:
+            self._ports[key] = tuple(self.ports_at(rule.ports, endpoint) for rule in self.rules)
+        return as_source, as_destination, self._ports[key]
+
+    def ports_at(self, ports: Iterable[PolicyPort], destination: Endpoint) -> int:
+        """The atoms that ``ports`` mean at ``destination``: all of them if there are none, a name what is declared there."""
+        ports = tuple(ports)
+        mask = 0 if ports else self.atoms.everything
+        for port in ports:
+            if port.name is not None:
+                for number in destination.resolve(port.protocol, port.name) if destination.selectable else ():
+                    mask |= self.atoms.mask(port.protocol, number, number)
+            elif port.number is None:
+                mask |= self.atoms.mask(port.protocol, 1, 65535)
+            else:
+                mask |= self.atoms.mask(port.protocol, port.number, port.number if port.end_port is None else port.end_port)
+        return mask
+
+    def demand(self, source: Signature, destination: Signature) -> Demand:
+        """What is demanded of every pair with these signatures."""
+        key = (source, destination)
+        if key not in self._demands:
+            self._demands[key] = self._demand(source[0] & destination[1], destination[2])
+        return self._demands[key]
+
+    def _demand(self, speaking: int, ports: tuple[int, ...]) -> Demand:
+        sets = dict.fromkeys(Verdict, 0)
+        by_rule: list[tuple[int, int]] = []
+        numbers = sorted(bits(speaking), key=lambda number: self.rules[number].closing)
+        for number in numbers:
+            taken = sets[Verdict.ALLOWED] | sets[Verdict.DENIED]
+            if atoms := ports[number] & ~taken:
+                sets[self.rules[number].verdict] |= atoms
+                by_rule.append((number, atoms))
+        return Demand(sets[Verdict.ALLOWED], sets[Verdict.DENIED], tuple(by_rule))
+
+    def _note_empty_rules(self) -> None:
+        told = {id(rule) for rule, _ in self.empty}
+        for number, rule in enumerate(self.rules):
+            if id(rule) in told:
+                continue
+            pairs = self._pairs(self.sources[number], self.destinations[number])
+            if next(pairs, None) is None:
+                self.empty.append((rule, "no policy can decide about any pair of its endpoints"))
+                continue
+            for port in rule.ports:
+                ends = (self.endpoints[name] for name in self.destinations[number])
+                if port.name is not None and not any(end.resolve(port.protocol, port.name) for end in ends):
+                    self.empty.append((rule, f"no destination declares a {port.protocol} port named {port.name}"))
+
+    def _pairs(self, sources: Iterable[str], destinations: Iterable[str]) -> Iterator[tuple[Endpoint, Endpoint]]:
+        """The pairs about which a policy can decide."""
+        for source, destination in product(sorted(sources), sorted(destinations)):
+            ends = (self.endpoints[source], self.endpoints[destination])
+            if judged(*ends):
+                yield ends
+
+    def _refuse_contradictions(self) -> None:
+        plain = [number for number, rule in enumerate(self.rules) if not rule.closing]
+        problems = []
+        for first, second in product(plain, plain):
+            if first < second and self.rules[first].verdict is not self.rules[second].verdict and (cell := self._shared(first, second)):
+                one, other = self.rules[first], self.rules[second]
+                told = f"{other.name!r} contradicts {one.name!r} on line {one.line}: {cell} is {one.verdict} there and {other.verdict} here"
+                problems.append(Problem(f"{told}; narrow one of them", other.file, other.line))
+        if problems:
+            raise InputError(problems)
+
+    def _shared(self, first: int, second: int) -> str:
+        """A cell of which both rules speak, in words; empty when there is none."""
+        sources = self.sources[first] & self.sources[second]
+        by_ports: dict[int, list[str]] = {}
+        for name in sorted(self.destinations[first] & self.destinations[second]) if sources else ():
+            ports = self.signatures[name][2]
+            if both := ports[first] & ports[second]:
+                by_ports.setdefault(both, []).append(name)
+        for both, names in by_ports.items():
+            for source, destination in self._pairs(sources, names):
+                return f"{source.name} -> {destination.name} {self.ranges(both)[0]}"
+        return ""
+
+    def ranges(self, atoms: int) -> tuple[PortRange, ...]:
+        """The set ``atoms`` as ranges of ports, as few as there can be."""
+        ranges: list[PortRange] = []
+        for number in bits(atoms):
+            atom = self.atoms.ranges[number]
+            last = ranges[-1] if ranges else None
+            if last is not None and last.protocol is atom.protocol and last.last + 1 == atom.first:
+                ranges[-1] = PortRange(atom.protocol, last.first, atom.last)
+            else:
+                ranges.append(atom)
+        return tuple(ranges)
+
+
+class Refined:
+    """An expected matrix in the atoms of a ``Ground``, which split its own."""
+
+    def __init__(self, matrix: ExpectedMatrix, ground: Ground) -> None:
+        self.matrix = matrix
+        self._ground = ground
+        self._known: dict[int, int] = {}
+        self._reached: dict[tuple[int, int, int], int] = {}
+
+    @cached_property
+    def _fine(self) -> list[int]:
+        return [self._ground.atoms.mask(atom.protocol, atom.first, atom.last) for atom in self.matrix.atoms]
+
+    def refine(self, atoms: int) -> int:
+        """``atoms`` of the matrix as atoms of the ground."""
+        if atoms not in self._known:
+            mask = 0
+            for number in bits(atoms):
+                mask |= self._fine[number]
+            self._known[atoms] = mask
+        return self._known[atoms]

@@ -1,0 +1,126 @@
+"""The intent held against the expected matrix: from rules to findings, each with its cause and a change that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice, product
+
+from auditor.diagnosis.intent.causes import Cause, Causes
+from auditor.diagnosis.intent.closing import isolating, narrowing
+from auditor.diagnosis.intent.drafts import Draft
+from auditor.diagnosis.intent.ground import Ground, Refined
+from auditor.diagnosis.intent.opening import opening
+from auditor.diagnosis.intent.sides import Trial
+from auditor.diagnosis.intent.violations import Wrong, find_wrong
+from auditor.model.intent import CellGroup, Change, Intent, IntentFinding, IntentKind
+from auditor.model.policy import Direction
+from auditor.model.verdict import Verdict
+from auditor.model.words import counted
+from auditor.policy.matrix import ExpectedMatrix
+
+MOST_TRIES = 12
+"""So many changes are evaluated for one finding."""
+MOST_EFFORT = 3_000_000
+"""So many pairs are looked at for all changes together, which takes some seconds; findings after that get no change."""
+BOTH_SIDES = 4
+"""Where both sides deny, so many changes of each are combined."""
+
+
+def hold(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding, ...]:
+    """Where the policies behind ``matrix`` are not what ``intent`` means, in the order of its rules.
+
+    The hosts of the intent must be in the matrix: evaluate ``intent.with_hosts(snapshot)``. Raises InputError when rules contradict each
+    other about a cell of this cluster.
+    """
+    ground = Ground(matrix.snapshot, intent)
+    numbers = {id(rule): number for number, rule in enumerate(ground.rules)}
+    findings = [(numbers[id(rule)], IntentFinding(IntentKind.EMPTY, rule, f"{rule}: {words}")) for rule, words in ground.empty]
+    found = find_wrong(Refined(matrix, ground), ground)
+    if found:
+        trial = Trial(ground)
+        causes = Causes(ground, trial)
+        for number, (wrong, is_cut) in found.items():
+            findings += [(number, _finding(ground, trial, cause)) for cause in causes.of(number, wrong)]
+            if is_cut:
+                findings.append((number, _more(ground, number)))
+    return tuple(finding for _, finding in sorted(findings, key=lambda each: each[0]))
+
+
+def _kind(ground: Ground, rule: int) -> IntentKind:
+    return IntentKind.OPEN if ground.rules[rule].verdict is Verdict.DENIED else IntentKind.CLOSED
+
+
+def _more(ground: Ground, number: int) -> IntentFinding:
+    rule = ground.rules[number]
+    return IntentFinding(_kind(ground, number), rule, f"{rule}: too many cells more to tell their causes; mend those above first")
+
+
+def _finding(ground: Ground, trial: Trial, cause: Cause) -> IntentFinding:
+    rule, decision = ground.rules[cause.rule], cause.decision
+    kind = _kind(ground, cause.rule)
+    pairs = sum(wrong.pairs for wrong in cause.wrong)
+    now = "denied" if kind is IntentKind.CLOSED else "allowed"
+    change, tried = _mend(ground, trial, cause)
+    return IntentFinding(
+        kind,
+        rule,
+        f"{rule}: meant {rule.verdict}, but {now} between {counted(pairs, 'pair')} of endpoints",
+        pairs,
+        _groups(ground, cause.wrong),
+        decision.cell,
+        decision.because(),
+        change,
+        tried,
+    )
+
+
+def _mend(ground: Ground, trial: Trial, cause: Cause) -> tuple[Change | None, int]:
+    """The change that mends ``cause`` and touches least of what the intent is silent of, and how many were evaluated."""
+    best: tuple[int, Draft] | None = None
+    tried = 0
+    for draft in islice(_drafts(ground, cause), MOST_TRIES):
+        if trial.spent > MOST_EFFORT:
+            break
+        tried += 1
+        unspecified = trial.unspecified(draft.edits, cause.wrong)
+        if unspecified is not None and (best is None or unspecified < best[0]):
+            best = (unspecified, draft)
+        if unspecified == 0:
+            break
+    if best is None:
+        return None, tried
+    return Change(best[1].title, best[1].yaml, best[1].edits, best[0]), tried
+
+
+def _drafts(ground: Ground, cause: Cause) -> Iterator[Draft]:
+    rule = ground.rules[cause.rule]
+    if rule.verdict is Verdict.DENIED:
+        for direction in cause.sides:
+            grant = cause.side(direction).grant
+            if grant is not None:
+                yield from narrowing(ground, grant, cause.wrong)
+            else:
+                pod = cause.wrong[0].destination if direction is Direction.INGRESS else cause.wrong[0].source
+                yield from isolating(ground, direction, pod.example.namespace, cause.wrong, rule.name)
+        return
+    ways = [opening(ground, rule, cause.side(direction), cause.wrong) for direction in cause.sides]
+    if len(ways) == 1:
+        yield from ways[0]
+    else:
+        for first, second in product(*(list(islice(way, BOTH_SIDES)) for way in ways)):
+            yield first + second
+
+
+def _groups(ground: Ground, wrong: list[Wrong]) -> tuple[CellGroup, ...]:
+    """The cells of ``wrong``, those together that are alike."""
+    by_destination: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    for each in wrong:
+        atoms = 0
+        for mask in each.atoms.values():
+            atoms |= mask
+        key = (atoms, tuple(member.name for member in each.destination.members))
+        by_destination.setdefault(key, []).extend(member.name for member in each.source.members)
+    by_sources: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    for (atoms, destinations), sources in by_destination.items():
+        by_sources.setdefault((atoms, tuple(sources)), []).extend(destinations)
+    return tuple(CellGroup(sources, tuple(destinations), ground.ranges(atoms)) for (atoms, sources), destinations in by_sources.items())

@@ -1,0 +1,144 @@
+"""Where the expected matrix is not as demanded: found for whole sets of destinations at once, told apart only where something is wrong.
+
+A source's row falls into few pieces, each a set of destinations that it reaches on the same ports; and few signatures share all
+destinations out among themselves. So what is right, nearly everything, costs two operations on bitsets for each piece and signature.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from auditor.diagnosis.intent.ground import Ground, Refined, Signature, judged
+from auditor.model.snapshot import Endpoint, EndpointKind, Family
+from auditor.policy.bits import bits
+from auditor.policy.matrix import always_allowed, common_families, governed
+
+MOST_PAIRS = 2_000
+"""So many pairs of cohorts are told apart for one rule; what is wrong beyond is counted in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Endpoints that neither a policy nor a rule of the intent tells apart."""
+
+    number: int
+    class_number: int
+    signature: Signature
+    members: tuple[Endpoint, ...]
+
+    @property
+    def example(self) -> Endpoint:
+        return self.members[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A pair of cohorts with, for each family, the atoms that one rule means otherwise."""
+
+    source: Cohort
+    destination: Cohort
+    atoms: Mapping[Family, int]
+
+    @property
+    def example(self) -> tuple[Endpoint, Endpoint]:
+        """Two members, never a pair that no policy can cut."""
+        return next(ends for ends in product(self.source.members, self.destination.members) if judged(*ends))
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of endpoints it is."""
+        source, destination = self.source, self.destination
+        if all(end.example.selectable for end in (source, destination)):
+            same = len(source.members) if source.number == destination.number else 0
+            return len(source.members) * len(destination.members) - same
+        return sum(judged(*ends) for ends in product(source.members, destination.members))
+
+
+class _Profiles:
+    """Destination cohorts by what, beside policies, decides about them: sets of the bits that stand for their classes."""
+
+    def __init__(self, refined: Refined, cohorts: list[Cohort]) -> None:
+        bit_of_class = {number: bit for bit, number in refined.matrix.class_of_bit.items()}
+        self.masks: dict[tuple[Signature, EndpointKind, tuple[Family, ...]], int] = defaultdict(int)
+        self.cohorts: dict[tuple[Signature, int], Cohort] = {}
+        self.examples: dict[object, Endpoint] = {}
+        for cohort in cohorts:
+            key = (cohort.signature, cohort.example.kind, cohort.example.families)
+            bit = bit_of_class[cohort.class_number]
+            self.masks[key] |= 1 << bit
+            self.cohorts[cohort.signature, bit] = cohort
+            self.examples.setdefault(key, cohort.example)
+
+
+def cohorts_of(refined: Refined, ground: Ground) -> list[Cohort]:
+    """The cohorts of all endpoints of which an intent can speak."""
+    members: dict[tuple[int, Signature], list[Endpoint]] = {}
+    for name, endpoint in ground.endpoints.items():
+        members.setdefault((refined.matrix.class_of(name), ground.signatures[name]), []).append(endpoint)
+    return [Cohort(number, *key, tuple(ends)) for number, (key, ends) in enumerate(members.items())]
+
+
+def find_wrong(refined: Refined, ground: Ground) -> dict[int, tuple[list[Wrong], bool]]:
+    """For each rule, by number, what it means otherwise than the matrix, and whether that is all."""
+    cohorts = cohorts_of(refined, ground)
+    profiles = _Profiles(refined, cohorts)
+    by_class: dict[int, list[Cohort]] = defaultdict(list)
+    for cohort in cohorts:
+        by_class[cohort.class_number].append(cohort)
+    found: dict[int, dict[tuple[int, int], tuple[Cohort, Cohort, dict[Family, int]]]] = defaultdict(dict)
+    cut: set[int] = set()
+    for sources in by_class.values():
+        for family in Family:
+            for source, destination, rule, atoms in _wrong_of_class(refined, ground, profiles, sources, family):
+                pairs = found[rule]
+                key = (source.number, destination.number)
+                if key not in pairs and len(pairs) >= MOST_PAIRS:
+                    cut.add(rule)
+                else:
+                    pairs.setdefault(key, (source, destination, {}))[2][family] = atoms
+    return {rule: ([Wrong(*entry) for entry in found[rule].values()], rule in cut) for rule in sorted(found)}
+
+
+def _wrong_of_class(
+    refined: Refined, ground: Ground, profiles: _Profiles, sources: list[Cohort], family: Family
+) -> Iterator[tuple[Cohort, Cohort, int, int]]:
+    example = sources[0].example
+    concerned = {
+        key: mask
+        for key, mask in profiles.masks.items()
+        if governed(example, profiles.examples[key])
+        and family in common_families(example, profiles.examples[key])
+        and any(ground.demand(source.signature, key[0]).by_rule for source in sources)
+    }
+    destinations = 0
+    for mask in concerned.values():
+        destinations |= mask
+    for verdicts, piece in refined.matrix.split_by_verdicts(sources[0].class_number, family, destinations) if destinations else ():
+        reached = refined.refine(verdicts.allowed)
+        for key, mask in concerned.items():
+            hit = piece & mask
+            for source in sources if hit else ():
+                demand = ground.demand(source.signature, key[0])
+                if wrong := demand.wrong(reached):
+                    parts = [(rule, wrong & atoms) for rule, atoms in demand.by_rule if wrong & atoms]
+                    yield from _told_apart(profiles, source, key[0], hit, parts)
+
+
+def _told_apart(
+    profiles: _Profiles, source: Cohort, signature: Signature, hit: int, wrong: list[tuple[int, int]]
+) -> Iterator[tuple[Cohort, Cohort, int, int]]:
+    for bit in bits(hit):
+        destination = profiles.cohorts[signature, bit]
+        if _has_pair(source, destination):
+            for rule, atoms in wrong:
+                yield source, destination, rule, atoms
+
+
+def _has_pair(source: Cohort, destination: Cohort) -> bool:
+    """Whether any two members are a pair that a policy can cut."""
+    if source.example.selectable and destination.example.selectable:
+        return source.number != destination.number or len(source.members) > 1
+    return not all(always_allowed(*ends) for ends in product(source.members, destination.members))

@@ -1,0 +1,133 @@
+"""What people meant: who may reach whom, whatever the policies say; and where the policies say something else.
+
+An intent is held against the expected matrix, and never against packets: so a policy that isn't what was meant is told apart from a
+network that doesn't enforce it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from auditor.model.policy import NetworkPolicy, PolicyPort
+from auditor.model.ports import PortRange
+from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress, Snapshot
+from auditor.model.verdict import Cell, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRule:
+    """One thing that was meant: from ``sources`` to ``destinations`` on ``ports`` is ``verdict``.
+
+    Ends are selections (``prod/app=api``); none means every endpoint, and no ``ports`` every port of every protocol. A ``closing`` rule
+    speaks only of cells of which no other rule does.
+    """
+
+    name: str
+    verdict: Verdict
+    sources: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    ports: tuple[PolicyPort, ...] = ()
+    closing: bool = False
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where it stands: ``intent.yaml:12``."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.place})"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """All that was meant. ``rules`` come before the ``closing`` ones; ``hosts`` are addresses outside the cluster, by name."""
+
+    rules: tuple[IntentRule, ...]
+    hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
+    file: str = ""
+
+    def with_hosts(self, snapshot: Snapshot) -> Snapshot:
+        """``snapshot`` with the hosts that it lacks."""
+        known = {endpoint.name for endpoint in snapshot.endpoints}
+        hosts = (Endpoint(f"host/{name}", EndpointKind.HOST, addresses=addresses) for name, addresses in self.hosts.items())
+        return replace(snapshot, endpoints=(*snapshot.endpoints, *(host for host in hosts if host.name not in known)))
+
+
+class IntentKind(StrEnum):
+    """In which way policies and intent part."""
+
+    OPEN = "open"
+    """Meant denied, and the policies allow it."""
+    CLOSED = "closed"
+    """Meant allowed, and the policies deny it."""
+    EMPTY = "empty"
+    """The rule speaks of nothing that there is: whether it holds can't be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellGroup:
+    """Cells that are alike: from each of ``sources`` to each of ``destinations`` (names of endpoints) on ``ports``.
+
+    Left out is what no policy can cut: an endpoint and itself, a pod and its own node.
+    """
+
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    ports: tuple[PortRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One policy changed: ``before`` None for a new one, ``after`` None for one that goes."""
+
+    before: NetworkPolicy | None
+    after: NetworkPolicy | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of policies that was evaluated: it mends every cell of its finding and no cell is further from the intent than before.
+
+    ``title`` says what to do, ``yaml`` is what to write then. ``unspecified`` counts pairs of endpoints between which it changes something
+    that the intent doesn't speak of.
+    """
+
+    title: str
+    yaml: str
+    edits: tuple[Edit, ...]
+    unspecified: int = 0
+
+    def apply(self, snapshot: Snapshot) -> Snapshot:
+        """``snapshot`` after the change."""
+        policies = list(snapshot.policies)
+        for edit in self.edits:
+            if edit.before is not None and edit.after is not None:
+                policies[policies.index(edit.before)] = edit.after
+            elif edit.before is not None:
+                policies.remove(edit.before)
+            elif edit.after is not None:
+                policies.append(edit.after)
+        return replace(snapshot, policies=tuple(policies))
+
+
+@dataclass(frozen=True, slots=True)
+class IntentFinding:
+    """Cells that one rule of the intent means otherwise than the policies, for one reason.
+
+    ``pairs`` counts the pairs of endpoints; ``example`` is one of the cells, and ``because`` says what decides it, one line for each
+    policy rule or isolation. ``change`` is None where none was found; ``tried`` counts the changes that were evaluated.
+    """
+
+    kind: IntentKind
+    rule: IntentRule
+    title: str
+    pairs: int = 0
+    groups: tuple[CellGroup, ...] = ()
+    example: Cell | None = None
+    because: tuple[str, ...] = ()
+    change: Change | None = None
+    tried: int = 0
