@@ -232,3 +232,18 @@ def test_a_policy_for_host_network_pods_is_told_once():
 
 def test_the_namespaces_of_the_cluster_itself_need_no_policy():
     assert [finding.place.subject for finding in told("namespace-without-policy", DNS, pod("dev/web"), policy("prod/deny"))] == ["dev"]
+
+
+@pytest.mark.parametrize(("number", "fires"), [(9090, True), (8080, False)])
+def test_a_named_port_opens_a_path_only_to_pods_that_mean_that_number(number, fires):
+    def declaring(name: str, port: int) -> dict[str, Any]:
+        return pod(name, spec={"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": port}]}]})
+
+    objects = (
+        pod("prod/api"),
+        declaring("prod/db", number),
+        declaring("prod/web", 8080),
+        policy("prod/db", {"app": "db"}, ingress=[{"from": [pods(app="api")], "ports": [{"port": 8080}]}]),
+        policy("prod/api", {"app": "api"}, policyTypes=["Egress"], egress=[{"to": [pods()], "ports": [{"port": "http"}]}]),
+    )
+    assert bool(told("half-open-path", *objects)) is fires
