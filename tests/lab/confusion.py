@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, permutations
 from random import Random
@@ -19,10 +20,12 @@ from auditor.model.report import CellResult
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
 from tests.lab import scenarios
-from tests.lab.naming import FOUND, Case, World, case, confusion_table, injected, share_named
+from tests.lab.naming import FOUND, Case, World, case, confusion_table, injected, kind_of, share_named
 from tests.oracle import evaluator as oracle
 
 TRIES = 3
+ENOUGH = 10
+MOST_SEEDS = 400
 FLAKY_SHARE = 0.4
 FAULTLESS_RUNS = (Dialect.SPEC, Dialect.REJECTS)
 
@@ -102,6 +105,22 @@ def run(worlds: Sequence[World], count: int = 0) -> tuple[list[Case], list[Case]
     return singles, double, false_alarms
 
 
+def rare(cases: Iterable[Case], seeds: Iterable[int]) -> list[Case]:
+    """More cases of the kinds that have fewer than ``ENOUGH``, from the random clusters of ``seeds`` that show them."""
+    counts = Counter(one.kind for one in cases)
+    found: list[Case] = []
+    random = Random(2)
+    for seed in seeds:
+        world = World.random(seed)
+        for enforcement in single_faults(world):
+            [fault] = injected(enforcement)
+            if fault.dialect not in FAULTLESS_RUNS and counts[kind_of((fault,))] < ENOUGH and world.shows((fault,)):
+                more = case(world, enforcement, observe(world, enforcement, random))
+                found += filter(None, [more])
+                counts.update(one.kind for one in filter(None, [more]))
+    return found
+
+
 def _sample(enforcements: Iterable[Enforcement], cases: int, random: Random) -> Iterable[Enforcement]:
     several = list(enforcements)
     random.shuffle(several)
@@ -117,6 +136,8 @@ def main() -> int:
     worlds = [World.of(scenarios.read(name)) for name in scenarios.with_truth() if arguments.k in name]
     worlds += [World.random(seed) for seed in range(arguments.r)]
     singles, double, false_alarms = run(worlds, arguments.p)
+    if arguments.r:
+        singles += rare(singles, range(arguments.r, MOST_SEEDS))
     print(confusion_table(singles))
     print(confusion_table(double, wrong=10))
     print(f"findings without a fault: {len(false_alarms)}")

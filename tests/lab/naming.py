@@ -92,11 +92,17 @@ def is_named(truth: Hypothesis, diagnosis: Diagnosis, evidence: Evidence) -> boo
 
 @dataclass(frozen=True)
 class Case:
-    """A fault that could be seen: its kind for the table, whether it was named, and in words what was said of what."""
+    """A fault that could be seen: its kind for the table, whether it was named, and that first, and in words what was said of what."""
 
     kind: str
     named: bool
+    first: bool
     title: str
+
+
+def kind_of(truth: Hypothesis) -> str:
+    """The line of the table in which a case of ``truth`` counts."""
+    return "pairs of dialects" if len(truth) > 1 else f"{truth[0].dialect}{' on a node' if truth[0].scope.name else ''}"
 
 
 def case(world: World, enforcement: Enforcement, results: Sequence[CellResult]) -> Case | None:
@@ -107,18 +113,20 @@ def case(world: World, enforcement: Enforcement, results: Sequence[CellResult]) 
     if not any(result.result in visible for result in results):
         return None
     diagnosis = diagnose(world.snapshot, results, world.previous)
-    named = diagnosis is not None and is_named(truth, diagnosis, Evidence(world.snapshot, results, world.previous))
-    kind = "pairs of dialects" if len(truth) > 1 else f"{truth[0].dialect}{' on a node' if enforcement.on_node else ''}"
+    evidence = Evidence(world.snapshot, results, world.previous)
+    named = diagnosis is not None and is_named(truth, diagnosis, evidence)
+    first = diagnosis is not None and is_named(truth, replace(diagnosis, alternatives=()), evidence)
     title = "nothing" if diagnosis is None else diagnosis.title
-    return Case(kind, named, f"{world.name}: {', '.join(map(str, truth))} was said to be: {title}")
+    return Case(kind_of(truth), named, first, f"{world.name}: {', '.join(map(str, truth))} was said to be: {title}")
 
 
 @dataclass
 class Tally:
-    """Cases of one kind: in how many the fault was visible, in how many it was named, and what was said instead."""
+    """Cases of one kind: in how many the fault was visible, in how many it was named, or even first, and what was said instead."""
 
     visible: int = 0
     named: int = 0
+    first: int = 0
     instead: list[str] = field(default_factory=list)
 
 
@@ -129,6 +137,7 @@ def tallies(cases: Iterable[Case]) -> dict[str, Tally]:
         tally = found[one.kind]
         tally.visible += 1
         tally.named += one.named
+        tally.first += one.first
         tally.instead += [] if one.named else [one.title]
     return dict(found)
 
@@ -142,6 +151,6 @@ def confusion_table(cases: Sequence[Case], wrong: int = 3) -> str:
     """A line for each kind, with up to ``wrong`` of those that were named wrongly below it."""
     lines = []
     for kind, tally in sorted(tallies(cases).items()):
-        lines.append(f"{kind:<40} {tally.named:>5} of {tally.visible:>5} named")
+        lines.append(f"{kind:<40} {tally.named:>5} of {tally.visible:>5} named, {tally.first:>5} first")
         lines += [f"    {title}" for title in tally.instead[:wrong]]
     return "\n".join([*lines, f"{'all':<40} {share_named(cases):.1%} named"])
