@@ -14,6 +14,7 @@ import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, NotFoundError, Question
 from auditor.cluster.kubernetes.foreign import count_foreign
+from auditor.cluster.kubernetes.objects import RUN_LABEL
 from auditor.cluster.kubernetes.pages import PAGE, decode, read_list
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
 from auditor.cluster.kubernetes.records import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
@@ -23,9 +24,6 @@ from auditor.model.snapshot import Snapshot
 from auditor.policy.reading.manifests import Objects, assemble
 
 CORE, NETWORKING = "/api/v1", "/apis/networking.k8s.io/v1"
-
-MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "netpol-audit"
-"""The label on everything that an audit creates, so that no audit takes another one's probe pods for workloads."""
 
 AnyRecord = TypeVar("AnyRecord", NamespaceRecord, NodeRecord, PodRecord, ServiceRecord)
 
@@ -75,7 +73,7 @@ class _Reading:
         nodes = await self._records(CORE, "nodes", NodeRecord)
         objects.nodes += [self._take(node, "Node") for node in nodes]
         for pod in await self._records(CORE, "pods", PodRecord):
-            if pod.metadata.labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
+            if RUN_LABEL in pod.metadata.labels:  # of this or another run: no audit may take it for a workload
                 objects.ignored["Pod (of an audit)"] += 1
             else:
                 objects.pods.append(self._take(pod, "Pod"))
