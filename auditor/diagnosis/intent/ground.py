@@ -17,7 +17,7 @@ from auditor.model.errors import InputError, Problem
 from auditor.model.intent import Intent, IntentRule
 from auditor.model.policy import PolicyPort
 from auditor.model.ports import PortRange
-from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Verdict
 from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits
@@ -41,11 +41,6 @@ class Demand:
         return (self.allowed & ~reached) | (self.denied & reached)
 
 
-def judged(source: Endpoint, destination: Endpoint) -> bool:
-    """Whether a policy can decide about the pair, so that meaning something of it makes sense."""
-    return governed(source, destination) and not always_allowed(source, destination) and bool(common_families(source, destination))
-
-
 class Ground:
     """``intent`` with everything that it matches in ``snapshot``."""
 
@@ -61,6 +56,8 @@ class Ground:
         for rule in self.rules:
             self.sources.append(self._ends(rule, "from", rule.sources))
             self.destinations.append(self._ends(rule, "to", rule.destinations))
+        self._families = {name: endpoint.families for name, endpoint in self.endpoints.items()}
+        self._common: dict[tuple[tuple[Family, ...], tuple[Family, ...]], tuple[Family, ...]] = {}
         self._ports: dict[tuple[object, ...], tuple[int, ...]] = {}
         self._demands: dict[tuple[Signature, Signature], Demand] = {}
         self.signatures: dict[str, Signature] = {name: self._signature(endpoint) for name, endpoint in self.endpoints.items()}
@@ -102,6 +99,21 @@ class Ground:
                 mask |= self.atoms.mask(port.protocol, port.number, port.number if port.end_port is None else port.end_port)
         return mask
 
+    def families(self, source: Endpoint, destination: Endpoint) -> tuple[Family, ...]:
+        """The families over which the two can talk."""
+        key = (self._families[source.name], self._families[destination.name])
+        if key not in self._common:
+            self._common[key] = common_families(source, destination)
+        return self._common[key]
+
+    def judged(self, source: Endpoint, destination: Endpoint) -> bool:
+        """Whether a policy can decide about the pair, so that meaning something of it makes sense."""
+        if not self.families(source, destination):
+            return False
+        if source.selectable and destination.selectable:
+            return source is not destination
+        return governed(source, destination) and not always_allowed(source, destination)
+
     def demand(self, source: Signature, destination: Signature) -> Demand:
         """What is demanded of every pair with these signatures."""
         key = (source, destination)
@@ -138,7 +150,7 @@ class Ground:
         """The pairs about which a policy can decide."""
         for source, destination in product(sorted(sources), sorted(destinations)):
             ends = (self.endpoints[source], self.endpoints[destination])
-            if judged(*ends):
+            if self.judged(*ends):
                 yield ends
 
     def _refuse_contradictions(self) -> None:

@@ -20,7 +20,7 @@ from auditor.policy.matrix import ExpectedMatrix
 
 MOST_TRIES = 12
 """So many changes are evaluated for one finding."""
-MOST_EFFORT = 3_000_000
+MOST_EFFORT = 800_000
 """So many pairs are looked at for all changes together, which takes some seconds; findings after that get no change."""
 BOTH_SIDES = 4
 """Where both sides deny, so many changes of each are combined."""
@@ -58,7 +58,7 @@ def _more(ground: Ground, number: int) -> IntentFinding:
 def _finding(ground: Ground, trial: Trial, cause: Cause) -> IntentFinding:
     rule, decision = ground.rules[cause.rule], cause.decision
     kind = _kind(ground, cause.rule)
-    pairs = sum(wrong.pairs for wrong in cause.wrong)
+    pairs = sum(wrong.pairs(ground) for wrong in cause.wrong)
     now = "denied" if kind is IntentKind.CLOSED else "allowed"
     change, tried = _mend(ground, trial, cause)
     return IntentFinding(

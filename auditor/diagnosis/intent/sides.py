@@ -10,14 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from auditor.diagnosis.intent.ground import Ground, Refined, Signature, judged
+from auditor.diagnosis.intent.ground import Ground, Refined, Signature
 from auditor.diagnosis.intent.violations import Wrong
 from auditor.model.intent import Edit
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, Family
 from auditor.policy.evaluator import evaluate
-from auditor.policy.matrix import common_families
 from auditor.policy.selectors import matches
+
+EVALUATION = 5
+"""An evaluation costs, for each endpoint, what looking at so many pairs does."""
 
 
 class Side:
@@ -56,7 +58,14 @@ class Trial:
         self._sides: dict[tuple[Direction, tuple[NetworkPolicy, ...]], Side] = {}
         self.before = {direction: Side(ground, ground.snapshot.policies, direction) for direction in Direction}
         self.spent = 0
-        """How many pairs were looked at: what trials have cost."""
+        """How many pairs, and endpoints for each evaluation, were looked at: what trials have cost."""
+        numbers: dict[tuple[Signature, int, int], int] = {}
+        one, other = self.before.values()
+        self.base = {
+            name: numbers.setdefault((signature, one.class_of(name), other.class_of(name)), len(numbers))
+            for name, signature in ground.signatures.items()
+        }
+        """For each endpoint a number: the same for those that neither policies nor intent tell apart."""
 
     def reached(self, source: Endpoint, destination: Endpoint, family: Family) -> int:
         """The atoms on which ``source`` reaches ``destination`` as things are."""
@@ -76,6 +85,7 @@ class Trial:
         """The side of ``policies`` alone, computed once."""
         key = (direction, policies)
         if key not in self._sides:
+            self.spent += EVALUATION * len(self._ground.endpoints)
             self._sides[key] = Side(self._ground, policies, direction)
         return self._sides[key]
 
@@ -98,15 +108,14 @@ class _Changed:
         self._groups = self._group()
 
     def _group(self) -> dict[str, _Group]:
-        sides = [*self._trial.before.values(), *self._after.values()]
-        members: dict[object, list[Endpoint]] = {}
-        keys = {}
+        sides = tuple(self._after.values())
+        members: dict[tuple[int, ...], list[Endpoint]] = {}
         for name, endpoint in self._ground.endpoints.items():
-            touched = tuple(name in names for names in self._touched.values())
-            key = keys[name] = (self._ground.signatures[name], touched, *(side.class_of(name) for side in sides))
+            touched = (name in names for names in self._touched.values())
+            key = (self._trial.base[name], *touched, *(side.class_of(name) for side in sides))
             members.setdefault(key, []).append(endpoint)
-        groups = {key: _Group(key[0], tuple(ends)) for key, ends in members.items()}  # type: ignore[index] # every key begins so
-        return {name: groups[key] for name, key in keys.items()}
+        groups = [_Group(self._ground.signatures[ends[0].name], tuple(ends)) for ends in members.values()]
+        return {member.name: group for group in groups for member in group.members}
 
     def _reached(self, source: Endpoint, destination: Endpoint, family: Family) -> int:
         mask = self._ground.atoms.everything
@@ -118,12 +127,12 @@ class _Changed:
     def mends(self, wrong: Wrong) -> bool:
         """Whether all of ``wrong`` is as demanded now."""
         for ends in product(self._distinct(wrong.source.members), self._distinct(wrong.destination.members)):
-            pair = _example(*ends)
+            pair = self._example(ends[0][1], ends[1][1])
             if pair is None:
                 continue
             demand = self._ground.demand(ends[0][0].signature, ends[1][0].signature)
+            self._trial.spent += 1
             for family, atoms in wrong.atoms.items():
-                self._trial.spent += 1
                 if demand.wrong(self._reached(*pair, family)) & atoms:
                     return False
         return True
@@ -139,14 +148,14 @@ class _Changed:
         """How many pairs change where nothing is demanded; None if any is less as demanded than before."""
         count = 0
         for source, destination in self._affected():
-            pair = _example((source, source.members), (destination, destination.members))
+            pair = self._example(source.members, destination.members)
             if pair is None:
                 continue
             demand = self._ground.demand(source.signature, destination.signature)
             silent = ~(demand.allowed | demand.denied)
             changes = False
-            for family in common_families(*pair):
-                self._trial.spent += 1
+            self._trial.spent += 1
+            for family in self._ground.families(*pair):
                 before, after = self._trial.reached(*pair, family), self._reached(*pair, family)
                 if demand.wrong(after) & ~demand.wrong(before):
                     return None
@@ -155,21 +164,15 @@ class _Changed:
         return count
 
     def _affected(self) -> Iterable[tuple[_Group, _Group]]:
-        groups = {id(group): group for group in self._groups.values()}.values()
-        egress, ingress = (
-            {id(group) for group in groups if group.members[0].name in self._touched[direction]}
-            for direction in (Direction.EGRESS, Direction.INGRESS)
-        )
-        for source in groups:
-            for destination in groups:
-                if id(source) in egress or id(destination) in ingress:
-                    yield source, destination
+        groups = list({id(group): group for group in self._groups.values()}.values())
+        sources = [group for group in groups if group.members[0].name in self._touched[Direction.EGRESS]]
+        destinations = [group for group in groups if group.members[0].name in self._touched[Direction.INGRESS]]
+        yield from product(sources, groups)
+        touched = {id(group) for group in sources}
+        yield from product((group for group in groups if id(group) not in touched), destinations)
 
-
-def _example(
-    source: tuple[_Group, tuple[Endpoint, ...]], destination: tuple[_Group, tuple[Endpoint, ...]]
-) -> tuple[Endpoint, Endpoint] | None:
-    return next((ends for ends in product(source[1], destination[1]) if judged(*ends)), None)
+    def _example(self, sources: tuple[Endpoint, ...], destinations: tuple[Endpoint, ...]) -> tuple[Endpoint, Endpoint] | None:
+        return next((ends for ends in product(sources, destinations) if self._ground.judged(*ends)), None)
 
 
 def _namespace(edit: Edit) -> str:

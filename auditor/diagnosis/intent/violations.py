@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from auditor.diagnosis.intent.ground import Ground, Refined, Signature, judged
+from auditor.diagnosis.intent.ground import Ground, Refined, Signature
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.policy.bits import bits
 from auditor.policy.matrix import always_allowed, common_families, governed
@@ -42,19 +42,17 @@ class Wrong:
     destination: Cohort
     atoms: Mapping[Family, int]
 
-    @property
-    def example(self) -> tuple[Endpoint, Endpoint]:
+    def example(self, ground: Ground) -> tuple[Endpoint, Endpoint]:
         """Two members, never a pair that no policy can cut."""
-        return next(ends for ends in product(self.source.members, self.destination.members) if judged(*ends))
+        return next(ends for ends in product(self.source.members, self.destination.members) if ground.judged(*ends))
 
-    @property
-    def pairs(self) -> int:
+    def pairs(self, ground: Ground) -> int:
         """How many pairs of endpoints it is."""
         source, destination = self.source, self.destination
         if all(end.example.selectable for end in (source, destination)):
             same = len(source.members) if source.number == destination.number else 0
             return len(source.members) * len(destination.members) - same
-        return sum(judged(*ends) for ends in product(source.members, destination.members))
+        return sum(ground.judged(*ends) for ends in product(source.members, destination.members))
 
 
 class _Profiles:
