@@ -1,0 +1,196 @@
+"""What ``audit run`` makes of its options where there is no lab."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from auditor.cli import live as module
+from auditor.cli.application import run
+from auditor.cli.live import CONNECTION, read_live_run
+from auditor.model.errors import ClusterError, UsageError
+from auditor.model.ports import ContainerPort, Protocol
+from auditor.policy.representatives import Mode
+from tests.unit.cli.test_commands import MANIFESTS
+from tests.unit.report.reports import small
+from tests.unit.report.test_as_json import validator
+
+NOTHING = {
+    "namespaces": (),
+    "all_namespaces": False,
+    "selector": None,
+    "per_node": False,
+    "all_pods": False,
+    "in_place": False,
+    "externals": (),
+    "image": None,
+    "start_seconds": 60.0,
+    "accept": (),
+    **dict.fromkeys(CONNECTION),
+    "request_timeout": 30.0,
+    "qps": 50.0,
+}
+
+
+def read(**given):
+    return read_live_run({**NOTHING, **given})
+
+
+def refused(capsys, *arguments):
+    """What is said to a command line that makes no sense."""
+    assert run(["run", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "say what to audit: -n NAMESPACE, -A for all namespaces, or --lab SCENARIO"),
+        (["-n", "prod", "-A"], "-n and -A exclude each other"),
+        (["-A", "--per-node", "--all-pods"], "--per-node and --all-pods exclude each other"),
+        (["-n", "Prod"], "'Prod' is no namespace"),
+        (["-n", "prod", "--enforcer", "spec"], "--enforcer goes with --lab"),
+        (["-n", "prod", "-f", "snapshot.json"], "-f goes with --dry-run"),
+        (["-n", "prod", "--accept", "anything"], "Invalid value for '--accept'"),
+        (["-n", "prod", "--start-timeout", "0"], "Invalid value for '--start-timeout'"),
+        (["--lab", "three-tier", "-n", "prod"], "--namespace is about live clusters"),
+        (["--lab", "three-tier", "-f", "snapshot.json"], "--filename is about live clusters"),
+        (["--lab", "three-tier", "--in-place"], "--in-place is about live clusters"),
+        (["--lab", "three-tier", "--kubeconfig", "x"], "--kubeconfig is about live clusters"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(capsys, arguments, said):
+    assert said in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "example.com",
+        "example.com:",
+        "example.com:0",
+        "example.com:65536",
+        ":443",
+        "2001:db8::1:443",
+        "[2001:db8::1]",
+        "[x]:1",
+        "a b:1",
+        "a/b:1",
+    ],
+)
+def test_a_host_without_a_port_or_with_a_wrong_one_is_refused(capsys, text):
+    assert "write HOST:PORT" in refused(capsys, "-A", "--external", text)
+
+
+def test_hosts_outside_come_with_all_their_ports_and_one_address_of_each_family(monkeypatch):
+    found = {"example.com": ["192.0.2.1", "192.0.2.2", "2001:db8::1"], "2001:db8::9": ["2001:db8::9"]}
+    monkeypatch.setattr(
+        module.socket, "getaddrinfo", lambda host, *_, **__: [(0, socket.SOCK_STREAM, 6, "", (address, 0)) for address in found[host]]
+    )
+    options, again = read(
+        all_namespaces=True, externals=(("example.com", 443), ("2001:db8::9", 1), ("example.com", 80), ("example.com", 443))
+    )
+    first, second = options.externals
+    assert (first.name, first.addresses) == ("host/example.com", (ip_address("192.0.2.1"), ip_address("2001:db8::1")))
+    assert first.ports == (ContainerPort(Protocol.TCP, 443), ContainerPort(Protocol.TCP, 80))
+    assert second.addresses == (ip_address("2001:db8::9"),)
+    assert "--external [2001:db8::9]:1" in " ".join(again)
+
+
+def test_a_host_without_an_address_is_told(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", unknown)
+    with pytest.raises(UsageError, match="--external nowhere: no address: Name or service not known"):
+        read(all_namespaces=True, externals=(("nowhere", 1),))
+
+
+@pytest.mark.parametrize(
+    ("given", "mode"), [({}, Mode.ONE_PER_CLASS), ({"per_node": True}, Mode.PER_NODE), ({"all_pods": True}, Mode.ALL_PODS)]
+)
+def test_which_probe_pods(given, mode):
+    assert read(all_namespaces=True, **given)[0].mode is mode
+
+
+def test_the_command_that_reproduces_names_the_same_cluster_and_the_same_pods():
+    given = {
+        "namespaces": ("prod", "dev", "prod"),
+        "selector": "app=web",
+        "per_node": True,
+        "in_place": True,
+        "image": "python:3",
+        "accept": ("pdb",),
+        "kubeconfig": "here",
+        "context": "c",
+        "impersonate": "u",
+    }
+    options, again = read(**given)
+    assert options.namespaces == ("prod", "dev")
+    assert " ".join(again) == (
+        "audit run --kubeconfig here --context c --as u --image python:3 -n prod -n dev -n prod"
+        " -l app=web --per-node --in-place --accept pdb"
+    )
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "saved.yaml"
+    path.write_text(MANIFESTS)
+    return str(path)
+
+
+def test_a_dry_run_of_a_saved_snapshot_says_what_would_be_created(capsys, saved):
+    assert run(["run", "-A", "--dry-run", "-f", saved]) == 0
+    captured = capsys.readouterr()
+    assert "would create a probe pod in prod with app=db, for prod/db" in captured.err
+    assert "prod/web" in captured.out
+
+
+def test_a_dry_run_in_place_counts_declared_ports_only(capsys, saved):
+    shown = {}
+    for name, more in (("probe pods", []), ("in place", ["--in-place"])):
+        assert run(["run", "-A", "--dry-run", "-f", saved, *more]) == 0
+        shown[name] = capsys.readouterr().out.splitlines()[0].split(",")[0]
+    # From each of two pods to each of two: on TCP 80, 3306 and 9999 and UDP 9999, or on the one port that a pod declares.
+    assert shown == {"probe pods": "DRY RUN  16 cells", "in place": "DRY RUN  4 cells"}
+
+
+def test_what_could_not_be_removed_is_an_error_of_the_environment(capsys, monkeypatch):
+    async def leave_something(*_):
+        raise ClusterError("interrupted by x\nthe server is gone; 'audit cleanup --run 1' removes what is left")
+
+    monkeypatch.setattr("auditor.run.live.audit_live", leave_something)
+    assert run(["run", "-A", "-q"]) == 4
+    assert capsys.readouterr().err.splitlines() == [
+        "error: interrupted by x",
+        "error: the server is gone; 'audit cleanup --run 1' removes what is left",
+    ]
+
+
+def test_what_an_audit_cost_the_api_server_is_in_the_report(capsys, monkeypatch):
+    async def audited(*_):
+        return replace(small(), api={"calls": 1234, "received": 20_400, "sent": 7_000})
+
+    monkeypatch.setattr("auditor.run.live.audit_live", audited)
+    run(["run", "-A", "-q", "-o", "json"])
+    found = json.loads(capsys.readouterr().out)
+    validator("report.schema.json").validate(found)
+    assert found["api"] == {"calls": 1234, "received": 20_400, "sent": 7_000}
+    run(["run", "-A", "-q"])
+    assert "; 1,234 API requests, 20 kB received, 7 kB sent" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_trace_that_stays_is_told_before_anything_is_done(capsys, monkeypatch):
+    async def audited(*_):
+        return small()
+
+    monkeypatch.setattr("auditor.run.live.audit_live", audited)
+    run(["run", "-A", "-q", "--in-place"])
+    assert "Kubernetes can't take it out again" in capsys.readouterr().err
