@@ -1,0 +1,75 @@
+"""``audit intent``: whether the policies are what people meant, without a packet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli import parameters
+from auditor.cli.connection import connection_options
+from auditor.cli.snapshots import InputOptions, choose_input, read_input
+from auditor.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.model.intent import Intent
+
+
+@dataclass(frozen=True, slots=True)
+class IntentOptions:
+    """Which intent to hold against which policies, and how to tell what comes of it."""
+
+    intent: str
+    read: InputOptions
+    output: str
+    output_file: str | None
+
+
+@click.command("intent")
+@click.option("--intent", required=True, metavar="FILE", help="What is meant: who may reach whom (docs/intent.md).")
+@parameters.file_option
+@parameters.live_option
+@parameters.recursive_option
+@parameters.replicas_option
+@parameters.host_option
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Format of the result.")
+@click.option("--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]")
+@connection_options
+def command(*, intent: str, output: str, output_file: str | None, **read: Any) -> int:
+    """Hold policies against what people meant, for every port: of files with -f, of the live cluster with -A.
+
+    Each finding names the rule of the intent, what opens or closes the cells, and a change that was evaluated before it is shown.
+    Exit code 1 means findings; 3 that there are none, but a policy in force can't be read.
+    """
+    return intent_command(IntentOptions(intent, choose_input(**read), output, output_file))
+
+
+def intent_command(options: IntentOptions) -> int:
+    """Do what ``options`` say. Returns the exit code."""
+    from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
+    from auditor.cli.output import check_output, open_output
+    from auditor.diagnosis.intent import hold
+    from auditor.policy.evaluator import evaluate
+    from auditor.report.intent import IntentReport, intent_renderer
+
+    check_output(options.output_file)
+    intent = read_intent_file(options.intent)
+    snapshot = intent.with_hosts(read_input(options.read))
+    findings = hold(evaluate(snapshot), intent)
+    unknown = tuple(policy.full_name for policy in snapshot.unknown)
+    report = IntentReport(intent.file, options.read.name, len(intent.rules), len(snapshot.policies), findings, unknown)
+    with open_output(options.output_file) as stream:
+        intent_renderer(options.output)(report, stream)
+    return {"pass": AS_EXPECTED, "fail": FINDINGS, "inconclusive": INCONCLUSIVE}[report.conclusion]
+
+
+def read_intent_file(path: str) -> Intent:
+    """The intent in the file at ``path``. Raises UsageError or InputError when it can't be read or is none."""
+    from auditor.policy.reading.intent import read_intent
+    from auditor.run.sources import load_sources
+
+    sources = load_sources([path])
+    if len(sources) != 1:
+        raise UsageError(f"--intent {path}: an intent is one file")
+    return read_intent(sources[0])

@@ -1,0 +1,43 @@
+"""What an intent, held against policies, comes to; told by one renderer per format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TextIO, TypeAlias
+
+from auditor.model.intent import IntentFinding
+
+
+@dataclass(frozen=True, slots=True)
+class IntentReport:
+    """The findings about ``rules`` rules of the file ``intent``, held against the policies of ``subject``.
+
+    ``unknown`` names policies in force that can't be read: with any, nothing is certain.
+    """
+
+    intent: str
+    subject: str
+    rules: int
+    policies: int
+    findings: tuple[IntentFinding, ...]
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def conclusion(self) -> str:
+        """``pass``, ``fail`` or, where nothing was found but not everything is known, ``inconclusive``."""
+        if self.findings:
+            return "fail"
+        return "inconclusive" if self.unknown else "pass"
+
+
+Renderer: TypeAlias = Callable[[IntentReport, TextIO], None]
+
+RENDERERS: Mapping[str, str] = {"table": "auditor.report.intent_as_table", "json": "auditor.report.intent_as_json"}
+
+
+def intent_renderer(name: str) -> Renderer:
+    """The renderer called ``name``, a key of ``RENDERERS``; imported only now."""
+    render: Renderer = import_module(RENDERERS[name]).render
+    return render

@@ -1,0 +1,51 @@
+"""The findings of an intent for programs: ``audit.intent-report/v1``, described by ``auditor/schemas/intent-report.schema.json``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TextIO
+
+from auditor.model.intent import CellGroup, Change, IntentFinding
+from auditor.report.intent import IntentReport
+
+SCHEMA = "audit.intent-report/v1"
+
+
+def render(report: IntentReport, stream: TextIO) -> None:
+    """Write ``report`` to ``stream``."""
+    document = {
+        "schema": SCHEMA,
+        "intent": report.intent,
+        "subject": report.subject,
+        "rules": report.rules,
+        "policies": report.policies,
+        "conclusion": report.conclusion,
+        "findings": [_finding(finding) for finding in report.findings],
+        "unknown_policies": list(report.unknown),
+    }
+    stream.write(json.dumps(document, indent=1) + "\n")
+
+
+def _finding(finding: IntentFinding) -> dict[str, Any]:
+    rule, example = finding.rule, finding.example
+    return {
+        "kind": finding.kind,
+        "rule": {"name": rule.name, "verdict": rule.verdict, "closing": rule.closing, "file": rule.file, "line": rule.line},
+        "title": finding.title,
+        "pairs": finding.pairs,
+        "cells": [_group(group) for group in finding.groups],
+        "example": None if example is None else {**example._asdict(), "family": str(example.family)},
+        "because": list(finding.because),
+        "change": None if finding.change is None else _change(finding.change),
+        "changes_tried": finding.tried,
+    }
+
+
+def _group(group: CellGroup) -> dict[str, Any]:
+    ports = [{"protocol": port.protocol, "port": port.first, "end_port": port.last} for port in group.ports]
+    return {"sources": list(group.sources), "destinations": list(group.destinations), "ports": ports}
+
+
+def _change(change: Change) -> dict[str, Any]:
+    policies = [policy.full_name for edit in change.edits if (policy := edit.before or edit.after) is not None]
+    return {"title": change.title, "yaml": change.yaml, "policies": policies, "unspecified_pairs": change.unspecified}

@@ -1,0 +1,81 @@
+"""The findings of an intent for a person: what was meant, which cells differ, what decides them, and the change that mends them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from auditor.model.intent import CellGroup, Change, IntentFinding, IntentKind
+from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
+from auditor.model.words import counted
+from auditor.report.console import open_console, print_paragraph, printable
+from auditor.report.intent import IntentReport
+
+STYLES = {IntentKind.OPEN: "bold red", IntentKind.CLOSED: "bold yellow", IntentKind.EMPTY: "bold cyan"}
+MOST_NAMES = 4
+MOST_GROUPS = 5
+
+
+def render(report: IntentReport, stream: TextIO) -> None:
+    """Write ``report`` to ``stream``."""
+    console = open_console(stream)
+    for finding in report.findings:
+        _print_finding(console, finding)
+    for name in report.unknown:
+        print_paragraph(console, printable(f"in doubt: policy {name} can't be read"), 0, 4)
+    held = (
+        f"{counted(report.rules, 'rule')} of {report.intent} against {counted(report.policies, 'policy', 'policies')} of {report.subject}"
+    )
+    outcome = counted(len(report.findings), "finding") if report.findings else "the policies are what was meant"
+    if report.conclusion == "inconclusive":
+        outcome = "no finding, but not all policies are known"
+    print_paragraph(console, printable(f"{held}: {outcome}"))
+
+
+def _print_finding(console: Console, finding: IntentFinding) -> None:
+    line = Text(finding.kind.value, style=STYLES[finding.kind])
+    line.append(f"  {printable(finding.title)}", style="not bold default")
+    print_paragraph(console, line, 0, 4)
+    for group in finding.groups[:MOST_GROUPS]:
+        print_paragraph(console, printable(group_in_words(group)), 2, 6)
+    if len(finding.groups) > MOST_GROUPS:
+        print_paragraph(console, f"and {len(finding.groups) - MOST_GROUPS} more such groups (-o json has all)", 2)
+    if finding.example is not None:
+        print_paragraph(console, printable(f"such as {finding.example}:"), 2, 6)
+    for reason in finding.because:
+        print_paragraph(console, printable(reason), 4, 6)
+    if finding.change is not None:
+        _print_change(console, finding.change)
+    elif finding.example is not None:
+        why = f"none of {finding.tried} that were evaluated mends it without harm" if finding.tried else "not looked for; mend others first"
+        print_paragraph(console, f"change: {why}", 2, 6)
+    print_paragraph(console)
+
+
+def _print_change(console: Console, change: Change) -> None:
+    print_paragraph(console, printable(f"change, evaluated: {change.title}"), 2, 6)
+    for line in change.yaml.splitlines():
+        console.print(Text("      " + printable(line), style="dim"), soft_wrap=True)
+    if change.unspecified:
+        pairs = counted(change.unspecified, "pair")
+        print_paragraph(console, f"it also changes something between {pairs} of endpoints that the intent doesn't speak of", 2, 6)
+
+
+def group_in_words(group: CellGroup) -> str:
+    """``prod/web, prod/job -> prod/db on TCP/3306``."""
+    return f"{_some(group.sources)} -> {_some(group.destinations)} on {_ports(group.ports)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _ports(ports: Sequence[PortRange]) -> str:
+    whole = [port for port in ports if (port.first, port.last) == (FIRST_PORT, LAST_PORT)]
+    if len(whole) == len(Protocol):
+        return "every port"
+    return ", ".join(f"every {port.protocol} port" if port in whole else str(port) for port in ports)
