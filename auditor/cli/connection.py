@@ -43,7 +43,7 @@ qps_option: Decorator = click.option(
     default=50.0,
     show_default=True,
     metavar="N",
-    help="Requests per second, at most.",
+    help="Requests per second; after a rest, two seconds' worth may go at once.",
 )
 
 

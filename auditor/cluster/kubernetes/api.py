@@ -49,6 +49,8 @@ __all__ = [
 ]
 
 LONGEST_MESSAGE = 1 << 25
+BURST_SECONDS = 2.0
+"""How many seconds' worth of requests may start together after a rest (kubectl itself: 6 s, 300 requests at 50 per second)."""
 JSON, JSON_PATCH = "application/json", "application/json-patch+json"
 Parameters = Mapping[str, str | int] | Sequence[tuple[str, str]]
 
@@ -193,10 +195,11 @@ class ApiServer:
         return {name: value for name, value in route.items() if value}
 
     async def _take_turn(self) -> None:
-        """Wait until --qps lets the next request start."""
-        now = asyncio.get_running_loop().time()
-        start = max(now, self._next_start)
-        self._next_start = start + 1 / self.connection.options.qps
+        """Wait until --qps lets the next request start. After a rest a burst may start at once, as with kubectl."""
+        now, qps = asyncio.get_running_loop().time(), self.connection.options.qps
+        turn = max(now - max(0.0, BURST_SECONDS - 1 / qps), self._next_start)
+        start = max(now, turn)
+        self._next_start = turn + 1 / qps
         await asyncio.sleep(start - now)
 
     def note_failure(self) -> None:

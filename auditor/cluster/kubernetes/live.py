@@ -6,6 +6,7 @@ with the number of pods, never with that of cells: a pod costs one to create it 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -27,6 +28,8 @@ from auditor.probing.options import Progress
 from auditor.probing.seats import AgentChannel, Seat
 
 AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
+OPEN_AHEAD = 64
+"""How many agents are started before anybody asks for them: Python takes its time, and so do the other pods."""
 NO_LONGER_ALIKE = "policies that changed during the run tell its probe pod apart from the pods that it stands for"
 
 
@@ -61,6 +64,7 @@ class LiveCluster(Visit):
         self._progress = progress
         self._probes = [probe for probe in deployment.probes if probe.name not in deployment.absent]
         self._pods = ProbePods(api, run_id, self._probes, deployment.options)
+        self._opening: dict[str, asyncio.Task[AgentChannel]] = {}
         super().__init__(api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce)
         self._absent |= deployment.absent
 
@@ -78,9 +82,24 @@ class LiveCluster(Visit):
         ]
 
     async def open(self, seat: Seat) -> AgentChannel:
-        """Start the agent in the probe pod of ``seat``."""
-        namespace, name = self._pods.place_of[seat.name]
-        return await open_exec(self._api, namespace, name, CONTAINER, AGENT_COMMAND)
+        """Start the agent in the probe pod of ``seat``; the first one has been on its way since the pod runs."""
+        ahead = self._opening.pop(seat.name, None)
+        return await (self._open(seat.name) if ahead is None else ahead)
+
+    async def _open(self, name: str) -> AgentChannel:
+        return await open_exec(self._api, *self._pods.place_of[name], CONTAINER, AGENT_COMMAND)
+
+    def _has_started(self, name: str) -> None:
+        self._progress.advance(1)
+        if len(self._opening) < OPEN_AHEAD:
+            self._opening[name] = asyncio.create_task(self._open(name))
+
+    async def _close_unused(self) -> None:
+        """Close the streams to agents that nobody asked for."""
+        for ahead in self._opening.values():
+            ahead.cancel()
+        opened = await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        await asyncio.gather(*(stream.close() for stream in opened if not isinstance(stream, BaseException)))
 
     async def changes(self) -> Sequence[Snapshot]:
         """The states since the last call. A probe pod that one of them tells apart from its workload is ``absent`` from then on."""
@@ -107,7 +126,8 @@ class LiveCluster(Visit):
         self._when_leaving(self._remove_pods)
         agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
         await self._pods.create(self._leases.uids, agent, deployment.snapshot.policies, deployment.users)
-        await self._pods.wait(deployment.start_seconds, self._progress.advance)
+        self._when_leaving(self._close_unused)
+        await self._pods.wait(deployment.start_seconds, self._has_started)
         self._absent |= self._pods.failed
         if self._probes and not self._pods.started:
             raise ClusterError(f"no probe pod could be started: {next(iter(self._pods.failed.values()))}")

@@ -79,21 +79,22 @@ class ProbePods:
         except RefusedHereError as error:
             self.failed[probe.name] = f"its probe pod was refused: {error}"
 
-    async def wait(self, seconds: float, advance: Callable[[int], None]) -> None:
-        """Wait until every pod runs or has failed, at most ``seconds``; ``advance`` is told of each that runs."""
+    async def wait(self, seconds: float, has_started: Callable[[str], None]) -> None:
+        """Wait until every pod runs or has failed, at most ``seconds``; ``has_started`` gets the name of the ProbePod that does."""
         last: dict[str, str] = {}
         try:
             async with asyncio.timeout(seconds):
-                await self._settled(last, advance)
+                await self._settled(last, has_started)
         except TimeoutError:
             for probe in self._waiting:
                 self.failed[probe.name] = f"its probe pod did not start within {seconds:g} s: {last.get(probe.name, 'no word of it')}"
 
-    async def _settled(self, last: dict[str, str], advance: Callable[[int], None]) -> None:
+    async def _settled(self, last: dict[str, str], has_started: Callable[[str], None]) -> None:
         """Wait until every pod runs or has failed; ``last`` gets, by the name of the ProbePod, how far it has come."""
         while True:
             items, version = await read_list(self._api, ALL_PODS, parameters=self._selection)
-            advance(sum(self._judge(item, last) for item in items))
+            for item in items:
+                self._judge(item, last, has_started)
             listed = {self._place(item) for item in items}
             self.failed |= {probe.name: DELETED for probe in self._waiting if self.place_of[probe.name] not in listed}
             with suppress(ExpiredError):
@@ -101,7 +102,7 @@ class ProbePods:
                     while self._waiting:
                         event = await anext(events)
                         if event.kind in ("ADDED", "MODIFIED", "DELETED"):
-                            advance(self._judge(event.object, last, deleted=event.kind == "DELETED"))
+                            self._judge(event.object, last, has_started, deleted=event.kind == "DELETED")
                     return
 
     @property
@@ -113,12 +114,12 @@ class ProbePods:
     def _selection(self) -> Mapping[str, str]:
         return {"labelSelector": f"{RUN_LABEL}={self._run_id}"}
 
-    def _judge(self, item: msgspec.Raw, last: dict[str, str], *, deleted: bool = False) -> int:
-        """Take in one state of one pod; how many have started by it."""
+    def _judge(self, item: msgspec.Raw, last: dict[str, str], has_started: Callable[[str], None], *, deleted: bool = False) -> None:
+        """Take in one state of one pod; ``deleted``: its last."""
         pod = decode(item, StartingPod, self._api, ALL_PODS)
         probe = self._by_place.get((pod.metadata.namespace, pod.metadata.name))
         if probe is None or probe.name in self.started or probe.name in self.failed:
-            return 0
+            return
         last[probe.name] = pod.state
         if deleted:
             self.failed[probe.name] = DELETED
@@ -128,8 +129,7 @@ class ProbePods:
             endpoint = decode(item, PodRecord, self._api, ALL_PODS).value().endpoint
             if endpoint.addresses:
                 self.started[probe.name] = endpoint
-                return 1
-        return 0
+                has_started(probe.name)
 
     async def remove(self) -> list[str]:
         """Remove what there is, and wait until it is gone; what had to be forced, in words."""

@@ -217,3 +217,18 @@ async def test_requests_keep_to_the_rate(api, tmp_path, monkeypatch):
     assert pauses[0] == 0
     assert [round(pause / 2) for pause in pauses[1:]] == [1, 2]
     assert server.calls == 3
+
+
+async def test_after_a_rest_requests_may_go_together_as_many_as_two_seconds_give(api, tmp_path, monkeypatch):
+    pauses = []
+    connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.01))
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    monkeypatch.setattr("auditor.cluster.kubernetes.api.BURST_SECONDS", 300.0)
+    async with ApiServer(connection) as server:
+        monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
+        for _ in range(5):
+            await server.get(NAMESPACES)
+    assert [round(pause / 100) for pause in pauses] == [0, 0, 0, 1, 2]

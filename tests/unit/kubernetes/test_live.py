@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -71,20 +72,62 @@ async def test_hosts_outside_are_seats_without_an_agent_and_what_got_no_probe_po
         assert len([path for path in ours(store) if "/pods/" in path]) == 2
 
 
-async def test_an_agent_is_started_in_the_probe_pod_of_its_seat(monkeypatch):
+class Stream:
+    """An exec stream to an agent."""
+
+    def __init__(self, *place):
+        self.place = place
+        self.closed = False
+
+    async def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def streams(monkeypatch):
     opened = []
 
     async def open_exec(_api, *place):
-        opened.append(place)
+        await asyncio.sleep(0)
+        opened.append(Stream(*place))
+        return opened[-1]
 
     monkeypatch.setattr(module, "open_exec", open_exec)
+    return opened
+
+
+async def test_an_agent_is_started_in_the_probe_pod_of_its_seat(streams):
     store = world()
     async with live(store) as cluster:
+        await until(lambda: len(streams) == 3)
         for seat in cluster.seats:
-            await cluster.open(seat)
-        labels = [store.objects[f"/api/v1/namespaces/{place[0]}/pods/{place[1]}"]["metadata"]["labels"]["app"] for place in opened]
-    assert labels == ["api", "db", "web"]
-    assert {place[2:] for place in opened} == {("agent", ("python3", "-IS", "/netpol-audit/agent.py"))}
+            stream = await cluster.open(seat)
+            namespace, name, *rest = stream.place
+            labels = store.objects[f"/api/v1/namespaces/{namespace}/pods/{name}"]["metadata"]["labels"]
+            assert f"{namespace}/{labels['app']}" == seat.name
+            assert rest == ["agent", ("python3", "-IS", "/netpol-audit/agent.py")]
+        assert len(streams) == 3
+        again = await cluster.open(cluster.seats[0])
+        assert again is streams[3]
+    assert not any(stream.closed for stream in streams)
+
+
+async def test_agents_that_nobody_asked_for_are_ended(streams):
+    store = world()
+    async with live(store) as cluster:
+        await until(lambda: len(streams) == 3)
+        used = await cluster.open(cluster.seats[1])
+    assert [stream.closed for stream in streams] == [stream is not used for stream in streams]
+
+
+async def test_one_that_can_not_be_started_is_told_to_who_asks(monkeypatch):
+    async def open_exec(*_):
+        raise ClusterError("the kubelet is gone")
+
+    monkeypatch.setattr(module, "open_exec", open_exec)
+    async with live(world()) as cluster:
+        with pytest.raises(ClusterError, match="the kubelet is gone"):
+            await cluster.open(cluster.seats[0])
 
 
 async def test_what_changed_while_probe_pods_started_is_in_the_snapshot():

@@ -8,6 +8,7 @@ from auditor.cluster.kubernetes import pods as pods_module
 from auditor.cluster.kubernetes import visit as module
 from auditor.model.errors import ClusterError, UsageError
 from tests.unit.kubernetes.living import live, ours, policy, until, world
+from tests.unit.kubernetes.test_live import Stream
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/prod/leases/netpol-audit"
 CLEAN_UP = r"'audit cleanup --run 11111111' removes what is left"
@@ -36,16 +37,26 @@ async def cancelled_stay(at, *, insisting):
 
 
 @pytest.mark.parametrize("insisting", [False, True])
-async def test_a_stay_cancelled_at_any_moment_leaves_nothing(insisting):
+async def test_a_stay_cancelled_at_any_moment_leaves_nothing(insisting, monkeypatch):
+    streams = []
+
+    async def open_exec(store, *place):
+        await store.step()
+        streams.append(Stream(*place))
+        return streams[-1]
+
+    monkeypatch.setattr("auditor.cluster.kubernetes.live.open_exec", open_exec)
     before = asyncio.all_tasks()
     at, reached = 0, True
     while reached:
         assert at < 1000
         reached, store = await cancelled_stay(at, insisting=insisting)
         assert ours(store) == [], at
+        assert all(stream.closed for stream in streams), at
         await until(lambda: asyncio.all_tasks() <= before)
         at += 1
     assert at > 40
+    assert len(streams) > at
 
 
 @pytest.mark.parametrize("error", [UsageError("nothing to probe"), KeyError("a bug"), ClusterError("the cluster failed")])
