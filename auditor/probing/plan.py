@@ -17,12 +17,18 @@ UNNAMED_PORT_CANDIDATES = range(9999, 0, -1)
 """Below the ephemeral range, where listeners and clients of one network namespace could get in each other's way."""
 
 
+def port_order(port: PortRequest) -> tuple[int, int]:
+    """The key by which numbered ports are sorted: protocol, then number."""
+    return PROTOCOL_ORDER.index(port.protocol), port.number or 0
+
+
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """The cells to probe, sources in order, and the ports that they were made from."""
+    """The cells to probe, sources in order, and the ports that they were made from. ``remark`` says what was left out, empty if nothing."""
 
     ports: tuple[PortRequest, ...]
     cells: tuple[Cell, ...]
+    remark: str = ""
 
     def expected(self, matrix: ExpectedMatrix) -> dict[Cell, Verdict]:
         """The expected verdict of each cell."""

@@ -23,12 +23,15 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
 from auditor.probing.campaign import ProbingOutcome, probe
+from auditor.probing.narrowing import plan_narrowly
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells
 from auditor.run.expectation import Course, Expectation, after, renewed
 
 MOST_REPROBES = 3
 """How often cells are probed anew because the policies changed during the run, before they are given up as inconclusive."""
+MOST_CELLS = 50_000
+"""Beyond so many cells, pairs are probed only on the ports that matter to them, unless the user has named ports."""
 MOST_FURTHER_CELLS = 20_000
 """Beyond so many cells, none is looked for that would tell hypotheses apart."""
 RESTLESS = "policies or labels of namespaces that decide this kept changing during the run"
@@ -81,7 +84,11 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     cells = plan_cells(sources, destinations, ports, options.scope, declared_only=options.declared_only)
     if not cells:
         raise UsageError("nothing to probe: no pair of the chosen endpoints and ports is one that a policy can govern")
-    return matrix, ProbePlan(tuple(ports), cells)
+    if options.ports or options.declared_only or len(cells) <= MOST_CELLS:
+        return matrix, ProbePlan(tuple(ports), cells)
+    narrow = plan_narrowly(snapshot, sources, destinations, options.scope)
+    remark = f"{len(cells):,} cells would be too many: each pair is probed on the ports that its own policies and pods name"
+    return matrix, ProbePlan(tuple(ports), narrow, remark)
 
 
 async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress: Progress) -> Report:
@@ -107,7 +114,7 @@ async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress:
         findings=find(snapshot, results, cluster.reproduce),
         summary=Summary.of(results),
         min_coverage=options.min_coverage,
-        facts=(*_facts(cluster.snapshot, matrix), *cluster.facts, *course.outcome.facts),
+        facts=(*_facts(cluster.snapshot, matrix), *([probes.remark] if probes.remark else ()), *cluster.facts, *course.outcome.facts),
         seconds={"evaluating": planned - began, **course.outcome.seconds, "comparing": time.monotonic() - probed},
         attempts=course.outcome.attempts,
         diagnosis=diagnosis,
