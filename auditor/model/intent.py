@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import PortRange
-from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
 from auditor.model.verdict import Cell, Verdict
 
 
@@ -72,12 +72,14 @@ class IntentKind(StrEnum):
 class CellGroup:
     """Cells that are alike: from each of ``sources`` to each of ``destinations`` (names of endpoints) on ``ports``.
 
-    Left out is what no policy can cut: an endpoint and itself, a pod and its own node.
+    Left out is what no policy can cut: an endpoint and itself, a pod and its own node. ``families`` are the address families, none for
+    all that the two ends have in common.
     """
 
     sources: tuple[str, ...]
     destinations: tuple[str, ...]
     ports: tuple[PortRange, ...]
+    families: tuple[Family, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

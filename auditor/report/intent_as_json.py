@@ -43,7 +43,8 @@ def _finding(finding: IntentFinding) -> dict[str, Any]:
 
 def _group(group: CellGroup) -> dict[str, Any]:
     ports = [{"protocol": port.protocol, "port": port.first, "end_port": port.last} for port in group.ports]
-    return {"sources": list(group.sources), "destinations": list(group.destinations), "ports": ports}
+    families = [str(family) for family in group.families]
+    return {"sources": list(group.sources), "destinations": list(group.destinations), "ports": ports, "families": families}
 
 
 def _change(change: Change) -> dict[str, Any]:

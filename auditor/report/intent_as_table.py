@@ -66,7 +66,8 @@ def _print_change(console: Console, change: Change) -> None:
 
 def group_in_words(group: CellGroup) -> str:
     """``prod/web, prod/job -> prod/db on TCP/3306``."""
-    return f"{_some(group.sources)} -> {_some(group.destinations)} on {_ports(group.ports)}"
+    families = f" over {' and '.join(map(str, group.families))}" if group.families else ""
+    return f"{_some(group.sources)} -> {_some(group.destinations)} on {_ports(group.ports)}{families}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -50,8 +50,12 @@ def _merged(policy: NetworkPolicy, direction: Direction, number: int, peer: Peer
             continue
         joint = Peer(pods.pod_selector, namespaces.namespace_selector, line=min(pods.line, namespaces.line))
         peers = tuple(joint if each is pods else each for each in rule.peers if each is not namespaces)
-        words = f"merge its two peers {pods} and {namespaces} into one (one dash)"
+        words = f"merge its two peers {_with_line(pods)} and {_with_line(namespaces)} into one (one dash)"
         yield rewritten(policy, direction, number, replace(rule, peers=peers), words)
+
+
+def _with_line(peer: Peer) -> str:
+    return f"{peer} (line {peer.line})" if peer.line else str(peer)
 
 
 def _narrowed(policy: NetworkPolicy, direction: Direction, number: int, peer: Peer | None, meant: tuple[Peer, ...]) -> Iterator[Draft]:

@@ -7,7 +7,7 @@ defined for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -113,6 +113,12 @@ class Ground:
         if source.selectable and destination.selectable:
             return source is not destination
         return governed(source, destination) and not always_allowed(source, destination)
+
+    def count_pairs(self, sources: Sequence[Endpoint], destinations: Sequence[Endpoint]) -> int:
+        """How many pairs of the two, either all the same or all different, a policy can decide about; all of one are of one kind."""
+        if sources[0].selectable and destinations[0].selectable:
+            return len(sources) * len(destinations) - (len(sources) if sources[0] is destinations[0] else 0)
+        return sum(self.judged(*ends) for ends in product(sources, destinations))
 
     def demand(self, source: Signature, destination: Signature) -> Demand:
         """What is demanded of every pair with these signatures."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice, product
+from typing import TypeAlias
 
 from auditor.diagnosis.intent.causes import Cause, Causes
 from auditor.diagnosis.intent.closing import isolating, narrowing
@@ -14,6 +15,7 @@ from auditor.diagnosis.intent.sides import Trial
 from auditor.diagnosis.intent.violations import Wrong, find_wrong
 from auditor.model.intent import CellGroup, Change, Intent, IntentFinding, IntentKind
 from auditor.model.policy import Direction
+from auditor.model.snapshot import Family
 from auditor.model.verdict import Verdict
 from auditor.model.words import counted
 from auditor.policy.matrix import ExpectedMatrix
@@ -24,6 +26,10 @@ MOST_EFFORT = 800_000
 """So many pairs are looked at for all changes together, which takes some seconds; findings after that get no change."""
 BOTH_SIDES = 4
 """Where both sides deny, so many changes of each are combined."""
+
+
+Alike: TypeAlias = tuple[int, tuple[Family, ...]]
+"""A set of port atoms, and families."""
 
 
 def hold(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding, ...]:
@@ -64,7 +70,7 @@ def _finding(ground: Ground, trial: Trial, cause: Cause) -> IntentFinding:
     return IntentFinding(
         kind,
         rule,
-        f"{rule}: meant {rule.verdict}, but {now} between {counted(pairs, 'pair')} of endpoints",
+        f"{rule}: meant {rule.verdict}, but {now}, for {counted(pairs, 'pair')} of endpoints",
         pairs,
         _groups(ground, cause.wrong),
         decision.cell,
@@ -111,16 +117,25 @@ def _drafts(ground: Ground, cause: Cause) -> Iterator[Draft]:
             yield first + second
 
 
-def _groups(ground: Ground, wrong: list[Wrong]) -> tuple[CellGroup, ...]:
-    """The cells of ``wrong``, those together that are alike."""
-    by_destination: dict[tuple[int, tuple[str, ...]], list[str]] = {}
-    for each in wrong:
-        atoms = 0
-        for mask in each.atoms.values():
-            atoms |= mask
-        key = (atoms, tuple(member.name for member in each.destination.members))
-        by_destination.setdefault(key, []).extend(member.name for member in each.source.members)
-    by_sources: dict[tuple[int, tuple[str, ...]], list[str]] = {}
-    for (atoms, destinations), sources in by_destination.items():
-        by_sources.setdefault((atoms, tuple(sources)), []).extend(destinations)
-    return tuple(CellGroup(sources, tuple(destinations), ground.ranges(atoms)) for (atoms, sources), destinations in by_sources.items())
+def _groups(ground: Ground, found: list[Wrong]) -> tuple[CellGroup, ...]:
+    """The cells of ``found``, those together that are alike."""
+    by_destination: dict[tuple[Alike, tuple[str, ...]], list[str]] = {}
+    for wrong in found:
+        for alike in _alike(ground, wrong):
+            key = (alike, tuple(member.name for member in wrong.destination.members))
+            by_destination.setdefault(key, []).extend(member.name for member in wrong.source.members)
+    by_sources: dict[tuple[Alike, tuple[str, ...]], list[str]] = {}
+    for (alike, destinations), sources in by_destination.items():
+        by_sources.setdefault((alike, tuple(sources)), []).extend(destinations)
+    return tuple(
+        CellGroup(sources, tuple(destinations), ground.ranges(alike[0]), alike[1]) for (alike, sources), destinations in by_sources.items()
+    )
+
+
+def _alike(ground: Ground, wrong: Wrong) -> list[Alike]:
+    """The ports of ``wrong`` with the families that they are wrong over, none where it is all."""
+    by_atoms: dict[int, list[Family]] = {}
+    for family, atoms in wrong.atoms.items():
+        by_atoms.setdefault(atoms, []).append(family)
+    common = len(ground.families(wrong.source.example, wrong.destination.example))
+    return [(atoms, () if len(families) == common else tuple(families)) for atoms, families in by_atoms.items()]

@@ -160,7 +160,7 @@ class _Changed:
                 if demand.wrong(after) & ~demand.wrong(before):
                     return None
                 changes = changes or bool((before ^ after) & silent)
-            count += len(source.members) * len(destination.members) if changes else 0
+            count += self._ground.count_pairs(source.members, destination.members) if changes else 0
         return count
 
     def _affected(self) -> Iterable[tuple[_Group, _Group]]:

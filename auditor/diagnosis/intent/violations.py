@@ -48,11 +48,7 @@ class Wrong:
 
     def pairs(self, ground: Ground) -> int:
         """How many pairs of endpoints it is."""
-        source, destination = self.source, self.destination
-        if all(end.example.selectable for end in (source, destination)):
-            same = len(source.members) if source.number == destination.number else 0
-            return len(source.members) * len(destination.members) - same
-        return sum(ground.judged(*ends) for ends in product(source.members, destination.members))
+        return ground.count_pairs(self.source.members, self.destination.members)
 
 
 class _Profiles:
