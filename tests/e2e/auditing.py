@@ -175,5 +175,4 @@ class Running:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self._process.poll() is None:
-            self.kill()
+        self.kill()

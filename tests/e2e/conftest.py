@@ -17,6 +17,7 @@ from tests.e2e import world
 from tests.e2e.enforcers.interface import ClusterNetwork, Enforcer, GivenEnforcer
 from tests.e2e.enforcers.nftables import NftablesEnforcer
 from tests.e2e.kubectl import Kubectl
+from tests.e2e.nodes import Nodes
 
 HERE = Path(__file__).parent
 LIMIT = 300
@@ -91,6 +92,15 @@ def enforcer(request: pytest.FixtureRequest, kubectl: Kubectl, image: str) -> It
     node_image = request.config.getoption("--e2e-node-image") or image
     with GivenEnforcer(kubectl, Path(given)) if given else NftablesEnforcer(kubectl, node_image, world.NAMESPACES) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def nodes(request: pytest.FixtureRequest) -> Nodes:
+    """What can happen to nodes."""
+    programme = request.config.getoption("--e2e-faults")
+    if not programme:
+        pytest.skip("needs --e2e-faults PROGRAMME to stop parts of the cluster")
+    return Nodes(str(Path(programme).absolute()))
 
 
 @pytest.fixture

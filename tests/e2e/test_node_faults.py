@@ -1,0 +1,57 @@
+"""Parts of the cluster stop while an audit runs: a right answer or none, a clear line, and nothing left behind in the end."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+import pytest
+
+from tests.e2e import world
+from tests.e2e.auditing import MANAGED, RUN_LABEL, Running, audit, left_behind
+from tests.e2e.test_faults import NO_VERDICT, TROUBLE, told_wrongly
+
+
+@pytest.fixture
+def worker(kubectl, spec):
+    """A node with pods of the shop, which is no control plane."""
+    control_planes = {node["metadata"]["name"] for node in kubectl.items("nodes", "-l", "node-role.kubernetes.io/control-plane")}
+    homes = {pod["spec"]["nodeName"] for pod in kubectl.items("pods", "-n", world.PROD)}
+    return min(homes - control_planes)
+
+
+def clean_up(kubectl):
+    """What is left where nodes were away: a pod can't be gone before its kubelet says so."""
+    found = kubectl.items("pods,configmaps,leases", "--all-namespaces", "-l", MANAGED)
+    for run in sorted({item["metadata"]["labels"][RUN_LABEL] for item in found}):
+        done = audit(kubectl, "cleanup", "--run", run)
+        assert done.returncode == 0, done.stderr
+    assert left_behind(kubectl) == []
+
+
+@pytest.mark.parametrize("phase", ["starting probe pods", "probing", "removing"])
+def test_the_api_server_is_away_for_ten_seconds(spec, kubectl, image, nodes, phase):
+    with Running(kubectl, image) as running:
+        running.until(phase)
+        outage = Thread(target=nodes.do, args=("stop-apiserver", "10"))
+        outage.start()
+        try:
+            code, report, told = running.end()
+        finally:
+            outage.join()
+    assert report, told
+    assert told_wrongly(report) == {}, told
+    assert code in (0, NO_VERDICT), told
+    assert left_behind(kubectl) == []
+
+
+@pytest.mark.parametrize("what", ["stop-kubelet", "pause", "stop"])
+def test_a_worker_fails(worker, kubectl, image, nodes, what):
+    with Running(kubectl, image) as running:
+        running.until("probing")
+        with nodes.while_(what, worker):
+            code, report, told = running.end()
+    assert "Traceback" not in told
+    if report:
+        assert told_wrongly(report) == {}, told
+    assert code in (0, NO_VERDICT, TROUBLE), told
+    clean_up(kubectl)
