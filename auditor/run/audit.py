@@ -157,8 +157,8 @@ async def _diagnose(cluster: Cluster, course: Course, options: AuditOptions, pro
         return course, diagnosis
     expectation = course.expectation.widened(diagnosis.discriminating, cluster.absent)
     outcome = renewed(course.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress))
-    course = Course(expectation, outcome)
-    return course, diagnose(snapshot, course.results())
+    course = await _follow_changes(cluster, Course(expectation, outcome), options, progress)
+    return course, diagnose(course.expectation.matrix.snapshot, course.results())
 
 
 def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell, ...]:

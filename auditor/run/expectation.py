@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from auditor.diagnosis.comparison import compare
@@ -38,8 +38,9 @@ class Expectation:
         return None if cell in self.doubts or Note.UNDEFINED in self.notes[cell] else self.verdicts[cell]
 
     def widened(self, cells: Sequence[Cell], absent: Mapping[str, str]) -> Self:
-        """This expectation with further ``cells``."""
-        return type(self).of(self.matrix, (*self.verdicts, *cells), absent)
+        """This expectation, with its doubts, and with further ``cells``."""
+        wider = type(self).of(self.matrix, (*self.verdicts, *cells), absent)
+        return replace(wider, doubts={**wider.doubts, **self.doubts})
 
     def differing(self, other: Expectation) -> set[Cell]:
         """The cells about which ``other`` says something else."""

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 import pytest
 
 from auditor.cli.exit_codes import of_report
+from auditor.model.diagnosis import Diagnosis
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, UnknownPolicy
 from auditor.model.ports import PortRequest, Protocol
@@ -211,3 +212,35 @@ async def test_pods_that_vanish_during_the_run_are_never_taken_for_denied():
     assert not {one for one, seen in gone.items() if seen.observation.verdict.is_denied}
     assert {seen.result for one, seen in gone.items()} <= {Result.INCONCLUSIVE, Result.MATCH}
     assert of_report(report) == 3
+
+
+@pytest.fixture
+def asks_for_more(monkeypatch):
+    """A diagnosis that asks for one further cell, once."""
+    further = cell(0, 1)._replace(port=81)
+    answers = iter([Diagnosis("one of two", "probe", discriminating=(further,))])
+    monkeypatch.setattr("auditor.run.audit.diagnose", lambda *_, **__: next(answers, None))
+    return further
+
+
+async def test_what_changes_while_causes_are_told_apart_is_followed_too(asks_for_more):
+    cluster = MovingCluster([(), [[isolating(1)]]])
+    _, results = await audited(cluster)
+    assert {one for one, seen in results.items() if seen.expected is Verdict.DENIED} == {cell(0, 1), cell(2, 1), asks_for_more}
+    assert {one.result for one in results.values()} == {Result.MATCH}
+    assert cluster.probed[asks_for_more] == 2
+
+
+async def test_further_probes_make_nothing_certain_that_never_came_to_rest(asks_for_more):
+    flips = [[[isolating(1)]], [[]]] * (MOST_REPROBES // 2) + [[[isolating(1)]]] * (MOST_REPROBES % 2) + [[[]]]
+    cluster = MovingCluster(flips)
+    report, results = await audited(cluster)
+    assert inconclusive(results) == {cell(0, 1): RESTLESS, cell(2, 1): RESTLESS}
+    assert of_report(report) == 3
+
+
+async def test_each_of_several_changes_at_once_counts():
+    cluster = MovingCluster([[[isolating(1)], [isolating(1), isolating(2)]]])
+    _, results = await audited(cluster)
+    assert {one.result for one in results.values()} == {Result.MATCH}
+    assert report_of_probes(cluster) == {cell(0, 1): 2, cell(2, 1): 2, cell(0, 2): 2, cell(1, 2): 2}
