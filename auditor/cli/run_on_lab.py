@@ -11,6 +11,7 @@ from auditor.cli import parameters
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
 from auditor.cli.output import check_output, open_output
+from auditor.cli.snapshots import check_manifests
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
 from auditor.model.report import Report
@@ -44,8 +45,7 @@ def run_on_lab(options: LabRunOptions) -> int:
     from auditor.run.sources import load_scenario
 
     scenario = load_scenario(options.scenario)
-    if scenario.problems:
-        raise UsageError(f"{scenario.file}: this scenario shows that its manifests are refused; there is nothing to run")
+    check_manifests(scenario)
     enforcement = read_enforcement(options.enforcers, scenario)
     parameters.check_ports(scenario.snapshot.endpoints, options.audit.ports)
     check_output(options.output_file)

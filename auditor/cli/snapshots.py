@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli.connection import read_connection
-from auditor.model.errors import UsageError
+from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.snapshot import Endpoint, IPAddress, Snapshot
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
+    from auditor.model.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,14 @@ def read_input(options: InputOptions) -> Snapshot:
     if options.hosts:
         raise UsageError(f"{scenarios[0].name}: --host goes with manifests; a scenario names its own hosts")
     scenario = read_scenario(scenarios[0], manifests_beside(scenarios[0].name))
-    if scenario.problems:
-        raise UsageError(f"{scenarios[0].name}: this scenario shows that its manifests are refused; there is nothing to evaluate")
+    check_manifests(scenario)
     return scenario.snapshot
+
+
+def check_manifests(scenario: Scenario) -> None:
+    """Raise InputError, with what is wrong in them, for a scenario whose point is that its manifests are refused."""
+    if scenario.problems:
+        raise InputError([Problem("this scenario shows that its manifests are refused:", scenario.file), *scenario.problems])
 
 
 def endpoint_called(snapshot: Snapshot, name: str) -> Endpoint:

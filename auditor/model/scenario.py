@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from auditor.model.errors import Problem
 from auditor.model.policy import NetworkPolicy
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Family, Snapshot
@@ -26,7 +27,8 @@ class Scenario:
 
     Every endpoint of ``snapshot`` has its addresses, one of each of ``families``, and every pod its node. ``truth`` has a verdict for
     each cell of the table, named ports resolved; it is empty for a scenario whose point is that its manifests are refused, for which
-    ``problems`` lists what must be said. ``previous_policies`` are the policies before the last change, or None if nothing changed.
+    ``problems`` are the problems found in them, just those that the scenario demands. ``previous_policies`` are the policies before the
+    last change, or None if nothing changed.
     """
 
     name: str
@@ -38,7 +40,7 @@ class Scenario:
     ports: tuple[PortRequest, ...] = ()
     truth: Mapping[Cell, Verdict] = field(default_factory=dict, hash=False)
     previous_policies: tuple[NetworkPolicy, ...] | None = None
-    problems: tuple[ExpectedProblem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     documents: tuple[str, ...] = ()
     claim: str = ""
     claim_is_right: bool | None = None

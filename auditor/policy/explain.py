@@ -49,13 +49,17 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One direction's part in a decision: the policies that isolate the pod on that side, and what their rules say."""
+    """One direction's part in a decision: the policies that isolate the pod on that side, and what their rules say.
+
+    ``open_because`` says why no policy isolates it; empty when one does.
+    """
 
     direction: Direction
     pod: str
     isolating: tuple[NetworkPolicy, ...] = ()
     grant: Grant | None = None
     misses: tuple[Miss, ...] = ()
+    open_because: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -104,7 +108,7 @@ def policy_place(policy: NetworkPolicy) -> str:
 def _side_lines(side: Side) -> list[str]:
     word = side.direction.lower()
     if not side.isolating:
-        return [f"{word}: no policy isolates {side.pod}"]
+        return [f"{word}: no policy isolates {side.pod}: {side.open_because}"]
     if side.grant is not None:
         return [f"{word}: {side.grant}"]
     names = ", ".join(policy_place(policy) for policy in side.isolating)
@@ -121,6 +125,10 @@ def decide(snapshot: Snapshot, cell: Cell) -> Decision:
     ingress = question.side(Direction.INGRESS)
     allowed = bool(exemption) or (egress.allowed and ingress.allowed)
     return Decision(cell, Verdict.ALLOWED if allowed else Verdict.DENIED, egress, ingress, exemption)
+
+
+def _selects(policy: NetworkPolicy, pod: Endpoint) -> bool:
+    return pod.selectable and policy.namespace == pod.namespace and matches(policy.pod_selector, pod.labels)
 
 
 def _exemption(source: Endpoint, destination: Endpoint) -> str:
@@ -144,14 +152,9 @@ class _Question:
 
     def side(self, direction: Direction) -> Side:
         pod, peer = (self.destination, self.source) if direction is Direction.INGRESS else (self.source, self.destination)
-        isolating = tuple(
-            policy
-            for policy in self.snapshot.policies
-            if direction in policy.directions
-            and pod.selectable
-            and policy.namespace == pod.namespace
-            and matches(policy.pod_selector, pod.labels)
-        )
+        isolating = tuple(policy for policy in self.snapshot.policies if direction in policy.directions and _selects(policy, pod))
+        if not isolating:
+            return Side(direction, pod.name, open_because=self._why_open(pod, direction))
         misses: list[Miss] = []
         for policy in isolating:
             for number, rule in enumerate(policy.rules(direction)):
@@ -160,6 +163,18 @@ class _Question:
                     return Side(direction, pod.name, isolating, outcome)
                 misses.append(outcome)
         return Side(direction, pod.name, isolating, None, tuple(misses))
+
+    def _why_open(self, pod: Endpoint, direction: Direction) -> str:
+        """Why no policy isolates ``pod``: it can't be selected, nobody selects it, or only policies for the other direction do."""
+        if not pod.selectable:
+            return "it is no pod on the pod network"
+        if not any(policy.namespace == pod.namespace for policy in self.snapshot.policies):
+            return f"namespace {pod.namespace} has none"
+        selecting = [policy_place(policy) for policy in self.snapshot.policies if _selects(policy, pod)]
+        if not selecting:
+            return f"none of namespace {pod.namespace} selects it"
+        other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
+        return f"{', '.join(selecting)} {'is' if len(selecting) == 1 else 'are'} for {other} alone"
 
     def _try(self, policy: NetworkPolicy, direction: Direction, number: int, rule: Rule, end: Endpoint) -> Grant | Miss:
         lacks: list[str] = []
@@ -196,7 +211,9 @@ class _Question:
             lacks += [f"namespaceSelector {peer.namespace_selector}: namespace {end.namespace} {text}" for text in missing]
             parts += not missing
         elif end.namespace != policy.namespace:
-            lacks.append(f"podSelector alone means namespace {policy.namespace}: {end.name} is in {end.namespace}")
+            lacks.append(
+                f"a podSelector alone means pods of the policy's own namespace, {policy.namespace}: {end.name} is in {end.namespace}"
+            )
         if peer.pod_selector is not None:
             missing = unmet(peer.pod_selector, end.labels)
             lacks += [f"podSelector {peer.pod_selector}: {end.name} {text}" for text in missing]

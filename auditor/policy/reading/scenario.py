@@ -237,4 +237,6 @@ class _Reading:
         for text in unmet_problems(objects.problems, expected):
             self._fields.note(text, "problems")
         self._stop_on_problems()
-        return self._made(nodes, families, Snapshot({}, ()), problems=expected)
+        return self._made(
+            nodes, families, Snapshot({}, ()), problems=tuple(sorted(objects.problems, key=lambda problem: (problem.file, problem.line)))
+        )

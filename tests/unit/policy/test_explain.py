@@ -26,7 +26,7 @@ def test_the_allowing_rule_is_named_with_file_line_peer_and_port():
     decision = ask("prod/api", "prod/db")
     assert decision.verdict is Verdict.ALLOWED
     assert decision.because() == (
-        "egress: no policy isolates prod/api",
+        "egress: no policy isolates prod/api: none of namespace prod selects it",
         "ingress: prod/db ingress[0] (db.yaml:11): podSelector app=api, TCP/3306",
     )
 
@@ -53,7 +53,7 @@ def test_a_peer_that_matches_on_another_port_is_near():
 
 def test_pod_selector_alone_means_the_own_namespace():
     decision = ask("dev/api", "prod/db")
-    assert "podSelector alone means namespace prod: dev/api is in dev" in decision.because()[1]
+    assert "a podSelector alone means pods of the policy's own namespace, prod: dev/api is in dev" in decision.because()[1]
 
 
 def test_missing_namespace_label_is_said():
@@ -93,6 +93,19 @@ def test_requirements_that_fail_are_said_once_per_key():
 def test_hosts_and_nodes_are_no_pods_for_selectors():
     decision = ask("host/other", "prod/db", snapshot=with_rule(Rule((Peer(LabelSelector()),), ())))
     assert decision.ingress.misses[0].lacks == ("podSelector {}: host/other is no pod on the pod network",)
+
+
+@pytest.mark.parametrize(
+    ("pod", "why"),
+    [
+        ("prod/db", "prod/db (db.yaml:1) is for Ingress alone"),
+        ("prod/web", "none of namespace prod selects it"),
+        ("dev/api", "namespace dev has none"),
+        ("host/backup", "it is no pod on the pod network"),
+    ],
+)
+def test_why_nothing_isolates_the_source(pod, why):
+    assert ask(pod, "prod/api").because()[0] == f"egress: no policy isolates {pod}: {why}"
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,8 @@ PROBLEMS = f"{HEAD}manifests: [y]\nproblems:\n  - {{line: %s, path: 'spec.x', co
 
 def test_a_scenario_of_problems() -> None:
     scenario = read(PROBLEMS % 1, y=POLICY % "{x: 1}")
-    assert scenario.problems == (ExpectedProblem(1, "spec.x", "unknown"),)
+    (problem,) = scenario.problems
+    assert (problem.file, problem.line, problem.path) == ("dir/y", 1, "spec.x")
     assert (scenario.truth, scenario.snapshot.endpoints, scenario.snapshot.policies) == ({}, (), ())
 
 

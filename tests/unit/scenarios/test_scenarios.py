@@ -184,7 +184,9 @@ def test_the_refused_policy_is_not_half_applied() -> None:
     assert case.snapshot.policies == ()
     with pytest.raises(InputError) as caught:
         read_snapshot([source(ROOT / "scenarios/objects/final-yaml.yaml")])
-    assert [(problem.line, problem.path) for problem in caught.value.problems] == [(found.line, found.path) for found in case.problems]
+    places = [(34, "spec.ingress[0].from[0].matchExpressions"), (50, "spec.egress[0].ports")]
+    assert [(problem.line, problem.path) for problem in case.problems] == places
+    assert [problem.message for problem in case.problems] == [problem.message for problem in caught.value.problems]
 
 
 def test_the_long_policy_and_the_corrected_short_one_mean_the_same() -> None:
