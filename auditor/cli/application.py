@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "explain": "Say why one connection is allowed or denied.",
     "lint": "Look for what is likely not meant in network policies.",
     "intent": "Hold network policies against what people meant.",
+    "conformance": "Run all scenarios against an enforcer, and score it feature by feature.",
     "preflight": "See what an audit of a live cluster would meet; create nothing.",
     "cleanup": "Remove what audits have left in a live cluster.",
     "snapshot": "Save what matters of a live cluster to a file.",

@@ -122,12 +122,17 @@ class Lab:
         enforcement: Enforcement,
         policies: Sequence[NetworkPolicy] | None = None,
         previous_policies: Sequence[NetworkPolicy] | None = None,
+        *,
+        labels_of: Snapshot | None = None,
     ) -> None:
         """Put other enforcers or ``policies`` (None: the same) in force, each node in one step; every new connection meets the new rules.
 
-        With ``policies`` and no ``previous_policies``, the policies before this call are the previous ones.
+        With ``policies`` and no ``previous_policies``, the policies before this call are the previous ones. ``labels_of`` has the labels
+        that pods and namespaces have from now on; to enforcers, a pod that it leaves out isn't there yet.
         """
         async with self._programming:
+            if labels_of is not None:
+                self._snapshot = replace(self._snapshot, namespaces=labels_of.namespaces, endpoints=labels_of.endpoints)
             if previous_policies is not None:
                 self._previous_policies = previous_policies
             elif policies is not None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from auditor.cluster.lab.addresses import AddressSet
 from auditor.cluster.lab.dialects import UNDERSTANDINGS
-from auditor.cluster.lab.nftables import CLEAR, Flakiness, node_ruleset, pod_ruleset
+from auditor.cluster.lab.nftables import CLEAR, Allowances, Flakiness, node_ruleset, pod_ruleset
 from auditor.cluster.lab.policing import Policing
 from auditor.cluster.lab.topology import Topology
 from auditor.model.dialect import Enforcement, Enforcer
 from auditor.model.policy import Direction, NetworkPolicy
-from auditor.model.snapshot import Snapshot
+from auditor.model.snapshot import Endpoint, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def compile_program(
         understanding = UNDERSTANDINGS[enforcer.dialect]
         stale = previous_policies if understanding.previous_policies else None
         policing = Policing(snapshot, snapshot.policies if stale is None else stale, understanding, topology.cluster)
-        texts = _node_program(topology, policing, node, enforcer, generation)
+        texts = _node_program(topology, snapshot, policing, node, enforcer, generation)
         if understanding.slow and enforcer.value > 0:
             rulesets += [(namespace, CLEAR) for namespace, _ in texts]
             later += [(enforcer.value, namespace, text) for namespace, text in texts]
@@ -52,15 +52,15 @@ def compile_program(
     return Program(tuple(rulesets), tuple(later))
 
 
-def _node_program(topology: Topology, policing: Policing, node: str, enforcer: Enforcer, generation: int) -> list[tuple[int, str]]:
+def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
+    topology: Topology, snapshot: Snapshot, policing: Policing, node: str, enforcer: Enforcer, generation: int
+) -> list[tuple[int, str]]:
     understanding = UNDERSTANDINGS[enforcer.dialect]
     if not understanding.filters:
         return [(topology.nodes[node], CLEAR)]
     links = [link for link in topology.links if link.pod.node == node]
-    allowances = {
-        link.interface: (policing.allowances(link.pod, Direction.INGRESS), policing.allowances(link.pod, Direction.EGRESS))
-        for link in links
-    }
+    known = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
+    allowances = {link.interface: _sides(policing, known.get(link.pod.name)) for link in links}
     flakiness = None
     if understanding.flaky:
         pods = AddressSet.of(address for link in topology.links for address in link.pod.addresses)
@@ -77,3 +77,8 @@ def _node_program(topology: Topology, policing: Policing, node: str, enforcer: E
             if allowances[link.interface] != (None, None)
         ]
     return texts
+
+
+def _sides(policing: Policing, pod: Endpoint | None) -> tuple[Allowances, Allowances]:
+    """What ``pod`` may receive and send; anything where the snapshot doesn't have it yet, since no policy selects what isn't there."""
+    return (None, None) if pod is None else (policing.allowances(pod, Direction.INGRESS), policing.allowances(pod, Direction.EGRESS))

@@ -1,0 +1,162 @@
+"""``audit conformance``: every scenario against one enforcer, on the embedded lab or on a live cluster, and a scorecard."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.cli.connection import connection_options, read_connection
+from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
+from auditor.model.errors import UsageError
+from auditor.probing.options import ProbingOptions
+from auditor.report.scorecard import RENDERERS
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from auditor.cluster.kubernetes.config import ConnectionOptions
+    from auditor.model.scenario import Scenario
+    from auditor.model.scorecard import Scorecard
+    from auditor.report.progress import Progress
+
+DEFAULTS = ProbingOptions()
+LIVE_ONLY = frozenset({"image", "start_seconds", "kubeconfig", "context", "impersonate", "request_timeout", "qps"})
+
+
+@dataclass(frozen=True, slots=True)
+class ConformanceOptions:
+    """On what, which scenarios (none named: all), how, and where to tell. ``enforcers`` is None for a live cluster."""
+
+    enforcers: tuple[str, ...] | None
+    scenarios: tuple[str, ...]
+    probing: ProbingOptions
+    connection: ConnectionOptions
+    image: str | None
+    start_seconds: float
+    output: str
+    output_file: str | None
+    quiet: bool
+
+
+@click.command("conformance")
+@click.option("--lab", is_flag=True, help="On the embedded lab, and not on a live cluster.")
+@click.option(
+    "--enforcer",
+    "enforcers",
+    multiple=True,
+    metavar="NAME[:VALUE][@NODE]",
+    help="What enforces the policies on the lab, everywhere or on one node; may be repeated. [default: spec] See 'audit enforcers'.",
+)
+@click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Only this scenario; may be repeated. See 'audit scenarios'.")
+@click.option("-o", "--output", type=click.Choice(list(RENDERERS)), default="table", show_default=True, help="Format of the scorecard.")
+@click.option("--output-file", metavar="FILE", help="Write the scorecard to this file, whole or not at all.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.05, 60),
+    default=DEFAULTS.timeout,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long silence must last to count as dropped.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0, 600),
+    default=DEFAULTS.settle,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a mismatch must last, and how long a change may take.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Tell no progress.")
+@click.option("--image", metavar="IMAGE", help="Image of the pods: any with python3, 3.8 or later. [default: see docs/safety.md]")
+@click.option(
+    "--start-timeout",
+    "start_seconds",
+    type=click.FloatRange(1, 3600),
+    default=180.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the pods may take to start.",
+)
+@connection_options
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    lab: bool,
+    enforcers: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    output: str,
+    output_file: str | None,
+    timeout: float,
+    settle: float,
+    quiet: bool,
+    image: str | None,
+    start_seconds: float,
+    **connection: Any,
+) -> int:
+    """Run every scenario against the enforcer of a live cluster, or of the lab, and tell which features of policies it gets right.
+
+    On a live cluster this takes place in new namespaces called netpol-conf-..., with pods and policies of its own, and touches nothing
+    else; all of it is removed in the end. Exit codes: 0 conforms; 1 departs; 3 inconclusive.
+    """
+    if enforcers and not lab:
+        raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
+    if lab:
+        _refuse_live_options()
+    probing = ProbingOptions(timeout=timeout, settle=settle)
+    reached = read_connection(**connection)
+    return conformance(
+        ConformanceOptions(enforcers if lab else None, scenarios, probing, reached, image, start_seconds, output, output_file, quiet)
+    )
+
+
+def _refuse_live_options() -> None:
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and parameter.name in LIVE_ONLY:
+            raise UsageError(f"{parameter.opts[-1]} is about live clusters: leave it or --lab out")
+
+
+def conformance(options: ConformanceOptions) -> int:
+    """Do what ``options`` say. Returns the exit code."""
+    from auditor.cli.interruption import run_interruptibly
+    from auditor.cli.output import check_output, open_output
+    from auditor.model.scorecard import Score
+    from auditor.report.progress import open_progress
+    from auditor.report.scorecard import scorecard_renderer
+
+    check_output(options.output_file)
+    scenarios = read_scenarios(options.scenarios)
+    with open_progress(sys.stderr, quiet=options.quiet) as progress:
+        card = run_interruptibly(_run(options, scenarios, progress))
+    with open_output(options.output_file) as stream:
+        scorecard_renderer(options.output)(card, stream)
+    return {Score.CONFORMS: AS_EXPECTED, Score.DEPARTS: FINDINGS}.get(card.score, INCONCLUSIVE)
+
+
+def read_scenarios(names: Sequence[str]) -> list[Scenario]:
+    """The scenarios called ``names``; all that come with the auditor when there are none. Raises UsageError for an unknown name."""
+    from auditor.run.sources import load_scenario, scenario_names
+
+    return [load_scenario(name) for name in dict.fromkeys(names or scenario_names())]
+
+
+def _run(options: ConformanceOptions, scenarios: Sequence[Scenario], progress: Progress) -> Coroutine[Any, Any, Scorecard]:
+    if options.enforcers is None:
+        from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE
+        from auditor.run.conformance.on_cluster import ClusterConformanceOptions, conform_on_cluster
+
+        chosen = ClusterConformanceOptions(options.connection, options.image or DEFAULT_IMAGE, options.start_seconds, options.probing)
+        return conform_on_cluster(scenarios, chosen, progress)
+    from auditor.model.dialect import Enforcement
+    from auditor.run.conformance.on_lab import LabConformanceOptions, conform_on_lab
+
+    try:
+        enforcement = Enforcement.parse(options.enforcers)
+    except ValueError as error:
+        raise UsageError(f"--enforcer: {error}") from None
+    subject = f"enforcer {', '.join(options.enforcers) or 'spec'}"
+    return conform_on_lab(scenarios, LabConformanceOptions(enforcement, subject, options.probing), progress)

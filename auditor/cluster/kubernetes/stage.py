@@ -1,0 +1,227 @@
+"""Namespaces of our own in a live cluster, with pods and policies that are nobody's but ours.
+
+Nothing here touches what is not ours, so there is little to be careful about but the leaving: every namespace carries the run's label and
+a name that begins with the run's own, and one of them has nothing in it but the Lease that says whether the run is alive. Pods take the
+agent over the exec stream, as those that are joined in place do: a pod without a volume starts faster, and a hundred ConfigMaps are saved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from auditor.cluster.kubernetes.api import ApiServer, ConflictError, ExpiredError, NotFoundError, Question
+from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
+from auditor.cluster.kubernetes.ephemeral import BOOT
+from auditor.cluster.kubernetes.exec_stream import ExecStream, open_exec
+from auditor.cluster.kubernetes.objects import (
+    AGENT_FILE,
+    CONTAINER,
+    MANAGED_BY_LABEL,
+    NAME,
+    RUN_LABEL,
+    PodOptions,
+    keys_read,
+    pod_manifest,
+)
+from auditor.cluster.kubernetes.pages import decode, read_list
+from auditor.cluster.kubernetes.policy_manifest import policy_manifest
+from auditor.cluster.kubernetes.records import NamespaceRecord, PodRecord
+from auditor.cluster.kubernetes.starting import StartingPod
+from auditor.cluster.kubernetes.watching import watch
+from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
+from auditor.model.policy import NetworkPolicy
+from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Endpoint, Namespace
+
+PREFIX = "netpol-conf"
+PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
+NAMESPACES = Question("/api/v1/namespaces", "list", "namespaces")
+MERGE = "application/merge-patch+json"
+REQUESTS = {"cpu": "2m", "memory": "8Mi"}
+"""What a pod asks for: there are hundreds of them for a minute or two, and each does next to nothing."""
+ACCOUNT_TRIES, ACCOUNT_PAUSE = 20, 0.5
+"""A new namespace refuses pods until its service account is there."""
+GONE_WITHIN = 90.0
+PAUSE = 0.5
+
+
+def namespace_prefix(run_id: str) -> str:
+    """How the names of all namespaces of a run begin; as a whole, the name of the one with its Lease."""
+    return f"{PREFIX}-{run_id}"
+
+
+class Stage:
+    """What the run ``run_id`` puts into its own namespaces. ``failed`` has, by endpoint name, why a pod doesn't run."""
+
+    def __init__(self, api: ApiServer, run_id: str, options: PodOptions) -> None:
+        self._api = api
+        self._run_id = run_id
+        self._options = options
+        self._agent = files("probes").joinpath(AGENT_FILE).read_bytes()
+        self._ours = {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}
+        self.failed: dict[str, str] = {}
+
+    async def create_namespaces(self, namespaces: Iterable[Namespace]) -> None:
+        """Create them, with our labels beside their own."""
+        question = Question("/api/v1/namespaces", "create", "namespaces")
+
+        def manifest(namespace: Namespace) -> dict[str, Any]:
+            labels = {key: value for key, value in namespace.labels.items() if key != NAMESPACE_NAME_LABEL}
+            return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name, "labels": {**self._ours, **labels}}}
+
+        await all_of(create(self._api, question, manifest(namespace)) for namespace in namespaces)
+
+    async def create_pods(self, pods: Sequence[Endpoint], policies: Iterable[NetworkPolicy]) -> None:
+        """Create a pod for each of ``pods``, on its node. What is refused is ``failed``; no label of ours is one that ``policies`` read."""
+        withheld = keys_read(policies)
+        await all_of(self._create_pod(pod, withheld) for pod in pods)
+
+    async def _create_pod(self, pod: Endpoint, withheld: frozenset[str]) -> None:
+        probe = ProbePod(pod.name, pod.namespace, pod.labels, pod.ports, pod.node, (pod.name,))
+        manifest = pod_manifest(probe, 0, self._run_id, "", self._options, withheld=withheld)
+        # Nothing owns it but its namespace, and a reference to what isn't there would have it collected.
+        del manifest["metadata"]["ownerReferences"]
+        manifest["metadata"]["name"] = pod.name.partition("/")[2]
+        spec = manifest["spec"]
+        del spec["volumes"]
+        (container,) = spec["containers"]
+        del container["volumeMounts"]
+        container["resources"]["requests"] = REQUESTS
+        question = Question(f"/api/v1/namespaces/{pod.namespace}/pods", "create", "pods", f" in namespace {pod.namespace}")
+        for _ in range(ACCOUNT_TRIES):
+            try:
+                await create(self._api, question, manifest)
+            except RefusedHereError as error:
+                self.failed[pod.name] = f"its pod was refused: {error}"
+                if "serviceaccount" not in str(error):
+                    return
+                await asyncio.sleep(ACCOUNT_PAUSE)
+            else:
+                self.failed.pop(pod.name, None)
+                return
+
+    async def wait(self, pods: Iterable[Endpoint], seconds: float, advance: Callable[[int], None]) -> dict[str, Endpoint]:
+        """Those of ``pods``, by name, that run within so many seconds, as they really are; the others are ``failed``."""
+        wanted = {pod.name for pod in pods if pod.name not in self.failed}
+        last: dict[str, str] = {}
+        running: dict[str, Endpoint] = {}
+        try:
+            async with asyncio.timeout(seconds), aclosing(self._states()) as states:
+                while wanted - running.keys() - self.failed.keys():
+                    item = await anext(states)
+                    pod = decode(item, StartingPod, self._api, PODS)
+                    name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+                    last[name] = pod.state
+                    if name not in wanted or name in running:
+                        continue
+                    if pod.hopeless:
+                        self.failed[name] = f"its pod can't run: {pod.hopeless}"
+                    elif pod.is_running and (endpoint := decode(item, PodRecord, self._api, PODS).value().endpoint).addresses:
+                        running[name] = endpoint
+                        advance(1)
+        except TimeoutError:
+            for name in wanted - running.keys() - self.failed.keys():
+                self.failed[name] = f"its pod did not start within {seconds:g} s: {last.get(name, 'no word of it')}"
+        return running
+
+    async def _states(self) -> AsyncGenerator[msgspec.Raw, None]:
+        while True:
+            items, version = await read_list(self._api, PODS, parameters=self._selection)
+            for item in items:
+                yield item
+            with suppress(ExpiredError):
+                async with aclosing(watch(self._api, PODS, version, parameters=self._selection)) as events:
+                    async for event in events:
+                        if event.kind in ("ADDED", "MODIFIED"):
+                            yield event.object
+
+    @property
+    def _selection(self) -> Mapping[str, str]:
+        return {"labelSelector": f"{RUN_LABEL}={self._run_id}"}
+
+    async def open(self, pod: str) -> ExecStream:
+        """Start an agent in the pod of the endpoint called ``pod``."""
+        namespace, _, name = pod.partition("/")
+        stream = await open_exec(self._api, namespace, name, CONTAINER, ("python3", "-ISc", BOOT))
+        try:
+            await stream.send(b"%08d" % len(self._agent) + self._agent)
+        except BaseException:
+            await stream.close()
+            raise
+        return stream
+
+    async def put_policies(self, before: Sequence[NetworkPolicy], after: Sequence[NetworkPolicy]) -> None:
+        """Have the policies ``after`` in force in the place of ``before``: create, replace and delete what differs."""
+        old, new = ({(policy.namespace, policy.name): policy for policy in several} for several in (before, after))
+        changed = [policy for key, policy in new.items() if old.get(key) != policy]
+        gone = [policy for key, policy in old.items() if key not in new]
+        await all_of(
+            [
+                *(self._put_policy(policy, there=(policy.namespace, policy.name) in old) for policy in changed),
+                *(self._delete_policy(policy) for policy in gone),
+            ]
+        )
+
+    async def _put_policy(self, policy: NetworkPolicy, *, there: bool) -> None:
+        manifest = policy_manifest(policy, self._ours)
+        if there:
+            await self._api.send("PUT", _policies(policy, "update", f"/{policy.name}"), manifest)
+        else:
+            await create(self._api, _policies(policy, "create"), manifest)
+
+    async def _delete_policy(self, policy: NetworkPolicy) -> None:
+        await self._api.send("DELETE", _policies(policy, "delete", f"/{policy.name}"))
+
+    async def relabel_pod(self, pod: str, before: Labels, after: Labels) -> None:
+        """Give the pod of the endpoint called ``pod`` the labels ``after`` in the place of ``before``."""
+        namespace, _, name = pod.partition("/")
+        question = Question(f"/api/v1/namespaces/{namespace}/pods/{name}", "patch", "pods", f" in namespace {namespace}")
+        await self._relabel(question, before, after)
+
+    async def relabel_namespace(self, name: str, before: Labels, after: Labels) -> None:
+        """Give the namespace ``name`` the labels ``after`` in the place of ``before``."""
+        await self._relabel(Question(f"/api/v1/namespaces/{name}", "patch", "namespaces", f" {name}"), before, after)
+
+    async def _relabel(self, question: Question, before: Labels, after: Labels) -> None:
+        labels: dict[str, str | None] = {**dict.fromkeys(before.keys() - after.keys()), **after}
+        await self._api.send("PATCH", question, {"metadata": {"labels": labels}}, content_type=MERGE)
+
+    async def remove(self, namespaces: Iterable[str]) -> None:
+        """Have ``namespaces`` deleted, with all that is in them; this does not wait for it."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+
+        async def delete(name: str) -> None:
+            with suppress(NotFoundError, ConflictError):
+                await self._api.send("DELETE", Question(f"/api/v1/namespaces/{name}", "delete", "namespaces", f" {name}"), options)
+
+        await all_of(map(delete, namespaces))
+
+    async def clear(self, seconds: float = GONE_WITHIN, *, but: str = "") -> list[str]:
+        """Delete every namespace of the run, except ``but``, and wait until they are gone, at most so many seconds; what is still there.
+
+        The cluster goes on with what it has begun to delete.
+        """
+        asked: set[str] = set()
+        left: set[str] = set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while left := await self._present() - {but}:
+                    await self.remove(left - asked)
+                    asked |= left
+                    await asyncio.sleep(PAUSE)
+        return sorted(left)
+
+    async def _present(self) -> set[str]:
+        items, _ = await read_list(self._api, NAMESPACES, parameters=self._selection)
+        return {decode(item, NamespaceRecord, self._api, NAMESPACES).metadata.name for item in items}
+
+
+def _policies(policy: NetworkPolicy, verb: str, rest: str = "") -> Question:
+    path = f"/apis/networking.k8s.io/v1/namespaces/{policy.namespace}/networkpolicies{rest}"
+    return Question(path, verb, "networkpolicies.networking.k8s.io", f" in namespace {policy.namespace}")

@@ -1,0 +1,48 @@
+"""The scorecard for a CI system: JUnit XML with one suite of features and one of scenarios."""
+
+from __future__ import annotations
+
+from typing import TextIO
+from xml.etree import ElementTree as ET
+
+from auditor.model.report import Summary
+from auditor.model.scorecard import Score, Scorecard
+from auditor.report.as_junit import xml_text
+from auditor.report.headline import told
+
+TAGS = {Score.DEPARTS: "failure", Score.INCONCLUSIVE: "error", Score.SKIPPED: "skipped"}
+
+
+def render(card: Scorecard, stream: TextIO) -> None:
+    """Write ``card`` to ``stream``."""
+    root = ET.Element("testsuites", name="audit conformance")
+    features = ET.SubElement(root, "testsuite", name="features")
+    for feature in card.features:
+        _add(features, feature.title, feature.score, _counts(feature.summary), f"scenarios: {', '.join(feature.scenarios)}")
+    scenarios = ET.SubElement(root, "testsuite", name="scenarios")
+    for scenario in card.scenarios:
+        lines = "\n".join(f"{each.result}: {each.cell}: {each.observation.outcome}" for each in scenario.departures)
+        _add(scenarios, scenario.name, scenario.score, scenario.reason or _counts(scenario.summary), lines)
+    ET.SubElement(scenarios, "system-out").text = xml_text(card.behaviour)
+    for suite in (features, scenarios, root):
+        _count(suite, sum(card.seconds.values()) if suite is root else 0.0)
+    ET.indent(root)
+    stream.write('<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n")
+
+
+def _add(suite: ET.Element, name: str, score: Score, message: str, text: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=f"audit.conformance.{suite.get('name')}", name=xml_text(name))
+    if score in TAGS:
+        ET.SubElement(case, TAGS[score], message=xml_text(message)).text = xml_text(text)
+
+
+def _counts(summary: Summary) -> str:
+    return ", ".join(told(summary)) or "all as expected"
+
+
+def _count(suite: ET.Element, seconds: float) -> None:
+    cases = list(suite.iter("testcase"))
+    suite.set("tests", str(len(cases)))
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
+    suite.set("time", f"{seconds:.3f}")

@@ -1,0 +1,1 @@
+"""Conformance: every scenario against one enforcer, and a scorecard of what that enforcer understands of NetworkPolicies."""

@@ -1,0 +1,123 @@
+"""Which cells show which feature of NetworkPolicies, found from the objects and never by hand.
+
+A cell shows a feature if an enforcer that gets just this feature wrong would answer it wrongly: the predictors of the diagnosis say which
+cells these are. So a CNI that ignores endPort fails in "endPort" and not in "ingress", though every such policy is an ingress policy, too.
+Where there is no such misreading, the cells that the policies with this feature have a say in are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.predictors import Predictor
+from auditor.model.diagnosis import Fault, Scope, ScopeKind
+from auditor.model.dialect import Dialect
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.scorecard import Change
+from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell
+from auditor.run.conformance.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A feature by its name and in words; the dialects that get it wrong, or which policies have it in a direction."""
+
+    name: str
+    title: str
+    dialects: tuple[Dialect, ...] = ()
+    has_it: Callable[[NetworkPolicy, Direction], bool] | None = None
+
+
+def _selectors(policy: NetworkPolicy, direction: Direction) -> list[LabelSelector]:
+    peers = [peer for rule in policy.rules(direction) for peer in rule.peers]
+    given = [selector for peer in peers for selector in (peer.pod_selector, peer.namespace_selector) if selector is not None]
+    return [policy.pod_selector, *given]
+
+
+def _has_empty_selector(policy: NetworkPolicy, direction: Direction) -> bool:
+    return any(selector.is_empty for selector in _selectors(policy, direction))
+
+
+def _has_expressions(policy: NetworkPolicy, direction: Direction) -> bool:
+    return any(selector.match_expressions for selector in _selectors(policy, direction))
+
+
+def _has_ip_block(policy: NetworkPolicy, direction: Direction) -> bool:
+    return any(peer.ip_block is not None for rule in policy.rules(direction) for peer in rule.peers)
+
+
+def is_default_deny(policy: NetworkPolicy, direction: Direction) -> bool:
+    """Whether ``policy`` denies everything to, or from, every pod of its namespace."""
+    return policy.pod_selector.is_empty and direction in policy.directions and not policy.rules(direction)
+
+
+DEFAULT_DENY = Feature("default-deny", "default deny of a whole namespace")
+DUAL_STACK = Feature("dual-stack", "IPv4 and IPv6 side by side")
+FEATURES: Sequence[Feature] = (
+    Feature("ingress", "ingress rules", (Dialect.IGNORES_INGRESS,)),
+    Feature("egress", "egress rules", (Dialect.IGNORES_EGRESS,)),
+    Feature("policy-types", "a direction that policyTypes leaves out stays open", (Dialect.ISOLATES_BOTH_DIRECTIONS,)),
+    DEFAULT_DENY,
+    Feature("policies-add-up", "several policies for one pod add up", (Dialect.FIRST_POLICY_ONLY,)),
+    Feature("pod-selector", "a podSelector alone means the policy's own namespace", (Dialect.POD_SELECTOR_ANY_NAMESPACE,)),
+    Feature("namespace-selector", "namespaceSelector", (Dialect.IGNORES_NAMESPACE_SELECTOR, Dialect.OWN_NAMESPACE_ONLY)),
+    Feature("both-selectors", "podSelector and namespaceSelector in one peer mean AND", (Dialect.PEERS_OR_INSTEAD_OF_AND,)),
+    Feature("empty-selectors", "empty selectors", has_it=_has_empty_selector),
+    Feature("label-values", "labels are compared by value", (Dialect.LABEL_KEY_ONLY,)),
+    Feature("match-expressions", "matchExpressions", has_it=_has_expressions),
+    Feature("not-in", "NotIn matches where the label is missing", (Dialect.NOT_IN_NEEDS_KEY,)),
+    Feature("ports", "ports of rules", (Dialect.IGNORES_PORTS,)),
+    Feature("end-port", "endPort", (Dialect.IGNORES_END_PORT,)),
+    Feature("named-ports", "named ports", (Dialect.IGNORES_NAMED_PORTS,)),
+    Feature("udp", "UDP", (Dialect.IGNORES_UDP,)),
+    Feature("ip-block", "ipBlock", has_it=_has_ip_block),
+    Feature("except", "except of an ipBlock", (Dialect.IGNORES_EXCEPT,)),
+    Feature("ipv6", "IPv6", (Dialect.IGNORES_IPV6,)),
+    DUAL_STACK,
+    Feature("replies", "replies need no rule of their own", (Dialect.STATELESS,)),
+    Feature("itself", "a pod always reaches itself", (Dialect.BLOCKS_SELF,)),
+    Feature("own-node", "a pod's own node, with its hostNetwork pods, is exempt", (Dialect.BLOCKS_OWN_NODE,)),
+)
+"""All features but those of changes, in the order in which they are told."""
+
+CHANGES: Mapping[Change, Feature] = {
+    Change.POLICIES_CHANGED: Feature("changed-policies", "policies that change are followed"),
+    Change.POD_CREATED: Feature("new-pods", "pods that come later are policed"),
+    Change.POD_RELABELLED: Feature("pod-labels", "pods that get other labels are followed"),
+    Change.NAMESPACE_RELABELLED: Feature("namespace-labels", "namespaces that get other labels are followed"),
+}
+
+
+def cells_by_feature(snapshot: Snapshot, cells: Sequence[Cell], trials: Sequence[Trial]) -> dict[Feature, tuple[Cell, ...]]:
+    """The cells among ``cells``, which are all in ``snapshot``, that show each feature; features that none shows are left out."""
+    predictor = Predictor(Cells(snapshot, cells))
+    found = {feature: predictor.cells.listed(_mask(predictor, feature)) for feature in FEATURES}
+    present = set(cells)
+    found[DUAL_STACK] = tuple(cell for trial in trials if len(trial.scenario.families) > 1 for cell in trial.truth if cell in present)
+    for change, feature in CHANGES.items():
+        concerned = [trial for trial in trials if trial.step is not None and trial.step.change is change]
+        found[feature] = tuple(cell for trial in concerned for cell in trial.changed if cell in present)
+    return {feature: shown for feature, shown in found.items() if shown}
+
+
+def _mask(predictor: Predictor, feature: Feature) -> int:
+    mask = 0
+    for dialect in feature.dialects:
+        mask |= _touched(predictor, Fault(dialect))
+    for policy in predictor.filters.policies:
+        for direction in policy.directions:
+            if feature.has_it is not None and feature.has_it(policy, direction):
+                mask |= predictor.filters.isolated(policy, direction)
+            if feature is DEFAULT_DENY and is_default_deny(policy, direction):
+                mask |= _touched(predictor, Fault(Dialect.ENFORCES_NOTHING, Scope(ScopeKind.POLICY, policy.full_name)))
+    return mask
+
+
+def _touched(predictor: Predictor, fault: Fault) -> int:
+    """The cells that get another verdict by ``fault``, or may get one."""
+    prediction = predictor.predict((fault,))
+    return (prediction.allowed ^ predictor.specification) | prediction.varying

@@ -1,0 +1,171 @@
+"""Conformance on a live cluster: all scenarios side by side in namespaces of our own, in as few waves as the nodes have room for.
+
+A wave is up as a whole before anything is probed, so one fleet of agents serves all its scenarios. Policies are created last, once the
+addresses of the pods are known. However the run ends, every namespace that it made is deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+
+from auditor.cluster.kubernetes.api import ApiServer
+from auditor.cluster.kubernetes.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.lease import Leases
+from auditor.cluster.kubernetes.objects import PodOptions
+from auditor.cluster.kubernetes.room import room_for_pods
+from auditor.cluster.kubernetes.stage import Stage, namespace_prefix
+from auditor.model.errors import ClusterError
+from auditor.model.scenario import Scenario
+from auditor.model.scorecard import Scorecard
+from auditor.model.snapshot import Namespace
+from auditor.model.words import counted
+from auditor.probing.options import ProbingOptions, Progress
+from auditor.run.conformance.cluster_ground import ClusterGround
+from auditor.run.conformance.course import Outcome, run_course
+from auditor.run.conformance.scoring import score
+from auditor.run.conformance.trial import Trial, make_trials
+
+PATIENCE = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConformanceOptions:
+    """Which cluster, which image for pods, how long these may take to start, and how patient probing is."""
+
+    connection: ConnectionOptions
+    image: str
+    start_seconds: float = 180.0
+    probing: ProbingOptions = field(default_factory=ProbingOptions)
+
+
+async def conform_on_cluster(scenarios: Sequence[Scenario], options: ClusterConformanceOptions, progress: Progress) -> Scorecard:
+    """Run ``scenarios`` on the cluster and score its enforcer.
+
+    Raises ClusterError when the cluster can't be used so, or when something of ours may be left there.
+    """
+    run_id = secrets.token_hex(4)
+    async with ApiServer(await connect(options.connection)) as api:
+        run = _Run(api, run_id, options, progress)
+        trials = make_trials(scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
+        outcomes = await run.run(trials)
+        began = time.monotonic()
+        scored = score(trials, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}")
+        run.seconds["scoring"] = time.monotonic() - began
+        traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
+    return replace(scored, run_id=run_id, seconds=run.seconds, api=traffic, facts=(*scored.facts, *run.facts))
+
+
+class _Run:
+    """One run on a cluster. ``seconds`` has the time of each phase, ``facts`` what a reader must know."""
+
+    def __init__(self, api: ApiServer, run_id: str, options: ClusterConformanceOptions, progress: Progress) -> None:
+        self._api = api
+        self._run_id = run_id
+        self._options = options
+        self._progress = progress
+        self._stage = Stage(api, run_id, PodOptions(image=options.image))
+        self.seconds: dict[str, float] = {}
+        self.facts: list[str] = []
+
+    async def run(self, trials: Sequence[Trial]) -> list[Outcome]:
+        """What was seen of ``trials``, wave by wave. Leaves nothing behind."""
+        room = await room_for_pods(self._api)
+        if not room:
+            raise ClusterError(f"{self._api.place}: no node takes any more pods")
+        waves = list(make_waves(trials, room))
+        async with self._tenancy():
+            return [await self._wave(wave, nodes, number, len(waves)) for number, (wave, nodes) in enumerate(waves, 1)]
+
+    async def _wave(self, trials: Sequence[Trial], nodes: Mapping[str, Mapping[str, str]], number: int, waves: int) -> Outcome:
+        of_waves = f", wave {number} of {waves}" if waves > 1 else ""
+        ground = ClusterGround(self._stage, trials, nodes)
+        with self._phase("starting"):
+            self._progress.phase(f"starting pods{of_waves}", ground.size)
+            await ground.set_up(self._options.start_seconds, self._progress.advance)
+        with self._phase("probing"):
+            outcome = await run_course(ground, trials, self._options.probing, self._progress)
+        if number < waves:
+            # The next wave's pods wait for the room of these, and for nothing else of theirs.
+            await self._stage.remove(name for trial in trials for name in trial.snapshot.namespaces)
+        return outcome
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+    @asynccontextmanager
+    async def _tenancy(self) -> AsyncIterator[None]:
+        """The time in which namespaces of ours are there, one of which holds the Lease that says that the run is alive."""
+        home = namespace_prefix(self._run_id)
+        leases = Leases(self._api, [home], self._run_id)
+        try:
+            self._progress.phase("making room", 0)
+            await self._stage.create_namespaces([Namespace.of(home)])
+            await leases.take()
+            self._api.patience = PATIENCE
+            yield
+        finally:
+            await self._leave(leases, home)
+
+    async def _leave(self, leases: Leases, home: str) -> None:
+        """Take everything out, also if cancelled meanwhile; each step of it is bounded."""
+        self._progress.phase("removing namespaces", 0)
+        began = time.monotonic()
+        leaving = asyncio.ensure_future(self._take_out(leases, home))
+        cancelled = False
+        while not leaving.done():
+            try:
+                await asyncio.wait([leaving])
+            except asyncio.CancelledError:
+                cancelled = True
+        self.seconds["removing"] = time.monotonic() - began
+        leaving.result()
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _take_out(self, leases: Leases, home: str) -> None:
+        try:
+            left = await self._stage.clear(but=home)
+            await leases.release()
+            left += await self._stage.clear()
+        except ClusterError as error:
+            raise ClusterError(f"{error}; 'audit cleanup --run {self._run_id}' removes what is left") from error
+        if left:
+            self.facts.append(f"{counted(len(left), 'namespace')} of ours had not quite gone in the end; the cluster is deleting them")
+
+
+def make_waves(trials: Iterable[Trial], room: Mapping[str, int]) -> Iterator[tuple[list[Trial], dict[str, dict[str, str]]]]:
+    """``trials`` in as few waves as ``room``, the number of pods that each node takes, lets be.
+
+    With each wave, by scenario, which node of the cluster stands for which of the scenario's. A scenario's nodes are different ones as far
+    as there are enough.
+    """
+    wave: list[Trial] = []
+    nodes: dict[str, dict[str, str]] = {}
+    taken: Counter[str] = Counter()
+    for trial in trials:
+        chosen, needed = _placed(trial, room, taken)
+        if wave and any(taken[node] + count > room[node] for node, count in needed.items()):
+            yield wave, nodes
+            wave, nodes, taken = [], {}, Counter()
+            chosen, needed = _placed(trial, room, taken)
+        wave.append(trial)
+        nodes[trial.scenario.name] = chosen
+        taken += needed
+    if wave:
+        yield wave, nodes
+
+
+def _placed(trial: Trial, room: Mapping[str, int], taken: Counter[str]) -> tuple[dict[str, str], Counter[str]]:
+    """The node for each of the scenario's, the emptiest first, and how many pods that puts on each."""
+    emptiest = sorted(room, key=lambda node: (taken[node] - room[node], node))
+    chosen = {node: emptiest[number % len(emptiest)] for number, node in enumerate(trial.scenario.nodes)}
+    return chosen, Counter(chosen[pod.node] for pod in trial.snapshot.endpoints if pod.selectable)

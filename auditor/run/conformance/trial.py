@@ -1,0 +1,157 @@
+"""What is to be tried: each scenario under names of its own, with the changes that lead up to it.
+
+A few scenarios do not begin as they are written: a pod comes later, a pod or a namespace has other labels at first, or other policies are
+in force. What is judged in the end is always the scenario as written, whose truth table is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
+from auditor.model.policy import NetworkPolicy
+from auditor.model.scenario import Scenario
+from auditor.model.scorecard import Change
+from auditor.model.snapshot import Endpoint, Namespace, Snapshot
+from auditor.model.verdict import Cell, Verdict
+from auditor.policy.evaluator import evaluate
+from auditor.run.conformance.translation import Translation
+
+MOST_TRIALS = 4
+"""In how many scenarios each kind of change is made."""
+LEAST_CELLS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change: how the scenario stands ``before`` and ``after`` it."""
+
+    change: Change
+    before: Snapshot
+    after: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One scenario, translated. ``snapshot`` and ``truth`` are those of the scenario as written, to which ``step`` leads."""
+
+    scenario: Scenario
+    snapshot: Snapshot
+    truth: Mapping[Cell, Verdict]
+    step: Step | None = None
+
+    @property
+    def start(self) -> Snapshot:
+        """How it stands at first."""
+        return self.snapshot if self.step is None else self.step.before
+
+    @property
+    def previous_policies(self) -> tuple[NetworkPolicy, ...] | None:
+        """The policies before they changed; None if they never did."""
+        return self.step.before.policies if self.step is not None and self.step.change is Change.POLICIES_CHANGED else None
+
+    @property
+    def changed(self) -> list[Cell]:
+        """The cells that tell whether its change has come into force."""
+        return [] if self.step is None else changed_cells(self.step, self.truth)
+
+
+def make_trials(scenarios: Sequence[Scenario], prefix: str) -> list[Trial]:
+    """A trial for each of ``scenarios`` that has a truth table.
+
+    ``prefix`` comes before the names of its namespaces and hosts; ``{name}`` and ``{number}`` in it are the scenario's.
+    """
+    shown = [scenario for scenario in scenarios if scenario.truth]
+    steps = choose_steps(shown)
+    return [_trial(scenario, Translation(prefix.format(name=scenario.name, number=n)), steps) for n, scenario in enumerate(shown)]
+
+
+def _trial(scenario: Scenario, names: Translation, steps: Mapping[str, Step]) -> Trial:
+    snapshot = names.snapshot(scenario.snapshot)
+    step = steps.get(scenario.name)
+    return Trial(
+        scenario=scenario,
+        snapshot=snapshot,
+        truth={names.cell(cell): verdict for cell, verdict in scenario.truth.items()},
+        step=None if step is None else Step(step.change, names.snapshot(step.before), snapshot),
+    )
+
+
+def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
+    """The changes, by the name of the scenario: few scenarios for each kind, and no scenario twice.
+
+    Scenarios that tell of other policies before get these. Else the first scenarios are taken in which a change of that kind changes
+    verdicts.
+    """
+    steps: dict[str, Step] = {}
+    for scenario in scenarios:
+        if scenario.previous_policies is not None:
+            before = replace(scenario.snapshot, policies=scenario.previous_policies)
+            steps[scenario.name] = Step(Change.POLICIES_CHANGED, before, scenario.snapshot)
+    for change in Change:
+        left = MOST_TRIALS - sum(step.change is change for step in steps.values())
+        for scenario in scenarios:
+            if left > 0 and scenario.name not in steps and (found := _step(scenario, change)) is not None:
+                steps[scenario.name] = found
+                left -= 1
+    return steps
+
+
+def _step(scenario: Scenario, change: Change) -> Step | None:
+    for before in _beginnings(scenario.snapshot, change):
+        step = Step(change, before, scenario.snapshot)
+        verdicts = [scenario.truth[cell] for cell in changed_cells(step, scenario.truth)]
+        if len(verdicts) >= LEAST_CELLS and (change is not Change.POD_CREATED or len(set(verdicts)) > 1):
+            return step
+    return None
+
+
+def changed_cells(step: Step, truth: Mapping[Cell, Verdict]) -> list[Cell]:
+    """The cells of ``truth`` that tell whether ``step`` has come into force: they had another verdict, or an end that wasn't there."""
+    matrix = evaluate(step.before)
+    there = {endpoint.name for endpoint in step.before.endpoints}
+    found = []
+    for cell, verdict in truth.items():
+        if cell.source in there and cell.destination in there:
+            if matrix.verdict(*cell) is not verdict:
+                found.append(cell)
+        elif cell.source != cell.destination:
+            found.append(cell)
+    return found
+
+
+def _beginnings(snapshot: Snapshot, change: Change) -> Iterator[Snapshot]:
+    """How a scenario that becomes ``snapshot`` by ``change`` may begin."""
+    pods = [endpoint for endpoint in snapshot.endpoints if endpoint.selectable]
+    if change is Change.POD_CREATED:
+        for pod in pods[1:]:
+            yield replace(snapshot, endpoints=tuple(endpoint for endpoint in snapshot.endpoints if endpoint is not pod))
+    elif change is Change.POD_RELABELLED:
+        for pod in pods:
+            for labels in _others(pod.labels, [other.labels for other in pods]):
+                yield replace(snapshot, endpoints=tuple(_labelled(endpoint, pod, labels) for endpoint in snapshot.endpoints))
+    elif change is Change.NAMESPACE_RELABELLED:
+        given = {name: _own_labels(namespace) for name, namespace in snapshot.namespaces.items()}
+        for name, own in given.items():
+            for labels in _others(own, list(given.values())):
+                yield replace(snapshot, namespaces={**snapshot.namespaces, name: Namespace.of(name, labels)})
+    elif snapshot.policies:
+        yield replace(snapshot, policies=())
+
+
+def _others(own: Labels, known: Sequence[Labels]) -> list[Labels]:
+    """Labels that are not ``own``."""
+    found: list[Labels] = []
+    for labels in ({}, *known):
+        if labels != own and labels not in found:
+            found.append(labels)
+    return found
+
+
+def _labelled(endpoint: Endpoint, chosen: Endpoint, labels: Labels) -> Endpoint:
+    return replace(endpoint, labels=labels) if endpoint is chosen else endpoint
+
+
+def _own_labels(namespace: Namespace) -> Labels:
+    return {key: value for key, value in namespace.labels.items() if key != NAMESPACE_NAME_LABEL}
