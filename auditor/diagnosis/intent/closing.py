@@ -20,6 +20,7 @@ def narrowing(ground: Ground, grant: Grant, wrong: Sequence[Wrong]) -> Iterator[
     meant = demanded_rules(ground, direction, _pods(wrong, direction), policy.namespace)
     if grant.peer is not None:
         yield from _merged(policy, direction, number, grant.peer)
+    yield from _shortened(grant)
     ports = _ports_of(meant)
     if ports and ports != rule.ports:
         yield rewritten(policy, direction, number, replace(rule, ports=ports), "open only the ports that are meant")
@@ -28,13 +29,6 @@ def narrowing(ground: Ground, grant: Grant, wrong: Sequence[Wrong]) -> Iterator[
         yield from _narrowed(policy, direction, number, grant.peer, peers)
         if ports:
             yield rewritten(policy, direction, number, Rule(peers, ports), "open only the peers and ports that are meant")
-    if grant.peer is not None and len(rule.peers) > 1:
-        kept = tuple(peer for peer in rule.peers if peer is not grant.peer)
-        yield rewritten(policy, direction, number, replace(rule, peers=kept), f"without the peer {grant.peer}")
-    if grant.port is not None and len(rule.ports) > 1:
-        left = tuple(port for port in rule.ports if port is not grant.port)
-        yield rewritten(policy, direction, number, replace(rule, ports=left), f"without the port {grant.port}")
-    yield rewritten(policy, direction, number, None, "")
     if len(meant) > 1:
         yield rewritten(policy, direction, number, meant, "one rule for each that is meant")
 
@@ -52,6 +46,19 @@ def _merged(policy: NetworkPolicy, direction: Direction, number: int, peer: Peer
         peers = tuple(joint if each is pods else each for each in rule.peers if each is not namespaces)
         words = f"merge its two peers {_with_line(pods)} and {_with_line(namespaces)} into one (one dash)"
         yield rewritten(policy, direction, number, replace(rule, peers=peers), words)
+
+
+def _shortened(grant: Grant) -> Iterator[Draft]:
+    """The rule without the peer, without the port, and not at all."""
+    policy, direction, number = grant.policy, grant.direction, grant.rule
+    rule = policy.rules(direction)[number]
+    if grant.peer is not None and len(rule.peers) > 1:
+        kept = tuple(peer for peer in rule.peers if peer is not grant.peer)
+        yield rewritten(policy, direction, number, replace(rule, peers=kept), f"without the peer {_with_line(grant.peer)}")
+    if grant.port is not None and len(rule.ports) > 1:
+        left = tuple(port for port in rule.ports if port is not grant.port)
+        yield rewritten(policy, direction, number, replace(rule, ports=left), f"without the port {grant.port}")
+    yield rewritten(policy, direction, number, None, "")
 
 
 def _with_line(peer: Peer) -> str:

@@ -7,14 +7,17 @@ destinations out among themselves. So what is right, nearly everything, costs tw
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeAlias
 
 from auditor.diagnosis.intent.ground import Ground, Refined, Signature
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.policy.bits import bits
-from auditor.policy.matrix import always_allowed, common_families, governed
+from auditor.policy.matrix import always_allowed, governed
+
+ProfileKey: TypeAlias = tuple[Signature, EndpointKind, tuple[Family, ...]]
 
 MOST_PAIRS = 2_000
 """So many pairs of cohorts are told apart for one rule; what is wrong beyond is counted in one."""
@@ -56,9 +59,9 @@ class _Profiles:
 
     def __init__(self, refined: Refined, cohorts: list[Cohort]) -> None:
         bit_of_class = {number: bit for bit, number in refined.matrix.class_of_bit.items()}
-        self.masks: dict[tuple[Signature, EndpointKind, tuple[Family, ...]], int] = defaultdict(int)
+        self.masks: dict[ProfileKey, int] = defaultdict(int)
         self.cohorts: dict[tuple[Signature, int], Cohort] = {}
-        self.examples: dict[object, Endpoint] = {}
+        self.examples: dict[ProfileKey, Endpoint] = {}
         for cohort in cohorts:
             key = (cohort.signature, cohort.example.kind, cohort.example.families)
             bit = bit_of_class[cohort.class_number]
@@ -76,59 +79,71 @@ def cohorts_of(refined: Refined, ground: Ground) -> list[Cohort]:
 
 
 def find_wrong(refined: Refined, ground: Ground) -> dict[int, tuple[list[Wrong], bool]]:
-    """For each rule, by number, what it means otherwise than the matrix, and whether that is all."""
+    """For each rule, by number, what it means otherwise than the matrix, and whether there is more than that."""
     cohorts = cohorts_of(refined, ground)
-    profiles = _Profiles(refined, cohorts)
+    search = _Search(refined, ground, _Profiles(refined, cohorts))
     by_class: dict[int, list[Cohort]] = defaultdict(list)
     for cohort in cohorts:
         by_class[cohort.class_number].append(cohort)
-    found: dict[int, dict[tuple[int, int], tuple[Cohort, Cohort, dict[Family, int]]]] = defaultdict(dict)
-    cut: set[int] = set()
     for sources in by_class.values():
         for family in Family:
-            for source, destination, rule, atoms in _wrong_of_class(refined, ground, profiles, sources, family):
-                pairs = found[rule]
-                key = (source.number, destination.number)
-                if key not in pairs and len(pairs) >= MOST_PAIRS:
-                    cut.add(rule)
-                else:
-                    pairs.setdefault(key, (source, destination, {}))[2][family] = atoms
-    return {rule: ([Wrong(*entry) for entry in found[rule].values()], rule in cut) for rule in sorted(found)}
+            search.look(sources, family)
+        search.full |= search.cut
+    return {rule: ([Wrong(*entry) for entry in search.found[rule].values()], rule in search.cut) for rule in sorted(search.found)}
 
 
-def _wrong_of_class(
-    refined: Refined, ground: Ground, profiles: _Profiles, sources: list[Cohort], family: Family
-) -> Iterator[tuple[Cohort, Cohort, int, int]]:
-    example = sources[0].example
-    concerned = {
-        key: mask
-        for key, mask in profiles.masks.items()
-        if governed(example, profiles.examples[key])
-        and family in common_families(example, profiles.examples[key])
-        and any(ground.demand(source.signature, key[0]).by_rule for source in sources)
-    }
-    destinations = 0
-    for mask in concerned.values():
-        destinations |= mask
-    for verdicts, piece in refined.matrix.split_by_verdicts(sources[0].class_number, family, destinations) if destinations else ():
-        reached = refined.refine(verdicts.allowed)
-        for key, mask in concerned.items():
-            hit = piece & mask
-            for source in sources if hit else ():
-                demand = ground.demand(source.signature, key[0])
-                if wrong := demand.wrong(reached):
-                    parts = [(rule, wrong & atoms) for rule, atoms in demand.by_rule if wrong & atoms]
-                    yield from _told_apart(profiles, source, key[0], hit, parts)
+class _Search:
+    """What is found so far: for each rule and pair of cohorts the atoms by family. ``full`` are rules of which enough is found."""
 
+    def __init__(self, refined: Refined, ground: Ground, profiles: _Profiles) -> None:
+        self._refined, self._ground, self._profiles = refined, ground, profiles
+        self.found: dict[int, dict[tuple[int, int], tuple[Cohort, Cohort, dict[Family, int]]]] = defaultdict(dict)
+        self.cut: set[int] = set()
+        self.full: set[int] = set()
 
-def _told_apart(
-    profiles: _Profiles, source: Cohort, signature: Signature, hit: int, wrong: list[tuple[int, int]]
-) -> Iterator[tuple[Cohort, Cohort, int, int]]:
-    for bit in bits(hit):
-        destination = profiles.cohorts[signature, bit]
-        if _has_pair(source, destination):
-            for rule, atoms in wrong:
-                yield source, destination, rule, atoms
+    def look(self, sources: list[Cohort], family: Family) -> None:
+        """Look at all that ``sources``, of one class, may reach over ``family``."""
+        concerned = self._concerned(sources, family)
+        destinations = 0
+        for mask in concerned.values():
+            destinations |= mask
+        if not destinations:
+            return
+        for verdicts, piece in self._refined.matrix.split_by_verdicts(sources[0].class_number, family, destinations):
+            reached = self._refined.refine(verdicts.allowed)
+            for key, mask in concerned.items():
+                if hit := piece & mask:
+                    for source in sources:
+                        self._compare(source, key[0], hit, reached, family)
+
+    def _concerned(self, sources: list[Cohort], family: Family) -> dict[ProfileKey, int]:
+        """The destinations about which the intent says anything for ``sources``."""
+        example = sources[0].example
+        return {
+            key: mask
+            for key, mask in self._profiles.masks.items()
+            if family in self._ground.families(example, self._profiles.examples[key])
+            and governed(example, self._profiles.examples[key])
+            and any(self._ground.demand(source.signature, key[0]).by_rule for source in sources)
+        }
+
+    def _compare(self, source: Cohort, signature: Signature, hit: int, reached: int, family: Family) -> None:
+        demand = self._ground.demand(source.signature, signature)
+        wrong = demand.wrong(reached)
+        parts = [(rule, wrong & atoms) for rule, atoms in demand.by_rule if wrong & atoms and rule not in self.full] if wrong else []
+        for bit in bits(hit) if parts else ():
+            destination = self._profiles.cohorts[signature, bit]
+            if _has_pair(source, destination):
+                for rule, atoms in parts:
+                    self._take(rule, source, destination, family, atoms)
+
+    def _take(self, rule: int, source: Cohort, destination: Cohort, family: Family, atoms: int) -> None:
+        pairs = self.found[rule]
+        key = (source.number, destination.number)
+        if key in pairs or len(pairs) < MOST_PAIRS:
+            pairs.setdefault(key, (source, destination, {}))[2][family] = atoms
+        else:
+            self.cut.add(rule)
 
 
 def _has_pair(source: Cohort, destination: Cohort) -> bool:

@@ -1,0 +1,86 @@
+"""``audit intent`` from its arguments to its output."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from auditor.cli.application import run
+from tests.unit.cli.test_lint import DASH
+from tests.unit.report.test_as_json import validator
+
+INTENT = """\
+schema: audit.intent/v1
+rules:
+- {name: the API may, from: prod/app=api, verdict: allowed}
+otherwise:
+- {name: nothing else, to: prod}
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    policies, intent = tmp_path / "policies.yaml", tmp_path / "intent.yaml"
+    policies.write_text(DASH)
+    intent.write_text(INTENT)
+    return ["-f", str(policies), "--intent", str(intent)]
+
+
+def test_the_table_names_rule_cells_cause_and_change(files, capsys):
+    assert run(["intent", *files]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"open nothing else ({files[3]}:5): meant denied, but allowed, for 1 pair of endpoints" in shown
+    assert "prod/web -> prod/api on every port" in shown
+    assert f"ingress: prod/db ingress[0] ({files[1]}:20): namespaceSelector name=prod, every port" in shown
+    assert "change, evaluated:" in shown
+    assert "- namespaceSelector: {matchLabels: {name: prod}} podSelector: {matchLabels: {app: api}}" in shown
+    assert "2 rules of" in shown
+
+
+def test_json_follows_its_schema(files, capsys):
+    assert run(["intent", *files, "-o", "json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    validator("intent-report.schema.json").validate(document)
+    (finding,) = document["findings"]
+    assert (document["conclusion"], finding["kind"], finding["rule"]["line"], finding["pairs"]) == ("fail", "open", 5, 1)
+    assert finding["change"]["policies"] == ["prod/db"]
+    assert finding["cells"][0]["sources"] == ["prod/web"]
+
+
+def test_policies_that_are_what_was_meant_pass(files, tmp_path, capsys):
+    merged = DASH.replace(
+        "    - podSelector: {matchLabels: {app: api}}\n    - namespaceSelector",
+        "    - podSelector: {matchLabels: {app: api}}\n      namespaceSelector",
+    )
+    (tmp_path / "policies.yaml").write_text(merged)
+    assert run(["intent", *files]) == 0
+    assert "the policies are what was meant" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_host_that_an_intent_names_needs_no_host_option(files, tmp_path, capsys):
+    (tmp_path / "intent.yaml").write_text(
+        INTENT.replace("rules:", "hosts: {backup: 192.0.2.1}\nrules:\n- {name: b, from: host/backup, to: prod/api, verdict: denied}")
+    )
+    assert run(["intent", *files]) == 1
+    assert "host/backup" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda arguments: arguments[:2], "Missing option '--intent'"),
+        (lambda arguments: arguments[2:], "give -f PATH to read files, or -A"),
+        (lambda arguments: [*arguments[:3], "nowhere.yaml"], "nowhere.yaml"),
+        (lambda arguments: [*arguments[:3], arguments[1]], "policies.yaml"),
+    ],
+)
+def test_wrong_usage_says_what_to_do(files, change, said, capsys):
+    assert run(["intent", *change(files)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_rules_that_contradict_are_wrong_input(files, tmp_path, capsys):
+    (tmp_path / "intent.yaml").write_text(INTENT.replace("otherwise:", "- {name: never, to: prod/web, verdict: denied}\notherwise:"))
+    assert run(["intent", *files]) == 2
+    assert "intent.yaml:4: 'never' contradicts 'the API may' on line 3: prod/api -> prod/web TCP/1-65535" in capsys.readouterr().err
