@@ -50,8 +50,8 @@ PLACES: Mapping[ScopeKind, str] = {
 
 NOT_READ_SO = "This CNI reads policies otherwise than the specification: update it, or write the policies without this feature."
 ADVICE: Mapping[Dialect, str] = {
-    Dialect.ENFORCES_NOTHING: "Install a CNI or policy agent that enforces NetworkPolicy, or see whether its agent runs and has "
-    "finished starting.",
+    Dialect.ENFORCES_NOTHING: "Install a CNI or policy agent that enforces NetworkPolicy (Flannel by itself is none), or see whether its "
+    "agent runs and has finished starting.",
     Dialect.IGNORES_EGRESS: "See whether this CNI supports egress rules and has them switched on.",
     Dialect.IGNORES_INGRESS: "See whether this CNI's agent programs ingress rules.",
     Dialect.IGNORES_UDP: "See whether this CNI filters UDP; until it does, UDP services are open to everybody.",

@@ -76,11 +76,15 @@ class _Table:
                 self._labelled(label, printable(text))
 
     def _write_section(self, lines: Iterable[str]) -> None:
-        """A bold heading, the first of ``lines``, and the others below it; nothing at all without any."""
+        """A bold heading, the first of ``lines``, and the others below it, as far in as they begin; nothing at all without any."""
         for number, line in enumerate(lines):
             if number == 0:
                 self._line()
-            self._line(Text(line, style="bold") if number == 0 else printable(line), 2 * bool(number), 4 * bool(number))
+                self._line(Text(line, style="bold"))
+            else:
+                text = line.lstrip()
+                indent = 2 + len(line) - len(text)
+                self._line(printable(text), indent, indent + 2)
 
     def _write_matrix(self) -> None:
         names, label, remark = self._matrix_scope()

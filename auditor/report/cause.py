@@ -35,13 +35,16 @@ def _told_apart(diagnosis: Diagnosis) -> tuple[str, str]:
 
 
 def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
-    """What could be ignored without this audit noticing; nothing where every part of every policy was exercised."""
+    """What could be ignored without this audit noticing, by the reason; nothing where every part of every policy was exercised."""
     if not parts:
         return
     policies = counted(len({part.policy for part in parts}), "policy", "policies")
     yield f"Not exercised, so that nobody would notice if it were ignored: {counted(len(parts), 'part')} of {policies}"
-    for part in parts[:MOST_PARTS]:
-        yield f"{part.place}: {part.what}: {part.reason}"
+    shown = parts[:MOST_PARTS]
+    for reason in dict.fromkeys(part.reason for part in shown):
+        yield f"{reason}:"
+        for place in dict.fromkeys(part.place for part in shown if part.reason == reason):
+            yield f"  {place}: {', '.join(part.what for part in shown if (part.reason, part.place) == (reason, place))}"
     if len(parts) > MOST_PARTS:
         yield f"and {len(parts) - MOST_PARTS} more; -o json has each"
 

@@ -55,9 +55,9 @@ def cell_order(cell: Cell, position: Callable[[str], int]) -> tuple[int, int, in
 
 
 def ports_text(cells: Sequence[Cell], *, families: bool) -> str:
-    """The ports of ``cells`` such as ``TCP/80,443 UDP/53``, with the address family behind where ``families`` asks for it."""
+    """The ports of ``cells`` such as ``TCP/80,443 UDP/53``; by address family, with its name behind, where ``families`` asks for it."""
     parts: list[str] = []
-    for family, of_family in sorted(_gather(cells, lambda cell: cell.family).items()):
+    for family, of_family in sorted(_gather(cells, lambda cell: cell.family if families else 0).items()):
         for protocol in Protocol:
             numbers = sorted({cell.port for cell in of_family if cell.protocol is protocol})
             if numbers:

@@ -31,7 +31,7 @@ def render(report: LintReport, stream: TextIO) -> None:
 def _print_finding(console: Console, finding: LintFinding) -> None:
     line = Text(finding.severity.value, style=STYLES[finding.severity])
     line.append(f" {finding.check}  {printable(str(finding.place))}", style="not bold default")
-    print_paragraph(console, line)
+    print_paragraph(console, line, 0, 2)
     print_paragraph(console, printable(finding.message), 2, 4)
     for text in finding.instead.splitlines():
         console.print(Text("    " + printable(text), style="dim"), soft_wrap=True)

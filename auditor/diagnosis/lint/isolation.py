@@ -32,7 +32,7 @@ def unprotected_pods(scene: Scene) -> Iterator[Remark]:
     for namespace in _namespaces(scene):
         if left := scene.pods_in(namespace) & ~_isolated(scene) & ~scene.uncertain:
             message = f"no policy selects {scene.names(left)}: open in both directions"
-            yield Remark(Place(namespace), message, default_deny(namespace, list(Direction)))
+            yield Remark(Place(namespace), message, "Write a policy that selects them, or a default deny for the namespace.")
 
 
 def no_default_deny(scene: Scene) -> Iterator[Remark]:
@@ -80,7 +80,7 @@ def default_deny(namespace: str, directions: list[Direction]) -> str:
     return (
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
         f"metadata: {{name: default-deny, namespace: {namespace}}}\n"
-        f"spec: {{podSelector: {{}}, policyTypes: [{', '.join(directions)}]}}"
+        f"spec: {{podSelector: {{}}, policyTypes: [{', '.join(directions)}]}}  # first allow what must stay open"
     )
 
 

@@ -170,6 +170,7 @@ def test_families_are_named_when_there_are_two():
     cells = [leak("a/a", "a/b", "TCP/1"), result("a/a", "a/b", "TCP/1", family=Family.IPV6)]
     assert "TCP/1 (IPv4)" in rendered(report(cells, [finding(cells[:1])]))
     assert "(IPv4)" not in rendered(report(cells[:1], [finding(cells[:1])]))
+    assert "Ports: TCP/1\n" in rendered(report(cells))
 
 
 def test_the_same_report_gives_the_same_text():

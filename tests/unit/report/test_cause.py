@@ -55,9 +55,20 @@ def test_without_a_known_cause_that_is_said():
 
 def test_what_was_not_exercised_is_counted_and_cut_short():
     text = words(table(parts=PARTS))
-    assert "if it were ignored: 10 parts of 1 policy prod/db ingress[0]: port TCP/0: no cell observed is on it" in text
+    assert "if it were ignored: 10 parts of 1 policy no cell observed is on it: prod/db ingress[0]: port TCP/0, port TCP/1," in text
     assert "and 2 more; -o json has each" in text
     assert "Not exercised" not in table()
+
+
+def test_what_was_not_exercised_stands_below_its_reason():
+    parts = (PARTS[0], Unexercised("prod/web", "prod/web", "isolation for egress", "no cell is about it"), PARTS[1])
+    lines = table(parts=parts).splitlines()
+    begin = lines.index("  no cell observed is on it:")
+    assert lines[begin + 1 : begin + 4] == [
+        "    prod/db ingress[0]: port TCP/0, port TCP/1",
+        "  no cell is about it:",
+        "    prod/web: isolation for egress",
+    ]
 
 
 @pytest.mark.parametrize("diagnosis", [DIAGNOSIS, replace(DIAGNOSIS, faults=(), alternatives=(), contradictions=CELLS[:1])])
