@@ -6,7 +6,7 @@ says in words what decides it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -24,6 +24,8 @@ from auditor.policy.groups import Groups
 
 CauseKey: TypeAlias = tuple[object, ...]
 Ends: TypeAlias = tuple[Endpoint, Endpoint]
+PeerPlace: TypeAlias = tuple[NetworkPolicy, int, int | None]
+"""A policy, one of its rules and one of the peers there, counted from 0; None where the rule has none and so means every peer."""
 
 
 @dataclass(slots=True)
@@ -131,6 +133,20 @@ class Causes:
                 if peer is not None or not rule.peers:
                     return Opening((direction, policy, number, peer), self._ground.ports_at(rule.ports, ends[1]))
         return Opening((direction, pod.namespace), self._ground.atoms.everything)
+
+    def all_openings(self, direction: Direction, found: Iterable[Wrong]) -> list[PeerPlace]:
+        """Every peer of a policy's rule that opens any of ``found`` in ``direction``, each once."""
+        places: dict[PeerPlace, None] = {}
+        for wrong in found:
+            ends = wrong.example(self._ground)
+            other = ends[0] if direction is Direction.INGRESS else ends[1]
+            for policy in self.isolating(direction, _pod(direction, ends)):
+                for number, rule in enumerate(policy.rules(direction)):
+                    ports = self._ground.ports_at(rule.ports, ends[1])
+                    for family in (family for family, atoms in wrong.atoms.items() if atoms & ports):
+                        peers = (place for place, peer in enumerate(rule.peers) if self._is_peer(policy, peer, other, family))
+                        places.update(dict.fromkeys((policy, number, place) for place in (peers if rule.peers else (None,))))
+        return list(places)
 
     def _is_peer(self, policy: NetworkPolicy, peer: Peer, other: Endpoint, family: Family) -> bool:
         key = (policy.namespace, peer, family)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from auditor.diagnosis.intent.drafts import Draft, demanded_rules, new_policies, rewritten
+from auditor.diagnosis.intent.causes import PeerPlace
+from auditor.diagnosis.intent.drafts import Draft, demanded_rules, new_policies, rewritten, with_all_rules
 from auditor.diagnosis.intent.ground import Ground
 from auditor.diagnosis.intent.violations import Wrong
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
@@ -77,6 +78,28 @@ def _narrowed(policy: NetworkPolicy, direction: Direction, number: int, peer: Pe
 def _ports_of(rules: Sequence[Rule]) -> tuple[PolicyPort, ...]:
     """The ports of all ``rules``; none where one has every port, or there is no rule."""
     return tuple(dict.fromkeys(port for rule in rules for port in rule.ports)) if all(rule.ports for rule in rules) else ()
+
+
+def removing(ground: Ground, direction: Direction, places: Sequence[PeerPlace], wrong: Sequence[Wrong]) -> Iterator[Draft]:
+    """All of ``places`` removed at once, where several open the same cells; then with what is meant in their place."""
+    by_policy: dict[NetworkPolicy, dict[int, set[int | None]]] = {}
+    for policy, number, peer in places:
+        by_policy.setdefault(policy, {}).setdefault(number, set()).add(peer)
+    for replaced in (False, True):
+        drafts = []
+        for policy, gone in by_policy.items():
+            kept = tuple(_without(rule, gone.get(number, set())) for number, rule in enumerate(policy.rules(direction)))
+            meant = demanded_rules(ground, direction, _pods(wrong, direction), policy.namespace) if replaced else ()
+            drafts.append(with_all_rules(policy, direction, (*(rule for rule in kept if rule is not None), *meant)))
+        if drafts:
+            title = "; ".join(draft.title for draft in drafts)
+            yield Draft(title, "\n".join(draft.yaml for draft in drafts), tuple(edit for draft in drafts for edit in draft.edits))
+
+
+def _without(rule: Rule, gone: set[int | None]) -> Rule | None:
+    if None in gone or len(gone) == len(rule.peers) > 0:
+        return None
+    return replace(rule, peers=tuple(peer for number, peer in enumerate(rule.peers) if number not in gone))
 
 
 def isolating(ground: Ground, direction: Direction, namespace: str, wrong: Sequence[Wrong], name: str) -> Iterator[Draft]:

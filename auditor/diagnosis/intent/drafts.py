@@ -53,6 +53,15 @@ def rewritten(policy: NetworkPolicy, direction: Direction, number: int, rules: R
     return Draft(f"{where}: {words}" if new else f"remove {where}", yaml, (Edit(policy, after),))
 
 
+def with_all_rules(policy: NetworkPolicy, direction: Direction, rules: tuple[Rule, ...]) -> Draft:
+    """``policy`` with other rules in one direction."""
+    after = _with_rules(policy, direction, tuple(dict.fromkeys(rules)))
+    section = direction.lower()
+    written = "\n".join(rule_yaml(rule, direction) for rule in after.rules(direction))
+    yaml = f"# {section} of {policy.full_name}\n{section}:" + (f"\n{written}" if written else " []")
+    return Draft(f"in {policy_place(policy)} only these rules of {section}", yaml, (Edit(policy, after),))
+
+
 def extended(policy: NetworkPolicy, direction: Direction, rule: Rule) -> Draft:
     """``policy`` with one more rule."""
     after = _with_rules(policy, direction, (*policy.rules(direction), rule))

@@ -7,7 +7,7 @@ from itertools import islice, product
 from typing import TypeAlias
 
 from auditor.diagnosis.intent.causes import Cause, Causes
-from auditor.diagnosis.intent.closing import isolating, narrowing
+from auditor.diagnosis.intent.closing import isolating, narrowing, removing
 from auditor.diagnosis.intent.drafts import Draft
 from auditor.diagnosis.intent.ground import Ground, Refined
 from auditor.diagnosis.intent.opening import opening
@@ -20,7 +20,7 @@ from auditor.model.verdict import Verdict
 from auditor.model.words import counted
 from auditor.policy.matrix import ExpectedMatrix
 
-MOST_TRIES = 12
+MOST_TRIES = 16
 """So many changes are evaluated for one finding."""
 MOST_EFFORT = 800_000
 """So many pairs are looked at for all changes together, which takes some seconds; findings after that get no change."""
@@ -46,7 +46,7 @@ def hold(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding, ...]:
         trial = Trial(ground)
         causes = Causes(ground, trial)
         for number, (wrong, is_cut) in found.items():
-            findings += [(number, _finding(ground, trial, cause)) for cause in causes.of(number, wrong)]
+            findings += [(number, _finding(ground, trial, causes, cause)) for cause in causes.of(number, wrong)]
             if is_cut:
                 findings.append((number, _more(ground, number)))
     return tuple(finding for _, finding in sorted(findings, key=lambda each: each[0]))
@@ -61,12 +61,12 @@ def _more(ground: Ground, number: int) -> IntentFinding:
     return IntentFinding(_kind(ground, number), rule, f"{rule}: too many cells more to tell their causes; mend those above first")
 
 
-def _finding(ground: Ground, trial: Trial, cause: Cause) -> IntentFinding:
+def _finding(ground: Ground, trial: Trial, causes: Causes, cause: Cause) -> IntentFinding:
     rule, decision = ground.rules[cause.rule], cause.decision
     kind = _kind(ground, cause.rule)
     pairs = sum(wrong.pairs(ground) for wrong in cause.wrong)
     now = "denied" if kind is IntentKind.CLOSED else "allowed"
-    change, tried = _mend(ground, trial, cause)
+    change, tried = _mend(ground, trial, causes, cause)
     return IntentFinding(
         kind,
         rule,
@@ -80,11 +80,11 @@ def _finding(ground: Ground, trial: Trial, cause: Cause) -> IntentFinding:
     )
 
 
-def _mend(ground: Ground, trial: Trial, cause: Cause) -> tuple[Change | None, int]:
+def _mend(ground: Ground, trial: Trial, causes: Causes, cause: Cause) -> tuple[Change | None, int]:
     """The change that mends ``cause`` and touches least of what the intent is silent of, and how many were evaluated."""
     best: tuple[int, Draft] | None = None
     tried = 0
-    for draft in islice(_drafts(ground, cause), MOST_TRIES):
+    for draft in islice(_drafts(ground, causes, cause), MOST_TRIES):
         if trial.spent > MOST_EFFORT:
             break
         tried += 1
@@ -98,13 +98,14 @@ def _mend(ground: Ground, trial: Trial, cause: Cause) -> tuple[Change | None, in
     return Change(best[1].title, best[1].yaml, best[1].edits, best[0]), tried
 
 
-def _drafts(ground: Ground, cause: Cause) -> Iterator[Draft]:
+def _drafts(ground: Ground, causes: Causes, cause: Cause) -> Iterator[Draft]:
     rule = ground.rules[cause.rule]
     if rule.verdict is Verdict.DENIED:
         for direction in cause.sides:
             grant = cause.side(direction).grant
             if grant is not None:
                 yield from narrowing(ground, grant, cause.wrong)
+                yield from removing(ground, direction, causes.all_openings(direction, cause.wrong), cause.wrong)
             else:
                 pod = cause.wrong[0].destination if direction is Direction.INGRESS else cause.wrong[0].source
                 yield from isolating(ground, direction, pod.example.namespace, cause.wrong, rule.name)

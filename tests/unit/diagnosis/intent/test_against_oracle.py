@@ -106,4 +106,4 @@ def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell():
 @pytest.mark.parametrize("kind", [IntentKind.OPEN, IntentKind.CLOSED])
 def test_most_findings_get_a_change(kind):
     findings = [finding for *_, found in worlds(50, 3_000) for finding in found or () if finding.kind is kind]
-    assert sum(finding.change is not None for finding in findings) > len(findings) / 3
+    assert sum(finding.change is not None for finding in findings) > 0.9 * len(findings)

@@ -100,6 +100,23 @@ def test_an_allow_all_beside_others_goes():
     assert held(finding.change.apply(snapshot), ONLY_API) == ()
 
 
+def test_what_two_policies_open_is_closed_in_both():
+    both = [
+        policy(f"prod/{name}", {"app": "db"}, ingress=[rule(pods({"app": "web"})), rule(pods({"app": "api"}), "TCP/3306")]) for name in "ab"
+    ]
+    snapshot = cluster(API, WEB, DB, policies=both)
+    (finding,) = held(snapshot, ONLY_API)
+    assert [edit.before for edit in finding.change.edits] == both
+    assert held(finding.change.apply(snapshot), ONLY_API) == ()
+    assert finding.change.yaml.splitlines()[:2] == ["# ingress of prod/a", "ingress:"]
+
+
+def test_the_example_of_the_documentation_is_an_intent():
+    text = (SCENARIOS.parent / "docs" / "intent.md").read_text(encoding="utf-8")
+    intent = read_intent(Source("intent.md", text.split("```yaml\n")[1].split("```")[0].encode()))
+    assert [rule.closing for rule in intent.rules] == [False, False, False, True, True]
+
+
 def test_named_ports_and_hosts_and_nodes():
     text = """\
 schema: audit.intent/v1
