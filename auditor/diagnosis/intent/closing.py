@@ -10,6 +10,7 @@ from auditor.diagnosis.intent.drafts import Draft, demanded_rules, new_policies,
 from auditor.diagnosis.intent.ground import Ground
 from auditor.diagnosis.intent.violations import Wrong
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange
 from auditor.model.snapshot import Endpoint
 from auditor.policy.explain import Grant
 
@@ -103,9 +104,30 @@ def _without(rule: Rule, gone: set[int | None]) -> Rule | None:
 
 
 def isolating(ground: Ground, direction: Direction, namespace: str, wrong: Sequence[Wrong], name: str) -> Iterator[Draft]:
-    """New policies that isolate the pods of ``wrong`` and allow what is meant: those pods alone, then the whole namespace."""
+    """New policies that isolate the pods of ``wrong`` and allow what is meant: those pods alone, then the whole namespace.
+
+    Then the same with every port open but those of ``wrong``, which leaves what goes over the others as it is.
+    """
     pods = [pod for pod in _pods(wrong, direction) if pod.namespace == namespace]
-    return new_policies(ground, direction, pods, name)
+    yield from new_policies(ground, direction, pods, name)
+    if others := _other_ports(ground, wrong):
+        meant = demanded_rules(ground, direction, pods, namespace)
+        yield from new_policies(ground, direction, pods, name, given=(Rule((), others), *meant))
+
+
+def _other_ports(ground: Ground, wrong: Sequence[Wrong]) -> tuple[PolicyPort, ...]:
+    """All ports but those of ``wrong``."""
+    atoms = ground.atoms.everything
+    for each in wrong:
+        for mask in each.atoms.values():
+            atoms &= ~mask
+    return tuple(_policy_port(ports) for ports in ground.ranges(atoms))
+
+
+def _policy_port(ports: PortRange) -> PolicyPort:
+    if (ports.first, ports.last) == (FIRST_PORT, LAST_PORT):
+        return PolicyPort(ports.protocol)
+    return PolicyPort(ports.protocol, ports.first, ports.last if ports.last > ports.first else None)
 
 
 def _pods(wrong: Sequence[Wrong], direction: Direction) -> list[Endpoint]:

@@ -91,19 +91,19 @@ def demanded_rules(ground: Ground, direction: Direction, pods: Sequence[Endpoint
 
 
 def new_policies(
-    ground: Ground, direction: Direction, pods: Sequence[Endpoint], name: str, *, plain: Rule | None = None
+    ground: Ground, direction: Direction, pods: Sequence[Endpoint], name: str, *, given: tuple[Rule, ...] | None = None
 ) -> Iterator[Draft]:
-    """New policies for ``pods``, all of one namespace, with what the intent allows them, or with the rule ``plain`` alone.
+    """New policies for ``pods``, all of one namespace, with what the intent allows them, or with the rules ``given`` alone.
 
     First for pods as the intent calls them or by the labels that they share, then for all pods of the namespace.
     """
     namespace = pods[0].namespace
-    rules = demanded_rules(ground, direction, pods, namespace) if plain is None else (plain,)
+    rules = demanded_rules(ground, direction, pods, namespace) if given is None else given
     for selector in dict.fromkeys((*_selectors(ground, direction, pods), EVERY_POD)):
         policy = _policy(ground, (namespace, name), selector, direction, rules)
         who = f"pods {selector}" if not selector.is_empty else "every pod"
         yield Draft(f"add a policy for {who} of {namespace}", policy_yaml(policy), (Edit(None, policy),))
-    if plain is None and rules:
+    if given is None and rules:
         yield _one_for_each(ground, direction, pods, name)
 
 

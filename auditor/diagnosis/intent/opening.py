@@ -29,7 +29,7 @@ def opening(ground: Ground, rule: IntentRule, side: Side, wrong: Sequence[Wrong]
             meant = Rule(peers, rule.ports)
             for policy in side.isolating[:MOST_POLICIES]:
                 yield extended(policy, side.direction, meant)
-            yield from new_policies(ground, side.direction, _of(pods, namespace), rule.name, plain=meant)
+            yield from new_policies(ground, side.direction, _of(pods, namespace), rule.name, given=(meant,))
 
 
 def _names(wrong: Sequence[Wrong], *, incoming: bool) -> tuple[str, ...]:

@@ -117,6 +117,13 @@ def test_the_example_of_the_documentation_is_an_intent():
     assert [rule.closing for rule in intent.rules] == [False, False, False, True, True]
 
 
+def test_one_port_meant_closed_leaves_the_others_open():
+    text = "schema: audit.intent/v1\nrules:\n- {name: no SSH, to: prod/app=db, ports: [TCP/22], verdict: denied}\notherwise: unspecified\n"
+    (finding,) = held(cluster(API, WEB, DB), text)
+    assert finding.change.edits[0].after.ingress == (rule("TCP/1-21", "TCP/23-65535", "UDP/*", "SCTP/*"),)
+    assert finding.change.unspecified == 0
+
+
 def test_named_ports_and_hosts_and_nodes():
     text = """\
 schema: audit.intent/v1
