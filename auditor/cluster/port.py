@@ -27,7 +27,11 @@ class Cluster(Protocol):
 
     @property
     def absent(self) -> Mapping[str, str]:
-        """The endpoints of the snapshot at which no agent could be seated, each with the reason."""
+        """The endpoints of the snapshot that were left out on purpose, each with the reason: their cells are skipped."""
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """The endpoints whose agent could not be seated, or stands for them no longer, with the reason: their cells are inconclusive."""
 
     @property
     def facts(self) -> Sequence[str]:

@@ -98,7 +98,7 @@ async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress:
     """
     began = time.monotonic()
     matrix, probes = plan(cluster.snapshot, options)
-    expectation = Expectation.of(matrix, probes.cells, cluster.absent)
+    expectation = Expectation.of(matrix, probes.cells, cluster.failed)
     planned = time.monotonic()
     course = Course(expectation, await _probe(cluster, expectation, probes.cells, options, progress))
     course = await _follow_changes(cluster, course, options, progress)
@@ -125,7 +125,9 @@ async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress:
 async def _probe(
     cluster: Cluster, expectation: Expectation, cells: Sequence[Cell], options: AuditOptions, progress: Progress
 ) -> ProbingOutcome:
-    return await probe(cells, cluster.seats, cluster.open, expectation.demanded, options.probing, progress, absent=cluster.absent)
+    return await probe(
+        cells, cluster.seats, cluster.open, expectation.demanded, options.probing, progress, absent={**cluster.absent, **cluster.failed}
+    )
 
 
 async def _follow_changes(cluster: Cluster, course: Course, options: AuditOptions, progress: Progress) -> Course:
@@ -135,7 +137,7 @@ async def _follow_changes(cluster: Cluster, course: Course, options: AuditOption
         states = await cluster.changes()
         if not states:
             return _told(course, reprobed)
-        expectation, touched = after(states, course.expectation, cluster.absent)
+        expectation, touched = after(states, course.expectation, cluster.failed)
         again = [cell for cell in course.expectation.verdicts if cell in touched]
         outcome = course.outcome
         if again:
@@ -144,7 +146,7 @@ async def _follow_changes(cluster: Cluster, course: Course, options: AuditOption
         course = Course(expectation, outcome)
     states = await cluster.changes()
     if states:
-        expectation, touched = after(states, course.expectation, cluster.absent)
+        expectation, touched = after(states, course.expectation, cluster.failed)
         course = replace(course, expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)}))
     return _told(course, reprobed)
 
@@ -155,7 +157,7 @@ async def _diagnose(cluster: Cluster, course: Course, options: AuditOptions, pro
     diagnosis = diagnose(snapshot, course.results(), candidates=_further_cells(course.expectation.matrix, options))
     if diagnosis is None or not diagnosis.discriminating:
         return course, diagnosis
-    expectation = course.expectation.widened(diagnosis.discriminating, cluster.absent)
+    expectation = course.expectation.widened(diagnosis.discriminating, cluster.failed)
     outcome = renewed(course.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress))
     course = await _follow_changes(cluster, Course(expectation, outcome), options, progress)
     return course, diagnose(course.expectation.matrix.snapshot, course.results())

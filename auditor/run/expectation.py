@@ -19,27 +19,32 @@ from auditor.probing.campaign import ProbingOutcome
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What the policies demand of each cell. ``doubts`` are the cells about which they can't say anything certain, with the reason."""
+    """What the policies demand of each cell. ``doubts`` are the cells about which they can't say anything certain, with the reason.
+
+    ``failed`` are the endpoints without an agent that stands for them, with the reason: whatever is seen of their cells means nothing.
+    """
 
     matrix: ExpectedMatrix
     verdicts: Mapping[Cell, Verdict]
     notes: Mapping[Cell, tuple[Note, ...]]
     doubts: Mapping[Cell, str]
+    failed: Mapping[str, str]
 
     @classmethod
-    def of(cls, matrix: ExpectedMatrix, cells: Sequence[Cell], absent: Mapping[str, str]) -> Self:
-        """``absent`` are endpoints without an agent that stands for them, with the reason."""
+    def of(cls, matrix: ExpectedMatrix, cells: Sequence[Cell], failed: Mapping[str, str]) -> Self:
+        """What the policies of ``matrix`` demand of ``cells``."""
         doubts = doubtful_cells(matrix.snapshot, matrix.snapshot.unknown, cells) if matrix.snapshot.unknown else {}
-        doubts |= {cell: absent[end] for cell in cells for end in (cell.source, cell.destination) if end in absent}
-        return cls(matrix, {cell: matrix.verdict(*cell) for cell in cells}, {cell: matrix.notes(*cell) for cell in cells}, doubts)
+        doubts |= {cell: failed[end] for cell in cells for end in (cell.destination, cell.source) if end in failed}
+        verdicts = {cell: matrix.verdict(*cell) for cell in cells}
+        return cls(matrix, verdicts, {cell: matrix.notes(*cell) for cell in cells}, doubts, dict(failed))
 
     def demanded(self, cell: Cell) -> Verdict | None:
         """The verdict that ``cell`` is held to; None where nothing certain is known."""
         return None if cell in self.doubts or Note.UNDEFINED in self.notes[cell] else self.verdicts[cell]
 
-    def widened(self, cells: Sequence[Cell], absent: Mapping[str, str]) -> Self:
+    def widened(self, cells: Sequence[Cell], failed: Mapping[str, str]) -> Self:
         """This expectation, with its doubts, and with further ``cells``."""
-        wider = type(self).of(self.matrix, (*self.verdicts, *cells), absent)
+        wider = type(self).of(self.matrix, (*self.verdicts, *cells), failed)
         return replace(wider, doubts={**wider.doubts, **self.doubts})
 
     def differing(self, other: Expectation) -> set[Cell]:
@@ -64,7 +69,8 @@ class Course:
 
     def _result(self, cell: Cell) -> CellResult:
         expectation, seen = self.expectation, self.outcome.observations[cell]
-        if cell in expectation.doubts and seen.verdict is not Observed.SKIPPED:
+        left_out = seen.verdict is Observed.SKIPPED and expectation.failed.keys().isdisjoint((cell.source, cell.destination))
+        if cell in expectation.doubts and not left_out:
             seen = Observation(Observed.INCONCLUSIVE, expectation.doubts[cell], seen.history)
         result = compare(expectation.verdicts[cell], expectation.notes[cell], seen, unstable=cell in self.outcome.unstable)
         return CellResult(cell, expectation.verdicts[cell], seen, result, expectation.notes[cell])
@@ -82,13 +88,13 @@ def renewed(before: ProbingOutcome, again: ProbingOutcome) -> ProbingOutcome:
     )
 
 
-def after(states: Iterable[Snapshot], before: Expectation, absent: Mapping[str, str]) -> tuple[Expectation, set[Cell]]:
+def after(states: Iterable[Snapshot], before: Expectation, failed: Mapping[str, str]) -> tuple[Expectation, set[Cell]]:
     """What is expected now, after ``states``, and every cell about which any two of them disagree: a verdict may have flapped."""
     cells = tuple(before.verdicts)
     touched: set[Cell] = set()
     expectation = before
     for state in states:
-        following = Expectation.of(evaluate(state), cells, absent)
+        following = Expectation.of(evaluate(state), cells, failed)
         touched |= following.differing(expectation)
         expectation = following
     return expectation, touched

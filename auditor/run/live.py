@@ -182,6 +182,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
             absent={probe.name: "none of its pods runs" for probe in intended.probes if probe.name not in intended.members},
             options=options.pods,
             start_seconds=options.start_seconds,
+            audited=frozenset(options.namespaces) or None,
         )
         return InPlaceCluster(api, run_id, guests, progress, reproduce)
     checked = await preflight(api, intended.live, intended.probes, PreflightOptions(options.namespaces, options.pods, options.accept))
@@ -197,6 +198,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
         users=checked.users,
         options=options.pods,
         start_seconds=options.start_seconds,
+        audited=frozenset(options.namespaces) or None,
     )
     return LiveCluster(api, run_id, deployment, progress, reproduce)
 

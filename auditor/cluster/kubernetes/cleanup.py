@@ -19,14 +19,18 @@ from auditor.cluster.kubernetes.lease import LeaseRecord, server_time
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import NamespaceRecord, Record
+from auditor.cluster.kubernetes.stage import namespace_prefix
 from auditor.model.errors import ClusterError
 
+NAMESPACE = "Namespace"
 KINDS: Mapping[str, tuple[str, str, str]] = {
     "Lease": ("/apis/coordination.k8s.io/v1", "leases", "leases.coordination.k8s.io"),
     "ConfigMap": ("/api/v1", "configmaps", "configmaps"),
     "Pod": ("/api/v1", "pods", "pods"),
+    NAMESPACE: ("/api/v1", "namespaces", "namespaces"),
 }
-"""By kind: the path of its API group, its resource, and that as RBAC names it. In the order of deletion: Leases own the rest."""
+"""By kind: the path of its API group, its resource, and that as RBAC names it. In the order of deletion: Leases own the rest, and only
+runs of ``audit conformance`` have namespaces of their own."""
 LOOK_AGAIN_EVERY = 0.3
 
 
@@ -34,9 +38,9 @@ class LeftMetadata(Record, frozen=True):
     """metav1 ObjectMeta of what may be ours."""
 
     name: str
-    namespace: str
     uid: str
     creation_timestamp: datetime
+    namespace: str = ""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -57,8 +61,13 @@ class Leftover:
     run_id: str
     created: datetime
 
+    @property
+    def place(self) -> str:
+        """The namespace that it is in, or is."""
+        return self.namespace or self.name
+
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,9 @@ async def find_leftovers(api: ApiServer, namespaces: Sequence[str] = ()) -> Left
 
 def _ours(kind: str, metadata: LeftMetadata) -> Leftover | None:
     run_id = metadata.labels.get(RUN_LABEL, "")
-    is_ours = metadata.name == NAME if kind == "Lease" else (f"{metadata.name}-").startswith(f"{NAME}-{run_id}-")
+    is_ours = (f"{metadata.name}-").startswith(f"{NAME}-{run_id}-") or (kind == "Lease" and metadata.name == NAME)
+    if kind == NAMESPACE:
+        is_ours = f"{metadata.name}-".startswith(f"{namespace_prefix(run_id)}-")
     if not run_id or not is_ours:
         return None
     return Leftover(kind, metadata.namespace, metadata.name, metadata.uid, run_id, metadata.creation_timestamp)
@@ -115,6 +126,8 @@ def _ours(kind: str, metadata: LeftMetadata) -> Leftover | None:
 
 async def _list(api: ApiServer, kind: str, namespaces: Sequence[str]) -> tuple[list[msgspec.Raw], list[str]]:
     """Every object with our label, and a line for each namespace where that can't be listed."""
+    if kind == NAMESPACE:
+        return await _list_namespaces(api, namespaces), []
     if not namespaces:
         try:
             return await _list_labelled(api, _listing(kind, "")), []
@@ -128,6 +141,16 @@ async def _list(api: ApiServer, kind: str, namespaces: Sequence[str]) -> tuple[l
         except ForbiddenError:
             unseen.append(f"namespace {namespace}: may not list {KINDS[kind][2]} there")
     return items, unseen
+
+
+async def _list_namespaces(api: ApiServer, namespaces: Sequence[str]) -> list[msgspec.Raw]:
+    """The namespaces with our label; whoever may list none has made none."""
+    question = _listing(NAMESPACE, "")
+    try:
+        items = await _list_labelled(api, question)
+    except ForbiddenError:
+        return []
+    return [item for item in items if not namespaces or decode(item, LeftObject, api, question).metadata.name in namespaces]
 
 
 async def _all_namespaces(api: ApiServer) -> list[str]:
@@ -165,8 +188,8 @@ async def delete_leftovers(api: ApiServer, objects: Sequence[Leftover], *, patie
 
 async def _delete(api: ApiServer, item: Leftover) -> str:
     group, resource, named = KINDS[item.kind]
-    path = f"{group}/namespaces/{item.namespace}/{resource}/{item.name}"
-    question = Question(path, "delete", named, f" in namespace {item.namespace}")
+    path = f"{group}/namespaces/{item.namespace}/{resource}/{item.name}" if item.namespace else f"{group}/{resource}/{item.name}"
+    question = Question(path, "delete", named, f" in namespace {item.namespace}" if item.namespace else f" {item.name}")
     options = {
         "apiVersion": "v1",
         "kind": "DeleteOptions",

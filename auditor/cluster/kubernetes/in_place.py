@@ -26,7 +26,8 @@ from auditor.probing.seats import AgentChannel, Seat
 class Guests:
     """Which pods to join. ``pods`` has for each endpoint of ``snapshot`` that is a pod its namespace and its own name.
 
-    ``versions`` are the resourceVersions of the lists that ``snapshot`` was read from, by path.
+    ``audited`` are the namespaces to lock, None for all. ``versions`` are the resourceVersions of the lists that ``snapshot`` was read
+    from, by path.
     """
 
     snapshot: Snapshot
@@ -36,6 +37,7 @@ class Guests:
     absent: Mapping[str, str] = field(default_factory=dict)
     options: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
+    audited: frozenset[str] | None = None
 
 
 class InPlaceCluster(Visit):
@@ -46,7 +48,7 @@ class InPlaceCluster(Visit):
 
     def __init__(self, api: ApiServer, run_id: str, guests: Guests, progress: Progress, reproduce: Callable[[Cell], str]) -> None:
         namespaces = {namespace for namespace, _ in guests.pods.values()}
-        super().__init__(api, run_id, guests.snapshot, guests.versions, namespaces, reproduce)
+        super().__init__(api, run_id, guests.snapshot, guests.versions, namespaces, reproduce, guests.audited)
         self._guests = guests
         self._progress = progress
         self._containers: dict[str, EphemeralContainer] = {}
@@ -76,7 +78,7 @@ class InPlaceCluster(Visit):
         self._when_leaving(self._end)
         await all_of(self._join(name, *place) for name, place in self._guests.pods.items())
         if not self._containers:
-            raise ClusterError(f"no pod could be joined: {next(iter(self._absent.values()), 'there is none')}")
+            raise ClusterError(f"no pod could be joined: {next(iter({**self._failed, **self._absent}.values()), 'there is none')}")
 
     async def _join(self, name: str, namespace: str, pod: str) -> None:
         container = EphemeralContainer(self._api, self._run_id, namespace, pod, self._guests.options)
@@ -84,7 +86,7 @@ class InPlaceCluster(Visit):
         try:
             await container.start(self._guests.start_seconds)
         except ClusterError as error:
-            self._absent[name] = str(error)
+            self._failed[name] = str(error)
         else:
             self._containers[name] = container
         self._progress.advance(1)

@@ -1,7 +1,8 @@
-"""One run at a time in a namespace: a Lease that is lock, sign of life and owner of everything that the run creates there.
+"""One run at a time in an audited namespace: a Lease that is lock, sign of life and owner of everything that the run creates there.
 
-Deleting it makes the garbage collector remove the rest. That is also how a dead run is cleared away: once its Lease has not been renewed
-for its duration, the next run deletes it and creates its own, with a new uid. Whether it is alive is judged by the API server's clock
+In namespaces that are no more than peers, where other runs may have probe pods at the same time, it has a name of its own and locks
+nothing. Deleting it makes the garbage collector remove the rest. That is also how a dead run is cleared away: once its Lease has not
+been renewed for its duration, the next run deletes it and creates its own, with a new uid. Whether it is alive is judged by the API server's clock
 alone, by the times that the server itself writes into managedFields: clocks of the machines that auditors run on may disagree.
 """
 
@@ -11,7 +12,7 @@ import asyncio
 import getpass
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,8 +21,8 @@ from typing import Any
 import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, ConflictError, NotFoundError, Question
-from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, lease_manifest
-from auditor.cluster.kubernetes.pages import decode
+from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME, RUN_LABEL, Anchor, lease_manifest, lease_name
+from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import Record
 from auditor.model.errors import ClusterError
 
@@ -68,7 +69,8 @@ class LeaseRecord(Record, frozen=True):
     @property
     def run_id(self) -> str:
         """The run that it belongs to; empty when it isn't ours."""
-        return self.metadata.labels.get(RUN_LABEL, "") if self.metadata.name == NAME else ""
+        run_id = self.metadata.labels.get(RUN_LABEL, "")
+        return run_id if self.metadata.name in (NAME, lease_name(run_id, locks=False)) else ""
 
     def silence(self, now: datetime) -> float:
         """Seconds since the last sign of life. ``now`` is the API server's time."""
@@ -117,20 +119,22 @@ def holder(run_id: str) -> str:
 class _Held:
     """A Lease of ours, as the server last told it."""
 
+    name: str
     manifest: dict[str, Any]
     uid: str = ""
 
 
 class Leases:
-    """The Leases of one run, one for each namespace that it creates something in.
+    """The Leases of one run, one for each of ``namespaces``, in which it creates something; those in ``locked`` (None: all) are locked.
 
-    ``uids`` are by namespace, for the owner references. ``lost`` says in words when one was taken from us while we held it: what it owned
-    is going away then. ``take`` first; then ``release`` in any case, also after a ``take`` that failed or was cancelled.
+    ``anchors`` are by namespace, for the owner references. ``lost`` says in words when one was taken from us while we held it: what it
+    owned is going away then. ``take`` first; then ``release`` in any case, also after a ``take`` that failed or was cancelled.
     """
 
-    def __init__(self, api: ApiServer, namespaces: Iterable[str], run_id: str) -> None:
+    def __init__(self, api: ApiServer, namespaces: Iterable[str], run_id: str, locked: Collection[str] | None = None) -> None:
         self._api = api
         self._namespaces = sorted(set(namespaces))
+        self._locked = frozenset(self._namespaces if locked is None else locked)
         self._run_id = run_id
         self._holder = holder(run_id)
         self._held: dict[str, _Held] = {}
@@ -138,8 +142,8 @@ class Leases:
         self.lost = ""
 
     @property
-    def uids(self) -> Mapping[str, str]:
-        return {namespace: held.uid for namespace, held in self._held.items() if held.uid}
+    def anchors(self) -> Mapping[str, Anchor]:
+        return {namespace: Anchor(held.name, held.uid) for namespace, held in self._held.items() if held.uid}
 
     async def take(self) -> None:
         """Take them all, in the order of their names, and keep them renewed from now on.
@@ -167,7 +171,11 @@ class Leases:
 
     async def _take(self, namespace: str) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        held = self._held[namespace] = _Held(lease_manifest(namespace, self._run_id, self._holder, now))
+        locks = namespace in self._locked
+        name = lease_name(self._run_id, locks=locks)
+        held = self._held[namespace] = _Held(name, lease_manifest(namespace, name, self._run_id, self._holder, now))
+        if not locks:
+            await self._sweep(namespace)
         question = Question(f"{GROUP}/namespaces/{namespace}/leases", "create", RESOURCE, f" in namespace {namespace}")
         for last_try in (False, True):
             try:
@@ -199,8 +207,18 @@ class Leases:
             ) from error
         await delete_lease(self._api, found)
 
+    async def _sweep(self, namespace: str) -> None:
+        """Delete what dead runs left in a namespace that nobody locks, where no other run would come upon it."""
+        question = Question(f"{GROUP}/namespaces/{namespace}/leases", "list", RESOURCE, f" in namespace {namespace}")
+        items, _ = await read_list(self._api, question, parameters={"labelSelector": f"{MANAGED_BY_LABEL}={NAME}"})
+        found = [lease for item in items if (lease := decode(item, LeaseRecord, self._api, question)).run_id]
+        now = await server_time(self._api) if found else None
+        for lease in found:
+            if now is not None and not lease.is_alive(now):
+                await delete_lease(self._api, lease)
+
     async def _find(self, namespace: str) -> LeaseRecord | None:
-        question = _question("get", namespace)
+        question = _question("get", namespace, self._held[namespace].name)
         try:
             return decode(await self._api.get(question), LeaseRecord, self._api, question)
         except NotFoundError:
@@ -222,7 +240,7 @@ class Leases:
     async def _renew(self, namespace: str, held: _Held) -> None:
         """Renew one. A server that can't be reached now may be reached in ten seconds, so only the Lease's own end counts."""
         held.manifest["spec"]["renewTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        question = _question("update", namespace)
+        question = _question("update", namespace, held.name)
         try:
             self._note(held, decode(await self._api.send("PUT", question, held.manifest), LeaseRecord, self._api, question))
         except (ConflictError, NotFoundError):
@@ -252,8 +270,8 @@ async def delete_lease(api: ApiServer, lease: LeaseRecord, *, whatever_version: 
     preconditions = {"uid": metadata.uid} if whatever_version else {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": preconditions}
     with suppress(NotFoundError, ConflictError):
-        await api.send("DELETE", _question("delete", metadata.namespace), options)
+        await api.send("DELETE", _question("delete", metadata.namespace, metadata.name), options)
 
 
-def _question(verb: str, namespace: str) -> Question:
-    return Question(f"{GROUP}/namespaces/{namespace}/leases/{NAME}", verb, RESOURCE, f" in namespace {namespace}")
+def _question(verb: str, namespace: str, name: str) -> Question:
+    return Question(f"{GROUP}/namespaces/{namespace}/leases/{name}", verb, RESOURCE, f" in namespace {namespace}")

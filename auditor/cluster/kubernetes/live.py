@@ -39,7 +39,8 @@ class Deployment:
 
     ``snapshot`` is what is audited: an endpoint without addresses for each probe pod, by its name, and the hosts outside that were named;
     ``workloads`` the snapshot of the cluster itself. ``absent`` has the endpoints that get no probe pod, with the reason. ``users`` has
-    the user to run as by namespace, None where the namespace chooses one. ``versions`` are the resourceVersions by path of the list.
+    the user to run as by namespace, None where the namespace chooses one. ``audited`` are the namespaces to lock, None for
+    all. ``versions`` are the resourceVersions by path of the list.
     """
 
     snapshot: Snapshot
@@ -51,6 +52,7 @@ class Deployment:
     users: Mapping[str, int | None] = field(default_factory=dict)
     options: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
+    audited: frozenset[str] | None = None
 
 
 class LiveCluster(Visit):
@@ -65,7 +67,7 @@ class LiveCluster(Visit):
         self._probes = [probe for probe in deployment.probes if probe.name not in deployment.absent]
         self._pods = ProbePods(api, run_id, self._probes, deployment.options)
         self._opening: dict[str, asyncio.Task[AgentChannel]] = {}
-        super().__init__(api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce)
+        super().__init__(api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce, deployment.audited)
         self._absent |= deployment.absent
 
     @property
@@ -102,7 +104,7 @@ class LiveCluster(Visit):
         await asyncio.gather(*(stream.close() for stream in opened if not isinstance(stream, BaseException)))
 
     async def changes(self) -> Sequence[Snapshot]:
-        """The states since the last call. A probe pod that one of them tells apart from its workload is ``absent`` from then on."""
+        """The states since the last call. A probe pod that one of them tells apart from its workload has ``failed`` from then on."""
         states = await super().changes()
         for state in states:
             self._check_identities(state)
@@ -118,17 +120,17 @@ class LiveCluster(Visit):
             alike = any(selectors.signature(probe.namespace, model.labels) == identity for model in here)
             treated = {(matrix.class_of(model.name), *(may_select(policy, model) for policy in state.unknown)) for model in models}
             if not alike or len(treated) > 1:
-                self._absent.setdefault(probe.name, NO_LONGER_ALIKE)
+                self._failed.setdefault(probe.name, NO_LONGER_ALIKE)
 
     async def _put_in(self) -> None:
         deployment = self._deployment
         self._progress.phase("starting probe pods", len(self._probes))
         self._when_leaving(self._remove_pods)
         agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
-        await self._pods.create(self._leases.uids, agent, deployment.snapshot.policies, deployment.users)
+        await self._pods.create(self._leases.anchors, agent, deployment.snapshot.policies, deployment.users)
         self._when_leaving(self._close_unused)
         await self._pods.wait(deployment.start_seconds, self._has_started)
-        self._absent |= self._pods.failed
+        self._failed |= self._pods.failed
         if self._probes and not self._pods.started:
             raise ClusterError(f"no probe pod could be started: {next(iter(self._pods.failed.values()))}")
         services = await exposed(self._api, set(self._pods.place_of.values()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor.model.labels import Labels, LabelSelector
 from auditor.model.policy import NetworkPolicy
@@ -18,7 +18,7 @@ from auditor.model.ports import ContainerPort
 from auditor.model.probe_pod import ProbePod
 
 NAME = "netpol-audit"
-"""The name of the Lease, and how every other name begins."""
+"""The name of the Lease that locks a namespace, and how every other name begins."""
 RUN_LABEL = "netpol-audit/run"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 CONTAINER = "agent"
@@ -83,12 +83,24 @@ def _keys(selector: LabelSelector | None) -> set[str]:
     return {key for key, _ in selector.match_labels} | {requirement.key for requirement in selector.match_expressions}
 
 
-def lease_manifest(namespace: str, run_id: str, holder: str, now: str) -> dict[str, Any]:
-    """The Lease (coordination.k8s.io/v1) that locks ``namespace`` for a run and owns what it creates there; ``now`` is a MicroTime."""
+class Anchor(NamedTuple):
+    """The Lease that owns what a run creates in one namespace."""
+
+    name: str
+    uid: str
+
+
+def lease_name(run_id: str, *, locks: bool) -> str:
+    """The name of a run's Lease in a namespace: the one that there can only be one of where it ``locks`` the namespace."""
+    return NAME if locks else f"{NAME}-{run_id}"
+
+
+def lease_manifest(namespace: str, name: str, run_id: str, holder: str, now: str) -> dict[str, Any]:
+    """The Lease (coordination.k8s.io/v1) that owns what a run creates in ``namespace``; ``now`` is a MicroTime."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": NAME, "namespace": namespace, "labels": {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}},
+        "metadata": {"name": name, "namespace": namespace, "labels": {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}},
         "spec": {"holderIdentity": holder, "leaseDurationSeconds": LEASE_SECONDS, "acquireTime": now, "renewTime": now},
     }
 
@@ -98,13 +110,13 @@ def config_map_name(run_id: str) -> str:
     return f"{NAME}-{run_id}"
 
 
-def config_map_manifest(namespace: str, run_id: str, lease_uid: str, agent_source: str) -> dict[str, Any]:
+def config_map_manifest(namespace: str, run_id: str, anchor: Anchor, agent_source: str) -> dict[str, Any]:
     """The ConfigMap that probe pods mount the agent from."""
     metadata = {"name": config_map_name(run_id), "namespace": namespace, "labels": {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {**metadata, "ownerReferences": _owned_by(lease_uid)},
+        "metadata": {**metadata, "ownerReferences": _owned_by(anchor)},
         "immutable": True,
         "data": {AGENT_FILE: agent_source},
     }
@@ -114,7 +126,7 @@ def pod_manifest(  # noqa: PLR0913 - what one pod depends on
     probe: ProbePod,
     number: int,
     run_id: str,
-    lease_uid: str,
+    anchor: Anchor,
     options: PodOptions,
     *,
     user: int | None = USER,
@@ -132,7 +144,7 @@ def pod_manifest(  # noqa: PLR0913 - what one pod depends on
             "namespace": probe.namespace,
             "labels": {**added_labels(run_id, withheld), **probe.labels},
             "annotations": {**MESH_ANNOTATIONS, **SAFE_TO_EVICT},
-            "ownerReferences": _owned_by(lease_uid),
+            "ownerReferences": _owned_by(anchor),
         },
         "spec": {
             **_placement(probe.node),
@@ -156,8 +168,8 @@ def added_labels(run_id: str, withheld: Collection[str]) -> dict[str, str]:
     return {RUN_LABEL: run_id, **{key: value for key, value in ours.items() if key not in withheld}}
 
 
-def _owned_by(lease_uid: str) -> list[Mapping[str, Any]]:
-    owner = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": NAME, "uid": lease_uid}
+def _owned_by(anchor: Anchor) -> list[Mapping[str, Any]]:
+    owner = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": anchor.name, "uid": anchor.uid}
     return [{**owner, "controller": True, "blockOwnerDeletion": False}]
 
 

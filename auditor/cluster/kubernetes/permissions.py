@@ -36,7 +36,7 @@ PROBING = (
     *_rights("", "pods", "create", "deletecollection", "list", "watch"),
     *_rights("", "pods/exec", "create", "get"),
     *_rights("", "configmaps", "create"),
-    *_rights("coordination.k8s.io", "leases", "create", "delete", "get", "update"),
+    *_rights("coordination.k8s.io", "leases", "create", "delete", "get", "list", "update"),
     *_rights("discovery.k8s.io", "endpointslices", "list"),
     *_rights("policy", "poddisruptionbudgets", "list"),
 )
@@ -46,7 +46,7 @@ JOINING = (
     *_rights("", "pods", "get"),
     *_rights("", "pods/ephemeralcontainers", "patch"),
     *_rights("", "pods/exec", "create", "get"),
-    *_rights("coordination.k8s.io", "leases", "create", "delete", "get", "update"),
+    *_rights("coordination.k8s.io", "leases", "create", "delete", "get", "list", "update"),
 )
 """What a run needs in every namespace where it probes from inside the pods themselves."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
-from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, PodOptions, config_map_manifest, keys_read, pod_manifest, pod_name
+from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, keys_read, pod_manifest, pod_name
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import PodRecord
 from auditor.cluster.kubernetes.starting import StartingPod
@@ -48,31 +48,31 @@ class ProbePods:
         return sorted({probe.namespace for probe in self._probes})
 
     async def create(
-        self, leases: Mapping[str, str], agent: str, policies: Iterable[NetworkPolicy], users: Mapping[str, int | None]
+        self, anchors: Mapping[str, Anchor], agent: str, policies: Iterable[NetworkPolicy], users: Mapping[str, int | None]
     ) -> None:
-        """Create them all, with the ConfigMap that holds the source ``agent``; ``leases`` has the uid of each namespace's Lease.
+        """Create them all, with the ConfigMap that holds the source ``agent``; ``anchors`` are the Leases by namespace.
 
         A pod that is refused is ``failed``; what isn't about one pod raises ClusterError.
         """
-        await all_of(self._create_config_map(namespace, leases[namespace], agent) for namespace in self.namespaces)
+        await all_of(self._create_config_map(namespace, anchors[namespace], agent) for namespace in self.namespaces)
         withheld = keys_read(policies)
         await all_of(
-            self._create(number, probe, leases[probe.namespace], withheld, users.get(probe.namespace, USER))
+            self._create(number, probe, anchors[probe.namespace], withheld, users.get(probe.namespace, USER))
             for number, probe in enumerate(self._probes)
             if probe.name not in self.failed
         )
 
-    async def _create_config_map(self, namespace: str, lease: str, agent: str) -> None:
+    async def _create_config_map(self, namespace: str, anchor: Anchor, agent: str) -> None:
         question = Question(f"/api/v1/namespaces/{namespace}/configmaps", "create", "configmaps", f" in namespace {namespace}")
         try:
-            await create(self._api, question, config_map_manifest(namespace, self._run_id, lease, agent))
+            await create(self._api, question, config_map_manifest(namespace, self._run_id, anchor, agent))
         except RefusedHereError as error:
             for probe in self._probes:
                 if probe.namespace == namespace:
                     self.failed[probe.name] = f"namespace {namespace}: {error}"
 
-    async def _create(self, number: int, probe: ProbePod, lease: str, withheld: Collection[str], user: int | None) -> None:
-        manifest = pod_manifest(probe, number, self._run_id, lease, self._options, user=user, withheld=withheld)
+    async def _create(self, number: int, probe: ProbePod, anchor: Anchor, withheld: Collection[str], user: int | None) -> None:
+        manifest = pod_manifest(probe, number, self._run_id, anchor, self._options, user=user, withheld=withheld)
         question = Question(f"/api/v1/namespaces/{probe.namespace}/pods", "create", "pods", f" in namespace {probe.namespace}")
         try:
             await create(self._api, question, manifest)

@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, Question
-from auditor.cluster.kubernetes.objects import CONTAINER, PodOptions, pod_manifest
+from auditor.cluster.kubernetes.objects import CONTAINER, NAME, Anchor, PodOptions, pod_manifest
 from auditor.cluster.kubernetes.pages import decode
 from auditor.cluster.kubernetes.records import Record
 from auditor.model.errors import ClusterError
 from auditor.model.probe_pod import ProbePod
 
-NO_LEASE = "00000000-0000-0000-0000-000000000000"
+NO_LEASE = Anchor(NAME, "00000000-0000-0000-0000-000000000000")
 """The uid of no object: in a dry run the owner isn't there yet."""
 
 

@@ -25,6 +25,7 @@ from auditor.cluster.kubernetes.objects import (
     MANAGED_BY_LABEL,
     NAME,
     RUN_LABEL,
+    Anchor,
     PodOptions,
     keys_read,
     pod_manifest,
@@ -84,7 +85,7 @@ class Stage:
 
     async def _create_pod(self, pod: Endpoint, withheld: frozenset[str]) -> None:
         probe = ProbePod(pod.name, pod.namespace, pod.labels, pod.ports, pod.node, (pod.name,))
-        manifest = pod_manifest(probe, 0, self._run_id, "", self._options, withheld=withheld)
+        manifest = pod_manifest(probe, 0, self._run_id, Anchor("", ""), self._options, withheld=withheld)
         # Nothing owns it but its namespace, and a reference to what isn't there would have it collected.
         del manifest["metadata"]["ownerReferences"]
         manifest["metadata"]["name"] = pod.name.partition("/")[2]
@@ -93,6 +94,7 @@ class Stage:
         (container,) = spec["containers"]
         del container["volumeMounts"]
         container["resources"]["requests"] = REQUESTS
+        spec["containers"] = _containers(container)
         question = Question(f"/api/v1/namespaces/{pod.namespace}/pods", "create", "pods", f" in namespace {pod.namespace}")
         for _ in range(ACCOUNT_TRIES):
             try:
@@ -220,6 +222,17 @@ class Stage:
     async def _present(self) -> set[str]:
         items, _ = await read_list(self._api, NAMESPACES, parameters=self._selection)
         return {decode(item, NamespaceRecord, self._api, NAMESPACES).metadata.name for item in items}
+
+
+def _containers(container: dict[str, Any]) -> list[dict[str, Any]]:
+    """``container``, and as many more as it takes for each of its ports to have a name that no other port of its container has."""
+    several: list[list[dict[str, Any]]] = [[]]
+    for port in container["ports"]:
+        names = ({other.get("name", other["containerPort"]) for other in ports} for ports in several)
+        place = next((number for number, there in enumerate(names) if port.get("name", port["containerPort"]) not in there), len(several))
+        several[place:place] = [[]] if place == len(several) else []
+        several[place].append(port)
+    return [{**container, "name": f"{CONTAINER}-{number}" if number else CONTAINER, "ports": ports} for number, ports in enumerate(several)]
 
 
 def _policies(policy: NetworkPolicy, verb: str, rest: str = "") -> Question:

@@ -6,7 +6,7 @@ However a stay ends, by an error or by cancellation at any moment, what it put i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -26,7 +26,8 @@ PATIENCE = 45.0
 class Visit:
     """One run's stay in the cluster behind ``api``: what adapters of ``auditor.cluster.port`` build on.
 
-    ``snapshot`` is what is audited, read from lists with the resourceVersions ``versions`` (by path). ``farewell`` has, once left, what
+    ``snapshot`` is what is audited, read from lists with the resourceVersions ``versions`` (by path). No other run may be in the namespaces
+    that are ``locked`` (None: all). ``farewell`` has, once left, what
     there is to say about the leaving.
     """
 
@@ -38,12 +39,14 @@ class Visit:
         versions: Mapping[str, str],
         namespaces: Iterable[str],
         reproduce: Callable[[Cell], str],
+        locked: Collection[str] | None = None,
     ) -> None:
         self._api = api
         self._run_id = run_id
         self._snapshot = snapshot
         self._absent: dict[str, str] = {}
-        self._leases = Leases(api, namespaces, run_id)
+        self._failed: dict[str, str] = {}
+        self._leases = Leases(api, namespaces, run_id, locked)
         self._changes = Changes(api, snapshot, versions)
         self._reproduce = reproduce
         self._stack = AsyncExitStack()
@@ -57,6 +60,10 @@ class Visit:
     @property
     def absent(self) -> Mapping[str, str]:
         return self._absent
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        return self._failed
 
     @property
     def facts(self) -> Sequence[str]:

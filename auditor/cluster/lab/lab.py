@@ -78,6 +78,11 @@ class Lab:
         return {}
 
     @property
+    def failed(self) -> Mapping[str, str]:
+        """Nobody."""
+        return {}
+
+    @property
     def facts(self) -> Sequence[str]:
         """None: a lab holds what its snapshot says."""
         return ()

@@ -6,6 +6,7 @@ from auditor.cluster.kubernetes.cleanup import delete_leftovers, find_leftovers
 from auditor.cluster.kubernetes.objects import (
     NAME,
     RUN_LABEL,
+    Anchor,
     PodOptions,
     config_map_manifest,
     lease_manifest,
@@ -21,11 +22,11 @@ DEAD, ALIVE = "11111111", "22222222"
 
 
 def run(store, namespace, run_id):
-    uid = store.put(LEASES.format(namespace), lease_manifest(namespace, run_id, f"somebody, run {run_id}", "2026-01-01T12:00:00Z"))[
+    uid = store.put(LEASES.format(namespace), lease_manifest(namespace, NAME, run_id, f"somebody, run {run_id}", "2026-01-01T12:00:00Z"))[
         "metadata"
     ]["uid"]
-    store.put(CONFIG_MAPS.format(namespace), config_map_manifest(namespace, run_id, uid, "source"))
-    store.put(PODS.format(namespace), pod_manifest(ProbePod("x", namespace, {}, (), "", ()), 0, run_id, uid, PodOptions()))
+    store.put(CONFIG_MAPS.format(namespace), config_map_manifest(namespace, run_id, Anchor(NAME, uid), "source"))
+    store.put(PODS.format(namespace), pod_manifest(ProbePod("x", namespace, {}, (), "", ()), 0, run_id, Anchor(NAME, uid), PodOptions()))
 
 
 @pytest.fixture

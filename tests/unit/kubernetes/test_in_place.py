@@ -105,14 +105,14 @@ async def test_the_container_takes_no_rights_and_ends_by_itself():
     assert "77" in manifest["command"][2]
 
 
-async def test_a_pod_that_can_not_be_joined_is_absent_and_the_rest_goes_on(streams):
+async def test_a_pod_that_can_not_be_joined_has_failed_and_the_rest_goes_on(streams):
     store = hosting()
     store.denied.add(("patch", "pods", "dev"))
     store.delete(f"{PODS.format('prod')}/db-1")
     async with in_place(store) as cluster:
-        assert set(cluster.absent) == {"dev/api-1", "prod/db-1"}
-        assert "(403)" in cluster.absent["dev/api-1"]
-        assert "no such pod" in cluster.absent["prod/db-1"]
+        assert set(cluster.failed) == {"dev/api-1", "prod/db-1"}
+        assert "(403)" in cluster.failed["dev/api-1"]
+        assert "no such pod" in cluster.failed["prod/db-1"]
         assert [seat.name for seat in cluster.seats if seat.agent] == ["prod/web-1"]
     # What was refused is listed nowhere, and needs no end.
     assert list(cluster.farewell) == ["1 pod lists an ephemeral container of this run until replaced"]

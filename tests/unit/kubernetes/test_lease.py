@@ -31,7 +31,8 @@ async def test_they_are_taken_in_order_held_and_released():
     await held.take()
     created = [path.split("/")[5] for method, path in store.requests if method == "POST"]
     assert created == ["dev", "prod"]
-    assert held.uids == {name: store.objects[LEASE.replace("prod", name)]["metadata"]["uid"] for name in ("dev", "prod")}
+    for name in ("dev", "prod"):
+        assert held.anchors[name].uid == store.objects[LEASE.replace("prod", name)]["metadata"]["uid"]
     assert store.objects[LEASE]["spec"]["holderIdentity"] == holder("11111111")
     assert await held.release() == ()
     assert not store.objects
@@ -42,7 +43,7 @@ async def test_deleting_a_lease_collects_what_it_owns():
     store = Store()
     held = leases(store)
     await held.take()
-    store.put(CONFIG_MAPS, config_map_manifest("prod", "11111111", held.uids["prod"], "source"))
+    store.put(CONFIG_MAPS, config_map_manifest("prod", "11111111", held.anchors["prod"], "source"))
     store.collect_garbage()
     assert store.names("configmaps") == [f"{NAME}-11111111"]
     await held.release()
@@ -69,11 +70,11 @@ async def test_a_dead_run_is_cleared_away_by_the_servers_clock_whatever_the_hold
     dead, heir = leases(store), leases(store, run_id="22222222")
     await dead.take()
     store.objects[LEASE]["spec"]["renewTime"] = "2099-01-01T00:00:00.000000Z"
-    store.put(CONFIG_MAPS, config_map_manifest("prod", "11111111", dead.uids["prod"], "source"))
+    store.put(CONFIG_MAPS, config_map_manifest("prod", "11111111", dead.anchors["prod"], "source"))
     store.pass_time(seconds=33)
     await heir.take()
     assert store.objects[LEASE]["spec"]["holderIdentity"] == holder("22222222")
-    assert heir.uids["prod"] != dead.uids["prod"]
+    assert heir.anchors["prod"].uid != dead.anchors["prod"].uid
     assert not store.names("configmaps")
     assert await dead.release() == ()
     assert LEASE in store.objects
@@ -165,7 +166,7 @@ async def test_a_lease_whose_creation_got_lost_on_the_way_back_is_ours():
 
     store.before = create_first
     await lost.take()
-    assert lost.uids["prod"] == store.objects[LEASE]["metadata"]["uid"]
+    assert lost.anchors["prod"].uid == store.objects[LEASE]["metadata"]["uid"]
     await lost.release()
     assert not store.objects
 
@@ -173,3 +174,31 @@ async def test_a_lease_whose_creation_got_lost_on_the_way_back_is_ours():
 async def test_the_time_is_the_servers():
     store = Store()
     assert await server_time(store) == store.now
+
+
+async def test_in_a_namespace_that_is_not_audited_runs_meet_and_each_removes_its_own():
+    store = Store()
+    one, other = Leases(store, ["dev", "prod"], "11111111", ["prod"]), Leases(store, ["dev"], "22222222", [])
+    await one.take()
+    await other.take()
+    assert one.anchors["dev"].name == "netpol-audit-11111111"
+    assert one.anchors["prod"].name == "netpol-audit"
+    assert other.anchors["dev"].name == "netpol-audit-22222222"
+    with pytest.raises(ClusterError, match="has been auditing here"):
+        await Leases(store, ["prod"], "33333333", ["prod"]).take()
+    await one.release()
+    assert store.names("leases") == ["netpol-audit-22222222"]
+    await other.release()
+    assert not store.names("leases")
+
+
+async def test_a_dead_run_is_cleared_away_where_nothing_locks():
+    store = Store()
+    dead = Leases(store, ["dev"], "11111111", [])
+    await dead.take()
+    store.pass_time(seconds=60)
+    heir = Leases(store, ["dev"], "22222222", [])
+    await heir.take()
+    assert store.names("leases") == ["netpol-audit-22222222"]
+    await heir.release()
+    await dead.release()

@@ -147,7 +147,7 @@ async def test_a_change_comes_with_the_endpoints_as_they_are():
         store.put(*policy("new", "web"))
         (state,) = await cluster.changes()
         assert state.endpoints == cluster.snapshot.endpoints
-        assert cluster.absent == {}
+        assert cluster.failed == {}
 
 
 async def test_a_pod_that_a_policy_tells_apart_from_its_probe_pod_is_no_longer_audited():
@@ -157,10 +157,10 @@ async def test_a_pod_that_a_policy_tells_apart_from_its_probe_pod_is_no_longer_a
     async with live(store, workloads=snapshot((*WORKLOADS, second)), probes=probes) as cluster:
         store.put(*policy("harmless", "web"))
         await cluster.changes()
-        assert cluster.absent == {}
+        assert cluster.failed == {}
         store.put(*policy("cache", podSelector={"matchLabels": {"tier": "cache"}}))
         await cluster.changes()
-        assert cluster.absent == {"prod/db": NO_LONGER_ALIKE}
+        assert cluster.failed == {"prod/db": NO_LONGER_ALIKE}
 
 
 async def test_so_it_is_where_only_an_unreadable_policy_selects_some_of_the_pods():
@@ -170,7 +170,7 @@ async def test_so_it_is_where_only_an_unreadable_policy_selects_some_of_the_pods
     async with live(store, workloads=snapshot((*WORKLOADS, second)), probes=probes) as cluster:
         store.put(*policy("cache", podSelector={"matchLabels": {"tier": "cache"}}, somethingNew=1))
         await cluster.changes()
-        assert cluster.absent == {"prod/db": NO_LONGER_ALIKE}
+        assert cluster.failed == {"prod/db": NO_LONGER_ALIKE}
 
 
 async def test_a_namespace_that_goes_leaves_a_cluster_that_can_be_judged():

@@ -12,6 +12,7 @@ from auditor.cluster.kubernetes.objects import (
     NAME,
     RUN_LABEL,
     WAIT,
+    Anchor,
     PodOptions,
     config_map_manifest,
     keys_read,
@@ -33,7 +34,7 @@ def probe(**changes):
 
 def manifest(**changes):
     options = {key: changes.pop(key) for key in ("user", "withheld") if key in changes}
-    return pod_manifest(probe(**changes), 3, "0123abcd", "uid", PodOptions(image="python:3"), **options)
+    return pod_manifest(probe(**changes), 3, "0123abcd", Anchor("netpol-audit", "uid"), PodOptions(image="python:3"), **options)
 
 
 def test_a_pod_carries_its_identity_its_run_and_its_owner():
@@ -42,8 +43,9 @@ def test_a_pod_carries_its_identity_its_run_and_its_owner():
     assert metadata["labels"] == {"app": "web", RUN_LABEL: "0123abcd", MANAGED_BY_LABEL: NAME, **MESH_LABELS}
     owner = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": NAME, "uid": "uid"}
     assert metadata["ownerReferences"] == [{**owner, "controller": True, "blockOwnerDeletion": False}]
-    assert config_map_manifest("prod", "0123abcd", "uid", "source")["metadata"]["ownerReferences"] == metadata["ownerReferences"]
-    assert lease_manifest("prod", "0123abcd", "me", "now")["metadata"]["name"] == owner["name"]
+    config_map = config_map_manifest("prod", "0123abcd", Anchor(NAME, "uid"), "source")
+    assert config_map["metadata"]["ownerReferences"] == metadata["ownerReferences"]
+    assert lease_manifest("prod", "netpol-audit", "0123abcd", "me", "now")["metadata"]["name"] == owner["name"]
 
 
 @pytest.mark.parametrize("key", [MANAGED_BY_LABEL, "sidecar.istio.io/inject"])

@@ -27,7 +27,7 @@ async def test_all_run_and_nothing_of_them_stays():
     store = world()
     async with live(store) as cluster:
         assert {seat.name for seat in cluster.seats if seat.agent} == set(NAMES)
-        assert cluster.absent == {}
+        assert cluster.failed == {}
         pods = [item for path, item in store.objects.items() if split(path)[1] == "pods"]
         assert len(pods) == 3
         assert store.names("configmaps") == [f"netpol-audit-{'1' * 8}"] * 2
@@ -47,21 +47,21 @@ async def test_all_run_and_nothing_of_them_stays():
         ),
     ],
 )
-async def test_what_will_never_run_is_absent_at_once_and_the_rest_goes_on(status, reason):
+async def test_what_will_never_run_has_failed_at_once_and_the_rest_goes_on(status, reason):
     store = world()
     store.start = only("db", status)
     async with live(store, start_seconds=3600.0) as cluster:
-        assert cluster.absent == {"prod/db": reason}
+        assert cluster.failed == {"prod/db": reason}
         assert {seat.name for seat in cluster.seats} == {"dev/api", "prod/web"}
     assert ours(store) == []
 
 
-async def test_what_has_no_place_until_the_timeout_is_absent_with_the_schedulers_words():
+async def test_what_has_no_place_until_the_timeout_has_failed_with_the_schedulers_words():
     store = world()
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}
     store.start = only("db", {"phase": "Pending", "conditions": [condition]})
     async with live(store, start_seconds=0.2) as cluster:
-        assert cluster.absent == {"prod/db": "its probe pod did not start within 0.2 s: Unschedulable: 0/3 nodes are available"}
+        assert cluster.failed == {"prod/db": "its probe pod did not start within 0.2 s: Unschedulable: 0/3 nodes are available"}
     assert ours(store) == []
 
 
@@ -69,11 +69,11 @@ async def test_a_pod_without_an_address_does_not_run_yet():
     store = world()
     store.start = only("db", {**running(9), "podIP": "", "podIPs": []})
     async with live(store, start_seconds=0.2) as cluster:
-        assert cluster.absent == {"prod/db": "its probe pod did not start within 0.2 s: Running"}
+        assert cluster.failed == {"prod/db": "its probe pod did not start within 0.2 s: Running"}
 
 
 @pytest.mark.parametrize("when", ["before it is listed", "later"])
-async def test_a_pod_that_somebody_deletes_before_it_runs_is_absent_at_once(when):
+async def test_a_pod_that_somebody_deletes_before_it_runs_has_failed_at_once(when):
     store = world()
 
     def start(number, pod):
@@ -88,17 +88,17 @@ async def test_a_pod_that_somebody_deletes_before_it_runs_is_absent_at_once(when
 
     store.start = start
     async with live(store, start_seconds=3600.0) as cluster:
-        assert cluster.absent == {"prod/db": "its probe pod was deleted by somebody before it ran"}
+        assert cluster.failed == {"prod/db": "its probe pod was deleted by somebody before it ran"}
 
 
 @pytest.mark.parametrize("answer", [(403, "Forbidden", 'pods "x" is forbidden: exceeded quota: small'), (422, "Invalid", "bad port")])
-async def test_one_that_is_refused_is_absent_and_the_rest_goes_on(answer):
+async def test_one_that_is_refused_has_failed_and_the_rest_goes_on(answer):
     store = world()
     store.admit = refusing("db", *answer)
     async with live(store) as cluster:
-        assert list(cluster.absent) == ["prod/db"]
-        assert cluster.absent["prod/db"].startswith("its probe pod was refused: ")
-        assert answer[2] in cluster.absent["prod/db"]
+        assert list(cluster.failed) == ["prod/db"]
+        assert cluster.failed["prod/db"].startswith("its probe pod was refused: ")
+        assert answer[2] in cluster.failed["prod/db"]
         assert len(cluster.seats) == 2
     assert ours(store) == []
 
@@ -111,19 +111,19 @@ async def test_where_all_are_refused_the_reason_is_told_at_once_and_nothing_stay
     assert ours(store) == []
 
 
-async def test_where_the_config_map_is_refused_its_namespace_is_absent():
+async def test_where_the_config_map_is_refused_its_namespace_has_failed():
     store = world()
     store.denied.add(("create", "configmaps", "prod"))
     async with live(store) as cluster:
-        assert set(cluster.absent) == {"prod/db", "prod/web"}
-        assert all(reason.startswith("namespace prod: ") for reason in cluster.absent.values())
+        assert set(cluster.failed) == {"prod/db", "prod/web"}
+        assert all(reason.startswith("namespace prod: ") for reason in cluster.failed.values())
 
 
 async def test_an_expired_watch_is_begun_anew_while_starting_and_while_removing(monkeypatch):
     store = world()
     store.faults["/api/v1/pods"] += [EXPIRED, EXPIRED]
     async with live(store, start_seconds=5.0) as cluster:
-        assert cluster.absent == {}
+        assert cluster.failed == {}
         store.stuck = True
         store.faults["/api/v1/pods"] += [EXPIRED]
         monkeypatch.setattr(module, "PATIENCE_FOR_REMOVAL", 0.2)

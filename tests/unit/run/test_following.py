@@ -40,7 +40,7 @@ class MovingCluster:
     """Three pods. ``script`` has, for each time that somebody asks, the states since, each the policies then in force.
 
     What is enforced is the last state that was told, or with ``enforced`` that one for ever. From ``apart`` on (the number of the question)
-    a/2 is absent.
+    a/2 has failed.
     """
 
     facts = ()
@@ -55,6 +55,7 @@ class MovingCluster:
         self.seats = self.world.seats
         self.open = self.world.open
         self.absent = {}
+        self.failed = {}
         self.asked = 0
         self.probed = Counter()
         self._script = iter(script)
@@ -77,7 +78,7 @@ class MovingCluster:
             self._enforced = evaluate(states[-1])
         self.asked += 1
         if self.asked == self._apart:
-            self.absent["a/2"] = "no longer alike"
+            self.failed["a/2"] = "no longer alike"
         return states
 
     @staticmethod
@@ -197,11 +198,21 @@ async def test_also_where_that_turns_out_only_at_a_later_question(apart):
 async def test_what_has_no_probe_pod_is_skipped_with_the_reason():
     cluster = MovingCluster()
     cluster.seats = cluster.seats[:2]
-    cluster.absent = {"a/2": "its probe pod can't run: ErrImagePull"}
+    cluster.absent = {"a/2": "a PodDisruptionBudget is in the way"}
     _, results = await audited(cluster)
     skipped = {one: seen.observation.outcome for one, seen in results.items() if seen.observation.verdict is Observed.SKIPPED}
     assert skipped == {one: cluster.absent["a/2"] for one in results if "a/2" in (one.source, one.destination)}
     assert results[cell(0, 1)].result is Result.MATCH
+
+
+async def test_a_probe_pod_that_could_not_start_makes_its_cells_inconclusive():
+    cluster = MovingCluster()
+    cluster.seats = cluster.seats[:2]
+    cluster.failed = {"a/2": "its probe pod can't run: ErrImagePull"}
+    report, results = await audited(cluster)
+    told = {one: seen.observation.outcome for one, seen in results.items() if seen.observation.verdict is Observed.INCONCLUSIVE}
+    assert told == {one: cluster.failed["a/2"] for one in results if "a/2" in (one.source, one.destination)}
+    assert of_report(report) == 3
 
 
 async def test_pods_that_vanish_during_the_run_are_never_taken_for_denied():
