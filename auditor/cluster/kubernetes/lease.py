@@ -2,8 +2,8 @@
 
 In namespaces that are no more than peers, where other runs may have probe pods at the same time, it has a name of its own and locks
 nothing. Deleting it makes the garbage collector remove the rest. That is also how a dead run is cleared away: once its Lease has not
-been renewed for its duration, the next run deletes it and creates its own, with a new uid. Whether it is alive is judged by the API server's clock
-alone, by the times that the server itself writes into managedFields: clocks of the machines that auditors run on may disagree.
+been renewed for its duration, the next run deletes it and creates its own, with a new uid. Whether it is alive is judged by the API
+server's clock alone, by the times that the server itself writes into managedFields: clocks of machines that auditors run on may disagree.
 """
 
 from __future__ import annotations
