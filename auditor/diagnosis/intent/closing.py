@@ -94,7 +94,7 @@ def removing(ground: Ground, direction: Direction, places: Sequence[PeerPlace], 
             drafts.append(with_all_rules(policy, direction, (*(rule for rule in kept if rule is not None), *meant)))
         if drafts:
             title = "; ".join(draft.title for draft in drafts)
-            yield Draft(title, "\n".join(draft.yaml for draft in drafts), tuple(edit for draft in drafts for edit in draft.edits))
+            yield Draft(title, "\n---\n".join(draft.yaml for draft in drafts), tuple(edit for draft in drafts for edit in draft.edits))
 
 
 def _without(rule: Rule, gone: set[int | None]) -> Rule | None:

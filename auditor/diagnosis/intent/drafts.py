@@ -26,7 +26,7 @@ class Draft:
 
     def __add__(self, other: Draft) -> Draft:
         """Both together: one about ingress, the other about egress, maybe of the same policies."""
-        yaml = "\n".join(f"# {draft.title}\n{draft.yaml}" for draft in (self, other))
+        yaml = "\n---\n".join(f"# {draft.title}\n{draft.yaml}" for draft in (self, other))
         return Draft(f"{self.title}; and {other.title}", yaml, _united(self.edits, other.edits))
 
 

@@ -14,6 +14,8 @@ from auditor.diagnosis.intent import hold
 from auditor.model.errors import InputError
 from auditor.model.intent import IntentKind
 from auditor.policy.evaluator import evaluate
+from auditor.policy.reading.manifests import read_snapshot
+from auditor.policy.reading.source import Source
 from tests.oracle.evaluator import verdict
 from tests.strategies import Shape, random_snapshot
 from tests.unit.diagnosis.intent.meaning import Meaning, random_intent
@@ -80,6 +82,17 @@ def test_pairs_are_counted_and_examples_are_wrong():
             ends = (snapshot.endpoint(example.source), snapshot.endpoint(example.destination))
             assert verdict(snapshot, *ends, example.protocol, example.port, example.family) is not finding.rule.verdict, f"seed {seed}"
             assert finding.because, f"seed {seed}"
+
+
+def test_the_yaml_of_new_policies_is_read_as_what_was_evaluated():
+    seen = 0
+    for seed, _, _, findings in worlds(60, 3_000):
+        for change in (finding.change for finding in findings or () if finding.change is not None):
+            if all(edit.before is None for edit in change.edits):
+                read = read_snapshot([Source("change.yaml", change.yaml.encode())]).policies
+                assert set(read) == {edit.after for edit in change.edits}, f"seed {seed}: {change.yaml}"
+                seen += len(read) > 1
+    assert seen > 0
 
 
 def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell():

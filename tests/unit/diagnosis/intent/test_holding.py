@@ -83,6 +83,13 @@ def test_where_both_sides_deny_both_are_opened():
     (finding,) = held(snapshot, ONLY_API)
     assert held(finding.change.apply(snapshot), ONLY_API) == ()
     assert [line.split(":")[0] for line in finding.because if "isolated" in line] == ["egress", "ingress"]
+    (edit,) = finding.change.edits
+    assert edit.after.ingress == (rule(pods({"app": "api"}), "TCP/3306"),)
+    assert edit.after.egress == (rule(pods({"app": "db"}), "TCP/3306"),)
+    assert [part.splitlines()[0] for part in finding.change.yaml.split("\n---\n")] == [
+        "# add to ingress of prod/deny",
+        "# add to egress of prod/deny",
+    ]
 
 
 def test_a_rule_that_opens_more_ports_than_meant_is_narrowed_to_them():
