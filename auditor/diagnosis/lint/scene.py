@@ -7,10 +7,9 @@ is computed once, here, from the same groups and port atoms as the expected matr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 
 from auditor.diagnosis.lint.offers import Offers
 from auditor.model.labels import LabelSelector
@@ -21,6 +20,7 @@ from auditor.policy.atoms import cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits
 from auditor.policy.groups import Groups
 from auditor.policy.selectors import matches
+from auditor.policy.workload_names import workload_name
 
 MOST_NAMES = 3
 IN_EVERY_CLUSTER = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -57,6 +57,7 @@ class Scene:
         self.snapshot = snapshot
         self.complete = complete
         self._matching: dict[LabelSelector, list[Namespace]] = {}
+        self._names: dict[int, str] = {}
         items = policy_ports(snapshot.policies)
         asked = port_names(items)
         declared = {(port.protocol, port.name) for endpoint in snapshot.endpoints for port in endpoint.ports}
@@ -146,10 +147,14 @@ class Scene:
         return sum(len(self._members[group]) for group in bits(mask))
 
     def names(self, mask: int) -> str:
-        """The endpoints of ``mask`` for people: the first few by name, then how many more."""
-        number = self.count(mask)
-        shown = [endpoint.name for endpoint in islice(self.members(mask), number if number <= MOST_NAMES + 1 else MOST_NAMES)]
-        return listed(shown) if len(shown) == number else f"{', '.join(shown)} and {number - len(shown):,} more"
+        """The endpoints of ``mask`` for people: the workloads that they belong to, the first few by name, then how many more."""
+        if mask not in self._names:
+            self._names[mask] = listed(list(dict.fromkeys(name for group in bits(mask) for name in self._workloads[group])))
+        return self._names[mask]
+
+    @cached_property
+    def _workloads(self) -> Mapping[int, Collection[str]]:
+        return {group: dict.fromkeys(map(workload_name, members)) for group, members in self._members.items()}
 
     @cached_property
     def pod_endpoints(self) -> Mapping[str, list[Endpoint]]:

@@ -234,6 +234,18 @@ def test_the_namespaces_of_the_cluster_itself_need_no_policy():
     assert [finding.place.subject for finding in told("namespace-without-policy", DNS, pod("dev/web"), policy("prod/deny"))] == ["dev"]
 
 
+def test_pods_of_one_workload_are_named_once():
+    def replica(number: int) -> dict[str, Any]:
+        one = pod("prod/web")
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5cfcbcfcdb", "uid": "1", "controller": True}
+        labels = {"app": "web", "pod-template-hash": "5cfcbcfcdb"}
+        return {**one, "metadata": {"name": f"web-5cfcbcfcdb-{number}", "namespace": "prod", "labels": labels, "ownerReferences": [owner]}}
+
+    objects = (replica(1), replica(2), pod("prod/db"), policy("prod/db", {"app": "db"}))
+    (finding,) = told("unprotected-pod", *objects)
+    assert finding.message == "no policy selects prod/web: open in both directions"
+
+
 @pytest.mark.parametrize(("number", "fires"), [(9090, True), (8080, False)])
 def test_a_named_port_opens_a_path_only_to_pods_that_mean_that_number(number, fires):
     def declaring(name: str, port: int) -> dict[str, Any]:
