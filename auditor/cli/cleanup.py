@@ -60,7 +60,7 @@ def _read_age(_context: click.Context, _option: click.Parameter, text: str) -> f
 def command(
     *, namespaces: tuple[str, ...], all_namespaces: bool, run_id: str | None, older_than: float, dry_run: bool, **connection: Any
 ) -> int:
-    """Remove what earlier audits have left in a cluster: Leases, ConfigMaps and probe pods.
+    """Remove what earlier audits have left in a cluster: Leases, ConfigMaps and probe pods, and namespaces of 'audit conformance'.
 
     Runs that are still going on are left alone unless --run names them. Nothing that an audit did not create is ever touched.
     """
@@ -103,7 +103,7 @@ def describe(found: Leftovers, chosen: tuple[Leftover, ...]) -> list[str]:
     lines = []
     for run_id in dict.fromkeys(item.run_id for item in found.objects):
         objects = [item for item in found.objects if item.run_id == run_id]
-        where = ", ".join(sorted({item.namespace for item in objects}))
+        where = ", ".join(sorted({item.place for item in objects}))
         of = found.holders.get(run_id, f"run {run_id}, whose Lease is gone")
         kept = ""
         if not any(item.run_id == run_id for item in chosen):

@@ -53,7 +53,10 @@ class FeatureScore:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioScore:
-    """One scenario. ``reason`` is why it was skipped as a whole, if it was. ``departures`` are the cells that make it fail."""
+    """One scenario. ``reason`` is why it was skipped as a whole, if it was.
+
+    ``departures`` are the cells that make it fail, by the scenario's own names.
+    """
 
     name: str
     title: str

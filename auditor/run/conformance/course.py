@@ -17,6 +17,7 @@ from auditor.model.report import CellResult
 from auditor.model.scorecard import Change
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
+from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.probing.batches import Attempt
@@ -122,7 +123,7 @@ class _Following:
 
     async def run(self, change: Change) -> dict[str, float | None]:
         """Seconds by scenario; None where the settle time was too short."""
-        self._progress.phase(f"{change}, in {len(self._trials)} scenarios", 0)
+        self._progress.phase(f"{change}, in {counted(len(self._trials), 'scenario')}", 0)
         comes_later = change is Change.POD_CREATED
         if comes_later:
             await self._make()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from auditor.diagnosis.search import diagnose
 from auditor.model.policy import NetworkPolicy
@@ -84,7 +85,7 @@ def _scenario(trial: Trial, results: Sequence[CellResult]) -> ScenarioScore:
         title=trial.scenario.title,
         summary=summary,
         reason=reasons.most_common(1)[0][0] if summary.skipped == summary.cells else "",
-        departures=tuple(result for result in results if result.result in FAULTS),
+        departures=tuple(replace(result, cell=trial.names.original(result.cell)) for result in results if result.result in FAULTS),
     )
 
 

@@ -31,6 +31,10 @@ class Translation:
         """The same question between the endpoints' new names."""
         return cell._replace(source=self.name(cell.source), destination=self.name(cell.destination))
 
+    def original(self, cell: Cell) -> Cell:
+        """The question that ``cell`` is in the scenario's own words."""
+        return cell._replace(source=cell.source.replace(self.prefix, "", 1), destination=cell.destination.replace(self.prefix, "", 1))
+
     def snapshot(self, snapshot: Snapshot) -> Snapshot:
         """``snapshot`` without its Services, which no cell is about."""
         namespaces = [Namespace.of(self.prefix + each.name, self._without_name(each)) for each in snapshot.namespaces.values()]

@@ -34,9 +34,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One scenario, translated. ``snapshot`` and ``truth`` are those of the scenario as written, to which ``step`` leads."""
+    """One scenario, translated by ``names``. ``snapshot`` and ``truth`` are those of the scenario as written, to which ``step`` leads."""
 
     scenario: Scenario
+    names: Translation
     snapshot: Snapshot
     truth: Mapping[Cell, Verdict]
     step: Step | None = None
@@ -72,6 +73,7 @@ def _trial(scenario: Scenario, names: Translation, steps: Mapping[str, Step]) ->
     step = steps.get(scenario.name)
     return Trial(
         scenario=scenario,
+        names=names,
         snapshot=snapshot,
         truth={names.cell(cell): verdict for cell, verdict in scenario.truth.items()},
         step=None if step is None else Step(step.change, names.snapshot(step.before), snapshot),

@@ -111,3 +111,16 @@ async def test_only_some_namespaces_and_only_where_we_may_look(store):
     store.denied.add(("list", "namespaces", ""))
     with pytest.raises(ClusterError, match="say where to look with -n"):
         await find_leftovers(store)
+
+
+async def test_namespaces_of_a_conformance_run_go_with_it(store):
+    labels = {RUN_LABEL: DEAD}
+    for name, own in ((f"netpol-conf-{DEAD}", labels), (f"netpol-conf-{DEAD}-3-x", labels), ("prod-labelled", labels), ("netpol-conf", {})):
+        store.put("/api/v1/namespaces", {"metadata": {"name": name, "labels": own}})
+    found = await find_leftovers(store)
+    ours = [item for item in found.chosen(DEAD, 0) if item.kind == "Namespace"]
+    assert sorted(told(ours)) == [f"Namespace netpol-conf-{DEAD}", f"Namespace netpol-conf-{DEAD}-3-x"]
+    assert {item.place for item in ours} == {f"netpol-conf-{DEAD}", f"netpol-conf-{DEAD}-3-x"}
+    assert await delete_leftovers(store, found.chosen(DEAD, 0)) == ()
+    left = [path.removeprefix("/api/v1/namespaces/") for path in store.objects if path.startswith("/api/v1/namespaces/")]
+    assert sorted(name for name in left if "/" not in name) == ["dev", "netpol-conf", "prod", "prod-labelled"]

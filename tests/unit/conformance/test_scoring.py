@@ -1,0 +1,94 @@
+"""Scorecards of whole runs under each dialect, with observations that the tests' own evaluator makes."""
+
+import pytest
+
+from auditor.model.dialect import FAULTLESS, Dialect
+from auditor.model.scorecard import Change, Score
+from auditor.run.conformance.features import CHANGES, FEATURES
+from auditor.run.conformance.scoring import score
+from tests.lab import scenarios
+from tests.unit.conformance.shipped import outcome, trials
+
+STEADY = sorted(set(Dialect) - FAULTLESS - {Dialect.SLOW, Dialect.FLAKY, Dialect.STATELESS})
+OF_DIALECT = {dialect: feature for feature in FEATURES for dialect in feature.dialects}
+LISTED = [scenarios.read(name) for name in scenarios.names()]
+
+
+def card(dialect, chosen=None, **outcome_options):
+    chosen = trials() if chosen is None else chosen
+    return score(chosen, [outcome(dialect, *chosen, **outcome_options)], [trial.scenario for trial in chosen], subject="x")
+
+
+@pytest.fixture(scope="module")
+def cards():
+    return {dialect: card(dialect) for dialect in (Dialect.SPEC, *STEADY)}
+
+
+def scores(one):
+    return {feature.feature: feature.score for feature in one.features}
+
+
+def test_the_specification_conforms_in_every_feature(cards):
+    assert cards[Dialect.SPEC].score is Score.CONFORMS
+    assert set(scores(cards[Dialect.SPEC]).values()) == {Score.CONFORMS}
+    assert cards[Dialect.SPEC].behaviour == "this CNI behaves like: spec"
+
+
+def test_every_feature_is_shown_by_some_scenario(cards):
+    assert set(scores(cards[Dialect.SPEC])) == {feature.name for feature in (*FEATURES, *CHANGES.values())}
+
+
+@pytest.mark.parametrize("dialect", STEADY)
+def test_every_departure_is_named(cards, dialect):
+    said = cards[dialect].behaviour
+    assert cards[dialect].score is Score.DEPARTS
+    assert said.startswith(
+        "this CNI behaves like: enforces-nothing" if dialect is Dialect.ENFORCES_NOTHING else "this CNI behaves like: spec except "
+    )
+    assert dialect in said
+
+
+@pytest.mark.parametrize("dialect", sorted(OF_DIALECT.keys() & set(STEADY)))
+def test_a_dialect_departs_in_every_cell_of_its_feature_that_shows_it(cards, dialect):
+    shown = {feature.feature: feature.summary for feature in cards[dialect].features}
+    assert shown[OF_DIALECT[dialect].name].faults
+
+
+def test_ignoring_end_port_is_no_fault_of_ingress(cards):
+    departing = {name for name, each in scores(cards[Dialect.IGNORES_END_PORT]).items() if each is Score.DEPARTS}
+    assert "end-port" in departing
+    assert departing.isdisjoint({"ingress", "egress", "ports", "udp", "default-deny", "changed-policies"})
+
+
+def test_a_stale_enforcer_fails_where_policies_changed(cards):
+    assert scores(cards[Dialect.STALE])["changed-policies"] is Score.DEPARTS
+    assert scores(cards[Dialect.STALE])["end-port"] is Score.CONFORMS
+
+
+def test_a_scenario_that_is_refused_is_skipped_with_the_reason():
+    chosen = [trial for trial in trials() if trial.scenario.name == "rule-06-end-port"]
+    both = [scenarios.read("seed-final-yaml"), chosen[0].scenario]
+    one = score(chosen, [outcome(Dialect.SPEC, *chosen)], both, subject="x")
+    assert [(each.name, each.score) for each in one.scenarios] == [("seed-final-yaml", Score.SKIPPED), ("rule-06-end-port", Score.CONFORMS)]
+    assert "refused" in one.scenarios[0].reason
+    assert one.score is Score.CONFORMS
+
+
+def test_departures_are_told_by_the_scenarios_own_names():
+    chosen = [trial for trial in trials() if trial.scenario.name == "rule-06-end-port"]
+    (scenario,) = card(Dialect.IGNORES_END_PORT, chosen).scenarios
+    assert {each.cell.source for each in scenario.departures} <= {"x/client", "x/server", "x/other"}
+    assert len(scenario.departures) == scenario.summary.faults > 0
+
+
+def test_convergence_tells_what_took_how_long_and_what_was_late():
+    chosen = [trial for trial in trials() if trial.step is not None and trial.step.change is Change.POLICIES_CHANGED][:2]
+    first, second = (trial.scenario.name for trial in chosen)
+    (found,) = card(Dialect.SPEC, chosen, seconds={first: 0.25, second: None}).convergence
+    assert (found.change, dict(found.seconds), found.late) == (Change.POLICIES_CHANGED, {first: 0.25}, (second,))
+
+
+def test_nothing_observed_is_inconclusive():
+    one = score([], [], [scenarios.read("seed-final-yaml")], subject="x")
+    assert one.score is Score.INCONCLUSIVE
+    assert one.behaviour == "nothing was observed of this CNI"

@@ -1,0 +1,80 @@
+"""Policies and pods as manifests, and waves."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.cluster.kubernetes.policies import read_live_policy
+from auditor.cluster.kubernetes.policy_manifest import policy_manifest
+from auditor.cluster.kubernetes.room import room_for_pods
+from auditor.cluster.kubernetes.stage import _containers
+from auditor.run.conformance.on_cluster import make_waves
+from tests.lab import scenarios
+from tests.unit.conformance.shipped import trials
+from tests.unit.kubernetes.store import Store
+
+
+@pytest.mark.parametrize("name", scenarios.with_truth())
+def test_a_policy_written_is_the_policy_that_was_read(name):
+    snapshot = scenarios.read(name).snapshot
+    assert [read_live_policy(policy_manifest(policy, {"a": "b"})) for policy in snapshot.policies] == list(snapshot.policies)
+
+
+def test_ports_of_one_name_go_into_containers_of_their_own():
+    ports = [{"name": "web", "containerPort": 80}, {"name": "web", "containerPort": 81}, {"name": "more", "containerPort": 82}]
+    made = _containers({"name": "agent", "image": "x", "ports": ports})
+    assert [(each["name"], each["ports"]) for each in made] == [("agent", [ports[0], ports[2]]), ("agent-1", [ports[1]])]
+
+
+def test_a_pod_without_ports_has_one_container():
+    assert _containers({"name": "agent", "ports": []}) == [{"name": "agent", "ports": []}]
+
+
+def pods_on(nodes, trial):
+    chosen = nodes[trial.scenario.name]
+    return [chosen[pod.node] for pod in trial.snapshot.endpoints if pod.selectable]
+
+
+def test_everything_goes_into_one_wave_where_there_is_room():
+    ((wave, nodes),) = make_waves(trials(), {"a": 500, "b": 500})
+    assert wave == list(trials())
+    assert all(len(set(nodes[trial.scenario.name].values())) == 2 for trial in wave)
+
+
+def test_no_wave_has_more_pods_than_a_node_takes():
+    waves = list(make_waves(trials(), {"a": 30, "b": 40}))
+    assert [trial for wave, _ in waves for trial in wave] == list(trials())
+    for wave, nodes in waves:
+        placed = [node for trial in wave for node in pods_on(nodes, trial)]
+        assert placed.count("a") <= 30
+        assert placed.count("b") <= 40
+    assert len(waves) < 8
+
+
+def test_one_node_stands_for_all():
+    ((_, nodes),) = make_waves(trials()[:2], {"only": 100})
+    assert set(nodes[trials()[0].scenario.name].values()) == {"only"}
+
+
+def node(name, *, pods="10", ready="True", **spec):
+    conditions = [{"type": "Ready", "status": ready}]
+    return "/api/v1/nodes", {"metadata": {"name": name}, "spec": spec, "status": {"allocatable": {"pods": pods}, "conditions": conditions}}
+
+
+def pod(name, on, phase="Running"):
+    item = {"metadata": {"name": name, "namespace": "x"}, "spec": {"nodeName": on}, "status": {"phase": phase}}
+    return "/api/v1/namespaces/x/pods", item
+
+
+async def test_room_is_what_is_left_on_nodes_that_take_pods():
+    store = Store(
+        node("worker"),
+        node("tainted", taints=[{"key": "x", "effect": "NoSchedule"}]),
+        node("cordoned", unschedulable=True),
+        node("away", ready="Unknown"),
+        node("full", pods="3"),
+        pod("one", "worker"),
+        pod("two", "full"),
+        pod("done", "worker", "Succeeded"),
+    )
+    assert await room_for_pods(store) == {"worker": 7}
