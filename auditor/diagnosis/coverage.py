@@ -55,11 +55,13 @@ class _Side:
     def unexercised(self) -> list[Unexercised]:
         where = policy_place(self.policy)
         if not self.isolated:
-            everything = f"{self.direction.lower()}, all of it,"
+            everything = f"all of its {self.direction.lower()}"
             return [Unexercised(self.policy.full_name, where, everything, "no cell observed has a pod that it selects at this end")]
         found = []
         if not self._matters(None):
-            found.append(Unexercised(self.policy.full_name, where, f"isolation for {self.direction.lower()}", NO_DIFFERENCE))
+            open_to_all = self._allowed(self.policy.rules(self.direction)) == self.isolated
+            reason = "its own rules allow every cell observed" if open_to_all else NO_DIFFERENCE
+            found.append(Unexercised(self.policy.full_name, where, f"isolation for {self.direction.lower()}", reason))
         for number, rule in enumerate(self.policy.rules(self.direction)):
             found += self._in_rule(number, rule)
         return found

@@ -37,8 +37,13 @@ def test_a_denied_cell_exercises_isolation():
     deny = [policy("a/deny", DATABASE, ingress=[])]
     assert whats(deny, "a/web > a/db 80") == set()
     assert parts(deny, "a/web > a/api 80") == {
-        ("ingress, all of it,", "no cell observed has a pod that it selects at this end"),
+        ("all of its ingress", "no cell observed has a pod that it selects at this end"),
     }
+
+
+def test_a_policy_that_allows_everything_shows_no_isolation():
+    allow = [policy("a/allow", DATABASE, ingress=[rule()])]
+    assert ("isolation for ingress", "its own rules allow every cell observed") in parts(allow, "a/web > a/db 80")
 
 
 def test_isolation_by_two_policies_is_exercised_for_neither():
