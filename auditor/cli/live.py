@@ -101,7 +101,7 @@ OPTIONS: Sequence[Decorator] = (
         "--accept",
         type=click.Choice(["pdb", "anti-affinity"]),
         multiple=True,
-        help="Put up with this harm: a PodDisruptionBudget that allows no eviction meanwhile, or probe pods that keep real pods off their nodes.",
+        help="Put up with this harm: a PodDisruptionBudget that allows no eviction meanwhile, or probe pods that keep real pods off nodes.",
     ),
 )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
+from auditor.cli.intent import read_intent_file
 from auditor.cli.live import LIVE_ONLY, live_options, read_live_run
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
@@ -85,6 +87,7 @@ DEFAULTS = ProbingOptions()
 @click.option(
     "-f", "--filename", "paths", multiple=True, metavar="PATH", help="With --dry-run: of this saved snapshot, and no live cluster."
 )
+@click.option("--intent", metavar="FILE", help="Also hold the policies against what is meant: who may reach whom (docs/intent.md).")
 @live_options
 @connection_options
 def command(  # noqa: PLR0913 - one parameter for each option
@@ -105,6 +108,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     dry_run: bool,
     quiet: bool,
     paths: tuple[str, ...],
+    intent: str | None,
     **live: Any,
 ) -> int:
     """Audit a cluster: compute who should reach whom, probe every cell with real packets, and explain each difference.
@@ -116,6 +120,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
     probing = ProbingOptions(timeout, datagrams, retests, settle, window)
     options = AuditOptions(ports, sources, destinations, min_coverage=min_coverage / 100, probing=probing)
+    meant = None if intent is None else read_intent_file(intent)
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live
 
@@ -124,11 +129,11 @@ def command(  # noqa: PLR0913 - one parameter for each option
         if paths and not dry_run:
             raise UsageError("-f goes with --dry-run: packets need a cluster")
         chosen, again = read_live_run(live)
-        return run_live(LiveRunOptions(chosen, options, again, output, output_file, dry_run, quiet, paths))
+        return run_live(LiveRunOptions(replace(chosen, intent=meant), options, again, output, output_file, dry_run, quiet, paths))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
     refuse_with_lab()
-    return run_on_lab(LabRunOptions(scenario, enforcers, options, output, output_file, dry_run, quiet))
+    return run_on_lab(LabRunOptions(scenario, enforcers, options, output, output_file, dry_run, quiet, meant))
 
 
 def refuse_with_lab() -> None:

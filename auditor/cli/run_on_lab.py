@@ -19,6 +19,7 @@ from auditor.model.scenario import Scenario
 from auditor.report import renderer
 
 if TYPE_CHECKING:
+    from auditor.model.intent import Intent
     from auditor.policy.matrix import ExpectedMatrix
     from auditor.report.progress import Progress
     from auditor.run.audit import AuditOptions
@@ -35,6 +36,7 @@ class LabRunOptions:
     output_file: str | None
     dry_run: bool
     quiet: bool
+    intent: Intent | None = None
 
 
 def run_on_lab(options: LabRunOptions) -> int:
@@ -88,8 +90,9 @@ async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: La
     from auditor.cli.reproduction import again
     from auditor.cluster.lab.lab import Lab
     from auditor.run.audit import audit
-    from auditor.run.remarks import remarks_on
+    from auditor.run.remarks import against_intent, remarks_on
 
+    findings = against_intent(scenario.snapshot, options.intent)
     progress.phase("setting up the lab", 0)
     began = monotonic()
     lab = Lab(
@@ -102,7 +105,7 @@ async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: La
     async with lab as cluster:
         up = monotonic() - began
         report = await audit(cluster, subject(scenario, options.enforcers), options.audit, progress)
-    return replace(report, seconds={"lab": up, **report.seconds}, lint=remarks_on(scenario.snapshot))
+    return replace(report, seconds={"lab": up, **report.seconds}, lint=remarks_on(scenario.snapshot), intent=findings)
 
 
 def subject(scenario: Scenario, enforcers: tuple[str, ...]) -> str:

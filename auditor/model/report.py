@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
+from auditor.model.intent import IntentFinding
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Cell, Note, Observation, Observed, Result, Verdict
 
@@ -101,7 +102,7 @@ class Report:
     kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order. ``api`` counts the requests to an API server
     (``calls``) and the bytes ``received`` and ``sent`` there; empty on the lab. ``diagnosis`` is None where nothing differs from the
     specification; ``unexercised`` are the parts of policies about which the cells say nothing. ``lint`` is what is likely not meant in the
-    policies, whatever enforces them.
+    policies, whatever enforces them; ``intent`` is where they differ from what was meant, when somebody said what that is.
     """
 
     subject: str
@@ -118,3 +119,4 @@ class Report:
     diagnosis: Diagnosis | None = None
     unexercised: tuple[Unexercised, ...] = ()
     lint: tuple[PolicyRemark, ...] = ()
+    intent: tuple[IntentFinding, ...] = ()

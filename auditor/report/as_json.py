@@ -15,6 +15,7 @@ from auditor.model.report import CellResult, Finding, Report
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Cell
 from auditor.report.conclusion import conclude
+from auditor.report.intent_as_json import finding_item
 
 SCHEMA = "audit.report/v1"
 ITEMS_PER_WRITE = 1000
@@ -29,6 +30,7 @@ def render(report: Report, stream: TextIO) -> None:
         "facts": report.facts,
         "unexercised": map(_unexercised, report.unexercised),
         "lint": map(msgspec.to_builtins, report.lint),
+        "intent": map(finding_item, report.intent),
     }
     separator = "{\n"
     for key, value in _head(report).items():

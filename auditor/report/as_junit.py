@@ -31,6 +31,8 @@ def render(report: Report, stream: TextIO) -> None:
         for destination, cells in by_destination.items():
             suite.append(_case(source, destination, cells))
         _count(suite, list(suite), _seconds([each for cells in by_destination.values() for each in cells]))
+    if report.intent:
+        _add_intent_suite(root, report)
     if not report.cells:
         _add_empty_suite(root, report)
     _count(root, list(root.iter("testcase")), sum(report.seconds.values()))
@@ -88,6 +90,16 @@ def _described(cells: Sequence[CellResult]) -> str:
 
 def _seconds(cells: Sequence[CellResult]) -> float:
     return sum(each.observation.milliseconds or 0.0 for each in cells) / 1000
+
+
+def _add_intent_suite(root: ET.Element, report: Report) -> None:
+    """A failure for each finding of the intent."""
+    suite = ET.SubElement(root, "testsuite", name="intent")
+    for finding in report.intent:
+        case = ET.SubElement(suite, "testcase", classname="intent", name=xml_text(str(finding.rule)), time="0.000")
+        failure = ET.SubElement(case, "failure", message=xml_text(finding.title), type=finding.kind.value)
+        failure.text = xml_text("\n".join(finding.because))
+    _count(suite, list(suite), 0.0)
 
 
 def _add_empty_suite(root: ET.Element, report: Report) -> None:

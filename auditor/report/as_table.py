@@ -17,6 +17,7 @@ from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_paragraph, printable
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
 from auditor.report.headline import headline
+from auditor.report.intent_as_table import print_findings
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
 from auditor.report.matrix import Grid, grid_lines, legend_lines
 
@@ -56,6 +57,7 @@ class _Table:
         self._write_briefly(findings[MOST_FINDINGS:])
         self._write_without_verdict(Result.INCONCLUSIVE)
         self._write_without_verdict(Result.SKIPPED)
+        self._write_intent()
         self._write_section(lint_lines(self._report.lint))
         self._write_section(coverage_lines(self._report.unexercised))
         self._write_facts()
@@ -74,6 +76,12 @@ class _Table:
             self._line()
             for label, text in cause_lines(self._report.diagnosis):
                 self._labelled(label, printable(text))
+
+    def _write_intent(self) -> None:
+        if self._report.intent:
+            self._line()
+            self._line(Text("The policies are not what was meant, whoever enforces them:", style="bold"))
+            print_findings(self._console, self._report.intent)
 
     def _write_section(self, lines: Iterable[str]) -> None:
         """A bold heading, the first of ``lines``, and the others below it, as far in as they begin; nothing at all without any."""

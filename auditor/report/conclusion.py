@@ -24,7 +24,7 @@ def conclude(report: Report) -> Conclusion:
     Skipped cells count against coverage only; a report in which not a single cell got a verdict is never a pass.
     """
     summary = report.summary
-    if summary.faults:
+    if summary.faults or report.intent:
         return Conclusion.FAIL
     if summary.inconclusive or summary.coverage < report.min_coverage or not has_verdicts(report):
         return Conclusion.INCONCLUSIVE

@@ -24,6 +24,8 @@ def headline(report: Report) -> str:
     summary = report.summary
     cells = f"{counted(summary.cells, 'cell')}: {summary.allowed:,} allowed, {summary.denied:,} denied"
     counts = told(summary)
+    if report.intent:
+        counts.append(f"{counted(len(report.intent), 'finding')} of the intent")
     conclusion = conclude(report)
     if conclusion is Conclusion.PASS:
         return f"{cells}, all as expected" + (f" ({', '.join(counts)})" if counts else "")

@@ -20,13 +20,14 @@ def render(report: IntentReport, stream: TextIO) -> None:
         "rules": report.rules,
         "policies": report.policies,
         "conclusion": report.conclusion,
-        "findings": [_finding(finding) for finding in report.findings],
+        "findings": [finding_item(finding) for finding in report.findings],
         "unknown_policies": list(report.unknown),
     }
     stream.write(json.dumps(document, indent=1) + "\n")
 
 
-def _finding(finding: IntentFinding) -> dict[str, Any]:
+def finding_item(finding: IntentFinding) -> dict[str, Any]:
+    """One finding, as the schema has it."""
     rule, example = finding.rule, finding.example
     return {
         "kind": finding.kind,

@@ -22,8 +22,7 @@ MOST_GROUPS = 5
 def render(report: IntentReport, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     console = open_console(stream)
-    for finding in report.findings:
-        _print_finding(console, finding)
+    print_findings(console, report.findings)
     for name in report.unknown:
         print_paragraph(console, printable(f"in doubt: policy {name} can't be read"), 0, 4)
     held = (
@@ -33,6 +32,12 @@ def render(report: IntentReport, stream: TextIO) -> None:
     if report.conclusion == "inconclusive":
         outcome = "no finding, but not all policies are known"
     print_paragraph(console, printable(f"{held}: {outcome}"))
+
+
+def print_findings(console: Console, findings: Sequence[IntentFinding]) -> None:
+    """Each finding in full."""
+    for finding in findings:
+        _print_finding(console, finding)
 
 
 def _print_finding(console: Console, finding: IntentFinding) -> None:

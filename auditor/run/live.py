@@ -19,6 +19,7 @@ from auditor.cluster.kubernetes.permissions import JOINING, as_rules, missing_ri
 from auditor.cluster.kubernetes.preflight import PreflightOptions, preflight
 from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
 from auditor.model.errors import ClusterError, UsageError
+from auditor.model.intent import Intent
 from auditor.model.labels import LabelSelector
 from auditor.model.probe_pod import ProbePod
 from auditor.model.report import Report
@@ -29,7 +30,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.representatives import Mode, ProbeRequest, choose_probe_pods
 from auditor.probing.options import Progress
 from auditor.run.audit import AuditOptions, audit
-from auditor.run.remarks import remarks_on
+from auditor.run.remarks import against_intent, remarks_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class LiveOptions:
     """Which pods of which cluster to audit: those in ``namespaces`` (none: all) that match ``selector`` (None: all).
 
     ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports that may be probed.
-    ``accept`` names harm that is put up with (``pdb``).
+    ``accept`` names harm that is put up with (``pdb``); ``intent`` is what the policies of the whole cluster are to mean.
     """
 
     connection: ConnectionOptions
@@ -49,6 +50,7 @@ class LiveOptions:
     pods: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
     accept: frozenset[str] = frozenset()
+    intent: Intent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,11 @@ async def _read(api: ApiServer, options: LiveOptions) -> LiveSnapshot:
 
 
 async def audit_live(
-    options: LiveOptions, audit_options: AuditOptions, subject: str, reproduce: Callable[[Cell], str], progress: Progress
+    options: LiveOptions,
+    audit_options: AuditOptions,
+    subject: str,
+    reproduce: Callable[[Cell], str],
+    progress: Progress,
 ) -> Report:
     """Audit the cluster with probe pods of our own and report; nothing of it stays.
 
@@ -145,6 +151,7 @@ async def audit_live(
     async with ApiServer(await connect(options.connection)) as api:
         progress.phase("reading the cluster", 0)
         intended = plan_live(await _read(api, options), options)
+        findings = against_intent(intended.live.snapshot, options.intent)
         read = time.monotonic()
         progress.phase("preflight", 0)
         visit = await _prepare(api, run_id, intended, options, progress, reproduce)
@@ -164,6 +171,7 @@ async def audit_live(
         facts=(*report.facts, *cluster.farewell),
         api=traffic,
         lint=remarks_on(intended.live.snapshot, options.namespaces),
+        intent=findings,
     )
 
 

@@ -1,12 +1,15 @@
-"""What lint says of the policies that a run audits: the same findings as ``audit lint``, as far as they are more than information."""
+"""What is said of the policies that a run audits, whoever enforces them: what lint finds, and where they are not what was meant."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+from auditor.diagnosis.intent import hold
 from auditor.diagnosis.lint import Severity, lint
+from auditor.model.intent import Intent, IntentFinding
 from auditor.model.report import PolicyRemark
 from auditor.model.snapshot import Snapshot
+from auditor.policy.evaluator import evaluate
 
 
 def remarks_on(snapshot: Snapshot, namespaces: Collection[str] = (), *, complete: bool = True) -> tuple[PolicyRemark, ...]:
@@ -16,3 +19,8 @@ def remarks_on(snapshot: Snapshot, namespaces: Collection[str] = (), *, complete
         for finding in lint(snapshot, complete=complete)
         if finding.severity.reaches(Severity.WARNING) and (not namespaces or finding.place.namespace in namespaces)
     )
+
+
+def against_intent(snapshot: Snapshot, intent: Intent | None) -> tuple[IntentFinding, ...]:
+    """Where the policies of ``snapshot`` differ from ``intent``; nothing without one. Raises UsageError or InputError for a wrong one."""
+    return () if intent is None else hold(evaluate(intent.with_hosts(snapshot)), intent)

@@ -44,6 +44,40 @@ def test_a_faulty_enforcer_fails_and_the_reproduce_command_finds_it_again():
     assert {cell["result"] for cell in json.loads(again.stdout)["cells"]} == {"leak"}
 
 
+INTENT = """
+schema: audit.intent/v1
+rules:
+- {name: the API uses the database, from: prod/name=api-pod, to: prod/db, ports: [TCP/3306], verdict: allowed}
+otherwise:
+- {name: nobody else reaches the database, to: prod/db}
+"""
+
+
+def test_a_policy_that_is_enforced_and_not_meant_fails_too_and_is_told_apart(tmp_path):
+    path = tmp_path / "intent.yaml"
+    path.write_text(INTENT)
+    dash = ("run", "--lab", "seed-extra-dash", "--ports", "TCP/3306", "-q")
+    assert audit_process(*dash).returncode == 0
+    told = audit_process(*dash, "--intent", path)
+    assert told.returncode == 1
+    assert told.stdout.startswith("FAIL  2 findings of the intent; ")
+    assert "merge its two peers" in " ".join(told.stdout.split())
+    report = json.loads(audit_process(*dash, "--intent", path, "-o", "json").stdout)
+    validator("report.schema.json").validate(report)
+    assert (report["conclusion"], report["findings"], len(report["intent"])) == ("fail", [], 2)
+    root = ET.fromstring(audit_process(*dash, "--intent", path, "-o", "junit").stdout)
+    assert [suite.get("failures") for suite in root.iter("testsuite") if suite.get("name") == "intent"] == ["2"]
+
+
+def test_a_wrong_intent_ends_before_anything_is_set_up(tmp_path):
+    path = tmp_path / "intent.yaml"
+    path.write_text(INTENT.replace("from:", "form:"))
+    done = audit_process("run", "--lab", "demo", "--intent", path)
+    assert done.returncode == 2
+    assert f"{path}:4: " in done.stderr
+    assert "setting up" not in done.stderr
+
+
 def test_the_output_file_holds_the_report(tmp_path):
     path = tmp_path / "report.xml"
     done = audit_process(*QUICK, "-o", "junit", "--output-file", path)
