@@ -1,36 +1,22 @@
-"""One course over a ground: the changes, each timed until it has come into force, and then every cell of every scenario.
-
-The clock of a change starts when the cluster has taken it, or when the new pod runs. It stops for a cell at the beginning of the first try
-that answers as it ought to by then, and for the scenario with the last of its cells. What changed is tried without a pause and with a short
-timeout; whether it is right is left to the probing at the end, which is patient.
-"""
+"""One course over a ground: the changes, each timed until it has come into force, and then every cell of every scenario."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.diagnosis.comparison import compare
 from auditor.model.report import CellResult
-from auditor.model.scorecard import Change
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
-from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.probing.batches import Attempt
 from auditor.probing.campaign import probe
-from auditor.probing.fleet import Fleet
-from auditor.probing.options import NoProgress, ProbingOptions, Progress
-from auditor.probing.seating import Route, seat_cells
-from auditor.probing.tries import agrees
+from auditor.probing.options import ProbingOptions, Progress
+from auditor.run.conformance.following import follow_changes
 from auditor.run.conformance.ground import Ground
 from auditor.run.conformance.trial import Trial
 
-SHORT_TIMEOUT = 0.5
-PAUSE = 0.05
 LOST_MEANING = "what could be set up here does not mean the same: by the policies, {} is {}"
 
 
@@ -49,12 +35,8 @@ class Outcome:
 
 
 async def run_course(ground: Ground, trials: Sequence[Trial], options: ProbingOptions, progress: Progress) -> Outcome:
-    """Make the changes of ``trials``, kind by kind, then probe all cells of all of them. Raises ClusterError."""
-    seconds: dict[str, float | None] = {}
-    for change in Change:
-        concerned = [trial for trial in trials if trial.step is not None and trial.step.change is change]
-        if concerned:
-            seconds |= await _Following(ground, concerned, options, progress).run(change)
+    """Make the changes of ``trials``, then probe all cells of all of them. Raises ClusterError."""
+    seconds = await follow_changes(ground, [trial for trial in trials if trial.step is not None], options, progress)
     return replace(await _probe_all(ground, trials, options, progress), seconds=seconds)
 
 
@@ -106,83 +88,3 @@ def merged(snapshots: Sequence[Snapshot]) -> Snapshot:
         endpoints=tuple(endpoint for snapshot in snapshots for endpoint in snapshot.endpoints),
         policies=tuple(policy for snapshot in snapshots for policy in snapshot.policies),
     )
-
-
-class _Following:
-    """Changes of one kind, made in several trials at once and followed until they have come into force."""
-
-    def __init__(self, ground: Ground, trials: Sequence[Trial], options: ProbingOptions, progress: Progress) -> None:
-        self._ground = ground
-        self._trials = trials
-        self._options = options
-        self._progress = progress
-        self._timeout = min(SHORT_TIMEOUT, options.timeout)
-        self._cells = {cell: trial for trial in trials for cell in trial.changed}
-        self._made: dict[str, float] = {}
-        self._reached: dict[Cell, float] = {}
-
-    async def run(self, change: Change) -> dict[str, float | None]:
-        """Seconds by scenario; None where the settle time was too short."""
-        self._progress.phase(f"{change}, in {counted(len(self._trials), 'scenario')}", 0)
-        comes_later = change is Change.POD_CREATED
-        if comes_later:
-            await self._make()
-        seating = seat_cells(self._cells, self._ground.seats, self._ground.absent)
-        if not seating.routes:
-            if not comes_later:
-                await self._make()
-            return {}
-        async with Fleet(seating.seats, self._ground.open, self._options, NoProgress()) as fleet:
-            await fleet.start(seating.listeners, (), self._timeout)
-            if not comes_later:
-                await self._until_reached(fleet, seating.routes, self._expected(before=True))
-                self._reached.clear()
-                await self._make()
-            await self._until_reached(fleet, seating.routes, self._expected(before=False))
-        return {
-            trial.scenario.name: self._seconds(trial, seating.routes) for trial in self._trials if self._has_routes(trial, seating.routes)
-        }
-
-    async def _make(self) -> None:
-        """Make the change in every trial."""
-
-        async def make(trial: Trial) -> None:
-            await self._ground.change(trial)
-            self._made[trial.scenario.name] = time.monotonic()
-
-        async with asyncio.TaskGroup() as tasks:
-            for trial in self._trials:
-                tasks.create_task(make(trial))
-
-    def _expected(self, *, before: bool) -> dict[Cell, Verdict]:
-        """What each cell ought to answer, before the changes or after."""
-        found: dict[Cell, Verdict] = {}
-        for trial in self._trials:
-            footing = self._ground.footing(trial)
-            state = footing.before if before else footing.snapshot
-            assert state is not None  # noqa: S101 - only trials with a change are followed
-            matrix = evaluate(state)
-            found |= {cell: matrix.verdict(*cell) for cell in trial.changed}
-        return found
-
-    async def _until_reached(self, fleet: Fleet, routes: Mapping[Cell, Route], expected: Mapping[Cell, Verdict]) -> None:
-        """Try until every cell has answered as expected, or the settle time is over; when each did goes to ``_reached``."""
-        pending = list(routes)
-        deadline = time.monotonic() + max(self._options.settle, self._timeout)
-        while pending and time.monotonic() < deadline:
-            fired = time.monotonic()
-            volley = [Attempt(routes[cell].source.name, routes[cell].destination.name, routes[cell].aim) for cell in pending]
-            tries = await fleet.fire(volley, self._timeout)
-            self._reached |= {cell: fired for cell, one in zip(pending, tries, strict=True) if agrees(expected[cell], one)}
-            pending = [cell for cell in pending if cell not in self._reached]
-            await asyncio.sleep(PAUSE)
-
-    @staticmethod
-    def _has_routes(trial: Trial, routes: Mapping[Cell, Route]) -> bool:
-        return any(cell in routes for cell in trial.changed)
-
-    def _seconds(self, trial: Trial, routes: Mapping[Cell, Route]) -> float | None:
-        cells = [cell for cell in trial.changed if cell in routes]
-        if any(cell not in self._reached for cell in cells):
-            return None
-        return max(0.0, max(self._reached[cell] for cell in cells) - self._made[trial.scenario.name])

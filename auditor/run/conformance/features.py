@@ -3,6 +3,9 @@
 A cell shows a feature if an enforcer that gets just this feature wrong would answer it wrongly: the predictors of the diagnosis say which
 cells these are. So a CNI that ignores endPort fails in "endPort" and not in "ingress", though every such policy is an ingress policy, too.
 Where there is no such misreading, the cells that the policies with this feature have a say in are taken.
+
+Some misreadings only ever close what ought to be open. An enforcer that leaves everything open must not seem to get such a feature right,
+so the cells that these same policies keep closed show it, too.
 """
 
 from __future__ import annotations
@@ -24,12 +27,16 @@ from auditor.run.conformance.trial import Trial
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A feature by its name and in words; the dialects that get it wrong, or which policies have it in a direction."""
+    """A feature by its name and in words; the dialects that get it wrong, or which policies have it in a direction.
+
+    Of these policies, the cells count that ``within``, a dialect limited to that policy, would change; all that it isolates without one.
+    """
 
     name: str
     title: str
     dialects: tuple[Dialect, ...] = ()
     has_it: Callable[[NetworkPolicy, Direction], bool] | None = None
+    within: Dialect | None = None
 
 
 def _selectors(policy: NetworkPolicy, direction: Direction) -> list[LabelSelector]:
@@ -50,19 +57,26 @@ def _has_ip_block(policy: NetworkPolicy, direction: Direction) -> bool:
     return any(peer.ip_block is not None for rule in policy.rules(direction) for peer in rule.peers)
 
 
-def is_default_deny(policy: NetworkPolicy, direction: Direction) -> bool:
-    """Whether ``policy`` denies everything to, or from, every pod of its namespace."""
+def _has_end_port(policy: NetworkPolicy, direction: Direction) -> bool:
+    return any(port.end_port is not None for rule in policy.rules(direction) for port in rule.ports)
+
+
+def _has_named_port(policy: NetworkPolicy, direction: Direction) -> bool:
+    return any(port.name is not None for rule in policy.rules(direction) for port in rule.ports)
+
+
+def _is_default_deny(policy: NetworkPolicy, direction: Direction) -> bool:
     return policy.pod_selector.is_empty and direction in policy.directions and not policy.rules(direction)
 
 
-DEFAULT_DENY = Feature("default-deny", "default deny of a whole namespace")
+ADD_UP = Feature("policies-add-up", "several policies for one pod add up", (Dialect.FIRST_POLICY_ONLY,))
 DUAL_STACK = Feature("dual-stack", "IPv4 and IPv6 side by side")
 FEATURES: Sequence[Feature] = (
     Feature("ingress", "ingress rules", (Dialect.IGNORES_INGRESS,)),
     Feature("egress", "egress rules", (Dialect.IGNORES_EGRESS,)),
     Feature("policy-types", "a direction that policyTypes leaves out stays open", (Dialect.ISOLATES_BOTH_DIRECTIONS,)),
-    DEFAULT_DENY,
-    Feature("policies-add-up", "several policies for one pod add up", (Dialect.FIRST_POLICY_ONLY,)),
+    Feature("default-deny", "default deny of a whole namespace", has_it=_is_default_deny, within=Dialect.ENFORCES_NOTHING),
+    ADD_UP,
     Feature("pod-selector", "a podSelector alone means the policy's own namespace", (Dialect.POD_SELECTOR_ANY_NAMESPACE,)),
     Feature("namespace-selector", "namespaceSelector", (Dialect.IGNORES_NAMESPACE_SELECTOR, Dialect.OWN_NAMESPACE_ONLY)),
     Feature("both-selectors", "podSelector and namespaceSelector in one peer mean AND", (Dialect.PEERS_OR_INSTEAD_OF_AND,)),
@@ -71,8 +85,8 @@ FEATURES: Sequence[Feature] = (
     Feature("match-expressions", "matchExpressions", has_it=_has_expressions),
     Feature("not-in", "NotIn matches where the label is missing", (Dialect.NOT_IN_NEEDS_KEY,)),
     Feature("ports", "ports of rules", (Dialect.IGNORES_PORTS,)),
-    Feature("end-port", "endPort", (Dialect.IGNORES_END_PORT,)),
-    Feature("named-ports", "named ports", (Dialect.IGNORES_NAMED_PORTS,)),
+    Feature("end-port", "endPort", (Dialect.IGNORES_END_PORT,), _has_end_port, Dialect.IGNORES_PORTS),
+    Feature("named-ports", "named ports", (Dialect.IGNORES_NAMED_PORTS,), _has_named_port, Dialect.IGNORES_PORTS),
     Feature("udp", "UDP", (Dialect.IGNORES_UDP,)),
     Feature("ip-block", "ipBlock", has_it=_has_ip_block),
     Feature("except", "except of an ipBlock", (Dialect.IGNORES_EXCEPT,)),
@@ -105,15 +119,31 @@ def cells_by_feature(snapshot: Snapshot, cells: Sequence[Cell], trials: Sequence
 
 
 def _mask(predictor: Predictor, feature: Feature) -> int:
-    mask = 0
+    mask = _closed_by_several(predictor) if feature is ADD_UP else 0
     for dialect in feature.dialects:
         mask |= _touched(predictor, Fault(dialect))
     for policy in predictor.filters.policies:
         for direction in policy.directions:
-            if feature.has_it is not None and feature.has_it(policy, direction):
+            if feature.has_it is None or not feature.has_it(policy, direction):
+                continue
+            if feature.within is None:
                 mask |= predictor.filters.isolated(policy, direction)
-            if feature is DEFAULT_DENY and is_default_deny(policy, direction):
-                mask |= _touched(predictor, Fault(Dialect.ENFORCES_NOTHING, Scope(ScopeKind.POLICY, policy.full_name)))
+            else:
+                mask |= _touched(predictor, Fault(feature.within, Scope(ScopeKind.POLICY, policy.full_name)))
+    return mask
+
+
+def _closed_by_several(predictor: Predictor) -> int:
+    """The cells that are denied in a direction in which more than one policy isolates the pod."""
+    mask = 0
+    for direction in Direction:
+        isolated, again = 0, 0
+        for policy in predictor.filters.policies:
+            if direction in policy.directions:
+                subjects = predictor.filters.isolated(policy, direction)
+                again |= isolated & subjects
+                isolated |= subjects
+        mask |= again & ~predictor.filters.passing(direction)
     return mask
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
@@ -91,12 +92,11 @@ def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
         if scenario.previous_policies is not None:
             before = replace(scenario.snapshot, policies=scenario.previous_policies)
             steps[scenario.name] = Step(Change.POLICIES_CHANGED, before, scenario.snapshot)
-    for change in Change:
-        left = MOST_TRIALS - sum(step.change is change for step in steps.values())
-        for scenario in scenarios:
-            if left > 0 and scenario.name not in steps and (found := _step(scenario, change)) is not None:
-                steps[scenario.name] = found
-                left -= 1
+    # In turn, lest the first kind take all of a few scenarios.
+    for change in list(Change) * MOST_TRIALS:
+        if sum(step.change is change for step in steps.values()) < MOST_TRIALS:
+            unchanged = (scenario for scenario in scenarios if scenario.name not in steps)
+            steps |= dict(islice(((each.name, step) for each in unchanged if (step := _step(each, change)) is not None), 1))
     return steps
 
 

@@ -60,6 +60,11 @@ def test_ignoring_end_port_is_no_fault_of_ingress(cards):
     assert departing.isdisjoint({"ingress", "egress", "ports", "udp", "default-deny", "changed-policies"})
 
 
+def test_who_enforces_nothing_gets_nothing_right_but_what_is_open_anyway(cards):
+    right = {name for name, each in scores(cards[Dialect.ENFORCES_NOTHING]).items() if each is Score.CONFORMS}
+    assert right == {"policy-types", "replies", "itself", "own-node"}
+
+
 def test_a_stale_enforcer_fails_where_policies_changed(cards):
     assert scores(cards[Dialect.STALE])["changed-policies"] is Score.DEPARTS
     assert scores(cards[Dialect.STALE])["end-port"] is Score.CONFORMS

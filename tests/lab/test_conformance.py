@@ -1,0 +1,103 @@
+"""Conformance on the lab, with real packets: scores, likeness, and changes that are followed or not."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from auditor.model.dialect import Enforcement
+from auditor.model.scorecard import Change, Score
+from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.run.conformance.on_lab import LabConformanceOptions, conform_on_lab
+from tests.lab import scenarios
+from tests.unit.cli.audit_process import audit_process
+from tests.unit.report.test_as_json import validator
+
+pytestmark = pytest.mark.lab
+
+FEW = (
+    "rule-05-not-in-missing-key",
+    "rule-06-end-port",
+    "rule-08-replies",
+    "rule-15-policy-changed",
+    "seed-cross-namespace",
+    "seed-extra-dash",
+    "seed-kangaroo",
+    "seed-final-yaml",
+)
+PATIENT = ProbingOptions(timeout=0.5, settle=4.0)
+HASTY = ProbingOptions(timeout=0.5, settle=0.5)
+
+
+async def run(*enforcers, probing=HASTY, names=FEW):
+    options = LabConformanceOptions(Enforcement.parse(enforcers), "x", probing)
+    return await conform_on_lab([scenarios.read(name) for name in names], options, NoProgress())
+
+
+async def test_the_specification_conforms_and_follows_every_change():
+    card = await run(probing=PATIENT)
+    assert card.behaviour == "this CNI behaves like: spec"
+    assert card.score is Score.CONFORMS
+    assert {each.change for each in card.convergence} == set(Change)
+    assert [each.late for each in card.convergence] == [()] * len(Change)
+    assert card.summary.faults == card.summary.inconclusive == 0
+
+
+@pytest.mark.parametrize("enforcer", ["ignores-end-port", "not-in-needs-key", "stale", "ignores-egress"])
+async def test_a_departure_is_named(enforcer):
+    card = await run(enforcer)
+    assert card.score is Score.DEPARTS
+    assert card.behaviour == f"this CNI behaves like: spec except {enforcer}"
+
+
+async def test_a_departure_on_one_node_is_named_with_the_node():
+    card = await run("ignores-ingress@node-1")
+    assert "ignores-ingress on node node-1" in card.behaviour
+
+
+async def test_whoever_rejects_conforms():
+    card = await run("rejects")
+    assert card.score is Score.CONFORMS
+    assert card.behaviour.startswith("this CNI behaves like: rejects")
+
+
+async def test_a_slow_enforcer_conforms_and_its_slowness_is_told():
+    card = await run("slow:0.7", probing=PATIENT)
+    assert card.score is Score.CONFORMS
+    taken = [seconds for each in card.convergence for seconds in each.seconds.values()]
+    assert max(taken) >= 0.7 - PATIENT.timeout
+
+
+async def test_a_stale_enforcer_never_follows():
+    card = await run("stale", names=("rule-15-policy-changed",))
+    (convergence,) = card.convergence
+    assert convergence.late == ("rule-15-policy-changed",)
+
+
+def test_the_command_tells_by_its_exit_code_and_in_every_format(tmp_path):
+    words = ("conformance", "--lab", "--scenario", "rule-06-end-port", "--timeout", "0.5", "--settle", "0.5", "-q")
+    assert audit_process(*words).returncode == 0
+    done = audit_process(*words, "--enforcer", "ignores-end-port", "-o", "json")
+    assert done.returncode == 1, done.stderr
+    validator("scorecard.schema.json").validate(json.loads(done.stdout))
+    file = tmp_path / "card.xml"
+    assert audit_process(*words, "--enforcer", "ignores-end-port", "-o", "junit", "--output-file", str(file)).returncode == 1
+    assert int(ET.fromstring(file.read_text()).get("failures", "0")) > 0  # noqa: S314 - our own output
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--enforcer", "spec"), "--enforcer goes with --lab"),
+        (("--lab", "--image", "x"), "--image is about live clusters"),
+        (("--lab", "--scenario", "rule-06-end-prot"), "did you mean rule-06-end-port"),
+        (("--lab", "--enforcer", "spec@nowhere"), "no scenario has a node 'nowhere'"),
+        (("--lab", "--enforcer", "unheard-of"), "unknown enforcer"),
+    ],
+)
+def test_wrong_usage(words, complaint):
+    done = audit_process("conformance", *words)
+    assert done.returncode == 2
+    assert complaint in done.stderr
