@@ -56,6 +56,9 @@ ADVICE: Mapping[Dialect, str] = {
     Dialect.IGNORES_INGRESS: "See whether this CNI's agent programs ingress rules.",
     Dialect.IGNORES_UDP: "See whether this CNI filters UDP; until it does, UDP services are open to everybody.",
     Dialect.IGNORES_IPV6: "Switch on IPv6 policy enforcement in the CNI, or run the cluster with IPv4 alone.",
+    Dialect.FIRST_POLICY_ONLY: "This CNI does not add policies up: update it, or put all rules for a pod into one policy.",
+    Dialect.ISOLATES_BOTH_DIRECTIONS: "This CNI takes a policy for one direction as one for both: update it, or allow the other direction "
+    "by a rule.",
     Dialect.BLOCKS_SELF: "The specification never cuts a pod off from itself: report it to the CNI, or allow it with a rule.",
     Dialect.BLOCKS_OWN_NODE: "The specification never cuts a pod off from its node: probes of the kubelet may fail; report it to the CNI.",
     Dialect.STATELESS: "See whether connection tracking works: the policy rules must accept established connections first.",

@@ -10,7 +10,9 @@ import pytest
 from auditor.diagnosis.discriminating import discriminating_cells
 from auditor.diagnosis.evidence import Evidence
 from auditor.diagnosis.search import diagnose
-from auditor.model.dialect import Dialect, Enforcement
+from auditor.diagnosis.sentences import advice_for, in_words
+from auditor.model.diagnosis import Fault
+from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
 from auditor.model.verdict import Observation, Observed, Result, Verdict
 from tests.lab import scenarios
 from tests.lab.confusion import observe, run
@@ -48,6 +50,14 @@ def test_a_cluster_that_enforces_nothing_is_one_sentence(demo):
     assert diagnosis.title == f"NetworkPolicies are not enforced at all: explains {leaks} of {leaks} leaks; 0 contradictions"
     assert "Install a CNI" in diagnosis.advice
     assert diagnosis.unexplained == diagnosis.contradictions == ()
+
+
+def test_what_a_fault_is_and_what_to_do_about_it_are_two_things():
+    faults = [Fault(dialect) for dialect in Dialect if dialect not in FAULTLESS]
+    phrases = [in_words((fault,)) for fault in faults]
+    assert len(set(phrases)) == len(phrases)
+    assert not [phrase for phrase in phrases if ":" in phrase or phrase.endswith(".")]
+    assert all(advice_for(fault).endswith(".") for fault in faults)
 
 
 def test_one_node_is_named_where_the_others_contradict(demo):
