@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing, suppress
 from importlib.resources import files
 from typing import Any
@@ -48,6 +49,8 @@ REQUESTS = {"cpu": "2m", "memory": "8Mi"}
 """What a pod asks for: there are hundreds of them for a minute or two, and each does next to nothing."""
 ACCOUNT_TRIES, ACCOUNT_PAUSE = 20, 0.5
 """A new namespace refuses pods until its service account is there."""
+STARTING_AT_ONCE = 48
+"""Nodes that are asked for a hundred pods at once thrash."""
 GONE_WITHIN = 90.0
 PAUSE = 0.5
 
@@ -55,6 +58,57 @@ PAUSE = 0.5
 def namespace_prefix(run_id: str) -> str:
     """How the names of all namespaces of a run begin; as a whole, the name of the one with its Lease."""
     return f"{PREFIX}-{run_id}"
+
+
+class _Starting:
+    """Pods called ``names`` on their way to running. ``failed`` gets why one doesn't, ``gate`` has a place for each that may start now."""
+
+    def __init__(self, api: ApiServer, names: AbstractSet[str], failed: dict[str, str], advance: Callable[[int], None]) -> None:
+        self._api = api
+        self._names = names
+        self._failed = failed
+        self._advance = advance
+        self._last: dict[str, str] = {}
+        self._news = asyncio.Event()
+        self.gate = asyncio.Semaphore(STARTING_AT_ONCE)
+        self.running: dict[str, Endpoint] = {}
+
+    def take(self, item: msgspec.Raw) -> None:
+        """Take in one state of one pod."""
+        pod = decode(item, StartingPod, self._api, PODS)
+        name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+        self._last[name] = pod.state
+        if name not in self._names or name in self.running or name in self._failed:
+            return
+        if pod.hopeless:
+            self._failed[name] = f"its pod can't run: {pod.hopeless}"
+            self.give_up()
+        elif pod.is_running and (endpoint := decode(item, PodRecord, self._api, PODS).value().endpoint).addresses:
+            self.running[name] = endpoint
+            self._advance(1)
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Make room for the next: one pod is no longer on its way."""
+        self.gate.release()
+        self._news.set()
+
+    async def wait(self, seconds: float, tasks: Sequence[asyncio.Future[None]]) -> None:
+        """Wait until no pod is on its way, at most so many seconds. Raises what any of ``tasks``, which bring the news, has failed with."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._names - self.running.keys() - self._failed.keys():
+                    self._news.clear()
+                    news = asyncio.ensure_future(self._news.wait())
+                    awaited: list[asyncio.Future[Any]] = [news, *(task for task in tasks if not task.done())]
+                    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                    news.cancel()
+                    for task in tasks:
+                        if task.done():
+                            task.result()
+        except TimeoutError:
+            for name in self._names - self.running.keys() - self._failed.keys():
+                self._failed[name] = f"its pod did not start within {seconds:g} s: {self._last.get(name, 'no word of it')}"
 
 
 class Stage:
@@ -78,10 +132,35 @@ class Stage:
 
         await all_of(create(self._api, question, manifest(namespace)) for namespace in namespaces)
 
-    async def create_pods(self, pods: Sequence[Endpoint], policies: Iterable[NetworkPolicy]) -> None:
-        """Create a pod for each of ``pods``, on its node. What is refused is ``failed``; no label of ours is one that ``policies`` read."""
+    async def start_pods(
+        self, pods: Sequence[Endpoint], policies: Iterable[NetworkPolicy], seconds: float, advance: Callable[[int], None]
+    ) -> dict[str, Endpoint]:
+        """Create a pod for each of ``pods``, on its node; those that run within so many seconds, by name, as they really are.
+
+        The others are ``failed``. No label of ours is one that ``policies`` read.
+        """
         withheld = keys_read(policies)
-        await all_of(self._create_pod(pod, withheld) for pod in pods)
+        starting = _Starting(self._api, {pod.name for pod in pods}, self.failed, advance)
+
+        async def create_one(pod: Endpoint) -> None:
+            await starting.gate.acquire()
+            await self._create_pod(pod, withheld)
+            if pod.name in self.failed:
+                starting.give_up()
+
+        async def watch_them() -> None:
+            async with aclosing(self._states()) as states:
+                async for item in states:
+                    starting.take(item)
+
+        tasks = [asyncio.ensure_future(watch_them()), *(asyncio.ensure_future(create_one(pod)) for pod in pods)]
+        try:
+            await starting.wait(seconds, tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return starting.running
 
     async def _create_pod(self, pod: Endpoint, withheld: frozenset[str]) -> None:
         probe = ProbePod(pod.name, pod.namespace, pod.labels, pod.ports, pod.node, (pod.name,))
@@ -96,41 +175,16 @@ class Stage:
         container["resources"]["requests"] = REQUESTS
         spec["containers"] = _containers(container)
         question = Question(f"/api/v1/namespaces/{pod.namespace}/pods", "create", "pods", f" in namespace {pod.namespace}")
-        for _ in range(ACCOUNT_TRIES):
+        for tries_left in reversed(range(ACCOUNT_TRIES)):
             try:
                 await create(self._api, question, manifest)
             except RefusedHereError as error:
-                self.failed[pod.name] = f"its pod was refused: {error}"
-                if "serviceaccount" not in str(error):
+                if not tries_left or "serviceaccount" not in str(error):
+                    self.failed[pod.name] = f"its pod was refused: {error}"
                     return
                 await asyncio.sleep(ACCOUNT_PAUSE)
             else:
-                self.failed.pop(pod.name, None)
                 return
-
-    async def wait(self, pods: Iterable[Endpoint], seconds: float, advance: Callable[[int], None]) -> dict[str, Endpoint]:
-        """Those of ``pods``, by name, that run within so many seconds, as they really are; the others are ``failed``."""
-        wanted = {pod.name for pod in pods if pod.name not in self.failed}
-        last: dict[str, str] = {}
-        running: dict[str, Endpoint] = {}
-        try:
-            async with asyncio.timeout(seconds), aclosing(self._states()) as states:
-                while wanted - running.keys() - self.failed.keys():
-                    item = await anext(states)
-                    pod = decode(item, StartingPod, self._api, PODS)
-                    name = f"{pod.metadata.namespace}/{pod.metadata.name}"
-                    last[name] = pod.state
-                    if name not in wanted or name in running:
-                        continue
-                    if pod.hopeless:
-                        self.failed[name] = f"its pod can't run: {pod.hopeless}"
-                    elif pod.is_running and (endpoint := decode(item, PodRecord, self._api, PODS).value().endpoint).addresses:
-                        running[name] = endpoint
-                        advance(1)
-        except TimeoutError:
-            for name in wanted - running.keys() - self.failed.keys():
-                self.failed[name] = f"its pod did not start within {seconds:g} s: {last.get(name, 'no word of it')}"
-        return running
 
     async def _states(self) -> AsyncGenerator[msgspec.Raw, None]:
         while True:

@@ -95,8 +95,8 @@ class ClusterGround:
         return [replace(pod, node=nodes[pod.node]) for pod in state.endpoints if pod.selectable]
 
     async def _start(self, pods: Sequence[Endpoint], advance: Callable[[int], None]) -> None:
-        await self._stage.create_pods(pods, [policy for trial in self._trials for policy in trial.snapshot.policies])
-        started = await self._stage.wait(pods, self._start_seconds, advance)
+        policies = [policy for trial in self._trials for policy in trial.snapshot.policies]
+        started = await self._stage.start_pods(pods, policies, self._start_seconds, advance)
         intended = {pod.name: pod.labels for pod in pods}
         for name, pod in started.items():
             self._running[name] = pod
