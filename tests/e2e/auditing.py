@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -132,8 +133,18 @@ def _problem(shadow: Snapshot, cell: Cell, one: Object, enforcement: Enforcement
     return "missed" if predicted != one["expected"] and not differs else ""
 
 
-def left_behind(kubectl: Kubectl) -> list[str]:
-    """Whatever of ours is in the cluster."""
+def left_behind(kubectl: Kubectl, patience: float = 20) -> list[str]:
+    """Whatever of ours is in the cluster and stays there: the garbage collector gets up to ``patience`` seconds for what is its own."""
+    until = time.monotonic() + patience
+    while found := in_cluster(kubectl):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.5)
+    return found
+
+
+def in_cluster(kubectl: Kubectl) -> list[str]:
+    """Whatever of ours is in the cluster at this moment."""
     found = kubectl.items("pods,configmaps,leases", "--all-namespaces", "-l", MANAGED)
     return [f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}" for item in found]
 

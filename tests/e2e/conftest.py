@@ -40,8 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mine = [item for item in items if item.path.parent == HERE]
     for item in mine:
         item.add_marker(pytest.mark.timeout(LIMIT))
-    # What wants the cluster's network as it is comes first; the enforcer stays from its first use on.
-    items.sort(key=lambda item: "enforcer" in getattr(item, "fixturenames", ()))
+    # What wants the cluster's network as it is comes first; the enforcer stays from its first use on. What breaks the cluster comes last.
+    items.sort(key=lambda item: [name in getattr(item, "fixturenames", ()) for name in ("nodes", "enforcer")])
     if config.getoption("kubeconfig", None):
         return
     if any("e2e" in argument for argument in config.args):

@@ -6,7 +6,7 @@ import random
 import time
 
 from tests.e2e import world
-from tests.e2e.auditing import MANAGED, RUN_LABEL, Running, audit, left_behind
+from tests.e2e.auditing import MANAGED, RUN_LABEL, Running, audit, in_cluster, left_behind
 
 DEATHS = 10
 
@@ -22,7 +22,7 @@ def test_killed_at_ten_random_moments(spec, kubectl, image):
         with Running(kubectl, image) as running:
             time.sleep(moment)
             running.kill()
-        littered += bool(left_behind(kubectl))
+        littered += bool(in_cluster(kubectl))
         clean_up(kubectl)
         assert left_behind(kubectl) == [], f"killed after {moment:.2f} of {length:.2f} s"
     assert littered, "it was never killed while there was anything to leave behind"
@@ -40,7 +40,7 @@ def test_the_garbage_collector_alone_removes_what_a_lease_owns(spec, kubectl, im
     with Running(kubectl, image) as running:
         running.until("probing")
         running.kill()
-    assert any(item.startswith("Pod ") for item in left_behind(kubectl))
+    assert any(item.startswith("Pod ") for item in in_cluster(kubectl))
     for lease in kubectl.items("leases", "--all-namespaces", "-l", MANAGED):
         kubectl.run("delete", "lease", "-n", lease["metadata"]["namespace"], lease["metadata"]["name"])
     for resource in ("pods", "configmaps"):
