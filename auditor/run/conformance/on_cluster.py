@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.config import ConnectionOptions, connect
@@ -30,6 +30,7 @@ from auditor.run.conformance.cluster_ground import ClusterGround
 from auditor.run.conformance.course import Outcome, run_course
 from auditor.run.conformance.scoring import score
 from auditor.run.conformance.trial import Trial, make_trials
+from auditor.run.conformance.waves import Wave, make_waves
 
 PATIENCE = 45.0
 
@@ -78,22 +79,22 @@ class _Run:
         room = await room_for_pods(self._api)
         if not room:
             raise ClusterError(f"{self._api.place}: no node takes any more pods")
-        waves = list(make_waves(trials, room))
+        waves = make_waves(trials, room)
         async with self._tenancy():
-            return [await self._wave(wave, nodes, number, len(waves)) for number, (wave, nodes) in enumerate(waves, 1)]
+            outcomes = []
+            for number, (wave, following) in enumerate(zip_longest(waves, waves[1:]), 1):
+                outcomes.append(await self._wave(wave, f", wave {number} of {len(waves)}" if len(waves) > 1 else ""))
+                if following is not None:
+                    await self._stage.remove(name for trial in wave.giving_way(following) for name in trial.snapshot.namespaces)
+            return outcomes
 
-    async def _wave(self, trials: Sequence[Trial], nodes: Mapping[str, Mapping[str, str]], number: int, waves: int) -> Outcome:
-        of_waves = f", wave {number} of {waves}" if waves > 1 else ""
-        ground = ClusterGround(self._stage, trials, nodes)
+    async def _wave(self, wave: Wave, which: str) -> Outcome:
+        ground = ClusterGround(self._stage, wave.trials, wave.nodes)
         with self._phase("starting"):
-            self._progress.phase(f"starting pods{of_waves}", ground.size)
+            self._progress.phase(f"starting pods{which}", ground.size)
             await ground.set_up(self._options.start_seconds, self._progress.advance)
         with self._phase("probing"):
-            outcome = await run_course(ground, trials, self._options.probing, self._progress)
-        if number < waves:
-            # The next wave's pods wait for the room of these, and for nothing else of theirs.
-            await self._stage.remove(name for trial in trials for name in trial.snapshot.namespaces)
-        return outcome
+            return await run_course(ground, wave.trials, self._options.probing, self._progress)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -140,32 +141,3 @@ class _Run:
             raise ClusterError(f"{error}; 'audit cleanup --run {self._run_id}' removes what is left") from error
         if left:
             self.facts.append(f"{counted(len(left), 'namespace')} of ours had not quite gone in the end; the cluster is deleting them")
-
-
-def make_waves(trials: Iterable[Trial], room: Mapping[str, int]) -> Iterator[tuple[list[Trial], dict[str, dict[str, str]]]]:
-    """``trials`` in as few waves as ``room``, the number of pods that each node takes, lets be.
-
-    With each wave, by scenario, which node of the cluster stands for which of the scenario's. A scenario's nodes are different ones as far
-    as there are enough.
-    """
-    wave: list[Trial] = []
-    nodes: dict[str, dict[str, str]] = {}
-    taken: Counter[str] = Counter()
-    for trial in trials:
-        chosen, needed = _placed(trial, room, taken)
-        if wave and any(taken[node] + count > room[node] for node, count in needed.items()):
-            yield wave, nodes
-            wave, nodes, taken = [], {}, Counter()
-            chosen, needed = _placed(trial, room, taken)
-        wave.append(trial)
-        nodes[trial.scenario.name] = chosen
-        taken += needed
-    if wave:
-        yield wave, nodes
-
-
-def _placed(trial: Trial, room: Mapping[str, int], taken: Counter[str]) -> tuple[dict[str, str], Counter[str]]:
-    """The node for each of the scenario's, the emptiest first, and how many pods that puts on each."""
-    emptiest = sorted(room, key=lambda node: (taken[node] - room[node], node))
-    chosen = {node: emptiest[number % len(emptiest)] for number, node in enumerate(trial.scenario.nodes)}
-    return chosen, Counter(chosen[pod.node] for pod in trial.snapshot.endpoints if pod.selectable)

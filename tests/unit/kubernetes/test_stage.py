@@ -1,4 +1,4 @@
-"""Policies and pods as manifests, and waves."""
+"""Policies and pods as manifests, and how much room there is for them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.cluster.kubernetes.policy_manifest import policy_manifest
 from auditor.cluster.kubernetes.room import room_for_pods
 from auditor.cluster.kubernetes.stage import _containers
-from auditor.run.conformance.on_cluster import make_waves
 from tests.lab import scenarios
-from tests.unit.conformance.shipped import trials
 from tests.unit.kubernetes.store import Store
 
 
@@ -28,32 +26,6 @@ def test_ports_of_one_name_go_into_containers_of_their_own():
 
 def test_a_pod_without_ports_has_one_container():
     assert _containers({"name": "agent", "ports": []}) == [{"name": "agent", "ports": []}]
-
-
-def pods_on(nodes, trial):
-    chosen = nodes[trial.scenario.name]
-    return [chosen[pod.node] for pod in trial.snapshot.endpoints if pod.selectable]
-
-
-def test_everything_goes_into_one_wave_where_there_is_room():
-    ((wave, nodes),) = make_waves(trials(), {"a": 500, "b": 500})
-    assert wave == list(trials())
-    assert all(len(set(nodes[trial.scenario.name].values())) == 2 for trial in wave)
-
-
-def test_no_wave_has_more_pods_than_a_node_takes():
-    waves = list(make_waves(trials(), {"a": 30, "b": 40}))
-    assert [trial for wave, _ in waves for trial in wave] == list(trials())
-    for wave, nodes in waves:
-        placed = [node for trial in wave for node in pods_on(nodes, trial)]
-        assert placed.count("a") <= 30
-        assert placed.count("b") <= 40
-    assert len(waves) < 8
-
-
-def test_one_node_stands_for_all():
-    ((_, nodes),) = make_waves(trials()[:2], {"only": 100})
-    assert set(nodes[trials()[0].scenario.name].values()) == {"only"}
 
 
 def node(name, *, pods="10", ready="True", **spec):
