@@ -20,6 +20,8 @@ from tests.e2e.kubectl import Kubectl
 from tests.e2e.nodes import Nodes
 
 HERE = Path(__file__).parent
+POLICED = (*world.NAMESPACES, "netpol-conf-*")
+"""The suite's own namespaces, and those that conformance makes."""
 LIMIT = 300
 """Seconds for one test: pods are started and ended in most."""
 
@@ -90,7 +92,7 @@ def enforcer(request: pytest.FixtureRequest, kubectl: Kubectl, image: str) -> It
         yield ClusterNetwork()
         return
     node_image = request.config.getoption("--e2e-node-image") or image
-    with GivenEnforcer(kubectl, Path(given)) if given else NftablesEnforcer(kubectl, node_image, world.NAMESPACES) as found:
+    with GivenEnforcer(kubectl, Path(given)) if given else NftablesEnforcer(kubectl, node_image, POLICED) as found:
         yield found
 
 

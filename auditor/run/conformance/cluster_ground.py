@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from auditor.cluster.kubernetes.creation import all_of
 from auditor.cluster.kubernetes.stage import Stage
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
@@ -38,6 +39,7 @@ class ClusterGround:
         self._running: dict[str, Endpoint] = {}
         self._added: dict[str, Mapping[str, str]] = {}
         self._readdressed: set[str] = set()
+        self._in_force: dict[str, tuple[NetworkPolicy, ...]] = {}
         self._start_seconds = 0.0
 
     @property
@@ -69,8 +71,7 @@ class ClusterGround:
         await self._start(pods, advance)
         if not self._running:
             raise ClusterError(f"no pod could be started: {next(iter(self._stage.failed.values()), 'no scenario has any')}")
-        self._readdressed = {trial.scenario.name for trial in self._trials if self._needs_addresses(trial)}
-        await self._stage.put_policies((), [policy for trial in self._trials for policy in self._policies(trial, trial.start)])
+        await all_of(self._put_policies(trial, trial.start) for trial in self._trials)
 
     async def change(self, trial: Trial) -> None:
         assert trial.step is not None  # noqa: S101 - only trials with a change are followed
@@ -84,7 +85,7 @@ class ClusterGround:
         for name, namespace in after.namespaces.items():
             if name in before.namespaces and namespace != before.namespaces[name]:
                 await self._stage.relabel_namespace(name, before.namespaces[name].labels, namespace.labels)
-        await self._stage.put_policies(self._policies(trial, before), self._policies(trial, after))
+        await self._put_policies(trial, after)
 
     def footing(self, trial: Trial) -> Footing:
         before = None if trial.step is None else self._real(trial, trial.step.before)
@@ -102,14 +103,19 @@ class ClusterGround:
             self._running[name] = pod
             self._added[name] = {key: value for key, value in pod.labels.items() if intended[name].get(key) != value}
 
+    async def _put_policies(self, trial: Trial, state: Snapshot) -> None:
+        """Have the policies of ``state`` in force. A pod that came meanwhile may have given an ipBlock another address."""
+        self._readdressed.discard(trial.scenario.name)
+        if lost_meaning(evaluate(self._real(trial, trial.snapshot)), [trial], self.absent):
+            self._readdressed.add(trial.scenario.name)
+        policies = self._policies(trial, state)
+        await self._stage.put_policies(self._in_force.get(trial.scenario.name, ()), policies)
+        self._in_force[trial.scenario.name] = policies
+
     def _policies(self, trial: Trial, state: Snapshot) -> tuple[NetworkPolicy, ...]:
         if trial.scenario.name not in self._readdressed:
             return state.policies
         return readdressed(state.policies, trial.snapshot.endpoints, self._endpoints(trial, trial.snapshot.endpoints))
-
-    def _needs_addresses(self, trial: Trial) -> bool:
-        """Whether its policies, as they are, no longer mean the same at the addresses here."""
-        return bool(lost_meaning(evaluate(self._real(trial, trial.snapshot)), [trial], self.absent))
 
     def _real(self, trial: Trial, state: Snapshot) -> Snapshot:
         return replace(state, endpoints=self._endpoints(trial, state.endpoints), policies=self._policies(trial, state))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Collection, Mapping
+from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -57,9 +58,9 @@ class Mirror:
         )
 
     def policies(self, namespaces: Collection[str]) -> tuple[NetworkPolicy, ...]:
-        """The policies in ``namespaces`` that can be read, by name."""
+        """The policies in ``namespaces``, which may be patterns, that can be read, by name."""
         found = [read_live_policy(item) for _, item in sorted(self._objects["networkpolicies"].items())]
-        return tuple(policy for policy in found if isinstance(policy, NetworkPolicy) and policy.namespace in namespaces)
+        return tuple(policy for policy in found if isinstance(policy, NetworkPolicy) and _matches(policy.namespace, namespaces))
 
     def snapshot(self) -> Snapshot:
         """Everything but policies."""
@@ -115,6 +116,10 @@ class Mirror:
             known[key] = item
         if kind != "nodes":  # a node's heartbeats are no news
             self._changed()
+
+
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return name in patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _key(item: Object) -> str:

@@ -36,7 +36,7 @@ class NftablesEnforcer:
 
     def settle(self) -> None:
         found: dict[str, dict[str, str]] = {"pods": {}, "networkpolicies": {}}
-        for namespace in self._policed:
+        for namespace in (name for name in self._policed if "*" not in name):
             for item in self._kubectl.items("pods,networkpolicies", "-n", namespace):
                 kind = "pods" if item["kind"] == "Pod" else "networkpolicies"
                 found[kind][f"{namespace}/{item['metadata']['name']}"] = item["metadata"]["resourceVersion"]

@@ -1,0 +1,65 @@
+"""Conformance on the real cluster: what its enforcer behaves like, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.auditing import audit, left_behind
+from tests.unit.report.test_as_json import validator
+
+FEW = (
+    "rule-05-not-in-missing-key",
+    "rule-06-end-port",
+    "rule-08-replies",
+    "rule-09-ip-block-and-pods",
+    "rule-15-policy-changed",
+    "seed-extra-dash",
+)
+
+
+def conform(kubectl, image, *more):
+    """The exit code and the scorecard of a few scenarios."""
+    chosen = [word for name in FEW for word in ("--scenario", name)]
+    done = audit(kubectl, "conformance", "--image", image, "-o", "json", "-q", *chosen, *more)
+    assert done.stdout, done.stderr
+    card = json.loads(done.stdout)
+    validator("scorecard.schema.json").validate(card)
+    return done.returncode, card
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(kubectl):
+    yield
+    assert left_behind(kubectl) == []
+    assert [item["metadata"]["name"] for item in kubectl.items("namespaces", "-l", "netpol-audit/run")] == []
+
+
+def test_the_network_as_it_is_enforces_nothing(plain, kubectl, image):
+    code, card = conform(kubectl, image)
+    assert code == 1
+    assert card["behaviour"].startswith("this CNI behaves like: enforces-nothing")
+
+
+def test_the_specification_conforms_and_follows_every_change(spec, kubectl, image):
+    code, card = conform(kubectl, image)
+    assert code == 0, card
+    assert card["behaviour"] == "this CNI behaves like: spec"
+    assert [each["late"] for each in card["convergence"]] == [[]] * len(card["convergence"])
+
+
+@pytest.mark.parametrize("dialect", ["ignores-end-port", "not-in-needs-key", "ignores-except", "ignores-ingress"])
+def test_a_dialect_is_named(dialect, faulty, kubectl, image):
+    faulty.use(dialect)
+    code, card = conform(kubectl, image)
+    assert code == 1
+    assert card["behaviour"] == f"this CNI behaves like: spec except {dialect}"
+
+
+def test_a_dialect_on_one_node_is_named_with_the_node(faulty, kubectl, image):
+    node = next(item["spec"]["nodeName"] for item in kubectl.items("pods", "-n", "e2e-prod"))
+    faulty.use(f"ignores-ingress@{node}")
+    code, card = conform(kubectl, image)
+    assert code == 1
+    assert f"ignores-ingress on node {node}" in card["behaviour"]
