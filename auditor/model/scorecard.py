@@ -53,7 +53,7 @@ class FeatureScore:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioScore:
-    """One scenario. ``reason`` is why it was skipped as a whole, if it was.
+    """One scenario. ``reason`` is why it was skipped as a whole or, mostly, why it is inconclusive.
 
     ``departures`` are the cells that make it fail, by the scenario's own names.
     """

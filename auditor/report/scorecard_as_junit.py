@@ -22,7 +22,7 @@ def render(card: Scorecard, stream: TextIO) -> None:
     scenarios = ET.SubElement(root, "testsuite", name="scenarios")
     for scenario in card.scenarios:
         lines = "\n".join(f"{each.result}: {each.cell}: {each.observation.outcome}" for each in scenario.departures)
-        _add(scenarios, scenario.name, scenario.score, scenario.reason or _counts(scenario.summary), lines)
+        _add(scenarios, scenario.name, scenario.score, "; ".join(filter(None, [_counts(scenario.summary), scenario.reason])), lines)
     ET.SubElement(scenarios, "system-out").text = xml_text(card.behaviour)
     for suite in (features, scenarios, root):
         _count(suite, sum(card.seconds.values()) if suite is root else 0.0)

@@ -65,7 +65,7 @@ def _print_scenarios(console: Console, card: Scorecard) -> None:
     for scenario in card.scenarios:
         if scenario.score is Score.CONFORMS:
             continue
-        why = scenario.reason or ", ".join(told(scenario.summary))
+        why = "; ".join(filter(None, [", ".join(told(scenario.summary)), scenario.reason]))
         print_paragraph(
             console, Text.assemble((f"{scenario.score:<13}", STYLES[scenario.score]), f"{scenario.name}: {printable(why)}"), 0, 13
         )

@@ -79,12 +79,13 @@ def _scenarios(scenarios: Sequence[Scenario], trials: Sequence[Trial], results: 
 
 def _scenario(trial: Trial, results: Sequence[CellResult]) -> ScenarioScore:
     summary = Summary.of(tuple(results))
-    reasons = Counter(result.observation.outcome for result in results if result.result is Result.SKIPPED)
+    unseen = Result.INCONCLUSIVE if summary.inconclusive else Result.SKIPPED
+    reasons = Counter(result.observation.outcome for result in results if result.result is unseen)
     return ScenarioScore(
         name=trial.scenario.name,
         title=trial.scenario.title,
         summary=summary,
-        reason=reasons.most_common(1)[0][0] if summary.skipped == summary.cells else "",
+        reason=reasons.most_common(1)[0][0] if summary.inconclusive or summary.skipped == summary.cells else "",
         departures=tuple(replace(result, cell=trial.names.original(result.cell)) for result in results if result.result in FAULTS),
     )
 
