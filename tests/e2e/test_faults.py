@@ -94,7 +94,7 @@ def test_a_quota_is_too_small(kubectl, image):
 
 
 def test_the_image_is_missing(kubectl):
-    done = audit(kubectl, "run", "-n", world.PROD, "--image", "audit-e2e/absent:1", "--start-timeout", "5", "-q")
+    done = audit(kubectl, "run", "-n", world.PROD, "--image", "audit-e2e/absent:1", "--start-timeout", "25", "-q")
     assert done.returncode == TROUBLE
     assert "audit-e2e/absent:1" in done.stderr
 

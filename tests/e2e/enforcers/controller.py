@@ -27,7 +27,7 @@ from tests.e2e.enforcers.rules import NodeRules, compile_node
 from tests.e2e.kubectl import LONGEST_LINE, Kubectl, stop
 
 AGENT = Path(__file__).with_name("agent.py").read_text(encoding="utf-8")
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds within which a node must have taken its rules; else its stream is opened anew."""
 PAUSE = 0.5
 
@@ -145,8 +145,10 @@ class Controller:
 
     async def _put(self, node: str, agent: Process, rules: NodeRules, in_force: NodeRules | None) -> NodeRules:
         """Put ``rules`` in force in place of ``in_force``."""
-        pods = {**dict.fromkeys(in_force.pods if in_force else (), CLEAR), **rules.pods}
-        await self._send(node, agent, rules.node, pods)
+        before = in_force.pods if in_force else {}
+        pods = {**dict.fromkeys(before.keys() - rules.pods.keys(), CLEAR), **rules.pods}
+        changed = {pod: text for pod, text in pods.items() if before.get(pod) != text}
+        await self._send(node, agent, rules.node, changed)
         return rules
 
     async def _until(self, ready: Callable[[], bool]) -> None:
