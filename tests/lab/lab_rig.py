@@ -115,7 +115,9 @@ class Rig:
 
     async def ask(self, seat, do, **arguments):
         await self.channels[seat].send(json.dumps({"do": do, **arguments}).encode() + b"\n")
-        return json.loads(await asyncio.wait_for(self.channels[seat].receive(), PATIENCE + 5))
+        # wait_for() of Python 3.11 loses a cancellation that comes with the answer.
+        async with asyncio.timeout(PATIENCE + 5):
+            return json.loads(await self.channels[seat].receive())
 
     async def outcome(self, source, destination, protocol="tcp", port=80, family=4, patience=PATIENCE, **more):
         address = next(seat for seat in self.lab.seats if seat.name == destination or destination in seat.endpoints).addresses[family == 6]

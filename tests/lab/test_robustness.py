@@ -84,7 +84,9 @@ def test_an_agent_lost_in_the_main_pass_makes_its_cells_inconclusive(harm, selec
     inconclusive = [cell for cell in cells if cell["result"] == "inconclusive"]
     assert inconclusive
     reasons = {cell["outcome"] for cell in inconclusive}
-    assert all(f"agent of {VICTIM} " in reason or "connected-no-token: " in reason for reason in reasons), reasons
+    # What an agent says of itself after it was unplugged and before it was killed is a reason, too.
+    said = (f"agent of {VICTIM} ", "connected-no-token: ", "ENETUNREACH: ")
+    assert all(any(words in reason for words in said) for reason in reasons), reasons
     assert not [cell for cell in report["cells"] if cell not in cells and cell["result"] == "inconclusive"]
     assert run.leaves_nothing()
 
