@@ -106,6 +106,7 @@ class _Campaign:
         self._began = time.monotonic()
         await self._pass("probing")
         await self._retest()
+        self._take_back_what_could_not_be_retested()
         self._waited = time.monotonic() - self._began
         if self._late:
             await self._confirm()
@@ -189,6 +190,13 @@ class _Campaign:
             self._rounds += 1
             await self._again("retesting", pending, pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _take_back_what_could_not_be_retested(self) -> None:
+        """A difference whose agent has ended meanwhile never lasted: its pod may have been going away, and its rules with it."""
+        for cell, tries in self._tries.items():
+            if agrees(self._expected[cell], tries[-1]) is False and not self._can_be_tried(cell):
+                route = self._routes[cell]
+                tries.append(Try(Answer.ERROR, self._fleet.ended(route.source.name) or self._fleet.ended(route.destination.name)))
 
     async def _again(self, phase: str, cells: Sequence[Cell], pause: float = 0.0) -> None:
         """Try ``cells``, which may repeat, with fresh connections; longer where one was not heard, lest slowness look like silence."""

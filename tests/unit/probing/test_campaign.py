@@ -240,6 +240,18 @@ async def test_agent_that_dies_is_never_a_denial(batch):
     assert outcome.facts == ("agent of a/1 ended before finishing its batch",)
 
 
+@pytest.mark.parametrize("end", ["a/0", "a/1"])
+async def test_a_leak_that_could_not_be_retested_is_none(end):
+    """A pod that is being deleted loses its rules before it loses its agent."""
+    world = World(3)
+    world.deaths = {end: 2}
+    world.answer = lambda source, destination, *_: TOKEN
+    expected = {THERE: Verdict.DENIED, Cell("a/2", "a/0", TCP, 80, V4): Verdict.DENIED, Cell("a/1", "a/2", TCP, 80, V4): Verdict.DENIED}
+    outcome = await world.probe(expected=lambda cell: expected.get(cell, Verdict.ALLOWED))
+    assert outcome.observations[THERE].verdict is Observed.INCONCLUSIVE
+    assert f"agent of {end} ended" in outcome.observations[THERE].outcome
+
+
 async def test_agent_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(session, "PATIENCE", 0.05)
     outcome = await World(3, answer=only(THERE, None)).probe()
