@@ -1,4 +1,4 @@
-"""The fewest of a pod's labels that make policies treat a probe pod as they treat the pod.
+"""The fewest of a pod's labels that make policies treat a probe pod as they treat the pod, under enforcers that err about namespaces, too.
 
 Fewer labels mean less harm: what finds pods by their labels (Services, controllers, budgets, monitoring) is less likely to find a probe
 pod. Dropping a label is not always safe, even where no selector demands it: NotIn and DoesNotExist match where a key is missing.
@@ -35,29 +35,50 @@ TOOL_PREFIXES = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io
 
 
 class PodSelectors:
-    """The pod selectors by which policies in force can tell pods apart: all of them together are a pod's policy signature."""
+    """The pod selectors by which policies in force can tell pods apart: all of them together are a pod's policy signature.
+
+    An enforcer that overlooks a namespaceSelector, or that a podSelector alone means the policy's own namespace, holds selectors against
+    pods that they can't reach. ``in_any_reading`` has these too, so that a probe pod meets the fault as its workload would.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._namespaces = snapshot.namespaces
         self._own: dict[str, set[LabelSelector]] = {}
         self._elsewhere: dict[LabelSelector, set[LabelSelector]] = {}
+        self._peers: set[LabelSelector] = set()
         for policy in snapshot.policies:
             own = self._own.setdefault(policy.namespace, set())
             own.add(policy.pod_selector)
             for peer in peers_in_force([policy]):
                 if peer.pod_selector is not None:
+                    self._peers.add(peer.pod_selector)
                     found = own if peer.namespace_selector is None else self._elsewhere.setdefault(peer.namespace_selector, set())
                     found.add(peer.pod_selector)
         for unknown in snapshot.unknown:
             if unknown.pod_selector is not None:
                 self._own.setdefault(unknown.namespace, set()).add(unknown.pod_selector)
+        self._keys = frozenset(key for selector in self._peers.union(*self._own.values()) for key in keys_of(selector))
         self.of = cache(self._of)
+        self.in_any_reading = cache(self._in_any_reading)
+        self._count = cache(self._matching)
 
     def _of(self, namespace: str) -> frozenset[LabelSelector]:
         """The selectors that are held against the labels of pods in ``namespace``."""
         labels = self._namespaces[namespace].labels
         reaching = [pods for namespaces, pods in self._elsewhere.items() if matches(namespaces, labels)]
         return frozenset(self._own.get(namespace, ())).union(*reaching)
+
+    def _in_any_reading(self, namespace: str) -> frozenset[LabelSelector]:
+        """Those of ``of`` and every peer's, whatever namespaces it means."""
+        return self.of(namespace) | self._peers
+
+    def matching(self, endpoint: Endpoint) -> int:
+        """How many selectors ``in_any_reading`` match the labels of ``endpoint``."""
+        return self._count(endpoint.namespace, frozenset((key, value) for key, value in endpoint.labels.items() if key in self._keys))
+
+    def _matching(self, namespace: str, labels: frozenset[tuple[str, str]]) -> int:
+        known = dict(labels)
+        return sum(matches(selector, known) for selector in self.in_any_reading(namespace))
 
     def signature(self, namespace: str, labels: Labels) -> frozenset[LabelSelector]:
         """Those that match ``labels`` on a pod in ``namespace``. Pods of a namespace with equal signatures are alike to policies, but
@@ -69,9 +90,10 @@ class PodSelectors:
 def identity_labels(snapshot: Snapshot, endpoint: Endpoint, *, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
     """The labels of ``endpoint``, a pod on the pod network, without every one that policies can do without.
 
-    No single label of the answer can be dropped without changing the signature. Among such answers it is one that few of ``avoid`` match.
+    No single label of the answer can be dropped without changing which selectors match, in any reading. Among such answers it is one that
+    few of ``avoid`` match.
     """
-    return fewest_labels(PodSelectors(snapshot).of(endpoint.namespace), endpoint.labels, avoid)
+    return fewest_labels(PodSelectors(snapshot).in_any_reading(endpoint.namespace), endpoint.labels, avoid)
 
 
 def fewest_labels(selectors: Collection[LabelSelector], labels: Labels, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
@@ -94,7 +116,12 @@ def is_for_tools(key: str) -> bool:
 
 def reads(selector: LabelSelector, key: str) -> bool:
     """Whether ``selector`` has a condition on the label ``key``."""
-    return any(key == read for read, _ in selector.match_labels) or any(key == item.key for item in selector.match_expressions)
+    return key in keys_of(selector)
+
+
+def keys_of(selector: LabelSelector) -> set[str]:
+    """The labels on which ``selector`` has conditions."""
+    return {key for key, _ in selector.match_labels} | {item.key for item in selector.match_expressions}
 
 
 def _drop_in_order(selectors: Collection[LabelSelector], labels: Labels, order: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The models of probe pods: which pods of the cluster are copied, on which nodes.
 
 Namespaces are settled first, since each further one is a further place where something is created; then nodes, since policies are enforced
-on the node of the isolated pod, and a node without a probe pod of an isolated class goes untested.
+on the node of the isolated pod, and a node without a probe pod of an isolated class goes untested. That is said; that nobody would notice
+an enforcer blind to namespaces is not, so before nodes comes the member that the most selectors match.
 """
 
 from __future__ import annotations
@@ -43,10 +44,11 @@ def pairs_of(pod_class: PodClass, endpoint: Endpoint) -> set[Pair]:
 class Models:
     """The models chosen so far, for each class; the first of a class stands for all that no other one does."""
 
-    def __init__(self, classes: Sequence[PodClass], can_use: Callable[[str], bool]) -> None:
-        """``can_use`` tells by its bare name whether a node can take probe pods."""
+    def __init__(self, classes: Sequence[PodClass], can_use: Callable[[str], bool], matching: Callable[[Endpoint], int]) -> None:
+        """``can_use`` tells by its bare name whether a node can take probe pods, ``matching`` how many pod selectors match a pod."""
         self._classes = classes
         self._can_use = can_use
+        self._matching = matching
         self._candidates = {one.number: self._usable(one.audited or one.members) for one in classes}
         self.namespaces = fewest_namespaces([{end.namespace for end in ends} for ends in self._candidates.values()])
         self.of_class: dict[int, list[Endpoint]] = {one.number: [] for one in classes}
@@ -68,7 +70,7 @@ class Models:
 
     def add_one_per_class(self) -> None:
         """One of each class that has none. Those go first that test something and have the least choice of nodes."""
-        options = {one.number: self._least_disturbing(one) for one in self._classes if not self.of_class[one.number]}
+        options = {one.number: self._most_telling(one) for one in self._classes if not self.of_class[one.number]}
 
         def freedom(pod_class: PodClass) -> tuple[bool, int]:
             return (not pod_class.isolated, len({option.node for option in options[pod_class.number]}))
@@ -76,10 +78,11 @@ class Models:
         for pod_class in sorted((one for one in self._classes if one.number in options), key=freedom):
             self._add(pod_class, min(options[pod_class.number], key=lambda option: self._worth(pod_class, option)))
 
-    def _least_disturbing(self, pod_class: PodClass) -> list[Endpoint]:
-        candidates = self._candidates[pod_class.number]
-        least = min(map(self._disturbance, candidates))
-        return [candidate for candidate in candidates if self._disturbance(candidate) == least]
+    def _most_telling(self, pod_class: PodClass) -> list[Endpoint]:
+        """Of the candidates that disturb least, those that most selectors match."""
+        ranks = [(self._disturbance(candidate), -self._matching(candidate)) for candidate in self._candidates[pod_class.number]]
+        best = min(ranks)
+        return [candidate for candidate, rank in zip(self._candidates[pod_class.number], ranks, strict=True) if rank == best]
 
     def _worth(self, pod_class: PodClass, option: Endpoint) -> tuple[int, int, str, str]:
         return (-len(pairs_of(pod_class, option) - self.covered), self._load[option.node], option.node, option.name)
@@ -113,7 +116,9 @@ class Models:
     def _best_of(self, options: Iterable[tuple[PodClass, Endpoint]], missing: set[Pair]) -> tuple[PodClass, Endpoint] | None:
         def rank(option: tuple[PodClass, Endpoint]) -> tuple[object, ...]:
             pod_class, endpoint = option
-            return (-len(pairs_of(*option) & missing), not self._lacks_second(pod_class), self._disturbance(endpoint), endpoint.name)
+            tested = len(pairs_of(*option) & missing)
+            place = self._disturbance(endpoint)
+            return (-tested, not self._lacks_second(pod_class), place, -self._matching(endpoint), endpoint.name)
 
         return min((option for option in options if pairs_of(*option) & missing), key=rank, default=None)
 
@@ -134,8 +139,8 @@ class Models:
         audited = {endpoint.name for endpoint in pod_class.audited}
 
         def rank(endpoint: Endpoint) -> tuple[object, ...]:
-            usable = self._can_use(endpoint.node)
-            return (not usable, self._disturbance(endpoint), endpoint.node == first.node, endpoint.name not in audited, endpoint.name)
+            place = (not self._can_use(endpoint.node), self._disturbance(endpoint), endpoint.node == first.node)
+            return (place, endpoint.name not in audited, -self._matching(endpoint), endpoint.name)
 
         return min((member for member in pod_class.members if member is not first), key=rank)
 

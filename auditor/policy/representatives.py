@@ -83,7 +83,8 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
     """
     _check(snapshot, request)
     classes = _pod_classes(snapshot, matrix, request)
-    models = Models(classes, request.can_use)
+    selectors = PodSelectors(snapshot)
+    models = Models(classes, request.can_use, selectors.matching)
     if request.mode is Mode.ALL_PODS:
         models.add_all_audited()
     models.add_one_per_class()
@@ -91,7 +92,7 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
         models.add_per_node()
     if request.mode is not Mode.ONE_PER_CLASS:
         models.add_seconds()
-    probe_pods, names = _probe_pods(snapshot, request, classes, models)
+    probe_pods, names = _probe_pods(snapshot, request, classes, models, selectors)
     audited = [endpoint for one in classes for endpoint in one.audited]
     uncovered = (
         *traffic_within_classes(models.lacking_second(), names),
@@ -138,10 +139,9 @@ def _denies_itself(matrix: ExpectedMatrix, identity: int) -> bool:
 
 
 def _probe_pods(
-    snapshot: Snapshot, request: ProbeRequest, classes: Sequence[PodClass], models: Models
+    snapshot: Snapshot, request: ProbeRequest, classes: Sequence[PodClass], models: Models, selectors: PodSelectors
 ) -> tuple[tuple[ProbePod, ...], dict[int, str]]:
     """The probe pods by name, and for each class the name of its first."""
-    selectors = PodSelectors(snapshot)
     avoid = {name: tuple(request.avoid.get(name, ())) for name in models.namespaces}
     for service in snapshot.services:
         if service.selector and service.namespace in avoid:
@@ -153,7 +153,7 @@ def _probe_pods(
     first = {}
     for (pod_class, model), place, name in zip(chosen, placed, names, strict=True):
         of_class = models.of_class[pod_class.number]
-        labels = fewest_labels(selectors.of(model.namespace), model.labels, avoid[model.namespace])
+        labels = fewest_labels(selectors.in_any_reading(model.namespace), model.labels, avoid[model.namespace])
         probe_pods.append(ProbePod(name, model.namespace, labels, model.ports, place.node, _stood_for(pod_class, of_class, model)))
         if model is of_class[0]:
             first[pod_class.number] = name

@@ -19,8 +19,8 @@ SHAPE = Shape(pods=6, policies=6, hosts=0, node_endpoints=False)
 TEMPLATE = {"app": "web", "pod-template-hash": "6c9b7f8d5", "app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "web-1"}
 
 
-def plain_signature(snapshot: Snapshot, endpoint: Endpoint, labels: dict[str, str]) -> tuple[list[bool], list[bool]]:
-    """Which policies select the pod, and which peers match it, each asked one by one."""
+def plain_signature(snapshot: Snapshot, endpoint: Endpoint, labels: dict[str, str]) -> tuple[list[bool], ...]:
+    """Which policies select the pod, which peers match it, and which would if namespaces did not count, each asked one by one."""
     subject = [policy.namespace == endpoint.namespace and matches(policy.pod_selector, labels) for policy in snapshot.policies]
     space = snapshot.namespaces[endpoint.namespace]
     peers = [
@@ -30,7 +30,8 @@ def plain_signature(snapshot: Snapshot, endpoint: Endpoint, labels: dict[str, st
         for peer in peers_in_force([policy])
         if peer.ip_block is None
     ]
-    return subject, peers
+    anywhere = [matches(peer.pod_selector, labels) for peer in peers_in_force(snapshot.policies) if peer.pod_selector is not None]
+    return subject, peers, anywhere
 
 
 def check_minimal(snapshot: Snapshot, avoid: tuple[LabelSelector, ...] = ()) -> None:
@@ -88,18 +89,26 @@ def test_a_label_that_becomes_free_once_another_went_goes_too():
     assert identity_labels(cluster(web, policies=[policy("prod/x", needs_b_without_a, ingress=[])]), web) == {}
 
 
-def test_peers_elsewhere_count_where_their_namespace_selector_matches():
-    web = pod("prod/web", {"app": "web"})
-    db = pod("data/db")
-    for stage, kept in (("prod", {"app": "web"}), ("test", {})):
-        let_in = policy("data/db", ingress=[rule(pods({"app": "web"}, {"stage": stage}))])
-        assert identity_labels(cluster(web, db, policies=[let_in], labels={"prod": {"stage": "prod"}}), web) == kept
+@pytest.mark.parametrize("stage", ["prod", "test"])
+def test_what_peers_elsewhere_read_stays_for_enforcers_that_overlook_their_namespace_selector(stage):
+    web, db = pod("prod/web", {"app": "web"}), pod("data/db")
+    let_in = policy("data/db", ingress=[rule(pods({"app": "web"}, {"stage": stage}))])
+    snapshot = cluster(web, db, policies=[let_in], labels={"prod": {"stage": "prod"}})
+    assert identity_labels(snapshot, web) == {"app": "web"}
+    assert bool(PodSelectors(snapshot).signature("prod", web.labels)) == (stage == "prod")
 
 
-def test_peers_without_a_namespace_selector_count_in_their_own_namespace_only():
+@pytest.mark.parametrize("name", ["prod/db", "data/db"])
+def test_what_peers_without_a_namespace_selector_read_stays_in_every_namespace(name):
     web = pod("prod/web", {"app": "web"})
-    for name, kept in (("prod/db", {"app": "web"}), ("data/db", {})):
-        assert identity_labels(cluster(web, policies=[policy(name, {"app": "db"}, ingress=[rule(pods({"app": "web"}))])]), web) == kept
+    snapshot = cluster(web, policies=[policy(name, {"app": "db"}, ingress=[rule(pods({"app": "web"}))])])
+    assert identity_labels(snapshot, web) == {"app": "web"}
+    assert bool(PodSelectors(snapshot).signature("prod", web.labels)) == (name == "prod/db")
+
+
+def test_subjects_of_policies_elsewhere_do_not_count():
+    web = pod("prod/web", {"app": "web"})
+    assert identity_labels(cluster(web, policies=[policy("data/web", {"app": "web"}, ingress=[])]), web) == {}
 
 
 def test_rules_of_a_direction_that_is_not_in_policy_types_do_not_count():

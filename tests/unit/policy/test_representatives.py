@@ -222,6 +222,32 @@ def test_a_namespace_that_gets_a_probe_pod_anyway_is_preferred():
     assert [probe.name for probe in choose(snapshot).probe_pods] == ["y/1", "y/2", "z/1"]
 
 
+NAMED = {"app": "web"}
+OTHER_NAMED = {"app": "api"}
+
+
+@pytest.mark.parametrize("peer", [pods(OTHER_NAMED), pods(OTHER_NAMED, {"stage": "prod"})])
+def test_the_member_that_an_enforcer_blind_to_namespaces_takes_for_another_stands_for_its_class(peer):
+    ends = (*on("n1", pod("dev/aa", NAMED)), *on("n2", pod("dev/api", OTHER_NAMED)), *on("n1", pod("dev/web", NAMED)))
+    let_in = policy("prod/db", ingress=[rule(peer)])
+    snapshot = cluster(*ends, *on("n2", pod("prod/db")), policies=[let_in], labels={"prod": {"stage": "prod"}})
+    found = {probe.name: (probe.labels, probe.stands_for) for probe in choose(snapshot).probe_pods}
+    assert found["dev/api"] == (OTHER_NAMED, ("dev/aa", "dev/api", "dev/web"))
+    assert set(found) == {"dev/api", "prod/db"}
+
+
+def test_per_node_and_seconds_prefer_such_members_too():
+    inside = policy("dev/all", ingress=[])
+    ends = [*on("n1", pod("dev/aa-1", NAMED)), *on("n2", pod("dev/aa-2", NAMED), pod("dev/api-2", OTHER_NAMED))]
+    api = on("n1", pod("dev/api-1", OTHER_NAMED))
+    let_in = policy("prod/db", ingress=[rule(pods(OTHER_NAMED))])
+    choice = choose(cluster(*ends, *api, pod("prod/db"), policies=[inside, let_in]), Mode.PER_NODE)
+    assert [probe.name for probe in choice.probe_pods] == ["dev/api-1", "dev/api-2", "prod/db"]
+    together = on("n1", pod("dev/aa", NAMED), pod("dev/api-1", OTHER_NAMED), pod("dev/api-2", OTHER_NAMED))
+    choice = choose(cluster(*together, pod("prod/db"), policies=[inside, let_in]), Mode.PER_NODE)
+    assert [probe.name for probe in choice.probe_pods] == ["dev/api-1", "dev/api-2", "prod/db"]
+
+
 @pytest.mark.parametrize(
     ("options", "chosen"),
     [
