@@ -49,7 +49,7 @@ def test_the_specification_conforms_and_follows_every_change(spec, kubectl, imag
     assert [each["late"] for each in card["convergence"]] == [[]] * len(card["convergence"])
 
 
-@pytest.mark.parametrize("dialect", ["ignores-end-port", "not-in-needs-key", "ignores-except", "ignores-ingress"])
+@pytest.mark.parametrize("dialect", ["ignores-end-port", "ignores-ingress"])
 def test_a_dialect_is_named(dialect, faulty, kubectl, image):
     faulty.use(dialect)
     code, card = conform(kubectl, image)

@@ -99,6 +99,8 @@ def policies() -> list[Object]:
         policy(PROD, "db", {"app": "db"}, ingress=[{"from": [peer({"app": "api"})], "ports": [tcp(5432)]}]),
         # Egress stays open.
         policy(OTHER, "own-namespace", {}, ingress=[{"from": [peer({})]}]),
+        # Sets web apart from prometheus: each is a peer in the eyes of another enforcer that is blind to namespaces.
+        policy(OTHER, "web", {"app": "web"}, ingress=[{"ports": [tcp(8080)]}]),
     ]
 
 
