@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+from time import monotonic, sleep
 
 from tests.e2e import world
 from tests.e2e.auditing import audit
-from tests.e2e.kubectl import Kubectl
+from tests.e2e.kubectl import Kubectl, Object
+
+KUBELET = 30.0
+"""Seconds that a kubelet gets to tell that a container has ended."""
+
+
+def joined(kubectl: Kubectl) -> list[Object]:
+    """The states of the ephemeral containers in the shop's pods."""
+    pods = kubectl.items("pods", "-n", world.PROD)
+    return [status["state"] for pod in pods for status in pod["status"].get("ephemeralContainerStatuses", ())]
 
 
 def test_real_pods_reach_what_the_policies_deny_and_nothing_goes_on_running(plain: None, kubectl: Kubectl, image: str) -> None:
@@ -19,9 +29,10 @@ def test_real_pods_reach_what_the_policies_deny_and_nothing_goes_on_running(plai
     assert leaks
     assert {cell["outcome"] for cell in leaks} == {"connected"}
     assert not [cell for cell in report["cells"] if cell["result"] == "outage"]
-    after = kubectl.items("pods", "-n", world.PROD)
-    assert {pod["metadata"]["uid"] for pod in after} == before
-    joined = [status for pod in after for status in pod["status"].get("ephemeralContainerStatuses", ())]
-    assert joined
-    assert all("terminated" in status["state"] for status in joined), joined
+    assert {pod["metadata"]["uid"] for pod in kubectl.items("pods", "-n", world.PROD)} == before
+    assert joined(kubectl)
+    deadline = monotonic() + KUBELET
+    while (running := [state for state in joined(kubectl) if "terminated" not in state]) and monotonic() < deadline:
+        sleep(0.5)
+    assert not running
     assert not kubectl.items("leases", "-A", "-l", "app.kubernetes.io/managed-by=netpol-audit")
