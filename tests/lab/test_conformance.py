@@ -15,7 +15,7 @@ from tests.lab import scenarios
 from tests.unit.cli.audit_process import audit_process
 from tests.unit.report.test_as_json import validator
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 FEW = (
     "rule-05-not-in-missing-key",
