@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
+from auditor.cli.live import refuse_live_options
 from auditor.model.errors import UsageError
 from auditor.probing.options import ProbingOptions
 from auditor.report.scorecard import RENDERERS
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from auditor.report.progress import Progress
 
 DEFAULTS = ProbingOptions()
-LIVE_ONLY = frozenset({"image", "start_seconds", "kubeconfig", "context", "impersonate", "request_timeout", "qps"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +45,11 @@ class ConformanceOptions:
 
 @click.command("conformance")
 @click.option("--lab", is_flag=True, help="On the embedded lab, and not on a live cluster.")
-@click.option(
-    "--enforcer",
-    "enforcers",
-    multiple=True,
-    metavar="NAME[:VALUE][@NODE]",
-    help="What enforces the policies on the lab, everywhere or on one node; may be repeated. [default: spec] See 'audit enforcers'.",
-)
+@parameters.enforcer_option
 @click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Only this scenario; may be repeated. See 'audit scenarios'.")
 @click.option("-o", "--output", type=click.Choice(list(RENDERERS)), default="table", show_default=True, help="Format of the scorecard.")
 @click.option("--output-file", metavar="FILE", help="Write the scorecard to this file, whole or not at all.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.05, 60),
-    default=DEFAULTS.timeout,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long silence must last to count as dropped.",
-)
+@parameters.timeout_option
 @click.option(
     "--settle",
     type=click.FloatRange(0, 600),
@@ -104,20 +92,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if enforcers and not lab:
         raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
     if lab:
-        _refuse_live_options()
+        refuse_live_options()
     probing = ProbingOptions(timeout=timeout, settle=settle)
     reached = read_connection(**connection)
     return conformance(
         ConformanceOptions(enforcers if lab else None, scenarios, probing, reached, image, start_seconds, output, output_file, quiet)
     )
-
-
-def _refuse_live_options() -> None:
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
-        if given and parameter.name in LIVE_ONLY:
-            raise UsageError(f"{parameter.opts[-1]} is about live clusters: leave it or --lab out")
 
 
 def conformance(options: ConformanceOptions) -> int:

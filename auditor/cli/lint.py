@@ -9,12 +9,11 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
-from auditor.cli.snapshots import InputOptions, read_input
+from auditor.cli.snapshots import InputOptions, read_input, read_live
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.config import ConnectionOptions
-    from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.diagnosis.lint.suppressions import Suppression
     from auditor.model.snapshot import IPAddress, Snapshot
 
@@ -125,22 +124,13 @@ def _read_suppressions(path: str | None) -> tuple[Suppression, ...]:
 def _read_live(connection: ConnectionOptions) -> Snapshot:
     from auditor.cli.interruption import run_interruptibly
 
-    live = run_interruptibly(_read(connection))
+    live = run_interruptibly(read_live(connection))
     for policy in live.unreadable:
         for problem in policy.problems:
             click.echo(f"warning: {problem} (not looked at)", err=True)
     for line in live.notes:
         click.echo(f"warning: {line}", err=True)
     return live.snapshot
-
-
-async def _read(connection: ConnectionOptions) -> LiveSnapshot:
-    from auditor.cluster.kubernetes.api import ApiServer
-    from auditor.cluster.kubernetes.config import connect
-    from auditor.cluster.kubernetes.reading import read_cluster
-
-    async with ApiServer(await connect(connection)) as api:
-        return await read_cluster(api)
 
 
 def _knows_namespaces(snapshot: Snapshot) -> bool:

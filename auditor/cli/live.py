@@ -39,7 +39,16 @@ LIVE_ONLY = frozenset(
         *CONNECTION,
     }
 )
-"""The parameters that mean nothing on the lab."""
+"""The parameters that mean nothing on the lab, of whichever command."""
+
+
+def refuse_live_options() -> None:
+    """Raise UsageError when an option that is about live clusters was given to the command that runs, which is to use the lab."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and parameter.name in LIVE_ONLY:
+            raise UsageError(f"{parameter.opts[-1]} is about live clusters: leave it or --lab out")
 
 
 def read_namespaces(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import click
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, IPAddress
+from auditor.probing.options import ProbingOptions
 
 Decorator: TypeAlias = Callable[[Any], Any]
 
@@ -75,6 +76,21 @@ live_option: Decorator = click.option("-A", "--all-namespaces", is_flag=True, he
 recursive_option: Decorator = click.option("-R", "--recursive", is_flag=True, help="Read the directories below a directory, too.")
 replicas_option: Decorator = click.option(
     "--replicas", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="At most so many endpoints per workload."
+)
+enforcer_option: Decorator = click.option(
+    "--enforcer",
+    "enforcers",
+    multiple=True,
+    metavar="NAME[:VALUE][@NODE]",
+    help="What enforces the policies on the lab, everywhere or on one node; may be repeated. [default: spec] See 'audit enforcers'.",
+)
+timeout_option: Decorator = click.option(
+    "--timeout",
+    type=click.FloatRange(0.05, 60),
+    default=ProbingOptions().timeout,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long silence must last to count as dropped.",
 )
 host_option: Decorator = click.option(
     "--host", "hosts", multiple=True, callback=_read_hosts, metavar="NAME=ADDRESS", help="An external host; may be repeated."

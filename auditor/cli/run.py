@@ -10,7 +10,7 @@ import click
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
 from auditor.cli.intent import read_intent_file
-from auditor.cli.live import LIVE_ONLY, live_options, read_live_run
+from auditor.cli.live import live_options, read_live_run, refuse_live_options
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.probing.options import ProbingOptions
@@ -23,13 +23,7 @@ DEFAULTS = ProbingOptions()
 @click.option(
     "--lab", "scenario", metavar="SCENARIO", help="Audit this scenario on the embedded lab: a name or a file ('audit scenarios')."
 )
-@click.option(
-    "--enforcer",
-    "enforcers",
-    multiple=True,
-    metavar="NAME[:VALUE][@NODE]",
-    help="What enforces the policies on the lab, everywhere or on one node; may be repeated. [default: spec] See 'audit enforcers'.",
-)
+@parameters.enforcer_option
 @parameters.ports_option
 @parameters.from_option
 @parameters.to_option
@@ -43,14 +37,7 @@ DEFAULTS = ProbingOptions()
     metavar="PERCENT",
     help="Exit with 3 unless so many of all cells get a verdict.",
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.05, 60),
-    default=DEFAULTS.timeout,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long silence must last to count as dropped.",
-)
+@parameters.timeout_option
 @click.option(
     "--retests",
     type=click.IntRange(0, 20),
@@ -132,14 +119,5 @@ def command(  # noqa: PLR0913 - one parameter for each option
         return run_live(LiveRunOptions(replace(chosen, intent=meant), options, again, output, output_file, dry_run, quiet, paths))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
-    refuse_with_lab()
+    refuse_live_options()
     return run_on_lab(LabRunOptions(scenario, enforcers, options, output, output_file, dry_run, quiet, meant))
-
-
-def refuse_with_lab() -> None:
-    """Raise UsageError when an option that is about live clusters was given."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
-        if given and parameter.name in LIVE_ONLY:
-            raise UsageError(f"{parameter.opts[-1]} is about live clusters: leave it or --lab out")

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli.connection import connection_options, read_connection
+from auditor.cli.live import read_namespaces
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
-
-NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +26,13 @@ class SnapshotOptions:
     output_file: str | None
 
 
-def _read_namespaces(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    import re
-
-    for name in names:
-        if not re.fullmatch(NAMESPACE, name):
-            raise click.BadParameter(f"{name!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
-    return names
-
-
 @click.command("snapshot")
 @click.option(
     "-n",
     "--namespace",
     "namespaces",
     multiple=True,
-    callback=_read_namespaces,
+    callback=read_namespaces,
     metavar="NAMESPACE",
     help="Only this namespace; may be repeated. Pods of other namespaces are then not known.",
 )
