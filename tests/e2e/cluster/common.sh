@@ -69,15 +69,41 @@ need() {
     [ $code -eq 0 ] || fail "apt-get could not install ${missing[*]}; its output is in $CACHE/apt.log"
 }
 
-# The private Docker's first process as the machine sees it, or nothing when it does not run. The start time tells it from a reused pid.
-engine_pid() {
+# The private Docker's first process as the machine sees it, or nothing when it does not run.
+engine_pid() { running "$STATE/engine.pid"; }
+
+# running FILE: the process that record has written there, or nothing when it has ended. The start time tells it from a reused pid.
+running() {
     local pid started
-    [ -f "$STATE/engine.pid" ] || return 0
-    read -r pid started <"$STATE/engine.pid"
-    if [ "$(start_time "$pid")" = "$started" ]; then echo "$pid"; fi
+    [ -f "$1" ] || return 0
+    read -r pid started <"$1" || true
+    if [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ]; then echo "$pid"; fi
 }
 
+record() { echo "$2 $(start_time "$2")" >"$1"; } # record FILE PID
+
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 || true; }
+
+# claim_name MAKER: takes the cluster's name for a process without which what is made under it is nobody's. What nobody can use any more
+# is ended: its private Docker is gone (killed, or the machine was started anew), or what made it or tested on it was killed. Any other
+# cluster of that name is left alone, and that is said.
+claim_name() {
+    [ ! -d "$STATE" ] || clear_leftover
+    mkdir -p "$CACHE"
+    mkdir "$STATE"
+    record "$STATE/maker" "$1"
+}
+
+clear_leftover() {
+    local maker
+    maker=$(running "$STATE/maker")
+    [ -z "$maker" ] || fail "the cluster $CLUSTER is in use by process $maker; wait for its end, or take another name with E2E_CLUSTER"
+    if [ ! -f "$STATE/maker" ] && { [ "$(cat "$STATE/engine")" = host ] || [ -n "$(engine_pid)" ]; }; then
+        fail "there is a cluster $CLUSTER already; end it with: ${OWN:+E2E_CLUSTER=$CLUSTER }make cluster-down"
+    fi
+    say "what is left of a cluster $CLUSTER that was killed is cleared up first"
+    "$HERE/down"
+}
 
 # The E2E_ENGINE asked for, or what this machine offers: host (its own Docker) or private.
 choose_engine() {
