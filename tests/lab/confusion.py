@@ -98,7 +98,7 @@ def run(worlds: Sequence[World], count: int = 0) -> tuple[list[Case], list[Case]
             if dialect in FAULTLESS_RUNS:
                 false_alarms += [f"{world.name} {dialect}: {result.cell}" for result in results if result.result in FOUND]
             singles += filter(None, [case(world, enforcement, results)])
-        for enforcement in _sample(pairs(world), count, random):
+        for enforcement in sample(pairs(world), count, random):
             double += filter(None, [case(world, enforcement, observe(world, enforcement, random))])
         if sys.stderr.isatty():
             print(f"{number}/{len(worlds)} {world.name}", file=sys.stderr, flush=True)
@@ -121,7 +121,8 @@ def rare(cases: Iterable[Case], seeds: Iterable[int]) -> list[Case]:
     return found
 
 
-def _sample(enforcements: Iterable[Enforcement], cases: int, random: Random) -> Iterable[Enforcement]:
+def sample(enforcements: Iterable[Enforcement], cases: int, random: Random) -> Iterable[Enforcement]:
+    """``cases`` of ``enforcements``, or all where there are no more."""
     several = list(enforcements)
     random.shuffle(several)
     return islice(several, cases)

@@ -1,8 +1,9 @@
-"""Every dialect against every scenario, with real packets: ``python -m tests.lab.matrix [-k PART-OF-A-NAME] [-j LABS]``.
+"""Every dialect against every scenario, with real packets: ``python -m tests.lab.matrix [-k PART-OF-A-NAME] [-j LABS] [-p PAIRS]``.
 
-Prints how many cells each audit found to differ from the specification, and how often the diagnosis named the dialect, enforced in the
-whole cluster or on one node. It fails when an audit misses a cell that the dialect's own definition predicts, reports one that it doesn't,
-leaves a cell without a verdict, when a faulty dialect is found in no scenario, or when more than 1 % of the causes are named wrongly.
+Prints how many cells each audit found to differ from the specification, and how often the diagnosis named what was injected: a dialect in
+the whole cluster, on one node, or two dialects on two nodes. A dialect that few scenarios show is played on random clusters as well. It
+fails when an audit misses a cell that the dialect's own definition predicts, reports one that it doesn't, leaves a cell without a verdict,
+when a faulty dialect is found in no scenario, or when more than 1 % of the single causes, or 10 % of the pairs, are named wrongly.
 """
 
 from __future__ import annotations
@@ -11,68 +12,125 @@ import argparse
 import asyncio
 import multiprocessing
 import sys
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import TypeVar
 
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
 from auditor.model.errors import AuditError
+from auditor.probing.options import ProbingOptions
 from tests.lab import scenarios
 from tests.lab.auditing import HASTY, SLOW_START, audit_under, enforcers
-from tests.lab.naming import Case, World, case, confusion_table, injected, share_named
+from tests.lab.confusion import ENOUGH, FAULTLESS_RUNS, MOST_SEEDS, pairs, sample, single_faults
+from tests.lab.naming import Case, World, case, confusion_table, injected, kind_of, share_named
 
 SHOWN_WRONG = 5
 NAMED = 0.99
+PAIRS_NAMED = 0.9
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
-    """One scenario: for each enforcer the number of cells that differed; what was wrong with the audits; how the causes were named."""
+    """One world: the cells that differed under each enforcer of the whole cluster; what was wrong with the audits; causes as named."""
 
-    scenario: str
-    found: dict[str, int]
-    wrong: list[str]
-    cases: list[Case]
+    name: str
+    found: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
+    audits: int = 0
+
+    async def audit(self, lab: Lab, world: World, enforcement: Enforcement, options: ProbingOptions) -> None:
+        """Audit ``lab``, which is up, under ``enforcement`` and write down what came out."""
+        judgement = await audit_under(lab, enforcement, world.previous, options)
+        under = f"{self.name} under {', '.join(map(str, injected(enforcement)))}"
+        self.audits += 1
+        self.wrong += [f"{under}: {text}" for text in judgement.wrong[:SHOWN_WRONG]]
+        if len(judgement.wrong) > SHOWN_WRONG:
+            self.wrong.append(f"{under}: and {len(judgement.wrong) - SHOWN_WRONG} more")
+        if not enforcement.on_node:
+            self.found[str(enforcement.everywhere)] = judgement.found
+        self.cases += filter(None, [case(world, enforcement, judgement.report.cells)])
 
 
-async def _audit_all(name: str) -> Row:
+def _audits_of(world: World, count: int) -> Iterator[tuple[Enforcement, ProbingOptions]]:
+    """Every enforcer in the whole cluster, on the first node where it shows there, and ``count`` pairs of dialects."""
+    for enforcer, options in enforcers():
+        yield Enforcement(enforcer), options
+        on_node = Enforcement(on_node=dict.fromkeys(world.nodes[:1], enforcer))
+        if len(world.nodes) > 1 and options is HASTY and world.shows(injected(on_node)):
+            yield on_node, options
+    for enforcement in sample(pairs(world), count, Random(world.name)):
+        yield enforcement, HASTY
+
+
+async def _audit_scenario(name: str, count: int) -> Row:
     scenario = scenarios.read(name)
-    found: dict[str, int] = {}
-    wrong: list[str] = []
-    cases: list[Case] = []
-    world = World.of(scenario)
+    row, world = Row(name), World.of(scenario)
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
-        for enforcer, options in enforcers():
-            judgement = await audit_under(lab, Enforcement(enforcer), scenario.previous_policies, options)
-            found[str(enforcer)] = judgement.found
-            wrong += [f"{name} under {enforcer}: {text}" for text in judgement.wrong[:SHOWN_WRONG]]
-            if len(judgement.wrong) > SHOWN_WRONG:
-                wrong.append(f"{name} under {enforcer}: and {len(judgement.wrong) - SHOWN_WRONG} more")
-            cases += filter(None, [case(world, Enforcement(enforcer), judgement.report.cells)])
-            on_node = Enforcement(on_node=dict.fromkeys(world.nodes[:1], enforcer))
-            if len(world.nodes) > 1 and options is HASTY and world.shows(injected(on_node)):
-                judgement = await audit_under(lab, on_node, scenario.previous_policies, options)
-                cases += filter(None, [case(world, on_node, judgement.report.cells)])
-    return Row(name, found, wrong, cases)
+        for enforcement, options in _audits_of(world, count):
+            await row.audit(lab, world, enforcement, options)
+    return row
 
 
-def audit_all(name: str) -> Row:
+async def _audit_random(planned: tuple[int, list[Enforcement]]) -> Row:
+    seed, enforcements = planned
+    world = World.random(seed)
+    row = Row(world.name)
+    async with Lab(world.snapshot, nodes=world.nodes) as lab:
+        for enforcement in enforcements:
+            await row.audit(lab, world, enforcement, HASTY)
+    return row
+
+
+def rare(cases: Iterable[Case]) -> list[tuple[int, list[Enforcement]]]:
+    """Random clusters, by seed, with the faults to play on each, until each kind of ``cases`` is seen ``ENOUGH`` times."""
+    counts = Counter(one.kind for one in cases)
+    planned = []
+    for seed in range(MOST_SEEDS):
+        world, wanted = World.random(seed), []
+        for enforcement in single_faults(world):
+            [fault] = injected(enforcement)
+            if fault.dialect not in FAULTLESS_RUNS and counts[kind_of((fault,))] < ENOUGH and world.shows((fault,)):
+                counts[kind_of((fault,))] += 1
+                wanted.append(enforcement)
+        if wanted:
+            planned.append((seed, wanted))
+    return planned
+
+
+def scenario_row(count: int, name: str) -> Row:
     """The row of one scenario, in a process of its own."""
+    return _run(_audit_scenario(name, count), name)
+
+
+def random_row(planned: tuple[int, list[Enforcement]]) -> Row:
+    """The row of one random cluster, in a process of its own."""
+    return _run(_audit_random(planned), f"random-{planned[0]}")
+
+
+def _run(work: Coroutine[object, object, Row], name: str) -> Row:
     try:
-        return asyncio.run(_audit_all(name))
+        return asyncio.run(work)
     except AuditError as error:
-        return Row(name, {}, [f"{name}: {error}"], [])
+        return Row(name, wrong=[f"{name}: {error}"])
 
 
-def collect(names: list[str], jobs: int) -> list[Row]:
-    """The rows of all ``names``, ``jobs`` at a time, in their order."""
-    rows: dict[str, Row] = {}
+def collect(work: Callable[[T], Row], todo: list[T], jobs: int) -> list[Row]:
+    """The rows of all of ``todo``, ``jobs`` at a time, in their order."""
+    rows: dict[int, Row] = {}
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(audit_all, name) for name in names]):
-            row = future.result()
-            rows[row.scenario] = row
-            print(f"{len(rows)}/{len(names)} {row.scenario}", file=sys.stderr, flush=True)
-    return [rows[name] for name in names]
+        numbers = {pool.submit(work, one): number for number, one in enumerate(todo)}
+        for future in as_completed(numbers):
+            row = rows[numbers[future]] = future.result()
+            print(f"{len(rows)}/{len(todo)} {row.name}", file=sys.stderr, flush=True)
+    return [rows[number] for number in range(len(todo))]
 
 
 def problems(rows: list[Row], *, complete: bool) -> list[str]:
@@ -92,11 +150,11 @@ def problems(rows: list[Row], *, complete: bool) -> list[str]:
 def table(rows: list[Row]) -> str:
     """The numbers, one column per enforcer, with their names below."""
     columns = [str(enforcer) for enforcer, _ in enforcers()]
-    width = max(len(row.scenario) for row in rows)
+    width = max(len(row.name) for row in rows)
     lines = [" " * width + "".join(f"{number:>5}" for number in range(1, len(columns) + 1))]
     for row in rows:
         cells = "".join(f"{row.found[column] or '·':>5}" if column in row.found else "    !" for column in columns)
-        lines.append(f"{row.scenario:<{width}}{cells}")
+        lines.append(f"{row.name:<{width}}{cells}")
     lines += ["", "Cells that differ from the specification, under:"]
     lines += [f"{number:>4}  {column}" for number, column in enumerate(columns, 1)]
     return "\n".join(lines)
@@ -106,19 +164,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-k", default="", metavar="PART", help="only scenarios whose name contains this")
     parser.add_argument("-j", type=int, default=6, metavar="LABS", help="labs at a time (default 6)")
+    parser.add_argument("-p", type=int, default=5, metavar="PAIRS", help="pairs of dialects in each scenario (default 5)")
     arguments = parser.parse_args()
     names = [name for name in scenarios.with_truth() if arguments.k in name]
     if not names:
         print(f"no scenario is called like {arguments.k!r}", file=sys.stderr)
         return 2
-    rows = collect(names, arguments.j)
+    rows = collect(partial(scenario_row, arguments.p), names, arguments.j)
     print(table(rows))
+    wrong = problems(rows, complete=not arguments.k)
+    if not arguments.k:
+        more = collect(random_row, rare(one for row in rows for one in row.cases), arguments.j)
+        wrong += [text for row in more for text in row.wrong]
+        rows += more
     cases = [one for row in rows for one in row.cases]
     print(f"\nCauses as the diagnosis named them:\n{confusion_table(cases)}")
-    wrong = problems(rows, complete=not arguments.k)
-    if share_named(cases) < NAMED:
-        wrong.append(f"diagnosis: only {share_named(cases):.1%} of the causes were named")
-    audits = sum(len(row.found) for row in rows)
+    for kind, least, some in (
+        ("single causes", NAMED, [one for one in cases if not one.pair]),
+        ("pairs of causes", PAIRS_NAMED, [one for one in cases if one.pair]),
+    ):
+        if share_named(some) < least:
+            wrong.append(f"diagnosis: only {share_named(some):.1%} of the {kind} were named")
+    audits = sum(row.audits for row in rows)
     failed = len({text.partition(":")[0] for text in wrong})
     print("\n".join(["", *wrong]) if wrong else "\nEvery audit found exactly what its enforcer's definition predicts.")
     print(f"{audits - failed} passed, {failed} failed")

@@ -29,6 +29,7 @@ from auditor.probing.plan import choose_ports, plan_cells
 from tests.strategies import LAB_SHAPE, Shape, random_policies, random_snapshot
 
 SHAPE = replace(LAB_SHAPE, pods=6, policies=6, host_network=0.0)
+PAIRS = "pairs of dialects"
 FOUND = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED, Result.CNI_DEPENDENT)
 
 
@@ -99,10 +100,15 @@ class Case:
     first: bool
     title: str
 
+    @property
+    def pair(self) -> bool:
+        """Whether two faults were injected at once."""
+        return self.kind == PAIRS
+
 
 def kind_of(truth: Hypothesis) -> str:
     """The line of the table in which a case of ``truth`` counts."""
-    return "pairs of dialects" if len(truth) > 1 else f"{truth[0].dialect}{' on a node' if truth[0].scope.name else ''}"
+    return PAIRS if len(truth) > 1 else f"{truth[0].dialect}{' on a node' if truth[0].scope.name else ''}"
 
 
 def case(world: World, enforcement: Enforcement, results: Sequence[CellResult]) -> Case | None:
