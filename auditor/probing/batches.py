@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from typing import Any, NamedTuple
 
 from auditor.model.ports import Protocol
 from auditor.probing.tries import Answer, Shot, Try
+
+_NUMBERS = itertools.count(secrets.randbits(32))
+"""Batches are told apart by nonces that begin with their names, so names are counted: drawn ones would meet now and then."""
 
 WIRE_PROTOCOLS = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
 
@@ -42,7 +46,7 @@ class Batch:
     timeout: float
     datagrams: int
     window: int
-    name: str = field(default_factory=lambda: secrets.token_hex(4))
+    name: str = field(default_factory=lambda: f"{next(_NUMBERS) & 0xFFFFFFFF:08x}")
     slowest: float = 0.0
     tries: list[Try | None] = field(init=False)
 

@@ -259,7 +259,9 @@ class _Campaign:
         observations = {cell: Observation(Observed.SKIPPED, reason) for cell, reason in skipped.items()}
         reached = {self._routes[cell].listener for cell, tries in self._tries.items() if any(one.answer is Answer.ALLOWED for one in tries)}
         for cell, tries in self._tries.items():
-            observations[cell] = observe(self._expected[cell], tries, self._controls.unproven(self._routes[cell], reached))
+            route = self._routes[cell]
+            unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
+            observations[cell] = observe(self._expected[cell], tries, unproven, unwatched)
         shaky = unstable(self._expected, self._tries)
         return ProbingOutcome(
             observations=observations,

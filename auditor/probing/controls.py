@@ -33,6 +33,7 @@ class Controls:
     unbound: Mapping[Listener, str]
     _failures: dict[Listener, str] = field(default_factory=dict)
     _times: dict[Listener, int] = field(default_factory=dict)
+    _unwatched: dict[Listener, str] = field(default_factory=dict)
 
     def record(self, results: Iterable[tuple[Route, Try]], when: str) -> None:
         """Take in one round of controls; ``when`` completes the sentence in the reason, as in "before the probes"."""
@@ -41,6 +42,8 @@ class Controls:
             self._times[listener] = self._times.get(listener, 0) + 1
             if one.answer is not Answer.ALLOWED and listener not in self._failures:
                 self._failures[listener] = self._reason(route, one, when)
+            if one.answer is Answer.ERROR and not route.destination.listens:
+                self._unwatched.setdefault(listener, one.outcome)
 
     def _reason(self, route: Route, one: Try, when: str) -> str:
         listener = route.listener
@@ -61,3 +64,11 @@ class Controls:
         if listener in self._failures:
             return self._failures[listener]
         return "" if self._times.get(listener, 0) >= 2 else f"the listener of {listener} was not proven alive before and after"
+
+    def unwatched(self, route: Route) -> str:
+        """Why it may have been another pod that was reached at the route's address; empty where our own agent answers, or sat beside it.
+
+        Only our agents say who they are. What connects to a real listener says "allowed" as long as an agent of ours shares its pod; once
+        that has gone, pod and address may have parted.
+        """
+        return self._unwatched.get(route.listener, "")

@@ -12,14 +12,17 @@ from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.probing.tries import Answer, Try, agrees
 
 
-def observe(expected: Verdict | None, tries: Sequence[Try], unproven: str) -> Observation:
-    """Merge ``tries``, oldest first and at least one; ``unproven`` says why the listener isn't proven alive, empty if it is."""
+def observe(expected: Verdict | None, tries: Sequence[Try], unproven: str, unwatched: str = "") -> Observation:
+    """Merge ``tries``, oldest first and at least one; ``unproven`` says why the listener isn't proven alive, empty if it is, and
+    ``unwatched`` why somebody else may have taken its place.
+    """
     history = tuple(one.answer.observed for one in tries)
     decisive = _decisive(expected, tries)
     if decisive.answer is Answer.ERROR:
         return Observation(Observed.INCONCLUSIVE, decisive.outcome, history)
-    if decisive.answer is not Answer.ALLOWED and unproven:
-        return Observation(Observed.INCONCLUSIVE, unproven, history)
+    doubt = unwatched if decisive.answer is Answer.ALLOWED else unproven
+    if doubt:
+        return Observation(Observed.INCONCLUSIVE, doubt, history)
     return Observation(decisive.answer.observed, decisive.outcome, history, decisive.milliseconds)
 
 

@@ -1,5 +1,6 @@
 """Commands and results of batches, listeners' controls, and the seating of cells."""
 
+import re
 from ipaddress import ip_address
 
 import pytest
@@ -35,6 +36,13 @@ def test_neighbours_share_a_target():
             {"address": "10.0.0.1", "protocol": "tcp", "identity": "a/x", "ports": [80]},
         ],
     }
+
+
+def test_no_two_batches_have_one_name_or_one_arrival_could_be_taken_for_another(monkeypatch):
+    monkeypatch.setattr("secrets.token_hex", lambda size: "00" * size)
+    names = {Batch([], 1.5, 3, 8).name for _ in range(100)}
+    assert len(names) == 100
+    assert all(re.fullmatch("[0-9a-f]{8}", name) for name in names)
 
 
 def test_results_find_their_attempts():

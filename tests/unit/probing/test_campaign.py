@@ -467,3 +467,20 @@ async def test_silence_of_a_real_listener_counts_if_the_agent_beside_it_can_conn
     assert outcome.observations[cells[1]].outcome == "connected"
     if not there:
         assert outcome.observations[cells[0]].outcome.startswith("nothing listens on TCP/443 at 10.9.9.9 of x/real before the probes")
+
+
+async def test_what_connects_at_the_address_of_a_pod_that_is_gone_may_be_another_pod():
+    world = World(2)
+    cells = with_other_peoples(world, listens=False)
+    world.deaths = {"x/real": 1}
+    outcome = await world.probe(cells, expected=denied(cells[0]))
+    assert {(seen.verdict, seen.outcome) for seen in outcome.observations.values()} == {
+        (Observed.INCONCLUSIVE, "agent of x/real ended before finishing its batch")
+    }
+
+
+async def test_what_connects_counts_where_only_the_pods_own_attempt_was_dropped():
+    world = World(2, answer=lambda source, *_: TIMEOUT if source == "x/real" else TOKEN)
+    cells = with_other_peoples(world, listens=False)
+    outcome = await world.probe(cells)
+    assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
