@@ -9,8 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
-from auditor.cli.snapshots import InputOptions, choose_input, read_input
-from auditor.model.errors import UsageError
+from auditor.cli.snapshots import InputOptions, choose_input, read_endpoints
 from auditor.model.ports import PortRequest
 
 
@@ -61,10 +60,7 @@ def expect(options: ExpectOptions) -> int:
     from auditor.policy.evaluator import evaluate
     from auditor.run.audit import choose
 
-    snapshot = read_input(options.read)
-    if not snapshot.endpoints:
-        ignored = ", ".join(f"{count} {kind}" for kind, count in snapshot.ignored.items())
-        raise UsageError(f"{options.read.name}: no pod, workload, node or host in the input" + (f", only {ignored}" if ignored else ""))
+    snapshot = read_endpoints(options.read)
     sources = choose(snapshot.endpoints, options.sources)
     destinations = choose(snapshot.endpoints, options.destinations)
     parameters.check_ports(destinations, options.ports)

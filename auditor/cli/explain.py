@@ -9,7 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
-from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, read_input
+from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, read_endpoints
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Service, Snapshot
@@ -64,7 +64,7 @@ def explain(options: ExplainOptions) -> int:
     from auditor.report.console import open_console
     from auditor.report.explanation import print_decision, print_translation
 
-    snapshot = read_input(options.read)
+    snapshot = read_endpoints(options.read)
     source = endpoint_called(snapshot, options.source)
     console = open_console(sys.stdout)
     if (service := _service_called(snapshot, options.destination)) is not None:

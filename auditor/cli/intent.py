@@ -9,7 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
-from auditor.cli.snapshots import InputOptions, choose_input, read_input
+from auditor.cli.snapshots import InputOptions, check_stdin, choose_input, read_endpoints
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ def intent_command(options: IntentOptions) -> int:
     from auditor.policy.evaluator import evaluate
     from auditor.report.intent import IntentReport, intent_renderer
 
+    check_stdin(options.read.paths, "--intent", options.intent)
     check_output(options.output_file)
     intent = read_intent_file(options.intent)
-    snapshot = intent.with_hosts(read_input(options.read))
+    snapshot = intent.with_hosts(read_endpoints(options.read))
     findings = hold(evaluate(snapshot), intent)
     unknown = tuple(policy.full_name for policy in snapshot.unknown)
     report = IntentReport(intent.file, options.read.name, len(intent.rules), len(snapshot.policies), findings, unknown)

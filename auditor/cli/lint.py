@@ -9,7 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
-from auditor.cli.snapshots import InputOptions, read_input, read_live
+from auditor.cli.snapshots import InputOptions, check_stdin, in_words, not_evaluated, read_input, read_live, warn
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         return _describe(explain)
     if namespaces and all_namespaces:
         raise UsageError("-n and -A exclude each other: leave one out")
+    check_stdin(paths, "--suppressions", suppressions)
     if paths and all_namespaces:
         raise UsageError("-f and -A exclude each other: -A is for the live cluster")
     if not paths and not namespaces and not all_namespaces:
@@ -102,12 +103,14 @@ def lint_command(options: LintOptions) -> int:
     check_output(options.output_file)
     accepted = _read_suppressions(options.suppressions)
     snapshot = read_input(options.read) if options.read else _read_live(options.connection)
+    subject = in_words(options.read.paths) if options.read else "the cluster"
+    if not snapshot.endpoints and not snapshot.policies:
+        raise UsageError(f"{subject}: no network policy and no pod to look at")
     _check_namespaces(snapshot, options.namespaces)
     complete = options.read is None or _knows_namespaces(snapshot)
     today = datetime.now().astimezone().date().isoformat()
     result = suppress(lint(snapshot, complete=complete), accepted, today).about(options.namespaces)
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
-    subject = ", ".join(options.read.paths) if options.read else "the cluster"
     report = LintReport(subject, policies, result, Severity(options.fail_on))
     with open_output(options.output_file) as stream:
         lint_renderer(options.output)(report, stream)
@@ -125,11 +128,8 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
     from auditor.cli.interruption import run_interruptibly
 
     live = run_interruptibly(read_live(connection))
-    for policy in live.unreadable:
-        for problem in policy.problems:
-            click.echo(f"warning: {problem} (not looked at)", err=True)
-    for line in live.notes:
-        click.echo(f"warning: {line}", err=True)
+    warn(f"{problem} (not looked at)" for policy in live.unreadable for problem in policy.problems)
+    warn([*not_evaluated(live.foreign, "the cluster"), *live.notes])
     return live.snapshot
 
 

@@ -11,6 +11,7 @@ from auditor.cli import parameters
 from auditor.cli.connection import connection_options
 from auditor.cli.intent import read_intent_file
 from auditor.cli.live import live_options, read_live_run, refuse_live_options
+from auditor.cli.snapshots import check_stdin
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.probing.options import ProbingOptions
@@ -107,6 +108,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
     probing = ProbingOptions(timeout, datagrams, retests, settle, window)
     options = AuditOptions(ports, sources, destinations, min_coverage=min_coverage / 100, probing=probing)
+    check_stdin(paths, "--intent", intent)
     meant = None if intent is None else read_intent_file(intent)
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ import click
 from auditor.cli.connection import read_connection
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.snapshot import Endpoint, IPAddress, Snapshot
+from auditor.run.sources import STDIN
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.config import ConnectionOptions
@@ -35,7 +37,12 @@ class InputOptions:
     @property
     def name(self) -> str:
         """What is read, in words."""
-        return ", ".join(self.paths) or "the live cluster"
+        return in_words(self.paths) or "the live cluster"
+
+
+def in_words(paths: Sequence[str]) -> str:
+    """``manifests/, standard input``."""
+    return ", ".join("standard input" if path == STDIN else path for path in paths)
 
 
 def choose_input(
@@ -68,11 +75,40 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
     live = run_interruptibly(read_live(connection))
     for policy in live.snapshot.unknown:
         click.echo(f"warning: policy {policy.full_name} {policy.why}: it is not evaluated", err=True)
-    for kind, count in live.foreign.items():
-        click.echo(f"warning: {count} {kind} in the cluster are not evaluated: what is expected may be wrong where they apply", err=True)
-    for line in live.notes:
-        click.echo(f"warning: {line}", err=True)
+    warn([*not_evaluated(live.foreign, "the cluster"), *live.notes])
     return live.snapshot
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Write ``lines`` to stderr, each as a warning."""
+    for line in lines:
+        click.echo(f"warning: {line}", err=True)
+
+
+def not_evaluated(counts: Mapping[str, int], where: str) -> Iterator[str]:
+    """A line for each kind of ``counts`` that is a policy: nobody evaluates those but NetworkPolicies of networking.k8s.io."""
+    for kind, count in counts.items():
+        if "NetworkPolicy" in kind:
+            yield f"{count} {kind} in {where} not evaluated: what is expected may be wrong where such policies apply"
+
+
+def check_stdin(paths: Sequence[str], option: str, path: str | None) -> None:
+    """Raise UsageError when both -f and ``option``, whose value is ``path``, are to be read from standard input."""
+    if path == STDIN and STDIN in paths:
+        raise UsageError(f"{STDIN}: standard input can be read once only, and -f reads it: give {option} a file")
+
+
+def read_endpoints(options: InputOptions) -> Snapshot:
+    """As ``read_input``, and a UsageError, too, for input in which there is nothing that could reach anything."""
+    snapshot = read_input(options)
+    if snapshot.endpoints:
+        return snapshot
+    counts = {**({"NetworkPolicy": len(snapshot.policies)} if snapshot.policies else {}), **snapshot.ignored}
+    only = f", only {', '.join(f'{count} {kind}' for kind, count in counts.items())}" if counts else ""
+    raise UsageError(
+        f"{options.name}: no pod, workload, node or host in the input{only}: add the manifests of the workloads,"
+        " or what 'kubectl get ns,pods,svc,netpol -A -o yaml' prints"
+    )
 
 
 def read_input(options: InputOptions) -> Snapshot:
@@ -89,7 +125,9 @@ def read_input(options: InputOptions) -> Snapshot:
     sources = load_sources(options.paths, recursive=options.recursive)
     scenarios = [source for source in sources if is_scenario(source)]
     if not scenarios:
-        return read_snapshot(sources, replicas=options.replicas, hosts=options.hosts)
+        snapshot = read_snapshot(sources, replicas=options.replicas, hosts=options.hosts)
+        warn(not_evaluated(snapshot.ignored, "the input"))
+        return snapshot
     if len(sources) > 1:
         raise UsageError(f"{scenarios[0].name}: a scenario is a whole cluster; give it alone")
     if options.hosts:
@@ -111,5 +149,14 @@ def endpoint_called(snapshot: Snapshot, name: str) -> Endpoint:
         return snapshot.endpoint(name)
     except KeyError:
         close = get_close_matches(name, [endpoint.name for endpoint in snapshot.endpoints], n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "pods are NAMESPACE/NAME, others host/NAME and node/NAME"
+        hint = f"did you mean {' or '.join(close)}?" if close else _how_to_write(name)
         raise UsageError(f"no endpoint is called {name!r}: {hint}") from None
+
+
+def _how_to_write(name: str) -> str:
+    try:
+        ip_address(name)
+    except ValueError:
+        service = name.startswith(("service/", "svc/"))
+        return "write service/NAMESPACE/NAME" if service else "pods are NAMESPACE/NAME, others host/NAME and node/NAME"
+    return f"give it a name with --host NAME={name}, and write host/NAME"
