@@ -136,7 +136,7 @@ async def _follow_changes(cluster: Cluster, course: Course, options: AuditOption
     for _ in range(MOST_REPROBES):
         states = await cluster.changes()
         if not states:
-            return _told(course, reprobed)
+            return _told(course.failing(cluster.failed), reprobed)
         expectation, touched = after(states, course.expectation, cluster.failed)
         again = [cell for cell in course.expectation.verdicts if cell in touched]
         outcome = course.outcome
@@ -148,7 +148,7 @@ async def _follow_changes(cluster: Cluster, course: Course, options: AuditOption
     if states:
         expectation, touched = after(states, course.expectation, cluster.failed)
         course = replace(course, expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)}))
-    return _told(course, reprobed)
+    return _told(course.failing(cluster.failed), reprobed)
 
 
 async def _diagnose(cluster: Cluster, course: Course, options: AuditOptions, progress: Progress) -> tuple[Course, Diagnosis | None]:

@@ -34,7 +34,7 @@ class Expectation:
     def of(cls, matrix: ExpectedMatrix, cells: Sequence[Cell], failed: Mapping[str, str]) -> Self:
         """What the policies of ``matrix`` demand of ``cells``."""
         doubts = doubtful_cells(matrix.snapshot, matrix.snapshot.unknown, cells) if matrix.snapshot.unknown else {}
-        doubts |= {cell: failed[end] for cell in cells for end in (cell.destination, cell.source) if end in failed}
+        doubts |= _failing(cells, failed)
         verdicts = {cell: matrix.verdict(*cell) for cell in cells}
         return cls(matrix, verdicts, {cell: matrix.notes(*cell) for cell in cells}, doubts, dict(failed))
 
@@ -56,12 +56,22 @@ class Expectation:
         }
 
 
+def _failing(cells: Iterable[Cell], failed: Mapping[str, str]) -> dict[Cell, str]:
+    """Those of ``cells`` of which one end has ``failed``, with the reason."""
+    return {cell: failed[end] for cell in cells for end in (cell.destination, cell.source) if end in failed}
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """How far a run has come: what is expected by now, and what was seen."""
 
     expectation: Expectation
     outcome: ProbingOutcome
+
+    def failing(self, failed: Mapping[str, str]) -> Course:
+        """The same, with all that is known by now to have ``failed``."""
+        doubts = {**self.expectation.doubts, **_failing(self.expectation.verdicts, failed)}
+        return replace(self, expectation=replace(self.expectation, failed=dict(failed), doubts=doubts))
 
     def results(self) -> tuple[CellResult, ...]:
         """Every cell with its expectation, its observation and how they compare."""

@@ -17,6 +17,7 @@ from auditor.cluster.kubernetes.pages import decode
 from auditor.cluster.kubernetes.records import Metadata, Record
 from auditor.cluster.kubernetes.starting import ContainerState
 from auditor.model.errors import ClusterError
+from auditor.model.labels import Labels
 
 MERGE = "application/strategic-merge-patch+json"
 WAIT = "import signal; signal.pthread_sigmask(0, {{15}}); signal.sigtimedwait({{15}}, {lifetime})"
@@ -105,6 +106,14 @@ class EphemeralContainer:
         if state.hopeless:
             raise ClusterError(f"its ephemeral container can't run: {state.hopeless}")
         return state.running is not None
+
+    async def labels(self) -> Labels | None:
+        """The labels that the pod has now; None when it is gone. Raises ClusterError."""
+        question = self._question("get", "pods")
+        try:
+            return decode(await self._api.get(question), HostPod, self._api, question).metadata.labels
+        except NotFoundError:
+            return None
 
     async def open(self, agent: bytes) -> ExecStream:
         """Start an agent, whose source is ``agent``, in it."""

@@ -16,6 +16,7 @@ from auditor.cluster.kubernetes.ephemeral import EphemeralContainer
 from auditor.cluster.kubernetes.objects import AGENT_FILE, PodOptions
 from auditor.cluster.kubernetes.visit import Visit
 from auditor.model.errors import ClusterError
+from auditor.model.labels import Labels
 from auditor.model.snapshot import EndpointKind, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.options import Progress
@@ -72,6 +73,10 @@ class InPlaceCluster(Visit):
     async def open(self, seat: Seat) -> AgentChannel:
         """Start an agent beside the processes of the pod of ``seat``."""
         return await self._containers[seat.name].open(self._agent)
+
+    async def _labels_now(self) -> Mapping[str, Labels]:
+        pods = await all_of(container.labels() for container in self._containers.values())
+        return {name: labels for name, labels in zip(self._containers, pods, strict=True) if labels is not None}
 
     async def _put_in(self) -> None:
         self._progress.phase("joining pods", len(self._guests.pods))

@@ -14,10 +14,11 @@ from importlib.resources import files
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.exec_stream import open_exec
 from auditor.cluster.kubernetes.exposure import exposed
-from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions
+from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
 from auditor.cluster.kubernetes.pods import ProbePods
 from auditor.cluster.kubernetes.visit import Visit
 from auditor.model.errors import ClusterError
+from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
@@ -110,11 +111,15 @@ class LiveCluster(Visit):
             self._check_identities(state)
         return states
 
+    async def _labels_now(self) -> Mapping[str, Labels]:
+        return await self._pods.labels()
+
     def _check_identities(self, state: Snapshot) -> None:
         matrix = evaluate(replace(self._deployment.workloads, policies=state.policies, namespaces=state.namespaces))
         selectors = PodSelectors(state)
         for probe in self._probes:
-            identity = selectors.signature(probe.namespace, probe.labels)
+            started = self._pods.started.get(probe.name)
+            identity = selectors.signature(probe.namespace, started.labels if started else probe.labels)
             models = [matrix.endpoint(name) for name in probe.stands_for]
             here = [model for model in models if model.namespace == probe.namespace]
             alike = any(selectors.signature(probe.namespace, model.labels) == identity for model in here)
@@ -127,7 +132,8 @@ class LiveCluster(Visit):
         self._progress.phase("starting probe pods", len(self._probes))
         self._when_leaving(self._remove_pods)
         agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
-        await self._pods.create(self._leases.anchors, agent, deployment.snapshot.policies, deployment.users)
+        withheld = keys_read((*deployment.snapshot.policies, *deployment.snapshot.unknown))
+        await self._pods.create(self._leases.anchors, agent, withheld, deployment.users)
         self._when_leaving(self._close_unused)
         await self._pods.wait(deployment.start_seconds, self._has_started)
         self._failed |= self._pods.failed

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from auditor.model.labels import Labels, LabelSelector
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import ContainerPort
 from auditor.model.probe_pod import ProbePod
 
@@ -66,12 +66,12 @@ def pod_name(run_id: str, number: int) -> str:
     return f"{NAME}-{run_id}-{number}"
 
 
-def keys_read(policies: Iterable[NetworkPolicy]) -> frozenset[str]:
-    """The keys of all pod labels that any of ``policies`` looks at."""
+def keys_read(policies: Iterable[NetworkPolicy | UnknownPolicy]) -> frozenset[str]:
+    """The keys of all pod labels that any of ``policies`` looks at, as far as that is known."""
     keys: set[str] = set()
     for policy in policies:
         keys |= _keys(policy.pod_selector)
-        for rule in (*policy.ingress, *policy.egress):
+        for rule in (*policy.ingress, *policy.egress) if isinstance(policy, NetworkPolicy) else ():
             for peer in rule.peers:
                 keys |= _keys(peer.pod_selector)
     return frozenset(keys)

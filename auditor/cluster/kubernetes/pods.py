@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
-from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, keys_read, pod_manifest, pod_name
+from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, pod_manifest, pod_name
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import PodRecord
 from auditor.cluster.kubernetes.starting import StartingPod
 from auditor.cluster.kubernetes.watching import watch
-from auditor.model.policy import NetworkPolicy
+from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint
 from auditor.model.words import counted
@@ -47,15 +47,13 @@ class ProbePods:
         """Where there are any, sorted."""
         return sorted({probe.namespace for probe in self._probes})
 
-    async def create(
-        self, anchors: Mapping[str, Anchor], agent: str, policies: Iterable[NetworkPolicy], users: Mapping[str, int | None]
-    ) -> None:
-        """Create them all, with the ConfigMap that holds the source ``agent``; ``anchors`` are the Leases by namespace.
+    async def create(self, anchors: Mapping[str, Anchor], agent: str, withheld: Collection[str], users: Mapping[str, int | None]) -> None:
+        """Create them all, with the ConfigMap that holds the source ``agent``; ``anchors`` are the Leases by namespace, ``withheld`` the
+        label keys that policies in force read.
 
         A pod that is refused is ``failed``; what isn't about one pod raises ClusterError.
         """
         await all_of(self._create_config_map(namespace, anchors[namespace], agent) for namespace in self.namespaces)
-        withheld = keys_read(policies)
         await all_of(
             self._create(number, probe, anchors[probe.namespace], withheld, users.get(probe.namespace, USER))
             for number, probe in enumerate(self._probes)
@@ -130,6 +128,12 @@ class ProbePods:
             if endpoint.addresses:
                 self.started[probe.name] = endpoint
                 has_started(probe.name)
+
+    async def labels(self) -> dict[str, Labels]:
+        """The labels of those that are there now, by the name of the ProbePod. Raises ClusterError."""
+        items, _ = await read_list(self._api, ALL_PODS, parameters=self._selection)
+        pods = [decode(item, StartingPod, self._api, ALL_PODS).metadata for item in items]
+        return {probe.name: pod.labels for pod in pods if (probe := self._by_place.get((pod.namespace, pod.name)))}
 
     async def remove(self) -> list[str]:
         """Remove what there is, and wait until it is gone; what had to be forced, in words."""

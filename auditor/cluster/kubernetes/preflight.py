@@ -110,7 +110,8 @@ class _Preflight:
         self._remarks: list[str] = []
 
     async def run(self) -> Preflight:
-        withheld = keys_read(self._live.snapshot.policies)
+        snapshot = self._live.snapshot
+        withheld = keys_read((*snapshot.policies, *snapshot.unknown))
         if RUN_LABEL in withheld:
             self._obstacles.append(f"a policy in force reads the label {RUN_LABEL}, which every probe pod must have: take it out there")
         missing, states, budgets, quotas, pods = await asyncio.gather(

@@ -15,7 +15,9 @@ from typing import Self
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.changes import Changes
 from auditor.cluster.kubernetes.lease import Leases
+from auditor.cluster.kubernetes.relabelling import Relabelling
 from auditor.model.errors import AuditError, ClusterError
+from auditor.model.labels import Labels
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
 
@@ -48,6 +50,8 @@ class Visit:
         self._failed: dict[str, str] = {}
         self._leases = Leases(api, namespaces, run_id, locked)
         self._changes = Changes(api, snapshot, versions)
+        self._relabelling = Relabelling(snapshot)
+        self._unseen = ""
         self._reproduce = reproduce
         self._stack = AsyncExitStack()
         self._left = ""
@@ -67,13 +71,32 @@ class Visit:
 
     @property
     def facts(self) -> Sequence[str]:
-        return [trouble for trouble in (self._leases.lost, self._changes.trouble) if trouble]
+        return [trouble for trouble in (self._leases.lost, self._changes.trouble, self._unseen) if trouble]
 
     def reproduce(self, cell: Cell) -> str:
         return self._reproduce(cell)
 
     async def changes(self) -> Sequence[Snapshot]:
-        return [replace(state, endpoints=self._snapshot.endpoints) for state in await self._changes.take_states()]
+        states = [replace(state, endpoints=self._snapshot.endpoints) for state in await self._changes.take_states()]
+        for state in states:
+            self._relabelling.take(state)
+        await self._check_labels()
+        return states
+
+    async def _check_labels(self) -> None:
+        """A pod that somebody relabelled so that policies notice has ``failed`` from then on."""
+        try:
+            now = await self._labels_now()
+        except ClusterError as error:
+            self._unseen = f"whether somebody relabelled its pods during the run could not be looked up: {error}"
+            return
+        before = {endpoint.name: endpoint.labels for endpoint in self._snapshot.endpoints}
+        for name, reason in self._relabelling.look(before, now).items():
+            self._failed.setdefault(name, reason)
+
+    async def _labels_now(self) -> Mapping[str, Labels]:
+        """The labels that the pods of endpoints have now, by endpoint name, as far as they are there. Raises ClusterError."""
+        raise NotImplementedError
 
     async def _put_in(self) -> None:
         """Put in what the run needs; before each thing, ``_when_leaving`` is told how to take it out again."""

@@ -18,7 +18,7 @@ from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.probing.options import NoProgress
-from tests.unit.kubernetes.living import RUN, WORKLOADS, ours, snapshot, versions, world
+from tests.unit.kubernetes.living import RUN, WORKLOADS, ours, policy, snapshot, versions, world
 from tests.unit.probing.processes import AGENT, AgentProcess, free_ports
 
 PODS = "/api/v1/namespaces/{}/pods"
@@ -240,3 +240,24 @@ def was_told_to_end(process):
 def test_it_ends_by_itself_after_its_lifetime():
     with program(WAIT.format(lifetime=0.05), "netpol-audit-11111111") as process:
         assert process.wait(60) == 0
+
+
+def relabel(store, name, **labels):
+    path = f"{PODS.format(name.partition('/')[0])}/{name.partition('/')[2]}"
+    store.objects[path]["metadata"]["labels"] = labels
+
+
+@pytest.mark.usefixtures("streams")
+async def test_a_pod_that_is_relabelled_has_failed_and_one_that_is_gone_is_left_to_its_agent():
+    store = hosting(policy("db", "web"))
+    for one in WORKLOADS:
+        relabel(store, one.name, **one.labels)
+    async with in_place(store) as cluster:
+        relabel(store, "prod/web-1", app="web", unread="1")
+        del store.objects[f"{PODS.format('dev')}/api-1"]
+        await cluster.changes()
+        assert cluster.failed == {}
+        relabel(store, "prod/web-1", app="other")
+        await cluster.changes()
+        assert list(cluster.failed) == ["prod/web-1"]
+        assert cluster.failed["prod/web-1"].startswith("somebody changed the label app of its pod during the run")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from dataclasses import replace
 
 import pytest
@@ -191,3 +192,42 @@ async def test_a_lease_that_is_lost_is_said(monkeypatch):
         assert list(cluster.facts) == ["namespace prod: the Lease of this run was deleted, and its probe pods with it"]
         assert all("/dev/" in path for path in ours(store))
     assert ours(store) == []
+
+
+def relabel(store, app, **labels):
+    """Somebody gives the probe pod that has this value of the label app other labels, too."""
+    for path in ours(store):
+        item = copy.deepcopy(store.objects[path])
+        if "/pods/" in path and item["metadata"]["labels"].get("app") == app:
+            item["metadata"]["labels"] |= labels
+            store.objects[path] = item
+
+
+async def test_a_probe_pod_that_somebody_relabels_has_failed():
+    store = world(policy("db", podSelector={"matchLabels": {"role": "primary"}}))
+    async with live(store) as cluster:
+        relabel(store, "web", unread="1")
+        await cluster.changes()
+        assert cluster.failed == {}
+        relabel(store, "db", role="primary")
+        assert list(await cluster.changes()) == []
+        said = "somebody changed the label role of its pod during the run, and with it what policies take it for"
+        assert cluster.failed == {"prod/db": said}
+
+
+async def test_where_that_can_not_be_looked_up_it_is_told():
+    store = world()
+    async with live(store) as cluster:
+        store.denied.add(("list", "pods", ""))
+        await cluster.changes()
+        assert "whether somebody relabelled its pods during the run could not be looked up: " in cluster.facts[-1]
+        store.denied.clear()
+
+
+async def test_a_new_policy_that_reads_a_label_of_ours_tells_the_probe_pod_apart():
+    store = world()
+    async with live(store) as cluster:
+        absent = {"matchExpressions": [{"key": "app.kubernetes.io/managed-by", "operator": "DoesNotExist"}]}
+        store.put(*policy("new", podSelector=absent))
+        await cluster.changes()
+        assert cluster.failed == dict.fromkeys(["prod/db", "prod/web"], NO_LONGER_ALIKE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import msgspec
@@ -12,7 +13,7 @@ from auditor.cluster.kubernetes.preflight import PreflightOptions, preflight
 from auditor.cluster.kubernetes.quota import Quota, quantity, shortages
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Namespace, Service, Snapshot
@@ -252,6 +253,13 @@ async def test_a_policy_that_reads_our_label_stops_the_run():
     found = await look(world(), snapshot=live([policy]))
     assert found.obstacles[0].startswith(f"a policy in force reads the label {RUN_LABEL}")
     assert found.withheld == {RUN_LABEL}
+
+
+async def test_labels_that_an_unreadable_policy_selects_by_are_not_added_either():
+    unknown = UnknownPolicy("prod", "odd", LabelSelector((("app.kubernetes.io/managed-by", "helm"),)), "can't be read")
+    snapshot = live()
+    found = await look(world(), snapshot=replace(snapshot, snapshot=replace(snapshot.snapshot, unknown=(unknown,))))
+    assert found.withheld == {"app.kubernetes.io/managed-by"}
 
 
 async def test_openshift_chooses_the_user():

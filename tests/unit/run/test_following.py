@@ -195,6 +195,15 @@ async def test_also_where_that_turns_out_only_at_a_later_question(apart):
     assert of_report(report) == 3
 
 
+async def test_so_does_one_that_fails_while_no_policy_changes():
+    cluster = MovingCluster(apart=1)
+    report, results = await audited(cluster)
+    expected = {one for one in results if "a/2" in (one.source, one.destination)}
+    assert inconclusive(results) == dict.fromkeys(expected, "no longer alike")
+    assert set(cluster.probed.values()) == {1}
+    assert of_report(report) == 3
+
+
 async def test_what_has_no_probe_pod_is_skipped_with_the_reason():
     cluster = MovingCluster()
     cluster.seats = cluster.seats[:2]
