@@ -5,6 +5,7 @@ One item per line in each list, so that the document stays readable with line to
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
@@ -15,6 +16,7 @@ from auditor.model.report import CellResult, Finding, Report
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Cell
 from auditor.report.conclusion import conclude
+from auditor.report.documents import as_utf8
 from auditor.report.intent_as_json import finding_item
 
 SCHEMA = "audit.report/v1"
@@ -32,6 +34,7 @@ def render(report: Report, stream: TextIO) -> None:
         "lint": map(msgspec.to_builtins, report.lint),
         "intent": map(finding_item, report.intent),
     }
+    stream = as_utf8(stream)
     separator = "{\n"
     for key, value in _head(report).items():
         stream.write(f'{separator}"{key}": {_encode(value)}')
@@ -59,7 +62,10 @@ _encoder = msgspec.json.Encoder()
 
 
 def _encode(value: object) -> str:
-    return _encoder.encode(value).decode()
+    try:
+        return _encoder.encode(value).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair, as in the name of a file that is not UTF-8
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
 
 
 def _head(report: Report) -> dict[str, Any]:

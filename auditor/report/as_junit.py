@@ -12,7 +12,8 @@ from xml.etree import ElementTree as ET
 
 from auditor.model.report import CellResult, Report
 from auditor.model.verdict import Result
-from auditor.report.conclusion import conclude
+from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.documents import count_cases, write_xml, xml_text
 from auditor.report.grouping import expectation, observation
 from auditor.report.headline import headline
 
@@ -30,23 +31,13 @@ def render(report: Report, stream: TextIO) -> None:
         suite = ET.SubElement(root, "testsuite", name=xml_text(source))
         for destination, cells in by_destination.items():
             suite.append(_case(source, destination, cells))
-        _count(suite, list(suite), _seconds([each for cells in by_destination.values() for each in cells]))
+        count_cases(suite, _seconds([each for cells in by_destination.values() for each in cells]))
     if report.intent:
         _add_intent_suite(root, report)
-    if not report.cells:
-        _add_empty_suite(root, report)
-    _count(root, list(root.iter("testcase")), sum(report.seconds.values()))
-    ET.indent(root)
-    stream.write('<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n")
-
-
-def xml_text(text: str) -> str:
-    """``text`` with the characters that XML 1.0 can't carry in any way written as escapes."""
-    return "".join(character if _allowed_in_xml(ord(character)) else character.encode("unicode_escape").decode() for character in text)
-
-
-def _allowed_in_xml(code: int) -> bool:
-    return code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
+    if conclude(report) is Conclusion.INCONCLUSIVE and root.find(".//error") is None:
+        _add_inconclusive_suite(root, report)
+    count_cases(root, sum(report.seconds.values()))
+    write_xml(root, stream)
 
 
 def _case(source: str, destination: str, cells: Sequence[CellResult]) -> ET.Element:
@@ -99,19 +90,12 @@ def _add_intent_suite(root: ET.Element, report: Report) -> None:
         case = ET.SubElement(suite, "testcase", classname="intent", name=xml_text(str(finding.rule)), time="0.000")
         failure = ET.SubElement(case, "failure", message=xml_text(finding.title), type=finding.kind.value)
         failure.text = xml_text("\n".join(finding.because))
-    _count(suite, list(suite), 0.0)
+    count_cases(suite, 0.0)
 
 
-def _add_empty_suite(root: ET.Element, report: Report) -> None:
-    """A CI system takes a document without a single case for a success, which an audit of nothing is not."""
+def _add_inconclusive_suite(root: ET.Element, report: Report) -> None:
+    """A CI system takes a document without an error for a success, which an audit of nothing, or of too little, is not."""
     suite = ET.SubElement(root, "testsuite", name="audit")
     case = ET.SubElement(suite, "testcase", classname="audit", name="cells", time="0.000")
-    ET.SubElement(case, "error", message=headline(report), type=conclude(report).value)
-    _count(suite, [case], 0.0)
-
-
-def _count(suite: ET.Element, cases: Sequence[ET.Element], seconds: float) -> None:
-    suite.set("tests", str(len(cases)))
-    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
-    suite.set("time", f"{seconds:.3f}")
+    ET.SubElement(case, "error", message=xml_text(headline(report)), type=conclude(report).value)
+    count_cases(suite, 0.0)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from auditor.diagnosis.lint.finding import LintFinding
 from auditor.diagnosis.lint.registry import CHECKS
-from auditor.report.as_junit import xml_text
+from auditor.report.documents import count_cases, write_xml, xml_text
 from auditor.report.lint import LintReport
 
 
@@ -19,17 +19,14 @@ def render(report: LintReport, stream: TextIO) -> None:
     for check in CHECKS.values():
         case = ET.SubElement(suite, "testcase", classname="audit.lint", name=check.id)
         found = [each for each in report.sorted.findings if each.check == check.id]
-        if found and check.severity.reaches(report.fail_on):
+        if any(each.severity.reaches(report.fail_on) for each in found):
             element = ET.SubElement(case, "failure", message=xml_text(check.title), type=check.severity.value)
             element.text = _described(found)
         elif found:
             ET.SubElement(case, "system-out").text = _described(found)
-    for element in (root, suite):
-        element.set("tests", str(len(CHECKS)))
-        element.set("failures", str(len(list(root.iter("failure")))))
-        element.set("errors", "0")
-    ET.indent(root)
-    stream.write('<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n")
+    for element in (suite, root):
+        count_cases(element, 0.0)
+    write_xml(root, stream)
 
 
 def _described(findings: Sequence[LintFinding]) -> str:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from auditor.model.report import Summary
 from auditor.model.scorecard import Score, Scorecard
-from auditor.report.as_junit import xml_text
+from auditor.report.documents import count_cases, write_xml, xml_text
 from auditor.report.headline import told
 
 TAGS = {Score.DEPARTS: "failure", Score.INCONCLUSIVE: "error", Score.SKIPPED: "skipped"}
@@ -25,9 +25,8 @@ def render(card: Scorecard, stream: TextIO) -> None:
         _add(scenarios, scenario.name, scenario.score, "; ".join(filter(None, [_counts(scenario.summary), scenario.reason])), lines)
     ET.SubElement(scenarios, "system-out").text = xml_text(card.behaviour)
     for suite in (features, scenarios, root):
-        _count(suite, sum(card.seconds.values()) if suite is root else 0.0)
-    ET.indent(root)
-    stream.write('<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n")
+        count_cases(suite, sum(card.seconds.values()) if suite is root else 0.0)
+    write_xml(root, stream)
 
 
 def _add(suite: ET.Element, name: str, score: Score, message: str, text: str) -> None:
@@ -38,11 +37,3 @@ def _add(suite: ET.Element, name: str, score: Score, message: str, text: str) ->
 
 def _counts(summary: Summary) -> str:
     return ", ".join(told(summary)) or "all as expected"
-
-
-def _count(suite: ET.Element, seconds: float) -> None:
-    cases = list(suite.iter("testcase"))
-    suite.set("tests", str(len(cases)))
-    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
-    suite.set("time", f"{seconds:.3f}")

@@ -29,14 +29,10 @@ def test_a_suite_per_source_and_a_case_per_destination():
 
 def test_counts_add_up():
     root = document(small())
-    assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "15",
-        "failures": "5",
-        "errors": "2",
-        "skipped": "2",
-    }
-    for name in ("tests", "failures", "errors", "skipped"):
+    assert {name: root.get(name) for name in ("tests", "failures", "errors")} == {"tests": "15", "failures": "5", "errors": "2"}
+    for name in ("tests", "failures", "errors"):
         assert sum(int(suite.get(name)) for suite in root) == int(root.get(name))
+    assert sum(int(suite.get("skipped")) for suite in root) == 2
 
 
 def test_a_failure_lists_its_ports():
