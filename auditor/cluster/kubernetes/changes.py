@@ -2,7 +2,8 @@
 
 A verdict is about one state of the policies. So from the moment at which they were read they are watched, and whoever judges can ask
 what changed since. A watch that the API server has forgotten is replaced by a new list, which is compared with what was known. Whoever
-asks gets such a list, too, lest a watch that lags behind, or may not be had, look like a cluster at rest.
+asks gets such a list, too, lest a watch that lags behind, or may not be had, look like a cluster at rest. What says the same in such a
+list and yet was written since, may have said anything in between: it changed there and back.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ MOST_STATES = 64
 """States kept between two questions. Beyond that, older ones are merged into one that knows nothing of what was different in them."""
 UNFOLLOWED = "changed too often during the run to be followed"
 
+FORGOTTEN = "the API server forgot a part of what changed in {} during the run: what came and went in it is not known"
+
 Key = tuple[str, str]
-Take = Callable[[dict[str, Any], bool], None]
+Take = Callable[[dict[str, Any], bool], bool]
 
 
 class Changes:
@@ -43,6 +46,7 @@ class Changes:
         policies: list[NetworkPolicy | UnknownPolicy] = [*snapshot.policies, *snapshot.unknown]
         self._policies = {(policy.namespace, policy.name): policy for policy in policies}
         self._namespaces = dict(snapshot.namespaces)
+        self._marks: dict[tuple[str, Key], str] = {}
         self._states: list[Snapshot] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.trouble = ""
@@ -79,7 +83,10 @@ class Changes:
                     async with aclosing(watch(self._api, question, version)) as events:
                         async for event in events:
                             if event.kind in ("ADDED", "MODIFIED", "DELETED"):
-                                take(decode(event.object, dict, self._api, question), event.kind == "DELETED")
+                                item = decode(event.object, dict, self._api, question)
+                                self._marks[question.path, _key(item)] = _mark(item)
+                                take(item, event.kind == "DELETED")
+                self.trouble = self.trouble or FORGOTTEN.format(question.resource.partition(".")[0])
                 version = await self._list_anew(question, take)
         except ClusterError as error:
             self._note(error)
@@ -92,28 +99,43 @@ class Changes:
         for namespace, name in [key for key in known if key not in present]:
             take({"metadata": {"namespace": namespace, "name": name}}, True)
         for item in items:
-            take(item, False)
+            known, mark = self._marks.get((question.path, _key(item))), _mark(item)
+            self._marks[question.path, _key(item)] = mark
+            if not take(item, False) and known not in (None, mark):
+                self._there_and_back(_key(item))
         return version
 
-    def _take_policy(self, item: dict[str, Any], deleted: bool) -> None:
+    def _there_and_back(self, key: Key) -> None:
+        """Keep the state between two that are the same: what the policy, or the labels of the namespace, said in it is not known."""
+        namespace, name = key
+        now = self._snapshot
+        if namespace:
+            between = replace(now, policies=tuple(policy for policy in now.policies if (policy.namespace, policy.name) != key))
+        else:
+            between = replace(now, namespaces={other: each for other, each in now.namespaces.items() if other != name})
+        for state in (merged(between, now), now):
+            self._keep(state)
+
+    def _take_policy(self, item: dict[str, Any], deleted: bool) -> bool:
         key = _key(item)
         if deleted:
             self._policies.pop(key, None)
         else:
             policy = read_live_policy(item)
             self._policies[key] = policy if isinstance(policy, NetworkPolicy) else unknown_policy(policy)
-        self._store()
+        return self._store()
 
-    def _take_namespace(self, item: dict[str, Any], deleted: bool) -> None:
+    def _take_namespace(self, item: dict[str, Any], deleted: bool) -> bool:
         metadata = item["metadata"]
         namespace = Namespace.of(metadata["name"], metadata.get("labels") or {})
         # Endpoints of a namespace that is gone still need its labels; nothing reaches them any more.
-        if not deleted:
-            self._namespaces[namespace.name] = namespace
-            self._store()
+        if deleted:
+            return False
+        self._namespaces[namespace.name] = namespace
+        return self._store()
 
-    def _store(self) -> None:
-        """Keep the state as it is now, if it differs from the last one."""
+    def _store(self) -> bool:
+        """Keep the state as it is now, if it differs from the last one; whether it did."""
         policies = [self._policies[key] for key in sorted(self._policies)]
         state = replace(
             self._snapshot,
@@ -121,8 +143,12 @@ class Changes:
             policies=tuple(policy for policy in policies if isinstance(policy, NetworkPolicy)),
             unknown=tuple(policy for policy in policies if isinstance(policy, UnknownPolicy)),
         )
-        if same_rules(state, self._snapshot):
-            return
+        changed = not same_rules(state, self._snapshot)
+        if changed:
+            self._keep(state)
+        return changed
+
+    def _keep(self, state: Snapshot) -> None:
         self._snapshot = state
         self._states.append(state)
         if len(self._states) > MOST_STATES:
@@ -159,3 +185,9 @@ def same_rules(one: Snapshot, other: Snapshot) -> bool:
 def _key(item: Mapping[str, Any]) -> Key:
     metadata = item.get("metadata") or {}
     return str(metadata.get("namespace", "")), str(metadata.get("name", ""))
+
+
+def _mark(item: Mapping[str, Any]) -> str:
+    """What is another one after each change of an object: the API server counts those of a policy's spec, but not those of labels."""
+    metadata = item.get("metadata") or {}
+    return f"{metadata.get('uid')} {metadata.get('generation') or metadata.get('resourceVersion')}"
