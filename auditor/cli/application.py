@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from types import FrameType
 
@@ -17,6 +18,7 @@ import click
 from auditor import __version__
 from auditor.cli.exit_codes import AS_EXPECTED
 from auditor.cli.failures import exit_code_of
+from auditor.model.errors import UsageError
 
 COMMANDS: Mapping[str, str] = {
     "run": "Audit a cluster: probe every cell and compare with what its policies demand.",
@@ -45,6 +47,13 @@ class LazyGroup(click.Group):
         command = import_module(f"auditor.cli.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101 - a command's module without its command is our own mistake
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {close[0]}?" if close else "'audit --help' lists them"
+            raise UsageError(f"no command is called {args[0]!r}: {hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's interface
         with formatter.section("Commands"):

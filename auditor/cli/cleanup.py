@@ -12,6 +12,7 @@ import click
 
 from auditor.cli.connection import DURATION, UNITS, connection_options, read_connection
 from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT
+from auditor.cli.help import SectionedCommand
 from auditor.cli.live import read_namespaces
 from auditor.model.errors import UsageError
 from auditor.model.words import counted
@@ -48,7 +49,7 @@ def _read_age(_context: click.Context, _option: click.Parameter, text: str) -> f
     return float(found[1]) * UNITS[found[2]]
 
 
-@click.command("cleanup")
+@click.command("cleanup", cls=SectionedCommand)
 @click.option(
     "-n", "--namespace", "namespaces", multiple=True, callback=read_namespaces, metavar="NAMESPACE", help="Only here; repeatable."
 )

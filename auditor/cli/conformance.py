@@ -12,6 +12,7 @@ import click
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
+from auditor.cli.help import SectionedCommand
 from auditor.cli.live import refuse_live_options
 from auditor.model.errors import UsageError
 from auditor.probing.options import ProbingOptions
@@ -43,7 +44,14 @@ class ConformanceOptions:
     quiet: bool
 
 
-@click.command("conformance")
+@click.command(
+    "conformance",
+    cls=SectionedCommand,
+    examples=(
+        "audit conformance --context staging",
+        "audit conformance --lab --enforcer ignores-end-port",
+    ),
+)
 @click.option("--lab", is_flag=True, help="On the embedded lab, and not on a live cluster.")
 @parameters.enforcer_option
 @click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Only this scenario; may be repeated. See 'audit scenarios'.")

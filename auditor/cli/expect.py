@@ -9,6 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
+from auditor.cli.help import SectionedCommand
 from auditor.cli.snapshots import InputOptions, choose_input, read_endpoints
 from auditor.model.ports import PortRequest
 
@@ -25,7 +26,15 @@ class ExpectOptions:
     output: str
 
 
-@click.command("expect")
+@click.command(
+    "expect",
+    cls=SectionedCommand,
+    examples=(
+        "audit expect -f manifests/ -R",
+        "kubectl get ns,pods,svc,netpol -A -o yaml | audit expect -f -",
+        "audit expect -A --to prod/app=db --ports TCP/5432",
+    ),
+)
 @parameters.file_option
 @parameters.live_option
 @parameters.recursive_option

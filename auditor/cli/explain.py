@@ -9,6 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
+from auditor.cli.help import SectionedCommand
 from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, read_endpoints
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
@@ -28,7 +29,14 @@ class ExplainOptions:
     port: PortRequest
 
 
-@click.command("explain")
+@click.command(
+    "explain",
+    cls=SectionedCommand,
+    examples=(
+        "audit explain -f manifests/ prod/web prod/db TCP/5432",
+        "audit explain -f manifests/ --host backup=192.0.2.10 host/backup prod/db 22",
+    ),
+)
 @parameters.file_option
 @parameters.live_option
 @parameters.recursive_option

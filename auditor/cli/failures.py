@@ -51,7 +51,7 @@ def _words(error: BaseException) -> list[str]:
             words = [f"error: {_about_file(error)}"]
         case _:
             what = f"{type(error).__name__}: {_one_line(str(error))}"
-            words = [f"internal error: {what}; please report it with the output of audit --debug"]
+            words = [f"internal error: {what}; please report it with what 'audit --debug COMMAND ...' prints"]
     return words
 
 

@@ -9,6 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
+from auditor.cli.help import SectionedCommand
 from auditor.cli.snapshots import InputOptions, check_stdin, choose_input, read_endpoints
 from auditor.model.errors import UsageError
 
@@ -26,7 +27,11 @@ class IntentOptions:
     output_file: str | None
 
 
-@click.command("intent")
+@click.command(
+    "intent",
+    cls=SectionedCommand,
+    examples=("audit intent -f manifests/ -R --intent intent.yaml",),
+)
 @click.option("--intent", required=True, metavar="FILE", help="What is meant: who may reach whom (docs/intent.md).")
 @parameters.file_option
 @parameters.live_option

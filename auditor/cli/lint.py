@@ -9,6 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
+from auditor.cli.help import SectionedCommand
 from auditor.cli.snapshots import InputOptions, check_stdin, in_words, not_evaluated, read_input, read_live, warn
 from auditor.model.errors import UsageError
 
@@ -33,7 +34,15 @@ class LintOptions:
     output_file: str | None
 
 
-@click.command("lint")
+@click.command(
+    "lint",
+    cls=SectionedCommand,
+    examples=(
+        "audit lint -f manifests/ -R",
+        "audit lint -n prod --fail-on error",
+        "audit lint --explain two-peers-one-dash",
+    ),
+)
 @click.option(
     "-f",
     "--filename",

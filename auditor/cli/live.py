@@ -122,10 +122,11 @@ def live_options(command: Any) -> Any:
     return command
 
 
-def read_live_run(given: Mapping[str, Any]) -> tuple[LiveOptions, tuple[str, ...]]:
+def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOptions, tuple[str, ...]]:
     """What the options say, and the beginning of a command line that says the same.
 
-    Raises UsageError for options that exclude each other, and for a host that has no address.
+    ``instead`` names what the command can audit besides a live cluster, after a comma. Raises UsageError for options that exclude each
+    other, and for a host that has no address.
     """
     from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE, PodOptions
     from auditor.policy.representatives import Mode
@@ -135,7 +136,7 @@ def read_live_run(given: Mapping[str, Any]) -> tuple[LiveOptions, tuple[str, ...
     if given["namespaces"] and given["all_namespaces"]:
         raise UsageError("-n and -A exclude each other: leave one out")
     if not given["namespaces"] and not given["all_namespaces"]:
-        raise UsageError("say what to audit: -n NAMESPACE, -A for all namespaces, or --lab SCENARIO for the embedded lab")
+        raise UsageError(f"say what to audit: -n NAMESPACE, or -A for all namespaces{instead}")
     if given["per_node"] and given["all_pods"]:
         raise UsageError("--per-node and --all-pods exclude each other: leave one out")
     options = LiveOptions(

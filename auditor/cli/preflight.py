@@ -9,6 +9,7 @@ import click
 
 from auditor.cli.connection import connection_options
 from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT
+from auditor.cli.help import SectionedCommand
 from auditor.cli.live import live_options, read_live_run
 from auditor.model.words import counted
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from auditor.run.live import LiveOptions
 
 
-@click.command("preflight")
+@click.command("preflight", cls=SectionedCommand)
 @live_options
 @connection_options
 def command(**given: Any) -> int:

@@ -9,6 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
+from auditor.cli.help import SectionedCommand
 from auditor.cli.intent import read_intent_file
 from auditor.cli.live import live_options, read_live_run, refuse_live_options
 from auditor.cli.snapshots import check_stdin
@@ -20,7 +21,15 @@ from auditor.report import RENDERERS
 DEFAULTS = ProbingOptions()
 
 
-@click.command("run")
+@click.command(
+    "run",
+    cls=SectionedCommand,
+    examples=(
+        "audit run -n prod --dry-run",
+        "audit run -n prod",
+        "audit run --lab demo --enforcer ignores-egress@node-2",
+    ),
+)
 @click.option(
     "--lab", "scenario", metavar="SCENARIO", help="Audit this scenario on the embedded lab: a name or a file ('audit scenarios')."
 )
@@ -117,7 +126,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
             raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
         if paths and not dry_run:
             raise UsageError("-f goes with --dry-run: packets need a cluster")
-        chosen, again = read_live_run(live)
+        chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
         return run_live(LiveRunOptions(replace(chosen, intent=meant), options, again, output, output_file, dry_run, quiet, paths))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 

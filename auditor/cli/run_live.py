@@ -72,13 +72,14 @@ def _show(options: LiveRunOptions) -> int:
     from auditor.run.audit import plan
     from auditor.run.live import plan_live, read_live
 
+    render = dry_run.renderer(options.output)
     live = LiveSnapshot(read_input(InputOptions(options.paths))) if options.paths else run_interruptibly(read_live(options.live))
     intended = plan_live(live, options.live)
     matrix, probes = plan(intended.snapshot, replace(options.audit, scope=intended.scope, declared_only=options.live.in_place))
     for line in _intentions(intended):
         click.echo(line, err=True)
     with open_output(options.output_file) as stream:
-        dry_run.renderer(options.output)(matrix, probes, stream)
+        render(matrix, probes, stream)
     return AS_EXPECTED
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli.connection import connection_options, read_connection
+from auditor.cli.help import SectionedCommand
 from auditor.cli.live import read_namespaces
 from auditor.model.errors import UsageError
 
@@ -26,7 +27,7 @@ class SnapshotOptions:
     output_file: str | None
 
 
-@click.command("snapshot")
+@click.command("snapshot", cls=SectionedCommand)
 @click.option(
     "-n",
     "--namespace",

@@ -46,8 +46,8 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nonsense"], "No such command 'nonsense'"),
-        (["run"], "say what to audit: -n NAMESPACE, -A for all namespaces, or --lab SCENARIO"),
+        (["nonsense"], "no command is called 'nonsense'"),
+        (["run"], "say what to audit: -n NAMESPACE, or -A for all namespaces, or --lab SCENARIO"),
         (["run", "--lab", "demo", "--ports", "TCP/0"], "port 0 in 'TCP/0' is outside 1-65535"),
         (["run", "--lab", "demo", "--ports", "TCP/80,ICMP/1"], "unknown protocol 'ICMP'"),
         (["run", "--lab", "demo", "--ports", ""], "is no port"),
@@ -100,3 +100,9 @@ def test_a_closed_pipe_ends_it_quietly(arguments):
         assert process.wait(60) == 4
     finally:
         process.stderr.close()
+
+
+@pytest.mark.parametrize(("typed", "said"), [("explane", "did you mean explain?"), ("xyzzy", "'audit --help' lists them")])
+def test_a_command_that_is_none_is_told_which_there_are(typed, said, capsys):
+    assert run([typed]) == 2
+    assert capsys.readouterr().err == f"error: no command is called {typed!r}: {said}\n"

@@ -9,7 +9,7 @@ from auditor.cli.failures import exit_code_of
 from auditor.model.errors import AuditError, ClusterError, InputError, Problem, UsageError
 
 PROBLEMS = [Problem("unknown field", "a.yaml", 3, "spec.x"), Problem("duplicate key", "b.yaml", 1)]
-INTERNAL = "internal error: ValueError: first second; please report it with the output of audit --debug"
+INTERNAL = "internal error: ValueError: first second; please report it with what 'audit --debug COMMAND ...' prints"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,11 @@ INTERNAL = "internal error: ValueError: first second; please report it with the 
         (PermissionError(errno.EACCES, "Permission denied", "x.yaml"), 4, ["error: x.yaml: permission denied"]),
         (BrokenPipeError(), 4, []),
         (ValueError("first\nsecond"), 4, [INTERNAL]),
-        (RecursionError("deep"), 4, ["internal error: RecursionError: deep; please report it with the output of audit --debug"]),
+        (
+            RecursionError("deep"),
+            4,
+            ["internal error: RecursionError: deep; please report it with what 'audit --debug COMMAND ...' prints"],
+        ),
         (KeyboardInterrupt(), 130, ["interrupted"]),
         (click.Abort(), 130, ["interrupted"]),
         (click.exceptions.Exit(3), 3, []),

@@ -51,7 +51,7 @@ def refused(capsys, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "say what to audit: -n NAMESPACE, -A for all namespaces, or --lab SCENARIO"),
+        ([], "say what to audit: -n NAMESPACE, or -A for all namespaces, or --lab SCENARIO"),
         (["-n", "prod", "-A"], "-n and -A exclude each other"),
         (["-A", "--per-node", "--all-pods"], "--per-node and --all-pods exclude each other"),
         (["-n", "Prod"], "'Prod' is no namespace"),
@@ -67,6 +67,15 @@ def refused(capsys, *arguments):
 )
 def test_what_makes_no_sense_is_refused(capsys, arguments, said):
     assert said in refused(capsys, *arguments)
+
+
+def test_preflight_says_what_is_missing_and_names_no_option_that_it_lacks(capsys):
+    assert run(["preflight"]) == 2
+    assert capsys.readouterr().err == "error: say what to audit: -n NAMESPACE, or -A for all namespaces\n"
+
+
+def test_a_format_that_a_dry_run_lacks_is_refused_before_the_cluster_is_read(capsys):
+    assert "a dry run has no results" in refused(capsys, "-n", "prod", "--dry-run", "-o", "junit", "--kubeconfig", "/absent")
 
 
 @pytest.mark.parametrize(

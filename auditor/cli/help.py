@@ -1,0 +1,44 @@
+"""What ``--help`` of a command looks like: options under headings, so that those for one purpose are found together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "Scope": (
+        *("namespaces", "all_namespaces", "selector", "externals"),
+        *("scenario", "lab", "scenarios", "enforcers"),
+        *("paths", "recursive", "replicas", "hosts"),
+        *("sources", "destinations", "ports", "intent"),
+    ),
+    "Probe pods": ("per_node", "all_pods", "in_place", "image", "start_seconds", "accept"),
+    "Report": ("output", "output_file", "expand", "min_coverage", "fail_on", "suppressions"),
+    "Probing": ("timeout", "retests", "settle", "datagrams", "window"),
+    "Connection to a live cluster": ("kubeconfig", "context", "impersonate", "request_timeout", "qps"),
+}
+"""The headings, and the parameters whose options stand below each, in the order in which they are told. Others come last."""
+
+
+class SectionedCommand(click.Command):
+    """A command whose help has the ``examples`` and the sections of ``SECTIONS``, as far as it has options for them."""
+
+    def __init__(self, *arguments: Any, examples: Sequence[str] = (), **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._examples = examples
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {parameter.name: record for parameter in self.get_params(ctx) if (record := parameter.get_help_record(ctx)) is not None}
+        if self._examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  {example}\n" for example in self._examples))
+        for title, names in SECTIONS.items():
+            told = [records.pop(name) for name in names if name in records]
+            if told:
+                with formatter.section(title):
+                    formatter.write_dl(told)
+        if records:
+            with formatter.section("Options"):
+                formatter.write_dl(list(records.values()))
