@@ -99,9 +99,9 @@ class Changes:
         for namespace, name in [key for key in known if key not in present]:
             take({"metadata": {"namespace": namespace, "name": name}}, True)
         for item in items:
-            known, mark = self._marks.get((question.path, _key(item))), _mark(item)
+            before, mark = self._marks.get((question.path, _key(item))), _mark(item)
             self._marks[question.path, _key(item)] = mark
-            if not take(item, False) and known not in (None, mark):
+            if not take(item, False) and before not in (None, mark):
                 self._there_and_back(_key(item))
         return version
 

@@ -32,6 +32,14 @@ def _rights(group: str, resource: str, *verbs: str) -> tuple[Right, ...]:
     return tuple(Right(group, resource, verb) for verb in verbs)
 
 
+READING_IN_NAMESPACES = (
+    *_rights("", "pods", "list"),
+    *_rights("", "services", "list"),
+    *_rights("networking.k8s.io", "networkpolicies", "list"),
+)
+READING_CLUSTER = (*_rights("", "namespaces", "list"), *_rights("", "nodes", "list"))
+"""What reading a cluster needs: in all namespaces, or in each that is read; and for what stands in none."""
+
 PROBING = (
     *_rights("", "pods", "create", "deletecollection", "list", "watch"),
     *_rights("", "pods/exec", "create", "get"),
@@ -106,6 +114,18 @@ async def _missing(api: ApiServer, namespace: str, needed: Sequence[Right]) -> t
     open_ones = [right for right in needed if not any(rule.gives(right) for rule in rules)]
     allowed = await asyncio.gather(*(_may(api, namespace, right) for right in open_ones))
     return tuple(right for right, may in zip(open_ones, allowed, strict=True) if not may)
+
+
+async def unreadable(api: ApiServer, namespaces: Iterable[str]) -> str:
+    """In words, every right that we lack for reading ``namespaces`` (none: all of them), empty if there is none. Raises ClusterError."""
+    asked = [(name, right) for name in tuple(namespaces) or ("",) for right in READING_IN_NAMESPACES]
+    asked += [("", right) for right in READING_CLUSTER if right.resource == "nodes" or not any(namespaces)]
+    allowed = await asyncio.gather(*(_may(api, namespace, right) for namespace, right in asked))
+    lacking: dict[str, list[Right]] = {}
+    for (namespace, right), may in zip(asked, allowed, strict=True):
+        if not may:
+            lacking.setdefault(namespace, []).append(right)
+    return "; ".join(as_rules(rights) + (f" in {namespace}" if namespace else "") for namespace, rights in lacking.items())
 
 
 async def _may(api: ApiServer, namespace: str, right: Right) -> bool:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import msgspec
 
-from auditor.cluster.kubernetes.api import ApiServer, NotFoundError, Question
+from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError, NotFoundError, Question
 from auditor.cluster.kubernetes.foreign import count_foreign
 from auditor.cluster.kubernetes.objects import RUN_LABEL
 from auditor.cluster.kubernetes.pages import PAGE, decode, read_list
+from auditor.cluster.kubernetes.permissions import unreadable
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
 from auditor.cluster.kubernetes.records import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
 from auditor.model.errors import ClusterError, UsageError
@@ -67,9 +69,22 @@ class _Reading:
         self._unreadable: list[UnreadablePolicy] = []
 
     async def read(self) -> LiveSnapshot:
+        try:
+            return await self._read()
+        except ForbiddenError as error:
+            raise await self._in_full(error) from error
+
+    async def _in_full(self, error: ForbiddenError) -> ForbiddenError:
+        """``error`` with all other rights that are missing, too, so that nobody has to ask for one after the other."""
+        lacking = ""
+        with suppress(ClusterError):
+            lacking = await unreadable(self._api, self._namespaces)
+        told = f"{error}; altogether it lacks {lacking}" if lacking else str(error)
+        return ForbiddenError(f"{told}; deploy/rbac.yaml grants all that an audit reads")
+
+    async def _read(self) -> LiveSnapshot:
         objects = self._objects
-        for namespace in await self._read_namespaces():
-            objects.namespaces[namespace.metadata.name] = self._take(namespace, "Namespace")
+        named = await self._read_named_namespaces()
         nodes = await self._records(CORE, "nodes", NodeRecord)
         objects.nodes += [self._take(node, "Node") for node in nodes]
         for pod in await self._records(CORE, "pods", PodRecord):
@@ -85,22 +100,23 @@ class _Reading:
                 objects.services.append(value)
         for item in await self._records(NETWORKING, "networkpolicies", dict):
             self._take_policy(item)
+        # Last, so that whatever was found stands in one of them, or in one that is gone by now.
+        namespaces = named or await self._records(CORE, "namespaces", NamespaceRecord)
+        objects.namespaces |= {each.metadata.name: each.value() for each in namespaces}
         foreign, notes = await count_foreign(self._api)
         snapshot = assemble(objects, replicas=0, hosts={})
         ignored = dict(sorted((Counter(snapshot.ignored) + Counter(foreign)).items()))
         return LiveSnapshot(
             replace(snapshot, ignored=ignored, unknown=tuple(map(unknown_policy, self._unreadable))),
             tuple(self._unreadable),
-            tuple(self._manifests),
+            (*(saved(namespace, "Namespace") for namespace in namespaces), *self._manifests),
             self._versions,
             foreign,
             tuple(notes),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
         )
 
-    async def _read_namespaces(self) -> list[NamespaceRecord]:
-        if not self._namespaces:
-            return await self._records(CORE, "namespaces", NamespaceRecord)
+    async def _read_named_namespaces(self) -> list[NamespaceRecord]:
         found = []
         for name in self._namespaces:
             question = Question(f"{CORE}/namespaces/{name}", "get", "namespaces", f" {name}")

@@ -307,3 +307,58 @@ def test_every_service_means_what_it_means_in_a_file(value):
 async def test_a_namespace_label_that_the_server_keeps_is_kept(api, tmp_path):
     api.objects["/api/v1/namespaces"] = copy.deepcopy([namespace("prod", team="a"), namespace("dev")])
     assert (await take(api, tmp_path)).snapshot.namespaces["prod"].labels == {"team": "a", "kubernetes.io/metadata.name": "prod"}
+
+
+def reviewing(*denied):
+    """An answer to access reviews: all is granted but (verb, resource, namespace) of ``denied``."""
+
+    async def review(request):
+        asked = (await request.json())["spec"]["resourceAttributes"]
+        may = (asked["verb"], asked["resource"], asked["namespace"]) not in denied
+        return web.json_response({"status": {"allowed": may}}, status=201)
+
+    return review
+
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+async def test_all_rights_that_are_missing_are_told_at_once(api, tmp_path):
+    api.faults["/api/v1/nodes"] = [refused(403, 'nodes is forbidden: User "u" cannot list resource "nodes" in API group ""')]
+    api.faults[REVIEWS] = [reviewing(("list", "nodes", ""), ("list", "networkpolicies", ""))] * 50
+    with pytest.raises(ForbiddenError) as caught:
+        await take(api, tmp_path)
+    text = str(caught.value)
+    assert 'User "u" cannot list' in text
+    assert '{apiGroups: [""], resources: [nodes], verbs: [list]}, ' in text
+    assert "{apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [list]}" in text
+    assert "pods" not in text
+    assert text.endswith("deploy/rbac.yaml grants all that an audit reads")
+    assert "\n" not in text
+
+
+async def test_where_rights_can_not_be_asked_for_the_one_that_was_missed_is_told(api, tmp_path):
+    api.faults["/api/v1/nodes"] = [refused(403, 'nodes is forbidden: User "u" cannot list resource "nodes" in API group ""')]
+    with pytest.raises(ForbiddenError, match=r"may not list nodes \(403\): .*; deploy/rbac.yaml grants all that an audit reads"):
+        await take(api, tmp_path)
+
+
+async def test_rights_in_one_namespace_are_asked_for_there(api, tmp_path):
+    api.faults["/api/v1/namespaces/prod/pods"] = [refused(403, 'User "u" cannot list resource "pods" in API group ""')]
+    api.faults[REVIEWS] = [reviewing(("list", "pods", "prod"), ("list", "services", "prod"), ("list", "pods", ""))] * 50
+    with pytest.raises(
+        ForbiddenError, match=r"resources: \[pods\], verbs: \[list\]\}, .*resources: \[services\], verbs: \[list\]\} in prod"
+    ):
+        await take(api, tmp_path, "prod")
+
+
+async def test_a_namespace_made_while_the_rest_is_read_has_its_labels(api, tmp_path):
+    async def appears(request):
+        api.objects["/api/v1/namespaces"].append(namespace("late", team="late"))
+        api.objects[PODS].append(pod("late", "web", "10.0.9.9", app="web"))
+        return api._list(request)
+
+    api.faults[PODS] = [appears]
+    live = await take(api, tmp_path)
+    assert live.snapshot.endpoint("late/web").namespace == "late"
+    assert live.snapshot.namespaces["late"].labels["team"] == "late"
