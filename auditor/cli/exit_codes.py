@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from auditor.model.report import Report
+    from auditor.report.conclusion import Conclusion
 
 AS_EXPECTED: Final = 0
 FINDINGS: Final = 1
@@ -17,6 +18,13 @@ INTERRUPTED: Final = 130
 
 def of_report(report: Report) -> int:
     """The exit code that tells the conclusion of ``report``."""
-    from auditor.report.conclusion import Conclusion, conclude
+    from auditor.report.conclusion import conclude
 
-    return {Conclusion.PASS: AS_EXPECTED, Conclusion.FAIL: FINDINGS, Conclusion.INCONCLUSIVE: INCONCLUSIVE}[conclude(report)]
+    return of_conclusion(conclude(report))
+
+
+def of_conclusion(conclusion: Conclusion) -> int:
+    """The exit code that tells ``conclusion``."""
+    from auditor.report.conclusion import Conclusion
+
+    return {Conclusion.PASS: AS_EXPECTED, Conclusion.FAIL: FINDINGS, Conclusion.INCONCLUSIVE: INCONCLUSIVE}[conclusion]

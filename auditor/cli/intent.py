@@ -52,7 +52,7 @@ def command(*, intent: str, output: str, output_file: str | None, **read: Any) -
 
 def intent_command(options: IntentOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
-    from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
+    from auditor.cli.exit_codes import of_conclusion
     from auditor.cli.output import check_output, open_output
     from auditor.diagnosis.intent import hold
     from auditor.policy.evaluator import evaluate
@@ -67,7 +67,7 @@ def intent_command(options: IntentOptions) -> int:
     report = IntentReport(intent.file, options.read.name, len(intent.rules), len(snapshot.policies), findings, unknown)
     with open_output(options.output_file) as stream:
         intent_renderer(options.output)(report, stream)
-    return {"pass": AS_EXPECTED, "fail": FINDINGS, "inconclusive": INCONCLUSIVE}[report.conclusion]
+    return of_conclusion(report.conclusion)
 
 
 def read_intent_file(path: str) -> Intent:

@@ -13,7 +13,7 @@ from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
 from auditor.model.words import counted
 from auditor.report.cause import cause_lines, coverage_lines, lint_lines
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.conclusion import CONCLUSION_STYLES, conclude
 from auditor.report.console import can_write, open_console, print_paragraph, printable
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
 from auditor.report.headline import headline
@@ -28,7 +28,6 @@ MOST_LINES_OF_A_FINDING = 12
 MOST_NAMES = 8
 SHORTEST_PHASE = 0.05
 FINDING_ORDER = tuple(Result)
-CONCLUSION_STYLE = {Conclusion.PASS: "bold green", Conclusion.FAIL: "bold red", Conclusion.INCONCLUSIVE: "bold yellow"}
 
 
 def render(report: Report, stream: TextIO) -> None:
@@ -68,7 +67,7 @@ class _Table:
 
     def _write_headline(self) -> None:
         conclusion = conclude(self._report)
-        self._line(Text.assemble((conclusion.value.upper(), CONCLUSION_STYLE[conclusion]), f"  {headline(self._report)}"))
+        self._line(Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(self._report)}"))
         self._line(Text(printable(self._report.subject), style="dim"))
 
     def _write_cause(self) -> None:

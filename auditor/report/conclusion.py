@@ -18,6 +18,10 @@ class Conclusion(StrEnum):
     """No fault, but a cell without a verdict for a reason that is not its own, or too many without one."""
 
 
+CONCLUSION_STYLES = {Conclusion.PASS: "bold green", Conclusion.FAIL: "bold red", Conclusion.INCONCLUSIVE: "bold yellow"}
+"""How each is shown on a terminal."""
+
+
 def conclude(report: Report) -> Conclusion:
     """The conclusion of ``report``.
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TextIO, TypeAlias
 
 from auditor.model.intent import IntentFinding
+from auditor.report.conclusion import Conclusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,11 @@ class IntentReport:
     unknown: tuple[str, ...] = ()
 
     @property
-    def conclusion(self) -> str:
-        """``pass``, ``fail`` or, where nothing was found but not everything is known, ``inconclusive``."""
+    def conclusion(self) -> Conclusion:
+        """Inconclusive where nothing was found but not everything is known."""
         if self.findings:
-            return "fail"
-        return "inconclusive" if self.unknown else "pass"
+            return Conclusion.FAIL
+        return Conclusion.INCONCLUSIVE if self.unknown else Conclusion.PASS
 
 
 Renderer: TypeAlias = Callable[[IntentReport, TextIO], None]

@@ -11,6 +11,7 @@ from rich.text import Text
 from auditor.model.intent import CellGroup, Change, IntentFinding, IntentKind
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.words import counted
+from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion
 from auditor.report.console import open_console, print_paragraph, printable
 from auditor.report.intent import IntentReport
 
@@ -22,16 +23,20 @@ MOST_GROUPS = 5
 def render(report: IntentReport, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     console = open_console(stream)
-    print_findings(console, report.findings)
+    conclusion = report.conclusion
+    outcome = {
+        Conclusion.PASS: "the policies are what was meant",
+        Conclusion.FAIL: counted(len(report.findings), "finding"),
+        Conclusion.INCONCLUSIVE: "no finding, but not all policies are known",
+    }[conclusion]
+    policies = f"{counted(report.policies, 'policy', 'policies')} of {report.subject}"
+    held = printable(f"{outcome}: {counted(report.rules, 'rule')} of {report.intent} against {policies}")
+    print_paragraph(console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {held}"))
     for name in report.unknown:
         print_paragraph(console, printable(f"in doubt: policy {name} can't be read"), 0, 4)
-    held = (
-        f"{counted(report.rules, 'rule')} of {report.intent} against {counted(report.policies, 'policy', 'policies')} of {report.subject}"
-    )
-    outcome = counted(len(report.findings), "finding") if report.findings else "the policies are what was meant"
-    if report.conclusion == "inconclusive":
-        outcome = "no finding, but not all policies are known"
-    print_paragraph(console, printable(f"{held}: {outcome}"))
+    if report.findings:
+        print_paragraph(console)
+    print_findings(console, report.findings)
 
 
 def print_findings(console: Console, findings: Sequence[IntentFinding]) -> None:

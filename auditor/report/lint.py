@@ -9,6 +9,7 @@ from typing import TextIO, TypeAlias
 
 from auditor.diagnosis.lint.finding import Severity
 from auditor.diagnosis.lint.suppressions import Sorted
+from auditor.report.conclusion import Conclusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class LintReport:
     @property
     def failed(self) -> bool:
         return any(finding.severity.reaches(self.fail_on) for finding in self.sorted.findings)
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """Pass or fail; what lint can't know it says nothing about."""
+        return Conclusion.FAIL if self.failed else Conclusion.PASS
 
     def count(self, severity: Severity) -> int:
         """How many findings have ``severity``."""

@@ -20,7 +20,7 @@ def render(report: LintReport, stream: TextIO) -> None:
         "schema": SCHEMA,
         "subject": report.subject,
         "policies": report.policies,
-        "conclusion": "fail" if report.failed else "pass",
+        "conclusion": report.conclusion,
         "fail_on": report.fail_on,
         "counts": {severity: report.count(severity) for severity in Severity} | {"suppressed": len(found.suppressed)},
         "findings": [_finding(each) for each in found.findings],

@@ -1,4 +1,4 @@
-"""Lint for a person: each finding with its place and what to write instead, then the counts."""
+"""Lint for a person: the counts, then each finding with its place and what to write instead."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.text import Text
 from auditor.diagnosis.lint.finding import LintFinding, Severity
 from auditor.diagnosis.lint.suppressions import Sorted
 from auditor.model.words import counted
+from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_paragraph, printable
 from auditor.report.lint import LintReport
 
@@ -19,10 +20,12 @@ STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.
 def render(report: LintReport, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     console = open_console(stream)
+    conclusion = report.conclusion
+    print_paragraph(console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {_headline(report)}"))
+    print_paragraph(console)
     for finding in report.sorted.findings:
         _print_finding(console, finding)
     _print_suppressions(console, report.sorted)
-    print_paragraph(console, _headline(report))
     if report.sorted.findings:
         ids = dict.fromkeys(finding.check for finding in report.sorted.findings)
         print_paragraph(console, f"'audit lint --explain ID' says why each matters: {', '.join(ids)}")

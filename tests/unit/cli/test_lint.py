@@ -75,6 +75,13 @@ def test_the_table_says_the_same_in_words(policies, capsys):
     assert f"1 policy of {policies}: 1 warning" in " ".join(shown.split())
 
 
+def test_the_first_line_tells_whether_it_fails(policies, capsys):
+    assert run(["lint", "-f", policies]) == 1
+    assert capsys.readouterr().out.startswith("FAIL  1 policy of")
+    assert run(["lint", "-f", policies, "--fail-on", "error"]) == 0
+    assert capsys.readouterr().out.startswith("PASS  1 policy of")
+
+
 def test_fail_on_sets_what_fails(policies, capsys):
     assert lint_json(capsys, "-f", policies, "--fail-on", "error", code=0)["conclusion"] == "pass"
 
