@@ -10,20 +10,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.evidence import is_telling
 from auditor.diagnosis.filters import Filters
 from auditor.model.diagnosis import Unexercised
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
-from auditor.model.verdict import Cell
 from auditor.policy.explain import place, policy_place
 
 OTHERS = {Direction.INGRESS: "source", Direction.EGRESS: "destination"}
 NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every cell observed"
 
 
-def unexercised(snapshot: Snapshot, cells: Sequence[Cell]) -> tuple[Unexercised, ...]:
-    """The parts of policies that none of ``cells``, those that got a verdict, exercises, in the order of policies."""
-    filters = Filters(Cells(snapshot, cells))
+def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unexercised, ...]:
+    """The parts of policies that none of the telling cells among ``results`` exercises, in the order of policies.
+
+    A cell whose verdict would be no fault whatever it is exercises nothing: that of a hostNetwork pod, say.
+    """
+    filters = Filters(Cells(snapshot, [result.cell for result in results if is_telling(result)]))
     found: list[Unexercised] = []
     for policy in snapshot.policies:
         for direction in (direction for direction in Direction if direction in policy.directions):

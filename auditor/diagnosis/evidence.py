@@ -31,6 +31,11 @@ SCOPES = tuple(ScopeKind)
 DIALECTS = tuple(Dialect)
 
 
+def is_telling(result: CellResult) -> bool:
+    """Whether ``result`` says what the enforcer did."""
+    return result.result in TELLING and Note.ADDRESS_UNKNOWN not in result.notes
+
+
 class Evidence:
     """The telling results among ``results``: cells as bitsets over ``cells``.
 
@@ -39,7 +44,7 @@ class Evidence:
     """
 
     def __init__(self, snapshot: Snapshot, results: Sequence[CellResult], previous_policies: Sequence[NetworkPolicy] | None = None) -> None:
-        telling = [result for result in results if result.result in TELLING and Note.ADDRESS_UNKNOWN not in result.notes]
+        telling = list(filter(is_telling, results))
         predictor = Predictor(Cells(snapshot, [result.cell for result in telling]), previous_policies)
         expected = predictor.specification
         steady = [result for number, result in enumerate(telling) if (result.expected is Verdict.ALLOWED) == bool(expected >> number & 1)]
@@ -103,8 +108,12 @@ class Fit:
 
     @property
     def is_credible(self) -> bool:
-        """Whether it explains something, and one contradiction at most for every twenty cells that it explains."""
-        return 0 < self.explained.bit_count() >= 20 * self.contradictions.bit_count()
+        """Whether it explains two thirds of what differs, with one contradiction at most for every twenty cells that it explains.
+
+        Among some hundred hypotheses there is mostly one that by chance explains a few cells of a fault that is none of them.
+        """
+        explained = self.explained.bit_count()
+        return 0 < explained >= max(2 * self.unexplained.bit_count(), 20 * self.contradictions.bit_count())
 
     @property
     def rank(self) -> tuple[float, ...]:
@@ -118,10 +127,8 @@ class Fit:
         )
 
     def fits_like(self, other: Fit) -> bool:
-        """Whether the observations say the same of both."""
-        if abs(self.surprise - other.surprise) > DOUBT:
-            return False
-        return (self.explained, self.contradictions, len(self.faults)) == (other.explained, other.contradictions, len(other.faults))
+        """Whether as few cells speak against one as against the other, for as many faults."""
+        return abs(self.surprise - other.surprise) <= DOUBT and (self.errors, len(self.faults)) == (other.errors, len(other.faults))
 
 
 def _surprise(faults: Hypothesis, varying: int, varied: int) -> float:

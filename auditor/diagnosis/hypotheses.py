@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 
 from auditor.diagnosis.dialects import REWRITES
 from auditor.diagnosis.predictors import Predictor
@@ -15,13 +16,17 @@ UNSEEN = (Dialect.SPEC, Dialect.REJECTS)
 TIMED = (Dialect.SLOW, Dialect.FLAKY)
 ONE_DIRECTION = {Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS}
 
-NARROWED = {
+WHOLE = {Dialect.ENFORCES_NOTHING, Dialect.STATELESS, Dialect.STALE, *ONE_DIRECTION, *TIMED}
+"""Dialects that one direction of a node's filters can't have alone, or that a simpler one says for it."""
+
+SAID_OTHERWISE = {
     (Dialect.ENFORCES_NOTHING, str(Protocol.UDP)),
     (Dialect.ENFORCES_NOTHING, str(Family.IPV6)),
-    (Dialect.IGNORES_UDP, ""),
-    (Dialect.IGNORES_IPV6, ""),
+    *((Dialect.IGNORES_UDP, str(protocol)) for protocol in Protocol),
+    *((Dialect.IGNORES_IPV6, str(family)) for family in Family),
+    (Dialect.IGNORES_IPV6, str(Protocol.UDP)),
 }
-"""Dialects that say themselves which protocol or family they are about, or have a dialect that says it for them."""
+"""What, for a protocol or family, is nothing, the same without it, or what another dialect says of it."""
 
 
 def faults(predictor: Predictor, *, stale: bool) -> Iterator[Fault]:
@@ -60,10 +65,8 @@ def _makes_sense(dialect: Dialect, scope: Scope) -> bool:
     if dialect in TIMED:
         return scope.kind is ScopeKind.NODE
     if scope.kind in (ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE):
-        return dialect in REWRITES and dialect not in {Dialect.ENFORCES_NOTHING, *ONE_DIRECTION}
-    if scope.kind in (ScopeKind.FAMILY, ScopeKind.PROTOCOL):
-        return not {(dialect, scope.name), (dialect, "")} & NARROWED
-    return True
+        return dialect not in WHOLE
+    return (dialect, scope.name) not in SAID_OTHERWISE or scope.kind not in (ScopeKind.FAMILY, ScopeKind.PROTOCOL)
 
 
 def _in_policies(predictor: Predictor, dialect: Dialect) -> Iterator[Fault]:
@@ -79,9 +82,10 @@ CONTAINED = {
 
 
 def is_part_of(narrow: Hypothesis, wide: Hypothesis) -> bool:
-    """Whether ``narrow`` has the same dialects as ``wide``, each in the same scope or in a part of it."""
-    return len(narrow) == len(wide) and all(
-        one.dialect is other.dialect and _within(one.scope, other.scope) for one, other in zip(narrow, wide, strict=True)
+    """Whether ``narrow`` has the same dialects as ``wide`` in any order, each in the same scope or in a part of it."""
+    return len(narrow) == len(wide) and any(
+        all(one.dialect is other.dialect and _within(one.scope, other.scope) for one, other in zip(order, wide, strict=True))
+        for order in permutations(narrow)
     )
 
 

@@ -26,6 +26,9 @@ from auditor.model.verdict import Cell
 PAIRED = 120
 """How many single faults are tried in pairs, the best first."""
 
+WORTH = 2
+"""A second fault has to do away with all errors or this part of them: one in a hundred mostly takes in some odd cell by chance."""
+
 VARIED, VARIANTS = 6, 8
 """For how many of the best pairs, and with how many others of the same prediction, each fault is replaced."""
 
@@ -67,7 +70,7 @@ def search(evidence: Evidence, *, stale: bool = False) -> list[Fit]:
     classes = _by_prediction(singles)
     pairs = _pairs(evidence, classes)
     best_pair = min((fit for fit in pairs if fit.is_credible), key=lambda fit: fit.rank, default=None)
-    if best_pair is None or (best is not None and best.rank <= best_pair.rank):
+    if best_pair is None or (best is not None and best.errors < WORTH * best_pair.errors):
         return _with_ties(best, singles) if best is not None else []
     equals = [fit for fit in pairs if fit.fits_like(best_pair)]
     return _with_ties(best_pair, _variants(evidence, equals, classes))
@@ -115,7 +118,13 @@ def _variants(evidence: Evidence, pairs: Sequence[Fit], classes: Classes) -> lis
 
 def _with_ties(best: Fit, fits: Iterable[Fit]) -> list[Fit]:
     chosen = [best]
-    for fit in sorted((fit for fit in fits if fit.fits_like(best)), key=lambda fit: fit.rank):
-        if not any(is_part_of(fit.faults, other.faults) and fit.prediction == other.prediction for other in chosen):
+    for fit in sorted((fit for fit in fits if fit.is_credible and fit.fits_like(best)), key=lambda fit: fit.rank):
+        if not any(_says_no_more(fit, other) for other in chosen):
             chosen.append(fit)
     return chosen
+
+
+def _says_no_more(fit: Fit, other: Fit) -> bool:
+    if fit.prediction == other.prediction:
+        return is_part_of(fit.faults, other.faults)
+    return {*fit.faults} == {*other.faults}

@@ -95,7 +95,7 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
     """The diagnosis whose hypothesis is the first of ``fits``, with the others as its alternatives."""
     best = fits[0]
     unexplained = evidence.cells.listed(best.unexplained) + evidence.untold
-    title = f"{in_words(best.faults)}: explains {_share(evidence, best)}; {counted(best.contradictions.bit_count(), 'contradiction')}"
+    title = _with_numbers(evidence, best)
     if unexplained:
         title += f"; {counted(len(unexplained), 'cell')} unexplained"
     return Diagnosis(
@@ -105,8 +105,18 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
         explained=evidence.cells.listed(best.explained),
         contradictions=evidence.cells.listed(best.contradictions),
         unexplained=unexplained,
-        alternatives=tuple(Alternative(fit.faults, in_words(fit.faults)) for fit in fits[1:]),
+        alternatives=tuple(Alternative(fit.faults, _beside(evidence, fit, best)) for fit in fits[1:]),
     )
+
+
+def _with_numbers(evidence: Evidence, fit: Fit) -> str:
+    return f"{in_words(fit.faults)}: explains {_share(evidence, fit)}; {counted(fit.contradictions.bit_count(), 'contradiction')}"
+
+
+def _beside(evidence: Evidence, fit: Fit, best: Fit) -> str:
+    """A hypothesis that fits as well as ``best``, with its own numbers where these are about other cells."""
+    alike = (fit.explained, fit.contradictions) == (best.explained, best.contradictions)
+    return in_words(fit.faults) if alike else _with_numbers(evidence, fit)
 
 
 def _share(evidence: Evidence, fit: Fit) -> str:

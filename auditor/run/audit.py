@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.cluster.port import Cluster
-from auditor.diagnosis.comparison import NO_VERDICT
 from auditor.diagnosis.coverage import unexercised
 from auditor.diagnosis.findings import find
 from auditor.diagnosis.search import diagnose
@@ -118,7 +117,7 @@ async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress:
         seconds={"evaluating": planned - began, **course.outcome.seconds, "comparing": time.monotonic() - probed},
         attempts=course.outcome.attempts,
         diagnosis=diagnosis,
-        unexercised=unexercised(snapshot, [each.cell for each in results if each.result not in NO_VERDICT.values()]),
+        unexercised=unexercised(snapshot, results),
     )
 
 

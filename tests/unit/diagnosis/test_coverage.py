@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from auditor.diagnosis.coverage import unexercised
 from auditor.model.ports import Protocol
+from auditor.model.report import CellResult
 from auditor.model.snapshot import Family
-from auditor.model.verdict import Cell
+from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
 from tests.oracle.clusters import block, cluster, host, pod, pods, policy, rule
 
 WEB = pod("a/web", {"app": "web"}, "10.0.0.1")
@@ -24,9 +27,13 @@ def cells(*questions):
     return found
 
 
+def results(*questions, kind=Result.MATCH):
+    return [CellResult(cell, Verdict.DENIED, Observation(Observed.DROPPED, ""), kind) for cell in cells(*questions)]
+
+
 def parts(policies, *questions):
     snapshot = cluster(WEB, API, DB, NEAR, policies=policies)
-    return {(part.what, part.reason) for part in unexercised(snapshot, cells(*questions))}
+    return {(part.what, part.reason) for part in unexercised(snapshot, results(*questions))}
 
 
 def whats(policies, *questions):
@@ -39,6 +46,13 @@ def test_a_denied_cell_exercises_isolation():
     assert parts(deny, "a/web > a/api 80") == {
         ("all of its ingress", "no cell observed has a pod that it selects at this end"),
     }
+
+
+@pytest.mark.parametrize("kind", [Result.UNDEFINED, Result.MISDELIVERED, Result.INCONCLUSIVE, Result.SKIPPED])
+def test_a_cell_that_is_no_fault_whatever_it_answers_exercises_nothing(kind):
+    snapshot = cluster(WEB, DB, policies=[policy("a/deny", DATABASE, ingress=[])])
+    [part] = unexercised(snapshot, results("a/web > a/db 80", kind=kind))
+    assert part.what == "all of its ingress"
 
 
 def test_a_policy_that_allows_everything_shows_no_isolation():
@@ -95,5 +109,5 @@ def test_what_the_other_end_denies_exercises_nothing():
 
 def test_the_place_is_that_of_the_rule():
     snapshot = cluster(WEB, DB, policies=[policy("a/allow", DATABASE, ingress=[rule(pods({"app": "nobody"}))])])
-    [part] = unexercised(snapshot, cells("a/web > a/db 80"))
+    [part] = unexercised(snapshot, results("a/web > a/db 80"))
     assert str(part) == "a/allow ingress[0]: the rule not exercised: no source observed is one of its peers"
