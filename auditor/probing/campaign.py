@@ -29,6 +29,8 @@ from auditor.probing.tries import Answer, Shot, Try, agrees, wants_retest
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 0.8
+LONGEST_SETTLING = 6
+"""Settle times after which nobody is waited for any more, though something still changes."""
 SLOW_SHARE = 0.25
 """The share of the timeout above which the slowest answer shows that the silent ones may just have been slower."""
 CONFIRMATIONS = 8
@@ -185,11 +187,16 @@ class _Campaign:
         """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and through enough retests."""
         pause = FIRST_PAUSE
         while pending := self._open_questions():
-            if self._rounds >= self._options.retests and time.monotonic() >= self._began + self._options.settle:
+            if self._rounds >= self._options.retests and self._has_settled():
                 break
             self._rounds += 1
             await self._again("retesting", pending, pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _has_settled(self) -> bool:
+        """Whether nothing has changed for the settle time. A CNI programs one pod after another: as long as it does, the others' turn comes."""
+        settle, passed = self._options.settle, time.monotonic() - self._began
+        return passed >= max(self._late.values(), default=0.0) + settle or passed >= LONGEST_SETTLING * settle
 
     def _take_back_what_could_not_be_retested(self) -> None:
         """A difference whose agent has ended meanwhile never lasted: its pod may have been going away, and its rules with it."""

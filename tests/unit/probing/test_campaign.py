@@ -11,7 +11,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing import post, session
+from auditor.probing import campaign, post, session
 from auditor.probing.campaign import CONFIRMATIONS
 from auditor.probing.options import ProbingOptions
 from auditor.probing.seats import Seat
@@ -104,6 +104,25 @@ async def test_mismatch_lasts_as_long_as_a_cni_may_take():
     outcome = await World(answer=only(THERE, TIMEOUT, TIMEOUT, TIMEOUT, TOKEN)).probe(options=options)
     assert outcome.observations[THERE].verdict is Observed.ALLOWED
     assert not outcome.unstable
+
+
+def one_after_another(source, destination, _protocol, _port, number):
+    """A CNI that programs a/1, a/2, … in turn, one in each round of retests."""
+    return TOKEN if source != "a/0" or number >= int(destination[2:]) else TIMEOUT
+
+
+async def test_a_cni_at_work_is_waited_for(monkeypatch):
+    monkeypatch.setattr(campaign, "LONGEST_PAUSE", campaign.FIRST_PAUSE)
+    options = ProbingOptions(timeout=0.2, retests=1, settle=0.25)
+    outcome = await World(9, one_after_another).probe(options=options)
+    assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
+    assert not outcome.unstable
+
+
+async def test_a_cni_at_work_is_not_waited_for_without_end():
+    options = ProbingOptions(timeout=0.2, retests=1, settle=0.05)
+    outcome = await World(8, one_after_another).probe(options=options)
+    assert outcome.observations[Cell("a/0", "a/7", TCP, 80, V4)].verdict is Observed.DROPPED
 
 
 async def test_nothing_expected_nothing_retested():
