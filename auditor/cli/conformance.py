@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -111,17 +111,18 @@ def command(  # noqa: PLR0913 - one parameter for each option
 def conformance(options: ConformanceOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.interruption import run_interruptibly
-    from auditor.cli.output import check_output, open_output
+    from auditor.cli.output import check_output, now, open_output
     from auditor.model.scorecard import Score
     from auditor.report.progress import open_progress
     from auditor.report.scorecard import scorecard_renderer
 
     check_output(options.output_file)
     scenarios = read_scenarios(options.scenarios)
+    began = now()
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         card = run_interruptibly(_run(options, scenarios, progress))
     with open_output(options.output_file) as stream:
-        scorecard_renderer(options.output)(card, stream)
+        scorecard_renderer(options.output)(replace(card, began=began), stream)
     return {Score.CONFORMS: AS_EXPECTED, Score.DEPARTS: FINDINGS}.get(card.score, INCONCLUSIVE)
 
 

@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -15,6 +16,11 @@ from auditor.model.errors import ClusterError, UsageError
 
 WORLD_READABLE = 0o666
 """Before the umask, as for any file that a program creates."""
+
+
+def now() -> str:
+    """The time, as reports tell it: ``2026-11-21T18:24:06Z``."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def check_output(path: str | None) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
-from auditor.cli.output import check_output, open_output
+from auditor.cli.output import check_output, now, open_output
 from auditor.model.verdict import Cell
 from auditor.report import renderer
 
@@ -53,19 +53,18 @@ def run_live(options: LiveRunOptions) -> int:
         return _show(options)
     if options.live.in_place:
         click.echo(TRACES, err=True)
+    began = now()
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         report = run_interruptibly(
             audit_live(options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress)
         )
     with open_output(options.output_file) as stream:
-        renderer(options.output)(report, stream)
+        renderer(options.output)(replace(report, began=began), stream)
     return of_report(report)
 
 
 def _show(options: LiveRunOptions) -> int:
     """Say what a run would do: which probe pods it would create, and the expected matrix."""
-    from dataclasses import replace
-
     from auditor.cli.snapshots import InputOptions, read_input
     from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.report import dry_run

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from auditor.cli import parameters
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
-from auditor.cli.output import check_output, open_output
+from auditor.cli.output import check_output, now, open_output
 from auditor.cli.snapshots import check_manifests
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
@@ -58,11 +58,12 @@ def run_on_lab(options: LabRunOptions) -> int:
         with open_output(options.output_file) as stream:
             dry_run.renderer(options.output)(matrix, probes, stream)
         return AS_EXPECTED
+    began = now()
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         progress.note(f"{scenario.name}: {size(matrix)}, {counted(len(probes.cells), 'cell')}")
         report = run_interruptibly(audit_on_lab(scenario, enforcement, options, progress))
     with open_output(options.output_file) as stream:
-        renderer(options.output)(report, stream)
+        renderer(options.output)(replace(report, began=began), stream)
     return of_report(report)
 
 

@@ -102,7 +102,8 @@ class Report:
     kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order. ``api`` counts the requests to an API server
     (``calls``) and the bytes ``received`` and ``sent`` there; empty on the lab. ``diagnosis`` is None where nothing differs from the
     specification; ``unexercised`` are the parts of policies about which the cells say nothing. ``lint`` is what is likely not meant in the
-    policies, whatever enforces them; ``intent`` is where they differ from what was meant, when somebody said what that is.
+    policies, whatever enforces them; ``intent`` is where they differ from what was meant, when somebody said what that is. ``began`` is
+    when the run began, as ``2026-11-21T18:24:06Z``.
     """
 
     subject: str
@@ -120,3 +121,4 @@ class Report:
     unexercised: tuple[Unexercised, ...] = ()
     lint: tuple[PolicyRemark, ...] = ()
     intent: tuple[IntentFinding, ...] = ()
+    began: str = ""

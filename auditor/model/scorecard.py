@@ -82,7 +82,8 @@ class Convergence:
 class Scorecard:
     """The result of one conformance run.
 
-    ``behaviour`` is one sentence: what this enforcer behaves like. ``facts``, ``seconds``, ``attempts`` and ``api`` are those of a Report.
+    ``behaviour`` is one sentence: what this enforcer behaves like. ``facts``, ``seconds``, ``attempts``, ``api`` and ``began`` are
+    those of a Report.
     """
 
     subject: str
@@ -97,6 +98,7 @@ class Scorecard:
     seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
     attempts: int = 0
     api: Mapping[str, int] = field(default_factory=dict, hash=False)
+    began: str = ""
 
     @property
     def score(self) -> Score:

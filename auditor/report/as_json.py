@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from auditor import __version__
 from auditor.model.diagnosis import Diagnosis, Fault, Unexercised
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.snapshot import Endpoint
@@ -72,7 +73,9 @@ def _head(report: Report) -> dict[str, Any]:
     summary = report.summary
     return {
         "schema": SCHEMA,
+        "version": __version__,
         "run": report.run_id,
+        **({"began": report.began} if report.began else {}),
         "subject": report.subject,
         "conclusion": conclude(report),
         "summary": {**msgspec.to_builtins(summary), "coverage": round(summary.coverage, 6)},

@@ -12,11 +12,11 @@ from rich.text import Text
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
 from auditor.model.words import counted
-from auditor.report.cause import cause_lines, coverage_lines, lint_lines
-from auditor.report.conclusion import CONCLUSION_STYLES, conclude
+from auditor.report.cause import cause_lines, coverage_lines, lint_lines, why_lines
+from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_paragraph, printable
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
-from auditor.report.headline import headline
+from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
 from auditor.report.matrix import Grid, grid_lines, legend_lines
@@ -71,10 +71,14 @@ class _Table:
         self._line(Text(printable(self._report.subject), style="dim"))
 
     def _write_cause(self) -> None:
-        if self._report.diagnosis is not None:
+        diagnosis = self._report.diagnosis
+        lines = list(cause_lines(diagnosis) if diagnosis is not None else ())
+        if conclude(self._report) is Conclusion.INCONCLUSIVE:
+            lines += why_lines(self._report)
+        if lines:
             self._line()
-            for label, text in cause_lines(self._report.diagnosis):
-                self._labelled(label, printable(text))
+        for label, text in lines:
+            self._labelled(label, printable(text))
 
     def _write_intent(self) -> None:
         if self._report.intent:
@@ -189,6 +193,7 @@ class _Table:
         for fact in self._report.facts:
             self._line(printable(fact))
         self._line(Text(timing(self._report), style="dim"))
+        self._line(Text(origin(self._report.run_id, self._report.began), style="dim"))
 
 
 def namespace_of(name: str) -> str:

@@ -1,12 +1,14 @@
-"""The diagnosis, what the audit could not have caught, and what lint says, as lines."""
+"""The diagnosis, why there is no verdict, what the audit could not have caught, and what lint says, as lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
-from auditor.model.report import PolicyRemark
+from auditor.model.report import PolicyRemark, Report
+from auditor.model.verdict import Result
 from auditor.model.words import counted
+from auditor.report.grouping import by_reason
 
 MOST_ALTERNATIVES = 3
 MOST_PARTS = 8
@@ -32,6 +34,19 @@ def _told_apart(diagnosis: Diagnosis) -> tuple[str, str]:
         return "", "(no probe between these endpoints tells them apart)"
     more = len(diagnosis.discriminating) - 1
     return "to decide", f"probe {diagnosis.discriminating[0]}" + (f" and {counted(more, 'more cell')}" if more else "")
+
+
+def why_lines(report: Report) -> Iterator[tuple[str, str]]:
+    """Why an inconclusive ``report`` is: the most frequent reason for which cells have no verdict, and what to do about it."""
+    kind = Result.INCONCLUSIVE if report.summary.inconclusive else Result.SKIPPED
+    cells = [each for each in report.cells if each.result is kind]
+    if not cells:
+        return
+    reasons = by_reason(cells)
+    reason, having = next(iter(reasons.items()))
+    yield "why", f"{len(having):,} of {counted(len(cells), f'{kind} cell')}: {reason}"
+    remove = "the reason" if len(reasons) == 1 else "the reasons (all of them are below)"
+    yield "advice", f"Remove {remove} and run again: of these cells nothing is known, neither good nor bad."
 
 
 def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:

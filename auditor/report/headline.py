@@ -1,7 +1,8 @@
-"""The numbers of a report as one sentence."""
+"""The numbers of a report as one sentence, and where it comes from as another."""
 
 from __future__ import annotations
 
+from auditor import __version__
 from auditor.model.report import Report, Summary
 from auditor.model.words import counted
 from auditor.report.conclusion import Conclusion, conclude
@@ -34,6 +35,12 @@ def headline(report: Report) -> str:
     if not summary.cells:
         return "nothing was probed"
     return "; ".join(filter(None, [", ".join(counts), cells]))
+
+
+def origin(run_id: str, began: str) -> str:
+    """Which run of which version a report is of, and when it began."""
+    time = f", begun {began.replace('T', ' ').replace('Z', ' UTC')}" if began else ""
+    return f"run {run_id} of audit {__version__}{time}"
 
 
 def told(summary: Summary) -> list[str]:

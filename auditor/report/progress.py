@@ -54,7 +54,8 @@ class LineProgress:
         rate = self._done / max(now - self._begun, 1e-9)
         of = f" of {self._total:,}, {100 * self._done // self._total} %" if self._total else ""
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate and self._done < self._total else ""
-        self._tell(f"{self._name}: {self._done:,}{of}, {rate:,.0f}/s{left}")
+        speed = f", {rate:,.0f}/s" if rate >= 1 else ""
+        self._tell(f"{self._name}: {self._done:,}{of}{speed}{left}")
 
     def _tell(self, text: str) -> None:
         self._told = self._clock()

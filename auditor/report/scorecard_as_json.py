@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from auditor import __version__
 from auditor.model.diagnosis import Diagnosis, Hypothesis
 from auditor.model.report import CellResult
 from auditor.model.scorecard import Convergence, FeatureScore, ScenarioScore, Scorecard
@@ -18,7 +19,9 @@ def render(card: Scorecard, stream: TextIO) -> None:
     """Write ``card`` to ``stream``."""
     document = {
         "schema": SCHEMA,
+        "version": __version__,
         "run": card.run_id,
+        **({"began": card.began} if card.began else {}),
         "subject": card.subject,
         "conclusion": card.score,
         "behaviour": card.behaviour,

@@ -11,7 +11,7 @@ from auditor.model.scorecard import Convergence, FeatureScore, Score, Scorecard
 from auditor.model.words import counted
 from auditor.report.cause import cause_lines
 from auditor.report.console import open_console, print_paragraph, printable
-from auditor.report.headline import told
+from auditor.report.headline import origin, told
 from auditor.report.scorecard import headline
 
 STYLES = {Score.CONFORMS: "green", Score.DEPARTS: "bold red", Score.INCONCLUSIVE: "bold yellow", Score.SKIPPED: "dim"}
@@ -35,6 +35,7 @@ def render(card: Scorecard, stream: TextIO) -> None:
     for fact in card.facts:
         print_paragraph(console, printable(fact))
     print_paragraph(console, Text(_timing(card), style="dim"))
+    print_paragraph(console, Text(origin(card.run_id, card.began), style="dim"))
 
 
 def _print_cause(console: Console, card: Scorecard) -> None:

@@ -9,6 +9,7 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
+from auditor import __version__
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import Summary
@@ -56,6 +57,13 @@ def test_a_cell_is_told_whole():
         "notes": [],
         "milliseconds": 0.25,
     }
+
+
+def test_run_version_and_time_are_told():
+    found = document(replace(small(), run_id="1a2b3c4d", began="2026-11-21T18:24:06Z"))
+    assert (found["run"], found["version"], found["began"]) == ("1a2b3c4d", __version__, "2026-11-21T18:24:06Z")
+    validator("report.schema.json").validate(found)
+    assert "began" not in document(small())
 
 
 def test_history_is_told_where_tries_differ():

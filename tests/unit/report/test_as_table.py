@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from auditor import __version__
 from auditor.model.snapshot import Family
 from auditor.report import as_table, renderer
 from tests.unit.report.reports import DB, WEB, finding, inconclusive, leak, report, result, skipped, small, square
@@ -46,7 +47,7 @@ def matrix_rows(text):
 
 
 def test_golden_table_at_80_columns():
-    assert rendered(small()) == GOLDEN.read_text(encoding="utf-8")
+    assert rendered(small()) == GOLDEN.read_text(encoding="utf-8").replace("VERSION", __version__)
 
 
 def test_the_registry_has_it():
@@ -164,6 +165,25 @@ def test_only_the_first_findings_are_told_in_full():
     text = rendered(report(cells, [finding([cell], f"title {number}") for number, cell in enumerate(cells)]))
     assert text.count("reproduce with") == 5
     assert "And 2 more findings; -o json has each in full:\n  LEAK  title 5: 1 cell\n  LEAK  title 6: 1 cell\n" in text
+
+
+def test_why_nothing_is_concluded_stands_before_the_matrix():
+    cells = [inconclusive("prod/a", "prod/b", "TCP/1"), inconclusive("prod/a", "prod/b", "TCP/2"), result("prod/b", "prod/a", "TCP/1")]
+    cells[1] = replace(cells[1], observation=replace(cells[1].observation, outcome="listener died"))
+    lines = rendered(report(cells)).splitlines()
+    assert lines[0].startswith("INCONCLUSIVE  2 inconclusive")
+    assert lines[3:5] == ["  why          1 of 2 inconclusive cells: agent of prod/web ended before", "               finishing its batch"]
+    assert lines[5].startswith("  advice       Remove the reasons (all of them are below) and run again")
+
+
+def test_why_the_coverage_is_too_low_stands_before_the_matrix():
+    made = report([skipped("prod/a", "prod/b", "SCTP/1"), result("prod/b", "prod/a", "TCP/1")], min_coverage=0.8)
+    assert "  why          1 of 1 skipped cell: SCTP sockets are not available here\n  advice       Remove the reason and" in rendered(made)
+
+
+def test_run_version_and_time_with_its_zone_are_told_at_the_end():
+    made = replace(small(), run_id="1a2b3c4d", began="2026-11-21T18:24:06Z")
+    assert rendered(made).splitlines()[-1] == f"run 1a2b3c4d of audit {__version__}, begun 2026-11-21 18:24:06 UTC"
 
 
 def test_families_are_named_when_there_are_two():

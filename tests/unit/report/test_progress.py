@@ -48,6 +48,15 @@ def test_a_phase_of_unknown_length_tells_no_share():
     assert stream.getvalue().splitlines() == ["setting up", "setting up: 8, 2/s"]
 
 
+def test_a_rate_below_one_a_second_is_not_told():
+    stream, clock = io.StringIO(), Clock()
+    progress = LineProgress(stream, clock)
+    progress.phase("scenarios", 2)
+    clock.now = 4.0
+    progress.advance(1)
+    assert stream.getvalue().splitlines()[1:] == ["scenarios: 1 of 2, 50 %, 4 s left"]
+
+
 def test_plain_lines_when_the_stream_is_no_terminal():
     stream = io.StringIO()
     with open_progress(stream) as progress:
