@@ -124,7 +124,7 @@ class ApiServer:
     async def _exchange(
         self, method: str, question: Question, data: bytes | None, parameters: Parameters | None, content_type: str
     ) -> tuple[int, Mapping[str, str], bytes]:
-        headers = await self._headers()
+        headers = await self._headers(question)
         if data is not None:
             headers["Content-Type"] = content_type
             self.sent += len(data)
@@ -142,7 +142,7 @@ class ApiServer:
         Raises RefusedError for any other answer; a connection that fails, then or later, raises the client library's own errors.
         """
         limit = aiohttp.ClientTimeout(total=None, sock_connect=self.connection.options.request_timeout, sock_read=silence)
-        headers = await self._headers()
+        headers = await self._headers(question)
         async with self._session.get(self._url(question, parameters), headers=headers, timeout=limit, **self._route()) as answer:
             if answer.status != 200:
                 raise RefusedError(answer.status, answer.headers, await answer.read())
@@ -156,7 +156,7 @@ class ApiServer:
         limit = self.connection.options.request_timeout
         try:
             async with asyncio.timeout(limit):
-                headers = await self._headers(accept="*/*")
+                headers = await self._headers(question, accept="*/*")
                 url = self._url(question, parameters)
                 options: dict[str, Any] = {"autoping": False, "max_msg_size": LONGEST_MESSAGE, **self._route()}
                 socket: aiohttp.ClientWebSocketResponse = await self._session.ws_connect(
@@ -170,9 +170,10 @@ class ApiServer:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(self.place, question, error, limit) from error
 
-    async def _headers(self, accept: str = JSON) -> CIMultiDict[str]:
+    async def _headers(self, question: Question, accept: str = JSON) -> CIMultiDict[str]:
         """Those of every request, once it is this one's turn."""
-        await self._take_turn()
+        if not question.at_once:
+            await self._take_turn()
         self.calls += 1
         headers: CIMultiDict[str] = CIMultiDict(self.connection.headers)
         headers.update({"Accept": accept, "User-Agent": f"netpol-audit/{__version__}"})

@@ -15,10 +15,10 @@ from datetime import datetime
 import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, ConflictError, ForbiddenError, NotFoundError, Question
-from auditor.cluster.kubernetes.lease import LeaseRecord, server_time
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import NamespaceRecord, Record
+from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
 from auditor.cluster.kubernetes.stage import namespace_prefix
 from auditor.model.errors import ClusterError
 

@@ -14,96 +14,21 @@ import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from auditor.cluster.kubernetes.api import ApiServer, ConflictError, NotFoundError, Question
-from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME, RUN_LABEL, Anchor, lease_manifest, lease_name
+from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME, Anchor, lease_manifest, lease_name
 from auditor.cluster.kubernetes.pages import decode, read_list
-from auditor.cluster.kubernetes.records import Record
+from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
 from auditor.model.errors import ClusterError
 
 GROUP = "/apis/coordination.k8s.io/v1"
 RESOURCE = "leases.coordination.k8s.io"
 RENEW_EVERY = 10.0
-ROUNDING = 2.0
-"""Seconds that the server's times, which have no fractions, may be off."""
-
-
-class ManagedFields(Record, frozen=True):
-    """metav1 ManagedFieldsEntry."""
-
-    time: datetime | None = None
-
-
-class LeaseMetadata(Record, frozen=True):
-    """metav1 ObjectMeta of a Lease."""
-
-    name: str
-    namespace: str
-    uid: str
-    resource_version: str
-    creation_timestamp: datetime | None = None
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
-    managed_fields: tuple[ManagedFields, ...] = ()
-
-
-class LeaseSpec(Record, frozen=True):
-    """coordination/v1 LeaseSpec."""
-
-    holder_identity: str = ""
-    lease_duration_seconds: int = 0
-    acquire_time: datetime | None = None
-    renew_time: datetime | None = None
-
-
-class LeaseRecord(Record, frozen=True):
-    """coordination/v1 Lease."""
-
-    metadata: LeaseMetadata
-    spec: LeaseSpec = LeaseSpec()
-
-    @property
-    def run_id(self) -> str:
-        """The run that it belongs to; empty when it isn't ours."""
-        run_id = self.metadata.labels.get(RUN_LABEL, "")
-        return run_id if self.metadata.name in (NAME, lease_name(run_id, locks=False)) else ""
-
-    def silence(self, now: datetime) -> float:
-        """Seconds since the last sign of life. ``now`` is the API server's time."""
-        told: list[datetime | None] = [entry.time for entry in self.metadata.managed_fields if entry.time]
-        known = [time for time in (*(told or [self.spec.renew_time]), self.metadata.creation_timestamp) if time is not None]
-        return max(0.0, (now - max(known)).total_seconds()) if known else 0.0
-
-    def is_alive(self, now: datetime) -> bool:
-        """Whether its run must be taken to be going on."""
-        return self.silence(now) <= self.spec.lease_duration_seconds + ROUNDING
-
-
-class Reviewed(Record, frozen=True):
-    """The metadata of a SelfSubjectReview that matters here."""
-
-    creation_timestamp: datetime | None = None
-
-
-class Review(Record, frozen=True):
-    """authentication/v1 SelfSubjectReview."""
-
-    metadata: Reviewed
-
-
-async def server_time(api: ApiServer) -> datetime:
-    """The time by the API server's clock, in whole seconds; by ours where the server does not tell it (before Kubernetes 1.28)."""
-    question = Question("/apis/authentication.k8s.io/v1/selfsubjectreviews", "create", "selfsubjectreviews.authentication.k8s.io")
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-    with suppress(ClusterError):
-        told = decode(await api.send("POST", question, body), Review, api, question).metadata.creation_timestamp
-        if told is not None:
-            return told
-    return datetime.now(UTC)
+RENEW_WITHIN = 8.0
+"""Seconds after which a renewal that hangs is given up for the next one, lest a slow server make a living run look dead."""
 
 
 def holder(run_id: str) -> str:
@@ -122,6 +47,7 @@ class _Held:
     name: str
     manifest: dict[str, Any]
     uid: str = ""
+    lost: str = ""
 
 
 class Leases:
@@ -139,24 +65,27 @@ class Leases:
         self._holder = holder(run_id)
         self._held: dict[str, _Held] = {}
         self._renewal: asyncio.Task[None] | None = None
-        self.lost = ""
+
+    @property
+    def lost(self) -> str:
+        return "; ".join(held.lost for held in self._held.values() if held.lost)
 
     @property
     def anchors(self) -> Mapping[str, Anchor]:
         return {namespace: Anchor(held.name, held.uid) for namespace, held in self._held.items() if held.uid}
 
     async def take(self) -> None:
-        """Take them all, in the order of their names, and keep them renewed from now on.
+        """Take them all, in the order of their names, and keep each renewed from then on.
 
         Raises ClusterError that names the holder when another run holds one; what was taken is released by then.
         """
+        self._renewal = asyncio.create_task(self._renew_for_ever())
         try:
             for namespace in self._namespaces:
                 await self._take(namespace)
         except ClusterError:
             await self.release()
             raise
-        self._renewal = asyncio.create_task(self._renew_for_ever())
 
     async def release(self) -> tuple[str, ...]:
         """Delete them, and with them all they own. A line for each one that could not be deleted. May be called again."""
@@ -184,21 +113,21 @@ class Leases:
                 found = await self._find(namespace)
                 if found is not None and self._is_ours(found):
                     return self._note(held, found)
-                if last_try:
-                    raise
                 if found is not None:
-                    await self._clear_away(found, error)
+                    await self._clear_away(found, error, last_try=last_try)
+                elif last_try:
+                    raise
             else:
                 return None
         return None
 
-    async def _clear_away(self, found: LeaseRecord, error: ConflictError) -> None:
-        """Delete ``found`` if its run is dead; ClusterError if it is alive, or none of ours."""
+    async def _clear_away(self, found: LeaseRecord, error: ConflictError, *, last_try: bool) -> None:
+        """Delete ``found`` if its run is dead and this is not the ``last_try``; ClusterError if it is alive, or none of ours."""
         namespace = found.metadata.namespace
         if not found.run_id:
             raise ClusterError(f"namespace {namespace}: the Lease {NAME} there was not made by an audit; rename or delete it") from error
         now = await server_time(self._api)
-        if found.is_alive(now):
+        if last_try or found.is_alive(now):
             since = f"{found.spec.acquire_time:%Y-%m-%d %H:%M:%S} UTC" if found.spec.acquire_time else "a while"
             raise ClusterError(
                 f"namespace {namespace}: {found.spec.holder_identity or 'somebody'} has been auditing here since {since} "
@@ -233,23 +162,30 @@ class Leases:
         held.manifest["metadata"] |= {"uid": told.metadata.uid, "resourceVersion": told.metadata.resource_version}
 
     async def _renew_for_ever(self) -> None:
-        while not self.lost:
+        while True:
             await asyncio.sleep(RENEW_EVERY)
-            await asyncio.gather(*(self._renew(namespace, held) for namespace, held in self._held.items()))
+            ours = [(namespace, held) for namespace, held in self._held.items() if held.uid and not held.lost]
+            await asyncio.gather(*(self._renew_soon(namespace, held) for namespace, held in ours))
+
+    async def _renew_soon(self, namespace: str, held: _Held) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RENEW_WITHIN):
+                await self._renew(namespace, held)
 
     async def _renew(self, namespace: str, held: _Held) -> None:
         """Renew one. A server that can't be reached now may be reached in ten seconds, so only the Lease's own end counts."""
         held.manifest["spec"]["renewTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         question = _question("update", namespace, held.name)
         try:
-            self._note(held, decode(await self._api.send("PUT", question, held.manifest), LeaseRecord, self._api, question))
+            answer = await self._api.send("PUT", replace(question, at_once=True), held.manifest)
+            self._note(held, decode(answer, LeaseRecord, self._api, question))
         except (ConflictError, NotFoundError):
             with suppress(ClusterError):
                 found = await self._find(namespace)
                 if found is not None and found.metadata.uid == held.uid:
                     return self._note(held, found)
                 by = f"taken over by {found.spec.holder_identity}" if found is not None else "deleted"
-                self.lost = f"namespace {namespace}: the Lease of this run was {by}, and its probe pods with it"
+                held.lost = f"namespace {namespace}: the Lease of this run was {by}, and its probe pods with it"
         except ClusterError:
             pass
         return None

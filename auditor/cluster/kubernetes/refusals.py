@@ -27,12 +27,16 @@ DENIED = re.compile(r"^admission webhook .* denied the request")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing to ask: its path, and in words what it does there, for messages: "list pods in namespace prod"."""
+    """One thing to ask: its path, and in words what it does there, for messages: "list pods in namespace prod".
+
+    ``at_once``: it does not wait behind the requests that --qps holds back.
+    """
 
     path: str
     verb: str
     resource: str
     where: str = ""
+    at_once: bool = False
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}{self.where}"

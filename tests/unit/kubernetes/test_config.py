@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ssl
 import stat
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -232,3 +233,18 @@ async def test_after_a_rest_requests_may_go_together_as_many_as_two_seconds_give
         for _ in range(5):
             await server.get(NAMESPACES)
     assert [round(pause / 100) for pause in pauses] == [0, 0, 0, 1, 2]
+
+
+async def test_what_is_urgent_does_not_wait_in_line(api, tmp_path, monkeypatch):
+    pauses = []
+    connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.01))
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    async with ApiServer(connection) as server:
+        monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
+        for at_once in (False, True, True, False):
+            await server.get(replace(NAMESPACES, at_once=at_once))
+    assert [round(pause / 100) for pause in pauses] == [0, 1]
+    assert server.calls == 4

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from auditor.cluster.kubernetes import lease as module
-from auditor.cluster.kubernetes.lease import Leases, holder, server_time
+from auditor.cluster.kubernetes.lease import Leases, holder
 from auditor.cluster.kubernetes.objects import NAME, config_map_manifest
+from auditor.cluster.kubernetes.signs_of_life import server_time
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.store import Store
 
@@ -107,7 +108,7 @@ async def test_a_lease_that_somebody_renews_while_it_is_cleared_away_stays():
             store._touch(store.objects[LEASE]["metadata"])
 
     store.before = renew
-    with pytest.raises(ClusterError, match="409"):
+    with pytest.raises(ClusterError, match="namespace prod: somebody has been auditing here"):
         await leases(store, run_id="22222222").take()
     assert store.objects[LEASE]["metadata"]["uid"] == alive["metadata"]["uid"]
 
@@ -174,6 +175,78 @@ async def test_a_lease_whose_creation_got_lost_on_the_way_back_is_ours():
 async def test_the_time_is_the_servers():
     store = Store()
     assert await server_time(store) == store.now
+
+
+REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+async def test_a_server_that_does_not_tell_the_time_has_nobody_taken_for_dead():
+    store = Store()
+    alive = leases(store)
+    await alive.take()
+    store.broken.add(REVIEWS)
+    with pytest.raises(ClusterError, match="out of order"):
+        await leases(store, run_id="22222222").take()
+    assert store.objects[LEASE]["metadata"]["labels"]["netpol-audit/run"] == "11111111"
+    await alive.release()
+
+
+async def test_one_that_is_lost_leaves_the_others_renewed(monkeypatch):
+    monkeypatch.setattr(module, "RENEW_EVERY", 0.001)
+    store = Store()
+    held = leases(store, "dev", "prod")
+    await held.take()
+    del store.objects[LEASE]
+    await until(lambda: held.lost)
+    dev = LEASE.replace("prod", "dev")
+    version = store.objects[dev]["metadata"]["resourceVersion"]
+    await until(lambda: store.objects[dev]["metadata"]["resourceVersion"] != version)
+    assert LEASE not in store.objects
+    await held.release()
+
+
+class Slow(Store):
+    """``hold`` are paths of which the next request hangs until it is given up."""
+
+    def __init__(self):
+        super().__init__()
+        self.hold = []
+        self.urgent = []
+
+    async def send(self, method, question, body=None, parameters=None):
+        self.urgent += [method] if question.at_once else []
+        if question.path in self.hold:
+            self.hold.remove(question.path)
+            await asyncio.sleep(3600)
+        return await super().send(method, question, body, parameters)
+
+
+async def test_a_renewal_that_hangs_is_given_up_for_the_next_and_none_stands_in_line(monkeypatch):
+    monkeypatch.setattr(module, "RENEW_EVERY", 0.001)
+    monkeypatch.setattr(module, "RENEW_WITHIN", 0.01)
+    store = Slow()
+    held = leases(store)
+    await held.take()
+    store.hold.append(LEASE)
+    await until(lambda: not store.hold)
+    version = store.objects[LEASE]["metadata"]["resourceVersion"]
+    await until(lambda: store.objects[LEASE]["metadata"]["resourceVersion"] != version)
+    assert set(store.urgent) == {"PUT"}
+    await held.release()
+
+
+async def test_those_that_are_held_are_renewed_while_others_are_still_being_taken(monkeypatch):
+    monkeypatch.setattr(module, "RENEW_EVERY", 0.001)
+    store = Slow()
+    held = leases(store, "dev", "prod")
+    store.hold.append(PROD)
+    taking = asyncio.create_task(held.take())
+    await until(lambda: any(method == "PUT" for method, _ in store.requests))
+    assert LEASE not in store.objects
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+    assert await held.release() == ()
+    assert not store.objects
 
 
 async def test_in_a_namespace_that_is_not_audited_runs_meet_and_each_removes_its_own():
