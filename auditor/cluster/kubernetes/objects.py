@@ -21,6 +21,8 @@ NAME = "netpol-audit"
 """The name of the Lease that locks a namespace, and how every other name begins."""
 RUN_LABEL = "netpol-audit/run"
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+NEVER = "netpol-audit/never"
+"""The readiness gate that nobody opens."""
 CONTAINER = "agent"
 AGENT_DIRECTORY = "/netpol-audit"
 AGENT_FILE = "agent.py"
@@ -148,7 +150,7 @@ def pod_manifest(  # noqa: PLR0913 - what one pod depends on
         },
         "spec": {
             **_placement(probe.node),
-            "readinessGates": [{"conditionType": "netpol-audit/never"}],
+            "readinessGates": [{"conditionType": NEVER}],
             "restartPolicy": "Never",
             "activeDeadlineSeconds": options.lifetime,
             "terminationGracePeriodSeconds": 0,

@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 
 import msgspec
 
+from auditor.cluster.kubernetes.admission import AdmittedPod, changed_by_admission
 from auditor.cluster.kubernetes.api import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
 from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, pod_manifest, pod_name
@@ -73,9 +74,15 @@ class ProbePods:
         manifest = pod_manifest(probe, number, self._run_id, anchor, self._options, user=user, withheld=withheld)
         question = Question(f"/api/v1/namespaces/{probe.namespace}/pods", "create", "pods", f" in namespace {probe.namespace}")
         try:
-            await create(self._api, question, manifest)
+            answer = await create(self._api, question, manifest)
         except RefusedHereError as error:
             self.failed[probe.name] = f"its probe pod was refused: {error}"
+            return
+        # The rehearsal was one of several pods, and a webhook may care for what they differ in.
+        changed = answer and changed_by_admission(decode(answer, AdmittedPod, self._api, question), manifest, withheld)
+        if changed:
+            self.failed[probe.name] = f"{changed}: it was taken away at once"
+            await self._delete(probe.namespace, name=manifest["metadata"]["name"])
 
     async def wait(self, seconds: float, has_started: Callable[[str], None]) -> None:
         """Wait until every pod runs or has failed, at most ``seconds``; ``has_started`` gets the name of the ProbePod that does."""
@@ -148,7 +155,8 @@ class ProbePods:
             return [f"{pods} did not end within {PATIENCE_FOR_REMOVAL:g} s and had to be removed by force: is every node alive?"]
         return []
 
-    async def _delete(self, namespace: str, *, force: bool = False) -> None:
+    async def _delete(self, namespace: str, *, force: bool = False, name: str = "") -> None:
+        """Delete the pods of the run in ``namespace``, or the one of them called ``name``."""
         question = Question(f"/api/v1/namespaces/{namespace}/pods", "deletecollection", "pods", f" in namespace {namespace}")
         body = {
             "apiVersion": "v1",
@@ -156,7 +164,8 @@ class ProbePods:
             "propagationPolicy": "Background",
             **({"gracePeriodSeconds": 0} if force else {}),
         }
-        await self._api.send("DELETE", question, body, self._selection)
+        which = {**self._selection, **({"fieldSelector": f"metadata.name={name}"} if name else {})}
+        await self._api.send("DELETE", question, body, which)
 
     async def _left(self) -> tuple[set[tuple[str, str]], str]:
         """Namespace and name of each pod that is there, and the resourceVersion of that list."""

@@ -12,46 +12,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from auditor.cluster.kubernetes.admission import AdmittedPod, changed_by_admission
 from auditor.cluster.kubernetes.api import ApiServer, Question
-from auditor.cluster.kubernetes.objects import CONTAINER, NAME, Anchor, PodOptions, pod_manifest
+from auditor.cluster.kubernetes.objects import NAME, Anchor, PodOptions, pod_manifest
 from auditor.cluster.kubernetes.pages import decode
-from auditor.cluster.kubernetes.records import Record
 from auditor.model.errors import ClusterError
 from auditor.model.probe_pod import ProbePod
 
 NO_LEASE = Anchor(NAME, "00000000-0000-0000-0000-000000000000")
 """The uid of no object: in a dry run the owner isn't there yet."""
-
-
-class Labelled(Record, frozen=True):
-    """metav1 ObjectMeta of a pod."""
-
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class NamedContainer(Record, frozen=True):
-    """v1 Container."""
-
-    name: str
-
-
-class AdmittedSpec(Record, frozen=True):
-    """v1 PodSpec, as far as admission may change what is measured or whom it harms."""
-
-    containers: tuple[NamedContainer, ...] = ()
-    init_containers: tuple[NamedContainer, ...] = ()
-    host_network: bool = False
-    priority: int = 0
-    preemption_policy: str = ""
-
-
-class AdmittedPod(Record, frozen=True):
-    """v1 Pod."""
-
-    metadata: Labelled = Labelled()
-    spec: AdmittedSpec = AdmittedSpec()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +64,7 @@ async def _try(api: ApiServer, manifest: Mapping[str, Any], read: Collection[str
             return "", f"namespace {namespace}: admission could not be asked beforehand: {said}"
         return said, ""
     admitted = decode(answer, AdmittedPod, api, question)
-    return _changed(admitted, manifest["metadata"]["labels"], read), _preempts(admitted, namespace)
-
-
-def _changed(admitted: AdmittedPod, wanted: Mapping[str, str], read: Collection[str]) -> str:
-    """How admission changed what the pod is; empty when it left alone what counts."""
-    spec, labels = admitted.spec, admitted.metadata.labels
-    foreign = [container.name for container in (*spec.init_containers, *spec.containers) if container.name != CONTAINER]
-    if foreign:
-        return f"an admission webhook adds the container {', '.join(foreign)}: exclude pods that a mesh is told to leave alone"
-    changed = sorted(key for key in wanted.keys() | set(read) if labels.get(key) != wanted.get(key))
-    if changed:
-        return f"an admission webhook changes its label {', '.join(changed)}, and with it what policies take it for"
-    return "an admission webhook puts it on its node's network" if spec.host_network else ""
+    return changed_by_admission(admitted, manifest, read), _preempts(admitted, namespace)
 
 
 def _preempts(admitted: AdmittedPod, namespace: str) -> str:

@@ -139,7 +139,8 @@ class LivingStore(Store):
     def _selected(self, collection, parameters):
         key, _, value = parameters["labelSelector"].partition("=")
         items = [(path, item) for path, item in self.objects.items() if path.startswith(f"{collection}/")]
-        return [path for path, item in items if item["metadata"].get("labels", {}).get(key) == value]
+        name = parameters.get("fieldSelector", "").removeprefix("metadata.name=")
+        return [path for path, item in items if item["metadata"].get("labels", {}).get(key) == value and path.endswith(name)]
 
     def _list(self, path, namespace, resource, parameters):
         status, answer = super()._list(path, namespace, resource, parameters)

@@ -140,6 +140,30 @@ async def test_what_does_not_end_by_itself_is_removed_by_force_and_that_is_told(
     assert ours(store) == []
 
 
+def injecting(app, **spec):
+    """Admission that changes pods with this value of the label app, and no others."""
+    return lambda pod: {**pod, "spec": {**pod["spec"], **spec}} if pod["metadata"]["labels"].get("app") == app else pod
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"initContainers": [{"name": "istio-init"}]}, "an admission webhook adds the container istio-init"),
+        ({"readinessGates": [{"conditionType": "cloud.google.com/load-balancer-neg-ready"}]}, "an admission webhook "),
+        ({"hostNetwork": True}, "an admission webhook puts it on its node's network"),
+    ],
+)
+async def test_one_that_admission_makes_into_something_else_is_taken_away_at_once(changes, reason):
+    store = world()
+    store.admit = injecting("db", **changes)
+    async with live(store) as cluster:
+        assert list(cluster.failed) == ["prod/db"]
+        assert cluster.failed["prod/db"].startswith(reason)
+        pods = [item for path, item in store.objects.items() if split(path)[1] == "pods"]
+        assert {item["metadata"]["labels"].get("app") for item in pods} == {"api", "web"}
+    assert ours(store) == []
+
+
 async def test_what_admission_made_of_a_pod_is_what_is_audited():
     store = world()
 

@@ -283,6 +283,11 @@ def changed(**changes):
         (changed(spec={"initContainers": [{"name": "istio-init"}]}), "adds the container istio-init"),
         (changed(metadata={"labels": {"app": "other"}}), "changes its label app, app.kubernetes.io/managed-by, "),
         (changed(spec={"hostNetwork": True}), "on its node's network"),
+        (
+            changed(spec={"readinessGates": [{"conditionType": "netpol-audit/never"}, {"conditionType": "target-health.elbv2.k8s.aws/x"}]}),
+            "adds the readiness gate target-health.elbv2.k8s.aws/x",
+        ),
+        (changed(spec={"readinessGates": []}), "takes out the readiness gate that keeps traffic of Services away"),
     ],
 )
 async def test_what_admission_would_refuse_or_change(admit, words):
