@@ -44,7 +44,6 @@ MESH_ANNOTATIONS: Labels = {
     "consul.hashicorp.com/connect-inject": "false",
 }
 """What keeps a mesh's sidecar out: some meshes read the label, some the annotation, some either, by their version."""
-SAFE_TO_EVICT: Labels = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
 
 WAIT = "import signal; signal.pthread_sigmask(0, {15}); signal.sigwait({15})"
 """A container's first process ignores SIGTERM unless it asks for it; this one waits for nothing else, so that a pod ends at once."""
@@ -145,7 +144,7 @@ def pod_manifest(  # noqa: PLR0913 - what one pod depends on
             "name": pod_name(run_id, number),
             "namespace": probe.namespace,
             "labels": {**added_labels(run_id, withheld), **probe.labels},
-            "annotations": {**MESH_ANNOTATIONS, **SAFE_TO_EVICT},
+            "annotations": {**MESH_ANNOTATIONS, **_for_autoscalers(options.lifetime)},
             "ownerReferences": _owned_by(anchor),
         },
         "spec": {
@@ -168,6 +167,12 @@ def added_labels(run_id: str, withheld: Collection[str]) -> dict[str, str]:
     """The labels that a probe pod has besides its identity."""
     ours = {MANAGED_BY_LABEL: NAME, **MESH_LABELS}
     return {RUN_LABEL: run_id, **{key: value for key, value in ours.items() if key not in withheld}}
+
+
+def _for_autoscalers(lifetime: int) -> dict[str, str]:
+    """What keeps the cluster autoscaler from adding a node for a pod that finds no room, and lets it remove one that the pod is on."""
+    prefix = "cluster-autoscaler.kubernetes.io"
+    return {f"{prefix}/safe-to-evict": "true", f"{prefix}/pod-scale-up-delay": f"{lifetime}s"}
 
 
 def _owned_by(anchor: Anchor) -> list[Mapping[str, Any]]:

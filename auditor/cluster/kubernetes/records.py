@@ -158,8 +158,10 @@ class NodeRecord(Record, frozen=True):
 
     @property
     def is_ready(self) -> bool:
-        """Whether it runs pods, and takes new ones."""
-        return not self.spec.unschedulable and any(item.type == "Ready" and item.status == "True" for item in self.status.conditions)
+        """Whether it runs pods that are made for Linux, and takes new ones."""
+        if self.spec.unschedulable or self.metadata.labels.get("kubernetes.io/os", "linux") != "linux":
+            return False
+        return any(item.type == "Ready" and item.status == "True" for item in self.status.conditions)
 
     @property
     def _internal(self) -> list[NodeAddress]:

@@ -121,3 +121,10 @@ def test_the_first_process_ends_well_when_told():
     finally:
         waiting.kill()
         waiting.wait()
+
+
+def test_no_autoscaler_adds_a_node_for_it_or_keeps_one():
+    annotations = pod_manifest(probe(), 0, "0123abcd", Anchor("netpol-audit", "uid"), PodOptions(lifetime=600))["metadata"]["annotations"]
+    prefix = "cluster-autoscaler.kubernetes.io/"
+    told = {key.removeprefix(prefix): value for key, value in annotations.items() if key.startswith(prefix)}
+    assert told == {"safe-to-evict": "true", "pod-scale-up-delay": "600s"}

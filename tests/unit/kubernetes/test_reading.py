@@ -362,3 +362,16 @@ async def test_a_namespace_made_while_the_rest_is_read_has_its_labels(api, tmp_p
     live = await take(api, tmp_path)
     assert live.snapshot.endpoint("late/web").namespace == "late"
     assert live.snapshot.namespaces["late"].labels["team"] == "late"
+
+
+async def test_nodes_that_take_no_probe_pods(api, tmp_path):
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    nodes = [
+        {"metadata": {"name": "linux", "labels": {"kubernetes.io/os": "linux"}}, "status": ready},
+        {"metadata": {"name": "unknown"}, "status": ready},
+        {"metadata": {"name": "windows", "labels": {"kubernetes.io/os": "windows"}}, "status": ready},
+        {"metadata": {"name": "cordoned"}, "spec": {"unschedulable": True}, "status": ready},
+        {"metadata": {"name": "down"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}},
+    ]
+    api.objects["/api/v1/nodes"] = nodes
+    assert (await take(api, tmp_path)).ready_nodes == {"linux", "unknown"}
