@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from auditor.diagnosis.evidence import is_telling
 from auditor.diagnosis.sentences import PLACES
 from auditor.model.diagnosis import Diagnosis, Fault, Hypothesis, ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.report import CellResult
-from auditor.model.verdict import Observed
+from auditor.model.verdict import Observed, Result, Verdict
 from auditor.model.words import counted
 
 MOST_ALTERNATIVES = 2
 
 
 def behaviour(results: Sequence[CellResult], diagnosis: Diagnosis | None) -> str:
-    """The sentence: ``this CNI behaves like: spec except ignores-end-port``."""
-    seen = {result.observation.verdict for result in results}
-    if not seen - {Observed.SKIPPED, Observed.INCONCLUSIVE}:
+    """The sentence: ``this CNI behaves like: spec except ignores-end-port``; with what was not seen of it, as it may lie there."""
+    telling = [result for result in results if is_telling(result)]
+    if not telling and diagnosis is None:
         return "nothing was observed of this CNI"
-    return f"this CNI behaves like: {_likeness(seen, diagnosis)}"
+    unseen = sum(result.result is Result.INCONCLUSIVE for result in results)
+    doubt = f"; {unseen:,} of {counted(unseen + len(telling), 'cell')} {'is' if unseen == 1 else 'are'} inconclusive" if unseen else ""
+    return f"this CNI behaves like: {_likeness(telling, diagnosis)}{doubt}"
 
 
-def _likeness(seen: set[Observed], diagnosis: Diagnosis | None) -> str:
+def _likeness(telling: Sequence[CellResult], diagnosis: Diagnosis | None) -> str:
     if diagnosis is None:
+        if all(result.expected is Verdict.ALLOWED for result in telling):
+            return f"{Dialect.SPEC} (or {Dialect.ENFORCES_NOTHING}: no cell was observed that ought to be closed)"
+        seen = {result.observation.verdict for result in telling}
         rejects = Observed.REFUSED in seen and Observed.DROPPED not in seen
         return f"{Dialect.REJECTS} (spec; what it denies, it answers)" if rejects else str(Dialect.SPEC)
     if not diagnosis.faults:

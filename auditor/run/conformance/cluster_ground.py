@@ -54,7 +54,11 @@ class ClusterGround:
     @property
     def absent(self) -> Mapping[str, str]:
         endpoints = [endpoint for trial in self._trials for endpoint in trial.snapshot.endpoints if not endpoint.selectable]
-        return {**{endpoint.name: ABSENT[endpoint.kind] for endpoint in endpoints}, **self._stage.failed}
+        return {endpoint.name: ABSENT[endpoint.kind] for endpoint in endpoints}
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        return self._stage.failed
 
     @property
     def facts(self) -> Sequence[str]:
@@ -106,7 +110,7 @@ class ClusterGround:
     async def _put_policies(self, trial: Trial, state: Snapshot) -> None:
         """Have the policies of ``state`` in force. A pod that came meanwhile may have given an ipBlock another address."""
         self._readdressed.discard(trial.scenario.name)
-        if lost_meaning(evaluate(self._real(trial, trial.snapshot)), [trial], self.absent):
+        if lost_meaning(evaluate(self._real(trial, trial.snapshot)), [trial], {*self.absent, *self.failed}):
             self._readdressed.add(trial.scenario.name)
         policies = self._policies(trial, state)
         await self._stage.put_policies(self._in_force.get(trial.scenario.name, ()), policies)

@@ -43,17 +43,16 @@ async def run_course(ground: Ground, trials: Sequence[Trial], options: ProbingOp
 async def _probe_all(ground: Ground, trials: Sequence[Trial], options: ProbingOptions, progress: Progress) -> Outcome:
     snapshot = merged([ground.footing(trial).snapshot for trial in trials])
     matrix = evaluate(snapshot)
-    void = lost_meaning(matrix, trials, ground.absent)
     cells = [cell for trial in trials for cell in trial.truth]
-    probed = [cell for cell in cells if cell not in void]
+    unseen = _unseen(ground, trials, matrix)
+    probed = [cell for cell in cells if cell not in unseen]
     notes = {cell: matrix.notes(*cell) for cell in cells}
 
     def demanded(cell: Cell) -> Verdict | None:
         return None if Note.UNDEFINED in notes[cell] else matrix.verdict(*cell)
 
     outcome = await probe(probed, ground.seats, ground.open, demanded, options, progress, absent=ground.absent)
-    skipped = {cell: Observation(Observed.SKIPPED, reason) for cell, reason in void.items()}
-    seen = {**outcome.observations, **skipped}
+    seen = {**outcome.observations, **unseen}
     results = [
         CellResult(
             cell,
@@ -65,6 +64,19 @@ async def _probe_all(ground: Ground, trials: Sequence[Trial], options: ProbingOp
         for cell in cells
     ]
     return Outcome(snapshot, tuple(results), {}, (*ground.facts, *outcome.facts), outcome.attempts)
+
+
+def _unseen(ground: Ground, trials: Sequence[Trial], matrix: ExpectedMatrix) -> dict[Cell, Observation]:
+    """What need not be probed: the cells of scenarios that mean something else here, and those of pods that ought to run and don't."""
+    absent, failed = ground.absent, ground.failed
+    unseen: dict[Cell, Observation] = {}
+    for trial in trials:
+        for cell in trial.truth:
+            ends = [end for end in (cell.destination, cell.source) if end in failed]
+            if ends and absent.keys().isdisjoint((cell.source, cell.destination)):
+                unseen[cell] = Observation(Observed.INCONCLUSIVE, failed[ends[0]])
+    void = lost_meaning(matrix, trials, {*absent, *failed})
+    return {**unseen, **{cell: Observation(Observed.SKIPPED, reason) for cell, reason in void.items()}}
 
 
 def lost_meaning(matrix: ExpectedMatrix, trials: Sequence[Trial], absent: Collection[str]) -> dict[Cell, str]:

@@ -36,7 +36,7 @@ async def follow_changes(ground: Ground, trials: Sequence[Trial], options: Probi
     following = _Following(ground, options)
     new, others = ([trial for trial in trials if _brings_pod(trial) is brings] for brings in (True, False))
     await following.make(new)
-    seating = seat_cells([cell for trial in trials for cell in trial.changed], ground.seats, ground.absent)
+    seating = seat_cells([cell for trial in trials for cell in trial.changed], ground.seats, {**ground.absent, **ground.failed})
     if not seating.routes:
         await following.make(others)
         return {}

@@ -28,7 +28,11 @@ class Ground(Protocol):
 
     @property
     def absent(self) -> Mapping[str, str]:
-        """The endpoints without a seat, each with the reason."""
+        """The endpoints that have no seat on this ground, each with the reason: their cells are skipped."""
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """The endpoints that ought to have a seat and don't, each with the reason: their cells are inconclusive."""
 
     @property
     def facts(self) -> Sequence[str]:

@@ -50,6 +50,10 @@ class LabGround:
         return self._lab.absent
 
     @property
+    def failed(self) -> Mapping[str, str]:
+        return self._lab.failed
+
+    @property
     def facts(self) -> Sequence[str]:
         return self._lab.facts
 

@@ -1,11 +1,13 @@
 """Scorecards of whole runs under each dialect, with observations that the tests' own evaluator makes."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
 from auditor.model.dialect import FAULTLESS, Dialect
 from auditor.model.scorecard import Change, Score
+from auditor.model.verdict import Observation, Observed, Result, Verdict
 from auditor.run.conformance.course import merged
 from auditor.run.conformance.features import CHANGES, FEATURES, cells_by_feature
 from auditor.run.conformance.scoring import score
@@ -97,6 +99,29 @@ def test_convergence_tells_what_took_how_long_and_what_was_late():
     first, second = (trial.scenario.name for trial in chosen)
     (found,) = card(Dialect.SPEC, chosen, seconds={first: 0.25, second: None}).convergence
     assert (found.change, dict(found.seconds), found.late) == (Change.POLICIES_CHANGED, {first: 0.25}, (second,))
+
+
+def unseen(result):
+    return replace(result, observation=Observation(Observed.INCONCLUSIVE, "the agent died"), result=Result.INCONCLUSIVE)
+
+
+def test_what_stayed_open_is_said_with_what_the_enforcer_behaves_like():
+    chosen = [trial for trial in trials() if trial.scenario.name == "rule-06-end-port"]
+    seen = outcome(Dialect.SPEC, *chosen)
+    results = [unseen(result) if number % 2 else result for number, result in enumerate(seen.results)]
+    one = score(chosen, [replace(seen, results=tuple(results))], [trial.scenario for trial in chosen], subject="x")
+    open_cells = len(results) // 2
+    assert one.score is Score.INCONCLUSIVE
+    assert one.behaviour == f"this CNI behaves like: spec; {open_cells} of {len(results)} cells are inconclusive"
+
+
+def test_who_was_seen_to_close_nothing_may_enforce_nothing():
+    chosen = [trial for trial in trials() if trial.scenario.name == "rule-06-end-port"]
+    seen = outcome(Dialect.SPEC, *chosen)
+    results = [unseen(result) if result.expected is Verdict.DENIED else result for result in seen.results]
+    one = score(chosen, [replace(seen, results=tuple(results))], [trial.scenario for trial in chosen], subject="x")
+    assert "spec (or enforces-nothing: no cell was observed that ought to be closed)" in one.behaviour
+    assert card(Dialect.SPEC, [trial for trial in trials() if trial.scenario.name == "seed-default-allow"]).behaviour in one.behaviour
 
 
 def test_nothing_observed_is_inconclusive():
