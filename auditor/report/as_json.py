@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import msgspec
 
 from auditor import __version__
-from auditor.model.diagnosis import Diagnosis, Fault, Unexercised
+from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Unexercised
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Cell
@@ -91,10 +91,8 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "title": diagnosis.title,
         "advice": diagnosis.advice,
-        "faults": list(map(_fault, diagnosis.faults)),
-        "alternatives": [
-            {"title": alternative.title, "faults": list(map(_fault, alternative.faults))} for alternative in diagnosis.alternatives
-        ],
+        "faults": list(map(fault_item, diagnosis.faults)),
+        "alternatives": list(map(alternative_item, diagnosis.alternatives)),
         "explained": len(diagnosis.explained),
         "contradictions": list(map(_place, diagnosis.contradictions)),
         "unexplained": list(map(_place, diagnosis.unexplained)),
@@ -102,7 +100,13 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _fault(fault: Fault) -> dict[str, Any]:
+def alternative_item(alternative: Alternative) -> dict[str, Any]:
+    """A hypothesis that fits as well, as the schemas have it."""
+    return {"title": alternative.title, "faults": list(map(fault_item, alternative.faults))}
+
+
+def fault_item(fault: Fault) -> dict[str, Any]:
+    """A dialect and where it is thought to be, as the schemas have it."""
     entry: dict[str, Any] = {"dialect": fault.dialect, "scope": fault.scope.kind}
     if fault.scope.name:
         entry["name"] = fault.scope.name

@@ -8,9 +8,10 @@ from typing import Any, TextIO
 import msgspec
 
 from auditor import __version__
-from auditor.model.diagnosis import Diagnosis, Hypothesis
+from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult
 from auditor.model.scorecard import Convergence, FeatureScore, ScenarioScore, Scorecard
+from auditor.report.as_json import alternative_item, fault_item
 
 SCHEMA = "audit.scorecard/v1"
 
@@ -42,19 +43,12 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "title": diagnosis.title,
         "advice": diagnosis.advice,
-        "faults": _faults(diagnosis.faults),
-        "alternatives": [_faults(alternative.faults) for alternative in diagnosis.alternatives],
+        "faults": list(map(fault_item, diagnosis.faults)),
+        "alternatives": list(map(alternative_item, diagnosis.alternatives)),
         "explained": len(diagnosis.explained),
         "contradictions": len(diagnosis.contradictions),
         "unexplained": len(diagnosis.unexplained),
     }
-
-
-def _faults(faults: Hypothesis) -> list[dict[str, str]]:
-    return [
-        {"dialect": fault.dialect, "scope": fault.scope.kind, **({"name": fault.scope.name} if fault.scope.name else {})}
-        for fault in faults
-    ]
 
 
 def _feature(feature: FeatureScore) -> dict[str, Any]:
