@@ -14,6 +14,7 @@ from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.in_place import Guests, InPlaceCluster
 from auditor.cluster.kubernetes.live import Deployment, LiveCluster
+from auditor.cluster.kubernetes.meshes import PROXIED, proxied_pods
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.permissions import JOINING, as_rules, missing_rights
 from auditor.cluster.kubernetes.preflight import PreflightOptions, preflight
@@ -59,7 +60,7 @@ class LivePlan:
 
     ``snapshot`` is what is audited: one endpoint for each of ``probes`` and for each external host. ``scope`` names those that stand for
     audited pods. ``members`` has, for an audit in place, namespace and name of the pod to join in the place of each probe pod. ``remarks``
-    are lines for people.
+    are lines for people; ``absent`` the probe pods in the place of which there is no pod to join, with the reason.
     """
 
     live: LiveSnapshot
@@ -68,16 +69,20 @@ class LivePlan:
     scope: frozenset[str]
     remarks: tuple[str, ...]
     members: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_live(live: LiveSnapshot, options: LiveOptions) -> LivePlan:
-    """Choose the probe pods for ``live``. Raises UsageError where there is nothing to audit."""
+    """Choose the probe pods for ``live``. Raises UsageError where there is nothing to audit, and for a host that is not outside."""
     workloads = live.snapshot
+    _check_externals(workloads, options.externals)
     request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes or None)
     choice = choose_probe_pods(workloads, evaluate(workloads), request)
     audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
     scope = frozenset(probe.name for probe in choice.probe_pods if not audited.isdisjoint(probe.stands_for))
-    members = _members(workloads, choice.probe_pods) if options.in_place else {}
+    proxied = proxied_pods(live) if options.in_place else frozenset()
+    members = _members(workloads, choice.probe_pods, proxied) if options.in_place else {}
+    missing = [probe for probe in choice.probe_pods if options.in_place and probe.name not in members]
     pods = [replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe) for probe in choice.probe_pods]
     return LivePlan(
         live,
@@ -86,14 +91,29 @@ def plan_live(live: LiveSnapshot, options: LiveOptions) -> LivePlan:
         scope,
         (_size(choice.probe_pods, in_place=options.in_place), *choice.uncovered, *_remarks(live)),
         {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
+        {probe.name: "none of its pods runs" if proxied.isdisjoint(probe.stands_for) else PROXIED for probe in missing},
     )
 
 
-def _members(workloads: Snapshot, probes: Sequence[ProbePod]) -> dict[str, Endpoint]:
-    """For each of ``probes`` a pod that it would stand for and that runs where it would."""
+def _check_externals(workloads: Snapshot, externals: Iterable[Endpoint]) -> None:
+    """Raise UsageError for a host that is inside the cluster: no ipBlock says of it what it says of a host outside."""
+    known = {address: f"Service {service.namespace}/{service.name}" for service in workloads.services for address in service.cluster_ips}
+    for endpoint in workloads.endpoints:
+        who = f"node {endpoint.node}" if endpoint.host_network or endpoint.kind is EndpointKind.NODE else f"pod {endpoint.name}"
+        known |= dict.fromkeys(endpoint.addresses, who)
+    for external in externals:
+        for address in external.addresses:
+            if address in known:
+                name = external.name.partition("/")[2]
+                raise UsageError(f"--external {name}: {address} is {known[address]} of this cluster, and no host outside: leave it out")
+
+
+def _members(workloads: Snapshot, probes: Sequence[ProbePod], proxied: frozenset[str]) -> dict[str, Endpoint]:
+    """For each of ``probes`` a pod that it would stand for and that runs where it would; none of ``proxied``."""
     members: dict[str, Endpoint] = {}
     for probe in probes:
-        running = [member for member in map(workloads.endpoint, probe.stands_for) if member.addresses and member.node]
+        standing = (workloads.endpoint(name) for name in probe.stands_for if name not in proxied)
+        running = [member for member in standing if member.addresses and member.node]
         placed = [member for member in running if member.namespace == probe.namespace and probe.node in ("", member.node)]
         if running:
             members[probe.name] = (placed or running)[0]
@@ -187,7 +207,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
             pods=intended.members,
             versions=versions,
             facts=intended.remarks,
-            absent={probe.name: "none of its pods runs" for probe in intended.probes if probe.name not in intended.members},
+            absent=intended.absent,
             options=options.pods,
             start_seconds=options.start_seconds,
             audited=frozenset(options.namespaces) or None,

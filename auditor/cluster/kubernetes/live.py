@@ -7,7 +7,7 @@ with the number of pods, never with that of cells: a pod costs one to create it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
@@ -73,7 +73,16 @@ class LiveCluster(Visit):
 
     @property
     def facts(self) -> Sequence[str]:
-        return [*self._deployment.facts, *super().facts]
+        return [*self._deployment.facts, *self._lacking_families(), *super().facts]
+
+    def _lacking_families(self) -> Iterator[str]:
+        workloads = {endpoint.name: endpoint for endpoint in self._deployment.workloads.endpoints}
+        for probe in self._probes:
+            started = self._pods.started.get(probe.name)
+            families = {family for name in probe.stands_for for family in workloads[name].families}
+            for family in sorted(families - set(started.families)) if started else ():
+                lack = f"the probe pod of {probe.name} has no {family} address, but pods that it stands for have"
+                yield f"{lack}: nothing was tried over {family}"
 
     @property
     def seats(self) -> Sequence[Seat]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -231,3 +232,12 @@ async def test_a_new_policy_that_reads_a_label_of_ours_tells_the_probe_pod_apart
         store.put(*policy("new", podSelector=absent))
         await cluster.changes()
         assert cluster.failed == dict.fromkeys(["prod/db", "prod/web"], NO_LONGER_ALIKE)
+
+
+async def test_a_family_that_a_probe_pod_lacks_and_its_workload_has_is_told():
+    store = world()
+    both = tuple(replace(one, addresses=(*one.addresses, ip_address("fd00::1"))) if one.name.endswith("db-1") else one for one in WORKLOADS)
+    async with live(store, workloads=snapshot(both)) as cluster:
+        assert list(cluster.facts) == [
+            "the probe pod of prod/db has no IPv6 address, but pods that it stands for have: nothing was tried over IPv6"
+        ]

@@ -1,0 +1,88 @@
+"""What an audit of a live cluster would do, before it does anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from auditor.cluster.kubernetes.config import ConnectionOptions
+from auditor.cluster.kubernetes.meshes import PROXIED
+from auditor.cluster.kubernetes.reading import LiveSnapshot
+from auditor.model.errors import UsageError
+from auditor.model.ports import ContainerPort, Protocol
+from auditor.model.snapshot import Service, ServicePort
+from auditor.run.live import LiveOptions, plan_live
+from tests.oracle.clusters import cluster, host, node, pod, policy
+
+WEB, DB = pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
+SHOP = Service("prod", "shop", {"app": "web"}, (ServicePort(Protocol.TCP, 80, 8080),), (ip_address("10.96.0.9"),))
+SNAPSHOT = cluster(WEB, DB, node("n", "192.0.2.1"), policies=[policy("prod/db", {"app": "db"}, ingress=[])], services=[SHOP])
+
+
+def outside(address):
+    return replace(host("db.example.com", address), ports=(ContainerPort(Protocol.TCP, 443),))
+
+
+def options(**said):
+    return LiveOptions(ConnectionOptions(), ("prod",), **said)
+
+
+def manifest(endpoint, *containers, sidecars=()):
+    namespace, _, name = endpoint.name.partition("/")
+    spec = {"containers": [{"name": each} for each in containers], "initContainers": [{"name": each} for each in sidecars]}
+    return {"kind": "Pod", "metadata": {"namespace": namespace, "name": name}, "spec": spec}
+
+
+@pytest.mark.parametrize(("address", "who"), [("10.96.0.9", "Service prod/shop"), ("10.0.0.2", "pod prod/db-1"), ("192.0.2.1", "node n")])
+def test_what_is_inside_the_cluster_is_no_host_outside(address, who):
+    with pytest.raises(UsageError, match=f"--external db.example.com: {address} is {who} of this cluster, and no host outside"):
+        plan_live(LiveSnapshot(SNAPSHOT), options(externals=(outside(address),)))
+
+
+def test_a_host_outside_is_audited_beside_the_probe_pods():
+    planned = plan_live(LiveSnapshot(SNAPSHOT), options(externals=(outside("198.51.100.7"),)))
+    assert [endpoint.name for endpoint in planned.snapshot.endpoints] == ["prod/db-1", "prod/web-1", "host/db.example.com"]
+
+
+def test_an_address_of_a_pod_that_is_on_its_nodes_network_is_the_nodes():
+    snapshot = cluster(WEB, pod("kube-system/proxy", {}, "192.0.2.1", node="n", host_network=True), node("n", "192.0.2.1"))
+    with pytest.raises(UsageError, match=r"192\.0\.2\.1 is node n of this cluster"):
+        plan_live(LiveSnapshot(snapshot), options(externals=(outside("192.0.2.1"),)))
+
+
+@pytest.mark.parametrize(
+    "manifests",
+    [(manifest(WEB, "main", "istio-proxy"),), (manifest(WEB, "main", sidecars=["linkerd-proxy"]), manifest(DB, "main"))],
+)
+def test_in_place_a_pod_behind_a_meshs_proxy_says_nothing_of_the_network(manifests):
+    planned = plan_live(LiveSnapshot(SNAPSHOT, manifests=manifests), options(in_place=True))
+    assert planned.members == {"prod/db-1": ("prod", "db-1")}
+    assert planned.absent == {"prod/web-1": PROXIED}
+
+
+def test_so_it_does_where_the_node_takes_its_connections():
+    ambient = {"istio.io/dataplane-mode": "ambient"}
+    out = replace(DB, labels={"app": "db", "istio.io/dataplane-mode": "none"})
+    snapshot = cluster(WEB, out, policies=[policy("prod/db", {"app": "db"}, ingress=[])], labels={"prod": ambient})
+    assert plan_live(LiveSnapshot(snapshot), options(in_place=True)).absent == {"prod/web-1": PROXIED}
+
+
+def test_another_pod_of_its_kind_that_has_none_is_joined():
+    other = replace(WEB, name="prod/web-2", addresses=(ip_address("10.0.0.3"),))
+    snapshot = replace(SNAPSHOT, endpoints=(*SNAPSHOT.endpoints, other))
+    planned = plan_live(LiveSnapshot(snapshot, manifests=(manifest(WEB, "istio-proxy"),)), options(in_place=True))
+    assert planned.members["prod/web-1"] == ("prod", "web-2")
+    assert planned.absent == {}
+
+
+def test_what_does_not_run_can_not_be_joined():
+    snapshot = replace(SNAPSHOT, endpoints=(replace(WEB, addresses=()), DB))
+    planned = plan_live(LiveSnapshot(snapshot), options(in_place=True))
+    assert planned.absent == {"prod/web-1": "none of its pods runs"}
+
+
+def test_probe_pods_stay_out_of_a_mesh_and_stand_for_all():
+    planned = plan_live(LiveSnapshot(SNAPSHOT, manifests=(manifest(WEB, "istio-proxy"),)), options())
+    assert (planned.members, planned.absent) == ({}, {})
