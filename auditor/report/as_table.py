@@ -24,7 +24,9 @@ from auditor.report.matrix import Grid, grid_lines, legend_lines
 MOST_ENDPOINTS = 30
 MOST_FINDINGS = 5
 """How many findings are told in full: the gravest with most cells come first, and the matrix above must stay on the screen."""
+MOST_FINDINGS_IN_BRIEF = 20
 MOST_LINES_OF_A_FINDING = 12
+MOST_REASONS = 8
 MOST_NAMES = 8
 SHORTEST_PHASE = 0.05
 FINDING_ORDER = tuple(Result)
@@ -160,8 +162,10 @@ class _Table:
             return
         self._line()
         self._line(Text(f"And {counted(len(findings), 'more finding')}; -o json has each in full:", style="bold"))
-        for finding in findings:
+        for finding in findings[:MOST_FINDINGS_IN_BRIEF]:
             self._line(f"{finding.kind.upper()}  {printable(finding.title)}: {counted(len(finding.cells), 'cell')}", 2, 6)
+        if len(findings) > MOST_FINDINGS_IN_BRIEF:
+            self._line(f"and {len(findings) - MOST_FINDINGS_IN_BRIEF} more", 2)
 
     def _write_traffic(self, each: Traffic) -> None:
         self._line(f"{self._names(each.sources)} {self._symbols.arrow} {self._names(each.destinations)}  {each.ports}", 2, 6)
@@ -182,11 +186,16 @@ class _Table:
             return
         self._line()
         self._line(Text(f"{result.value.capitalize()}: {counted(len(cells), 'cell')}", style="bold"))
-        for reason, group in by_reason(cells).items():
+        reasons = by_reason(cells)
+        for reason, group in list(reasons.items())[:MOST_REASONS]:
             pairs = list(dict.fromkeys((each.cell.source, each.cell.destination) for each in group))
             first = f"{printable(pairs[0][0])} {self._symbols.arrow} {printable(pairs[0][1])}"
             where = f"{first} and {counted(len(pairs) - 1, 'more pair')}" if len(pairs) > 1 else first
             self._line(f"{len(group)}  {printable(reason)} ({where})", 2, 4)
+        if len(reasons) > MOST_REASONS:
+            rest = sum(map(len, list(reasons.values())[MOST_REASONS:]))
+            more = counted(len(reasons) - MOST_REASONS, "more reason")
+            self._line(f"and {counted(rest, 'cell')} for {more}; -o json has each", 2)
 
     def _write_facts(self) -> None:
         self._line()

@@ -167,6 +167,17 @@ def test_only_the_first_findings_are_told_in_full():
     assert "And 2 more findings; -o json has each in full:\n  LEAK  title 5: 1 cell\n  LEAK  title 6: 1 cell\n" in text
 
 
+def test_very_many_findings_and_reasons_do_not_drown_the_reader():
+    leaks = [leak(f"a/{number}", "b/b", "TCP/1") for number in range(60)]
+    lost = [inconclusive("a/a", "b/b", f"TCP/{number + 2}") for number in range(60)]
+    lost = [replace(each, observation=replace(each.observation, outcome=f"reason {each.cell.port}")) for each in lost]
+    text = rendered(report([*leaks, *lost], [finding([cell], f"title {number}") for number, cell in enumerate(leaks)]))
+    assert text.count("\n  LEAK  title") == 20
+    assert "\n  and 35 more\n" in text
+    assert text.count("  reason ") == 8
+    assert "\n  and 52 cells for 52 more reasons; -o json has each\n" in text
+
+
 def test_why_nothing_is_concluded_stands_before_the_matrix():
     cells = [inconclusive("prod/a", "prod/b", "TCP/1"), inconclusive("prod/a", "prod/b", "TCP/2"), result("prod/b", "prod/a", "TCP/1")]
     cells[1] = replace(cells[1], observation=replace(cells[1].observation, outcome="listener died"))
