@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.diagnosis.intent.ground import Ground
-from auditor.diagnosis.intent.notation import EVERY_POD, common_labels, object_name, peers_for, policy_yaml, rule_yaml, split_labels
+from auditor.diagnosis.intent.notation import (
+    EVERY_POD,
+    common_labels,
+    object_name,
+    peers_for,
+    policy_types,
+    policy_yaml,
+    rule_yaml,
+    split_labels,
+)
 from auditor.model.intent import Edit
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Rule
@@ -49,6 +58,8 @@ def rewritten(policy: NetworkPolicy, direction: Direction, number: int, rules: R
     before = policy.rules(direction)
     after = _with_rules(policy, direction, (*before[:number], *new, *before[number + 1 :]))
     where = place(policy, direction, number)
+    if not after.rules(direction):
+        return Draft(f"remove {where}, so that no rule is left there", _section(after, direction), (Edit(policy, after),))
     yaml = "\n".join(rule_yaml(rule, direction) for rule in new)
     return Draft(f"{where}: {words}" if new else f"remove {where}", yaml, (Edit(policy, after),))
 
@@ -56,10 +67,16 @@ def rewritten(policy: NetworkPolicy, direction: Direction, number: int, rules: R
 def with_all_rules(policy: NetworkPolicy, direction: Direction, rules: tuple[Rule, ...]) -> Draft:
     """``policy`` with other rules in one direction."""
     after = _with_rules(policy, direction, tuple(dict.fromkeys(rules)))
+    title = f"in {policy_place(policy)} only these rules of {direction.lower()}"
+    return Draft(title, f"# {direction.lower()} of {policy.full_name}\n{_section(after, direction)}", (Edit(policy, after),))
+
+
+def _section(policy: NetworkPolicy, direction: Direction) -> str:
+    """A section of ``policy`` as YAML. Without a rule it needs policyTypes: where that is absent, so is Egress (NetworkPolicySpec)."""
     section = direction.lower()
-    written = "\n".join(rule_yaml(rule, direction) for rule in after.rules(direction))
-    yaml = f"# {section} of {policy.full_name}\n{section}:" + (f"\n{written}" if written else " []")
-    return Draft(f"in {policy_place(policy)} only these rules of {section}", yaml, (Edit(policy, after),))
+    if rules := policy.rules(direction):
+        return f"{section}:\n" + "\n".join(rule_yaml(rule, direction) for rule in rules)
+    return f"{policy_types(policy)}\n{section}: []"
 
 
 def extended(policy: NetworkPolicy, direction: Direction, rule: Rule) -> Draft:
@@ -119,18 +136,25 @@ def _one_for_each(ground: Ground, direction: Direction, pods: Sequence[Endpoint]
             peers = peers_for(others, ground.snapshot, namespace)
             selector = _named(texts, namespace) or common_labels(mine)
             if peers is not None:
-                policies.append(_policy(ground, (namespace, meant.name), selector, direction, (Rule(peers, meant.ports),)))
+                rules = (Rule(peers, meant.ports),)
+                policies.append(_policy(ground, (namespace, meant.name), selector, direction, rules, beside=policies))
     yaml = "\n---\n".join(map(policy_yaml, policies))
     return Draft(f"add {len(policies)} policies to {namespace}", yaml, tuple(Edit(None, policy) for policy in policies))
 
 
-def _policy(
-    ground: Ground, words: tuple[str, str], selector: LabelSelector, direction: Direction, rules: tuple[Rule, ...]
+def _policy(  # noqa: PLR0913 - what a policy has, and what must not be called as it is
+    ground: Ground,
+    words: tuple[str, str],
+    selector: LabelSelector,
+    direction: Direction,
+    rules: tuple[Rule, ...],
+    *,
+    beside: Sequence[NetworkPolicy] = (),
 ) -> NetworkPolicy:
-    """A new policy; ``words`` are its namespace and what to call it after."""
+    """A new policy; ``words`` are its namespace and what to call it after. ``beside`` are others that come with it."""
     namespace, name = words
-    taken = {policy.name for policy in ground.snapshot.policies if policy.namespace == namespace}
-    wanted = called = object_name(f"{name} {direction}")
+    taken = {policy.name for policy in (*ground.snapshot.policies, *beside) if policy.namespace == namespace}
+    wanted = called = f"{object_name(name)}-{direction.lower()}"
     number = 2
     while called in taken:
         called, number = f"{wanted}-{number}", number + 1

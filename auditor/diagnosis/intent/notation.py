@@ -57,13 +57,18 @@ def policy_yaml(policy: NetworkPolicy) -> str:
         f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(policy.namespace)}}}",
         "spec:",
         f"  podSelector: {selector_yaml(policy.pod_selector)}",
-        f"  policyTypes: [{', '.join(directions)}]",
+        f"  {policy_types(policy)}",
     ]
     for direction in directions:
         if rules := policy.rules(direction):
             lines.append(f"  {direction.lower()}:")
             lines += [indent(rule_yaml(rule, direction), "  ") for rule in rules]
     return "\n".join(lines)
+
+
+def policy_types(policy: NetworkPolicy) -> str:
+    """The line of a policy's directions."""
+    return f"policyTypes: [{', '.join(sorted(policy.directions, reverse=True))}]"
 
 
 def namespace_called(name: str) -> LabelSelector:

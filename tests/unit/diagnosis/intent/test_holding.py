@@ -107,6 +107,32 @@ def test_an_allow_all_beside_others_goes():
     assert held(finding.change.apply(snapshot), ONLY_API) == ()
 
 
+def test_where_the_last_egress_rule_goes_policy_types_are_written_with_it():
+    """In a file without policyTypes, egress would be open to everyone after it."""
+    text = "schema: audit.intent/v1\nrules:\n- {name: stay in, from: prod/app=web, to: dev, verdict: denied}\notherwise: unspecified\n"
+    web = policy("prod/web", {"app": "web"}, egress=[rule(namespaces({"team": "dev"}), "TCP/80")])
+    snapshot = cluster(WEB, DB, pod("dev/api"), policies=[web], labels={"dev": {"team": "dev"}})
+    (finding,) = held(snapshot, text)
+    assert finding.change.title == "remove prod/web egress[0], so that no rule is left there"
+    assert finding.change.yaml == "policyTypes: [Egress]\negress: []"
+
+
+def test_policies_that_come_together_have_different_names():
+    words = "what the frontend of the shop and all of its friends"
+    text = f"""schema: audit.intent/v1
+rules:
+- {{name: {words} read, from: prod/app=api, to: prod/app=db, ports: [TCP/3306], verdict: allowed}}
+- {{name: {words} write, from: prod/app=web, to: prod/app=cache, ports: [TCP/6379], verdict: allowed}}
+otherwise:
+- {{name: {words} keep out of, to: "prod/app in (db,cache)"}}
+"""
+    snapshot = cluster(API, WEB, DB, pod("prod/cache", {"app": "cache"}))
+    (finding,) = held(snapshot, text)
+    names = [edit.after.name for edit in finding.change.edits]
+    assert len(set(names)) == len(names) == 3
+    assert all(len(name) <= 63 for name in names)
+
+
 def test_what_two_policies_open_is_closed_in_both():
     both = [
         policy(f"prod/{name}", {"app": "db"}, ingress=[rule(pods({"app": "web"})), rule(pods({"app": "api"}), "TCP/3306")]) for name in "ab"
