@@ -21,6 +21,14 @@ MOST_MEMBERS = 10
 MOST_NAMES = 20
 EVERY_PORT = "every port"
 NO_PORT = "no port"
+MEANINGS = {
+    Note.CNI_DEPENDENT: "allowed by an ipBlock for an address inside the cluster, which is up to the CNI",
+    Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification says nothing",
+    Note.ADDRESS_UNKNOWN: "denied, unless an ipBlock covers the address, which is not known",
+    Note.SELF_ALLOWED: "denied between the members of a class; each still reaches itself",
+    Note.OWN_NODE_ALLOWED: "denied between this node and the class; its pods on this node are still allowed",
+}
+"""What the notes in brackets mean; that of FAMILY_DEPENDENT is told by the name of the family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     parties = _endpoints(request) if request.expand else _classes(matrix, request)
     cells = _cells(matrix, request, parties)
     print_paragraph(console, _headline(matrix, request))
-    _print_members(parties, lambda text, hang: print_paragraph(console, text, 2, hang), symbols)
+    _print_members(parties, lambda text, hang: print_paragraph(console, text, 0, hang), symbols)
     print_paragraph(console)
     if len(parties) <= MOST_ROWS:
         grid = Grid([party.label for party in parties], lambda row, column: mark(cells.get((row, column), ())))
@@ -67,6 +75,10 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     print_paragraph(console)
     for sources, destinations, ports in allowed_lines(parties, cells):
         print_paragraph(console, f"{printable(sources)} {symbols.arrow} {printable(destinations)}  {ports}", 0, 4)
+    occurring = {note for same in _distinct(cells) for cell in same for note in cell.notes}
+    for note, meaning in MEANINGS.items():
+        if note in occurring:
+            print_paragraph(console, f"({note.value}): {meaning}", 0, 4)
     print_paragraph(console, "Whatever is not allowed here is denied; -o json has every cell.")
 
 
@@ -132,19 +144,23 @@ def mark(cells: Sequence[ExpectedCell]) -> Mark:
 
 
 def _print_members(parties: Iterable[Party], tell: Callable[[str, int], None], symbols: Symbols) -> None:
-    for party in parties:
-        if len(party.members) > 1:
-            left = len(party.members) - MOST_MEMBERS
-            names = ", ".join(map(printable, party.members[:MOST_MEMBERS])) + (f" {symbols.ellipsis} {left} more" if left > 0 else "")
-            tell(f"{printable(party.label)}: {names}", 4)
+    classes = [party for party in parties if len(party.members) > 1]
+    if classes:
+        tell("No policy tells apart:", 0)
+    for party in classes:
+        left = len(party.members) - MOST_MEMBERS
+        names = ", ".join(map(printable, party.members[:MOST_MEMBERS])) + (f" {symbols.ellipsis} {left} more" if left > 0 else "")
+        tell(f"  {printable(party.label)}: {names}", 4)
+
+
+def _distinct(cells: Cells) -> Iterable[tuple[ExpectedCell, ...]]:
+    """Each value of ``cells`` once: equal ones are mostly the same object."""
+    return {id(same): same for same in cells.values()}.values()
 
 
 def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str, str, str]]:
-    """Sources, destinations and allowed ports of everything that is allowed; sources with the same destinations share lines.
-
-    Equal cells are mostly the same object, so each is put into words once.
-    """
-    texts = {id(same): ports_text(same) for same in {id(same): same for same in cells.values()}.values()}
+    """Sources, destinations and allowed ports of everything that is allowed; sources with the same destinations share lines."""
+    texts = {id(same): ports_text(same) for same in _distinct(cells)}
     by_lines: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for row, source in enumerate(parties):
         by_ports: dict[str, list[str]] = {}

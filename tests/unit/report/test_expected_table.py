@@ -70,7 +70,18 @@ def test_symbols(cells, symbol):
 
 
 def test_classes_name_their_members():
-    assert shown(SHOP)[:2] == ["7 endpoints in 6 classes, 1 policy", "  prod/web +1: prod/web, dev/api"]
+    assert shown(SHOP)[:3] == ["7 endpoints in 6 classes, 1 policy", "No policy tells apart:", "  prod/web +1: prod/web, dev/api"]
+    assert "No policy tells apart:" not in shown(SHOP, expand=True)
+
+
+def test_words_in_brackets_are_explained_where_they_occur():
+    closed = with_policies(
+        NetworkPolicy("prod", "deny", labels(), frozenset(Direction)), NetworkPolicy("dev", "deny", labels(), frozenset(Direction))
+    )
+    text = " ".join(" ".join(shown(closed)).split())
+    assert "(self-allowed): denied between the members of a class; each still reaches itself" in text
+    assert "(cni-dependent):" not in text
+    assert "(self-allowed)" not in " ".join(shown(closed, expand=True))
 
 
 def test_a_row_per_endpoint_when_expanded():
