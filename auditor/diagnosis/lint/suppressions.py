@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from auditor.diagnosis.lint.finding import LintFinding
 from auditor.diagnosis.lint.registry import CHECKS
 from auditor.model.errors import InputError, Problem
-from auditor.policy.reading.documents import Document, read_documents
+from auditor.policy.reading.documents import Document, read_documents, refuse_other_kinds
 from auditor.policy.reading.fields import Fields
 from auditor.policy.reading.source import Source
 
@@ -86,6 +86,7 @@ def suppress(findings: Iterable[LintFinding], suppressions: Sequence[Suppression
 def read_suppressions(source: Source) -> tuple[Suppression, ...]:
     """The suppressions in ``source``. Raises InputError with every problem."""
     documents, problems = read_documents(source)
+    refuse_other_kinds(documents, SCHEMA, "suppressions")
     found = [suppression for document in documents for suppression in _read_document(document, problems)]
     if problems:
         raise InputError(sorted(problems, key=lambda problem: problem.line))

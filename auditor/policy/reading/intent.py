@@ -21,7 +21,7 @@ from auditor.model.policy import PolicyPort
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
 from auditor.model.snapshot import IPAddress
 from auditor.model.verdict import Verdict
-from auditor.policy.reading.documents import Document, read_documents
+from auditor.policy.reading.documents import Document, read_documents, refuse_other_kinds
 from auditor.policy.reading.fields import Fields
 from auditor.policy.reading.source import Source
 from auditor.policy.selection import select
@@ -37,6 +37,7 @@ PROTOCOLS = tuple(Protocol)
 def read_intent(source: Source) -> Intent:
     """The intent in ``source``. Raises InputError with every problem."""
     documents, problems = read_documents(source)
+    refuse_other_kinds(documents, SCHEMA, "intent")
     if len(documents) > 1:
         problems.append(documents[1].problem((), "an intent is one document: put all rules into the first"))
     elif not documents and not problems:

@@ -9,7 +9,7 @@ from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.scenario import ExpectedProblem, Scenario
 from auditor.model.snapshot import Family, IPAddress, Snapshot
-from auditor.policy.reading.documents import Document, read_documents
+from auditor.policy.reading.documents import Document, read_documents, refuse_other_kinds
 from auditor.policy.reading.fields import Fields
 from auditor.policy.reading.manifests import Objects, assemble
 from auditor.policy.reading.placement import place
@@ -72,10 +72,11 @@ def unmet_problems(found: Sequence[Problem], expected: Sequence[ExpectedProblem]
 def read_scenario(source: Source, load: Callable[[str], Source]) -> Scenario:
     """The scenario in ``source``; ``load`` gives the manifests that it names. Raises InputError with every problem."""
     documents, problems = read_documents(source)
+    refuse_other_kinds(documents, SCHEMA, "scenario", " (a scenario has them under objects; 'audit expect' reads them as they are)")
     if problems:
         raise InputError(problems)
     if len(documents) != 1 or not isinstance(documents[0].value, dict):
-        raise InputError([Problem("a scenario is one document, a mapping", source.name)])
+        raise InputError([Problem(f"a scenario is one document, a mapping with schema: {SCHEMA}", source.name)])
     return _Reading(documents[0], load).scenario()
 
 

@@ -4,9 +4,13 @@ import json
 
 import pytest
 
+from auditor.diagnosis.lint.suppressions import read_suppressions
+from auditor.model.errors import InputError
 from auditor.policy.reading import yaml_values
 from auditor.policy.reading.documents import read_documents
+from auditor.policy.reading.intent import read_intent
 from auditor.policy.reading.paths import show_path
+from auditor.policy.reading.scenario import read_scenario
 from auditor.policy.reading.source import Source
 from tests.unit.reading.reading import POD, POLICY, names, only_problem, problems, read
 
@@ -19,7 +23,8 @@ WRONG_TEXTS = [
     ("NUL", "a: 1\nb: \0\n", 2, "NUL"),
     ("control character", "a: 1\nb: \x01\n", 2, "U+0001"),
     ("form feed", "a: 1\n\f\nb: 1\n", 2, "U+000C"),
-    ("tab as indentation", "a:\n\tb: 1\n", 2, "not valid YAML"),
+    ("tab as indentation", "a:\n\tb: 1\n", 2, "a tab: indent with spaces"),
+    ("template", "{{- if .Values.x }}\na: 1\n{{- end }}\n", 1, "render it first, as 'helm template' does"),
     ("unclosed quote", 'a: 1\nb: "x\n', 3, "that starts on line 2"),
     ("cut JSON", '{"apiVersion": "v1",\n"kind": "Pod"\n', 3, "that starts on line 1"),
     ("brackets", "[" * 200_000, 1, "200 levels"),
@@ -259,3 +264,23 @@ def test_a_number_of_many_digits_in_json() -> None:
 )
 def test_paths_are_shown_as_kubectl_does(path: tuple[str | int, ...], shown: str) -> None:
     assert show_path(path) == shown
+
+
+OTHER_KINDS = [
+    (read_intent, POD, "f.yaml:1: these are Kubernetes objects, and no intent with schema: audit.intent/v1"),
+    (read_intent, POD + "---\n" + POD, "f.yaml:1: these are Kubernetes objects, and no intent with schema: audit.intent/v1"),
+    (read_intent, "schema: audit.suppressions/v1\n", "f.yaml:1: this is audit.suppressions/v1, and no intent with schema: audit.intent/v1"),
+    (read_suppressions, POD, "f.yaml:1: these are Kubernetes objects, and no suppressions with schema: audit.suppressions/v1"),
+    (
+        lambda source: read_scenario(source, None),
+        POD + "---\n" + POD,
+        "f.yaml:1: these are Kubernetes objects, and no scenario with schema: audit.scenario/v1 (a scenario has them under objects; 'audit expect' reads them as they are)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("read_it", "text", "said"), OTHER_KINDS)
+def test_a_file_of_another_kind_is_told_in_one_line(read_it, text, said):
+    with pytest.raises(InputError) as caught:
+        read_it(Source("f.yaml", text.encode()))
+    assert str(caught.value) == said
