@@ -46,6 +46,7 @@ class PodSelectors:
         self._own: dict[str, set[LabelSelector]] = {}
         self._elsewhere: dict[LabelSelector, set[LabelSelector]] = {}
         self._peers: set[LabelSelector] = set()
+        self._besides: set[LabelSelector] = set()
         for policy in snapshot.policies:
             own = self._own.setdefault(policy.namespace, set())
             own.add(policy.pod_selector)
@@ -54,13 +55,15 @@ class PodSelectors:
                     self._peers.add(peer.pod_selector)
                     found = own if peer.namespace_selector is None else self._elsewhere.setdefault(peer.namespace_selector, set())
                     found.add(peer.pod_selector)
+                    self._besides |= set() if peer.namespace_selector is None else {peer.namespace_selector}
         for unknown in snapshot.unknown:
             if unknown.pod_selector is not None:
                 self._own.setdefault(unknown.namespace, set()).add(unknown.pod_selector)
         self._keys = frozenset(key for selector in self._peers.union(*self._own.values()) for key in _keys(selector))
         self.of = cache(self._of)
         self.in_any_reading = cache(self._in_any_reading)
-        self._count = cache(self._matching)
+        self._found = cache(self._matched)
+        self._found_besides = cache(self._matched_besides)
 
     def _of(self, namespace: str) -> frozenset[LabelSelector]:
         """The selectors that are held against the labels of pods in ``namespace``."""
@@ -74,11 +77,25 @@ class PodSelectors:
 
     def matching(self, endpoint: Endpoint) -> int:
         """How many selectors ``in_any_reading`` match the labels of ``endpoint``."""
-        return self._count(endpoint.namespace, frozenset((key, value) for key, value in endpoint.labels.items() if key in self._keys))
+        return len(self._matching(endpoint))
 
-    def _matching(self, namespace: str, labels: frozenset[tuple[str, str]]) -> int:
+    def mistakable(self, endpoint: Endpoint) -> frozenset[tuple[str, LabelSelector]]:
+        """The selectors by which an enforcer that errs about namespaces may take ``endpoint`` for a peer: those for pods that match its
+        labels, whatever namespace they mean, and those for namespaces that match its namespace's, whatever pods they mean there.
+        """
+        for_pods = {("pods", selector) for selector in self._matching(endpoint) if selector in self._peers}
+        return self._found_besides(endpoint.namespace) | for_pods
+
+    def _matching(self, endpoint: Endpoint) -> frozenset[LabelSelector]:
+        return self._found(endpoint.namespace, frozenset((key, value) for key, value in endpoint.labels.items() if key in self._keys))
+
+    def _matched(self, namespace: str, labels: frozenset[tuple[str, str]]) -> frozenset[LabelSelector]:
         known = dict(labels)
-        return sum(matches(selector, known) for selector in self.in_any_reading(namespace))
+        return frozenset(selector for selector in self.in_any_reading(namespace) if matches(selector, known))
+
+    def _matched_besides(self, namespace: str) -> frozenset[tuple[str, LabelSelector]]:
+        labels = self._namespaces[namespace].labels
+        return frozenset(("namespaces", selector) for selector in self._besides if matches(selector, labels))
 
     def signature(self, namespace: str, labels: Labels) -> frozenset[LabelSelector]:
         """Those that match ``labels`` on a pod in ``namespace``. Pods of a namespace with equal signatures are alike to policies, but

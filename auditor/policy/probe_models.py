@@ -1,8 +1,8 @@
 """The models of probe pods: which pods of the cluster are copied, on which nodes.
 
 Namespaces are settled first, since each further one is a further place where something is created; then nodes, since policies are enforced
-on the node of the isolated pod, and a node without a probe pod of an isolated class goes untested. That is said; that nobody would notice
-an enforcer blind to namespaces is not, so before nodes comes the member that the most selectors match.
+on the node of the isolated pod, and a node without a probe pod of an isolated class goes untested. Before nodes comes the member that the
+most selectors match: an enforcer that is blind to namespaces goes unnoticed on pods that it takes for nobody. What is left out is said.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from auditor.policy.selectors import matches
 from auditor.policy.uncovered import (
     endpoints_without_probe_pods,
     pods_known_by_address,
+    pods_mistaken_otherwise,
     traffic_within_classes,
     untested_nodes,
     unusable_nodes,
@@ -96,6 +97,7 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
     audited = [endpoint for one in classes for endpoint in one.audited]
     uncovered = (
         *traffic_within_classes(models.lacking_second(), names),
+        *pods_mistaken_otherwise(classes, models.of_class, selectors.mistakable),
         *untested_nodes(models.missing()),
         *unusable_nodes(audited, request.can_use),
         *pods_known_by_address(snapshot, request.audits),

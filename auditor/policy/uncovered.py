@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
@@ -29,6 +30,23 @@ def traffic_within_classes(classes: Sequence[PodClass], names: dict[int, str]) -
     if classes:
         pods = listed(f"the {len(one.members)} pods of {names[one.number]}" for one in classes)
         yield f"traffic between {pods} is not probed (one probe pod stands for all of them): --per-node or --all-pods does"
+
+
+def pods_mistaken_otherwise(
+    classes: Sequence[PodClass], models: Mapping[int, Sequence[Endpoint]], mistakable: Callable[[Endpoint], AbstractSet[object]]
+) -> Iterator[str]:
+    """About pods that enforcers which err about namespaces may take for peers by selectors that match none of the ``models`` of their
+    class; ``mistakable`` tells these of a pod.
+    """
+    pods: list[Endpoint] = []
+    for one in classes:
+        shown = frozenset[object]().union(*map(mistakable, models[one.number]))
+        pods += [member for member in one.members if not mistakable(member) <= shown]
+    names = list(dict.fromkeys(map(workload_name, pods)))
+    if names:
+        whose = "pod that stands for it" if len(names) == 1 else "pods that stand for them"
+        mistaken = f"an enforcer that mistakes the namespaces of a rule may treat {listed(names)} unlike the probe {whose}"
+        yield f"{mistaken}: --all-pods tells"
 
 
 def untested_nodes(missing: Iterable[Pair]) -> Iterator[str]:

@@ -236,6 +236,40 @@ def test_the_member_that_an_enforcer_blind_to_namespaces_takes_for_another_stand
     assert set(found) == {"dev/api", "prod/db"}
 
 
+def two_ways(*more: Endpoint, **changes: object) -> Snapshot:
+    """Pods of dev that are alike, of which blind enforcers would take one for a pod that web lets in, and another one for db's."""
+    ends = (pod("dev/api", OTHER_NAMED), pod("dev/both", OTHER_NAMED), pod("dev/job", {"app": "job"}), pod("dev/none"), *more)
+    let_in = [policy("prod/db", NAMED, ingress=[rule(pods(OTHER_NAMED))]), policy("prod/web", NAMED, ingress=[rule(pods({"app": "job"}))])]
+    return cluster(*ends, pod("prod/web", NAMED), policies=let_in, **changes)
+
+
+def test_where_one_probe_pod_can_not_show_all_that_such_enforcers_mistake_that_is_told():
+    choice = choose(two_ways())
+    assert by_name(choice)["dev/api"][1] == ("dev/api", "dev/both", "dev/job", "dev/none")
+    mistakes = "an enforcer that mistakes the namespaces of a rule may treat"
+    assert choice.uncovered == (f"{mistakes} dev/job unlike the probe pod that stands for it: --all-pods tells",)
+    assert choose(two_ways(), Mode.ALL_PODS).uncovered == ()
+    several = choose(two_ways(pod("dev/job-2", {"app": "job"}))).uncovered
+    assert several == (f"{mistakes} dev/job, dev/job-2 unlike the probe pods that stand for them: --all-pods tells",)
+
+
+def test_one_that_shows_the_most_of_it_is_enough():
+    both = {"app": "job", "role": "api"}
+    let_in = [
+        policy("prod/db", NAMED, ingress=[rule(pods({"role": "api"}))]),
+        policy("prod/web", NAMED, ingress=[rule(pods({"app": "job"}))]),
+    ]
+    ends = (pod("dev/a", {"app": "job"}), pod("dev/both", both), pod("dev/c", {"role": "api"}), pod("prod/web", NAMED))
+    assert choose(cluster(*ends, policies=let_in)).uncovered == ()
+
+
+def test_a_namespace_that_only_a_mistaken_rule_lets_in_is_told_too():
+    let_in = [policy("prod/db", NAMED, ingress=[rule(pods(OTHER_NAMED, {"team": "shop"}))])]
+    ends = (pod("dev/api", OTHER_NAMED), pod("shop/x"), pod("prod/web", NAMED))
+    (sentence,) = choose(cluster(*ends, policies=let_in, labels={"shop": {"team": "shop"}})).uncovered
+    assert "may treat shop/x unlike" in sentence or "may treat dev/api unlike" in sentence
+
+
 def test_per_node_and_seconds_prefer_such_members_too():
     inside = policy("dev/all", ingress=[])
     ends = [*on("n1", pod("dev/aa-1", NAMED)), *on("n2", pod("dev/aa-2", NAMED), pod("dev/api-2", OTHER_NAMED))]
