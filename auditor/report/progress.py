@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
@@ -26,6 +27,10 @@ class Silence(NoProgress):
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+
+DUMB = ("dumb", "unknown")
+"""Values of TERM for terminals on which nothing can be redrawn."""
 
 
 class LineProgress:
@@ -69,7 +74,7 @@ def open_progress(stream: TextIO, *, quiet: bool = False) -> Iterator[Progress]:
     """Progress on ``stream`` for the time of the block. A bar is cleared away at the end: what remains is the report."""
     if quiet:
         yield Silence()
-    elif not stream.isatty():
+    elif not stream.isatty() or os.environ.get("TERM", "").lower() in DUMB:
         yield LineProgress(stream)
     else:
         with _open_bar(stream) as bar:

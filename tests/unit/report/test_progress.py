@@ -65,6 +65,16 @@ def test_plain_lines_when_the_stream_is_no_terminal():
     assert stream.getvalue() == "demo: 9 endpoints in 7 classes\ncontrols: 12 attempts\n"
 
 
+@pytest.mark.parametrize("kind", ["dumb", "unknown"])
+def test_plain_lines_on_a_terminal_that_can_redraw_nothing(kind, monkeypatch):
+    monkeypatch.setenv("TERM", kind)
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    with open_progress(stream) as progress:
+        progress.phase("controls", 12)
+    assert stream.getvalue() == "controls: 12 attempts\n"
+
+
 def test_quiet_tells_nothing():
     stream = io.StringIO()
     with open_progress(stream, quiet=True) as progress:
