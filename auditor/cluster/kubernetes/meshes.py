@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.cluster.kubernetes.reading import LiveSnapshot
-from auditor.model.snapshot import Snapshot
+from auditor.model.labels import Labels
+from auditor.model.snapshot import Namespace, Snapshot
 
 PROXIES = frozenset({"istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane", "envoy-sidecar", "envoy", "nginx-mesh-sidecar"})
 """What meshes call the containers of their proxies."""
@@ -34,6 +35,10 @@ def _with_proxies(live: LiveSnapshot) -> Iterator[str]:
 
 def _captured(snapshot: Snapshot) -> Iterator[str]:
     for endpoint in snapshot.endpoints:
-        namespace = snapshot.namespaces.get(endpoint.namespace)
-        if namespace and endpoint.labels.get(AMBIENT, namespace.labels.get(AMBIENT)) == "ambient":
+        if endpoint.selectable and is_captured(endpoint.labels, snapshot.namespaces[endpoint.namespace]):
             yield endpoint.name
+
+
+def is_captured(labels: Labels, namespace: Namespace) -> bool:
+    """Whether the connections of a pod with ``labels`` in ``namespace`` are taken over on its node. The pod's own label decides."""
+    return labels.get(AMBIENT, namespace.labels.get(AMBIENT)) == "ambient"

@@ -23,7 +23,8 @@ from auditor.cluster.kubernetes.hazards import (
     remarks_on,
     repelled_by,
 )
-from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, PodOptions, keys_read
+from auditor.cluster.kubernetes.meshes import AMBIENT, is_captured
+from auditor.cluster.kubernetes.objects import MESH_LABELS, RUN_LABEL, USER, PodOptions, keys_read
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.permissions import Right, as_rules, missing_rights
 from auditor.cluster.kubernetes.quota import Quota, shortages
@@ -31,6 +32,7 @@ from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.cluster.kubernetes.records import Record
 from auditor.cluster.kubernetes.rehearsal import rehearse
 from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Namespace
 
 CORE = "/api/v1"
 ACCEPTABLE = ("anti-affinity", "pdb")
@@ -124,7 +126,7 @@ class _Preflight:
         assigned = {state.metadata.name for state in states if SCC_USERS in state.metadata.annotations}
         users = {namespace: None if namespace in assigned else USER for namespace in self._namespaces}
         self._judge_namespaces(missing, states, quotas)
-        self._judge_pods(budgets, [pod for pod in pods if pod.is_choosy])
+        self._judge_pods(budgets, [pod for pod in pods if pod.is_choosy], withheld)
         await self._rehearse(missing, users, withheld)
         return Preflight(self._refused, tuple(self._obstacles), tuple(self._remarks), users, withheld)
 
@@ -153,14 +155,17 @@ class _Preflight:
                 self._fail(namespace, f"grant us {as_rules(rights)} there")
         for rights, names in alike.items():
             several = "namespaces" if len(names) > 1 else "namespace"
-            self._obstacles.append(f"{several} {', '.join(names)}: grant us {as_rules(rights)} there")
+            self._obstacles.append(
+                f"{several} {', '.join(names)}: grant us {as_rules(rights)} there; deploy/rbac.yaml has all that a run needs"
+            )
 
-    def _judge_pods(self, budgets: Sequence[Budget], pods: Sequence[ScheduledPod]) -> None:
+    def _judge_pods(self, budgets: Sequence[Budget], pods: Sequence[ScheduledPod], withheld: frozenset[str]) -> None:
         accept, snapshot = self._options.accept, self._live.snapshot
         for probe in self._probes:
             reasons = (
                 _repeated_port_name(probe),
                 f"node {probe.node} is not ready, or cordoned" if probe.node and probe.node not in self._live.ready_nodes else "",
+                _in_mesh(probe, snapshot.namespaces, withheld),
                 publishing_service(snapshot.services, probe),
                 "" if "pdb" in accept else budget_in_the_way(budgets, probe),
                 "" if "anti-affinity" in accept else repelled_by(pods, snapshot.namespaces, probe),
@@ -219,6 +224,14 @@ class _Preflight:
 
     async def _get(self, question: Question, kind: type[AnyRecord]) -> list[AnyRecord]:
         return [decode(await self._api.get(question), kind, self._api, question)]
+
+
+def _in_mesh(probe: ProbePod, namespaces: Mapping[str, Namespace], withheld: frozenset[str]) -> str:
+    """Why a mesh that adds no container would take the connections of ``probe``; empty when our label keeps it out."""
+    labels = {**({} if AMBIENT in withheld else MESH_LABELS), **probe.labels}
+    if not is_captured(labels, namespaces.get(probe.namespace) or Namespace.of(probe.namespace)):
+        return ""
+    return f"the label {AMBIENT}, which would keep it out of the mesh, is one that policies read"
 
 
 def _repeated_port_name(probe: ProbePod) -> str:

@@ -101,7 +101,8 @@ def refusal(place: str, question: Question, status: int, body: bytes, attempts: 
             grant = f"grant it the verb {question.verb} on {question.resource}"
             kind, text = ForbiddenError, f"may not {question} (403): {grant}{said and f' ({said})'}"
         case 404:
-            kind, text = NotFoundError, f"can't {question} (404){told}"
+            check = ": check that the context names a Kubernetes API server" if question.verb == "list" else ""
+            kind, text = NotFoundError, f"can't {question} (404){told}{check}"
         case 409:
             return ConflictError(f"{place}: can't {question} (409){told}", reason)
         case 410:

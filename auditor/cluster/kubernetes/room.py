@@ -49,7 +49,8 @@ class RoomyNode(Record, frozen=True):
     def takes_pods(self) -> bool:
         """Whether it takes pods that tolerate nothing."""
         ready = any(item.type == "Ready" and item.status == "True" for item in self.status.conditions)
-        return ready and not self.spec.unschedulable and all(taint.effect == "PreferNoSchedule" for taint in self.spec.taints)
+        linux = self.metadata.labels.get("kubernetes.io/os", "linux") == "linux"
+        return ready and linux and not self.spec.unschedulable and all(taint.effect == "PreferNoSchedule" for taint in self.spec.taints)
 
 
 async def room_for_pods(api: ApiServer) -> Mapping[str, int]:

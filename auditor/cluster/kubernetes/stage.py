@@ -275,7 +275,9 @@ class Stage:
 
     async def _present(self) -> set[str]:
         items, _ = await read_list(self._api, NAMESPACES, parameters=self._selection)
-        return {decode(item, NamespaceRecord, self._api, NAMESPACES).metadata.name for item in items}
+        names = {decode(item, NamespaceRecord, self._api, NAMESPACES).metadata.name for item in items}
+        # Labels get copied. Nothing goes without the name, too.
+        return {name for name in names if f"{name}-".startswith(f"{namespace_prefix(self._run_id)}-")}
 
 
 def _containers(container: dict[str, Any]) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ async def test_missing_rights_stop_an_audited_namespace_and_leave_others_out():
     assert found.obstacles == (
         (
             'namespace prod: grant us {apiGroups: [""], resources: [pods], verbs: [create]}, '
-            '{apiGroups: [""], resources: [pods/exec], verbs: [get]} there'
+            '{apiGroups: [""], resources: [pods/exec], verbs: [get]} there; deploy/rbac.yaml has all that a run needs'
         ),
     )
     assert found.refused == {"dev/x": 'namespace dev: grant us {apiGroups: [""], resources: [configmaps], verbs: [create]} there'}
@@ -260,6 +260,17 @@ async def test_labels_that_an_unreadable_policy_selects_by_are_not_added_either(
     snapshot = live()
     found = await look(world(), snapshot=replace(snapshot, snapshot=replace(snapshot.snapshot, unknown=(unknown,))))
     assert found.withheld == {"app.kubernetes.io/managed-by"}
+
+
+async def test_where_a_mesh_can_not_be_kept_out_no_probe_pod_is_created():
+    """Istio's ambient mode adds no container that admission would show, and carries every connection to another port."""
+    namespaces = {"prod": Namespace.of("prod", {"istio.io/dataplane-mode": "ambient"}), "dev": Namespace.of("dev")}
+    reading = NetworkPolicy("prod", "p", LabelSelector((("istio.io/dataplane-mode", "x"),)), frozenset())
+    pods = probe("prod/web"), probe("dev/web"), probe("dev/in", **{"istio.io/dataplane-mode": "ambient"})
+    found = await look(world(), *pods, snapshot=LiveSnapshot(Snapshot(namespaces, (), (reading,))))
+    assert set(found.refused) == {"prod/web", "dev/in"}
+    assert "the label istio.io/dataplane-mode, which would keep it out of the mesh, is one that policies read" in found.refused["prod/web"]
+    assert not (await look(world(), *pods[:2], snapshot=LiveSnapshot(Snapshot(namespaces, ())))).refused
 
 
 async def test_openshift_chooses_the_user():

@@ -166,6 +166,12 @@ async def test_a_refusal_names_verb_and_resource(api, tmp_path):
     assert api.paths().count(POLICIES) == 1
 
 
+async def test_a_server_that_is_none_of_kubernetes_is_said_to_be_one(api, tmp_path):
+    del api.objects["/api/v1/nodes"]
+    with pytest.raises(ClusterError, match=r"can't list nodes \(404\): .*: check that the context names a Kubernetes API server"):
+        await take(api, tmp_path)
+
+
 async def test_who_is_not_known_is_told_to_log_in(api, tmp_path):
     api.faults["/api/v1/namespaces"] = [refused(401, "Unauthorized")]
     with pytest.raises(ClusterError, match=r"doesn't know who we are \(401\): log in anew"):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from auditor.cluster.kubernetes.objects import RUN_LABEL, PodOptions
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.cluster.kubernetes.policy_manifest import policy_manifest
 from auditor.cluster.kubernetes.room import room_for_pods
-from auditor.cluster.kubernetes.stage import _containers
+from auditor.cluster.kubernetes.stage import Stage, _containers
 from tests.lab import scenarios
 from tests.unit.kubernetes.store import Store
 
@@ -38,15 +39,31 @@ def pod(name, on, phase="Running"):
     return "/api/v1/namespaces/x/pods", item
 
 
+WINDOWS = node("windows")
+WINDOWS[1]["metadata"]["labels"] = {"kubernetes.io/os": "windows"}
+
+
 async def test_room_is_what_is_left_on_nodes_that_take_pods():
     store = Store(
         node("worker"),
         node("tainted", taints=[{"key": "x", "effect": "NoSchedule"}]),
         node("cordoned", unschedulable=True),
         node("away", ready="Unknown"),
+        WINDOWS,
         node("full", pods="3"),
         pod("one", "worker"),
         pod("two", "full"),
         pod("done", "worker", "Succeeded"),
     )
     assert await room_for_pods(store) == {"worker": 7}
+
+
+async def test_only_namespaces_with_the_label_and_the_name_of_the_run_are_deleted(monkeypatch):
+    monkeypatch.setattr("auditor.cluster.kubernetes.stage.PAUSE", 0.0)
+
+    def namespace(name):
+        return "/api/v1/namespaces", {"metadata": {"name": name, "labels": {RUN_LABEL: "11111111"}}}
+
+    store = Store(namespace("netpol-conf-11111111"), namespace("netpol-conf-11111111-a"), namespace("copied-labels"))
+    assert await Stage(store, "11111111", PodOptions()).clear(20, but="netpol-conf-11111111") == []
+    assert store.names("namespaces") == ["copied-labels", "netpol-conf-11111111"]
