@@ -194,7 +194,7 @@ class _Campaign:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _has_settled(self) -> bool:
-        """Whether nothing has changed for the settle time. A CNI programs one pod after another: as long as it does, the others' turn comes."""
+        """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it does, the others' turn comes."""
         settle, passed = self._options.settle, time.monotonic() - self._began
         return passed >= max(self._late.values(), default=0.0) + settle or passed >= LONGEST_SETTLING * settle
 
