@@ -79,10 +79,12 @@ def _holds(block: IPBlock, service: Service) -> bool:
 
 def empty_block(scene: Scene) -> Iterator[Remark]:
     """Blocks whose excepts take everything away."""
-    for _, block, _, place in _blocks(scene):
+    for opening, block, _, place in _blocks(scene):
         excepted = [network for network in block.excepts if network.version == block.cidr.version]
         if any(left == block.cidr for left in collapse_addresses(excepted)):  # type: ignore[type-var]
-            yield Remark(place, f"ipBlock {block} is empty: its excepts take all of {block.cidr} away", "Remove the peer, or an except.")
+            # Without a peer left, the rule would be for everyone.
+            what = "peer" if len(opening.rule.peers) > 1 else "whole rule"
+            yield Remark(place, f"ipBlock {block} is empty: its excepts take all of {block.cidr} away", f"Remove the {what}, or an except.")
 
 
 CHECKS = (

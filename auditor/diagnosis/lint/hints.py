@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from auditor.diagnosis.lint.notation import peer_yaml
 from auditor.diagnosis.lint.scene import Scene, listed
-from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import Peer
+from auditor.model.snapshot import Endpoint
 
 MOST_VALUES = 8
+ALIKE = 0.75
+"""From this share of common letters on (difflib's ratio) two values are one with a slip of the pen."""
+COMMON_VALUES = frozenset({"", "true", "false", "enabled", "default"})
+NUMBER = re.compile(r"\d+")
 
 
-def labels_seen(scene: Scene, selector: LabelSelector, pods: int, where: str) -> str:
-    """The values that the labels which ``selector`` reads have on ``pods``."""
+def labels_seen(scene: Scene, selector: LabelSelector, namespaces: list[str]) -> str:
+    """The values that the labels which ``selector`` reads have on the pods of ``namespaces``."""
     keys = [key for key, _ in selector.match_labels] + [requirement.key for requirement in selector.match_expressions]
-    members = list(scene.members(pods))
+    members = pods_of(scene, namespaces)
+    where = listed(namespaces)
     lines = []
     for key in dict.fromkeys(keys):
         values = sorted({pod.labels[key] for pod in members if key in pod.labels})
@@ -21,31 +31,68 @@ def labels_seen(scene: Scene, selector: LabelSelector, pods: int, where: str) ->
     return "\n".join(lines)
 
 
+def pods_of(scene: Scene, namespaces: Iterable[str]) -> list[Endpoint]:
+    """Every pod of ``namespaces``, those with hostNetwork too."""
+    return [pod for namespace in namespaces for pod in scene.pod_endpoints.get(namespace, ())]
+
+
+def looks_misspelt(scene: Scene, selector: LabelSelector, namespaces: Iterable[str]) -> bool:
+    """Whether pods of ``namespaces`` have nearly what ``selector`` asks for: the value under another key, or one written much alike.
+
+    Otherwise pods that it matches may well come later: those of a job that runs at night, of what is scaled to zero or not installed yet.
+    """
+    pairs = {pair for pod in pods_of(scene, namespaces) for pair in pod.labels.items()}
+    return any(_is_near(key, value, pairs) for key, value in _asked(selector))
+
+
+def _asked(selector: LabelSelector) -> list[tuple[str, str]]:
+    several = [
+        (requirement.key, value)
+        for requirement in selector.match_expressions
+        if requirement.operator is Operator.IN
+        for value in requirement.values
+    ]
+    return [*selector.match_labels, *several]
+
+
+def _is_near(key: str, value: str, pairs: Iterable[tuple[str, str]]) -> bool:
+    if any(found == value and other != key for other, found in pairs if value not in COMMON_VALUES):
+        return True
+    # What differs in its numbers only is another version or replica.
+    plain = NUMBER.sub("0", value)
+    known = {NUMBER.sub("0", found) for other, found in pairs if other == key} - {plain}
+    return bool(get_close_matches(plain, known, 1, ALIKE))
+
+
 def namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
     """What the author of a namespaceSelector that matches no namespace may have meant."""
-    named = _named_namespaces(selector)
-    known = [name for name in named if name in scene.namespaces]
+    known = [name for name in dict.fromkeys(_named_namespaces(selector)) if name in scene.namespaces]
     if known:
-        pairs = ((NAMESPACE_NAME_LABEL, known[0]),)
-        fixed = Peer(peer.pod_selector, LabelSelector(pairs))
+        exist = "Namespace {} exists, but has" if len(known) == 1 else "Namespaces {} exist, but have"
         return (
-            f"Namespace {known[0]} exists, but has no such label. "
-            f"Every namespace has its name in {NAMESPACE_NAME_LABEL}:\n{peer_yaml(fixed)}"
+            f"{exist.format(listed(known))} no such label. "
+            f"Every namespace has its name in {NAMESPACE_NAME_LABEL}:\n{peer_yaml(Peer(peer.pod_selector, _called(known)))}"
         )
     keys = sorted({key for key, _ in selector.match_labels} | {requirement.key for requirement in selector.match_expressions})
     lines = []
     for key in keys:
         values = sorted({namespace.labels[key] for namespace in scene.namespaces.values() if key in namespace.labels})
         lines.append(f"Namespaces have {key}: {listed(values, MOST_VALUES)}" if values else f"No namespace has the label {key}")
-    return "\n".join([*lines, "Label the namespace, or select it by kubernetes.io/metadata.name."])
+    if keys == [NAMESPACE_NAME_LABEL]:
+        return "\n".join(lines)
+    return "\n".join([*lines, f"Label the namespace, or select it by {NAMESPACE_NAME_LABEL}."])
+
+
+def _called(names: list[str]) -> LabelSelector:
+    """The selector of the namespaces called ``names``."""
+    if len(names) == 1:
+        return LabelSelector(((NAMESPACE_NAME_LABEL, names[0]),))
+    return LabelSelector(match_expressions=(Requirement(NAMESPACE_NAME_LABEL, Operator.IN, tuple(names)),))
 
 
 def _named_namespaces(selector: LabelSelector) -> list[str]:
     """The values that ``selector`` asks for: often names of namespaces."""
-    listed_values = [
-        value for requirement in selector.match_expressions if requirement.operator is Operator.IN for value in requirement.values
-    ]
-    return [value for _, value in selector.match_labels] + listed_values
+    return [value for _, value in _asked(selector)]
 
 
 def names_a_namespace(scene: Scene, selector: LabelSelector) -> bool:

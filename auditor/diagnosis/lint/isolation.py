@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity
+from auditor.diagnosis.lint.notation import scalar
 from auditor.diagnosis.lint.scene import IN_EVERY_CLUSTER, Scene, listed
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction
@@ -79,7 +80,7 @@ def default_deny(namespace: str, directions: list[Direction]) -> str:
     """A policy that isolates every pod of ``namespace``."""
     return (
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
-        f"metadata: {{name: default-deny, namespace: {namespace}}}\n"
+        f"metadata: {{name: default-deny, namespace: {scalar(namespace)}}}\n"
         f"spec: {{podSelector: {{}}, policyTypes: [{', '.join(directions)}]}}  # first allow what must stay open"
     )
 

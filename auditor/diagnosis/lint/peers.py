@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity, peer_place
-from auditor.diagnosis.lint.hints import labels_seen, names_a_namespace, namespace_hint
+from auditor.diagnosis.lint.hints import labels_seen, looks_misspelt, names_a_namespace, namespace_hint, pods_of
 from auditor.diagnosis.lint.notation import peer_yaml
 from auditor.diagnosis.lint.scene import Scene, listed
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.policy import NetworkPolicy, Peer
 from auditor.model.words import counted
+from auditor.policy.selectors import matches
 
 BEHAVIOUR_OF_PEERS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
 BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
@@ -52,7 +53,7 @@ def pod_label_in_namespace_selector(scene: Scene) -> Iterator[Remark]:
                     f"{key}={value} is asked of namespaces; {listed(meant)} has no such label, but pods in it do, and these are not matched"
                 )
                 own = peer.pod_selector or LabelSelector()
-                pods = LabelSelector(tuple(sorted({(key, value), *own.match_labels})), own.match_expressions)
+                pods = LabelSelector(tuple(sorted({**dict(own.match_labels), key: value}.items())), own.match_expressions)
                 yield Remark(place, message, f"If the label is one of pods:\n{peer_yaml(Peer(pods, rest))}")
 
 
@@ -68,18 +69,38 @@ def _namespaces_by_pod_label(scene: Scene) -> dict[tuple[str, str], set[str]]:
 
 
 def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
-    """Peers that match no pod, though their namespaces exist and pods of these are known."""
+    """Peers that match no pod and look like a slip, or no pod but some with hostNetwork."""
+    for selector, peer, where, place in _unmatched(scene):
+        on_nodes = [pod.name for pod in pods_of(scene, where) if pod.host_network and matches(selector, pod.labels)]
+        hint = _elsewhere(scene, peer)
+        if on_nodes:
+            message = f"{peer} matches only pods with hostNetwork ({listed(on_nodes)}), which are their nodes to most network plugins"
+            yield Remark(place, f"{message}: it opens nothing for them", "Write an ipBlock with the addresses of the nodes.")
+        elif hint or looks_misspelt(scene, selector, where):
+            yield Remark(place, f"{peer} matches no pod of {listed(where)}", hint or labels_seen(scene, selector, where))
+
+
+def peer_not_there_yet(scene: Scene) -> Iterator[Remark]:
+    """Peers that match no pod, and may be for pods that come later."""
+    for selector, peer, where, place in _unmatched(scene):
+        on_nodes = any(pod.host_network and matches(selector, pod.labels) for pod in pods_of(scene, where))
+        if not on_nodes and not _elsewhere(scene, peer) and not looks_misspelt(scene, selector, where):
+            yield Remark(place, f"{peer} matches none of the present pods of {listed(where)}", labels_seen(scene, selector, where))
+
+
+def _unmatched(scene: Scene) -> Iterator[tuple[LabelSelector, Peer, list[str], Place]]:
+    """The peers with a podSelector that match no pod of the pod network, with the namespaces that they mean.
+
+    Left out are those of which no such namespace exists, or none with known pods.
+    """
     for policy, peer, reach, place in _peers(scene):
         if reach or peer.pod_selector is None:
             continue
-        if peer.namespace_selector is None:
-            where, pods = [policy.namespace], scene.pods_in(policy.namespace)
-        else:
+        where = [policy.namespace]
+        if peer.namespace_selector is not None:
             where = [namespace.name for namespace in scene.namespaces_matching(peer.namespace_selector)]
-            pods = scene.groups.in_namespaces(peer.namespace_selector)
-        if pods:
-            message = f"{peer} matches no pod of {listed(where)}"
-            yield Remark(place, message, _elsewhere(scene, peer) or labels_seen(scene, peer.pod_selector, pods, listed(where)))
+        if any(scene.pods_in(namespace) for namespace in where):
+            yield peer.pod_selector, peer, where, place
 
 
 def _elsewhere(scene: Scene, peer: Peer) -> str:
@@ -179,9 +200,18 @@ CHECKS = (
         "peer-matches-nothing",
         Severity.WARNING,
         "A peer that matches no pod",
-        "The rule opens nothing for this peer. Either a label is misspelt, or the podSelector stands alone, and so means the policy's own "
-        "namespace, while the pods are in another.",
+        "The rule opens nothing for this peer. Either a label is misspelt; or the podSelector stands alone, and so means the policy's own "
+        "namespace, while the pods are in another; or the pods that have these labels use their node's network.",
         peer_matches_nothing,
+        BEHAVIOUR_OF_PEERS,
+    ),
+    Check(
+        "peer-not-there-yet",
+        Severity.INFO,
+        "A peer that matches no pod at present",
+        "The rule opens nothing for this peer until there are such pods. That is as it should be where they come later: those of a job "
+        "that runs at night, or of something that is not installed yet. Otherwise a label is misspelt.",
+        peer_not_there_yet,
         BEHAVIOUR_OF_PEERS,
     ),
 )

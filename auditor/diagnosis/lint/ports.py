@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from auditor.diagnosis.lint.finding import Check, Remark, Severity, port_place
+from auditor.diagnosis.lint.notation import scalar
 from auditor.diagnosis.lint.scene import Opening, Scene, listed, port_range
 from auditor.model.policy import Direction, PolicyPort
 from auditor.model.ports import Protocol
@@ -36,7 +37,7 @@ def named_port_undeclared(scene: Scene) -> Iterator[Remark]:
         known = sorted({f"{each.protocol}/{each.name}" for pod in members for each in pod.ports if each.name})
         hint = f"Ports with a name there: {listed(known, 8)}." if known else "None of them gives any port a name: write the number."
         if others:
-            hint = f"They declare it for {listed(list(map(str, others)))}:\n- {{protocol: {others[0]}, port: {port.name}}}"
+            hint = f"They declare it for {listed(list(map(str, others)))}:\n- {{protocol: {others[0]}, port: {scalar(port.name)}}}"
         message = f"no pod that this rule is about ({scene.names(destinations)}) declares a {port.protocol} port named {port.name}"
         yield Remark(port_place(opening.policy, opening.direction, opening.number, number), f"{message}: it opens nothing", hint)
 

@@ -149,7 +149,11 @@ def redundant_peers(scene: Scene) -> Iterator[Remark]:
             if wide is not None:
                 left.remove((number, peer))
                 message = f"{peer} adds nothing beside {wide}, which includes it: items of one list are alternatives"
-                yield Remark(peer_place(opening.policy, opening.direction, opening.number, number), message, "Remove one of the two.")
+                yield Remark(
+                    peer_place(opening.policy, opening.direction, opening.number, number),
+                    message,
+                    "Remove it; or the wider one, if only this is meant.",
+                )
 
 
 def _name(opening: Opening) -> str:
@@ -187,8 +191,15 @@ def except_opened_again(scene: Scene) -> Iterator[Remark]:
                     if by is not None:
                         again = next(each for each in by.opening.rule.peers if each.ip_block and block_implies(lost, each.ip_block))
                         message = f"except {excepted} has no effect: {again} in {_name(by.opening)} opens that range again"
-                        instead = "except takes away from its own cidr only; give the other ipBlock the same except."
+                        instead = "except takes away from its own cidr only. " + _taking_away(by.opening, again.ip_block, lost)
                         yield Remark(peer_place(opening.policy, opening.direction, opening.number, number), message, instead)
+
+
+def _taking_away(opening: Opening, block: IPBlock | None, lost: IPBlock) -> str:
+    """How to keep ``lost`` out of ``block``, a peer of ``opening``: excepts are parts of the cidr, and a rule without peers is for all."""
+    if block is not None and block.cidr != lost.cidr:
+        return "Give the other ipBlock the same except."
+    return f"Remove the other {'ipBlock' if len(opening.rule.peers) > 1 else 'rule'}, or this except."
 
 
 def _readmits(other: _Candidate, candidate: _Candidate, lost: IPBlock) -> bool:

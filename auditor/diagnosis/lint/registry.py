@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from auditor.diagnosis.lint import blocks, isolation, paths, peers, ports, redundancy, subjects
+from auditor.diagnosis.lint import blocks, dns, isolation, paths, peers, ports, redundancy, subjects
 from auditor.diagnosis.lint.finding import Check, Severity
 
-MODULES = (subjects, peers, ports, paths, blocks, redundancy, isolation)
+MODULES = (subjects, peers, ports, dns, paths, blocks, redundancy, isolation)
 
 CHECKS: Mapping[str, Check] = {
     check.id: check for severity in Severity for module in MODULES for check in module.CHECKS if check.severity is severity

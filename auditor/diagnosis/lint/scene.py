@@ -17,13 +17,14 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rul
 from auditor.model.ports import FIRST_PORT, LAST_PORT
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.policy.atoms import cut_atoms, policy_ports, port_names
-from auditor.policy.bits import bits
+from auditor.policy.bits import bits, mask_of
 from auditor.policy.groups import Groups
 from auditor.policy.selectors import matches
 from auditor.policy.workload_names import workload_name
 
 MOST_NAMES = 3
-IN_EVERY_CLUSTER = ("default", "kube-system", "kube-public", "kube-node-lease")
+SYSTEM = "kube-system"
+IN_EVERY_CLUSTER = ("default", SYSTEM, "kube-public", "kube-node-lease")
 """Namespaces that exist whether or not the input has them."""
 
 
@@ -124,6 +125,12 @@ class Scene:
         for policy in self.snapshot.unknown:
             mask |= self.pods_in(policy.namespace)
         return mask
+
+    @cached_property
+    def without_address(self) -> int:
+        """The groups of pods whose addresses are not known."""
+        groups = zip(self.groups.of_endpoint, self.snapshot.endpoints, strict=True)
+        return mask_of(group for group, endpoint in groups if endpoint.selectable and not endpoint.addresses)
 
     @cached_property
     def namespaces(self) -> Mapping[str, Namespace]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.diagnosis.lint.finding import Check, Remark, Severity, policy_place
-from auditor.diagnosis.lint.hints import labels_seen
+from auditor.diagnosis.lint.hints import labels_seen, looks_misspelt
 from auditor.diagnosis.lint.notation import scalar
 from auditor.diagnosis.lint.scene import Scene, listed
 from auditor.model.policy import Direction, NetworkPolicy
@@ -18,23 +18,34 @@ HOST_NETWORK = "https://kubernetes.io/docs/concepts/services-networking/network-
 
 
 def selects_no_pod(scene: Scene) -> Iterator[Remark]:
-    """Policies that select none of the pods of their namespace. Says nothing where no pod of the namespace is known."""
-    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
-        pods = scene.pods_in(policy.namespace)
-        if subjects or not pods or _on_host_network(scene, policy):
-            continue
-        elsewhere = scene.groups.with_labels(policy.pod_selector)
-        instead = ""
-        if elsewhere:
-            namespaces = sorted({pod.namespace for pod in scene.members(elsewhere)})
-            instead = (
-                f"Pods with these labels are in {listed(namespaces)}. A policy acts on its own namespace only:\n"
-                f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(namespaces[0])}}}"
-            )
-        else:
-            instead = labels_seen(scene, policy.pod_selector, pods, policy.namespace)
+    """Policies that select none of the pods of their namespace, and look like a slip."""
+    for policy in _idle(scene):
+        elsewhere = sorted({pod.namespace for pod in scene.members(scene.groups.with_labels(policy.pod_selector))})
         message = f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy does nothing"
-        yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
+        if elsewhere:
+            instead = (
+                f"Pods with these labels are in {listed(elsewhere)}. A policy acts on its own namespace only:\n"
+                f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(elsewhere[0])}}}"
+            )
+            yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
+        elif looks_misspelt(scene, policy.pod_selector, [policy.namespace]):
+            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(scene, policy.pod_selector, [policy.namespace]))
+
+
+def selects_no_pod_yet(scene: Scene) -> Iterator[Remark]:
+    """Policies that select none of the pods of their namespace, and may be for pods that come later."""
+    for policy in _idle(scene):
+        elsewhere = scene.groups.with_labels(policy.pod_selector)
+        if not elsewhere and not looks_misspelt(scene, policy.pod_selector, [policy.namespace]):
+            message = f"podSelector {policy.pod_selector} selects none of the present pods of namespace {policy.namespace}"
+            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(scene, policy.pod_selector, [policy.namespace]))
+
+
+def _idle(scene: Scene) -> Iterator[NetworkPolicy]:
+    """The policies that select no pod, none with hostNetwork either. None of namespaces of which no pod is known."""
+    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+        if not subjects and scene.pods_in(policy.namespace) and not _on_host_network(scene, policy):
+            yield policy
 
 
 def _on_host_network(scene: Scene, policy: NetworkPolicy) -> bool:
@@ -82,9 +93,18 @@ CHECKS = (
         "selects-no-pod",
         Severity.WARNING,
         "A policy that selects no pod",
-        "A policy acts on the pods that its podSelector matches in its own namespace. One that matches none protects nothing, mostly "
-        "because of a typing error in a label or of the wrong namespace.",
+        "A policy acts on the pods that its podSelector matches in its own namespace. One that matches none protects nothing. Here pods "
+        "of another namespace have these labels, or pods of this one nearly the same: a typing error, or the wrong namespace.",
         selects_no_pod,
+        SELECTORS_PAGE,
+    ),
+    Check(
+        "selects-no-pod-yet",
+        Severity.INFO,
+        "A policy that selects no pod at present",
+        "The policy does nothing until there are such pods. That is as it should be where they come later: those of a job that runs at "
+        "night, or of something that is scaled to zero or not installed yet. Otherwise a label is misspelt.",
+        selects_no_pod_yet,
         SELECTORS_PAGE,
     ),
     Check(
