@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from auditor.cluster.kubernetes.config import ConnectionOptions
 
 Decorator: TypeAlias = Callable[[Any], Any]
+CONNECTION = ("kubeconfig", "context", "impersonate", "request_timeout", "qps")
+"""The parameters as which the options arrive."""
 UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)\Z")
 

@@ -10,7 +10,8 @@ import click
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
-from auditor.cli.snapshots import InputOptions, check_stdin, in_words, not_evaluated, read_input, read_live, warn
+from auditor.cli.live import read_namespaces
+from auditor.cli.snapshots import InputOptions, check_stdin, in_words, not_evaluated, read_input, read_live, refuse_the_other_input, warn
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,15 @@ class LintOptions:
 @parameters.recursive_option
 @parameters.replicas_option
 @parameters.host_option
-@click.option("-n", "--namespace", "namespaces", multiple=True, metavar="NAMESPACE", help="Only findings about this; may be repeated.")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    callback=read_namespaces,
+    metavar="NAMESPACE",
+    help="Only findings about this; may be repeated.",
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces of the live cluster.")
 @click.option("--suppressions", metavar="FILE", help="Findings that are accepted, each with owner, reason and expiry.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="warning", show_default=True, help="The least severity for exit code 1.")
@@ -93,6 +102,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         raise UsageError("-f and -A exclude each other: -A is for the live cluster")
     if not paths and not namespaces and not all_namespaces:
         raise UsageError("nothing to look at: give -f PATH, or -n NAMESPACE or -A for the live cluster")
+    refuse_the_other_input(files=bool(paths))
     read = InputOptions(paths, recursive, replicas, hosts) if paths else None
     return lint_command(
         LintOptions(read, read_connection(**connection), namespaces, suppressions, fail_on, output, output_file),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from auditor.cli.connection import read_connection
+from auditor.cli.connection import CONNECTION, read_connection
+from auditor.cli.parameters import refuse
 from auditor.model.errors import UsageError
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Decorator: TypeAlias = Callable[[Any], Any]
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 EXTERNAL = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})\Z")
-CONNECTION = ("kubeconfig", "context", "impersonate", "request_timeout", "qps")
 
 LIVE_ONLY = frozenset(
     {
@@ -44,11 +44,7 @@ LIVE_ONLY = frozenset(
 
 def refuse_live_options() -> None:
     """Raise UsageError when an option that is about live clusters was given to the command that runs, which is to use the lab."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
-        if given and parameter.name in LIVE_ONLY:
-            raise UsageError(f"{parameter.opts[-1]} is about live clusters: leave it or --lab out")
+    refuse(LIVE_ONLY, "is about live clusters: leave it or --lab out")
 
 
 def read_namespaces(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:

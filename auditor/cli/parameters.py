@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 
@@ -95,6 +95,15 @@ timeout_option: Decorator = click.option(
 host_option: Decorator = click.option(
     "--host", "hosts", multiple=True, callback=_read_hosts, metavar="NAME=ADDRESS", help="An external host; may be repeated."
 )
+
+
+def refuse(names: Collection[str], why: str) -> None:
+    """Raise UsageError when an option that arrives as one of ``names`` was given to the command that runs: ``why`` it can't be."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and parameter.name in names:
+            raise UsageError(f"{parameter.opts[-1]} {why}")
 
 
 def check_ports(destinations: Iterable[Endpoint], ports: Iterable[PortRequest]) -> None:

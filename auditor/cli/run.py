@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from auditor.cli import parameters
-from auditor.cli.connection import connection_options
+from auditor.cli.connection import CONNECTION, connection_options
 from auditor.cli.help import SectionedCommand
 from auditor.cli.intent import read_intent_file
 from auditor.cli.live import live_options, read_live_run, refuse_live_options
@@ -118,6 +118,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     probing = ProbingOptions(timeout, datagrams, retests, settle, window)
     options = AuditOptions(ports, sources, destinations, min_coverage=min_coverage / 100, probing=probing)
     check_stdin(paths, "--intent", intent)
+    if dry_run and intent is not None:
+        raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")
     meant = None if intent is None else read_intent_file(intent)
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live
@@ -126,6 +128,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
             raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
         if paths and not dry_run:
             raise UsageError("-f goes with --dry-run: packets need a cluster")
+        if paths:
+            parameters.refuse(CONNECTION, "is about live clusters: leave it or -f out")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
         return run_live(LiveRunOptions(replace(chosen, intent=meant), options, again, output, output_file, dry_run, quiet, paths))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditor.cli.connection import read_connection
+from auditor.cli.connection import CONNECTION, read_connection
+from auditor.cli.parameters import refuse
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.snapshot import Endpoint, IPAddress, Snapshot
-from auditor.run.sources import STDIN
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.model.scenario import Scenario
+
+
+FILES_ONLY = ("recursive", "replicas", "hosts")
+"""The parameters that mean nothing where a live cluster is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class InputOptions:
 
 def in_words(paths: Sequence[str]) -> str:
     """``manifests/, standard input``."""
+    from auditor.run.sources import STDIN
+
     return ", ".join("standard input" if path == STDIN else path for path in paths)
 
 
@@ -54,9 +60,16 @@ def choose_input(
     """
     if bool(paths) == all_namespaces:
         raise UsageError("give -f PATH to read files, or -A to read the live cluster" + (", not both" if paths else ""))
-    if all_namespaces and hosts:
-        raise UsageError("--host goes with -f: a live cluster has the pods and nodes that it has")
+    refuse_the_other_input(files=bool(paths))
     return InputOptions(paths, recursive, replicas, hosts, read_connection(**rest) if all_namespaces else None)
+
+
+def refuse_the_other_input(*, files: bool) -> None:
+    """Raise UsageError when an option was given that means nothing where ``files``, or where a live cluster, are read."""
+    if files:
+        refuse(CONNECTION, "is about live clusters: leave it or -f out")
+    else:
+        refuse(FILES_ONLY, "goes with -f: a live cluster has the pods and nodes that it has")
 
 
 async def read_live(connection: ConnectionOptions) -> LiveSnapshot:
@@ -94,6 +107,8 @@ def not_evaluated(counts: Mapping[str, int], where: str) -> Iterator[str]:
 
 def check_stdin(paths: Sequence[str], option: str, path: str | None) -> None:
     """Raise UsageError when both -f and ``option``, whose value is ``path``, are to be read from standard input."""
+    from auditor.run.sources import STDIN
+
     if path == STDIN and STDIN in paths:
         raise UsageError(f"{STDIN}: standard input can be read once only, and -f reads it: give {option} a file")
 

@@ -83,3 +83,25 @@ def test_an_address_is_told_how_to_give_it_a_name(files, capsys):
 def test_standard_input_is_called_by_its_name():
     done = audit_process("lint", "-f", "-", "--fail-on", "error", stdin=ONLY_POLICY.encode())
     assert "of standard input" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["expect", "-f", "cilium", "--context", "prod"], "--context is about live clusters: leave it or -f out"),
+        (["lint", "-f", "cilium", "--qps", "1"], "--qps is about live clusters: leave it or -f out"),
+        (["run", "--dry-run", "-n", "prod", "-f", "cilium", "--as", "me"], "--as is about live clusters: leave it or -f out"),
+        (["expect", "-A", "--replicas", "3"], "--replicas goes with -f: a live cluster has the pods and nodes that it has"),
+        (["intent", "-A", "--intent", "x", "-R"], "--recursive goes with -f: a live cluster has the pods and nodes that it has"),
+        (["lint", "-A", "--host", "backup=192.0.2.1"], "--host goes with -f: a live cluster has the pods and nodes that it has"),
+        (["lint", "-n", "Prod"], "'Prod' is no namespace"),
+        (["run", "--dry-run", "-n", "prod", "--intent", "intent"], "--intent says nothing with --dry-run: 'audit intent' sends no packet"),
+        (
+            ["run", "--dry-run", "--lab", "demo", "--intent", "intent"],
+            "--intent says nothing with --dry-run: 'audit intent' sends no packet",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(files, arguments, text, capsys):
+    arguments = [files(word) if word in ("cilium", "intent") and number else word for number, word in enumerate(arguments)]
+    assert text in said(capsys, 2, *arguments)
