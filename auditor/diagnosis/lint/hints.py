@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 
 from auditor.diagnosis.lint.notation import peer_yaml
 from auditor.diagnosis.lint.scene import Scene, listed
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import Peer
-from auditor.model.snapshot import Endpoint
 
 MOST_VALUES = 8
 ALIKE = 0.75
 """From this share of common letters on (difflib's ratio) two values are one with a slip of the pen."""
+MOST_COMPARED = 300
+"""A label with more values than that is one of single pods or jobs."""
 COMMON_VALUES = frozenset({"", "true", "false", "enabled", "default"})
 NUMBER = re.compile(r"\d+")
 
@@ -22,18 +24,13 @@ NUMBER = re.compile(r"\d+")
 def labels_seen(scene: Scene, selector: LabelSelector, namespaces: list[str]) -> str:
     """The values that the labels which ``selector`` reads have on the pods of ``namespaces``."""
     keys = [key for key, _ in selector.match_labels] + [requirement.key for requirement in selector.match_expressions]
-    members = pods_of(scene, namespaces)
     where = listed(namespaces)
+    seen = [scene.labels_in(namespace) for namespace in namespaces]
     lines = []
     for key in dict.fromkeys(keys):
-        values = sorted({pod.labels[key] for pod in members if key in pod.labels})
+        values = sorted({value for labels in seen for value in labels.get(key, ())})
         lines.append(f"Pods of {where} have {key}: {listed(values, MOST_VALUES)}" if values else f"No pod of {where} has the label {key}")
     return "\n".join(lines)
-
-
-def pods_of(scene: Scene, namespaces: Iterable[str]) -> list[Endpoint]:
-    """Every pod of ``namespaces``, those with hostNetwork too."""
-    return [pod for namespace in namespaces for pod in scene.pod_endpoints.get(namespace, ())]
 
 
 def looks_misspelt(scene: Scene, selector: LabelSelector, namespaces: Iterable[str]) -> bool:
@@ -41,8 +38,8 @@ def looks_misspelt(scene: Scene, selector: LabelSelector, namespaces: Iterable[s
 
     Otherwise pods that it matches may well come later: those of a job that runs at night, of what is scaled to zero or not installed yet.
     """
-    pairs = {pair for pod in pods_of(scene, namespaces) for pair in pod.labels.items()}
-    return any(_is_near(key, value, pairs) for key, value in _asked(selector))
+    seen = [scene.labels_in(namespace) for namespace in namespaces]
+    return any(_is_near(key, value, labels) for key, value in _asked(selector) for labels in seen)
 
 
 def _asked(selector: LabelSelector) -> list[tuple[str, str]]:
@@ -55,13 +52,15 @@ def _asked(selector: LabelSelector) -> list[tuple[str, str]]:
     return [*selector.match_labels, *several]
 
 
-def _is_near(key: str, value: str, pairs: Iterable[tuple[str, str]]) -> bool:
-    if any(found == value and other != key for other, found in pairs if value not in COMMON_VALUES):
+def _is_near(key: str, value: str, labels: Mapping[str, AbstractSet[str]]) -> bool:
+    if value not in COMMON_VALUES and any(value in values for other, values in labels.items() if other != key):
         return True
+    values = labels.get(key, frozenset())
+    if len(values) > MOST_COMPARED:
+        return False
     # What differs in its numbers only is another version or replica.
     plain = NUMBER.sub("0", value)
-    known = {NUMBER.sub("0", found) for other, found in pairs if other == key} - {plain}
-    return bool(get_close_matches(plain, known, 1, ALIKE))
+    return bool(get_close_matches(plain, {NUMBER.sub("0", each) for each in values} - {plain}, 1, ALIKE))
 
 
 def namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity, peer_place
-from auditor.diagnosis.lint.hints import labels_seen, looks_misspelt, names_a_namespace, namespace_hint, pods_of
+from auditor.diagnosis.lint.hints import labels_seen, looks_misspelt, names_a_namespace, namespace_hint
 from auditor.diagnosis.lint.notation import peer_yaml
 from auditor.diagnosis.lint.scene import Scene, listed
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
@@ -71,7 +71,7 @@ def _namespaces_by_pod_label(scene: Scene) -> dict[tuple[str, str], set[str]]:
 def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
     """Peers that match no pod and look like a slip, or no pod but some with hostNetwork."""
     for selector, peer, where, place in _unmatched(scene):
-        on_nodes = [pod.name for pod in pods_of(scene, where) if pod.host_network and matches(selector, pod.labels)]
+        on_nodes = _on_host_network(scene, selector, where)
         hint = _elsewhere(scene, peer)
         if on_nodes:
             message = f"{peer} matches only pods with hostNetwork ({listed(on_nodes)}), which are their nodes to most network plugins"
@@ -83,9 +83,14 @@ def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
 def peer_not_there_yet(scene: Scene) -> Iterator[Remark]:
     """Peers that match no pod, and may be for pods that come later."""
     for selector, peer, where, place in _unmatched(scene):
-        on_nodes = any(pod.host_network and matches(selector, pod.labels) for pod in pods_of(scene, where))
-        if not on_nodes and not _elsewhere(scene, peer) and not looks_misspelt(scene, selector, where):
+        if not _on_host_network(scene, selector, where) and not _elsewhere(scene, peer) and not looks_misspelt(scene, selector, where):
             yield Remark(place, f"{peer} matches none of the present pods of {listed(where)}", labels_seen(scene, selector, where))
+
+
+def _on_host_network(scene: Scene, selector: LabelSelector, namespaces: list[str]) -> list[str]:
+    """The hostNetwork pods of ``namespaces`` that ``selector`` would match."""
+    there = (pod for namespace in namespaces for pod in scene.on_host_network.get(namespace, ()))
+    return [pod.name for pod in there if matches(selector, pod.labels)]
 
 
 def _unmatched(scene: Scene) -> Iterator[tuple[LabelSelector, Peer, list[str], Place]]:

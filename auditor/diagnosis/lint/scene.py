@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,6 +60,7 @@ class Scene:
         self.complete = complete
         self._matching: dict[LabelSelector, list[Namespace]] = {}
         self._names: dict[int, str] = {}
+        self._labels: dict[str, Mapping[str, AbstractSet[str]]] = {}
         items = policy_ports(snapshot.policies)
         asked = port_names(items)
         declared = {(port.protocol, port.name) for endpoint in snapshot.endpoints for port in endpoint.ports}
@@ -171,6 +173,25 @@ class Scene:
             if endpoint.kind is EndpointKind.POD:
                 found[endpoint.namespace].append(endpoint)
         return found
+
+    @cached_property
+    def on_host_network(self) -> Mapping[str, list[Endpoint]]:
+        """The hostNetwork pods of each namespace that has any."""
+        found: dict[str, list[Endpoint]] = defaultdict(list)
+        for endpoint in self.snapshot.endpoints:
+            if endpoint.kind is EndpointKind.POD and endpoint.host_network:
+                found[endpoint.namespace].append(endpoint)
+        return found
+
+    def labels_in(self, namespace: str) -> Mapping[str, AbstractSet[str]]:
+        """The values of each label that any pod of ``namespace`` has."""
+        if namespace not in self._labels:
+            values: dict[str, set[str]] = defaultdict(set)
+            for pod in self.pod_endpoints.get(namespace, ()):
+                for key, value in pod.labels.items():
+                    values[key].add(value)
+            self._labels[namespace] = values
+        return self._labels[namespace]
 
     @cached_property
     def offers(self) -> Offers:

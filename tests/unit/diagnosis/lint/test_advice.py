@@ -30,7 +30,8 @@ def test_a_namespace_as_people_write_it_raises_no_alarm():
 @pytest.mark.parametrize("complete", [True, False])
 def test_dns_rules_of_a_repository_without_kube_system_are_no_half_open_path(complete):
     ask = {"to": [TO_ALL], "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53}]}
-    objects = (namespace("prod", team="a"), pod("prod/web"), policy("prod/web", policyTypes=["Ingress", "Egress"], egress=[ask]))
+    there = (namespace("prod", team="a"), pod("prod/web"), pod("prod/api"))
+    objects = (*there, policy("prod/web", policyTypes=["Ingress", "Egress"], egress=[ask]))
     assert grave(*objects, complete=complete) == []
 
 
