@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
@@ -22,9 +22,9 @@ from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
 from auditor.cluster.kubernetes.stage import namespace_prefix
 from auditor.model.errors import ClusterError
 
-NAMESPACE = "Namespace"
+LEASE, NAMESPACE = "Lease", "Namespace"
 KINDS: Mapping[str, tuple[str, str, str]] = {
-    "Lease": ("/apis/coordination.k8s.io/v1", "leases", "leases.coordination.k8s.io"),
+    LEASE: ("/apis/coordination.k8s.io/v1", "leases", "leases.coordination.k8s.io"),
     "ConfigMap": ("/api/v1", "configmaps", "configmaps"),
     "Pod": ("/api/v1", "pods", "pods"),
     NAMESPACE: ("/api/v1", "namespaces", "namespaces"),
@@ -39,6 +39,7 @@ class LeftMetadata(Record, frozen=True):
 
     name: str
     uid: str
+    resource_version: str
     creation_timestamp: datetime
     namespace: str = ""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
@@ -52,7 +53,7 @@ class LeftObject(Record, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """One object of the run ``run_id``."""
+    """One object of the run ``run_id``. ``version`` is the resourceVersion that it must still have to be deleted, empty for any."""
 
     kind: str
     namespace: str
@@ -60,6 +61,7 @@ class Leftover:
     uid: str
     run_id: str
     created: datetime
+    version: str = ""
 
     @property
     def place(self) -> str:
@@ -72,8 +74,8 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """``objects`` in the order of deletion. ``holders`` are by run id; ``alive`` are the runs that are still going on. ``now`` is the
-    API server's time, ``unseen`` the namespaces, with what could not be listed there.
+    """``objects`` in the order of deletion. ``holders`` are by run id; ``alive`` are the runs that are still going on, or may be. ``now``
+    is the API server's time, ``unseen`` the namespaces, with what could not be listed there.
     """
 
     objects: tuple[Leftover, ...]
@@ -85,7 +87,7 @@ class Leftovers:
     def chosen(self, run_id: str | None, older_than: float) -> tuple[Leftover, ...]:
         """What to delete: of one run if it is named, else of all that aren't alive; only what is older than so many seconds."""
         return tuple(
-            item
+            item if run_id is None else replace(item, version="")
             for item in self.objects
             if (item.run_id not in self.alive if run_id is None else item.run_id == run_id)
             and (self.now - item.created).total_seconds() >= older_than
@@ -94,7 +96,9 @@ class Leftovers:
 
 async def find_leftovers(api: ApiServer, namespaces: Sequence[str] = ()) -> Leftovers:
     """Everything of ours in ``namespaces`` (none: wherever we may look). Raises ClusterError when the API server can't be reached."""
-    listed = await asyncio.gather(*(_list(api, kind, namespaces) for kind in KINDS))
+    others = await asyncio.gather(*(_list(api, kind, namespaces) for kind in KINDS if kind != LEASE))
+    # Leases last: a run has one before it has anything else, so that of whatever was found there is one to be seen.
+    listed = [await _list(api, LEASE, namespaces), *others]
     now = await server_time(api)
     objects: list[Leftover] = []
     holders: dict[str, str] = {}
@@ -106,40 +110,44 @@ async def find_leftovers(api: ApiServer, namespaces: Sequence[str] = ()) -> Left
             if found is None:
                 continue
             objects.append(found)
-            if kind == "Lease":
+            if kind == LEASE:
                 lease = decode(item, LeaseRecord, api, question)
                 holders[found.run_id] = lease.spec.holder_identity
                 alive |= {found.run_id} if lease.is_alive(now) else set()
-    unseen = dict.fromkeys(line for _, lines in listed for line in lines)
-    return Leftovers(tuple(objects), holders, frozenset(alive), now, tuple(unseen))
+    blind = listed[0][1]
+    unknown = {item.run_id for item in objects if item.run_id not in holders and item.namespace in blind}
+    holders |= {run_id: f"run {run_id}, whose Lease may not be listed" for run_id in unknown}
+    unseen = dict.fromkeys(line for _, lines in listed for line in lines.values())
+    return Leftovers(tuple(objects), holders, frozenset(alive | unknown), now, tuple(unseen))
 
 
 def _ours(kind: str, metadata: LeftMetadata) -> Leftover | None:
     run_id = metadata.labels.get(RUN_LABEL, "")
-    is_ours = (f"{metadata.name}-").startswith(f"{NAME}-{run_id}-") or (kind == "Lease" and metadata.name == NAME)
+    is_ours = (f"{metadata.name}-").startswith(f"{NAME}-{run_id}-") or (kind == LEASE and metadata.name == NAME)
     if kind == NAMESPACE:
         is_ours = f"{metadata.name}-".startswith(f"{namespace_prefix(run_id)}-")
     if not run_id or not is_ours:
         return None
-    return Leftover(kind, metadata.namespace, metadata.name, metadata.uid, run_id, metadata.creation_timestamp)
+    version = metadata.resource_version if kind == LEASE else ""
+    return Leftover(kind, metadata.namespace, metadata.name, metadata.uid, run_id, metadata.creation_timestamp, version)
 
 
-async def _list(api: ApiServer, kind: str, namespaces: Sequence[str]) -> tuple[list[msgspec.Raw], list[str]]:
-    """Every object with our label, and a line for each namespace where that can't be listed."""
+async def _list(api: ApiServer, kind: str, namespaces: Sequence[str]) -> tuple[list[msgspec.Raw], dict[str, str]]:
+    """Every object with our label, and for each namespace where that can't be listed a line."""
     if kind == NAMESPACE:
-        return await _list_namespaces(api, namespaces), []
+        return await _list_namespaces(api, namespaces), {}
     if not namespaces:
         try:
-            return await _list_labelled(api, _listing(kind, "")), []
+            return await _list_labelled(api, _listing(kind, "")), {}
         except ForbiddenError:
             namespaces = await _all_namespaces(api)
     items: list[msgspec.Raw] = []
-    unseen: list[str] = []
+    unseen: dict[str, str] = {}
     for namespace in namespaces:
         try:
             items += await _list_labelled(api, _listing(kind, namespace))
         except ForbiddenError:
-            unseen.append(f"namespace {namespace}: may not list {KINDS[kind][2]} there")
+            unseen[namespace] = f"namespace {namespace}: may not list {KINDS[kind][2]} there"
     return items, unseen
 
 
@@ -176,32 +184,33 @@ def _listing(kind: str, namespace: str) -> Question:
 async def delete_leftovers(api: ApiServer, objects: Sequence[Leftover], *, patience: float = 60.0) -> tuple[str, ...]:
     """Delete ``objects`` and wait until they are gone, at most ``patience`` seconds. A line for each that is still there."""
     failed: dict[str, str] = {}
+    living: set[str] = set()
     for kind in KINDS:
-        same = [item for item in objects if item.kind == kind]
-        for item, line in zip(same, await asyncio.gather(*(_delete(api, item) for item in same)), strict=True):
-            if line:
-                failed[item.uid] = line
-    waited_for = {item.uid: item for item in objects if item.uid not in failed}
+        same = [item for item in objects if item.kind == kind and item.run_id not in living]
+        for item, error in zip(same, await asyncio.gather(*(_delete(api, item) for item in same)), strict=True):
+            if isinstance(error, ConflictError):
+                failed[item.uid] = f"{item} was renewed or replaced meanwhile: run {item.run_id} is left alone"
+                living.add(item.run_id)
+            elif error is not None:
+                failed[item.uid] = f"{item} could not be deleted: {error}"
+    waited_for = {item.uid: item for item in objects if item.uid not in failed and item.run_id not in living}
     still = await _wait(api, waited_for, patience)
     return (*failed.values(), *(f"{item} was deleted and is still there after {patience:g} s" for item in still))
 
 
-async def _delete(api: ApiServer, item: Leftover) -> str:
+async def _delete(api: ApiServer, item: Leftover) -> ClusterError | None:
+    """Delete ``item``; why it could not be. Whatever took its place is no reason, unless its version counts."""
     group, resource, named = KINDS[item.kind]
     path = f"{group}/namespaces/{item.namespace}/{resource}/{item.name}" if item.namespace else f"{group}/{resource}/{item.name}"
     question = Question(path, "delete", named, f" in namespace {item.namespace}" if item.namespace else f" {item.name}")
-    options = {
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "propagationPolicy": "Background",
-        "preconditions": {"uid": item.uid},
-    }
+    preconditions = {"uid": item.uid, **({"resourceVersion": item.version} if item.version else {})}
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": preconditions}
     try:
-        with suppress(NotFoundError, ConflictError):
+        with suppress(NotFoundError):
             await api.send("DELETE", question, options)
     except ClusterError as error:
-        return f"{item} could not be deleted: {error}"
-    return ""
+        return None if isinstance(error, ConflictError) and not item.version else error
+    return None
 
 
 async def _wait(api: ApiServer, objects: Mapping[str, Leftover], patience: float) -> Iterable[Leftover]:

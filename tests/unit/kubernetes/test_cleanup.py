@@ -124,3 +124,39 @@ async def test_namespaces_of_a_conformance_run_go_with_it(store):
     assert await delete_leftovers(store, found.chosen(DEAD, 0)) == ()
     left = [path.removeprefix("/api/v1/namespaces/") for path in store.objects if path.startswith("/api/v1/namespaces/")]
     assert sorted(name for name in left if "/" not in name) == ["dev", "netpol-conf", "prod", "prod-labelled"]
+
+
+async def test_a_run_that_begins_while_we_look_is_seen_to_be_going_on(store):
+    started = "33333333"
+
+    def begin(method, path):
+        if path == "/api/v1/pods" and not any(started in each for each in store.objects):
+            run(store, "dev", started)
+
+    store.before = begin
+    del store.objects[f"{LEASES.format('dev')}/{NAME}"]
+    found = await find_leftovers(store)
+    assert started in {item.run_id for item in found.objects}
+    assert started in found.alive
+    assert started not in {item.run_id for item in found.chosen(None, 0)}
+
+
+async def test_a_run_whose_lease_we_may_not_see_is_left_alone_unless_it_is_named(store):
+    store.denied = {("list", "leases", ""), ("list", "leases", "dev"), ("list", "leases", "prod")}
+    found = await find_leftovers(store)
+    assert told(found.objects) == [*LEFT[1:2], *GOING_ON[1:2], *LEFT[2:], *GOING_ON[2:]]
+    assert found.chosen(None, 0) == ()
+    assert told(found.chosen(ALIVE, 0)) == GOING_ON[1:]
+    assert found.holders[ALIVE] == f"run {ALIVE}, whose Lease may not be listed"
+    assert "namespace dev: may not list leases.coordination.k8s.io there" in found.unseen
+
+
+async def test_a_run_that_comes_to_life_again_meanwhile_is_left_alone(store):
+    found = await find_leftovers(store)
+    store._touch(store.objects[f"{LEASES.format('prod')}/{NAME}"]["metadata"])
+    (line,) = await delete_leftovers(store, found.chosen(None, 0))
+    assert line == f"Lease prod/{NAME} was renewed or replaced meanwhile: run {DEAD} is left alone"
+    assert {f"{LEASES.format('prod')}/{NAME}", f"{PODS.format('prod')}/{NAME}-{DEAD}-0"} <= set(store.objects)
+    store._touch(store.objects[f"{LEASES.format('prod')}/{NAME}"]["metadata"])
+    assert await delete_leftovers(store, found.chosen(DEAD, 0)) == ()
+    assert f"{LEASES.format('prod')}/{NAME}" not in store.objects
