@@ -23,6 +23,7 @@ from auditor.model.snapshot import IPAddress
 from auditor.model.verdict import Verdict
 from auditor.policy.reading.documents import Document, read_documents, refuse_other_kinds
 from auditor.policy.reading.fields import Fields
+from auditor.policy.reading.network_policy import is_port_name
 from auditor.policy.reading.source import Source
 from auditor.policy.selection import select
 
@@ -120,9 +121,12 @@ def _read_ports(fields: Fields) -> tuple[PolicyPort, ...]:
     if fields.value.get("ports") == []:
         fields.note("an empty list is no port: leave the field out for every port", "ports")
     ports = []
-    for number, text in enumerate(fields.texts("ports")):
+    for number, item in enumerate(fields.items("ports")):
+        if not isinstance(item, str):
+            fields.wrong_type(item, str, "ports", number)
+            continue
         try:
-            ports.append(parse_port(text))
+            ports.append(parse_port(item))
         except ValueError as error:
             fields.note(str(error), "ports", number)
     return tuple(dict.fromkeys(ports))
@@ -137,12 +141,14 @@ def parse_port(text: str) -> PolicyPort:
     if slash and port == "*" and protocol in PROTOCOLS:
         return PolicyPort(Protocol(protocol))
     first, dash, last = port.partition("-")
-    if dash and first.isdigit() and last.isdigit():
+    if dash and port.isascii() and first.isdigit() and last.isdigit():
         start, end = PortRequest.parse(f"{protocol or 'TCP'}/{first}"), int(last)
         if not FIRST_PORT <= start.number <= end <= LAST_PORT:
             raise ValueError(f"the range {text!r} must go upwards and end at {LAST_PORT} at most")
         return PolicyPort(start.protocol, start.number, end)
     request = PortRequest.parse(text)
+    if request.name and not is_port_name(request.name):
+        raise ValueError(f"{request.name!r} in {text!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them)")
     return PolicyPort(request.protocol, name=request.name) if request.name else PolicyPort(request.protocol, request.number)
 
 

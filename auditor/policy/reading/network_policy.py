@@ -209,12 +209,17 @@ def _read_port(fields: Fields) -> PolicyPort:
     return PolicyPort(Protocol(protocol), number, end, name, fields.line)
 
 
+def is_port_name(text: str) -> bool:
+    """Whether a container can give a port the name ``text`` (ContainerPort.name: an IANA_SVC_NAME)."""
+    return len(text) <= LONGEST_SERVICE_NAME and SERVICE_NAME.match(text) is not None
+
+
 def _read_port_number_or_name(fields: Fields) -> tuple[int | None, str | None]:
     port = fields.value.get("port")
     if port is None:
         return None, None
     if isinstance(port, str):
-        if len(port) > LONGEST_SERVICE_NAME or not SERVICE_NAME.match(port):
+        if not is_port_name(port):
             quoted = ": remove the quotes of a number" if port.isdigit() else ""
             fields.note(f"{port!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them){quoted}", "port")
         return None, port
