@@ -84,7 +84,18 @@ def _title(kind: Result, cells: Sequence[Cell], example: Decision) -> str:
 
 def _ports_in_brief(cells: Sequence[Cell]) -> str:
     ports = list(dict.fromkeys((cell.protocol, cell.port) for cell in cells))
-    return f"{len(ports)} ports" if len(ports) > MOST_NAMES else ports_of(cells)
+    text = f"{len(ports)} ports" if len(ports) > MOST_NAMES else ports_of(cells)
+    found, all_of_them = _combinations(cells)
+    return text if found == all_of_them else f"{text} ({found:,} of {all_of_them:,} combinations)"
+
+
+def _combinations(cells: Sequence[Cell]) -> tuple[int, int]:
+    """How many of source, destination and port there are among ``cells``, and how many there could be of different ends."""
+    sources, destinations = {cell.source for cell in cells}, {cell.destination for cell in cells}
+    ports = {(cell.protocol, cell.port) for cell in cells}
+    found = {(cell.source, cell.destination, cell.protocol, cell.port) for cell in cells}
+    to_itself = {cell.source for cell in cells if cell.source == cell.destination}
+    return len(found), (len(sources) * len(destinations) - len(sources & destinations - to_itself)) * len(ports)
 
 
 def _list(names: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ def test_leaks_past_one_policy_are_one_finding():
     assert finding.kind is Result.LEAK
     assert len(finding.cells) == 3
     assert finding.expected_by == ("ingress denied by prod/db (db.yaml:1)",)
-    assert finding.title == "prod/web, dev/api can reach prod/db on TCP/80, TCP/3306, despite prod/db (ingress)"
+    assert finding.title == "prod/web, dev/api can reach prod/db on TCP/80, TCP/3306 (3 of 4 combinations), despite prod/db (ingress)"
     assert finding.reproduce == "try prod/web prod/db 3306"
 
 
