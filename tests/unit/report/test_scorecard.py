@@ -77,6 +77,14 @@ def test_junit_fails_for_what_departs(card):
     assert root.get("tests") == str(len(tags))
 
 
+def test_a_run_that_showed_nothing_is_an_error_in_junit():
+    one = score([], [], [scenarios.read("seed-final-yaml")], subject="x")
+    root = ET.fromstring(rendered("junit", one))  # noqa: S314 - our own output
+    assert one.score is Score.INCONCLUSIVE
+    assert root.get("errors") == "1"
+    assert root.find(".//error").get("message") == "nothing was observed of this CNI"
+
+
 def test_an_inconclusive_scenario_is_an_error_in_junit(card):
     open_cell = replace(Summary.of(()), cells=3, inconclusive=1)
     unknown = replace(card, features=(), scenarios=(ScenarioScore("x", "X", open_cell),))
