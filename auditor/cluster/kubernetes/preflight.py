@@ -141,7 +141,7 @@ class _Preflight:
         counts = Counter(probe.namespace for probe in self._probes)
         for namespace in self._namespaces:
             if namespace in ending:
-                self._fail(namespace, "is being deleted, and takes no new pods")
+                self._fail(namespace, "is being deleted, and takes no new pods", stops=namespace in self._options.audited)
             for line in shortages(by_namespace[namespace], counts[namespace], self._options.pod):
                 self._fail(namespace, f"{line}: raise the quota, or audit less at a time")
 
@@ -184,10 +184,10 @@ class _Preflight:
     def _allowed(self) -> list[ProbePod]:
         return [probe for probe in self._probes if probe.name not in self._refused]
 
-    def _fail(self, namespace: str, why: str) -> None:
-        """Nothing can be created in ``namespace``."""
+    def _fail(self, namespace: str, why: str, *, stops: bool | None = None) -> None:
+        """Nothing can be created in ``namespace``. ``stops`` the run; None: if that is audited, be it as one of all."""
         said = f"namespace {namespace}: {why}"
-        if self._options.audits(namespace):
+        if self._options.audits(namespace) if stops is None else stops:
             self._obstacles.append(said)
         else:
             self._refuse([probe.name for probe in self._probes if probe.namespace == namespace], said)

@@ -241,6 +241,15 @@ async def test_a_namespace_that_is_being_deleted_takes_no_pods():
     }
 
 
+async def test_one_that_is_being_deleted_stops_a_run_only_where_it_is_named():
+    store = world()
+    store.objects["/api/v1/namespaces/dev"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    found = await look(store, probe("dev/x"), probe())
+    assert (found.obstacles, set(found.refused)) == ((), {"dev/x"})
+    found = await look(store, probe("dev/x"), probe(), audited=("dev", "prod"))
+    assert found.obstacles == ("namespace dev: is being deleted, and takes no new pods",)
+
+
 async def test_nodes_that_are_not_ready_and_port_names_used_twice():
     ports = (ContainerPort(Protocol.TCP, 80, "http"), ContainerPort(Protocol.TCP, 81, "http"))
     found = await look(world(), probe("prod/a", node="node-2"), probe("prod/b", ports=ports))
