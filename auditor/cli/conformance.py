@@ -111,7 +111,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 def conformance(options: ConformanceOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.interruption import run_interruptibly
-    from auditor.cli.output import check_output, now, open_output
+    from auditor.cli.output import check_output, now, open_output, tell
     from auditor.model.scorecard import Score
     from auditor.report.progress import open_progress
     from auditor.report.scorecard import scorecard_renderer
@@ -123,6 +123,7 @@ def conformance(options: ConformanceOptions) -> int:
         card = run_interruptibly(_run(options, scenarios, progress))
     with open_output(options.output_file) as stream:
         scorecard_renderer(options.output)(replace(card, began=began), stream)
+    tell(card.score, card.behaviour, options.output_file, quiet=options.quiet)
     return {Score.CONFORMS: AS_EXPECTED, Score.DEPARTS: FINDINGS}.get(card.score, INCONCLUSIVE)
 
 

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+import click
+
 from auditor.model.errors import ClusterError, UsageError
 
 WORLD_READABLE = 0o666
@@ -54,6 +56,12 @@ def open_output(path: str | None) -> Iterator[TextIO]:
     else:
         with _said_plainly(path), _replacing(_target(path)) as stream:
             yield stream
+
+
+def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> None:
+    """Say on stderr what a report comes to that went to the file at ``path``, where nobody sees it go by."""
+    if path is not None and not quiet:
+        click.echo(f"{conclusion.upper()}  {headline} ({path})", err=True)
 
 
 @contextmanager

@@ -12,9 +12,11 @@ import click
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
-from auditor.cli.output import check_output, now, open_output
+from auditor.cli.output import check_output, now, open_output, tell
 from auditor.model.verdict import Cell
 from auditor.report import renderer
+from auditor.report.conclusion import conclude
+from auditor.report.headline import headline
 
 if TYPE_CHECKING:
     from auditor.run.audit import AuditOptions
@@ -60,6 +62,7 @@ def run_live(options: LiveRunOptions) -> int:
         )
     with open_output(options.output_file) as stream:
         renderer(options.output)(replace(report, began=began), stream)
+    tell(conclude(report), headline(report), options.output_file, quiet=options.quiet)
     return of_report(report)
 
 

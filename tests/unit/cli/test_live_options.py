@@ -15,6 +15,7 @@ from auditor.cli.live import CONNECTION, read_live_run
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.policy.representatives import Mode
+from auditor.report.headline import headline
 from tests.unit.cli.test_commands import MANIFESTS
 from tests.unit.report.reports import small
 from tests.unit.report.test_as_json import validator
@@ -194,6 +195,20 @@ def test_what_an_audit_cost_the_api_server_is_in_the_report(capsys, monkeypatch)
     assert found["api"] == {"calls": 1234, "received": 20_400, "sent": 7_000}
     run(["run", "-A", "-q"])
     assert "; 1,234 API requests, 20 kB received, 7 kB sent" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("quiet", "told"), [((), True), (("-q",), False)])
+def test_what_a_report_in_a_file_comes_to_is_told_beside_it(quiet, told, capsys, monkeypatch, tmp_path):
+    async def audited(*_arguments):
+        return small()
+
+    monkeypatch.setattr("auditor.run.live.audit_live", audited)
+    path = tmp_path / "report.json"
+    assert run(["run", "-n", "prod", "-o", "json", "--output-file", str(path), *quiet]) == 1
+    shown = capsys.readouterr()
+    assert json.loads(path.read_text())["conclusion"] == "fail"
+    assert shown.out == ""
+    assert (f"FAIL  {headline(small())} ({path})\n" in shown.err) is told
 
 
 def test_the_trace_that_stays_is_told_before_anything_is_done(capsys, monkeypatch):
