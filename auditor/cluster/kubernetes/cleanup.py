@@ -20,7 +20,7 @@ from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import NamespaceRecord, Record
 from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
 from auditor.cluster.kubernetes.stage import namespace_prefix
-from auditor.model.errors import ClusterError
+from auditor.model.errors import ClusterError, UsageError
 
 LEASE, NAMESPACE = "Lease", "Namespace"
 KINDS: Mapping[str, tuple[str, str, str]] = {
@@ -95,7 +95,11 @@ class Leftovers:
 
 
 async def find_leftovers(api: ApiServer, namespaces: Sequence[str] = ()) -> Leftovers:
-    """Everything of ours in ``namespaces`` (none: wherever we may look). Raises ClusterError when the API server can't be reached."""
+    """Everything of ours in ``namespaces`` (none: wherever we may look).
+
+    Raises UsageError for a namespace that is not there, ClusterError when the API server can't be reached.
+    """
+    await asyncio.gather(*(_check_name(api, namespace) for namespace in namespaces))
     others = await asyncio.gather(*(_list(api, kind, namespaces) for kind in KINDS if kind != LEASE))
     # Leases last: a run has one before it has anything else, so that of whatever was found there is one to be seen.
     listed = [await _list(api, LEASE, namespaces), *others]
@@ -149,6 +153,15 @@ async def _list(api: ApiServer, kind: str, namespaces: Sequence[str]) -> tuple[l
         except ForbiddenError:
             unseen[namespace] = f"namespace {namespace}: may not list {KINDS[kind][2]} there"
     return items, unseen
+
+
+async def _check_name(api: ApiServer, namespace: str) -> None:
+    """Raise UsageError for a namespace that is not there; whoever may not see that is believed."""
+    with suppress(ForbiddenError):
+        try:
+            await api.get(Question(f"/api/v1/namespaces/{namespace}", "get", "namespaces", f" {namespace}"))
+        except NotFoundError as error:
+            raise UsageError(f"{api.connection.server}: there is no namespace {namespace!r} (-n {namespace})") from error
 
 
 async def _list_namespaces(api: ApiServer, namespaces: Sequence[str]) -> list[msgspec.Raw]:

@@ -49,6 +49,7 @@ def test_dead_runs_are_removed_and_living_ones_left_alone(store, capsys):
 
 
 def test_a_dry_run_and_an_age_delete_nothing(store, capsys):
+    store.put("/api/v1/namespaces", {"metadata": {"name": "prod"}})
     before = set(store.objects)
     assert run(["cleanup", "--dry-run", "-A"]) == 0
     assert run(["cleanup", "--older-than", "2h", "-n", "prod"]) == 0

@@ -12,7 +12,7 @@ from auditor.cluster.kubernetes.objects import (
     lease_manifest,
     pod_manifest,
 )
-from auditor.model.errors import ClusterError
+from auditor.model.errors import ClusterError, UsageError
 from auditor.model.probe_pod import ProbePod
 from tests.unit.kubernetes.store import Store
 
@@ -111,6 +111,13 @@ async def test_only_some_namespaces_and_only_where_we_may_look(store):
     store.denied.add(("list", "namespaces", ""))
     with pytest.raises(ClusterError, match="say where to look with -n"):
         await find_leftovers(store)
+
+
+async def test_a_namespace_that_is_not_there_has_not_been_cleaned(store):
+    with pytest.raises(UsageError, match=r"https://server: there is no namespace 'prd' \(-n prd\)"):
+        await find_leftovers(store, ["dev", "prd"])
+    store.denied = {("get", "namespaces", name) for name in ("dev", "prd")}
+    assert told((await find_leftovers(store, ["dev", "prd"])).objects) == GOING_ON
 
 
 async def test_namespaces_of_a_conformance_run_go_with_it(store):
