@@ -41,12 +41,16 @@ def doubtful_cells(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], cells: 
     touched = [cell for cell in cells if touching.either_end(cell)]
     if not touched:
         return {}
-    least = evaluate(_with(snapshot, unknown, ()))
-    most = evaluate(_with(snapshot, unknown, EVERYTHING))
+    least, most = map(evaluate, extremes(snapshot, unknown))
     doubtful = [cell for cell in touched if least.verdict(*cell) is not most.verdict(*cell)]
     if len(unknown) == 1:
         return dict.fromkeys(doubtful, _reason(unknown[0]))
     return _reasons(snapshot, unknown, touching, doubtful)
+
+
+def extremes(snapshot: Snapshot, unknown: Sequence[UnknownPolicy]) -> tuple[Snapshot, Snapshot]:
+    """``snapshot`` with ``unknown`` in force, which isolate and allow nothing; and which allow everything."""
+    return _with(snapshot, unknown, ()), _with(snapshot, unknown, EVERYTHING)
 
 
 class _Touching:

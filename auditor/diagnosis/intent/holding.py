@@ -7,6 +7,7 @@ from itertools import islice, product
 from typing import TypeAlias
 
 from auditor.diagnosis.intent.causes import Cause, Causes
+from auditor.diagnosis.intent.certainty import Certainty
 from auditor.diagnosis.intent.closing import isolating, narrowing, removing
 from auditor.diagnosis.intent.drafts import Draft
 from auditor.diagnosis.intent.ground import Ground, Refined
@@ -35,8 +36,8 @@ Alike: TypeAlias = tuple[int, tuple[Family, ...]]
 def hold(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding, ...]:
     """Where the policies behind ``matrix`` are not what ``intent`` means, in the order of its rules.
 
-    The hosts of the intent must be in the matrix: evaluate ``intent.with_hosts(snapshot)``. Raises InputError when rules contradict each
-    other about a cell of this cluster.
+    What depends on policies that can't be read is in doubt, and no finding. The hosts of the intent must be in the matrix: evaluate
+    ``intent.with_hosts(snapshot)``. Raises InputError when rules contradict each other about a cell of this cluster.
     """
     ground = Ground(matrix.snapshot, intent)
     numbers = {id(rule): number for number, rule in enumerate(ground.rules)}
@@ -45,7 +46,9 @@ def hold(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding, ...]:
     if found:
         trial = Trial(ground)
         causes = Causes(ground, trial)
-        for number, (wrong, is_cut) in found.items():
+        certainty = Certainty(ground)
+        for number, (wrongs, is_cut) in found.items():
+            wrong = certainty.of(wrongs)
             findings += [(number, _finding(ground, trial, causes, cause)) for cause in causes.of(number, wrong)]
             if is_cut:
                 findings.append((number, _more(ground, number)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from auditor.diagnosis.intent import hold
 from auditor.model.errors import InputError
 from auditor.model.intent import IntentKind
+from auditor.model.policy import UnknownPolicy
 from auditor.policy.evaluator import evaluate
 from auditor.policy.reading.intent import read_intent
 from auditor.policy.reading.scenario import read_scenario
 from auditor.policy.reading.source import Source
-from tests.oracle.clusters import ALL, EVERYTHING, block, cluster, host, namespaces, node, pod, pods, policy, rule
+from tests.oracle.clusters import ALL, EVERYTHING, block, cluster, having, host, namespaces, node, pod, pods, policy, rule
 
 SCENARIOS = Path(__file__).parents[4] / "scenarios"
 API, WEB, DB = pod("prod/api", {"app": "api"}), pod("prod/web", {"app": "web"}), pod("prod/db", {"app": "db"}, ports=("sql=TCP/3306",))
@@ -131,6 +133,24 @@ otherwise:
     names = [edit.after.name for edit in finding.change.edits]
     assert len(set(names)) == len(names) == 3
     assert all(len(name) <= 63 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("policies", "unknown", "pairs"),
+    [
+        ([], "db", 0),
+        ([], "api", 1),
+        ([policy("prod/db", {"app": "db"}, ingress=[rule("TCP/3306")])], "db", 1),
+        ([policy("prod/db", {"app": "db"}, ingress=[])], "db", 0),
+    ],
+)
+def test_what_depends_on_a_policy_that_can_not_be_read_is_no_finding(policies, unknown, pairs):
+    """It may isolate, and it may allow; what a known rule allows to an isolated pod, it can't take back."""
+    odd = UnknownPolicy("prod", "odd", having({"app": unknown}), "can't be read")
+    snapshot = replace(cluster(API, WEB, DB, policies=policies), unknown=(odd,))
+    found = held(snapshot, ONLY_API)
+    assert sum(finding.pairs for finding in found) == pairs
+    assert {finding.groups[0].sources for finding in found} <= {("prod/web",)}
 
 
 def test_what_two_policies_open_is_closed_in_both():
