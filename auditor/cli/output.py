@@ -60,7 +60,9 @@ def open_output(path: str | None) -> Iterator[TextIO]:
 
 def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> None:
     """Say on stderr what a report comes to that went to the file at ``path``, where nobody sees it go by."""
-    if path is not None and not quiet:
+    if path is None or quiet:
+        return
+    with suppress(OSError):  # the report is where it should be: nobody who listens is no reason to fail
         click.echo(f"{conclusion.upper()}  {headline} ({path})", err=True)
 
 

@@ -5,11 +5,12 @@ import shutil
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from auditor.cli.output import check_output, open_output
+from auditor.cli.output import check_output, open_output, tell
 from auditor.model.errors import ClusterError, UsageError
 
 
@@ -135,3 +136,11 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
         ["unshare", "--mount", "sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("--output-file full/report.json: no space left on device; nothing was written there\n", "")
+
+
+def test_that_nobody_listens_is_no_reason_to_fail(monkeypatch):
+    with open("/dev/full", "w", encoding="utf-8", buffering=1) as full:  # noqa: PTH123 - a device
+        monkeypatch.setattr(sys, "stderr", full)
+        tell("pass", "all as expected", "report.json", quiet=False)
+        with suppress(OSError):
+            full.close()
