@@ -28,7 +28,8 @@ GROUP = "/apis/coordination.k8s.io/v1"
 RESOURCE = "leases.coordination.k8s.io"
 RENEW_EVERY = 10.0
 RENEW_WITHIN = 8.0
-"""Seconds after which a renewal that hangs is given up for the next one, lest a slow server make a living run look dead."""
+"""Seconds after which a renewal that hangs is given up for the next one, lest a slow server make a living run look dead: of three in
+the life of a Lease, two may hang."""
 
 
 def holder(run_id: str) -> str:
@@ -163,9 +164,8 @@ class Leases:
 
     async def _renew_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_EVERY)
             ours = [(namespace, held) for namespace, held in self._held.items() if held.uid and not held.lost]
-            await asyncio.gather(*(self._renew_soon(namespace, held) for namespace, held in ours))
+            await asyncio.gather(asyncio.sleep(RENEW_EVERY), *(self._renew_soon(namespace, held) for namespace, held in ours))
 
     async def _renew_soon(self, namespace: str, held: _Held) -> None:
         with suppress(TimeoutError):
