@@ -129,7 +129,7 @@ def _size(probes: Sequence[ProbePod], *, in_place: bool) -> str:
     if in_place:
         return f"{pods} audited by way of {len(probes)} of them, from inside; real processes answer, on the ports that pods declare"
     namespaces = counted(len({probe.namespace for probe in probes}), "namespace")
-    return f"{pods} stood in for by {counted(len(probes), 'probe pod')} in {namespaces}; L3/L4 was measured, past any mesh"
+    return f"{pods} stood in for by {counted(len(probes), 'probe pod')} in {namespaces}, at L3/L4: a service mesh takes no part"
 
 
 def _remarks(live: LiveSnapshot) -> Sequence[str]:
