@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from auditor.cli.connection import CONNECTION
+
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Scope": (
         *("namespaces", "all_namespaces", "selector", "externals"),
@@ -17,9 +19,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Probe pods": ("per_node", "all_pods", "in_place", "image", "start_seconds", "accept"),
     "Report": ("output", "output_file", "expand", "min_coverage", "fail_on", "suppressions"),
     "Probing": ("timeout", "retests", "settle", "datagrams", "window"),
-    "Connection to a live cluster": ("kubeconfig", "context", "impersonate", "request_timeout", "qps"),
+    "Options": (),
+    "Connection to a live cluster": CONNECTION,
 }
-"""The headings, and the parameters whose options stand below each, in the order in which they are told. Others come last."""
+"""The headings, and the parameters whose options stand below each, in the order in which they are told; "Options" has the others."""
 
 
 class SectionedCommand(click.Command):
@@ -30,15 +33,14 @@ class SectionedCommand(click.Command):
         self._examples = examples
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        everywhere = {name for names in SECTIONS.values() for name in names}
         records = {parameter.name: record for parameter in self.get_params(ctx) if (record := parameter.get_help_record(ctx)) is not None}
         if self._examples:
             with formatter.section("Examples"):
                 formatter.write("".join(f"  {example}\n" for example in self._examples))
         for title, names in SECTIONS.items():
-            told = [records.pop(name) for name in names if name in records]
+            chosen = names or [name for name in records if name not in everywhere]
+            told = [records[name] for name in chosen if name in records]
             if told:
                 with formatter.section(title):
                     formatter.write_dl(told)
-        if records:
-            with formatter.section("Options"):
-                formatter.write_dl(list(records.values()))

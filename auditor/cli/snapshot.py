@@ -43,8 +43,8 @@ class SnapshotOptions:
 def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: str | None, **connection: Any) -> int:
     """Save what matters of a live cluster: namespaces, nodes, pods, services and network policies, as one List in JSON.
 
-    'audit expect -f FILE' and 'audit explain -f FILE' read it. Nothing but reading is done to the cluster; secrets are not asked for, and
-    environment, annotations and images are left out.
+    'audit expect', 'explain', 'lint', 'intent' and 'run --dry-run' read it with -f. Nothing but reading is done to the cluster; secrets
+    are not asked for, and environment, annotations and images are left out.
     """
     if namespaces and all_namespaces:
         raise UsageError("-n and -A exclude each other: leave one out")

@@ -29,11 +29,11 @@ def test_every_option_is_told_once(name):
 
 
 def test_an_audits_options_stand_under_headings():
-    assert headings(shown("run")) == ["Examples", "Scope", "Probe pods", "Report", "Probing", "Connection to a live cluster", "Options"]
+    assert headings(shown("run")) == ["Examples", "Scope", "Probe pods", "Report", "Probing", "Options", "Connection to a live cluster"]
 
 
 def test_headings_without_options_are_left_out():
-    assert headings(shown("snapshot")) == ["Scope", "Report", "Connection to a live cluster", "Options"]
+    assert headings(shown("snapshot")) == ["Scope", "Report", "Options", "Connection to a live cluster"]
     assert headings(shown("scenarios")) == ["Options"]
 
 
