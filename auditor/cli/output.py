@@ -16,6 +16,7 @@ import click
 
 from auditor.model.errors import ClusterError, UsageError
 
+STANDARD_OUTPUT = (None, "-")
 WORLD_READABLE = 0o666
 """Before the umask, as for any file that a program creates."""
 
@@ -27,7 +28,7 @@ def now() -> str:
 
 def check_output(path: str | None) -> None:
     """Find out before a long run whether ``path`` can be written. Raises UsageError or ClusterError when it can't."""
-    if path is None or _is_special(Path(path)):
+    if path in STANDARD_OUTPUT or _is_special(Path(path)):
         return
     with _said_plainly(path):
         target = _target(path)
@@ -47,7 +48,7 @@ def open_output(path: str | None) -> Iterator[TextIO]:
 
     An existing file stays as it was until then, and for good if the block fails. Raises ClusterError when the file can't be written.
     """
-    if path is None:
+    if path in STANDARD_OUTPUT:
         yield sys.stdout
         sys.stdout.flush()
     elif _is_special(Path(path)):
@@ -60,7 +61,7 @@ def open_output(path: str | None) -> Iterator[TextIO]:
 
 def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> None:
     """Say on stderr what a report comes to that went to the file at ``path``, where nobody sees it go by."""
-    if path is None or quiet:
+    if path in STANDARD_OUTPUT or quiet:
         return
     with suppress(OSError):  # the report is where it should be: nobody who listens is no reason to fail
         click.echo(f"{conclusion.upper()}  {headline} ({path})", err=True)

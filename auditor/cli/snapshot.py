@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from auditor.cluster.kubernetes.reading import LiveSnapshot
 
 
+FORMATS = ("json", "yaml", "table")
+"""What -o takes elsewhere: nobody means a file of such a name."""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotOptions:
     """Which cluster, which namespaces of it (none: all), and where the result goes (None: standard output)."""
@@ -48,6 +52,8 @@ def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: s
     """
     if namespaces and all_namespaces:
         raise UsageError("-n and -A exclude each other: leave one out")
+    if output_file in FORMATS:
+        raise UsageError("-o names a file here, and what it gets is JSON: write -o cluster.json")
     return snapshot(SnapshotOptions(read_connection(**connection), namespaces, output_file))
 
 

@@ -95,6 +95,7 @@ def test_standard_input_is_called_by_its_name():
         (["intent", "-A", "--intent", "x", "-R"], "--recursive goes with -f: a live cluster has the pods and nodes that it has"),
         (["lint", "-A", "--host", "backup=192.0.2.1"], "--host goes with -f: a live cluster has the pods and nodes that it has"),
         (["lint", "-n", "Prod"], "'Prod' is no namespace"),
+        (["snapshot", "-o", "yaml"], "-o names a file here, and what it gets is JSON: write -o cluster.json"),
         (["run", "--dry-run", "-n", "prod", "--intent", "intent"], "--intent says nothing with --dry-run: 'audit intent' sends no packet"),
         (
             ["run", "--dry-run", "--lab", "demo", "--intent", "intent"],

@@ -144,3 +144,13 @@ def test_that_nobody_listens_is_no_reason_to_fail(monkeypatch):
         tell("pass", "all as expected", "report.json", quiet=False)
         with suppress(OSError):
             full.close()
+
+
+def test_a_dash_is_standard_output(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    check_output("-")
+    with open_output("-") as stream:
+        stream.write("text")
+    tell("pass", "all as expected", "-", quiet=False)
+    assert capsys.readouterr() == ("text", "")
+    assert not list(tmp_path.iterdir())
