@@ -17,6 +17,8 @@ from auditor.probing.session import AgentSession
 from auditor.probing.tries import Listener, Try
 
 OPEN_SECONDS = 60.0
+START_PAUSES = (0.5, 2.0, 5.0)
+"""Seconds before each further trial to start an agent: a kubelet that is busy, or an API server that restarts, may refuse for a while."""
 REOPEN_SECONDS = 45.0
 """How long a new agent is tried for where a stream broke."""
 REOPEN_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -53,8 +55,15 @@ class Post:
 
     async def start(self, listeners: Sequence[Listener], then: Batch) -> None:
         """Start the agent and have it listen; ``then`` is the batch that ``fire`` is called with next."""
+        clock = asyncio.get_running_loop().time
+        bound = clock() + OPEN_SECONDS
         self._listeners = listeners
         self._given_up = await self._open(OPEN_SECONDS)
+        for pause in START_PAUSES:
+            if not self._given_up or clock() + pause >= bound:
+                break
+            await asyncio.sleep(pause)
+            self._given_up = await self._open(bound - clock())
         if self.session and not self._given_up:
             await self.session.listen(self._run, listeners, then)
 

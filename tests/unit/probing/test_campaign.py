@@ -281,7 +281,8 @@ async def test_agent_that_hangs_is_given_up(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [ClusterError("no room"), ConnectionError("no room"), TimeoutError()])
-async def test_agent_that_does_not_start(error):
+async def test_agent_that_does_not_start(error, monkeypatch):
+    monkeypatch.setattr(post, "START_PAUSES", (0.0,))
     world, progress = World(3), Recorder()
     world.refuses_to_open = {"a/1": error}
     outcome = await world.probe(progress=progress)
@@ -422,6 +423,23 @@ async def test_a_stream_that_never_holds_is_given_up():
     assert not any(verdict.is_denied for verdict in verdicts.values())
     assert len(world.opened) == 3 + post.MOST_REOPENINGS
     assert progress.left == 0
+
+
+@pytest.mark.usefixtures("swift_reopening")
+async def test_an_agent_that_cannot_be_started_at_once_is_tried_again(monkeypatch):
+    monkeypatch.setattr(post, "START_PAUSES", (0.001, 0.002))
+    world, refusals = World(3), [ClusterError("error dialing backend"), ClusterError("answered 500")]
+    proper = world.open
+
+    async def open_at_last(seat):
+        if seat.name == "a/1" and refusals:
+            raise refusals.pop()
+        return await proper(seat)
+
+    world.open = open_at_last
+    outcome = await world.probe()
+    assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
+    assert outcome.facts == ()
 
 
 @pytest.mark.usefixtures("swift_reopening")
