@@ -72,8 +72,9 @@ class Evidence:
         settled = self.cells.everything & ~self.changing
         wrong = (prediction.allowed ^ self.allowed) & settled
         by_chance = self.differing & wrong & varying
-        explained = self.differing & (settled & ~wrong | varying)
-        contradictions = (prediction.allowed ^ self.predictor.specification) & wrong & ~varying & ~self.differing
+        against, unlikely = self._against_chance(faults, Prediction(prediction.allowed, varying))
+        explained = self.differing & (settled & ~wrong | varying) & ~unlikely
+        contradictions = (prediction.allowed ^ self.predictor.specification) & wrong & ~varying & ~self.differing | against
         return Fit(
             faults=faults,
             prediction=Prediction(prediction.allowed, varying),
@@ -83,6 +84,19 @@ class Evidence:
             excess=max(0, by_chance.bit_count() - CHANCE * (varying & self.changing).bit_count()),
             surprise=_surprise(faults, varying.bit_count(), (by_chance | varying & self.changing).bit_count()),
         )
+
+    def _against_chance(self, faults: Hypothesis, prediction: Prediction) -> tuple[int, int]:
+        """Of the cells that ``prediction`` has open for a while or mostly, those that contradict it, and those that it can't explain.
+
+        A slow enforcer closes all of them together: some that are closed already and some that stay open can't both be its doing. A lossy
+        one closes hardly more of them than it is seen to change.
+        """
+        cells = prediction.allowed & prediction.varying & ~self.predictor.specification
+        closed, changing = cells & ~self.differing, cells & self.changing
+        stays_open = cells & self.differing & ~changing
+        if any(fault.dialect is Dialect.SLOW for fault in faults):
+            return (closed, 0) if closed.bit_count() <= stays_open.bit_count() else (0, stays_open)
+        return (closed, 0) if closed.bit_count() > changing.bit_count() else (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Predictor:
             return Prediction(allowed & always, varying & sometimes | allowed & sometimes & ~always)
         return Prediction(allowed, varying)
 
-    def _timed(self, faults: Iterable[Fault], allowed: int) -> int:
+    def _timed(self, faults: Hypothesis, allowed: int) -> int:
         """The cells on which enforcers answer differently from one moment to the next."""
         varying = 0
         for fault in faults:
@@ -78,8 +78,13 @@ class Predictor:
                 filtered = self._region(fault.scope, Direction.EGRESS) | self._region(fault.scope, Direction.INGRESS)
                 varying |= allowed & filtered & ~self.cells.to_itself & ~self.cells.with_own_node
             elif fault.dialect is Dialect.SLOW:
-                varying |= allowed & ~self.specification
+                varying |= allowed & ~self._without(fault, faults)
         return varying
+
+    def _without(self, fault: Fault, faults: Hypothesis) -> int:
+        """The cells that get through all the same when ``fault`` is not among ``faults``."""
+        others = tuple(other for other in faults if other is not fault)
+        return self._passing(Direction.EGRESS, others) & self._passing(Direction.INGRESS, others)
 
     def answered(self, faults: Hypothesis) -> int:
         """The cells, which are replies, that pass the stateless ones among the filters."""

@@ -131,6 +131,20 @@ def test_odd_cells_beside_one_fault_are_no_second_fault(seed):
     assert diagnosis.unexplained
 
 
+@pytest.mark.parametrize("dialect", [Dialect.IGNORES_UDP, Dialect.IGNORES_IPV6, Dialect.IGNORES_PORTS])
+@pytest.mark.parametrize("seed", [2, 8, 11])
+def test_a_few_unstable_cells_do_not_make_a_leaky_enforcer_a_slow_or_lossy_one(dialect, seed):
+    """What stays open for good and what is closed for good can't both be the doing of an enforcer that is about to close everything."""
+    world = World.random(seed, size=300)
+    results = observe(world, Fault(dialect, Scope(ScopeKind.NAMESPACE, "space-0")))
+    assert sum(result.result is Result.LEAK for result in results) > 5
+    dice = Random(seed)
+    odd = set(dice.sample([result.cell for result in results if result.result is Result.MATCH], 3))
+    results = [replace(result, result=Result.UNSTABLE) if result.cell in odd else result for result in results]
+    diagnosis = diagnose(world.snapshot, results)
+    assert dialect in {fault.dialect for fault in diagnosis.faults}, diagnosis.title
+
+
 @pytest.mark.parametrize("seed", [53, 55])
 def test_the_same_two_faults_in_the_other_order_are_no_tie(seed):
     world = World.random(seed, size=300)
