@@ -151,7 +151,7 @@ async def _read(api: ApiServer, options: LiveOptions) -> LiveSnapshot:
     live = await read_cluster(api)
     for name in options.namespaces:
         if name not in live.snapshot.namespaces:
-            raise UsageError(f"{api.connection.server}: there is no namespace {name!r} (-n {name})")
+            raise UsageError(f"{api.place}: there is no namespace {name!r} (-n {name})")
     return live
 
 

@@ -161,7 +161,7 @@ async def _check_name(api: ApiServer, namespace: str) -> None:
         try:
             await api.get(Question(f"/api/v1/namespaces/{namespace}", "get", "namespaces", f" {namespace}"))
         except NotFoundError as error:
-            raise UsageError(f"{api.connection.server}: there is no namespace {namespace!r} (-n {namespace})") from error
+            raise UsageError(f"{api.place}: there is no namespace {namespace!r} (-n {namespace})") from error
 
 
 async def _list_namespaces(api: ApiServer, namespaces: Sequence[str]) -> list[msgspec.Raw]:

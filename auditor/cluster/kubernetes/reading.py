@@ -123,7 +123,7 @@ class _Reading:
             try:
                 found.append(decode(await self._api.get(question), NamespaceRecord, self._api, question))
             except NotFoundError as error:
-                raise UsageError(f"{self._api.connection.server}: there is no namespace {name!r} (-n {name})") from error
+                raise UsageError(f"{self._api.place}: there is no namespace {name!r} (-n {name})") from error
         return found
 
     def _take(self, record: Any, kind: str) -> Any:

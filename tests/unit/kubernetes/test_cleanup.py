@@ -114,7 +114,7 @@ async def test_only_some_namespaces_and_only_where_we_may_look(store):
 
 
 async def test_a_namespace_that_is_not_there_has_not_been_cleaned(store):
-    with pytest.raises(UsageError, match=r"https://server: there is no namespace 'prd' \(-n prd\)"):
+    with pytest.raises(UsageError, match=r"https://server \(context test\): there is no namespace 'prd' \(-n prd\)"):
         await find_leftovers(store, ["dev", "prd"])
     store.denied = {("get", "namespaces", name) for name in ("dev", "prd")}
     assert told((await find_leftovers(store, ["dev", "prd"])).objects) == GOING_ON
