@@ -13,10 +13,10 @@ from auditor.model.errors import UsageError
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.policy.identity_labels import TOOL_KEYS, TOOL_PREFIXES
 from auditor.policy.selection import BY_LABELS, NAMESPACE_PREFIX, parse_selector, select
 
-MADE_UP = frozenset({"pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"})
-"""Labels that controllers give to each pod or rollout: no policy should hang on them."""
+JOB_NAMES = ("batch.kubernetes.io/job-name", "job-name")
 EVERY_POD = LabelSelector()
 
 
@@ -133,12 +133,14 @@ def _plain(selector: LabelSelector) -> LabelSelector:
 
 
 def common_labels(endpoints: Iterable[Endpoint]) -> LabelSelector:
-    """The labels that all of ``endpoints`` have, but those that controllers make up; ``{}`` when there is none."""
+    """The labels that all of ``endpoints`` have and are likely to keep; ``{}`` when there is none.
+
+    Those that controllers and packaging tools make up change with the next pod or release. The name of a job, too, if there is another.
+    """
     first, *others = endpoints
-    shared = {key: value for key, value in first.labels.items() if key not in MADE_UP}
-    for other in others:
-        shared = {key: value for key, value in shared.items() if other.labels.get(key) == value}
-    return LabelSelector(tuple(sorted(shared.items())))
+    shared = [(key, value) for key, value in sorted(first.labels.items()) if all(other.labels.get(key) == value for other in others)]
+    kept = [pair for pair in shared if pair[0] not in TOOL_KEYS and not pair[0].startswith(TOOL_PREFIXES)]
+    return LabelSelector(tuple(kept or [pair for pair in shared if pair[0] in JOB_NAMES]))
 
 
 def object_name(words: str) -> str:

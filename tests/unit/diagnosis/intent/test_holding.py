@@ -153,6 +153,23 @@ def test_what_depends_on_a_policy_that_can_not_be_read_is_no_finding(policies, u
     assert {finding.groups[0].sources for finding in found} <= {("prod/web",)}
 
 
+@pytest.mark.parametrize(
+    ("labels", "selector"),
+    [
+        (
+            {"app": "db", "pod-template-hash": "5cf", "helm.sh/chart": "db-1.2.3"},
+            "{matchLabels: {app: db}}",
+        ),
+        ({"app": "db", "job-name": "x", "controller-uid": "1"}, "{matchLabels: {app: db}}"),
+        ({"job-name": "backup", "controller-uid": "1"}, "{matchLabels: {job-name: backup}}"),
+    ],
+)
+def test_no_label_that_the_next_release_changes_is_in_what_to_write(labels, selector):
+    text = "schema: audit.intent/v1\nrules:\n- {name: closed, to: prod/db-0, verdict: denied}\notherwise: unspecified\n"
+    (finding,) = held(cluster(API, pod("prod/db-0", labels)), text)
+    assert f"podSelector: {selector}" in finding.change.yaml
+
+
 def test_what_two_policies_open_is_closed_in_both():
     both = [
         policy(f"prod/{name}", {"app": "db"}, ingress=[rule(pods({"app": "web"})), rule(pods({"app": "api"}), "TCP/3306")]) for name in "ab"
