@@ -29,6 +29,9 @@ PAIRED = 120
 WORTH = 2
 """A second fault has to do away with all errors or this part of them: one in a hundred mostly takes in some odd cell by chance."""
 
+MASKED = 2
+"""For how many of the best single faults one is looked for that changes nothing but beside it."""
+
 VARIED, VARIANTS = 6, 8
 """For how many of the best pairs, and with how many others of the same prediction, each fault is replaced."""
 
@@ -63,17 +66,23 @@ def _unseen(candidates: Sequence[Cell], evidence: Evidence) -> list[Cell]:
 
 def search(evidence: Evidence, *, stale: bool = False) -> list[Fit]:
     """The best hypothesis and those that can't be told apart from it, best first; empty when none is credible."""
-    singles = [fit for fault in faults(evidence.predictor, stale=stale) if (fit := evidence.fit((fault,))).explained]
+    tried = [evidence.fit((fault,)) for fault in faults(evidence.predictor, stale=stale)]
+    singles = [fit for fit in tried if fit.explained]
     best = min((fit for fit in singles if fit.is_credible), key=lambda fit: fit.rank, default=None)
     if best is not None and not best.errors:
         return _with_ties(best, singles)
     classes = _by_prediction(singles)
     pairs = _pairs(evidence, classes)
+    if all(fit.errors for fit in pairs):
+        pairs += _with_masked(evidence, singles, [fit for fit in tried if not fit.explained])
     best_pair = min((fit for fit in pairs if fit.is_credible), key=lambda fit: fit.rank, default=None)
     if best_pair is None or (best is not None and best.errors < WORTH * best_pair.errors):
-        return _with_ties(best, singles) if best is not None else []
-    equals = [fit for fit in pairs if fit.fits_like(best_pair)]
-    return _with_ties(best_pair, _variants(evidence, equals, classes))
+        found = _with_ties(best, singles) if best is not None else []
+    else:
+        found = _with_ties(best_pair, _variants(evidence, [fit for fit in pairs if fit.fits_like(best_pair)], classes))
+    least = min((fit.errors for fit in (*singles, *pairs)), default=0)
+    # What is right but for a few contradictions is not made wrong by something else that has more against it.
+    return [] if found and found[0].errors > WORTH * least else found
 
 
 Classes = dict[Prediction, list[Fit]]
@@ -95,6 +104,13 @@ def _pairs(evidence: Evidence, classes: Classes) -> list[Fit]:
     return [evidence.fit((*one.faults, *other.faults)) for one, other in combinations(candidates, 2)]
 
 
+def _with_masked(evidence: Evidence, singles: Sequence[Fit], silent: Iterable[Fit]) -> list[Fit]:
+    """The best single faults, each with those that explain nothing alone: one of them may close what the other opens."""
+    best = sorted(singles, key=lambda fit: fit.rank)[:MASKED]
+    wide = [fit for fit in silent if fit.faults[0].scope.kind is not ScopeKind.POLICY]
+    return [evidence.fit((*one.faults, *other.faults)) for one in best for other in wide]
+
+
 def _kinds_in_turn(fits: Sequence[Fit]) -> list[Fit]:
     """The best of each kind of scope first, then the second best: alone they predict the same, but beside another fault they may not."""
     seen: Counter[ScopeKind] = Counter()
@@ -111,7 +127,7 @@ def _variants(evidence: Evidence, pairs: Sequence[Fit], classes: Classes) -> lis
     alike = {fit.faults: fits for fits in classes.values() for fit in fits}
     found = list(pairs)
     for pair in pairs[:VARIED]:
-        one, other = (_kinds_in_turn(alike[fault,])[:VARIANTS] for fault in pair.faults)
+        one, other = (_kinds_in_turn(alike.get((fault,), [evidence.fit((fault,))]))[:VARIANTS] for fault in pair.faults)
         found += [evidence.fit((*a.faults, *b.faults)) for a, b in product(one, other) if (*a.faults, *b.faults) != pair.faults]
     return found
 

@@ -145,6 +145,25 @@ def test_a_few_unstable_cells_do_not_make_a_leaky_enforcer_a_slow_or_lossy_one(d
     assert dialect in {fault.dialect for fault in diagnosis.faults}, diagnosis.title
 
 
+def test_a_fault_that_shows_only_beside_another_one_on_the_same_node_is_named_with_it():
+    """Named ports that match nothing close what nobody sees closed, since egress is open on the node; but not all that it should be."""
+    world = World.random(4, size=300)
+    matrix = evaluate(world.snapshot)
+    enforcement = Enforcement(on_node={"node-1": Enforcer(Dialect.IGNORES_NAMED_PORTS)})
+    results = []
+    for cell in world.cells:
+        source, destination = world.snapshot.endpoint(cell.source), world.snapshot.endpoint(cell.destination)
+        packet = Packet(source, destination, cell.protocol, cell.port, cell.family)
+        there = oracle.World(world.snapshot, enforcement, None, True)
+        out = source.node == "node-1" or oracle.egress_passes(packet, there)
+        seen = Observation(Observed.ALLOWED if out and oracle.ingress_passes(packet, there) else Observed.DROPPED, "")
+        expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
+        results.append(CellResult(cell, expected, seen, compare(expected, notes, seen), notes))
+    diagnosis = diagnose(world.snapshot, results)
+    assert {fault.dialect for fault in diagnosis.faults} == {Dialect.IGNORES_EGRESS, Dialect.IGNORES_NAMED_PORTS}, diagnosis.title
+    assert diagnosis.unexplained == diagnosis.contradictions == ()
+
+
 @pytest.mark.parametrize("seed", [53, 55])
 def test_the_same_two_faults_in_the_other_order_are_no_tie(seed):
     world = World.random(seed, size=300)
