@@ -9,6 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
+from auditor.cli.exit_codes import AS_EXPECTED, INCONCLUSIVE
 from auditor.cli.help import SectionedCommand
 from auditor.cli.snapshots import InputOptions, choose_input, read_endpoints
 from auditor.model.ports import PortRequest
@@ -57,7 +58,8 @@ def command(
 ) -> int:
     """Show who should reach whom on which ports, by the policies alone.
 
-    The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for some.
+    The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for some. Exit code 3
+    means that a policy of the live cluster can't be read; what it may decide is marked.
     """
     return expect(ExpectOptions(choose_input(**read), ports, sources, destinations, expand, output))
 
@@ -83,4 +85,4 @@ def expect(options: ExpectOptions) -> int:
         from auditor.report.expected_table import ExpectedRequest, render
 
         render(matrix, ExpectedRequest(sources, destinations, options.ports, options.expand), sys.stdout)
-    return 0
+    return INCONCLUSIVE if snapshot.unknown else AS_EXPECTED

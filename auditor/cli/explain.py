@@ -9,6 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
+from auditor.cli.exit_codes import AS_EXPECTED, INCONCLUSIVE
 from auditor.cli.help import SectionedCommand
 from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, read_endpoints
 from auditor.model.errors import UsageError
@@ -66,6 +67,7 @@ def explain(options: ExplainOptions) -> int:
     """Write the explanation to stdout, one paragraph for each port and address family in question. Returns the exit code."""
     import sys
 
+    from auditor.policy.doubt import doubtful_cells
     from auditor.policy.evaluator import evaluate
     from auditor.policy.explain import decide
     from auditor.policy.services import blocks_that_cover
@@ -81,9 +83,10 @@ def explain(options: ExplainOptions) -> int:
     else:
         cells = _cells(source, endpoint_called(snapshot, options.destination), options.port)
     matrix = evaluate(snapshot, named_ports=[options.port])
+    doubts = doubtful_cells(snapshot, snapshot.unknown, cells) if snapshot.unknown else {}
     for cell in cells:
-        print_decision(decide(snapshot, cell), matrix.notes(*cell), console)
-    return 0
+        print_decision(decide(snapshot, cell), matrix.notes(*cell), console, doubts.get(cell, ""))
+    return INCONCLUSIVE if doubts else AS_EXPECTED
 
 
 def _service_called(snapshot: Snapshot, name: str) -> Service | None:

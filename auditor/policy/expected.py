@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.policy.matrix import ExpectedMatrix, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern, Ports
+from auditor.policy.unreadable import Unreadable
 
 SCHEMA = "audit.expected/v1"
+DOUBT = '"doubt":true,'
 
 
 def expected_json(
@@ -27,7 +29,10 @@ def expected_json(
     yield f'{{"schema":"{SCHEMA}","endpoints":['
     shown = [endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in sources or endpoint.name in destinations]
     yield ",\n".join(_endpoint_json(matrix, endpoint) for endpoint in shown)
-    yield f'],"ignored":{json.dumps(dict(sorted(matrix.snapshot.ignored.items())))},"cells":['
+    yield f'],"ignored":{json.dumps(dict(sorted(matrix.snapshot.ignored.items())))},'
+    if matrix.snapshot.unknown:
+        yield f'"unknown_policies":{json.dumps([policy.full_name for policy in matrix.snapshot.unknown])},'
+    yield '"cells":['
     cells = ExpectedCells(matrix, ports)
     separator = "\n"
     for piece in (_expanded if expand else _by_class)(matrix, cells, sources, destinations):
@@ -75,13 +80,15 @@ def _tail(cell: ExpectedCell) -> str:
 
 def _by_class(matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]) -> Iterator[str]:
     tails = _Tails(cells)
+    unreadable = Unreadable(matrix.snapshot)
     source_classes, destination_classes = (sorted({matrix.class_of(name) for name in names}) for names in (sources, destinations))
     wanted = [(number, f'"destination":{number},', matrix.representative(number)) for number in destination_classes]
     for source in source_classes:
         patterns = cells.from_class(source)
+        doubtful = _doubtful_classes(matrix, unreadable, source, destination_classes)
         head = f'{{"source":{source},'
         lines = [
-            head + middle + tail
+            head + middle + (DOUBT if number in doubtful else "") + tail
             for number, middle, example in wanted
             if (pattern := patterns[number]) is not None
             for tail in tails.of(pattern, example)
@@ -89,8 +96,20 @@ def _by_class(matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[
         yield ",\n".join(lines)
 
 
+def _doubtful_classes(matrix: ExpectedMatrix, unreadable: Unreadable, source: int, destinations: Iterable[int]) -> frozenset[int]:
+    if not unreadable.policies:
+        return frozenset()
+
+    def members(number: int) -> list[Endpoint]:
+        return [matrix.endpoint(name) for name in matrix.classes[number].members]
+
+    sources = members(source)
+    return frozenset(number for number in destinations if unreadable.among(sources, members(number)))
+
+
 def _expanded(matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]) -> Iterator[str]:
     tails = _Tails(cells)
+    unreadable = Unreadable(matrix.snapshot)
     wanted = [endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in destinations]
     heads = [f'"destination":{json.dumps(endpoint.name)},' for endpoint in wanted]
     known: dict[int, list[list[str]]] = {}
@@ -111,5 +130,6 @@ def _expanded(matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[
                 own = tails.of(pattern, destination) if pattern is not None else []
                 lines += [prefix + head + tail for tail in own]
             else:
-                lines += [prefix + line for line in by_policy]
+                doubt = DOUBT if unreadable.policies and unreadable.between(source, destination) else ""
+                lines += [prefix + doubt + line for line in by_policy]
         yield ",\n".join(lines)

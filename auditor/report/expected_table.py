@@ -12,6 +12,7 @@ from auditor.model.verdict import Note, Verdict
 from auditor.model.words import counted
 from auditor.policy.matrix import ExpectedMatrix, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
+from auditor.policy.unreadable import Unreadable
 from auditor.report.console import can_write, open_console, print_paragraph, printable
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
 from auditor.report.matrix import Grid, grid_lines, legend_lines
@@ -60,11 +61,18 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     symbols = Symbols(plain=not can_write(stream, EVERY_SYMBOL))
     parties = _endpoints(request) if request.expand else _classes(matrix, request)
     cells = _cells(matrix, request, parties)
+    doubted = _doubted(matrix, parties, cells)
     print_paragraph(console, _headline(matrix, request))
+    for policy in matrix.snapshot.unknown:
+        print_paragraph(console, printable(f"In doubt: policy {policy.full_name} {policy.why}"), 0, 4)
     _print_members(parties, lambda text, hang: print_paragraph(console, text, 0, hang), symbols)
     print_paragraph(console)
     if len(parties) <= MOST_ROWS:
-        grid = Grid([party.label for party in parties], lambda row, column: mark(cells.get((row, column), ())))
+
+        def mark_of(pair: tuple[int, int]) -> Mark:
+            return Mark.INCONCLUSIVE if pair in doubted else mark(cells.get(pair, ()))
+
+        grid = Grid([party.label for party in parties], lambda row, column: mark_of((row, column)))
         print_paragraph(console, "Expected, from rows to columns:")
         for line in grid_lines(grid, symbols, console.width):
             console.print(line, soft_wrap=True)
@@ -73,13 +81,15 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     else:
         print_paragraph(console, f"{len(parties)} rows are too many for a matrix; --from and --to choose some.")
     print_paragraph(console)
+    cells = {pair: same for pair, same in cells.items() if pair not in doubted}
     for sources, destinations, ports in allowed_lines(parties, cells):
         print_paragraph(console, f"{printable(sources)} {symbols.arrow} {printable(destinations)}  {ports}", 0, 4)
     occurring = {note for same in _distinct(cells) for cell in same for note in cell.notes}
     for note, meaning in MEANINGS.items():
         if note in occurring:
             print_paragraph(console, f"({note.value}): {meaning}", 0, 4)
-    print_paragraph(console, "Whatever is not allowed here is denied; -o json has every cell.")
+    rest = "Whatever is neither allowed here nor in doubt is denied" if doubted else "Whatever is not allowed here is denied"
+    print_paragraph(console, f"{rest}; -o json has every cell.")
 
 
 def _headline(matrix: ExpectedMatrix, request: ExpectedRequest) -> str:
@@ -129,6 +139,15 @@ def _cells(matrix: ExpectedMatrix, request: ExpectedRequest, parties: Sequence[P
                     known[key] = tuple(expected.cells(pattern, party.example))
                 found[row, column] = known[key]
     return found
+
+
+def _doubted(matrix: ExpectedMatrix, parties: Sequence[Party], cells: Cells) -> frozenset[tuple[int, int]]:
+    """The pairs of which a policy that can't be read may decide."""
+    if not matrix.snapshot.unknown:
+        return frozenset()
+    unreadable = Unreadable(matrix.snapshot)
+    members = [[matrix.endpoint(name) for name in party.members] for party in parties]
+    return frozenset((row, column) for row, column in cells if unreadable.among(members[row], members[column]))
 
 
 def mark(cells: Sequence[ExpectedCell]) -> Mark:

@@ -40,12 +40,15 @@ def print_translation(
         print_paragraph(console, printable(said), 2, 4)
 
 
-def print_decision(decision: Decision, notes: Sequence[Note], console: Console) -> None:
-    """Print ``decision`` on ``console``, with what ``notes`` mean."""
-    cell = decision.cell
-    line = Text(decision.verdict.value.upper(), style=STYLES[decision.verdict])
-    line.append(f"  {printable(str(cell))}", style="not bold default")
+def print_decision(decision: Decision, notes: Sequence[Note], console: Console, doubt: str = "") -> None:
+    """Print ``decision`` on ``console``, with what ``notes`` mean; it is none where ``doubt`` says which policy can't be read."""
+    word, style = ("IN DOUBT", "bold yellow") if doubt else (decision.verdict.value.upper(), STYLES[decision.verdict])
+    line = Text(word, style=style)
+    line.append(f"  {printable(str(decision.cell))}", style="not bold default")
     print_paragraph(console, line)
+    if doubt:
+        print_paragraph(console, printable(doubt), 2, 4)
+        print_paragraph(console, f"{decision.verdict.value} by what can be read:", 2, 4)
     for reason in decision.because():
         print_paragraph(console, printable(reason), 2, 4)
     for note in notes:
