@@ -50,8 +50,9 @@ async def _ask(options: LiveOptions) -> tuple[Sequence[ProbePod], Preflight]:
     from auditor.run.live import plan_live, read_live
 
     intended = plan_live(await read_live(options), options)
+    bounds = PreflightOptions(options.namespaces, options.pods, options.accept, intended.scope)
     async with ApiServer(await connect(options.connection)) as api:
-        found = await look(api, intended.live, intended.probes, PreflightOptions(options.namespaces, options.pods, options.accept))
+        found = await look(api, intended.live, intended.probes, bounds)
     return intended.probes, found
 
 

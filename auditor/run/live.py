@@ -213,7 +213,8 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
             audited=frozenset(options.namespaces) or None,
         )
         return InPlaceCluster(api, run_id, guests, progress, reproduce)
-    checked = await preflight(api, intended.live, intended.probes, PreflightOptions(options.namespaces, options.pods, options.accept))
+    bounds = PreflightOptions(options.namespaces, options.pods, options.accept, intended.scope)
+    checked = await preflight(api, intended.live, intended.probes, bounds)
     if checked.obstacles:
         raise ClusterError("\n".join(checked.obstacles))
     deployment = Deployment(

@@ -44,11 +44,15 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 @dataclass(frozen=True, slots=True)
 class PreflightOptions:
-    """``audited`` namespaces (none: all) must work or the run stops; in others, probe pods are left out. ``accept``: of ACCEPTABLE."""
+    """``audited`` namespaces (none: all) must work or the run stops; in others, probe pods are left out. ``accept``: of ACCEPTABLE.
+
+    ``scope`` names the probe pods (none: all) that stand for what is audited: without any of them there is nothing to measure.
+    """
 
     audited: tuple[str, ...] = ()
     pod: PodOptions = field(default_factory=PodOptions)
     accept: frozenset[str] = frozenset()
+    scope: frozenset[str] = frozenset()
 
     def audits(self, namespace: str) -> bool:
         return not self.audited or namespace in self.audited
@@ -128,6 +132,7 @@ class _Preflight:
         self._judge_namespaces(missing, states, quotas)
         self._judge_pods(budgets, [pod for pod in pods if pod.is_choosy], withheld)
         await self._rehearse(missing, users, withheld)
+        self._judge_the_whole()
         return Preflight(self._refused, tuple(self._obstacles), tuple(self._remarks), users, withheld)
 
     def _judge_namespaces(
@@ -180,6 +185,13 @@ class _Preflight:
         for names, reason in result.refused:
             self._refuse(names, reason)
         self._remarks += result.remarks
+
+    def _judge_the_whole(self) -> None:
+        """A run in which every cell lacks one end would start pods for nothing."""
+        scope = [probe.name for probe in self._probes if not self._options.scope or probe.name in self._options.scope]
+        if not self._obstacles and scope and self._refused.keys() >= set(scope):
+            reasons = dict.fromkeys(self._refused[name] for name in scope)
+            self._obstacles += [f"no probe pod can be created for what is audited: {reason}" for reason in reasons]
 
     def _allowed(self) -> list[ProbePod]:
         return [probe for probe in self._probes if probe.name not in self._refused]

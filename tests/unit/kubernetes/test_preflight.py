@@ -63,6 +63,15 @@ async def test_where_nothing_is_in_the_way_everything_can_be_created_and_nothing
     assert store.objects == before
 
 
+async def test_where_nothing_that_is_audited_can_be_measured_there_is_no_run():
+    nowhere, here = probe("prod/web", node="node-9"), probe("dev/x")
+    found = await look(world(), nowhere, here, audited=("prod",), scope=frozenset({nowhere.name}))
+    why = "node node-9 is not ready, or cordoned"
+    assert found.obstacles == (f"no probe pod can be created for what is audited: {why}",)
+    assert not found.can_start([nowhere, here])
+    assert (await look(world(), nowhere, here, audited=("prod",), scope=frozenset({nowhere.name, here.name}))).obstacles == ()
+
+
 async def test_requests_grow_with_namespaces_only():
     counts = []
     for several in (1, 20):
