@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from auditor.diagnosis.lint.finding import Check, Remark, Severity, peer_place, rule_place
+from auditor.diagnosis.lint.finding import SIDES, Check, Remark, Severity, peer_place, rule_place
 from auditor.diagnosis.lint.implication import block_implies, peer_implies, selector_implies
 from auditor.diagnosis.lint.scene import Opening, Scene, listed, port_range
 from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
@@ -174,8 +174,16 @@ def allow_all_undoes(scene: Scene) -> Iterator[Remark]:
                     f"allows everything to {scene.names(opening.subjects)}, so {number} of these pods "
                     f"{'means' if len(undone) == 1 else 'mean'} nothing: {listed([_name(each) for each in undone])}"
                 )
-                instead = "Policies add up: the widest rule wins. Remove this rule, or give it from/to and ports."
+                instead = f"Policies add up: the widest rule wins. {_less_than_all(opening)}"
                 yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
+
+
+def _less_than_all(opening: Opening) -> str:
+    """What to do about a rule that allows everything. A policy whose only rule goes isolates all the same."""
+    side = SIDES[opening.direction]
+    if len(opening.policy.rules(opening.direction)) > 1:
+        return f"Remove this rule, or give it {side} and ports."
+    return f"Give it {side} and ports, or remove the policy: without this rule alone it would cut off whom no other rule admits."
 
 
 def except_opened_again(scene: Scene) -> Iterator[Remark]:

@@ -112,6 +112,16 @@ def test_a_rule_is_never_left_without_peers():
     assert finding.instead == "Remove the peer, or an except."
 
 
+def test_a_policy_whose_only_rule_allows_all_is_not_left_without_it():
+    """It would isolate pods that no other policy has a rule for."""
+    narrow = policy("prod/web", {"app": "web"}, ingress=[{"from": [pods(app="api")]}])
+    there = (pod("prod/web"), pod("prod/db"), narrow)
+    (finding,) = told("allow-all-undoes-others", *there, policy("prod/open", ingress=[{}]))
+    assert "or remove the policy: without this rule alone it would cut off whom no other rule admits" in finding.instead
+    (finding,) = told("allow-all-undoes-others", *there, policy("prod/open", ingress=[{}, {"from": [pods(app="db")]}]))
+    assert finding.instead.endswith("Remove this rule, or give it from and ports.")
+
+
 @pytest.mark.parametrize(
     ("cidr", "instead"), [("10.0.0.0/8", "Remove the other rule, or this except."), ("10.0.0.0/7", "the same except.")]
 )
