@@ -86,10 +86,11 @@ def _by_class(matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[
     for source in source_classes:
         patterns = cells.from_class(source)
         doubtful = _doubtful_classes(matrix, unreadable, source, destination_classes)
+        marked = [(number, middle + DOUBT * (number in doubtful), example) for number, middle, example in wanted] if doubtful else wanted
         head = f'{{"source":{source},'
         lines = [
-            head + middle + (DOUBT if number in doubtful else "") + tail
-            for number, middle, example in wanted
+            head + middle + tail
+            for number, middle, example in marked
             if (pattern := patterns[number]) is not None
             for tail in tails.of(pattern, example)
         ]
