@@ -73,6 +73,8 @@ class Evidence:
         wrong = (prediction.allowed ^ self.allowed) & settled
         by_chance = self.differing & wrong & varying
         against, unlikely = self._against_chance(faults, Prediction(prediction.allowed, varying))
+        if by_chance.bit_count() > CHANCE * (varying & self.changing).bit_count():
+            unlikely |= by_chance
         explained = self.differing & (settled & ~wrong | varying) & ~unlikely
         contradictions = (prediction.allowed ^ self.predictor.specification) & wrong & ~varying & ~self.differing | against
         return Fit(
@@ -81,8 +83,7 @@ class Evidence:
             explained=explained,
             contradictions=contradictions,
             unexplained=self.differing & ~explained,
-            excess=max(0, by_chance.bit_count() - CHANCE * (varying & self.changing).bit_count()),
-            surprise=_surprise(faults, varying.bit_count(), (by_chance | varying & self.changing).bit_count()),
+            surprise=_surprise(faults, varying.bit_count(), (by_chance & ~unlikely | varying & self.changing).bit_count()),
         )
 
     def _against_chance(self, faults: Hypothesis, prediction: Prediction) -> tuple[int, int]:
@@ -103,8 +104,7 @@ class Evidence:
 class Fit:
     """How well a hypothesis fits: cells as bitsets.
 
-    ``excess`` counts the cells that chance would have to explain beyond what is likely; ``surprise`` is the number of bits it takes to
-    say which of the cells that may vary did.
+    ``surprise`` is the number of bits it takes to say which of the cells that may vary did.
     """
 
     faults: Hypothesis
@@ -112,13 +112,12 @@ class Fit:
     explained: int
     contradictions: int
     unexplained: int
-    excess: int
     surprise: float
 
     @property
     def errors(self) -> int:
         """The cells that speak against it."""
-        return self.contradictions.bit_count() + self.unexplained.bit_count() + self.excess
+        return self.contradictions.bit_count() + self.unexplained.bit_count()
 
     @property
     def is_credible(self) -> bool:

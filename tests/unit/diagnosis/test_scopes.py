@@ -145,6 +145,21 @@ def test_a_few_unstable_cells_do_not_make_a_leaky_enforcer_a_slow_or_lossy_one(d
     assert dialect in {fault.dialect for fault in diagnosis.faults}, diagnosis.title
 
 
+def test_outages_that_last_are_not_put_down_to_losses_because_one_cell_changes():
+    """Nothing known cuts off one client on all ports; that one connection came and went doesn't explain it."""
+    client, *servers = (pod(f"a/{number}", {"n": str(number)}, f"10.0.0.{number}", node="n") for number in range(1, 12))
+    snapshot = cluster(client, *servers)
+    results = []
+    for number, server in enumerate(servers):
+        cell = Cell(client.name, server.name, Protocol.TCP, 80, Family.IPV4)
+        kind = Result.UNSTABLE if number == 0 else Result.OUTAGE
+        results.append(CellResult(cell, Verdict.ALLOWED, Observation(Observed.DROPPED, ""), kind))
+    for source, destination in zip(servers, (*servers[1:], servers[0]), strict=True):
+        cell = Cell(source.name, destination.name, Protocol.TCP, 80, Family.IPV4)
+        results.append(CellResult(cell, Verdict.ALLOWED, Observation(Observed.ALLOWED, ""), Result.MATCH))
+    assert diagnose(snapshot, results).title == "no known fault explains 9 outages, 1 unstable cell"
+
+
 def test_a_fault_that_shows_only_beside_another_one_on_the_same_node_is_named_with_it():
     """Named ports that match nothing close what nobody sees closed, since egress is open on the node; but not all that it should be."""
     world = World.random(4, size=300)
