@@ -60,7 +60,7 @@ Hypothesis = tuple[Fault, ...]
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A hypothesis that the observations don't tell apart from the one that was chosen."""
+    """A hypothesis that as few cells speak against as against the one that was chosen."""
 
     faults: Hypothesis
     title: str
@@ -88,7 +88,7 @@ class Diagnosis:
     """The smallest hypothesis that explains the cells that differ; ``faults`` is empty where no known one does.
 
     ``title`` is one sentence with the numbers, ``advice`` says what to do. ``contradictions`` are cells of which the hypothesis says
-    that they differ from the specification, and which were seen not to. ``alternatives`` fit the same observations;
+    that they differ from the specification, and which were seen not to. ``alternatives`` have as little against them;
     ``discriminating`` are cells on which they would part.
     """
 
