@@ -15,6 +15,7 @@ from auditor.report.headline import origin, told
 from auditor.report.scorecard import headline
 
 STYLES = {Score.CONFORMS: "green", Score.DEPARTS: "bold red", Score.INCONCLUSIVE: "bold yellow", Score.SKIPPED: "dim"}
+SCORE_WIDTH = 13
 MOST_CELLS = 3
 SHORTEST = 0.05
 """Seconds below which it is said only that a change came into force at once: trying takes longer."""
@@ -46,11 +47,15 @@ def _print_cause(console: Console, card: Scorecard) -> None:
 
 
 def _print_features(console: Console, card: Scorecard) -> None:
+    """In columns where the longest line has room for them."""
     width = max((len(feature.title) for feature in card.features), default=0)
+    widest = max((len(feature_counts(feature)) for feature in card.features), default=0)
+    if SCORE_WIDTH + width + 2 + widest > console.width:
+        width = 0
     print_paragraph(console)
     for feature in card.features:
-        line = Text.assemble((f"{feature.score:<13}", STYLES[feature.score]), f"{feature.title:<{width}}  {feature_counts(feature)}")
-        console.print(line, soft_wrap=True)
+        score = (f"{feature.score:<{SCORE_WIDTH}}", STYLES[feature.score])
+        print_paragraph(console, Text.assemble(score, f"{feature.title:<{width}}  {feature_counts(feature)}"), 0, SCORE_WIDTH + 2)
     print_paragraph(console)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
@@ -49,6 +50,21 @@ def test_the_table_has_a_line_for_each_feature_and_for_what_did_not_conform(card
     assert "outage: x/client -> x/server TCP/8000 IPv4" in text
     assert "skipped      seed-final-yaml: its point is" in text
     assert "rule-15-policy-removed:" not in text
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_no_line_of_the_table_is_wider_than_the_terminal(card, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = rendered("table", card).splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    assert any(line.startswith("departs      endPort  ") for line in lines)
+
+
+def test_features_stand_in_columns_where_there_is_room(card, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    begins = [found.start(1) for line in rendered("table", card).splitlines() if (found := re.search(r"  (\d+ of )", line))]
+    assert len(begins) > 5
+    assert len(set(begins)) == 1
 
 
 def test_the_table_tells_how_long_changes_took(card):
