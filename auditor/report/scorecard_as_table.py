@@ -56,6 +56,8 @@ def _print_features(console: Console, card: Scorecard) -> None:
     for feature in card.features:
         score = (f"{feature.score:<{SCORE_WIDTH}}", STYLES[feature.score])
         print_paragraph(console, Text.assemble(score, f"{feature.title:<{width}}  {feature_counts(feature)}"), 0, SCORE_WIDTH + 2)
+    if card.diagnosis is not None and sum(feature.score is Score.DEPARTS for feature in card.features) > 1:
+        print_paragraph(console, "A cell counts for every feature that it shows: which of them is at fault is what the cause says.")
     print_paragraph(console)
 
 

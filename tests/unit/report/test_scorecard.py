@@ -67,6 +67,13 @@ def test_features_stand_in_columns_where_there_is_room(card, monkeypatch):
     assert len(set(begins)) == 1
 
 
+def test_several_features_that_depart_are_not_several_causes(card):
+    words = " ".join(rendered("table", card).split())
+    assert "A cell counts for every feature that it shows: which of them is at fault is what the cause says." in words
+    fine = replace(card, diagnosis=None)
+    assert "A cell counts" not in rendered("table", fine)
+
+
 def test_the_table_tells_how_long_changes_took(card):
     told = rendered("table", replace(card, convergence=(*card.convergence, Convergence(Change.POD_CREATED, {"a": 0.01}, ("b",)))))
     assert "policies changed: in force within 1.3 s at most in 1 scenario" in told
