@@ -163,7 +163,8 @@ def endpoint_called(snapshot: Snapshot, name: str) -> Endpoint:
     try:
         return snapshot.endpoint(name)
     except KeyError:
-        close = get_close_matches(name, [endpoint.name for endpoint in snapshot.endpoints], n=3)
+        names = [endpoint.name for endpoint in snapshot.endpoints]
+        close = [each for each in names if each.startswith(f"{name}-")][:3] or get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else _how_to_write(name)
         raise UsageError(f"no endpoint is called {name!r}: {hint}") from None
 

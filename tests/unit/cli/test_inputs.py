@@ -106,3 +106,10 @@ def test_standard_input_is_called_by_its_name():
 def test_an_option_that_would_do_nothing_is_refused(files, arguments, text, capsys):
     arguments = [files(word) if word in ("cilium", "intent") and number else word for number, word in enumerate(arguments)]
     assert text in said(capsys, 2, *arguments)
+
+
+def test_the_name_of_a_deployment_leads_to_its_pods(tmp_path, capsys):
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, namespace: prod}\n---\n"
+    (tmp_path / "pods.yaml").write_text("".join(pod % name for name in ("web-7d9f8b6c5-x2zqk", "web-7d9f8b6c5-b8lmn", "db-0", "wab")))
+    text = said(capsys, 2, "explain", "-f", str(tmp_path / "pods.yaml"), "prod/web", "prod/db-0", "80")
+    assert "no endpoint is called 'prod/web': did you mean prod/web-7d9f8b6c5-x2zqk or prod/web-7d9f8b6c5-b8lmn?" in text
