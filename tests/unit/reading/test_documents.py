@@ -274,8 +274,10 @@ OTHER_KINDS = [
     (
         lambda source: read_scenario(source, None),
         POD + "---\n" + POD,
-        "f.yaml:1: these are Kubernetes objects, and no scenario with schema: audit.scenario/v1"
-        " (a scenario has them under objects; 'audit expect' reads them as they are)",
+        (
+            "f.yaml:1: these are Kubernetes objects, and no scenario with schema: audit.scenario/v1"
+            " (a scenario has them under objects; 'audit expect' reads them as they are)"
+        ),
     ),
 ]
 
