@@ -6,12 +6,13 @@ A fault on any port makes the case a failure, an inconclusive port makes it an e
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 from xml.etree import ElementTree as ET
 
+from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, Report
-from auditor.model.verdict import Result
+from auditor.model.verdict import Cell, Result
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.documents import count_cases, write_xml, xml_text
 from auditor.report.grouping import expectation, observation
@@ -24,13 +25,14 @@ OPEN = (Result.CNI_DEPENDENT, Result.UNDEFINED)
 def render(report: Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     root = ET.Element("testsuites", name="audit")
+    causes = _causes(report.diagnosis)
     by_source: defaultdict[str, defaultdict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
     for each in report.cells:
         by_source[each.cell.source][each.cell.destination].append(each)
     for source, by_destination in by_source.items():
         suite = ET.SubElement(root, "testsuite", name=xml_text(source))
         for destination, cells in by_destination.items():
-            suite.append(_case(source, destination, cells))
+            suite.append(_case(source, destination, cells, causes))
         count_cases(suite, _seconds([each for cells in by_destination.values() for each in cells]))
     if report.intent:
         _add_intent_suite(root, report)
@@ -40,14 +42,23 @@ def render(report: Report, stream: TextIO) -> None:
     write_xml(root, stream)
 
 
-def _case(source: str, destination: str, cells: Sequence[CellResult]) -> ET.Element:
+def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
+    """For each cell that the diagnosis explains, what is told of it: a CI system shows single failures, and little else."""
+    if diagnosis is None or not diagnosis.faults:
+        return {}
+    others = len(diagnosis.alternatives)
+    more = f" ({others} {'other fits' if others == 1 else 'others fit'} as well)" if others else ""
+    return dict.fromkeys(diagnosis.explained, f"cause: {diagnosis.title}{more}\nadvice: {diagnosis.advice}")
+
+
+def _case(source: str, destination: str, cells: Sequence[CellResult], causes: Mapping[Cell, str]) -> ET.Element:
     name = f"{source} -> {destination}"
     case = ET.Element("testcase", classname=xml_text(source), name=xml_text(name), time=f"{_seconds(cells):.3f}")
     faults = [each for each in cells if each.result in FAULTS]
     inconclusive = [each for each in cells if each.result is Result.INCONCLUSIVE]
     skipped = [each for each in cells if each.result is Result.SKIPPED]
     if faults:
-        _add(case, "failure", faults, faults + inconclusive)
+        _add(case, "failure", faults, faults + inconclusive, dict.fromkeys(causes[each.cell] for each in faults if each.cell in causes))
     elif inconclusive:
         _add(case, "error", inconclusive, inconclusive)
     elif len(skipped) == len(cells):
@@ -58,13 +69,13 @@ def _case(source: str, destination: str, cells: Sequence[CellResult]) -> ET.Elem
     return case
 
 
-def _add(case: ET.Element, tag: str, cells: Sequence[CellResult], described: Sequence[CellResult]) -> None:
+def _add(case: ET.Element, tag: str, cells: Sequence[CellResult], described: Sequence[CellResult], causes: Iterable[str] = ()) -> None:
     kinds = sorted({each.result.value for each in cells})
     ports = ", ".join(dict.fromkeys(f"{each.cell.protocol}/{each.cell.port}" for each in cells))
     element = ET.SubElement(case, tag, message=xml_text(f"{' and '.join(kinds)} on {ports}"))
     if tag != "skipped":
         element.set("type", kinds[0])
-        element.text = _described(described)
+        element.text = xml_text("\n".join([_described(described), *causes]))
     else:
         element.set("message", xml_text("; ".join(dict.fromkeys(each.observation.outcome for each in cells))))
 

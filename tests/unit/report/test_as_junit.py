@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from auditor.report import as_junit, renderer
 from tests.unit.report.reports import inconclusive, leak, outage, report, result, skipped, small
+from tests.unit.report.test_cause import DIAGNOSIS
 
 
 def document(made):
@@ -77,3 +79,16 @@ def test_an_audit_of_nothing_is_an_error():
     root = document(report([]))
     assert (root.get("tests"), root.get("errors")) == ("1", "1")
     assert root.find("testsuite/testcase/error").get("message") == "nothing was probed"
+
+
+def test_a_failure_names_the_cause_where_it_is_known():
+    made = replace(small(), diagnosis=DIAGNOSIS)
+    told = case(made, "prod/web -> prod/db").find("failure").text.splitlines()
+    assert told[-2:] == [
+        "cause: egress is not enforced on node node-2: explains 3 of 3 leaks; 0 contradictions (1 other fits as well)",
+        "advice: Compare the CNI's agent on node node-2 with that of the other nodes.",
+    ]
+    assert "cause:" not in case(made, "prod/api -> prod/db").find("failure").text
+    sure = replace(DIAGNOSIS, alternatives=())
+    assert "fits as well" not in case(replace(made, diagnosis=sure), "prod/web -> prod/db").find("failure").text
+    assert "cause:" not in case(replace(made, diagnosis=replace(DIAGNOSIS, faults=())), "prod/web -> prod/db").find("failure").text
