@@ -23,13 +23,18 @@ def opening(ground: Ground, rule: IntentRule, side: Side, wrong: Sequence[Wrong]
     cohorts = {end.number: end for each in wrong for end in [each.destination if incoming else each.source]}
     pods = [member for cohort in cohorts.values() for member in cohort.members]
     namespace = pods[0].namespace
+    own = rule.destinations if incoming else rule.sources
+    for_all = not own or namespace in own
     for texts in (rule.sources if incoming else rule.destinations, _names(wrong, incoming=incoming)):
         peers = peers_for(texts, ground.snapshot, namespace)
         if peers is not None:
             meant = Rule(peers, rule.ports)
-            for policy in side.isolating[:MOST_POLICIES]:
-                yield extended(policy, side.direction, meant)
+            # A rule in a default deny is one for all pods, those that are yet to come as well.
+            isolating = sorted(side.isolating[:MOST_POLICIES], key=lambda policy: policy.pod_selector.is_empty)
+            fitting = [policy for policy in isolating if for_all or not policy.pod_selector.is_empty]
+            yield from (extended(policy, side.direction, meant) for policy in fitting)
             yield from new_policies(ground, side.direction, _of(pods, namespace), rule.name, given=(meant,))
+            yield from (extended(policy, side.direction, meant) for policy in isolating[len(fitting) :])
 
 
 def _names(wrong: Sequence[Wrong], *, incoming: bool) -> tuple[str, ...]:

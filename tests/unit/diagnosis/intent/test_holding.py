@@ -85,13 +85,24 @@ def test_where_both_sides_deny_both_are_opened():
     (finding,) = held(snapshot, ONLY_API)
     assert held(finding.change.apply(snapshot), ONLY_API) == ()
     assert [line.split(":")[0] for line in finding.because if "isolated" in line] == ["egress", "ingress"]
-    (edit,) = finding.change.edits
-    assert edit.after.ingress == (rule(pods({"app": "api"}), "TCP/3306"),)
-    assert edit.after.egress == (rule(pods({"app": "db"}), "TCP/3306"),)
+    ingress, egress = (edit.after for edit in finding.change.edits)
+    assert (ingress.pod_selector, ingress.ingress) == (having({"app": "db"}), (rule(pods({"app": "api"}), "TCP/3306"),))
+    assert (egress.pod_selector, egress.egress) == (having({"app": "api"}), (rule(pods({"app": "db"}), "TCP/3306"),))
     assert [part.splitlines()[0] for part in finding.change.yaml.split("\n---\n")] == [
-        "# add to ingress of prod/deny",
-        "# add to egress of prod/deny",
+        "# add a policy for pods app=db of prod",
+        "# add a policy for pods app=api of prod",
     ]
+
+
+def test_a_rule_for_some_pods_is_put_into_the_policy_of_these_pods_and_not_into_a_default_deny():
+    """A default deny is for pods that are yet to come, and they are not meant."""
+    deny = policy("prod/deny", ingress=[])
+    (finding,) = held(cluster(API, DB, policies=[deny]), ONLY_API)
+    assert finding.change.edits[0].before is None
+    (finding,) = held(cluster(API, DB, policies=[deny, policy("prod/own", {"app": "db"}, ingress=[])]), ONLY_API)
+    assert finding.change.edits[0].before.name == "own"
+    (finding,) = held(cluster(API, DB, policies=[deny]), ONLY_API.replace("to: prod/app=db, ports", "to: prod, ports"))
+    assert finding.change.edits[0].before == deny
 
 
 def test_a_rule_that_opens_more_ports_than_meant_is_narrowed_to_them():
