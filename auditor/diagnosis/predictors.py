@@ -62,7 +62,9 @@ class Predictor:
         allowed = self._passing(Direction.EGRESS, faults) & self._passing(Direction.INGRESS, faults)
         varying = self._timed(faults, allowed) if timed else 0
         if any(fault.dialect is Dialect.STATELESS for fault in faults):
-            answers = [reply.answered(faults) for reply in self._replies]
+            # Destinations log datagrams, so one that ought not to arrive is seen to do so without a reply.
+            logged = self.cells.protocols.get(Protocol.UDP, 0) & ~self.specification
+            answers = [reply.answered(faults) | logged for reply in self._replies]
             always, sometimes = answers[0], answers[0]
             for answer in answers[1:]:
                 always &= answer

@@ -47,9 +47,6 @@ def predict(
     """Which of ``cells`` an audit under ``enforcement`` must find to differ from the specification."""
     by_name = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
     in_force = enforcement if converged else before_convergence(enforcement)
-    skips_pods = any(
-        enforcer.dialect is Dialect.IP_BLOCK_SKIPS_PODS for enforcer in (enforcement.everywhere, *enforcement.on_node.values())
-    )
     must, may = set(), set()
     for result in cells:
         cell = result.cell
@@ -66,7 +63,6 @@ def predict(
                 cell.family,
                 enforcement=in_force,
                 previous_policies=previous_policies,
-                ip_block_matches_cluster=not skips_pods,
             )
         except AmbiguousPrediction:
             may.add(cell)

@@ -59,6 +59,7 @@ def verdict(
 ) -> Verdict | None:
     """The verdict on a new connection; None when neither end is a pod, where no policy has a say.
 
+    A UDP datagram that ought not to arrive and does has got through, whether or not its reply comes back.
     ``slow`` counts as converged and ``flaky`` as never dropping: see ``before_convergence`` and ``may_flake``.
     Raises AmbiguousPrediction when a stateless enforcer decides by the client's port.
     """
@@ -66,7 +67,9 @@ def verdict(
         return None
     world = World(snapshot, enforcement, previous_policies, ip_block_matches_cluster)
     packet = Packet(source, destination, protocol, port, family)
-    allowed = passes(packet, world) and reply_passes(packet, world)
+    specified = World(snapshot, Enforcement(), previous_policies, ip_block_matches_cluster)
+    is_forbidden_datagram = protocol is Protocol.UDP and not passes(packet, specified)
+    allowed = passes(packet, world) and (is_forbidden_datagram or reply_passes(packet, world))
     return Verdict.ALLOWED if allowed else Verdict.DENIED
 
 

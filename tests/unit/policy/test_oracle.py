@@ -154,6 +154,15 @@ def test_a_stateless_reply_that_depends_on_the_clients_port_is_no_prediction():
         reaches(half, *FROM_WEB, enforcers=["stateless"])
 
 
+def test_a_datagram_that_ought_not_to_arrive_needs_no_reply_to_have_got_through():
+    snapshot = shop(policy("prod/web", {"app": "web"}, ingress=[]), policy("prod/db", SELECTED, ingress=[]))
+    enforcers = ["ignores-ingress@node-2", "stateless@node-1"]
+    assert reaches(snapshot, *FROM_WEB, "UDP/80", enforcers=enforcers)
+    assert not reaches(snapshot, *FROM_WEB, "TCP/80", enforcers=enforcers)
+    allowed = shop(policy("prod/web", {"app": "web"}, ingress=[]))
+    assert not reaches(allowed, *FROM_WEB, "UDP/80", enforcers=enforcers)
+
+
 def test_a_stateless_node_judges_replies_only_of_its_own_pods():
     snapshot = shop(policy("prod/web", {"app": "web"}, ingress=[]), policy("prod/db", SELECTED, egress=[]))
     assert reaches(snapshot, *FROM_WEB)
