@@ -49,6 +49,8 @@ def _words(error: BaseException) -> list[str]:
             words = []
         case OSError():
             words = [f"error: {_about_file(error)}"]
+        case MemoryError():
+            words = ["error: there is not enough memory for this: give it more, or less to do at a time"]
         case _:
             what = f"{type(error).__name__}: {_one_line(str(error))}"
             words = [f"internal error: {what}; please report it with what 'audit --debug COMMAND ...' prints"]

@@ -21,12 +21,14 @@ STDIN = "-"
 STDIN_NAME = "<stdin>"
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 """What is read of a directory, as ``kubectl apply -f DIRECTORY`` does."""
+LARGEST = 256 << 20
+"""Bytes of one file: some thousand pods take a tenth of it, and reading it takes forty times as much memory."""
 
 
 def load_sources(paths: Sequence[str], *, recursive: bool = False) -> list[Source]:
     """The files at ``paths``, those of directories in order of their names; ``-`` is standard input.
 
-    Raises UsageError for a path that can't be read, for a directory without a file to read, and for standard input asked for twice.
+    Raises UsageError for a path that can't be read or holds too much, for a directory without a file to read, and for standard input asked for twice.
     """
     if paths.count(STDIN) > 1:
         raise UsageError(f"{STDIN}: standard input can be read once only")
@@ -36,8 +38,8 @@ def load_sources(paths: Sequence[str], *, recursive: bool = False) -> list[Sourc
 def _load(path: str, *, recursive: bool) -> Iterator[Source]:
     if path == STDIN:
         with _said_plainly(STDIN_NAME):
-            data = sys.stdin.buffer.read()
-        yield Source(STDIN_NAME, data)
+            data = sys.stdin.buffer.read(LARGEST + 1)
+        yield _bounded(STDIN_NAME, data)
         return
     with _said_plainly(path):
         is_directory = Path(path).is_dir()
@@ -57,8 +59,15 @@ def _files(directory: Path, *, recursive: bool) -> Iterator[Path]:
 
 
 def _read(path: str) -> Source:
-    with _said_plainly(path):
-        return Source(path, Path(path).read_bytes())
+    with _said_plainly(path), Path(path).open("rb") as file:
+        data = file.read(LARGEST + 1)
+    return _bounded(path, data)
+
+
+def _bounded(name: str, data: bytes) -> Source:
+    if len(data) > LARGEST:
+        raise UsageError(f"{name}: more than {LARGEST >> 20} MiB: give the objects of fewer namespaces at a time")
+    return Source(name, data)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ INTERNAL = "internal error: ValueError: first second; please report it with what
         (OSError(errno.ENOSPC, "No space left on device"), 4, ["error: standard output: no space left on device"]),
         (PermissionError(errno.EACCES, "Permission denied", "x.yaml"), 4, ["error: x.yaml: permission denied"]),
         (BrokenPipeError(), 4, []),
+        (MemoryError(), 4, ["error: there is not enough memory for this: give it more, or less to do at a time"]),
         (ValueError("first\nsecond"), 4, [INTERNAL]),
         (
             RecursionError("deep"),

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from auditor.model.errors import UsageError
+from auditor.run import sources
 from auditor.run.sources import load_scenario, load_sources, manifests_beside, scenario_directory, scenario_names
 
 
@@ -51,6 +52,22 @@ def test_standard_input(monkeypatch):
 def test_standard_input_twice_is_refused():
     with pytest.raises(UsageError, match="can be read once only"):
         load_sources(["-", "-"])
+
+
+def test_what_never_ends_is_not_read_to_its_end(monkeypatch):
+    monkeypatch.setattr(sources, "LARGEST", 1 << 20)
+    with pytest.raises(UsageError, match=r"^/dev/zero: more than 1 MiB: "):
+        load_sources(["/dev/zero"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" " * ((1 << 20) + 1))))
+    with pytest.raises(UsageError, match=r"^<stdin>: more than 1 MiB: "):
+        load_sources(["-"])
+
+
+def test_as_much_as_may_be_read_is_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(sources, "LARGEST", 4)
+    (tmp_path / "full.yaml").write_bytes(b"a: 1")
+    (source,) = load_sources([str(tmp_path / "full.yaml")])
+    assert source.data == b"a: 1"
 
 
 def test_a_missing_file(tmp_path):
