@@ -48,21 +48,25 @@ class LiveRunOptions:
 def run_live(options: LiveRunOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.report.progress import open_progress
-    from auditor.run.live import audit_live
+    from auditor.run.live import LeftBehindError, audit_live
 
     check_output(options.output_file)
     if options.dry_run:
         return _show(options)
     if options.live.in_place:
         click.echo(TRACES, err=True)
-    began = now()
+    began, left = now(), None
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
-        report = run_interruptibly(
-            audit_live(options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress)
-        )
+        audited = audit_live(options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress)
+        try:
+            report = run_interruptibly(audited)
+        except LeftBehindError as error:
+            report, left = error.report, error
     with open_output(options.output_file) as stream:
         renderer(options.output)(replace(report, began=began), stream)
     tell(conclude(report), headline(report), options.output_file, quiet=options.quiet)
+    if left is not None:
+        raise left
     return of_report(report)
 
 

@@ -155,6 +155,14 @@ async def _read(api: ApiServer, options: LiveOptions) -> LiveSnapshot:
     return live
 
 
+class LeftBehindError(ClusterError):
+    """The audit has been made, and ``report`` is whole, but something of it may still be in the cluster."""
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report
+
+
 async def audit_live(
     options: LiveOptions,
     audit_options: AuditOptions,
@@ -164,10 +172,12 @@ async def audit_live(
 ) -> Report:
     """Audit the cluster with probe pods of our own and report; nothing of it stays.
 
-    Raises UsageError for options that match nothing, ClusterError when the audit can't be made or its pods can't be removed.
+    Raises UsageError for options that match nothing, ClusterError when the audit can't be made, and LeftBehindError, with the report, when
+    its pods can't be removed.
     """
     began = time.monotonic()
     run_id = secrets.token_hex(4)
+    report, left = None, None
     async with ApiServer(await connect(options.connection)) as api:
         progress.phase("reading the cluster", 0)
         intended = plan_live(await _read(api, options), options)
@@ -176,23 +186,31 @@ async def audit_live(
         progress.phase("preflight", 0)
         visit = await _prepare(api, run_id, intended, options, progress, reproduce)
         up = time.monotonic()
-        async with visit as cluster:
-            started = time.monotonic()
-            chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
-            report = await audit(cluster, subject, chosen, progress)
-            ended = time.monotonic()
+        try:
+            async with visit as cluster:
+                started = time.monotonic()
+                chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
+                report = await audit(cluster, subject, chosen, progress)
+                ended = time.monotonic()
+        except ClusterError as error:
+            if report is None:
+                raise
+            left = error
         seconds = {"reading": read - began, "preflight": up - read, "deploying": started - up, **report.seconds}
         seconds["removing"] = time.monotonic() - ended
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
-    return replace(
+    whole = replace(
         report,
         run_id=run_id,
         seconds=seconds,
-        facts=(*report.facts, *cluster.farewell),
+        facts=(*report.facts, *visit.farewell),
         api=traffic,
         lint=remarks_on(intended.live.snapshot, options.namespaces),
         intent=findings,
     )
+    if left is not None:
+        raise LeftBehindError(str(left), whole) from left
+    return whole
 
 
 async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together

@@ -16,6 +16,7 @@ from auditor.model.errors import ClusterError, UsageError
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.policy.representatives import Mode
 from auditor.report.headline import headline
+from auditor.run.live import LeftBehindError
 from tests.unit.cli.test_commands import MANIFESTS
 from tests.unit.report.reports import small
 from tests.unit.report.test_as_json import validator
@@ -182,6 +183,17 @@ def test_what_could_not_be_removed_is_an_error_of_the_environment(capsys, monkey
         "error: interrupted by x",
         "error: the server is gone; 'audit cleanup --run 1' removes what is left",
     ]
+
+
+def test_a_report_that_is_whole_is_told_though_something_was_left(capsys, monkeypatch):
+    async def leave_something(*_):
+        raise LeftBehindError("the server is gone; 'audit cleanup --run 1' removes what is left", small())
+
+    monkeypatch.setattr("auditor.run.live.audit_live", leave_something)
+    assert run(["run", "-A", "-q", "-o", "json"]) == 4
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["conclusion"] == "fail"
+    assert shown.err == "error: the server is gone; 'audit cleanup --run 1' removes what is left\n"
 
 
 def test_what_an_audit_cost_the_api_server_is_in_the_report(capsys, monkeypatch):
