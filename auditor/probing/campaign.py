@@ -24,7 +24,7 @@ from auditor.probing.merging import lost_where, observe
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.seating import NOBODY, Route, Seating, seat_cells
 from auditor.probing.seats import AgentChannel, Seat
-from auditor.probing.stability import is_late, relapsed, unstable
+from auditor.probing.stability import Wavering, is_late, relapsed, wavering
 from auditor.probing.tries import Answer, Shot, Try, agrees, wants_retest
 
 FIRST_PAUSE = 0.1
@@ -43,15 +43,20 @@ MOST_CONFIRMING = 4096
 class ProbingOutcome:
     """What probing saw.
 
-    ``observations`` has every cell that was asked for. ``unstable`` are the cells that changed their answer and not for good. ``facts`` are
-    lines worth knowing beside the findings; ``seconds`` the wall time of each phase, in order.
+    ``observations`` has every cell that was asked for. ``wavering`` is what changed its answer, for each time that was probed. ``facts``
+    are lines worth knowing beside the findings; ``seconds`` the wall time of each phase, in order.
     """
 
     observations: Mapping[Cell, Observation]
-    unstable: frozenset[Cell] = frozenset()
+    wavering: tuple[Wavering, ...] = ()
     facts: tuple[str, ...] = ()
     attempts: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def unstable(self) -> frozenset[Cell]:
+        """The cells that changed their answer and not for good."""
+        return frozenset().union(*(each.unstable for each in self.wavering))
 
 
 async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its callers stay one line
@@ -269,11 +274,11 @@ class _Campaign:
             route = self._routes[cell]
             unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
             observations[cell] = observe(self._expected[cell], tries, unproven, unwatched)
-        shaky = unstable(self._expected, self._tries)
+        wavers = wavering(self._expected, self._tries)
         return ProbingOutcome(
             observations=observations,
-            unstable=shaky,
-            facts=(*self._fleet.facts, *self._facts, *self._convergence(shaky)),
+            wavering=(wavers,),
+            facts=(*self._fleet.facts, *self._facts, *self._convergence(wavers.unstable)),
             attempts=self._fleet.attempts,
             seconds=self._seconds,
         )

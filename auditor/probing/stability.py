@@ -8,7 +8,8 @@ once nothing changes any more: after convergence nothing differs there that had 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from auditor.model.verdict import Cell, Verdict
 from auditor.probing.tries import Try, agrees
@@ -31,12 +32,24 @@ def relapsed(expected: Verdict | None, tries: Sequence[Try]) -> bool:
     return any(before and not after for before, after in itertools.pairwise(agreed))
 
 
-def unstable(expected: Mapping[Cell, Verdict | None], tries: Mapping[Cell, Sequence[Try]]) -> frozenset[Cell]:
-    """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that were merely late as well.
+@dataclass(frozen=True, slots=True)
+class Wavering:
+    """What changed its answer in one probing: the cells that ``relapsed``, and those that were merely ``late``."""
 
-    ``tries`` has all tries of each cell, oldest first, the further pass included.
-    """
-    relapses = {cell for cell, ones in tries.items() if relapsed(expected[cell], ones)}
-    if not relapses:
-        return frozenset()
-    return frozenset(relapses | {cell for cell, ones in tries.items() if is_late(expected[cell], ones)})
+    relapsed: frozenset[Cell]
+    late: frozenset[Cell]
+
+    @property
+    def unstable(self) -> frozenset[Cell]:
+        """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that were merely late as well."""
+        return self.relapsed | self.late if self.relapsed else frozenset()
+
+    def without(self, cells: Collection[Cell]) -> Wavering:
+        """The same where ``cells`` have been judged by something else since: their relapse speaks against no other cell, either."""
+        return Wavering(self.relapsed.difference(cells), self.late.difference(cells))
+
+
+def wavering(expected: Mapping[Cell, Verdict | None], tries: Mapping[Cell, Sequence[Try]]) -> Wavering:
+    """What changed its answer; ``tries`` has all tries of each cell, oldest first, the further pass included."""
+    relapses = frozenset(cell for cell, ones in tries.items() if relapsed(expected[cell], ones))
+    return Wavering(relapses, frozenset(cell for cell, ones in tries.items() if is_late(expected[cell], ones)))

@@ -75,14 +75,15 @@ class Course:
 
     def results(self) -> tuple[CellResult, ...]:
         """Every cell with its expectation, its observation and how they compare."""
-        return tuple(self._result(cell) for cell in self.expectation.verdicts)
+        unstable = self.outcome.unstable
+        return tuple(self._result(cell, unstable=cell in unstable) for cell in self.expectation.verdicts)
 
-    def _result(self, cell: Cell) -> CellResult:
+    def _result(self, cell: Cell, *, unstable: bool) -> CellResult:
         expectation, seen = self.expectation, self.outcome.observations[cell]
         left_out = seen.verdict is Observed.SKIPPED and expectation.failed.keys().isdisjoint((cell.source, cell.destination))
         if cell in expectation.doubts and not left_out:
             seen = Observation(Observed.INCONCLUSIVE, expectation.doubts[cell], seen.history)
-        result = compare(expectation.verdicts[cell], expectation.notes[cell], seen, unstable=cell in self.outcome.unstable)
+        result = compare(expectation.verdicts[cell], expectation.notes[cell], seen, unstable=unstable)
         return CellResult(cell, expectation.verdicts[cell], seen, result, expectation.notes[cell])
 
 
@@ -91,7 +92,7 @@ def renewed(before: ProbingOutcome, again: ProbingOutcome) -> ProbingOutcome:
     seconds = Counter(before.seconds) + Counter(again.seconds)
     return ProbingOutcome(
         {**before.observations, **again.observations},
-        (before.unstable - again.observations.keys()) | again.unstable,
+        (*(each.without(again.observations.keys()) for each in before.wavering), *again.wavering),
         tuple(dict.fromkeys((*before.facts, *again.facts))),
         before.attempts + again.attempts,
         {phase: seconds[phase] for phase in dict.fromkeys((*before.seconds, *again.seconds))},

@@ -52,13 +52,13 @@ async def _probe_all(ground: Ground, trials: Sequence[Trial], options: ProbingOp
         return None if Note.UNDEFINED in notes[cell] else matrix.verdict(*cell)
 
     outcome = await probe(probed, ground.seats, ground.open, demanded, options, progress, absent=ground.absent)
-    seen = {**outcome.observations, **unseen}
+    seen, unstable = {**outcome.observations, **unseen}, outcome.unstable
     results = [
         CellResult(
             cell,
             matrix.verdict(*cell),
             seen[cell],
-            compare(matrix.verdict(*cell), notes[cell], seen[cell], unstable=cell in outcome.unstable),
+            compare(matrix.verdict(*cell), notes[cell], seen[cell], unstable=cell in unstable),
             notes[cell],
         )
         for cell in cells

@@ -6,7 +6,7 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing.merging import lost_where, observe
-from auditor.probing.stability import is_late, relapsed, unstable
+from auditor.probing.stability import is_late, relapsed, wavering
 from auditor.probing.tries import Answer, Try, agrees, wants_retest
 
 ALLOWED, DENIED = Verdict.ALLOWED, Verdict.DENIED
@@ -133,4 +133,11 @@ def cell(number):
 )
 def test_one_relapse_makes_late_cells_unstable_too(histories, shaky):
     by_cell = {cell(number): tries(letters) for number, letters in enumerate(histories)}
-    assert unstable(dict.fromkeys(by_cell, ALLOWED), by_cell) == {cell(number) for number in shaky}
+    assert wavering(dict.fromkeys(by_cell, ALLOWED), by_cell).unstable == {cell(number) for number in shaky}
+
+
+def test_the_relapse_of_a_cell_that_is_judged_anew_speaks_against_no_other():
+    by_cell = {cell(number): tries(letters) for number, letters in enumerate(("ADA", "DA", "DAD"))}
+    found = wavering(dict.fromkeys(by_cell, ALLOWED), by_cell)
+    assert found.without([cell(0)]).unstable == {cell(1), cell(2)}
+    assert found.without([cell(0), cell(2)]).unstable == set()

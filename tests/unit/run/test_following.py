@@ -86,8 +86,8 @@ class MovingCluster:
         return f"try {asked}"
 
 
-async def audited(cluster):
-    report = await audit(cluster, "a moving cluster", OPTIONS, NoProgress())
+async def audited(cluster, options=OPTIONS):
+    report = await audit(cluster, "a moving cluster", options, NoProgress())
     return report, {one.cell: one for one in report.cells}
 
 
@@ -146,6 +146,22 @@ async def test_changes_one_after_the_other_are_followed():
 
 def report_of_probes(cluster):
     return {one: times for one, times in cluster.probed.items() if times > 1}
+
+
+@pytest.mark.parametrize(("script", "judged"), [([[[isolating(1)]]], Result.MATCH), ([], Result.UNSTABLE)])
+async def test_a_relapse_that_a_change_explains_makes_no_other_cell_unstable(script, judged):
+    late = cell(1, 0)
+
+    def answer(source, destination, _protocol, _port, number):
+        if (source, destination) == late[:2]:
+            return TOKEN if number else TIMEOUT
+        return TIMEOUT if number and source != destination == "a/1" else TOKEN
+
+    cluster = MovingCluster(script)
+    cluster.world.answer = answer
+    _, results = await audited(cluster, replace(OPTIONS, probing=replace(SWIFT, retests=1)))
+    assert {results[one].result for one in (late, cell(0, 1), cell(2, 1))} == {judged}
+    assert {one.result for one in results.values()} == {judged, Result.MATCH}
 
 
 async def test_what_never_comes_to_rest_is_inconclusive_and_the_rest_is_not():
