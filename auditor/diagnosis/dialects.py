@@ -38,7 +38,11 @@ def _by_rule(change: Callable[[Rule], Rule | None]) -> Rewrite:
     def changed(rules: Iterable[Rule]) -> tuple[Rule, ...]:
         return tuple(rule for rule in map(change, rules) if rule is not None)
 
-    return lambda policy: replace(policy, ingress=changed(policy.ingress), egress=changed(policy.egress))
+    def rewritten(policy: NetworkPolicy) -> NetworkPolicy:
+        ingress, egress = changed(policy.ingress), changed(policy.egress)
+        return policy if (ingress, egress) == (policy.ingress, policy.egress) else replace(policy, ingress=ingress, egress=egress)
+
+    return rewritten
 
 
 def _by_port(change: Callable[[PolicyPort], PolicyPort | None]) -> Rewrite:
@@ -46,7 +50,9 @@ def _by_port(change: Callable[[PolicyPort], PolicyPort | None]) -> Rewrite:
 
     def changed(rule: Rule) -> Rule | None:
         ports = tuple(port for port in map(change, rule.ports) if port is not None)
-        return None if rule.ports and not ports else replace(rule, ports=ports)
+        if ports == rule.ports:
+            return rule
+        return replace(rule, ports=ports) if ports else None
 
     return _by_rule(changed)
 
@@ -56,13 +62,16 @@ def _by_peer(change: Callable[[Peer], tuple[Peer, ...]]) -> Rewrite:
 
     def changed(rule: Rule) -> Rule | None:
         peers = tuple(peer for old in rule.peers for peer in change(old))
-        return None if rule.peers and not peers else replace(rule, peers=peers)
+        if peers == rule.peers:
+            return rule
+        return replace(rule, peers=peers) if peers else None
 
     return _by_rule(changed)
 
 
 def _without_except(peer: Peer) -> tuple[Peer, ...]:
-    return (peer,) if peer.ip_block is None else (replace(peer, ip_block=replace(peer.ip_block, excepts=())),)
+    block = peer.ip_block
+    return (peer,) if block is None or not block.excepts else (replace(peer, ip_block=replace(block, excepts=())),)
 
 
 def _any_namespace(peer: Peer) -> tuple[Peer, ...]:
@@ -114,7 +123,7 @@ REWRITES: Mapping[Dialect, Rewrite] = {
     Dialect.IGNORES_INGRESS: _ignoring(Direction.INGRESS),
     Dialect.ISOLATES_BOTH_DIRECTIONS: _both_directions,
     Dialect.IGNORES_PORTS: _by_rule(lambda rule: replace(rule, ports=())),
-    Dialect.IGNORES_END_PORT: _by_port(lambda port: replace(port, end_port=None)),
+    Dialect.IGNORES_END_PORT: _by_port(lambda port: port if port.end_port is None else replace(port, end_port=None)),
     Dialect.IGNORES_NAMED_PORTS: _by_port(lambda port: port if port.name is None else None),
     Dialect.IGNORES_EXCEPT: _by_peer(_without_except),
     Dialect.IGNORES_NAMESPACE_SELECTOR: _by_peer(_any_namespace),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.dialects import REWRITES
@@ -24,6 +24,20 @@ Misreading: TypeAlias = tuple[Dialect, str]
 
 Chain: TypeAlias = tuple[Misreading, ...]
 """Misreadings that one enforcer has together; the first changes a policy first."""
+
+
+class Reading(NamedTuple):
+    """How one policy is read: one of the ``previous`` or of those in force, changed by ``dialects``; whether its ipBlocks skip pods."""
+
+    previous: bool
+    dialects: tuple[Dialect, ...]
+    skips_pods: bool
+
+    @classmethod
+    def by(cls, chain: Chain) -> Reading:
+        """As an enforcer reads it that has all of ``chain`` for this policy."""
+        found = [dialect for dialect, _ in chain]
+        return cls(Dialect.STALE in found, tuple(dialect for dialect in found if dialect in REWRITES), Dialect.IP_BLOCK_SKIPS_PODS in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,7 @@ class Filters:
         self._previous = tuple(previous)
         self._indices = {policy.full_name: index for index, policy in enumerate(self.policies)}
         self._rewritten: dict[tuple[bool, int, tuple[Dialect, ...]], NetworkPolicy | None] = {}
-        self._parts: dict[tuple[bool, int, tuple[Dialect, ...], Direction, bool], PolicyPart | None] = {}
+        self._parts: dict[tuple[int, Reading, Direction], PolicyPart | None] = {}
         self._unlimited: dict[tuple[Direction, Chain], list[PolicyPart | None]] = {}
         self._sides: dict[tuple[Direction, Chain], int] = {}
         self._peers: dict[tuple[str, Peer, Direction, bool], int] = {}
@@ -82,43 +96,41 @@ class Filters:
         """Each policy's part in the filters of ``direction``, in order; None where it has none."""
         everywhere = tuple((dialect, limit) for dialect, limit in chain if not limit)
         key = (direction, everywhere)
+        reading = Reading.by(everywhere)
         if key not in self._unlimited:
-            self._unlimited[key] = [self._part(index, everywhere, direction) for index in range(len(self._known_to(everywhere)))]
+            self._unlimited[key] = [self._part(index, reading, direction) for index in range(len(self._known_to(reading)))]
         if everywhere == chain:
             return self._unlimited[key]
         parts = list(self._unlimited[key])
-        indices = {} if self._known_to(everywhere) is self._previous else self._indices
+        indices = {} if reading.previous else self._indices
         for name in {limit for _, limit in chain if limit}:
             index = indices.get(name)
             if index is not None:
-                parts[index] = self._part(index, tuple(item for item in chain if item[1] in ("", name)), direction)
+                parts[index] = self._part(index, Reading.by(tuple(item for item in chain if item[1] in ("", name))), direction)
         return parts
 
-    def _known_to(self, chain: Chain) -> Sequence[NetworkPolicy]:
-        return self._previous if any(dialect is Dialect.STALE for dialect, _ in chain) else self.policies
+    def _known_to(self, reading: Reading) -> Sequence[NetworkPolicy]:
+        return self._previous if reading.previous else self.policies
 
-    def _part(self, index: int, chain: Chain, direction: Direction) -> PolicyPart | None:
-        """The part of one policy as an enforcer takes it that has all of ``chain`` for this policy."""
-        known = self._known_to(chain)
-        dialects = tuple(dialect for dialect, _ in chain if dialect in REWRITES)
-        skips_pods = any(dialect is Dialect.IP_BLOCK_SKIPS_PODS for dialect, _ in chain)
-        key = (known is self._previous, index, dialects, direction, skips_pods)
+    def _part(self, index: int, reading: Reading, direction: Direction) -> PolicyPart | None:
+        """The part of one policy, read so."""
+        key = (index, reading, direction)
         if key not in self._parts:
-            policy = self._read(known, index, dialects)
-            if dialects and policy is known[index]:
-                plain = tuple((dialect, limit) for dialect, limit in chain if dialect not in REWRITES)
-                self._parts[key] = self._part(index, plain, direction)
+            policy = self._read(index, reading)
+            if reading.dialects and policy is self._known_to(reading)[index]:
+                self._parts[key] = self._part(index, reading._replace(dialects=()), direction)
             else:
-                self._parts[key] = self._make_part(policy, direction, skips_pods)
+                self._parts[key] = self._make_part(policy, direction, reading.skips_pods)
         return self._parts[key]
 
-    def _read(self, known: Sequence[NetworkPolicy], index: int, dialects: tuple[Dialect, ...]) -> NetworkPolicy | None:
-        """A policy as ``dialects`` take it: the same object as without the last of them where that one changes nothing."""
+    def _read(self, index: int, reading: Reading) -> NetworkPolicy | None:
+        """A policy as the dialects take it: the same object as without the last of them where that one changes nothing."""
+        dialects = reading.dialects
         if not dialects:
-            return known[index]
-        key = (known is self._previous, index, dialects)
+            return self._known_to(reading)[index]
+        key = (reading.previous, index, dialects)
         if key not in self._rewritten:
-            before = self._read(known, index, dialects[:-1])
+            before = self._read(index, reading._replace(dialects=dialects[:-1]))
             after = None if before is None else REWRITES[dialects[-1]](before)
             self._rewritten[key] = before if after == before else after
         return self._rewritten[key]
