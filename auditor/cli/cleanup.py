@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli import parameters
 from auditor.cli.connection import DURATION, UNITS, connection_options, read_connection
 from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT
 from auditor.cli.help import SectionedCommand
-from auditor.cli.live import read_namespaces
-from auditor.model.errors import UsageError
 from auditor.model.words import counted
 
 if TYPE_CHECKING:
@@ -50,9 +49,7 @@ def _read_age(_context: click.Context, _option: click.Parameter, text: str) -> f
 
 
 @click.command("cleanup", cls=SectionedCommand)
-@click.option(
-    "-n", "--namespace", "namespaces", multiple=True, callback=read_namespaces, metavar="NAMESPACE", help="Only here; repeatable."
-)
+@parameters.namespace_option("Only here; repeatable.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is also the default.")
 @click.option("--run", "run_id", callback=_read_run, metavar="ID", help="Only this run, even if it is still going on.")
 @click.option("--older-than", callback=_read_age, default="0", metavar="TIME", help="Only what was created so long ago: 10m, 1h.")
@@ -65,8 +62,7 @@ def command(
 
     Runs that are still going on are left alone unless --run names them. Nothing that an audit did not create is ever touched.
     """
-    if namespaces and all_namespaces:
-        raise UsageError("-n and -A exclude each other: leave one out")
+    parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     return cleanup(CleanupOptions(read_connection(**connection), namespaces, run_id, older_than, dry_run))
 
 

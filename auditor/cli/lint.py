@@ -10,7 +10,6 @@ import click
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
-from auditor.cli.live import read_namespaces
 from auditor.cli.snapshots import InputOptions, check_stdin, in_words, not_evaluated, read_input, read_live, refuse_the_other_input, warn
 from auditor.model.errors import UsageError
 
@@ -55,15 +54,7 @@ class LintOptions:
 @parameters.recursive_option
 @parameters.replicas_option
 @parameters.host_option
-@click.option(
-    "-n",
-    "--namespace",
-    "namespaces",
-    multiple=True,
-    callback=read_namespaces,
-    metavar="NAMESPACE",
-    help="Only findings about this; may be repeated.",
-)
+@parameters.namespace_option("Only findings about this; may be repeated.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces of the live cluster.")
 @click.option("--suppressions", metavar="FILE", help="Findings that are accepted, each with owner, reason and expiry.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="warning", show_default=True, help="The least severity for exit code 1.")
@@ -95,8 +86,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     if list_checks or explain is not None:
         return _describe(explain)
-    if namespaces and all_namespaces:
-        raise UsageError("-n and -A exclude each other: leave one out")
+    parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     check_stdin(paths, "--suppressions", suppressions)
     if paths and all_namespaces:
         raise UsageError("-f and -A exclude each other: -A is for the live cluster")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from auditor.cli.connection import CONNECTION, read_connection
-from auditor.cli.parameters import refuse
+from auditor.cli.parameters import check_scope, namespace_option, refuse
 from auditor.model.errors import UsageError
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from auditor.run.live import LiveOptions
 
 Decorator: TypeAlias = Callable[[Any], Any]
-NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 EXTERNAL = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})\Z")
 
 LIVE_ONLY = frozenset(
@@ -47,14 +46,6 @@ def refuse_live_options() -> None:
     refuse(LIVE_ONLY, "is about live clusters: leave it or --lab out")
 
 
-def read_namespaces(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The callback of --namespace. Raises BadParameter for what can be no namespace's name."""
-    for name in names:
-        if not re.fullmatch(NAMESPACE, name):
-            raise click.BadParameter(f"{name!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
-    return names
-
-
 def _read_externals(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
     found = []
     for text in texts:
@@ -66,15 +57,7 @@ def _read_externals(_context: click.Context, _option: click.Parameter, texts: tu
 
 
 OPTIONS: Sequence[Decorator] = (
-    click.option(
-        "-n",
-        "--namespace",
-        "namespaces",
-        multiple=True,
-        callback=read_namespaces,
-        metavar="NAMESPACE",
-        help="Audit the pods of this namespace, against all others of the cluster; may be repeated.",
-    ),
+    namespace_option("Audit the pods of this namespace, against all others of the cluster; may be repeated."),
     click.option("-A", "--all-namespaces", is_flag=True, help="Audit the pods of all namespaces."),
     click.option("-l", "--selector", metavar="SELECTOR", help="Audit only pods with these labels, such as app=web,tier!=cache."),
     click.option("--per-node", is_flag=True, help="Probe pods on every node on which policies isolate pods, for each direction."),
@@ -129,8 +112,7 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
     from auditor.policy.selection import parse_selector
     from auditor.run.live import LiveOptions
 
-    if given["namespaces"] and given["all_namespaces"]:
-        raise UsageError("-n and -A exclude each other: leave one out")
+    check_scope(given["namespaces"], all_namespaces=given["all_namespaces"])
     if not given["namespaces"] and not given["all_namespaces"]:
         raise UsageError(f"say what to audit: -n NAMESPACE, or -A for all namespaces{instead}")
     if given["per_node"] and given["all_pods"]:

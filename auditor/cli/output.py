@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from auditor.model.errors import ClusterError, UsageError
+
+if TYPE_CHECKING:
+    from auditor.model.report import Report
 
 STANDARD_OUTPUT = (None, "-")
 WORLD_READABLE = 0o666
@@ -57,6 +60,17 @@ def open_output(path: str | None) -> Iterator[TextIO]:
     else:
         with _said_plainly(path), _replacing(_target(path)) as stream:
             yield stream
+
+
+def deliver(report: Report, output: str, path: str | None, *, quiet: bool) -> None:
+    """Write ``report`` in the format ``output`` to where it is to go, and say on stderr what it comes to where that is a file."""
+    from auditor.report import renderer
+    from auditor.report.conclusion import conclude
+    from auditor.report.headline import headline
+
+    with open_output(path) as stream:
+        renderer(output)(report, stream)
+    tell(conclude(report), headline(report), path, quiet=quiet)
 
 
 def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> None:

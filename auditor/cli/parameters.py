@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from auditor.model.snapshot import Endpoint, IPAddress
 from auditor.probing.options import ProbingOptions
 
 Decorator: TypeAlias = Callable[[Any], Any]
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
 def _read_ports(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[PortRequest, ...]:
@@ -45,6 +47,13 @@ def _read_hosts(_context: click.Context, _option: click.Parameter, texts: tuple[
             raise click.BadParameter(f"{text!r}: {name} has an IPv{address.version} address already")
         hosts[name] = (*hosts.get(name, ()), address)
     return hosts
+
+
+def _read_namespaces(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(NAMESPACE, name):
+            raise click.BadParameter(f"{name!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
+    return names
 
 
 ports_option: Decorator = click.option(
@@ -95,6 +104,17 @@ timeout_option: Decorator = click.option(
 host_option: Decorator = click.option(
     "--host", "hosts", multiple=True, callback=_read_hosts, metavar="NAME=ADDRESS", help="An external host; may be repeated."
 )
+
+
+def namespace_option(told: str) -> Decorator:
+    """-n, which may be repeated, with ``told`` as its help."""
+    return click.option("-n", "--namespace", "namespaces", multiple=True, callback=_read_namespaces, metavar="NAMESPACE", help=told)
+
+
+def check_scope(namespaces: Collection[str], *, all_namespaces: bool) -> None:
+    """Raise UsageError when both -n and -A were given."""
+    if namespaces and all_namespaces:
+        raise UsageError("-n and -A exclude each other: leave one out")
 
 
 def refuse(names: Collection[str], why: str) -> None:

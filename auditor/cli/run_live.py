@@ -12,11 +12,8 @@ import click
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
-from auditor.cli.output import check_output, now, open_output, tell
+from auditor.cli.output import check_output, deliver, now, open_output
 from auditor.model.verdict import Cell
-from auditor.report import renderer
-from auditor.report.conclusion import conclude
-from auditor.report.headline import headline
 
 if TYPE_CHECKING:
     from auditor.run.audit import AuditOptions
@@ -62,9 +59,7 @@ def run_live(options: LiveRunOptions) -> int:
             report = run_interruptibly(audited)
         except LeftBehindError as error:
             report, left = error.report, error
-    with open_output(options.output_file) as stream:
-        renderer(options.output)(replace(report, began=began), stream)
-    tell(conclude(report), headline(report), options.output_file, quiet=options.quiet)
+    deliver(replace(report, began=began), options.output, options.output_file, quiet=options.quiet)
     if left is not None:
         raise left
     return of_report(report)

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 from auditor.cli import parameters
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
-from auditor.cli.output import check_output, now, open_output, tell
+from auditor.cli.output import check_output, deliver, now, open_output
 from auditor.cli.snapshots import check_manifests
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
 from auditor.model.report import Report
 from auditor.model.scenario import Scenario
-from auditor.report import renderer
-from auditor.report.conclusion import conclude
-from auditor.report.headline import headline
 
 if TYPE_CHECKING:
     from auditor.model.intent import Intent
@@ -64,9 +61,7 @@ def run_on_lab(options: LabRunOptions) -> int:
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         progress.note(f"{scenario.name}: {size(matrix)}, {counted(len(probes.cells), 'cell')}")
         report = run_interruptibly(audit_on_lab(scenario, enforcement, options, progress))
-    with open_output(options.output_file) as stream:
-        renderer(options.output)(replace(report, began=began), stream)
-    tell(conclude(report), headline(report), options.output_file, quiet=options.quiet)
+    deliver(replace(report, began=began), options.output, options.output_file, quiet=options.quiet)
     return of_report(report)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
-from auditor.cli.live import read_namespaces
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,15 +32,7 @@ class SnapshotOptions:
 
 
 @click.command("snapshot", cls=SectionedCommand)
-@click.option(
-    "-n",
-    "--namespace",
-    "namespaces",
-    multiple=True,
-    callback=read_namespaces,
-    metavar="NAMESPACE",
-    help="Only this namespace; may be repeated. Pods of other namespaces are then not known.",
-)
+@parameters.namespace_option("Only this namespace; may be repeated. Pods of other namespaces are then not known.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is also the default.")
 @click.option("-o", "--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]")
 @connection_options
@@ -50,8 +42,7 @@ def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: s
     'audit expect', 'explain', 'lint', 'intent' and 'run --dry-run' read it with -f. Nothing but reading is done to the cluster; secrets
     are not asked for, and environment, annotations and images are left out.
     """
-    if namespaces and all_namespaces:
-        raise UsageError("-n and -A exclude each other: leave one out")
+    parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     if output_file in FORMATS:
         raise UsageError("-o names a file here, and what it gets is JSON: write -o cluster.json")
     return snapshot(SnapshotOptions(read_connection(**connection), namespaces, output_file))

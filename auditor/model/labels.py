@@ -53,6 +53,11 @@ class LabelSelector:
     def is_empty(self) -> bool:
         return not self.match_labels and not self.match_expressions
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all labels that it looks at."""
+        return frozenset((*(key for key, _ in self.match_labels), *(requirement.key for requirement in self.match_expressions)))
+
     def __str__(self) -> str:
         """The notation of ``kubectl --selector``; ``{}`` for the empty selector."""
         parts = [f"{key}={value}" for key, value in self.match_labels]

@@ -24,11 +24,7 @@ def peers_in_force(policies: Iterable[NetworkPolicy]) -> list[Peer]:
 
 
 def _read_keys(selectors: Iterable[LabelSelector]) -> set[str]:
-    return {
-        key
-        for selector in selectors
-        for key in [*(key for key, _ in selector.match_labels), *(requirement.key for requirement in selector.match_expressions)]
-    }
+    return {key for selector in selectors for key in selector.keys}
 
 
 class AddressIntervals:

@@ -59,7 +59,7 @@ class PodSelectors:
         for unknown in snapshot.unknown:
             if unknown.pod_selector is not None:
                 self._own.setdefault(unknown.namespace, set()).add(unknown.pod_selector)
-        self._keys = frozenset(key for selector in self._peers.union(*self._own.values()) for key in _keys(selector))
+        self._keys = frozenset(key for selector in self._peers.union(*self._own.values()) for key in selector.keys)
         self.of = cache(self._of)
         self.in_any_reading = cache(self._in_any_reading)
         self._found = cache(self._matched)
@@ -134,10 +134,6 @@ def is_for_tools(key: str) -> bool:
 def reads(selector: LabelSelector, key: str) -> bool:
     """Whether ``selector`` has a condition on the label ``key``."""
     return any(key == read for read, _ in selector.match_labels) or any(key == item.key for item in selector.match_expressions)
-
-
-def _keys(selector: LabelSelector) -> set[str]:
-    return {key for key, _ in selector.match_labels} | {item.key for item in selector.match_expressions}
 
 
 def _drop_in_order(selectors: Collection[LabelSelector], labels: Labels, order: Sequence[str]) -> dict[str, str]:

@@ -17,10 +17,11 @@ import msgspec
 from auditor.cluster.kubernetes.api import ApiServer, ConflictError, ForbiddenError, NotFoundError, Question
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL
 from auditor.cluster.kubernetes.pages import decode, read_list
+from auditor.cluster.kubernetes.reading import read_namespace
 from auditor.cluster.kubernetes.records import NamespaceRecord, Record
 from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
-from auditor.cluster.kubernetes.stage import namespace_prefix
-from auditor.model.errors import ClusterError, UsageError
+from auditor.cluster.kubernetes.stage import is_named_after
+from auditor.model.errors import ClusterError
 
 LEASE, NAMESPACE = "Lease", "Namespace"
 KINDS: Mapping[str, tuple[str, str, str]] = {
@@ -129,7 +130,7 @@ def _ours(kind: str, metadata: LeftMetadata) -> Leftover | None:
     run_id = metadata.labels.get(RUN_LABEL, "")
     is_ours = (f"{metadata.name}-").startswith(f"{NAME}-{run_id}-") or (kind == LEASE and metadata.name == NAME)
     if kind == NAMESPACE:
-        is_ours = f"{metadata.name}-".startswith(f"{namespace_prefix(run_id)}-")
+        is_ours = is_named_after(metadata.name, run_id)
     if not run_id or not is_ours:
         return None
     version = metadata.resource_version if kind == LEASE else ""
@@ -158,10 +159,7 @@ async def _list(api: ApiServer, kind: str, namespaces: Sequence[str]) -> tuple[l
 async def _check_name(api: ApiServer, namespace: str) -> None:
     """Raise UsageError for a namespace that is not there; whoever may not see that is believed."""
     with suppress(ForbiddenError):
-        try:
-            await api.get(Question(f"/api/v1/namespaces/{namespace}", "get", "namespaces", f" {namespace}"))
-        except NotFoundError as error:
-            raise UsageError(f"{api.place}: there is no namespace {namespace!r} (-n {namespace})") from error
+        await read_namespace(api, namespace)
 
 
 async def _list_namespaces(api: ApiServer, namespaces: Sequence[str]) -> list[msgspec.Raw]:

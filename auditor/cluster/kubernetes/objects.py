@@ -69,19 +69,12 @@ def pod_name(run_id: str, number: int) -> str:
 
 def keys_read(policies: Iterable[NetworkPolicy | UnknownPolicy]) -> frozenset[str]:
     """The keys of all pod labels that any of ``policies`` looks at, as far as that is known."""
-    keys: set[str] = set()
+    selectors: list[LabelSelector | None] = []
     for policy in policies:
-        keys |= _keys(policy.pod_selector)
+        selectors.append(policy.pod_selector)
         for rule in (*policy.ingress, *policy.egress) if isinstance(policy, NetworkPolicy) else ():
-            for peer in rule.peers:
-                keys |= _keys(peer.pod_selector)
-    return frozenset(keys)
-
-
-def _keys(selector: LabelSelector | None) -> set[str]:
-    if selector is None:
-        return set()
-    return {key for key, _ in selector.match_labels} | {requirement.key for requirement in selector.match_expressions}
+            selectors += [peer.pod_selector for peer in rule.peers]
+    return frozenset(key for selector in selectors if selector is not None for key in selector.keys)
 
 
 class Anchor(NamedTuple):

@@ -56,6 +56,15 @@ async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: 
     return await _Reading(api, tuple(sorted(set(namespaces))), page).read()
 
 
+async def read_namespace(api: ApiServer, name: str) -> NamespaceRecord:
+    """The namespace that somebody has named with -n. Raises UsageError when it is not there, ClusterError when it can't be read."""
+    question = Question(f"{CORE}/namespaces/{name}", "get", "namespaces", f" {name}")
+    try:
+        return decode(await api.get(question), NamespaceRecord, api, question)
+    except NotFoundError as error:
+        raise UsageError(f"{api.place}: there is no namespace {name!r} (-n {name})") from error
+
+
 class _Reading:
     """One reading of a cluster, while it goes on."""
 
@@ -117,14 +126,7 @@ class _Reading:
         )
 
     async def _read_named_namespaces(self) -> list[NamespaceRecord]:
-        found = []
-        for name in self._namespaces:
-            question = Question(f"{CORE}/namespaces/{name}", "get", "namespaces", f" {name}")
-            try:
-                found.append(decode(await self._api.get(question), NamespaceRecord, self._api, question))
-            except NotFoundError as error:
-                raise UsageError(f"{self._api.place}: there is no namespace {name!r} (-n {name})") from error
-        return found
+        return [await read_namespace(self._api, name) for name in self._namespaces]
 
     def _take(self, record: Any, kind: str) -> Any:
         """The value of ``record``, which is kept as a manifest, too."""

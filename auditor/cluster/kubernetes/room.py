@@ -9,7 +9,7 @@ import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, Question
 from auditor.cluster.kubernetes.pages import decode, read_list
-from auditor.cluster.kubernetes.records import Condition, Metadata, PodRecord, Record
+from auditor.cluster.kubernetes.records import NodeRecord, NodeSpec, NodeStatus, PodRecord, Record
 from auditor.policy.reading.pods import FINISHED
 
 NODES = Question("/api/v1/nodes", "list", "nodes")
@@ -24,33 +24,28 @@ class Taint(Record, frozen=True):
     effect: str = ""
 
 
-class RoomySpec(Record, frozen=True):
+class RoomySpec(NodeSpec, frozen=True):
     """v1 NodeSpec, as far as it tells whether the node takes pods."""
 
-    unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
 
 
-class RoomyStatus(Record, frozen=True):
+class RoomyStatus(NodeStatus, frozen=True):
     """v1 NodeStatus, as far as it tells how many."""
 
     allocatable: dict[str, str] = msgspec.field(default_factory=dict)
-    conditions: tuple[Condition, ...] = ()
 
 
-class RoomyNode(Record, frozen=True):
+class RoomyNode(NodeRecord, frozen=True):
     """v1 Node."""
 
-    metadata: Metadata
     spec: RoomySpec = RoomySpec()
     status: RoomyStatus = RoomyStatus()
 
     @property
     def takes_pods(self) -> bool:
         """Whether it takes pods that tolerate nothing."""
-        ready = any(item.type == "Ready" and item.status == "True" for item in self.status.conditions)
-        linux = self.metadata.labels.get("kubernetes.io/os", "linux") == "linux"
-        return ready and linux and not self.spec.unschedulable and all(taint.effect == "PreferNoSchedule" for taint in self.spec.taints)
+        return self.is_ready and all(taint.effect == "PreferNoSchedule" for taint in self.spec.taints)
 
 
 async def room_for_pods(api: ApiServer) -> Mapping[str, int]:

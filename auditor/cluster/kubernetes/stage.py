@@ -60,6 +60,11 @@ def namespace_prefix(run_id: str) -> str:
     return f"{PREFIX}-{run_id}"
 
 
+def is_named_after(name: str, run_id: str) -> bool:
+    """Whether a namespace is called ``name`` as those of the run are."""
+    return f"{name}-".startswith(f"{namespace_prefix(run_id)}-")
+
+
 class _Starting:
     """Pods called ``names`` on their way to running. ``failed`` gets why one doesn't, ``gate`` has a place for each that may start now."""
 
@@ -277,7 +282,7 @@ class Stage:
         items, _ = await read_list(self._api, NAMESPACES, parameters=self._selection)
         names = {decode(item, NamespaceRecord, self._api, NAMESPACES).metadata.name for item in items}
         # Labels get copied. Nothing goes without the name, too.
-        return {name for name in names if f"{name}-".startswith(f"{namespace_prefix(self._run_id)}-")}
+        return {name for name in names if is_named_after(name, self._run_id)}
 
 
 def _containers(container: dict[str, Any]) -> list[dict[str, Any]]:

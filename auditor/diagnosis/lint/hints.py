@@ -72,7 +72,7 @@ def namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
             f"{exist.format(listed(known))} no such label. "
             f"Every namespace has its name in {NAMESPACE_NAME_LABEL}:\n{peer_yaml(Peer(peer.pod_selector, _called(known)))}"
         )
-    keys = sorted({key for key, _ in selector.match_labels} | {requirement.key for requirement in selector.match_expressions})
+    keys = sorted(selector.keys)
     lines = []
     for key in keys:
         values = sorted({namespace.labels[key] for namespace in scene.namespaces.values() if key in namespace.labels})

@@ -204,15 +204,22 @@ async def test_a_proxy_of_the_environment_is_used_unless_the_server_is_exempt(wr
     assert (await connect(ConnectionOptions(path))).configuration.proxy is None
 
 
-async def test_requests_keep_to_the_rate(api, tmp_path, monkeypatch):
+def _note_pauses(monkeypatch):
+    """The seconds of every pause from now on, none of which is made."""
     pauses = []
-    connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.5))
 
     async def sleep(seconds):
         pauses.append(seconds)
 
+    monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
+    return pauses
+
+
+async def test_requests_keep_to_the_rate(api, tmp_path, monkeypatch):
+    connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.5))
+
     async with ApiServer(connection) as server:
-        monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
+        pauses = _note_pauses(monkeypatch)
         for _ in range(3):
             await server.get(NAMESPACES)
     assert pauses[0] == 0
@@ -221,29 +228,21 @@ async def test_requests_keep_to_the_rate(api, tmp_path, monkeypatch):
 
 
 async def test_after_a_rest_requests_may_go_together_as_many_as_two_seconds_give(api, tmp_path, monkeypatch):
-    pauses = []
     connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.01))
-
-    async def sleep(seconds):
-        pauses.append(seconds)
 
     monkeypatch.setattr("auditor.cluster.kubernetes.api.BURST_SECONDS", 300.0)
     async with ApiServer(connection) as server:
-        monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
+        pauses = _note_pauses(monkeypatch)
         for _ in range(5):
             await server.get(NAMESPACES)
     assert [round(pause / 100) for pause in pauses] == [0, 0, 0, 1, 2]
 
 
 async def test_what_is_urgent_does_not_wait_in_line(api, tmp_path, monkeypatch):
-    pauses = []
     connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.01))
 
-    async def sleep(seconds):
-        pauses.append(seconds)
-
     async with ApiServer(connection) as server:
-        monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
+        pauses = _note_pauses(monkeypatch)
         for at_once in (False, True, True, False):
             await server.get(replace(NAMESPACES, at_once=at_once))
     assert [round(pause / 100) for pause in pauses] == [0, 1]
