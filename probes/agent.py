@@ -18,14 +18,17 @@ Commands:
     as allowed once the handshake is complete, and the connection is closed gracefully.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …], "others": [[ATTEMPT,
     VERDICT, OUTCOME, DETAIL], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered`` or, for what is no statement about the network,
-    ``error``; then ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S}``, ``slowest`` being the longest time that a
-    token took to come back.
+    ``error``; then ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S, "sent": N, "lost": N}``, ``slowest`` being the
+    longest time that a token took to come back, ``sent`` the SYNs and datagrams that went out for the allowed attempts, and ``lost`` those
+    of them that were sent once more, since nothing had come back.
 ``{"do": "arrivals", "nonces": [16 HEX, …]}``
     → ``{"kind": "arrivals", "arrived": [16 HEX, …], "complete": BOOLEAN}``: which of these UDP probes, which any agent sent, arrived here;
     not ``complete`` when older arrivals had to be forgotten.
 ``{"do": "lag"}``
-    → ``{"kind": "lag", "seconds": S}``: the longest time since the last such question, or since ``listen``, for which this process had no
-    turn though it wanted one; what was aimed here meanwhile may have met silence for that reason alone. Understated by 0.1 s at most.
+    → ``{"kind": "lag", "seconds": S, "udp_overruns": N or null, "listen_overflows": N or null}``, all of the time since the last such
+    question, or since ``listen``: the longest time for which this process had no turn though it wanted one, understated by 0.1 s at most;
+    the datagrams that this network namespace threw away for want of room in a receive buffer, and the connections for want of room at a
+    listener, null where the kernel doesn't tell. What was aimed here meanwhile may have met silence for those reasons alone.
 ``{"do": "quit"}``, or the end of input, ends the agent.
 
 What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is known.
@@ -81,6 +84,12 @@ MOST_WAITING = 512
 WAITING_SECONDS = 10.0
 TURN = 0.1
 """Seconds after which the loop comes round, with nothing to do as well: it notices so when it was not allowed to run."""
+RECEIVE_BUFFER = 1 << 19
+"""Bytes that a UDP listener asks for; the kernel gives twice that, or what net.core.rmem_max lets it."""
+RETRANSMITTED = 0.19
+"""Seconds before which TCP sends nothing a second time."""
+TOTAL_RETRANSMISSIONS = 100
+"""Offset of tcpi_total_retrans in struct tcp_info."""
 MOST_PARTINGS = 256
 PARTING_SECONDS = 0.25
 
@@ -217,10 +226,12 @@ class Listeners:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if protocol == "tcp":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            elif family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
             else:
-                listener.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                else:
+                    listener.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
             listener.bind(address)
             if protocol == "tcp":
                 # A connection is worth accepting once it asks; then accept, read, answer and close need no wait between them.
@@ -383,6 +394,49 @@ def is_assigned(address: str) -> bool:
         return False
 
 
+class Overflows:
+    """What this network namespace has thrown away for want of room, told as growth since the last time."""
+
+    def __init__(self) -> None:
+        self._datagrams: int | None = None
+        self._connections: int | None = None
+
+    def growth(self) -> tuple[int | None, int | None]:
+        """Datagrams for want of room in a receive buffer, connections for want of room at a listener; None where that can't be read."""
+        before = self._datagrams, self._connections
+        self._datagrams, self._connections = udp_overruns(), table_sum("netstat", "TcpExt:", ("ListenDrops",))
+        return grown(before[0], self._datagrams), grown(before[1], self._connections)
+
+
+def grown(before: int | None, now: int | None) -> int | None:
+    """How much a counter has grown; None where it is not known."""
+    return None if before is None or now is None else max(0, now - before)
+
+
+def udp_overruns() -> int | None:
+    """How many datagrams found a receive buffer full, of both families."""
+    counted = table_sum("snmp", "Udp:", ("RcvbufErrors", "MemErrors"))
+    wanted = ("Udp6RcvbufErrors", "Udp6MemErrors")
+    return None if counted is None else counted + sum(int(words[1]) for words in proc_net("snmp6") if words[0] in wanted)
+
+
+def table_sum(file: str, table: str, columns: tuple[str, ...]) -> int | None:
+    """The sum of some columns, as far as they exist, of a table of /proc/self/net that has a line of names and a line of numbers."""
+    lines = [words for words in proc_net(file) if words[0] == table]
+    if len(lines) != 2 or columns[0] not in lines[0]:
+        return None
+    return sum(int(value) for name, value in zip(*lines) if name in columns)  # noqa: B905 - Python 3.8 has no strict
+
+
+def proc_net(file: str) -> list[list[str]]:
+    """The words of each line that has some; nothing where there is no such file."""
+    try:
+        with open("/proc/self/net/" + file, encoding="ascii") as lines:  # noqa: PTH123 - pathlib takes long to import
+            return [words for words in map(str.split, lines) if words]
+    except OSError:
+        return []
+
+
 class Partings:
     """Connections to other people's listeners that were closed on our side: kept a moment for theirs, lest they see a reset."""
 
@@ -464,6 +518,8 @@ class Batch:
         self._chunk_due = time.monotonic() + CHUNK_SECONDS
         self._total_allowed = 0
         self._slowest = 0.0
+        self._lost = 0
+        self._prompt = min([RETRANSMITTED, *(resend.offset for resend in self._resends)])
         self.by_fd: dict[int, int] = {}
 
     def _all_attempts(self) -> Iterator[tuple[int, int, Address, bool, bytes | None]]:
@@ -578,8 +634,20 @@ class Batch:
         took = time.monotonic() - self._starts[attempt]
         if took > self._slowest:  # noqa: PLR1730 - a call less in the hot loop
             self._slowest = took
+        if took > self._prompt:
+            self._lost += self._sent_again(attempt)
         self._allowed += (attempt, int(took * 1e6))
         self._total_allowed += 1
+
+    def _sent_again(self, attempt: int) -> int:
+        """How many packets of an attempt had to be followed by another, for nothing had come back."""
+        sock, udp, _, _ = self._flying[attempt]
+        if udp:
+            return sum(resend.attempt > attempt for resend in self._resends)
+        with contextlib.suppress(OSError, struct.error):
+            information = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TOTAL_RETRANSMISSIONS + 4)
+            return int(struct.unpack_from("I", information, TOTAL_RETRANSMISSIONS)[0])
+        return 0
 
     def _connected(self, attempt: int) -> None:
         sock = self._flying[attempt][0]
@@ -714,7 +782,8 @@ class Batch:
         """Queue the last results and the end of the batch."""
         self.pass_on()
         facts = {"attempts": self.attempts, "allowed": self._total_allowed, "slowest": round(self._slowest, 6)}
-        self._output.line(dict(facts, kind="done", batch=self.name))
+        loss = {"sent": self._total_allowed + self._lost, "lost": self._lost}
+        self._output.line(dict(facts, kind="done", batch=self.name, **loss))
 
 
 def spare_descriptors() -> int:
@@ -827,6 +896,7 @@ class Agent:
         self._partings = Partings()
         self._turned = time.monotonic()
         self._longest_lag = 0.0
+        self._overflows = Overflows()
         self._ending = False
         self._commands = {
             "listen": self._listen,
@@ -930,8 +1000,10 @@ class Agent:
         ports = [(protocol, port) for protocol in ("tcp", "udp") for port in integers(command, protocol, 1, 65535)]
         foreign = foreign_addresses(texts(command, "addresses"))
         self._run = run
-        self._output.line({"kind": "listening", "failed": self._listeners.listen(identity, run, ports), "foreign": foreign})
+        failed = self._listeners.listen(identity, run, ports)
+        self._overflows.growth()
         self._longest_lag = 0.0
+        self._output.line({"kind": "listening", "failed": failed, "foreign": foreign})
 
     def _probe(self, command: Message) -> None:
         if self._run is None:
@@ -952,7 +1024,9 @@ class Agent:
 
     def _lag(self, _command: Message) -> None:
         self._note_lag(time.monotonic())
-        self._output.line({"kind": "lag", "seconds": round(self._longest_lag, 3)})
+        overruns, overflows = self._overflows.growth()
+        seconds = round(self._longest_lag, 3)
+        self._output.line({"kind": "lag", "seconds": seconds, "udp_overruns": overruns, "listen_overflows": overflows})
         self._longest_lag = 0.0
 
     def _quit(self, _command: Message) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -34,13 +34,42 @@ class Attempt(NamedTuple):
     aim: Aim
 
 
+class Loss(NamedTuple):
+    """Packets as their source saw them: ``sent`` SYNs and datagrams for attempts that were answered, ``lost`` those sent in vain."""
+
+    sent: int = 0
+    lost: int = 0
+
+
 class BadAnswerError(Exception):
     """An agent's line that its wire format doesn't know; the text quotes it."""
 
 
+LONGEST_SECONDS = 24 * 3600.0
+"""What no time that an agent measures can exceed."""
+MOST_COUNTED = 1 << 53
+
+
+def number(message: Mapping[str, Any], key: str, most: float) -> float | None:
+    """The number at ``key``, from 0 to ``most``; None when there is no such number."""
+    value = message.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        return None
+    return float(value)
+
+
+def count(message: Mapping[str, Any], key: str) -> int | None:
+    """The count at ``key``; None when there is none."""
+    value = message.get(key)
+    return value if type(value) is int and 0 <= value <= MOST_COUNTED else None
+
+
 @dataclass(slots=True)
 class Batch:
-    """Attempts for one agent, in order, and what has come back of them. ``timeout`` in seconds, ``slowest`` too."""
+    """Attempts for one agent, in order, and what has come back of them. ``timeout`` in seconds, ``slowest`` too.
+
+    ``loss`` is known once the batch is finished.
+    """
 
     aims: Sequence[Aim]
     timeout: float
@@ -48,6 +77,7 @@ class Batch:
     window: int
     name: str = field(default_factory=lambda: f"{next(_NUMBERS) & 0xFFFFFFFF:08x}")
     slowest: float = 0.0
+    loss: Loss = field(default_factory=Loss)
     tries: list[Try | None] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,11 +124,14 @@ class Batch:
         self.tries[attempt] = Try(answer, outcome, milliseconds, Shot(self.name, attempt))
 
     def finish(self, message: dict[str, Any]) -> None:
-        """Take in the ``done`` message. Raises BadAnswerError when attempts are missing."""
-        slowest, missing = message.get("slowest"), self.tries.count(None)
-        if not isinstance(slowest, (int, float)) or missing:
+        """Take in the ``done`` message. Raises BadAnswerError when attempts are missing, or numbers are none."""
+        if missing := self.tries.count(None):
             raise BadAnswerError(f"done, with {missing} attempts missing")
-        self.slowest = float(slowest)
+        slowest = number(message, "slowest", LONGEST_SECONDS)
+        sent, lost = count(message, "sent"), count(message, "lost")
+        if slowest is None or sent is None or lost is None or lost > sent:
+            raise BadAnswerError("done, without numbers that make sense")
+        self.slowest, self.loss = slowest, Loss(sent, lost)
 
     @property
     def unfinished(self) -> list[int]:

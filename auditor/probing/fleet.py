@@ -156,8 +156,8 @@ class Fleet:
         excuses: dict[str, Excuse] = {}
 
         async def ask(post: Post) -> None:
-            lag = await post.session.lag() if post.session else None
-            name = post.seat.name
+            health = await post.session.health() if post.session else None
+            name, lag = post.seat.name, health and health.lag
             found = excuse(name, gone=post.gone, restarted=post.reopened != before[name], lag=lag, timeout=seconds)
             if found:
                 excuses[name] = found

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor.model.snapshot import Family
-from auditor.probing.batches import WIRE_PROTOCOLS, BadAnswerError, Batch
+from auditor.probing.batches import LONGEST_SECONDS, WIRE_PROTOCOLS, BadAnswerError, Batch, count, number
 from auditor.probing.seats import AgentChannel, Seat
 from auditor.probing.tries import Listener
 
@@ -20,6 +20,18 @@ PATIENCE = 15.0
 """Seconds of silence, beyond what its task explains, after which an agent counts as hung."""
 CLOSE_SECONDS = 5.0
 WIRE_NAMES = {name: protocol for protocol, name in WIRE_PROTOCOLS.items()}
+
+
+class Health(NamedTuple):
+    """What may have kept an agent from answering for a while.
+
+    ``lag`` is the longest time, in seconds, for which it had no turn. Its network namespace threw away ``udp_overruns`` datagrams for want
+    of room in a receive buffer and ``listen_overflows`` connections for want of room at a listener; None where nobody can tell.
+    """
+
+    lag: float
+    udp_overruns: int | None = None
+    listen_overflows: int | None = None
 
 
 class AgentSession:
@@ -90,13 +102,16 @@ class AgentSession:
             batch.give_up(self.ended)
             advance(left)
 
-    async def lag(self) -> float | None:
-        """The longest time, in seconds, for which the agent had no turn since this was last asked; None once it has ended."""
+    async def health(self) -> Health | None:
+        """What may have kept the agent from answering since this was last asked; None once it has ended."""
         answer = await self._ask([{"do": "lag"}], "lag", "after the probes")
-        seconds = answer.get("seconds") if answer is not None else None
-        if answer is not None and not isinstance(seconds, (int, float)):
+        if answer is None:
+            return None
+        seconds = number(answer, "seconds", LONGEST_SECONDS)
+        if seconds is None:
             self._end(f"said something that is no answer: {_unexpected(answer)}")
-        return None if self.ended else seconds
+            return None
+        return Health(seconds, count(answer, "udp_overruns"), count(answer, "listen_overflows"))
 
     async def arrivals(self, nonces: Collection[str]) -> Mapping[str, bool | None]:
         """For each nonce of a UDP probe that some agent sent, whether it arrived here; None where the agent can't tell."""

@@ -535,13 +535,7 @@ def test_connecting_only_to_a_server_that_resets_at_once_counts_as_connected(pro
 
 def test_connecting_only_where_nobody_listens_or_nobody_answers(prober):
     closed = free_ports(1)
-    with socket.create_server((HERE, 0), backlog=0) as full, ExitStack() as stack:
-        # A listener that takes no more: its handshakes go unanswered.
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
-        port = full.getsockname()[1]
+    with full_listener() as (_, port):  # its handshakes go unanswered
         results, _ = prober.probe((HERE, "tcp", closed, None), (HERE, "tcp", [port], None), timeout=0.5)
     assert results == [("refused", "tcp-reset", ""), ("dropped", "timeout", "")]
 
@@ -569,6 +563,86 @@ def test_a_pause_is_told_as_lag_once(prober):
     assert told > 0.5  # all of it but the turn that it waited for anyway
     prober.tell(do="lag")
     assert prober.hear()["seconds"] < told
+
+
+def test_datagrams_without_room_are_counted_once(prober):
+    (port,) = free_ports(1)
+    prober.listen(udp=[port])
+    prober.process.send_signal(signal.SIGSTOP)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+        for _ in range(20_000):
+            flood.sendto(b"x" * 100, (HERE, port))
+    prober.process.send_signal(signal.SIGCONT)
+    prober.tell(do="lag")
+    told = prober.hear()["udp_overruns"]
+    assert told > 1000
+    prober.tell(do="lag")
+    assert prober.hear()["udp_overruns"] < told
+
+
+@contextmanager
+def full_listener():
+    """A listener that takes no further connection, and its port."""
+    with socket.create_server((HERE, 0), backlog=0) as full, ExitStack() as stack:
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield full, full.getsockname()[1]
+
+
+def test_connections_without_room_are_counted(prober):
+    with full_listener() as (_, port):
+        prober.probe((HERE, "tcp", [port], None), timeout=0.3)
+    prober.tell(do="lag")
+    assert prober.hear()["listen_overflows"] >= 1
+
+
+def test_what_the_kernel_does_not_tell_is_null(monkeypatch):
+    monkeypatch.setattr(agent, "proc_net", lambda _file: [])
+    assert agent.Overflows().growth() == (None, None)
+    monkeypatch.setattr(agent, "proc_net", lambda _file: [["Udp:", "InDatagrams"], ["Udp:", "1"], ["TcpExt:", "ListenDrops"]])
+    assert agent.Overflows().growth() == (None, None)
+
+
+def test_loss_is_told_of_what_was_answered_in_the_end(prober):
+    with silent_udp() as (sink, port):
+        prober.start_probe((HERE, "udp", [port, port], SERVER), timeout=10, datagrams=11)
+        while (found := sink_question(sink)) and found[0][-2:-1] != b"1":
+            pass  # the first attempt's; the second's alone is answered, and not at once
+        sink_question(sink)
+        again, address = found
+        while (found := sink_question(sink)) and found[0] != again:
+            pass
+        sink.sendto(expected_answer(again), address)
+        _, done = prober.results()
+    assert done["allowed"] == 1
+    assert done["lost"] >= 1
+    assert done["sent"] == done["lost"] + 1
+
+
+def sink_question(sink):
+    assert select.select([sink], [], [], 30)[0]
+    return sink.recvfrom(100)
+
+
+def test_syn_that_had_to_be_repeated_is_lost(prober):
+    with full_listener() as (full, port):
+        prober.start_probe((HERE, "tcp", [port], None), timeout=20)
+        time.sleep(0.3)
+        for _ in range(3):
+            full.settimeout(0.3)
+            with suppress(TimeoutError):
+                full.accept()[0].close()
+        (result,), done = prober.results()
+    assert result[0] == "allowed"
+    assert done["lost"] >= 1
+    assert done["sent"] == done["lost"] + 1
+
+
+def test_nothing_is_lost_where_answers_come_at_once(server, prober, ports):
+    _, done = prober.probe((HERE, "tcp", ports, SERVER), (HERE, "udp", ports, SERVER), datagrams=1)
+    assert (done["sent"], done["lost"]) == (4, 0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not has_ipv6(), reason="NOT TESTED: a network namespace of its own needs root, and IPv6")

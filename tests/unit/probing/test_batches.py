@@ -49,13 +49,13 @@ def test_results_find_their_attempts():
     batch = batch_of(*[("10.0.0.1", TCP, port, "a/x") for port in (80, 81, 82)])
     assert batch.take({"allowed": [2, 1500], "others": [[0, "dropped", "timeout", ""]]}) == 2
     assert batch.take({"allowed": [], "others": [[1, "misdelivered", "wrong-identity", "b/x"]]}) == 1
-    batch.finish({"slowest": 0.0015})
+    batch.finish({"slowest": 0.0015, "sent": 2, "lost": 1})
     assert batch.results() == [
         Try(Answer.DROPPED, "timeout", None, Shot("00000001", 0)),
         Try(Answer.MISDELIVERED, "wrong-identity: b/x", None, Shot("00000001", 1)),
         Try(Answer.ALLOWED, "token", 1.5, Shot("00000001", 2)),
     ]
-    assert batch.slowest == 0.0015
+    assert (batch.slowest, batch.loss) == (0.0015, (2, 1))
 
 
 @pytest.mark.parametrize(

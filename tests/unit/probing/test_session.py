@@ -53,7 +53,7 @@ def results(*allowed, **changed):
     return {"kind": "results", "batch": BATCH, "allowed": [part for one in allowed for part in (one, 1000)], "others": [], **changed}
 
 
-DONE = {"kind": "done", "batch": BATCH, "attempts": 2, "allowed": 2, "slowest": 0.001}
+DONE = {"kind": "done", "batch": BATCH, "attempts": 2, "allowed": 2, "slowest": 0.001, "sent": 3, "lost": 1}
 
 
 async def run(channel):
@@ -70,6 +70,7 @@ async def test_whole_batch():
     assert session.ended == ""
     assert [one.answer for one in batch.results()] == [Answer.ALLOWED] * 2
     assert batch.slowest == 0.001
+    assert batch.loss == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,10 @@ async def test_whole_batch():
         (Script(results(0), {"kind": "error", "message": "no such batch"}), 1, "no such batch"),
         (Script(results(0), {"kind": []}), 1, "said something that is no answer"),
         (Script(results(0), DONE), 1, "said something that is no answer: done, with 1 attempts missing"),
+        *(
+            (Script(results(0), results(1), {**DONE, **change}), 2, "said something that is no answer: done, without numbers")
+            for change in ({"slowest": float("nan")}, {"slowest": 1e999}, {"slowest": -1}, {"sent": -1}, {"lost": 4}, {"sent": 1e3})
+        ),
         (Script(failing="send"), 0, "agent of prod/web could not be reached: broken pipe"),
         (Script(failing="send hangs"), 0, "agent of prod/web took no commands for 0.05 s"),
     ],
@@ -145,6 +150,25 @@ async def test_listening_goes_wrong(answer):
 )
 async def test_arrivals(answer, known):
     assert await AgentSession(WEB, Script(answer)).arrivals(["2", "1"]) == known
+
+
+@pytest.mark.parametrize(
+    ("answer", "health"),
+    [
+        ({"seconds": 0.2, "udp_overruns": 7, "listen_overflows": 1}, (0.2, 7, 1)),
+        ({"seconds": 0, "udp_overruns": None, "listen_overflows": None}, (0.0, None, None)),
+        ({"seconds": 0.2, "udp_overruns": -1, "listen_overflows": 1e999}, (0.2, None, None)),
+        ({"seconds": None}, None),
+        ({"seconds": -1}, None),
+        ({"seconds": 1e999}, None),
+        ({"seconds": float("nan")}, None),
+        ({"seconds": True}, None),
+    ],
+)
+async def test_health(answer, health):
+    session = AgentSession(WEB, Script({"kind": "lag", **answer}))
+    assert await session.health() == health
+    assert bool(session.ended) == (health is None)
 
 
 @pytest.mark.parametrize("failing", ["", "close"])

@@ -40,6 +40,8 @@ class World:
         self.unbound = {}
         self.slowest = {}
         self.lags = {}
+        self.overruns = {}
+        self.loss = {}
         self.breaks = {}
         self.breaks_at_lag = set()
         self.batches = defaultdict(count)
@@ -124,7 +126,8 @@ class FakeChannel:
             self._break()
             return
         lags = self.world.lags.get(self.seat.name)
-        self.say(kind="lag", seconds=lags.pop(0) if lags else 0.0)
+        overruns = self.world.overruns.pop(self.seat.name, 0)
+        self.say(kind="lag", seconds=lags.pop(0) if lags else 0.0, udp_overruns=overruns, listen_overflows=0)
 
     def _probe(self, command):
         world, mine = self.world, self.seat.name
@@ -144,7 +147,8 @@ class FakeChannel:
             others = [] if allowed else [[attempt, *result]]
             self.say(kind="results", batch=command["batch"], allowed=allowed, others=others)
         slowest = world.slowest.get(command["timeout"], 0.001)
-        self.say(kind="done", batch=command["batch"], attempts=len(results), allowed=0, slowest=slowest)
+        sent, lost = world.loss.get(mine, (len(results), 0))
+        self.say(kind="done", batch=command["batch"], attempts=len(results), allowed=0, slowest=slowest, sent=sent, lost=lost)
 
     def _one(self, target, port):
         world, protocol = self.world, Protocol(target["protocol"].upper())
