@@ -62,9 +62,18 @@ class PodOptions:
     lifetime: int = 900
 
 
+def apart(name: str) -> str:
+    """``name`` as a pod's that shares its beginning with no other.
+
+    Some enforcers key what they enforce by a pod's name without its last part (the AWS VPC CNI does): all that went by NAME-0, NAME-1
+    would have one set of rules on each node. Nor may there be a dot in it.
+    """
+    return f"{name}-x"
+
+
 def pod_name(run_id: str, number: int) -> str:
     """The name of the probe pod with this ``number`` in its run."""
-    return f"{NAME}-{run_id}-{number}"
+    return apart(f"{NAME}-{run_id}-{number}")
 
 
 def keys_read(policies: Iterable[NetworkPolicy | UnknownPolicy]) -> frozenset[str]:
@@ -87,6 +96,18 @@ class Anchor(NamedTuple):
 def lease_name(run_id: str, *, locks: bool) -> str:
     """The name of a run's Lease in a namespace: the one that there can only be one of where it ``locks`` the namespace."""
     return NAME if locks else f"{NAME}-{run_id}"
+
+
+def anchor_name(run_id: str) -> str:
+    """The name of the Lease that owns the pods of ``audit conformance`` in one of its namespaces, and that says nothing else."""
+    return f"{NAME}-{run_id}-owner"
+
+
+def anchor_manifest(namespace: str, run_id: str) -> dict[str, Any]:
+    """The Lease of this name. Nobody renews it: a run has one sign of life, however many namespaces are its own."""
+    labels = {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}
+    metadata = {"name": anchor_name(run_id), "namespace": namespace, "labels": labels}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
 
 
 def lease_manifest(namespace: str, name: str, run_id: str, holder: str, now: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -28,12 +29,16 @@ from auditor.cluster.kubernetes.objects import (
     RUN_LABEL,
     Anchor,
     PodOptions,
+    anchor_manifest,
+    anchor_name,
+    apart,
     keys_read,
     pod_manifest,
 )
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.policy_manifest import policy_manifest
 from auditor.cluster.kubernetes.records import NamespaceRecord, PodRecord
+from auditor.cluster.kubernetes.signs_of_life import LeaseRecord
 from auditor.cluster.kubernetes.starting import StartingPod
 from auditor.cluster.kubernetes.watching import watch
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
@@ -44,6 +49,7 @@ from auditor.model.snapshot import Endpoint, Namespace
 PREFIX = "netpol-conf"
 PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
 NAMESPACES = Question("/api/v1/namespaces", "list", "namespaces")
+LEASES, LEASE = "/apis/coordination.k8s.io/v1", "leases.coordination.k8s.io"
 MERGE = "application/merge-patch+json"
 REQUESTS = {"cpu": "2m", "memory": "8Mi"}
 """What a pod asks for: there are hundreds of them for a minute or two, and each does next to nothing."""
@@ -65,12 +71,18 @@ def is_named_after(name: str, run_id: str) -> bool:
     return f"{name}-".startswith(f"{namespace_prefix(run_id)}-")
 
 
+def place_of(pod: str) -> tuple[str, str]:
+    """The namespace of the endpoint called ``pod`` and the name that its pod has there."""
+    namespace, _, name = pod.partition("/")
+    return namespace, apart(name)
+
+
 class _Starting:
     """Pods called ``names`` on their way to running. ``failed`` gets why one doesn't, ``gate`` has a place for each that may start now."""
 
     def __init__(self, api: ApiServer, names: AbstractSet[str], failed: dict[str, str], advance: Callable[[int], None]) -> None:
         self._api = api
-        self._names = names
+        self._names = {place_of(name): name for name in names}
         self._failed = failed
         self._advance = advance
         self._last: dict[str, str] = {}
@@ -81,17 +93,21 @@ class _Starting:
     def take(self, item: msgspec.Raw) -> None:
         """Take in one state of one pod."""
         pod = decode(item, StartingPod, self._api, PODS)
-        name = f"{pod.metadata.namespace}/{pod.metadata.name}"
-        self._last[name] = pod.state
-        if name not in self._names or name in self.running or name in self._failed:
+        name = self._names.get((pod.metadata.namespace, pod.metadata.name))
+        if name is None or name in self.running or name in self._failed:
             return
+        self._last[name] = pod.state
         if pod.hopeless:
             self._failed[name] = f"its pod can't run: {pod.hopeless}"
             self.give_up()
         elif pod.is_running and (endpoint := decode(item, PodRecord, self._api, PODS).value().endpoint).addresses:
-            self.running[name] = endpoint
+            self.running[name] = replace(endpoint, name=name)
             self._advance(1)
             self.give_up()
+
+    @property
+    def _on_the_way(self) -> set[str]:
+        return set(self._names.values()) - self.running.keys() - self._failed.keys()
 
     def give_up(self) -> None:
         """Make room for the next: one pod is no longer on its way."""
@@ -102,7 +118,7 @@ class _Starting:
         """Wait until no pod is on its way, at most so many seconds. Raises what any of ``tasks``, which bring the news, has failed with."""
         try:
             async with asyncio.timeout(seconds):
-                while self._names - self.running.keys() - self._failed.keys():
+                while self._on_the_way:
                     self._news.clear()
                     news = asyncio.ensure_future(self._news.wait())
                     awaited: list[asyncio.Future[Any]] = [news, *(task for task in tasks if not task.done())]
@@ -112,7 +128,7 @@ class _Starting:
                         if task.done():
                             task.result()
         except TimeoutError:
-            for name in self._names - self.running.keys() - self._failed.keys():
+            for name in self._on_the_way:
                 self._failed[name] = f"its pod did not start within {seconds:g} s: {self._last.get(name, 'no word of it')}"
 
 
@@ -125,6 +141,7 @@ class Stage:
         self._options = options
         self._agent = files("probes").joinpath(AGENT_FILE).read_bytes()
         self._ours = {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}
+        self._anchors: dict[str, Anchor] = {}
         self.failed: dict[str, str] = {}
 
     async def create_namespaces(self, namespaces: Iterable[Namespace]) -> None:
@@ -145,6 +162,7 @@ class Stage:
         The others are ``failed``. No label of ours is one that ``policies`` read.
         """
         withheld = keys_read(policies)
+        await all_of(map(self._take_anchor, sorted({pod.namespace for pod in pods} - self._anchors.keys())))
         starting = _Starting(self._api, {pod.name for pod in pods}, self.failed, advance)
 
         async def create_one(pod: Endpoint) -> None:
@@ -167,12 +185,20 @@ class Stage:
             await asyncio.gather(*tasks, return_exceptions=True)
         return starting.running
 
+    async def _take_anchor(self, namespace: str) -> None:
+        """Create what owns the pods in ``namespace``: some enforcers pass over pods without a controller, and others may adopt them."""
+        question = Question(f"{LEASES}/namespaces/{namespace}/leases", "create", LEASE, f" in namespace {namespace}")
+        answer = await create(self._api, question, anchor_manifest(namespace, self._run_id))
+        if not answer:
+            question = replace(question, path=f"{question.path}/{anchor_name(self._run_id)}", verb="get")
+            answer = await self._api.get(question)
+        metadata = decode(answer, LeaseRecord, self._api, question).metadata
+        self._anchors[namespace] = Anchor(metadata.name, metadata.uid)
+
     async def _create_pod(self, pod: Endpoint, withheld: frozenset[str]) -> None:
         probe = ProbePod(pod.name, pod.namespace, pod.labels, pod.ports, pod.node, (pod.name,))
-        manifest = pod_manifest(probe, 0, self._run_id, Anchor("", ""), self._options, withheld=withheld)
-        # Nothing owns it but its namespace, and a reference to what isn't there would have it collected.
-        del manifest["metadata"]["ownerReferences"]
-        manifest["metadata"]["name"] = pod.name.partition("/")[2]
+        manifest = pod_manifest(probe, 0, self._run_id, self._anchors[pod.namespace], self._options, withheld=withheld)
+        manifest["metadata"]["name"] = place_of(pod.name)[1]
         spec = manifest["spec"]
         del spec["volumes"]
         (container,) = spec["containers"]
@@ -208,7 +234,7 @@ class Stage:
 
     async def open(self, pod: str) -> ExecStream:
         """Start an agent in the pod of the endpoint called ``pod``."""
-        namespace, _, name = pod.partition("/")
+        namespace, name = place_of(pod)
         stream = await open_exec(self._api, namespace, name, CONTAINER, ("python3", "-ISc", BOOT))
         try:
             await stream.send(b"%08d" % len(self._agent) + self._agent)
@@ -241,7 +267,7 @@ class Stage:
 
     async def relabel_pod(self, pod: str, before: Labels, after: Labels) -> None:
         """Give the pod of the endpoint called ``pod`` the labels ``after`` in the place of ``before``."""
-        namespace, _, name = pod.partition("/")
+        namespace, name = place_of(pod)
         question = Question(f"/api/v1/namespaces/{namespace}/pods/{name}", "patch", "pods", f" in namespace {namespace}")
         await self._relabel(question, before, after)
 

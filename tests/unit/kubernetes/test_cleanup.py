@@ -47,8 +47,8 @@ def told(objects):
     return [str(item) for item in objects]
 
 
-LEFT = [f"Lease prod/{NAME}", f"ConfigMap prod/{NAME}-{DEAD}", f"Pod prod/{NAME}-{DEAD}-0"]
-GOING_ON = [f"Lease dev/{NAME}", f"ConfigMap dev/{NAME}-{ALIVE}", f"Pod dev/{NAME}-{ALIVE}-0"]
+LEFT = [f"Lease prod/{NAME}", f"ConfigMap prod/{NAME}-{DEAD}", f"Pod prod/{NAME}-{DEAD}-0-x"]
+GOING_ON = [f"Lease dev/{NAME}", f"ConfigMap dev/{NAME}-{ALIVE}", f"Pod dev/{NAME}-{ALIVE}-0-x"]
 
 
 async def test_what_is_ours_is_found_and_what_only_looks_like_it_is_not(store):
@@ -56,6 +56,14 @@ async def test_what_is_ours_is_found_and_what_only_looks_like_it_is_not(store):
     assert sorted(told(found.objects)) == sorted(LEFT + GOING_ON)
     assert found.alive == {ALIVE}
     assert found.holders[DEAD] == f"somebody, run {DEAD}"
+
+
+async def test_pods_that_go_by_the_names_of_earlier_versions_are_found(store):
+    path = f"{PODS.format('prod')}/{NAME}-{DEAD}-0-x"
+    old = store.objects.pop(path)
+    old["metadata"]["name"] = f"{NAME}-{DEAD}-0"
+    store.objects[path.removesuffix("-x")] = old
+    assert f"Pod prod/{NAME}-{DEAD}-0" in told((await find_leftovers(store)).chosen(None, 0))
 
 
 async def test_only_dead_runs_are_chosen_unless_one_is_named(store):
@@ -71,7 +79,7 @@ async def test_what_is_chosen_is_deleted_and_nothing_else(store):
     rest = set(store.objects) - {
         f"{LEASES.format('prod')}/{NAME}",
         f"{CONFIG_MAPS.format('prod')}/{NAME}-{DEAD}",
-        f"{PODS.format('prod')}/{NAME}-{DEAD}-0",
+        f"{PODS.format('prod')}/{NAME}-{DEAD}-0-x",
     }
     found = await find_leftovers(store)
     assert await delete_leftovers(store, found.chosen(None, 0)) == ()
@@ -80,7 +88,7 @@ async def test_what_is_chosen_is_deleted_and_nothing_else(store):
 
 async def test_what_took_its_place_is_not_deleted(store):
     found = await find_leftovers(store)
-    place = f"{PODS.format('prod')}/{NAME}-{DEAD}-0"
+    place = f"{PODS.format('prod')}/{NAME}-{DEAD}-0-x"
     store.objects[place]["metadata"].update(uid="another", ownerReferences=[])
     assert await delete_leftovers(store, found.chosen(None, 0)) == ()
     assert store.objects[place]["metadata"]["uid"] == "another"
@@ -91,15 +99,15 @@ async def test_what_can_not_be_deleted_and_what_stays_is_told(store):
     store.denied = {("delete", "leases", "prod")}
     (line,) = await delete_leftovers(store, found.chosen(None, 0))
     assert line.startswith(f"Lease prod/{NAME} could not be deleted: ")
-    stubborn = {"metadata": {**store.objects[f"{PODS.format('dev')}/{NAME}-{ALIVE}-0"]["metadata"], "ownerReferences": []}}
+    stubborn = {"metadata": {**store.objects[f"{PODS.format('dev')}/{NAME}-{ALIVE}-0-x"]["metadata"], "ownerReferences": []}}
 
     def come_back(method, _path):
         if method == "GET":
-            store.objects[f"{PODS.format('dev')}/{NAME}-{ALIVE}-0"] = stubborn
+            store.objects[f"{PODS.format('dev')}/{NAME}-{ALIVE}-0-x"] = stubborn
 
     store.before = come_back
     (line,) = await delete_leftovers(store, found.chosen(ALIVE, 0), patience=0)
-    assert line == f"Pod dev/{NAME}-{ALIVE}-0 was deleted and is still there after 0 s"
+    assert line == f"Pod dev/{NAME}-{ALIVE}-0-x was deleted and is still there after 0 s"
 
 
 async def test_only_some_namespaces_and_only_where_we_may_look(store):
@@ -163,7 +171,7 @@ async def test_a_run_that_comes_to_life_again_meanwhile_is_left_alone(store):
     store._touch(store.objects[f"{LEASES.format('prod')}/{NAME}"]["metadata"])
     (line,) = await delete_leftovers(store, found.chosen(None, 0))
     assert line == f"Lease prod/{NAME} was renewed or replaced meanwhile: run {DEAD} is left alone"
-    assert {f"{LEASES.format('prod')}/{NAME}", f"{PODS.format('prod')}/{NAME}-{DEAD}-0"} <= set(store.objects)
+    assert {f"{LEASES.format('prod')}/{NAME}", f"{PODS.format('prod')}/{NAME}-{DEAD}-0-x"} <= set(store.objects)
     store._touch(store.objects[f"{LEASES.format('prod')}/{NAME}"]["metadata"])
     assert await delete_leftovers(store, found.chosen(DEAD, 0)) == ()
     assert f"{LEASES.format('prod')}/{NAME}" not in store.objects

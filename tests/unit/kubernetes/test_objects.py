@@ -18,6 +18,7 @@ from auditor.cluster.kubernetes.objects import (
     keys_read,
     lease_manifest,
     pod_manifest,
+    pod_name,
 )
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import NetworkPolicy, Peer, Rule
@@ -39,7 +40,7 @@ def manifest(**changes):
 
 def test_a_pod_carries_its_identity_its_run_and_its_owner():
     metadata = manifest()["metadata"]
-    assert metadata["name"] == f"{NAME}-0123abcd-3"
+    assert metadata["name"] == f"{NAME}-0123abcd-3-x"
     assert metadata["labels"] == {"app": "web", RUN_LABEL: "0123abcd", MANAGED_BY_LABEL: NAME, **MESH_LABELS}
     owner = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": NAME, "uid": "uid"}
     assert metadata["ownerReferences"] == [{**owner, "controller": True, "blockOwnerDeletion": False}]
@@ -128,3 +129,14 @@ def test_no_autoscaler_adds_a_node_for_it_or_keeps_one():
     prefix = "cluster-autoscaler.kubernetes.io/"
     told = {key.removeprefix(prefix): value for key, value in annotations.items() if key.startswith(prefix)}
     assert told == {"safe-to-evict": "true", "pod-scale-up-delay": "600s"}
+
+
+def as_some_enforcers_see_it(name):
+    """The AWS VPC CNI keys what it enforces by a pod's name without its last part, so that pods of one workload share their rules."""
+    return name.replace(".", "_").rpartition("-")[0] or name
+
+
+def test_the_name_of_a_probe_pod_is_unique_without_its_last_part():
+    names = [pod_name("0123abcd", number) for number in range(1200)]
+    assert len({as_some_enforcers_see_it(name) for name in names}) == len(names)
+    assert not any("." in name or len(name) > 63 for name in names)

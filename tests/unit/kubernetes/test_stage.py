@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.cluster.kubernetes.objects import RUN_LABEL, PodOptions
+from auditor.cluster.kubernetes.cleanup import delete_leftovers, find_leftovers
+from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, PodOptions
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.cluster.kubernetes.policy_manifest import policy_manifest
 from auditor.cluster.kubernetes.room import room_for_pods
-from auditor.cluster.kubernetes.stage import Stage, _containers
+from auditor.cluster.kubernetes.stage import Stage, _containers, namespace_prefix
+from auditor.model.snapshot import Endpoint, EndpointKind, Namespace
 from tests.lab import scenarios
-from tests.unit.kubernetes.store import Store
+from tests.unit.kubernetes.living import RUN, LivingStore
+from tests.unit.kubernetes.store import Store, split
+from tests.unit.kubernetes.test_objects import as_some_enforcers_see_it
 
 
 @pytest.mark.parametrize("name", scenarios.with_truth())
@@ -67,3 +71,80 @@ async def test_only_namespaces_with_the_label_and_the_name_of_the_run_are_delete
     store = Store(namespace("netpol-conf-11111111"), namespace("netpol-conf-11111111-a"), namespace("copied-labels"))
     assert await Stage(store, "11111111", PodOptions()).clear(20, but="netpol-conf-11111111") == []
     assert store.names("namespaces") == ["copied-labels", "netpol-conf-11111111"]
+
+
+HOME = namespace_prefix(RUN)
+PLACES = (f"{HOME}-0-a", f"{HOME}-1-b")
+SIMILAR = ("web", "web-1", "web-2", "db", "web-1-x")
+
+
+async def staged(store):
+    """A stage with pods of similar names in each of two namespaces, and what runs of them."""
+    stage = Stage(store, RUN, PodOptions())
+    await stage.create_namespaces(map(Namespace.of, (HOME, *PLACES)))
+    pods = [Endpoint(f"{place}/{name}", EndpointKind.POD, place, {"app": name}) for place in PLACES for name in SIMILAR]
+    return stage, await stage.start_pods(pods, (), 20, lambda _: None)
+
+
+def created(store):
+    return [item for path, item in store.objects.items() if split(path)[1] == "pods" and path.count("/") > 4]
+
+
+async def test_names_of_pods_of_a_conformance_run_are_unique_without_their_last_part():
+    store = LivingStore()
+    _, running = await staged(store)
+    assert set(running) == {f"{place}/{name}" for place in PLACES for name in SIMILAR}
+    assert {endpoint.name for endpoint in running.values()} == set(running)
+    seen = {(item["metadata"]["namespace"], as_some_enforcers_see_it(item["metadata"]["name"])) for item in created(store)}
+    assert len(seen) == len(created(store)) == len(PLACES) * len(SIMILAR)
+
+
+async def test_pods_of_a_conformance_run_have_a_controller_in_their_namespace_that_is_there():
+    store = LivingStore()
+    await staged(store)
+    store.collect_garbage()
+    assert len(created(store)) == len(PLACES) * len(SIMILAR)
+    for item in created(store):
+        (owner,) = item["metadata"]["ownerReferences"]
+        anchor = store.objects[f"/apis/coordination.k8s.io/v1/namespaces/{item['metadata']['namespace']}/leases/{owner['name']}"]
+        assert owner["controller"] is True
+        assert owner["uid"] == anchor["metadata"]["uid"]
+        assert (owner["kind"], owner["apiVersion"]) == ("Lease", "coordination.k8s.io/v1")
+
+
+async def test_a_pod_of_a_conformance_run_is_relabelled_and_opened_under_the_name_that_it_has(monkeypatch):
+    opened = []
+
+    async def open_exec(_api, *place):
+        opened.append(place)
+        raise ConnectionError
+
+    monkeypatch.setattr("auditor.cluster.kubernetes.stage.open_exec", open_exec)
+    store = LivingStore()
+    stage, _ = await staged(store)
+    with pytest.raises(ConnectionError):
+        await stage.open(f"{PLACES[0]}/web-1")
+    asked = []
+    store.before = lambda method, path: asked.append((method, path))
+    with pytest.raises(KeyError):
+        await stage.relabel_pod(f"{PLACES[0]}/web-1", {"app": "web-1"}, {"app": "other"})
+    (method, path) = asked[0]
+    namespace, name = path.split("/")[4], path.split("/")[6]
+    assert (method, (namespace, name)) == ("PATCH", opened[0][:2])
+    assert f"/api/v1/namespaces/{namespace}/pods/{name}" in store.objects
+
+
+async def test_the_anchors_of_a_conformance_run_that_goes_on_are_no_sign_of_death():
+    store = LivingStore()
+    await staged(store)
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases"
+    store.put(leases, {"metadata": {"name": NAME, "namespace": HOME, "labels": {RUN_LABEL: RUN}}, "spec": {"leaseDurationSeconds": 30}})
+    store.pass_time(minutes=2)
+    store._touch(store.objects[f"{leases}/{NAME}"]["metadata"])
+    found = await find_leftovers(store)
+    assert found.objects
+    assert found.chosen(None, 0) == ()
+    store.pass_time(minutes=2)
+    found = await find_leftovers(store)
+    assert set(found.chosen(None, 0)) == set(found.objects)
+    assert await delete_leftovers(store, found.chosen(None, 0)) == ()
