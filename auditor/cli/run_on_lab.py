@@ -88,10 +88,12 @@ async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: La
     """Set the lab up for ``scenario``, audit it, and take it down again."""
     from auditor.cli.reproduction import again
     from auditor.cluster.lab.lab import Lab
-    from auditor.run.audit import audit
-    from auditor.run.remarks import against_intent, remarks_on
+    from auditor.loop.apart import apart
+    from auditor.run.audit import look
+    from auditor.run.concluding import report_on, with_lint
+    from auditor.run.remarks import against_intent
 
-    findings = against_intent(scenario.snapshot, options.intent)
+    findings = await apart(against_intent, scenario.snapshot, options.intent)
     progress.phase("setting up the lab", 0)
     began = monotonic()
     lab = Lab(
@@ -103,8 +105,10 @@ async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: La
     )
     async with lab as cluster:
         up = monotonic() - began
-        report = await audit(cluster, subject(scenario, options.enforcers), options.audit, progress)
-    return replace(report, seconds={"lab": up, **report.seconds}, lint=remarks_on(scenario.snapshot), intent=findings)
+        seen = await look(cluster, options.audit, progress)
+    seen = replace(seen, seconds={"lab": up, **seen.seconds})
+    report = await report_on(seen, subject(scenario, options.enforcers), options.audit.min_coverage, progress)
+    return replace(await with_lint(report, scenario.snapshot), intent=findings)
 
 
 def subject(scenario: Scenario, enforcers: tuple[str, ...]) -> str:

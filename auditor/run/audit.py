@@ -1,20 +1,22 @@
-"""The whole run: snapshot, expected matrix, probe plan, observations, comparison, findings, report."""
+"""The whole run: snapshot, expected matrix, probe plan, observations, and from these the report (``auditor.run.concluding``).
+
+Whatever computes does so apart from the event loop: while it lasts, Leases are renewed and signals heard.
+"""
 
 from __future__ import annotations
 
-import secrets
+import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.cluster.port import Cluster
-from auditor.diagnosis.coverage import unexercised
-from auditor.diagnosis.findings import find
 from auditor.diagnosis.search import diagnose
+from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
-from auditor.model.report import Report, Summary
+from auditor.model.report import Report
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import counted
@@ -25,6 +27,7 @@ from auditor.probing.campaign import ProbingOutcome, probe
 from auditor.probing.narrowing import plan_narrowly
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells
+from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import Course, Expectation, after, renewed
 
 MOST_REPROBES = 3
@@ -33,6 +36,8 @@ MOST_CELLS = 50_000
 """Beyond so many cells, pairs are probed only on the ports that matter to them, unless the user has named ports."""
 MOST_FURTHER_CELLS = 20_000
 """Beyond so many cells, none is looked for that would tell hypotheses apart."""
+SEARCH_SECONDS = 10.0
+"""How long pods wait in the cluster while the cause is looked for; after that there are no probes that would tell causes apart."""
 RESTLESS = "policies or labels of namespaces that decide this kept changing during the run"
 
 
@@ -91,34 +96,37 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
 
 
 async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress: Progress) -> Report:
-    """Audit ``cluster``, which is up, and report.
+    """Audit ``cluster``, which is up, and report. Raises what ``look`` raises."""
+    return await report_on(await look(cluster, options, progress), subject, options.min_coverage, progress)
+
+
+async def look(cluster: Cluster, options: AuditOptions, progress: Progress) -> Seen:
+    """Probe ``cluster``, which is up, for all that a report needs of it.
 
     Raises UsageError when a selection or port matches nothing, ClusterError when the cluster fails under it.
     """
     began = time.monotonic()
-    matrix, probes = plan(cluster.snapshot, options)
-    expectation = Expectation.of(matrix, probes.cells, cluster.failed)
+    probes, expectation = await apart(_intend, cluster.snapshot, options, dict(cluster.failed))
     planned = time.monotonic()
     course = Course(expectation, await _probe(cluster, expectation, probes.cells, options, progress))
     course = await _follow_changes(cluster, course, options, progress)
-    course, diagnosis = await _diagnose(cluster, course, options, progress)
-    probed = time.monotonic()
-    results = course.results()
-    snapshot = course.expectation.matrix.snapshot
-    return Report(
-        subject=subject,
-        run_id=secrets.token_hex(4),
+    course, diagnosis, sought = await _diagnose(cluster, course, options, progress)
+    judging = time.monotonic() - planned - sum(course.outcome.seconds.values())
+    told = [*await apart(_facts, cluster.snapshot, expectation.matrix), *([probes.remark] if probes.remark else ()), *cluster.facts]
+    return Seen(
         endpoints=cluster.snapshot.endpoints,
-        cells=results,
-        findings=find(snapshot, results, cluster.reproduce),
-        summary=Summary.of(results),
-        min_coverage=options.min_coverage,
-        facts=(*_facts(cluster.snapshot, matrix), *([probes.remark] if probes.remark else ()), *cluster.facts, *course.outcome.facts),
-        seconds={"evaluating": planned - began, **course.outcome.seconds, "comparing": time.monotonic() - probed},
-        attempts=course.outcome.attempts,
+        course=course,
+        reproduce=cluster.reproduce,
         diagnosis=diagnosis,
-        unexercised=unexercised(snapshot, results),
+        sought=sought,
+        facts=(*told, *course.outcome.facts),
+        seconds={"evaluating": planned - began, **course.outcome.seconds, "judging": max(0.0, judging)},
     )
+
+
+def _intend(snapshot: Snapshot, options: AuditOptions, failed: Mapping[str, str]) -> tuple[ProbePlan, Expectation]:
+    matrix, probes = plan(snapshot, options)
+    return probes, Expectation.of(matrix, probes.cells, failed)
 
 
 async def _probe(
@@ -135,31 +143,45 @@ async def _follow_changes(cluster: Cluster, course: Course, options: AuditOption
     for _ in range(MOST_REPROBES):
         states = await cluster.changes()
         if not states:
-            return _told(course.failing(cluster.failed), reprobed)
-        expectation, touched = after(states, course.expectation, cluster.failed)
+            return await _ended(cluster, course, reprobed)
+        expectation, touched = await apart(after, states, course.expectation, dict(cluster.failed))
         again = [cell for cell in course.expectation.verdicts if cell in touched]
         outcome = course.outcome
         if again:
-            outcome = renewed(outcome, await _probe(cluster, expectation, again, options, progress))
+            outcome = await apart(renewed, outcome, await _probe(cluster, expectation, again, options, progress))
         reprobed |= touched
         course = Course(expectation, outcome)
     states = await cluster.changes()
     if states:
-        expectation, touched = after(states, course.expectation, cluster.failed)
+        expectation, touched = await apart(after, states, course.expectation, dict(cluster.failed))
         course = replace(course, expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)}))
-    return _told(course.failing(cluster.failed), reprobed)
+    return await _ended(cluster, course, reprobed)
 
 
-async def _diagnose(cluster: Cluster, course: Course, options: AuditOptions, progress: Progress) -> tuple[Course, Diagnosis | None]:
-    """The cause of what differs; where several fit, the probes that tell them apart are made first."""
-    snapshot = course.expectation.matrix.snapshot
-    diagnosis = diagnose(snapshot, course.results(), candidates=_further_cells(course.expectation.matrix, options))
+async def _ended(cluster: Cluster, course: Course, reprobed: Collection[Cell]) -> Course:
+    return _told(await apart(course.failing, dict(cluster.failed)), reprobed)
+
+
+async def _diagnose(cluster: Cluster, course: Course, options: AuditOptions, progress: Progress) -> tuple[Course, Diagnosis | None, bool]:
+    """Where several causes fit what differs, make the probes that tell them apart. What is known of the cause, and if that is all.
+
+    It is not all when it took too long with pods waiting in the cluster, or when there are further probes to take into account.
+    """
+    try:
+        async with asyncio.timeout(SEARCH_SECONDS):
+            diagnosis = await apart(_search, course, options)
+    except TimeoutError:
+        return course, None, False
     if diagnosis is None or not diagnosis.discriminating:
-        return course, diagnosis
-    expectation = course.expectation.widened(diagnosis.discriminating, cluster.failed)
-    outcome = renewed(course.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress))
-    course = await _follow_changes(cluster, Course(expectation, outcome), options, progress)
-    return course, diagnose(course.expectation.matrix.snapshot, course.results())
+        return course, diagnosis, True
+    expectation = await apart(course.expectation.widened, diagnosis.discriminating, dict(cluster.failed))
+    outcome = await apart(renewed, course.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress))
+    return await _follow_changes(cluster, Course(expectation, outcome), options, progress), None, False
+
+
+def _search(course: Course, options: AuditOptions) -> Diagnosis | None:
+    matrix = course.expectation.matrix
+    return diagnose(matrix.snapshot, course.results(), candidates=_further_cells(matrix, options))
 
 
 def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell, ...]:

@@ -19,6 +19,7 @@ from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.permissions import JOINING, as_rules, missing_rights
 from auditor.cluster.kubernetes.preflight import PreflightOptions, preflight
 from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
+from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.intent import Intent
 from auditor.model.labels import LabelSelector
@@ -30,8 +31,9 @@ from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
 from auditor.policy.representatives import Mode, ProbeRequest, choose_probe_pods
 from auditor.probing.options import Progress
-from auditor.run.audit import AuditOptions, audit
-from auditor.run.remarks import against_intent, remarks_on
+from auditor.run.audit import AuditOptions, look
+from auditor.run.concluding import Seconds, Seen, report_on, with_lint
+from auditor.run.remarks import against_intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,42 +177,49 @@ async def audit_live(
     Raises UsageError for options that match nothing, ClusterError when the audit can't be made, and LeftBehindError, with the report, when
     its pods can't be removed.
     """
-    began = time.monotonic()
     run_id = secrets.token_hex(4)
-    report, left = None, None
+    seconds = Seconds()
     async with ApiServer(await connect(options.connection)) as api:
-        progress.phase("reading the cluster", 0)
-        intended = plan_live(await _read(api, options), options)
-        findings = against_intent(intended.live.snapshot, options.intent)
-        read = time.monotonic()
-        progress.phase("preflight", 0)
-        visit = await _prepare(api, run_id, intended, options, progress, reproduce)
-        up = time.monotonic()
-        try:
-            async with visit as cluster:
-                started = time.monotonic()
-                chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
-                report = await audit(cluster, subject, chosen, progress)
-                ended = time.monotonic()
-        except ClusterError as error:
-            if report is None:
-                raise
-            left = error
-        seconds = {"reading": read - began, "preflight": up - read, "deploying": started - up, **report.seconds}
-        seconds["removing"] = time.monotonic() - ended
+        with seconds.of("reading"):
+            progress.phase("reading the cluster", 0)
+            live = await _read(api, options)
+        with seconds.of("planning"):
+            intended = await apart(plan_live, live, options)
+            findings = await apart(against_intent, live.snapshot, options.intent)
+        with seconds.of("preflight"):
+            progress.phase("preflight", 0)
+            visit = await _prepare(api, run_id, intended, options, progress, reproduce)
+        chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
+        seen, left = await _stay(visit, chosen, progress, seconds)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
-    whole = replace(
-        report,
-        run_id=run_id,
-        seconds=seconds,
-        facts=(*report.facts, *visit.farewell),
-        api=traffic,
-        lint=remarks_on(intended.live.snapshot, options.namespaces),
-        intent=findings,
-    )
+    report = await report_on(seen, subject, audit_options.min_coverage, progress)
+    report = await with_lint(report, live.snapshot, options.namespaces)
+    whole = replace(report, run_id=run_id, api=traffic, intent=findings)
     if left is not None:
         raise LeftBehindError(str(left), whole) from left
     return whole
+
+
+async def _stay(
+    visit: LiveCluster | InPlaceCluster, options: AuditOptions, progress: Progress, before: Seconds
+) -> tuple[Seen, ClusterError | None]:
+    """What the cluster showed while it was entered, and why something may be left there, if anything may.
+
+    Raises ClusterError where it could not be seen. ``before`` has the times of the phases so far.
+    """
+    arrived = time.monotonic()
+    seen, left = None, None
+    try:
+        async with visit as cluster:
+            started = time.monotonic()
+            seen = await look(cluster, options, progress)
+            ended = time.monotonic()
+    except ClusterError as error:
+        if seen is None:
+            raise
+        left = error
+    seconds = {**before, "deploying": started - arrived, **seen.seconds, "removing": time.monotonic() - ended}
+    return replace(seen, seconds=seconds, facts=(*seen.facts, *visit.farewell)), left
 
 
 async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together

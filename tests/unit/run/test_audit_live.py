@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from auditor.cluster.kubernetes.config import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
+from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import ClusterError
+from auditor.policy.evaluator import evaluate
+from auditor.probing.campaign import ProbingOutcome
 from auditor.probing.options import NoProgress
-from auditor.run import live
+from auditor.run import concluding, live
 from auditor.run.audit import AuditOptions
+from auditor.run.concluding import Seen
+from auditor.run.expectation import Course, Expectation
 from tests.oracle.clusters import cluster, pod
-from tests.unit.report.reports import small
 
 SNAPSHOT = cluster(pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n"))
 
@@ -34,13 +39,21 @@ class Api:
 
 
 class Visit(SimpleNamespace):
-    """A stay in the cluster that can't be ended as it ought to be."""
+    """A stay in the cluster that can't be ended as it ought to be, if it is ``stuck``."""
 
     async def __aenter__(self):
         return self
 
     async def __aexit__(self, *_):
-        raise ClusterError("the server is gone; something may be left")
+        self.left.append("left")
+        if self.stuck:
+            raise ClusterError("the server is gone; something may be left")
+
+
+def seen():
+    """What an audit of nobody brings back."""
+    expectation = Expectation.of(evaluate(SNAPSHOT), (), {})
+    return Seen(SNAPSHOT.endpoints, Course(expectation, ProbingOutcome({})), str, facts=("seen",), seconds={"evaluating": 1.0})
 
 
 @pytest.fixture
@@ -50,19 +63,19 @@ def audit(monkeypatch):
     async def read(*_):
         return LiveSnapshot(SNAPSHOT)
 
-    async def prepare(*_):
-        return Visit(farewell=["gone in 1 s"])
-
     async def connect(_options):
         return None
 
-    def start(what):
+    def start(what, *, stuck=True, left=None):
+        async def prepare(*_):
+            return Visit(farewell=["gone in 1 s"], stuck=stuck, left=[] if left is None else left)
+
         async def probing(*_):
             if isinstance(what, Exception):
                 raise what
             return what
 
-        for name, stand_in in {"_read": read, "_prepare": prepare, "connect": connect, "ApiServer": Api, "audit": probing}.items():
+        for name, stand_in in {"_read": read, "_prepare": prepare, "connect": connect, "ApiServer": Api, "look": probing}.items():
             monkeypatch.setattr(live, name, stand_in)
         return live.audit_live(live.LiveOptions(ConnectionOptions(), ("prod",)), AuditOptions(), "prod", str, NoProgress())
 
@@ -71,9 +84,9 @@ def audit(monkeypatch):
 
 async def test_what_may_be_left_does_not_cost_the_report(audit):
     with pytest.raises(live.LeftBehindError, match=r"^the server is gone; something may be left$") as caught:
-        await audit(small())
-    assert caught.value.report.facts == (*small().facts, "gone in 1 s")
-    assert caught.value.report.cells == small().cells
+        await audit(seen())
+    assert caught.value.report.facts == ("seen", "gone in 1 s")
+    assert caught.value.report.endpoints == SNAPSHOT.endpoints
     assert caught.value.report.api == {"calls": 3, "received": 2, "sent": 1}
 
 
@@ -81,3 +94,32 @@ async def test_without_a_report_there_is_nothing_but_the_error(audit):
     with pytest.raises(ClusterError) as caught:
         await audit(ClusterError("no agent started"))
     assert not isinstance(caught.value, live.LeftBehindError)
+
+
+PHASES = ["reading", "planning", "preflight", "deploying", "evaluating", "removing", "comparing", "diagnosing", "coverage", "lint"]
+
+
+async def test_what_the_report_says_is_found_out_when_the_cluster_has_been_left_and_its_time_is_told(audit, monkeypatch):
+    done = []
+
+    def noted(name):
+        work = getattr(concluding, name)
+
+        def do(*args):
+            done.append(name)
+            return work(*args)
+
+        return do
+
+    for name in ("find", "diagnose", "unexercised", "remarks_on"):
+        monkeypatch.setattr(concluding, name, noted(name))
+    report = await audit(seen(), stuck=False, left=done)
+    assert done == ["left", "find", "diagnose", "unexercised", "remarks_on"]
+    assert list(report.seconds) == PHASES
+
+
+async def test_a_cause_that_was_sought_to_the_end_is_not_sought_again(audit, monkeypatch):
+    monkeypatch.setattr(concluding, "diagnose", None)
+    known = Diagnosis("egress is not enforced", "Switch it on.")
+    report = await audit(replace(seen(), diagnosis=known, sought=True), stuck=False)
+    assert report.diagnosis is known

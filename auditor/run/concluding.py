@@ -1,0 +1,134 @@
+"""From what an audit brought back to its report: nothing here needs the cluster, so it is done once that has been left.
+
+Each analysis is made apart from the event loop, and those that a hostile input can draw out have a limit in time. What was cut short is
+said in the report's facts; nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import ParamSpec, TypeVar
+
+from auditor.diagnosis.coverage import unexercised
+from auditor.diagnosis.findings import TOLD, find
+from auditor.diagnosis.search import diagnose
+from auditor.loop.apart import apart
+from auditor.model.diagnosis import Diagnosis
+from auditor.model.report import CellResult, Report, Summary
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.verdict import Cell
+from auditor.model.words import counted
+from auditor.probing.options import Progress
+from auditor.run.expectation import Course
+from auditor.run.remarks import remarks_on
+
+ANALYSIS_SECONDS = 60.0
+"""How long each analysis may take that a report can do without."""
+
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+
+
+class Seconds(dict[str, float]):
+    """The wall time of each phase, in the order in which they began."""
+
+    @contextmanager
+    def of(self, phase: str) -> Iterator[None]:
+        """Count the time of the block as that of ``phase``, in addition to what it has already."""
+        began = time.monotonic()
+        self.setdefault(phase, 0.0)
+        try:
+            yield
+        finally:
+            self[phase] += time.monotonic() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an audit brought back. ``diagnosis`` is final where it was ``sought`` to the end while the audit still could probe."""
+
+    endpoints: tuple[Endpoint, ...]
+    course: Course
+    reproduce: Callable[[Cell], str]
+    diagnosis: Diagnosis | None = None
+    sought: bool = False
+    facts: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Progress) -> Report:
+    """The report of what was ``seen``."""
+    progress.phase("comparing", 0)
+    seconds = Seconds(seen.seconds)
+    snapshot = seen.course.expectation.matrix.snapshot
+    with seconds.of("comparing"):
+        results = await apart(seen.course.results)
+        findings = await apart(find, snapshot, results, seen.reproduce)
+        summary = await apart(Summary.of, results)
+    with seconds.of("diagnosing"):
+        diagnosis = seen.diagnosis if seen.sought else await _cause(snapshot, results)
+    with seconds.of("coverage"):
+        parts = await at_most(ANALYSIS_SECONDS, unexercised, snapshot, results)
+    unsearched = () if parts is not None else (cut_short("parts of policies that no probe has exercised"),)
+    return Report(
+        subject=subject,
+        run_id=secrets.token_hex(4),
+        endpoints=seen.endpoints,
+        cells=results,
+        findings=findings,
+        summary=summary,
+        min_coverage=min_coverage,
+        facts=(*seen.facts, *unsearched),
+        seconds=seconds,
+        attempts=seen.course.outcome.attempts,
+        diagnosis=diagnosis,
+        unexercised=parts or (),
+    )
+
+
+async def with_lint(report: Report, policies: Snapshot, namespaces: Collection[str] = ()) -> Report:
+    """``report`` with what is likely not meant in those of ``policies`` that are in ``namespaces`` (none: all)."""
+    seconds = Seconds(report.seconds)
+    with seconds.of("lint"):
+        remarks = await at_most(ANALYSIS_SECONDS, remarks_on, policies, namespaces)
+    facts = () if remarks is not None else (cut_short("what is likely not meant in the policies"),)
+    return replace(report, seconds=seconds, lint=remarks or (), facts=(*report.facts, *facts))
+
+
+async def _cause(snapshot: Snapshot, results: tuple[CellResult, ...]) -> Diagnosis | None:
+    """The cause of what differs; where it takes too long to find, that it was not found is all there is to say."""
+    try:
+        async with asyncio.timeout(ANALYSIS_SECONDS):
+            return await apart(diagnose, snapshot, results)
+    except TimeoutError:
+        return _not_found([each.cell for each in results if each.result in TOLD])
+
+
+def _not_found(differing: Sequence[Cell]) -> Diagnosis:
+    what = counted(len(differing), "connection differs", "connections differ")
+    return Diagnosis(
+        title=f"why {what} was not searched further after {ANALYSIS_SECONDS:g} s",
+        advice="See the findings one by one, or audit fewer pods at a time: then there is less to compare.",
+        unexplained=tuple(differing),
+    )
+
+
+async def at_most(
+    seconds: float, work: Callable[Parameters, Returned], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Returned | None:
+    """What ``work``, which never returns None, gives; None where that takes longer than so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await apart(work, *args, **kwargs)
+    except TimeoutError:
+        return None
+
+
+def cut_short(what: str) -> str:
+    """The fact that tells that ``what`` took too long to find out."""
+    return f"{what}: not searched further after {ANALYSIS_SECONDS:g} s, so none is told"

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+from auditor.loop.apart import apart
+from auditor.loop.watchdog import BOUND, Watchdog
+
+
+def compute(seconds):
+    """Spends so much time of the processor, however busy the machine is."""
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+async def test_a_block_is_measured_told_and_found():
+    told = []
+    with Watchdog(told.append) as watchdog:
+        await asyncio.sleep(0.05)
+        compute(BOUND + 0.3)
+        await asyncio.sleep(0.05)
+    assert watchdog.longest.computing >= BOUND
+    assert watchdog.longest in told
+    assert watchdog.longest.where.endswith(", in compute")
+    assert watchdog.longest.where.startswith("test_watchdog.py:")
+    assert str(watchdog.longest).endswith(f"computing at {watchdog.longest.where}")
+
+
+async def test_waiting_blocks_as_well_but_computes_nothing():
+    told = []
+    with Watchdog(told.append) as watchdog:
+        await asyncio.sleep(0.05)
+        time.sleep(BOUND + 0.3)  # noqa: ASYNC251 - as a look-up of a name does
+        await asyncio.sleep(0.05)
+    assert max(block.seconds for block in told) >= BOUND
+    assert watchdog.longest.computing < BOUND
+
+
+async def test_a_block_that_nothing_follows_counts():
+    with Watchdog() as watchdog:
+        await asyncio.sleep(0.05)
+        compute(BOUND + 0.3)
+    assert watchdog.longest.computing >= BOUND
+
+
+async def test_work_apart_is_no_block():
+    with Watchdog() as watchdog:
+        await asyncio.sleep(0.05)
+        await apart(compute, 0.6)
+    assert watchdog.longest.computing < BOUND
