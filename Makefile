@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix bench lock clean setup e2e kind-node-image cluster-up cluster-shell cluster-down
+.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock clean setup e2e kind-node-image cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: setup ## ruff, mypy --strict, import-linter
 
 lab-matrix: setup ## every dialect against every scenario with real packets, and the causes that the diagnosis names, as tables
 	$(PYTHON) -m tests.lab.matrix
+
+lab-trouble: setup ## 200 audits to whose agents, links or machine something happens: what came out, as a table
+	$(PYTHON) -m tests.lab.trouble
 
 bench: setup ## measured ratios against peers and limits
 	$(PYTHON) -m tests.bench
