@@ -50,10 +50,11 @@ class EndpointSlice(Record, frozen=True):
         return self.metadata.labels.get("kubernetes.io/service-name", self.metadata.name)
 
 
-async def exposed(api: ApiServer, pods: Collection[tuple[str, str]]) -> list[str]:
-    """The Services that send traffic to any of ``pods`` (namespace and name), sorted."""
-    found = await all_of(_exposed(api, namespace, pods) for namespace in sorted({namespace for namespace, _ in pods}))
-    return sorted({service for services in found for service in services})
+async def exposed(api: ApiServer, pods: Collection[tuple[str, str]]) -> dict[str, str]:
+    """The namespaces in which a Service sends traffic to any of ``pods`` (namespace and name), sorted, each with the first such Service."""
+    namespaces = sorted({namespace for namespace, _ in pods})
+    found = await all_of(_exposed(api, namespace, pods) for namespace in namespaces)
+    return {namespace: min(services) for namespace, services in zip(namespaces, found, strict=True) if services}
 
 
 async def _exposed(api: ApiServer, namespace: str, pods: Collection[tuple[str, str]]) -> list[str]:

@@ -51,6 +51,7 @@ class InPlaceCluster(Visit):
         namespaces = {namespace for namespace, _ in guests.pods.values()}
         super().__init__(api, run_id, guests.snapshot, guests.versions, namespaces, reproduce, guests.audited)
         self._guests = guests
+        self._pods = dict(guests.pods)
         self._progress = progress
         self._containers: dict[str, EphemeralContainer] = {}
         self._made: list[EphemeralContainer] = []
@@ -59,7 +60,7 @@ class InPlaceCluster(Visit):
 
     @property
     def facts(self) -> Sequence[str]:
-        return [*self._guests.facts, *super().facts]
+        return [*self.left_out, *self._guests.facts, *super().facts]
 
     @property
     def seats(self) -> Sequence[Seat]:
@@ -78,10 +79,14 @@ class InPlaceCluster(Visit):
         pods = await all_of(container.labels() for container in self._containers.values())
         return {name: labels for name, labels in zip(self._containers, pods, strict=True) if labels is not None}
 
+    def _leave_out(self, blocked: Mapping[str, str]) -> None:
+        self._absent |= {name: blocked[namespace] for name, (namespace, _) in self._pods.items() if namespace in blocked}
+        self._pods = {name: place for name, place in self._pods.items() if place[0] not in blocked}
+
     async def _put_in(self) -> None:
-        self._progress.phase("joining pods", len(self._guests.pods))
+        self._progress.phase("joining pods", len(self._pods))
         self._when_leaving(self._end)
-        await all_of(self._join(name, *place) for name, place in self._guests.pods.items())
+        await all_of(self._join(name, *place) for name, place in self._pods.items())
         if not self._containers:
             raise ClusterError(f"no pod could be joined: {next(iter({**self._failed, **self._absent}.values()), 'there is none')}")
 

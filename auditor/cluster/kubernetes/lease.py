@@ -4,6 +4,8 @@ In namespaces that are no more than peers, where other runs may have probe pods 
 nothing. Deleting it makes the garbage collector remove the rest. That is also how a dead run is cleared away: once its Lease has not
 been renewed for its duration, the next run deletes it and creates its own, with a new uid. Whether it is alive is judged by the API
 server's clock alone, by the times that the server itself writes into managedFields: clocks of machines that auditors run on may disagree.
+
+Whatever is in the way in one namespace costs that namespace: it is left out, unless nothing is left to audit.
 """
 
 from __future__ import annotations
@@ -18,10 +20,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from auditor.cluster.kubernetes.api import ApiServer, ConflictError, NotFoundError, Question
+from auditor.cluster.kubernetes.api import (
+    AdmissionError,
+    ApiServer,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    Question,
+)
 from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME, Anchor, lease_manifest, lease_name
 from auditor.cluster.kubernetes.pages import decode, read_list
-from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
+from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, foreign_finalizers, server_time
 from auditor.model.errors import ClusterError
 
 GROUP = "/apis/coordination.k8s.io/v1"
@@ -41,6 +51,14 @@ def holder(run_id: str) -> str:
     return f"{user}@{socket.gethostname()}, process {os.getpid()}, run {run_id}"
 
 
+class OccupiedError(ClusterError):
+    """Something holds one namespace, or keeps us from holding it."""
+
+
+OF_ONE_NAMESPACE = (OccupiedError, AdmissionError, ForbiddenError, InvalidError, NotFoundError)
+"""What is no trouble of the cluster as a whole."""
+
+
 @dataclass(slots=True)
 class _Held:
     """A Lease of ours, as the server last told it."""
@@ -55,16 +73,18 @@ class Leases:
     """The Leases of one run, one for each of ``namespaces``, in which it creates something; those in ``locked`` (None: all) are locked.
 
     ``anchors`` are by namespace, for the owner references. ``lost`` says in words when one was taken from us while we held it: what it
-    owned is going away then. ``take`` first; then ``release`` in any case, also after a ``take`` that failed or was cancelled.
+    owned is going away then. ``blocked`` has the namespaces in which none could be taken, with the reason: nothing may be created there.
+    ``take`` first; then ``release`` in any case, also after a ``take`` that failed or was cancelled.
     """
 
     def __init__(self, api: ApiServer, namespaces: Iterable[str], run_id: str, locked: Collection[str] | None = None) -> None:
         self._api = api
         self._namespaces = sorted(set(namespaces))
-        self._locked = frozenset(self._namespaces if locked is None else locked)
+        self._locked = frozenset(self._namespaces).intersection(self._namespaces if locked is None else locked)
         self._run_id = run_id
         self._holder = holder(run_id)
         self._held: dict[str, _Held] = {}
+        self.blocked: dict[str, str] = {}
         self._renewal: asyncio.Task[None] | None = None
 
     @property
@@ -78,12 +98,14 @@ class Leases:
     async def take(self) -> None:
         """Take them all, in the order of their names, and keep each renewed from then on.
 
-        Raises ClusterError that names the holder when another run holds one; what was taken is released by then.
+        Raises ClusterError that names the holders when others hold all that are locked; what was taken is released by then.
         """
         self._renewal = asyncio.create_task(self._renew_for_ever())
+        self.blocked = {}
         try:
             for namespace in self._namespaces:
-                await self._take(namespace)
+                await self._take_or_leave(namespace)
+            self._check_what_is_left()
         except ClusterError:
             await self.release()
             raise
@@ -98,6 +120,19 @@ class Leases:
         lines = await asyncio.gather(*(self._release(namespace) for namespace in self._held))
         self._held = {namespace: held for (namespace, held), line in zip(self._held.items(), lines, strict=True) if line}
         return tuple(line for line in lines if line)
+
+    def _check_what_is_left(self) -> None:
+        """Raise ClusterError when there is a namespace to lock, and none of them could be."""
+        if self._locked and self.blocked.keys() >= self._locked:
+            raise ClusterError("\n".join(self.blocked[namespace] for namespace in sorted(self._locked)))
+
+    async def _take_or_leave(self, namespace: str) -> None:
+        try:
+            await self._take(namespace)
+        except OF_ONE_NAMESPACE as error:
+            del self._held[namespace]
+            told = str(error)
+            self.blocked[namespace] = told if told.startswith("namespace ") else f"namespace {namespace}: {told}"
 
     async def _take(self, namespace: str) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -123,18 +158,10 @@ class Leases:
         return None
 
     async def _clear_away(self, found: LeaseRecord, error: ConflictError, *, last_try: bool) -> None:
-        """Delete ``found`` if its run is dead and this is not the ``last_try``; ClusterError if it is alive, or none of ours."""
-        namespace = found.metadata.namespace
-        if not found.run_id:
-            raise ClusterError(f"namespace {namespace}: the Lease {NAME} there was not made by an audit; rename or delete it") from error
+        """Delete ``found`` if its run is dead and this is not the ``last_try``; OccupiedError if it is alive, or none of ours."""
         now = await server_time(self._api)
-        if last_try or found.is_alive(now):
-            since = f"{found.spec.acquire_time:%Y-%m-%d %H:%M:%S} UTC" if found.spec.acquire_time else "a while"
-            raise ClusterError(
-                f"namespace {namespace}: {found.spec.holder_identity or 'somebody'} has been auditing here since {since} "
-                f"(last sign of life {found.silence(now):.0f} s ago): wait until it has ended, or end it with "
-                f"'audit cleanup --run {found.run_id}'"
-            ) from error
+        if in_the_way := occupied(found, now, last_try=last_try):
+            raise OccupiedError(in_the_way) from error
         await delete_lease(self._api, found)
 
     async def _sweep(self, namespace: str) -> None:
@@ -198,6 +225,17 @@ class Leases:
         except ClusterError as error:
             return f"{error}; 'audit cleanup --run {self._run_id}' removes what is left in namespace {namespace}"
         return ""
+
+
+def occupied(found: LeaseRecord, now: datetime, *, last_try: bool = False) -> str:
+    """Why the Lease ``found`` keeps its namespace from being audited; empty when it can be cleared away, and was not on ``last_try``."""
+    where = f"namespace {found.metadata.namespace}"
+    if not found.run_id:
+        return f"{where}: the Lease {NAME} there was not made by an audit; rename or delete it"
+    keeping = foreign_finalizers(found.metadata.finalizers)
+    if keeping and not found.is_alive(now):
+        return f"{where}: the Lease {NAME} of a run that is dead is kept by the finalizer {keeping}, which is none of ours: take that away"
+    return found.holding(now) if last_try or found.is_alive(now) else ""
 
 
 async def delete_lease(api: ApiServer, lease: LeaseRecord, *, whatever_version: bool = False) -> None:

@@ -68,12 +68,13 @@ class LiveCluster(Visit):
         self._probes = [probe for probe in deployment.probes if probe.name not in deployment.absent]
         self._pods = ProbePods(api, run_id, self._probes, deployment.options)
         self._opening: dict[str, asyncio.Task[AgentChannel]] = {}
+        self._endangered: list[str] = []
         super().__init__(api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce, deployment.audited)
         self._absent |= deployment.absent
 
     @property
     def facts(self) -> Sequence[str]:
-        return [*self._deployment.facts, *self._lacking_families(), *super().facts]
+        return [*self.left_out, *self._endangered, *self._deployment.facts, *self._lacking_families(), *super().facts]
 
     def _lacking_families(self) -> Iterator[str]:
         workloads = {endpoint.name: endpoint for endpoint in self._deployment.workloads.endpoints}
@@ -148,10 +149,23 @@ class LiveCluster(Visit):
         self._failed |= self._pods.failed
         if self._probes and not self._pods.started:
             raise ClusterError(f"no probe pod could be started: {next(iter(self._pods.failed.values()))}")
-        services = await exposed(self._api, set(self._pods.place_of.values()))
-        if services:
-            raise ClusterError(f"Service {services[0]} takes probe pods for backends, so all were removed at once: leave its namespace out")
+        await self._take_from_services()
         self._snapshot = replace(self._snapshot, endpoints=tuple(map(self._as_started, self._snapshot.endpoints)))
+
+    def _leave_out(self, blocked: Mapping[str, str]) -> None:
+        self._absent |= {probe.name: blocked[probe.namespace] for probe in self._probes if probe.namespace in blocked}
+        self._probes = [probe for probe in self._probes if probe.namespace not in blocked]
+        self._pods = ProbePods(self._api, self._run_id, self._probes, self._deployment.options)
+
+    async def _take_from_services(self) -> None:
+        """Remove the probe pods of each namespace in which a Service sends them traffic. Raises ClusterError when none is left."""
+        for namespace, service in (await exposed(self._api, set(self._pods.place_of.values()))).items():
+            said = f"Service {service} takes probe pods for backends, so all in namespace {namespace} were removed at once"
+            await self._pods.take_away(namespace, said)
+            self._endangered.append(said)
+        self._failed |= self._pods.failed
+        if self._endangered and not self._pods.started:
+            raise ClusterError(f"{'; '.join(self._endangered)}: leave that out")
 
     def _as_started(self, endpoint: Endpoint) -> Endpoint:
         """``endpoint`` as its probe pod turned out: whatever admission made of it is what the CNI sees."""

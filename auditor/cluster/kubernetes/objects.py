@@ -30,6 +30,8 @@ DEFAULT_IMAGE = "docker.io/library/python:3.13-slim"
 USER = 65532
 """Whom the agent runs as, where the namespace does not assign users itself: no account of any image is expected to have this number."""
 LEASE_SECONDS = 30
+LONGEST_LEASE_SECONDS = 4 * LEASE_SECONDS
+"""What a Lease is believed at most when it says how long it lasts: some for other versions of this program, and none for ever."""
 
 MESH_LABELS: Labels = {
     "sidecar.istio.io/inject": "false",

@@ -136,6 +136,14 @@ class ProbePods:
                 self.started[probe.name] = endpoint
                 has_started(probe.name)
 
+    async def take_away(self, namespace: str, why: str) -> None:
+        """Remove those in ``namespace`` at once; they have ``failed`` from then on."""
+        for probe in self._probes:
+            if probe.namespace == namespace and probe.name in self.started:
+                del self.started[probe.name]
+                self.failed[probe.name] = why
+        await self._delete(namespace)
+
     async def labels(self) -> dict[str, Labels]:
         """The labels of those that are there now, by the name of the ProbePod. Raises ClusterError."""
         items, _ = await read_list(self._api, ALL_PODS, parameters=self._selection)

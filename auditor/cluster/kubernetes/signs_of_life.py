@@ -1,23 +1,29 @@
 """Whether a run is alive, told by its Leases and the API server's clock.
 
 Judged by the times that the server itself writes into managedFields: clocks of machines that auditors run on may disagree with it, and a
-living run that is taken for a dead one loses its probe pods.
+living run that is taken for a dead one loses its probe pods. Whoever may create Leases in a namespace can write one that looks like ours,
+so what it says of itself counts within bounds, and for its own namespace alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, NotFoundError, Question
-from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, lease_name
+from auditor.cluster.kubernetes.objects import LONGEST_LEASE_SECONDS, NAME, RUN_LABEL, lease_name
 from auditor.cluster.kubernetes.pages import decode
 from auditor.cluster.kubernetes.records import Record
 
 ROUNDING = 2.0
 """Seconds that the server's times, which have no fractions, may be off."""
+AHEAD = timedelta(seconds=LONGEST_LEASE_SECONDS)
+"""How far the clocks of several API servers may disagree. A time further ahead is none that a server wrote."""
+OF_THE_CLUSTER = frozenset({"foregroundDeletion", "orphan"})
+"""Finalizers that the garbage collector sets and takes away itself (Garbage Collection page)."""
 
 
 class ManagedFields(Record, frozen=True):
@@ -36,6 +42,7 @@ class LeaseMetadata(Record, frozen=True):
     creation_timestamp: datetime | None = None
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     managed_fields: tuple[ManagedFields, ...] = ()
+    finalizers: tuple[str, ...] = ()
 
 
 class LeaseSpec(Record, frozen=True):
@@ -62,12 +69,27 @@ class LeaseRecord(Record, frozen=True):
     def silence(self, now: datetime) -> float:
         """Seconds since the last sign of life. ``now`` is the API server's time."""
         told: list[datetime | None] = [entry.time for entry in self.metadata.managed_fields if entry.time]
-        known = [time for time in (*(told or [self.spec.renew_time]), self.metadata.creation_timestamp) if time is not None]
+        signs = [time for time in (told or [self.spec.renew_time]) if time is not None and time <= now + AHEAD]
+        known = [time for time in (*signs, self.metadata.creation_timestamp) if time is not None]
         return max(0.0, (now - max(known)).total_seconds()) if known else 0.0
 
     def is_alive(self, now: datetime) -> bool:
         """Whether its run must be taken to be going on."""
-        return self.silence(now) <= self.spec.lease_duration_seconds + ROUNDING
+        return self.silence(now) <= min(self.spec.lease_duration_seconds, LONGEST_LEASE_SECONDS) + ROUNDING
+
+    def holding(self, now: datetime) -> str:
+        """Whose it is, since when, and what to do: for who finds it in the way."""
+        since = f"{self.spec.acquire_time:%Y-%m-%d %H:%M:%S} UTC" if self.spec.acquire_time else "a while"
+        return (
+            f"namespace {self.metadata.namespace}: {self.spec.holder_identity or 'somebody'} has been auditing here since {since} "
+            f"(last sign of life {self.silence(now):.0f} s ago): wait until it has ended, or end it with "
+            f"'audit cleanup --run {self.run_id}'"
+        )
+
+
+def foreign_finalizers(finalizers: Iterable[str]) -> str:
+    """Those that somebody has put there, in words, empty for none: we put none anywhere."""
+    return ", ".join(sorted(set(finalizers) - OF_THE_CLUSTER))
 
 
 class Reviewed(Record, frozen=True):

@@ -70,6 +70,11 @@ class Visit:
         return self._failed
 
     @property
+    def left_out(self) -> Sequence[str]:
+        """The namespaces that something keeps from being audited, a line each."""
+        return [f"left out: {reason}" for reason in self._leases.blocked.values()]
+
+    @property
     def facts(self) -> Sequence[str]:
         return [trouble for trouble in (self._leases.lost, self._changes.trouble, self._unseen) if trouble]
 
@@ -98,6 +103,10 @@ class Visit:
         """The labels that the pods of endpoints have now, by endpoint name, as far as they are there. Raises ClusterError."""
         raise NotImplementedError
 
+    def _leave_out(self, blocked: Mapping[str, str]) -> None:
+        """Have nothing put into the namespaces that are ``blocked``, for the reason given by name."""
+        raise NotImplementedError
+
     async def _put_in(self) -> None:
         """Put in what the run needs; before each thing, ``_when_leaving`` is told how to take it out again."""
         raise NotImplementedError
@@ -117,6 +126,7 @@ class Visit:
         try:
             self._when_leaving(self._release)
             await self._leases.take()
+            self._leave_out(self._leases.blocked)
             self._api.patience = PATIENCE
             await self._stack.enter_async_context(self._changes)
             await self._put_in()

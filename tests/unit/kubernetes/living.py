@@ -120,7 +120,7 @@ class LivingStore(Store):
         if question.verb == "deletecollection" and (question.verb, resource, namespace) not in self.denied:
             if not self.stuck or body.get("gracePeriodSeconds") == 0:
                 for path in self._selected(question.path, parameters):
-                    del self.objects[path]
+                    self.discard(path)
             return 200, {"kind": "Status"}
         if method == "PATCH" and (question.verb, resource, namespace) not in self.denied:
             return self._join(question.path.removesuffix("/ephemeralcontainers"), body["spec"]["ephemeralContainers"][0])

@@ -60,12 +60,26 @@ class Store:
     def names(self, resource):
         return sorted(path.rpartition("/")[2] for path in self.objects if f"/{resource}/" in path)
 
+    def remove(self, path):
+        """Deletes what is at ``path``, as far as no finalizer keeps it."""
+        self.discard(path)
+        self.collect_garbage()
+
     def collect_garbage(self):
         uids = {item["metadata"]["uid"] for item in self.objects.values()}
         for path, item in list(self.objects.items()):
             owners = item["metadata"].get("ownerReferences", [])
-            if owners and not uids & {owner["uid"] for owner in owners}:
-                del self.objects[path]
+            if owners and path in self.objects and not uids & {owner["uid"] for owner in owners}:
+                self.discard(path)
+
+    def discard(self, path):
+        """Deletes what is at ``path`` unless a finalizer keeps it, which is marked then."""
+        item = copy.deepcopy(self.objects[path])
+        if not item["metadata"].get("finalizers"):
+            del self.objects[path]
+        elif "deletionTimestamp" not in item["metadata"]:
+            item["metadata"]["deletionTimestamp"] = stamp(self.now)
+            self.objects[path] = item
 
     def _touch(self, metadata):
         self._version += 1
@@ -139,8 +153,7 @@ class Store:
             if field in wanted and wanted[field] != item["metadata"][field]:
                 return 409, ("Conflict", f"the {field} is another one")
         if method == "DELETE":
-            del self.objects[path]
-            self.collect_garbage()
+            self.remove(path)
             return 200, {"kind": "Status"}
         item.update({key: copy.deepcopy(value) for key, value in body.items() if key != "metadata"})
         self._touch(item["metadata"])

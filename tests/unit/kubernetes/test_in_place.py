@@ -19,6 +19,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.probing.options import NoProgress
 from tests.unit.kubernetes.living import RUN, WORKLOADS, ours, policy, snapshot, versions, world
+from tests.unit.kubernetes.test_live import held_by_somebody
 from tests.unit.probing.processes import AGENT, AgentProcess, free_ports
 
 PODS = "/api/v1/namespaces/{}/pods"
@@ -93,6 +94,16 @@ async def test_each_pod_is_joined_and_left_again(streams):
     assert all(stream.closed for stream in streams[1:])
     assert list(cluster.farewell) == ["3 pods list an ephemeral container of this run until replaced"]
     assert ours(store) == []
+
+
+async def test_pods_of_a_namespace_that_somebody_holds_are_left_alone(streams):
+    store = hosting()
+    held_by_somebody(store, "dev")
+    async with in_place(store) as cluster:
+        assert {seat.name for seat in cluster.seats if seat.agent} == {"prod/db-1", "prod/web-1"}
+        assert cluster.absent["dev/api-1"].startswith("namespace dev: somebody has been auditing here")
+        assert cluster.facts[0].startswith("left out: namespace dev: ")
+    assert "ephemeralContainerStatuses" not in status_of(store, "dev/api-1")
 
 
 async def test_the_container_takes_no_rights_and_ends_by_itself():

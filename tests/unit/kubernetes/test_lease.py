@@ -6,7 +6,7 @@ import pytest
 
 from auditor.cluster.kubernetes import lease as module
 from auditor.cluster.kubernetes.lease import Leases, holder
-from auditor.cluster.kubernetes.objects import NAME, config_map_manifest
+from auditor.cluster.kubernetes.objects import LONGEST_LEASE_SECONDS, NAME, config_map_manifest
 from auditor.cluster.kubernetes.signs_of_life import server_time
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.store import Store
@@ -53,7 +53,7 @@ async def test_deleting_a_lease_collects_what_it_owns():
 
 async def test_a_living_run_is_named_and_left_alone_and_what_was_taken_is_given_back():
     store = Store()
-    first, second = leases(store), leases(store, "dev", "prod", run_id="22222222")
+    first, second = leases(store), Leases(store, ["dev", "prod"], "22222222", ["prod"])
     await first.take()
     store.pass_time(seconds=29)
     with pytest.raises(
@@ -93,6 +93,98 @@ async def test_a_lease_without_server_times_is_judged_by_its_own():
     with pytest.raises(ClusterError, match="20 s ago"):
         await heir.take()
     await dead.release()
+
+
+def somebody(store, namespace="prod", *, run_id="99999999", duration=30, name=NAME, **metadata):
+    """A Lease that anybody who may create Leases in ``namespace`` can have put there."""
+    labels = {"netpol-audit/run": run_id} if run_id else {}
+    found = {"metadata": {"name": name, "namespace": namespace, "labels": labels, **metadata}, "spec": {"leaseDurationSeconds": duration}}
+    return store.put(PROD.replace("prod", namespace), found)
+
+
+async def test_a_lease_lives_no_longer_than_any_of_ours_whatever_it_says_itself():
+    store = Store()
+    somebody(store, duration=2**31 - 1)
+    store.pass_time(seconds=LONGEST_LEASE_SECONDS)
+    heir = leases(store)
+    with pytest.raises(ClusterError, match="has been auditing here"):
+        await heir.take()
+    store.pass_time(seconds=3)
+    await heir.take()
+    assert store.objects[LEASE]["spec"]["holderIdentity"] == holder("11111111")
+    await heir.release()
+
+
+@pytest.mark.parametrize("fields", [[{"time": "2099-01-01T00:00:00Z"}], []])
+async def test_a_sign_of_life_that_is_yet_to_come_is_none(fields):
+    store = Store()
+    somebody(store)
+    store.objects[LEASE]["spec"]["renewTime"] = "2099-01-01T00:00:00.000000Z"
+    store.objects[LEASE]["metadata"]["managedFields"] = fields
+    store.pass_time(seconds=60)
+    heir = leases(store)
+    await heir.take()
+    assert store.objects[LEASE]["spec"]["holderIdentity"] == holder("11111111")
+    await heir.release()
+
+
+async def test_servers_whose_clocks_disagree_a_little_take_nobody_for_dead():
+    store = Store()
+    somebody(store)
+    store.objects[LEASE]["metadata"]["managedFields"] = [{"time": "2026-01-01T12:01:30Z"}]
+    store.pass_time(seconds=60)
+    with pytest.raises(ClusterError, match="has been auditing here"):
+        await leases(store).take()
+
+
+async def test_of_several_namespaces_one_that_somebody_holds_is_left_out_with_the_reason():
+    store = Store()
+    somebody(store, "dev", duration=2**31 - 1)
+    held = leases(store, "dev", "prod")
+    await held.take()
+    assert set(held.anchors) == {"prod"}
+    assert list(held.blocked) == ["dev"]
+    assert held.blocked["dev"].startswith("namespace dev: somebody has been auditing here since a while")
+    assert await held.release() == ()
+    assert list(store.objects) == [LEASE.replace("prod", "dev")]
+
+
+async def test_where_every_audited_namespace_is_held_there_is_no_audit():
+    store = Store()
+    somebody(store, "dev")
+    somebody(store, "prod", run_id="")
+    held = Leases(store, ["dev", "prod", "other"], "11111111", ["dev", "prod"])
+    with pytest.raises(ClusterError, match=r"^namespace dev: .*\nnamespace prod: .* was not made by an audit"):
+        await held.take()
+    assert store.names("leases") == [NAME, NAME]
+
+
+async def test_a_dead_lease_that_a_finalizer_keeps_costs_its_namespace_only():
+    store = Store()
+    somebody(store, "dev", finalizers=["example.com/keep"])
+    store.pass_time(minutes=10)
+    held = leases(store, "dev", "prod")
+    await held.take()
+    assert set(held.anchors) == {"prod"}
+    assert "the finalizer example.com/keep" in held.blocked["dev"]
+    await held.release()
+
+
+async def test_a_namespace_that_takes_no_lease_is_left_out():
+    store = Store()
+
+    class Refusing(Store):
+        def _create(self, path, resource, body, parameters):
+            if path == PROD.replace("prod", "dev"):
+                return 403, ("Forbidden", "leases.coordination.k8s.io is forbidden: exceeded quota: none")
+            return super()._create(path, resource, body, parameters)
+
+    store = Refusing()
+    held = Leases(store, ["dev", "prod"], "11111111", ["prod"])
+    await held.take()
+    assert "exceeded quota: none" in held.blocked["dev"]
+    assert set(held.anchors) == {"prod"}
+    assert await held.release() == ()
 
 
 async def test_a_lease_that_somebody_renews_while_it_is_cleared_away_stays():

@@ -43,8 +43,9 @@ def when_listed(store, make):
 async def test_a_service_that_takes_a_probe_pod_for_a_backend_ends_it_at_once(conditions):
     store = world()
     when_listed(store, lambda store: piece(store, conditions))
-    with pytest.raises(ClusterError, match="Service prod/shop takes probe pods for backends, so all were removed at once"):
-        await live(store).__aenter__()
+    probes = tuple(probe for probe in PROBES if probe.namespace == "prod")
+    with pytest.raises(ClusterError, match="Service prod/shop takes probe pods for backends, so all in namespace prod were"):
+        await live(store, probes=probes).__aenter__()
     assert ours(store) == []
 
 
@@ -192,6 +193,48 @@ async def test_a_lease_that_is_lost_is_said(monkeypatch):
         await until(lambda: cluster.facts)
         assert list(cluster.facts) == ["namespace prod: the Lease of this run was deleted, and its probe pods with it"]
         assert all("/dev/" in path for path in ours(store))
+    assert ours(store) == []
+
+
+def held_by_somebody(store, namespace):
+    """A Lease that says that it lasts for ever."""
+    labels = {"netpol-audit/run": "99999999"}
+    lease = {"metadata": {"name": "netpol-audit", "namespace": namespace, "labels": labels}, "spec": {"leaseDurationSeconds": 2**31 - 1}}
+    store.put(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
+
+
+async def test_a_namespace_that_somebody_holds_is_left_out_and_the_rest_is_audited():
+    store = world()
+    held_by_somebody(store, "dev")
+    async with live(store, facts=("a fact",)) as cluster:
+        assert {seat.name for seat in cluster.seats} == {"prod/db", "prod/web"}
+        assert list(cluster.absent) == ["dev/api"]
+        assert cluster.absent["dev/api"].startswith("namespace dev: somebody has been auditing here")
+        assert cluster.facts[0].startswith("left out: namespace dev: somebody has been auditing here")
+        assert cluster.facts[1] == "a fact"
+        assert not [path for path in ours(store) if "/dev/" in path]
+    assert ours(store) == []
+    assert store.names("leases") == ["netpol-audit"]
+
+
+async def test_a_namespace_that_is_audited_alone_and_held_by_somebody_is_an_error():
+    store = world()
+    held_by_somebody(store, "prod")
+    with pytest.raises(ClusterError, match=r"^namespace prod: somebody has been auditing here"):
+        await live(store, audited=frozenset({"prod"})).__aenter__()
+    assert ours(store) == []
+
+
+async def test_a_service_of_one_namespace_that_takes_probe_pods_for_backends_ends_those_alone():
+    """A tenant can write an EndpointSlice with any pod in it."""
+    store = world()
+    when_listed(store, lambda store: piece(store, {"ready": True}))
+    async with live(store, facts=("a fact",)) as cluster:
+        assert {seat.name for seat in cluster.seats} == {"dev/api"}
+        said = "Service prod/shop takes probe pods for backends, so all in namespace prod were removed at once"
+        assert cluster.failed == dict.fromkeys(["prod/db", "prod/web"], said)
+        assert cluster.facts[0] == said
+        assert not [path for path in ours(store) if "/prod/pods/" in path]
     assert ours(store) == []
 
 
