@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ from auditor.cli.help import SectionedCommand
 from auditor.model.words import counted
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.cleanup import Leftover, Leftovers
+    from auditor.cluster.kubernetes.cleanup import Deletion
     from auditor.cluster.kubernetes.config import ConnectionOptions
+    from auditor.cluster.kubernetes.leftovers import Leftover, Leftovers
 
 RUN_ID = re.compile(r"[0-9a-f]{8}\Z")
 
@@ -75,36 +76,49 @@ def cleanup(options: CleanupOptions) -> int:
 
 async def _clean(options: CleanupOptions) -> int:
     from auditor.cluster.kubernetes.api import ApiServer
-    from auditor.cluster.kubernetes.cleanup import delete_leftovers, find_leftovers
+    from auditor.cluster.kubernetes.cleanup import delete_leftovers
     from auditor.cluster.kubernetes.config import connect
+    from auditor.cluster.kubernetes.leftovers import find_leftovers
 
     async with ApiServer(await connect(options.connection)) as api:
         found = await find_leftovers(api, options.namespaces)
         chosen = found.chosen(options.run_id, options.older_than)
-        for line in describe(found, chosen):
+        for line in (*describe(found, chosen), *found.strangers):
             click.echo(line)
-        failures = () if options.dry_run else await delete_leftovers(api, chosen)
-    if not options.dry_run and chosen:
-        click.echo(
-            f"deleted {counts(item for item in chosen)}" if not failures else f"{len(failures)} of {len(chosen)} could not be deleted"
-        )
+        done = None if options.dry_run or not chosen else await delete_leftovers(api, chosen)
+    for line in () if done is None else conclude(chosen, done):
+        click.echo(line)
+    failures = () if done is None else done.failures
     for line in (*failures, *found.unseen):
         click.echo(f"error: {line}", err=True)
     return ENVIRONMENT if failures or found.unseen else AS_EXPECTED
 
 
+def conclude(chosen: Sequence[Leftover], done: Deletion) -> Iterator[str]:
+    """What became of ``chosen``. What somebody else keeps is told, and is no error: nobody but he can mend it."""
+    yield from done.kept
+    if done.failures:
+        yield f"{len(done.failures)} of {len(chosen)} could not be deleted"
+    elif not done.kept:
+        yield f"deleted {counts(chosen)}"
+    elif len(done.kept) < len(chosen):
+        yield f"deleted {len(chosen) - len(done.kept)} of {len(chosen)} objects"
+
+
 def describe(found: Leftovers, chosen: tuple[Leftover, ...]) -> list[str]:
-    """A line for each run of which there is anything."""
+    """A line for each run of which there is anything, or for each of its parts that have different Leases or fates."""
     if not found.objects:
         return ["nothing of an audit is left"]
+    parts: dict[tuple[str, str, bool], list[Leftover]] = {}
+    for item in found.objects:
+        of = found.holders.get(item.judged_by) or f"run {item.run_id}, whose Lease is gone"
+        parts.setdefault((item.run_id, of, item.judged_by in found.alive), []).append(item)
     lines = []
-    for run_id in dict.fromkeys(item.run_id for item in found.objects):
-        objects = [item for item in found.objects if item.run_id == run_id]
+    for (run_id, of, alive), objects in parts.items():
         where = ", ".join(sorted({item.place for item in objects}))
-        of = found.holders.get(run_id, f"run {run_id}, whose Lease is gone")
         kept = ""
-        if not any(item.run_id == run_id for item in chosen):
-            kept = f": still going on, so it is left alone; --run {run_id} ends it" if run_id in found.alive else ": left alone"
+        if not any(item.uid == other.uid for item in chosen for other in objects):
+            kept = f": still going on, so it is left alone; --run {run_id} ends it" if alive else ": left alone"
         lines.append(f"{of}: {counts(objects)} in {where}{kept}")
     return lines
 

@@ -29,9 +29,10 @@ from auditor.cluster.kubernetes.api import (
     NotFoundError,
     Question,
 )
+from auditor.cluster.kubernetes.finalizers import foreign_finalizers
 from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME, Anchor, lease_manifest, lease_name
 from auditor.cluster.kubernetes.pages import decode, read_list
-from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, foreign_finalizers, server_time
+from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
 from auditor.model.errors import ClusterError
 
 GROUP = "/apis/coordination.k8s.io/v1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 
 import msgspec
@@ -11,9 +11,10 @@ import msgspec
 from auditor.cluster.kubernetes.admission import AdmittedPod, changed_by_admission
 from auditor.cluster.kubernetes.api import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
+from auditor.cluster.kubernetes.finalizers import HELD_PATIENCE, foreign_finalizers, kept
 from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, pod_manifest, pod_name
 from auditor.cluster.kubernetes.pages import decode, read_list
-from auditor.cluster.kubernetes.records import PodRecord
+from auditor.cluster.kubernetes.records import PodRecord, Record
 from auditor.cluster.kubernetes.starting import StartingPod
 from auditor.cluster.kubernetes.watching import watch
 from auditor.model.labels import Labels
@@ -25,6 +26,21 @@ ALL_PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
 DELETED = "its probe pod was deleted by somebody before it ran"
 PATIENCE_FOR_REMOVAL = 20.0
 """Seconds that pods get to end by themselves before they are removed by force: the kubelet of a dead node never says that they ended."""
+
+
+class EndingMetadata(Record, frozen=True):
+    """metav1 ObjectMeta, as far as it tells what keeps an object that was deleted."""
+
+    name: str
+    namespace: str
+    finalizers: tuple[str, ...] = ()
+    deletion_timestamp: str = ""
+
+
+class EndingPod(Record, frozen=True):
+    """v1 Pod."""
+
+    metadata: EndingMetadata
 
 
 class ProbePods:
@@ -151,17 +167,23 @@ class ProbePods:
         return {probe.name: pod.labels for pod in pods if (probe := self._by_place.get((pod.namespace, pod.name)))}
 
     async def remove(self) -> list[str]:
-        """Remove what there is, and wait until it is gone; what had to be forced, in words."""
+        """Remove what there is, and wait until it is gone; what had to be forced and what somebody keeps, in words."""
         await all_of(self._delete(namespace) for namespace in self.namespaces)
         try:
-            async with asyncio.timeout(PATIENCE_FOR_REMOVAL):
-                await self._gone()
+            async with asyncio.timeout(PATIENCE_FOR_REMOVAL) as limit:
+                await self._gone(limit)
         except TimeoutError:
             left, _ = await self._left()
-            await all_of(self._delete(namespace, force=True) for namespace in sorted({namespace for namespace, _ in left}))
-            pods = counted(len(left), "probe pod")
-            return [f"{pods} did not end within {PATIENCE_FOR_REMOVAL:g} s and had to be removed by force: is every node alive?"]
+            return [*await self._force(place for place, keeping in left.items() if not keeping), *_kept(left)]
         return []
+
+    async def _force(self, places: Iterable[tuple[str, str]]) -> list[str]:
+        """Remove what doesn't end by itself."""
+        left = list(places)
+        await all_of(self._delete(namespace, force=True) for namespace in sorted({namespace for namespace, _ in left}))
+        pods = counted(len(left), "probe pod")
+        told = f"{pods} did not end within {PATIENCE_FOR_REMOVAL:g} s and had to be removed by force: is every node alive?"
+        return [told] if left else []
 
     async def _delete(self, namespace: str, *, force: bool = False, name: str = "") -> None:
         """Delete the pods of the run in ``namespace``, or the one of them called ``name``."""
@@ -175,23 +197,36 @@ class ProbePods:
         which = {**self._selection, **({"fieldSelector": f"metadata.name={name}"} if name else {})}
         await self._api.send("DELETE", question, body, which)
 
-    async def _left(self) -> tuple[set[tuple[str, str]], str]:
-        """Namespace and name of each pod that is there, and the resourceVersion of that list."""
+    async def _left(self) -> tuple[dict[tuple[str, str], str], str]:
+        """Namespace and name of each pod that is there, with the finalizers that keep it, and the resourceVersion of that list."""
         items, version = await read_list(self._api, ALL_PODS, parameters=self._selection)
-        return {self._place(item) for item in items}, version
+        return dict(map(self._keeping, items)), version
 
-    async def _gone(self) -> None:
-        """Wait until no pod is there."""
+    async def _gone(self, limit: asyncio.Timeout) -> None:
+        """Wait until no pod is there. Where somebody keeps all that are left, ``limit`` is brought forward."""
+        loop = asyncio.get_running_loop()
         while True:
             left, version = await self._left()
             with suppress(ExpiredError):
                 async with aclosing(watch(self._api, ALL_PODS, version, parameters=self._selection)) as events:
                     while left:
+                        if all(left.values()):
+                            limit.reschedule(min(limit.when() or 0.0, loop.time() + HELD_PATIENCE))
                         event = await anext(events)
-                        if event.kind == "DELETED":
-                            left.discard(self._place(event.object))
+                        if event.kind in ("MODIFIED", "DELETED"):
+                            place, keeping = self._keeping(event.object)
+                            if left.pop(place, None) is not None and event.kind == "MODIFIED":
+                                left[place] = keeping
                     return
 
+    def _keeping(self, item: msgspec.Raw) -> tuple[tuple[str, str], str]:
+        """Namespace and name of a pod, and what keeps it though it has been deleted."""
+        pod = decode(item, EndingPod, self._api, ALL_PODS).metadata
+        return (pod.namespace, pod.name), foreign_finalizers(pod.finalizers) if pod.deletion_timestamp else ""
+
     def _place(self, item: msgspec.Raw) -> tuple[str, str]:
-        metadata = decode(item, StartingPod, self._api, ALL_PODS).metadata
-        return metadata.namespace, metadata.name
+        return self._keeping(item)[0]
+
+
+def _kept(left: Mapping[tuple[str, str], str]) -> list[str]:
+    return [kept(f"Pod {namespace}/{name}", keeping) for (namespace, name), keeping in sorted(left.items()) if keeping]

@@ -7,7 +7,6 @@ so what it says of itself counts within bounds, and for its own namespace alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -22,8 +21,6 @@ ROUNDING = 2.0
 """Seconds that the server's times, which have no fractions, may be off."""
 AHEAD = timedelta(seconds=LONGEST_LEASE_SECONDS)
 """How far the clocks of several API servers may disagree. A time further ahead is none that a server wrote."""
-OF_THE_CLUSTER = frozenset({"foregroundDeletion", "orphan"})
-"""Finalizers that the garbage collector sets and takes away itself (Garbage Collection page)."""
 
 
 class ManagedFields(Record, frozen=True):
@@ -85,11 +82,6 @@ class LeaseRecord(Record, frozen=True):
             f"(last sign of life {self.silence(now):.0f} s ago): wait until it has ended, or end it with "
             f"'audit cleanup --run {self.run_id}'"
         )
-
-
-def foreign_finalizers(finalizers: Iterable[str]) -> str:
-    """Those that somebody has put there, in words, empty for none: we put none anywhere."""
-    return ", ".join(sorted(set(finalizers) - OF_THE_CLUSTER))
 
 
 class Reviewed(Record, frozen=True):

@@ -14,7 +14,7 @@ from tests.unit.kubernetes.test_cleanup import run as leave
 
 @pytest.fixture
 def store(monkeypatch):
-    made = Store()
+    made = Store(("/api/v1/namespaces", {"metadata": {"name": "prod"}}))
     leave(made, "prod", DEAD)
     made.pass_time(hours=1)
     leave(made, "dev", ALIVE)
@@ -40,21 +40,54 @@ def test_dead_runs_are_removed_and_living_ones_left_alone(store, capsys):
         f"somebody, run {ALIVE}: 1 Lease, 1 ConfigMap, 1 Pod in dev: still going on, so it is left alone; --run {ALIVE} ends it",
         "deleted 1 Lease, 1 ConfigMap, 1 Pod",
     ]
-    assert {path.split("namespaces/")[1].split("/")[0] for path in store.objects} == {"dev"}
+    assert {path.split("namespaces/")[1].split("/")[0] for path in store.objects} == {"dev", "prod"}
+    assert not [path for path in store.objects if "/prod/" in path]
     assert run(["cleanup", "--run", ALIVE]) == 0
-    assert not store.objects
+    assert list(store.objects) == ["/api/v1/namespaces/prod"]
     said(capsys)
     assert run(["cleanup"]) == 0
     assert said(capsys) == ["nothing of an audit is left"]
 
 
 def test_a_dry_run_and_an_age_delete_nothing(store, capsys):
-    store.put("/api/v1/namespaces", {"metadata": {"name": "prod"}})
     before = set(store.objects)
     assert run(["cleanup", "--dry-run", "-A"]) == 0
     assert run(["cleanup", "--older-than", "2h", "-n", "prod"]) == 0
     assert set(store.objects) == before
     assert said(capsys)[-1] == f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in prod: left alone"
+
+
+def test_what_somebody_keeps_is_told_and_is_no_error_on_any_night(store, capsys, monkeypatch):
+    monkeypatch.setattr("auditor.cluster.kubernetes.cleanup.HELD_PATIENCE", 0.0)
+    pod = f"/api/v1/namespaces/prod/pods/netpol-audit-{DEAD}-0-x"
+    store.objects[pod]["metadata"]["finalizers"] = ["example.com/keep"]
+    line = (
+        f"Pod prod/netpol-audit-{DEAD}-0-x is deleted, and kept by the finalizer example.com/keep, which is none of ours: "
+        "who set it has to take it away"
+    )
+    assert run(["cleanup", "-n", "prod"]) == 0
+    assert said(capsys)[-2:] == [line, "deleted 2 of 3 objects"]
+    assert run(["cleanup", "-n", "prod"]) == 0
+    assert said(capsys) == [f"run {DEAD}, whose Lease is gone: 1 Pod in prod", line]
+
+
+def test_what_only_looks_like_ours_is_told_and_left_alone(store, capsys):
+    labels = {"netpol-audit/run": DEAD}
+    store.put("/api/v1/namespaces/dev/pods", {"metadata": {"name": f"netpol-audit-{DEAD}-5-x", "namespace": "dev", "labels": labels}})
+    assert run(["cleanup", "--run", DEAD]) == 0
+    assert f"Pod dev/netpol-audit-{DEAD}-5-x has the label and the name of an audit" in " ".join(said(capsys))
+    assert store.names("pods") == [f"netpol-audit-{DEAD}-5-x", f"netpol-audit-{ALIVE}-0-x"]
+
+
+def test_a_run_that_somebody_claims_elsewhere_is_told_apart_from_the_real_one(store, capsys):
+    leave(store, "evil", DEAD)
+    assert run(["cleanup", "--dry-run"]) == 0
+    dead, alive, claimed = said(capsys)
+    assert dead == f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in prod"
+    assert alive.startswith(f"somebody, run {ALIVE}")
+    assert (
+        claimed == f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in evil: still going on, so it is left alone; --run {DEAD} ends it"
+    )
 
 
 def test_what_can_not_be_deleted_is_an_error(store, capsys):

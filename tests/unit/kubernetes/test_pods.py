@@ -140,6 +140,51 @@ async def test_what_does_not_end_by_itself_is_removed_by_force_and_that_is_told(
     assert ours(store) == []
 
 
+async def test_what_a_finalizer_of_somebody_keeps_is_told_and_waited_for_no_longer_than_a_moment(monkeypatch):
+    monkeypatch.setattr(module, "HELD_PATIENCE", 0.05)
+    monkeypatch.setattr(module, "PATIENCE_FOR_REMOVAL", 3600.0)
+    store = world()
+
+    def keep(pod):
+        if pod["metadata"]["labels"].get("app") == "db":
+            pod["metadata"]["finalizers"] = ["example.com/keep"]
+        return pod
+
+    store.admit = keep
+    async with asyncio.timeout(60):
+        async with live(store) as cluster:
+            pass
+    (path,) = ours(store)
+    said = "is deleted, and kept by the finalizer example.com/keep, which is none of ours: who set it has to take it away"
+    assert list(cluster.farewell) == [f"Pod prod/{path.rpartition('/')[2]} {said}"]
+    assert store.objects[path]["metadata"]["deletionTimestamp"]
+    assert not store.names("leases")
+
+
+async def test_a_finalizer_that_is_soon_taken_away_is_not_told(monkeypatch):
+    monkeypatch.setattr(module, "HELD_PATIENCE", 3600.0)
+    store = world()
+
+    def keep(pod):
+        pod["metadata"]["finalizers"] = ["example.com/brief"]
+        return pod
+
+    def let_go(method, path):
+        if method == "DELETE" and "/prod/pods" in path:
+            asyncio.get_running_loop().call_later(0.1, free)
+
+    def free():
+        for path in [path for path in ours(store) if "/pods/" in path]:
+            store.delete(path)
+
+    store.admit, store.before = keep, let_go
+    async with asyncio.timeout(60):
+        async with live(store) as cluster:
+            pass
+    assert list(cluster.farewell) == []
+    assert ours(store) == []
+
+
 def injecting(app, **spec):
     """Admission that changes pods with this value of the label app, and no others."""
     return lambda pod: {**pod, "spec": {**pod["spec"], **spec}} if pod["metadata"]["labels"].get("app") == app else pod

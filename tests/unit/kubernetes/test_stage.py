@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.cluster.kubernetes.cleanup import delete_leftovers, find_leftovers
+from auditor.cluster.kubernetes.cleanup import Deletion, delete_leftovers
+from auditor.cluster.kubernetes.leftovers import find_leftovers
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, PodOptions
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.cluster.kubernetes.policy_manifest import policy_manifest
@@ -147,4 +148,4 @@ async def test_the_anchors_of_a_conformance_run_that_goes_on_are_no_sign_of_deat
     store.pass_time(minutes=2)
     found = await find_leftovers(store)
     assert set(found.chosen(None, 0)) == set(found.objects)
-    assert await delete_leftovers(store, found.chosen(None, 0)) == ()
+    assert await delete_leftovers(store, found.chosen(None, 0)) == Deletion()
