@@ -8,7 +8,7 @@ from itertools import product
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.predictors import Predictor
@@ -117,7 +117,7 @@ def test_two_dialects_on_two_nodes(seed):
     assert differences(snapshot, cells, Predictor(Cells(snapshot, cells)), faults, enforcement) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(snapshots(SMALL))
 def test_without_faults_the_specification_is_predicted(snapshot):
     cells = all_cells(snapshot, Random(1))

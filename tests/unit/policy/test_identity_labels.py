@@ -4,7 +4,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from auditor.model.labels import LabelSelector, Operator
 from auditor.model.policy import Direction
@@ -46,7 +46,7 @@ def check_minimal(snapshot: Snapshot, avoid: tuple[LabelSelector, ...] = ()) -> 
             assert plain_signature(snapshot, endpoint, {k: v for k, v in kept.items() if k != key}) != wanted, (endpoint.name, key)
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(snapshots(SHAPE))
 def test_the_signature_stays_and_no_further_label_can_go(snapshot: Snapshot) -> None:
     check_minimal(snapshot)

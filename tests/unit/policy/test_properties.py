@@ -14,7 +14,7 @@ from itertools import pairwise, product
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from auditor.model.policy import Direction, IPNetwork, NetworkPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
@@ -48,7 +48,7 @@ LARGE = Shape(namespaces=2, pods=14, policies=14, nodes=3, hosts=3)
 BLOCKS_OF_SEEDS = 8
 EVERY_NAME = [PortRequest(protocol, name=name) for protocol in Protocol for name in PORT_NAMES]
 WHOLE = {Family.IPV4: ip_network("0.0.0.0/0"), Family.IPV6: ip_network("::/0")}
-relaxed = settings(deadline=None, max_examples=100 * FACTOR, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(max_examples=100 * FACTOR)
 
 
 def clusters(count: int, start: int = 0) -> Iterator[tuple[int, Snapshot]]:

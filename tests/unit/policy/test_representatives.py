@@ -7,7 +7,7 @@ from itertools import product
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from auditor.model.errors import UsageError
 from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule, UnknownPolicy
@@ -96,7 +96,7 @@ def test_a_cluster_of_probe_pods_has_the_same_verdicts(mode: Mode) -> None:
             assert list(differences(snapshot, mode)) == [], f"seed {seed}"
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(snapshots(replace(SHAPE, host_network=0.0)))
 def test_the_same_and_failures_shrink(snapshot: Snapshot) -> None:
     assert list(differences(without_blocks_that_tell_pods_apart(snapshot), Mode.ONE_PER_CLASS)) == []
