@@ -19,6 +19,7 @@ from auditor import __version__
 from auditor.cli.exit_codes import AS_EXPECTED
 from auditor.cli.failures import exit_code_of
 from auditor.model.errors import UsageError
+from auditor.report.lines import say_what_libraries_say
 
 COMMANDS: Mapping[str, str] = {
     "run": "Audit a cluster: probe every cell and compare with what its policies demand.",
@@ -76,6 +77,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     context: click.Context | None = None
     try:
         _fill_closed_streams()
+        say_what_libraries_say()
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _interrupt)

@@ -79,18 +79,19 @@ async def _clean(options: CleanupOptions) -> int:
     from auditor.cluster.kubernetes.cleanup import delete_leftovers
     from auditor.cluster.kubernetes.config import connect
     from auditor.cluster.kubernetes.leftovers import find_leftovers
+    from auditor.report.lines import say, say_aside
 
     async with ApiServer(await connect(options.connection)) as api:
         found = await find_leftovers(api, options.namespaces)
         chosen = found.chosen(options.run_id, options.older_than)
         for line in (*describe(found, chosen), *found.strangers):
-            click.echo(line)
+            say(line)
         done = None if options.dry_run or not chosen else await delete_leftovers(api, chosen)
     for line in () if done is None else conclude(chosen, done):
-        click.echo(line)
+        say(line)
     failures = () if done is None else done.failures
     for line in (*failures, *found.unseen):
-        click.echo(f"error: {line}", err=True)
+        say_aside(f"error: {line}")
     return ENVIRONMENT if failures or found.unseen else AS_EXPECTED
 
 

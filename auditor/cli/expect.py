@@ -78,9 +78,10 @@ def expect(options: ExpectOptions) -> int:
     matrix = evaluate(snapshot, named_ports=options.ports)
     if options.output == "json":
         from auditor.policy.expected import expected_json
+        from auditor.report.documents import write_json
 
         names = ({endpoint.name for endpoint in chosen} for chosen in (sources, destinations))
-        sys.stdout.writelines(expected_json(matrix, *names, ports=options.ports, expand=options.expand))
+        write_json(expected_json(matrix, *names, ports=options.ports, expand=options.expand), sys.stdout)
     else:
         from auditor.report.expected_table import ExpectedRequest, render
 

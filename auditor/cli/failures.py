@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from contextlib import suppress
 
 import click
 
 from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT, INTERRUPTED, WRONG_INPUT
 from auditor.model.errors import AuditError, InputError, UsageError
+from auditor.report.lines import say_aside, say_traceback
 
 
 def exit_code_of(error: BaseException, *, debug: bool) -> int:
@@ -19,9 +19,9 @@ def exit_code_of(error: BaseException, *, debug: bool) -> int:
         return error.code if isinstance(error.code, int) else AS_EXPECTED
     with suppress(OSError):
         if debug:
-            traceback.print_exception(error)
+            say_traceback(error)
         for line in _words(error):
-            click.echo(line, err=True)
+            say_aside(line)
     return _code(error)
 
 
@@ -36,15 +36,15 @@ def _code(error: BaseException) -> int:
 def _words(error: BaseException) -> list[str]:
     match error:
         case click.exceptions.NoArgsIsHelpError():
-            words = [error.format_message()]
+            words = error.format_message().split("\n")
         case click.Abort() | KeyboardInterrupt():
             words = ["interrupted"]
         case click.ClickException():
             words = [f"error: {_one_line(error.format_message())}{_where_to_look(error)}"]
         case InputError():
-            words = str(error).splitlines()
+            words = list(error.lines)
         case AuditError():
-            words = [f"error: {line}" for line in str(error).splitlines()]
+            words = [f"error: {line}" for line in error.lines]
         case BrokenPipeError():
             words = []
         case OSError():

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
-import click
+from auditor.report.lines import say_aside
 
 Result = TypeVar("Result")
 
@@ -68,6 +68,6 @@ class _Interruption:
             return
         if not task.cancelling():
             task.cancel()
-            click.echo("cleaning up ...", err=True)
+            say_aside("cleaning up ...")
         else:
-            click.echo(f"still cleaning up; kill -9 {os.getpid()} leaves nothing behind either", err=True)
+            say_aside(f"still cleaning up; kill -9 {os.getpid()} leaves nothing behind either")

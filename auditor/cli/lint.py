@@ -156,11 +156,12 @@ def _check_namespaces(snapshot: Snapshot, namespaces: tuple[str, ...]) -> None:
 def _describe(check_id: str | None) -> int:
     """Write what a check is about to stdout or, for None, the list of them."""
     from auditor.diagnosis.lint import CHECKS
+    from auditor.report.lines import say
 
     if check_id is None:
         width = max(map(len, CHECKS))
         for check in CHECKS.values():
-            click.echo(f"{check.id:{width}}  {check.severity:7}  {check.title}")
+            say(f"{check.id:{width}}  {check.severity:7}  {check.title}")
         return 0
     if check_id not in CHECKS:
         from difflib import get_close_matches
@@ -168,5 +169,7 @@ def _describe(check_id: str | None) -> int:
         near = get_close_matches(check_id, CHECKS, 1)
         raise UsageError(f"no check is called {check_id!r}: " + (f"did you mean {near[0]}?" if near else "--list has them"))
     check = CHECKS[check_id]
-    click.echo(f"{check.id} ({check.severity}): {check.title}\n\n{check.why}\n\nMore: {check.page}\nThe rule: {check.reference}")
+    for line in (f"{check.id} ({check.severity}): {check.title}", "", *check.why.split("\n"), "", f"More: {check.page}"):
+        say(line)
+    say(f"The rule: {check.reference}")
     return 0

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import click
-
 from auditor.model.errors import ClusterError, UsageError
+from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
     from auditor.model.report import Report
@@ -78,7 +77,7 @@ def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> No
     if path in STANDARD_OUTPUT or quiet:
         return
     with suppress(OSError):  # the report is where it should be: nobody who listens is no reason to fail
-        click.echo(f"{conclusion.upper()}  {headline} ({path})", err=True)
+        say_aside(f"{conclusion.upper()}  {headline} ({path})")
 
 
 @contextmanager

@@ -35,10 +35,11 @@ def command(**given: Any) -> int:
 def preflight(options: LiveOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.interruption import run_interruptibly
+    from auditor.report.lines import say
 
     probes, found = run_interruptibly(_ask(options))
     for line in describe(probes, found):
-        click.echo(line)
+        say(line)
     return AS_EXPECTED if found.can_start(probes) else ENVIRONMENT
 
 

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import click
-
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
 from auditor.cli.output import check_output, deliver, now, open_output
 from auditor.model.verdict import Cell
+from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
     from auditor.run.audit import AuditOptions
@@ -51,7 +50,7 @@ def run_live(options: LiveRunOptions) -> int:
     if options.dry_run:
         return _show(options)
     if options.live.in_place:
-        click.echo(TRACES, err=True)
+        say_aside(TRACES)
     began, left = now(), None
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         audited = audit_live(options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress)
@@ -78,7 +77,7 @@ def _show(options: LiveRunOptions) -> int:
     intended = plan_live(live, options.live)
     matrix, probes = plan(intended.snapshot, replace(options.audit, scope=intended.scope, declared_only=options.live.in_place))
     for line in _intentions(intended):
-        click.echo(line, err=True)
+        say_aside(line)
     with open_output(options.output_file) as stream:
         render(matrix, probes, stream)
     return AS_EXPECTED

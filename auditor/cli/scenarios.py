@@ -12,7 +12,7 @@ def command() -> int:
     """List the scenarios that come with the auditor: name, title, and whether the claim that one tests holds."""
     import sys
 
-    from auditor.report.console import open_console, print_paragraph, printable
+    from auditor.report.console import open_console, print_paragraph
     from auditor.run.sources import load_scenario, scenario_names
 
     console = open_console(sys.stdout)
@@ -20,6 +20,6 @@ def command() -> int:
     for scenario in scenarios:
         remarks = [CLAIMS[scenario.claim_is_right], "is refused" if scenario.problems else ""]
         told = ", ".join(filter(None, remarks))
-        print_paragraph(console, printable(scenario.name) + (f"  [{told}]" if told else ""))
-        print_paragraph(console, printable(scenario.title), 4)
+        print_paragraph(console, scenario.name + (f"  [{told}]" if told else ""))
+        print_paragraph(console, scenario.title, 4)
     return 0

@@ -52,15 +52,17 @@ def snapshot(options: SnapshotOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.interruption import run_interruptibly
     from auditor.cli.output import check_output, open_output
+    from auditor.cli.snapshots import warn
     from auditor.cluster.kubernetes.reading import manifest_text
+    from auditor.report.documents import write_json
+    from auditor.report.lines import say_aside
 
     check_output(options.output_file)
     live, cost = run_interruptibly(_read(options))
     with open_output(options.output_file) as stream:
-        stream.write(manifest_text(live.manifests))
-    for line in _warnings(live):
-        click.echo(f"warning: {line}", err=True)
-    click.echo(f"{_counts(live)}; {cost}", err=True)
+        write_json([manifest_text(live.manifests)], stream)
+    warn(_warnings(live))
+    say_aside(f"{_counts(live)}; {cost}")
     return 0
 
 

@@ -8,12 +8,11 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from auditor.cli.connection import CONNECTION, read_connection
 from auditor.cli.parameters import refuse
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.snapshot import Endpoint, IPAddress, Snapshot
+from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.config import ConnectionOptions
@@ -87,7 +86,7 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
 
     live = run_interruptibly(read_live(connection))
     for policy in live.snapshot.unknown:
-        click.echo(f"warning: policy {policy.full_name} {policy.why}: it is not evaluated", err=True)
+        warn([f"policy {policy.full_name} {policy.why}: it is not evaluated"])
     warn([*not_evaluated(live.foreign, "the cluster"), *live.notes])
     return live.snapshot
 
@@ -95,7 +94,7 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
 def warn(lines: Iterable[str]) -> None:
     """Write ``lines`` to stderr, each as a warning."""
     for line in lines:
-        click.echo(f"warning: {line}", err=True)
+        say_aside(f"warning: {line}")
 
 
 def not_evaluated(counts: Mapping[str, int], where: str) -> Iterator[str]:

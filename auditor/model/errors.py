@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 
 class AuditError(Exception):
-    """Base of every error that a user is meant to read. Its text is one line: what, where, what to do."""
+    """Base of every error that a user is meant to read. Each of its ``lines`` says what, where, what to do; mostly there is one.
+
+    What looks like a line's end inside of one is text from outside, and told as such.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+        super().__init__("\n".join(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class InputError(AuditError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
-        super().__init__("\n".join(str(problem) for problem in problems))
+        super().__init__(*map(str, problems))
 
 
 class UsageError(AuditError):

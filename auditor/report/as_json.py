@@ -17,7 +17,7 @@ from auditor.model.report import CellResult, Finding, Report
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Cell
 from auditor.report.conclusion import conclude
-from auditor.report.documents import as_utf8
+from auditor.report.documents import write_json
 from auditor.report.intent_as_json import finding_item
 
 SCHEMA = "audit.report/v1"
@@ -26,6 +26,10 @@ ITEMS_PER_WRITE = 1000
 
 def render(report: Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
+    write_json(_document(report), stream)
+
+
+def _document(report: Report) -> Iterator[str]:
     lists: dict[str, Iterable[Any]] = {
         "findings": map(_finding, report.findings),
         "cells": map(_cell, report.cells),
@@ -35,16 +39,15 @@ def render(report: Report, stream: TextIO) -> None:
         "lint": map(msgspec.to_builtins, report.lint),
         "intent": map(finding_item, report.intent),
     }
-    stream = as_utf8(stream)
     separator = "{\n"
     for key, value in _head(report).items():
-        stream.write(f'{separator}"{key}": {_encode(value)}')
+        yield f'{separator}"{key}": {_encode(value)}'
         separator = ",\n"
     for key, items in lists.items():
-        stream.write(f'{separator}"{key}": [')
-        stream.writelines(_pieces(items))
-        stream.write("]")
-    stream.write("\n}\n")
+        yield f'{separator}"{key}": ['
+        yield from _pieces(items)
+        yield "]"
+    yield "\n}\n"
 
 
 def _pieces(items: Iterable[Any]) -> Iterator[str]:

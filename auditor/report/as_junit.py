@@ -14,7 +14,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, Report
 from auditor.model.verdict import Cell, Result
 from auditor.report.conclusion import Conclusion, conclude
-from auditor.report.documents import count_cases, write_xml, xml_text
+from auditor.report.documents import count_cases, lines, write_xml
 from auditor.report.grouping import expectation, observation
 from auditor.report.headline import headline
 
@@ -30,7 +30,7 @@ def render(report: Report, stream: TextIO) -> None:
     for each in report.cells:
         by_source[each.cell.source][each.cell.destination].append(each)
     for source, by_destination in by_source.items():
-        suite = ET.SubElement(root, "testsuite", name=xml_text(source))
+        suite = ET.SubElement(root, "testsuite", name=source)
         for destination, cells in by_destination.items():
             suite.append(_case(source, destination, cells, causes))
         count_cases(suite, _seconds([each for cells in by_destination.values() for each in cells]))
@@ -48,12 +48,12 @@ def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
         return {}
     others = len(diagnosis.alternatives)
     more = f" ({others} {'other fits' if others == 1 else 'others fit'} as well)" if others else ""
-    return dict.fromkeys(diagnosis.explained, f"cause: {diagnosis.title}{more}\nadvice: {diagnosis.advice}")
+    return dict.fromkeys(diagnosis.explained, lines((f"cause: {diagnosis.title}{more}", f"advice: {diagnosis.advice}")))
 
 
 def _case(source: str, destination: str, cells: Sequence[CellResult], causes: Mapping[Cell, str]) -> ET.Element:
     name = f"{source} -> {destination}"
-    case = ET.Element("testcase", classname=xml_text(source), name=xml_text(name), time=f"{_seconds(cells):.3f}")
+    case = ET.Element("testcase", classname=source, name=name, time=f"{_seconds(cells):.3f}")
     faults = [each for each in cells if each.result in FAULTS]
     inconclusive = [each for each in cells if each.result is Result.INCONCLUSIVE]
     skipped = [each for each in cells if each.result is Result.SKIPPED]
@@ -72,21 +72,19 @@ def _case(source: str, destination: str, cells: Sequence[CellResult], causes: Ma
 def _add(case: ET.Element, tag: str, cells: Sequence[CellResult], described: Sequence[CellResult], causes: Iterable[str] = ()) -> None:
     kinds = sorted({each.result.value for each in cells})
     ports = ", ".join(dict.fromkeys(f"{each.cell.protocol}/{each.cell.port}" for each in cells))
-    element = ET.SubElement(case, tag, message=xml_text(f"{' and '.join(kinds)} on {ports}"))
+    element = ET.SubElement(case, tag, message=f"{' and '.join(kinds)} on {ports}")
     if tag != "skipped":
         element.set("type", kinds[0])
-        element.text = xml_text("\n".join([_described(described), *causes]))
+        element.text = "\n".join([_described(described), *causes])
     else:
-        element.set("message", xml_text("; ".join(dict.fromkeys(each.observation.outcome for each in cells))))
+        element.set("message", "; ".join(dict.fromkeys(each.observation.outcome for each in cells)))
 
 
 def _described(cells: Sequence[CellResult]) -> str:
-    return xml_text(
-        "\n".join(
-            f"{each.result}: {each.cell.protocol}/{each.cell.port} {each.cell.family}:"
-            f" expected {expectation(each)}, observed {observation(each.observation)}"
-            for each in cells
-        )
+    return lines(
+        f"{each.result}: {each.cell.protocol}/{each.cell.port} {each.cell.family}:"
+        f" expected {expectation(each)}, observed {observation(each.observation)}"
+        for each in cells
     )
 
 
@@ -98,9 +96,9 @@ def _add_intent_suite(root: ET.Element, report: Report) -> None:
     """A failure for each finding of the intent."""
     suite = ET.SubElement(root, "testsuite", name="intent")
     for finding in report.intent:
-        case = ET.SubElement(suite, "testcase", classname="intent", name=xml_text(str(finding.rule)), time="0.000")
-        failure = ET.SubElement(case, "failure", message=xml_text(finding.title), type=finding.kind.value)
-        failure.text = xml_text("\n".join(finding.because))
+        case = ET.SubElement(suite, "testcase", classname="intent", name=str(finding.rule), time="0.000")
+        failure = ET.SubElement(case, "failure", message=finding.title, type=finding.kind.value)
+        failure.text = lines(finding.because)
     count_cases(suite, 0.0)
 
 
@@ -108,5 +106,5 @@ def _add_inconclusive_suite(root: ET.Element, report: Report) -> None:
     """A CI system takes a document without an error for a success, which an audit of nothing, or of too little, is not."""
     suite = ET.SubElement(root, "testsuite", name="audit")
     case = ET.SubElement(suite, "testcase", classname="audit", name="cells", time="0.000")
-    ET.SubElement(case, "error", message=xml_text(headline(report)), type=conclude(report).value)
+    ET.SubElement(case, "error", message=headline(report), type=conclude(report).value)
     count_cases(suite, 0.0)

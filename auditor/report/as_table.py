@@ -14,7 +14,7 @@ from auditor.model.verdict import Result
 from auditor.model.words import counted
 from auditor.report.cause import cause_lines, coverage_lines, lint_lines, why_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion, conclude
-from auditor.report.console import can_write, open_console, print_paragraph, printable
+from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
@@ -34,7 +34,7 @@ FINDING_ORDER = tuple(Result)
 
 def render(report: Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
-    _Table(report, open_console(stream), Symbols(plain=not can_write(stream, EVERY_SYMBOL))).write()
+    _Table(report, open_console(stream), Symbols(plain=not can_write(stream, EVERY_SYMBOL))).tell()
 
 
 class _Table:
@@ -48,7 +48,7 @@ class _Table:
         self._position: Callable[[str], int] = lambda name: positions.get(name, len(positions))
         self._families = len({each.cell.family for each in report.cells}) > 1
 
-    def write(self) -> None:
+    def tell(self) -> None:
         self._write_headline()
         self._write_cause()
         self._write_matrix()
@@ -70,7 +70,7 @@ class _Table:
     def _write_headline(self) -> None:
         conclusion = conclude(self._report)
         self._line(Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(self._report)}"))
-        self._line(Text(printable(self._report.subject), style="dim"))
+        self._line(Text(self._report.subject, style="dim"))
 
     def _write_cause(self) -> None:
         diagnosis = self._report.diagnosis
@@ -80,7 +80,7 @@ class _Table:
         if lines:
             self._line()
         for label, text in lines:
-            self._labelled(label, printable(text))
+            self._labelled(label, text)
 
     def _write_intent(self) -> None:
         if self._report.intent:
@@ -97,7 +97,7 @@ class _Table:
             else:
                 text = line.lstrip()
                 indent = 2 + len(line) - len(text)
-                self._line(printable(text), indent, indent + 2)
+                self._line(text, indent, indent + 2)
 
     def _write_matrix(self) -> None:
         names, label, remark = self._matrix_scope()
@@ -117,7 +117,7 @@ class _Table:
         self._line()
         self._line("Observed, from rows to columns:")
         for line in grid_lines(grid, self._symbols, self._console.width):
-            self._console.print(line, soft_wrap=True)
+            print_line(self._console, line)
         self._line()
         for line in legend_lines(grid.marks(), self._symbols, self._console.width):
             self._line(line)
@@ -144,7 +144,7 @@ class _Table:
     def _write_finding(self, finding: Finding, number: str) -> None:
         style = mark(finding.cells).value.style
         self._line()
-        self._line(Text.assemble((f" {finding.kind.upper()} ", style), f" {number}  {printable(finding.title)}"))
+        self._line(Text.assemble((f" {finding.kind.upper()} ", style), f" {number}  {finding.title}"))
         gathered = traffic(finding.cells, self._position, families=self._families)
         for each in gathered[:MOST_LINES_OF_A_FINDING]:
             self._write_traffic(each)
@@ -152,10 +152,10 @@ class _Table:
             self._line(f"{self._symbols.ellipsis} and {len(gathered) - MOST_LINES_OF_A_FINDING} more such lines; -o json has every cell", 2)
         for heading, lines in (("expected by", finding.expected_by), ("advice", [finding.advice] if finding.advice else [])):
             for position, line in enumerate(lines):
-                self._labelled(heading if position == 0 else "", printable(line))
+                self._labelled(heading if position == 0 else "", line)
         if finding.reproduce:
             self._line(Text("reproduce with", style="bold"), 2)
-            self._console.print(Text(printable(finding.reproduce)), soft_wrap=True)
+            print_line(self._console, finding.reproduce)
 
     def _write_briefly(self, findings: Sequence[Finding]) -> None:
         if not findings:
@@ -163,19 +163,19 @@ class _Table:
         self._line()
         self._line(Text(f"And {counted(len(findings), 'more finding')}; -o json has each in full:", style="bold"))
         for finding in findings[:MOST_FINDINGS_IN_BRIEF]:
-            self._line(f"{finding.kind.upper()}  {printable(finding.title)}: {counted(len(finding.cells), 'cell')}", 2, 6)
+            self._line(f"{finding.kind.upper()}  {finding.title}: {counted(len(finding.cells), 'cell')}", 2, 6)
         if len(findings) > MOST_FINDINGS_IN_BRIEF:
             self._line(f"and {len(findings) - MOST_FINDINGS_IN_BRIEF} more", 2)
 
     def _write_traffic(self, each: Traffic) -> None:
         self._line(f"{self._names(each.sources)} {self._symbols.arrow} {self._names(each.destinations)}  {each.ports}", 2, 6)
-        self._line(f"expected {each.expected}, observed {printable(each.observed)}", 6, 8)
+        self._line(f"expected {each.expected}, observed {each.observed}", 6, 8)
 
     def _labelled(self, label: str, text: str) -> None:
         self._line(Text.assemble((f"{label:<13}", "bold"), text), 2, 15)
 
     def _names(self, names: Sequence[str]) -> str:
-        shown = ", ".join(map(printable, names[:MOST_NAMES]))
+        shown = ", ".join(names[:MOST_NAMES])
         return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown
 
     def _write_without_verdict(self, result: Result) -> None:
@@ -189,9 +189,9 @@ class _Table:
         reasons = by_reason(cells)
         for reason, group in list(reasons.items())[:MOST_REASONS]:
             pairs = list(dict.fromkeys((each.cell.source, each.cell.destination) for each in group))
-            first = f"{printable(pairs[0][0])} {self._symbols.arrow} {printable(pairs[0][1])}"
+            first = f"{pairs[0][0]} {self._symbols.arrow} {pairs[0][1]}"
             where = f"{first} and {counted(len(pairs) - 1, 'more pair')}" if len(pairs) > 1 else first
-            self._line(f"{len(group)}  {printable(reason)} ({where})", 2, 4)
+            self._line(f"{len(group)}  {reason} ({where})", 2, 4)
         if len(reasons) > MOST_REASONS:
             rest = sum(map(len, list(reasons.values())[MOST_REASONS:]))
             more = counted(len(reasons) - MOST_REASONS, "more reason")
@@ -200,7 +200,7 @@ class _Table:
     def _write_facts(self) -> None:
         self._line()
         for fact in self._report.facts:
-            self._line(printable(fact))
+            self._line(fact)
         self._line(Text(timing(self._report), style="dim"))
         self._line(Text(origin(self._report.run_id, self._report.began), style="dim"))
 

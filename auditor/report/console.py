@@ -1,6 +1,7 @@
 """Where text for people goes: its width, whether it may have colour, and which characters it can carry.
 
-Names in a report come from a cluster and are not trusted: nothing in them may reach a terminal as markup or as a control sequence.
+Names in a report come from a cluster and are not trusted: nothing in them may reach a terminal as markup or as a control sequence, or a CI
+system as a command. So nobody prints on a console but the two functions here, which see to that.
 """
 
 from __future__ import annotations
@@ -8,22 +9,35 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from auditor.model.printable import dangers, escape, printable
 
 DEFAULT_WIDTH = 80
 MIN_WIDTH = 40
 
 
 class _PlainConsole(Console):
-    """A console that leaves it to its caller what a closed pipe means; rich would exit with the code for findings."""
+    """A console that leaves it to its caller what a closed pipe means; rich would exit with the code for findings.
+
+    It has no text but printable text, whoever prints: what goes by the functions of this module is printable before, and wrapped.
+    """
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
 
 
 def open_console(stream: TextIO) -> Console:
@@ -45,15 +59,39 @@ def _columns() -> int:
 def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, hang: int | None = None) -> None:
     """Print ``text`` wrapped to the console's width: the first line indented by ``indent`` columns, the others by ``hang``.
 
-    A word that is longer than a line stays whole, so that it can be copied.
+    A word that is longer than a line stays whole, so that it can be copied. What can't be seen in ``text``, line ends too, is escaped.
     """
-    styled = Text(text) if isinstance(text, str) else text
+    styled = _printable(text)
     hang = indent if hang is None else hang
     margin = indent
     for line in styled.divide(_breaks(styled.plain, console.width - indent, console.width - hang)):
         line.rstrip()
-        console.print(Text(" " * margin) + line if line else "", soft_wrap=True)
+        print_line(console, Text(" " * margin) + line if line else "")
         margin = hang
+
+
+def print_line(console: Console, line: str | Text) -> None:
+    """Print ``line`` as it is, however long, with what can't be seen in it escaped."""
+    console.print(_printable(line), soft_wrap=True)
+
+
+def _printable(text: str | Text) -> Text:
+    if isinstance(text, str):
+        return Text(printable(text))
+    places = [place for danger in dangers(text.plain) for place in danger]
+    if not places:
+        return text
+    pieces = list(text.divide(places))
+    pieces[1::2] = [_escaped(piece) for piece in pieces[1::2]]
+    return Text(style=text.style).join(pieces)
+
+
+def _escaped(piece: Text) -> Text:
+    """The escape for the one character of ``piece``, in its style."""
+    escaped = Text(escape(piece.plain), style=piece.style)
+    for span in piece.spans:
+        escaped.stylize(span.style)
+    return escaped
 
 
 def _breaks(text: str, first_width: int, width: int) -> Iterator[int]:
@@ -72,10 +110,3 @@ def can_write(stream: TextIO, text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def printable(text: str) -> str:
-    """``text`` on one line, with every character that isn't printable written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)

@@ -7,8 +7,11 @@ GitHub agree on.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import TextIO
 from xml.etree import ElementTree as ET
+
+from auditor.model.printable import json_text, printable
 
 TAGS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
@@ -20,13 +23,14 @@ def as_utf8(stream: TextIO) -> TextIO:
     return stream
 
 
-def xml_text(text: str) -> str:
-    """``text`` with the characters that XML 1.0 can't carry in any way written as escapes."""
-    return "".join(character if _allowed_in_xml(ord(character)) else character.encode("unicode_escape").decode() for character in text)
+def write_json(pieces: Iterable[str], stream: TextIO) -> None:
+    r"""Write the JSON document that ``pieces`` make up, none of which ends inside a string; what can't be seen is written as ``\u``."""
+    as_utf8(stream).writelines(map(json_text, pieces))
 
 
-def _allowed_in_xml(code: int) -> bool:
-    return code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
+def lines(texts: Iterable[str]) -> str:
+    """The content of an element that tells each of ``texts`` on a line of its own, whatever is in it."""
+    return "\n".join(map(printable, texts))
 
 
 def count_cases(suite: ET.Element, seconds: float) -> None:
@@ -40,6 +44,13 @@ def count_cases(suite: ET.Element, seconds: float) -> None:
 
 
 def write_xml(root: ET.Element, stream: TextIO) -> None:
-    """Write the document whose root is ``root``, indented."""
+    """Write the document whose root is ``root``, indented.
+
+    Attributes are one line, and texts the lines that they have; what can't be seen in them is an escape. Much of it XML 1.0 can't carry.
+    """
+    for element in root.iter():
+        for name, value in element.items():
+            element.set(name, printable(value))
+        element.text = element.text and lines(element.text.split("\n"))
     ET.indent(root)
     as_utf8(stream).write('<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n")

@@ -12,6 +12,7 @@ from auditor.policy.matrix import ExpectedMatrix
 from auditor.probing.plan import ProbePlan
 from auditor.report import expected_table
 from auditor.report.console import open_console, print_paragraph
+from auditor.report.documents import write_json
 from auditor.report.expected_table import ExpectedRequest
 
 DryRunRenderer: TypeAlias = Callable[[ExpectedMatrix, ProbePlan, TextIO], None]
@@ -38,7 +39,7 @@ def _table(matrix: ExpectedMatrix, probes: ProbePlan, stream: TextIO) -> None:
 def _json(matrix: ExpectedMatrix, probes: ProbePlan, stream: TextIO) -> None:
     request = _request(matrix, probes)
     names = ({endpoint.name for endpoint in endpoints} for endpoints in (request.sources, request.destinations))
-    stream.writelines(expected_json(matrix, *names, ports=request.ports, expand=True))
+    write_json(expected_json(matrix, *names, ports=request.ports, expand=True), stream)
 
 
 def _request(matrix: ExpectedMatrix, probes: ProbePlan) -> ExpectedRequest:

@@ -13,7 +13,7 @@ from auditor.model.words import counted
 from auditor.policy.matrix import ExpectedMatrix, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
 from auditor.policy.unreadable import Unreadable
-from auditor.report.console import can_write, open_console, print_paragraph, printable
+from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
 from auditor.report.matrix import Grid, grid_lines, legend_lines
 
@@ -64,7 +64,7 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     doubted = _doubted(matrix, parties, cells)
     print_paragraph(console, _headline(matrix, request))
     for policy in matrix.snapshot.unknown:
-        print_paragraph(console, printable(f"In doubt: policy {policy.full_name} {policy.why}"), 0, 4)
+        print_paragraph(console, f"In doubt: policy {policy.full_name} {policy.why}", 0, 4)
     _print_members(parties, lambda text, hang: print_paragraph(console, text, 0, hang), symbols)
     print_paragraph(console)
     if len(parties) <= MOST_ROWS:
@@ -75,7 +75,7 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
         grid = Grid([party.label for party in parties], lambda row, column: mark_of((row, column)))
         print_paragraph(console, "Expected, from rows to columns:")
         for line in grid_lines(grid, symbols, console.width):
-            console.print(line, soft_wrap=True)
+            print_line(console, line)
         for line in legend_lines(grid.marks(), symbols, console.width):
             print_paragraph(console, line)
     else:
@@ -83,7 +83,7 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     print_paragraph(console)
     cells = {pair: same for pair, same in cells.items() if pair not in doubted}
     for sources, destinations, ports in allowed_lines(parties, cells):
-        print_paragraph(console, f"{printable(sources)} {symbols.arrow} {printable(destinations)}  {ports}", 0, 4)
+        print_paragraph(console, f"{sources} {symbols.arrow} {destinations}  {ports}", 0, 4)
     occurring = {note for same in _distinct(cells) for cell in same for note in cell.notes}
     for note, meaning in MEANINGS.items():
         if note in occurring:
@@ -168,8 +168,8 @@ def _print_members(parties: Iterable[Party], tell: Callable[[str, int], None], s
         tell("No policy tells apart:", 0)
     for party in classes:
         left = len(party.members) - MOST_MEMBERS
-        names = ", ".join(map(printable, party.members[:MOST_MEMBERS])) + (f" {symbols.ellipsis} {left} more" if left > 0 else "")
-        tell(f"  {printable(party.label)}: {names}", 4)
+        names = ", ".join(party.members[:MOST_MEMBERS]) + (f" {symbols.ellipsis} {left} more" if left > 0 else "")
+        tell(f"  {party.label}: {names}", 4)
 
 
 def _distinct(cells: Cells) -> Iterable[tuple[ExpectedCell, ...]]:

@@ -12,7 +12,7 @@ from auditor.model.ports import PortRequest
 from auditor.model.snapshot import IPAddress, Service
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.explain import Decision, policy_place
-from auditor.report.console import print_paragraph, printable
+from auditor.report.console import print_paragraph
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}
 NOTE_WORDS = {
@@ -32,24 +32,24 @@ def print_translation(
     """Print what connections to ``port`` of ``service`` become, and which ipBlocks cover its address."""
     name = f"service/{service.namespace}/{service.name}"
     ends = ", ".join(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in cells))
-    print_paragraph(console, printable(f"{name} {port} is sent to {ends}: policies see the backend pod and its port"))
+    print_paragraph(console, f"{name} {port} is sent to {ends}: policies see the backend pod and its port")
     for policy, block, address in covering:
         said = (
             f"note: {policy_place(policy)} has ipBlock {block}, which covers the ClusterIP {address}: whether that counts is up to the CNI"
         )
-        print_paragraph(console, printable(said), 2, 4)
+        print_paragraph(console, said, 2, 4)
 
 
 def print_decision(decision: Decision, notes: Sequence[Note], console: Console, doubt: str = "") -> None:
     """Print ``decision`` on ``console``, with what ``notes`` mean; it is none where ``doubt`` says which policy can't be read."""
     word, style = ("IN DOUBT", "bold yellow") if doubt else (decision.verdict.value.upper(), STYLES[decision.verdict])
     line = Text(word, style=style)
-    line.append(f"  {printable(str(decision.cell))}", style="not bold default")
+    line.append(f"  {decision.cell}", style="not bold default")
     print_paragraph(console, line)
     if doubt:
-        print_paragraph(console, printable(doubt), 2, 4)
+        print_paragraph(console, doubt, 2, 4)
         print_paragraph(console, f"{decision.verdict.value} by what can be read:", 2, 4)
     for reason in decision.because():
-        print_paragraph(console, printable(reason), 2, 4)
+        print_paragraph(console, reason, 2, 4)
     for note in notes:
         print_paragraph(console, f"note: {NOTE_WORDS.get(note, note.value)}", 2, 4)

@@ -6,6 +6,7 @@ import json
 from typing import Any, TextIO
 
 from auditor.model.intent import CellGroup, Change, IntentFinding
+from auditor.report.documents import write_json
 from auditor.report.intent import IntentReport
 
 SCHEMA = "audit.intent-report/v1"
@@ -23,7 +24,7 @@ def render(report: IntentReport, stream: TextIO) -> None:
         "findings": [finding_item(finding) for finding in report.findings],
         "unknown_policies": list(report.unknown),
     }
-    stream.write(json.dumps(document, indent=1) + "\n")
+    write_json([json.dumps(document, indent=1) + "\n"], stream)
 
 
 def finding_item(finding: IntentFinding) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from auditor.model.intent import CellGroup, Change, IntentFinding, IntentKind
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.words import counted
 from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion
-from auditor.report.console import open_console, print_paragraph, printable
+from auditor.report.console import open_console, print_line, print_paragraph
 from auditor.report.intent import IntentReport
 
 STYLES = {IntentKind.OPEN: "bold red", IntentKind.CLOSED: "bold yellow", IntentKind.EMPTY: "bold cyan"}
@@ -30,10 +30,10 @@ def render(report: IntentReport, stream: TextIO) -> None:
         Conclusion.INCONCLUSIVE: "no finding, but not all policies are known",
     }[conclusion]
     policies = f"{counted(report.policies, 'policy', 'policies')} of {report.subject}"
-    held = printable(f"{outcome}: {counted(report.rules, 'rule')} of {report.intent} against {policies}")
+    held = f"{outcome}: {counted(report.rules, 'rule')} of {report.intent} against {policies}"
     print_paragraph(console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {held}"))
     for name in report.unknown:
-        print_paragraph(console, printable(f"in doubt: policy {name} can't be read"), 0, 4)
+        print_paragraph(console, f"in doubt: policy {name} can't be read", 0, 4)
     if report.findings:
         print_paragraph(console)
     print_findings(console, report.findings)
@@ -47,16 +47,16 @@ def print_findings(console: Console, findings: Sequence[IntentFinding]) -> None:
 
 def _print_finding(console: Console, finding: IntentFinding) -> None:
     line = Text(finding.kind.value, style=STYLES[finding.kind])
-    line.append(f"  {printable(finding.title)}", style="not bold default")
+    line.append(f"  {finding.title}", style="not bold default")
     print_paragraph(console, line, 0, 4)
     for group in finding.groups[:MOST_GROUPS]:
-        print_paragraph(console, printable(group_in_words(group)), 2, 6)
+        print_paragraph(console, group_in_words(group), 2, 6)
     if len(finding.groups) > MOST_GROUPS:
         print_paragraph(console, f"and {len(finding.groups) - MOST_GROUPS} more such groups (-o json has all)", 2)
     if finding.example is not None:
-        print_paragraph(console, printable(f"such as {finding.example}:"), 2, 6)
+        print_paragraph(console, f"such as {finding.example}:", 2, 6)
     for reason in finding.because:
-        print_paragraph(console, printable(reason), 4, 6)
+        print_paragraph(console, reason, 4, 6)
     if finding.change is not None:
         _print_change(console, finding.change)
     elif finding.example is not None:
@@ -66,9 +66,9 @@ def _print_finding(console: Console, finding: IntentFinding) -> None:
 
 
 def _print_change(console: Console, change: Change) -> None:
-    print_paragraph(console, printable(f"change, evaluated: {change.title}"), 2, 6)
-    for line in change.yaml.splitlines():
-        console.print(Text("      " + printable(line), style="dim"), soft_wrap=True)
+    print_paragraph(console, f"change, evaluated: {change.title}", 2, 6)
+    for line in change.yaml.split("\n"):
+        print_line(console, Text("      " + line, style="dim"))
     if change.unspecified:
         pairs = counted(change.unspecified, "pair")
         print_paragraph(console, f"it also changes something between {pairs} of endpoints that the intent doesn't speak of", 2, 6)

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from auditor.diagnosis.lint.finding import LintFinding, Severity
 from auditor.diagnosis.lint.registry import CHECKS
 from auditor.diagnosis.lint.suppressions import Suppression
+from auditor.report.documents import write_json
 from auditor.report.lint import LintReport
 
 SCHEMA = "audit.lint/v1"
@@ -28,7 +29,7 @@ def render(report: LintReport, stream: TextIO) -> None:
         "expired_suppressions": [_suppression(each) for each in found.expired],
         "unused_suppressions": [_suppression(each) for each in found.unused],
     }
-    stream.write(json.dumps(document, indent=1) + "\n")
+    write_json([json.dumps(document, indent=1) + "\n"], stream)
 
 
 def _finding(finding: LintFinding) -> dict[str, Any]:

@@ -8,19 +8,19 @@ from xml.etree import ElementTree as ET
 
 from auditor.diagnosis.lint.finding import LintFinding
 from auditor.diagnosis.lint.registry import CHECKS
-from auditor.report.documents import count_cases, write_xml, xml_text
+from auditor.report.documents import count_cases, lines, write_xml
 from auditor.report.lint import LintReport
 
 
 def render(report: LintReport, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     root = ET.Element("testsuites", name="audit lint")
-    suite = ET.SubElement(root, "testsuite", name=xml_text(report.subject))
+    suite = ET.SubElement(root, "testsuite", name=report.subject)
     for check in CHECKS.values():
         case = ET.SubElement(suite, "testcase", classname="audit.lint", name=check.id)
         found = [each for each in report.sorted.findings if each.check == check.id]
         if any(each.severity.reaches(report.fail_on) for each in found):
-            element = ET.SubElement(case, "failure", message=xml_text(check.title), type=check.severity.value)
+            element = ET.SubElement(case, "failure", message=check.title, type=check.severity.value)
             element.text = _described(found)
         elif found:
             ET.SubElement(case, "system-out").text = _described(found)
@@ -30,4 +30,4 @@ def render(report: LintReport, stream: TextIO) -> None:
 
 
 def _described(findings: Sequence[LintFinding]) -> str:
-    return xml_text("\n".join(f"{each.place}: {each.message}" for each in findings))
+    return lines(f"{each.place}: {each.message}" for each in findings)

@@ -11,7 +11,7 @@ from auditor.diagnosis.lint.finding import LintFinding, Severity
 from auditor.diagnosis.lint.suppressions import Sorted
 from auditor.model.words import counted
 from auditor.report.conclusion import CONCLUSION_STYLES
-from auditor.report.console import open_console, print_paragraph, printable
+from auditor.report.console import open_console, print_line, print_paragraph
 from auditor.report.lint import LintReport
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
@@ -33,11 +33,11 @@ def render(report: LintReport, stream: TextIO) -> None:
 
 def _print_finding(console: Console, finding: LintFinding) -> None:
     line = Text(finding.severity.value, style=STYLES[finding.severity])
-    line.append(f" {finding.check}  {printable(str(finding.place))}", style="not bold default")
+    line.append(f" {finding.check}  {finding.place}", style="not bold default")
     print_paragraph(console, line, 0, 2)
-    print_paragraph(console, printable(finding.message), 2, 4)
-    for text in finding.instead.splitlines():
-        console.print(Text("    " + printable(text), style="dim"), soft_wrap=True)
+    print_paragraph(console, finding.message, 2, 4)
+    for text in finding.instead.split("\n") if finding.instead else ():
+        print_line(console, Text("    " + text, style="dim"))
     print_paragraph(console)
 
 
@@ -45,7 +45,7 @@ def _print_suppressions(console: Console, sorted_findings: Sorted) -> None:
     lines = [f"expired, suppresses nothing: {each}" for each in sorted_findings.expired]
     lines += [f"unused, remove it: {each}" for each in sorted_findings.unused]
     for line in lines:
-        print_paragraph(console, printable(line), 0, 4)
+        print_paragraph(console, line, 0, 4)
     if lines:
         print_paragraph(console)
 
@@ -55,7 +55,7 @@ def _headline(report: LintReport) -> str:
     counts = [text.replace("infos", "info") for text in counts]
     suppressed = len(report.sorted.suppressed)
     return (
-        f"{counted(report.policies, 'policy', 'policies')} of {printable(report.subject)}: "
+        f"{counted(report.policies, 'policy', 'policies')} of {report.subject}: "
         + (", ".join(counts) or "no finding")
         + (f"; {suppressed} suppressed" if suppressed else "")
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from auditor.report.console import printable
+from auditor.model.printable import printable
 from auditor.report.marks import Mark, Symbols
 
 GROUP = 5

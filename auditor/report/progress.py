@@ -10,7 +10,8 @@ from typing import Protocol, TextIO
 
 from auditor.probing.options import NoProgress
 from auditor.probing.options import Progress as ProbingProgress
-from auditor.report.console import open_console, printable
+from auditor.report.console import open_console
+from auditor.report.lines import write_line
 
 SECONDS_BETWEEN_LINES = 2.0
 
@@ -65,8 +66,7 @@ class LineProgress:
     def _tell(self, text: str) -> None:
         self._told = self._clock()
         with suppress(OSError):  # nobody listens (any more): no reason to end an audit
-            self._stream.write(printable(text) + "\n")
-            self._stream.flush()
+            write_line(text, self._stream)
 
 
 @contextmanager

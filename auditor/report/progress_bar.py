@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Spinner
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from auditor.report.console import printable
+from auditor.model.printable import printable
+from auditor.report.console import print_line
 
 BAR_WIDTH = 24
 
@@ -48,7 +49,7 @@ class BarProgress:
         self._bar.stop()
 
     def note(self, text: str) -> None:
-        self._bar.console.print(Text(printable(text), style="dim"))
+        print_line(self._bar.console, Text(text, style="dim"))
 
     def phase(self, name: str, attempts: int) -> None:
         if self._task is not None:

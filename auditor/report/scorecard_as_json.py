@@ -12,6 +12,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult
 from auditor.model.scorecard import Convergence, FeatureScore, ScenarioScore, Scorecard
 from auditor.report.as_json import alternative_item, fault_item
+from auditor.report.documents import write_json
 
 SCHEMA = "audit.scorecard/v1"
 
@@ -36,7 +37,7 @@ def render(card: Scorecard, stream: TextIO) -> None:
         "attempts": card.attempts,
         **({"api": dict(card.api)} if card.api else {}),
     }
-    stream.write(json.dumps(document, indent=1) + "\n")
+    write_json([json.dumps(document, indent=1) + "\n"], stream)
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from auditor.model.report import Summary
 from auditor.model.scorecard import Score, Scorecard
-from auditor.report.documents import count_cases, write_xml, xml_text
+from auditor.report.documents import count_cases, lines, write_xml
 from auditor.report.headline import told
 from auditor.report.scorecard import headline
 
@@ -22,9 +22,9 @@ def render(card: Scorecard, stream: TextIO) -> None:
         _add(features, feature.title, feature.score, _counts(feature.summary), f"scenarios: {', '.join(feature.scenarios)}")
     scenarios = ET.SubElement(root, "testsuite", name="scenarios")
     for scenario in card.scenarios:
-        lines = "\n".join(f"{each.result}: {each.cell}: {each.observation.outcome}" for each in scenario.departures)
-        _add(scenarios, scenario.name, scenario.score, "; ".join(filter(None, [_counts(scenario.summary), scenario.reason])), lines)
-    ET.SubElement(scenarios, "system-out").text = xml_text(card.behaviour)
+        departures = lines(f"{each.result}: {each.cell}: {each.observation.outcome}" for each in scenario.departures)
+        _add(scenarios, scenario.name, scenario.score, "; ".join(filter(None, [_counts(scenario.summary), scenario.reason])), departures)
+    ET.SubElement(scenarios, "system-out").text = card.behaviour
     if card.score is Score.INCONCLUSIVE and root.find(".//error") is None:
         # A CI system takes a document without an error for a success, which a run that showed nothing is not.
         whole = ET.SubElement(root, "testsuite", name="conformance")
@@ -36,10 +36,10 @@ def render(card: Scorecard, stream: TextIO) -> None:
 
 def _add(suite: ET.Element, name: str, score: Score, message: str, text: str) -> None:
     classname = f"audit.conformance.{suite.get('name')}"
-    case = ET.SubElement(suite, "testcase", classname=classname, name=xml_text(name), time="0.000")
+    case = ET.SubElement(suite, "testcase", classname=classname, name=name, time="0.000")
     if score in TAGS:
-        element = ET.SubElement(case, TAGS[score], message=xml_text(message))
-        element.text = xml_text(text)
+        element = ET.SubElement(case, TAGS[score], message=message)
+        element.text = text
         if score is not Score.SKIPPED:
             element.set("type", score.value)
 

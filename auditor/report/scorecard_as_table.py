@@ -10,7 +10,7 @@ from rich.text import Text
 from auditor.model.scorecard import Convergence, FeatureScore, Score, Scorecard
 from auditor.model.words import counted
 from auditor.report.cause import cause_lines
-from auditor.report.console import open_console, print_paragraph, printable
+from auditor.report.console import open_console, print_paragraph
 from auditor.report.headline import origin, told
 from auditor.report.scorecard import headline
 
@@ -24,9 +24,9 @@ SHORTEST = 0.05
 def render(card: Scorecard, stream: TextIO) -> None:
     """Write ``card`` to ``stream``."""
     console = open_console(stream)
-    print_paragraph(console, Text.assemble((card.score.upper(), STYLES[card.score]), f"  {printable(card.behaviour)}"))
+    print_paragraph(console, Text.assemble((card.score.upper(), STYLES[card.score]), f"  {card.behaviour}"))
     print_paragraph(console, headline(card))
-    print_paragraph(console, Text(printable(card.subject), style="dim"))
+    print_paragraph(console, Text(card.subject, style="dim"))
     _print_cause(console, card)
     _print_features(console, card)
     _print_scenarios(console, card)
@@ -34,7 +34,7 @@ def render(card: Scorecard, stream: TextIO) -> None:
         print_paragraph(console, convergence_text(convergence))
     print_paragraph(console)
     for fact in card.facts:
-        print_paragraph(console, printable(fact))
+        print_paragraph(console, fact)
     print_paragraph(console, Text(_timing(card), style="dim"))
     print_paragraph(console, Text(origin(card.run_id, card.began), style="dim"))
 
@@ -43,7 +43,7 @@ def _print_cause(console: Console, card: Scorecard) -> None:
     if card.diagnosis is not None:
         print_paragraph(console)
         for label, text in cause_lines(card.diagnosis):
-            print_paragraph(console, Text.assemble((f"{label:<13}", "bold"), printable(text)), 2, 15)
+            print_paragraph(console, Text.assemble((f"{label:<13}", "bold"), text), 2, 15)
 
 
 def _print_features(console: Console, card: Scorecard) -> None:
@@ -74,11 +74,9 @@ def _print_scenarios(console: Console, card: Scorecard) -> None:
         if scenario.score is Score.CONFORMS:
             continue
         why = "; ".join(filter(None, [", ".join(told(scenario.summary)), scenario.reason]))
-        print_paragraph(
-            console, Text.assemble((f"{scenario.score:<13}", STYLES[scenario.score]), f"{scenario.name}: {printable(why)}"), 0, 13
-        )
+        print_paragraph(console, Text.assemble((f"{scenario.score:<13}", STYLES[scenario.score]), f"{scenario.name}: {why}"), 0, 13)
         for each in scenario.departures[:MOST_CELLS]:
-            print_paragraph(console, printable(f"{each.result}: {each.cell}"), 15, 17)
+            print_paragraph(console, f"{each.result}: {each.cell}", 15, 17)
         if len(scenario.departures) > MOST_CELLS:
             print_paragraph(console, f"and {len(scenario.departures) - MOST_CELLS} more; -o json has every one", 15)
     if any(scenario.score is not Score.CONFORMS for scenario in card.scenarios):

@@ -243,7 +243,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
     bounds = PreflightOptions(options.namespaces, options.pods, options.accept, intended.scope)
     checked = await preflight(api, intended.live, intended.probes, bounds)
     if checked.obstacles:
-        raise ClusterError("\n".join(checked.obstacles))
+        raise ClusterError(*checked.obstacles)
     deployment = Deployment(
         snapshot=intended.snapshot,
         workloads=intended.live.snapshot,
@@ -264,4 +264,4 @@ async def _check_rights(api: ApiServer, pods: Iterable[tuple[str, str]]) -> None
     missing = await missing_rights(api, {namespace for namespace, _ in pods}, JOINING)
     if missing:
         lines = [f"namespace {name}: may not join pods; grant {as_rules(rights)}" for name, rights in missing.items()]
-        raise ClusterError("\n".join(lines))
+        raise ClusterError(*lines)

@@ -158,7 +158,7 @@ class Visit:
                 cancelled = True
         ending.result()
         if self._left:
-            raise ClusterError("\n".join([*_in_words(error), self._left])) from error
+            raise ClusterError(*_in_words(error), self._left) from error
         if cancelled:
             raise asyncio.CancelledError
 
@@ -168,6 +168,6 @@ def _in_words(error: BaseException | None) -> list[str]:
         case None | asyncio.CancelledError():
             return []
         case AuditError():
-            return [str(error)]
+            return list(error.lines)
         case _:
             return [f"{type(error).__name__}: {error}"]

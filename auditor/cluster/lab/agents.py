@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from typing import TypeAlias
 
 from auditor.cluster.lab.isolation import enter_network
+from auditor.model.printable import printable
 
 Serve: TypeAlias = Callable[[int, int], int]
 """An agent's main function: the descriptors that it reads from and writes to; returns the exit status."""
@@ -64,6 +66,6 @@ def _be_agent(serve: Serve, network: int, stream: int) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         status = serve(moved, moved)
     except BaseException:  # noqa: BLE001 - whatever it was: a forked child must not return into the supervisor
-        traceback.print_exc()
+        sys.stderr.writelines(f"{printable(line)}\n" for line in traceback.format_exc().split("\n"))
     finally:
         os._exit(status)

@@ -175,7 +175,7 @@ def test_a_dry_run_in_place_counts_declared_ports_only(capsys, saved):
 
 def test_what_could_not_be_removed_is_an_error_of_the_environment(capsys, monkeypatch):
     async def leave_something(*_):
-        raise ClusterError("interrupted by x\nthe server is gone; 'audit cleanup --run 1' removes what is left")
+        raise ClusterError("interrupted by x", "the server is gone; 'audit cleanup --run 1' removes what is left")
 
     monkeypatch.setattr("auditor.run.live.audit_live", leave_something)
     assert run(["run", "-A", "-q"]) == 4
