@@ -125,7 +125,7 @@ class Leases:
     def _check_what_is_left(self) -> None:
         """Raise ClusterError when there is a namespace to lock, and none of them could be."""
         if self._locked and self.blocked.keys() >= self._locked:
-            raise ClusterError("\n".join(self.blocked[namespace] for namespace in sorted(self._locked)))
+            raise ClusterError(*(self.blocked[namespace] for namespace in sorted(self._locked)))
 
     async def _take_or_leave(self, namespace: str) -> None:
         try:
