@@ -147,7 +147,9 @@ async def find_leftovers(api: ApiServer, namespaces: Sequence[str] = ()) -> Left
     signs, unseen_homes = await _list_homes(api, objects, namespaces)
     now = await server_time(api)
     records = [decode(item, LeaseRecord, api, listing(LEASE, "")) for item in (*leases, *signs)]
-    known = {(lease.metadata.namespace, lease.run_id): lease for lease in records if lease.run_id}
+    # Where two Leases speak of one run, the living one counts: whoever adds a dead one ends nobody's run.
+    by_life = sorted(records, key=lambda lease: lease.is_alive(now))
+    known = {(lease.metadata.namespace, lease.run_id): lease for lease in by_life if lease.run_id}
     unknown = {item.judged_by for item in objects} - known.keys()
     unknown = {place for place in unknown if place[0] in blind or place[0] in unseen_homes}
     holders = {place: lease.spec.holder_identity for place, lease in known.items()}

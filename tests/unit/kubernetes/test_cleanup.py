@@ -202,6 +202,21 @@ async def test_a_run_that_somebody_calls_dead_in_another_namespace_goes_on(store
     assert sorted(chosen) == sorted([*LEFT, f"Lease prod/{NAME}-{ALIVE}"])
 
 
+@pytest.mark.parametrize("names", [(NAME, f"{NAME}-44444444"), (f"{NAME}-44444444", NAME)])
+async def test_a_run_that_somebody_calls_dead_beside_its_own_lease_goes_on(store, names):
+    own, dead = names
+    run(store, "prod", "44444444", own)
+    lease = lease_manifest("prod", dead, "44444444", "mallory", "2026-01-01T12:00:00Z")
+    lease["spec"]["leaseDurationSeconds"] = 0
+    store.pass_time(seconds=10)
+    if dead == NAME:
+        del store.objects[f"{LEASES.format('prod')}/{NAME}"]
+    store.put(LEASES.format("prod"), lease)["metadata"].update(managedFields=[], creationTimestamp="2026-01-01T11:00:00Z")
+    found = await find_leftovers(store)
+    assert ("prod", "44444444") in found.alive
+    assert "44444444" not in {item.run_id for item in found.chosen(None, 0)}
+
+
 async def test_a_run_with_a_sign_of_life_elsewhere_has_longer_to_give_one_here(store):
     """A renewal may be late in one of two hundred namespaces."""
     run(store, "prod", "44444444", f"{NAME}-44444444")
