@@ -35,6 +35,7 @@ from auditor.cluster.kubernetes.refusals import (
     unreachable,
 )
 from auditor.cluster.kubernetes.retrying import FIRST_PAUSE, Tries
+from auditor.cluster.kubernetes.turns import Turns
 from auditor.model.errors import ClusterError
 
 __all__ = [
@@ -49,8 +50,6 @@ __all__ = [
 ]
 
 LONGEST_MESSAGE = 1 << 25
-BURST_SECONDS = 2.0
-"""How many seconds' worth of requests may start together after a rest (kubectl itself: 6 s, 300 requests at 50 per second)."""
 JSON, JSON_PATCH = "application/json", "application/json-patch+json"
 Parameters = Mapping[str, str | int] | Sequence[tuple[str, str]]
 
@@ -69,7 +68,7 @@ class ApiServer:
         self.sent = 0
         self.received = 0
         self.first_pause = first_pause
-        self._next_start = 0.0
+        self._turns = Turns(connection.options.qps)
         self._failed_at = float("-inf")
         self._client: Any = None
         self._session: aiohttp.ClientSession
@@ -90,6 +89,11 @@ class ApiServer:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         await self._session.close()
+
+    @property
+    def qps(self) -> float:
+        """How many requests may start in a second."""
+        return self.connection.options.qps
 
     @property
     def place(self) -> str:
@@ -172,8 +176,7 @@ class ApiServer:
 
     async def _headers(self, question: Question, accept: str = JSON) -> CIMultiDict[str]:
         """Those of every request, once it is this one's turn."""
-        if not question.at_once:
-            await self._take_turn()
+        await self._turns.take(urgent=question.urgent)
         self.calls += 1
         headers: CIMultiDict[str] = CIMultiDict(self.connection.headers)
         headers.update({"Accept": accept, "User-Agent": f"netpol-audit/{__version__}"})
@@ -194,14 +197,6 @@ class ApiServer:
             "server_hostname": configuration.tls_server_name,
         }
         return {name: value for name, value in route.items() if value}
-
-    async def _take_turn(self) -> None:
-        """Wait until --qps lets the next request start. After a rest a burst may start at once, as with kubectl."""
-        now, qps = asyncio.get_running_loop().time(), self.connection.options.qps
-        turn = max(now - max(0.0, BURST_SECONDS - 1 / qps), self._next_start)
-        start = max(now, turn)
-        self._next_start = turn + 1 / qps
-        await asyncio.sleep(start - now)
 
     def note_failure(self) -> None:
         """Remember that the server couldn't be reached just now."""

@@ -14,11 +14,12 @@ import asyncio
 import getpass
 import os
 import socket
+import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from auditor.cluster.kubernetes.api import (
     AdmissionError,
@@ -31,6 +32,7 @@ from auditor.cluster.kubernetes.api import (
 )
 from auditor.cluster.kubernetes.finalizers import foreign_finalizers
 from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME, Anchor, lease_manifest, lease_name
+from auditor.cluster.kubernetes.pace import pace_for
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
 from auditor.model.errors import ClusterError
@@ -40,7 +42,7 @@ RESOURCE = "leases.coordination.k8s.io"
 RENEW_EVERY = 10.0
 RENEW_WITHIN = 8.0
 """Seconds after which a renewal that hangs is given up for the next one, lest a slow server make a living run look dead: of three in
-the life of a Lease, two may hang."""
+the life of a Lease, two may hang. Both are what few Leases get; see ``auditor.cluster.kubernetes.pace`` for many."""
 
 
 def holder(run_id: str) -> str:
@@ -60,14 +62,34 @@ OF_ONE_NAMESPACE = (OccupiedError, AdmissionError, ForbiddenError, InvalidError,
 """What is no trouble of the cluster as a whole."""
 
 
+class Moment(NamedTuple):
+    """A point in time by two clocks: one that nobody sets, and one that goes on while the machine sleeps."""
+
+    steady: float
+    by_the_wall: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """This very moment."""
+        return cls(asyncio.get_running_loop().time(), time.time())
+
+    @property
+    def age(self) -> float:
+        """The seconds since then, rather too many than too few."""
+        now = Moment.now()
+        return max(now.steady - self.steady, now.by_the_wall - self.by_the_wall)
+
+
 @dataclass(slots=True)
 class _Held:
-    """A Lease of ours, as the server last told it."""
+    """A Lease of ours, as the server last told it. ``renewed`` is when it was, or a little earlier; ``keeping`` renews it again."""
 
     name: str
     manifest: dict[str, Any]
     uid: str = ""
     lost: str = ""
+    renewed: Moment = field(default_factory=Moment.now)
+    keeping: asyncio.Task[None] | None = None
 
 
 class Leases:
@@ -86,7 +108,8 @@ class Leases:
         self._holder = holder(run_id)
         self._held: dict[str, _Held] = {}
         self.blocked: dict[str, str] = {}
-        self._renewal: asyncio.Task[None] | None = None
+        self._pace = pace_for(len(self._namespaces), api.qps, RENEW_EVERY, RENEW_WITHIN)
+        self._gate = asyncio.Semaphore(self._pace.at_once)
 
     @property
     def lost(self) -> str:
@@ -101,7 +124,6 @@ class Leases:
 
         Raises ClusterError that names the holders when others hold all that are locked; what was taken is released by then.
         """
-        self._renewal = asyncio.create_task(self._renew_for_ever())
         self.blocked = {}
         try:
             for namespace in self._namespaces:
@@ -113,11 +135,7 @@ class Leases:
 
     async def release(self) -> tuple[str, ...]:
         """Delete them, and with them all they own. A line for each one that could not be deleted. May be called again."""
-        if self._renewal is not None:
-            self._renewal.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewal
-            self._renewal = None
+        await self._renew_no_more()
         lines = await asyncio.gather(*(self._release(namespace) for namespace in self._held))
         self._held = {namespace: held for (namespace, held), line in zip(self._held.items(), lines, strict=True) if line}
         return tuple(line for line in lines if line)
@@ -139,7 +157,7 @@ class Leases:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         locks = namespace in self._locked
         name = lease_name(self._run_id, locks=locks)
-        held = self._held[namespace] = _Held(name, lease_manifest(namespace, name, self._run_id, self._holder, now))
+        held = self._held[namespace] = _Held(name, lease_manifest(namespace, name, self._run_id, self._holder, now, self._pace.lasts))
         if not locks:
             await self._sweep(namespace)
         question = Question(f"{GROUP}/namespaces/{namespace}/leases", "create", RESOURCE, f" in namespace {namespace}")
@@ -185,38 +203,70 @@ class Leases:
     def _is_ours(self, found: LeaseRecord) -> bool:
         return found.run_id == self._run_id and found.spec.holder_identity == self._holder
 
-    @staticmethod
-    def _note(held: _Held, told: LeaseRecord) -> None:
+    def _note(self, held: _Held, told: LeaseRecord) -> None:
+        """Take in what the server tells of one of ours, and renew it from then on."""
         held.uid = told.metadata.uid
         held.manifest["metadata"] |= {"uid": told.metadata.uid, "resourceVersion": told.metadata.resource_version}
+        if held.keeping is None:
+            held.keeping = asyncio.create_task(self._keep(told.metadata.namespace, held))
 
-    async def _renew_for_ever(self) -> None:
-        while True:
-            ours = [(namespace, held) for namespace, held in self._held.items() if held.uid and not held.lost]
-            await asyncio.gather(asyncio.sleep(RENEW_EVERY), *(self._renew_soon(namespace, held) for namespace, held in ours))
+    async def _keep(self, namespace: str, held: _Held) -> None:
+        """Renew one again and again. The first time is another one for each, so that they are spread over the time from then on."""
+        turn = self._namespaces.index(namespace) + 1
+        pause = self._pace.every * turn / len(self._namespaces)
+        while not held.lost:
+            await asyncio.sleep(pause)
+            began = asyncio.get_running_loop().time()
+            await self._renew_soon(namespace, held)
+            pause = max(0.0, began + self._pace.every - asyncio.get_running_loop().time())
+
+    async def _renew_no_more(self) -> None:
+        keeping = [held.keeping for held in self._held.values() if held.keeping is not None]
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
 
     async def _renew_soon(self, namespace: str, held: _Held) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(RENEW_WITHIN):
-                await self._renew(namespace, held)
+        async with self._gate:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.within):
+                    await self._renew(namespace, held)
 
     async def _renew(self, namespace: str, held: _Held) -> None:
         """Renew one. A server that can't be reached now may be reached in ten seconds, so only the Lease's own end counts."""
+        began = Moment.now()
         held.manifest["spec"]["renewTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        question = _question("update", namespace, held.name)
+        question = replace(_question("update", namespace, held.name), urgent=True)
         try:
-            answer = await self._api.send("PUT", replace(question, at_once=True), held.manifest)
+            answer = await self._api.send("PUT", question, held.manifest)
             self._note(held, decode(answer, LeaseRecord, self._api, question))
+            held.renewed = began
         except (ConflictError, NotFoundError):
             with suppress(ClusterError):
                 found = await self._find(namespace)
                 if found is not None and found.metadata.uid == held.uid:
+                    held.renewed = began  # somebody wrote to it, which is as good
                     return self._note(held, found)
                 by = f"taken over by {found.spec.holder_identity}" if found is not None else "deleted"
                 held.lost = f"namespace {namespace}: the Lease of this run was {by}, and its probe pods with it"
         except ClusterError:
             pass
         return None
+
+    async def doubtful(self) -> dict[str, str]:
+        """The namespaces in which the run may have been taken for dead and cleared away by now, with the reason.
+
+        One that was not renewed for as long as it lasts is renewed here and now: if it is still this very one, nobody has touched it.
+        """
+        old = {namespace: held for namespace, held in self._held.items() if not held.lost and held.renewed.age > self._pace.lasts}
+        await asyncio.gather(*(self._renew_soon(namespace, held) for namespace, held in old.items()))
+        return {namespace: reason for namespace, held in self._held.items() if (reason := self._doubt(namespace, held))}
+
+    def _doubt(self, namespace: str, held: _Held) -> str:
+        if held.lost or held.renewed.age <= self._pace.lasts:
+            return held.lost
+        silence = f"the Lease of this run could not be renewed for {held.renewed.age:.0f} s"
+        return f"namespace {namespace}: {silence}, so its probe pods may have been taken for those of a dead run"
 
     async def _release(self, namespace: str) -> str:
         try:

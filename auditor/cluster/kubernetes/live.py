@@ -17,6 +17,7 @@ from auditor.cluster.kubernetes.exposure import exposed
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
 from auditor.cluster.kubernetes.pods import ProbePods
 from auditor.cluster.kubernetes.visit import Visit
+from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod
@@ -118,24 +119,37 @@ class LiveCluster(Visit):
         """The states since the last call. A probe pod that one of them tells apart from its workload has ``failed`` from then on."""
         states = await super().changes()
         for state in states:
-            self._check_identities(state)
+            told_apart = await apart(self._told_apart, state, dict(self._pods.started))
+            for name in told_apart:
+                self._failed.setdefault(name, NO_LONGER_ALIKE)
+        await self._check_leases()
         return states
+
+    async def _check_leases(self) -> None:
+        """Where the run may have been taken for dead, no probe pod is known to be its own any more."""
+        doubtful = await self._leases.doubtful()
+        for probe in self._probes:
+            if reason := doubtful.get(probe.namespace):
+                self._failed.setdefault(probe.name, reason)
 
     async def _labels_now(self) -> Mapping[str, Labels]:
         return await self._pods.labels()
 
-    def _check_identities(self, state: Snapshot) -> None:
+    def _told_apart(self, state: Snapshot, pods: Mapping[str, Endpoint]) -> list[str]:
+        """The probe pods, as ``pods`` has them, that ``state`` tells apart from what they stand for, or whose workloads it does."""
+        found = []
         matrix = evaluate(replace(self._deployment.workloads, policies=state.policies, namespaces=state.namespaces))
         selectors = PodSelectors(state)
         for probe in self._probes:
-            started = self._pods.started.get(probe.name)
+            started = pods.get(probe.name)
             identity = selectors.signature(probe.namespace, started.labels if started else probe.labels)
             models = [matrix.endpoint(name) for name in probe.stands_for]
             here = [model for model in models if model.namespace == probe.namespace]
             alike = any(selectors.signature(probe.namespace, model.labels) == identity for model in here)
             treated = {(matrix.class_of(model.name), *(may_select(policy, model) for policy in state.unknown)) for model in models}
             if not alike or len(treated) > 1:
-                self._failed.setdefault(probe.name, NO_LONGER_ALIKE)
+                found.append(probe.name)
+        return found
 
     async def _put_in(self) -> None:
         deployment = self._deployment

@@ -112,13 +112,18 @@ def anchor_manifest(namespace: str, run_id: str) -> dict[str, Any]:
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
 
 
-def lease_manifest(namespace: str, name: str, run_id: str, holder: str, now: str) -> dict[str, Any]:
-    """The Lease (coordination.k8s.io/v1) that owns what a run creates in ``namespace``; ``now`` is a MicroTime."""
+def lease_manifest(  # noqa: PLR0913, PLR0917 - what a Lease is made of
+    namespace: str, name: str, run_id: str, holder: str, now: str, seconds: int = LEASE_SECONDS
+) -> dict[str, Any]:
+    """The Lease (coordination.k8s.io/v1) that owns what a run creates in ``namespace``; ``now`` is a MicroTime.
+
+    Unless renewed, it lasts so many ``seconds``.
+    """
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": name, "namespace": namespace, "labels": {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}},
-        "spec": {"holderIdentity": holder, "leaseDurationSeconds": LEASE_SECONDS, "acquireTime": now, "renewTime": now},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": seconds, "acquireTime": now, "renewTime": now},
     }
 
 

@@ -29,14 +29,14 @@ DENIED = re.compile(r"^admission webhook .* denied the request")
 class Question:
     """One thing to ask: its path, and in words what it does there, for messages: "list pods in namespace prod".
 
-    ``at_once``: it does not wait behind the requests that --qps holds back.
+    ``urgent``: of the requests that --qps holds back, its turn comes first.
     """
 
     path: str
     verb: str
     resource: str
     where: str = ""
-    at_once: bool = False
+    urgent: bool = False
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}{self.where}"

@@ -80,10 +80,12 @@ class _Run:
         if not room:
             raise ClusterError(f"{self._api.place}: no node takes any more pods")
         waves = make_waves(trials, room)
-        async with self._tenancy():
+        async with self._tenancy() as leases:
             outcomes = []
             for number, (wave, following) in enumerate(zip_longest(waves, waves[1:]), 1):
                 outcomes.append(await self._wave(wave, f", wave {number} of {len(waves)}" if len(waves) > 1 else ""))
+                for doubt in (await leases.doubtful()).values():
+                    raise ClusterError(f"{doubt}: what was seen since then counts for nothing; run it again")
                 if following is not None:
                     await self._stage.remove(name for trial in wave.giving_way(following) for name in trial.snapshot.namespaces)
             return outcomes
@@ -103,7 +105,7 @@ class _Run:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
     @asynccontextmanager
-    async def _tenancy(self) -> AsyncIterator[None]:
+    async def _tenancy(self) -> AsyncIterator[Leases]:
         """The time in which namespaces of ours are there, one of which holds the Lease that says that the run is alive."""
         home = namespace_prefix(self._run_id)
         leases = Leases(self._api, [home], self._run_id)
@@ -112,7 +114,7 @@ class _Run:
             await self._stage.create_namespaces([Namespace.of(home)])
             await leases.take()
             self._api.patience = PATIENCE
-            yield
+            yield leases
         finally:
             await self._leave(leases, home)
 

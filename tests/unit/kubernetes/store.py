@@ -31,6 +31,7 @@ class Store:
         self.requests = []
         self.before = lambda method, path: None
         self.calls = self.received = 0
+        self.qps = 50.0
         self.place = "https://server (context test)"
         self.connection = SimpleNamespace(server="https://server", context="test")
         self._version = 0

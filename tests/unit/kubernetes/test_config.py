@@ -11,6 +11,7 @@ from kubernetes.aio.config import incluster_config
 from auditor.cluster.kubernetes.api import ApiServer, Question
 from auditor.cluster.kubernetes.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.kubeconfig import read_context
+from auditor.cluster.kubernetes.turns import Turns
 from auditor.model.errors import ClusterError, InputError, UsageError
 
 NAMESPACES = Question("/api/v1/namespaces", "list", "namespaces")
@@ -204,46 +205,18 @@ async def test_a_proxy_of_the_environment_is_used_unless_the_server_is_exempt(wr
     assert (await connect(ConnectionOptions(path))).configuration.proxy is None
 
 
-def _note_pauses(monkeypatch):
-    """The seconds of every pause from now on, none of which is made."""
-    pauses = []
+async def test_every_request_waits_for_its_turn_and_says_if_it_is_urgent(api, tmp_path, monkeypatch):
+    taken = []
 
-    async def sleep(seconds):
-        pauses.append(seconds)
+    async def take(_turns, *, urgent):
+        taken.append(urgent)
 
-    monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
-    return pauses
-
-
-async def test_requests_keep_to_the_rate(api, tmp_path, monkeypatch):
-    connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.5))
-
-    async with ApiServer(connection) as server:
-        pauses = _note_pauses(monkeypatch)
-        for _ in range(3):
-            await server.get(NAMESPACES)
-    assert pauses[0] == 0
-    assert [round(pause / 2) for pause in pauses[1:]] == [1, 2]
+    monkeypatch.setattr(Turns, "take", take)
+    async with ApiServer(await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=7))) as server:
+        assert server.qps == 7
+        await server.get(NAMESPACES)
+        await server.get(replace(NAMESPACES, urgent=True))
+        async with server.stream(NAMESPACES, {}, silence=5):
+            pass
+    assert taken == [False, True, False]
     assert server.calls == 3
-
-
-async def test_after_a_rest_requests_may_go_together_as_many_as_two_seconds_give(api, tmp_path, monkeypatch):
-    connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.01))
-
-    monkeypatch.setattr("auditor.cluster.kubernetes.api.BURST_SECONDS", 300.0)
-    async with ApiServer(connection) as server:
-        pauses = _note_pauses(monkeypatch)
-        for _ in range(5):
-            await server.get(NAMESPACES)
-    assert [round(pause / 100) for pause in pauses] == [0, 0, 0, 1, 2]
-
-
-async def test_what_is_urgent_does_not_wait_in_line(api, tmp_path, monkeypatch):
-    connection = await connect(ConnectionOptions(api.kubeconfig(tmp_path), qps=0.01))
-
-    async with ApiServer(connection) as server:
-        pauses = _note_pauses(monkeypatch)
-        for at_once in (False, True, True, False):
-            await server.get(replace(NAMESPACES, at_once=at_once))
-    assert [round(pause / 100) for pause in pauses] == [0, 1]
-    assert server.calls == 4

@@ -306,7 +306,7 @@ class Slow(Store):
         self.urgent = []
 
     async def send(self, method, question, body=None, parameters=None):
-        self.urgent += [method] if question.at_once else []
+        self.urgent += [method] if question.urgent else []
         if question.path in self.hold:
             self.hold.remove(question.path)
             await asyncio.sleep(3600)

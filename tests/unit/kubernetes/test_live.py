@@ -8,6 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from auditor.cluster.kubernetes import live as module
+from auditor.cluster.kubernetes.lease import Moment
 from auditor.cluster.kubernetes.live import NO_LONGER_ALIKE
 from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
@@ -236,6 +237,18 @@ async def test_a_service_of_one_namespace_that_takes_probe_pods_for_backends_end
         assert cluster.facts[0] == said
         assert not [path for path in ours(store) if "/prod/pods/" in path]
     assert ours(store) == []
+
+
+async def test_where_the_lease_was_lost_no_probe_pod_counts_any_more():
+    store = world()
+    async with live(store) as cluster:
+        await cluster.changes()
+        assert cluster.failed == {}
+        store.delete("/apis/coordination.k8s.io/v1/namespaces/prod/leases/netpol-audit")
+        cluster._leases._held["prod"].renewed = Moment(float("-inf"), 0.0)  # as after a night in which the machine slept
+        await cluster.changes()
+        lost = "namespace prod: the Lease of this run was deleted, and its probe pods with it"
+        assert cluster.failed == {"prod/db": lost, "prod/web": lost}
 
 
 def relabel(store, app, **labels):
