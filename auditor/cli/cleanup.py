@@ -69,9 +69,9 @@ def command(
 
 def cleanup(options: CleanupOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
-    from auditor.cli.interruption import run_interruptibly
+    from auditor.cli.interruption import LEAVES_THE_REST, run_interruptibly
 
-    return run_interruptibly(_clean(options))
+    return run_interruptibly(_clean(options), LEAVES_THE_REST)
 
 
 async def _clean(options: CleanupOptions) -> int:

@@ -110,7 +110,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 def conformance(options: ConformanceOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
-    from auditor.cli.interruption import run_interruptibly
+    from auditor.cli.interruption import LEAVES_NOTHING, LEAVES_PODS, run_interruptibly
     from auditor.cli.output import check_output, now, open_output, tell
     from auditor.model.scorecard import Score
     from auditor.report.progress import open_progress
@@ -118,9 +118,9 @@ def conformance(options: ConformanceOptions) -> int:
 
     check_output(options.output_file)
     scenarios = read_scenarios(options.scenarios)
-    began = now()
+    began, after_kill = now(), LEAVES_PODS if options.enforcers is None else LEAVES_NOTHING
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
-        card = run_interruptibly(_run(options, scenarios, progress))
+        card = run_interruptibly(_run(options, scenarios, progress), after_kill)
     with open_output(options.output_file) as stream:
         scorecard_renderer(options.output)(replace(card, began=began), stream)
     tell(card.score, card.behaviour, options.output_file, quiet=options.quiet)

@@ -9,23 +9,32 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+import click
+
+from auditor.loop.watchdog import Watchdog
 from auditor.report.lines import say_aside
 
 Result = TypeVar("Result")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+LEAVES_NOTHING = "leaves nothing behind either"
+LEAVES_PODS = "would leave the rest there: pods end by their deadline, and 'audit cleanup' removes it from half a minute later on"
+LEAVES_THE_REST = "would leave the rest for another 'audit cleanup'"
 
-def run_interruptibly(work: Coroutine[Any, Any, Result]) -> Result:
+
+def run_interruptibly(work: Coroutine[Any, Any, Result], after_kill: str = LEAVES_NOTHING) -> Result:
     """Run ``work`` to its end in an event loop of its own.
 
-    The first signal cancels it; further ones, while it cleans up, only say so. Raises KeyboardInterrupt once an interrupted run has ended.
+    The first signal cancels it; further ones, while it cleans up, only say so, and with ``after_kill`` what kill -9 would do. Raises
+    KeyboardInterrupt once an interrupted run has ended.
     """
-    interruption = _Interruption()
+    interruption = _Interruption(after_kill)
     handlers = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
     try:
         for number in handlers:
@@ -41,7 +50,8 @@ def run_interruptibly(work: Coroutine[Any, Any, Result]) -> Result:
 class _Interruption:
     """What signals do to one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, after_kill: str) -> None:
+        self._after_kill = after_kill
         self._early = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -53,7 +63,8 @@ class _Interruption:
         self._loop = asyncio.get_running_loop()
         if self._early:
             self._interrupt(task)
-        return await task
+        with _watching():
+            return await task
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """Interrupts whatever the loop is doing, so it only leaves word there."""
@@ -62,12 +73,23 @@ class _Interruption:
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._interrupt, self._task)
 
-    @staticmethod
-    def _interrupt(task: asyncio.Task[Any]) -> None:
+    def _interrupt(self, task: asyncio.Task[Any]) -> None:
         if task.done():
             return
         if not task.cancelling():
             task.cancel()
             say_aside("cleaning up ...")
         else:
-            say_aside(f"still cleaning up; kill -9 {os.getpid()} leaves nothing behind either")
+            say_aside(f"still cleaning up; kill -9 {os.getpid()} {self._after_kill}")
+
+
+@contextmanager
+def _watching() -> Iterator[None]:
+    """With --debug, tell of each time for which the loop had no turn, and at the end of the longest."""
+    context = click.get_current_context(silent=True)
+    if context is None or not context.find_root().params.get("debug"):
+        yield
+        return
+    with Watchdog(lambda block: say_aside(f"debug: {block}")) as watchdog:
+        yield
+    say_aside(f"debug: at the most, the event loop was {watchdog.longest}")

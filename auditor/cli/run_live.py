@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
-from auditor.cli.interruption import run_interruptibly
+from auditor.cli.interruption import LEAVES_PODS, run_interruptibly
 from auditor.cli.output import check_output, deliver, now, open_output
 from auditor.model.verdict import Cell
 from auditor.report.lines import say_aside
@@ -55,7 +55,7 @@ def run_live(options: LiveRunOptions) -> int:
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         audited = audit_live(options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress)
         try:
-            report = run_interruptibly(audited)
+            report = run_interruptibly(audited, LEAVES_PODS)
         except LeftBehindError as error:
             report, left = error.report, error
     deliver(replace(report, began=began), options.output, options.output_file, quiet=options.quiet)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ BOUND = 0.2
 TICK = 0.02
 LOOK_EVERY = 0.05
 OURS = Path(__file__).parents[1]
+LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,15 @@ def _stack(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _place(stack: list[FrameType]) -> str:
-    """The innermost frame of this package, or of anybody else where there is none."""
-    ours = (frame for frame in stack if _is_ours(Path(frame.f_code.co_filename)))
-    frame = next(ours, stack[0])
+    """The innermost frame of this package or of whoever calls it, and of no library; of a library if there is no other."""
+    own = (frame for frame in stack if _is_own(Path(frame.f_code.co_filename)))
+    frame = next(own, stack[0])
     path = Path(frame.f_code.co_filename)
-    shown = path.relative_to(OURS.parent) if _is_ours(path) else path.name
+    shown = path.relative_to(OURS.parent) if OURS in path.parents else path.name
     return f"{shown}:{frame.f_lineno}, in {frame.f_code.co_name}"
 
 
-def _is_ours(path: Path) -> bool:
-    return OURS in path.parents and path.parent != Path(__file__).parent
+def _is_own(path: Path) -> bool:
+    if OURS in path.parents:
+        return path.parent != Path(__file__).parent
+    return path.is_absolute() and not any(library in path.parents for library in LIBRARIES)

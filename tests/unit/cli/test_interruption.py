@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import time
 
+import click
 import pytest
 
-from auditor.cli.interruption import run_interruptibly
+from auditor.cli import application
+from auditor.cli.interruption import LEAVES_NOTHING, LEAVES_PODS, LEAVES_THE_REST, run_interruptibly
+from auditor.loop.apart import apart
 
 
 def test_the_result_is_passed_on():
@@ -44,7 +49,8 @@ def test_a_signal_cancels_the_work_which_cleans_up(number, capsys):
     assert capsys.readouterr().err == "cleaning up ...\n"
 
 
-def test_further_signals_do_not_break_the_clean_up(capsys):
+@pytest.mark.parametrize("after_kill", [LEAVES_NOTHING, LEAVES_PODS, LEAVES_THE_REST])
+def test_further_signals_do_not_break_the_clean_up_and_say_what_a_kill_would_leave(capsys, after_kill):
     done = []
 
     async def work():
@@ -58,9 +64,53 @@ def test_further_signals_do_not_break_the_clean_up(capsys):
             done.append("cleaned up")
 
     with pytest.raises(KeyboardInterrupt):
+        run_interruptibly(work(), after_kill)
+    assert done == ["cleaned up"]
+    assert capsys.readouterr().err.count(f"still cleaning up; kill -9 {os.getpid()} {after_kill}\n") == 2
+
+
+def compute():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_heard_while_something_is_computed_apart(number):
+    done = []
+
+    async def work():
+        try:
+            asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), number)
+            await apart(compute)
+        finally:
+            done.append("cleaned up")
+
+    with pytest.raises(KeyboardInterrupt):
         run_interruptibly(work())
     assert done == ["cleaned up"]
-    assert capsys.readouterr().err.count(f"still cleaning up; kill -9 {os.getpid()} leaves nothing behind either") == 2
+
+
+async def blocking():
+    until = time.process_time() + 0.5
+    while time.process_time() < until:
+        pass
+
+
+def test_debug_tells_how_long_nobody_listened(capsys):
+    with click.Context(application.audit) as context:
+        context.params["debug"] = True
+        run_interruptibly(blocking())
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert re.fullmatch(r"debug: \d+\.\d\d s without a turn, 0\.\d\d s of it computing at test_interruption\.py:\d+, in blocking", lines[0])
+    assert lines[1].startswith("debug: at the most, the event loop was ")
+
+
+def test_without_debug_nothing_is_told(capsys):
+    with click.Context(application.audit) as context:
+        context.params["debug"] = False
+        run_interruptibly(blocking())
+    assert capsys.readouterr().err == ""
 
 
 def test_the_handlers_of_before_are_back_afterwards():
