@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
-import secrets
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from auditor.cli.replacement import check_replaceable, replacing
 from auditor.model.errors import ClusterError, UsageError
 from auditor.report.lines import say_aside
 
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     from auditor.model.report import Report
 
 STANDARD_OUTPUT = (None, "-")
-WORLD_READABLE = 0o666
-"""Before the umask, as for any file that a program creates."""
+DESCRIPTOR = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
+MOST_LINKS = 40
+"""As many symbolic links as Linux follows in one path."""
 
 
 def now() -> str:
@@ -30,35 +34,38 @@ def now() -> str:
 
 def check_output(path: str | None) -> None:
     """Find out before a long run whether ``path`` can be written. Raises UsageError or ClusterError when it can't."""
-    if path in STANDARD_OUTPUT or _is_special(Path(path)):
+    if path in STANDARD_OUTPUT:
         return
     with _said_plainly(path):
-        target = _target(path)
-    if target.is_dir():
-        raise UsageError(f"--output-file {path}: is a directory")
-    if not target.parent.is_dir():
-        raise UsageError(f"--output-file {path}: there is no directory {target.parent}")
-    with _said_plainly(path):
-        temporary, descriptor = _create_beside(target)
-        os.close(descriptor)
-        temporary.unlink()
+        if _is_special(path):
+            _check_special(path)
+            return
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise UsageError(f"--output-file {path}: is a directory")
+        if not target.parent.is_dir():
+            raise UsageError(f"--output-file {path}: there is no directory {target.parent}")
+        check_replaceable(target)
 
 
 @contextmanager
 def open_output(path: str | None) -> Iterator[TextIO]:
     """A text stream to standard output or, when ``path`` is given, to a file that takes its place once the block has ended well.
 
-    An existing file stays as it was until then, and for good if the block fails. Raises ClusterError when the file can't be written.
+    An existing file stays as it was until then, and for good if the block fails; a symbolic link stays one. What is no regular file, or
+    stands for an open descriptor such as /dev/stdout, is written to as it is. Raises ClusterError when the file can't be written.
     """
     if path in STANDARD_OUTPUT:
         yield sys.stdout
         sys.stdout.flush()
-    elif _is_special(Path(path)):
-        with _said_plainly(path), open(path, "w", encoding="utf-8") as stream:  # noqa: PTH123 - devices and pipes are no Path's business
-            yield stream
-    else:
-        with _said_plainly(path), _replacing(_target(path)) as stream:
-            yield stream
+        return
+    with _said_plainly(path):
+        if _is_special(path):
+            with open(_open_special(path), "w", encoding="utf-8") as stream:
+                yield stream
+        else:
+            with replacing(Path(os.path.realpath(path))) as stream:
+                yield stream
 
 
 def deliver(report: Report, output: str, path: str | None, *, quiet: bool) -> None:
@@ -80,40 +87,51 @@ def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> No
         say_aside(f"{conclusion.upper()}  {headline} ({path})")
 
 
-@contextmanager
-def _replacing(target: Path) -> Iterator[TextIO]:
-    temporary, descriptor = _create_beside(target)
+def _is_special(path: str) -> bool:
+    """Whether ``path`` is a device, a pipe or the like, or an open descriptor, all of which are written to and never replaced."""
+    if _descriptor(path) is not None:
+        return True
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        with suppress(FileNotFoundError):
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _create_beside(target: Path) -> tuple[Path, int]:
-    """A new, empty file in the directory of ``target``, open for writing: renaming it there is atomic."""
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
-    return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, WORLD_READABLE)
-
-
-def _target(path: str) -> Path:
-    """The file that ``path`` stands for: a symbolic link stays one."""
-    return Path(os.path.realpath(path))
-
-
-def _is_special(path: Path) -> bool:
-    """Whether ``path`` is a device, a pipe or the like, which is written to and never replaced."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - what is no file is no Path's business
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    if stat.S_ISBLK(mode):
+        raise UsageError(f"--output-file {path}: is a disk: name a file on it")
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _check_special(path: str) -> None:
+    process, number = _descriptor(path) or (0, 0)
+    if process == os.getpid() and fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise OSError(errno.EBADF, "is not open for writing")
+
+
+def _open_special(path: str) -> int:
+    """A descriptor to write what is at ``path``, at its end where it has one: nothing that is there is overwritten.
+
+    A descriptor of our own is used as whoever opened it meant it: ``>>`` appends, ``>`` goes on where the last output ended.
+    """
+    process, number = _descriptor(path) or (0, 0)
+    if process != os.getpid():
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC)
+    _check_special(path)
+    sys.stdout.flush()
+    return os.dup(number)
+
+
+def _descriptor(path: str) -> tuple[int, int] | None:
+    """The process and the number of the open descriptor that ``path`` stands for: /dev/stdout, /dev/fd/3, /proc/self/fd/3 or a link there.
+
+    Such a path leads on to what the descriptor was opened on: to a log, say, that is not meant to be replaced.
+    """
+    for _ in range(MOST_LINKS):
+        place = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))  # noqa: PTH118, PTH119, PTH120
+        if found := DESCRIPTOR.fullmatch(place):
+            return int(found[1]), int(found[2])
+        if not os.path.islink(place):  # noqa: PTH114
+            break
+        path = os.path.join(os.path.dirname(place), os.readlink(place))  # noqa: PTH115, PTH118, PTH120
+    return None
 
 
 @contextmanager
@@ -123,4 +141,11 @@ def _said_plainly(path: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise ClusterError(f"--output-file {path}: {(error.strerror or str(error)).lower()}; nothing was written there") from error
+        said = f"--output-file {path}: {(error.strerror or str(error)).lower()}"
+        raise ClusterError(said if _is_device(path) else f"{said}; nothing was written there") from error
+
+
+def _is_device(path: str) -> bool:
+    with suppress(OSError):
+        return _is_special(path)
+    return False
