@@ -47,6 +47,12 @@ DEFAULTS = ProbingOptions()
     metavar="PERCENT",
     help="Exit with 3 unless so many of all cells get a verdict.",
 )
+@click.option(
+    "--accept-untested",
+    multiple=True,
+    metavar="NAMESPACE/NAME",
+    help="Put up with nothing telling whether this policy is enforced, which makes a run inconclusive otherwise; may be repeated.",
+)
 @parameters.timeout_option
 @click.option(
     "--retests",
@@ -95,6 +101,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     sources: tuple[str, ...],
     destinations: tuple[str, ...],
     min_coverage: float,
+    accept_untested: tuple[str, ...],
     timeout: float,
     retests: int,
     settle: float,
@@ -116,7 +123,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
     from auditor.run.audit import AuditOptions
 
     probing = ProbingOptions(timeout, datagrams, retests, settle, window)
-    options = AuditOptions(ports, sources, destinations, min_coverage=min_coverage / 100, probing=probing)
+    options = AuditOptions(
+        ports, sources, destinations, min_coverage=min_coverage / 100, accept_untested=frozenset(accept_untested), probing=probing
+    )
     check_stdin(paths, "--intent", intent)
     if dry_run and intent is not None:
         raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.intent import IntentFinding
+from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Cell, Note, Observation, Observed, Result, Verdict
 
@@ -95,13 +96,61 @@ class PolicyRemark:
 
 
 @dataclass(frozen=True, slots=True)
+class UntestedPolicy:
+    """A policy, in one direction, of which nothing in an audit tells whether it is enforced.
+
+    ``connections`` counts the planned ones of which a single verdict would have told; ``reasons``, in words, say why
+    there is none, the most frequent first. ``accepted``: the user has named the policy, so that it doesn't count.
+    """
+
+    policy: str
+    direction: Direction
+    connections: int
+    reasons: tuple[str, ...]
+    accepted: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.policy} ({self.direction.lower()})"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTests:
+    """How far an audit puts policies to the test.
+
+    ``in_scope`` counts the policies that select a pod that the audit was asked about, ``without_pods`` those of the
+    same namespaces that select no pod at all. ``unfinished``, if not empty, says why none of this is known.
+    """
+
+    in_scope: int = 0
+    without_pods: int = 0
+    untested: tuple[UntestedPolicy, ...] = ()
+    unfinished: str = ""
+
+    @property
+    def open(self) -> tuple[UntestedPolicy, ...]:
+        """Those that are untested and that nobody has accepted."""
+        return tuple(each for each in self.untested if not each.accepted)
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The full names of those that are untested and accepted as such."""
+        return tuple(dict.fromkeys(each.policy for each in self.untested if each.accepted))
+
+    @property
+    def tested(self) -> int:
+        """How many are tested in every direction that was asked about."""
+        return self.in_scope - len({each.policy for each in self.untested})
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of one audit.
 
     ``subject`` names what was audited in words. ``facts`` are lines worth knowing beside the findings (how long convergence took, which
     kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order. ``api`` counts the requests to an API server
     (``calls``) and the bytes ``received`` and ``sent`` there; empty on the lab. ``diagnosis`` is None where nothing differs from the
-    specification; ``unexercised`` are the parts of policies about which the cells say nothing. ``lint`` is what is likely not meant in the
+    specification; ``policies`` says which policies were put to the test at all, ``unexercised`` has the parts of policies about which the
+    cells say nothing. ``lint`` is what is likely not meant in the
     policies, whatever enforces them; ``intent`` is where they differ from what was meant, when somebody said what that is. ``began`` is
     when the run began, as ``2026-11-21T18:24:06Z``.
     """
@@ -118,6 +167,7 @@ class Report:
     attempts: int = 0
     api: Mapping[str, int] = field(default_factory=dict, hash=False)
     diagnosis: Diagnosis | None = None
+    policies: PolicyTests = PolicyTests()
     unexercised: tuple[Unexercised, ...] = ()
     lint: tuple[PolicyRemark, ...] = ()
     intent: tuple[IntentFinding, ...] = ()

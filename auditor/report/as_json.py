@@ -13,7 +13,7 @@ import msgspec
 
 from auditor import __version__
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Unexercised
-from auditor.model.report import CellResult, Finding, Report
+from auditor.model.report import CellResult, Finding, Report, UntestedPolicy
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Cell
 from auditor.report.conclusion import conclude
@@ -35,6 +35,7 @@ def _document(report: Report) -> Iterator[str]:
         "cells": map(_cell, report.cells),
         "endpoints": map(_endpoint, report.endpoints),
         "facts": report.facts,
+        "untested": map(_untested, report.policies.untested),
         "unexercised": map(_unexercised, report.unexercised),
         "lint": map(msgspec.to_builtins, report.lint),
         "intent": map(finding_item, report.intent),
@@ -73,7 +74,6 @@ def _encode(value: object) -> str:
 
 
 def _head(report: Report) -> dict[str, Any]:
-    summary = report.summary
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -81,12 +81,25 @@ def _head(report: Report) -> dict[str, Any]:
         **({"began": report.began} if report.began else {}),
         "subject": report.subject,
         "conclusion": conclude(report),
-        "summary": {**msgspec.to_builtins(summary), "coverage": round(summary.coverage, 6)},
+        "summary": _summary(report),
         "min_coverage": report.min_coverage,
         "attempts": report.attempts,
         "seconds": {name: round(duration, 3) for name, duration in report.seconds.items()},
         **({"api": report.api} if report.api else {}),
         **({"diagnosis": _diagnosis(report.diagnosis)} if report.diagnosis is not None else {}),
+    }
+
+
+def _summary(report: Report) -> dict[str, Any]:
+    summary, policies = report.summary, report.policies
+    return {
+        **msgspec.to_builtins(summary),
+        "coverage": round(summary.coverage, 6),
+        "policies": policies.in_scope,
+        "policies_tested": policies.tested,
+        "policies_accepted": len(policies.accepted),
+        "policies_without_pods": policies.without_pods,
+        "parts_unexercised": len(report.unexercised),
     }
 
 
@@ -114,6 +127,16 @@ def fault_item(fault: Fault) -> dict[str, Any]:
     if fault.scope.name:
         entry["name"] = fault.scope.name
     return entry
+
+
+def _untested(each: UntestedPolicy) -> dict[str, Any]:
+    return {
+        "policy": each.policy,
+        "direction": each.direction.lower(),
+        "connections": each.connections,
+        "reasons": each.reasons,
+        "accepted": each.accepted,
+    }
 
 
 def _unexercised(part: Unexercised) -> dict[str, Any]:

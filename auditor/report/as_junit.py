@@ -11,7 +11,7 @@ from typing import TextIO
 from xml.etree import ElementTree as ET
 
 from auditor.model.diagnosis import Diagnosis
-from auditor.model.report import CellResult, Report
+from auditor.model.report import CellResult, PolicyTests, Report
 from auditor.model.verdict import Cell, Result
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.documents import count_cases, lines, write_xml
@@ -34,6 +34,8 @@ def render(report: Report, stream: TextIO) -> None:
         for destination, cells in by_destination.items():
             suite.append(_case(source, destination, cells, causes))
         count_cases(suite, _seconds([each for cells in by_destination.values() for each in cells]))
+    if report.policies.untested:
+        _add_policies_suite(root, report.policies)
     if report.intent:
         _add_intent_suite(root, report)
     if conclude(report) is Conclusion.INCONCLUSIVE and root.find(".//error") is None:
@@ -90,6 +92,19 @@ def _described(cells: Sequence[CellResult]) -> str:
 
 def _seconds(cells: Sequence[CellResult]) -> float:
     return sum(each.observation.milliseconds or 0.0 for each in cells) / 1000
+
+
+def _add_policies_suite(root: ET.Element, policies: PolicyTests) -> None:
+    """An error for each policy of which nothing tells whether it is enforced; one that was accepted is skipped."""
+    suite = ET.SubElement(root, "testsuite", name="policies")
+    for each in policies.untested:
+        case = ET.SubElement(suite, "testcase", classname="policies", name=str(each), time="0.000")
+        message = "nothing tells whether it is enforced" + (" (accepted)" if each.accepted else "")
+        element = ET.SubElement(case, "skipped" if each.accepted else "error", message=message)
+        if not each.accepted:
+            element.set("type", "untested")
+        element.text = lines(each.reasons)
+    count_cases(suite, 0.0)
 
 
 def _add_intent_suite(root: ET.Element, report: Report) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
 from auditor.model.words import counted
-from auditor.report.cause import cause_lines, coverage_lines, lint_lines, why_lines
+from auditor.report.cause import cause_lines, coverage_lines, lint_lines, tests_line, untested_lines, why_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
@@ -51,6 +51,7 @@ class _Table:
     def tell(self) -> None:
         self._write_headline()
         self._write_cause()
+        self._write_section(untested_lines(self._report.policies))
         self._write_matrix()
         findings = sorted(self._report.findings, key=lambda finding: FINDING_ORDER.index(finding.kind))
         for number, finding in enumerate(findings[:MOST_FINDINGS], 1):
@@ -71,6 +72,8 @@ class _Table:
         conclusion = conclude(self._report)
         self._line(Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(self._report)}"))
         self._line(Text(self._report.subject, style="dim"))
+        if tests := tests_line(self._report):
+            self._line(Text(tests, style="dim"))
 
     def _write_cause(self) -> None:
         diagnosis = self._report.diagnosis

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
-from auditor.model.report import PolicyRemark, Report
+from auditor.model.report import PolicyRemark, PolicyTests, Report, UntestedPolicy
 from auditor.model.verdict import Result
 from auditor.model.words import counted
 from auditor.report.grouping import by_reason
@@ -13,6 +13,7 @@ from auditor.report.grouping import by_reason
 MOST_ALTERNATIVES = 3
 MOST_PARTS = 8
 MOST_REMARKS = 5
+MOST_REASONS = 2
 
 
 def cause_lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
@@ -47,6 +48,39 @@ def why_lines(report: Report) -> Iterator[tuple[str, str]]:
     yield "why", f"{len(having):,} of {counted(len(cells), f'{kind} cell')}: {reason}"
     remove = "the reason" if len(reasons) == 1 else "the reasons (all of them are below)"
     yield "advice", f"Remove {remove} and run again: of these cells nothing is known, neither good nor bad."
+
+
+def tests_line(report: Report) -> str:
+    """How many policies were tested, and how many parts of them nothing exercises; empty where no policy is in scope."""
+    policies = report.policies
+    if not policies.in_scope and not policies.without_pods:
+        return ""
+    parts = [f"{counted(policies.in_scope, 'policy', 'policies')} in scope, {policies.tested:,} tested"]
+    if policies.without_pods:
+        parts.append(f"{policies.without_pods:,} more {'selects' if policies.without_pods == 1 else 'select'} no pod")
+    if report.unexercised:
+        parts.append(f"{counted(len(report.unexercised), 'part')} of policies not exercised by any connection")
+    return "; ".join(parts)
+
+
+def untested_lines(policies: PolicyTests) -> Iterator[str]:
+    """The policies of which nothing tells whether they are enforced, each with the reasons, and how to accept that."""
+    if not policies.untested:
+        return
+    number = policies.in_scope - policies.tested
+    yield f"Not tested, so that nothing tells whether they are enforced: {number:,} of {counted(policies.in_scope, 'policy', 'policies')}"
+    for each in policies.untested[:MOST_PARTS]:
+        yield f"{each}: {'accepted; ' if each.accepted else ''}{_why_untested(each)}"
+    if len(policies.untested) > MOST_PARTS:
+        yield f"and {len(policies.untested) - MOST_PARTS:,} more; -o json has each"
+    if policies.open:
+        yield f"Remove the reasons and run again, or accept a policy as untested: --accept-untested {policies.open[0].policy}"
+
+
+def _why_untested(each: UntestedPolicy) -> str:
+    more = len(each.reasons) - MOST_REASONS
+    reasons = "; ".join(each.reasons[:MOST_REASONS]) + (f"; and {counted(more, 'more reason')}" if more > 0 else "")
+    return f"{counted(each.connections, 'connection')} could have told: {reasons}" if each.connections else reasons
 
 
 def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from auditor import __version__
-from auditor.model.report import Report, Summary
+from auditor.model.report import PolicyTests, Report, Summary
 from auditor.model.words import counted
 from auditor.report.conclusion import Conclusion, conclude
 
@@ -20,21 +22,79 @@ COUNTS = (
 """Fields of Summary with their words for one and for several, in the order in which they are told."""
 
 
+MOST_POLICIES = 3
+
+
 def headline(report: Report) -> str:
-    """``324 cells: 160 allowed, 164 denied, all as expected``, or with what was wrong: ``12 leaks, 3 outages; 324 cells: …``."""
-    summary = report.summary
-    cells = f"{counted(summary.cells, 'cell')}: {summary.allowed:,} allowed, {summary.denied:,} denied"
-    counts = told(summary)
-    if report.intent:
-        counts.append(f"{counted(len(report.intent), 'finding')} of the intent")
+    """The report in one sentence, the gravest first.
+
+    ``324 connections: 160 allowed, 164 denied, all as expected``; ``12 leaks, 3 outages; 324 connections: …``;
+    ``nothing tells whether 1 of 3 policies is enforced: prod/db (ingress): …``. A pass says what it leaves untested.
+    """
+    summary, accepted = report.summary, _accepted(report.policies)
     conclusion = conclude(report)
     if conclusion is Conclusion.PASS:
-        return f"{cells}, all as expected" + (f" ({', '.join(counts)})" if counts else "")
-    if summary.coverage < report.min_coverage:
-        counts.append(f"coverage {percent(summary.coverage)} is below the {percent(report.min_coverage)} asked for")
+        return _joined(_as_expected(summary), accepted)
+    wrong, unproven = ", ".join(_wrong(report)), _unproven(report.policies)
+    gravest = (wrong, unproven) if conclusion is Conclusion.FAIL else (unproven, wrong)
+    return _joined(*gravest, accepted, _verdicts(summary))
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
+
+
+def _as_expected(summary: Summary) -> str:
+    others = ", ".join(told(replace(summary, skipped=0)))
+    everything = f"{_verdicts(summary)}, all as expected" + (f" ({others})" if others else "")
+    return _joined(everything, f"{summary.skipped:,} {_were(summary.skipped)} not tested" if summary.skipped else "")
+
+
+def _verdicts(summary: Summary) -> str:
     if not summary.cells:
         return "nothing was probed"
-    return "; ".join(filter(None, [", ".join(counts), cells]))
+    tested = summary.cells - summary.inconclusive - summary.skipped
+    connections = counted(summary.cells, "connection")
+    if not tested:
+        return f"none of {connections} was tested"
+    how_many = connections if tested == summary.cells else f"{tested:,} of {connections} tested"
+    return f"{how_many}: {summary.allowed:,} allowed, {summary.denied:,} denied"
+
+
+def _wrong(report: Report) -> list[str]:
+    counts, summary = told(report.summary), report.summary
+    if report.intent:
+        counts.append(f"{counted(len(report.intent), 'finding')} of the intent")
+    if summary.coverage < report.min_coverage:
+        counts.append(f"coverage {percent(summary.coverage)} is below the {percent(report.min_coverage)} asked for")
+    return counts
+
+
+def _unproven(policies: PolicyTests) -> str:
+    """Which policies make the report inconclusive, and why where that is one reason; empty where none does."""
+    untested = policies.open
+    if not untested:
+        return policies.unfinished
+    number = len({each.policy for each in untested})
+    names = ", ".join(map(str, untested[:MOST_POLICIES]))
+    more = f" and {len(untested) - MOST_POLICIES:,} more" if len(untested) > MOST_POLICIES else ""
+    reasons = {each.reasons[:1] for each in untested}
+    why = "".join(f": {reason}" for reason in (reasons.pop() if len(reasons) == 1 else ()))
+    which = f"{number:,} of {counted(policies.in_scope, 'policy', 'policies')} {'is' if number == 1 else 'are'} enforced"
+    return f"nothing tells whether {which}: {names}{more}{why}"
+
+
+def _accepted(policies: PolicyTests) -> str:
+    names = policies.accepted
+    if not names:
+        return ""
+    more = f" and {len(names) - MOST_POLICIES:,} more" if len(names) > MOST_POLICIES else ""
+    named = ", ".join(names[:MOST_POLICIES]) + more
+    return f"{counted(len(names), 'policy', 'policies')} accepted as untested: {named}"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def origin(run_id: str, began: str) -> str:

@@ -11,10 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.cluster.port import Cluster
+from auditor.diagnosis.proof import Asked
 from auditor.diagnosis.search import diagnose
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import UsageError
+from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.report import Report
 from auditor.model.snapshot import Endpoint, Snapshot
@@ -47,7 +49,8 @@ class AuditOptions:
 
     ``sources`` and ``destinations`` are selections in the notation of ``auditor.policy.selection``; an endpoint takes part when any of
     them matches. ``scope`` names endpoints, of which one at least takes part in each cell. ``declared_only``: no
-    port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
+    port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1. ``accept_untested`` are full names of
+    policies that may stay untested.
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -56,6 +59,7 @@ class AuditOptions:
     scope: frozenset[str] = frozenset()
     declared_only: bool = False
     min_coverage: float = 0.0
+    accept_untested: frozenset[str] = frozenset()
     probing: ProbingOptions = field(default_factory=ProbingOptions)
 
 
@@ -76,11 +80,29 @@ def choose(endpoints: Sequence[Endpoint], selections: Sequence[str]) -> tuple[En
     return tuple(endpoint for endpoint in endpoints if endpoint.name in chosen)
 
 
+def check_accepted(snapshot: Snapshot, accepted: Collection[str]) -> None:
+    """Raise UsageError for a name among ``accepted`` that no policy of ``snapshot`` has."""
+    known = {policy.full_name for policy in snapshot.policies} | {policy.full_name for policy in snapshot.unknown}
+    for name in sorted(accepted):
+        if name not in known:
+            raise UsageError(f"--accept-untested {name}: there is no such policy; write NAMESPACE/NAME, as reports do")
+
+
+def asked_about(endpoints: Sequence[Endpoint], options: AuditOptions) -> dict[Direction, frozenset[str]]:
+    """The endpoints whose filters an audit with ``options`` tries: for egress the sources, for ingress the destinations."""
+    chosen = {Direction.INGRESS: choose(endpoints, options.destinations), Direction.EGRESS: choose(endpoints, options.sources)}
+    return {
+        direction: frozenset(end.name for end in ends if not options.scope or end.name in options.scope)
+        for direction, ends in chosen.items()
+    }
+
+
 def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, ProbePlan]:
     """The expected matrix of ``snapshot`` and the cells that an audit with ``options`` would probe.
 
-    Raises UsageError when nothing is left to probe.
+    Raises UsageError when nothing is left to probe, and for a policy to accept that isn't there.
     """
+    check_accepted(snapshot, options.accept_untested)
     matrix = evaluate(snapshot, named_ports=options.ports)
     ports = options.ports or choose_ports(snapshot)
     sources = choose(snapshot.endpoints, options.sources)
@@ -119,6 +141,9 @@ async def look(cluster: Cluster, options: AuditOptions, progress: Progress) -> S
         reproduce=cluster.reproduce,
         diagnosis=diagnosis,
         sought=sought,
+        asked=Asked(
+            asked_about(cluster.snapshot.endpoints, options), {**cluster.absent, **course.expectation.failed}, options.accept_untested
+        ),
         facts=(*told, *course.outcome.facts),
         seconds={"evaluating": planned - began, **course.outcome.seconds, "judging": max(0.0, judging)},
     )

@@ -16,10 +16,11 @@ from typing import ParamSpec, TypeVar
 
 from auditor.diagnosis.coverage import unexercised
 from auditor.diagnosis.findings import TOLD, find
+from auditor.diagnosis.proof import NOTHING, Asked, policy_tests
 from auditor.diagnosis.search import diagnose
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
-from auditor.model.report import CellResult, Report, Summary
+from auditor.model.report import CellResult, PolicyTests, Report, Summary
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import counted
@@ -29,6 +30,7 @@ from auditor.run.remarks import remarks_on
 
 ANALYSIS_SECONDS = 60.0
 """How long each analysis may take that a report can do without."""
+UNFINISHED = f"which policies were tested was not searched further after {ANALYSIS_SECONDS:g} s"
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -50,13 +52,17 @@ class Seconds(dict[str, float]):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an audit brought back. ``diagnosis`` is final where it was ``sought`` to the end while the audit still could probe."""
+    """What an audit brought back, and what it was ``asked`` about.
+
+    ``diagnosis`` is final where it was ``sought`` to the end while the audit still could probe.
+    """
 
     endpoints: tuple[Endpoint, ...]
     course: Course
     reproduce: Callable[[Cell], str]
     diagnosis: Diagnosis | None = None
     sought: bool = False
+    asked: Asked = NOTHING
     facts: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -73,6 +79,7 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
     with seconds.of("diagnosing"):
         diagnosis = seen.diagnosis if seen.sought else await _cause(snapshot, results)
     with seconds.of("coverage"):
+        tests = await at_most(ANALYSIS_SECONDS, policy_tests, snapshot, results, seen.asked) or PolicyTests(unfinished=UNFINISHED)
         parts = await at_most(ANALYSIS_SECONDS, unexercised, snapshot, results)
     unsearched = () if parts is not None else (cut_short("parts of policies that no probe has exercised"),)
     return Report(
@@ -83,12 +90,18 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
         findings=findings,
         summary=summary,
         min_coverage=min_coverage,
-        facts=(*seen.facts, *unsearched),
+        facts=(*seen.facts, *unsearched, *_needless(tests, seen.asked.accepted)),
         seconds=seconds,
         attempts=seen.course.outcome.attempts,
         diagnosis=diagnosis,
+        policies=tests,
         unexercised=parts or (),
     )
+
+
+def _needless(tests: PolicyTests, accepted: Collection[str]) -> list[str]:
+    names = [] if tests.unfinished else sorted(set(accepted) - set(tests.accepted))
+    return [f"policy {name} is accepted as untested (--accept-untested) and needs no such thing" for name in names]
 
 
 async def with_lint(report: Report, policies: Snapshot, namespaces: Collection[str] = ()) -> Report:

@@ -31,7 +31,7 @@ from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
 from auditor.policy.representatives import Mode, ProbeRequest, choose_probe_pods
 from auditor.probing.options import Progress
-from auditor.run.audit import AuditOptions, look
+from auditor.run.audit import AuditOptions, check_accepted, look
 from auditor.run.concluding import Seconds, Seen, report_on, with_lint
 from auditor.run.remarks import against_intent
 
@@ -183,6 +183,7 @@ async def audit_live(
         with seconds.of("reading"):
             progress.phase("reading the cluster", 0)
             live = await _read(api, options)
+            check_accepted(live.snapshot, audit_options.accept_untested)
         with seconds.of("planning"):
             intended = await apart(plan_live, live, options)
             findings = await apart(against_intent, live.snapshot, options.intent)

@@ -7,9 +7,12 @@ from random import Random
 import pytest
 
 from auditor.cluster.lab.lab import Lab
+from auditor.diagnosis.proof import ONLY_ITSELF, UNDEFINED
 from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.verdict import Result
 from auditor.probing.options import NoProgress
+from auditor.probing.seating import NO_SCTP
+from auditor.report.conclusion import Conclusion, conclude
 from auditor.run.audit import AuditOptions, audit
 from tests.lab.auditing import HASTY, audit_under
 from tests.strategies import LAB_SHAPE, random_snapshot
@@ -17,6 +20,8 @@ from tests.strategies import LAB_SHAPE, random_snapshot
 pytestmark = pytest.mark.lab
 
 EXPLAINED = (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)
+UNTESTABLE = {NO_SCTP, UNDEFINED, ONLY_ITSELF}
+"""Why nothing can tell of a policy though every pod takes part."""
 SEEDS = range(40)
 DIALECTS = [dialect for dialect in Dialect if dialect not in (Dialect.SLOW, Dialect.FLAKY, Dialect.STALE)]
 
@@ -31,6 +36,9 @@ async def test_packets_agree_with_the_evaluator(seed):
     async with Lab(snapshot, nodes=nodes_of(snapshot)) as lab:
         report = await audit(lab, f"seed {seed}", AuditOptions(probing=HASTY), NoProgress())
     assert [str(result.cell) for result in report.cells if result.result not in EXPLAINED] == []
+    untestable = {reason for each in report.policies.untested for reason in each.reasons}
+    assert untestable <= UNTESTABLE
+    assert conclude(report) is (Conclusion.INCONCLUSIVE if untestable else Conclusion.PASS)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
+from auditor.cli.exit_codes import of_report
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement, Enforcer
 from auditor.model.verdict import Observed, Result, Verdict
+from auditor.policy.selectors import matches
 from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.headline import headline
 from auditor.run.audit import AuditOptions, audit
 from tests.lab import scenarios
 from tests.lab.auditing import HASTY, NEVER, PATIENT, SLOW_START, audit_under
@@ -43,6 +49,37 @@ async def test_packets_agree_with_the_truth_table_and_the_evaluator(name):
     assert wrong == {}
     different = [str(result.cell) for result in chosen.cells if result.result not in (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)]
     assert different == []
+    assert [conclude(report) for report in (table, chosen)] == [Conclusion.PASS, Conclusion.PASS]
+
+
+async def test_a_scenario_is_inconclusive_where_the_only_pod_of_a_policy_takes_no_part():
+    scenario = scenarios.read("seed-namespace-and-pod-selector")
+    [policy] = scenario.snapshot.policies
+    left_out = {end.name: "left out" for end in scenario.snapshot.endpoints if _is_selected(policy, end)}
+    accepting = AuditOptions(probing=HASTY, accept_untested=frozenset({policy.full_name}))
+    async with WithoutSome(scenario.snapshot, nodes=scenario.nodes) as lab:
+        whole = await audit(lab, "whole", AuditOptions(probing=HASTY), NoProgress())
+        lab.absent = left_out
+        lacking = await audit(lab, "lacking", AuditOptions(probing=HASTY), NoProgress())
+        accepted = await audit(lab, "accepted", accepting, NoProgress())
+    assert [of_report(report) for report in (whole, lacking, accepted)] == [0, 3, 0]
+    told = f"nothing tells whether 1 of 1 policy is enforced: {policy.full_name} (ingress): none of its pods was probed: "
+    assert headline(lacking).startswith(told)
+    assert headline(accepted).endswith(f"1 policy accepted as untested: {policy.full_name}")
+
+
+class WithoutSome(Lab):
+    """A lab in which the endpoints in ``absent`` take no part."""
+
+    absent: ClassVar[dict[str, str]] = {}
+
+    @property
+    def seats(self):
+        return [seat for seat in super().seats if self.absent.keys().isdisjoint(seat.endpoints)]
+
+
+def _is_selected(policy, end):
+    return end.selectable and end.namespace == policy.namespace and matches(policy.pod_selector, end.labels)
 
 
 @pytest.mark.parametrize("dialect", [dialect for dialect in Dialect if dialect is not Dialect.SLOW])

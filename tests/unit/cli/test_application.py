@@ -52,6 +52,8 @@ def test_version(capsys):
         (["run", "--lab", "demo", "--ports", "TCP/80,ICMP/1"], "unknown protocol 'ICMP'"),
         (["run", "--lab", "demo", "--ports", ""], "is no port"),
         (["run", "--lab", "demo", "--min-coverage", "101"], "--min-coverage"),
+        (["run", "--lab", "demo", "--accept-untested", "prod/none"], "--accept-untested prod/none: there is no such policy"),
+        (["run", "--lab", "demo", "--dry-run", "--accept-untested", "db"], "--accept-untested db: there is no such policy"),
         (["run", "--lab", "demo", "--timeout", "0"], "--timeout"),
         (["run", "--lab", "demo", "-o", "xml"], "'xml' is not one of"),
         (["expect"], "give -f PATH to read files, or -A to read the live cluster"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 
+from auditor.model.diagnosis import Unexercised
+from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
-from auditor.model.report import CellResult, Finding, Report, Summary
+from auditor.model.report import CellResult, Finding, PolicyTests, Report, Summary, UntestedPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.model.verdict import Cell, Note, Observation, Observed, Result, Verdict
 
@@ -145,6 +148,22 @@ def small() -> Report:
         finding(open_cells, "ipBlock on an address inside the cluster", advice=""),
     ]
     return report(cells, findings, names=[WEB, API, DB, BACKUP])
+
+
+UNTESTED = UntestedPolicy("prod/db", Direction.INGRESS, 15, ("none of its pods was probed: prod/db: left out",))
+ACCEPTED = UntestedPolicy("prod/sctp", Direction.EGRESS, 3, ("no SCTP", "one", "two"), accepted=True)
+
+
+def with_untested(made: Report, *untested: UntestedPolicy, in_scope: int = 4) -> Report:
+    """``made``, of ``in_scope`` policies, of which nothing tells of ``untested``."""
+    return replace(made, policies=PolicyTests(in_scope, 1, untested))
+
+
+def small_untested() -> Report:
+    """A report without a fault, of four policies: one that nothing tells of, and one of which that was accepted."""
+    cells = [result(WEB, API, "TCP/80"), *(skipped(API, DB, f"TCP/{port}") for port in (80, 81))]
+    part = Unexercised("prod/api", "prod/api ingress[0]", "the rule", "no source observed is one of its peers")
+    return replace(with_untested(report(cells), UNTESTED, ACCEPTED), unexercised=(part,))
 
 
 def square(count: int, *, ports: tuple[str, ...] = ("TCP/80", "TCP/443"), faults: int = 0) -> Report:

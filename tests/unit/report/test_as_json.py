@@ -18,7 +18,10 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.expected import expected_json
 from auditor.report import as_json, renderer
 from tests.unit.diagnosis.worlds import SHOP, labels, with_policies
-from tests.unit.report.reports import report, small, square
+from tests.unit.report.reports import report, small, small_untested, square
+
+OF_POLICIES = {"policies", "policies_tested", "policies_accepted", "policies_without_pods", "parts_unexercised"}
+COUNTED = {field.name for field in fields(Summary)} | {"coverage"} | OF_POLICIES
 
 
 def validator(name):
@@ -73,8 +76,26 @@ def test_history_is_told_where_tries_differ():
 
 def test_every_count_of_the_summary_is_there():
     summary = document(small())["summary"]
-    assert summary.keys() == {field.name for field in fields(Summary)} | {"coverage"}
+    assert summary.keys() == COUNTED
     assert (summary["cells"], summary["leaks"], summary["coverage"]) == (18, 3, 0.777778)
+
+
+def test_policies_that_nothing_tells_of_are_counted_and_listed():
+    found = document(small_untested())
+    validator("report.schema.json").validate(found)
+    counts = found["summary"]
+    assert (counts["policies"], counts["policies_tested"], counts["policies_accepted"]) == (4, 2, 1)
+    assert (counts["policies_without_pods"], counts["parts_unexercised"]) == (1, 1)
+    assert found["untested"] == [
+        {
+            "policy": "prod/db",
+            "direction": "ingress",
+            "connections": 15,
+            "reasons": ["none of its pods was probed: prod/db: left out"],
+            "accepted": False,
+        },
+        {"policy": "prod/sctp", "direction": "egress", "connections": 3, "reasons": ["no SCTP", "one", "two"], "accepted": True},
+    ]
 
 
 def test_one_cell_per_line():
@@ -112,7 +133,7 @@ def test_the_schema_knows_every_word_of_the_model():
     assert set(definitions["observed"]["enum"]) == set(Observed)
     assert set(definitions["result"]["enum"]) == set(Result)
     assert set(definitions["note"]["enum"]) == set(Note)
-    assert definitions["summary"]["properties"].keys() == {field.name for field in fields(Summary)} | {"coverage"}
+    assert definitions["summary"]["properties"].keys() == COUNTED
 
 
 DENY_WEB = NetworkPolicy("prod", "deny", labels(app="web"), frozenset(Direction))

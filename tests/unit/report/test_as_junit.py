@@ -5,7 +5,7 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from auditor.report import as_junit, renderer
-from tests.unit.report.reports import inconclusive, leak, outage, report, result, skipped, small
+from tests.unit.report.reports import inconclusive, leak, outage, report, result, skipped, small, small_untested
 from tests.unit.report.test_cause import DIAGNOSIS
 
 
@@ -92,3 +92,14 @@ def test_a_failure_names_the_cause_where_it_is_known():
     sure = replace(DIAGNOSIS, alternatives=())
     assert "fits as well" not in case(replace(made, diagnosis=sure), "prod/web -> prod/db").find("failure").text
     assert "cause:" not in case(replace(made, diagnosis=replace(DIAGNOSIS, faults=())), "prod/web -> prod/db").find("failure").text
+
+
+def test_a_policy_that_nothing_tells_of_is_an_error_and_an_accepted_one_skipped():
+    root = document(small_untested())
+    assert root.get("errors") == "1"
+    suite = next(suite for suite in root if suite.get("name") == "policies")
+    [error, accepted] = [case[0] for case in suite]
+    assert [case.get("name") for case in suite] == ["prod/db (ingress)", "prod/sctp (egress)"]
+    assert (error.tag, error.get("type"), error.text) == ("error", "untested", "none of its pods was probed: prod/db: left out")
+    assert (accepted.tag, accepted.get("message")) == ("skipped", "nothing tells whether it is enforced (accepted)")
+    assert accepted.text.splitlines() == ["no SCTP", "one", "two"]

@@ -10,7 +10,7 @@ import pytest
 from auditor import __version__
 from auditor.model.snapshot import Family
 from auditor.report import as_table, renderer
-from tests.unit.report.reports import DB, WEB, finding, inconclusive, leak, report, result, skipped, small, square
+from tests.unit.report.reports import DB, WEB, finding, inconclusive, leak, report, result, skipped, small, small_untested, square
 
 GOLDEN = Path(__file__).with_name("golden_table.txt")
 
@@ -208,3 +208,24 @@ def test_the_same_report_gives_the_same_text():
     made = small()
     shuffled = replace(made, cells=made.cells[::-1])
     assert rendered(made) == rendered(shuffled)
+
+
+def test_the_policies_that_nothing_tells_of_are_listed_above_the_matrix():
+    lines = rendered(small_untested()).splitlines()
+    said = " ".join(" ".join(lines).split())
+    assert said.startswith("INCONCLUSIVE nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed")
+    assert "4 policies in scope, 2 tested; 1 more selects no pod; 1 part of policies not exercised by any connection" in said
+    begin = lines.index("Not tested, so that nothing tells whether they are enforced: 2 of 4 policies")
+    assert begin < lines.index("Observed, from rows to columns:")
+    assert lines[begin + 1 : begin + 7] == [
+        "  prod/db (ingress): 15 connections could have told: none of its pods was",
+        "    probed: prod/db: left out",
+        "  prod/sctp (egress): accepted; 3 connections could have told: no SCTP; one; and",
+        "    1 more reason",
+        "  Remove the reasons and run again, or accept a policy as untested:",
+        "    --accept-untested prod/db",
+    ]
+
+
+def test_where_no_policy_is_in_scope_nothing_is_said_of_policies():
+    assert "policies" not in rendered(report([result(WEB, DB, "TCP/1")]))

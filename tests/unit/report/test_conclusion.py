@@ -1,11 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from auditor.cli.exit_codes import of_report
+from auditor.model.policy import Direction
+from auditor.model.report import PolicyTests
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.headline import headline, percent
-from tests.unit.report.reports import denied, inconclusive, leak, outage, report, result, skipped, small, unstable
+from tests.unit.report.reports import (
+    ACCEPTED,
+    UNTESTED,
+    denied,
+    inconclusive,
+    leak,
+    outage,
+    report,
+    result,
+    skipped,
+    small,
+    unstable,
+    with_untested,
+)
 
 A, B = "prod/a", "prod/b"
 MATCH = result(A, B, "TCP/1")
@@ -36,22 +53,30 @@ def test_conclusion_and_exit_code(cells, min_coverage, conclusion):
 
 
 def test_headline_of_a_pass():
-    assert headline(report([MATCH, denied(A, B, "TCP/2")])) == "2 cells: 1 allowed, 1 denied, all as expected"
+    assert headline(report([MATCH, denied(A, B, "TCP/2")])) == "2 connections: 1 allowed, 1 denied, all as expected"
 
 
 def test_headline_tells_every_count():
     assert headline(small()) == (
-        "3 leaks, 1 outage, 1 misdelivered, 1 unstable, 2 inconclusive, 2 skipped, 1 up to the CNI; 18 cells: 9 allowed, 4 denied"
+        "3 leaks, 1 outage, 1 misdelivered, 1 unstable, 2 inconclusive, 2 skipped, 1 up to the CNI;"
+        " 14 of 18 connections tested: 9 allowed, 4 denied"
     )
 
 
-def test_headline_tells_skipped_cells_of_a_pass():
-    assert headline(report([MATCH, skipped(A, B, "SCTP/2")])) == "2 cells: 1 allowed, 0 denied, all as expected (1 skipped)"
+def test_a_pass_says_plainly_what_was_not_tested():
+    cells = [MATCH, *(skipped(A, B, f"SCTP/{port}") for port in range(1, 16))]
+    assert headline(report(cells[:2])) == "1 of 2 connections tested: 1 allowed, 0 denied, all as expected; 1 was not tested"
+    assert headline(report(cells)) == "1 of 16 connections tested: 1 allowed, 0 denied, all as expected; 15 were not tested"
 
 
 def test_headline_says_that_coverage_is_too_low():
     made = report([MATCH, skipped(A, B, "SCTP/2")], min_coverage=0.9)
-    assert headline(made) == "1 skipped, coverage 50 % is below the 90 % asked for; 2 cells: 1 allowed, 0 denied"
+    low = "1 skipped, coverage 50 % is below the 90 % asked for"
+    assert headline(made) == f"{low}; 1 of 2 connections tested: 1 allowed, 0 denied"
+
+
+def test_headline_of_nothing_but_skipped():
+    assert headline(report([skipped(A, B, "SCTP/1"), skipped(A, B, "SCTP/2")])) == "2 skipped; none of 2 connections was tested"
 
 
 def test_headline_of_nothing():
@@ -61,3 +86,53 @@ def test_headline_of_nothing():
 @pytest.mark.parametrize(("share", "text"), [(1.0, "100 %"), (0.99999, "99.9 %"), (0.29, "29 %"), (0.0, "0 %")])
 def test_a_percentage_is_never_rounded_up(share, text):
     assert percent(share) == text
+
+
+def test_a_policy_that_nothing_tells_of_is_no_pass_and_the_headline_says_it():
+    made = with_untested(report([MATCH, skipped(A, B, "TCP/2")]), UNTESTED)
+    assert conclude(made) is Conclusion.INCONCLUSIVE
+    assert of_report(made) == 3
+    assert headline(made) == (
+        "nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed: prod/db: left out;"
+        " 1 skipped; 1 of 2 connections tested: 1 allowed, 0 denied"
+    )
+
+
+def test_it_is_no_pass_though_every_connection_was_tested():
+    assert conclude(with_untested(report([MATCH]), UNTESTED)) is Conclusion.INCONCLUSIVE
+
+
+def test_one_that_was_accepted_is_told_and_counts_for_nothing():
+    made = with_untested(report([MATCH]), ACCEPTED)
+    assert conclude(made) is Conclusion.PASS
+    told = "1 connection: 1 allowed, 0 denied, all as expected; 1 policy accepted as untested: prod/sctp"
+    assert headline(made) == told
+    both = headline(with_untested(report([MATCH]), UNTESTED, ACCEPTED))
+    assert both.startswith("nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none")
+    assert both.endswith("left out; 1 policy accepted as untested: prod/sctp; 1 connection: 1 allowed, 0 denied")
+
+
+def test_it_is_no_pass_where_that_took_too_long_to_find_out():
+    made = replace(report([MATCH]), policies=PolicyTests(unfinished="not searched further"))
+    assert conclude(made) is Conclusion.INCONCLUSIVE
+    assert headline(made) == "not searched further; 1 connection: 1 allowed, 0 denied"
+
+
+def test_a_fault_comes_first():
+    made = with_untested(report([leak(A, B, "TCP/1")]), UNTESTED)
+    assert conclude(made) is Conclusion.FAIL
+    assert headline(made).startswith("1 leak; nothing tells whether 1 of 4 policies is enforced: prod/db (ingress)")
+
+
+def test_several_policies_are_named_as_far_as_there_is_room_and_a_reason_that_all_have():
+    several = [replace(UNTESTED, policy=f"prod/{number}", reasons=("no right", "other")) for number in range(5)]
+    told = "nothing tells whether 5 of 9 policies are enforced: prod/0 (ingress), prod/1 (ingress), prod/2 (ingress) and 2 more"
+    counts = "; 1 connection: 1 allowed, 0 denied"
+    assert headline(with_untested(report([MATCH]), *several, in_scope=9)) == f"{told}: no right{counts}"
+    different = [*several[:4], replace(several[4], reasons=("another reason",))]
+    assert headline(with_untested(report([MATCH]), *different, in_scope=9)) == f"{told}{counts}"
+
+
+def test_both_directions_of_a_policy_are_one_policy():
+    made = with_untested(report([MATCH]), UNTESTED, replace(UNTESTED, direction=Direction.EGRESS), in_scope=1)
+    assert headline(made).startswith("nothing tells whether 1 of 1 policy is enforced: prod/db (ingress), prod/db (egress): none")

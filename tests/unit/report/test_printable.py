@@ -28,7 +28,7 @@ from auditor.report.lint import LintReport
 from auditor.report.progress import LineProgress
 from auditor.report.progress_bar import BarProgress
 from tests.unit.report.hostile import COMMANDS, HOSTILE, is_command, is_harmless, texts
-from tests.unit.report.reports import leak, report, result, skipped
+from tests.unit.report.reports import ACCEPTED, UNTESTED, leak, report, result, skipped, with_untested
 
 PACKAGE = Path(__file__).parents[3] / "auditor"
 STYLING = re.compile(r"\x1b\[[0-9;]*m")
@@ -149,7 +149,8 @@ def hostile_report(text):
         skipped(text, "prod/b", "SCTP/1"),
         replace(made := result("prod/a", "prod/c", "TCP/2"), observation=replace(made.observation, outcome=text)),
     ]
-    return replace(report(cells), facts=(text, f"fact {text}"), subject=text)
+    policies = (replace(one, policy=text, reasons=(text, f"why {text}")) for one in (UNTESTED, ACCEPTED))
+    return with_untested(replace(report(cells), facts=(text, f"fact {text}"), subject=text), *policies)
 
 
 @given(texts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,8 @@ from auditor.policy.evaluator import evaluate
 from auditor.probing.campaign import ProbingOutcome
 from auditor.probing.options import NoProgress
 from auditor.report.cause import cause_lines, coverage_lines
+from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.headline import headline
 from auditor.run import audit as auditing
 from auditor.run import concluding
 from auditor.run.concluding import Seen, report_on, with_lint
@@ -26,10 +29,10 @@ SNAPSHOT = cluster(pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod(
 CELL = Cell("prod/web-1", "prod/db-1", Protocol.TCP, 80, Family.IPV4)
 
 
-def course():
-    """One connection that ought to be allowed and is not."""
+def course(seen=Observed.DROPPED):
+    """One connection that ought to be allowed and is not, unless ``seen`` so."""
     expectation = Expectation.of(evaluate(SNAPSHOT), [CELL], {})
-    return Course(expectation, ProbingOutcome({CELL: Observation(Observed.DROPPED, "timeout", (Observed.DROPPED,))}))
+    return Course(expectation, ProbingOutcome({CELL: Observation(seen, "an outcome", (seen,))}))
 
 
 def endless(*_args, **_kwargs):
@@ -71,6 +74,15 @@ async def test_coverage_that_takes_too_long_is_not_taken_for_whole(monkeypatch, 
     told = await report()
     assert told.facts == ("parts of policies that no probe has exercised: not searched further after 0.05 s, so none is told",)
     assert not list(coverage_lines(told.unexercised))
+    await until_no_thread_is_left()
+
+
+async def test_where_it_takes_too_long_to_find_which_policies_were_tested_there_is_no_pass(monkeypatch, short):
+    monkeypatch.setattr(concluding, "policy_tests", endless)
+    told = await report_on(replace(seen(), course=course(Observed.ALLOWED)), "prod", 0.0, NoProgress())
+    assert told.summary.faults == 0
+    assert conclude(told) is Conclusion.INCONCLUSIVE
+    assert headline(told).startswith("which policies were tested was not searched further after 60 s; 1 connection: ")
     await until_no_thread_is_left()
 
 

@@ -1,0 +1,63 @@
+"""A run that touches none of a policy's pods says nothing of that policy, and so does its exit code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from auditor.cli.exit_codes import of_report
+from auditor.model.errors import UsageError
+from auditor.report.headline import headline
+from tests.unit.run.test_following import OPTIONS, MovingCluster, audited, isolating
+
+PDB = "a PodDisruptionBudget is in the way"
+
+
+def lacking(**said):
+    """Three pods with a policy for the last, which has no probe pod, for a reason that is ``absent`` or ``failed``."""
+    cluster = MovingCluster(policies=[isolating(2)])
+    cluster.seats = cluster.seats[:2]
+    cluster.absent = {"a/2": said["absent"]} if "absent" in said else {}
+    cluster.failed = {"a/2": said["failed"]} if "failed" in said else {}
+    return cluster
+
+
+async def test_a_policy_whose_only_pod_was_left_out_is_no_pass():
+    report, _ = await audited(lacking(absent=PDB))
+    assert of_report(report) == 3
+    why = f"a/isolate-2 (ingress): none of its pods was probed: a/2: {PDB}"
+    told = f"nothing tells whether 1 of 1 policy is enforced: {why}; 5 skipped; 4 of 9 connections tested: 4 allowed, 0 denied"
+    assert headline(report) == told
+
+
+async def test_one_whose_probe_pod_failed_is_named_too():
+    report, _ = await audited(lacking(failed="ErrImagePull"))
+    assert of_report(report) == 3
+    assert headline(report).startswith("nothing tells whether 1 of 1 policy is enforced: a/isolate-2 (ingress): none of its")
+
+
+async def test_one_that_is_accepted_by_name_is_a_pass_that_says_so():
+    report, _ = await audited(lacking(absent=PDB), replace(OPTIONS, accept_untested=frozenset({"a/isolate-2"})))
+    assert of_report(report) == 0
+    said = "4 of 9 connections tested: 4 allowed, 0 denied, all as expected; 5 were not tested"
+    assert headline(report) == f"{said}; 1 policy accepted as untested: a/isolate-2"
+
+
+async def test_a_policy_that_is_not_there_can_not_be_accepted():
+    with pytest.raises(UsageError, match="--accept-untested a/isolate: there is no such policy; write NAMESPACE/NAME"):
+        await audited(lacking(absent=PDB), replace(OPTIONS, accept_untested=frozenset({"a/isolate"})))
+
+
+async def test_what_needs_no_acceptance_is_told():
+    cluster = MovingCluster(policies=[isolating(2)])
+    report, _ = await audited(cluster, replace(OPTIONS, accept_untested=frozenset({"a/isolate-2"})))
+    assert of_report(report) == 0
+    assert "policy a/isolate-2 is accepted as untested (--accept-untested) and needs no such thing" in report.facts
+
+
+async def test_a_policy_that_comes_during_the_run_is_in_scope():
+    cluster = lacking(absent=PDB)
+    cluster._script = iter([[[isolating(1), isolating(2)]]])
+    report, _ = await audited(cluster)
+    assert (report.policies.in_scope, report.policies.tested) == (2, 1)
