@@ -17,7 +17,7 @@ from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress
 
 if TYPE_CHECKING:
-    from auditor.run.live import LiveOptions
+    from auditor.run.live_plan import LiveOptions
 
 Decorator: TypeAlias = Callable[[Any], Any]
 EXTERNAL = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})\Z")
@@ -110,7 +110,7 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
     from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE, PodOptions
     from auditor.policy.representatives import Mode
     from auditor.policy.selection import parse_selector
-    from auditor.run.live import LiveOptions
+    from auditor.run.live_plan import LiveOptions
 
     check_scope(given["namespaces"], all_namespaces=given["all_namespaces"])
     if not given["namespaces"] and not given["all_namespaces"]:

@@ -16,7 +16,7 @@ from auditor.model.words import counted
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.preflight import Preflight
     from auditor.model.probe_pod import ProbePod
-    from auditor.run.live import LiveOptions
+    from auditor.run.live_plan import LiveOptions
 
 
 @click.command("preflight", cls=SectionedCommand)
@@ -48,7 +48,8 @@ async def _ask(options: LiveOptions) -> tuple[Sequence[ProbePod], Preflight]:
     from auditor.cluster.kubernetes.config import connect
     from auditor.cluster.kubernetes.preflight import PreflightOptions
     from auditor.cluster.kubernetes.preflight import preflight as look
-    from auditor.run.live import plan_live, read_live
+    from auditor.run.live import read_live
+    from auditor.run.live_plan import plan_live
 
     intended = plan_live(await read_live(options), options)
     bounds = PreflightOptions(options.namespaces, options.pods, options.accept, intended.scope)

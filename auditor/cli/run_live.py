@@ -15,8 +15,9 @@ from auditor.model.verdict import Cell
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
+    from auditor.model.probe_pod import ProbePod
     from auditor.run.audit import AuditOptions
-    from auditor.run.live import LiveOptions, LivePlan
+    from auditor.run.live_plan import LiveOptions, LivePlan
 
 TRACES = (
     "--in-place: an ephemeral container joins one pod of each kind and ends with the run; Kubernetes can't take it out again, so each of"
@@ -70,26 +71,41 @@ def _show(options: LiveRunOptions) -> int:
     from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.report import dry_run
     from auditor.run.audit import plan
-    from auditor.run.live import plan_live, read_live
+    from auditor.run.live import read_live
+    from auditor.run.live_plan import plan_live
 
     render = dry_run.renderer(options.output)
     live = LiveSnapshot(read_input(InputOptions(options.paths))) if options.paths else run_interruptibly(read_live(options.live))
     intended = plan_live(live, options.live)
     matrix, probes = plan(intended.snapshot, replace(options.audit, scope=intended.scope, declared_only=options.live.in_place))
-    for line in _intentions(intended):
+    for line in _intentions(intended, in_place=options.live.in_place):
         say_aside(line)
     with open_output(options.output_file) as stream:
         render(matrix, probes, stream)
     return AS_EXPECTED
 
 
-def _intentions(intended: LivePlan) -> list[str]:
-    lines = []
-    for probe in intended.probes:
-        labels = ",".join(f"{key}={value}" for key, value in sorted(probe.labels.items())) or "no labels"
-        where = f" on {probe.node}" if probe.node else ""
-        lines.append(f"would create a probe pod in {probe.namespace}{where} with {labels}, for {_some(probe.stands_for)}")
-    return [*lines, *intended.remarks]
+def _intentions(intended: LivePlan, *, in_place: bool) -> list[str]:
+    told = [_joining(intended, probe) if in_place else _creating(probe) for probe in intended.probes]
+    left = [f"would leave out {name}: {reason}" for name, reason in intended.absent.items()]
+    return [*filter(None, told), *left, *intended.remarks]
+
+
+def _creating(probe: ProbePod) -> str:
+    labels = ",".join(f"{key}={value}" for key, value in sorted(probe.labels.items())) or "no labels"
+    return f"would create a probe pod in {probe.namespace}{_on(probe.node)} with {labels}, for {_some(probe.stands_for)}"
+
+
+def _joining(intended: LivePlan, probe: ProbePod) -> str:
+    if probe.name not in intended.members:
+        return ""
+    pod, node = "/".join(intended.members[probe.name]), intended.snapshot.endpoint(probe.name).node
+    put = f"would put an ephemeral container into pod {pod}{_on(node)}, which lists it until the pod is recreated"
+    return f"{put}; for {_some(probe.stands_for)}"
+
+
+def _on(node: str) -> str:
+    return f" on {node}" if node else ""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -164,6 +164,39 @@ def test_a_dry_run_of_a_saved_snapshot_says_what_would_be_created(capsys, saved)
     assert "prod/web" in captured.out
 
 
+IN_PLACE = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: prod, labels: {app: web}}
+spec: {nodeName: node-1, containers: [{name: main, ports: [{containerPort: 80}]}]}
+status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: dns-1, namespace: shared, labels: {app: dns}}
+spec: {nodeName: node-1, containers: [{name: main, ports: [{containerPort: 53}]}]}
+status: {phase: Running, podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.2}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: dns, namespace: shared}
+spec: {podSelector: {matchLabels: {app: dns}}, policyTypes: [Ingress]}
+"""
+
+
+def test_a_dry_run_in_place_says_into_which_pods_something_is_put_and_that_it_stays(capsys, tmp_path):
+    path = tmp_path / "saved.yaml"
+    path.write_text(IN_PLACE)
+    assert run(["run", "-n", "prod", "--in-place", "--dry-run", "-f", str(path)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    put = "would put an ephemeral container into pod prod/web-1 on node-1, which lists it until the pod is recreated; for prod/web-1"
+    left = (
+        "would leave out shared/dns-1: none of its pods is in an audited namespace, so nothing is put into them: -n shared audits it, too"
+    )
+    assert lines[:2] == [put, left]
+    assert not [line for line in lines if "create a probe pod" in line]
+
+
 def test_a_dry_run_in_place_counts_declared_ports_only(capsys, saved):
     shown = {}
     for name, more in (("probe pods", []), ("in place", ["--in-place"])):

@@ -11,9 +11,10 @@ from auditor.cluster.kubernetes.config import ConnectionOptions
 from auditor.cluster.kubernetes.meshes import PROXIED
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.errors import UsageError
+from auditor.model.labels import LabelSelector
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Service, ServicePort
-from auditor.run.live import LiveOptions, plan_live
+from auditor.run.live_plan import LiveOptions, plan_live
 from tests.oracle.clusters import cluster, host, node, pod, policy
 
 WEB, DB = pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
@@ -86,3 +87,44 @@ def test_what_does_not_run_can_not_be_joined():
 def test_probe_pods_stay_out_of_a_mesh_and_stand_for_all():
     planned = plan_live(LiveSnapshot(SNAPSHOT, manifests=(manifest(WEB, "istio-proxy"),)), options())
     assert (planned.members, planned.absent) == ({}, {})
+
+
+CACHE = pod("prod/cache-1", {"app": "cache"}, "10.0.0.4", node="n")
+PEER = pod("shared/dns-1", {"app": "dns"}, "10.0.0.5", node="n")
+OTHER = pod("other/dns-1", {"app": "dns"}, "10.0.0.6", node="n")
+PEERS = [
+    policy("prod/db", {"app": "db"}, ingress=[]),
+    policy("shared/dns", {"app": "dns"}, ingress=[]),
+    policy("other/dns", {"app": "dns"}, egress=[]),
+]
+SEVERAL = cluster(WEB, DB, CACHE, PEER, OTHER, policies=PEERS)
+
+
+def in_place(snapshot=SEVERAL, namespaces=("prod",), **said):
+    return plan_live(LiveSnapshot(snapshot), LiveOptions(ConnectionOptions(), namespaces, in_place=True, **said))
+
+
+def test_in_place_nothing_is_put_into_pods_of_namespaces_that_are_not_audited():
+    planned = in_place()
+    assert {namespace for namespace, _ in planned.members.values()} == {"prod"}
+    said = "none of its pods is in an audited namespace, so nothing is put into them: -n {} audits it, too"
+    assert planned.absent == {"other/dns-1": said.format("other"), "shared/dns-1": said.format("shared")}
+    assert {namespace for namespace, _ in in_place(namespaces=("prod", "shared")).members.values()} == {"prod", "shared"}
+    assert len(in_place(namespaces=()).members) == len(in_place(namespaces=()).probes)
+
+
+def test_in_place_a_class_with_pods_in_an_audited_namespace_is_probed_from_there():
+    snapshot = cluster(replace(PEER, name="aaa/dns-1", namespace="aaa"), WEB)
+    planned = in_place(snapshot)
+    assert (list(planned.members.values()), planned.absent) == ([("prod", "web-1")], {})
+
+
+def test_in_place_with_a_selector_nothing_is_put_into_pods_that_do_not_match_it():
+    planned = in_place(selector=LabelSelector((("app", "web"),)))
+    assert list(planned.members.values()) == [("prod", "web-1")]
+    (reason,) = {why for name, why in planned.absent.items() if name.startswith("prod/")}
+    assert reason == "none of its pods matches -l app=web, so nothing is put into them"
+
+
+def test_in_place_what_is_said_of_the_size_counts_what_is_joined():
+    assert in_place().remarks[0].startswith("3 pods audited by way of 2 of them, from inside")

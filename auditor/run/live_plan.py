@@ -1,0 +1,155 @@
+"""What an audit of a live cluster would do: which probe pods it would create, or which pods it would join, and what it leaves out.
+
+Nothing here asks the cluster anything: it is decided from what was read, so that a dry run decides the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from auditor.cluster.kubernetes.config import ConnectionOptions
+from auditor.cluster.kubernetes.meshes import PROXIED, proxied_pods
+from auditor.cluster.kubernetes.objects import PodOptions
+from auditor.cluster.kubernetes.reading import LiveSnapshot
+from auditor.model.errors import UsageError
+from auditor.model.intent import Intent
+from auditor.model.labels import LabelSelector
+from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
+from auditor.model.words import counted
+from auditor.policy.evaluator import evaluate
+from auditor.policy.representatives import Mode, ProbeRequest, choose_probe_pods
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """Which pods of which cluster to audit: those in ``namespaces`` (none: all) that match ``selector`` (None: all).
+
+    ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports that may be probed.
+    ``accept`` names harm that is put up with (``pdb``); ``intent`` is what the policies of the whole cluster are to mean.
+    """
+
+    connection: ConnectionOptions
+    namespaces: tuple[str, ...] = ()
+    selector: LabelSelector | None = None
+    mode: Mode = Mode.ONE_PER_CLASS
+    in_place: bool = False
+    externals: tuple[Endpoint, ...] = ()
+    pods: PodOptions = field(default_factory=PodOptions)
+    start_seconds: float = 60.0
+    accept: frozenset[str] = frozenset()
+    intent: Intent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """What an audit of a cluster would do.
+
+    ``snapshot`` is what is audited: one endpoint for each of ``probes`` and for each external host. ``scope`` names those that stand for
+    audited pods. ``members`` has, for an audit in place, namespace and name of the pod to join in the place of each probe pod. ``remarks``
+    are lines for people; ``absent`` the probe pods in the place of which there is no pod to join, with the reason.
+    """
+
+    live: LiveSnapshot
+    snapshot: Snapshot
+    probes: tuple[ProbePod, ...]
+    scope: frozenset[str]
+    remarks: tuple[str, ...]
+    members: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan_live(live: LiveSnapshot, options: LiveOptions) -> LivePlan:
+    """Choose the probe pods for ``live``. Raises UsageError where there is nothing to audit, and for a host that is not outside."""
+    workloads = live.snapshot
+    _check_externals(workloads, options.externals)
+    request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes or None)
+    choice = choose_probe_pods(workloads, evaluate(workloads), request)
+    audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
+    scope = frozenset(probe.name for probe in choice.probe_pods if not audited.isdisjoint(probe.stands_for))
+    joined = _Joined.of(live, choice.probe_pods, request) if options.in_place else _Joined()
+    members = joined.members
+    pods = [replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe) for probe in choice.probe_pods]
+    return LivePlan(
+        live,
+        replace(workloads, endpoints=(*pods, *options.externals)),
+        choice.probe_pods,
+        scope,
+        (_size_in_place(choice.probe_pods, members) if options.in_place else _size(choice.probe_pods), *choice.uncovered, *_remarks(live)),
+        {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
+        joined.absent,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """For an audit in place: the pod to join in the place of each probe pod, and why there is none, by the probe pod's name."""
+
+    members: Mapping[str, Endpoint] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, live: LiveSnapshot, probes: Iterable[ProbePod], request: ProbeRequest) -> _Joined:
+        """Only audited pods are joined: an ephemeral container stays in a pod, and may stay only where that was asked for."""
+        members: dict[str, Endpoint] = {}
+        absent: dict[str, str] = {}
+        proxied = proxied_pods(live)
+        for probe in probes:
+            standing = [live.snapshot.endpoint(name) for name in probe.stands_for]
+            asked_for = [pod for pod in standing if request.audits(pod)]
+            running = [pod for pod in asked_for if pod.name not in proxied and pod.addresses and pod.node]
+            placed = [pod for pod in running if pod.namespace == probe.namespace and probe.node in ("", pod.node)]
+            if running:
+                members[probe.name] = (placed or running)[0]
+            elif not asked_for:
+                absent[probe.name] = _not_asked_for(standing, request)
+            else:
+                absent[probe.name] = "none of its pods runs" if proxied.isdisjoint(probe.stands_for) else PROXIED
+        return cls(members, absent)
+
+
+def _not_asked_for(pods: Iterable[Endpoint], request: ProbeRequest) -> str:
+    """Why none of ``pods`` is joined, and what would have one joined."""
+    namespaces = sorted({pod.namespace for pod in pods})
+    if request.namespaces and not set(namespaces).intersection(request.namespaces):
+        which = " or ".join(f"-n {namespace}" for namespace in namespaces[:2])
+        return f"none of its pods is in an audited namespace, so nothing is put into them: {which} audits it, too"
+    return f"none of its pods matches -l {request.selector}, so nothing is put into them"
+
+
+def _check_externals(workloads: Snapshot, externals: Iterable[Endpoint]) -> None:
+    """Raise UsageError for a host that is inside the cluster: no ipBlock says of it what it says of a host outside."""
+    known = {address: f"Service {service.namespace}/{service.name}" for service in workloads.services for address in service.cluster_ips}
+    for endpoint in workloads.endpoints:
+        who = f"node {endpoint.node}" if endpoint.host_network or endpoint.kind is EndpointKind.NODE else f"pod {endpoint.name}"
+        known |= dict.fromkeys(endpoint.addresses, who)
+    for external in externals:
+        for address in external.addresses:
+            if address in known:
+                name = external.name.partition("/")[2]
+                raise UsageError(f"--external {name}: {address} is {known[address]} of this cluster, and no host outside: leave it out")
+
+
+def _stand_in(probe: ProbePod) -> Endpoint:
+    return Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, (), probe.ports, probe.node)
+
+
+def _size(probes: Sequence[ProbePod]) -> str:
+    pods = counted(sum(len(probe.stands_for) for probe in probes), "pod")
+    namespaces = counted(len({probe.namespace for probe in probes}), "namespace")
+    return f"{pods} stood in for by {counted(len(probes), 'probe pod')} in {namespaces}, at L3/L4: a service mesh takes no part"
+
+
+def _size_in_place(probes: Sequence[ProbePod], joined: Mapping[str, object]) -> str:
+    pods = counted(sum(len(probe.stands_for) for probe in probes if probe.name in joined), "pod")
+    return f"{pods} audited by way of {len(joined)} of them, from inside; real processes answer, on the ports that pods declare"
+
+
+def _remarks(live: LiveSnapshot) -> Sequence[str]:
+    foreign = [
+        f"{count} {kind} in force, too, and not evaluated: where they apply, what is expected may be wrong"
+        for kind, count in live.foreign.items()
+    ]
+    unknown = [f"policy {policy.full_name} {policy.why}: what it may decide is inconclusive" for policy in live.snapshot.unknown]
+    return [*foreign, *unknown, *live.notes]
