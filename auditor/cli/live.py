@@ -14,6 +14,7 @@ from auditor.cli.connection import CONNECTION, read_connection
 from auditor.cli.parameters import check_scope, namespace_option, refuse
 from auditor.model.errors import UsageError
 from auditor.model.ports import ContainerPort, Protocol
+from auditor.model.probe_pod import MAX_PROBE_PODS
 from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ LIVE_ONLY = frozenset(
         "image",
         "start_seconds",
         "accept",
+        "max_probe_pods",
         "paths",
         *CONNECTION,
     }
@@ -86,6 +88,14 @@ OPTIONS: Sequence[Decorator] = (
         help="How long probe pods may take to start.",
     ),
     click.option(
+        "--max-probe-pods",
+        type=click.IntRange(min=1),
+        default=MAX_PROBE_PODS,
+        show_default=True,
+        metavar="N",
+        help="Refuse an audit that would create more probe pods than this in all, or with --in-place join more pods.",
+    ),
+    click.option(
         "--accept",
         type=click.Choice(["pdb", "anti-affinity"]),
         multiple=True,
@@ -127,6 +137,7 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
         pods=PodOptions(image=given["image"] or DEFAULT_IMAGE),
         start_seconds=given["start_seconds"],
         accept=frozenset(given["accept"]),
+        max_probe_pods=given["max_probe_pods"],
     )
     return options, ("audit", "run", *_again(given))
 
@@ -144,6 +155,7 @@ def _again(given: Mapping[str, Any]) -> list[str]:
     words += ["--in-place"] if given["in_place"] else []
     for host, port in given["externals"]:
         words += ["--external", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+    words += ["--max-probe-pods", str(given["max_probe_pods"])] if given["max_probe_pods"] != MAX_PROBE_PODS else []
     for harm in given["accept"]:
         words += ["--accept", harm]
     return words

@@ -52,3 +52,7 @@ class UsageError(AuditError):
 
 class ClusterError(AuditError):
     """The cluster, the lab or the machine under them can't do what was asked."""
+
+
+class LimitError(AuditError):
+    """More would be done to the cluster than the user has allowed."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from auditor.model.labels import Labels
 from auditor.model.ports import ContainerPort
 
+MAX_PROBE_PODS = 100
+"""How many an audit creates at most, in all namespaces together, unless it is told otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProbePod:

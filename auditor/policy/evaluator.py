@@ -85,23 +85,9 @@ class _Evaluation:
                 grants.extend(self._grant(policy, rule, subjects) for rule in policy.rules(direction))
 
     def _grant(self, policy: NetworkPolicy, rule: Rule, subjects: int) -> Grant:
-        selected = 0 if rule.peers else self._groups.everything
-        blocked = dict.fromkeys(Family, 0)
-        for peer in rule.peers:
-            if peer.ip_block is None:
-                selected |= self._select(policy, peer)
-            else:
-                for family in Family:
-                    blocked[family] |= self._groups.in_block(peer.ip_block, family)
+        selected, blocked = peers_selected(self._groups, policy, rule), peers_blocked(self._groups, rule)
         has_blocks = any(peer.ip_block is not None for peer in rule.peers)
         return Grant(subjects, selected, blocked, has_blocks, self._ports_of(rule))
-
-    def _select(self, policy: NetworkPolicy, peer: Peer) -> int:
-        if peer.namespace_selector is None:
-            mask = self._groups.in_namespace(policy.namespace)
-        else:
-            mask = self._groups.in_namespaces(peer.namespace_selector)
-        return mask if peer.pod_selector is None else mask & self._groups.with_labels(peer.pod_selector)
 
     def _resolve_ports(self, rule: Rule) -> Mapping[int, int]:
         """The rule's ports as atoms with the destinations on which they mean these atoms."""
@@ -207,6 +193,30 @@ class _Evaluation:
 
     def _row(self, free: int, openings: list[dict[int, int]]) -> tuple[Part, ...]:
         return _partition(self._atoms.everything, free, _merge((opening, self._groups.everything) for opening in openings))
+
+
+def peers_selected(groups: Groups, policy: NetworkPolicy, rule: Rule) -> int:
+    """The groups that the peers of ``rule``, one of ``policy``, name by selectors: all of them where it names no peer at all."""
+    selected = 0 if rule.peers else groups.everything
+    for peer in rule.peers:
+        if peer.ip_block is None:
+            selected |= _select(groups, policy, peer)
+    return selected
+
+
+def peers_blocked(groups: Groups, rule: Rule) -> dict[Family, int]:
+    """The groups that the peers of ``rule`` name by ipBlocks, for each family."""
+    blocked = dict.fromkeys(Family, 0)
+    for peer in rule.peers:
+        if peer.ip_block is not None:
+            for family in Family:
+                blocked[family] |= groups.in_block(peer.ip_block, family)
+    return blocked
+
+
+def _select(groups: Groups, policy: NetworkPolicy, peer: Peer) -> int:
+    mask = groups.in_namespace(policy.namespace) if peer.namespace_selector is None else groups.in_namespaces(peer.namespace_selector)
+    return mask if peer.pod_selector is None else mask & groups.with_labels(peer.pod_selector)
 
 
 def _merge(pairs: Iterable[tuple[Mapping[int, int], int]]) -> dict[int, int]:

@@ -82,7 +82,7 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
     Every identity class of pods on the pod network is stood for: by audited pods where it has any. ``stands_for`` of all probe pods
     together holds each of these pods once. Raises UsageError for an unknown namespace and where no pod is audited.
     """
-    _check(snapshot, request)
+    check_request(snapshot, request)
     classes = _pod_classes(snapshot, matrix, request)
     selectors = PodSelectors(snapshot)
     models = Models(classes, request.can_use, selectors.matching)
@@ -106,7 +106,8 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
     return Choice(probe_pods, uncovered)
 
 
-def _check(snapshot: Snapshot, request: ProbeRequest) -> None:
+def check_request(snapshot: Snapshot, request: ProbeRequest) -> None:
+    """Raise UsageError for an unknown namespace and where no pod is audited."""
     for name in request.namespaces:
         if name not in snapshot.namespaces:
             raise UsageError(f"no namespace {name!r}; there are: {', '.join(sorted(snapshot.namespaces))}")

@@ -15,11 +15,12 @@ from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.errors import UsageError
 from auditor.model.intent import Intent
 from auditor.model.labels import LabelSelector
-from auditor.model.probe_pod import ProbePod
+from auditor.model.probe_pod import MAX_PROBE_PODS, ProbePod
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
-from auditor.policy.representatives import Mode, ProbeRequest, choose_probe_pods
+from auditor.policy.representatives import Mode, ProbeRequest, check_request, choose_probe_pods
+from auditor.run.live_limit import check_classes, check_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class LiveOptions:
     """Which pods of which cluster to audit: those in ``namespaces`` (none: all) that match ``selector`` (None: all).
 
     ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports that may be probed.
-    ``accept`` names harm that is put up with (``pdb``); ``intent`` is what the policies of the whole cluster are to mean.
+    ``accept`` names harm that is put up with (``pdb``); ``max_probe_pods`` bounds how many pods are created, or joined. ``intent`` is what
+    the policies of the whole cluster are to mean.
     """
 
     connection: ConnectionOptions
@@ -39,6 +41,7 @@ class LiveOptions:
     pods: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
     accept: frozenset[str] = frozenset()
+    max_probe_pods: int = MAX_PROBE_PODS
     intent: Intent | None = None
 
 
@@ -61,15 +64,23 @@ class LivePlan:
 
 
 def plan_live(live: LiveSnapshot, options: LiveOptions) -> LivePlan:
-    """Choose the probe pods for ``live``. Raises UsageError where there is nothing to audit, and for a host that is not outside."""
+    """Choose the probe pods for ``live``.
+
+    Raises UsageError where there is nothing to audit, and for a host that is not outside, LimitError where more pods would be created or
+    joined than are allowed: before anything is computed whose time or memory grows with their number.
+    """
     workloads = live.snapshot
     _check_externals(workloads, options.externals)
     request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes or None)
+    check_request(workloads, request)
+    check_classes(workloads, request, options.max_probe_pods, in_place=options.in_place)
     choice = choose_probe_pods(workloads, evaluate(workloads), request)
     audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
     scope = frozenset(probe.name for probe in choice.probe_pods if not audited.isdisjoint(probe.stands_for))
     joined = _Joined.of(live, choice.probe_pods, request) if options.in_place else _Joined()
     members = joined.members
+    put = [probe for probe in choice.probe_pods if probe.name in members or not options.in_place]
+    check_number(put, request, options.max_probe_pods, in_place=options.in_place)
     pods = [replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe) for probe in choice.probe_pods]
     return LivePlan(
         live,

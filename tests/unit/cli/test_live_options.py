@@ -12,6 +12,8 @@ import pytest
 from auditor.cli import live as module
 from auditor.cli.application import run
 from auditor.cli.live import CONNECTION, read_live_run
+from auditor.cli.snapshots import InputOptions, read_input
+from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.policy.representatives import Mode
@@ -32,6 +34,7 @@ NOTHING = {
     "image": None,
     "start_seconds": 60.0,
     "accept": (),
+    "max_probe_pods": 100,
     **dict.fromkeys(CONNECTION),
     "request_timeout": 30.0,
     "qps": 50.0,
@@ -138,6 +141,7 @@ def test_the_command_that_reproduces_names_the_same_cluster_and_the_same_pods():
         "in_place": True,
         "image": "python:3",
         "accept": ("pdb",),
+        "max_probe_pods": 7,
         "kubeconfig": "here",
         "context": "c",
         "impersonate": "u",
@@ -146,7 +150,7 @@ def test_the_command_that_reproduces_names_the_same_cluster_and_the_same_pods():
     assert options.namespaces == ("prod", "dev")
     assert " ".join(again) == (
         "audit run --kubeconfig here --context c --as u --image python:3 -n prod -n dev -n prod"
-        " -l app=web --per-node --in-place --accept pdb"
+        " -l app=web --per-node --in-place --max-probe-pods 7 --accept pdb"
     )
 
 
@@ -182,6 +186,43 @@ kind: NetworkPolicy
 metadata: {name: dns, namespace: shared}
 spec: {podSelector: {matchLabels: {app: dns}}, policyTypes: [Ingress]}
 """
+
+
+def test_a_dry_run_of_more_than_is_allowed_is_refused_as_the_run_would_be(capsys, saved):
+    assert run(["run", "-A", "--dry-run", "-f", saved, "--max-probe-pods", "1"]) == 4
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: ")
+
+
+@pytest.mark.parametrize("command", ["run", "preflight"])
+def test_nothing_is_asked_of_a_cluster_in_which_too_much_would_be_created(command, capsys, monkeypatch, saved):
+    async def read(*_):
+        return LiveSnapshot(read_input(InputOptions((saved,))))
+
+    async def connect(_options):
+        return None
+
+    class Api:
+        place = "there"
+
+        def __init__(self, _connection):
+            pass
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            pass
+
+    for module_ in ("auditor.run.live", "auditor.cluster.kubernetes.config"):
+        monkeypatch.setattr(f"{module_}.connect", connect)
+    for module_ in ("auditor.run.live", "auditor.cluster.kubernetes.api"):
+        monkeypatch.setattr(f"{module_}.ApiServer", Api)
+    monkeypatch.setattr("auditor.run.live._read", read)
+    quiet = ["-q"] if command == "run" else []
+    assert run([command, "-A", *quiet, "--max-probe-pods", "1"]) == 4
+    assert capsys.readouterr().err.startswith("error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: ")
 
 
 def test_a_dry_run_in_place_says_into_which_pods_something_is_put_and_that_it_stays(capsys, tmp_path):

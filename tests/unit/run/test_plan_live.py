@@ -10,12 +10,13 @@ import pytest
 from auditor.cluster.kubernetes.config import ConnectionOptions
 from auditor.cluster.kubernetes.meshes import PROXIED
 from auditor.cluster.kubernetes.reading import LiveSnapshot
-from auditor.model.errors import UsageError
-from auditor.model.labels import LabelSelector
+from auditor.model.errors import LimitError, UsageError
+from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Service, ServicePort
+from auditor.policy.representatives import Mode
 from auditor.run.live_plan import LiveOptions, plan_live
-from tests.oracle.clusters import cluster, host, node, pod, policy
+from tests.oracle.clusters import cluster, host, node, pod, pods, policy, rule
 
 WEB, DB = pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
 SHOP = Service("prod", "shop", {"app": "web"}, (ServicePort(Protocol.TCP, 80, 8080),), (ip_address("10.96.0.9"),))
@@ -128,3 +129,89 @@ def test_in_place_with_a_selector_nothing_is_put_into_pods_that_do_not_match_it(
 
 def test_in_place_what_is_said_of_the_size_counts_what_is_joined():
     assert in_place().remarks[0].startswith("3 pods audited by way of 2 of them, from inside")
+
+
+INDEX = "apps.kubernetes.io/pod-index"
+
+
+def replicas(number, namespace="prod", app="web", place=1):
+    labels = {"app": app, INDEX: ""}
+    return [
+        pod(f"{namespace}/{app}-{one}", {**labels, INDEX: str(one)}, f"10.{place}.{one >> 8}.{one & 255}", node=f"n{one % 7}")
+        for one in range(number)
+    ]
+
+
+def splitting(bits_):
+    """A tenant's policy, whose rules tell pods of all namespaces apart by their numbers: 2 to the power of ``bits_`` of each app."""
+    values = [tuple(str(number) for number in range(2**bits_) if number >> bit & 1) for bit in range(bits_)]
+    selectors = [LabelSelector((), (Requirement(INDEX, Operator.IN, each),)) for each in values]
+    return policy("evil/split", {"app": "evil"}, ingress=[rule(pods(selector, {})) for selector in selectors])
+
+
+EVIL = pod("evil/evil-0", {"app": "evil"}, "10.9.0.1", node="n0")
+TWO_APPS = (*replicas(64), *replicas(64, "shared", "dns", 2))
+BUSY = cluster(*TWO_APPS, EVIL, policies=[policy("prod/web", {"app": "web"}, ingress=[])], labels={"shared": {"a": "b"}})
+SPLIT = replace(BUSY, policies=(*BUSY.policies, splitting(6)))
+
+
+def refusal(snapshot, **said):
+    with pytest.raises(LimitError) as caught:
+        plan_live(LiveSnapshot(snapshot, ready_nodes=frozenset(f"n{number}" for number in range(7))), options(**said))
+    return str(caught.value)
+
+
+def test_more_probe_pods_than_are_allowed_are_refused_with_the_policy_that_makes_so_many():
+    assert len(plan_live(LiveSnapshot(BUSY), options()).probes) == 2
+    assert refusal(SPLIT) == (
+        "this audit would create 129 probe pods in 3 namespaces, more than --max-probe-pods 100: policy evil/split tells so many "
+        f"pods apart, by the labels {INDEX} and app: without it there would be 2; have it changed, or allow more with --max-probe-pods"
+    )
+    assert len(plan_live(LiveSnapshot(SPLIT), options(max_probe_pods=129)).probes) == 129
+
+
+def test_a_number_beyond_all_measure_is_not_counted_to_the_end():
+    said = refusal(SPLIT, max_probe_pods=3)
+    assert said.startswith("this audit would create more than 60 probe pods in ")
+    assert "without it there would be 2;" in said
+
+
+def test_nothing_is_evaluated_before_the_limit_is_found_to_be_passed(monkeypatch):
+    def evaluate(_snapshot):
+        raise AssertionError
+
+    monkeypatch.setattr("auditor.run.live_plan.evaluate", evaluate)
+    assert "policy evil/split" in refusal(SPLIT)
+    assert "--all-pods" in refusal(BUSY, max_probe_pods=20, mode=Mode.ALL_PODS)
+
+
+@pytest.mark.parametrize(
+    ("mode", "option", "without"), [(Mode.ALL_PODS, "--all-pods", "64 probe pods"), (Mode.PER_NODE, "--per-node", "8 probe pods in")]
+)
+def test_what_an_option_asks_for_is_put_down_to_the_option(mode, option, without):
+    said = refusal(BUSY, max_probe_pods=6, mode=mode)
+    assert f"{without}" in said
+    assert said.endswith(f": {option} asks for them; narrow it down by -n or -l, leave {option} out, or allow more with --max-probe-pods")
+
+
+def test_where_every_policy_has_its_share_of_them_none_is_blamed():
+    names = [f"n{number}" for number in range(60)]
+    many = cluster(
+        pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"),
+        *(pod(f"{name}/{app}", {"app": app}, node="n") for name in names for app in ("a", "b")),
+        policies=[policy(f"{name}/{app}", {"app": app}, ingress=[]) for name in names for app in ("a", "b")],
+    )
+    assert refusal(many).endswith("the policies in force tell so many groups of pods apart; allow more with --max-probe-pods")
+
+
+def test_in_place_the_pods_are_counted_that_get_something_put_into_them():
+    assert len(plan_live(LiveSnapshot(SPLIT), options(in_place=True)).members) == 64
+    assert refusal(SPLIT, in_place=True, max_probe_pods=63).startswith(
+        "this audit would put an ephemeral container into 64 pods in 1 namespace, more than --max-probe-pods 63: policy evil/split tells "
+    )
+    assert "more than 60 groups of pods" in refusal(SPLIT, in_place=True, selector=LabelSelector(((INDEX, "0"),)), max_probe_pods=3)
+
+
+def test_where_nothing_is_audited_that_is_what_is_said():
+    with pytest.raises(UsageError, match="nothing to audit"):
+        plan_live(LiveSnapshot(SPLIT), options(selector=LabelSelector((("app", "none"),))))
