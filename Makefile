@@ -1,15 +1,22 @@
 # Every target does its own set-up: a virtual environment from requirements.lock and, when root on Debian, the packages the lab needs.
+# On a terminal it asks before it installs packages; YES=1 says yes, YES=0 no. Without a terminal it installs them, and says so.
 PYTHON := .venv/bin/python
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock clean setup e2e kind-node-image cluster-up cluster-shell cluster-down
+.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock clean setup setup-live setup-bench e2e kind-node-image cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## a virtual environment in .venv with everything in it, and the packages that the lab needs
 	@tools/setup
+
+setup-live: ## the virtual environment alone: all that live clusters and manifests need
+	@tools/setup --live
+
+setup-bench:
+	@tools/setup --bench
 
 demo: setup ## audit the demo scenario on the embedded lab, with real packets, under a CNI that ignores egress on one node
 	@.venv/bin/audit run --lab demo --enforcer ignores-egress@node-2; code=$$?; [ $$code -eq 1 ] || exit $$code
@@ -32,7 +39,7 @@ lab-matrix: setup ## every dialect against every scenario with real packets, and
 lab-trouble: setup ## 200 audits to whose agents, links or machine something happens: what came out, as a table
 	$(PYTHON) -m tests.lab.trouble
 
-bench: setup ## measured ratios against peers and limits
+bench: setup-bench ## measured ratios against peers and limits
 	$(PYTHON) -m tests.bench
 
 lock: setup ## write requirements.lock anew from pyproject.toml
