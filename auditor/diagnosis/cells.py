@@ -6,7 +6,7 @@ cells in one int, an answer is a few ANDs and ORs, and comparing it with the obs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
-from auditor.policy.bits import bits, span
+from auditor.policy.bits import bits, octets_of, span
 from auditor.policy.matrix import always_allowed
 
 Key = TypeVar("Key", bound=Hashable)
@@ -38,11 +38,11 @@ class Cells:
         numbers: dict[Key, list[int]] = {}
         for number, cell in enumerate(self.cells):
             numbers.setdefault(key(cell), []).append(number)
-        return {found: _mask(several, len(self.cells)) for found, several in numbers.items()}
+        return {found: octets_of(several, len(self.cells)) for found, several in numbers.items()}
 
     def where(self, holds: Callable[[Cell], bool]) -> int:
         """The cells of which ``holds`` is true."""
-        return _mask((number for number, cell in enumerate(self.cells) if holds(cell)), len(self.cells))
+        return octets_of((number for number, cell in enumerate(self.cells) if holds(cell)), len(self.cells))
 
     def listed(self, mask: int) -> tuple[Cell, ...]:
         """The cells in ``mask``, in order."""
@@ -86,11 +86,3 @@ class Cells:
             self.snapshot,
             [Cell(cell.destination, cell.source, cell.protocol, client_port, cell.family) for cell in self.cells],
         )
-
-
-def _mask(numbers: Iterable[int], size: int) -> int:
-    """As ``mask_of``, but in time proportional to ``size`` where there are many numbers."""
-    octets = bytearray(size // 8 + 1)
-    for number in numbers:
-        octets[number >> 3] |= 1 << (number & 7)
-    return int.from_bytes(octets, "little")

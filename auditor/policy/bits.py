@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from operator import and_
 
 WORD = 64
 
@@ -30,6 +32,45 @@ def mask_of(numbers: Iterable[int]) -> int:
     return mask
 
 
+def octets_of(numbers: Iterable[int], size: int) -> int:
+    """As ``mask_of``, for numbers below ``size``, in time proportional to ``size`` where there are many numbers."""
+    octets = bytearray(size // 8 + 1)
+    for number in numbers:
+        octets[number >> 3] |= 1 << (number & 7)
+    return int.from_bytes(octets, "little")
+
+
 def span(first: int, last: int) -> int:
     """The set of the numbers ``first`` to ``last``, both included; empty when last < first."""
     return ((1 << (last - first + 1)) - 1) << first if last >= first else 0
+
+
+def without_each(masks: Sequence[int], start: int, join: Callable[[int, int], int] = and_, *, width: int = 1) -> list[int]:
+    """For each place of ``width`` neighbours among ``masks``: all other masks joined, and ``start``. Joined once, not once for each."""
+    before = list(accumulate(masks, join, initial=start))
+    after = list(accumulate(reversed(masks), join, initial=start))[::-1]
+    return [join(before[place], after[place + width]) for place in range(len(masks) - width + 1)]
+
+
+class RangeUnion:
+    """Sets in a row, for the union of any neighbours among them."""
+
+    def __init__(self, masks: Sequence[int]) -> None:
+        self._size = len(masks)
+        self._tree = [0] * self._size + list(masks)
+        for node in reversed(range(1, self._size)):
+            self._tree[node] = self._tree[2 * node] | self._tree[2 * node + 1]
+
+    def of(self, first: int, after: int) -> int:
+        """The union of those from ``first`` on, up to and without ``after``."""
+        mask = 0
+        first, after = first + self._size, after + self._size
+        while first < after:
+            if first & 1:
+                mask |= self._tree[first]
+                first += 1
+            if after & 1:
+                after -= 1
+                mask |= self._tree[after]
+            first, after = first >> 1, after >> 1
+        return mask

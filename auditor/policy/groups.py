@@ -6,16 +6,16 @@ groups. Which selector matches which groups is answered here, from an index of l
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
-from auditor.model.labels import LabelSelector, Operator, Requirement
-from auditor.model.policy import IPBlock, IPNetwork, NetworkPolicy, Peer
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import IPBlock, NetworkPolicy, Peer
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.policy.addresses import AddressIntervals, Located
 from auditor.policy.atoms import PortName
-from auditor.policy.bits import bits, mask_of, span
-from auditor.policy.selectors import matches
+from auditor.policy.bits import mask_of, span
+from auditor.policy.label_index import LabelIndex
 
 
 def peers_in_force(policies: Iterable[NetworkPolicy]) -> list[Peer]:
@@ -25,27 +25,6 @@ def peers_in_force(policies: Iterable[NetworkPolicy]) -> list[Peer]:
 
 def _read_keys(selectors: Iterable[LabelSelector]) -> set[str]:
     return {key for selector in selectors for key in selector.keys}
-
-
-class AddressIntervals:
-    """The address space of one family, cut at the edges of every ipBlock: addresses of one interval are in the same ipBlocks."""
-
-    def __init__(self, blocks: Iterable[IPBlock], family: Family) -> None:
-        edges = {0}
-        for block in blocks:
-            for network in (block.cidr, *block.excepts):
-                if network.version == family:
-                    edges.update((int(network.network_address), int(network.broadcast_address) + 1))
-        self._starts = sorted(edges)
-
-    def of(self, address: IPAddress) -> int:
-        """The number of the interval that holds ``address``."""
-        return bisect_right(self._starts, int(address)) - 1
-
-    def inside(self, network: IPNetwork) -> int:
-        """The set of the intervals that make up ``network``, which must be part of a block given at the start."""
-        first = bisect_left(self._starts, int(network.network_address))
-        return span(first, bisect_left(self._starts, int(network.broadcast_address) + 1) - 1)
 
 
 class Groups:
@@ -58,7 +37,7 @@ class Groups:
         blocks = {peer.ip_block for peer in peers if peer.ip_block is not None}
         pod_selectors = {policy.pod_selector for policy in snapshot.policies}
         pod_selectors |= {peer.pod_selector for peer in peers if peer.pod_selector is not None}
-        keys = sorted(_read_keys(pod_selectors))
+        keys = _read_keys(pod_selectors)
         self._intervals = {family: AddressIntervals(blocks, family) for family in Family}
         self.of_endpoint: list[int] = []
         self.representatives: list[Endpoint] = []
@@ -70,7 +49,7 @@ class Groups:
                 endpoint.kind,
                 endpoint.host_network,
                 endpoint.namespace,
-                tuple([endpoint.labels.get(key) for key in keys]) if endpoint.selectable else (),
+                frozenset(pair for pair in endpoint.labels.items() if pair[0] in keys) if endpoint.selectable else (),
                 tuple(places.items()),
                 frozenset(port for port in endpoint.ports if (port.protocol, port.name) in names) if endpoint.ports else (),
             )
@@ -80,19 +59,19 @@ class Groups:
                 self.interval_ids.append(places)
             self.of_endpoint.append(number)
         self.everything = span(0, len(self.representatives) - 1)
-        self._label_groups = self._index_labels(keys)
-        self._pod_cache: dict[LabelSelector, int] = {}
-        self._namespace_cache: dict[LabelSelector, int] = {}
+        self._names = names
         self._block_cache: dict[tuple[IPBlock, Family], int] = {}
 
-    def _index_labels(self, keys: Sequence[str]) -> dict[str, dict[str, int]]:
-        index: dict[str, dict[str, int]] = {key: {} for key in keys}
-        for number, endpoint in enumerate(self.representatives):
-            if endpoint.selectable:
-                for key, value in endpoint.labels.items():
-                    if key in index:
-                        index[key][value] = index[key].get(value, 0) | 1 << number
-        return index
+    @cached_property
+    def _pod_labels(self) -> LabelIndex:
+        return LabelIndex([endpoint.labels if endpoint.selectable else None for endpoint in self.representatives])
+
+    @cached_property
+    def _namespace_labels(self) -> LabelIndex:
+        """The groups by the labels of their namespaces."""
+        return LabelIndex(
+            [self._namespaces[endpoint.namespace].labels if endpoint.selectable else None for endpoint in self.representatives]
+        )
 
     @cached_property
     def selectable(self) -> int:
@@ -126,33 +105,11 @@ class Groups:
 
     def in_namespaces(self, selector: LabelSelector) -> int:
         """The selectable groups in namespaces whose labels match ``selector``."""
-        if selector not in self._namespace_cache:
-            mask = 0
-            for namespace in self._namespaces.values():
-                if matches(selector, namespace.labels):
-                    mask |= self.in_namespace(namespace.name)
-            self._namespace_cache[selector] = mask
-        return self._namespace_cache[selector]
+        return self._namespace_labels.matching(selector)
 
     def with_labels(self, selector: LabelSelector) -> int:
         """The selectable groups, in any namespace, whose labels match ``selector``."""
-        if selector not in self._pod_cache:
-            mask = self.selectable
-            for key, value in selector.match_labels:
-                mask &= self._label_groups[key].get(value, 0)
-            for requirement in selector.match_expressions:
-                mask &= self._meeting(requirement)
-            self._pod_cache[selector] = mask
-        return self._pod_cache[selector]
-
-    def _meeting(self, requirement: Requirement) -> int:
-        by_value = self._label_groups[requirement.key]
-        positive = requirement.operator in (Operator.IN, Operator.EXISTS)
-        values = requirement.values if requirement.operator in (Operator.IN, Operator.NOT_IN) else by_value
-        mask = 0
-        for value in values:
-            mask |= by_value.get(value, 0)
-        return mask if positive else self.selectable & ~mask
+        return self._pod_labels.matching(selector)
 
     def in_block(self, block: IPBlock, family: Family) -> int:
         """The groups whose address of ``family`` is in ``block``.
@@ -163,29 +120,27 @@ class Groups:
             return 0
         key = (block, family)
         if key not in self._block_cache:
-            intervals = self._intervals[family].inside(block.cidr)
-            for network in block.excepts:
-                intervals &= ~self._intervals[family].inside(network)
-            mask = self.without_address if block.is_whole_family else 0
-            by_interval = self._by_interval[family]
-            for interval in bits(intervals):
-                mask |= by_interval.get(interval, 0)
-            self._block_cache[key] = mask
+            self._block_cache[key] = self._located[family].inside(block) | (self.without_address if block.is_whole_family else 0)
         return self._block_cache[key]
 
     @cached_property
-    def _by_interval(self) -> dict[Family, dict[int, int]]:
+    def _located(self) -> dict[Family, Located]:
         index: dict[Family, dict[int, int]] = {family: {} for family in Family}
         for number, places in enumerate(self.interval_ids):
             for family, interval in places.items():
                 index[family][interval] = index[family].get(interval, 0) | 1 << number
-        return index
+        return {family: Located(self._intervals[family], index[family]) for family in Family}
 
     def declaring(self, name: PortName) -> dict[int, int]:
-        """For each number that an endpoint declares under ``name``: the groups that do."""
-        by_number: dict[int, int] = {}
+        """For each number that an endpoint declares under ``name``, which must be one of ``names``: the groups that do."""
+        return self._declaring.get(name, {})
+
+    @cached_property
+    def _declaring(self) -> dict[PortName, dict[int, int]]:
+        index: dict[PortName, dict[int, int]] = {}
         for number, endpoint in enumerate(self.representatives):
             for port in endpoint.ports:
-                if (port.protocol, port.name) == name:
+                if (port.protocol, port.name) in self._names:
+                    by_number = index.setdefault((port.protocol, port.name), {})
                     by_number[port.number] = by_number.get(port.number, 0) | 1 << number
-        return by_number
+        return index

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from functools import reduce
+from functools import cached_property, reduce
 from ipaddress import ip_address
 from operator import or_
 from textwrap import indent
 
 from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity, policy_place
+from auditor.diagnosis.lint.implication import excepts_of
+from auditor.diagnosis.lint.listing import listed
 from auditor.diagnosis.lint.notation import peer_yaml
-from auditor.diagnosis.lint.scene import SYSTEM, Opening, Scene, listed
+from auditor.diagnosis.lint.scene import SYSTEM, Opening, Scene
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.policy import Direction, IPBlock, Peer
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Endpoint, IPAddress, Service, ServicePort
+from auditor.model.snapshot import Endpoint, Family, Service, ServicePort
+from auditor.policy.addresses import bounds
 from auditor.policy.bits import mask_of
 
 DNS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/"
@@ -41,7 +45,8 @@ class _Dns:
             group for group, each in zip(scene.groups.of_endpoint, scene.snapshot.endpoints, strict=True) if each.name in names
         )
         services = [service for service in scene.snapshot.services if self._is_dns(service)]
-        self.addresses: tuple[IPAddress, ...] = (NODE_LOCAL_DNS, *(address for each in services for address in each.cluster_ips))
+        addresses = {NODE_LOCAL_DNS, *(address for each in services for address in each.cluster_ips)}
+        self._sorted = {family: sorted(int(each) for each in addresses if each.version == family) for family in Family}
         self.numbers: dict[Protocol, set[int]] = {Protocol.UDP: set(), Protocol.TCP: set()}
         for protocol, numbers in self.numbers.items():
             for service in services:
@@ -67,10 +72,17 @@ class _Dns:
         ports = [_port_yaml(protocol, number) for protocol, numbers in self.ports.items() for number in numbers]
         return "egress:\n- to:\n" + indent(peer_yaml(peer), "  ") + "\n  ports:\n" + indent("\n".join(ports), "  ")
 
+    @cached_property
+    def _wanted(self) -> dict[Protocol, int]:
+        """The port atoms of DNS."""
+        return {
+            protocol: reduce(or_, (self._scene.atoms.mask(protocol, number, number) for number in numbers))
+            for protocol, numbers in self.ports.items()
+        }
+
     def opened(self, opening: Opening, protocol: Protocol) -> bool:
         """Whether an egress rule lets its pods ask a DNS server over ``protocol``."""
-        scene = self._scene
-        wanted = reduce(or_, (scene.atoms.mask(protocol, number, number) for number in self.ports[protocol]))
+        wanted = self._wanted[protocol]
         if not self.pods:
             unresolved = any(port.name is not None and "dns" in port.name and port.protocol is protocol for port in opening.rule.ports)
             return unresolved or any(atoms & wanted for atoms in opening.ports)
@@ -80,7 +92,10 @@ class _Dns:
         return bool(reached) or any(peer.ip_block is not None and self._holds_dns(peer.ip_block) for peer in opening.rule.peers)
 
     def _holds_dns(self, block: IPBlock) -> bool:
-        return any(address in block.cidr and not any(address in excepted for excepted in block.excepts) for address in self.addresses)
+        first, last = bounds(block.cidr)
+        addresses = self._sorted[Family(block.cidr.version)]
+        inside = addresses[bisect_left(addresses, first) : bisect_right(addresses, last)]
+        return any(not excepts_of(block).hold(address) for address in inside)
 
 
 def _port_yaml(protocol: Protocol, number: int) -> str:

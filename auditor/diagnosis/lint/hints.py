@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from difflib import get_close_matches
-
+from auditor.diagnosis.lint.area import Area
+from auditor.diagnosis.lint.listing import listed
 from auditor.diagnosis.lint.notation import peer_yaml
-from auditor.diagnosis.lint.scene import Scene, listed
+from auditor.diagnosis.lint.scene import Scene
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import Peer
 
 MOST_VALUES = 8
-ALIKE = 0.75
-"""From this share of common letters on (difflib's ratio) two values are one with a slip of the pen."""
-MOST_COMPARED = 300
-"""A label with more values than that is one of single pods or jobs."""
 COMMON_VALUES = frozenset({"", "true", "false", "enabled", "default"})
-NUMBER = re.compile(r"\d+")
 
 
-def labels_seen(scene: Scene, selector: LabelSelector, namespaces: list[str]) -> str:
-    """The values that the labels which ``selector`` reads have on the pods of ``namespaces``."""
+def labels_seen(selector: LabelSelector, area: Area) -> str:
+    """The values that the labels which ``selector`` reads have on the pods of ``area``."""
     keys = [key for key, _ in selector.match_labels] + [requirement.key for requirement in selector.match_expressions]
-    where = listed(namespaces)
-    seen = [scene.labels_in(namespace) for namespace in namespaces]
     lines = []
     for key in dict.fromkeys(keys):
-        values = sorted({value for labels in seen for value in labels.get(key, ())})
-        lines.append(f"Pods of {where} have {key}: {listed(values, MOST_VALUES)}" if values else f"No pod of {where} has the label {key}")
+        values = area.pods.of(area, key)
+        lines.append(f"Pods of {area} have {key}: {listed(values, MOST_VALUES)}" if values else f"No pod of {area} has the label {key}")
     return "\n".join(lines)
 
 
-def looks_misspelt(scene: Scene, selector: LabelSelector, namespaces: Iterable[str]) -> bool:
-    """Whether pods of ``namespaces`` have nearly what ``selector`` asks for: the value under another key, or one written much alike.
+def looks_misspelt(selector: LabelSelector, area: Area) -> bool:
+    """Whether pods of ``area`` have nearly what ``selector`` asks for: the value under another key, or one written much alike.
 
     Otherwise pods that it matches may well come later: those of a job that runs at night, of what is scaled to zero or not installed yet.
     """
-    seen = [scene.labels_in(namespace) for namespace in namespaces]
-    return any(_is_near(key, value, labels) for key, value in _asked(selector) for labels in seen)
+    return any(
+        (value not in COMMON_VALUES and area.pods.under_another_key(area, key, value)) or area.pods.has_like(area, key, value)
+        for key, value in _asked(selector)
+    )
 
 
 def _asked(selector: LabelSelector) -> list[tuple[str, str]]:
@@ -50,17 +42,6 @@ def _asked(selector: LabelSelector) -> list[tuple[str, str]]:
         for value in requirement.values
     ]
     return [*selector.match_labels, *several]
-
-
-def _is_near(key: str, value: str, labels: Mapping[str, AbstractSet[str]]) -> bool:
-    if value not in COMMON_VALUES and any(value in values for other, values in labels.items() if other != key):
-        return True
-    values = labels.get(key, frozenset())
-    if len(values) > MOST_COMPARED:
-        return False
-    # What differs in its numbers only is another version or replica.
-    plain = NUMBER.sub("0", value)
-    return bool(get_close_matches(plain, {NUMBER.sub("0", each) for each in values} - {plain}, 1, ALIKE))
 
 
 def namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
@@ -75,7 +56,7 @@ def namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
     keys = sorted(selector.keys)
     lines = []
     for key in keys:
-        values = sorted({namespace.labels[key] for namespace in scene.namespaces.values() if key in namespace.labels})
+        values = scene.namespace_values(key)
         lines.append(f"Namespaces have {key}: {listed(values, MOST_VALUES)}" if values else f"No namespace has the label {key}")
     if keys == [NAMESPACE_NAME_LABEL]:
         return "\n".join(lines)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity
+from auditor.diagnosis.lint.listing import listed
 from auditor.diagnosis.lint.notation import scalar
-from auditor.diagnosis.lint.scene import IN_EVERY_CLUSTER, Scene, listed
+from auditor.diagnosis.lint.scene import IN_EVERY_CLUSTER, Scene
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from auditor.model.labels import LabelSelector, Requirement
-from auditor.model.policy import Peer
+from auditor.model.policy import IPBlock, Peer
 
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*\Z")
+MOST_EXCEPTS = 20
+LONGEST = 2_000
+"""More characters of one item than that, nobody reads; and cited in thousands of findings they would be gigabytes."""
 READ_OTHERWISE = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 
 
@@ -40,3 +44,19 @@ def peer_yaml(peer: Peer) -> str:
     if peer.pod_selector is not None:
         lines.append(f"podSelector: {selector_yaml(peer.pod_selector)}")
     return "- " + "\n  ".join(lines)
+
+
+def brief_block(block: IPBlock) -> str:
+    """``block`` with the first of its excepts, so that a sentence which names it stays one."""
+    more = len(block.excepts) - MOST_EXCEPTS
+    if more <= 0:
+        return str(block)
+    return f"{replace(block, excepts=block.excepts[:MOST_EXCEPTS])} and {more:,} more"
+
+
+def brief(peer: Peer) -> str:
+    """``peer``, cut where it is longer than a sentence can be."""
+    if peer.ip_block is not None:
+        return f"ipBlock {brief_block(peer.ip_block)}"
+    text = str(peer)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from auditor.model.labels import LabelSelector
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Service, ServicePort, Snapshot
-from auditor.policy.bits import bits
+from auditor.policy.bits import RangeUnion, bits, mask_of
 from auditor.policy.groups import Groups
+from auditor.policy.label_index import LabelIndex
+
+FEW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,8 @@ class Offers:
     def __init__(self, snapshot: Snapshot, groups: Groups) -> None:
         self._by_port: dict[Protocol, dict[int, int]] = {protocol: defaultdict(int) for protocol in Protocol}
         self._by_service_port: dict[tuple[Protocol, int], list[ServiceOffer]] = defaultdict(list)
+        self._ports: dict[int, list[str]] = {}
+        self._firsts: dict[tuple[Protocol, int], _Firsts] = {}
         declaring = 0
         for group, endpoint in enumerate(groups.representatives):
             for port in endpoint.ports:
@@ -34,7 +43,7 @@ class Offers:
                 declaring |= 1 << group
         served = self._add_services(snapshot, groups)
         unserved = {group for group, each in zip(groups.of_endpoint, snapshot.endpoints, strict=True) if each.name not in served}
-        self.fully_known = sum(1 << group for group in bits(declaring) if group not in unserved)
+        self.fully_known = mask_of(group for group in bits(declaring) if group not in unserved)
         """The groups that declare ports and of which every pod is behind a Service: their ports are likely all known."""
 
     def _add_services(self, snapshot: Snapshot, groups: Groups) -> set[str]:
@@ -45,11 +54,18 @@ class Offers:
                 if endpoint.kind is EndpointKind.POD and endpoint.selectable:
                     pods[endpoint.namespace].append((group, endpoint))
         served: set[str] = set()
+        by_labels = {namespace: LabelIndex([pod.labels for _, pod in there]) for namespace, there in pods.items()}
+        alike: dict[tuple[str, LabelSelector], list[tuple[int, Endpoint]]] = {}
         for service in snapshot.services:
-            behind = [(group, pod) for group, pod in pods[service.namespace] if _is_behind(pod, service)]
-            served.update(pod.name for _, pod in behind)
+            if service.selector is None or service.namespace not in pods:
+                continue
+            selector = LabelSelector(tuple(service.selector.items()))
+            key = (service.namespace, selector)
+            if key not in alike:
+                alike[key] = [pods[service.namespace][number] for number in bits(by_labels[service.namespace].matching(selector))]
+                served.update(pod.name for _, pod in alike[key])
             for port in service.ports:
-                self._add_port(service, port, behind)
+                self._add_port(service, port, alike[key])
         return served
 
     def _add_port(self, service: Service, port: ServicePort, behind: list[tuple[int, Endpoint]]) -> None:
@@ -63,26 +79,51 @@ class Offers:
 
     def offering(self, protocol: Protocol, first: int, last: int) -> int:
         """The groups that offer any port of this range."""
-        known = self._by_port[protocol]
         if first == last:
-            return known.get(first, 0)
-        mask = 0
-        for number, groups in known.items():
-            if first <= number <= last:
-                mask |= groups
-        return mask
+            return self._by_port[protocol].get(first, 0)
+        numbers, union = self._unions[protocol]
+        return union.of(bisect_left(numbers, first), bisect_right(numbers, last))
+
+    @cached_property
+    def _unions(self) -> dict[Protocol, tuple[list[int], RangeUnion]]:
+        """The known ports in order, with what offers them."""
+        return {
+            protocol: (sorted(known), RangeUnion([known[number] for number in sorted(known)])) for protocol, known in self._by_port.items()
+        }
 
     def by_service(self, protocol: Protocol, number: int, pods: int) -> ServiceOffer | None:
         """A Service that is reached on ``number`` and has some of ``pods`` behind it; None when there is none."""
-        return next((offer for offer in self._by_service_port.get((protocol, number), ()) if offer.pods & pods), None)
+        offers = self._by_service_port.get((protocol, number), [])
+        if len(offers) <= FEW:
+            return next((offer for offer in offers if offer.pods & pods), None)
+        first_of = self._first_of(protocol, number)
+        first = min((first_of[group] for group in bits(pods & first_of.everything)), default=None)
+        return None if first is None else offers[first]
+
+    def _first_of(self, protocol: Protocol, number: int) -> _Firsts:
+        if (protocol, number) not in self._firsts:
+            self._firsts[protocol, number] = _Firsts(self._by_service_port[protocol, number])
+        return self._firsts[protocol, number]
 
     def ports(self, pods: int) -> list[str]:
         """Every port that any of ``pods`` offers, such as ``TCP/80``, in order."""
-        return [
-            f"{protocol}/{number}" for protocol, known in self._by_port.items() for number, groups in sorted(known.items()) if groups & pods
-        ]
+        if pods not in self._ports:
+            self._ports[pods] = [
+                f"{protocol}/{number}"
+                for protocol, known in self._by_port.items()
+                for number, groups in sorted(known.items())
+                if groups & pods
+            ]
+        return self._ports[pods]
 
 
-def _is_behind(pod: Endpoint, service: Service) -> bool:
-    """Whether ``service`` selects ``pod``; one without a selector has its endpoints managed by hand."""
-    return service.selector is not None and service.selector.items() <= pod.labels.items()
+class _Firsts(dict[int, int]):
+    """For each group the position of the first offer that it is behind."""
+
+    def __init__(self, offers: Sequence[ServiceOffer]) -> None:
+        super().__init__()
+        self.everything = 0
+        for position, offer in enumerate(offers):
+            for group in bits(offer.pods & ~self.everything):
+                self[group] = position
+            self.everything |= offer.pods

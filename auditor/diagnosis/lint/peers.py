@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from operator import or_
 
+from auditor.diagnosis.lint.area import Area
 from auditor.diagnosis.lint.finding import Check, Place, Remark, Severity, peer_place
 from auditor.diagnosis.lint.hints import labels_seen, looks_misspelt, names_a_namespace, namespace_hint
+from auditor.diagnosis.lint.listing import listed
 from auditor.diagnosis.lint.notation import peer_yaml
-from auditor.diagnosis.lint.scene import Scene, listed
+from auditor.diagnosis.lint.scene import Scene
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.policy import NetworkPolicy, Peer
 from auditor.model.words import counted
-from auditor.policy.selectors import matches
+from auditor.policy.bits import without_each
 
 BEHAVIOUR_OF_PEERS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
 BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
@@ -40,21 +44,37 @@ def pod_label_in_namespace_selector(scene: Scene) -> Iterator[Remark]:
     Told where a namespace meets all of the selector but one label, doesn't have that label, and has pods that do.
     """
     carrying = _namespaces_by_pod_label(scene)
+    told: dict[LabelSelector, list[tuple[str, str, list[str]]]] = {}
     for _, peer, _, place in _peers(scene):
         selector = peer.namespace_selector
         if selector is None or len(selector.match_labels) + len(selector.match_expressions) < 2:
             continue
-        for key, value in selector.match_labels:
+        if selector not in told:
+            told[selector] = list(_labels_of_pods(scene, selector, carrying))
+        for key, value, meant in told[selector]:
             rest = LabelSelector(tuple(pair for pair in selector.match_labels if pair != (key, value)), selector.match_expressions)
-            lacking = [namespace.name for namespace in scene.namespaces_matching(rest) if key not in namespace.labels]
-            meant = [name for name in lacking if name in carrying.get((key, value), ())]
-            if meant:
-                message = (
-                    f"{key}={value} is asked of namespaces; {listed(meant)} has no such label, but pods in it do, and these are not matched"
-                )
-                own = peer.pod_selector or LabelSelector()
-                pods = LabelSelector(tuple(sorted({**dict(own.match_labels), key: value}.items())), own.match_expressions)
-                yield Remark(place, message, f"If the label is one of pods:\n{peer_yaml(Peer(pods, rest))}")
+            message = (
+                f"{key}={value} is asked of namespaces; {listed(meant)} has no such label, but pods in it do, and these are not matched"
+            )
+            own = peer.pod_selector or LabelSelector()
+            pods = LabelSelector(tuple(sorted({**dict(own.match_labels), key: value}.items())), own.match_expressions)
+            yield Remark(place, message, f"If the label is one of pods:\n{peer_yaml(Peer(pods, rest))}")
+
+
+def _labels_of_pods(
+    scene: Scene, selector: LabelSelector, carrying: Mapping[tuple[str, str], AbstractSet[str]]
+) -> Iterator[tuple[str, str, list[str]]]:
+    """The labels of ``selector`` that pods have instead, each with the namespaces of these pods that meet all else of ``selector``."""
+    if not any(carrying.get(pair) for pair in selector.match_labels):
+        return
+    known = scene.namespace_labels
+    others = without_each(list(known.conditions(selector)), known.everything)
+    for (key, value), rest in zip(selector.match_labels, others, strict=False):
+        there = carrying.get((key, value))
+        lacking = scene.numbered_namespaces(rest & ~known.with_key(key)) if there else ()
+        meant = [namespace.name for namespace in lacking if there and namespace.name in there]
+        if meant:
+            yield key, value, meant
 
 
 def _namespaces_by_pod_label(scene: Scene) -> dict[tuple[str, str], set[str]]:
@@ -71,48 +91,39 @@ def _namespaces_by_pod_label(scene: Scene) -> dict[tuple[str, str], set[str]]:
 def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
     """Peers that match no pod and look like a slip, or no pod but some with hostNetwork."""
     for selector, peer, where, place in _unmatched(scene):
-        on_nodes = _on_host_network(scene, selector, where)
+        on_nodes = scene.on_host_network(selector, where)
         hint = _elsewhere(scene, peer)
         if on_nodes:
             message = f"{peer} matches only pods with hostNetwork ({listed(on_nodes)}), which are their nodes to most network plugins"
             yield Remark(place, f"{message}: it opens nothing for them", "Write an ipBlock with the addresses of the nodes.")
-        elif hint or looks_misspelt(scene, selector, where):
-            yield Remark(place, f"{peer} matches no pod of {listed(where)}", hint or labels_seen(scene, selector, where))
+        elif hint or looks_misspelt(selector, where):
+            yield Remark(place, f"{peer} matches no pod of {where}", hint or labels_seen(selector, where))
 
 
 def peer_not_there_yet(scene: Scene) -> Iterator[Remark]:
     """Peers that match no pod, and may be for pods that come later."""
     for selector, peer, where, place in _unmatched(scene):
-        if not _on_host_network(scene, selector, where) and not _elsewhere(scene, peer) and not looks_misspelt(scene, selector, where):
-            yield Remark(place, f"{peer} matches none of the present pods of {listed(where)}", labels_seen(scene, selector, where))
+        if not scene.on_host_network(selector, where) and not _elsewhere(scene, peer) and not looks_misspelt(selector, where):
+            yield Remark(place, f"{peer} matches none of the present pods of {where}", labels_seen(selector, where))
 
 
-def _on_host_network(scene: Scene, selector: LabelSelector, namespaces: list[str]) -> list[str]:
-    """The hostNetwork pods of ``namespaces`` that ``selector`` would match."""
-    there = (pod for namespace in namespaces for pod in scene.on_host_network.get(namespace, ()))
-    return [pod.name for pod in there if matches(selector, pod.labels)]
-
-
-def _unmatched(scene: Scene) -> Iterator[tuple[LabelSelector, Peer, list[str], Place]]:
+def _unmatched(scene: Scene) -> Iterator[tuple[LabelSelector, Peer, Area, Place]]:
     """The peers with a podSelector that match no pod of the pod network, with the namespaces that they mean.
 
     Left out are those of which no such namespace exists, or none with known pods.
     """
     for policy, peer, reach, place in _peers(scene):
-        if reach or peer.pod_selector is None:
-            continue
-        where = [policy.namespace]
-        if peer.namespace_selector is not None:
-            where = [namespace.name for namespace in scene.namespaces_matching(peer.namespace_selector)]
-        if any(scene.pods_in(namespace) for namespace in where):
-            yield peer.pod_selector, peer, where, place
+        if not reach and peer.pod_selector is not None:
+            where = scene.area(policy.namespace if peer.namespace_selector is None else peer.namespace_selector)
+            if where.has_pods:
+                yield peer.pod_selector, peer, where, place
 
 
 def _elsewhere(scene: Scene, peer: Peer) -> str:
     """Where the pods are that a podSelector without namespaceSelector might have meant; empty when there are none."""
     if peer.pod_selector is None or peer.namespace_selector is not None:
         return ""
-    namespaces = sorted({pod.namespace for pod in scene.members(scene.groups.with_labels(peer.pod_selector))})
+    namespaces = scene.namespaces_of(scene.groups.with_labels(peer.pod_selector))
     if not namespaces:
         return ""
     fixed = Peer(peer.pod_selector, LabelSelector(((NAMESPACE_NAME_LABEL, namespaces[0]),)))
@@ -127,6 +138,7 @@ def two_peers_one_dash(scene: Scene) -> Iterator[Remark]:
     """
     for opening in scene.openings:
         peers = opening.rule.peers
+        admitted_otherwise: list[int] = []
         for number in range(len(peers) - 1):
             pair = (peers[number], peers[number + 1])
             pods = next((peer for peer in pair if _only_pods(peer)), None)
@@ -135,7 +147,8 @@ def two_peers_one_dash(scene: Scene) -> Iterator[Remark]:
                 continue
             both = Peer(pods.pod_selector, spaces.namespace_selector)
             meant = scene.reach(opening.policy, both)
-            extra = (opening.reach[number] | opening.reach[number + 1]) & ~meant & ~_admitted_otherwise(opening.reach, number)
+            admitted_otherwise = admitted_otherwise or without_each(opening.reach, 0, or_, width=2)
+            extra = (opening.reach[number] | opening.reach[number + 1]) & ~meant & ~admitted_otherwise[number]
             if scene.count(opening.subjects) == 1:
                 extra &= ~opening.subjects  # a pod reaches itself anyway
             if meant and extra:
@@ -155,14 +168,6 @@ def _dash_remark(scene: Scene, policy: NetworkPolicy, place: Place, both: Peer, 
         f"two items, so either one is enough: {pods}. One item with both would admit {counted(number, 'pod')} fewer: {scene.names(extra)}"
     )
     return Remark(place, message, f"If both must hold, write one item, with one dash:\n{peer_yaml(both)}")
-
-
-def _admitted_otherwise(reach: tuple[int, ...], number: int) -> int:
-    """What the other peers of the rule admit anyway."""
-    admitted = 0
-    for mask in reach[:number] + reach[number + 2 :]:
-        admitted |= mask
-    return admitted
 
 
 def _only_pods(peer: Peer) -> bool:

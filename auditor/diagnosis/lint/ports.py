@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from auditor.diagnosis.lint.covering import FEW, most_compared
 from auditor.diagnosis.lint.finding import Check, Remark, Severity, port_place
+from auditor.diagnosis.lint.listing import listed
 from auditor.diagnosis.lint.notation import scalar
-from auditor.diagnosis.lint.scene import Opening, Scene, listed, port_range
+from auditor.diagnosis.lint.scene import Opening, Scene, port_range
 from auditor.model.policy import Direction, PolicyPort
 from auditor.model.ports import Protocol
+from auditor.policy.bits import bits
 
 PORTS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"
 SERVICE_PAGE = "https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports"
@@ -29,12 +32,15 @@ def _port_items(scene: Scene) -> Iterator[tuple[Opening, int, PolicyPort, int]]:
 
 def named_port_undeclared(scene: Scene) -> Iterator[Remark]:
     """Named ports that none of the pods they are looked up on declares with that protocol."""
+    names_of: dict[int, list[tuple[Protocol, str]]] = {}
     for opening, number, port, destinations in _port_items(scene):
         if port.name is None or any(meant & destinations for meant in scene.port_reach(port).values()):
             continue
-        members = list(scene.members(destinations))
-        others = sorted({each.protocol for pod in members for each in pod.ports if each.name == port.name})
-        known = sorted({f"{each.protocol}/{each.name}" for pod in members for each in pod.ports if each.name})
+        if destinations not in names_of:
+            pods = scene.members(destinations)
+            names_of[destinations] = sorted({(each.protocol, each.name) for pod in pods for each in pod.ports if each.name})
+        others = [protocol for protocol, name in names_of[destinations] if name == port.name]
+        known = sorted(f"{protocol}/{name}" for protocol, name in names_of[destinations])
         hint = f"Ports with a name there: {listed(known, 8)}." if known else "None of them gives any port a name: write the number."
         if others:
             hint = f"They declare it for {listed(list(map(str, others)))}:\n- {{protocol: {others[0]}, port: {scalar(port.name)}}}"
@@ -45,12 +51,14 @@ def named_port_undeclared(scene: Scene) -> Iterator[Remark]:
 def wrong_protocol(scene: Scene) -> Iterator[Remark]:
     """Numbers that the pods declare for another protocol only, and which no rule for the same pods opens for that one."""
     offers = scene.offers
-    opened = _opened_atoms(scene)
+    opened = _OpenedAtoms(scene)
     for opening, number, port, destinations in _port_items(scene):
         if port.number is None or port.end_port is not None or offers.offering(port.protocol, port.number, port.number) & destinations:
             continue
         others = [other for other in Protocol if offers.offering(other, port.number, port.number) & destinations]
-        reached = opened[opening.policy.namespace, opening.direction, opening.subjects]
+        if not others:
+            continue
+        reached = opened.for_all_of(opening)
         missing = [other for other in others if not reached >> scene.atoms.index(other, port.number) & 1]
         if missing and missing == others:
             message = (
@@ -62,21 +70,42 @@ def wrong_protocol(scene: Scene) -> Iterator[Remark]:
             yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
 
 
-def _opened_atoms(scene: Scene) -> Mapping[tuple[str, Direction, int], int]:
-    """For the pods of each rule: the atoms that any rule opens for all of them."""
-    by_namespace: dict[tuple[str, Direction], list[Opening]] = defaultdict(list)
-    for opening in scene.openings:
-        by_namespace[opening.policy.namespace, opening.direction].append(opening)
-    opened: dict[tuple[str, Direction, int], int] = {}
-    for (namespace, direction), openings in by_namespace.items():
-        for subjects in {opening.subjects for opening in openings}:
-            atoms = 0
-            for opening in openings:
-                if not subjects & ~opening.subjects:
-                    for each in opening.ports:
-                        atoms |= each
-            opened[namespace, direction, subjects] = atoms
-    return opened
+class _OpenedAtoms:
+    """The atoms that any rule opens for all of certain pods."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._everything = scene.atoms.everything
+        self._opened: dict[tuple[str, Direction], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        for opening in scene.openings:
+            for atoms in opening.ports:
+                self._opened[opening.policy.namespace, opening.direction][opening.subjects] |= atoms
+        self._few: dict[tuple[str, Direction], dict[int, list[int]]] = {}
+        self._many: dict[tuple[str, Direction], list[int]] = {}
+        for key, opened in self._opened.items():
+            self._many[key] = [subjects for subjects in opened if subjects.bit_count() > FEW]
+            self._few[key] = defaultdict(list)
+            for subjects in opened:
+                for group in bits(subjects) if subjects.bit_count() <= FEW else ():
+                    self._few[key][group].append(subjects)
+        self._found: dict[tuple[str, Direction, int], int] = {}
+
+    def for_all_of(self, opening: Opening) -> int:
+        """The atoms that are open for all pods of ``opening``; all of them where so many rules are for other pods that nobody can say."""
+        key = (opening.policy.namespace, opening.direction)
+        if (*key, opening.subjects) not in self._found:
+            self._found[*key, opening.subjects] = self._find(key, opening.subjects)
+        return self._found[*key, opening.subjects]
+
+    def _find(self, key: tuple[str, Direction], subjects: int) -> int:
+        group = subjects.bit_length() - 1
+        several = [*self._many[key], *self._few[key].get(group, ())] if subjects else list(self._opened[key])
+        if subjects and len(several) > most_compared(len(self._opened[key])):
+            return self._everything
+        atoms = 0
+        for others in several:
+            if not subjects & ~others:
+                atoms |= self._opened[key][others]
+        return atoms
 
 
 def service_port(scene: Scene) -> Iterator[Remark]:

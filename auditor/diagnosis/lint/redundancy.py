@@ -7,12 +7,28 @@ themselves, so it holds for pods that don't exist yet as well; see ``implication
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from auditor.diagnosis.lint.covering import (
+    COMPARISONS,
+    FEW,
+    LEAST,
+    BlockIndex,
+    Buckets,
+    ConditionIndex,
+    PeerIndex,
+    PortIndex,
+    fewest,
+    in_order,
+    most_compared,
+)
 from auditor.diagnosis.lint.finding import SIDES, Check, Remark, Severity, peer_place, rule_place
-from auditor.diagnosis.lint.implication import block_implies, peer_implies, selector_implies
-from auditor.diagnosis.lint.scene import Opening, Scene, listed, port_range
+from auditor.diagnosis.lint.implication import block_implies, conditions, peer_implies, selector_implies
+from auditor.diagnosis.lint.listing import listed_of
+from auditor.diagnosis.lint.notation import brief, brief_block
+from auditor.diagnosis.lint.scene import Opening, Scene, port_range
+from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
 from auditor.model.words import counted
 from auditor.policy.explain import place
@@ -51,13 +67,23 @@ class _Ports:
         return all(self.atoms >> number & 1 for number, each in enumerate(scene.atoms.ranges) if each.protocol is protocol)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Candidate:
     """A rule with its ports, and whether it is found to be superfluous."""
 
     opening: Opening
     ports: _Ports
     removed: bool = False
+    index: PeerIndex | None = None
+
+    def peers_like(self, peer: Peer) -> Iterable[int]:
+        """The positions of its peers that may include ``peer``."""
+        peers = self.opening.rule.peers
+        if len(peers) <= FEW:
+            return range(len(peers))
+        if self.index is None:
+            self.index = PeerIndex(enumerate(peers), self.opening.policy.namespace)
+        return in_order(self.index.including(peer), most_compared(len(peers)))
 
 
 def _candidates(scene: Scene) -> dict[tuple[str, Direction], list[_Candidate]]:
@@ -76,66 +102,98 @@ def _covers_subjects(cover: Opening, opening: Opening) -> bool:
     return not opening.subjects & ~cover.subjects and selector_implies(opening.policy.pod_selector, cover.policy.pod_selector)
 
 
-def _may_cover(cover: _Candidate, candidate: _Candidate) -> bool:
-    """Whether ``cover`` is for the pods of ``candidate`` and opens any of its ports."""
-    return not cover.removed and cover.ports.may_share(candidate.ports) and _covers_subjects(cover.opening, candidate.opening)
-
-
-def _covers_peer(cover: Opening, peer: Peer | None, reach: int) -> bool:
+def _covers_peer(cover: _Candidate, peer: Peer | None, reach: int) -> bool:
     """Whether some peer of ``cover`` includes ``peer``, which reaches ``reach``; None means everyone."""
-    if not cover.rule.peers:
+    opening = cover.opening
+    if not opening.rule.peers:
         return True
-    return (
-        peer is not None
-        and not reach & ~cover.peers
-        and any(
-            not reach & ~wide_reach and peer_implies(peer, wide, cover.policy.namespace)
-            for wide, wide_reach in zip(cover.rule.peers, cover.reach, strict=True)
-        )
+    if peer is None or reach & ~opening.peers:
+        return False
+    return any(
+        not reach & ~opening.reach[number] and peer_implies(peer, opening.rule.peers[number], opening.policy.namespace)
+        for number in cover.peers_like(peer)
     )
 
 
-def _all_opened_by(
-    scene: Scene, candidate: _Candidate, covers: list[_Candidate], peers: list[tuple[Peer | None, int]]
-) -> list[list[_Candidate]]:
-    """For each peer the rules that open it; nothing as soon as one is not opened."""
-    used = []
-    for peer, reach in peers:
-        found = _opened_by(scene, candidate, covers, peer, reach)
-        if not found:
-            return []
-        used.append(found)
-    return used
+class _Rules:
+    """The rules of one namespace and direction, by what would have to be included: peers, ports and subjects."""
 
+    def __init__(self, scene: Scene, namespace: str, candidates: list[_Candidate]) -> None:
+        self._scene = scene
+        self._candidates = candidates
+        self._most = most_compared(len(candidates))
+        numbered = list(enumerate(candidates))
+        self._peers = PeerIndex(((number, peer) for number, each in numbered for peer in each.opening.rule.peers or (None,)), namespace)
+        self._named = [number for number, each in numbered if each.ports.names]
+        self._ports = PortIndex((number, each.ports.atoms) for number, each in numbered if not each.ports.names)
+        self._subjects = ConditionIndex((number, conditions(each.opening.policy.pod_selector)) for number, each in numbered)
+        once = self._repeated = 0
+        for each in candidates:
+            self._repeated |= once & each.ports.atoms
+            once |= each.ports.atoms
 
-def _opened_by(scene: Scene, candidate: _Candidate, covers: list[_Candidate], peer: Peer | None, reach: int) -> list[_Candidate]:
-    """The rules among ``covers`` that together open all ports of ``candidate`` to ``peer``; none if they don't."""
-    open_ports = _Ports(scene, (), everything=False)
-    used = []
-    for cover in covers:
-        if _covers_peer(cover.opening, peer, reach):
-            if cover.ports.cover(scene, candidate.ports):
-                return [cover]
-            used.append(cover)
-            open_ports.add(cover.ports)
-    return used if used and open_ports.cover(scene, candidate.ports) else []
+    def opening(self, candidate: _Candidate) -> list[_Candidate]:
+        """The rules that together open all that ``candidate`` does; none if they don't."""
+        if len(self._candidates) == 1 or candidate.ports.atoms & ~self._repeated:
+            return []  # nobody else opens some of its ports
+        rule = candidate.opening.rule
+        peers: list[tuple[Peer | None, int]] = list(zip(rule.peers, candidate.opening.reach, strict=True)) or [
+            (None, candidate.opening.peers)
+        ]
+        used: dict[int, _Candidate] = {}
+        other_sides = self._other_sides(candidate)
+        for peer, reach in peers:
+            found = self._opening_to(candidate, peer, reach, other_sides)
+            if not found:
+                return []
+            used.update((id(cover), cover) for cover in found)
+        return list(used.values())
+
+    def _opening_to(self, candidate: _Candidate, peer: Peer | None, reach: int, other_sides: Sequence[Buckets]) -> list[_Candidate]:
+        """The rules that together open all ports of ``candidate`` to ``peer``; none if they don't."""
+        open_ports = _Ports(self._scene, (), everything=False)
+        used = []
+        for cover in self._covers(candidate, fewest(self._peers.including(peer), *other_sides)):
+            if _covers_peer(cover, peer, reach):
+                if cover.ports.cover(self._scene, candidate.ports):
+                    return [cover]
+                used.append(cover)
+                open_ports.add(cover.ports)
+        return used if used and open_ports.cover(self._scene, candidate.ports) else []
+
+    def _other_sides(self, candidate: _Candidate) -> list[Buckets]:
+        """Where the rules are that may be for the pods of ``candidate``, and where those that may open its ports."""
+        found = [self._subjects.including(conditions(candidate.opening.policy.pod_selector))]
+        sharing = None if candidate.ports.names else self._ports.sharing(candidate.ports.atoms)
+        return found if sharing is None else [*found, [self._named, *sharing]]
+
+    def _covers(self, candidate: _Candidate, buckets: Buckets) -> Iterator[_Candidate]:
+        """The rules in ``buckets`` that are for the pods of ``candidate`` and open any of its ports."""
+        for number in in_order(buckets, self._most):
+            cover = self._candidates[number]
+            if (
+                cover is not candidate
+                and not cover.removed
+                and cover.ports.may_share(candidate.ports)
+                and _covers_subjects(cover.opening, candidate.opening)
+            ):
+                yield cover
 
 
 def shadowed_rules(scene: Scene) -> Iterator[Remark]:
     """Rules whose removal changes nothing. Of rules that shadow each other, the last ones written are told."""
-    for candidates in _candidates(scene).values():
+    for (namespace, _), candidates in _candidates(scene).items():
+        rules = _Rules(scene, namespace, candidates)
         for candidate in reversed(candidates):
-            opening = candidate.opening
-            covers = [other for other in candidates if other is not candidate and _may_cover(other, candidate)]
-            peers: list[tuple[Peer | None, int]] = list(zip(opening.rule.peers, opening.reach, strict=True)) or [(None, opening.peers)]
-            used = _all_opened_by(scene, candidate, covers, peers)
-            if not used:
+            by = rules.opening(candidate)
+            if not by:
                 continue
             candidate.removed = True
-            by = list({id(cover): cover for each in used for cover in each}.values())
             if not any(cover.opening.is_allow_all for cover in by):
-                names = listed([_name(cover.opening) for cover in by])
-                message = f"removing this rule changes no verdict: {names} {'opens' if len(by) == 1 else 'open'} all of it"
+                opening = candidate.opening
+                message = (
+                    f"removing this rule changes no verdict: {listed_of(by, _name_of)} {'opens' if len(by) == 1 else 'open'} all of it"
+                )
                 instead = "Policies add up; a narrower rule takes nothing away from a wider one. Remove this rule, or narrow the wider one."
                 yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
 
@@ -143,12 +201,19 @@ def shadowed_rules(scene: Scene) -> Iterator[Remark]:
 def redundant_peers(scene: Scene) -> Iterator[Remark]:
     """Peers of a rule that another peer of the same rule includes. Of equal ones the last are told."""
     for opening in scene.openings:
-        left = list(enumerate(opening.rule.peers))
-        for number, peer in reversed(left.copy()):
-            wide = next((each for other, each in left if other != number and peer_implies(peer, each, opening.policy.namespace)), None)
+        peers = opening.rule.peers
+        if len(peers) < 2:
+            continue
+        namespace = opening.policy.namespace
+        index = PeerIndex(enumerate(peers), namespace)
+        most = most_compared(len(peers))
+        removed: set[int] = set()
+        for number in reversed(range(len(peers))):
+            others = (other for other in in_order(index.including(peers[number]), most) if other != number and other not in removed)
+            wide = next((peers[other] for other in others if peer_implies(peers[number], peers[other], namespace)), None)
             if wide is not None:
-                left.remove((number, peer))
-                message = f"{peer} adds nothing beside {wide}, which includes it: items of one list are alternatives"
+                removed.add(number)
+                message = f"{brief(peers[number])} adds nothing beside {brief(wide)}, which includes it: items of one list are alternatives"
                 yield Remark(
                     peer_place(opening.policy, opening.direction, opening.number, number),
                     message,
@@ -160,22 +225,51 @@ def _name(opening: Opening) -> str:
     return place(opening.policy, opening.direction, opening.number)
 
 
+def _name_of(candidate: _Candidate) -> str:
+    return _name(candidate.opening)
+
+
 def allow_all_undoes(scene: Scene) -> Iterator[Remark]:
     """Rules that open everything to everyone, where that makes other rules meaningless."""
     for candidates in _candidates(scene).values():
+        undone_by = _undone(candidates)
         for candidate in candidates:
             opening = candidate.opening
-            if not opening.is_allow_all:
-                continue
-            undone = [other.opening for other in candidates if not other.opening.is_allow_all and _covers_subjects(opening, other.opening)]
+            undone = undone_by.get(opening.policy.pod_selector) if opening.is_allow_all else None
             if undone:
                 number = counted(len(undone), "other rule")
                 message = (
                     f"allows everything to {scene.names(opening.subjects)}, so {number} of these pods "
-                    f"{'means' if len(undone) == 1 else 'mean'} nothing: {listed([_name(each) for each in undone])}"
+                    f"{'means' if len(undone) == 1 else 'mean'} nothing: {listed_of(undone, _name_of)}"
                 )
                 instead = f"Policies add up: the widest rule wins. {_less_than_all(opening)}"
                 yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
+
+
+def _undone(candidates: Sequence[_Candidate]) -> dict[LabelSelector, list[_Candidate]]:
+    """For the subjects of each rule that allows all: the narrower rules for the same pods.
+
+    A selector that so many others are compared with that not all were left out altogether, rather than counted too low.
+    """
+    wide = list(dict.fromkeys(each.opening.policy.pod_selector for each in candidates if each.opening.is_allow_all))
+    if not wide:
+        return {}
+    index = ConditionIndex((number, conditions(selector)) for number, selector in enumerate(wide))
+    narrow: dict[LabelSelector, list[int]] = defaultdict(list)
+    for number, each in enumerate(candidates):
+        if not each.opening.is_allow_all:
+            narrow[each.opening.policy.pod_selector].append(number)
+    found: dict[LabelSelector, list[int]] = defaultdict(list)
+    left = max(COMPARISONS, LEAST * len(candidates))
+    for selector, numbers in narrow.items():
+        for position in in_order(index.including(conditions(selector)), left):
+            left -= 1
+            if selector_implies(selector, wide[position]):
+                found[wide[position]] += numbers
+                left -= len(numbers)
+        if left <= 0:
+            return {}
+    return {selector: [candidates[number] for number in sorted(numbers)] for selector, numbers in found.items()}
 
 
 def _less_than_all(opening: Opening) -> str:
@@ -189,33 +283,38 @@ def _less_than_all(opening: Opening) -> str:
 def except_opened_again(scene: Scene) -> Iterator[Remark]:
     """Ranges that an ipBlock excepts and another item for the same pods and ports lets in again."""
     for candidates in _candidates(scene).values():
-        blocks = [candidate for candidate in candidates if any(peer.ip_block for peer in candidate.opening.rule.peers)]
-        for candidate in blocks:
+        blocks = [
+            (each, number, peer.ip_block) for each in candidates for number, peer in enumerate(each.opening.rule.peers) if peer.ip_block
+        ]
+        index = BlockIndex((position, block) for position, (_, _, block) in enumerate(blocks))
+        most = most_compared(sum(len(block.excepts) for _, _, block in blocks))
+        for candidate, number, block in blocks:
             opening = candidate.opening
-            for number, peer in enumerate(opening.rule.peers):
-                for excepted in peer.ip_block.excepts if peer.ip_block else ():
-                    lost = IPBlock(excepted)
-                    by = next((other for other in blocks if _readmits(other, candidate, lost)), None)
-                    if by is not None:
-                        again = next(each for each in by.opening.rule.peers if each.ip_block and block_implies(lost, each.ip_block))
-                        message = f"except {excepted} has no effect: {again} in {_name(by.opening)} opens that range again"
-                        instead = "except takes away from its own cidr only. " + _taking_away(by.opening, again.ip_block, lost)
-                        yield Remark(peer_place(opening.policy, opening.direction, opening.number, number), message, instead)
+            for excepted in block.excepts:
+                lost = IPBlock(excepted)
+                others = (blocks[position] for position in in_order(index.including(lost), most))
+                found = next(((by, again) for by, _, again in others if _readmits(by, again, candidate, lost)), None)
+                if found is not None:
+                    by, again = found
+                    message = f"except {excepted} has no effect: ipBlock {brief_block(again)} in {_name_of(by)} opens that range again"
+                    instead = "except takes away from its own cidr only. " + _taking_away(by.opening, again, lost)
+                    yield Remark(peer_place(opening.policy, opening.direction, opening.number, number), message, instead)
 
 
-def _taking_away(opening: Opening, block: IPBlock | None, lost: IPBlock) -> str:
+def _taking_away(opening: Opening, block: IPBlock, lost: IPBlock) -> str:
     """How to keep ``lost`` out of ``block``, a peer of ``opening``: excepts are parts of the cidr, and a rule without peers is for all."""
-    if block is not None and block.cidr != lost.cidr:
+    if block.cidr != lost.cidr:
         return "Give the other ipBlock the same except."
     return f"Remove the other {'ipBlock' if len(opening.rule.peers) > 1 else 'rule'}, or this except."
 
 
-def _readmits(other: _Candidate, candidate: _Candidate, lost: IPBlock) -> bool:
-    same_ports = not candidate.ports.atoms & ~other.ports.atoms and candidate.ports.names <= other.ports.names
+def _readmits(other: _Candidate, block: IPBlock, candidate: _Candidate, lost: IPBlock) -> bool:
+    """Whether ``other`` opens ``lost`` with ``block`` to the pods of ``candidate`` on its ports."""
     return (
-        same_ports
+        not candidate.ports.atoms & ~other.ports.atoms
+        and candidate.ports.names <= other.ports.names
         and _covers_subjects(other.opening, candidate.opening)
-        and any(peer.ip_block is not None and block_implies(lost, peer.ip_block) for peer in other.opening.rule.peers)
+        and block_implies(lost, block)
     )
 
 

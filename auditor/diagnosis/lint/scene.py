@@ -6,12 +6,14 @@ is computed once, here, from the same groups and port atoms as the expected matr
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
+from auditor.diagnosis.lint.area import Area, PodValues
+from auditor.diagnosis.lint.listing import MOST_NAMES, listed_first
 from auditor.diagnosis.lint.offers import Offers
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
@@ -20,10 +22,10 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Sn
 from auditor.policy.atoms import cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits, mask_of
 from auditor.policy.groups import Groups
-from auditor.policy.selectors import matches
+from auditor.policy.label_index import LabelIndex
 from auditor.policy.workload_names import workload_name
 
-MOST_NAMES = 3
+MOST_LOOKED_AT = 64
 SYSTEM = "kube-system"
 IN_EVERY_CLUSTER = ("default", SYSTEM, "kube-public", "kube-node-lease")
 """Namespaces that exist whether or not the input has them."""
@@ -60,7 +62,9 @@ class Scene:
         self.complete = complete
         self._matching: dict[LabelSelector, list[Namespace]] = {}
         self._names: dict[int, str] = {}
-        self._labels: dict[str, Mapping[str, AbstractSet[str]]] = {}
+        self._areas: dict[int, Area] = {}
+        self._values: dict[str, list[str]] = {}
+        self._namespaces_of: dict[int, list[str]] = {}
         items = policy_ports(snapshot.policies)
         asked = port_names(items)
         declared = {(port.protocol, port.name) for endpoint in snapshot.endpoints for port in endpoint.ports}
@@ -94,11 +98,16 @@ class Scene:
         return pods if peer.pod_selector is None else pods & self.groups.with_labels(peer.pod_selector)
 
     def _ports(self, ports: Iterable[PolicyPort]) -> Mapping[int, int]:
-        opened: dict[int, int] = {}
+        if not ports:
+            return {self.atoms.everything: self.groups.everything}
+        by_destinations: dict[int, int] = {}
         for port in ports:
             for atoms, destinations in self.port_reach(port).items():
-                opened[atoms] = opened.get(atoms, 0) | destinations
-        return opened if ports else {self.atoms.everything: self.groups.everything}
+                by_destinations[destinations] = by_destinations.get(destinations, 0) | atoms
+        opened: dict[int, int] = {}
+        for destinations, atoms in by_destinations.items():
+            opened[atoms] = opened.get(atoms, 0) | destinations
+        return opened
 
     def port_reach(self, port: PolicyPort) -> Mapping[int, int]:
         """The atoms that ``port`` means, with the destinations on which it means them."""
@@ -117,8 +126,47 @@ class Scene:
     def namespaces_matching(self, selector: LabelSelector) -> list[Namespace]:
         """The known namespaces whose labels match."""
         if selector not in self._matching:
-            self._matching[selector] = [each for each in self.namespaces.values() if matches(selector, each.labels)]
+            self._matching[selector] = self.numbered_namespaces(self.namespace_labels.matching(selector))
         return self._matching[selector]
+
+    def numbered_namespaces(self, mask: int) -> list[Namespace]:
+        """The namespaces in ``mask``, a set of the numbers that ``namespace_labels`` has."""
+        return [self._numbered_namespaces[number] for number in bits(mask)]
+
+    def area(self, where: str | LabelSelector) -> Area:
+        """One namespace, or those that a selector matches."""
+        mask = 1 << self._number_of_namespace[where] if isinstance(where, str) else self.namespace_labels.matching(where)
+        if mask not in self._areas:
+            names = [self._numbered_namespaces[number].name for number in islice(bits(mask), MOST_NAMES + 1)]
+            self._areas[mask] = Area(mask, listed_first(names, mask.bit_count()), self._pod_values, has_pods=bool(mask & self._with_pods))
+        return self._areas[mask]
+
+    def namespace_values(self, key: str) -> list[str]:
+        """The values that the label ``key`` has on namespaces, sorted."""
+        if key not in self._values:
+            self._values[key] = sorted({namespace.labels[key] for namespace in self._numbered_namespaces if key in namespace.labels})
+        return self._values[key]
+
+    @cached_property
+    def _with_pods(self) -> int:
+        return mask_of(number for name, number in self._number_of_namespace.items() if self.pods_in(name))
+
+    @cached_property
+    def _pod_values(self) -> PodValues:
+        return PodValues((self._number_of_namespace[name], pods) for name, pods in self.pod_endpoints.items())
+
+    @cached_property
+    def _number_of_namespace(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.namespaces)}
+
+    @cached_property
+    def _numbered_namespaces(self) -> Sequence[Namespace]:
+        return tuple(self.namespaces.values())
+
+    @cached_property
+    def namespace_labels(self) -> LabelIndex:
+        """The known namespaces, numbered in their order, by their labels."""
+        return LabelIndex([namespace.labels for namespace in self._numbered_namespaces])
 
     @cached_property
     def uncertain(self) -> int:
@@ -151,15 +199,45 @@ class Scene:
         for group in bits(mask):
             yield from self._members[group]
 
+    def namespaces_of(self, mask: int) -> list[str]:
+        """The names of the namespaces of the groups in ``mask``, sorted."""
+        if mask not in self._namespaces_of:
+            self._namespaces_of[mask] = sorted({self.groups.representatives[group].namespace for group in bits(mask)})
+        return self._namespaces_of[mask]
+
     def count(self, mask: int) -> int:
         """How many endpoints are in the groups of ``mask``."""
-        return sum(len(self._members[group]) for group in bits(mask))
+        return _total(self._endpoint_counts, mask)
+
+    @cached_property
+    def _endpoint_counts(self) -> list[int]:
+        return _sliced({group: len(members) for group, members in self._members.items()})
 
     def names(self, mask: int) -> str:
         """The endpoints of ``mask`` for people: the workloads that they belong to, the first few by name, then how many more."""
         if mask not in self._names:
-            self._names[mask] = listed(list(dict.fromkeys(name for group in bits(mask) for name in self._workloads[group])))
+            first = list(islice(dict.fromkeys(islice(self._workloads_in(mask), MOST_LOOKED_AT)), MOST_NAMES + 1))
+            if len(first) <= MOST_NAMES:
+                first = list(islice(dict.fromkeys(self._workloads_in(mask)), MOST_NAMES + 1))
+            self._names[mask] = listed_first(first, self._count_workloads(mask))
         return self._names[mask]
+
+    def _workloads_in(self, mask: int) -> Iterator[str]:
+        return (name for group in bits(mask) for name in self._workloads[group])
+
+    def _count_workloads(self, mask: int) -> int:
+        in_one, in_several = self._workload_counts
+        return _total(in_one, mask) + sum(1 for groups in in_several if groups & mask)
+
+    @cached_property
+    def _workload_counts(self) -> tuple[list[int], list[int]]:
+        """How many workloads each group has that are in no other, sliced; and the groups of each workload that is in several."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for group, names in self._workloads.items():
+            for name in names:
+                groups[name].append(group)
+        in_one = Counter(found[0] for found in groups.values() if len(found) == 1)
+        return _sliced(in_one), [mask_of(found) for found in groups.values() if len(found) > 1]
 
     @cached_property
     def _workloads(self) -> Mapping[int, Collection[str]]:
@@ -174,29 +252,33 @@ class Scene:
                 found[endpoint.namespace].append(endpoint)
         return found
 
-    @cached_property
-    def on_host_network(self) -> Mapping[str, list[Endpoint]]:
-        """The hostNetwork pods of each namespace that has any."""
-        found: dict[str, list[Endpoint]] = defaultdict(list)
-        for endpoint in self.snapshot.endpoints:
-            if endpoint.kind is EndpointKind.POD and endpoint.host_network:
-                found[endpoint.namespace].append(endpoint)
-        return found
+    def on_host_network(self, selector: LabelSelector, area: Area) -> list[str]:
+        """The names of the hostNetwork pods of ``area`` that ``selector`` would match."""
+        pods, by_labels, by_namespace = self._on_host_network
+        found = by_labels.matching(selector) if pods else 0
+        return [pods[number].name for number in bits(found) if area.mask >> by_namespace[number] & 1]
 
-    def labels_in(self, namespace: str) -> Mapping[str, AbstractSet[str]]:
-        """The values of each label that any pod of ``namespace`` has."""
-        if namespace not in self._labels:
-            values: dict[str, set[str]] = defaultdict(set)
-            for pod in self.pod_endpoints.get(namespace, ()):
-                for key, value in pod.labels.items():
-                    values[key].add(value)
-            self._labels[namespace] = values
-        return self._labels[namespace]
+    @cached_property
+    def _on_host_network(self) -> tuple[list[Endpoint], LabelIndex, list[int]]:
+        """The hostNetwork pods by namespace, their labels, and the number of each one's namespace."""
+        pods = [pod for name in self.namespaces for pod in self.pod_endpoints.get(name, ()) if pod.host_network]
+        return pods, LabelIndex([pod.labels for pod in pods]), [self._number_of_namespace[pod.namespace] for pod in pods]
 
     @cached_property
     def offers(self) -> Offers:
         """What the pods offer."""
         return Offers(self.snapshot, self.groups)
+
+
+def _sliced(numbers: Mapping[int, int]) -> list[int]:
+    """The numbers of groups, bit by bit: for each power of two the groups whose number has it."""
+    most = max(numbers.values(), default=0)
+    return [mask_of(group for group, number in numbers.items() if number >> power & 1) for power in range(most.bit_length())]
+
+
+def _total(sliced: Sequence[int], mask: int) -> int:
+    """The sum of the numbers of the groups in ``mask``."""
+    return sum((groups & mask).bit_count() << power for power, groups in enumerate(sliced))
 
 
 def port_range(port: PolicyPort) -> tuple[int, int]:
@@ -217,10 +299,3 @@ def meet(one: Opening, other: Opening) -> bool:
         for atoms, meant in egress.ports.items()
         for other_atoms, other_meant in ingress.ports.items()
     )
-
-
-def listed(names: list[str], most: int = MOST_NAMES) -> str:
-    """``names`` in a sentence, the first of them where there are many."""
-    if len(names) <= most + 1:
-        return " and ".join(filter(None, (", ".join(names[:-1]), names[-1] if names else "")))
-    return f"{', '.join(names[:most])} and {len(names) - most:,} more"

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from auditor.diagnosis.lint.finding import Check, Remark, Severity, policy_place
 from auditor.diagnosis.lint.hints import labels_seen, looks_misspelt
+from auditor.diagnosis.lint.listing import listed
 from auditor.diagnosis.lint.notation import scalar
-from auditor.diagnosis.lint.scene import Scene, listed
+from auditor.diagnosis.lint.scene import Scene
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.words import counted
-from auditor.policy.selectors import matches
 
 SELECTORS_PAGE = "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"
 RESOURCE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"
@@ -20,7 +20,7 @@ HOST_NETWORK = "https://kubernetes.io/docs/concepts/services-networking/network-
 def selects_no_pod(scene: Scene) -> Iterator[Remark]:
     """Policies that select none of the pods of their namespace, and look like a slip."""
     for policy in _idle(scene):
-        elsewhere = sorted({pod.namespace for pod in scene.members(scene.groups.with_labels(policy.pod_selector))})
+        elsewhere = scene.namespaces_of(scene.groups.with_labels(policy.pod_selector))
         message = f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy does nothing"
         if elsewhere:
             instead = (
@@ -28,17 +28,17 @@ def selects_no_pod(scene: Scene) -> Iterator[Remark]:
                 f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(elsewhere[0])}}}"
             )
             yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
-        elif looks_misspelt(scene, policy.pod_selector, [policy.namespace]):
-            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(scene, policy.pod_selector, [policy.namespace]))
+        elif looks_misspelt(policy.pod_selector, scene.area(policy.namespace)):
+            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, scene.area(policy.namespace)))
 
 
 def selects_no_pod_yet(scene: Scene) -> Iterator[Remark]:
     """Policies that select none of the pods of their namespace, and may be for pods that come later."""
     for policy in _idle(scene):
         elsewhere = scene.groups.with_labels(policy.pod_selector)
-        if not elsewhere and not looks_misspelt(scene, policy.pod_selector, [policy.namespace]):
+        if not elsewhere and not looks_misspelt(policy.pod_selector, scene.area(policy.namespace)):
             message = f"podSelector {policy.pod_selector} selects none of the present pods of namespace {policy.namespace}"
-            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(scene, policy.pod_selector, [policy.namespace]))
+            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, scene.area(policy.namespace)))
 
 
 def _idle(scene: Scene) -> Iterator[NetworkPolicy]:
@@ -48,16 +48,16 @@ def _idle(scene: Scene) -> Iterator[NetworkPolicy]:
             yield policy
 
 
-def _on_host_network(scene: Scene, policy: NetworkPolicy) -> bool:
-    pods = scene.pod_endpoints.get(policy.namespace, [])
-    return any(pod.host_network and matches(policy.pod_selector, pod.labels) for pod in pods)
+def _on_host_network(scene: Scene, policy: NetworkPolicy) -> list[str]:
+    """The hostNetwork pods that ``policy`` would select."""
+    return scene.on_host_network(policy.pod_selector, scene.area(policy.namespace))
 
 
 def selects_host_network(scene: Scene) -> Iterator[Remark]:
     """Policies of which every selected pod is on its node's network, where most network plugins apply no policy."""
     for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
-        if not subjects and _on_host_network(scene, policy):
-            pods = [pod.name for pod in scene.pod_endpoints[policy.namespace] if matches(policy.pod_selector, pod.labels)]
+        pods = [] if subjects else _on_host_network(scene, policy)
+        if pods:
             message = (
                 f"podSelector {policy.pod_selector} selects only pods with hostNetwork ({listed(pods)}); "
                 "what a policy means for these is undefined, and mostly nothing"
