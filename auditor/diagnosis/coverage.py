@@ -6,16 +6,19 @@ noticing, so it is said, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.evidence import is_telling
 from auditor.diagnosis.filters import Filters
 from auditor.model.diagnosis import Unexercised
-from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
+from auditor.policy.bits import without_each
 from auditor.policy.explain import place, policy_place
 
 OTHERS = {Direction.INGRESS: "source", Direction.EGRESS: "destination"}
@@ -25,19 +28,37 @@ NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same fo
 def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unexercised, ...]:
     """The parts of policies that none of the telling cells among ``results`` exercises, in the order of policies.
 
-    A cell whose verdict would be no fault whatever it is exercises nothing: that of a hostNetwork pod, say.
+    A cell whose verdict would be no fault whatever it is exercises nothing: that of a hostNetwork pod, say. Takes time in proportion to
+    the parts: what changes without one of them is what it has and all the others together have not.
     """
     filters = Filters(Cells(snapshot, [result.cell for result in results if is_telling(result)]))
+    by_direction = {direction: _sides(filters, direction) for direction in Direction}
     found: list[Unexercised] = []
-    for policy in snapshot.policies:
+    for number, policy in enumerate(snapshot.policies):
         for direction in (direction for direction in Direction if direction in policy.directions):
-            found += _Side.of(filters, policy, direction).unexercised()
+            found += by_direction[direction][number].unexercised()
     return tuple(found)
+
+
+def _sides(filters: Filters, direction: Direction) -> list[_Side]:
+    """Each policy's part in ``direction``, with what all others there make of the cells."""
+    parts = filters.parts(direction)
+    isolated = [0 if part is None else part.isolated for part in parts]
+    isolated_by_others = without_each(isolated, 0, or_)
+    passing_by_others = without_each([0 if part is None else part.allowed for part in parts], filters.unfiltered(), or_)
+    passing_opposite = filters.passing(Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS)
+    return [
+        _Side(filters, policy, direction, own, by_others, passing, own & ~passing & passing_opposite, passing_opposite)
+        for policy, own, by_others, passing in zip(filters.policies, isolated, isolated_by_others, passing_by_others, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One policy in one direction: the cells that it isolates, and what the others isolate and allow."""
+    """One policy in one direction: the cells that it isolates, and what the others isolate and allow.
+
+    ``up_to_it`` are those of which nothing else decides: neither another policy nor the other end's.
+    """
 
     filters: Filters
     policy: NetworkPolicy
@@ -45,16 +66,8 @@ class _Side:
     isolated: int
     isolated_by_others: int
     passing_by_others: int
-
-    @classmethod
-    def of(cls, filters: Filters, policy: NetworkPolicy, direction: Direction) -> _Side:
-        isolated, passing = 0, filters.unfiltered()
-        for other in filters.policies:
-            if other is not policy and direction in other.directions:
-                subjects = filters.isolated(other, direction)
-                isolated |= subjects
-                passing |= subjects & _allowed(filters, other.namespace, other.rules(direction), direction)
-        return cls(filters, policy, direction, filters.isolated(policy, direction), isolated, passing)
+    up_to_it: int
+    passing_opposite: int
 
     def unexercised(self) -> list[Unexercised]:
         where = policy_place(self.policy)
@@ -62,100 +75,82 @@ class _Side:
             everything = f"all of its {self.direction.lower()}"
             return [Unexercised(self.policy.full_name, where, everything, "no cell observed has a pod that it selects at this end")]
         found = []
-        if not self._matters(None):
-            open_to_all = self._allowed(self.policy.rules(self.direction)) == self.isolated
+        rules = self.policy.rules(self.direction)
+        masks = [self.filters.rule(self.policy.namespace, rule, self.direction) for rule in rules]
+        if not self._isolation_matters(masks):
+            open_to_all = not self.isolated & ~reduce(or_, masks, 0)
             reason = "its own rules allow every cell observed" if open_to_all else NO_DIFFERENCE
             found.append(Unexercised(self.policy.full_name, where, f"isolation for {self.direction.lower()}", reason))
-        for number, rule in enumerate(self.policy.rules(self.direction)):
-            found += self._in_rule(number, rule)
+        for number, (rule, mask, others) in enumerate(zip(rules, masks, without_each(masks, 0, or_), strict=True)):
+            found += self._in_rule(number, rule, mask, self.up_to_it & ~others)
         return found
 
-    def _in_rule(self, number: int, rule: Rule) -> Iterator[Unexercised]:
+    def _isolation_matters(self, masks: Sequence[int]) -> bool:
+        """Whether any verdict changes when the policy doesn't isolate at all: what is freed is what nobody else isolates."""
+        freed = self.isolated & ~self.isolated_by_others & ~self.passing_by_others
+        return bool(freed & ~reduce(or_, masks, 0) & self.passing_opposite or self._allowed_alone(masks))
+
+    def _allowed_alone(self, masks: Sequence[int]) -> int:
+        """What passes because of its rules, and would be denied by others if it weren't there."""
+        return self.up_to_it & self.isolated_by_others & reduce(or_, masks, 0)
+
+    def _in_rule(self, number: int, rule: Rule, mask: int, up_to_it: int) -> Iterator[Unexercised]:
+        """``up_to_it`` are the cells of which nothing but this rule decides."""
         where = place(self.policy, self.direction, number)
-        if not self._matters_with(number, ()):
-            yield Unexercised(self.policy.full_name, where, "the rule", self._why_rule(rule))
+        if not mask & up_to_it:
+            yield Unexercised(self.policy.full_name, where, "the rule", self._why_rule(rule, mask))
             return
-        for what, changed, reason in (*self._changed_peers(rule), *self._changed_ports(rule)):
-            if not self._matters_with(number, (changed,) if changed is not None else ()):
+        peers = [self.filters.peer(self.policy.namespace, peer, self.direction) for peer in rule.peers]
+        ports = [self.filters.port(port) for port in rule.ports]
+        from_peers = reduce(or_, peers, 0) if peers else self.filters.cells.everything
+        on_ports = reduce(or_, ports, 0) if ports else self.filters.cells.everything
+        changes = (
+            *self._changed_peers(rule, peers, from_peers, on_ports & up_to_it),
+            *self._changed_ports(rule, ports, from_peers, on_ports, up_to_it),
+        )
+        for what, changed, reason in changes:
+            if not changed:
                 yield Unexercised(self.policy.full_name, where, what, reason)
 
-    def _why_rule(self, rule: Rule) -> str:
+    def _why_rule(self, rule: Rule, mask: int) -> str:
         namespace = self.policy.namespace
-        peers = [self.filters.peer(namespace, peer, self.direction) & self.isolated for peer in rule.peers]
-        if rule.peers and not any(peers):
+        if rule.peers and not any(self.filters.peer(namespace, peer, self.direction) & self.isolated for peer in rule.peers):
             return f"no {OTHERS[self.direction]} observed is one of its peers"
         if rule.ports and not any(self.filters.port(port) & self.isolated for port in rule.ports):
             return "no cell observed is on one of its ports"
-        if not self.filters.rule(namespace, rule, self.direction) & self.isolated:
+        if not mask & self.isolated:
             return "no cell observed has one of its peers and one of its ports"
         return NO_DIFFERENCE
 
-    def _changed_peers(self, rule: Rule) -> Iterator[tuple[str, Rule | None, str]]:
-        """Each peer taken away, and each except taken away: what, the rule without it, and why no cell may show it."""
-        for index, peer in enumerate(rule.peers):
-            if len(rule.peers) > 1:
-                rest = (*rule.peers[:index], *rule.peers[index + 1 :])
-                nobody = not self.filters.peer(self.policy.namespace, peer, self.direction)
-                reason = f"no {OTHERS[self.direction]} observed is one" if nobody else NO_DIFFERENCE
-                yield f"peer {peer}", replace(rule, peers=rest), reason
-            yield from self._changed_excepts(rule, index, peer)
+    def _changed_peers(self, rule: Rule, peers: Sequence[int], from_peers: int, up_to_it: int) -> Iterator[tuple[str, int, str]]:
+        """Each peer taken away, and each except: what, the cells whose verdict changes, and why there may be none."""
+        for peer, mask, others in zip(rule.peers, peers, without_each(peers, 0, or_), strict=True):
+            if len(peers) > 1:
+                reason = NO_DIFFERENCE if mask else f"no {OTHERS[self.direction]} observed is one"
+                yield f"peer {peer}", mask & ~others & up_to_it, reason
+            yield from self._changed_excepts(peer, up_to_it & ~from_peers)
 
-    def _changed_excepts(self, rule: Rule, index: int, peer: Peer) -> Iterator[tuple[str, Rule, str]]:
-        block = peer.ip_block
-        for position, network in enumerate(block.excepts if block is not None else ()):
-            assert block is not None  # noqa: S101 - the loop above is empty without one
-            rest = (*block.excepts[:position], *block.excepts[position + 1 :])
-            without = replace(peer, ip_block=replace(block, excepts=rest))
-            inside = Peer(ip_block=replace(block, cidr=network, excepts=()))
-            empty = not self.filters.peer(self.policy.namespace, inside, self.direction)
-            reason = f"no {OTHERS[self.direction]} observed is inside it" if empty else NO_DIFFERENCE
-            peers = (*rule.peers[:index], without, *rule.peers[index + 1 :])
-            yield f"except {network}", replace(rule, peers=peers), reason
+    def _changed_excepts(self, peer: Peer, up_to_it: int) -> Iterator[tuple[str, int, str]]:
+        if peer.ip_block is None or not peer.ip_block.excepts:
+            return
+        ends = self.filters.other_ends[self.direction]
+        for network, let_in in zip(peer.ip_block.excepts, ends.let_in_without(peer.ip_block), strict=True):
+            reason = NO_DIFFERENCE if let_in or ends.within(network) else f"no {OTHERS[self.direction]} observed is inside it"
+            yield f"except {network}", let_in & up_to_it, reason
 
-    def _changed_ports(self, rule: Rule) -> Iterator[tuple[str, Rule, str]]:
-        """Each port item taken away, the whole list ignored, and each endPort ignored."""
-        for index, port in enumerate(rule.ports):
-            if len(rule.ports) > 1:
-                rest = (*rule.ports[:index], *rule.ports[index + 1 :])
-                yield f"port {port}", replace(rule, ports=rest), self._why_port(port)
+    def _changed_ports(
+        self, rule: Rule, ports: Sequence[int], from_peers: int, on_ports: int, up_to_it: int
+    ) -> Iterator[tuple[str, int, str]]:
+        """Each port item taken away, the whole list ignored, and each endPort ignored: as for peers."""
+        concerned = from_peers & up_to_it
+        for port, mask, others in zip(rule.ports, ports, without_each(ports, 0, or_), strict=True):
+            if len(ports) > 1:
+                yield f"port {port}", mask & ~others & concerned, NO_DIFFERENCE if mask else "no cell observed is on it"
             if port.end_port is not None and port.end_port != port.number:
-                first = replace(port, end_port=None)
-                later = self.filters.port(port) & ~self.filters.port(first)
-                ports = (*rule.ports[:index], first, *rule.ports[index + 1 :])
+                later = mask & ~self.filters.port(replace(port, end_port=None))
                 reason = NO_DIFFERENCE if later & self.isolated else "no cell observed is on a later port of the range"
-                yield f"endPort of {port}", replace(rule, ports=ports), reason
-        if rule.ports:
-            unlimited = replace(rule, ports=())
-            more = self._allowed((unlimited,)) & ~self._allowed((rule,))
-            reason = NO_DIFFERENCE if more else "no cell observed is with one of its peers on another port"
-            yield "the limit to its ports", unlimited, reason
-
-    def _why_port(self, port: PolicyPort) -> str:
-        return NO_DIFFERENCE if self.filters.port(port) else "no cell observed is on it"
-
-    def _matters_with(self, number: int, instead: Iterable[Rule]) -> bool:
-        """Whether any verdict changes with ``instead`` in place of the rule."""
-        rules = self.policy.rules(self.direction)
-        return self._matters((*rules[:number], *instead, *rules[number + 1 :]))
-
-    def _matters(self, rules: Sequence[Rule] | None) -> bool:
-        """Whether any verdict changes when the policy has these rules instead; None: when it doesn't isolate at all."""
-        everything = self.filters.cells.everything
-        now = self._passing(self.policy.rules(self.direction))
-        then = self.passing_by_others | everything & ~self.isolated_by_others if rules is None else self._passing(rules)
-        opposite = Direction.EGRESS if self.direction is Direction.INGRESS else Direction.INGRESS
-        return bool((now ^ then) & self.filters.passing(opposite))
-
-    def _passing(self, rules: Iterable[Rule]) -> int:
-        free = self.filters.cells.everything & ~(self.isolated | self.isolated_by_others)
-        return self.passing_by_others | self._allowed(rules) | free
-
-    def _allowed(self, rules: Iterable[Rule]) -> int:
-        return self.isolated & _allowed(self.filters, self.policy.namespace, rules, self.direction)
-
-
-def _allowed(filters: Filters, namespace: str, rules: Iterable[Rule], direction: Direction) -> int:
-    mask = 0
-    for rule in rules:
-        mask |= filters.rule(namespace, rule, direction)
-    return mask
+                yield f"endPort of {port}", later & ~others & concerned, reason
+        if ports:
+            more = from_peers & ~on_ports
+            reason = NO_DIFFERENCE if more & self.isolated else "no cell observed is with one of its peers on another port"
+            yield "the limit to its ports", more & up_to_it, reason

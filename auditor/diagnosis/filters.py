@@ -6,18 +6,22 @@ cell): here each policy's part stays separate, so that a hypothesis about one po
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from operator import or_
 from typing import NamedTuple, TypeAlias
 
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.dialects import REWRITES
+from auditor.diagnosis.ends import Ends
 from auditor.model.dialect import Dialect
-from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, Family
-from auditor.policy.selectors import matches
+from auditor.model.snapshot import EndpointKind, Family
 
 Misreading: TypeAlias = tuple[Dialect, str]
 """A dialect, and the full name of the one policy that it is limited to, or nothing."""
@@ -150,10 +154,27 @@ class Filters:
         """The cells whose filter of ``direction`` belongs to a pod that ``policy`` selects."""
         key = (policy.namespace, policy.pod_selector, direction)
         if key not in self._subjects:
-            self._subjects[key] = self.cells.at(
-                direction, lambda pod: pod.namespace == policy.namespace and matches(policy.pod_selector, pod.labels)
-            )
+            self._subjects[key] = self._subject_ends[direction].selected(policy.namespace, policy.pod_selector)
         return self._subjects[key]
+
+    @cached_property
+    def _subject_ends(self) -> Mapping[Direction, Ends]:
+        return {direction: Ends(self.cells, self.cells.subjects(direction)) for direction in Direction}
+
+    @cached_property
+    def other_ends(self) -> Mapping[Direction, Ends]:
+        """What is at the other end of filters."""
+        return {direction: Ends(self.cells, self.cells.others(direction)) for direction in Direction}
+
+    @cached_property
+    def _other_hosts(self) -> Mapping[Direction, Ends]:
+        """As ``other_ends``, of hosts outside the cluster alone."""
+        found = {}
+        for direction in Direction:
+            others = self.cells.others(direction)
+            hosts = {name: part for name, part in others.items() if self.cells.endpoints[name].kind is EndpointKind.HOST}
+            found[direction] = Ends(self.cells, hosts)
+        return found
 
     def rule(self, namespace: str, rule: Rule, direction: Direction, *, skips_pods: bool = False) -> int:
         """The cells whose other end and port ``rule``, of a policy in ``namespace``, allows, whoever the subject is."""
@@ -173,25 +194,9 @@ class Filters:
         return self._peers[key]
 
     def _find_peer(self, namespace: str, peer: Peer, direction: Direction, skips_pods: bool) -> int:
-        mask = 0
-        for name, part in self.cells.others(direction).items():
-            end = self.cells.endpoints[name]
-            if peer.ip_block is None:
-                mask |= part if self._selected(namespace, peer, end) else 0
-            elif not skips_pods or end.kind is EndpointKind.HOST:
-                for family, in_family in self.cells.families.items():
-                    mask |= part & in_family if _inside(peer.ip_block, end, family) else 0
-        return mask
-
-    def _selected(self, namespace: str, peer: Peer, end: Endpoint) -> bool:
-        if not end.selectable:
-            return False
-        if peer.namespace_selector is None:
-            if end.namespace != namespace:
-                return False
-        elif not matches(peer.namespace_selector, self.cells.snapshot.namespaces[end.namespace].labels):
-            return False
-        return peer.pod_selector is None or matches(peer.pod_selector, end.labels)
+        if peer.ip_block is None:
+            return self.other_ends[direction].peer(namespace, peer)
+        return (self._other_hosts if skips_pods else self.other_ends)[direction].inside(peer.ip_block)
 
     def port(self, port: PolicyPort) -> int:
         """The cells on ``port``; a name means what each destination pod declares under it."""
@@ -201,26 +206,33 @@ class Filters:
 
     def _find_port(self, port: PolicyPort) -> int:
         if port.name is not None:
-            mask = 0
-            for name, part in self.cells.destinations.items():
-                end = self.cells.endpoints[name]
-                for number in end.resolve(port.protocol, port.name) if end.selectable else ():
-                    mask |= part & self.cells.ports.get((port.protocol, number), 0)
-            return mask
+            return self._named_ports.get((port.protocol, port.name), 0)
         if port.number is None:
             return self.cells.protocols.get(port.protocol, 0)
-        last = port.number if port.end_port is None else port.end_port
-        mask = 0
-        for (protocol, number), part in self.cells.ports.items():
-            mask |= part if protocol is port.protocol and port.number <= number <= last else 0
-        return mask
+        if port.end_port is None:
+            return self.cells.ports.get((port.protocol, port.number), 0)
+        numbers, up_to = self._numbered_ports[port.protocol]
+        return up_to[bisect_right(numbers, port.end_port)] ^ up_to[bisect_left(numbers, port.number)] if port.number <= port.end_port else 0
 
+    @cached_property
+    def _named_ports(self) -> Mapping[tuple[Protocol, str], int]:
+        """The cells on each port that its destination, a pod, declares under a name."""
+        found: dict[tuple[Protocol, str], int] = {}
+        for name, part in self.cells.destinations.items():
+            end = self.cells.endpoints[name]
+            for port in end.ports if end.selectable else ():
+                key = (port.protocol, port.name)
+                found[key] = found.get(key, 0) | part & self.cells.ports.get((port.protocol, port.number), 0)
+        return found
 
-def _inside(block: IPBlock, end: Endpoint, family: Family) -> bool:
-    if not end.addresses:
-        return block.is_whole_family and block.cidr.version == family
-    address = end.address(family)
-    return address is not None and address in block.cidr and not any(address in network for network in block.excepts)
+    @cached_property
+    def _numbered_ports(self) -> Mapping[Protocol, tuple[list[int], list[int]]]:
+        """For each protocol the port numbers in order, and the cells on all numbers up to each: a cell is on one port alone."""
+        found = {}
+        for protocol in Protocol:
+            numbers = sorted(number for of, number in self.cells.ports if of is protocol)
+            found[protocol] = (numbers, list(accumulate((self.cells.ports[protocol, number] for number in numbers), or_, initial=0)))
+        return found
 
 
 def _first_only(parts: Sequence[PolicyPart], everything: int) -> int:

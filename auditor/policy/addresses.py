@@ -44,6 +44,35 @@ class Ranges:
             position += 1
 
 
+class NestedRanges:
+    """Networks, of which some may be inside others or the same, for the question which one alone holds an address."""
+
+    def __init__(self, networks: Sequence[IPNetwork], family: Family) -> None:
+        positions: dict[tuple[int, int], list[int]] = {}
+        for position, network in enumerate(networks):
+            if network.version == family:
+                positions.setdefault(bounds(network), []).append(position)
+        self._ranges = sorted(positions, key=lambda each: (each[0], -each[1]))
+        self._positions = [positions[each] for each in self._ranges]
+        self._around: list[int] = []
+        open_ones: list[int] = []
+        for number, (first, _) in enumerate(self._ranges):
+            while open_ones and self._ranges[open_ones[-1]][1] < first:
+                open_ones.pop()
+            self._around.append(open_ones[-1] if open_ones else -1)
+            open_ones.append(number)
+        self._firsts = [first for first, _ in self._ranges]
+
+    def only(self, address: int) -> int | None:
+        """The position of the network that holds ``address``, where it is one and no more."""
+        number = bisect_right(self._firsts, address) - 1
+        while number >= 0 and self._ranges[number][1] < address:
+            number = self._around[number]
+        if number < 0 or self._around[number] >= 0 or len(self._positions[number]) > 1:
+            return None
+        return self._positions[number][0]
+
+
 class AddressIntervals:
     """The address space of one family, cut at the edges of every ipBlock: addresses of one interval are in the same ipBlocks."""
 

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from auditor.diagnosis.lint.covering import (
-    COMPARISONS,
     FEW,
-    LEAST,
     BlockIndex,
     Buckets,
     ConditionIndex,
@@ -260,7 +258,7 @@ def _undone(candidates: Sequence[_Candidate]) -> dict[LabelSelector, list[_Candi
         if not each.opening.is_allow_all:
             narrow[each.opening.policy.pod_selector].append(number)
     found: dict[LabelSelector, list[int]] = defaultdict(list)
-    left = max(COMPARISONS, LEAST * len(candidates))
+    left = len(candidates) * most_compared(len(candidates))
     for selector, numbers in narrow.items():
         for position in in_order(index.including(conditions(selector)), left):
             left -= 1
