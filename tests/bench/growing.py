@@ -356,8 +356,13 @@ def run(commands: Iterable[str] = COMMANDS, shapes: Iterable[str] = ()) -> None:
                 _measure(name, command, Path(folder))
 
 
+def listed(documents: Iterable[Document]) -> Document:
+    """``documents`` as one List."""
+    return {"apiVersion": "v1", "kind": "List", "items": list(documents)}
+
+
 def _write(path: Path, documents: Iterable[Document]) -> None:
-    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(documents)}), encoding="utf-8")
+    path.write_text(json.dumps(listed(documents)), encoding="utf-8")
 
 
 def _measure(name: str, command: str, folder: Path) -> None:

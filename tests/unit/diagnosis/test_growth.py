@@ -1,0 +1,79 @@
+"""Lint and coverage do work in proportion to what they read. Counted are executed lines, not seconds, so a busy machine changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import product
+
+import pytest
+
+from auditor.diagnosis.coverage import unexercised
+from auditor.diagnosis.lint import lint
+from auditor.model.ports import Protocol
+from auditor.model.report import CellResult
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
+from auditor.policy.reading.manifests import read_snapshot
+from auditor.policy.reading.source import Source
+from tests.bench.growing import SHAPES, listed
+
+SMALL, MIDDLE, LARGE = 48, 96, 192
+MOST = 2.5
+"""Twice the input adds twice the work; what compares each part with each other adds four times as much."""
+BROKEN = ("wrong fields",)
+
+
+def snapshot_of(name, number):
+    data = json.dumps(listed(SHAPES[name](number))).encode()
+    return read_snapshot([Source("growing.json", data)])
+
+
+def lines_of(work):
+    """How many lines ``work`` executes."""
+    count = 0
+
+    def trace(_frame, event, _argument):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def growth(work, name):
+    """What the second doubling adds, for each line that the first one adds."""
+    snapshots = [snapshot_of(name, number) for number in (SMALL, MIDDLE, LARGE)]
+    small, middle, large = (lines_of(lambda each=each: work(each)) for each in snapshots)
+    return (large - middle) / max(middle - small, 200)
+
+
+@pytest.fixture(autouse=True)
+def _few_comparisons(monkeypatch):
+    """As with very many parts, where not all are compared with all."""
+    monkeypatch.setattr("auditor.diagnosis.lint.covering.COMPARISONS", 0)
+    monkeypatch.setattr("auditor.diagnosis.lint.covering.LEAST", 8)
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if name not in BROKEN])
+def test_lint_grows_with_its_input(name):
+    assert growth(lint, name) < MOST
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if name not in BROKEN])
+def test_coverage_grows_with_its_input(name):
+    assert growth(cover, name) < MOST
+
+
+def cover(snapshot):
+    """Coverage by what the three pods of every shape send one another."""
+    ends, ports = ("shop/web", "shop/db", "other/far"), (1, 8080, 5432)
+    cells = [Cell(source, destination, Protocol.TCP, port, Family.IPV4) for source, destination, port in product(ends, ends, ports)]
+    seen = Observation(Observed.ALLOWED, "")
+    return unexercised(snapshot, [CellResult(cell, Verdict.ALLOWED, seen, Result.MATCH) for cell in cells])
