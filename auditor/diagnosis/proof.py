@@ -2,8 +2,9 @@
 
 A report in which every connection that was tried is as expected proves nothing of a policy whose pods were never tried.
 So each policy that selects a pod that the audit was asked about needs a verdict that speaks of it: where the policies
-deny something at its pods, one of what is denied, whether or not it got through; else one of what is allowed. How much of
-a policy the verdicts exercise beyond that is a matter of ``auditor.diagnosis.coverage``.
+deny something at its pods, one of what is denied (at this end alone, where there is such a thing), whether or not it got
+through; else one of what is allowed. How much of a policy the verdicts exercise beyond that is a matter of
+``auditor.diagnosis.coverage``.
 """
 
 from __future__ import annotations
@@ -128,12 +129,14 @@ class _Evidence:
     def _wanted(self, own: int, direction: Direction) -> int:
         """Of the cells ``own`` of a policy those of which one must have a verdict: the first of these kinds that there are.
 
-        Those that the filters of ``direction`` deny; those that are allowed altogether; those about which a policy has a say at all. A
-        hostNetwork pod at the other end shows nothing, so that only comes last.
+        Those that the filters of ``direction`` alone deny; those that the other end denies, too; those that are allowed altogether;
+        those about which a policy has a say at all. A hostNetwork pod at the other end shows nothing, so that only comes last.
         """
+        opposite = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
         governed = own & ~self._filters.unfiltered()
         defined = governed & ~self._undefined
-        return (defined & ~self._filters.passing(direction)) or (defined & self._allowed) or defined or governed
+        denied = defined & ~self._filters.passing(direction)
+        return (denied & self._filters.passing(opposite)) or denied or (defined & self._allowed) or defined or governed
 
     def _why_gone(self, pods: Sequence[Endpoint]) -> Iterator[str]:
         """Why none of ``pods`` took part; nothing where one did."""

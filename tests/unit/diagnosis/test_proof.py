@@ -88,6 +88,16 @@ def test_where_it_denies_something_an_allowed_connection_is_not_enough():
     assert untested(snapshot, gone={"a/web": "web left out"}) == {}
 
 
+def test_what_the_other_end_denies_too_is_not_enough_where_there_is_more():
+    closed = policy("a/closed", {"app": "web"}, egress=[])
+    snapshot = cluster(WEB, API, DB, policies=[DENY_DB, closed])
+    assert untested(snapshot, gone={"a/api": "api left out"}) == {
+        "a/deny (ingress)": ("api left out",),
+        "a/closed (egress)": ("api left out",),
+    }
+    assert untested(cluster(WEB, DB, policies=[DENY_DB, closed])) == {}
+
+
 def test_where_it_allows_all_that_is_asked_an_allowed_connection_is():
     allow_web = policy("a/deny", DATABASE, ingress=[rule(pods({"app": "web"}))])
     snapshot = cluster(WEB, API, DB, policies=[allow_web])
