@@ -22,3 +22,4 @@ def pytest_configure() -> None:
     os.umask(0o022)
     for name in PERSONAL:
         os.environ.pop(name, None)
+    os.environ["TERM"] = "xterm"  # what a CI system or a job without a terminal has for it decides whether there are colours

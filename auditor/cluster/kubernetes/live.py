@@ -7,13 +7,14 @@ with the number of pods, never with that of cells: a pod costs one to create it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.exec_stream import open_exec
 from auditor.cluster.kubernetes.exposure import exposed
+from auditor.cluster.kubernetes.images import image_facts
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
 from auditor.cluster.kubernetes.pods import ProbePods
 from auditor.cluster.kubernetes.visit import Visit
@@ -75,7 +76,10 @@ class LiveCluster(Visit):
 
     @property
     def facts(self) -> Sequence[str]:
-        return [*self.left_out, *self._endangered, *self._deployment.facts, *self._lacking_families(), *super().facts]
+        return [*self.left_out, *self._endangered, *self._deployment.facts, *self._lacking_families(), *self._images(), *super().facts]
+
+    def _images(self) -> Iterable[str]:
+        return image_facts(self._deployment.options.image, self._pods.images)
 
     def _lacking_families(self) -> Iterator[str]:
         workloads = {endpoint.name: endpoint for endpoint in self._deployment.workloads.endpoints}

@@ -39,6 +39,8 @@ READING_IN_NAMESPACES = (
 )
 READING_CLUSTER = (*_rights("", "namespaces", "list"), *_rights("", "nodes", "list"))
 """What reading a cluster needs: in all namespaces, or in each that is read; and for what stands in none."""
+NAMED = Right("", "namespaces", "get")
+"""What reading a single namespace needs there, beside ``READING_IN_NAMESPACES``."""
 
 PROBING = (
     *_rights("", "pods", "create", "deletecollection", "list", "watch"),
@@ -116,10 +118,10 @@ async def _missing(api: ApiServer, namespace: str, needed: Sequence[Right]) -> t
     return tuple(right for right, may in zip(open_ones, allowed, strict=True) if not may)
 
 
-async def unreadable(api: ApiServer, namespaces: Iterable[str]) -> str:
+async def unreadable(api: ApiServer, namespaces: Sequence[str]) -> str:
     """In words, every right that we lack for reading ``namespaces`` (none: all of them), empty if there is none. Raises ClusterError."""
-    asked = [(name, right) for name in tuple(namespaces) or ("",) for right in READING_IN_NAMESPACES]
-    asked += [("", right) for right in READING_CLUSTER if right.resource == "nodes" or not any(namespaces)]
+    asked = [(name, right) for name in namespaces or ("",) for right in READING_IN_NAMESPACES]
+    asked += [(name, NAMED) for name in namespaces] or [("", right) for right in READING_CLUSTER]
     allowed = await asyncio.gather(*(_may(api, namespace, right) for namespace, right in asked))
     lacking: dict[str, list[Right]] = {}
     for (namespace, right), may in zip(asked, allowed, strict=True):

@@ -12,7 +12,8 @@ from auditor.cluster.kubernetes.admission import AdmittedPod, changed_by_admissi
 from auditor.cluster.kubernetes.api import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
 from auditor.cluster.kubernetes.finalizers import HELD_PATIENCE, foreign_finalizers, kept
-from auditor.cluster.kubernetes.objects import RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, pod_manifest, pod_name
+from auditor.cluster.kubernetes.images import RanImage
+from auditor.cluster.kubernetes.objects import CONTAINER, RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, pod_manifest, pod_name
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import PodRecord, Record
 from auditor.cluster.kubernetes.starting import StartingPod
@@ -58,6 +59,7 @@ class ProbePods:
         self.place_of = {probe.name: place for place, probe in self._by_place.items()}
         self.started: dict[str, Endpoint] = {}
         self.failed: dict[str, str] = {}
+        self.images: list[RanImage] = []
 
     @property
     def namespaces(self) -> list[str]:
@@ -150,6 +152,7 @@ class ProbePods:
             endpoint = decode(item, PodRecord, self._api, ALL_PODS).value().endpoint
             if endpoint.addresses:
                 self.started[probe.name] = endpoint
+                self.images.append(RanImage(endpoint.node, pod.image_id(CONTAINER)))
                 has_started(probe.name)
 
     async def take_away(self, namespace: str, why: str) -> None:

@@ -25,6 +25,8 @@ from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Snapshot
 from auditor.policy.reading.manifests import Objects, assemble
 
+READ_NAMESPACE = "netpol-audit-read-namespace"
+WITHOUT_NODES = "nodes can't be listed: they are left out, and with them what policies say of traffic between pods and nodes"
 CORE, NETWORKING = "/api/v1", "/apis/networking.k8s.io/v1"
 
 AnyRecord = TypeVar("AnyRecord", NamespaceRecord, NodeRecord, PodRecord, ServiceRecord)
@@ -49,7 +51,7 @@ class LiveSnapshot:
 
 
 async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: int = PAGE) -> LiveSnapshot:
-    """Read ``namespaces`` (none: all of them), with all nodes.
+    """Read ``namespaces`` (none: all of them), with all nodes; without any, and with a note, where only the namespaces may be read.
 
     Raises UsageError for a namespace that isn't there, ClusterError when the API server can't be reached or refuses.
     """
@@ -76,6 +78,7 @@ class _Reading:
         self._manifests: list[Mapping[str, Any]] = []
         self._versions: dict[str, str] = {}
         self._unreadable: list[UnreadablePolicy] = []
+        self._notes: list[str] = []
 
     async def read(self) -> LiveSnapshot:
         try:
@@ -89,12 +92,15 @@ class _Reading:
         with suppress(ClusterError):
             lacking = await unreadable(self._api, self._namespaces)
         told = f"{error}; altogether it lacks {lacking}" if lacking else str(error)
-        return ForbiddenError(f"{told}; deploy/rbac.yaml grants all that an audit reads")
+        if not self._namespaces:
+            return ForbiddenError(f"{told}; deploy/rbac.yaml grants all that an audit reads")
+        where = " and ".join(self._namespaces)
+        return ForbiddenError(f"{told}; a RoleBinding in {where} to the ClusterRole {READ_NAMESPACE} of deploy/rbac.yaml grants it")
 
     async def _read(self) -> LiveSnapshot:
         objects = self._objects
         named = await self._read_named_namespaces()
-        nodes = await self._records(CORE, "nodes", NodeRecord)
+        nodes = await self._read_nodes()
         objects.nodes += [self._take(node, "Node") for node in nodes]
         for pod in await self._records(CORE, "pods", PodRecord):
             if RUN_LABEL in pod.metadata.labels:  # of this or another run: no audit may take it for a workload
@@ -121,9 +127,19 @@ class _Reading:
             (*(saved(namespace, "Namespace") for namespace in namespaces), *self._manifests),
             self._versions,
             foreign,
-            tuple(notes),
+            (*self._notes, *notes),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
         )
+
+    async def _read_nodes(self) -> list[NodeRecord]:
+        """None, and a note, where single namespaces are read by somebody who has rights there alone: nodes are in no namespace."""
+        try:
+            return await self._records(CORE, "nodes", NodeRecord)
+        except ForbiddenError:
+            if not self._namespaces:
+                raise
+            self._notes.append(WITHOUT_NODES)
+            return []
 
     async def _read_named_namespaces(self) -> list[NamespaceRecord]:
         return [await read_namespace(self._api, name) for name in self._namespaces]

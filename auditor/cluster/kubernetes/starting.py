@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from auditor.cluster.kubernetes.records import Condition, Metadata, Record
 
 HOPELESS = frozenset(
@@ -49,6 +51,8 @@ class ContainerState(Record, frozen=True):
 class ContainerStatus(Record, frozen=True):
     """v1 ContainerStatus."""
 
+    name: str = ""
+    image_id: str = msgspec.field(default="", name="imageID")
     state: ContainerState = ContainerState()
 
 
@@ -72,6 +76,10 @@ class StartingPod(Record, frozen=True):
     def is_running(self) -> bool:
         statuses = self.status.container_statuses
         return bool(statuses) and all(each.state.running is not None for each in statuses)
+
+    def image_id(self, container: str) -> str:
+        """What the kubelet calls the image that ``container`` runs; empty while it doesn't say."""
+        return next((each.image_id for each in self.status.container_statuses if each.name == container), "")
 
     @property
     def hopeless(self) -> str:

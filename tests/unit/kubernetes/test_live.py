@@ -10,11 +10,12 @@ import pytest
 from auditor.cluster.kubernetes import live as module
 from auditor.cluster.kubernetes.lease import Moment
 from auditor.cluster.kubernetes.live import NO_LONGER_ALIKE
+from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE
 from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.model.verdict import Cell
-from tests.unit.kubernetes.living import NAMES, PROBES, WORKLOADS, live, namespace, ours, pod, policy, snapshot, until, world
+from tests.unit.kubernetes.living import NAMES, PROBES, WORKLOADS, live, namespace, ours, pod, policy, running, snapshot, until, world
 
 ENDPOINTS = tuple(replace(one, name=name) for one, name in zip(WORKLOADS, NAMES, strict=True))
 CELLS = [Cell(one, other, Protocol.TCP, 80, Family.IPV4) for one in NAMES for other in NAMES if one != other]
@@ -62,6 +63,20 @@ async def test_slices_without_endpoints_are_passed_over():
     store = world((SLICES, {"metadata": {"name": "x", "namespace": "prod"}, "endpoints": None}))
     async with live(store) as cluster:
         assert len(cluster.seats) == 3
+
+
+async def test_the_image_that_really_ran_is_told():
+    store = world()
+
+    def start(number, _pod):
+        status = running(number)
+        (agent,) = status["containerStatuses"]
+        return {**status, "containerStatuses": [{**agent, "imageID": f"docker.io/library/python@sha256:{number:064x}"}]}
+
+    store.start = start
+    async with live(store) as cluster:
+        (fact,) = cluster.facts
+    assert fact.startswith(f"image {DEFAULT_IMAGE} is not the same on all nodes: sha256:{1:064x} on ")
 
 
 async def test_hosts_outside_are_seats_without_an_agent_and_what_got_no_probe_pod_is_absent():

@@ -381,3 +381,26 @@ async def test_nodes_that_take_no_probe_pods(api, tmp_path):
     ]
     api.objects["/api/v1/nodes"] = nodes
     assert (await take(api, tmp_path)).ready_nodes == {"linux", "unknown"}
+
+
+async def test_who_may_read_one_namespace_only_gets_it_without_nodes_and_is_told(api, tmp_path):
+    api.faults["/api/v1/nodes"] = [refused(403, 'User "u" cannot list resource "nodes" in API group ""')]
+    live = await take(api, tmp_path, "prod")
+    assert set(live.snapshot.namespaces) == {"prod"}
+    assert {endpoint.namespace for endpoint in live.snapshot.endpoints} == {"prod"}
+    assert not live.ready_nodes
+    assert [note for note in live.notes if "nodes" in note] == [
+        "nodes can't be listed: they are left out, and with them what policies say of traffic between pods and nodes"
+    ]
+
+
+async def test_what_is_missing_in_a_namespace_is_told_with_the_role_that_grants_it(api, tmp_path):
+    api.faults["/api/v1/namespaces/prod"] = [refused(403, 'User "u" cannot get resource "namespaces" in API group ""')]
+    api.faults[REVIEWS] = [reviewing(("get", "namespaces", "prod"), ("list", "nodes", ""), ("list", "pods", "dev"))] * 50
+    with pytest.raises(ForbiddenError) as caught:
+        await take(api, tmp_path, "prod", "dev")
+    assert str(caught.value).endswith(
+        '; altogether it lacks {apiGroups: [""], resources: [pods], verbs: [list]} in dev;'
+        ' {apiGroups: [""], resources: [namespaces], verbs: [get]} in prod;'
+        " a RoleBinding in dev and prod to the ClusterRole netpol-audit-read-namespace of deploy/rbac.yaml grants it"
+    )
