@@ -12,6 +12,7 @@ import yaml
 from tests.e2e import world
 from tests.e2e.auditing import audit, left_behind, run_arguments
 from tests.e2e.kubectl import Kubectl, Object
+from tests.e2e.test_conformance import FEW
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("rbac.yaml", "everywhere.yaml", "conformance.yaml")
@@ -57,7 +58,7 @@ def here(*names: str) -> list[Grant]:
     return [grant for name in names for grant in grants(name) if grant.group not in FOREIGN and grant != BY_NAME]
 
 
-CHANGING = ("rule-05-not-in-missing-key", "rule-15-policy-changed", "rule-15-pod-relabelled", "rule-15-namespace-relabelled")
+CHANGING = FEW
 """Scenarios that change policies, pods and namespaces, so that a run of them needs every right."""
 USES = {
     "run": (here(READ, PROBE), ("run", "-n", world.PROD, "-q")),
