@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RanImage:
-    """What ran on ``node``: ``image_id`` as the kubelet tells it, ``docker.io/library/python@sha256:…`` or, of local images, ``sha256:…``."""
+    """What ran on ``node``: ``image_id`` as the kubelet tells it, ``NAME@sha256:…`` or, of local images, ``sha256:…``."""
 
     node: str
     image_id: str

@@ -31,8 +31,10 @@ def test_a_tag_is_told_with_what_it_was_and_how_to_pin_it(image, name):
 
 def test_a_tag_that_is_not_the_same_everywhere_is_told_by_node():
     assert facts(TAG, ("n2", f"x@{B}"), ("n1", f"x@{A}"), ("n3", f"x@{A}"), ("n4", "")) == [
-        f"image {TAG} is not the same on all nodes: {A} on n1, n3; {B} on n2:"
-        f" --image docker.io/library/python@{A} uses one of them everywhere"
+        (
+            f"image {TAG} is not the same on all nodes: {A} on n1, n3; {B} on n2:"
+            f" --image docker.io/library/python@{A} uses one of them everywhere"
+        )
     ]
 
 
