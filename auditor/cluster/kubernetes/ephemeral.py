@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 from typing import Any
 
+import msgspec
+
 from auditor.cluster.kubernetes.api import AdmissionError, ApiServer, ForbiddenError, InvalidError, NotFoundError, Question
 from auditor.cluster.kubernetes.exec_stream import ExecStream, open_exec
 from auditor.cluster.kubernetes.objects import NAME, USER, PodOptions
@@ -50,6 +52,7 @@ class NamedStatus(Record, frozen=True):
     """v1 ContainerStatus."""
 
     name: str
+    image_id: str = msgspec.field(default="", name="imageID")
     state: ContainerState = ContainerState()
 
 
@@ -65,14 +68,14 @@ class HostPod(Record, frozen=True):
     metadata: Metadata
     status: EphemeralStatus = EphemeralStatus()
 
-    def state(self, container: str) -> ContainerState:
-        return next((each.state for each in self.status.ephemeral_container_statuses if each.name == container), ContainerState())
+    def of(self, container: str) -> NamedStatus:
+        return next((each for each in self.status.ephemeral_container_statuses if each.name == container), NamedStatus(container))
 
 
 class EphemeralContainer:
     """The ephemeral container of the run ``run_id`` in one pod.
 
-    ``listed``: whether the pod lists it, or may do so.
+    ``listed``: whether the pod lists it, or may do so. ``image_id``: what the kubelet calls the image that it runs.
     """
 
     def __init__(self, api: ApiServer, run_id: str, namespace: str, pod: str, options: PodOptions) -> None:
@@ -82,6 +85,7 @@ class EphemeralContainer:
         self._options = options
         self._name = f"{NAME}-{run_id}"
         self.listed = False
+        self.image_id = ""
 
     async def start(self, seconds: float) -> None:
         """Put it into the pod and wait until it runs, at most ``seconds``. Raises ClusterError when it doesn't."""
@@ -102,10 +106,11 @@ class EphemeralContainer:
 
     async def _runs(self) -> bool:
         question = self._question("get", "pods")
-        state = decode(await self._api.get(question), HostPod, self._api, question).state(self._name)
-        if state.hopeless:
-            raise ClusterError(f"its ephemeral container can't run: {state.hopeless}")
-        return state.running is not None
+        status = decode(await self._api.get(question), HostPod, self._api, question).of(self._name)
+        if status.state.hopeless:
+            raise ClusterError(f"its ephemeral container can't run: {status.state.hopeless}")
+        self.image_id = status.image_id
+        return status.state.running is not None
 
     async def labels(self) -> Labels | None:
         """The labels that the pod has now; None when it is gone. Raises ClusterError."""

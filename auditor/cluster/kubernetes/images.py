@@ -1,4 +1,4 @@
-"""Which image probe pods really ran: a tag may name another one tomorrow, or on another node today."""
+"""Which image agents really ran in: a tag may name another one tomorrow, or on another node today."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RanImage:
 
 
 def image_facts(image: str, ran: Iterable[RanImage]) -> Iterator[str]:
-    """What a reader of the report should know of the probe pods' image, which was asked for as ``image``; nothing if by its digest."""
+    """What a reader of the report should know of the agents' image, which was asked for as ``image``; nothing if by its digest."""
     by_digest: dict[str, set[str]] = {}
     for each in ran:
         if each.image_id:
@@ -30,7 +30,7 @@ def image_facts(image: str, ran: Iterable[RanImage]) -> Iterator[str]:
         else "it came from no registry, so it has no digest to pin it by"
     )
     if not others:
-        yield f"probe pods ran image {image}, which was {_digest(first)}: {pin}"
+        yield f"agents ran in image {image}, which was {_digest(first)}: {pin}"
         return
     which = "; ".join(f"{_digest(each)} on {', '.join(sorted(nodes))}" for each, nodes in sorted(by_digest.items()))
     advice = f": --image {_untagged(image)}@{pinned} uses one of them everywhere" if pinned else ""

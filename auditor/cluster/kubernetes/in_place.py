@@ -13,6 +13,7 @@ from importlib.resources import files
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.creation import all_of
 from auditor.cluster.kubernetes.ephemeral import EphemeralContainer
+from auditor.cluster.kubernetes.images import RanImage, image_facts
 from auditor.cluster.kubernetes.objects import AGENT_FILE, PodOptions
 from auditor.cluster.kubernetes.visit import Visit
 from auditor.model.errors import ClusterError
@@ -60,7 +61,9 @@ class InPlaceCluster(Visit):
 
     @property
     def facts(self) -> Sequence[str]:
-        return [*self.left_out, *self._guests.facts, *super().facts]
+        nodes = {endpoint.name: endpoint.node for endpoint in self._snapshot.endpoints}
+        ran = [RanImage(nodes.get(name, ""), container.image_id) for name, container in self._containers.items()]
+        return [*self.left_out, *self._guests.facts, *image_facts(self._guests.options.image, ran), *super().facts]
 
     @property
     def seats(self) -> Sequence[Seat]:

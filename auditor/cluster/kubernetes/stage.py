@@ -21,6 +21,7 @@ from auditor.cluster.kubernetes.api import ApiServer, ConflictError, ExpiredErro
 from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
 from auditor.cluster.kubernetes.ephemeral import BOOT
 from auditor.cluster.kubernetes.exec_stream import ExecStream, open_exec
+from auditor.cluster.kubernetes.images import RanImage
 from auditor.cluster.kubernetes.objects import (
     AGENT_FILE,
     CONTAINER,
@@ -89,6 +90,7 @@ class _Starting:
         self._news = asyncio.Event()
         self.gate = asyncio.Semaphore(STARTING_AT_ONCE)
         self.running: dict[str, Endpoint] = {}
+        self.images: list[RanImage] = []
 
     def take(self, item: msgspec.Raw) -> None:
         """Take in one state of one pod."""
@@ -102,6 +104,7 @@ class _Starting:
             self.give_up()
         elif pod.is_running and (endpoint := decode(item, PodRecord, self._api, PODS).value().endpoint).addresses:
             self.running[name] = replace(endpoint, name=name)
+            self.images.append(RanImage(endpoint.node, pod.image_id(CONTAINER)))
             self._advance(1)
             self.give_up()
 
@@ -133,7 +136,7 @@ class _Starting:
 
 
 class Stage:
-    """What the run ``run_id`` puts into its own namespaces. ``failed`` has, by endpoint name, why a pod doesn't run."""
+    """What the run ``run_id`` puts into its own namespaces. ``failed`` has, by endpoint name, why a pod doesn't run; ``images`` ran."""
 
     def __init__(self, api: ApiServer, run_id: str, options: PodOptions) -> None:
         self._api = api
@@ -143,6 +146,7 @@ class Stage:
         self._ours = {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}
         self._anchors: dict[str, Anchor] = {}
         self.failed: dict[str, str] = {}
+        self.images: list[RanImage] = []
 
     async def create_namespaces(self, namespaces: Iterable[Namespace]) -> None:
         """Create them, with our labels beside their own."""
@@ -183,6 +187,7 @@ class Stage:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.images += starting.images
         return starting.running
 
     async def _take_anchor(self, namespace: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.images import image_facts
 from auditor.cluster.kubernetes.lease import Leases
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.room import room_for_pods
@@ -59,7 +60,7 @@ async def conform_on_cluster(scenarios: Sequence[Scenario], options: ClusterConf
         scored = score(trials, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}")
         run.seconds["scoring"] = time.monotonic() - began
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
-    return replace(scored, run_id=run_id, seconds=run.seconds, api=traffic, facts=(*scored.facts, *run.facts))
+    return replace(scored, run_id=run_id, seconds=run.seconds, api=traffic, facts=(*scored.facts, *run.facts, *run.images()))
 
 
 class _Run:
@@ -73,6 +74,10 @@ class _Run:
         self._stage = Stage(api, run_id, PodOptions(image=options.image))
         self.seconds: dict[str, float] = {}
         self.facts: list[str] = []
+
+    def images(self) -> Iterable[str]:
+        """What there is to say of the pods' image."""
+        return image_facts(self._options.image, self._stage.images)
 
     async def run(self, trials: Sequence[Trial]) -> list[Outcome]:
         """What was seen of ``trials``, wave by wave. Leaves nothing behind."""

@@ -133,8 +133,8 @@ class LivingStore(Store):
             return 404, ("NotFound", "no such pod")
         pod = copy.deepcopy(self.objects[path])
         self.started += 1
-        state = self.start(self.started, pod)["containerStatuses"][0]["state"]
-        pod["status"]["ephemeralContainerStatuses"] = [{"name": container["name"], "state": state}]
+        status = self.start(self.started, pod)["containerStatuses"][0]
+        pod["status"]["ephemeralContainerStatuses"] = [{**status, "name": container["name"]}]
         self.objects[path] = pod
         return 200, pod
 

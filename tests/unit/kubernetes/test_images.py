@@ -1,4 +1,4 @@
-"""What a report says of the image that probe pods really ran: never a digest that no kubelet told."""
+"""What a report says of the image that agents really ran in: never a digest that no kubelet told."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def facts(image, *ran):
     ],
 )
 def test_a_tag_is_told_with_what_it_was_and_how_to_pin_it(image, name):
-    said = [f"probe pods ran image {image}, which was {A}: --image {name}@{A} uses just that one"]
+    said = [f"agents ran in image {image}, which was {A}: --image {name}@{A} uses just that one"]
     assert facts(image, ("n1", f"docker.io/library/python@{A}"), ("n2", f"docker.io/library/python@{A}")) == said
     assert facts(image, ("n1", f"docker-pullable://docker.io/library/python@{A}")) == said
 
@@ -40,7 +40,7 @@ def test_a_tag_that_is_not_the_same_everywhere_is_told_by_node():
 
 def test_a_local_image_has_no_digest_and_none_is_made_up():
     assert facts(TAG, ("n1", A)) == [
-        f"probe pods ran image {TAG}, which was {A}: it came from no registry, so it has no digest to pin it by"
+        f"agents ran in image {TAG}, which was {A}: it came from no registry, so it has no digest to pin it by"
     ]
     assert facts(TAG, ("n1", A), ("n2", B)) == [f"image {TAG} is not the same on all nodes: {A} on n1; {B} on n2"]
 

@@ -96,6 +96,14 @@ async def test_each_pod_is_joined_and_left_again(streams):
     assert ours(store) == []
 
 
+async def test_the_image_that_really_ran_in_them_is_told(streams):
+    store = hosting()
+    ran = {"imageID": f"docker.io/library/python@sha256:{1:064x}", "state": {"running": {}}}
+    store.start = lambda *_: {"containerStatuses": [ran]}
+    async with in_place(store) as cluster:
+        assert [fact for fact in cluster.facts if f", which was sha256:{1:064x}: --image docker.io/library/python@sha256:" in fact]
+
+
 async def test_pods_of_a_namespace_that_somebody_holds_are_left_alone(streams):
     store = hosting()
     held_by_somebody(store, "dev")
