@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.bench import diagnosing, evaluating, round_trips, running
+from tests.bench import diagnosing, evaluating, growing, round_trips, running
 
 
 def main() -> None:
     evaluating.run()
     diagnosing.run()
+    growing.run()
     running.run()
     round_trips.run()
     subprocess.run([sys.executable, "-m", "tests.bench.agent"], check=True)
