@@ -61,8 +61,11 @@ def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, ha
 
     A word that is longer than a line stays whole, so that it can be copied. What can't be seen in ``text``, line ends too, is escaped.
     """
-    styled = _printable(text)
     hang = indent if hang is None else hang
+    if console.color_system is None:
+        _write_paragraph(console, printable(text if isinstance(text, str) else text.plain), indent, hang)
+        return
+    styled = _printable(text)
     margin = indent
     for line in styled.divide(_breaks(styled.plain, console.width - indent, console.width - hang)):
         line.rstrip()
@@ -72,7 +75,19 @@ def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, ha
 
 def print_line(console: Console, line: str | Text) -> None:
     """Print ``line`` as it is, however long, with what can't be seen in it escaped."""
-    console.print(_printable(line), soft_wrap=True)
+    if console.color_system is None:
+        console.file.write(printable(line if isinstance(line, str) else line.plain) + "\n")
+    else:
+        console.print(_printable(line), soft_wrap=True)
+
+
+def _write_paragraph(console: Console, text: str, indent: int, hang: int) -> None:
+    """``print_paragraph`` without colours. Lint may have 20,000 findings to tell, for which rich takes half a minute."""
+    begin, margin = 0, indent
+    for end in (*_breaks(text, console.width - indent, console.width - hang), len(text)):
+        line = text[begin:end].rstrip()
+        console.file.write(f"{' ' * margin}{line}\n" if line else "\n")
+        begin, margin = end, hang
 
 
 def _printable(text: str | Text) -> Text:
