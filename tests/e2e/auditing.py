@@ -153,7 +153,16 @@ class Running:
     """An audit under way, its progress told line by line. Left while it still runs, it is killed."""
 
     def __init__(self, kubectl: Kubectl, image: str, *more: str) -> None:
-        arguments = [argument for argument in run_arguments(image, *more) if argument != "-q"]
+        self._start(kubectl, *(argument for argument in run_arguments(image, *more) if argument != "-q"))
+
+    @classmethod
+    def of(cls, kubectl: Kubectl, *arguments: str) -> Self:
+        """``audit ARGUMENTS``, with JSON on its standard output."""
+        running = cls.__new__(cls)
+        running._start(kubectl, *arguments)
+        return running
+
+    def _start(self, kubectl: Kubectl, *arguments: str) -> None:
         self._process = subprocess.Popen(
             command(kubectl, *arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
