@@ -7,7 +7,7 @@ off the probe pod's node, and the probe pod off theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Namespace, Service
 from auditor.policy.selectors import matches
 
-MATCH_ALL = LabelSelector()
+MOST_NAMED = 3
 
 
 class Expression(Record, frozen=True):
@@ -115,6 +115,13 @@ class SchedulingSpec(Record, frozen=True):
 
     affinity: Affinity | None = None
     topology_spread_constraints: tuple[Spread, ...] = ()
+    node_name: str = ""
+
+
+class Phase(Record, frozen=True):
+    """What of a v1 PodStatus tells whether it takes a place."""
+
+    phase: str = ""
 
 
 class ScheduledPod(Record, frozen=True):
@@ -122,6 +129,7 @@ class ScheduledPod(Record, frozen=True):
 
     metadata: Named
     spec: SchedulingSpec = SchedulingSpec()
+    status: Phase = Phase()
 
     @property
     def full_name(self) -> str:
@@ -169,16 +177,21 @@ def budget_in_the_way(budgets: Iterable[Budget], probe: ProbePod) -> str:
 
 
 def repelled_by(pods: Iterable[ScheduledPod], namespaces: Mapping[str, Namespace], probe: ProbePod) -> str:
-    """Why ``probe`` would keep real pods off its node; empty when it would not."""
+    """Why ``probe`` would keep real pods of its own namespace off its node; empty when it would not.
+
+    Pods of another namespace have no say in what may run in this one: see ``remarks_on``.
+    """
     namespace = namespaces.get(probe.namespace) or Namespace.of(probe.namespace)
     for pod in pods:
-        if pod.repels(namespace, probe.labels):
+        if pod.metadata.namespace == probe.namespace and pod.repels(namespace, probe.labels):
             said = f"pod {pod.full_name} requires that no pod with such labels runs beside it"
             return f"{said}: --accept anti-affinity tries it anyway, for as long as the run lasts"
     return ""
 
 
-def remarks_on(budgets: Sequence[Budget], pods: Sequence[ScheduledPod], probes: Sequence[ProbePod]) -> tuple[str, ...]:
+def remarks_on(
+    budgets: Sequence[Budget], pods: Sequence[ScheduledPod], namespaces: Mapping[str, Namespace], probes: Sequence[ProbePod]
+) -> tuple[str, ...]:
     """What is harmless and yet seen: lines in the order of their objects."""
     lines = [
         f"PodDisruptionBudget {budget.metadata.namespace}/{budget.metadata.name} counts probe pods among its expected pods during the run"
@@ -187,7 +200,29 @@ def remarks_on(budgets: Sequence[Budget], pods: Sequence[ScheduledPod], probes: 
     ]
     spread = {_workload(pod) for pod in pods for probe in probes if pod.counts(probe.namespace, probe.labels)}
     lines += [f"topologySpreadConstraints of {workload} count probe pods during the run" for workload in sorted(spread)]
-    return tuple(lines)
+    return (*lines, *_repelled_from_elsewhere(pods, namespaces, probes))
+
+
+def _repelled_from_elsewhere(
+    pods: Iterable[ScheduledPod], namespaces: Mapping[str, Namespace], probes: Sequence[ProbePod]
+) -> Iterator[str]:
+    """What the anti-affinity of pods comes to that reaches into namespaces of others."""
+    found: dict[str, dict[str, None]] = {}
+    for pod in pods:
+        for probe in probes:
+            namespace = namespaces.get(probe.namespace) or Namespace.of(probe.namespace)
+            if pod.metadata.namespace != probe.namespace and pod.repels(namespace, probe.labels):
+                found.setdefault(_workload(pod), {})[probe.name] = None
+    for workload, names in sorted(found.items()):
+        yield (
+            f"pods of {workload} require that no pod with such labels runs beside them, in other namespaces either: they find no place "
+            f"beside the probe pods of {_some(sorted(names))} during the run, and these none beside them"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = list(names) if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
 def _workload(pod: ScheduledPod) -> str:

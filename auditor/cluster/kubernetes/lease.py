@@ -30,8 +30,8 @@ from auditor.cluster.kubernetes.api import (
     NotFoundError,
     Question,
 )
-from auditor.cluster.kubernetes.finalizers import foreign_finalizers
 from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME, Anchor, lease_manifest, lease_name
+from auditor.cluster.kubernetes.occupancy import occupied
 from auditor.cluster.kubernetes.pace import pace_for
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.signs_of_life import LeaseRecord, server_time
@@ -276,17 +276,6 @@ class Leases:
         except ClusterError as error:
             return f"{error}; 'audit cleanup --run {self._run_id}' removes what is left in namespace {namespace}"
         return ""
-
-
-def occupied(found: LeaseRecord, now: datetime, *, last_try: bool = False) -> str:
-    """Why the Lease ``found`` keeps its namespace from being audited; empty when it can be cleared away, and was not on ``last_try``."""
-    where = f"namespace {found.metadata.namespace}"
-    if not found.run_id:
-        return f"{where}: the Lease {NAME} there was not made by an audit; rename or delete it"
-    keeping = foreign_finalizers(found.metadata.finalizers)
-    if keeping and not found.is_alive(now):
-        return f"{where}: the Lease {NAME} of a run that is dead is kept by the finalizer {keeping}, which is none of ours: take that away"
-    return found.holding(now) if last_try or found.is_alive(now) else ""
 
 
 async def delete_lease(api: ApiServer, lease: LeaseRecord, *, whatever_version: bool = False) -> None:

@@ -1,7 +1,8 @@
 """Everything that could make a run harmful or useless, found out before it creates anything.
 
-What concerns one probe pod makes that pod be left out, with the reason; what concerns an audited namespace as a whole stops the run. The
-number of requests grows with the namespaces that probe pods stand in, never with pods or cells.
+What concerns one probe pod makes that pod be left out, with the reason; what concerns a namespace, all pods of that namespace: nobody who
+has a say in one may decide for another. The run is stopped where nothing that is audited is left. The number of requests grows with the
+namespaces that probe pods stand in, never with pods or cells.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import msgspec
 
-from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError, NotFoundError, Question
+from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError
 from auditor.cluster.kubernetes.hazards import (
     Budget,
     ScheduledPod,
@@ -25,26 +25,26 @@ from auditor.cluster.kubernetes.hazards import (
 )
 from auditor.cluster.kubernetes.meshes import AMBIENT, is_captured
 from auditor.cluster.kubernetes.objects import MESH_LABELS, RUN_LABEL, USER, PodOptions, keys_read
-from auditor.cluster.kubernetes.pages import decode, read_list
+from auditor.cluster.kubernetes.occupancy import occupants
 from auditor.cluster.kubernetes.permissions import Right, as_rules, missing_rights
 from auditor.cluster.kubernetes.quota import Quota, shortages
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.cluster.kubernetes.records import Record
 from auditor.cluster.kubernetes.rehearsal import rehearse
+from auditor.cluster.kubernetes.room import NODES, RoomyNode, without_room
+from auditor.cluster.kubernetes.wide_reading import CORE, WideReading
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Namespace
+from auditor.policy.reading.pods import FINISHED
 
-CORE = "/api/v1"
 ACCEPTABLE = ("anti-affinity", "pdb")
 """The hazards that a user can accept."""
 SCC_USERS = "openshift.io/sa.scc.uid-range"
 
-AnyRecord = TypeVar("AnyRecord", bound=Record)
-
 
 @dataclass(frozen=True, slots=True)
 class PreflightOptions:
-    """``audited`` namespaces (none: all) must work or the run stops; in others, probe pods are left out. ``accept``: of ACCEPTABLE.
+    """``audited`` are namespaces (none: all): what stands in the way in one costs that one, until none is left. ``accept``: of ACCEPTABLE.
 
     ``scope`` names the probe pods (none: all) that stand for what is audited: without any of them there is nothing to measure.
     """
@@ -62,6 +62,7 @@ class PreflightOptions:
 class Preflight:
     """What was found. ``refused`` has the reason for each probe pod, by name, that must not be created; ``obstacles`` stop the run.
 
+    ``closed`` has the reason for each namespace in which nothing can be created; ``left_out`` are lines about those that are audited.
     ``users`` is whom the agent is to run as, by namespace, None where admission chooses; ``withheld`` are the label keys that policies in
     force read: both are for ``pod_manifest``.
     """
@@ -71,6 +72,8 @@ class Preflight:
     remarks: tuple[str, ...] = ()
     users: Mapping[str, int | None] = field(default_factory=dict)
     withheld: frozenset[str] = frozenset()
+    closed: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def can_start(self, probe_pods: Iterable[ProbePod]) -> bool:
         """Whether a run with ``probe_pods`` could do anything at all."""
@@ -114,55 +117,61 @@ class _Preflight:
         self._refused: dict[str, str] = {}
         self._obstacles: list[str] = []
         self._remarks: list[str] = []
+        self._closed: dict[str, str] = {}
+        self._reading = WideReading(api, self._namespaces)
 
     async def run(self) -> Preflight:
         snapshot = self._live.snapshot
         withheld = keys_read((*snapshot.policies, *snapshot.unknown))
-        if RUN_LABEL in withheld:
-            self._obstacles.append(f"a policy in force reads the label {RUN_LABEL}, which every probe pod must have: take it out there")
-        missing, states, budgets, quotas, pods = await asyncio.gather(
+        missing, held, nodes = await asyncio.gather(
             missing_rights(self._api, self._namespaces),
-            self._read(CORE, "namespaces", NamespaceState),
-            self._read("/apis/policy/v1", "poddisruptionbudgets", Budget),
-            self._read(CORE, "resourcequotas", Quota),
-            self._read(CORE, "pods", ScheduledPod),
+            occupants(self._api, [namespace for namespace in self._namespaces if self._options.audits(namespace)]),
+            self._read_nodes(),
+        )
+        states, budgets, quotas, pods = await asyncio.gather(
+            self._reading.read(CORE, "namespaces", NamespaceState),
+            self._reading.read("/apis/policy/v1", "poddisruptionbudgets", Budget),
+            self._reading.read(CORE, "resourcequotas", Quota),
+            self._reading.read(CORE, "pods", ScheduledPod),
         )
         assigned = {state.metadata.name for state in states if SCC_USERS in state.metadata.annotations}
         users = {namespace: None if namespace in assigned else USER for namespace in self._namespaces}
-        self._judge_namespaces(missing, states, quotas)
+        self._judge_namespaces(missing, held, states, quotas)
         self._judge_pods(budgets, [pod for pod in pods if pod.is_choosy], withheld)
+        self._judge_room(nodes, pods)
         await self._rehearse(missing, users, withheld)
         self._judge_the_whole()
-        return Preflight(self._refused, tuple(self._obstacles), tuple(self._remarks), users, withheld)
+        audited = {namespace: why for namespace, why in self._closed.items() if self._options.audits(namespace)}
+        left_out = () if self._obstacles else tuple(f"left out: {line}" for line in in_lines(audited))
+        remarks = (*self._reading.remarks, *self._remarks)
+        return Preflight(self._refused, tuple(self._obstacles), remarks, users, withheld, self._closed, left_out)
 
     def _judge_namespaces(
-        self, missing: Mapping[str, tuple[Right, ...]], states: Iterable[NamespaceState], quotas: Iterable[Quota]
+        self,
+        missing: Mapping[str, tuple[Right, ...]],
+        held: Mapping[str, str],
+        states: Iterable[NamespaceState],
+        quotas: Iterable[Quota],
     ) -> None:
-        self._judge_rights(missing)
         ending = {state.metadata.name for state in states if state.metadata.deletion_timestamp}
+        reading = {policy.namespace for policy in self._live.snapshot.policies if RUN_LABEL in keys_read([policy])}
+        reading |= {policy.namespace for policy in self._live.snapshot.unknown if RUN_LABEL in keys_read([policy])}
         by_namespace = defaultdict(list)
         for quota in quotas:
             by_namespace[quota.metadata.namespace].append(quota)
         counts = Counter(probe.namespace for probe in self._probes)
         for namespace in self._namespaces:
+            if namespace in missing:
+                self._close(namespace, f"grant us {as_rules(missing[namespace])} there; deploy/rbac.yaml has all that a run needs")
+            if namespace in held:
+                self._close(namespace, held[namespace])
             if namespace in ending:
-                self._fail(namespace, "is being deleted, and takes no new pods", stops=namespace in self._options.audited)
+                self._close(namespace, "is being deleted, and takes no new pods")
+            if namespace in reading:
+                why = f"a policy in force there reads the label {RUN_LABEL}, which every probe pod must have: take it out there"
+                self._close(namespace, why)
             for line in shortages(by_namespace[namespace], counts[namespace], self._options.pod):
-                self._fail(namespace, f"{line}: raise the quota, or audit less at a time")
-
-    def _judge_rights(self, missing: Mapping[str, tuple[Right, ...]]) -> None:
-        """Audited namespaces that lack the same rights are told in one line."""
-        alike: dict[tuple[Right, ...], list[str]] = defaultdict(list)
-        for namespace, rights in missing.items():
-            if self._options.audits(namespace):
-                alike[rights].append(namespace)
-            else:
-                self._fail(namespace, f"grant us {as_rules(rights)} there")
-        for rights, names in alike.items():
-            several = "namespaces" if len(names) > 1 else "namespace"
-            self._obstacles.append(
-                f"{several} {', '.join(names)}: grant us {as_rules(rights)} there; deploy/rbac.yaml has all that a run needs"
-            )
+                self._close(namespace, f"{line}: raise the quota, or audit less at a time")
 
     def _judge_pods(self, budgets: Sequence[Budget], pods: Sequence[ScheduledPod], withheld: frozenset[str]) -> None:
         accept, snapshot = self._options.accept, self._live.snapshot
@@ -176,7 +185,24 @@ class _Preflight:
                 "" if "anti-affinity" in accept else repelled_by(pods, snapshot.namespaces, probe),
             )
             self._refuse([probe.name], "; ".join(filter(None, reasons)))
-        self._remarks += remarks_on(budgets, pods, self._allowed())
+        self._remarks += remarks_on(budgets, pods, snapshot.namespaces, self._allowed())
+
+    async def _read_nodes(self) -> list[RoomyNode]:
+        """None where they may not be listed: the scheduler will tell."""
+        try:
+            return await self._reading.listed(NODES, RoomyNode)
+        except ForbiddenError:
+            return []
+
+    def _judge_room(self, nodes: Sequence[RoomyNode], pods: Iterable[ScheduledPod]) -> None:
+        """Those that stand for what is audited come first where there isn't room for all."""
+        if "pods" in self._reading.narrow:
+            return
+        taken = Counter(pod.spec.node_name for pod in pods if pod.status.phase not in FINISHED)
+        scope = self._options.scope
+        in_order = sorted(self._allowed(), key=lambda probe: (bool(scope) and probe.name not in scope, probe.name))
+        for names, reason in without_room(nodes, taken, in_order):
+            self._refuse(names, reason)
 
     async def _rehearse(self, missing: Mapping[str, object], users: Mapping[str, int | None], withheld: frozenset[str]) -> None:
         """Ask admission about what is left to be created."""
@@ -188,54 +214,34 @@ class _Preflight:
 
     def _judge_the_whole(self) -> None:
         """A run in which every cell lacks one end would start pods for nothing."""
-        scope = [probe.name for probe in self._probes if not self._options.scope or probe.name in self._options.scope]
-        if not self._obstacles and scope and self._refused.keys() >= set(scope):
-            reasons = dict.fromkeys(self._refused[name] for name in scope)
-            self._obstacles += [f"no probe pod can be created for what is audited: {reason}" for reason in reasons]
+        scope = [probe for probe in self._probes if not self._options.scope or probe.name in self._options.scope]
+        if scope and self._refused.keys() >= {probe.name for probe in scope}:
+            self._obstacles += in_lines(
+                {probe.namespace: self._closed[probe.namespace] for probe in scope if probe.namespace in self._closed}
+            )
+            others = dict.fromkeys(self._refused[probe.name] for probe in scope if probe.namespace not in self._closed)
+            self._obstacles += [f"no probe pod can be created for what is audited: {reason}" for reason in others]
 
     def _allowed(self) -> list[ProbePod]:
         return [probe for probe in self._probes if probe.name not in self._refused]
 
-    def _fail(self, namespace: str, why: str, *, stops: bool | None = None) -> None:
-        """Nothing can be created in ``namespace``. ``stops`` the run; None: if that is audited, be it as one of all."""
-        said = f"namespace {namespace}: {why}"
-        if self._options.audits(namespace) if stops is None else stops:
-            self._obstacles.append(said)
-        else:
-            self._refuse([probe.name for probe in self._probes if probe.namespace == namespace], said)
+    def _close(self, namespace: str, why: str) -> None:
+        """Nothing can be created in ``namespace``; the first reason is kept."""
+        self._closed.setdefault(namespace, why)
+        self._refuse([probe.name for probe in self._probes if probe.namespace == namespace], f"namespace {namespace}: {why}")
 
     def _refuse(self, names: Iterable[str], why: str) -> None:
         """Leave these probe pods out; the first reason is kept."""
         for name in names if why else ():
             self._refused.setdefault(name, why)
 
-    async def _read(self, group: str, resource: str, kind: type[AnyRecord]) -> list[AnyRecord]:
-        """The objects of ``resource`` in the whole cluster or, where that is not granted, in our namespaces as far as it is there."""
-        try:
-            return await self._list(Question(f"{group}/{resource}", "list", resource, " in all namespaces"), kind)
-        except ForbiddenError:
-            pass
-        single = resource == "namespaces"
-        lists = []
-        for namespace in self._namespaces:
-            path = f"{group}/namespaces/{namespace}" + ("" if single else f"/{resource}")
-            question = Question(path, "get" if single else "list", resource, f" in namespace {namespace}")
-            lists.append(self._get(question, kind) if single else self._list(question, kind))
-        found = await asyncio.gather(*lists, return_exceptions=True)
-        refusals = [item for item in found if isinstance(item, BaseException)]
-        for item in refusals:
-            if not isinstance(item, (ForbiddenError, NotFoundError)):
-                raise item
-        if refusals:
-            self._remarks.append(f"{resource} could not be read: what they say was not taken into account")
-        return [item for items in found if not isinstance(items, BaseException) for item in items]
 
-    async def _list(self, question: Question, kind: type[AnyRecord]) -> list[AnyRecord]:
-        items, _ = await read_list(self._api, question)
-        return [decode(item, kind, self._api, question) for item in items]
-
-    async def _get(self, question: Question, kind: type[AnyRecord]) -> list[AnyRecord]:
-        return [decode(await self._api.get(question), kind, self._api, question)]
+def in_lines(closed: Mapping[str, str]) -> list[str]:
+    """A line for each reason why namespaces are ``closed``."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for namespace, why in closed.items():
+        alike[why].append(namespace)
+    return [f"{'namespaces' if len(names) > 1 else 'namespace'} {', '.join(names)}: {why}" for why, names in alike.items()]
 
 
 def _in_mesh(probe: ProbePod, namespaces: Mapping[str, Namespace], withheld: frozenset[str]) -> str:

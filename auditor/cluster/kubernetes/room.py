@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, Question
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import NodeRecord, NodeSpec, NodeStatus, PodRecord, Record
+from auditor.model.probe_pod import ProbePod
+from auditor.model.words import counted
 from auditor.policy.reading.pods import FINISHED
 
 NODES = Question("/api/v1/nodes", "list", "nodes")
@@ -55,5 +57,33 @@ async def room_for_pods(api: ApiServer) -> Mapping[str, int]:
     items, _ = await read_list(api, PODS)
     pods = [decode(item, PodRecord, api, PODS) for item in items]
     taken = Counter(pod.spec.node_name for pod in pods if pod.status.phase not in FINISHED)
-    room = {node.metadata.name: int(node.status.allocatable.get("pods", "0")) - taken[node.metadata.name] - KEPT_FREE for node in nodes}
-    return {name: free for name, free in sorted(room.items()) if free > 0}
+    return {name: free for name, free in sorted(_room(nodes, taken).items()) if free > 0}
+
+
+def _room(nodes: Iterable[RoomyNode], taken: Mapping[str, int]) -> dict[str, int]:
+    """How many more pods each of ``nodes`` takes, as far as they say how many they take at all."""
+    known = (node for node in nodes if "pods" in node.status.allocatable)
+    return {
+        node.metadata.name: max(0, int(node.status.allocatable["pods"]) - taken.get(node.metadata.name, 0) - KEPT_FREE) for node in known
+    }
+
+
+def without_room(nodes: Sequence[RoomyNode], taken: Mapping[str, int], probes: Iterable[ProbePod]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The names of those ``probes``, taken in this order, for which there is no room beside the ``taken`` places, with the reason.
+
+    A probe pod with a node of its own may go there whatever its taints; the others share what room is left on nodes without any.
+    """
+    room = _room(nodes, taken)
+    by_node: dict[str, list[str]] = defaultdict(list)
+    for probe in probes:
+        by_node[probe.node].append(probe.name)
+    free = by_node.pop("", [])
+    for node, names in by_node.items():
+        if node in room and len(names) > room[node]:
+            why = f"node {node} has room for {counted(room[node], 'more pod')}, and {len(names)} were to be put there"
+            yield tuple(names[room[node] :]), why
+        room[node] = max(0, room.get(node, 0) - len(names))
+    left = sum(room[node.metadata.name] for node in nodes if node.takes_pods and node.metadata.name in room)
+    if len(free) > left and any("pods" in node.status.allocatable for node in nodes):
+        why = f"the nodes have room for {counted(left, 'more pod')} without a place of their own, and {len(free)} were to be put there"
+        yield tuple(free[left:]), why

@@ -84,16 +84,16 @@ async def test_requests_grow_with_namespaces_only():
 async def test_missing_rights_stop_an_audited_namespace_and_leave_others_out():
     store = world()
     store.denied = {("create", "pods", "prod"), ("get", "pods/exec", "prod"), ("create", "configmaps", "dev")}
-    found = await look(store, probe(), probe("dev/x"), audited=("prod",))
+    found = await look(store, probe(), probe("dev/x"), audited=("prod",), scope=frozenset({"prod/web"}))
     assert found.obstacles == (
         (
             'namespace prod: grant us {apiGroups: [""], resources: [pods], verbs: [create]}, '
             '{apiGroups: [""], resources: [pods/exec], verbs: [get]} there; deploy/rbac.yaml has all that a run needs'
         ),
     )
-    assert found.refused == {"dev/x": 'namespace dev: grant us {apiGroups: [""], resources: [configmaps], verbs: [create]} there'}
+    said = 'grant us {apiGroups: [""], resources: [configmaps], verbs: [create]} there; deploy/rbac.yaml has all that a run needs'
+    assert found.refused["dev/x"] == f"namespace dev: {said}"
     assert not found.can_start([probe()])
-    assert (await look(store, probe(), probe("dev/x"))).refused == {}
 
 
 @pytest.mark.parametrize("right", PROBING)
@@ -174,10 +174,13 @@ WEB = {"labelSelector": {"matchLabels": {"app": "web"}}}
         (WEB, "dev", False),
         ({"labelSelector": {"matchLabels": {"app": "db"}}}, "prod", False),
         ({"labelSelector": None}, "prod", False),
-        ({**WEB, "namespaces": ["prod"]}, "dev", True),
+        ({**WEB, "namespaces": ["prod", "dev"]}, "prod", True),
+        ({**WEB, "namespaces": ["prod"]}, "dev", False),
         ({**WEB, "namespaces": ["dev"]}, "prod", False),
-        ({**WEB, "namespaceSelector": {"matchLabels": {"team": "prod"}}}, "dev", True),
-        ({**WEB, "namespaceSelector": {}}, "dev", True),
+        ({**WEB, "namespaceSelector": {"matchLabels": {"team": "prod"}}}, "prod", True),
+        ({**WEB, "namespaceSelector": {"matchLabels": {"team": "prod"}}}, "dev", False),
+        ({**WEB, "namespaceSelector": {}}, "prod", True),
+        ({**WEB, "namespaceSelector": {}}, "dev", False),
         ({**WEB, "namespaceSelector": {"matchLabels": {"team": "dev"}}}, "prod", False),
     ],
 )
@@ -250,12 +253,14 @@ async def test_a_namespace_that_is_being_deleted_takes_no_pods():
     }
 
 
-async def test_one_that_is_being_deleted_stops_a_run_only_where_it_is_named():
+async def test_one_that_is_being_deleted_stops_a_run_only_where_nothing_else_is_audited():
     store = world()
     store.objects["/api/v1/namespaces/dev"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     found = await look(store, probe("dev/x"), probe())
     assert (found.obstacles, set(found.refused)) == ((), {"dev/x"})
     found = await look(store, probe("dev/x"), probe(), audited=("dev", "prod"))
+    assert (found.obstacles, set(found.refused)) == ((), {"dev/x"})
+    found = await look(store, probe("dev/x"), probe(), audited=("dev",), scope=frozenset({"dev/x"}))
     assert found.obstacles == ("namespace dev: is being deleted, and takes no new pods",)
 
 
@@ -269,8 +274,10 @@ async def test_nodes_that_are_not_ready_and_port_names_used_twice():
 async def test_a_policy_that_reads_our_label_stops_the_run():
     policy = NetworkPolicy("prod", "p", LabelSelector(((RUN_LABEL, "x"),)), frozenset())
     found = await look(world(), snapshot=live([policy]))
-    assert found.obstacles[0].startswith(f"a policy in force reads the label {RUN_LABEL}")
+    assert found.obstacles[0].startswith(f"namespace prod: a policy in force there reads the label {RUN_LABEL}")
     assert found.withheld == {RUN_LABEL}
+    found = await look(world(), probe(), probe("dev/x"), snapshot=live([policy]))
+    assert (found.obstacles, set(found.refused)) == ((), {"prod/web"})
 
 
 async def test_labels_that_an_unreadable_policy_selects_by_are_not_added_either():
@@ -357,3 +364,91 @@ async def test_what_can_not_be_read_for_the_whole_cluster_is_read_by_namespace()
     found = await look(store)
     assert "PodDisruptionBudget prod/web" in found.refused["prod/web"]
     assert found.remarks == ("resourcequotas could not be read: what they say was not taken into account",)
+
+
+@pytest.mark.parametrize("reach", [{"namespaceSelector": {}}, {"namespaces": ["prod", "dev"]}])
+async def test_anti_affinity_of_another_namespace_is_a_remark_and_no_refusal(reach):
+    """Whoever may create pods in one namespace could keep all others from being audited."""
+    anything = {"labelSelector": {}, **reach}
+    store = world(*(("/api/v1/namespaces/dev/pods", {**choosy(anything, "dev"), "metadata": pod_named(f"x-6c9-{n}")}) for n in range(2)))
+    found = await look(store, probe(), probe("prod/api", app="api"), probe("dev/x"))
+    assert set(found.refused) == {"dev/x"}
+    (remark,) = found.remarks
+    assert remark == (
+        "pods of dev/x require that no pod with such labels runs beside them, in other namespaces either: they find no place beside the "
+        "probe pods of prod/api and prod/web during the run, and these none beside them"
+    )
+
+
+def pod_named(name):
+    return {"name": name, "namespace": "dev", "labels": {"pod-template-hash": "6c9"}}
+
+
+async def test_what_one_of_several_audited_namespaces_lacks_costs_that_one():
+    store = world(("/api/v1/namespaces/prod/resourcequotas", quota({"pods": "0"})))
+    for audited in ((), ("dev", "prod")):
+        found = await look(store, probe(), probe("dev/x"), audited=audited)
+        said = "namespace prod: quota small leaves 0 of pods, 1 needed: raise the quota, or audit less at a time"
+        assert (found.obstacles, found.refused) == ((), {"prod/web": said})
+        assert found.left_out == (f"left out: {said}",)
+        assert list(found.closed) == ["prod"]
+    found = await look(store, probe(), probe("dev/x"), audited=("prod",), scope=frozenset({"prod/web"}))
+    assert found.obstacles == (said,)
+    store.denied = {("create", "pods", "dev")}
+    found = await look(store, probe(), probe("dev/x"))
+    assert len(found.obstacles) == 2
+
+
+async def test_namespaces_that_lack_the_same_rights_are_left_out_in_one_line():
+    store = Store(*(("/api/v1/namespaces", {"metadata": {"name": name}}) for name in ("a", "b", "c")))
+    store.denied = {("create", "pods", name) for name in "ab"}
+    found = await look(store, *(probe(f"{name}/x") for name in "abc"))
+    (line,) = found.left_out
+    assert line.startswith("left out: namespaces a, b: grant us ")
+    assert found.obstacles == ()
+
+
+def held(namespace, duration=2**31 - 1):
+    labels = {RUN_LABEL: "99999999"}
+    lease = {"metadata": {"name": "netpol-audit", "namespace": namespace, "labels": labels}, "spec": {"leaseDurationSeconds": duration}}
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease
+
+
+async def test_a_namespace_that_somebody_holds_is_found_before_anything_is_created():
+    store = world(held("dev"))
+    found = await look(store, probe(), probe("dev/x"))
+    assert found.refused["dev/x"].startswith("namespace dev: somebody has been auditing here")
+    assert found.left_out[0].startswith("left out: namespace dev: somebody has been auditing here")
+    found = await look(store, probe("dev/x"), audited=("dev",))
+    assert found.obstacles[0].startswith("namespace dev: somebody has been auditing here")
+    assert (await look(store, probe(), probe("dev/x"), audited=("prod",))).refused == {}
+    store.pass_time(minutes=3)
+    assert (await look(store, probe(), probe("dev/x"))).refused == {}
+
+
+def node(name, pods="10", **spec):
+    conditions = [{"type": "Ready", "status": "True"}]
+    return "/api/v1/nodes", {"metadata": {"name": name}, "spec": spec, "status": {"allocatable": {"pods": pods}, "conditions": conditions}}
+
+
+def placed(number, on="node-1", phase="Running"):
+    item = {"metadata": {"name": f"p{number}", "namespace": "dev"}, "spec": {"nodeName": on}, "status": {"phase": phase}}
+    return "/api/v1/namespaces/dev/pods", item
+
+
+async def test_no_more_probe_pods_are_put_on_a_node_than_it_has_room_for():
+    tainted = [{"key": "x", "effect": "NoSchedule"}]
+    store = world(node("node-1", taints=tainted), *(placed(number) for number in range(6)), placed(6, phase="Succeeded"))
+    probes = [probe(f"prod/{letter}", node="node-1", app=letter) for letter in "abcd"]
+    found = await look(store, *probes, scope=frozenset({"prod/c", "prod/d"}))
+    said = "node node-1 has room for 2 more pods, and 4 were to be put there"
+    assert found.refused == dict.fromkeys(["prod/a", "prod/b"], said)
+
+
+async def test_those_without_a_node_share_what_room_the_others_leave():
+    store = world(node("node-1", pods="4"), node("node-2", pods="3"), node("full", pods="1"))
+    pinned, free = probe("prod/a", node="node-1"), [probe(f"prod/{letter}", app=letter) for letter in "bcd"]
+    found = await look(store, pinned, *free)
+    assert found.refused == {"prod/d": "the nodes have room for 2 more pods without a place of their own, and 3 were to be put there"}
+    store.denied = {("list", "nodes", "")}
+    assert (await look(store, pinned, *free)).refused == {}
