@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +16,7 @@ from auditor.model.words import counted
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.preflight import Preflight
     from auditor.model.probe_pod import ProbePod
-    from auditor.run.live_plan import LiveOptions
+    from auditor.run.live_plan import LiveOptions, LivePlan
 
 
 @click.command("preflight", cls=SectionedCommand)
@@ -37,39 +37,58 @@ def preflight(options: LiveOptions) -> int:
     from auditor.cli.interruption import run_interruptibly
     from auditor.report.lines import say
 
-    probes, found = run_interruptibly(_ask(options))
-    for line in describe(probes, found):
+    intended, found = run_interruptibly(_ask(options))
+    for line in describe_joining(intended, found) if options.in_place else describe(intended.probes, found):
         say(line)
-    return AS_EXPECTED if found.can_start(probes) else ENVIRONMENT
+    put = [probe for probe in intended.probes if probe.name in intended.members or not options.in_place]
+    return AS_EXPECTED if found.can_start(put) else ENVIRONMENT
 
 
-async def _ask(options: LiveOptions) -> tuple[Sequence[ProbePod], Preflight]:
+async def _ask(options: LiveOptions) -> tuple[LivePlan, Preflight]:
     from auditor.cluster.kubernetes.api import ApiServer
     from auditor.cluster.kubernetes.config import connect
-    from auditor.cluster.kubernetes.preflight import PreflightOptions
-    from auditor.cluster.kubernetes.preflight import preflight as look
     from auditor.run.live import read_live
     from auditor.run.live_plan import plan_live
+    from auditor.run.live_settling import settle
 
-    intended = plan_live(await read_live(options), options)
-    bounds = PreflightOptions(options.namespaces, options.pods, options.accept, intended.scope)
+    live = await read_live(options)
+    intended = plan_live(live, options)
     async with ApiServer(await connect(options.connection)) as api:
-        found = await look(api, intended.live, intended.probes, bounds)
-    return intended.probes, found
+        return await settle(api, live, intended, options)
 
 
 def describe(probes: Sequence[ProbePod], found: Preflight) -> Iterator[str]:
     """What was found, a line for each thing, and a last one with what it comes to."""
+    places = {probe.name: probe.name + (f" on {probe.node}" if probe.node else "") for probe in probes}
+    yield from _each(places, found)
+    possible = sum(probe.name not in found.refused for probe in probes)
+    namespaces = counted(len({probe.namespace for probe in probes}), "namespace")
+    yield f"{possible} of {counted(len(probes), 'probe pod')} in {namespaces} can be created: {_end(found, probes)}"
+
+
+def describe_joining(intended: LivePlan, found: Preflight) -> Iterator[str]:
+    """The same for an audit in place, which creates no pod and puts something into others that stays there."""
+    pods = {name: f"pod {'/'.join(place)} would list an ephemeral container until recreated" for name, place in intended.members.items()}
+    yield from _each(pods, found)
+    yield from (f"left out  {name}: {reason}" for name, reason in intended.absent.items())
+    joined = [probe for probe in intended.probes if probe.name in pods]
+    possible = sum(probe.name not in found.refused for probe in joined)
+    namespaces = counted(len({namespace for namespace, _ in intended.members.values()}), "namespace")
+    yield f"{possible} of {counted(len(joined), 'pod')} in {namespaces} can be joined: {_end(found, joined)}"
+
+
+def _each(planned: Mapping[str, str], found: Preflight) -> Iterator[str]:
     refused: dict[str, list[str]] = {}
-    for probe in probes:
-        if reason := found.refused.get(probe.name):
-            refused.setdefault(reason, []).append(probe.name)
+    yield from (line.replace("left out: ", "left out  ", 1) for line in found.left_out)
+    for name, told in planned.items():
+        if reason := found.refused.get(name):
+            refused.setdefault(reason, []).append(name)
         else:
-            yield f"ok        {probe.name}" + (f" on {probe.node}" if probe.node else "")
+            yield f"ok        {told}"
     yield from (f"refused   {', '.join(names)}: {reason}" for reason, names in refused.items())
     yield from (f"remark    {remark}" for remark in found.remarks)
     yield from (f"obstacle  {obstacle}" for obstacle in found.obstacles)
-    possible = sum(probe.name not in found.refused for probe in probes)
-    namespaces = counted(len({probe.namespace for probe in probes}), "namespace")
-    end = "a run can start" if found.can_start(probes) else "a run can't start"
-    yield f"{possible} of {counted(len(probes), 'probe pod')} in {namespaces} can be created: {end}"
+
+
+def _end(found: Preflight, put: Sequence[ProbePod]) -> str:
+    return "a run can start" if found.can_start(put) else "a run can't start"

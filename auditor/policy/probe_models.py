@@ -8,7 +8,7 @@ most selectors match: an enforcer that is blind to namespaces goes unnoticed on 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from auditor.model.policy import Direction
@@ -44,8 +44,17 @@ def pairs_of(pod_class: PodClass, endpoint: Endpoint) -> set[Pair]:
 class Models:
     """The models chosen so far, for each class; the first of a class stands for all that no other one does."""
 
-    def __init__(self, classes: Sequence[PodClass], can_use: Callable[[str], bool], matching: Callable[[Endpoint], int]) -> None:
-        """``can_use`` tells by its bare name whether a node can take probe pods, ``matching`` how many pod selectors match a pod."""
+    def __init__(
+        self,
+        classes: Sequence[PodClass],
+        can_use: Callable[[str], bool],
+        matching: Callable[[Endpoint], int],
+        closed: Collection[str] = (),
+    ) -> None:
+        """``can_use`` tells by its bare name whether a node can take probe pods, ``matching`` how many pod selectors match a pod. Models
+        stand in namespaces that are ``closed`` only where a class has no other member.
+        """
+        self._closed = closed
         self._classes = classes
         self._can_use = can_use
         self._matching = matching
@@ -56,7 +65,11 @@ class Models:
         self._load: Counter[str] = Counter()
 
     def _usable(self, members: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        return tuple(member for member in members if self._can_use(member.node)) or members
+        opened = tuple(filter(self._is_open, members)) or members
+        return tuple(member for member in opened if self._can_use(member.node)) or opened
+
+    def _is_open(self, endpoint: Endpoint) -> bool:
+        return endpoint.namespace not in self._closed
 
     def _add(self, pod_class: PodClass, model: Endpoint) -> None:
         self.of_class[pod_class.number].append(model)
@@ -90,7 +103,7 @@ class Models:
     def add_all_audited(self) -> None:
         """Every audited pod whose node can take a probe pod."""
         for pod_class in self._classes:
-            for endpoint in pod_class.audited:
+            for endpoint in filter(self._is_open, pod_class.audited):
                 if self._can_use(endpoint.node):
                     self._add(pod_class, endpoint)
 
@@ -106,7 +119,7 @@ class Models:
         at_node: dict[str, list[tuple[PodClass, Endpoint]]] = {node: [] for node in sorted(nodes)}
         for pod_class in self._classes:
             for endpoint in pod_class.audited if pod_class.isolated else ():
-                if endpoint.node in nodes:
+                if endpoint.node in nodes and self._is_open(endpoint):
                     at_node[endpoint.node].append((pod_class, endpoint))
         for options in at_node.values():
             while best := self._best_of(options, missing):
@@ -140,7 +153,7 @@ class Models:
 
         def rank(endpoint: Endpoint) -> tuple[object, ...]:
             place = (not self._can_use(endpoint.node), self._disturbance(endpoint), endpoint.node == first.node)
-            return (place, endpoint.name not in audited, -self._matching(endpoint), endpoint.name)
+            return (not self._is_open(endpoint), place, endpoint.name not in audited, -self._matching(endpoint), endpoint.name)
 
         return min((member for member in pod_class.members if member is not first), key=rank)
 

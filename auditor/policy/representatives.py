@@ -46,7 +46,8 @@ class ProbeRequest:
     """Which pods are audited, and how closely.
 
     Audited are the pods in ``namespaces`` (none: all) that match ``selector`` (None: all). ``usable_nodes`` are the bare names of the
-    nodes that can take probe pods (None: all). ``avoid`` has, by namespace, selectors that had better not match a probe pod.
+    nodes that can take probe pods (None: all), ``closed`` the namespaces that can't. ``avoid`` has, by namespace, selectors that had better
+    not match a probe pod.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class ProbeRequest:
     mode: Mode = Mode.ONE_PER_CLASS
     usable_nodes: Collection[str] | None = None
     avoid: Mapping[str, Sequence[LabelSelector]] = field(default_factory=dict, hash=False)
+    closed: Collection[str] = ()
 
     def audits(self, endpoint: Endpoint) -> bool:
         """Whether ``endpoint`` is one of the audited pods."""
@@ -85,7 +87,7 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
     check_request(snapshot, request)
     classes = _pod_classes(snapshot, matrix, request)
     selectors = PodSelectors(snapshot)
-    models = Models(classes, request.can_use, selectors.matching)
+    models = Models(classes, request.can_use, selectors.matching, request.closed)
     if request.mode is Mode.ALL_PODS:
         models.add_all_audited()
     models.add_one_per_class()

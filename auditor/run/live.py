@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.config import connect
 from auditor.cluster.kubernetes.in_place import Guests, InPlaceCluster
 from auditor.cluster.kubernetes.live import Deployment, LiveCluster
-from auditor.cluster.kubernetes.permissions import JOINING, as_rules, missing_rights
-from auditor.cluster.kubernetes.preflight import PreflightOptions, preflight
 from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
@@ -25,6 +23,7 @@ from auditor.probing.options import Progress
 from auditor.run.audit import AuditOptions, check_accepted, look
 from auditor.run.concluding import Seconds, Seen, report_on, with_lint
 from auditor.run.live_plan import LiveOptions, LivePlan, plan_live
+from auditor.run.live_settling import settle
 from auditor.run.remarks import against_intent
 
 
@@ -74,7 +73,7 @@ async def audit_live(
             findings = await apart(against_intent, live.snapshot, options.intent)
         with seconds.of("preflight"):
             progress.phase("preflight", 0)
-            visit = await _prepare(api, run_id, intended, options, progress, reproduce)
+            intended, visit = await _prepare(api, run_id, intended, options, progress, reproduce)
         chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
         seen, left = await _stay(visit, chosen, progress, seconds)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
@@ -110,44 +109,35 @@ async def _stay(
 
 async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
     api: ApiServer, run_id: str, intended: LivePlan, options: LiveOptions, progress: Progress, reproduce: Callable[[Cell], str]
-) -> LiveCluster | InPlaceCluster:
-    """The cluster to enter, once nothing stands in the way. Raises ClusterError that tells all that does."""
+) -> tuple[LivePlan, LiveCluster | InPlaceCluster]:
+    """What is done in the end, and the cluster to enter, once nothing stands in the way. Raises ClusterError that tells all that does."""
+    intended, checked = await settle(api, intended.live, intended, options)
+    if checked.obstacles:
+        raise ClusterError(*checked.obstacles)
     versions = intended.live.resource_versions
+    facts = (*checked.left_out, *intended.remarks, *checked.remarks)
     if options.in_place:
-        await _check_rights(api, intended.members.values())
         guests = Guests(
             snapshot=intended.snapshot,
-            pods=intended.members,
+            pods={name: place for name, place in intended.members.items() if name not in checked.refused},
             versions=versions,
-            facts=intended.remarks,
-            absent=intended.absent,
+            facts=facts,
+            absent={**intended.absent, **checked.refused},
             options=options.pods,
             start_seconds=options.start_seconds,
             audited=frozenset(options.namespaces) or None,
         )
-        return InPlaceCluster(api, run_id, guests, progress, reproduce)
-    bounds = PreflightOptions(options.namespaces, options.pods, options.accept, intended.scope)
-    checked = await preflight(api, intended.live, intended.probes, bounds)
-    if checked.obstacles:
-        raise ClusterError(*checked.obstacles)
+        return intended, InPlaceCluster(api, run_id, guests, progress, reproduce)
     deployment = Deployment(
         snapshot=intended.snapshot,
         workloads=intended.live.snapshot,
         probes=intended.probes,
         versions=versions,
         absent=checked.refused,
-        facts=(*intended.remarks, *checked.remarks),
+        facts=facts,
         users=checked.users,
         options=options.pods,
         start_seconds=options.start_seconds,
         audited=frozenset(options.namespaces) or None,
     )
-    return LiveCluster(api, run_id, deployment, progress, reproduce)
-
-
-async def _check_rights(api: ApiServer, pods: Iterable[tuple[str, str]]) -> None:
-    """Raise ClusterError, with the rules to grant, where we may not join pods."""
-    missing = await missing_rights(api, {namespace for namespace, _ in pods}, JOINING)
-    if missing:
-        lines = [f"namespace {name}: may not join pods; grant {as_rules(rights)}" for name, rights in missing.items()]
-        raise ClusterError(*lines)
+    return intended, LiveCluster(api, run_id, deployment, progress, reproduce)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from auditor.cluster.kubernetes.config import ConnectionOptions
 from auditor.cluster.kubernetes.meshes import PROXIED, proxied_pods
@@ -63,21 +64,21 @@ class LivePlan:
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan_live(live: LiveSnapshot, options: LiveOptions) -> LivePlan:
-    """Choose the probe pods for ``live``.
+def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str] = MappingProxyType({})) -> LivePlan:
+    """Choose the probe pods for ``live``. Nothing can be put into the namespaces that are ``closed``, for these reasons.
 
     Raises UsageError where there is nothing to audit, and for a host that is not outside, LimitError where more pods would be created or
     joined than are allowed: before anything is computed whose time or memory grows with their number.
     """
     workloads = live.snapshot
     _check_externals(workloads, options.externals)
-    request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes or None)
+    request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes or None, closed=frozenset(closed))
     check_request(workloads, request)
     check_classes(workloads, request, options.max_probe_pods, in_place=options.in_place)
     choice = choose_probe_pods(workloads, evaluate(workloads), request)
     audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
     scope = frozenset(probe.name for probe in choice.probe_pods if not audited.isdisjoint(probe.stands_for))
-    joined = _Joined.of(live, choice.probe_pods, request) if options.in_place else _Joined()
+    joined = _Joined.of(live, choice.probe_pods, request, closed) if options.in_place else _Joined()
     members = joined.members
     put = [probe for probe in choice.probe_pods if probe.name in members or not options.in_place]
     check_number(put, request, options.max_probe_pods, in_place=options.in_place)
@@ -101,7 +102,7 @@ class _Joined:
     absent: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, live: LiveSnapshot, probes: Iterable[ProbePod], request: ProbeRequest) -> _Joined:
+    def of(cls, live: LiveSnapshot, probes: Iterable[ProbePod], request: ProbeRequest, closed: Mapping[str, str]) -> _Joined:
         """Only audited pods are joined: an ephemeral container stays in a pod, and may stay only where that was asked for."""
         members: dict[str, Endpoint] = {}
         absent: dict[str, str] = {}
@@ -109,12 +110,15 @@ class _Joined:
         for probe in probes:
             standing = [live.snapshot.endpoint(name) for name in probe.stands_for]
             asked_for = [pod for pod in standing if request.audits(pod)]
-            running = [pod for pod in asked_for if pod.name not in proxied and pod.addresses and pod.node]
+            opened = [pod for pod in asked_for if pod.namespace not in closed]
+            running = [pod for pod in opened if pod.name not in proxied and pod.addresses and pod.node]
             placed = [pod for pod in running if pod.namespace == probe.namespace and probe.node in ("", pod.node)]
             if running:
                 members[probe.name] = (placed or running)[0]
             elif not asked_for:
                 absent[probe.name] = _not_asked_for(standing, request)
+            elif not opened:
+                absent[probe.name] = f"namespace {asked_for[0].namespace}: {closed[asked_for[0].namespace]}"
             else:
                 absent[probe.name] = "none of its pods runs" if proxied.isdisjoint(probe.stands_for) else PROXIED
         return cls(members, absent)

@@ -67,8 +67,8 @@ def audit(monkeypatch):
         return None
 
     def start(what, *, stuck=True, left=None):
-        async def prepare(*_):
-            return Visit(farewell=["gone in 1 s"], stuck=stuck, left=[] if left is None else left)
+        async def prepare(_api, _run_id, intended, *_):
+            return intended, Visit(farewell=["gone in 1 s"], stuck=stuck, left=[] if left is None else left)
 
         async def probing(*_):
             if isinstance(what, Exception):
