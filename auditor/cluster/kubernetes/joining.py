@@ -14,7 +14,8 @@ from auditor.cluster.kubernetes.preflight import Preflight, in_lines
 async def preflight_in_place(api: ApiServer, members: Mapping[str, tuple[str, str]], absent: Mapping[str, str]) -> Preflight:
     """Find out which of ``members``, namespace and name of a pod by the name of its probe pod, can be joined.
 
-    Of the ``absent`` ones, which stand for audited pods too, it is known why they can't. Raises ClusterError when the API server can't be reached.
+    Of the ``absent`` ones, which stand for audited pods too, it is known why they can't. Raises ClusterError when the API server can't be
+    reached.
     """
     namespaces = sorted({namespace for namespace, _ in members.values()})
     missing, held = await asyncio.gather(missing_rights(api, namespaces, JOINING), occupants(api, namespaces))
