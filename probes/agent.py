@@ -4,26 +4,31 @@ It is one file of standard library (Python 3.8 or later) because it must run in 
 and probing share one epoll loop in which nothing blocks, standard output included: a pod that is both a source and a destination needs
 no second process, and a controller that reads slowly delays new attempts but neither replies nor deadlines.
 
-Wire format between controller and agent: JSON objects, one a line. Protocols are ``"tcp"`` and ``"udp"``, families 4 and 6, times seconds.
-Commands:
+Wire format between controller and agent: JSON objects, one a line, of at most 16 MiB to an agent and 1 MiB from it. Protocols are
+``"tcp"`` and ``"udp"``, families 4 and 6, times seconds. MARK, 16 hex digits, stands for one agent of the run; the controller knows for
+which. Commands:
 
-``{"do": "listen", "identity": TEXT, "run": 8 HEX, "addresses": [TEXT, …], "tcp": [PORT, …], "udp": [PORT, …]}``
-    Listen on these ports of both families, and on no others any more; answer with ``identity``. Comes before ``probe``.
-    → ``{"kind": "listening", "failed": [[PROTOCOL, FAMILY, PORT, REASON], …], "foreign": [[ADDRESS, REASON], …]}``, ``foreign`` having the
-    ``addresses`` that are not this network namespace's own.
+``{"do": "listen", "key": 64 HEX, "identity": MARK, "addresses": [TEXT, …], "tcp": [PORT, …], "udp": [PORT, …]}``
+    Listen on these ports of both families, and on no others any more; answer as ``identity``. Comes before ``probe``. The key of the run
+    comes this way alone, and goes nowhere else.
+    → ``{"kind": "listening", "failed": [[PROTOCOL, FAMILY, PORT, REASON], …], "foreign": [[ADDRESS, REASON], …], "more": BOOLEAN}``,
+    ``foreign`` having the ``addresses`` that are not this network namespace's own; with ``more``, a further such line follows.
 ``{"do": "probe", "batch": 8 HEX, "timeout": S, "datagrams": N, "window": N, "targets": [{"address": TEXT, "protocol": PROTOCOL,
-"ports": [PORT, …], "identity": TEXT or null}, …]}``
+"ports": [PORT, …], "identity": MARK or null}, …]}``
     One attempt for each port of each target, numbered from 0 in that order, at most ``window`` of them younger than 0.15 s at once.
     Batches run one after another. Without an identity (TCP only) the listener is not one of ours: nothing is sent to it, the attempt counts
     as allowed once the handshake is complete, and the connection is closed gracefully.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …], "others": [[ATTEMPT,
-    VERDICT, OUTCOME, DETAIL], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered`` or, for what is no statement about the network,
-    ``error``; then ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S, "sent": N, "lost": N}``, ``slowest`` being the
-    longest time that a token took to come back, ``sent`` the SYNs and datagrams that went out for the allowed attempts, and ``lost`` those
-    of them that were sent once more, since nothing had come back.
-``{"do": "arrivals", "nonces": [16 HEX, …]}``
-    → ``{"kind": "arrivals", "arrived": [16 HEX, …], "complete": BOOLEAN}``: which of these UDP probes, which any agent sent, arrived here;
-    not ``complete`` when older arrivals had to be forgotten.
+    VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered`` or, for what is no statement about the
+    network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is ``wrong-identity``. MORE is an object: ``"seen": ADDRESS``
+    where who answered saw the question come from another address than it was sent from (an allowed attempt stands among the others for
+    that, with its ``"microseconds"``), and ``"socket": [ADDRESS, PORT]``, where it was sent from, for a UDP attempt that was dropped. Then
+    ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S, "sent": N, "lost": N}``, ``slowest`` being the longest time
+    that a token took to come back, ``sent`` the SYNs and datagrams that went out for the allowed attempts, and ``lost`` those of them that
+    were sent once more, since nothing had come back.
+``{"do": "arrivals", "nonces": [16 HEX, …]}``, at most 1024 of them
+    → ``{"kind": "arrivals", "arrived": [[16 HEX, ADDRESS, PORT, …], …], "complete": BOOLEAN}``: which of these UDP probes, which any agent
+    sent, arrived here, and from which sockets, at most four; not ``complete`` when older arrivals had to be forgotten.
 ``{"do": "lag"}``
     → ``{"kind": "lag", "seconds": S, "udp_overruns": N or null, "listen_overflows": N or null}``, all of the time since the last such
     question, or since ``listen``: the longest time for which this process had no turn though it wanted one, understated by 0.1 s at most;
@@ -33,14 +38,18 @@ Commands:
 
 What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is known.
 
-On the network, a probe is ``audit? RUN NONCE\n`` and its answer ``audit! RUN NONCE IDENTITY\n``: RUN of whoever speaks, NONCE the batch
-followed by the attempt in 8 hex digits. Only the right answer to this very nonce counts as a token.
+On the network, a question is always 120 bytes, ``audit? NONCE TAG ....\n``, and its answer at most as many, ``audit! NONCE MARK ADDRESS
+PORT TAG\n``: NONCE is the batch followed by the attempt in 8 hex digits, MARK says who answers, ADDRESS and PORT where the question came
+from. A question's TAG is the first half of HMAC-SHA256 of NONCE under the key of the run. An answer's is the first half of SHA-256 of the
+other half followed by all that precedes TAG: who has a question can't make its answer. What is not a question of this run gets no answer
+at all. Only the answer with the wanted mark to this very nonce counts as a token.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -50,7 +59,9 @@ import socket
 import struct
 import sys
 import time
+from binascii import hexlify
 from collections import deque
+from hmac import compare_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,14 +70,20 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
     Address = tuple[str, int]
-    Flight = tuple[socket.SocketType, bool, bytes, bytes]  # socket, whether UDP, question, wanted answer; both empty to connect only
+    Flight = tuple[socket.SocketType, bool, bytes, bytes, bytes]  # socket, whether UDP; question, secret and mark, empty to connect only
+    Ask = Callable[[bytes], tuple[bytes, bytes]]
 
 ASK = b"audit? "
 ANSWER = b"audit! "
-ASK_LENGTH = len(ASK) + 8 + 1 + 16 + 1
-LONGEST_ANSWER = 1024
+TAG_LENGTH = 32
+ASK_LENGTH = len("audit! NONCE___________ MARK____________ ") + 39 + 1 + 5 + 1 + TAG_LENGTH + 1
+"""That of the longest answer, so that nobody gets more out of an agent than he puts in."""
+PADDING = b" ".ljust(ASK_LENGTH - len(ASK) - 16 - 1 - TAG_LENGTH - 1, b".") + b"\n"
+ANSWER_FORM = re.compile(rb"audit! ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f:.]{2,39}) ([0-9]{1,5}) [0-9a-f]{32}\n\Z")
+LONGEST_READ = 1024
 HEX_8 = re.compile(r"[0-9a-f]{8}\Z")
 HEX_16 = re.compile(r"[0-9a-f]{16}\Z")
+HEX_64 = re.compile(r"[0-9a-f]{64}\Z")
 
 YOUNG = 0.15
 """Seconds after which a silent attempt no longer takes a place in the window: most of the silent ones are being dropped."""
@@ -76,10 +93,15 @@ BURST = 64
 CHUNK = 256
 CHUNK_SECONDS = 0.1
 OUTPUT_FULL = 1 << 20
-LONGEST_LINE = 64 << 20
+MOST_IN_A_LINE = 1024
+"""How many results, failures or arrivals one line has, lest it be longer than 1 MiB."""
+LONGEST_LINE = 16 << 20
+LONGEST_WORDS = 200
 MOST_BATCHES = 64
 BACKLOG = 4096
 MOST_ARRIVALS = 1 << 16
+MOST_REPETITIONS = 1 << 12
+MOST_SOCKETS = 4
 MOST_WAITING = 512
 WAITING_SECONDS = 10.0
 TURN = 0.1
@@ -90,6 +112,8 @@ RETRANSMITTED = 0.19
 """Seconds before which TCP sends nothing a second time."""
 TOTAL_RETRANSMISSIONS = 100
 """Offset of tcpi_total_retrans in struct tcp_info."""
+MOST_STRAY = 1024
+"""How many datagrams that settle nothing are read at one go; no receive buffer has more by default."""
 MOST_PARTINGS = 256
 PARTING_SECONDS = 0.25
 
@@ -128,8 +152,37 @@ REFUSALS_UDP[errno.ECONNREFUSED] = ("refused", "icmp-unreachable")
 """Verdict and outcome for what a socket reports of an attempt that went out. Anything else is our own trouble."""
 
 
+ICMP_ERRORS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.ENOPROTOOPT, errno.EPROTO})
+"""What a UDP socket reports that anybody may have made up who saw the datagram: an answer counts more."""
+
+
 class BadCommandError(ValueError):
     """A command that can't be understood; its text says why."""
+
+
+def asking_with(key: bytes) -> Ask:
+    """What makes of a nonce the question that has it, and the secret that its answers are made with.
+
+    They are the halves of the nonce's HMAC-SHA256 (RFC 2104) under ``key``, which has at most 64 bytes; from states that are copied, as
+    that takes half the time of hmac.digest.
+    """
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key.ljust(64, b"\0")))
+    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key.ljust(64, b"\0")))
+
+    def ask(nonce: bytes) -> tuple[bytes, bytes]:
+        first, second = inner.copy(), outer.copy()
+        first.update(nonce)
+        second.update(first.digest())
+        both = second.digest()
+        return b"%b%b %b%b" % (ASK, nonce, hexlify(both[:16]), PADDING), both[16:]
+
+    return ask
+
+
+def answer(secret: bytes, nonce: bytes, mark: bytes, address: Address) -> bytes:
+    """What the agent with this mark answers to the question with this nonce that came from this address."""
+    text = b"%b%b %b %b %d " % (ANSWER, nonce, mark, address[0].encode(), address[1])
+    return text + hexlify(hashlib.sha256(secret + text).digest()[:16]) + b"\n"
 
 
 class Output:
@@ -164,28 +217,50 @@ class Output:
 
 
 class Arrivals:
-    """The nonces of the UDP probes that arrived: two generations, of which the older is forgotten when the younger is full."""
+    """From which socket each UDP probe arrived, by its nonce: two generations, of which the older is forgotten when the younger is full.
+
+    The same datagram may come again from somewhere else; that is kept beside, for as many as there is room.
+    """
 
     def __init__(self) -> None:
-        self.young: set[bytes] = set()
-        self._old: set[bytes] = set()
+        self.young: dict[bytes, Address] = {}
+        self._old: dict[bytes, Address] = {}
+        self._repeated: dict[bytes, list[Address]] = {}
+        self._repetitions = 0
         self._complete = True
 
-    def turn(self) -> None:
-        """Make room; call it when ``young`` has grown to half of MOST_ARRIVALS."""
-        self._complete = self._complete and not self._old
-        self._old, self.young = self.young, set()
+    def add(self, nonce: bytes, address: Address) -> None:
+        """Take note of an arrival."""
+        first = self.young.setdefault(nonce, address)
+        if first is not address:
+            if first != address:
+                self._add_repetition(nonce, address)
+        elif len(self.young) >= MOST_ARRIVALS // 2:
+            self._complete = self._complete and not self._old
+            self._old, self.young = self.young, {}
+
+    def _add_repetition(self, nonce: bytes, address: Address) -> None:
+        others = self._repeated.get(nonce, [])
+        if address not in others and len(others) < MOST_SOCKETS - 1 and self._repetitions < MOST_REPETITIONS:
+            self._repeated[nonce] = [*others, address]
+            self._repetitions += 1
+
+    def _sockets(self, nonce: bytes) -> list[Address]:
+        firsts = [generation[nonce] for generation in (self._old, self.young) if nonce in generation]
+        return (firsts + self._repeated.get(nonce, []))[:MOST_SOCKETS]
 
     def answer(self, nonces: list[str]) -> Message:
         """The line that says which of ``nonces`` arrived."""
-        arrived = [nonce for nonce in nonces for sent in (nonce.encode(),) if sent in self.young or sent in self._old]
+        found = [(nonce, self._sockets(nonce.encode())) for nonce in nonces]
+        arrived = [[nonce, *(part for address in sockets for part in address[:2])] for nonce, sockets in found if sockets]
         return {"kind": "arrivals", "arrived": arrived, "complete": self._complete}
 
 
 class Waiting:
-    """An accepted connection that has not asked yet: what it said so far, and when it is given up."""
+    """An accepted connection that has not asked yet: where it comes from, what it said so far, and when it is given up."""
 
-    def __init__(self, asked: bytes) -> None:
+    def __init__(self, address: Address, asked: bytes) -> None:
+        self.address = address
         self.asked = asked
         self.until = time.monotonic() + WAITING_SECONDS
 
@@ -199,17 +274,15 @@ class Listeners:
         self._sockets: list[socket.SocketType] = []
         self._muted: list[socket.SocketType] = []
         self._waiting: dict[int, Waiting] = {}
-        self._tail = b"\n"
-        self._ask = ASK
-        self._answer = ANSWER
+        self._mark = b""
+        self._ask = asking_with(os.urandom(32))
         self.arrivals = Arrivals()
 
-    def listen(self, identity: str, run: str, ports: list[tuple[str, int]]) -> list[Any]:
+    def listen(self, mark: str, ask: Ask, ports: list[tuple[str, int]]) -> list[Any]:
         """Listen on ``ports``, pairs of protocol and number, and nowhere else; the ones that failed, as the wire format has them."""
         self.close()
-        self._tail = b" " + identity.encode() + b"\n"
-        self._ask = ASK + run.encode() + b" "
-        self._answer = ANSWER + run.encode() + b" "
+        self._mark = mark.encode()
+        self._ask = ask
         failed = []
         for protocol, port in ports:
             for version, family, wildcard in ((4, socket.AF_INET, "0.0.0.0"), (6, socket.AF_INET6, "::")):  # noqa: S104 - a pod is reached by any of its addresses
@@ -250,10 +323,10 @@ class Listeners:
     def _accept(self, listener: socket.SocketType) -> None:
         # accept() would make an object of each connection and ask for its name.
         accept: Callable[[], tuple[int, Any]] = listener._accept  # type: ignore[attr-defined]  # noqa: SLF001 - see above
-        read, answer = os.read, self._reply
+        read, reply = os.read, self._reply
         for _ in range(BURST):
             try:
-                fd, _address = accept()
+                fd, address = accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -269,25 +342,31 @@ class Listeners:
             try:
                 asked = read(fd, ASK_LENGTH)
             except BlockingIOError:
-                self._wait(fd)
+                self._wait(fd, address)
                 continue
             except OSError:
                 asked = b""
             if len(asked) == ASK_LENGTH or not asked:
-                answer(fd, asked)
+                reply(fd, asked, address)
             else:
-                self._wait(fd, asked)
+                self._wait(fd, address, asked)
 
-    def _reply(self, fd: int, asked: bytes) -> None:
-        if asked[: len(ASK)] == ASK:
+    def _reply(self, fd: int, asked: bytes, address: Address) -> None:
+        if said := self._answer(asked, address):
             with contextlib.suppress(OSError):  # the other end may be gone already
-                os.write(fd, self._answer + asked[16:32] + self._tail)
+                os.write(fd, said)
         os.close(fd)
 
-    def _wait(self, fd: int, asked: bytes = b"") -> None:
+    def _answer(self, asked: bytes, address: Address) -> bytes:
+        """The answer to a question of this run; empty for anything else."""
+        nonce = asked[7:23]
+        question, secret = self._ask(nonce)
+        return answer(secret, nonce, self._mark, address) if compare_digest(asked, question) else b""
+
+    def _wait(self, fd: int, address: Address, asked: bytes = b"") -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._forget(next(iter(self._waiting)))
-        self._waiting[fd] = Waiting(asked)
+        self._waiting[fd] = Waiting(address, asked)
         self._handlers[fd] = lambda: self._read(fd)
         self._epoll.register(fd, select.EPOLLIN)
 
@@ -303,29 +382,25 @@ class Listeners:
         if got and len(entry.asked) < ASK_LENGTH:
             return
         del self._waiting[fd], self._handlers[fd]
-        self._reply(fd, entry.asked if got else b"")
+        self._reply(fd, entry.asked if got else b"", entry.address)
 
     def _forget(self, fd: int) -> None:
         del self._waiting[fd], self._handlers[fd]
         os.close(fd)
 
     def _receive(self, listener: socket.SocketType) -> None:
-        receive, send = listener.recvmsg, listener.sendmsg
-        arrivals, ask, answer, tail = self.arrivals, self._ask, self._answer, self._tail
+        receive, send, add, answer_to = listener.recvmsg, listener.sendmsg, self.arrivals.add, self._answer
         for _ in range(BURST):
             try:
-                asked, ancillary, _flags, address = receive(ASK_LENGTH, 64)
+                asked, ancillary, _flags, address = receive(ASK_LENGTH + 1, 64)
             except OSError:
                 return
-            if asked[: len(ASK)] != ASK or len(asked) != ASK_LENGTH:
+            said = answer_to(asked, address)
+            if not said:
                 continue
-            nonce = asked[16:32]
-            if asked[:16] == ask:
-                arrivals.young.add(nonce)
-                if len(arrivals.young) >= MOST_ARRIVALS // 2:
-                    arrivals.turn()
+            add(asked[7:23], address)
             try:
-                send((answer + nonce + tail,), [own_address(item) for item in ancillary], 0, address)
+                send((said,), [own_address(item) for item in ancillary], 0, address)
             except OSError:
                 continue
 
@@ -484,15 +559,15 @@ class Batch:
     giving up) is an index that moves up through the attempts.
     """
 
-    def __init__(self, command: Message, run: str, epoll: select.epoll, output: Output, partings: Partings) -> None:
-        self.name = hex_8(command, "batch")
+    def __init__(self, command: Message, ask: Ask, epoll: select.epoll, output: Output, partings: Partings) -> None:
+        self.name = hexadecimal(command, "batch", HEX_8, 8)
         self._timeout = number(command, "timeout", 0.001, 600.0)
         datagrams = int(number(command, "datagrams", 1, 100))
         self._window = int(number(command, "window", 1, 1 << 20))
         self._targets = [target(item) for item in items(command, "targets")]
         self.attempts = sum(len(ports) for _, _, _, ports, _ in self._targets)
-        self._ask = ASK + run.encode() + b" " + self.name.encode() + b"%08x\n"
-        self._answer = ANSWER + run.encode() + b" " + self.name.encode() + b"%08x %b\n"
+        self._nonce = self.name.encode() + b"%08x"
+        self._ask = ask
         self._epoll = epoll
         self._output = output
         self._partings = partings
@@ -503,6 +578,8 @@ class Batch:
         self._flying: dict[int, Flight] = {}
         self._unsent: set[int] = set()
         self._partial: dict[int, bytes] = {}
+        self._translated: dict[int, tuple[bytes, bytes, float]] = {}
+        self._refused: dict[int, tuple[str, str]] = {}
         self._under_way = 0
         self._young = 0
         self._parked = 0
@@ -522,11 +599,11 @@ class Batch:
         self._prompt = min([RETRANSMITTED, *(resend.offset for resend in self._resends)])
         self.by_fd: dict[int, int] = {}
 
-    def _all_attempts(self) -> Iterator[tuple[int, int, Address, bool, bytes | None]]:
+    def _all_attempts(self) -> Iterator[tuple[int, int, Address, bool, bytes]]:
         attempt = 0
-        for family, address, udp, ports, identity in self._targets:
+        for family, address, udp, ports, mark in self._targets:
             for port in ports:
-                yield attempt, family, (address, port), udp, identity
+                yield attempt, family, (address, port), udp, mark
                 attempt += 1
 
     @property
@@ -539,13 +616,10 @@ class Batch:
         if self._next is None or now < self._stalled_until or len(self._output.buffer) > OUTPUT_FULL:
             return
         clock, register, start, plan = time.monotonic, self._epoll.register, self._start, self._plan
-        starts, flying, by_fd, ask, answer = self._starts, self._flying, self.by_fd, self._ask, self._answer
+        starts, flying, by_fd, ask, nonce = self._starts, self._flying, self.by_fd, self._ask, self._nonce
         for _ in range(room):
-            attempt, family, address, udp, identity = self._next
-            if identity is None:
-                question = wanted = b""
-            else:
-                question, wanted = ask % attempt, answer % (attempt, identity)
+            attempt, family, address, udp, mark = self._next
+            question, secret = ask(nonce % attempt) if mark else (b"", b"")
             starts[attempt] = clock()
             try:
                 sock, unsent = start(family, address, udp, question)
@@ -561,7 +635,7 @@ class Batch:
                     register(fd, EDGE_BOTH)
                 else:
                     register(fd, EDGE_IN)
-                flying[attempt] = (sock, udp, question, wanted)
+                flying[attempt] = (sock, udp, question, secret, mark)
                 by_fd[fd] = attempt
                 self._under_way += 1
                 self._young += 1
@@ -601,11 +675,11 @@ class Batch:
         verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0)
         if verdict is None or (error.errno in ROUTE_TROUBLES and not has_route(family, address)):
             verdict = ("error", describe(error))
-        self._others.append([attempt, verdict[0], verdict[1], ""])
+        self._others.append([attempt, verdict[0], verdict[1], "", {}])
 
     def on_event(self, attempt: int, event: int) -> None:
         """Go on with an attempt whose socket has something to say."""
-        sock, udp, question, wanted = self._flying[attempt]
+        sock, udp, question, secret, mark = self._flying[attempt]
         try:
             if attempt in self._unsent:
                 sock.send(question)
@@ -615,35 +689,43 @@ class Batch:
                     return
                 if not event & IN:
                     return
-            data = sock.recv(LONGEST_ANSWER)
+            data = sock.recv(LONGEST_READ)
         except BlockingIOError:
             return
         except OSError as error:
             self._failed(attempt, udp, error)
             return
-        if data == wanted:
+        if compare_digest(data, answer(secret, question[7:23], mark, sock.getsockname())):
             self._token(attempt)
+        elif udp:
+            self._other_datagrams(attempt, data)
         else:
-            self._other_answer(attempt, udp, data, wanted)
+            self._other_stream(attempt, data)
 
     def _token(self, attempt: int) -> None:
         self._arrived(attempt)
         self._close(attempt)
+        if self._partial or self._translated or self._refused:
+            self._drop_notes(attempt)
 
     def _arrived(self, attempt: int) -> None:
-        took = time.monotonic() - self._starts[attempt]
+        self._allowed += (attempt, self._took(attempt, time.monotonic()))
+
+    def _took(self, attempt: int, when: float) -> int:
+        """Take an answer that came at ``when`` into account; the microseconds until then."""
+        took = when - self._starts[attempt]
         if took > self._slowest:  # noqa: PLR1730 - a call less in the hot loop
             self._slowest = took
         if took > self._prompt:
-            self._lost += self._sent_again(attempt)
-        self._allowed += (attempt, int(took * 1e6))
+            self._lost += self._sent_again(attempt, took)
         self._total_allowed += 1
+        return int(took * 1e6)
 
-    def _sent_again(self, attempt: int) -> int:
+    def _sent_again(self, attempt: int, took: float) -> int:
         """How many packets of an attempt had to be followed by another, for nothing had come back."""
-        sock, udp, _, _ = self._flying[attempt]
+        sock, udp, *_ = self._flying[attempt]
         if udp:
-            return sum(resend.attempt > attempt for resend in self._resends)
+            return sum(resend.offset < took and resend.attempt > attempt for resend in self._resends)
         with contextlib.suppress(OSError, struct.error):
             information = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TOTAL_RETRANSMISSIONS + 4)
             return int(struct.unpack_from("I", information, TOTAL_RETRANSMISSIONS)[0])
@@ -669,10 +751,10 @@ class Batch:
     def _close(self, attempt: int) -> None:
         self._release(attempt).close()
 
-    def _end(self, attempt: int, verdict: str, outcome: str, detail: str = "") -> None:
-        self._others.append([attempt, verdict, outcome, detail])
+    def _end(self, attempt: int, verdict: str, outcome: str, detail: str = "", **more: Any) -> None:
+        self._others.append([attempt, verdict, outcome, detail, more])
         self._unsent.discard(attempt)
-        self._partial.pop(attempt, None)
+        self._drop_notes(attempt)
         self._close(attempt)
 
     def _failed(self, attempt: int, udp: bool, error: OSError) -> None:
@@ -680,32 +762,81 @@ class Batch:
             self._connected(attempt)  # only a connection that had come about is told so
             return
         verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0, ("error", describe(error)))
-        self._end(attempt, verdict[0], verdict[1])
+        if udp and error.errno in ICMP_ERRORS:
+            self._refused.setdefault(attempt, verdict)
+            self._other_datagrams(attempt)
+        else:
+            self._end(attempt, verdict[0], verdict[1])
 
-    def _other_answer(self, attempt: int, udp: bool, data: bytes, wanted: bytes) -> None:
-        """Judge what is not, or not yet, the right answer."""
-        whole = self._partial.pop(attempt, b"") + data
-        if whole == wanted:
+    def _other_datagrams(self, attempt: int, data: bytes | None = None) -> None:
+        """Judge what is not the right answer, if anything, and look for that behind it: anybody can send what isn't."""
+        for _ in range(MOST_STRAY):
+            if data is not None and self._is_settled_by(attempt, data):
+                return
+            try:
+                data = self._flying[attempt][0].recv(LONGEST_READ)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._refused.setdefault(attempt, REFUSALS_UDP.get(error.errno or 0, ("error", describe(error))))
+                data = None
+
+    def _is_settled_by(self, attempt: int, datagram: bytes) -> bool:
+        sock, _, question, _, mark = self._flying[attempt]
+        said = self._understood(datagram)
+        if said is None:
+            self._partial.setdefault(attempt, datagram)
+        elif said[0] == question[7:23]:
+            if said[2] == sock.getsockname()[0].encode():
+                self._answered(attempt, said[1], b"")
+                return True
+            # By way of another address. One that comes straight may follow, and the right one counts more than another's.
+            if said[1] == mark or attempt not in self._translated:
+                self._translated[attempt] = (said[1], said[2], time.monotonic())
+        return False  # else a late answer to an earlier attempt whose port this one has
+
+    def _understood(self, data: bytes) -> tuple[bytes, bytes, bytes] | None:
+        """Nonce, mark and address of an answer by an agent of this run; None for anything else."""
+        form = ANSWER_FORM.match(data)
+        if form is None:
+            return None
+        nonce, mark, address, port = form.groups()
+        right = answer(self._ask(nonce)[1], nonce, mark, (address.decode(), int(port)))
+        return (nonce, mark, address) if compare_digest(data, right) else None
+
+    def _answered(self, attempt: int, mark: bytes, seen: bytes, when: float = 0.0) -> None:
+        """End an attempt that an agent of this run answered, which says that its question came from ``seen``, empty if as it was sent."""
+        more = {"seen": seen.decode()} if seen else {}
+        if mark != self._flying[attempt][4]:
+            self._end(attempt, "misdelivered", "wrong-identity", mark.decode(), **more)
+        elif seen:
+            self._end(attempt, "allowed", "token", microseconds=self._took(attempt, when or time.monotonic()), **more)
+        else:
             self._token(attempt)
-        elif not udp and not data:
+
+    def _drop_notes(self, attempt: int) -> None:
+        for notes in (self._partial, self._translated, self._refused):
+            notes.pop(attempt, None)
+
+    def _other_stream(self, attempt: int, data: bytes) -> None:
+        """Judge what is not, or not yet, the right answer."""
+        sock, _, question, *_ = self._flying[attempt]
+        whole = self._partial.pop(attempt, b"") + data
+        said = self._understood(whole)
+        if said is not None and said[0] == question[7:23]:
+            self._answered(attempt, said[1], b"" if said[2] == sock.getsockname()[0].encode() else said[2])
+        elif said is not None:
+            self._end(attempt, "misdelivered", "wrong-nonce", shown(whole))
+        elif not data:
             if whole:
                 self._end(attempt, "misdelivered", "foreign-answer", shown(whole))
             else:
                 self._end(attempt, "error", "connected-no-token", "closed by the other end")
-        elif not udp and len(whole) < LONGEST_ANSWER and whole[: len(ANSWER)] == ANSWER[: len(whole)] and whole[-1:] != b"\n":
+        elif len(whole) < ASK_LENGTH and whole[: len(ANSWER)] == ANSWER[: len(whole)] and whole[-1:] != b"\n":
             self._partial[attempt] = whole
             self.on_event(attempt, 0)
-        elif whole[: len(ANSWER)] != ANSWER or whole[-1:] != b"\n":
-            self._end(attempt, "misdelivered", "foreign-answer", shown(whole))
-        elif whole[16:33] == wanted[16:33]:
-            who = whole[33:-1].decode("utf-8", "replace")
-            if whole[33:] == wanted[33:]:
-                who += " of another run"
-            self._end(attempt, "misdelivered", "wrong-identity", who)
-        elif udp:
-            self.on_event(attempt, 0)  # a late answer to an earlier attempt whose port this one has; look for ours behind it
         else:
-            self._end(attempt, "misdelivered", "wrong-nonce", shown(whole))
+            self._end(attempt, "misdelivered", "foreign-answer", shown(whole))
 
     def tick(self, now: float) -> None:
         """Do what is due at ``now``, and pass results on when there are enough of them, or old enough ones."""
@@ -742,9 +873,16 @@ class Batch:
         self.on_event(attempt, select.EPOLLIN)
         if attempt not in self._flying:
             return
-        if attempt in self._partial:
+        sock, udp, *_ = self._flying[attempt]
+        if attempt in self._translated:
+            self._answered(attempt, *self._translated[attempt])
+        elif attempt in self._partial:
             self._end(attempt, "misdelivered", "foreign-answer", shown(self._partial[attempt]))
-        elif self._flying[attempt][1] or attempt in self._unsent:
+        elif attempt in self._refused:
+            self._end(attempt, *self._refused[attempt])
+        elif udp:
+            self._end(attempt, "dropped", "timeout", socket=sock.getsockname()[:2])
+        elif attempt in self._unsent:
             self._end(attempt, "dropped", "timeout")
         else:
             self._end(attempt, "error", "connected-no-token", "connected, then silence")
@@ -773,10 +911,10 @@ class Batch:
 
     def pass_on(self) -> None:
         """Queue the results so far."""
-        if self._allowed or self._others:
-            self._output.line({"kind": "results", "batch": self.name, "allowed": self._allowed, "others": self._others})
-            self._allowed = []
-            self._others = []
+        while self._allowed or self._others:
+            allowed, others = self._allowed[:MOST_IN_A_LINE], self._others[:MOST_IN_A_LINE]
+            self._allowed, self._others = self._allowed[MOST_IN_A_LINE:], self._others[MOST_IN_A_LINE:]
+            self._output.line({"kind": "results", "batch": self.name, "allowed": allowed, "others": others})
 
     def done(self) -> None:
         """Queue the last results and the end of the batch."""
@@ -824,19 +962,11 @@ def number(command: Message, key: str, least: float, most: float) -> float:
     return value
 
 
-def text(command: Message, key: str) -> str:
-    """The text at ``key``, which fits into one answer."""
+def hexadecimal(command: Message, key: str, form: re.Pattern[str], digits: int) -> str:
+    """The hexadecimal digits at ``key``."""
     value = command.get(key)
-    if not isinstance(value, str) or "\n" in value or not 0 < len(value.encode()) <= LONGEST_ANSWER // 2:
-        raise BadCommandError(f"{key!r} must be a text of one line")
-    return value
-
-
-def hex_8(command: Message, key: str) -> str:
-    """The eight hexadecimal digits at ``key``."""
-    value = command.get(key)
-    if not isinstance(value, str) or not HEX_8.match(value):
-        raise BadCommandError(f"{key!r} must be 8 hexadecimal digits")
+    if not isinstance(value, str) or not form.match(value):
+        raise BadCommandError(f"{key!r} must be {digits} hexadecimal digits")
     return value
 
 
@@ -866,18 +996,20 @@ def family_of(address: str) -> int:
     return family
 
 
-def target(item: Message) -> tuple[int, str, bool, list[int], bytes | None]:
-    """One target of a ``probe`` command: family, address, whether UDP, ports, identity."""
+def target(item: Message) -> tuple[int, str, bool, list[int], bytes]:
+    """One target of a ``probe`` command: family, address, whether UDP, ports, and the mark, empty to connect only."""
     if not isinstance(item, dict):
         raise BadCommandError("a target must be an object")
-    address = text(item, "address")
+    address = item.get("address")
+    if not isinstance(address, str):
+        raise BadCommandError("'address' must be a text")
     if item.get("protocol") not in ("tcp", "udp"):
         raise BadCommandError("'protocol' must be tcp or udp")
     udp = item["protocol"] == "udp"
-    identity = None if item.get("identity") is None else text(item, "identity").encode()
-    if udp and identity is None:
+    mark = b"" if item.get("identity") is None else hexadecimal(item, "identity", HEX_16, 16).encode()
+    if udp and not mark:
         raise BadCommandError("'identity' must be given for udp: without an answer nothing tells arrival from loss")
-    return family_of(address), address, udp, integers(item, "ports", 1, 65535), identity
+    return family_of(address), address, udp, integers(item, "ports", 1, 65535), mark
 
 
 class Agent:
@@ -890,7 +1022,7 @@ class Agent:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._listeners = Listeners(self._epoll, self._handlers)
         self._input = bytearray()
-        self._run: str | None = None
+        self._ask: Ask | None = None
         self._batch: Batch | None = None
         self._queue: deque[Batch] = deque()
         self._partings = Partings()
@@ -948,7 +1080,7 @@ class Agent:
 
     def _wait(self, now: float) -> float:
         wait = self._batch.wait(now) if self._batch else 10.0
-        if self._run is not None:
+        if self._ask is not None:
             wait = min(wait, TURN)
         return min(wait, 0.05) if self._listeners.busy else wait
 
@@ -990,27 +1122,30 @@ class Agent:
                 raise BadCommandError("'do' must be one of {}".format(", ".join(sorted(self._commands))))
             self._commands[do](command)
         except (ValueError, RecursionError) as error:
-            answer = {"kind": "error", "message": str(error)}
+            refusal = {"kind": "error", "message": str(error)[:LONGEST_WORDS]}
             if isinstance(command.get("batch"), str):
-                answer["batch"] = command["batch"]
-            self._output.line(answer)
+                refusal["batch"] = command["batch"][:LONGEST_WORDS]
+            self._output.line(refusal)
 
     def _listen(self, command: Message) -> None:
-        run, identity = hex_8(command, "run"), text(command, "identity")
+        key, mark = hexadecimal(command, "key", HEX_64, 64), hexadecimal(command, "identity", HEX_16, 16)
         ports = [(protocol, port) for protocol in ("tcp", "udp") for port in integers(command, protocol, 1, 65535)]
         foreign = foreign_addresses(texts(command, "addresses"))
-        self._run = run
-        failed = self._listeners.listen(identity, run, ports)
+        self._ask = asking_with(bytes.fromhex(key))
+        failed = self._listeners.listen(mark, self._ask, ports)
         self._overflows.growth()
         self._longest_lag = 0.0
-        self._output.line({"kind": "listening", "failed": failed, "foreign": foreign})
+        while len(failed) > MOST_IN_A_LINE:
+            self._output.line({"kind": "listening", "failed": failed[:MOST_IN_A_LINE], "foreign": [], "more": True})
+            del failed[:MOST_IN_A_LINE]
+        self._output.line({"kind": "listening", "failed": failed, "foreign": foreign, "more": False})
 
     def _probe(self, command: Message) -> None:
-        if self._run is None:
+        if self._ask is None:
             raise BadCommandError("'probe' before 'listen'")
         if len(self._queue) >= MOST_BATCHES:
             raise BadCommandError("too many batches are waiting")
-        batch = Batch(command, self._run, self._epoll, self._output, self._partings)
+        batch = Batch(command, self._ask, self._epoll, self._output, self._partings)
         if self._batch:
             self._queue.append(batch)
         else:
@@ -1018,8 +1153,8 @@ class Agent:
 
     def _arrivals(self, command: Message) -> None:
         nonces = items(command, "nonces")
-        if not all(isinstance(nonce, str) and HEX_16.match(nonce) for nonce in nonces):
-            raise BadCommandError("'nonces' must be texts of 16 hexadecimal digits")
+        if len(nonces) > MOST_IN_A_LINE or not all(isinstance(nonce, str) and HEX_16.match(nonce) for nonce in nonces):
+            raise BadCommandError(f"'nonces' must be at most {MOST_IN_A_LINE} texts of 16 hexadecimal digits")
         self._output.line(self._listeners.arrivals.answer(nonces))
 
     def _lag(self, _command: Message) -> None:

@@ -128,3 +128,9 @@ class Snapshot:
             if endpoint.name == name:
                 return endpoint
         raise KeyError(name)
+
+    @property
+    def node_addresses(self) -> frozenset[IPAddress]:
+        """The addresses of nodes, as far as nodes and the pods in their networks tell."""
+        own = (endpoint for endpoint in self.endpoints if endpoint.kind is EndpointKind.NODE or endpoint.host_network)
+        return frozenset(address for endpoint in own for address in endpoint.addresses)

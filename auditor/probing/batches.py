@@ -6,10 +6,13 @@ import itertools
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from auditor.model.ports import Protocol
-from auditor.probing.tries import Answer, Shot, Try
+from auditor.model.printable import printable
+from auditor.probing.keys import RunKey
+from auditor.probing.tries import Answer, Origin, Shot, Try
 
 _NUMBERS = itertools.count(secrets.randbits(32))
 """Batches are told apart by nonces that begin with their names, so names are counted: drawn ones would meet now and then."""
@@ -45,6 +48,9 @@ class BadAnswerError(Exception):
     """An agent's line that its wire format doesn't know; the text quotes it."""
 
 
+WRONG_IDENTITY = "wrong-identity"
+NOTHING: Mapping[str, Any] = {}
+LONGEST_WORDS = 200
 LONGEST_SECONDS = 24 * 3600.0
 """What no time that an agent measures can exceed."""
 MOST_COUNTED = 1 << 53
@@ -62,6 +68,39 @@ def count(message: Mapping[str, Any], key: str) -> int | None:
     """The count at ``key``; None when there is none."""
     value = message.get(key)
     return value if type(value) is int and 0 <= value <= MOST_COUNTED else None
+
+
+def words(text: str) -> str:
+    """What an agent says, fit for people: at most 200 characters, all of them printable. Raises TypeError where it is no text."""
+    if not isinstance(text, str):
+        raise TypeError("no text")
+    text = printable(text[:LONGEST_WORDS])
+    return text if len(text) <= LONGEST_WORDS else text[: LONGEST_WORDS - 1] + "…"
+
+
+def _milliseconds(microseconds: object) -> float:
+    value = number({"microseconds": microseconds}, "microseconds", LONGEST_SECONDS * 1e6)
+    if value is None:
+        raise ValueError("microseconds that make no sense")
+    return value / 1000
+
+
+def origin(address: object, port: object) -> Origin:
+    """A socket as an agent tells it. Raises TypeError or ValueError where it is none."""
+    return Origin(_address(address), port_number(port))
+
+
+def port_number(port: object) -> int:
+    """A port as an agent tells it. Raises ValueError where it is none."""
+    if type(port) is not int or not 0 < port < 1 << 16:
+        raise ValueError("no port")
+    return port
+
+
+def _address(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError("no address")
+    return str(ip_address(text))
 
 
 @dataclass(slots=True)
@@ -83,7 +122,7 @@ class Batch:
     def __post_init__(self) -> None:
         self.tries = [None] * len(self.aims)
 
-    def command(self) -> dict[str, Any]:
+    def command(self, run: RunKey) -> dict[str, Any]:
         """The ``probe`` command; neighbours that differ by port alone share a target."""
         targets: list[dict[str, Any]] = []
         last: tuple[str, Protocol, str | None] | None = None
@@ -91,7 +130,8 @@ class Batch:
             if (aim.address, aim.protocol, aim.identity) != last:
                 last = (aim.address, aim.protocol, aim.identity)
                 protocol = WIRE_PROTOCOLS[aim.protocol]
-                targets.append({"address": aim.address, "protocol": protocol, "identity": aim.identity, "ports": []})
+                mark = None if aim.identity is None else run.marks[aim.identity]
+                targets.append({"address": aim.address, "protocol": protocol, "identity": mark, "ports": []})
             targets[-1]["ports"].append(aim.port)
         return {
             "do": "probe",
@@ -102,26 +142,39 @@ class Batch:
             "targets": targets,
         }
 
-    def take(self, message: dict[str, Any]) -> int:
+    def take(self, message: dict[str, Any], run: RunKey) -> int:
         """Take in a ``results`` message; how many attempts it had. Raises BadAnswerError when it isn't one, or brings nothing new."""
         try:
             allowed, others = message["allowed"], message["others"]
             for attempt, microseconds in zip(allowed[::2], allowed[1::2], strict=True):
-                proof = "connected" if self.aims[attempt].identity is None else "token"
-                self._store(attempt, Answer.ALLOWED, proof, microseconds / 1000)
-            for attempt, verdict, outcome, detail in others:
-                self._store(attempt, Answer(verdict), f"{outcome}: {detail}" if detail else outcome, None)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise BadAnswerError(f"results that can't be understood: {error!r}") from error
-        count = len(allowed) // 2 + len(others)
-        if not count:
+                self._store(attempt, Answer.ALLOWED, self._proof(attempt), _milliseconds(microseconds))
+            for attempt, verdict, outcome, detail, more in others:
+                self._store_other(attempt, Answer(verdict), words(outcome), words(detail), more, run)
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise BadAnswerError(f"results that can't be understood: {words(repr(error))}") from error
+        results = len(allowed) // 2 + len(others)
+        if not results:
             raise BadAnswerError("results without results")
-        return count
+        return results
 
-    def _store(self, attempt: int, answer: Answer, outcome: str, milliseconds: float | None) -> None:
-        if attempt < 0 or self.tries[attempt] is not None:
-            raise ValueError(f"attempt {attempt} twice")
-        self.tries[attempt] = Try(answer, outcome, milliseconds, Shot(self.name, attempt))
+    def _proof(self, attempt: int) -> str:
+        return "connected" if self.aims[attempt].identity is None else "token"
+
+    def _store_other(self, attempt: int, answer: Answer, outcome: str, detail: str, more: dict[str, Any], run: RunKey) -> None:  # noqa: PLR0913, PLR0917 - as the wire has them
+        if answer is Answer.ALLOWED:
+            outcome, milliseconds = self._proof(attempt), _milliseconds(more["microseconds"])
+        else:
+            milliseconds = None
+            detail = run.seat(detail) if outcome == WRONG_IDENTITY else detail
+            outcome = f"{outcome}: {detail}" if detail else outcome
+        self._store(attempt, answer, outcome, milliseconds, more)
+
+    def _store(self, attempt: int, answer: Answer, outcome: str, milliseconds: float | None, more: Mapping[str, Any] = NOTHING) -> None:
+        if type(attempt) is not int or attempt < 0 or self.tries[attempt] is not None:
+            raise ValueError(f"attempt {attempt!r} twice, or none")
+        seen, socket = more.get("seen"), more.get("socket")
+        shot = Shot(self.name, attempt, None if socket is None else origin(*socket))
+        self.tries[attempt] = Try(answer, outcome, milliseconds, shot, "" if seen is None else _address(seen))
 
     def finish(self, message: dict[str, Any]) -> None:
         """Take in the ``done`` message. Raises BadAnswerError when attempts are missing, or numbers are none."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from auditor.model.ports import Protocol
+from auditor.model.snapshot import IPAddress
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
 from auditor.model.words import counted
 from auditor.probing.batches import Attempt
@@ -68,15 +69,17 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     progress: Progress,
     *,
     absent: Mapping[str, str] = NOBODY,
+    translators: Iterable[IPAddress] = (),
 ) -> ProbingOutcome:
     """Probe ``cells`` with agents at ``seats``, which ``open`` starts.
 
     ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing; ``absent`` the reason why an
-    endpoint has no seat, where there is more to say than just that. An agent that fails makes its cells inconclusive and raises nothing;
+    endpoint has no seat, where there is more to say than just that; ``translators`` the addresses, those of nodes, that may stand for a
+    source's own once the network has translated it. An agent that fails makes its cells inconclusive and raises nothing;
     however this ends, by cancellation too, every channel is closed.
     """
     seating = seat_cells(cells, seats, absent)
-    async with Fleet(seating.seats, open, options, progress) as fleet:
+    async with Fleet(seating.seats, open, options, progress, translators) as fleet:
         campaign = _Campaign(seating, fleet, {cell: expected(cell) for cell in seating.routes}, options, progress)
         await campaign.run()
         return campaign.outcome(seating.skipped)

@@ -8,19 +8,20 @@ the time (see ``auditor.probing.excuses``): one request for each, however many a
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from auditor.model.snapshot import IPAddress
 from auditor.model.words import counted
 from auditor.probing.batches import Aim, Attempt, Batch
 from auditor.probing.excuses import Excuse, excuse, questionable, taken_back
+from auditor.probing.keys import RunKey
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.post import Post
 from auditor.probing.seats import AgentChannel, Seat
-from auditor.probing.tries import Answer, Listener, Shot, Try
+from auditor.probing.tries import Answer, Arrival, Listener, Shot, Try, by_way_of
 
 OPEN_AT_ONCE = 32
 LEAST_WINDOW = 4
@@ -32,9 +33,15 @@ class Fleet:
     """The agents at ``seats``; enter it, start them, leave it to end them."""
 
     def __init__(
-        self, seats: Sequence[Seat], open_channel: Callable[[Seat], Awaitable[AgentChannel]], options: ProbingOptions, progress: Progress
+        self,
+        seats: Sequence[Seat],
+        open_channel: Callable[[Seat], Awaitable[AgentChannel]],
+        options: ProbingOptions,
+        progress: Progress,
+        translators: Iterable[IPAddress] = (),
     ) -> None:
-        run = secrets.token_hex(4)
+        run = RunKey.draw(seat.name for seat in seats)
+        self._translators = frozenset(map(str, translators))
         self._posts = {seat.name: Post(seat, open_channel, run) for seat in seats}
         self._options = options
         self._progress = progress
@@ -143,7 +150,7 @@ class Fleet:
         if post.reopened != before:
             self._reopened_in[post.seat.name] = self._volleys
         for position, one in zip(positions, results, strict=True):
-            tries[position] = one
+            tries[position] = by_way_of(one.seen, one) if one.seen and one.seen not in self._translators else one
             if one.shot:
                 self._fired_in[one.shot.batch] = self._volleys
 
@@ -165,16 +172,16 @@ class Fleet:
         await _together(ask(self._posts[seat]) for seat in seats)
         return excuses
 
-    async def arrivals(self, shots: Mapping[str, Sequence[Shot]]) -> dict[Shot, bool | None]:
-        """For UDP attempts, listed by the seat they were aimed at, whether they arrived there; None where nobody can tell."""
-        known: dict[Shot, bool | None] = {}
+    async def arrivals(self, shots: Mapping[str, Sequence[Shot]]) -> dict[Shot, Arrival]:
+        """For UDP attempts, listed by the seat they were aimed at, whether they arrived there."""
+        known: dict[Shot, Arrival] = {}
 
         async def ask(post: Post, aimed: Sequence[Shot]) -> None:
             since = self._reopened_in.get(post.seat.name, -1)
-            arrived = await post.session.arrivals([shot.nonce for shot in aimed]) if post.session else {}
+            arrived = await post.session.arrivals(aimed) if post.session else {}
             for shot in aimed:
                 # An agent knows nothing of what arrived before its own time.
-                there = arrived.get(shot.nonce)
+                there = arrived.get(shot)
                 known[shot] = there if there or self._fired_in[shot.batch] > since else None
 
         await _together(ask(self._posts[seat], aimed) for seat, aimed in shots.items())

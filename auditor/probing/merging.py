@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditor.model.verdict import Observation, Observed, Verdict
-from auditor.probing.tries import Answer, Try, agrees
+from auditor.probing.tries import Answer, Arrival, Origin, Try, agrees, by_way_of
 
 
 def observe(expected: Verdict | None, tries: Sequence[Try], unproven: str, unwatched: str = "") -> Observation:
@@ -31,17 +31,22 @@ def _decisive(expected: Verdict | None, tries: Sequence[Try]) -> Try:
     telling = [one for one in tries if one.answer is not Answer.ERROR]
     if not telling:
         return tries[-1]
+    by_way = next((one for one in tries if one.by_way), None)
+    if by_way and telling[-1].answer.observed.is_denied and agrees(expected, telling[-1]) is not False:
+        return by_way
     if tries[-1].answer is Answer.ERROR and agrees(expected, telling[-1]) is False:
         return Try(Answer.ERROR, f"could not be retested: {tries[-1].outcome}")
     return telling[-1]
 
 
-def lost_where(one: Try, expected: Verdict | None = None, *, arrived: bool | None) -> Try:
+def lost_where(one: Try, expected: Verdict | None = None, *, arrived: Arrival) -> Try:
     """A silent UDP try, with the way on which it got lost, if the destination knows (``arrived`` not None).
 
-    A datagram that arrived where it ought not to is allowed traffic, whatever became of the reply.
+    A datagram that arrived where it ought not to is allowed traffic, whatever became of the reply; unless it came from somewhere else.
     """
     if arrived is None:
         return one
+    if isinstance(arrived, Origin):
+        return by_way_of(arrived.address, one)
     answer = Answer.ALLOWED if arrived and expected is Verdict.DENIED else one.answer
     return Try(answer, "reply-lost" if arrived else "request-lost", one.milliseconds, one.shot)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from auditor.model.errors import AuditError
 from auditor.probing.batches import Batch
+from auditor.probing.keys import RunKey
 from auditor.probing.seats import AgentChannel, Seat
 from auditor.probing.session import AgentSession
 from auditor.probing.tries import Listener, Try
@@ -29,7 +30,7 @@ MOST_REOPENINGS = 5
 class Post:
     """The agent at ``seat``, whichever it is at the moment. Requests are made one at a time; none raises for what the agent does."""
 
-    def __init__(self, seat: Seat, open_channel: Callable[[Seat], Awaitable[AgentChannel]], run: str) -> None:
+    def __init__(self, seat: Seat, open_channel: Callable[[Seat], Awaitable[AgentChannel]], run: RunKey) -> None:
         self.seat = seat
         self.reopened = 0
         self._open_channel = open_channel
@@ -65,7 +66,7 @@ class Post:
             await asyncio.sleep(pause)
             self._given_up = await self._open(bound - clock())
         if self.session and not self._given_up:
-            await self.session.listen(self._run, listeners, then)
+            await self.session.listen(listeners, then)
 
     async def _open(self, seconds: float) -> str:
         """Start an agent and its session; why not, if that failed."""
@@ -76,7 +77,7 @@ class Post:
             return f"agent of {self.seat.name} did not start within {seconds:g} s"
         except (AuditError, OSError) as error:
             return f"agent of {self.seat.name} could not be started: {error}"
-        self.session = AgentSession(self.seat, channel)
+        self.session = AgentSession(self.seat, channel, self._run)
         return ""
 
     async def fire(self, batch: Batch, advance: Callable[[int], None]) -> list[Try]:
@@ -111,7 +112,7 @@ class Post:
         for pause in itertools.chain(REOPEN_PAUSES, itertools.repeat(REOPEN_PAUSES[-1])):
             if not self.session or self.session.ended:
                 return
-            await self.session.listen(self._run, self._listeners)
+            await self.session.listen(self._listeners)
             if not self.session.unbound.keys() - old.unbound.keys() or clock() >= bound:
                 return
             await asyncio.sleep(pause)

@@ -12,13 +12,31 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from auditor.model.snapshot import Family
-from auditor.probing.batches import LONGEST_SECONDS, WIRE_PROTOCOLS, BadAnswerError, Batch, count, number
+from auditor.probing.batches import (
+    LONGEST_SECONDS,
+    LONGEST_WORDS,
+    WIRE_PROTOCOLS,
+    BadAnswerError,
+    Batch,
+    count,
+    number,
+    origin,
+    port_number,
+    words,
+)
+from auditor.probing.keys import RunKey
 from auditor.probing.seats import AgentChannel, Seat
-from auditor.probing.tries import Listener
+from auditor.probing.tries import Arrival, Listener, Origin, Shot
 
 PATIENCE = 15.0
 """Seconds of silence, beyond what its task explains, after which an agent counts as hung."""
 CLOSE_SECONDS = 5.0
+LONGEST_LINE = 1 << 20
+"""Bytes of one line of an agent."""
+MOST_FOR_EACH = 1 << 10
+"""Bytes that there can be to say about one attempt."""
+MOST_ASKED_FOR = 1 << 10
+"""Arrivals that one question may be about."""
 WIRE_NAMES = {name: protocol for protocol, name in WIRE_PROTOCOLS.items()}
 
 
@@ -37,11 +55,13 @@ class Health(NamedTuple):
 class AgentSession:
     """The agent at one seat. Requests are made one at a time."""
 
-    def __init__(self, seat: Seat, channel: AgentChannel, patience: float | None = None) -> None:
+    def __init__(self, seat: Seat, channel: AgentChannel, run: RunKey, patience: float | None = None) -> None:
         self.seat = seat
         self.ended = ""
         self.unbound: Mapping[Listener, str] = {}
         self._channel = channel
+        self._run = run
+        self._heard = 0
         self._commanded: Batch | None = None
         self._patience = PATIENCE if patience is None else patience
 
@@ -50,52 +70,67 @@ class AgentSession:
         """Whether it ended because its stream broke, and another agent may be started in its place."""
         return bool(self.ended) and self._channel.broken
 
-    async def listen(self, run: str, listeners: Sequence[Listener], then: Batch | None = None) -> None:
+    async def listen(self, listeners: Sequence[Listener], then: Batch | None = None) -> None:
         """Make the agent listen; ``unbound`` then has the listeners that could not be opened, and why.
 
         An agent that does not sit at its seat's addresses ends the session. The command for a batch that is to run next can go out with
         this one: ``then`` must be the next one to be passed to ``run``.
         """
+        self._commanded = then if then is not None and then.aims else None
+        command = self._listen_command(listeners)
+        commands = [command] if self._commanded is None else [command, self._commanded.command(self._run)]
+        answer = await self._ask(commands, "listening", "before it was ready")
+        unbound: dict[Listener, str] = {}
+        self.unbound = unbound
+        while answer is not None:
+            try:
+                more = self._take_listening(answer, unbound)
+            except (KeyError, TypeError, ValueError) as error:
+                self._end(f"said something that is no answer: {words(repr(error))}")
+                return
+            answer = await self._receive("before it was ready", 0.0) if more else None
+
+    def _listen_command(self, listeners: Sequence[Listener]) -> dict[str, Any]:
         ports = {
             wire: sorted({listener.port for listener in listeners if listener.protocol is protocol})
             for protocol, wire in WIRE_PROTOCOLS.items()
         }
         addresses = [str(address) for address in self.seat.addresses]
-        command = {"do": "listen", "identity": self.seat.name, "run": run, "addresses": addresses, **ports}
-        self._commanded = then if then is not None and then.aims else None
-        commands = [command] if self._commanded is None else [command, self._commanded.command()]
-        answer = await self._ask(commands, "listening", "before it was ready")
-        if answer is None:
-            return
-        try:
-            self.unbound = {
-                Listener(self.seat.name, WIRE_NAMES[wire], int(port), Family(family)): str(reason)
-                for wire, family, port, reason in answer["failed"]
-            }
-            for address, reason in answer["foreign"]:
-                self._end(f"does not sit at {address}: {reason}")
-        except (KeyError, TypeError, ValueError) as error:
-            self._end(f"said something that is no answer: {error!r}")
+        identity = {"key": self._run.secret.hex(), "identity": self._run.marks[self.seat.name]}
+        return {"do": "listen", **identity, "addresses": addresses, **ports}
+
+    def _take_listening(self, answer: dict[str, Any], unbound: dict[Listener, str]) -> bool:
+        """Take in one line of an answer; whether more of them follow. Raises KeyError, TypeError or ValueError when it makes no sense."""
+        known = len(unbound)
+        for wire, family, port, reason in answer["failed"]:
+            unbound[Listener(self.seat.name, WIRE_NAMES[wire], port_number(port), Family(family))] = words(reason)
+        for address, reason in answer["foreign"]:
+            self._end(f"does not sit at {words(address)}: {words(reason)}")
+        if answer["kind"] != "listening" or (answer["more"] and len(unbound) == known):
+            raise ValueError("more of nothing")
+        return answer["more"] is True
 
     async def run(self, batch: Batch, advance: Callable[[int], None]) -> None:
         """Fire ``batch``; afterwards each of its attempts has a result, unless the session is ``lost``: then some may have none.
 
         ``advance`` is told once of every attempt that has a result.
         """
-        left = len(batch.aims)
+        left, most = len(batch.aims), self._heard + LONGEST_LINE + len(batch.aims) * MOST_FOR_EACH
         if batch.aims and not self.ended:
             try:
                 if batch is not self._commanded:
-                    await self._send(batch.command())
+                    await self._send(batch.command(self._run))
                 while (message := await self._receive("before finishing its batch", batch.timeout)) is not None:
                     if message.get("batch") != batch.name or message.get("kind") not in ("results", "done"):
                         raise _unexpected(message)
                     if message["kind"] == "done":
                         batch.finish(message)
                         break
-                    count = batch.take(message)
-                    left -= count
-                    advance(count)
+                    results = batch.take(message, self._run)
+                    left -= results
+                    advance(results)
+                    if self._heard > most:
+                        self._end("said more than there can be to say about its batch")
             except BadAnswerError as error:
                 self._end(f"said something that is no answer: {error}")
         if not self.lost:
@@ -113,14 +148,16 @@ class AgentSession:
             return None
         return Health(seconds, count(answer, "udp_overruns"), count(answer, "listen_overflows"))
 
-    async def arrivals(self, nonces: Collection[str]) -> Mapping[str, bool | None]:
-        """For each nonce of a UDP probe that some agent sent, whether it arrived here; None where the agent can't tell."""
-        answer = await self._ask([{"do": "arrivals", "nonces": sorted(nonces)}], "arrivals", "before the end")
-        if answer is None or not isinstance(answer.get("arrived"), list):
-            return dict.fromkeys(nonces)
-        arrived = {nonce for nonce in answer["arrived"] if isinstance(nonce, str)}
-        absent = False if answer.get("complete") is True else None
-        return {nonce: True if nonce in arrived else absent for nonce in nonces}
+    async def arrivals(self, shots: Collection[Shot]) -> dict[Shot, Arrival]:
+        """For each UDP probe that some agent sent, whether it arrived here."""
+        known: dict[Shot, Arrival] = {}
+        ordered = sorted(shots, key=lambda shot: shot.nonce)
+        for start in range(0, len(ordered), MOST_ASKED_FOR):
+            part = ordered[start : start + MOST_ASKED_FOR]
+            nonces = [shot.nonce for shot in part]
+            answer = await self._ask([{"do": "arrivals", "nonces": nonces}], "arrivals", "before the end")
+            known |= _arrivals(part, answer or {})
+        return known
 
     async def close(self) -> None:
         """End the agent. Raises nothing but CancelledError."""
@@ -177,6 +214,13 @@ class AgentSession:
         if not line:
             self._end_of_stream(f"ended {when}")
             return None
+        return self._understood(line)
+
+    def _understood(self, line: bytes) -> dict[str, Any] | None:
+        self._heard += len(line)
+        if len(line) > LONGEST_LINE:
+            self._end(f"sent a line of more than {LONGEST_LINE >> 20} MiB")
+            return None
         try:
             message = json.loads(line)
         except (ValueError, RecursionError):
@@ -188,4 +232,24 @@ class AgentSession:
 
 
 def _unexpected(message: dict[str, Any]) -> BadAnswerError:
-    return BadAnswerError(str(message.get("message") or message)[:200])
+    return BadAnswerError(words(str(message.get("message") or message)[:LONGEST_WORDS]))
+
+
+def _arrivals(shots: Sequence[Shot], answer: Mapping[str, Any]) -> dict[Shot, Arrival]:
+    """What an ``arrivals`` answer says of ``shots``; nothing where it makes no sense."""
+    try:
+        pairs = {nonce: zip(parts[::2], parts[1::2], strict=True) for nonce, *parts in answer["arrived"]}
+        sockets = {nonce: [origin(address, port) for address, port in each] for nonce, each in pairs.items()}
+    except (KeyError, TypeError, ValueError):
+        return dict.fromkeys(shots)
+    absent = False if answer.get("complete") is True else None
+    return {shot: _arrival(shot, sockets.get(shot.nonce, ()), absent) for shot in shots}
+
+
+def _arrival(shot: Shot, sockets: Sequence[Origin], absent: Arrival) -> Arrival:
+    """Whether a probe is among what arrived from ``sockets``; ``absent`` if nothing did."""
+    if not sockets:
+        return absent
+    if shot.origin is None:
+        return None
+    return True if shot.origin in sockets else sockets[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
@@ -27,11 +27,22 @@ class Answer(StrEnum):
         return Observed.INCONCLUSIVE if self is Answer.ERROR else Observed(self.value)
 
 
+class Origin(NamedTuple):
+    """A socket that packets come from."""
+
+    address: str
+    port: int
+
+
 class Shot(NamedTuple):
-    """Which attempt of which batch a try was: the nonce that the destination may have logged."""
+    """Which attempt of which batch a try was: the nonce that the destination may have logged.
+
+    ``origin`` is the socket that it was sent from, where it is known.
+    """
 
     batch: str
     attempt: int
+    origin: Origin | None = None
 
     @property
     def nonce(self) -> str:
@@ -39,14 +50,24 @@ class Shot(NamedTuple):
         return f"{self.batch}{self.attempt:08x}"
 
 
+Arrival: TypeAlias = bool | Origin | None
+"""Whether a datagram arrived; where it came from, if not from where it was sent; None where nobody can tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One attempt. ``outcome`` is the raw outcome (``token``, ``tcp-reset``, …) or, for an error, the reason in words."""
+    """One attempt. ``outcome`` is the raw outcome (``token``, ``tcp-reset``, …) or, for an error, the reason in words.
+
+    ``seen`` is the address that it came from, as who answered saw it, if it was sent from another. ``by_way`` says that something did get
+    through, by way of another address: then no other try can show that nothing does.
+    """
 
     answer: Answer
     outcome: str
     milliseconds: float | None = None
     shot: Shot | None = None
+    seen: str = ""
+    by_way: bool = False
 
     @property
     def silent(self) -> bool:
@@ -64,6 +85,12 @@ class Listener(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.seat} on {self.protocol}/{self.port} over {self.family}"
+
+
+def by_way_of(address: str, one: Try) -> Try:
+    """What a try is worth that reached its destination from an address that is not its source's: anybody may have sent it on."""
+    reason = f"it reached its destination from {address}, which is not its source: translated on the way, or repeated by somebody else"
+    return Try(Answer.ERROR, reason, shot=one.shot, by_way=True)
 
 
 def agrees(expected: Verdict | None, one: Try) -> bool | None:

@@ -158,7 +158,14 @@ async def _probe(
     cluster: Cluster, expectation: Expectation, cells: Sequence[Cell], options: AuditOptions, progress: Progress
 ) -> ProbingOutcome:
     return await probe(
-        cells, cluster.seats, cluster.open, expectation.demanded, options.probing, progress, absent={**cluster.absent, **cluster.failed}
+        cells,
+        cluster.seats,
+        cluster.open,
+        expectation.demanded,
+        options.probing,
+        progress,
+        absent={**cluster.absent, **cluster.failed},
+        translators=cluster.snapshot.node_addresses,
     )
 
 

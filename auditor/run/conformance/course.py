@@ -51,7 +51,9 @@ async def _probe_all(ground: Ground, trials: Sequence[Trial], options: ProbingOp
     def demanded(cell: Cell) -> Verdict | None:
         return None if Note.UNDEFINED in notes[cell] else matrix.verdict(*cell)
 
-    outcome = await probe(probed, ground.seats, ground.open, demanded, options, progress, absent=ground.absent)
+    outcome = await probe(
+        probed, ground.seats, ground.open, demanded, options, progress, absent=ground.absent, translators=snapshot.node_addresses
+    )
     seen, unstable = {**outcome.observations, **unseen}, outcome.unstable
     results = [
         CellResult(

@@ -40,7 +40,8 @@ async def follow_changes(ground: Ground, trials: Sequence[Trial], options: Probi
     if not seating.routes:
         await following.make(others)
         return {}
-    async with Fleet(seating.seats, ground.open, options, NoProgress()) as fleet:
+    nodes = {address for trial in trials for address in ground.footing(trial).snapshot.node_addresses}
+    async with Fleet(seating.seats, ground.open, options, NoProgress(), nodes) as fleet:
         await fleet.start(seating.listeners, (), following.timeout)
         first = {**following.expected(new, after=True), **following.expected(others, after=False)}
         reached = await following.until(fleet, seating.routes, first)

@@ -15,13 +15,14 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from probes.agent import asking_with
 from tests.bench.measure import say
 
 AGENT = Path(__file__).parents[3] / "probes" / "agent.py"
 REQUIRED = {"tcp": 0.6, "udp": 0.5}
 SERVER, CLIENT = "10.9.0.1", "10.9.0.2"
 FIRST_PORT, PORTS, WINDOW = 7000, 4, 256
-IDENTITY = "bench/server"
+KEY, IDENTITY, OTHER = "0badcafe" * 8, "5e12e1a5e12e1a00", "12345678abcdef00"
 
 
 class RunningAgent:
@@ -45,7 +46,7 @@ class RunningAgent:
 def running_agent(identity, ports, *prefix):
     with subprocess.Popen([*prefix, sys.executable, AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         agent = RunningAgent(process)
-        assert agent.ask("listening", do="listen", identity=identity, run="00000001", addresses=[], tcp=ports, udp=ports)["failed"] == []
+        assert agent.ask("listening", do="listen", identity=identity, key=KEY, addresses=[], tcp=ports, udp=ports)["failed"] == []
         yield agent
         agent.process.stdin.close()
 
@@ -75,8 +76,10 @@ def rate_of_agent(agent, protocol, attempts):
 
 
 def rate_of_c(client, protocol, attempts):
+    ask = asking_with(bytes.fromhex(KEY))
+    questions = b"".join(ask(b"c0ffee00%08x" % attempt)[0] for attempt in range(attempts))
     arguments = [protocol, SERVER, FIRST_PORT, PORTS, attempts, WINDOW, IDENTITY]
-    return float(subprocess.run([client, *map(str, arguments)], check=True, capture_output=True).stdout)
+    return float(subprocess.run([client, *map(str, arguments)], check=True, input=questions, stdout=subprocess.PIPE).stdout)
 
 
 def compare(attempts, rounds):
@@ -88,7 +91,7 @@ def compare(attempts, rounds):
         ports = list(range(FIRST_PORT, FIRST_PORT + PORTS))
         server = stack.enter_context(running_agent(IDENTITY, ports, "unshare", "--net"))
         connect_namespaces(server.process.pid)
-        prober = stack.enter_context(running_agent("bench/client", []))
+        prober = stack.enter_context(running_agent(OTHER, []))
         for protocol, required in REQUIRED.items():
             rate_of_c(client, protocol, attempts // 10)
             rate_of_agent(prober, protocol, attempts // 10)

@@ -1,7 +1,8 @@
 /* The yardstick for the agent's rate: the same attempts, made by a small epoll client in C.
  *
  * usage: client tcp|udp ADDRESS FIRST_PORT PORTS ATTEMPTS WINDOW IDENTITY
- * Prints attempts a second; fails when an attempt brings back anything but its token.
+ * Its questions come ready made over standard input, so that it has no tags to compute, and it leaves those of the answers unchecked.
+ * Prints attempts a second; fails when an attempt brings back anything but an answer to its question by IDENTITY.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 65536, EVENTS = 256 };
+enum { MOST = 65536, EVENTS = 256, LENGTH = 120, NONCE = 16 };
 
 static int number_of[MOST], unsent[MOST];
 
@@ -32,11 +33,6 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static int question(char *buffer, int attempt)
-{
-	return sprintf(buffer, "audit? 00000001 c0ffee00%08x\n", attempt);
-}
-
 int main(int argc, char **argv)
 {
 	if (argc != 8)
@@ -46,7 +42,9 @@ int main(int argc, char **argv)
 	struct sockaddr_in to = {.sin_family = AF_INET};
 	struct linger abortive = {1, 0};
 	struct epoll_event event, events[EVENTS];
-	char buffer[1024], wanted[1024];
+	char buffer[1024], wanted[1024], *questions = malloc((size_t)attempts * LENGTH);
+	if (!questions || fread(questions, LENGTH, attempts, stdin) != (size_t)attempts)
+		fail("questions");
 	int epoll = epoll_create1(0), started = 0, done = 0, flying = 0;
 	inet_pton(AF_INET, argv[2], &to.sin_addr);
 	double began = now();
@@ -60,8 +58,7 @@ int main(int argc, char **argv)
 			to.sin_port = htons(first + started % ports);
 			if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)
 				fail("connect");
-			int length = question(buffer, started);
-			unsent[fd] = send(fd, buffer, length, 0) != length;
+			unsent[fd] = send(fd, questions + (size_t)started * LENGTH, LENGTH, 0) != LENGTH;
 			number_of[fd] = started++;
 			event.events = EPOLLIN | EPOLLET | (unsent[fd] ? EPOLLOUT : 0);
 			event.data.fd = fd;
@@ -74,19 +71,19 @@ int main(int argc, char **argv)
 			fail("epoll_wait");
 		for (int i = 0; i < count; i++) {
 			int fd = events[i].data.fd;
-			int length = question(buffer, number_of[fd]);
+			const char *question = questions + (size_t)number_of[fd] * LENGTH;
 			if (unsent[fd]) {
-				if (send(fd, buffer, length, 0) != length)
+				if (send(fd, question, LENGTH, 0) != LENGTH)
 					fail("send");
 				unsent[fd] = 0;
 				if (!(events[i].events & EPOLLIN))
 					continue;
 			}
-			int wants = sprintf(wanted, "audit! %.*s %s\n", length - 8, buffer + 7, argv[7]);
+			int wants = sprintf(wanted, "audit! %.*s %s ", NONCE, question + 7, argv[7]);
 			int got = recv(fd, buffer, sizeof buffer, 0);
 			if (got < 0 && errno == EAGAIN)
 				continue;
-			if (got != wants || memcmp(buffer, wanted, wants))
+			if (got <= wants || memcmp(buffer, wanted, wants))
 				fail("token");
 			close(fd);
 			done++;

@@ -20,7 +20,7 @@ from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.probing.options import NoProgress
 from tests.unit.kubernetes.living import RUN, WORKLOADS, ours, policy, snapshot, versions, world
 from tests.unit.kubernetes.test_live import held_by_somebody
-from tests.unit.probing.processes import AGENT, AgentProcess, free_ports
+from tests.unit.probing.processes import AGENT, KEY, SERVER, AgentProcess, free_ports
 
 PODS = "/api/v1/namespaces/{}/pods"
 HOST = Endpoint("host/example", EndpointKind.HOST, addresses=(ip_address("192.0.2.1"),))
@@ -216,13 +216,13 @@ def program(source, *words):
 def test_an_agent_that_comes_over_the_stream_works_and_loses_no_command_sent_right_behind():
     source = AGENT.read_bytes()
     (port,) = free_ports(1)
-    listen = {"do": "listen", "identity": "test/server", "run": "0badcafe", "tcp": [port], "udp": [], "addresses": []}
+    listen = {"do": "listen", "identity": SERVER, "key": KEY, "tcp": [port], "udp": [], "addresses": []}
     with program(BOOT) as process:
         agent = AgentProcess(process)
         agent.raw(b"%08d" % len(source) + source + json.dumps(listen).encode() + b"\n" + json.dumps({"do": "lag"}).encode() + b"\n")
         assert agent.hear()["kind"] == "listening"
         assert agent.hear()["kind"] == "lag"
-        (answer,), _ = agent.probe(("127.0.0.1", "tcp", [port], "test/server"))
+        (answer,), _ = agent.probe(("127.0.0.1", "tcp", [port], SERVER))
         assert answer[0] == "allowed"
         process.stdin.close()
         assert process.wait(20) == 0

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 AGENT = Path(__file__).parents[3] / "probes" / "agent.py"
-RUN = "0badcafe"
+KEY = "0badcafe" * 8
+SERVER = "5e12e1a5e12e1a00"
+PROBER = "12345678abcdef00"
 BATCH = "00c0ffee"
 
 
@@ -39,6 +41,7 @@ class AgentProcess:
 
     def __init__(self, process):
         self.process = process
+        self.more = {}
 
     def tell(self, **command):
         self.raw(json.dumps(command).encode() + b"\n")
@@ -51,12 +54,21 @@ class AgentProcess:
         line = self.process.stdout.readline()
         return json.loads(line) if line else None
 
-    def listen(self, identity="test/server", tcp=(), udp=(), run=RUN, addresses=()):
+    def hear_all(self, *commands):
+        """All that it says to these commands."""
+        for command in commands:
+            self.tell(**command)
+        return b"".join(self.process.stdout.readline() for _ in commands).decode()
+
+    def listen(self, identity=SERVER, tcp=(), udp=(), key=KEY, addresses=()):
         """The ports that could not be opened; the addresses must be its own."""
-        self.tell(do="listen", identity=identity, run=run, tcp=list(tcp), udp=list(udp), addresses=list(addresses))
-        answer = self.hear()
-        assert (answer["kind"], answer["foreign"]) == ("listening", [])
-        return answer["failed"]
+        self.tell(do="listen", identity=identity, key=key, tcp=list(tcp), udp=list(udp), addresses=list(addresses))
+        failed, more = [], True
+        while more:
+            answer = self.hear()
+            assert (answer["kind"], answer["foreign"]) == ("listening", [])
+            failed, more = failed + answer["failed"], answer["more"]
+        return failed
 
     def probe(self, *targets, timeout=5.0, datagrams=3, window=64):
         """Fire and wait: a verdict, outcome and detail for each attempt, and the last message."""
@@ -71,14 +83,15 @@ class AgentProcess:
         self.tell(do="probe", batch=BATCH, timeout=timeout, datagrams=datagrams, window=window, targets=targets)
 
     def results(self):
-        results = {}
+        results, self.more = {}, {}
         while True:
             message = self.hear()
             assert message["batch"] == BATCH, message
             if message["kind"] == "done":
                 return [results[attempt] for attempt in range(message["attempts"])], message
             found = [(attempt, ("allowed", "token", "")) for attempt in message["allowed"][::2]]
-            found += [(attempt, tuple(rest)) for attempt, *rest in message["others"]]
+            found += [(attempt, tuple(rest)) for attempt, *rest, _ in message["others"]]
+            self.more |= {attempt: more for attempt, *_, more in message["others"] if more}
             for attempt, result in found:
                 assert attempt not in results
                 results[attempt] = result

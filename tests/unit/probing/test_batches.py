@@ -10,12 +10,16 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell
 from auditor.probing.batches import Aim, BadAnswerError, Batch
 from auditor.probing.controls import Controls, control_of
+from auditor.probing.keys import RunKey
 from auditor.probing.seating import NO_SCTP, NO_UDP_ANSWER, NO_UDP_LISTENER, seat_cells
 from auditor.probing.seats import Seat
-from auditor.probing.tries import Answer, Listener, Shot, Try
+from auditor.probing.tries import Answer, Listener, Origin, Shot, Try
 
 TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
 V4, V6 = Family.IPV4, Family.IPV6
+
+
+OURS = RunKey(b"secret", {"a/x": "00" * 8, "b/x": "11" * 8})
 
 
 def batch_of(*aims):
@@ -24,16 +28,16 @@ def batch_of(*aims):
 
 def test_neighbours_share_a_target():
     batch = batch_of(("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"), ("10.0.0.1", UDP, 53, "a/x"), ("10.0.0.1", TCP, 80, "a/x"))
-    assert batch.command() == {
+    assert batch.command(OURS) == {
         "do": "probe",
         "batch": "00000001",
         "timeout": 1.5,
         "datagrams": 3,
         "window": 8,
         "targets": [
-            {"address": "10.0.0.1", "protocol": "tcp", "identity": "a/x", "ports": [80, 81]},
-            {"address": "10.0.0.1", "protocol": "udp", "identity": "a/x", "ports": [53]},
-            {"address": "10.0.0.1", "protocol": "tcp", "identity": "a/x", "ports": [80]},
+            {"address": "10.0.0.1", "protocol": "tcp", "identity": "0000000000000000", "ports": [80, 81]},
+            {"address": "10.0.0.1", "protocol": "udp", "identity": "0000000000000000", "ports": [53]},
+            {"address": "10.0.0.1", "protocol": "tcp", "identity": "0000000000000000", "ports": [80]},
         ],
     }
 
@@ -46,14 +50,19 @@ def test_no_two_batches_have_one_name_or_one_arrival_could_be_taken_for_another(
 
 
 def test_results_find_their_attempts():
-    batch = batch_of(*[("10.0.0.1", TCP, port, "a/x") for port in (80, 81, 82)])
-    assert batch.take({"allowed": [2, 1500], "others": [[0, "dropped", "timeout", ""]]}) == 2
-    assert batch.take({"allowed": [], "others": [[1, "misdelivered", "wrong-identity", "b/x"]]}) == 1
+    batch = batch_of(*[("10.0.0.1", TCP, port, "a/x") for port in (80, 81, 82, 83)])
+    more = [
+        [0, "dropped", "timeout", "", {"socket": ["10.0.0.2", 40000]}],
+        [3, "allowed", "token", "", {"seen": "fd00:0::1", "microseconds": 9}],
+    ]
+    assert batch.take({"allowed": [2, 1500], "others": more}, OURS) == 3
+    assert batch.take({"allowed": [], "others": [[1, "misdelivered", "wrong-identity", "1111111111111111", {}]]}, OURS) == 1
     batch.finish({"slowest": 0.0015, "sent": 2, "lost": 1})
     assert batch.results() == [
-        Try(Answer.DROPPED, "timeout", None, Shot("00000001", 0)),
+        Try(Answer.DROPPED, "timeout", None, Shot("00000001", 0, Origin("10.0.0.2", 40000))),
         Try(Answer.MISDELIVERED, "wrong-identity: b/x", None, Shot("00000001", 1)),
         Try(Answer.ALLOWED, "token", 1.5, Shot("00000001", 2)),
+        Try(Answer.ALLOWED, "token", 0.009, Shot("00000001", 3), seen="fd00::1"),
     ]
     assert (batch.slowest, batch.loss) == (0.0015, (2, 1))
 
@@ -70,7 +79,24 @@ def test_results_find_their_attempts():
         {"allowed": [0, "fast"], "others": []},
         {"allowed": [0, 1, 0, 1], "others": []},
         {"allowed": None, "others": []},
-        {"allowed": [], "others": [[0, "denied", "timeout", ""]]},
+        {"allowed": [0, -1], "others": []},
+        {"allowed": [0, 1e999], "others": []},
+        {"allowed": [0, float("nan")], "others": []},
+        {"allowed": [0, 10**18], "others": []},
+        {"allowed": [0, True], "others": []},
+        {"allowed": [True, 1], "others": []},
+        {"allowed": [0.0, 1], "others": []},
+        {"allowed": {"0": 1}, "others": []},
+        {"allowed": [], "others": [[0, "denied", "timeout", "", {}]]},
+        {"allowed": [], "others": [[0, "dropped", "timeout", ""]]},
+        {"allowed": [], "others": [[0, "dropped", ["timeout"], "", {}]]},
+        {"allowed": [], "others": [[0, "dropped", "timeout", None, {}]]},
+        {"allowed": [], "others": [[0, "dropped", "timeout", "", []]]},
+        {"allowed": [], "others": [[0, "dropped", "timeout", "", {"socket": ["10.0.0.1"]}]]},
+        {"allowed": [], "others": [[0, "dropped", "timeout", "", {"socket": ["10.0.0.1", 1 << 16]}]]},
+        {"allowed": [], "others": [[0, "dropped", "timeout", "", {"socket": ["somewhere", 1]}]]},
+        {"allowed": [], "others": [[0, "dropped", "timeout", "", {"seen": "a\nb"}]]},
+        {"allowed": [], "others": [[0, "allowed", "token", "", {}]]},
         {"allowed": [], "others": [[0]]},
         {"allowed": [], "others": [7]},
     ],
@@ -78,7 +104,31 @@ def test_results_find_their_attempts():
 def test_results_that_make_no_sense(message):
     batch = batch_of(("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"))
     with pytest.raises(BadAnswerError):
-        batch.take(message)
+        batch.take(message, OURS)
+
+
+def test_texts_of_an_agent_are_short_and_printable():
+    batch = batch_of(*[("10.0.0.1", TCP, port, "a/x") for port in (80, 81)])
+    nasty = "\x1b[2J\n::error::\u202e" + "x" * 100_000
+    batch.take({"allowed": [], "others": [[0, "misdelivered", nasty, nasty, {}], [1, "error", nasty, "", {}]]}, OURS)
+    for one in batch.results():
+        assert len(one.outcome) <= 402
+        assert one.outcome.isprintable()
+
+
+def test_an_agent_that_no_seat_has_is_somebody_unknown():
+    batch = batch_of(("10.0.0.1", TCP, 80, "a/x"))
+    batch.take({"allowed": [], "others": [[0, "misdelivered", "wrong-identity", "2222222222222222", {}]]}, OURS)
+    assert batch.results()[0].outcome == "wrong-identity: somebody unknown"
+
+
+def test_a_key_is_long_random_and_nothing_prints_it():
+    one, other = RunKey.draw(["a/x", "a/y"]), RunKey.draw(["a/x"])
+    assert len(one.secret) >= 16
+    assert one.secret != other.secret
+    assert len({*one.marks.values(), *other.marks.values()}) == 3
+    assert one.secret.hex() not in repr(one)
+    assert str(one.secret) not in repr(one)
 
 
 @pytest.mark.parametrize("message", [{"slowest": 0.1}, {"slowest": "0.1"}, {}])
@@ -89,7 +139,7 @@ def test_done_too_early(message):
 
 def test_giving_up_keeps_what_came():
     batch = batch_of(("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"))
-    batch.take({"allowed": [1, 1000], "others": []})
+    batch.take({"allowed": [1, 1000], "others": []}, OURS)
     batch.give_up("gone")
     assert [(one.answer, one.outcome) for one in batch.results()] == [(Answer.ERROR, "gone"), (Answer.ALLOWED, "token")]
 

@@ -243,6 +243,60 @@ async def test_a_denied_datagram_that_arrives_is_retested_and_counts_as_allowed_
     assert not seen.unstable
 
 
+BY_WAY = "it reached its destination from {}, which is not its source: translated on the way, or repeated by somebody else"
+ELSEWHERE = ("10.0.0.9", 1234)
+
+
+@pytest.mark.parametrize("expected", [Verdict.ALLOWED, Verdict.DENIED])
+@pytest.mark.parametrize("times", [1, 99])
+async def test_a_datagram_that_arrives_from_somewhere_else_neither_arrived_nor_did_not(expected, times):
+    cell = Cell("a/0", "a/1", UDP, 53, V4)
+    world, asked = World(answer=only(cell, TIMEOUT)), count()
+    world.arrived = lambda attempt: attempt is None or (ELSEWHERE if next(asked) < times else False)
+    seen = await world.probe(world.cells([(UDP, 53)]), expected=lambda one: expected if one == cell else Verdict.ALLOWED)
+    observed = seen.observations[cell]
+    assert (observed.verdict, observed.outcome.rpartition("tested: ")[2]) == (Observed.INCONCLUSIVE, BY_WAY.format("10.0.0.9"))
+
+
+def seen_from(address, answer="allowed", outcome="token"):
+    return (answer, outcome, "", {"seen": address, "microseconds": 1000})
+
+
+@pytest.mark.parametrize("expected", [Verdict.ALLOWED, Verdict.DENIED])
+@pytest.mark.parametrize("answer", [seen_from("10.0.0.9"), seen_from("10.0.0.9", "misdelivered", "wrong-identity")])
+async def test_an_answer_to_what_came_from_somewhere_else_is_no_proof(expected, answer):
+    world = World(answer=only(THERE, answer))
+    outcome = await world.probe(expected=lambda one: expected if one == THERE else Verdict.ALLOWED)
+    seen = outcome.observations[THERE]
+    assert (seen.verdict, seen.outcome) == (Observed.INCONCLUSIVE, BY_WAY.format("10.0.0.9"))
+    assert {one.verdict for cell, one in outcome.observations.items() if cell != THERE} == {Observed.ALLOWED}
+
+
+@pytest.mark.parametrize("expected", [Verdict.ALLOWED, Verdict.DENIED])
+async def test_an_answer_to_what_came_from_a_node_is_one(expected):
+    world = World(answer=only(THERE, seen_from("172.18.0.2")))
+    outcome = await world.probe(expected=lambda one: expected if one == THERE else Verdict.ALLOWED, translators=[ip_address("172.18.0.2")])
+    seen = outcome.observations[THERE]
+    assert (seen.verdict, seen.outcome, seen.milliseconds) == (Observed.ALLOWED, "token", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("expected", "later", "verdict"),
+    [
+        (Verdict.DENIED, TIMEOUT, Observed.INCONCLUSIVE),
+        (Verdict.DENIED, RESET, Observed.INCONCLUSIVE),
+        (Verdict.DENIED, TOKEN, Observed.ALLOWED),
+        (Verdict.ALLOWED, TOKEN, Observed.ALLOWED),
+        (Verdict.ALLOWED, TIMEOUT, Observed.DROPPED),
+        (None, TIMEOUT, Observed.INCONCLUSIVE),
+    ],
+)
+async def test_silence_later_on_does_not_undo_what_got_through_by_another_way(expected, later, verdict):
+    world = World(answer=only(THERE, seen_from("10.0.0.9"), later))
+    outcome = await world.probe(expected=lambda one: expected if one == THERE else Verdict.ALLOWED)
+    assert outcome.observations[THERE].verdict is verdict
+
+
 @pytest.mark.parametrize("batch", [0, 1, 2])
 async def test_agent_that_dies_is_never_a_denial(batch):
     """In its first control, in the main pass, in the last control: others are judged, its own cells need positive proof."""

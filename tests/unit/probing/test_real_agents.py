@@ -11,6 +11,7 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing.batches import Aim, Batch
 from auditor.probing.campaign import probe
+from auditor.probing.keys import RunKey
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.seats import Seat
 from auditor.probing.session import AgentSession
@@ -141,10 +142,11 @@ async def test_cancelled_while_probing():
 async def test_fifty_thousand_attempts_in_one_batch():
     agents = Agents(2, 1)
     (port,) = agents.ports["p/1"]
-    sessions = [AgentSession(seat, await agents.open(seat)) for seat in agents.seats]
+    run = RunKey.draw(seat.name for seat in agents.seats)
+    sessions = [AgentSession(seat, await agents.open(seat), run) for seat in agents.seats]
     try:
-        await sessions[0].listen("00000001", [])
-        await sessions[1].listen("00000001", [Listener("p/1", Protocol.TCP, port, Family.IPV4)])
+        await sessions[0].listen([])
+        await sessions[1].listen([Listener("p/1", Protocol.TCP, port, Family.IPV4)])
         batch = Batch([Aim("127.0.0.1", Protocol.TCP, port, "p/1")] * 50_000, 5.0, 3, 256)
         await sessions[0].run(batch, lambda _: None)
     finally:

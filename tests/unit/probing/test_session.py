@@ -9,13 +9,15 @@ import pytest
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.probing.batches import Aim, Batch
+from auditor.probing.keys import RunKey
 from auditor.probing.seats import Seat
 from auditor.probing.session import AgentSession
-from auditor.probing.tries import Answer, Listener
+from auditor.probing.tries import Answer, Listener, Origin, Shot
 
 WEB = Seat("prod/web", (ip_address("10.0.0.1"),), ("prod/web",))
 BATCH = "00000001"
 HANGS = object()
+OURS = RunKey(bytes(32), {"prod/web": "00" * 8, "prod/db": "11" * 8})
 
 
 class Script:
@@ -57,7 +59,7 @@ DONE = {"kind": "done", "batch": BATCH, "attempts": 2, "allowed": 2, "slowest": 
 
 
 async def run(channel):
-    session = AgentSession(WEB, channel, patience=0.05)
+    session = AgentSession(WEB, channel, OURS, patience=0.05)
     batch = Batch([Aim("10.0.0.2", Protocol.TCP, port, "prod/db") for port in (80, 81)], 0.01, 3, 8, BATCH)
     advanced = []
     await session.run(batch, advanced.append)
@@ -113,43 +115,110 @@ async def test_ended_session_fires_nothing():
     session, _ = await run(channel)
     sent = len(channel.sent)
     _, again = await run(channel)
-    assert await session.arrivals(["1"]) == {"1": None}
+    assert await session.arrivals([FIRST]) == {FIRST: None}
     assert len(channel.sent) == sent + 1  # the new session's own
     assert {one.answer for one in again.results()} == {Answer.ERROR}
 
 
 async def test_listening():
-    channel = Script({"kind": "listening", "failed": [["tcp", 6, 80, "EADDRINUSE: Address already in use"]], "foreign": []})
-    session = AgentSession(WEB, channel)
+    reason = "EADDRINUSE: Address already in use"
+    failed = [[["tcp", 6, 80, reason]], [["tcp", 4, 81, "\x1b" * 10_000]]]
+    channel = Script(*({"kind": "listening", "failed": one, "foreign": [], "more": one is failed[0]} for one in failed))
+    session = AgentSession(WEB, channel, OURS)
     listeners = [Listener("prod/web", *rest) for rest in ((Protocol.TCP, 81, Family.IPV4), (Protocol.TCP, 80, Family.IPV6))]
-    await session.listen("00000002", [*listeners, Listener("prod/web", Protocol.TCP, 80, Family.IPV4)])
+    await session.listen([*listeners, Listener("prod/web", Protocol.TCP, 80, Family.IPV4)])
     addresses = ["10.0.0.1"]
-    assert channel.sent == [{"do": "listen", "identity": "prod/web", "run": "00000002", "addresses": addresses, "tcp": [80, 81], "udp": []}]
-    assert session.unbound == {listeners[1]: "EADDRINUSE: Address already in use"}
+    identity = {"key": "00" * 32, "identity": "00" * 8}
+    assert channel.sent == [{"do": "listen", **identity, "addresses": addresses, "tcp": [80, 81], "udp": []}]
+    assert session.unbound == {listeners[1]: reason, listeners[0]: session.unbound[listeners[0]]}
+    assert len(session.unbound[listeners[0]]) <= 200
+    assert session.unbound[listeners[0]].isprintable()
     assert session.ended == ""
 
 
 @pytest.mark.parametrize(
-    "answer", [{"kind": "done"}, {"kind": "listening"}, {"kind": "listening", "failed": [["tcp"]]}, {"kind": "error", "message": "x"}]
+    "answer",
+    [
+        {"kind": "done"},
+        {"kind": "listening"},
+        {"kind": "listening", "failed": [["tcp"]]},
+        *(
+            {"kind": "listening", "failed": [["tcp", family, port, "x"]], "foreign": [], "more": False}
+            for family, port in ((4, 1e999), (4, float("nan")), (4, True), (4, 1 << 16), (4, None), (1e999, 80), (5, 80), ([], 80))
+        ),
+        *({"kind": "listening", "failed": [], "foreign": foreign, "more": False} for foreign in ([[1, "x"]], [["x", None]], [None], None)),
+        {"kind": "error", "message": "x"},
+        {"kind": "listening", "failed": [], "foreign": [], "more": True},
+    ],
 )
 async def test_listening_goes_wrong(answer):
-    session = AgentSession(WEB, Script(answer))
-    await session.listen("00000002", [])
+    session = AgentSession(WEB, Script(answer), OURS)
+    await session.listen([])
     assert "said something that is no answer" in session.ended
 
 
+HERE, THERE = Origin("10.0.0.1", 40001), Origin("10.0.0.2", 40002)
+FIRST, SECOND = Shot("00000001", 1, HERE), Shot("00000001", 2, THERE)
+
+
 @pytest.mark.parametrize(
-    ("answer", "known"),
+    ("arrived", "complete", "known"),
     [
-        ({"kind": "arrivals", "arrived": ["1"], "complete": True}, {"1": True, "2": False}),
-        ({"kind": "arrivals", "arrived": ["1"], "complete": False}, {"1": True, "2": None}),
-        ({"kind": "arrivals", "arrived": None}, {"1": None, "2": None}),
-        ({"kind": "arrivals", "arrived": [["1"], {}, 2], "complete": False}, {"1": None, "2": None}),
-        (b"", {"1": None, "2": None}),
+        ([[FIRST.nonce, *HERE]], True, (True, False)),
+        ([[FIRST.nonce, *HERE]], False, (True, None)),
+        # neither another address nor another port is where it was sent from
+        ([[FIRST.nonce, *THERE], [SECOND.nonce, "10.0.0.2", 40001]], True, (THERE, Origin("10.0.0.2", 40001))),
+        ([[FIRST.nonce, *THERE, *HERE]], True, (True, False)),
+        ([], True, (False, False)),
+        (None, True, (None, None)),
+        ([["1"], {}, 2], True, (None, None)),
+        ([[FIRST.nonce, "10.0.0.1"]], True, (None, None)),
+        ([[FIRST.nonce, "10.0.0.1", "40001"]], True, (None, None)),
+        ([[FIRST.nonce, "\x1b", 1]], True, (None, None)),
     ],
 )
-async def test_arrivals(answer, known):
-    assert await AgentSession(WEB, Script(answer)).arrivals(["2", "1"]) == known
+async def test_arrivals(arrived, complete, known):
+    answer = {"kind": "arrivals", "arrived": arrived, "complete": complete}
+    assert await AgentSession(WEB, Script(answer), OURS).arrivals([SECOND, FIRST]) == dict(zip((FIRST, SECOND), known, strict=True))
+
+
+async def test_arrivals_of_a_probe_that_nobody_knows_the_socket_of():
+    shot = Shot("00000001", 1)
+    answer = {"kind": "arrivals", "arrived": [[shot.nonce, *HERE]], "complete": True}
+    assert await AgentSession(WEB, Script(answer, b""), OURS).arrivals([shot]) == {shot: None}
+    assert await AgentSession(WEB, Script(b""), OURS).arrivals([shot]) == {shot: None}
+
+
+async def test_many_arrivals_are_asked_for_in_pieces():
+    shots = [Shot("00000001", number, HERE) for number in range(2500)]
+    channel = Script(*({"kind": "arrivals", "arrived": [], "complete": True} for _ in range(3)))
+    assert await AgentSession(WEB, channel, OURS).arrivals(shots) == dict.fromkeys(shots, False)
+    assert max(len(command["nonces"]) for command in channel.sent) <= 1024
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"kind": "results", "batch": "%b", "allowed": [], "others": [[0, "dropped", "%b", "", {}]]}\n'
+        % (BATCH.encode(), b"x" * (1 << 20)),
+        b'{"kind": "error", "message": "%b"}\n' % (b"\\u001b" * 1000),
+        b'{"kind": "results", "x": %b}\n' % (b"9" * 5000),
+        b'{"kind": "results", "x": %b}\n' % (b"[" * 500_000 + b"]" * 500_000),
+    ],
+    ids=["long", "control characters", "a number of 5000 digits", "nested"],
+)
+async def test_a_hostile_line_ends_the_session_in_few_printable_words(line):
+    session, _ = await run(Script(results(0), line))
+    assert session.ended
+    assert len(session.ended) < 400
+    assert session.ended.isprintable()
+
+
+async def test_lines_that_are_too_much_for_their_batch_end_the_session(monkeypatch):
+    monkeypatch.setattr("auditor.probing.session.LONGEST_LINE", 5000)
+    session, batch = await run(Script({**results(0), "x": "y" * 4900}, {**results(1), "x": "y" * 4900}))
+    assert session.ended == "agent of prod/web said more than there can be to say about its batch"
+    assert [one.answer for one in batch.results()] == [Answer.ALLOWED] * 2
 
 
 @pytest.mark.parametrize(
@@ -166,7 +235,7 @@ async def test_arrivals(answer, known):
     ],
 )
 async def test_health(answer, health):
-    session = AgentSession(WEB, Script({"kind": "lag", **answer}))
+    session = AgentSession(WEB, Script({"kind": "lag", **answer}), OURS)
     assert await session.health() == health
     assert bool(session.ended) == (health is None)
 
@@ -174,7 +243,7 @@ async def test_health(answer, health):
 @pytest.mark.parametrize("failing", ["", "close"])
 async def test_closing(failing):
     channel = Script(failing=failing)
-    session = AgentSession(WEB, channel)
+    session = AgentSession(WEB, channel, OURS)
     await session.close()
     assert channel.closed == 1
     assert session.ended
@@ -184,7 +253,7 @@ async def test_closing(failing):
 async def test_a_channel_says_why_it_ended_and_whether_another_may_take_its_place(broken):
     channel = Script(results(0))
     channel.failure, channel.broken = "the process ended with exit code 137", broken
-    session = AgentSession(WEB, channel, patience=0.05)
+    session = AgentSession(WEB, channel, OURS, patience=0.05)
     batch = Batch([Aim("10.0.0.2", Protocol.TCP, port, "prod/db") for port in (80, 81)], 0.01, 3, 8, BATCH)
     advanced = []
     await session.run(batch, advanced.append)

@@ -24,6 +24,9 @@ SWIFT = ProbingOptions(timeout=0.2, retests=2, settle=0.0)
 class World:
     """Fake agents at seats named ``a/0``, ``a/1``, ….
 
+    ``arrived(nonce)`` says of a UDP attempt whether it arrived where it was aimed, or gives the socket that it seemed to come from;
+    ``arrived(None)`` is None where agents can't tell.
+
     ``answer(source, destination, protocol, port, number of the try)`` gives what comes of an attempt at another seat,
     ``control(seat, protocol, port, number of the try)`` what comes of one over loopback. ``deaths`` maps a seat to the batch number
     (0 is the first control) that it doesn't survive, ``breaks`` to the numbers of those in the middle of which its stream breaks.
@@ -48,6 +51,8 @@ class World:
         self.refuses_to_open_again = None
         self.taken_ports = []
         self.arrived = lambda _nonce: True
+        self.names = {}
+        self.sockets = {}
         self.steps = count()
         self.cancel_at = None
         self.insisting = False
@@ -75,9 +80,10 @@ class World:
         names = [seat.name for seat in self.seats]
         return [Cell(source, to, protocol, port, family) for source in names for to in names for protocol, port in ports]
 
-    async def probe(self, cells=None, expected=lambda _: Verdict.ALLOWED, options=SWIFT, progress=None):
+    async def probe(self, cells=None, expected=lambda _: Verdict.ALLOWED, options=SWIFT, progress=None, **more):
         self.main = asyncio.current_task()
-        return await probe(self.cells() if cells is None else cells, self.seats, self.open, expected, options, progress or NoProgress())
+        cells = self.cells() if cells is None else cells
+        return await probe(cells, self.seats, self.open, expected, options, progress or NoProgress(), **more)
 
 
 class FakeChannel:
@@ -110,11 +116,12 @@ class FakeChannel:
         self.lines.put_nowait(json.dumps(message).encode() + b"\n")
 
     def _listen(self, command):
+        self.world.names[command["identity"]] = self.seat.name
         foreign = [[address, "EADDRNOTAVAIL"] for address in command["addresses"] if address not in map(str, self.seat.addresses)]
         failed = self.world.unbound.get(self.seat.name, [])
         if self.world.taken_ports and sum(channel.seat == self.seat for channel in self.world.opened) > 1:
             failed = self.world.taken_ports.pop()
-        self.say(kind="listening", failed=failed, foreign=foreign)
+        self.say(kind="listening", failed=failed, foreign=foreign, more=False)
 
     def _break(self):
         self.broken = True
@@ -134,7 +141,8 @@ class FakeChannel:
         number = next(self.batches)
         dying, breaking = world.deaths.get(mine) == number, number in world.breaks.get(mine, ())
         world.asked_timeouts.append(command["timeout"])
-        world.first_targets.append(command["targets"][0]["identity"] or command["targets"][0]["address"])
+        first = command["targets"][0]
+        world.first_targets.append(world.names.get(first["identity"], first["address"]))
         results = [result for target in command["targets"] for port in target["ports"] for result in [self._one(target, port)]]
         for attempt, result in enumerate(results):
             if (dying or breaking) and attempt >= len(results) // 2:
@@ -143,8 +151,11 @@ class FakeChannel:
                 return
             if result is None:
                 return
-            allowed = [attempt, result[1]] if result[0] == "allowed" else []
-            others = [] if allowed else [[attempt, *result]]
+            allowed = [attempt, result[1]] if result[0] == "allowed" and len(result) == 2 else []
+            socket = [str(self.seat.addresses[0]), 40000 + attempt]
+            world.sockets[f"{command['batch']}{attempt:08x}"] = socket
+            more = result[3] if len(result) > 3 else {"socket": socket} if result == TIMEOUT else {}
+            others = [] if allowed else [[attempt, *result[:3], more]]
             self.say(kind="results", batch=command["batch"], allowed=allowed, others=others)
         slowest = world.slowest.get(command["timeout"], 0.001)
         sent, lost = world.loss.get(mine, (len(results), 0))
@@ -152,7 +163,9 @@ class FakeChannel:
 
     def _one(self, target, port):
         world, protocol = self.world, Protocol(target["protocol"].upper())
-        aimed_at = target["identity"] or next(seat.name for seat in world.seats if target["address"] in map(str, seat.addresses))
+        aimed_at = world.names.get(target["identity"]) or next(
+            seat.name for seat in world.seats if target["address"] in map(str, seat.addresses)
+        )
         key = (self.seat.name, aimed_at, protocol, port, target["address"] == "127.0.0.1")
         number = world.tries[key] = world.tries.get(key, -1) + 1
         if key[-1]:
@@ -160,5 +173,6 @@ class FakeChannel:
         return world.answer(self.seat.name, aimed_at, protocol, port, number)
 
     def _arrivals(self, command):
-        arrived = [nonce for nonce in command["nonces"] if self.world.arrived(nonce)]
+        found = [(nonce, self.world.arrived(nonce)) for nonce in command["nonces"]]
+        arrived = [[nonce, *(self.world.sockets[nonce] if there is True else there)] for nonce, there in found if there]
         self.say(kind="arrivals", arrived=arrived, complete=self.world.arrived(None) is not None)
