@@ -49,7 +49,8 @@ __all__ = [
     "Question",
 ]
 
-LONGEST_MESSAGE = 1 << 25
+LONGEST_MESSAGE = 1 << 21
+"""Bytes of one message over a websocket; kubelets send 32 KiB at once."""
 JSON, JSON_PATCH = "application/json", "application/json-patch+json"
 Parameters = Mapping[str, str | int] | Sequence[tuple[str, str]]
 

@@ -16,6 +16,7 @@ import msgspec
 
 from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError, Question
 from auditor.cluster.kubernetes.refusals import in_words
+from auditor.model.printable import printable
 
 PROTOCOLS = ("v4.channel.k8s.io", "v5.channel.k8s.io")
 """Offered one after the other: API servers 1.30 to 1.35 end v5 themselves, and so answer pings for a node that has died. What v5 adds,
@@ -23,8 +24,11 @@ closing stdin alone, isn't needed: the process sees the end of its stdin when th
 STDIN = 0
 FRAME = 32 << 10
 """Bytes of one frame: kubectl's own size. Servers take up to 32 MiB, proxies between may not."""
-LONGEST_LINE = 64 << 20
+LONGEST_LINE = 1 << 20
+"""Bytes of one line of the process: what an agent has to say fits, and nobody in its place can fill this process's memory."""
+LONGEST_STATUS = 1 << 16
 LONGEST_WORDS = 300
+LONGEST_EXIT_CODE = 10
 HEARTBEAT = 5.0
 """Seconds of silence after which the server is asked whether it is still there; after twice as many the stream counts as broken."""
 CLOSE_SECONDS = 2.0
@@ -52,7 +56,8 @@ class _Status(msgspec.Struct):
         if self.status == "Success":
             return 0
         causes = (self.details and self.details.causes) or ()
-        return next((int(cause.message) for cause in causes if cause.reason == "ExitCode" and cause.message.isdecimal()), None)
+        told = (cause.message for cause in causes if cause.reason == "ExitCode")
+        return next((int(code) for code in told if code.isdecimal() and len(code) <= LONGEST_EXIT_CODE), None)
 
 
 async def open_exec(api: ApiServer, namespace: str, pod: str, container: str, command: Sequence[str]) -> ExecStream:
@@ -104,10 +109,12 @@ class ExecStream:
     async def receive(self) -> bytes:
         """The next whole line of stdout, line break included; ``b""`` once process or stream have ended.
 
-        Raises ConnectionError for a line of more than 64 MiB. Cancelling it loses nothing.
+        Raises ConnectionError for a line of more than 1 MiB. Cancelling it loses nothing.
         """
         while True:
             end = self._stdout.find(b"\n", self._searched) + 1
+            if end > LONGEST_LINE:
+                raise self._too_long()
             if end:
                 line = bytes(self._stdout[:end])
                 del self._stdout[:end]
@@ -115,12 +122,16 @@ class ExecStream:
                 return line
             self._searched = len(self._stdout)
             if self._searched > LONGEST_LINE:
-                self._end(f"the process sent a line of more than {LONGEST_LINE >> 20} MiB", broken=False)
-                self._stdout.clear()
-                raise ConnectionError(self.failure)
+                raise self._too_long()
             if self.failure:
                 return b""
             await self._read_frame()
+
+    def _too_long(self) -> ConnectionError:
+        self._end(f"the process sent a line of more than {LONGEST_LINE >> 20} MiB", broken=False)
+        self._stdout.clear()
+        self._searched = 0
+        return ConnectionError(self.failure)
 
     async def _read_frame(self) -> None:
         message = await self._next_message()
@@ -159,15 +170,15 @@ class ExecStream:
 
     def _take_status(self, data: bytes) -> None:
         try:
-            status = msgspec.json.decode(data, type=_Status)
-        except msgspec.DecodeError:
-            status = _Status(message=data.decode(errors="replace"))
+            status = msgspec.json.decode(data[:LONGEST_STATUS], type=_Status)
+        except (msgspec.DecodeError, RecursionError):
+            status = _Status(message=data[:LONGEST_STATUS].decode(errors="replace"))
         code = status.exit_code()
         if code is None:
-            self._end(f"the process could not be started or followed: {' '.join(status.message.split())[:LONGEST_WORDS]}", broken=False)
+            self._end(f"the process could not be started or followed: {_on_one_line(status.message)[:LONGEST_WORDS]}", broken=False)
             return
         how = "was killed (exit code 137)" if code == KILLED else f"ended with exit code {code}"
-        said = " ".join(self._stderr.decode(errors="replace").split())[-LONGEST_WORDS:]
+        said = _on_one_line(self._stderr.decode(errors="replace"))[-LONGEST_WORDS:]
         self._end(f"the process {how}{said and f': {said}'}", broken=False)
 
     def _end(self, failure: str, *, broken: bool) -> None:
@@ -182,3 +193,7 @@ class ExecStream:
         with suppress(aiohttp.ClientError, OSError, RuntimeError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._socket.close()
+
+
+def _on_one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -7,20 +7,20 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-LONGEST_LINE = 1 << 24
+LONGEST_LINE = 1 << 20
 
 
 class LabChannel:
     """An AgentChannel over a socket. ``end`` is awaited once, on the first ``close``, and ends the agent's process."""
 
     broken = False  # a socket of this machine does not break: where it ends, the agent has
-    failure = ""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: Callable[[], Awaitable[None]]) -> None:
         self._reader = reader
         self._writer = writer
         self._end = end
         self._closed = False
+        self.failure = ""
 
     @classmethod
     async def over(cls, stream: socket.socket, end: Callable[[], Awaitable[None]]) -> LabChannel:
@@ -37,8 +37,11 @@ class LabChannel:
     async def receive(self) -> bytes:
         try:
             return await self._reader.readline()
-        except (ConnectionError, ValueError):
-            return b""  # the agent was killed, or sent a line longer than any that it has to say
+        except ConnectionError:
+            return b""  # the agent was killed
+        except ValueError:
+            self.failure = f"the agent sent a line of more than {LONGEST_LINE >> 20} MiB"
+            return b""
 
     async def close(self) -> None:
         if self._closed:

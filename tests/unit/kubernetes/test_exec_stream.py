@@ -125,10 +125,41 @@ async def test_silence_is_asked_about_and_then_the_end(api, tmp_path, monkeypatc
     assert (stream.failure, stream.broken) == ("the stream broke: silent for 1 s", True)
 
 
-async def test_a_line_without_end_is_cut_off(api, tmp_path, monkeypatch):
-    monkeypatch.setattr(exec_stream, "LONGEST_LINE", 1 << 20)
+@pytest.mark.parametrize("end", [b"", b"\n"])
+async def test_a_line_that_is_too_long_is_cut_off(api, tmp_path, end):
     with pytest.raises(ConnectionError, match="a line of more than 1 MiB"):
-        await talk(api, tmp_path, saying(*[b"\x01" + b"x" * (1 << 16)] * 20))
+        await talk(api, tmp_path, saying(*[b"\x01" + b"x" * (1 << 16)] * 16, b"\x01x" + end, b"\x01x"))
+
+
+async def test_a_message_that_no_kubelet_sends_breaks_the_stream(api, tmp_path):
+    lines, stream = await talk(api, tmp_path, saying(b"\x01" + b"x" * (3 << 20)))
+    assert lines == []
+    assert stream.broken
+    assert len(stream._stdout) == 0
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        status(message="\x1b[2J" * 100_000),
+        status("9" * 5000),
+        status("\u0663" * 20, "\u202e" * 1000),
+        b"\x03" + b"[" * 200_000,
+        b"\x03" + b'{"message": ' * 200_000,
+        b"\x03" + b"\xff\x1b\n" * 100_000,
+    ],
+)
+async def test_a_hostile_end_is_told_in_few_printable_words(api, tmp_path, frame):
+    lines, stream = await talk(api, tmp_path, saying(b"\x02" + b"\x1b]0;pwned\x07" * 1000, frame))
+    assert lines == []
+    assert stream.failure
+    assert stream.failure.isprintable()
+    assert len(stream.failure) < 400
+
+
+async def test_what_an_ended_process_said_last_is_printable(api, tmp_path):
+    _, stream = await talk(api, tmp_path, saying(b"\x02\x1b[31mNo such\nfile \xff\x00", status(2)))
+    assert stream.failure == "the process ended with exit code 2: \\x1b[31mNo such file \ufffd\\x00"
 
 
 async def test_a_cancelled_receive_loses_nothing(api, tmp_path):
