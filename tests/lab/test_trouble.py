@@ -16,7 +16,7 @@ from auditor.model.verdict import Observation, Observed, Result
 from auditor.probing.options import NoProgress
 from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
-from tests.lab import scenarios
+from tests.lab import scenarios, trouble_ground
 from tests.lab.naming import World
 from tests.lab.trouble import BROKEN, FALSE_FAIL, FALSE_PASS, INCONCLUSIVE, RIGHT_FAIL, RIGHT_PASS, WRONG, Outcome, column, play, table
 from tests.lab.trouble_faults import FAULTS
@@ -74,7 +74,8 @@ async def test_an_outage_that_nothing_but_the_fault_explains_is_a_false_failure(
 
 
 @AS_ROOT
-async def test_every_namespace_of_a_lab_is_found():
+async def test_every_namespace_of_a_lab_is_found(monkeypatch):
+    monkeypatch.setattr(trouble_ground, "GONE_WITHIN", 0.0)
     one = plan()
     async with Lab(one.world.snapshot, nodes=one.nodes) as lab:
         ground = Ground(lab)
@@ -85,6 +86,8 @@ async def test_every_namespace_of_a_lab_is_found():
             await channel.close()
             with pytest.raises(ProcessLookupError):
                 ground.agent(seat.name)
+        assert ground.inner in ground.left_behind()
+    monkeypatch.undo()
     assert ground.left_behind() == []
 
 

@@ -11,7 +11,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 10.0
+PATIENCE = 20.0
+GONE_WITHIN = 10.0
 LONGEST = 15
 """Seconds after which whatever was started to make trouble ends by itself."""
 
@@ -98,20 +99,29 @@ class Ground:
 
     def left_behind(self) -> list[int]:
         """The processes of the lab that are still there, some time after its end."""
-        deadline = time.monotonic() + PATIENCE
-        while (found := self._users()) and time.monotonic() < deadline:
+        ended = time.clock_gettime(time.CLOCK_BOOTTIME)
+        deadline = time.monotonic() + GONE_WITHIN
+        while (found := self._users(ended)) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
 
-    def _users(self) -> list[int]:
+    def _users(self, ended: float) -> list[int]:
+        """Whoever is in the lab's network namespaces and was there before its end: a later lab's may be called by the same numbers."""
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [pid for pid in pids if net_of(pid) in self.networks]
+        return [pid for pid in pids if net_of(pid) in self.networks and _started(pid) < ended]
 
 
 def _readlink(path: str | Path) -> str:
     with suppress(OSError):
         return str(Path(path).readlink())
     return ""
+
+
+def _started(pid: int) -> float:
+    """When a process began, in seconds since the machine did; never when it has ended."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return float("inf")
 
 
 def _comm(pid: int) -> str:
