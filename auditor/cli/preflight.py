@@ -47,12 +47,13 @@ def preflight(options: LiveOptions) -> int:
 async def _ask(options: LiveOptions) -> tuple[LivePlan, Preflight]:
     from auditor.cluster.kubernetes.api import ApiServer
     from auditor.cluster.kubernetes.config import connect
+    from auditor.loop.apart import apart
     from auditor.run.live import read_live
     from auditor.run.live_plan import plan_live
     from auditor.run.live_settling import settle
 
     live = await read_live(options)
-    intended = plan_live(live, options)
+    intended = await apart(plan_live, live, options)
     async with ApiServer(await connect(options.connection)) as api:
         return await settle(api, live, intended, options)
 

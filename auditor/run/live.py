@@ -5,6 +5,7 @@ The audit itself is the one that the lab gets (``auditor.run.audit``); here stan
 
 from __future__ import annotations
 
+import gc
 import secrets
 import time
 from collections.abc import Callable
@@ -74,6 +75,7 @@ async def audit_live(
         with seconds.of("preflight"):
             progress.phase("preflight", 0)
             intended, visit = await _prepare(api, run_id, intended, options, progress, reproduce)
+            gc.freeze()  # what was read stays until the end, and a collection that looks through it stops the loop (docs/adr/0014)
         chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
         seen, left = await _stay(visit, chosen, progress, seconds)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}

@@ -33,6 +33,7 @@ from auditor.cluster.kubernetes.records import Record
 from auditor.cluster.kubernetes.rehearsal import rehearse
 from auditor.cluster.kubernetes.room import NODES, RoomyNode, without_room
 from auditor.cluster.kubernetes.wide_reading import CORE, WideReading
+from auditor.loop.apart import apart
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Namespace
 from auditor.policy.reading.pods import FINISHED
@@ -137,8 +138,8 @@ class _Preflight:
         assigned = {state.metadata.name for state in states if SCC_USERS in state.metadata.annotations}
         users = {namespace: None if namespace in assigned else USER for namespace in self._namespaces}
         self._judge_namespaces(missing, held, states, quotas)
-        self._judge_pods(budgets, [pod for pod in pods if pod.is_choosy], withheld)
-        self._judge_room(nodes, pods)
+        await apart(self._judge_pods, budgets, [pod for pod in pods if pod.is_choosy], withheld)
+        await apart(self._judge_room, nodes, pods)
         await self._rehearse(missing, users, withheld)
         self._judge_the_whole()
         audited = {namespace: why for namespace, why in self._closed.items() if self._options.audits(namespace)}

@@ -20,6 +20,7 @@ from auditor.cluster.kubernetes.pages import PAGE, decode, read_list
 from auditor.cluster.kubernetes.permissions import unreadable
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
 from auditor.cluster.kubernetes.records import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
+from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Snapshot
@@ -98,28 +99,17 @@ class _Reading:
         return ForbiddenError(f"{told}; a RoleBinding in {where} to the ClusterRole {READ_NAMESPACE} of deploy/rbac.yaml grants it")
 
     async def _read(self) -> LiveSnapshot:
-        objects = self._objects
         named = await self._read_named_namespaces()
         nodes = await self._read_nodes()
-        objects.nodes += [self._take(node, "Node") for node in nodes]
-        for pod in await self._records(CORE, "pods", PodRecord):
-            if RUN_LABEL in pod.metadata.labels:  # of this or another run: no audit may take it for a workload
-                objects.ignored["Pod (of an audit)"] += 1
-            else:
-                objects.pods.append(self._take(pod, "Pod"))
-        for service in await self._records(CORE, "services", ServiceRecord):
-            value = self._take(service, "Service")
-            if service.is_external_name:
-                objects.ignored["Service (ExternalName)"] += 1
-            else:
-                objects.services.append(value)
-        for item in await self._records(NETWORKING, "networkpolicies", dict):
-            self._take_policy(item)
+        self._objects.nodes += [self._take(node, "Node") for node in nodes]
+        await apart(self._take_pods, await self._records(CORE, "pods", PodRecord))
+        await apart(self._take_services, await self._records(CORE, "services", ServiceRecord))
+        await apart(self._take_policies, await self._records(NETWORKING, "networkpolicies", dict))
         # Last, so that whatever was found stands in one of them, or in one that is gone by now.
         namespaces = named or await self._records(CORE, "namespaces", NamespaceRecord)
-        objects.namespaces |= {each.metadata.name: each.value() for each in namespaces}
+        self._objects.namespaces |= {each.metadata.name: each.value() for each in namespaces}
         foreign, notes = await count_foreign(self._api)
-        snapshot = assemble(objects, replicas=0, hosts={})
+        snapshot = await apart(assemble, self._objects, replicas=0, hosts={})
         ignored = dict(sorted((Counter(snapshot.ignored) + Counter(foreign)).items()))
         return LiveSnapshot(
             replace(snapshot, ignored=ignored, unknown=tuple(map(unknown_policy, self._unreadable))),
@@ -144,6 +134,21 @@ class _Reading:
     async def _read_named_namespaces(self) -> list[NamespaceRecord]:
         return [await read_namespace(self._api, name) for name in self._namespaces]
 
+    def _take_pods(self, pods: Sequence[PodRecord]) -> None:
+        for pod in pods:
+            if RUN_LABEL in pod.metadata.labels:  # of this or another run: no audit may take it for a workload
+                self._objects.ignored["Pod (of an audit)"] += 1
+            else:
+                self._objects.pods.append(self._take(pod, "Pod"))
+
+    def _take_services(self, services: Sequence[ServiceRecord]) -> None:
+        for service in services:
+            value = self._take(service, "Service")
+            if service.is_external_name:
+                self._objects.ignored["Service (ExternalName)"] += 1
+            else:
+                self._objects.services.append(value)
+
     def _take(self, record: Any, kind: str) -> Any:
         """The value of ``record``, which is kept as a manifest, too."""
         self._manifests.append(saved(record, kind))
@@ -154,21 +159,25 @@ class _Reading:
             name = f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name
             raise ClusterError(f"{self._api.connection.server}: {kind} {name} can't be read: {error}") from error
 
-    def _take_policy(self, item: dict[str, Any]) -> None:
-        policy = read_live_policy(item)
-        if isinstance(policy, NetworkPolicy):
-            self._objects.policies.append(policy)
-        else:
-            self._unreadable.append(policy)
-        self._manifests.append(saved_policy(item, readable=isinstance(policy, NetworkPolicy)))
+    def _take_policies(self, items: Sequence[dict[str, Any]]) -> None:
+        for item in items:
+            policy = read_live_policy(item)
+            if isinstance(policy, NetworkPolicy):
+                self._objects.policies.append(policy)
+            else:
+                self._unreadable.append(policy)
+            self._manifests.append(saved_policy(item, readable=isinstance(policy, NetworkPolicy)))
 
     async def _records(self, group: str, resource: str, kind: type[Any]) -> list[Any]:
         """Every object of ``resource`` in scope, by namespace and name, and the resourceVersions of its lists kept."""
         found: list[Any] = []
         for question in self._questions(group, resource):
             items, self._versions[question.path] = await read_list(self._api, question, page=self._page)
-            found += [decode(item, kind, self._api, question) for item in items]
-        return sorted(found, key=_place)
+            found += await apart(self._decoded, items, kind, question)
+        return await apart(sorted, found, key=_place)
+
+    def _decoded(self, items: Sequence[msgspec.Raw], kind: type[Any], question: Question) -> list[Any]:
+        return [decode(item, kind, self._api, question) for item in items]
 
     def _questions(self, group: str, resource: str) -> list[Question]:
         named = f"{resource}.networking.k8s.io" if group == NETWORKING else resource

@@ -16,6 +16,7 @@ from auditor.cluster.kubernetes.api import ApiServer
 from auditor.cluster.kubernetes.changes import Changes
 from auditor.cluster.kubernetes.lease import Leases
 from auditor.cluster.kubernetes.relabelling import Relabelling
+from auditor.loop.apart import apart
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.labels import Labels
 from auditor.model.snapshot import Snapshot
@@ -84,7 +85,7 @@ class Visit:
     async def changes(self) -> Sequence[Snapshot]:
         states = [replace(state, endpoints=self._snapshot.endpoints) for state in await self._changes.take_states()]
         for state in states:
-            self._relabelling.take(state)
+            await apart(self._relabelling.take, state)
         await self._check_labels()
         return states
 
@@ -96,7 +97,8 @@ class Visit:
             self._unseen = f"whether somebody relabelled its pods during the run could not be looked up: {error}"
             return
         before = {endpoint.name: endpoint.labels for endpoint in self._snapshot.endpoints}
-        for name, reason in self._relabelling.look(before, now).items():
+        relabelled = await apart(self._relabelling.look, before, now)
+        for name, reason in relabelled.items():
             self._failed.setdefault(name, reason)
 
     async def _labels_now(self) -> Mapping[str, Labels]:

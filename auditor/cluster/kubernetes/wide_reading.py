@@ -9,6 +9,7 @@ from typing import TypeVar
 from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError, NotFoundError, Question
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.records import Record
+from auditor.loop.apart import apart
 
 CORE = "/api/v1"
 
@@ -47,7 +48,7 @@ class WideReading:
 
     async def listed(self, question: Question, kind: type[AnyRecord]) -> list[AnyRecord]:
         items, _ = await read_list(self._api, question)
-        return [decode(item, kind, self._api, question) for item in items]
+        return await apart(lambda: [decode(item, kind, self._api, question) for item in items])
 
     async def _get(self, question: Question, kind: type[AnyRecord]) -> list[AnyRecord]:
         return [decode(await self._api.get(question), kind, self._api, question)]

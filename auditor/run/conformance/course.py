@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.diagnosis.comparison import compare
+from auditor.loop.apart import apart
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.probing.campaign import probe
+from auditor.probing.campaign import ProbingOutcome, probe
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.run.conformance.following import follow_changes
 from auditor.run.conformance.ground import Ground
@@ -41,36 +42,51 @@ async def run_course(ground: Ground, trials: Sequence[Trial], options: ProbingOp
 
 
 async def _probe_all(ground: Ground, trials: Sequence[Trial], options: ProbingOptions, progress: Progress) -> Outcome:
-    snapshot = merged([ground.footing(trial).snapshot for trial in trials])
+    snapshots = [ground.footing(trial).snapshot for trial in trials]
+    absent, failed = dict(ground.absent), dict(ground.failed)
+    expectation = await apart(_expect, snapshots, trials, absent, failed)
+    cells, translators = expectation.probed, expectation.snapshot.node_addresses
+    outcome = await probe(cells, ground.seats, ground.open, expectation.demanded, options, progress, absent=absent, translators=translators)
+    results = await apart(expectation.results, outcome)
+    return Outcome(expectation.snapshot, results, {}, (*ground.facts, *outcome.facts), outcome.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Expectation:
+    """What is expected of the cells of all trials together, and which of them need not be probed."""
+
+    snapshot: Snapshot
+    matrix: ExpectedMatrix
+    notes: Mapping[Cell, tuple[Note, ...]]
+    unseen: Mapping[Cell, Observation]
+
+    @property
+    def probed(self) -> list[Cell]:
+        return [cell for cell in self.notes if cell not in self.unseen]
+
+    def demanded(self, cell: Cell) -> Verdict | None:
+        return None if Note.UNDEFINED in self.notes[cell] else self.matrix.verdict(*cell)
+
+    def results(self, outcome: ProbingOutcome) -> tuple[CellResult, ...]:
+        seen, unstable = {**outcome.observations, **self.unseen}, outcome.unstable
+        found = []
+        for cell, notes in self.notes.items():
+            expected = self.matrix.verdict(*cell)
+            found.append(CellResult(cell, expected, seen[cell], compare(expected, notes, seen[cell], unstable=cell in unstable), notes))
+        return tuple(found)
+
+
+def _expect(snapshots: Sequence[Snapshot], trials: Sequence[Trial], absent: Mapping[str, str], failed: Mapping[str, str]) -> _Expectation:
+    snapshot = merged(snapshots)
     matrix = evaluate(snapshot)
-    cells = [cell for trial in trials for cell in trial.truth]
-    unseen = _unseen(ground, trials, matrix)
-    probed = [cell for cell in cells if cell not in unseen]
-    notes = {cell: matrix.notes(*cell) for cell in cells}
-
-    def demanded(cell: Cell) -> Verdict | None:
-        return None if Note.UNDEFINED in notes[cell] else matrix.verdict(*cell)
-
-    outcome = await probe(
-        probed, ground.seats, ground.open, demanded, options, progress, absent=ground.absent, translators=snapshot.node_addresses
-    )
-    seen, unstable = {**outcome.observations, **unseen}, outcome.unstable
-    results = [
-        CellResult(
-            cell,
-            matrix.verdict(*cell),
-            seen[cell],
-            compare(matrix.verdict(*cell), notes[cell], seen[cell], unstable=cell in unstable),
-            notes[cell],
-        )
-        for cell in cells
-    ]
-    return Outcome(snapshot, tuple(results), {}, (*ground.facts, *outcome.facts), outcome.attempts)
+    notes = {cell: matrix.notes(*cell) for trial in trials for cell in trial.truth}
+    return _Expectation(snapshot, matrix, notes, _unseen(trials, matrix, absent, failed))
 
 
-def _unseen(ground: Ground, trials: Sequence[Trial], matrix: ExpectedMatrix) -> dict[Cell, Observation]:
+def _unseen(
+    trials: Sequence[Trial], matrix: ExpectedMatrix, absent: Mapping[str, str], failed: Mapping[str, str]
+) -> dict[Cell, Observation]:
     """What need not be probed: the cells of scenarios that mean something else here, and those of pods that ought to run and don't."""
-    absent, failed = ground.absent, ground.failed
     unseen: dict[Cell, Observation] = {}
     for trial in trials:
         for cell in trial.truth:

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 
+from auditor.loop.apart import apart
 from auditor.model.scorecard import Change
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import counted
@@ -36,17 +37,19 @@ async def follow_changes(ground: Ground, trials: Sequence[Trial], options: Probi
     following = _Following(ground, options)
     new, others = ([trial for trial in trials if _brings_pod(trial) is brings] for brings in (True, False))
     await following.make(new)
-    seating = seat_cells([cell for trial in trials for cell in trial.changed], ground.seats, {**ground.absent, **ground.failed})
+    cells = await apart(lambda: [cell for trial in trials for cell in trial.changed])
+    seating = seat_cells(cells, ground.seats, {**ground.absent, **ground.failed})
     if not seating.routes:
         await following.make(others)
         return {}
     nodes = {address for trial in trials for address in ground.footing(trial).snapshot.node_addresses}
     async with Fleet(seating.seats, ground.open, options, NoProgress(), nodes) as fleet:
         await fleet.start(seating.listeners, (), following.timeout)
-        first = {**following.expected(new, after=True), **following.expected(others, after=False)}
+        first = {**await apart(following.expected, new, after=True), **await apart(following.expected, others, after=False)}
         reached = await following.until(fleet, seating.routes, first)
         await following.make(others)
-        held = {cell: verdict for cell, verdict in following.expected(others, after=True).items() if cell in reached}
+        expected = await apart(following.expected, others, after=True)
+        held = {cell: verdict for cell, verdict in expected.items() if cell in reached}
         followed = await following.until(fleet, seating.routes, held)
     return {**following.seconds(new, seating.routes, reached), **following.seconds(others, held, followed)}
 

@@ -21,6 +21,7 @@ from auditor.cluster.kubernetes.lease import Leases
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.room import room_for_pods
 from auditor.cluster.kubernetes.stage import Stage, namespace_prefix
+from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import Scorecard
@@ -54,12 +55,12 @@ async def conform_on_cluster(scenarios: Sequence[Scenario], options: ClusterConf
     run_id = secrets.token_hex(4)
     async with ApiServer(await connect(options.connection)) as api:
         run = _Run(api, run_id, options, progress)
-        trials = make_trials(scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
+        trials = await apart(make_trials, scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
         outcomes = await run.run(trials)
-        began = time.monotonic()
-        scored = score(trials, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}")
-        run.seconds["scoring"] = time.monotonic() - began
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
+    began = time.monotonic()
+    scored = await apart(score, trials, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}")
+    run.seconds["scoring"] = time.monotonic() - began
     return replace(scored, run_id=run_id, seconds=run.seconds, api=traffic, facts=(*scored.facts, *run.facts, *run.images()))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.cluster.lab.lab import Lab
+from auditor.loop.apart import apart
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
 from auditor.model.scenario import Scenario
@@ -72,7 +73,7 @@ class LabGround:
 async def conform_on_lab(scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: Progress) -> Scorecard:
     """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node that no scenario has."""
     began = time.monotonic()
-    trials = make_trials(scenarios, PREFIX)
+    trials = await apart(make_trials, scenarios, PREFIX)
     _check_nodes(trials, options.enforcement)
     progress.phase("scenarios", len(trials))
     gate = asyncio.Semaphore(LABS_PER_PROCESSOR * (os.cpu_count() or 1))
@@ -86,7 +87,8 @@ async def conform_on_lab(scenarios: Sequence[Scenario], options: LabConformanceO
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(run(trial)) for trial in trials]
     probed = time.monotonic()
-    scored = score(trials, [task.result() for task in running], scenarios, subject=f"{options.subject} on the lab")
+    outcomes = [task.result() for task in running]
+    scored = await apart(score, trials, outcomes, scenarios, subject=f"{options.subject} on the lab")
     return replace(scored, seconds={"scenarios": probed - began, "scoring": time.monotonic() - probed})
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.cluster.kubernetes import changes as module
-from auditor.cluster.kubernetes.changes import MOST_STATES, NAMESPACES, POLICIES, Changes, merged
+from auditor.cluster.kubernetes import history as module
+from auditor.cluster.kubernetes.changes import NAMESPACES, POLICIES, Changes
+from auditor.cluster.kubernetes.history import MOST_STATES, merged
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import UnknownPolicy
@@ -54,7 +55,7 @@ async def test_each_state_is_told_once_and_in_order():
         store.put(*policy("more", "api"))
         store.put(*policy("db", "api"))
         store.delete(f"{PROD_POLICIES}/more")
-        await until(lambda: len(changes._states) == 3)
+        await until(lambda: len(changes._history.states) == 3)
         assert told(await changes.take_states()) == [{"db": ["web"], "more": ["api"]}, {"db": ["api"], "more": ["api"]}, {"db": ["api"]}]
         assert list(await changes.take_states()) == []
 
@@ -64,7 +65,7 @@ async def test_there_and_back_is_two_states():
     async with followed(store) as changes:
         store.put(*policy("db", "api"))
         store.put(*policy("db", "web"))
-        await until(lambda: len(changes._states) == 2)
+        await until(lambda: len(changes._history.states) == 2)
         assert told(await changes.take_states()) == [{"db": ["api"]}, {"db": ["web"]}]
 
 
@@ -118,7 +119,7 @@ async def test_what_says_the_same_is_no_change():
         for _ in range(3):
             store.put(*policy("db", "web"))
         store.put(*policy("last", "web"))
-        await until(lambda: changes._states)
+        await until(lambda: changes._history.states)
         assert told(await changes.take_states()) == [{"db": ["web"], "last": ["web"]}]
 
 
@@ -128,7 +129,7 @@ async def test_a_namespace_with_other_labels_a_new_one_and_one_that_is_gone():
         store.put(*namespace("prod", team="other"))
         store.put(*namespace("new"))
         store.delete("/api/v1/namespaces/dev")
-        await until(lambda: len(changes._states) == 2)
+        await until(lambda: len(changes._history.states) == 2)
         relabelled, created = await changes.take_states()
         assert relabelled.namespaces["prod"].labels["team"] == "other"
         assert set(relabelled.namespaces) == {"dev", "prod"}
@@ -141,7 +142,7 @@ async def test_a_policy_that_can_not_be_read_comes_and_goes():
     async with followed(store) as changes:
         store.put(*policy("db", **UNREADABLE))
         store.put(*policy("db", "web"))
-        await until(lambda: len(changes._states) == 2)
+        await until(lambda: len(changes._history.states) == 2)
         unreadable, readable = await changes.take_states()
     assert (unreadable.policies, [each.full_name for each in unreadable.unknown]) == ((), ["prod/db"])
     assert "somethingNew" in unreadable.unknown[0].why
@@ -158,7 +159,7 @@ async def test_after_an_expired_watch_a_new_list_tells_the_difference():
     store.put(*namespace("prod", team="other"))
     store.log.clear()
     async with changes:
-        await until(lambda: len(changes._states) == 3)
+        await until(lambda: len(changes._history.states) == 3)
         last = (await changes.take_states())[-1]
     assert told([last]) == [{"db": ["web"], "new": ["api"]}]
     assert last.namespaces["prod"].labels["team"] == "other"
@@ -172,7 +173,7 @@ async def test_bookmarks_are_no_changes():
         await watched(store)
         store._tell(f"{PROD_POLICIES}/x", "BOOKMARK", {"metadata": {}})
         store.put(*policy("new", "api"))
-        await until(lambda: changes._states)
+        await until(lambda: changes._history.states)
         assert told(await changes.take_states()) == [{"db": ["web"], "new": ["api"]}]
 
 
@@ -209,8 +210,8 @@ async def test_more_states_than_are_kept_leave_what_moved_in_doubt(monkeypatch):
         for number in range(MOST_STATES + 20):
             store.put(*policy("db", *(["web"] if number % 2 else ["api"])))
         store.put(*policy("db"))
-        await until(lambda: told(changes._states[-1:]) == [{"calm": ["web"], "db": []}])
-        await until(lambda: len(store.log) and changes._states[-1].unknown == ())
+        await until(lambda: told(changes._history.states[-1:]) == [{"calm": ["web"], "db": []}])
+        await until(lambda: len(store.log) and changes._history.states[-1].unknown == ())
         states = await changes.take_states()
     assert len(states) == MOST_STATES
     merged_state = states[-2]
