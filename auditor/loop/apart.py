@@ -18,6 +18,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 THREAD_NAME = "apart"
+AGAIN_AFTER = 0.1
 
 
 async def apart(work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -44,7 +45,7 @@ class _Job(Generic[Result]):
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._lock = threading.Lock()
-        self._told = False
+        self._told = self._ended = False
         self._returned: list[Result] = []
         self._raised: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
@@ -57,11 +58,17 @@ class _Job(Generic[Result]):
         return self._returned[0]
 
     def abandon(self) -> None:
-        """End the work if it still goes on. The lock sees to it that its thread is the one that gets the exception."""
+        """End the work if it still goes on. The lock sees to it that its thread is the one that gets the exception.
+
+        What the garbage collector calls swallows exceptions, so one that has had no effect is followed by another.
+        """
         with self._lock:
-            if not self._told and self._thread.ident is not None:
-                self._told = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_AbandonedError))
+            self._told = True
+            if self._ended or self._thread.ident is None or not self._thread.is_alive():
+                return
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_AbandonedError))
+        if not self._loop.is_closed():
+            self._loop.call_later(AGAIN_AFTER, self.abandon)
 
     def _run(self) -> None:
         with suppress(_AbandonedError):
@@ -70,8 +77,8 @@ class _Job(Generic[Result]):
             except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
                 self._raised = error
             with self._lock:
+                self._ended = True
                 if not self._told:
-                    self._told = True
                     self._loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:
