@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -64,7 +64,7 @@ USES = {
     "run": (here(READ, PROBE), ("run", "-n", world.PROD, "-q")),
     "in-place": (here(READ, IN_PLACE), ("run", "-n", world.PROD, "--in-place", "-q")),
     "snapshot": (grants(READ_NAMESPACE), ("snapshot", "-n", world.PROD)),
-    "cleanup": (here(CLEANUP), ("cleanup", "-n", world.OTHER)),
+    "cleanup": (here(CLEANUP), ("cleanup", "-n", world.OTHER, "--run", "0badcafe")),
     "conformance": (here(CONFORMANCE), ("conformance", "-q", *(word for name in CHANGING for word in ("--scenario", name)))),
 }
 """The rights that each use needs, and the command that is it."""
@@ -122,18 +122,18 @@ def rights(shop: None, kubectl: Kubectl) -> Iterator[None]:
 
 
 def leave_something(kubectl: Kubectl) -> None:
-    """What a run that is long dead has left in a namespace; nothing owns it, so that nobody else takes it away."""
-    metadata = {"namespace": world.OTHER, "labels": LEFT}
+    """What a run that is named has left in a namespace."""
+    metadata: dict[str, Any] = {"namespace": world.OTHER, "labels": LEFT}
     seconds = {"leaseDurationSeconds": 30, "renewTime": "2020-01-01T00:00:00.000000Z", "holderIdentity": "somebody, run 0badcafe"}
     container = {"name": "agent", "image": "absent.invalid/none:1", "imagePullPolicy": "Never"}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {**metadata, "name": "netpol-audit-0badcafe"}}
+    kubectl.apply([{**lease, "spec": seconds}])
+    (uid,) = [item["metadata"]["uid"] for item in kubectl.items("leases", "-n", world.OTHER, "-l", "netpol-audit/run=0badcafe")]
+    metadata["ownerReferences"] = [
+        {"apiVersion": lease["apiVersion"], "kind": "Lease", "name": "netpol-audit-0badcafe", "uid": uid, "controller": True}
+    ]
     kubectl.apply(
         [
-            {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {**metadata, "name": "netpol-audit"},
-                "spec": seconds,
-            },
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**metadata, "name": "netpol-audit-0badcafe"}},
             {
                 "apiVersion": "v1",
@@ -173,7 +173,8 @@ def test_what_is_shipped_is_enough(spec, rights, kubectl, image):
 @pytest.mark.parametrize("use", USES)
 def test_each_role_is_enough_for_its_use(use, spec, rights, kubectl, image):
     code, said = use_it(kubectl, image, use, user(use))
-    assert code in ((0, 1) if use == "in-place" else (0,)), said
+    # In place, the shop's own processes answer: what comes of that is another test's business.
+    assert code in ((0, 1, 3) if use == "in-place" else (0,)), said
     assert "may not" not in said
     assert left_behind(kubectl) == []
 
