@@ -13,6 +13,8 @@ from auditor.report.lines import say_aside, say_traceback
 
 def exit_code_of(error: BaseException, *, debug: bool) -> int:
     """Say what ``error`` means on stderr, with its traceback if ``debug``, and return the exit code for it."""
+    while isinstance(error, BaseExceptionGroup):  # of tasks that ran together: the first says what went wrong
+        error = error.exceptions[0]
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, SystemExit):

@@ -22,6 +22,11 @@ INTERNAL = "internal error: ValueError: first second; please report it with what
         (click.FileError("x", "gone"), 2, ["error: Could not open file 'x': gone"]),
         (ClusterError("no nft"), 4, ["error: no nft"]),
         (AuditError("other"), 4, ["error: other"]),
+        (
+            ExceptionGroup("tasks", [ExceptionGroup("more", [ClusterError("may not"), ClusterError("may not either")])]),
+            4,
+            ["error: may not"],
+        ),
         (OSError(errno.ENOSPC, "No space left on device"), 4, ["error: standard output: no space left on device"]),
         (PermissionError(errno.EACCES, "Permission denied", "x.yaml"), 4, ["error: x.yaml: permission denied"]),
         (BrokenPipeError(), 4, []),
