@@ -51,7 +51,10 @@ class _Job(Generic[Result]):
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     async def result(self) -> Result:
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the user may start no further thread: the loop waits then, which is better than no result
+            return self._work()
         await self._over
         if self._raised is not None:
             raise self._raised
