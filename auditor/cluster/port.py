@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.seats import AgentChannel, Seat, Witnesses
 
 
 class Cluster(Protocol):
@@ -36,6 +36,10 @@ class Cluster(Protocol):
     @property
     def facts(self) -> Sequence[str]:
         """What a reader of the report must know about how this cluster is audited: what is stood in for, and what isn't."""
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """Who can tell that the seats' network links carry packets."""
 
     async def changes(self) -> Sequence[Snapshot]:
         """The states that the cluster went through since the last call, oldest first; empty when nothing that matters has changed."""

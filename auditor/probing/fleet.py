@@ -8,15 +8,15 @@ the time (see ``auditor.probing.excuses``): one request for each, however many a
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from auditor.model.snapshot import IPAddress
 from auditor.model.words import counted
-from auditor.probing.batches import Aim, Attempt, Batch
-from auditor.probing.excuses import Excuse, excuse, questionable, taken_back
+from auditor.probing.batches import Aim, Attempt, Batch, Loss
+from auditor.probing.excuses import Excuse, excuses, questionable, taken_back
 from auditor.probing.keys import RunKey
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.post import Post
@@ -24,6 +24,10 @@ from auditor.probing.seats import AgentChannel, Seat
 from auditor.probing.tries import Answer, Arrival, Listener, Shot, Try, by_way_of
 
 OPEN_AT_ONCE = 32
+LOSS_SECONDS = 1.0
+"""How long attempts must last for loss to show: TCP sends again after a second, and what is sent again sooner may merely be slow."""
+LOSS_LAG = 0.1
+"""Seconds for which an agent may have had no turn where what was sent again counts as lost."""
 LEAST_WINDOW = 4
 
 Volley = Sequence[Attempt]
@@ -49,6 +53,9 @@ class Fleet:
         self._volleys = 0
         self._fired_in: dict[str, int] = {}
         self._reopened_in: dict[str, int] = {}
+        self._losses: dict[str, Loss] = {}
+        self._lost_now: dict[str, Loss] = {}
+        self._overruns: Counter[tuple[str, str]] = Counter()
         self.attempts = 0
         self.slowest = 0.0
 
@@ -90,6 +97,11 @@ class Fleet:
         return [one for one in tries if one is not None]
 
     @property
+    def size(self) -> int:
+        """How many agents there are to be."""
+        return len(self._posts)
+
+    @property
     def unbound(self) -> dict[Listener, str]:
         """The listeners that could not be opened, and why."""
         sessions = [post.session for post in self._posts.values() if post.session]
@@ -104,7 +116,18 @@ class Fleet:
         """Why agents are missing, and which had to be started anew, one line for each."""
         posts = self._posts.values()
         anew = [f"the stream to the agent of {post.seat.name} broke {counted(post.reopened, 'time')}" for post in posts if post.reopened]
-        return [reason for post in posts if (reason := post.ended)] + [f"{line}: it was started anew" for line in anew]
+        lacks = [f"{seat} had no room for {counted(number, what)}" for (seat, what), number in self._overruns.items()]
+        again = "silence meanwhile was tried again"
+        return [
+            *(reason for post in posts if (reason := post.ended)),
+            *(f"{line}: it was started anew" for line in anew),
+            *(f"{line} that somebody sent it: {again}" for line in lacks),
+        ]
+
+    @property
+    def losses(self) -> Collection[Loss]:
+        """What each agent had to send in vain so far."""
+        return self._losses.values()
 
     async def fire(self, volley: Volley, seconds: float) -> list[Try]:
         """Make every attempt, give each so many seconds, and return one try for each, in order."""
@@ -122,6 +145,7 @@ class Fleet:
             else:
                 by_seat[attempt.source].append(position)
         self.slowest = 0.0
+        self._lost_now = {}
 
         async def fire(number: int, seat: str, positions: list[int]) -> None:
             # Each starts somewhere else, or all sources would meet at one destination after the other.
@@ -132,7 +156,17 @@ class Fleet:
 
         await _together(fire(number, *entry) for number, entry in enumerate(by_seat.items()))
         fired = [one for one in tries if one is not None]
-        return taken_back(volley, fired, await self._excuses(questionable(volley, fired), before, seconds))
+        losing = any(loss.lost for loss in self._lost_now.values())
+        asked = questionable(volley, fired) | (concerned & self._posts.keys() if losing else set())
+        excuses_found, lag = await self._excuses(asked, before, seconds)
+        if seconds >= LOSS_SECONDS and lag <= LOSS_LAG:
+            self._note_losses()
+        return taken_back(volley, fired, excuses_found)
+
+    def _note_losses(self) -> None:
+        for name, (sent, lost) in self._lost_now.items():
+            before = self._losses.get(name, Loss())
+            self._losses[name] = Loss(before.sent + sent, before.lost + lost)
 
     def _gone(self, attempt: Attempt) -> str:
         """Why an attempt can't be made, or not be answered, for want of an agent."""
@@ -147,6 +181,7 @@ class Fleet:
         results = await post.fire(batch, self._progress.advance)
         self.attempts += len(positions)
         self.slowest = max(self.slowest, batch.slowest)
+        self._lost_now[post.seat.name] = batch.loss
         if post.reopened != before:
             self._reopened_in[post.seat.name] = self._volleys
         for position, one in zip(positions, results, strict=True):
@@ -158,19 +193,21 @@ class Fleet:
         await post.reopen()
         self._reopened_in[post.seat.name] = self._volleys
 
-    async def _excuses(self, seats: Iterable[str], before: Mapping[str, int], seconds: float) -> dict[str, Excuse]:
-        """For those of ``seats`` whose agents were gone or stood still meanwhile, what that explains."""
-        excuses: dict[str, Excuse] = {}
+    async def _excuses(self, seats: Iterable[str], before: Mapping[str, int], seconds: float) -> tuple[dict[str, list[Excuse]], float]:
+        """For those of ``seats`` whose agents were gone or not well meanwhile, what that explains; and the longest lag, in seconds."""
+        found: dict[str, list[Excuse]] = {}
+        lags = [0.0]
 
         async def ask(post: Post) -> None:
-            health = await post.session.health() if post.session else None
-            name, lag = post.seat.name, health and health.lag
-            found = excuse(name, gone=post.gone, restarted=post.reopened != before[name], lag=lag, timeout=seconds)
-            if found:
-                excuses[name] = found
+            name, health = post.seat.name, await post.session.health() if post.session else None
+            if health:
+                lags.append(health.lag)
+                self._overruns.update({(name, "datagram"): health.udp_overruns or 0, (name, "connection"): health.listen_overflows or 0})
+            found[name] = list(excuses(name, gone=post.gone, restarted=post.reopened != before[name], health=health, timeout=seconds))
 
         await _together(ask(self._posts[seat]) for seat in seats)
-        return excuses
+        self._overruns = +self._overruns
+        return found, max(lags)
 
     async def arrivals(self, shots: Mapping[str, Sequence[Shot]]) -> dict[Shot, Arrival]:
         """For UDP attempts, listed by the seat they were aimed at, whether they arrived there."""

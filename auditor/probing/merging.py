@@ -1,7 +1,8 @@
 """From a cell's tries and its destination's controls to what was observed.
 
 Pure, and the one place where the rule stands that nothing that went wrong on our side is ever read as "denied": silence, a refusal or a
-stranger's answer counts only where the destination's listener was proven alive before and after.
+stranger's answer counts only where the destination's listener was proven alive before and after, and a denial only where packets are known
+to cross both ends' network links, and not too many of them get lost.
 """
 
 from __future__ import annotations
@@ -11,22 +12,27 @@ from collections.abc import Sequence
 from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.probing.tries import Answer, Arrival, Origin, Try, agrees, by_way_of
 
+DENIALS = {Answer.DROPPED: "silence", Answer.REFUSED: "a refusal"}
+"""What stands for a denial, and the words for it."""
 
-def observe(expected: Verdict | None, tries: Sequence[Try], unproven: str, unwatched: str = "") -> Observation:
-    """Merge ``tries``, oldest first and at least one; ``unproven`` says why the listener isn't proven alive, empty if it is, and
-    ``unwatched`` why somebody else may have taken its place.
+
+def observe(expected: Verdict | None, tries: Sequence[Try], unproven: str, unwatched: str = "", unheard: str = "") -> Observation:
+    """Merge ``tries``, oldest first and at least one. ``unproven`` says why the listener isn't proven alive, empty if it is, ``unwatched``
+    why somebody else may have taken its place, and ``unheard`` why a denial would say nothing of policies.
     """
     history = tuple(one.answer.observed for one in tries)
-    decisive = _decisive(expected, tries)
-    if decisive.answer is Answer.ERROR:
-        return Observation(Observed.INCONCLUSIVE, decisive.outcome, history)
-    doubt = unwatched if decisive.answer is Answer.ALLOWED else unproven
+    telling = decisive(expected, tries)
+    if telling.answer is Answer.ERROR:
+        return Observation(Observed.INCONCLUSIVE, telling.outcome, history)
+    doubt = unwatched if telling.answer is Answer.ALLOWED else unproven
+    if unheard and not doubt and telling.answer in DENIALS:
+        doubt = f"{unheard}, so {DENIALS[telling.answer]} proves nothing"
     if doubt:
         return Observation(Observed.INCONCLUSIVE, doubt, history)
-    return Observation(decisive.answer.observed, decisive.outcome, history, decisive.milliseconds)
+    return Observation(telling.answer.observed, telling.outcome, history, telling.milliseconds)
 
 
-def _decisive(expected: Verdict | None, tries: Sequence[Try]) -> Try:
+def decisive(expected: Verdict | None, tries: Sequence[Try]) -> Try:
     """The last try that says something; but a difference whose retest failed isn't reported: then the failure decides."""
     telling = [one for one in tries if one.answer is not Answer.ERROR]
     if not telling:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import IPAddress
+from auditor.model.snapshot import Family, IPAddress
 from auditor.model.verdict import Cell
 from auditor.probing.batches import Aim
 from auditor.probing.seats import Seat
@@ -26,6 +26,11 @@ class Route:
     destination: Seat
     address: IPAddress
     listener: Listener
+
+    @property
+    def pair(self) -> tuple[str, str, Family]:
+        """What it shares with the cells of other ports: the names of both seats, and the family."""
+        return self.source.name, self.destination.name, self.listener.family
 
     @property
     def aim(self) -> Aim:

@@ -5,10 +5,11 @@ The interface is this small so that the lab, a live cluster and a test's fake lo
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from auditor.model.snapshot import IPAddress
+from auditor.model.snapshot import Family, IPAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,10 @@ class Seat:
     ``agent``: whether an agent of ours can run there. Without one, as at an external host, it is a destination only, of TCP connections
     that carry nothing. ``listens``: whether that agent listens on the probed ports. If not, a real pod's own listeners answer; the agent
     only fires.
+
+    ``neighbour_addresses``: where somebody is whom no policy can keep apart from this seat, for a pod its own node. ``neighbour`` is the
+    name of the seat there, if an agent of ours can sit at it. ``watched``: over which families somebody at the neighbour, the kubelet say,
+    keeps reaching for this seat, which ``Witnesses.heard`` tells of.
     """
 
     name: str
@@ -28,11 +33,41 @@ class Seat:
     endpoints: tuple[str, ...]
     agent: bool = True
     listens: bool = True
+    neighbour: str = ""
+    neighbour_addresses: tuple[IPAddress, ...] = ()
+    watched: frozenset[Family] = frozenset()
 
     @property
     def answers(self) -> bool:
         """Whether an agent of ours answers the probes at this seat."""
         return self.agent and self.listens
+
+
+class Contact(NamedTuple):
+    """A seat was reached over ``families``, by somebody else over its own network link, no longer than ``seconds`` ago."""
+
+    families: frozenset[Family]
+    seconds: float
+
+
+async def nobody_heard(_names: Collection[str]) -> Mapping[str, Contact]:
+    """Nobody listens for the seats with these names."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """Who can tell that a seat's network link carries packets.
+
+    ``seats`` are places that are no seats of the audit, where agents sit as neighbours only. ``heard`` tells which of the seats with these
+    names are reached right now; it raises ClusterError.
+    """
+
+    seats: tuple[Seat, ...] = ()
+    heard: Callable[[Collection[str]], Awaitable[Mapping[str, Contact]]] = nobody_heard
+
+
+NO_WITNESSES = Witnesses()
 
 
 class AgentChannel(Protocol):

@@ -157,6 +157,7 @@ def _intend(snapshot: Snapshot, options: AuditOptions, failed: Mapping[str, str]
 async def _probe(
     cluster: Cluster, expectation: Expectation, cells: Sequence[Cell], options: AuditOptions, progress: Progress
 ) -> ProbingOutcome:
+    absent = {**cluster.absent, **cluster.failed}
     return await probe(
         cells,
         cluster.seats,
@@ -164,8 +165,9 @@ async def _probe(
         expectation.demanded,
         options.probing,
         progress,
-        absent={**cluster.absent, **cluster.failed},
+        absent=absent,
         translators=cluster.snapshot.node_addresses,
+        witnesses=cluster.witnesses,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.cluster.lab.lab import Lab
@@ -10,10 +10,10 @@ from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.policy import NetworkPolicy
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult, Report
-from auditor.model.snapshot import Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.run.audit import AuditOptions, audit
+from auditor.run.audit import AuditOptions, audit, plan
 from tests.oracle.evaluator import AmbiguousPrediction, before_convergence, may_flake, verdict
 
 HASTY = ProbingOptions(timeout=0.3, retests=2, settle=0.0)
@@ -24,16 +24,20 @@ PATIENT = ProbingOptions(timeout=0.3, retests=2, settle=4.0)
 DIFFERENT = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED, Result.CNI_DEPENDENT)
 UNKNOWN = (Result.INCONCLUSIVE,)
 
+NO_NODES: Mapping[str, Endpoint] = {}
+
 SLOW_START = 0.8
 NEVER = 60.0
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The cells that must differ from the specification, and those that may."""
+    """The cells that must differ from the specification, those that may, and those that must or may be without a verdict."""
 
     must: frozenset[Cell]
     may: frozenset[Cell]
+    unheard: frozenset[Cell] = frozenset()
+    perhaps_unheard: frozenset[Cell] = frozenset()
 
 
 def predict(
@@ -43,11 +47,17 @@ def predict(
     previous_policies: Sequence[NetworkPolicy] | None = None,
     *,
     converged: bool = True,
+    nodes: Mapping[str, Endpoint] = NO_NODES,
 ) -> Prediction:
-    """Which of ``cells`` an audit under ``enforcement`` must find to differ from the specification."""
+    """Which of ``cells`` an audit under ``enforcement`` must find to differ from the specification.
+
+    ``nodes`` has each node as an endpoint, by its bare name.
+    """
     by_name = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
     in_force = enforcement if converged else before_convergence(enforcement)
-    must, may = set(), set()
+    must, may, unheard, perhaps = set(), set(), set(), set()
+    cells = list(cells)
+    hearing = Hearing(snapshot, [result.cell for result in cells], in_force, previous_policies, nodes)
     for result in cells:
         cell = result.cell
         if result.result in (Result.UNDEFINED, Result.SKIPPED):
@@ -66,12 +76,87 @@ def predict(
             )
         except AmbiguousPrediction:
             may.add(cell)
+            perhaps |= {cell} if hearing.of(cell) is not True else set()
             continue
-        if predicted is not result.expected:
+        heard = hearing.of(cell) if predicted is Verdict.DENIED else True
+        if heard is None:
+            perhaps.add(cell)
+            may.add(cell)
+        elif not heard:
+            unheard.add(cell)
+        elif predicted is not result.expected:
             must.add(cell)
         elif predicted is Verdict.ALLOWED and may_flake(source, destination, enforcement):
             may.add(cell)
-    return Prediction(frozenset(must), frozenset(may))
+    return Prediction(frozenset(must), frozenset(may), frozenset(unheard), frozenset(perhaps))
+
+
+class Hearing:
+    """Whether each end of a cell is heard over its network link: by its own node, or in another of ``cells`` that gets through.
+
+    Only an enforcer that keeps a pod apart from its own node leaves any in doubt.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        cells: Sequence[Cell],
+        enforcement: Enforcement,
+        previous_policies: Sequence[NetworkPolicy] | None,
+        nodes: Mapping[str, Endpoint],
+    ) -> None:
+        self._snapshot, self._cells, self._nodes = snapshot, cells, nodes
+        self._ask = {"enforcement": enforcement, "previous_policies": previous_policies}
+        self._enforcement = enforcement
+        self._ends = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
+        self._known: dict[tuple[str, bool, Family], bool | None] = {}
+        # What the diagnosis asks for later is probed apart from the rest, which then says nothing for it.
+        self._planned = set(plan(snapshot, AuditOptions())[1].cells)
+
+    def of(self, cell: Cell) -> bool | None:
+        """Whether both ends of ``cell`` are heard; None where that depends."""
+        source, destination = self._ends[cell.source], self._ends[cell.destination]
+        heard = []
+        if cell.source != cell.destination:
+            heard += [self._end(source, True, cell.family)] if not _is_node_of(source, destination) else []
+            heard += [self._end(destination, False, cell.family)] if not _is_node_of(destination, source) else []
+        if False in heard and cell not in self._planned:
+            return None
+        return False if False in heard else None if None in heard else True
+
+    def _end(self, end: Endpoint, sends: bool, family: Family) -> bool | None:
+        if not end.selectable or self._enforcement.at(end.node).dialect is not Dialect.BLOCKS_OWN_NODE:
+            return True
+        key = end.name, sends, family
+        if key not in self._known:
+            answers = {self._gets_through(*question) for question in self._questions(end, sends, family)}
+            self._known[key] = True if True in answers else None if None in answers else False
+        return self._known[key]
+
+    def _questions(self, end: Endpoint, sends: bool, family: Family) -> Iterator[tuple[Endpoint, Endpoint, Protocol, int, Family]]:
+        node = self._nodes[end.node]
+        mine = [cell for cell in self._cells if (cell.source if sends else cell.destination) == end.name and cell.family is family]
+        if sends:
+            yield from ((end, node, Protocol.TCP, port, family) for port in (9, 10250))
+        elif mine:
+            protocol, port = min((cell.protocol, cell.port) for cell in mine)
+            yield node, end, protocol, port, family
+        for cell in mine:
+            if cell.source != cell.destination and cell in self._planned:
+                yield self._ends[cell.source], self._ends[cell.destination], cell.protocol, cell.port, family
+
+    def _gets_through(self, source: Endpoint, destination: Endpoint, protocol: Protocol, port: int, family: Family) -> bool | None:
+        try:
+            allowed = verdict(self._snapshot, source, destination, protocol, port, family, **self._ask) is not Verdict.DENIED
+        except AmbiguousPrediction:
+            return None
+        # A datagram that must not arrive and does has got through, though its reply may not.
+        return None if allowed and (protocol is Protocol.UDP or may_flake(source, destination, self._enforcement)) else allowed
+
+
+def _is_node_of(node: Endpoint, pod: Endpoint) -> bool:
+    """Whether ``node`` is the one that ``pod`` hangs on: what they have to do with each other crosses the pod's link alone."""
+    return not node.selectable and bool(node.node) and pod.selectable and pod.node == node.node
 
 
 @dataclass(frozen=True)
@@ -90,16 +175,19 @@ def judge(
     previous_policies: Sequence[NetworkPolicy] | None = None,
     *,
     converged: bool = True,
+    nodes: Mapping[str, Endpoint] = NO_NODES,
 ) -> Judgement:
     """Hold a report against the prediction."""
-    prediction = predict(snapshot, report.cells, enforcement, previous_policies, converged=converged)
+    prediction = predict(snapshot, report.cells, enforcement, previous_policies, converged=converged, nodes=nodes)
     results = {result.cell: result for result in report.cells}
     differing = {cell for cell, result in results.items() if result.result in DIFFERENT}
     wrong = [f"missed: {_say(results[cell])}" for cell in sorted(prediction.must - differing)]
     wrong += [
         f"not caused by {enforcement.everywhere}: {_say(results[cell])}" for cell in sorted(differing - prediction.must - prediction.may)
     ]
-    wrong += [f"no verdict: {_say(result)}" for result in results.values() if result.result in UNKNOWN]
+    unknown = {cell for cell, result in results.items() if result.result in UNKNOWN}
+    wrong += [f"no verdict: {_say(results[cell])}" for cell in sorted(unknown - prediction.unheard - prediction.perhaps_unheard)]
+    wrong += [f"a verdict though nothing was heard: {_say(results[cell])}" for cell in sorted(prediction.unheard - unknown)]
     wrong += [
         f"skipped: {_say(result)}"
         for result in results.values()
@@ -120,7 +208,19 @@ async def audit_under(
     await lab.program(enforcement, previous_policies=previous_policies)
     report = await audit(lab, str(enforcement.everywhere), AuditOptions(probing=options), NoProgress())
     slow = Dialect.SLOW in {enforcement.everywhere.dialect, *(enforcer.dialect for enforcer in enforcement.on_node.values())}
-    return judge(report, lab.snapshot, enforcement, previous_policies, converged=not slow or options.settle > SLOW_START)
+    converged = not slow or options.settle > SLOW_START
+    return judge(report, lab.snapshot, enforcement, previous_policies, converged=converged, nodes=nodes_of(lab))
+
+
+def nodes_of(lab: Lab) -> dict[str, Endpoint]:
+    """Each node of the lab as an endpoint, by its bare name."""
+    places = [seat for seat in (*lab.seats, *lab.witnesses.seats) if seat.name.startswith("node/")]
+    return {
+        seat.name.removeprefix("node/"): Endpoint(
+            seat.name, EndpointKind.NODE, addresses=seat.addresses, node=seat.name.removeprefix("node/")
+        )
+        for seat in places
+    }
 
 
 def enforcers() -> list[tuple[Enforcer, ProbingOptions]]:

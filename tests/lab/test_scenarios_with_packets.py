@@ -24,7 +24,7 @@ SHOWN_BY = {
     Dialect.IGNORES_EXCEPT: "rule-09-ip-block-and-pods",
     Dialect.IP_BLOCK_SKIPS_PODS: "rule-09-ip-block-and-pods",
     Dialect.IGNORES_IPV6: "seed-self-and-own-node",
-    Dialect.BLOCKS_OWN_NODE: "seed-self-and-own-node",
+    Dialect.BLOCKS_OWN_NODE: "rule-10-other-node",
     Dialect.STALE: "rule-15-policy-removed",
     Dialect.PEERS_OR_INSTEAD_OF_AND: "seed-namespace-and-pod-selector",
     Dialect.NOT_IN_NEEDS_KEY: "rule-05-not-in-missing-key",

@@ -21,6 +21,7 @@ from auditor.model.errors import AuditError, ClusterError
 from auditor.model.labels import Labels
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
+from auditor.probing.seats import NO_WITNESSES, Witnesses
 
 PATIENCE = 45.0
 """Seconds for which an API server may be away once there is something of ours in the cluster."""
@@ -74,6 +75,10 @@ class Visit:
     def left_out(self) -> Sequence[str]:
         """The namespaces that something keeps from being audited, a line each."""
         return [f"left out: {reason}" for reason in self._leases.blocked.values()]
+
+    @property
+    def witnesses(self) -> Witnesses:
+        return NO_WITNESSES
 
     @property
     def facts(self) -> Sequence[str]:

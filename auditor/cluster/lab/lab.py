@@ -22,7 +22,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Family, Snapshot
 from auditor.model.verdict import Cell
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.seats import AgentChannel, Seat, Witnesses
 
 _SPECIFICATION = Enforcement()
 
@@ -86,6 +86,11 @@ class Lab:
     def facts(self) -> Sequence[str]:
         """None: a lab holds what its snapshot says."""
         return ()
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """Agents on the nodes, which no policy keeps apart from their pods."""
+        return Witnesses(self._topology.nodes_without_endpoints)
 
     async def changes(self) -> Sequence[Snapshot]:
         """None: whoever programs the lab anew knows it."""

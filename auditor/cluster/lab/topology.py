@@ -49,7 +49,7 @@ class Topology:
     """The network of a snapshot.
 
     ``nodes`` maps each node's bare name to the index of its namespace and ``node_addresses`` to its addresses; ``seat_namespaces`` maps
-    a seat's name likewise. The fabric is namespace 0.
+    a seat's name likewise. The fabric is namespace 0. ``nodes_without_endpoints`` are places for agents as well, which are no endpoint's.
     """
 
     namespaces: tuple[NamespacePlan, ...]
@@ -57,6 +57,7 @@ class Topology:
     node_addresses: dict[str, tuple[IPAddress, ...]]
     links: tuple[PodLink, ...]
     seats: tuple[Seat, ...]
+    nodes_without_endpoints: tuple[Seat, ...]
     seat_namespaces: dict[str, int]
     families: frozenset[Family]
 
@@ -87,6 +88,7 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
         _connect(batches, (1 + parent, link.interface, node_addresses[nodes[parent]]), (link.namespace, "eth0", link.pod.addresses))
     for number, host in enumerate(hosts, start=1 + len(nodes) + len(pods)):
         _connect(batches, (0, f"host{number}", ()), (number, "eth0", host.addresses))
+    seats = _seats(snapshot, node_addresses)
     names = ["fabric", *(f"node/{node}" for node in nodes), *(endpoint.name for endpoint in [*pods, *hosts])]
     return Topology(
         namespaces=tuple(
@@ -98,7 +100,8 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
         nodes={node: number for number, node in enumerate(nodes, start=1)},
         node_addresses=node_addresses,
         links=links,
-        seats=_seats(snapshot, nodes, node_addresses),
+        seats=tuple(seat for seat in seats if seat.endpoints),
+        nodes_without_endpoints=tuple(seat for seat in seats if not seat.endpoints),
         seat_namespaces={name: index for index, name in enumerate(names) if index},
         families=families,
     )
@@ -131,15 +134,24 @@ def _residents(snapshot: Snapshot, node: str) -> list[Endpoint]:
     return sorted(residents, key=lambda endpoint: endpoint.kind is not EndpointKind.NODE)
 
 
-def _seats(snapshot: Snapshot, nodes: Sequence[str], node_addresses: dict[str, tuple[IPAddress, ...]]) -> tuple[Seat, ...]:
+def _seats(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]]) -> tuple[Seat, ...]:
+    """Every place where an agent can run: pods, hosts, then all nodes."""
+    nodes = list(node_addresses)
+
+    def seat(name: str, addresses: tuple[IPAddress, ...], endpoints: tuple[str, ...], neighbour: str) -> Seat:
+        beside = node_addresses.get(neighbour, ())
+        return Seat(name, addresses, endpoints, neighbour=f"node/{neighbour}" if beside else "", neighbour_addresses=beside)
+
     seats = [
-        Seat(endpoint.name, endpoint.addresses, (endpoint.name,))
+        seat(endpoint.name, endpoint.addresses, (endpoint.name,), endpoint.node or nodes[0] if nodes else "")
         for endpoint in snapshot.endpoints
         if endpoint.kind is not EndpointKind.NODE and not endpoint.host_network
     ]
     for node in nodes:
+        # No policy is about what nodes, and hosts outside, have to do with each other.
+        another = next((other for other in nodes if other != node), "")
         residents = tuple(endpoint.name for endpoint in _residents(snapshot, node))
-        seats += [Seat(f"node/{node}", node_addresses[node], residents)] if residents else []
+        seats.append(seat(f"node/{node}", node_addresses[node], residents, another))
     return tuple(seats)
 
 

@@ -46,7 +46,10 @@ async def _probe_all(ground: Ground, trials: Sequence[Trial], options: ProbingOp
     absent, failed = dict(ground.absent), dict(ground.failed)
     expectation = await apart(_expect, snapshots, trials, absent, failed)
     cells, translators = expectation.probed, expectation.snapshot.node_addresses
-    outcome = await probe(cells, ground.seats, ground.open, expectation.demanded, options, progress, absent=absent, translators=translators)
+    demanded, witnesses = expectation.demanded, ground.witnesses
+    outcome = await probe(
+        cells, ground.seats, ground.open, demanded, options, progress, absent=absent, translators=translators, witnesses=witnesses
+    )
     results = await apart(expectation.results, outcome)
     return Outcome(expectation.snapshot, results, {}, (*ground.facts, *outcome.facts), outcome.attempts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from auditor.model.snapshot import Snapshot
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.seats import AgentChannel, Seat, Witnesses
 from auditor.run.conformance.trial import Trial
 
 
@@ -37,6 +37,10 @@ class Ground(Protocol):
     @property
     def facts(self) -> Sequence[str]:
         """What a reader must know about this ground."""
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """Who can tell that the seats' network links carry packets."""
 
     async def open(self, seat: Seat) -> AgentChannel:
         """Start an agent at ``seat``."""

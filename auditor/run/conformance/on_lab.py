@@ -15,7 +15,7 @@ from auditor.model.errors import UsageError
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import Change, Scorecard
 from auditor.probing.options import NoProgress, ProbingOptions, Progress
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.seats import AgentChannel, Seat, Witnesses
 from auditor.run.conformance.course import Outcome, run_course
 from auditor.run.conformance.ground import Footing
 from auditor.run.conformance.scoring import score
@@ -57,6 +57,10 @@ class LabGround:
     @property
     def facts(self) -> Sequence[str]:
         return self._lab.facts
+
+    @property
+    def witnesses(self) -> Witnesses:
+        return self._lab.witnesses
 
     async def open(self, seat: Seat) -> AgentChannel:
         return await self._lab.open(seat)

@@ -26,6 +26,7 @@ class HalfGround:
     def __init__(self):
         self._world = World(2)
         self.seats = self._world.seats
+        self.witnesses = self._world.witnesses
         self.open = self._world.open
         self.absent = {"host/outside": "a host outside the cluster, of which none is at hand"}
         self.failed = {"a/2": REASON}

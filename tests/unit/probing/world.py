@@ -11,7 +11,7 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Verdict
 from auditor.probing.campaign import probe
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.probing.seats import Seat
+from auditor.probing.seats import NO_WITNESSES, Seat
 
 TOKEN = ("allowed", 1000)
 TIMEOUT = ("dropped", "timeout", "")
@@ -28,12 +28,18 @@ class World:
     ``arrived(None)`` is None where agents can't tell.
 
     ``answer(source, destination, protocol, port, number of the try)`` gives what comes of an attempt at another seat,
-    ``control(seat, protocol, port, number of the try)`` what comes of one over loopback. ``deaths`` maps a seat to the batch number
+    ``control(seat, protocol, port, number of the try)`` what comes of one over loopback, ``node(seat, port, number of the try)`` what comes
+    of one at the seat's own node, an address 192.0.2.x. ``deaths`` maps a seat to the batch number
     (0 is the first control) that it doesn't survive, ``breaks`` to the numbers of those in the middle of which its stream breaks.
     """
 
     def __init__(self, seats=2, answer=lambda *_: TOKEN, control=lambda *_: TOKEN):
-        self.seats = [Seat(f"a/{n}", (ip_address(f"10.0.0.{n + 1}"),), (f"a/{n}",)) for n in range(seats)]
+        self.seats = [
+            Seat(f"a/{n}", (ip_address(f"10.0.0.{n + 1}"),), (f"a/{n}",), neighbour_addresses=(ip_address(f"192.0.2.{n + 1}"),))
+            for n in range(seats)
+        ]
+        self.node = lambda *_: RESET
+        self.witnesses = NO_WITNESSES
         self.answer = answer
         self.control = control
         self.opened = []
@@ -82,8 +88,8 @@ class World:
 
     async def probe(self, cells=None, expected=lambda _: Verdict.ALLOWED, options=SWIFT, progress=None, **more):
         self.main = asyncio.current_task()
-        cells = self.cells() if cells is None else cells
-        return await probe(cells, self.seats, self.open, expected, options, progress or NoProgress(), **more)
+        cells, progress = self.cells() if cells is None else cells, progress or NoProgress()
+        return await probe(cells, self.seats, self.open, expected, options, progress, witnesses=self.witnesses, **more)
 
 
 class FakeChannel:
@@ -163,6 +169,9 @@ class FakeChannel:
 
     def _one(self, target, port):
         world, protocol = self.world, Protocol(target["protocol"].upper())
+        if target["address"].startswith("192.0.2."):
+            number = world.tries[self.seat.name, "node", port] = world.tries.get((self.seat.name, "node", port), -1) + 1
+            return world.node(self.seat.name, port, number)
         aimed_at = world.names.get(target["identity"]) or next(
             seat.name for seat in world.seats if target["address"] in map(str, seat.addresses)
         )

@@ -1,0 +1,72 @@
+"""Every try of every cell of a run, and what they say so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from auditor.model.verdict import Cell, Verdict
+from auditor.probing.merging import DENIALS, decisive
+from auditor.probing.stability import is_late, relapsed
+from auditor.probing.tries import Answer, Try, agrees
+
+LOST = "nothing came back, and packets do get lost here"
+
+
+class History:
+    """The tries of each cell, oldest first. ``late`` has the cells that came to agree, each with the seconds that this took."""
+
+    def __init__(self, expected: Mapping[Cell, Verdict | None]) -> None:
+        self.expected = expected
+        self.tries: dict[Cell, list[Try]] = {cell: [] for cell in expected}
+        self.late: dict[Cell, float] = {}
+        self._volleys: dict[Cell, list[int]] = {cell: [] for cell in expected}
+
+    def record(self, cell: Cell, one: Try, volley: int, seconds: float) -> None:
+        """Take in a try of the volley with that number, which began so many seconds after the first."""
+        tries = self.tries[cell]
+        tries.append(one)
+        self._volleys[cell].append(volley)
+        if cell not in self.late and is_late(self.expected[cell], tries):
+            self.late[cell] = seconds
+
+    def relapsed(self, cell: Cell) -> bool:
+        """Whether it had agreed and differed again."""
+        return relapsed(self.expected[cell], self.tries[cell])
+
+    def differs(self, cell: Cell) -> bool:
+        """Whether its last try is not what was expected."""
+        return agrees(self.expected[cell], self.tries[cell][-1]) is False
+
+    def denials(self) -> Iterator[tuple[Cell, Try, int]]:
+        """The cells that look denied so far, with the try that decides, and the last volley in which any try said something."""
+        for cell, tries in self.tries.items():
+            told = decisive(self.expected[cell], tries)
+            if told.answer in DENIALS:
+                yield cell, told, self.telling_volley(cell)
+
+    def telling_volley(self, cell: Cell) -> int:
+        """The last volley in which a try of ``cell`` said something."""
+        tries = zip(self._volleys[cell], self.tries[cell], strict=False)
+        return max((volley for volley, one in tries if one.answer is not Answer.ERROR), default=0)
+
+    def silences_missing(self, cell: Cell, needed: int) -> int:
+        """How many more silent tries it takes for the silence of ``cell`` to stand for a denial; 0 where it doesn't stand for one."""
+        if self.expected[cell] is not Verdict.DENIED:
+            return 0
+        silent = 0
+        for one in reversed(self.tries[cell]):
+            if not one.silent and one.answer is not Answer.ERROR:
+                break
+            silent += one.silent
+        return max(0, needed - silent) if silent else 0
+
+    def forgive_silence(self, cells: Iterable[Cell]) -> None:
+        """Have the silence before the first answer say nothing: a packet that was lost is no change of mind."""
+        for cell in cells:
+            tries = self.tries[cell]
+            first = next(number for number, one in enumerate(tries) if one.answer is Answer.ALLOWED)
+            tries[:first] = [Try(Answer.ERROR, LOST) for _ in range(first)]
+
+    def last_failure(self, cell: Cell) -> str:
+        """Why the last try of ``cell`` that said nothing did; empty if there is none."""
+        return next((one.outcome for one in reversed(self.tries[cell]) if one.answer is Answer.ERROR), "")

@@ -1,0 +1,211 @@
+"""Proof that packets cross the network links at both ends of a cell, in the direction concerned.
+
+A listener that answers over loopback says nothing of the link to its pod, and where that link is dead everything looks denied. So a denial
+counts only where each end was heard over its own link in the same run, by somebody whom policies can't forbid or who got through: the
+source had an answer to something that it sent, the destination answered something that somebody else sent. Before the attempt that counts
+and after it, each end must have been heard in either direction, lest a link that dies in between leaves its denials proven.
+
+Where nobody is at hand who could try a direction, an answer in the other one has to do: its packets crossed the link both ways.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from auditor.model.policy import Direction
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family, IPAddress
+from auditor.probing.batches import Aim, Attempt
+from auditor.probing.seating import Route, Seating
+from auditor.probing.seats import Contact, Seat
+from auditor.probing.tries import Answer, Listener, Try
+
+KNOCKED_PORTS = (9, 10250)
+"""TCP ports of a neighbour that an agent tries: the first is closed as a rule, so that its kernel answers at once; kubelets have the
+second, should a node's firewall keep silent about the first."""
+ASKED_IN_VAIN = 3
+"""How often a neighbour is asked that never answers."""
+ANSWERED_KEPT = 2
+"""How many attempts that were answered are kept for each end, to be made again where no neighbour answers."""
+RESETS = frozenset({"tcp-reset", "reset-after-connect"})
+"""Refusals that only a packet can have brought. What looks like an ICMP error may be the pod's own kernel that finds no neighbour."""
+
+
+class End(NamedTuple):
+    """One end of a cell: a seat, and in which direction packets of new connections cross its link."""
+
+    seat: str
+    direction: Direction
+    family: Family
+
+
+def ends_of(route: Route) -> tuple[End, ...]:
+    """The ends whose links a cell needs, the destination's first; none where its packets stay inside one kernel."""
+    source, destination, family = route.source, route.destination, route.listener.family
+    if source.name == destination.name:
+        return ()
+    # What a neighbour sends to its own pod, or gets from it, crosses that pod's link alone.
+    into = () if destination.name == source.neighbour else (End(destination.name, Direction.INGRESS, family),)
+    out = () if source.name == destination.neighbour else (End(source.name, Direction.EGRESS, family),)
+    return (*into, *out)
+
+
+def neighbours(seating: Seating, seats: Iterable[Seat]) -> tuple[Seat, ...]:
+    """The seats, of all ``seats`` there are, that take no part in ``seating`` but are neighbours of one that does."""
+    there = {seat.name: seat for seat in seats}
+    wanted = dict.fromkeys(seat.neighbour for seat in seating.seats if seating.listeners[seat.name])
+    taking_part = {seat.name for seat in seating.seats}
+    return tuple(there[name] for name in wanted if name in there and name not in taking_part and there[name].agent)
+
+
+class Links:
+    """What has been heard over the links of ``seats``, by volley: later volleys have greater numbers.
+
+    ``listeners`` are those of each seat's agent, by its name.
+    """
+
+    def __init__(self, seats: Iterable[Seat], listeners: Mapping[str, Sequence[Listener]]) -> None:
+        self._seats = {seat.name: seat for seat in seats}
+        self._listeners = listeners
+        self._heard: dict[End, list[int]] = defaultdict(list)
+        self._contacts: set[End] = set()
+        self._asked: Counter[End] = Counter()
+        self._helpful: dict[End, Attempt] = {}
+        self._answered: dict[End, deque[Attempt]] = defaultdict(lambda: deque(maxlen=ANSWERED_KEPT))
+
+    def take(self, volley: int, attempts: Sequence[Attempt], tries: Sequence[Try], calls: int = 0) -> None:
+        """Take in what came of the attempts of one volley, the last ``calls`` of which are calls."""
+        cells = len(attempts) - calls
+        enough: set[tuple[str, str, str]] = set()
+        for number, (attempt, one) in enumerate(zip(attempts, tries, strict=True)):
+            got_through = one.answer is Answer.ALLOWED
+            if not got_through and not (one.answer is Answer.REFUSED and _is_reset(attempt, one)):
+                continue
+            key = (attempt.source, attempt.destination, attempt.aim.address)
+            if number < cells and key in enough:
+                continue
+            enough.add(key)
+            for end in self._crossed(attempt):
+                if not got_through and end.direction is Direction.INGRESS:
+                    continue
+                self._note(end, volley)
+                if number >= cells:
+                    self._helpful.setdefault(end, attempt)
+                elif got_through and attempt not in self._answered[end]:
+                    self._answered[end].append(attempt)
+
+    def _note(self, end: End, volley: int) -> None:
+        moments = self._heard[end]
+        if not moments or moments[-1] != volley:
+            moments.append(volley)
+
+    def take_contacts(self, asked: Iterable[str], contacts: Mapping[str, Contact], volley: int | None) -> None:
+        """Take in who of the seats ``asked`` about is reached now. ``volley`` is None where that may be old news."""
+        for name in asked:
+            for family in Family:
+                end = End(name, Direction.INGRESS, family)
+                if name not in contacts or family not in contacts[name].families:
+                    self._contacts.discard(end)
+                    continue
+                self._contacts.add(end)
+                if volley is not None:
+                    self._note(end, volley)
+
+    def calls(self, ends: Iterable[End], *, patiently: bool = False) -> list[Attempt]:
+        """Attempts that let each of ``ends`` be heard if its link is alive: by its neighbour, or by whoever reached or answered it before.
+
+        A neighbour that never answered is left out after a while, unless ``patiently``.
+        """
+        attempts: dict[Attempt, None] = {}
+        for end in dict.fromkeys(map(self._called, ends)):
+            helpful = self._helpful.get(end)
+            if helpful is not None:
+                attempts[helpful] = None
+            if helpful is None or patiently:
+                attempts |= dict.fromkeys([*self._knocks(end, patiently=patiently), *self._answered[end]])
+        return list(attempts)
+
+    def _called(self, end: End) -> End:
+        """The end itself or, where nobody can try its direction, the other one of its seat."""
+        other = end._replace(direction=Direction.EGRESS)
+        return end if self._by_neighbour(end) or not self._by_neighbour(other) else other
+
+    def _knocks(self, end: End, *, patiently: bool) -> list[Attempt]:
+        self._asked[end] += 1
+        if patiently or 1 < self._asked[end] <= ASKED_IN_VAIN:
+            return self._by_neighbour(end)
+        return self._by_neighbour(end)[: self._asked[end] == 1]
+
+    def _by_neighbour(self, end: End) -> list[Attempt]:
+        """The attempts between the end's seat and its neighbour, in the end's direction; none where nobody can make one."""
+        seat = self._seats[end.seat]
+        if end.direction is Direction.EGRESS:
+            address = _of_family(seat.neighbour_addresses, end.family)
+            ports = KNOCKED_PORTS if address and seat.agent else ()
+            return [Attempt(seat.name, "", Aim(str(address), Protocol.TCP, port, None)) for port in ports]
+        listener = min((each for each in self._listeners.get(seat.name, ()) if each.family is end.family), default=None)
+        neighbour = self._seats.get(seat.neighbour)
+        if listener is None or neighbour is None or not _of_family(neighbour.addresses, end.family):
+            return []
+        aim = Aim(str(_of_family(seat.addresses, end.family)), listener.protocol, listener.port, seat.name)
+        return [Attempt(neighbour.name, seat.name, aim)]
+
+    def silenced(self, volley: int, calls: Iterable[Attempt]) -> dict[tuple[str, Family], str]:
+        """The seats, by name and family, that answered such calls before and were not heard in this volley; with the reason."""
+        called = {end for attempt in calls for end in self._crossed(attempt) if self._helpful.get(end) == attempt}
+        unheard = {(end.seat, end.family): end for end in called if volley not in self.moments(end)}
+        return {key: f"nothing was heard from {self._named(end)} over its network link meanwhile" for key, end in unheard.items()}
+
+    def _crossed(self, attempt: Attempt) -> tuple[End, ...]:
+        """The ends whose links an attempt crosses, if it crosses any: its source, and its destination if that is a seat."""
+        source, destination, address = attempt.source, attempt.destination, attempt.aim.address
+        if source == destination or address == "::1" or address.startswith("127."):
+            return ()
+        family = Family.IPV6 if ":" in address else Family.IPV4
+        out, into = End(source, Direction.EGRESS, family), End(destination, Direction.INGRESS, family)
+        if not destination:
+            return (out,)
+        beside_source, beside_destination = self._seats[source].neighbour, self._seats[destination].neighbour
+        # Between a pod and its own node there is the pod's link alone.
+        ends = (out,) if source != beside_destination or destination == beside_source else ()
+        return (*ends, into) if destination != beside_source or source == beside_destination else ends
+
+    def moments(self, end: End) -> list[int]:
+        """The volleys in which this end was heard in either direction."""
+        return [moment for direction in Direction for moment in self._heard.get(end._replace(direction=direction), ())]
+
+    def doubt(self, end: End, volley: int) -> str:
+        """Why a denial in that volley says nothing about a cell with this end; empty if it does."""
+        moments, name = self.moments(end), self._named(end)
+        if not self._is_proven(end) and end.direction is Direction.EGRESS:
+            return f"nothing that {name} sent over its network link was answered"
+        if not self._is_proven(end):
+            return f"nothing was heard from {name} over its network link"
+        if not any(moment > volley for moment in moments):
+            return f"nothing was heard from {name} over its network link after the probes"
+        if not any(moment <= volley for moment in moments):
+            return f"nothing was heard from {name} over its network link before the probes"
+        return ""
+
+    def _is_proven(self, end: End) -> bool:
+        """Whether the end was heard in its direction, or, where nobody could try that one, in the other."""
+        if self._heard.get(end) or end in self._contacts:
+            return True
+        return bool(self.moments(end)) and not self.watched([end]) and not self._by_neighbour(end)
+
+    def watched(self, ends: Iterable[End]) -> list[End]:
+        """Those of ``ends`` that somebody keeps reaching for."""
+        return [end for end in ends if end.direction is Direction.INGRESS and end.family in self._seats[end.seat].watched]
+
+    def _named(self, end: End) -> str:
+        return end.seat if len(self._seats[end.seat].addresses) == 1 else f"{end.seat} over {end.family}"
+
+
+def _is_reset(attempt: Attempt, one: Try) -> bool:
+    return attempt.aim.protocol is Protocol.TCP and one.outcome.partition(":")[0] in RESETS
+
+
+def _of_family(addresses: Iterable[IPAddress], family: Family) -> IPAddress | None:
+    return next((address for address in addresses if address.version == family), None)

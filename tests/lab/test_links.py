@@ -1,0 +1,199 @@
+"""A denial between ends of which one was never heard over its own network link is none, whatever else is silent."""
+
+import os
+
+import pytest
+
+from auditor.cli.exit_codes import of_report
+from auditor.cluster.lab.lab import Lab
+from auditor.model.dialect import Enforcement
+from auditor.model.ports import PortRequest
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Result, Verdict
+from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.run.audit import AuditOptions, audit
+from tests.lab.lab_rig import EGRESS, ENDPOINTS, INGRESS, NODES, TCP, UDP, deny, labelled, policy, world
+from tests.lab.trouble_ground import Ground
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: entering the lab's namespaces needs root"),
+]
+
+VICTIM = "a/web"
+PATIENT = ProbingOptions(timeout=1.0, settle=0.0)
+PORTS = (PortRequest(TCP, 80), PortRequest(UDP, 53))
+REACHABLE = tuple(endpoint for endpoint in ENDPOINTS if not endpoint.host_network)
+BOTH_WAYS = policy(labelled(), INGRESS, EGRESS, name="default-deny")
+
+
+def down(ground):
+    """The node's end of the victim's link is taken down, as when a CNI forgets a pod."""
+    ground.inside(ground.node_of(VICTIM), "ip", "link", "set", ground.interface_of(VICTIM), "down")
+
+
+def gone(ground):
+    ground.inside(ground.node_of(VICTIM), "ip", "link", "delete", ground.interface_of(VICTIM))
+
+
+def no_way_in(ground):
+    """Nothing that others send reaches the victim, though its own connections work: a firewall of its own, say."""
+    ground.rules(ground.index(VICTIM), "chain in { type filter hook input priority 0; iifname eth0 ct state new drop; }")
+
+
+def no_way_out(ground):
+    ground.rules(ground.index(VICTIM), "chain out { type filter hook output priority 0; oifname eth0 tcp flags syn / syn,ack drop; }")
+
+
+def no_ipv6(ground):
+    address = next(
+        str(address) for link in ground.topology.links if link.pod.name == VICTIM for address in link.pod.addresses if address.version == 6
+    )
+    ground.inside(ground.node_of(VICTIM), "ip", "-6", "route", "delete", address)
+
+
+class Harming(NoProgress):
+    """Does ``harm`` when the phase called ``at`` begins."""
+
+    def __init__(self, at, harm):
+        self.at, self.harm = at, harm
+
+    def phase(self, name, attempts):
+        if name == self.at:
+            self.at = None
+            self.harm()
+
+
+async def audited(harm, enforcer, *, at="", policies=(BOTH_WAYS,), **options):
+    async with Lab(world(*policies, endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse((enforcer,))) as lab:
+        ground = Ground(lab)
+        if not at:
+            harm(ground)
+        progress = Harming(at, lambda: harm(ground))
+        options = {"ports": PORTS, "probing": PATIENT, **options}
+        return await audit(lab, "links", AuditOptions(**options), progress)
+
+
+def concerned(report):
+    """The cells whose packets cross the victim's link."""
+    return [result for result in report.cells if VICTIM in result.cell[:2] and result.cell.source != result.cell.destination]
+
+
+def reasons(results):
+    return {result.observation.outcome for result in results if result.result is Result.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize("harm", [down, gone])
+@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+async def test_a_pod_without_a_network_is_never_denied(enforcer, harm):
+    report = await audited(harm, enforcer)
+    assert {result.result for result in concerned(report)} == {Result.INCONCLUSIVE}
+    if harm is down:  # an agent without any address says so itself
+        found = {(result.cell.family, result.observation.outcome) for result in report.cells if result.cell[:2] == ("b/web", VICTIM)}
+        words = "nothing was heard from {} over {} over its network link, so silence proves nothing"
+        assert found == {(family, words.format(VICTIM, family)) for family in Family}
+    others = [result for result in report.cells if VICTIM not in result.cell[:2]]
+    expected = {Result.MATCH, Result.UNDEFINED} if enforcer == "spec" else {Result.MATCH, Result.UNDEFINED, Result.LEAK}
+    assert {result.result for result in others} <= expected
+    assert of_report(report) == (3 if enforcer == "spec" else 1)
+
+
+@pytest.mark.parametrize("selection", [{"sources": (VICTIM,)}, {"destinations": (VICTIM,)}], ids=["source", "destination"])
+async def test_nor_as_the_source_or_the_destination_alone(selection):
+    report = await audited(down, "enforces-nothing", **selection)
+    assert {result.result for result in concerned(report)} == {Result.INCONCLUSIVE}
+    assert of_report(report) == 3
+
+
+@pytest.mark.parametrize("at", ["probing", "trying silence again", "controls"])
+async def test_a_link_that_dies_in_the_middle_leaves_nothing_proven(at):
+    report = await audited(down, "spec", at=at)
+    denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
+    assert {result.result for result in denied} == {Result.INCONCLUSIVE}
+    assert of_report(report) == 3
+
+
+async def test_a_link_that_dies_before_the_first_pass_hides_no_leak():
+    report = await audited(down, "enforces-nothing", at="probing", destinations=(VICTIM,))
+    assert Result.MATCH not in {result.result for result in concerned(report)}
+
+
+@pytest.mark.parametrize(("harm", "end"), [(no_way_in, 1), (no_way_out, 0)])
+async def test_each_direction_is_proven_by_itself(harm, end):
+    report = await audited(harm, "enforces-nothing", ports=PORTS[:1])
+    wrong = [result for result in concerned(report) if result.cell[end] == VICTIM]
+    assert wrong
+    assert {result.result for result in wrong} == {Result.INCONCLUSIVE}, reasons(wrong)
+
+
+async def test_one_family_says_nothing_of_the_other():
+    report = await audited(no_ipv6, "enforces-nothing")
+    by_family = {
+        family: {r.result for r in concerned(report) if r.cell.family is family and r.expected is Verdict.DENIED} for family in Family
+    }
+    # A datagram that leaves against the policy is a leak, though no answer finds the way back.
+    assert Result.INCONCLUSIVE in by_family[Family.IPV6] <= {Result.INCONCLUSIVE, Result.LEAK}
+    into = {result.result for result in concerned(report) if (result.cell.destination, result.cell.family) == (VICTIM, Family.IPV6)}
+    assert into == {Result.INCONCLUSIVE}
+    assert by_family[Family.IPV4] == {Result.LEAK}
+
+
+def losing(share):
+    """So much of what arrives at each pod is lost, though not of what it says to itself."""
+
+    def harm(ground):
+        rule = f"iifname eth0 numgen random mod 100 < {share} drop"
+        for pod in (VICTIM, "a/db", "b/client", "b/web"):
+            ground.rules(ground.index(pod), f"chain in {{ type filter hook input priority 0; {rule}; }}")
+
+    return harm
+
+
+DEFAULT_PATIENCE = ProbingOptions(settle=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+async def test_loss_of_packets_hides_no_leak_and_is_told(protocol):
+    pods = ("a/db", "b/client", "b/web")
+    report = await audited(
+        losing(20),
+        "enforces-nothing@n0",
+        ports=(PortRequest(protocol, 80),),
+        sources=pods,
+        probing=DEFAULT_PATIENCE,
+        policies=(deny(INGRESS),),
+    )
+    leaks = [result for result in concerned(report) if result.expected is Verdict.DENIED]
+    assert leaks
+    assert Result.MATCH not in {result.result for result in leaks}
+    assert of_report(report) in (1, 3)
+    assert any("of packets were lost" in fact for fact in report.facts), report.facts
+
+
+FLOOD = """
+import socket, sys, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+until = time.monotonic() + 60
+while time.monotonic() < until:
+    for _ in range(500):
+        try:
+            sock.sendto(b"x" * 1000, (sys.argv[1], int(sys.argv[2])))
+        except OSError:
+            pass
+"""
+
+
+async def test_a_flood_of_datagrams_hides_no_leak():
+    async with Lab(world(deny(INGRESS), endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse(("enforces-nothing",))) as lab:
+        ground = Ground(lab)
+        try:
+            for _ in range(3):
+                ground.python(FLOOD, "10.244.0.10", 53, index=ground.index("a/db"))
+            options = AuditOptions(ports=PORTS[1:], sources=("b/client", "b/web"), destinations=(VICTIM,), probing=PATIENT)
+            report = await audit(lab, "flood", options, NoProgress())
+        finally:
+            ground.end()
+    over_ipv4 = [result for result in report.cells if result.cell.family is Family.IPV4]
+    assert over_ipv4
+    assert Result.MATCH not in {result.result for result in over_ipv4}, [result.observation for result in over_ipv4]
