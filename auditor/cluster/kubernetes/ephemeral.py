@@ -16,6 +16,7 @@ from auditor.cluster.kubernetes.api import AdmissionError, ApiServer, ForbiddenE
 from auditor.cluster.kubernetes.exec_stream import ExecStream, open_exec
 from auditor.cluster.kubernetes.objects import NAME, USER, PodOptions
 from auditor.cluster.kubernetes.pages import decode
+from auditor.cluster.kubernetes.reached import ReachedPod
 from auditor.cluster.kubernetes.records import Metadata, Record
 from auditor.cluster.kubernetes.starting import ContainerState
 from auditor.model.errors import ClusterError
@@ -119,6 +120,14 @@ class EphemeralContainer:
             return decode(await self._api.get(question), HostPod, self._api, question).metadata.labels
         except NotFoundError:
             return None
+
+    async def pod(self) -> ReachedPod:
+        """What the pod's status tells of its network link; nothing when it is gone. Raises ClusterError."""
+        question = self._question("get", "pods")
+        try:
+            return decode(await self._api.get(question), ReachedPod, self._api, question)
+        except NotFoundError:
+            return ReachedPod()
 
     async def open(self, agent: bytes) -> ExecStream:
         """Start an agent, whose source is ``agent``, in it."""

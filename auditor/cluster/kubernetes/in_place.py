@@ -6,7 +6,7 @@ to listen; their own processes answer, so a connection that is made says "allowe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 
@@ -18,10 +18,10 @@ from auditor.cluster.kubernetes.objects import AGENT_FILE, PodOptions
 from auditor.cluster.kubernetes.visit import Visit
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
-from auditor.model.snapshot import EndpointKind, Snapshot
+from auditor.model.snapshot import EndpointKind, IPAddress, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.options import Progress
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.seats import AgentChannel, Contact, Seat, Witnesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class InPlaceCluster(Visit):
         self._pods = dict(guests.pods)
         self._progress = progress
         self._containers: dict[str, EphemeralContainer] = {}
+        self._node_addresses: dict[str, tuple[IPAddress, ...]] = {}
         self._made: list[EphemeralContainer] = []
         self._agent = files("probes").joinpath(AGENT_FILE).read_bytes()
         self._absent |= guests.absent
@@ -69,10 +70,29 @@ class InPlaceCluster(Visit):
     def seats(self) -> Sequence[Seat]:
         """One in each pod that was joined, whose own processes listen, and one without an agent for each host outside."""
         return [
-            Seat(endpoint.name, endpoint.addresses, (endpoint.name,), agent=endpoint.kind is EndpointKind.POD, listens=False)
+            Seat(
+                endpoint.name,
+                endpoint.addresses,
+                (endpoint.name,),
+                agent=endpoint.kind is EndpointKind.POD,
+                listens=False,
+                neighbour_addresses=self._node_addresses.get(endpoint.name, ()),
+            )
             for endpoint in self._snapshot.endpoints
             if endpoint.addresses and (endpoint.name in self._containers or endpoint.kind is EndpointKind.HOST)
         ]
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """The kubelets, where they reach for the pods that were joined."""
+        return Witnesses(heard=self._heard)
+
+    async def _heard(self, names: Collection[str]) -> dict[str, Contact]:
+        contacts = await all_of(self._contact(name) for name in names if name in self._containers)
+        return {name: contact for name, contact in contacts if contact is not None}
+
+    async def _contact(self, name: str) -> tuple[str, Contact | None]:
+        return name, (await self._containers[name].pod()).contact
 
     async def open(self, seat: Seat) -> AgentChannel:
         """Start an agent beside the processes of the pod of ``seat``."""
@@ -98,6 +118,7 @@ class InPlaceCluster(Visit):
         self._made.append(container)
         try:
             await container.start(self._guests.start_seconds)
+            self._node_addresses[name] = (await container.pod()).node_addresses
         except ClusterError as error:
             self._failed[name] = str(error)
         else:

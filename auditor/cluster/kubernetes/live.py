@@ -17,6 +17,7 @@ from auditor.cluster.kubernetes.exposure import exposed
 from auditor.cluster.kubernetes.images import image_facts
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
 from auditor.cluster.kubernetes.pods import ProbePods
+from auditor.cluster.kubernetes.reached import ReachedPod
 from auditor.cluster.kubernetes.visit import Visit
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
@@ -28,7 +29,7 @@ from auditor.policy.doubt import may_select
 from auditor.policy.evaluator import evaluate
 from auditor.policy.identity_labels import PodSelectors
 from auditor.probing.options import Progress
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.seats import AgentChannel, Seat, Witnesses
 
 AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
 OPEN_AHEAD = 64
@@ -93,11 +94,18 @@ class LiveCluster(Visit):
     @property
     def seats(self) -> Sequence[Seat]:
         """One for each probe pod that runs, and one without an agent for each host outside."""
-        return [
-            Seat(endpoint.name, endpoint.addresses, (endpoint.name,), agent=endpoint.name in self._pods.started)
-            for endpoint in self._snapshot.endpoints
-            if endpoint.addresses
-        ]
+        return [self._seat(endpoint) for endpoint in self._snapshot.endpoints if endpoint.addresses]
+
+    def _seat(self, endpoint: Endpoint) -> Seat:
+        there = endpoint.name in self._pods.started
+        link = self._pods.reached[endpoint.name] if there else ReachedPod()
+        beside, watched = link.node_addresses, link.watched
+        return Seat(endpoint.name, endpoint.addresses, (endpoint.name,), agent=there, neighbour_addresses=beside, watched=watched)
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """The kubelets, which reach for the probe pods all the time."""
+        return Witnesses(heard=self._pods.heard)
 
     async def open(self, seat: Seat) -> AgentChannel:
         """Start the agent in the probe pod of ``seat``; the first one has been on its way since the pod runs."""

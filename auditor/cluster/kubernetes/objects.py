@@ -47,8 +47,26 @@ MESH_ANNOTATIONS: Labels = {
 }
 """What keeps a mesh's sidecar out: some meshes read the label, some the annotation, some either, by their version."""
 
-WAIT = "import signal; signal.pthread_sigmask(0, {15}); signal.sigwait({15})"
-"""A container's first process ignores SIGTERM unless it asks for it; this one waits for nothing else, so that a pod ends at once."""
+REACHED_PORT = 10011
+"""Where the first process of a probe pod's container listens, for the kubelet alone. No cell would be wrong if it were probed, too."""
+WAIT = f"""import signal, socket, threading, time
+def listen():
+    try:
+        return socket.create_server(("", {REACHED_PORT}), family=socket.AF_INET6, dualstack_ipv6=True)
+    except (OSError, ValueError):
+        return socket.create_server(("", {REACHED_PORT}))
+def let_in():
+    listener = listen()
+    while True:
+        try:
+            listener.accept()[0].close()
+        except OSError:
+            time.sleep(0.1)
+signal.pthread_sigmask(0, {{15}})
+threading.Thread(target=let_in, daemon=True).start()
+signal.sigwait({{15}})"""
+"""A container's first process ignores SIGTERM unless it asks for it; this one waits for nothing else, so that a pod ends at once. Beside
+that it lets the kubelet in, which shows that packets cross the pod's network link, whatever policies say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +249,7 @@ def _container(ports: tuple[ContainerPort, ...], options: PodOptions) -> dict[st
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-ISc", WAIT],
         "ports": [_port(port) for port in ports],
+        "readinessProbe": _reached_by_the_kubelet(),
         "resources": {
             "requests": {"cpu": options.cpu, "memory": options.memory},
             "limits": {"cpu": options.cpu_limit, "memory": options.memory},
@@ -242,6 +261,15 @@ def _container(ports: tuple[ContainerPort, ...], options: PodOptions) -> dict[st
         },
         "volumeMounts": [{"name": "agent", "mountPath": AGENT_DIRECTORY, "readOnly": True}],
     }
+
+
+def _reached_by_the_kubelet() -> dict[str, Any]:
+    """The container is ready while the kubelet reaches the pod; the pod itself never is, for its readiness gate stays shut.
+
+    The delay saves an event about a probe that failed while Python was starting.
+    """
+    once = {"initialDelaySeconds": 1, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1, "successThreshold": 1}
+    return {"tcpSocket": {"port": REACHED_PORT}, **once}
 
 
 def _port(port: ContainerPort) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from auditor.cluster.kubernetes.finalizers import HELD_PATIENCE, foreign_finaliz
 from auditor.cluster.kubernetes.images import RanImage
 from auditor.cluster.kubernetes.objects import CONTAINER, RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, pod_manifest, pod_name
 from auditor.cluster.kubernetes.pages import decode, read_list
+from auditor.cluster.kubernetes.reached import ReachedPod
 from auditor.cluster.kubernetes.records import PodRecord, Record
 from auditor.cluster.kubernetes.starting import StartingPod
 from auditor.cluster.kubernetes.watching import watch
@@ -22,6 +23,7 @@ from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint
 from auditor.model.words import counted
+from auditor.probing.seats import Contact
 
 ALL_PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
 DELETED = "its probe pod was deleted by somebody before it ran"
@@ -47,7 +49,8 @@ class EndingPod(Record, frozen=True):
 class ProbePods:
     """The probe pods ``probes`` of the run ``run_id``.
 
-    ``started`` has, by the name of the ProbePod, the endpoint that runs now; ``failed`` why there is none.
+    ``started`` has, by the name of the ProbePod, the endpoint that runs now, ``reached`` what its status told of its network link, and
+    ``failed`` why there is none.
     """
 
     def __init__(self, api: ApiServer, run_id: str, probes: Sequence[ProbePod], options: PodOptions) -> None:
@@ -58,6 +61,7 @@ class ProbePods:
         self._by_place = {(probe.namespace, pod_name(run_id, number)): probe for number, probe in enumerate(probes)}
         self.place_of = {probe.name: place for place, probe in self._by_place.items()}
         self.started: dict[str, Endpoint] = {}
+        self.reached: dict[str, ReachedPod] = {}
         self.failed: dict[str, str] = {}
         self.images: list[RanImage] = []
 
@@ -153,6 +157,7 @@ class ProbePods:
             if endpoint.addresses:
                 self.started[probe.name] = endpoint
                 self.images.append(RanImage(endpoint.node, pod.image_id(CONTAINER)))
+                self.reached[probe.name] = decode(item, ReachedPod, self._api, ALL_PODS)
                 has_started(probe.name)
 
     async def take_away(self, namespace: str, why: str) -> None:
@@ -162,6 +167,17 @@ class ProbePods:
                 del self.started[probe.name]
                 self.failed[probe.name] = why
         await self._delete(namespace)
+
+    async def heard(self, names: Collection[str]) -> dict[str, Contact]:
+        """Which of the probes called ``names`` the kubelet reaches. Raises ClusterError."""
+        items, _ = await read_list(self._api, ALL_PODS, parameters=self._selection)
+        contacts: dict[str, Contact] = {}
+        for item in items:
+            probe = self._by_place.get(self._place(item))
+            contact = decode(item, ReachedPod, self._api, ALL_PODS).contact
+            if probe is not None and probe.name in names and contact is not None:
+                contacts[probe.name] = contact
+        return contacts
 
     async def labels(self) -> dict[str, Labels]:
         """The labels of those that are there now, by the name of the ProbePod. Raises ClusterError."""

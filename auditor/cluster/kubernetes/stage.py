@@ -8,7 +8,7 @@ agent over the exec stream, as those that are joined in place do: a pod without 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -38,6 +38,7 @@ from auditor.cluster.kubernetes.objects import (
 )
 from auditor.cluster.kubernetes.pages import decode, read_list
 from auditor.cluster.kubernetes.policy_manifest import policy_manifest
+from auditor.cluster.kubernetes.reached import ReachedPod
 from auditor.cluster.kubernetes.records import NamespaceRecord, PodRecord
 from auditor.cluster.kubernetes.signs_of_life import LeaseRecord
 from auditor.cluster.kubernetes.starting import StartingPod
@@ -46,6 +47,7 @@ from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Namespace
+from auditor.probing.seats import Contact
 
 PREFIX = "netpol-conf"
 PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
@@ -91,6 +93,7 @@ class _Starting:
         self.gate = asyncio.Semaphore(STARTING_AT_ONCE)
         self.running: dict[str, Endpoint] = {}
         self.images: list[RanImage] = []
+        self.reached: dict[str, ReachedPod] = {}
 
     def take(self, item: msgspec.Raw) -> None:
         """Take in one state of one pod."""
@@ -136,7 +139,11 @@ class _Starting:
 
 
 class Stage:
-    """What the run ``run_id`` puts into its own namespaces. ``failed`` has, by endpoint name, why a pod doesn't run; ``images`` ran."""
+    """What the run ``run_id`` puts into its own namespaces.
+
+    By endpoint name, ``failed`` has why a pod doesn't run, and ``reached`` what was known of the network link of one when it started;
+    ``images`` ran.
+    """
 
     def __init__(self, api: ApiServer, run_id: str, options: PodOptions) -> None:
         self._api = api
@@ -147,6 +154,7 @@ class Stage:
         self._anchors: dict[str, Anchor] = {}
         self.failed: dict[str, str] = {}
         self.images: list[RanImage] = []
+        self.reached: dict[str, ReachedPod] = {}
 
     async def create_namespaces(self, namespaces: Iterable[Namespace]) -> None:
         """Create them, with our labels beside their own."""
@@ -188,6 +196,7 @@ class Stage:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.images += starting.images
+        self.reached |= starting.reached
         return starting.running
 
     async def _take_anchor(self, namespace: str) -> None:
@@ -236,6 +245,13 @@ class Stage:
     @property
     def _selection(self) -> Mapping[str, str]:
         return {"labelSelector": f"{RUN_LABEL}={self._run_id}"}
+
+    async def heard(self, names: Collection[str]) -> dict[str, Contact]:
+        """Which of the pods of the endpoints called ``names`` the kubelet reaches. Raises ClusterError."""
+        items, _ = await read_list(self._api, PODS, parameters=self._selection)
+        pods = ((decode(item, StartingPod, self._api, PODS).metadata, decode(item, ReachedPod, self._api, PODS)) for item in items)
+        contacts = ((f"{metadata.namespace}/{metadata.name}", pod.contact) for metadata, pod in pods)
+        return {name: contact for name, contact in contacts if name in names and contact is not None}
 
     async def open(self, pod: str) -> ExecStream:
         """Start an agent in the pod of the endpoint called ``pod``."""

@@ -16,7 +16,7 @@ from auditor.model.policy import NetworkPolicy
 from auditor.model.scorecard import Change
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.policy.evaluator import evaluate
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.seats import AgentChannel, Seat, Witnesses
 from auditor.run.conformance.course import lost_meaning
 from auditor.run.conformance.ground import Footing
 from auditor.run.conformance.translation import readdressed
@@ -49,7 +49,11 @@ class ClusterGround:
 
     @property
     def seats(self) -> Sequence[Seat]:
-        return [Seat(name, pod.addresses, (name,)) for name, pod in self._running.items()]
+        return [self._seat(name, pod) for name, pod in self._running.items()]
+
+    def _seat(self, name: str, pod: Endpoint) -> Seat:
+        link = self._stage.reached[name]
+        return Seat(name, pod.addresses, (name,), neighbour_addresses=link.node_addresses, watched=link.watched)
 
     @property
     def absent(self) -> Mapping[str, str]:
@@ -63,6 +67,10 @@ class ClusterGround:
     @property
     def facts(self) -> Sequence[str]:
         return ()
+
+    @property
+    def witnesses(self) -> Witnesses:
+        return Witnesses(heard=self._stage.heard)
 
     async def open(self, seat: Seat) -> AgentChannel:
         return await self._stage.open(seat.name)

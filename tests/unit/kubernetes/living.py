@@ -26,13 +26,14 @@ PROD_POLICIES = "/apis/networking.k8s.io/v1/namespaces/prod/networkpolicies"
 
 
 def running(number):
-    """The status of a pod that runs."""
+    """The status of a pod that runs, and that its kubelet reaches."""
     address = f"10.0.0.{number}"
     return {
         "phase": "Running",
         "podIP": address,
         "podIPs": [{"ip": address}],
-        "containerStatuses": [{"name": "agent", "state": {"running": {}}}],
+        "hostIP": "192.0.2.1",
+        "containerStatuses": [{"name": "agent", "ready": True, "state": {"running": {}}}],
     }
 
 

@@ -1,0 +1,136 @@
+"""What the status of a pod tells of its network link."""
+
+from __future__ import annotations
+
+import copy
+import socket
+import subprocess
+import sys
+import time
+from ipaddress import ip_address
+
+import msgspec
+import pytest
+
+from auditor.cluster.kubernetes.objects import REACHED_PORT, WAIT
+from auditor.cluster.kubernetes.reached import ReachedPod
+from auditor.model.snapshot import Family
+from tests.unit.kubernetes.living import NAMES, live, world
+
+V4 = frozenset({Family.IPV4})
+TCP = {"tcpSocket": {"port": 1}}
+
+
+def pod(probe=None, *, ready=True, state="running", ip="10.0.0.1", **more):
+    container = {"name": "agent", **({"readinessProbe": probe} if probe else {})}
+    status = {"podIP": ip, "containerStatuses": [{"name": "agent", "ready": ready, "state": {state: {}}}], **more.pop("status", {})}
+    return msgspec.convert({"spec": {"containers": [container], **more}, "status": status}, ReachedPod)
+
+
+@pytest.mark.parametrize(
+    ("shown", "families"),
+    [
+        (pod(TCP), V4),
+        (pod({"httpGet": {"path": "/"}}), V4),
+        (pod({"grpc": {"port": 1}}), V4),
+        (pod(TCP, ip="fd00::1"), frozenset({Family.IPV6})),
+        (pod(), None),
+        (pod({"exec": {"command": ["true"]}}), None),
+        (pod({"tcpSocket": {"port": 1, "host": "192.0.2.1"}}), None),
+        (pod(TCP, ready=False), None),
+        (pod(TCP, state="terminated"), None),
+        (pod(TCP, hostNetwork=True), None),
+        (pod(TCP, ip=""), None),
+        (ReachedPod(), None),
+    ],
+)
+def test_ready_says_something_only_after_a_probe_over_the_link(shown, families):
+    assert (shown.contact and shown.contact.families) == families
+
+
+def test_how_old_the_news_may_be():
+    quick = pod({**TCP, "periodSeconds": 1, "failureThreshold": 1})
+    assert (quick.contact.seconds, pod(TCP).contact.seconds) == (4.0, 33.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "addresses"),
+    [
+        ({"hostIP": "192.0.2.1"}, ["192.0.2.1"]),
+        ({"hostIP": "192.0.2.1", "hostIPs": [{"ip": "192.0.2.1"}, {"ip": "fd00::1"}]}, ["192.0.2.1", "fd00::1"]),
+        ({}, []),
+    ],
+)
+def test_the_node_is_where_its_status_says(status, addresses):
+    assert list(map(str, pod(status=status).node_addresses)) == addresses
+
+
+def status(number, *, ready):
+    address = f"10.0.0.{number}"
+    return {
+        "phase": "Running",
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "hostIP": "192.0.2.1",
+        "containerStatuses": [{"name": "agent", "ready": ready, "state": {"running": {}}}],
+    }
+
+
+async def test_the_kubelet_is_asked_for_each_probe_pod():
+    store = world()
+    store.start = lambda number, _: status(number, ready=number != 2)
+    async with live(store) as cluster:
+        seats = {seat.name: seat for seat in cluster.seats}
+        assert {seat.watched for seat in seats.values()} == {V4}
+        assert {seat.neighbour_addresses for seat in seats.values()} == {(ip_address("192.0.2.1"),)}
+        heard = await cluster.witnesses.heard(NAMES)
+        assert len(heard) == len(NAMES) - 1
+        assert await cluster.witnesses.heard(()) == {}
+        path = next(path for path in store.objects if "/pods/" in path)
+        changed = copy.deepcopy(store.objects[path])
+        changed["status"] = status(1, ready=False)
+        store.objects[path] = changed
+        assert len(await cluster.witnesses.heard(NAMES)) == len(NAMES) - 2
+
+
+async def test_a_pod_whose_probe_admission_took_out_is_not_watched():
+    store = world()
+
+    def start(number, manifest):
+        del manifest["spec"]["containers"][0]["readinessProbe"]
+        return status(number, ready=True)
+
+    store.start = start
+    async with live(store) as cluster:
+        assert {seat.watched for seat in cluster.seats} == {frozenset()}
+        assert await cluster.witnesses.heard(NAMES) == {}
+
+
+@pytest.fixture
+def first_process():
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", REACHED_PORT)) == 0:
+            pytest.skip("NOT TESTED: somebody here listens on that port")
+    process = subprocess.Popen([sys.executable, "-ISc", WAIT])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def connects(address):
+    for _ in range(200):
+        try:
+            socket.create_connection((address, REACHED_PORT), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def test_the_first_process_lets_the_kubelet_in_again_and_again(first_process):
+    assert connects("127.0.0.1")
+    for _ in range(300):  # more than any queue holds
+        socket.create_connection(("127.0.0.1", REACHED_PORT), 5).close()
+    first_process.terminate()
+    assert first_process.wait(20) == 0
