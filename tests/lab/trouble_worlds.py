@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from random import Random
 
@@ -16,8 +17,8 @@ from auditor.probing.options import ProbingOptions
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.run.audit import AuditOptions
 from tests.lab import scenarios
-from tests.lab.auditing import Prediction, predict
 from tests.lab.naming import World
+from tests.oracle.evaluator import verdict
 
 OPTIONS = ProbingOptions(settle=0.5)
 """The patience of a live audit, but for the time that a CNI gets to settle."""
@@ -87,7 +88,7 @@ def draw(random: Random, *, bundled: bool = False) -> Plan:
         cells = _expected(world)
         telling = [one.cell for one in cells]
         if enforcement != Enforcement():
-            telling = sorted(predict(world.snapshot, cells, enforcement).must)
+            telling = sorted(truth(world, enforcement, cells))
         telling = [cell for cell in telling if cell.source != cell.destination]
     cell = random.choice(telling)
     one_source, one_destination = random.choice(((False, False), (True, False), (False, True), (True, True)))
@@ -127,7 +128,7 @@ class Judged:
 
 def differs(plan: Plan) -> bool:
     """Whether the enforcer errs anywhere in what the plan is about."""
-    return bool(predict(plan.world.snapshot, _chosen(plan), plan.enforcement).must)
+    return bool(truth(plan.world, plan.enforcement, _chosen(plan)))
 
 
 def _chosen(plan: Plan) -> list[CellResult]:
@@ -138,10 +139,16 @@ def _chosen(plan: Plan) -> list[CellResult]:
     ]
 
 
-def truth(plan: Plan, report: Report) -> Prediction:
-    """What differs in truth, of all that the report is about; what it left out by itself counts, too."""
-    cells = [replace(one, result=Result.MATCH) if _left_out(one) else one for one in report.cells]
-    return predict(plan.world.snapshot, cells, plan.enforcement)
+def truth(world: World, enforcement: Enforcement, cells: Iterable[CellResult]) -> frozenset[Cell]:
+    """Those of ``cells`` that differ from the specification under ``enforcement``; what an audit left out by itself counts, too."""
+    ends = {end.name: end for end in world.snapshot.endpoints}
+    judged = [one for one in cells if one.result is not Result.UNDEFINED and one.cell.protocol is not Protocol.SCTP]
+    return frozenset(
+        one.cell
+        for one in judged
+        if verdict(world.snapshot, ends[one.cell.source], ends[one.cell.destination], *one.cell[2:], enforcement=enforcement)
+        is not one.expected
+    )
 
 
 def _left_out(one: CellResult) -> bool:
@@ -150,13 +157,13 @@ def _left_out(one: CellResult) -> bool:
 
 def judge(plan: Plan, report: Report) -> Judged:
     """Hold ``report`` against the truth."""
-    prediction = truth(plan, report)
-    missed = [one for one in report.cells if one.cell in prediction.must and one.result is Result.MATCH]
-    invented = [one for one in report.cells if one.result in FAULTS and one.cell not in prediction.must | prediction.may]
+    differing = truth(plan.world, plan.enforcement, report.cells)
+    missed = [one for one in report.cells if one.cell in differing and one.result is Result.MATCH]
+    invented = [one for one in report.cells if one.result in FAULTS and one.cell not in differing]
     silent = Counter(one.observation.outcome for one in report.cells if one.result is Result.INCONCLUSIVE or _left_out(one))
     return Judged(
         conclude(report),
-        len(prediction.must),
+        len(differing),
         tuple(map(_say, missed)),
         tuple(map(_say, invented)),
         (*(text for text, _ in silent.most_common()), *report.facts),
