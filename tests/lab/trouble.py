@@ -2,8 +2,8 @@
 
 Each audit is of a random cluster or a scenario, under an enforcer of nothing, one that errs on one node, or the specification; a single
 fault strikes an agent, a link, the machine or the controller at a random moment. What comes out is held against what the tests' own
-evaluator says of the enforcer. It fails when an audit passes though the enforcer errs, reports what the enforcer's definition doesn't have,
-breaks down, or leaves something behind. ``--only NUMBER`` plays one audit again. Needs root.
+evaluator says of the enforcer. It fails when an audit passes though the enforcer errs, fails for what neither the enforcer's definition has
+nor a reason of its own names, breaks down, or leaves something behind. ``--only NUMBER`` plays one audit again. Needs root.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
 from tests.lab.trouble_clock import SETTING
 from tests.lab.trouble_disk import ROOM, on_a_full_disk
-from tests.lab.trouble_faults import BEFORE, CLOCK, DISK, DURING, FAULTS, OPENED, Fault, Scene
+from tests.lab.trouble_faults import BEFORE, BEYOND, CLOCK, DISK, DURING, FAULTS, OPENED, Fault, Scene
 from tests.lab.trouble_ground import Ground, normal
 from tests.lab.trouble_worlds import Judged, Plan, differs, draw, judge, planned_ports
 
@@ -145,7 +145,8 @@ def column(judged: Judged, *, named: bool) -> str:
     if judged.conclusion is Conclusion.PASS:
         return FALSE_PASS if judged.differing else RIGHT_PASS
     if judged.conclusion is Conclusion.FAIL:
-        return FALSE_FAIL if judged.invented or not (judged.differing or named) else RIGHT_FAIL
+        explained = named or (judged.differing and not judged.invented)
+        return RIGHT_FAIL if explained else FALSE_FAIL
     return INCONCLUSIVE
 
 
@@ -185,11 +186,11 @@ def _play_on_the_lab(plan: Plan, outcome: Outcome, random: Random, fault: Fault)
         outcome.wrong.append(traceback.format_exc())
     else:
         outcome.named = any(re.search(fault.words, text) for text in judged.told)
-        outcome.column, outcome.missed = column(judged, named=outcome.named), len(judged.missed)
+        outcome.column, outcome.missed = column(judged, named=outcome.named or fault.is_outage), len(judged.missed)
         outcome.told = (*judged.told, *judged.found)
         if outcome.column == FALSE_PASS:
             outcome.wrong += judged.missed[:SHOWN] or ("none of its connections was said to match",)
-        if judged.invented:
+        if outcome.column == FALSE_FAIL:
             outcome.wrong += judged.invented[:SHOWN]
 
 
@@ -198,7 +199,7 @@ def _play(number: int, seed: int, name: str) -> Outcome:
         kept = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:
-            outcome = play(number, seed, next(fault for fault in FAULTS if fault.name == name))
+            outcome = play(number, seed, next(fault for fault in (*FAULTS, *BEYOND) if fault.name == name))
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -243,7 +244,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="NUMBER", help="play this one audit again")
     parser.add_argument("--details", action="store_true", help="tell every audit, not only the wrong ones")
     arguments = parser.parse_args()
-    faults = [fault.name for fault in FAULTS if arguments.f in fault.name]
+    faults = [fault.name for fault in (*FAULTS, *(BEYOND if arguments.f else ())) if arguments.f in fault.name]
     numbers = range(arguments.n) if arguments.only is None else [arguments.only]
     began, outcomes = time.monotonic(), []
     with ProcessPoolExecutor(arguments.j, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -67,12 +67,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """``strike`` does it. ``words``: what names it in a report, as a regular expression. ``moments``: when it may strike."""
+    """``strike`` does it. ``words``: what names it in a report, as a regular expression. ``moments``: when it may strike.
+
+    ``is_outage``: nobody can tell it from an enforcer that keeps apart what it shouldn't, so that an outage is what it is.
+    """
 
     name: str
     strike: Callable[[Scene], None]
     words: str
     moments: tuple[str, ...] = (BEFORE, DURING)
+    is_outage: bool = False
 
 
 LOST = r"\blinks?\b|\bloss\b|\blost\b|overr|never heard|not heard|could be heard"
@@ -183,6 +187,12 @@ def neighbour_wrong(scene: Scene) -> None:
 
 def tiny_packets_only(scene: Scene) -> None:
     scene.ground.inside(scene.inside, "ip", "link", "set", scene.near_interface, "mtu", "576")
+
+
+def nodes_apart(scene: Scene) -> None:
+    """Every node and its pods are well, and nothing passes from one node to another."""
+    for index in scene.ground.topology.nodes.values():
+        scene.ground.rules(index, "chain in {\n type filter hook prerouting priority -310; policy accept;\n iifname uplink drop\n}")
 
 
 def loss(scene: Scene) -> None:
@@ -366,7 +376,7 @@ FAULTS = (
     Fault("link deaf", link_deaf, LOST),
     Fault("link mute", link_mute, LOST),
     Fault("one family dead", one_family_dead, LOST),
-    Fault("one protocol dead", one_protocol_dead, LOST),
+    Fault("one protocol dead", one_protocol_dead, LOST, is_outage=True),
     Fault("address removed", address_removed, f"{LOST}|does not sit|EADDRNOTAVAIL|ENETUNREACH"),
     Fault("route removed in the pod", own_route_removed, f"{LOST}|ENETUNREACH"),
     Fault("route removed on the node", node_route_removed, LOST),
@@ -389,3 +399,5 @@ FAULTS = (
     Fault("lab killed", lab_killed, r"lab: ", (DURING,)),
     Fault("none", nothing, r"(?!)", (BEFORE,)),
 )
+BEYOND = (Fault("nodes apart", nodes_apart, LOST, is_outage=True),)
+"""What is not played unless it is asked for: an audit does not find it out where no connection that is allowed goes from node to node."""
