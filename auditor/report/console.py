@@ -1,7 +1,9 @@
 """Where text for people goes: its width, whether it may have colour, and which characters it can carry.
 
 Names in a report come from a cluster and are not trusted: nothing in them may reach a terminal as markup or as a control sequence, or a CI
-system as a command. So nobody prints on a console but the two functions here, which see to that.
+system as a command. So nobody prints on a console but the functions here, which see to that.
+
+Lint may have 20,000 findings to tell, and rich takes a millisecond for each line: what goes by these functions is written without it.
 """
 
 from __future__ import annotations
@@ -10,16 +12,18 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import TextIO
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import COLOR_SYSTEMS, Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
 from auditor.model.printable import dangers, escape, printable
 
 DEFAULT_WIDTH = 80
+DEFAULT_HEIGHT = 25
 MIN_WIDTH = 40
 
 
@@ -47,8 +51,9 @@ def open_console(stream: TextIO) -> Console:
     """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
-    width = None if stream.isatty() else _columns()
-    return _PlainConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    # Rich looks for the terminal's size again each time it is asked for either, unless it has been told both.
+    width, height = (None, None) if stream.isatty() else (_columns(), DEFAULT_HEIGHT)
+    return _PlainConsole(file=stream, width=width, height=height, highlight=False, markup=False, emoji=False)
 
 
 def _columns() -> int:
@@ -62,32 +67,45 @@ def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, ha
     A word that is longer than a line stays whole, so that it can be copied. What can't be seen in ``text``, line ends too, is escaped.
     """
     hang = indent if hang is None else hang
+    width = console.width
+    widths = width - indent, width - hang
+    lines: Iterable[str | Text]
     if console.color_system is None:
-        _write_paragraph(console, printable(text if isinstance(text, str) else text.plain), indent, hang)
-        return
-    styled = _printable(text)
+        plain = printable(text if isinstance(text, str) else text.plain)
+        lines = [plain[begin:end].rstrip() for begin, end in pairwise((0, *_breaks(plain, *widths), len(plain)))]
+    else:
+        styled = _printable(text)
+        lines = pieces = styled.divide(_breaks(styled.plain, *widths))
+        for piece in pieces:
+            piece.rstrip()
     margin = indent
-    for line in styled.divide(_breaks(styled.plain, console.width - indent, console.width - hang)):
-        line.rstrip()
-        print_line(console, Text(" " * margin) + line if line else "")
+    for line in lines:
+        print_line(console, line, margin if line else 0)
         margin = hang
 
 
-def print_line(console: Console, line: str | Text) -> None:
-    """Print ``line`` as it is, however long, with what can't be seen in it escaped."""
+def print_line(console: Console, line: str | Text, margin: int = 0) -> None:
+    """Print ``line`` behind ``margin`` columns as it is, however long, with what can't be seen in it escaped."""
     if console.color_system is None:
-        console.file.write(printable(line if isinstance(line, str) else line.plain) + "\n")
+        shown = printable(line if isinstance(line, str) else line.plain)
     else:
-        console.print(_printable(line), soft_wrap=True)
+        shown = _coloured(console, _printable(line))
+    console.file.write(f"{' ' * margin}{shown}\n")
 
 
-def _write_paragraph(console: Console, text: str, indent: int, hang: int) -> None:
-    """``print_paragraph`` without colours. Lint may have 20,000 findings to tell, for which rich takes half a minute."""
-    begin, margin = 0, indent
-    for end in (*_breaks(text, console.width - indent, console.width - hang), len(text)):
-        line = text[begin:end].rstrip()
-        console.file.write(f"{' ' * margin}{line}\n" if line else "\n")
-        begin, margin = end, hang
+def print_above(console: Console, line: Text) -> None:
+    """Print ``line`` above what rich keeps at the bottom of a terminal, such as a progress bar."""
+    console.print(_printable(line), soft_wrap=True)
+
+
+def _coloured(console: Console, line: Text) -> str:
+    """``line`` with what makes ``console`` show its styles."""
+    segments = Text.assemble(line).render(console)
+    if console.no_color:
+        segments = Segment.remove_color(segments)
+    system = COLOR_SYSTEMS[console.color_system or "standard"]
+    shown = ((printable(text), style) for text, style, _ in segments)
+    return "".join(style.render(text, color_system=system) if style else text for text, style in shown)
 
 
 def _printable(text: str | Text) -> Text:
@@ -111,10 +129,14 @@ def _escaped(piece: Text) -> Text:
 
 def _breaks(text: str, first_width: int, width: int) -> Iterator[int]:
     """The offsets of the words of ``text`` that begin a new line."""
+    plain = text.isascii()
+    if plain and len(text) <= first_width:
+        return
     begin, room = 0, first_width
     for word in re.finditer(r"\S+", text):
-        if word.start() > begin and cell_len(text[begin : word.end()]) > room:
-            begin, room = word.start(), width
+        start, end = word.span()
+        if start > begin and (end - begin if plain else cell_len(text[begin:end])) > room:
+            begin, room = start, width
             yield begin
 
 

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from auditor.model.printable import printable
-from auditor.report.console import print_line
+from auditor.report.console import print_above
 
 BAR_WIDTH = 24
 
@@ -49,7 +49,7 @@ class BarProgress:
         self._bar.stop()
 
     def note(self, text: str) -> None:
-        print_line(self._bar.console, Text(text, style="dim"))
+        print_above(self._bar.console, Text(text, style="dim"))
 
     def phase(self, name: str, attempts: int) -> None:
         if self._task is not None:

@@ -72,6 +72,14 @@ def test_a_console_prints_harmless_lines(text, indent, hang):
         assert is_harmless(STYLING.sub("", stream.getvalue()))
 
 
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_no_line_of_a_paragraph_begins_with_a_command(stream):
+    shown = stream()
+    print_paragraph(open_console(shown), "word " * 15 + "::error file=a::b")
+    assert len(shown.getvalue().splitlines()) == 2
+    assert is_harmless(STYLING.sub("", shown.getvalue()))
+
+
 def test_styles_stay_where_they_are_around_an_escape():
     stream = Terminal()
     print_line(open_console(stream), Text.assemble(("a\u202eb", "bold"), "c"))
