@@ -5,6 +5,7 @@ Commands are imported when they are called: names and short help stand here, so 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -34,6 +35,9 @@ COMMANDS: Mapping[str, str] = {
     "scenarios": "List the scenarios that come with the auditor.",
     "enforcers": "List the enforcers that the lab can run, faulty ones included.",
 }
+
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
+"""Python looks for unreachable cycles after 700 new objects; of a large cluster we make millions to keep, and hardly a cycle."""
 
 
 class LazyGroup(click.Group):
@@ -77,6 +81,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     context: click.Context | None = None
     try:
         _fill_closed_streams()
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
         say_what_libraries_say()
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:

@@ -23,10 +23,9 @@ SEVERITIES = ("error", "warning", "info")
 
 @dataclass(frozen=True, slots=True)
 class LintOptions:
-    """What to look at (``read`` None: the live cluster), which findings to tell (no ``namespaces``: all), and how."""
+    """What to look at (files, or the live cluster), which findings to tell (no ``namespaces``: all), and how."""
 
-    read: InputOptions | None
-    connection: ConnectionOptions
+    read: InputOptions | ConnectionOptions
     namespaces: tuple[str, ...]
     suppressions: str | None
     fail_on: str
@@ -93,10 +92,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if not paths and not namespaces and not all_namespaces:
         raise UsageError("nothing to look at: give -f PATH, or -n NAMESPACE or -A for the live cluster")
     refuse_the_other_input(files=bool(paths))
-    read = InputOptions(paths, recursive, replicas, hosts) if paths else None
-    return lint_command(
-        LintOptions(read, read_connection(**connection), namespaces, suppressions, fail_on, output, output_file),
-    )
+    # The client of a cluster is more to import than all the rest, so files come without it.
+    read = InputOptions(paths, recursive, replicas, hosts) if paths else read_connection(**connection)
+    return lint_command(LintOptions(read, namespaces, suppressions, fail_on, output, output_file))
 
 
 def lint_command(options: LintOptions) -> int:
@@ -111,12 +109,13 @@ def lint_command(options: LintOptions) -> int:
 
     check_output(options.output_file)
     accepted = _read_suppressions(options.suppressions)
-    snapshot = read_input(options.read) if options.read else _read_live(options.connection)
-    subject = in_words(options.read.paths) if options.read else "the cluster"
+    files = options.read if isinstance(options.read, InputOptions) else None
+    snapshot = read_input(options.read) if isinstance(options.read, InputOptions) else _read_live(options.read)
+    subject = in_words(files.paths) if files else "the cluster"
     if not snapshot.endpoints and not snapshot.policies:
         raise UsageError(f"{subject}: no network policy and no pod to look at")
     _check_namespaces(snapshot, options.namespaces)
-    complete = options.read is None or _knows_namespaces(snapshot)
+    complete = files is None or _knows_namespaces(snapshot)
     today = datetime.now().astimezone().date().isoformat()
     result = suppress(lint(snapshot, complete=complete), accepted, today).about(options.namespaces)
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
