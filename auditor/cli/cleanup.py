@@ -17,9 +17,9 @@ from auditor.cli.help import SectionedCommand
 from auditor.model.words import counted
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.cleanup import Deletion
-    from auditor.cluster.kubernetes.config import ConnectionOptions
-    from auditor.cluster.kubernetes.leftovers import Leftover, Leftovers
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.session.cleanup import Deletion
+    from auditor.cluster.kubernetes.session.leftovers import Leftover, Leftovers
 
 RUN_ID = re.compile(r"[0-9a-f]{8}\Z")
 
@@ -75,10 +75,10 @@ def cleanup(options: CleanupOptions) -> int:
 
 
 async def _clean(options: CleanupOptions) -> int:
-    from auditor.cluster.kubernetes.api import ApiServer
-    from auditor.cluster.kubernetes.cleanup import delete_leftovers
-    from auditor.cluster.kubernetes.config import connect
-    from auditor.cluster.kubernetes.leftovers import find_leftovers
+    from auditor.cluster.kubernetes.client.config import connect
+    from auditor.cluster.kubernetes.client.server import ApiServer
+    from auditor.cluster.kubernetes.session.cleanup import delete_leftovers
+    from auditor.cluster.kubernetes.session.leftovers import find_leftovers
     from auditor.report.lines import say, say_aside
 
     async with ApiServer(await connect(options.connection)) as api:

@@ -21,7 +21,7 @@ from auditor.report.scorecard import RENDERERS
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from auditor.cluster.kubernetes.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.model.scenario import Scenario
     from auditor.model.scorecard import Scorecard
     from auditor.report.progress import Progress

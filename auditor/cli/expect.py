@@ -77,13 +77,13 @@ def expect(options: ExpectOptions) -> int:
     parameters.check_ports(destinations, options.ports)
     matrix = evaluate(snapshot, named_ports=options.ports)
     if options.output == "json":
-        from auditor.policy.expected import expected_json
         from auditor.report.documents import write_json
+        from auditor.report.expected_as_json import expected_json
 
         names = ({endpoint.name for endpoint in chosen} for chosen in (sources, destinations))
         write_json(expected_json(matrix, *names, ports=options.ports, expand=options.expand), sys.stdout)
     else:
-        from auditor.report.expected_table import ExpectedRequest, render
+        from auditor.report.expected_as_table import ExpectedRequest, render
 
         render(matrix, ExpectedRequest(sources, destinations, options.ports, options.expand), sys.stdout)
     return INCONCLUSIVE if snapshot.unknown else AS_EXPECTED

@@ -54,7 +54,7 @@ def intent_command(options: IntentOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.exit_codes import of_conclusion
     from auditor.cli.output import check_output, open_output
-    from auditor.diagnosis.intent import hold
+    from auditor.intent import hold
     from auditor.policy.evaluator import evaluate
     from auditor.report.intent import IntentReport, intent_renderer
 
@@ -72,7 +72,7 @@ def intent_command(options: IntentOptions) -> int:
 
 def read_intent_file(path: str) -> Intent:
     """The intent in the file at ``path``. Raises UsageError or InputError when it can't be read or is none."""
-    from auditor.policy.reading.intent import read_intent
+    from auditor.parsing.intent import read_intent
     from auditor.run.sources import load_sources
 
     sources = load_sources([path])

@@ -14,8 +14,8 @@ from auditor.cli.snapshots import InputOptions, check_stdin, in_words, not_evalu
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.config import ConnectionOptions
-    from auditor.diagnosis.lint.suppressions import Suppression
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.lint.suppressions import Suppression
     from auditor.model.snapshot import IPAddress, Snapshot
 
 SEVERITIES = ("error", "warning", "info")
@@ -103,8 +103,8 @@ def lint_command(options: LintOptions) -> int:
 
     from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS
     from auditor.cli.output import check_output, open_output
-    from auditor.diagnosis.lint import Severity, lint
-    from auditor.diagnosis.lint.suppressions import suppress
+    from auditor.lint import Severity, lint
+    from auditor.lint.suppressions import suppress
     from auditor.report.lint import LintReport, lint_renderer
 
     check_output(options.output_file)
@@ -126,7 +126,7 @@ def lint_command(options: LintOptions) -> int:
 
 
 def _read_suppressions(path: str | None) -> tuple[Suppression, ...]:
-    from auditor.diagnosis.lint.suppressions import read_suppressions
+    from auditor.lint.suppressions import read_suppressions
     from auditor.run.sources import load_sources
 
     return () if path is None else tuple(each for source in load_sources([path]) for each in read_suppressions(source))
@@ -154,7 +154,7 @@ def _check_namespaces(snapshot: Snapshot, namespaces: tuple[str, ...]) -> None:
 
 def _describe(check_id: str | None) -> int:
     """Write what a check is about to stdout or, for None, the list of them."""
-    from auditor.diagnosis.lint import CHECKS
+    from auditor.lint import CHECKS
     from auditor.report.lines import say
 
     if check_id is None:

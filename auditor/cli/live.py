@@ -118,8 +118,8 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
     other, and for a host that has no address.
     """
     from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE, PodOptions
-    from auditor.policy.representatives import Mode
     from auditor.policy.selection import parse_selector
+    from auditor.probe_pods.choice import Mode
     from auditor.run.live_plan import LiveOptions
 
     check_scope(given["namespaces"], all_namespaces=given["all_namespaces"])

@@ -14,7 +14,7 @@ from auditor.cli.live import live_options, read_live_run
 from auditor.model.words import counted
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.preflight import Preflight
+    from auditor.cluster.kubernetes.preflight.checks import Preflight
     from auditor.model.probe_pod import ProbePod
     from auditor.run.live_plan import LiveOptions, LivePlan
 
@@ -45,8 +45,8 @@ def preflight(options: LiveOptions) -> int:
 
 
 async def _ask(options: LiveOptions) -> tuple[LivePlan, Preflight]:
-    from auditor.cluster.kubernetes.api import ApiServer
-    from auditor.cluster.kubernetes.config import connect
+    from auditor.cluster.kubernetes.client.config import connect
+    from auditor.cluster.kubernetes.client.server import ApiServer
     from auditor.loop.apart import apart
     from auditor.run.live import read_live
     from auditor.run.live_plan import plan_live

@@ -14,7 +14,7 @@ from auditor.cli.help import SectionedCommand
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
 
 
@@ -67,8 +67,8 @@ def snapshot(options: SnapshotOptions) -> int:
 
 
 async def _read(options: SnapshotOptions) -> tuple[LiveSnapshot, str]:
-    from auditor.cluster.kubernetes.api import ApiServer
-    from auditor.cluster.kubernetes.config import connect
+    from auditor.cluster.kubernetes.client.config import connect
+    from auditor.cluster.kubernetes.client.server import ApiServer
     from auditor.cluster.kubernetes.reading import read_cluster
 
     async with ApiServer(await connect(options.connection)) as api:

@@ -15,7 +15,7 @@ from auditor.model.snapshot import Endpoint, IPAddress, Snapshot
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.config import ConnectionOptions
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.model.scenario import Scenario
 
@@ -73,8 +73,8 @@ def refuse_the_other_input(*, files: bool) -> None:
 
 async def read_live(connection: ConnectionOptions) -> LiveSnapshot:
     """The live cluster as it is now."""
-    from auditor.cluster.kubernetes.api import ApiServer
-    from auditor.cluster.kubernetes.config import connect
+    from auditor.cluster.kubernetes.client.config import connect
+    from auditor.cluster.kubernetes.client.server import ApiServer
     from auditor.cluster.kubernetes.reading import read_cluster
 
     async with ApiServer(await connect(connection)) as api:
@@ -130,8 +130,8 @@ def read_input(options: InputOptions) -> Snapshot:
 
     Raises UsageError for paths that can't be read, InputError for what is wrong in them, ClusterError for a cluster that can't be read.
     """
-    from auditor.policy.reading.manifests import read_snapshot
-    from auditor.policy.reading.scenario import is_scenario, read_scenario
+    from auditor.parsing.manifests import read_snapshot
+    from auditor.parsing.scenario import is_scenario, read_scenario
     from auditor.run.sources import load_sources, manifests_beside
 
     if options.connection is not None:

@@ -23,7 +23,7 @@ from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Note, Result, Verdict
 from auditor.policy.bits import bits, mask_of
 from auditor.policy.groups import Groups
-from auditor.policy.uncovered import listed
+from auditor.probe_pods.gaps import listed
 
 MOST_LOOKED_AT = 500
 """How many connections of one policy are asked why they tell nothing: more reasons than they have would help nobody."""

@@ -18,7 +18,7 @@ from auditor.policy.atoms import policy_ports, port_names
 from auditor.policy.bits import bits, mask_of
 from auditor.policy.evaluator import peers_blocked, peers_selected
 from auditor.policy.groups import Groups
-from auditor.policy.probe_models import fewest_namespaces
+from auditor.probe_pods.models import fewest_namespaces
 
 SUSPECTS = 5
 """How many policies, and how many namespaces, are left out on trial."""

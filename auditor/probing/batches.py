@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from auditor.model.ports import Protocol
 from auditor.model.printable import printable
+from auditor.probing.attempts import Answer, Origin, Shot, Try
 from auditor.probing.keys import RunKey
-from auditor.probing.tries import Answer, Origin, Shot, Try
 
 _NUMBERS = itertools.count(secrets.randbits(32))
 """Batches are told apart by nonces that begin with their names, so names are counted: drawn ones would meet now and then."""

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from auditor.model.snapshot import Family
+from auditor.probing.attempts import Answer, Listener, Try
 from auditor.probing.batches import Aim
-from auditor.probing.seating import Route
-from auditor.probing.tries import Answer, Listener, Try
+from auditor.probing.routes import Route
 
 LOOPBACK = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from auditor.model.verdict import Cell, Verdict
+from auditor.probing.attempts import Answer, Try, agrees
 from auditor.probing.merging import DENIALS, decisive
 from auditor.probing.stability import is_late, relapsed
-from auditor.probing.tries import Answer, Try, agrees
 
 LOST = "nothing came back, and packets do get lost here"
 

@@ -17,10 +17,10 @@ from typing import NamedTuple
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family, IPAddress
+from auditor.probing.attempts import Answer, Listener, Try
 from auditor.probing.batches import Aim, Attempt
-from auditor.probing.seating import Route, Seating
-from auditor.probing.seats import Contact, Seat
-from auditor.probing.tries import Answer, Listener, Try
+from auditor.probing.routes import Route, Seating
+from auditor.probing.sites import Contact, Seat
 
 KNOCKED_PORTS = (9, 10250)
 """TCP ports of a neighbour that an agent tries: the first is closed as a rule, so that its kernel answers at once; kubelets have the

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditor.model.verdict import Observation, Observed, Verdict
-from auditor.probing.tries import Answer, Arrival, Origin, Try, agrees, by_way_of
+from auditor.probing.attempts import Answer, Arrival, Origin, Try, agrees, by_way_of
 
 DENIALS = {Answer.DROPPED: "silence", Answer.REFUSED: "a refusal"}
 """What stands for a denial, and the words for it."""

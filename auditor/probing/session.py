@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from auditor.model.snapshot import Family
+from auditor.probing.attempts import Arrival, Listener, Origin, Shot
 from auditor.probing.batches import (
     LONGEST_SECONDS,
     LONGEST_WORDS,
@@ -25,8 +26,7 @@ from auditor.probing.batches import (
     words,
 )
 from auditor.probing.keys import RunKey
-from auditor.probing.seats import AgentChannel, Seat
-from auditor.probing.tries import Arrival, Listener, Origin, Shot
+from auditor.probing.sites import AgentChannel, Seat
 
 PATIENCE = 15.0
 """Seconds of silence, beyond what its task explains, after which an agent counts as hung."""

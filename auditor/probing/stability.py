@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.model.verdict import Cell, Verdict
-from auditor.probing.tries import Try, agrees
+from auditor.probing.attempts import Try, agrees
 
 
 def opinions(expected: Verdict | None, tries: Sequence[Try]) -> list[bool]:

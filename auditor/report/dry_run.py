@@ -7,13 +7,13 @@ from typing import TextIO, TypeAlias
 
 from auditor.model.errors import UsageError
 from auditor.model.verdict import Verdict
-from auditor.policy.expected import expected_json
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.probing.plan import ProbePlan
-from auditor.report import expected_table
+from auditor.report import expected_as_table as expected_table
 from auditor.report.console import open_console, print_paragraph
 from auditor.report.documents import write_json
-from auditor.report.expected_table import ExpectedRequest
+from auditor.report.expected_as_json import expected_json
+from auditor.report.expected_as_table import ExpectedRequest
 
 DryRunRenderer: TypeAlias = Callable[[ExpectedMatrix, ProbePlan, TextIO], None]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TextIO, TypeAlias
 
-from auditor.diagnosis.lint.finding import Severity
-from auditor.diagnosis.lint.suppressions import Sorted
+from auditor.lint.finding import Severity
+from auditor.lint.suppressions import Sorted
 from auditor.report.conclusion import Conclusion
 
 

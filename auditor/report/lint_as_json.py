@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from auditor.diagnosis.lint.finding import LintFinding, Severity
-from auditor.diagnosis.lint.registry import CHECKS
-from auditor.diagnosis.lint.suppressions import Suppression
+from auditor.lint.finding import LintFinding, Severity
+from auditor.lint.registry import CHECKS
+from auditor.lint.suppressions import Suppression
 from auditor.report.documents import write_json
 from auditor.report.lint import LintReport
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TextIO
 from xml.etree import ElementTree as ET
 
-from auditor.diagnosis.lint.finding import LintFinding
-from auditor.diagnosis.lint.registry import CHECKS
+from auditor.lint.finding import LintFinding
+from auditor.lint.registry import CHECKS
 from auditor.report.documents import count_cases, lines, write_xml
 from auditor.report.lint import LintReport
 

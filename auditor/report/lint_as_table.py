@@ -7,8 +7,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from auditor.diagnosis.lint.finding import LintFinding, Severity
-from auditor.diagnosis.lint.suppressions import Sorted
+from auditor.lint.finding import LintFinding, Severity
+from auditor.lint.suppressions import Sorted
 from auditor.model.words import counted
 from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_line, print_paragraph

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from auditor.cluster.port import Cluster
+from auditor.cluster.interface import Cluster
 from auditor.diagnosis.proof import Asked
 from auditor.diagnosis.search import diagnose
 from auditor.loop.apart import apart
@@ -25,10 +25,10 @@ from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
-from auditor.probing.campaign import ProbingOutcome, probe
 from auditor.probing.narrowing import plan_narrowly
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells
+from auditor.probing.probe_run import ProbingOutcome, probe
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import Course, Expectation, after, renewed
 

@@ -14,7 +14,7 @@ from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.probing.campaign import ProbingOutcome
+from auditor.probing.probe_run import ProbingOutcome
 
 
 @dataclass(frozen=True, slots=True)

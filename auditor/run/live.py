@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from auditor.cluster.kubernetes.api import ApiServer
-from auditor.cluster.kubernetes.config import connect
-from auditor.cluster.kubernetes.in_place import Guests, InPlaceCluster
+from auditor.cluster.kubernetes.client.config import connect
+from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.live import Deployment, LiveCluster
 from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
+from auditor.cluster.kubernetes.session.in_place import Guests, InPlaceCluster
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.report import Report

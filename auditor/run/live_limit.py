@@ -13,7 +13,7 @@ from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Snapshot
 from auditor.model.words import counted
 from auditor.policy.class_counts import ClassCounts
-from auditor.policy.representatives import Mode, ProbeRequest
+from auditor.probe_pods.choice import Mode, ProbeRequest
 
 COUNTED_TO = 20
 """How far beyond the limit classes are counted, as a multiple of it."""

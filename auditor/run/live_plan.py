@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from auditor.cluster.kubernetes.config import ConnectionOptions
-from auditor.cluster.kubernetes.meshes import PROXIED, proxied_pods
+from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.objects import PodOptions
+from auditor.cluster.kubernetes.preflight.meshes import PROXIED, proxied_pods
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.errors import UsageError
 from auditor.model.intent import Intent
@@ -20,7 +20,7 @@ from auditor.model.probe_pod import MAX_PROBE_PODS, ProbePod
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
-from auditor.policy.representatives import Mode, ProbeRequest, check_request, choose_probe_pods
+from auditor.probe_pods.choice import Mode, ProbeRequest, check_request, choose_probe_pods
 from auditor.run.live_limit import check_classes, check_number
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from auditor.cluster.kubernetes.api import ApiServer
-from auditor.cluster.kubernetes.joining import preflight_in_place
-from auditor.cluster.kubernetes.preflight import Preflight, PreflightOptions, in_lines, preflight
+from auditor.cluster.kubernetes.client.server import ApiServer
+from auditor.cluster.kubernetes.preflight.checks import Preflight, PreflightOptions, in_lines, preflight
+from auditor.cluster.kubernetes.preflight.joining import preflight_in_place
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.loop.apart import apart
 from auditor.run.live_plan import LiveOptions, LivePlan, plan_live

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from auditor.diagnosis.intent import hold
-from auditor.diagnosis.lint import Severity, lint
+from auditor.intent import hold
+from auditor.lint import Severity, lint
 from auditor.model.intent import Intent, IntentFinding
 from auditor.model.report import PolicyRemark
 from auditor.model.snapshot import Snapshot

@@ -14,8 +14,8 @@ from pathlib import Path
 import auditor
 from auditor.model.errors import UsageError
 from auditor.model.scenario import Scenario
-from auditor.policy.reading.scenario import read_scenario
-from auditor.policy.reading.source import Source
+from auditor.parsing.scenario import read_scenario
+from auditor.parsing.source import Source
 
 STDIN = "-"
 STDIN_NAME = "<stdin>"

@@ -13,9 +13,9 @@ from auditor.cluster.lab.lab import Lab
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.verdict import Cell, Verdict
-from auditor.probing.campaign import probe
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.probe_run import probe
+from auditor.probing.sites import AgentChannel, Seat
 from tests.bench.measure import say
 
 DELAY = 0.01

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from auditor.model.snapshot import Snapshot
-from auditor.policy.reading.manifests import read_snapshot
-from auditor.policy.reading.source import Source
+from auditor.parsing.manifests import read_snapshot
+from auditor.parsing.source import Source
 from tests.e2e.kubectl import Kubectl
 
 KINDS = "namespaces,nodes,pods,services,networkpolicies"

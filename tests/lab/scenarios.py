@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from auditor.model.scenario import Scenario
-from auditor.policy.reading.scenario import read_scenario
-from auditor.policy.reading.source import Source
+from auditor.parsing.scenario import read_scenario
+from auditor.parsing.source import Source
 
 FOLDER = Path(__file__).parents[2] / "scenarios"
 

@@ -10,8 +10,8 @@ import pytest
 from auditor.cluster.lab.lab import Lab
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing.campaign import probe
 from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.probing.probe_run import probe
 from tests.lab.audits_in_trouble import agent_at
 from tests.lab.lab_rig import NODES, ROOT, UDP, labelled, namespaces, receive, rule, world
 from tests.unit.cli.audit_process import environment

@@ -11,7 +11,7 @@ from auditor.diagnosis.proof import ONLY_ITSELF, UNDEFINED
 from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.verdict import Result
 from auditor.probing.options import NoProgress
-from auditor.probing.seating import NO_SCTP
+from auditor.probing.routes import NO_SCTP
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.run.audit import AuditOptions, audit
 from tests.lab.auditing import HASTY, audit_under

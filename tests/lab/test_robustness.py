@@ -19,8 +19,8 @@ from auditor.model.dialect import Enforcement
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Result, Verdict
-from auditor.probing.campaign import probe
 from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.probing.probe_run import probe
 from auditor.run.audit import AuditOptions, audit
 from tests.bench.running import snapshot
 from tests.lab.audits_in_trouble import COMMAND, SHORT, agent_at, trouble

@@ -27,7 +27,7 @@ from auditor.cluster.lab.lab import Lab
 from auditor.model.errors import AuditError
 from auditor.model.report import Report
 from auditor.probing.options import NoProgress
-from auditor.probing.seats import AgentChannel, Seat
+from auditor.probing.sites import AgentChannel, Seat
 from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
 from tests.lab.trouble_clock import SETTING

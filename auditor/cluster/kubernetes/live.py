@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
-from auditor.cluster.kubernetes.api import ApiServer
-from auditor.cluster.kubernetes.exec_stream import open_exec
-from auditor.cluster.kubernetes.exposure import exposed
-from auditor.cluster.kubernetes.images import image_facts
+from auditor.cluster.kubernetes.client.exec import open_exec
+from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
-from auditor.cluster.kubernetes.pods import ProbePods
-from auditor.cluster.kubernetes.reached import ReachedPod
-from auditor.cluster.kubernetes.visit import Visit
+from auditor.cluster.kubernetes.preflight.exposure import exposed
+from auditor.cluster.kubernetes.session.images import image_facts
+from auditor.cluster.kubernetes.session.pods import ProbePods
+from auditor.cluster.kubernetes.session.reached import ReachedPod
+from auditor.cluster.kubernetes.session.session import Visit
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
@@ -27,9 +27,9 @@ from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
 from auditor.policy.doubt import may_select
 from auditor.policy.evaluator import evaluate
-from auditor.policy.identity_labels import PodSelectors
+from auditor.probe_pods.labels import PodSelectors
 from auditor.probing.options import Progress
-from auditor.probing.seats import AgentChannel, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, Seat, Witnesses
 
 AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
 OPEN_AHEAD = 64

@@ -13,10 +13,10 @@ from typing import Any
 from auditor.model.errors import Problem
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
-from auditor.policy.reading.documents import Document
-from auditor.policy.reading.fields import Fields
-from auditor.policy.reading.labels import read_selector
-from auditor.policy.reading.network_policy import API_VERSION, read_policy
+from auditor.parsing.documents import Document
+from auditor.parsing.fields import Fields
+from auditor.parsing.labels import read_selector
+from auditor.parsing.network_policy import API_VERSION, read_policy
 
 UNSAVED = ("managedFields", "annotations")
 

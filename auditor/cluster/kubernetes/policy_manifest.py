@@ -1,4 +1,4 @@
-"""A NetworkPolicy as a manifest: what ``auditor.policy.reading`` reads, written."""
+"""A NetworkPolicy as a manifest: what ``auditor.parsing`` reads, written."""
 
 from __future__ import annotations
 

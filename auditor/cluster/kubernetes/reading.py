@@ -13,18 +13,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError, NotFoundError, Question
-from auditor.cluster.kubernetes.foreign import count_foreign
+from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
+from auditor.cluster.kubernetes.client.listing import PAGE, decode, read_list
+from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, NotFoundError, Question
 from auditor.cluster.kubernetes.objects import RUN_LABEL
-from auditor.cluster.kubernetes.pages import PAGE, decode, read_list
-from auditor.cluster.kubernetes.permissions import unreadable
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
-from auditor.cluster.kubernetes.records import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
+from auditor.cluster.kubernetes.preflight.other_policy_kinds import count_foreign
+from auditor.cluster.kubernetes.preflight.permissions import unreadable
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Snapshot
-from auditor.policy.reading.manifests import Objects, assemble
+from auditor.parsing.manifests import Objects, assemble
 
 READ_NAMESPACE = "netpol-audit-read-namespace"
 WITHOUT_NODES = "nodes can't be listed: they are left out, and with them what policies say of traffic between pods and nodes"

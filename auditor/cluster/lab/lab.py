@@ -22,7 +22,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Family, Snapshot
 from auditor.model.verdict import Cell
-from auditor.probing.seats import AgentChannel, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, Seat, Witnesses
 
 _SPECIFICATION = Enforcement()
 

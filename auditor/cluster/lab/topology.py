@@ -15,7 +15,7 @@ from typing import TypedDict
 from auditor.cluster.lab.addresses import AddressSet
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
-from auditor.probing.seats import Seat
+from auditor.probing.sites import Seat
 
 _NEXT_HOPS = {Family.IPV4: "169.254.1.1", Family.IPV6: "fe80::1"}
 """Whoever is at the other end of a link, on every link."""

@@ -12,11 +12,11 @@ from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.probing.campaign import ProbingOutcome, probe
 from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.probe_run import ProbingOutcome, probe
 from auditor.run.conformance.following import follow_changes
-from auditor.run.conformance.ground import Ground
-from auditor.run.conformance.trial import Trial
+from auditor.run.conformance.prepared_scenarios import Trial
+from auditor.run.conformance.testbed import Ground
 
 LOST_MEANING = "what could be set up here does not mean the same: by the policies, {} is {}"
 

@@ -22,7 +22,7 @@ from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.scorecard import Change
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
-from auditor.run.conformance.trial import Trial
+from auditor.run.conformance.prepared_scenarios import Trial
 
 
 @dataclass(frozen=True, slots=True)

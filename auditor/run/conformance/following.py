@@ -17,13 +17,13 @@ from auditor.model.scorecard import Change
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import counted
 from auditor.policy.evaluator import evaluate
+from auditor.probing.agent_pool import Fleet
+from auditor.probing.attempts import agrees
 from auditor.probing.batches import Attempt
-from auditor.probing.fleet import Fleet
 from auditor.probing.options import NoProgress, ProbingOptions, Progress
-from auditor.probing.seating import Route, seat_cells
-from auditor.probing.tries import agrees
-from auditor.run.conformance.ground import Ground
-from auditor.run.conformance.trial import Trial
+from auditor.probing.routes import Route, seat_cells
+from auditor.run.conformance.prepared_scenarios import Trial
+from auditor.run.conformance.testbed import Ground
 
 SHORT_TIMEOUT = 0.5
 PAUSE = 0.05

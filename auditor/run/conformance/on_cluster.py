@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from auditor.cluster.kubernetes.api import ApiServer
-from auditor.cluster.kubernetes.config import ConnectionOptions, connect
-from auditor.cluster.kubernetes.images import image_facts
-from auditor.cluster.kubernetes.lease import Leases
+from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import PodOptions
-from auditor.cluster.kubernetes.room import room_for_pods
-from auditor.cluster.kubernetes.stage import Stage, namespace_prefix
+from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
+from auditor.cluster.kubernetes.session.images import image_facts
+from auditor.cluster.kubernetes.session.lease import Leases
+from auditor.cluster.kubernetes.session.scratch_namespaces import Stage, namespace_prefix
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.scenario import Scenario
@@ -28,10 +28,10 @@ from auditor.model.scorecard import Scorecard
 from auditor.model.snapshot import Namespace
 from auditor.model.words import counted
 from auditor.probing.options import ProbingOptions, Progress
-from auditor.run.conformance.cluster_ground import ClusterGround
+from auditor.run.conformance.cluster_testbed import ClusterGround
 from auditor.run.conformance.course import Outcome, run_course
+from auditor.run.conformance.prepared_scenarios import Trial, make_trials
 from auditor.run.conformance.scoring import score
-from auditor.run.conformance.trial import Trial, make_trials
 from auditor.run.conformance.waves import Wave, make_waves
 
 PATIENCE = 45.0

@@ -15,11 +15,11 @@ from auditor.model.errors import UsageError
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import Change, Scorecard
 from auditor.probing.options import NoProgress, ProbingOptions, Progress
-from auditor.probing.seats import AgentChannel, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, Seat, Witnesses
 from auditor.run.conformance.course import Outcome, run_course
-from auditor.run.conformance.ground import Footing
+from auditor.run.conformance.prepared_scenarios import Trial, make_trials
 from auditor.run.conformance.scoring import score
-from auditor.run.conformance.trial import Trial, make_trials
+from auditor.run.conformance.testbed import Footing
 
 LABS_PER_PROCESSOR = 3
 """A lab mostly waits for silence to last."""

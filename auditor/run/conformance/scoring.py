@@ -17,7 +17,7 @@ from auditor.model.verdict import Cell, Result
 from auditor.run.conformance.behaviour import behaviour
 from auditor.run.conformance.course import Outcome, merged
 from auditor.run.conformance.features import cells_by_feature
-from auditor.run.conformance.trial import Trial
+from auditor.run.conformance.prepared_scenarios import Trial
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED)
 REFUSED = "its point is that its manifests are refused: there is nothing to run"

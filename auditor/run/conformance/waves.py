@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from auditor.run.conformance.trial import Trial
+from auditor.run.conformance.prepared_scenarios import Trial
 
 
 @dataclass(slots=True)

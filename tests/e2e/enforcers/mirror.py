@@ -12,11 +12,11 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, NodeRecord, PodRecord
 from auditor.cluster.kubernetes.policies import read_live_policy
-from auditor.cluster.kubernetes.records import NamespaceRecord, NodeRecord, PodRecord
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Snapshot
-from auditor.policy.reading.manifests import Objects, assemble
+from auditor.parsing.manifests import Objects, assemble
 from tests.e2e.kubectl import Kubectl, Object, stop
 
 PATHS = {

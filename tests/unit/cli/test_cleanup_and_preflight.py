@@ -4,8 +4,9 @@ import pytest
 
 from auditor.cli.application import run
 from auditor.cli.preflight import describe
-from auditor.cluster.kubernetes import api, config
-from auditor.cluster.kubernetes.preflight import Preflight
+from auditor.cluster.kubernetes.client import config
+from auditor.cluster.kubernetes.client import server as api
+from auditor.cluster.kubernetes.preflight.checks import Preflight
 from auditor.model.probe_pod import ProbePod
 from tests.unit.kubernetes.store import Store
 from tests.unit.kubernetes.test_cleanup import ALIVE, DEAD
@@ -58,7 +59,7 @@ def test_a_dry_run_and_an_age_delete_nothing(store, capsys):
 
 
 def test_what_somebody_keeps_is_told_and_is_no_error_on_any_night(store, capsys, monkeypatch):
-    monkeypatch.setattr("auditor.cluster.kubernetes.cleanup.HELD_PATIENCE", 0.0)
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.cleanup.HELD_PATIENCE", 0.0)
     pod = f"/api/v1/namespaces/prod/pods/netpol-audit-{DEAD}-0-x"
     store.objects[pod]["metadata"]["finalizers"] = ["example.com/keep"]
     line = (

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from auditor.cli.application import run
-from auditor.cluster.kubernetes import api as api_module
-from auditor.cluster.kubernetes import config
+from auditor.cluster.kubernetes.client import config
+from auditor.cluster.kubernetes.client import server as api_module
 from tests.unit.cli.audit_process import audit_process
 from tests.unit.kubernetes.store import Store
 from tests.unit.kubernetes.test_cleanup import ALIVE

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from auditor.cli.application import run
-from auditor.diagnosis.lint import CHECKS
+from auditor.lint import CHECKS
 from tests.unit.report.test_as_json import validator
 
 DASH = """\

@@ -16,7 +16,7 @@ from auditor.cli.snapshots import InputOptions, read_input
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.ports import ContainerPort, Protocol
-from auditor.policy.representatives import Mode
+from auditor.probe_pods.choice import Mode
 from auditor.report.headline import headline
 from auditor.run.live import LeftBehindError
 from tests.unit.cli.test_commands import MANIFESTS
@@ -215,9 +215,9 @@ def test_nothing_is_asked_of_a_cluster_in_which_too_much_would_be_created(comman
         async def __aexit__(self, *_):
             pass
 
-    for module_ in ("auditor.run.live", "auditor.cluster.kubernetes.config"):
+    for module_ in ("auditor.run.live", "auditor.cluster.kubernetes.client.config"):
         monkeypatch.setattr(f"{module_}.connect", connect)
-    for module_ in ("auditor.run.live", "auditor.cluster.kubernetes.api"):
+    for module_ in ("auditor.run.live", "auditor.cluster.kubernetes.client.server"):
         monkeypatch.setattr(f"{module_}.ApiServer", Api)
     monkeypatch.setattr("auditor.run.live._read", read)
     quiet = ["-q"] if command == "run" else []

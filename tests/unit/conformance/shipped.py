@@ -10,7 +10,7 @@ from auditor.model.report import CellResult
 from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.run.conformance.course import Outcome, merged
-from auditor.run.conformance.trial import Trial, make_trials
+from auditor.run.conformance.prepared_scenarios import Trial, make_trials
 from tests.lab import scenarios
 from tests.oracle.evaluator import AmbiguousPrediction, verdict
 

@@ -9,9 +9,9 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Result, Verdict
 from auditor.probing.options import NoProgress
 from auditor.run.conformance.course import run_course
-from auditor.run.conformance.ground import Footing
+from auditor.run.conformance.prepared_scenarios import make_trials
 from auditor.run.conformance.scoring import score
-from auditor.run.conformance.trial import make_trials
+from auditor.run.conformance.testbed import Footing
 from tests.oracle.clusters import cluster, host, pod
 from tests.unit.probing.world import SWIFT, World
 

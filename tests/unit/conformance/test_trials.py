@@ -4,7 +4,7 @@ from collections import Counter
 
 from auditor.model.scorecard import Change
 from auditor.policy.evaluator import evaluate
-from auditor.run.conformance.trial import MOST_TRIALS, make_trials
+from auditor.run.conformance.prepared_scenarios import MOST_TRIALS, make_trials
 from tests.lab import scenarios
 from tests.unit.conformance.shipped import trials
 

@@ -9,13 +9,13 @@ from itertools import product
 import pytest
 
 from auditor.diagnosis.coverage import unexercised
-from auditor.diagnosis.lint import lint
+from auditor.lint import lint
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
-from auditor.policy.reading.manifests import read_snapshot
-from auditor.policy.reading.source import Source
+from auditor.parsing.manifests import read_snapshot
+from auditor.parsing.source import Source
 from tests.bench.growing import SHAPES, listed
 
 SMALL, MIDDLE, LARGE = 48, 96, 192
@@ -57,8 +57,8 @@ def growth(work, name):
 @pytest.fixture(autouse=True)
 def _few_comparisons(monkeypatch):
     """As with very many parts, where not all are compared with all."""
-    monkeypatch.setattr("auditor.diagnosis.lint.covering.COMPARISONS", 0)
-    monkeypatch.setattr("auditor.diagnosis.lint.covering.LEAST", 8)
+    monkeypatch.setattr("auditor.lint.covering.COMPARISONS", 0)
+    monkeypatch.setattr("auditor.lint.covering.LEAST", 8)
 
 
 @pytest.mark.parametrize("name", [name for name in SHAPES if name not in BROKEN])

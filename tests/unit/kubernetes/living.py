@@ -12,9 +12,9 @@ from itertools import count
 
 import aiohttp
 
-from auditor.cluster.kubernetes.changes import NAMESPACES, POLICIES
+from auditor.cluster.kubernetes.client.errors import RefusedError
 from auditor.cluster.kubernetes.live import Deployment, LiveCluster
-from auditor.cluster.kubernetes.refusals import RefusedError
+from auditor.cluster.kubernetes.session.changes import NAMESPACES, POLICIES
 from auditor.model.errors import ClusterError
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Snapshot

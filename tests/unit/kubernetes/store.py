@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
-from auditor.cluster.kubernetes.refusals import refusal
+from auditor.cluster.kubernetes.client.errors import refusal
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubject"
 GROUPS = {"coordination.k8s.io", "policy", "discovery.k8s.io", "networking.k8s.io"}

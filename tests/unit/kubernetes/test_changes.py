@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.cluster.kubernetes import history as module
-from auditor.cluster.kubernetes.changes import NAMESPACES, POLICIES, Changes
-from auditor.cluster.kubernetes.history import MOST_STATES, merged
 from auditor.cluster.kubernetes.policies import read_live_policy
+from auditor.cluster.kubernetes.session import history as module
+from auditor.cluster.kubernetes.session.changes import NAMESPACES, POLICIES, Changes
+from auditor.cluster.kubernetes.session.history import MOST_STATES, merged
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import UnknownPolicy
 from auditor.policy.doubt import doubtful_cells

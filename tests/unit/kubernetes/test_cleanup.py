@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.cluster.kubernetes.cleanup import Deletion, delete_leftovers
-from auditor.cluster.kubernetes.leftovers import find_leftovers
 from auditor.cluster.kubernetes.objects import (
     LONGEST_LEASE_SECONDS,
     NAME,
@@ -15,7 +13,9 @@ from auditor.cluster.kubernetes.objects import (
     lease_manifest,
     pod_manifest,
 )
-from auditor.cluster.kubernetes.stage import namespace_prefix
+from auditor.cluster.kubernetes.session.cleanup import Deletion, delete_leftovers
+from auditor.cluster.kubernetes.session.leftovers import find_leftovers
+from auditor.cluster.kubernetes.session.scratch_namespaces import namespace_prefix
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.probe_pod import ProbePod
 from tests.unit.kubernetes.store import Store
@@ -257,7 +257,7 @@ def keep(store, *paths, finalizer="example.com/keep"):
 
 
 async def test_what_somebody_s_finalizer_keeps_is_told_and_is_no_failure_of_ours(store, monkeypatch):
-    monkeypatch.setattr("auditor.cluster.kubernetes.cleanup.HELD_PATIENCE", 0.0)
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.cleanup.HELD_PATIENCE", 0.0)
     pod = f"{PODS.format('prod')}/{NAME}-{DEAD}-0-x"
     keep(store, pod, f"{LEASES.format('prod')}/{NAME}")
     said = "is deleted, and kept by the finalizer example.com/keep, which is none of ours: who set it has to take it away"
@@ -272,7 +272,7 @@ async def test_what_somebody_s_finalizer_keeps_is_told_and_is_no_failure_of_ours
 
 
 async def test_a_finalizer_of_the_garbage_collector_is_waited_for(store, monkeypatch):
-    monkeypatch.setattr("auditor.cluster.kubernetes.cleanup.HELD_PATIENCE", 0.0)
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.cleanup.HELD_PATIENCE", 0.0)
     keep(store, f"{PODS.format('prod')}/{NAME}-{DEAD}-0-x", finalizer="foregroundDeletion")
     done = await delete_leftovers(store, (await find_leftovers(store)).chosen(None, 0), patience=0.5)
     assert done == Deletion((f"Pod prod/{NAME}-{DEAD}-0-x was deleted and is still there after 0.5 s",))

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from auditor.cluster.kubernetes.creation import RefusedHereError, all_of, create
-from auditor.cluster.kubernetes.refusals import ConflictError, Question
+from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create
+from auditor.cluster.kubernetes.client.errors import ConflictError, Question
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.store import Store
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from auditor.cluster.kubernetes.foreign import FOREIGN
-from auditor.cluster.kubernetes.permissions import JOINING, NAMED, PROBING, READING_CLUSTER, READING_IN_NAMESPACES, Right
+from auditor.cluster.kubernetes.preflight.other_policy_kinds import FOREIGN
+from auditor.cluster.kubernetes.preflight.permissions import JOINING, NAMED, PROBING, READING_CLUSTER, READING_IN_NAMESPACES, Right
 from auditor.cluster.kubernetes.reading import READ_NAMESPACE
 
 FILES = sorted((Path(__file__).parents[3] / "deploy").glob("*.yaml"))

@@ -6,9 +6,9 @@ import json
 import pytest
 from aiohttp import WSMsgType, web
 
-from auditor.cluster.kubernetes import exec_stream
-from auditor.cluster.kubernetes.api import ForbiddenError, NotFoundError
-from auditor.cluster.kubernetes.exec_stream import FRAME, open_exec
+from auditor.cluster.kubernetes.client import exec as exec_stream
+from auditor.cluster.kubernetes.client.exec import FRAME, open_exec
+from auditor.cluster.kubernetes.client.server import ForbiddenError, NotFoundError
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.fake_api import broken, refused, websocket
 from tests.unit.kubernetes.test_sending import server

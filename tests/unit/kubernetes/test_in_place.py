@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from auditor.cluster.kubernetes import ephemeral as module
-from auditor.cluster.kubernetes.ephemeral import BOOT, END, WAIT, EphemeralContainer
-from auditor.cluster.kubernetes.in_place import Guests, InPlaceCluster
 from auditor.cluster.kubernetes.objects import PodOptions
+from auditor.cluster.kubernetes.session import ephemeral as module
+from auditor.cluster.kubernetes.session.ephemeral import BOOT, END, WAIT, EphemeralContainer
+from auditor.cluster.kubernetes.session.in_place import Guests, InPlaceCluster
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.probing.options import NoProgress

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from auditor.cluster.kubernetes import lease as module
-from auditor.cluster.kubernetes.lease import Leases, holder
 from auditor.cluster.kubernetes.objects import LONGEST_LEASE_SECONDS, NAME, config_map_manifest
-from auditor.cluster.kubernetes.signs_of_life import server_time
+from auditor.cluster.kubernetes.session import lease as module
+from auditor.cluster.kubernetes.session.lease import Leases, holder
+from auditor.cluster.kubernetes.session.lease_liveness import server_time
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.store import Store
 

@@ -8,9 +8,9 @@ from ipaddress import ip_address
 import pytest
 
 from auditor.cluster.kubernetes import live as module
-from auditor.cluster.kubernetes.lease import Moment
 from auditor.cluster.kubernetes.live import NO_LONGER_ALIKE
 from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE
+from auditor.cluster.kubernetes.session.lease import Moment
 from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
@@ -202,7 +202,7 @@ async def test_a_namespace_that_goes_leaves_a_cluster_that_can_be_judged():
 
 
 async def test_a_lease_that_is_lost_is_said(monkeypatch):
-    monkeypatch.setattr("auditor.cluster.kubernetes.lease.RENEW_EVERY", 0.001)
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.lease.RENEW_EVERY", 0.001)
     store = world()
     async with live(store) as cluster:
         store.delete("/apis/coordination.k8s.io/v1/namespaces/prod/leases/netpol-audit")

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from auditor.cluster.kubernetes.lease import RENEW_EVERY, RENEW_WITHIN, Leases
+from auditor.cluster.kubernetes.client.errors import NotFoundError, Question
+from auditor.cluster.kubernetes.client.turns import Turns
 from auditor.cluster.kubernetes.objects import LEASE_SECONDS, LONGEST_LEASE_SECONDS
-from auditor.cluster.kubernetes.pace import LIVES, pace_for
-from auditor.cluster.kubernetes.refusals import NotFoundError, Question
-from auditor.cluster.kubernetes.signs_of_life import LeaseRecord
-from auditor.cluster.kubernetes.turns import Turns
+from auditor.cluster.kubernetes.session.lease import RENEW_EVERY, RENEW_WITHIN, Leases
+from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
+from auditor.cluster.kubernetes.session.pace import LIVES, pace_for
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.hurried import hurried
 from tests.unit.kubernetes.store import Store

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from auditor.cluster.kubernetes import pods as module
+from auditor.cluster.kubernetes.session import pods as module
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.living import EXPIRED, NAMES, live, ours, running, world
 from tests.unit.kubernetes.store import split

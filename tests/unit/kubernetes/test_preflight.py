@@ -6,11 +6,11 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from auditor.cluster.kubernetes.hazards import Budget, ScheduledPod, budget_in_the_way, publishing_service, repelled_by
 from auditor.cluster.kubernetes.objects import RUN_LABEL, PodOptions
-from auditor.cluster.kubernetes.permissions import PROBING, ResourceRule, Right, as_rules, missing_rights
-from auditor.cluster.kubernetes.preflight import PreflightOptions, preflight
-from auditor.cluster.kubernetes.quota import Quota, quantity, shortages
+from auditor.cluster.kubernetes.preflight.checks import PreflightOptions, preflight
+from auditor.cluster.kubernetes.preflight.disruptions import Budget, ScheduledPod, budget_in_the_way, publishing_service, repelled_by
+from auditor.cluster.kubernetes.preflight.permissions import PROBING, ResourceRule, Right, as_rules, missing_rights
+from auditor.cluster.kubernetes.preflight.quota import Quota, quantity, shortages
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import NetworkPolicy, UnknownPolicy

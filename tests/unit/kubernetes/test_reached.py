@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from auditor.cluster.kubernetes.objects import REACHED_PORT, WAIT
-from auditor.cluster.kubernetes.reached import ReachedPod
+from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.model.snapshot import Family
 from tests.unit.kubernetes.living import NAMES, live, world
 

@@ -10,20 +10,20 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.cluster.kubernetes.api import ApiServer, ForbiddenError
-from auditor.cluster.kubernetes.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.api_types import PodRecord, ServiceRecord
+from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.cluster.kubernetes.reading import manifest_text, read_cluster
-from auditor.cluster.kubernetes.records import PodRecord, ServiceRecord
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.labels import LabelSelector
+from auditor.parsing.documents import Document
+from auditor.parsing.fields import Fields
+from auditor.parsing.manifests import _read_service, read_snapshot
+from auditor.parsing.pods import read_pod
+from auditor.parsing.source import Source
 from auditor.policy.evaluator import evaluate
-from auditor.policy.expected import expected_json
-from auditor.policy.reading.documents import Document
-from auditor.policy.reading.fields import Fields
-from auditor.policy.reading.manifests import _read_service, read_snapshot
-from auditor.policy.reading.pods import read_pod
-from auditor.policy.reading.source import Source
+from auditor.report.expected_as_json import expected_json
 from tests.unit.kubernetes.fake_api import refused, silence
 from tests.unit.kubernetes.objects import OBJECTS, manifests, namespace, pod, policy
 
@@ -199,7 +199,7 @@ async def test_pauses_grow_and_last_as_long_as_the_server_asks_within_bounds(api
         pauses.append(seconds)
 
     api.faults[PODS] = [refused(503), refused(503), refused(429, headers={"Retry-After": "3600"})]
-    monkeypatch.setattr("auditor.cluster.kubernetes.api.asyncio.sleep", sleep)
+    monkeypatch.setattr("auditor.cluster.kubernetes.client.server.asyncio.sleep", sleep)
     await take(api, tmp_path)
     assert [pause for pause in pauses if pause >= 0.01] == [0.01, 0.02, 8.0]
 

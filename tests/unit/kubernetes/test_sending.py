@@ -5,7 +5,8 @@ import socket
 import pytest
 from aiohttp import web
 
-from auditor.cluster.kubernetes.api import (
+from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.server import (
     AdmissionError,
     ApiServer,
     ConflictError,
@@ -14,7 +15,6 @@ from auditor.cluster.kubernetes.api import (
     NotFoundError,
     Question,
 )
-from auditor.cluster.kubernetes.config import ConnectionOptions, connect
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.fake_api import broken, refused
 

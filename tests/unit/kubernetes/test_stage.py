@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.cluster.kubernetes.cleanup import Deletion, delete_leftovers
-from auditor.cluster.kubernetes.leftovers import find_leftovers
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, PodOptions
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.cluster.kubernetes.policy_manifest import policy_manifest
-from auditor.cluster.kubernetes.room import room_for_pods
-from auditor.cluster.kubernetes.stage import Stage, _containers, namespace_prefix
+from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
+from auditor.cluster.kubernetes.session.cleanup import Deletion, delete_leftovers
+from auditor.cluster.kubernetes.session.leftovers import find_leftovers
+from auditor.cluster.kubernetes.session.scratch_namespaces import Stage, _containers, namespace_prefix
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace
 from tests.lab import scenarios
 from tests.unit.kubernetes.living import RUN, LivingStore
@@ -64,7 +64,7 @@ async def test_room_is_what_is_left_on_nodes_that_take_pods():
 
 
 async def test_only_namespaces_with_the_label_and_the_name_of_the_run_are_deleted(monkeypatch):
-    monkeypatch.setattr("auditor.cluster.kubernetes.stage.PAUSE", 0.0)
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.scratch_namespaces.PAUSE", 0.0)
 
     def namespace(name):
         return "/api/v1/namespaces", {"metadata": {"name": name, "labels": {RUN_LABEL: "11111111"}}}
@@ -120,7 +120,7 @@ async def test_a_pod_of_a_conformance_run_is_relabelled_and_opened_under_the_nam
         opened.append(place)
         raise ConnectionError
 
-    monkeypatch.setattr("auditor.cluster.kubernetes.stage.open_exec", open_exec)
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.scratch_namespaces.open_exec", open_exec)
     store = LivingStore()
     stage, _ = await staged(store)
     with pytest.raises(ConnectionError):

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from auditor.cluster.kubernetes import pods as pods_module
-from auditor.cluster.kubernetes import visit as module
+from auditor.cluster.kubernetes.session import pods as pods_module
+from auditor.cluster.kubernetes.session import session as module
 from auditor.model.errors import ClusterError, UsageError
 from tests.unit.kubernetes.living import live, ours, policy, until, world
 from tests.unit.kubernetes.test_live import Stream

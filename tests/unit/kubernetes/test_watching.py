@@ -7,9 +7,9 @@ from contextlib import aclosing
 import pytest
 from aiohttp import web
 
-from auditor.cluster.kubernetes import watching
-from auditor.cluster.kubernetes.api import ExpiredError, ForbiddenError, Question
-from auditor.cluster.kubernetes.watching import watch
+from auditor.cluster.kubernetes.client import watch as watching
+from auditor.cluster.kubernetes.client.server import ExpiredError, ForbiddenError, Question
+from auditor.cluster.kubernetes.client.watch import watch
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.fake_api import broken, refused
 from tests.unit.kubernetes.test_sending import server

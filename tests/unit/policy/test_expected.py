@@ -9,8 +9,8 @@ from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.policy.expected import expected_json
 from auditor.policy.matrix import common_families
+from auditor.report.expected_as_json import expected_json
 from tests.strategies import Shape, random_snapshot
 from tests.unit.diagnosis.worlds import DB_POLICY, SHOP, labels, with_policies
 

@@ -10,8 +10,8 @@ from auditor.model.labels import LabelSelector, Operator
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.groups import peers_in_force
-from auditor.policy.identity_labels import PodSelectors, identity_labels
 from auditor.policy.selectors import matches
+from auditor.probe_pods.labels import PodSelectors, identity_labels
 from tests.oracle.clusters import EVERYTHING, cluster, having, pod, pods, policy, rule, where
 from tests.strategies import Shape, random_labels, random_snapshot, snapshots
 

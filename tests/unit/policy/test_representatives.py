@@ -16,9 +16,9 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Se
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.policy.probe_models import fewest_namespaces
-from auditor.policy.representatives import Choice, Mode, ProbeRequest, choose_probe_pods
 from auditor.policy.selectors import matches
+from auditor.probe_pods.choice import Choice, Mode, ProbeRequest, choose_probe_pods
+from auditor.probe_pods.models import fewest_namespaces
 from tests.oracle.clusters import EVERYTHING, block, cluster, having, host, node, pod, pods, policy, rule
 from tests.strategies import Shape, boundary_ports, random_snapshot, snapshots
 

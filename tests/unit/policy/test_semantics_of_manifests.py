@@ -10,8 +10,8 @@ from ipaddress import ip_address
 import pytest
 
 from auditor.model.snapshot import Snapshot
-from auditor.policy.reading.manifests import read_snapshot
-from auditor.policy.reading.source import Source
+from auditor.parsing.manifests import read_snapshot
+from auditor.parsing.source import Source
 
 
 def read(text: str) -> Snapshot:

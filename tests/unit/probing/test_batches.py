@@ -8,12 +8,12 @@ import pytest
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell
+from auditor.probing.attempts import Answer, Listener, Origin, Shot, Try
 from auditor.probing.batches import Aim, BadAnswerError, Batch
 from auditor.probing.controls import Controls, control_of
 from auditor.probing.keys import RunKey
-from auditor.probing.seating import NO_SCTP, NO_UDP_ANSWER, NO_UDP_LISTENER, seat_cells
-from auditor.probing.seats import Seat
-from auditor.probing.tries import Answer, Listener, Origin, Shot, Try
+from auditor.probing.routes import NO_SCTP, NO_UDP_ANSWER, NO_UDP_LISTENER, seat_cells
+from auditor.probing.sites import Seat
 
 TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
 V4, V6 = Family.IPV4, Family.IPV6

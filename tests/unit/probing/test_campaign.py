@@ -11,11 +11,13 @@ from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing import campaign, post, session
-from auditor.probing.campaign import CONFIRMATIONS
+from auditor.probing import probe_run as campaign
+from auditor.probing import session
+from auditor.probing import supervised_agent as post
 from auditor.probing.losses import in_vain, tries_needed
 from auditor.probing.options import ProbingOptions
-from auditor.probing.seats import Seat
+from auditor.probing.probe_run import CONFIRMATIONS
+from auditor.probing.sites import Seat
 from tests.unit.probing.world import OWN_FAILURE, RESET, STRANGER, SWIFT, TIMEOUT, TOKEN, World
 
 TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP

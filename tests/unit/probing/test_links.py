@@ -10,13 +10,13 @@ from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing import volleys
+from auditor.probing import probe_rounds as volleys
+from auditor.probing.attempts import Answer, Try
 from auditor.probing.batches import Aim, Attempt
 from auditor.probing.links import End, Links, ends_of
 from auditor.probing.losses import MOST_LOST, Loss, in_vain, packets, tries_needed, unbearable
-from auditor.probing.seating import seat_cells
-from auditor.probing.seats import Contact, Seat, Witnesses
-from auditor.probing.tries import Answer, Try
+from auditor.probing.routes import seat_cells
+from auditor.probing.sites import Contact, Seat, Witnesses
 from tests.unit.probing.world import RESET, TIMEOUT, TOKEN, World
 
 TCP, UDP, V4, V6 = Protocol.TCP, Protocol.UDP, Family.IPV4, Family.IPV6

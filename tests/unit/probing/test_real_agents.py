@@ -9,13 +9,13 @@ import pytest
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
+from auditor.probing.attempts import Listener
 from auditor.probing.batches import Aim, Batch
-from auditor.probing.campaign import probe
 from auditor.probing.keys import RunKey
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.probing.seats import Seat
+from auditor.probing.probe_run import probe
 from auditor.probing.session import AgentSession
-from auditor.probing.tries import Listener
+from auditor.probing.sites import Seat
 from tests.unit.probing.processes import ProcessChannel, free_ports
 
 HERE = ip_address("127.0.0.1")

@@ -8,11 +8,11 @@ import pytest
 
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
+from auditor.probing.attempts import Answer, Listener, Origin, Shot
 from auditor.probing.batches import Aim, Batch
 from auditor.probing.keys import RunKey
-from auditor.probing.seats import Seat
 from auditor.probing.session import AgentSession
-from auditor.probing.tries import Answer, Listener, Origin, Shot
+from auditor.probing.sites import Seat
 
 WEB = Seat("prod/web", (ip_address("10.0.0.1"),), ("prod/web",))
 BATCH = "00000001"

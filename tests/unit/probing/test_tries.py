@@ -5,9 +5,9 @@ import pytest
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
+from auditor.probing.attempts import Answer, Try, agrees, wants_retest
 from auditor.probing.merging import lost_where, observe
 from auditor.probing.stability import is_late, relapsed, wavering
-from auditor.probing.tries import Answer, Try, agrees, wants_retest
 
 ALLOWED, DENIED = Verdict.ALLOWED, Verdict.DENIED
 TRIES = {

@@ -9,9 +9,9 @@ from itertools import count
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Verdict
-from auditor.probing.campaign import probe
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.probing.seats import NO_WITNESSES, Seat
+from auditor.probing.probe_run import probe
+from auditor.probing.sites import NO_WITNESSES, Seat
 
 TOKEN = ("allowed", 1000)
 TIMEOUT = ("dropped", "timeout", "")

@@ -15,8 +15,8 @@ from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import Summary
 from auditor.model.verdict import Note, Observed, Result
 from auditor.policy.evaluator import evaluate
-from auditor.policy.expected import expected_json
 from auditor.report import as_json, renderer
+from auditor.report.expected_as_json import expected_json
 from tests.unit.diagnosis.worlds import SHOP, labels, with_policies
 from tests.unit.report.reports import report, small, small_untested, square
 

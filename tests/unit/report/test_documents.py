@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from auditor.diagnosis.lint.finding import Severity
-from auditor.diagnosis.lint.suppressions import Sorted
+from auditor.lint.finding import Severity
+from auditor.lint.suppressions import Sorted
 from auditor.model.report import Summary
 from auditor.model.scorecard import ScenarioScore, Scorecard
 from auditor.report import as_json, as_junit, lint_as_junit, scorecard_as_junit

@@ -12,7 +12,7 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.patterns import ExpectedCell
-from auditor.report.expected_table import EVERY_PORT, ExpectedRequest, listed, mark, ports_text, render
+from auditor.report.expected_as_table import EVERY_PORT, ExpectedRequest, listed, mark, ports_text, render
 from auditor.report.marks import Mark
 from tests.unit.diagnosis.worlds import DB_POLICY, SHOP, labels, pod, with_policies
 

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from auditor.diagnosis.lint.finding import Severity
-from auditor.diagnosis.lint.suppressions import Sorted
+from auditor.lint.finding import Severity
+from auditor.lint.suppressions import Sorted
 from auditor.model.printable import printable
 from auditor.report import as_json, as_junit, as_table, lint_as_json, lint_as_junit, lint_as_table
 from auditor.report.console import open_console, print_line, print_paragraph

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from auditor.cluster.kubernetes.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.live import LiveCluster
 from auditor.model.ports import PortRequest, Protocol
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.probing.seats import Seat
+from auditor.probing.sites import Seat
 from auditor.run import live
 from auditor.run.audit import AuditOptions
 from tests.unit.kubernetes.living import LivingStore, namespace

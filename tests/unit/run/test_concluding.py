@@ -14,8 +14,8 @@ from auditor.model.report import Report
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observation, Observed
 from auditor.policy.evaluator import evaluate
-from auditor.probing.campaign import ProbingOutcome
 from auditor.probing.options import NoProgress
+from auditor.probing.probe_run import ProbingOutcome
 from auditor.report.cause import cause_lines, coverage_lines
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.headline import headline

@@ -26,7 +26,7 @@ PATIENCE = 30.0
 
 @pytest.fixture
 def renewing(monkeypatch):
-    monkeypatch.setattr("auditor.cluster.kubernetes.lease.RENEW_EVERY", 0.01)
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.lease.RENEW_EVERY", 0.01)
 
 
 async def until_no_thread_is_left():

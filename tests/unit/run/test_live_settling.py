@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from auditor.cli.preflight import describe_joining
-from auditor.cluster.kubernetes.config import ConnectionOptions
+from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
-from auditor.policy.representatives import Mode
+from auditor.probe_pods.choice import Mode
 from auditor.run import live_settling
 from auditor.run.live_plan import LiveOptions, plan_live
 from auditor.run.live_settling import settle

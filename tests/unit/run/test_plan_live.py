@@ -7,14 +7,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from auditor.cluster.kubernetes.config import ConnectionOptions
-from auditor.cluster.kubernetes.meshes import PROXIED
+from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.cluster.kubernetes.preflight.meshes import PROXIED
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.errors import LimitError, UsageError
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Service, ServicePort
-from auditor.policy.representatives import Mode
+from auditor.probe_pods.choice import Mode
 from auditor.run.live_plan import LiveOptions, plan_live
 from tests.oracle.clusters import cluster, host, node, pod, pods, policy, rule
 

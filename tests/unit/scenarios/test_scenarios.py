@@ -15,10 +15,10 @@ from auditor.model.errors import InputError
 from auditor.model.scenario import Scenario
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Verdict
+from auditor.parsing.manifests import read_snapshot
+from auditor.parsing.scenario import is_scenario, read_scenario
+from auditor.parsing.source import Source
 from auditor.policy.evaluator import evaluate
-from auditor.policy.reading.manifests import read_snapshot
-from auditor.policy.reading.scenario import is_scenario, read_scenario
-from auditor.policy.reading.source import Source
 from tests.oracle.evaluator import may_flake, verdict
 
 ROOT = Path(auditor.__file__).parents[1]

@@ -1,0 +1,55 @@
+"""The seam between the auditor and whatever it audits: the lab, a live cluster, a test's fake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell
+from auditor.probing.sites import AgentChannel, Seat, Witnesses
+
+
+class Cluster(Protocol):
+    """A cluster that is up: entered with ``async with``, which leaves nothing behind however it ends.
+
+    Every method raises ClusterError when the cluster or the machine can't do what was asked.
+    """
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Who is there, and which policies are in force; every endpoint with its addresses."""
+
+    @property
+    def seats(self) -> Sequence[Seat]:
+        """The places where agents can run. Each endpoint of the snapshot that can be probed has exactly one."""
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """The endpoints of the snapshot that were left out on purpose, each with the reason: their cells are skipped."""
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """The endpoints whose agent could not be seated, or stands for them no longer, with the reason: their cells are inconclusive."""
+
+    @property
+    def facts(self) -> Sequence[str]:
+        """What a reader of the report must know about how this cluster is audited: what is stood in for, and what isn't."""
+
+    @property
+    def witnesses(self) -> Witnesses:
+        """Who can tell that the seats' network links carry packets."""
+
+    async def changes(self) -> Sequence[Snapshot]:
+        """The states that the cluster went through since the last call, oldest first; empty when nothing that matters has changed."""
+
+    async def open(self, seat: Seat) -> AgentChannel:
+        """Start an agent at ``seat`` and return the stream to it."""
+
+    def reproduce(self, cell: Cell) -> str:
+        """A shell command with which a person can try ``cell`` again."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...

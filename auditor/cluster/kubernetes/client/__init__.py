@@ -1,0 +1,1 @@
+"""The Kubernetes API client: requests, retries, lists, watches and exec streams."""

@@ -1,0 +1,272 @@
+"""The few fields of each kind that matter, decoded from raw bodies and encoded again for a saved snapshot.
+
+What these types leave out (environment, annotations, managed fields, images) is never decoded, and so never saved either. They mean
+what ``auditor.parsing`` means by the same fields of a file; a test holds the two together. Fields that the API server leaves
+out when they are empty have that default here.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any, Self
+
+import msgspec
+
+from auditor.model.ports import ContainerPort, Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress, Namespace, Service, ServicePort
+from auditor.parsing.pods import FINISHED, Owner, PodObject, one_per_family
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Base of all: camelCase names, what is empty left out."""
+
+
+class OwnerReference(Record, frozen=True):
+    """metav1 OwnerReference."""
+
+    kind: str
+    name: str
+    controller: bool = False
+
+
+class Metadata(Record, frozen=True):
+    """metav1 ObjectMeta."""
+
+    name: str
+    namespace: str = ""
+    labels: dict[str, str] = {}
+    owner_references: list[OwnerReference] = []
+
+
+class NamespaceRecord(Record, frozen=True):
+    """v1 Namespace."""
+
+    metadata: Metadata
+
+    def value(self) -> Namespace:
+        return Namespace.of(self.metadata.name, self.metadata.labels)
+
+
+class PortRecord(Record, frozen=True):
+    """v1 ContainerPort."""
+
+    container_port: int
+    name: str = ""
+    protocol: str = "TCP"
+
+
+class Container(Record, frozen=True):
+    """v1 Container, init containers included."""
+
+    name: str = ""
+    restart_policy: str = ""
+    ports: list[PortRecord] = []
+
+
+class PodSpec(Record, frozen=True):
+    """v1 PodSpec."""
+
+    containers: list[Container] | None = None
+    init_containers: list[Container] = []
+    node_name: str = ""
+    host_network: bool = False
+
+
+class PodIP(Record, frozen=True):
+    """v1 PodIP."""
+
+    ip: str = ""
+
+
+class PodStatus(Record, frozen=True):
+    """v1 PodStatus."""
+
+    phase: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    pod_ips: list[PodIP] = msgspec.field(default_factory=list, name="podIPs")
+
+
+class PodRecord(Record, frozen=True):
+    """v1 Pod."""
+
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    def value(self) -> PodObject:
+        metadata, spec, status = self.metadata, self.spec, self.status
+        listed = [pod_ip.ip for pod_ip in status.pod_ips if pod_ip.ip] or ([status.pod_ip] if status.pod_ip else [])
+        owner = next((Owner(owner.kind, owner.name) for owner in metadata.owner_references if owner.controller), None)
+        endpoint = Endpoint(
+            name=f"{metadata.namespace}/{metadata.name}",
+            kind=EndpointKind.POD,
+            namespace=metadata.namespace,
+            labels=metadata.labels,
+            addresses=one_per_family([_address(text) for text in listed]),
+            ports=self._ports(),
+            node=spec.node_name,
+            host_network=spec.host_network,
+            workload=str(owner or ""),
+        )
+        return PodObject(endpoint, owner, status.phase in FINISHED)
+
+    def _ports(self) -> tuple[ContainerPort, ...]:
+        sidecars = [container for container in self.spec.init_containers if container.restart_policy == "Always"]
+        ports = [
+            ContainerPort(Protocol(port.protocol), port.container_port, port.name)
+            for container in (*(self.spec.containers or ()), *sidecars)
+            for port in container.ports
+        ]
+        return tuple(dict.fromkeys(ports))
+
+
+class NodeAddress(Record, frozen=True):
+    """v1 NodeAddress."""
+
+    type: str
+    address: str
+
+
+class Condition(Record, frozen=True):
+    """v1 NodeCondition and PodCondition."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class NodeSpec(Record, frozen=True):
+    """v1 NodeSpec."""
+
+    unschedulable: bool = False
+
+
+class NodeStatus(Record, frozen=True):
+    """v1 NodeStatus."""
+
+    addresses: list[NodeAddress] = []
+    conditions: list[Condition] = []
+
+
+class NodeRecord(Record, frozen=True):
+    """v1 Node."""
+
+    metadata: Metadata
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it runs pods that are made for Linux, and takes new ones."""
+        if self.spec.unschedulable or self.metadata.labels.get("kubernetes.io/os", "linux") != "linux":
+            return False
+        return any(item.type == "Ready" and item.status == "True" for item in self.status.conditions)
+
+    @property
+    def _internal(self) -> list[NodeAddress]:
+        return [item for item in self.status.addresses if item.type == "InternalIP"]
+
+    def without_noise(self) -> Self:
+        """This node with no address but those that count, and nothing that changes by the minute."""
+        return msgspec.structs.replace(self, spec=NodeSpec(), status=NodeStatus(self._internal))
+
+    def value(self) -> Endpoint:
+        name = self.metadata.name
+        internal = [_address(item.address) for item in self._internal if item.address]
+        return Endpoint(f"node/{name}", EndpointKind.NODE, labels=self.metadata.labels, addresses=one_per_family(internal), node=name)
+
+
+class ServicePortRecord(Record, frozen=True):
+    """v1 ServicePort."""
+
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    target_port: int | str | None = None
+
+
+class ServiceSpec(Record, frozen=True):
+    """v1 ServiceSpec."""
+
+    type: str = ""
+    selector: dict[str, str] = {}
+    ports: list[ServicePortRecord] = []
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    cluster_ips: list[str] = msgspec.field(default_factory=list, name="clusterIPs")
+    publish_not_ready_addresses: bool = False
+
+
+class ServiceRecord(Record, frozen=True):
+    """v1 Service."""
+
+    metadata: Metadata
+    spec: ServiceSpec = ServiceSpec()
+
+    @property
+    def is_external_name(self) -> bool:
+        return self.spec.type == "ExternalName"
+
+    def value(self) -> Service:
+        spec = self.spec
+        addresses = tuple(_address(text) for text in spec.cluster_ips or [spec.cluster_ip] if text not in ("None", ""))
+        ports = tuple(ServicePort(Protocol(port.protocol), port.port, port.target_port or port.port, port.name) for port in spec.ports)
+        return Service(
+            self.metadata.namespace, self.metadata.name, spec.selector or None, ports, addresses, spec.publish_not_ready_addresses
+        )
+
+
+class ListMetadata(Record, frozen=True):
+    """metav1 ListMeta."""
+
+    resource_version: str = ""
+    continue_token: str = msgspec.field(default="", name="continue")
+
+
+class RawList(Record, frozen=True):
+    """One page of any list, its items not decoded yet. Go writes an empty list as null here and there."""
+
+    metadata: ListMetadata
+    items: list[msgspec.Raw] | None = None
+
+
+class GroupVersion(Record, frozen=True):
+    """metav1 GroupVersionForDiscovery."""
+
+    version: str
+
+
+class Group(Record, frozen=True):
+    """metav1 APIGroup."""
+
+    name: str
+    preferred_version: GroupVersion
+
+
+class GroupList(Record, frozen=True):
+    """The answer to GET /apis."""
+
+    groups: list[Group] = []
+
+
+class Resource(Record, frozen=True):
+    """metav1 APIResource."""
+
+    name: str
+
+
+class ResourceList(Record, frozen=True):
+    """The answer to GET /apis/GROUP/VERSION."""
+
+    resources: list[Resource] = []
+
+
+def saved(record: Record, kind: str) -> dict[str, Any]:
+    """``record`` as a manifest of ``kind``."""
+    kept = record.without_noise() if isinstance(record, NodeRecord) else record
+    return {"apiVersion": "v1", "kind": kind, **msgspec.to_builtins(kept)}
+
+
+def _address(text: str) -> IPAddress:
+    address = ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address

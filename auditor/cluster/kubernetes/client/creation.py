@@ -1,0 +1,41 @@
+"""Creating objects, and doing many such things side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
+
+from auditor.cluster.kubernetes.client.errors import AdmissionError, ConflictError, ForbiddenError, InvalidError, NotFoundError
+from auditor.cluster.kubernetes.client.server import ApiServer, Question
+from auditor.model.errors import ClusterError
+
+Result = TypeVar("Result")
+
+
+class RefusedHereError(ClusterError):
+    """Something can't be created at this place, which is no trouble of the cluster as a whole."""
+
+
+async def create(api: ApiServer, question: Question, manifest: Mapping[str, Any]) -> bytes:
+    """Create the object that ``manifest`` is; the API server's answer.
+
+    It is created already when an earlier request arrived and only its answer was lost. Raises RefusedHereError when it is refused.
+    """
+    try:
+        return await api.send("POST", question, manifest)
+    except ConflictError as error:
+        if error.after_lost_answer:
+            return b""
+        raise RefusedHereError(str(error)) from error
+    except (AdmissionError, ForbiddenError, InvalidError, NotFoundError) as error:
+        raise RefusedHereError(str(error)) from error
+
+
+async def all_of(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The results of ``work``, done side by side; if any fails, the first failure once all have ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    if failures:
+        raise failures[0]
+    return [result for result in results if not isinstance(result, BaseException)]

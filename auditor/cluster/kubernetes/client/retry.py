@@ -1,0 +1,90 @@
+"""Whether a request that failed is sent again, and after which pause.
+
+Apart from the sending, so that requests and watches outlast the same things. What is never tried again: refusals, silence, and whatever
+could do a thing twice. A lost answer is none of these: Kubernetes names its objects and counts their versions, so a second create or
+update is refused with a conflict, which tells that there was a first one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from auditor.cluster.kubernetes.client.errors import ConflictError, Question, refusal, unreachable
+
+if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.client.server import ApiServer
+
+ATTEMPTS = 4
+"""How often one thing is asked before we say that it can't be had."""
+FIRST_PAUSE, LONGEST_PAUSE, PATIENT_PAUSE = 0.25, 8.0, 1.0
+LATER = frozenset({429, 500, 502, 503, 504})
+JUST_STARTED = LATER | {401, 403}
+"""What an API server that has just come up may say of anybody, before it has read its own rules."""
+BROKEN = (aiohttp.ServerConnectionError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, ConnectionResetError)
+
+
+class Tries:
+    """One request's failures so far. After each one: the seconds to wait before the next try, or the error that ends them."""
+
+    def __init__(self, api: ApiServer, method: str, question: Question, *, repeatable: bool = True) -> None:
+        self._api = api
+        self._question = question
+        self._reads = method in {"GET", "DELETE"}
+        self._repeatable = repeatable
+        self._lost = False
+        self._attempt = 1
+        self._pause = api.first_pause
+        self._failing_since: float | None = None
+
+    def after_failure(self, error: Exception) -> float:
+        unsent = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientConnectorCertificateError)
+        lost = isinstance(error, BROKEN) and not isinstance(error, (aiohttp.ClientConnectorError, TimeoutError))
+        end = unreachable(self._api.place, self._question, error, self._api.connection.options.request_timeout)
+        if not unsent and not (lost and self._repeatable):
+            raise end from error
+        self._lost |= lost
+        self._api.note_failure()
+        if self._is_patient():
+            return min(self._next_pause(), PATIENT_PAUSE)
+        if unsent or self._attempt == ATTEMPTS:
+            raise end from error
+        self._attempt += 1
+        return self._next_pause()
+
+    def after_refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
+        undone = self._reads or status < 500 or (status == 503 and "Retry-After" in headers)
+        may_repeat = undone or self._repeatable
+        disturbed = self._api.is_disturbed() and status in JUST_STARTED
+        later = status in LATER and self._attempt < ATTEMPTS and (undone or status != 500)
+        if not may_repeat or not (disturbed or later):
+            end = refusal(self._api.place, self._question, status, body, self._attempt)
+            if isinstance(end, ConflictError):
+                end.after_lost_answer = self._lost
+            raise end
+        self._lost |= not undone
+        if disturbed:
+            return min(self._next_pause(), PATIENT_PAUSE)
+        self._attempt += 1
+        self._pause = max(self._pause, retry_after(headers))
+        return self._next_pause()
+
+    def _is_patient(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._failing_since is None:
+            self._failing_since = now
+        return now - self._failing_since < self._api.patience
+
+    def _next_pause(self) -> float:
+        pause = min(self._pause, LONGEST_PAUSE)
+        self._pause *= 2
+        return pause
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """The pause in seconds that the server asks for; 0 when it doesn't."""
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else 0.0

@@ -1,0 +1,93 @@
+"""What happens to policies and namespaces while a run goes on: each state that the cluster goes through, as a snapshot.
+
+A verdict is about one state of the policies. So from the moment at which they were read they are watched, and whoever judges can ask
+what changed since. A watch that the API server has forgotten is replaced by a new list, which is compared with what was known. Whoever
+asks gets such a list, too, lest a watch that lags behind, or may not be had, look like a cluster at rest. What says the same in such a
+list and yet was written since, may have said anything in between: it changed there and back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from auditor.cluster.kubernetes.client.creation import all_of
+from auditor.cluster.kubernetes.client.listing import decode, read_list
+from auditor.cluster.kubernetes.client.server import ApiServer, ExpiredError, Question
+from auditor.cluster.kubernetes.client.watch import watch
+from auditor.cluster.kubernetes.session.history import History, Told
+from auditor.loop.apart import apart
+from auditor.model.errors import ClusterError
+from auditor.model.snapshot import Snapshot
+
+POLICIES = Question("/apis/networking.k8s.io/v1/networkpolicies", "watch", "networkpolicies.networking.k8s.io", " in all namespaces")
+NAMESPACES = Question("/api/v1/namespaces", "watch", "namespaces")
+
+FORGOTTEN = "the API server forgot a part of what changed in {} during the run: what came and went in it is not known"
+
+
+class Changes:
+    """The states of a cluster since ``snapshot``, while entered. ``versions`` are the resourceVersions of the lists it was read from."""
+
+    def __init__(self, api: ApiServer, snapshot: Snapshot, versions: Mapping[str, str]) -> None:
+        self._api = api
+        self._versions = versions
+        self._history = History(snapshot)
+        self._turn = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.trouble = ""
+
+    async def __aenter__(self) -> Self:
+        self._tasks += [asyncio.create_task(self._follow(question)) for question in (POLICIES, NAMESPACES)]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def take_states(self) -> Sequence[Snapshot]:
+        """The states since the last call, oldest first, up to the one right now if that can be read."""
+        try:
+            await all_of(self._list_anew(question) for question in (POLICIES, NAMESPACES))
+        except ClusterError as error:
+            self._note(error)
+        async with self._turn:
+            return self._history.take_states()
+
+    def _note(self, error: ClusterError) -> None:
+        self.trouble = self.trouble or f"changes during the run could not be followed: {error}"
+
+    async def _follow(self, question: Question) -> None:
+        version = self._versions.get(question.path, "")
+        try:
+            while True:
+                with suppress(ExpiredError):
+                    async with aclosing(watch(self._api, question, version)) as events:
+                        async for event in events:
+                            if event.kind in ("ADDED", "MODIFIED", "DELETED"):
+                                async with self._turn:
+                                    await apart(self._take, question, event.object, deleted=event.kind == "DELETED")
+                self.trouble = self.trouble or FORGOTTEN.format(question.resource.partition(".")[0])
+                version = await self._list_anew(question)
+        except ClusterError as error:
+            self._note(error)
+
+    async def _list_anew(self, question: Question) -> str:
+        listed, version = await read_list(self._api, replace(question, verb="list"))
+        async with self._turn:
+            await apart(self._compare, question, listed)
+        return version
+
+    def _take(self, question: Question, item: msgspec.Raw, *, deleted: bool) -> None:
+        self._history.note(Told.of(decode(item, dict, self._api, question), deleted=deleted))
+
+    def _compare(self, question: Question, listed: Sequence[msgspec.Raw]) -> None:
+        told = (Told.of(decode(item, dict, self._api, question)) for item in listed)
+        self._history.compare(told, of_policies=question is POLICIES)

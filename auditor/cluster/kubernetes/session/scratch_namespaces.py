@@ -1,0 +1,348 @@
+"""Namespaces of our own in a live cluster, with pods and policies that are nobody's but ours.
+
+Nothing here touches what is not ours, so there is little to be careful about but the leaving: every namespace carries the run's label and
+a name that begins with the run's own, and one of them has nothing in it but the Lease that says whether the run is alive. Pods take the
+agent over the exec stream, as those that are joined in place do: a pod without a volume starts faster, and a hundred ConfigMaps are saved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, PodRecord
+from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create
+from auditor.cluster.kubernetes.client.exec import ExecStream, open_exec
+from auditor.cluster.kubernetes.client.listing import decode, read_list
+from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, ExpiredError, NotFoundError, Question
+from auditor.cluster.kubernetes.client.watch import watch
+from auditor.cluster.kubernetes.objects import (
+    AGENT_FILE,
+    CONTAINER,
+    MANAGED_BY_LABEL,
+    NAME,
+    RUN_LABEL,
+    Anchor,
+    PodOptions,
+    anchor_manifest,
+    anchor_name,
+    apart,
+    keys_read,
+    pod_manifest,
+)
+from auditor.cluster.kubernetes.policy_manifest import policy_manifest
+from auditor.cluster.kubernetes.session.ephemeral import BOOT
+from auditor.cluster.kubernetes.session.images import RanImage
+from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
+from auditor.cluster.kubernetes.session.pod_status import StartingPod
+from auditor.cluster.kubernetes.session.reached import ReachedPod
+from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
+from auditor.model.policy import NetworkPolicy
+from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Endpoint, Namespace
+from auditor.probing.sites import Contact
+
+PREFIX = "netpol-conf"
+PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
+NAMESPACES = Question("/api/v1/namespaces", "list", "namespaces")
+LEASES, LEASE = "/apis/coordination.k8s.io/v1", "leases.coordination.k8s.io"
+MERGE = "application/merge-patch+json"
+REQUESTS = {"cpu": "2m", "memory": "8Mi"}
+"""What a pod asks for: there are hundreds of them for a minute or two, and each does next to nothing."""
+ACCOUNT_TRIES, ACCOUNT_PAUSE = 20, 0.5
+"""A new namespace refuses pods until its service account is there."""
+STARTING_AT_ONCE = 48
+"""Nodes that are asked for a hundred pods at once thrash."""
+GONE_WITHIN = 90.0
+PAUSE = 0.5
+
+
+def namespace_prefix(run_id: str) -> str:
+    """How the names of all namespaces of a run begin; as a whole, the name of the one with its Lease."""
+    return f"{PREFIX}-{run_id}"
+
+
+def is_named_after(name: str, run_id: str) -> bool:
+    """Whether a namespace is called ``name`` as those of the run are."""
+    return f"{name}-".startswith(f"{namespace_prefix(run_id)}-")
+
+
+def place_of(pod: str) -> tuple[str, str]:
+    """The namespace of the endpoint called ``pod`` and the name that its pod has there."""
+    namespace, _, name = pod.partition("/")
+    return namespace, apart(name)
+
+
+class _Starting:
+    """Pods called ``names`` on their way to running. ``failed`` gets why one doesn't, ``gate`` has a place for each that may start now."""
+
+    def __init__(self, api: ApiServer, names: AbstractSet[str], failed: dict[str, str], advance: Callable[[int], None]) -> None:
+        self._api = api
+        self._names = {place_of(name): name for name in names}
+        self._failed = failed
+        self._advance = advance
+        self._last: dict[str, str] = {}
+        self._news = asyncio.Event()
+        self.gate = asyncio.Semaphore(STARTING_AT_ONCE)
+        self.running: dict[str, Endpoint] = {}
+        self.images: list[RanImage] = []
+        self.reached: dict[str, ReachedPod] = {}
+
+    def take(self, item: msgspec.Raw) -> None:
+        """Take in one state of one pod."""
+        pod = decode(item, StartingPod, self._api, PODS)
+        name = self._names.get((pod.metadata.namespace, pod.metadata.name))
+        if name is None or name in self.running or name in self._failed:
+            return
+        self._last[name] = pod.state
+        if pod.hopeless:
+            self._failed[name] = f"its pod can't run: {pod.hopeless}"
+            self.give_up()
+        elif pod.is_running and (endpoint := decode(item, PodRecord, self._api, PODS).value().endpoint).addresses:
+            self.running[name] = replace(endpoint, name=name)
+            self.images.append(RanImage(endpoint.node, pod.image_id(CONTAINER)))
+            self._advance(1)
+            self.give_up()
+
+    @property
+    def _on_the_way(self) -> set[str]:
+        return set(self._names.values()) - self.running.keys() - self._failed.keys()
+
+    def give_up(self) -> None:
+        """Make room for the next: one pod is no longer on its way."""
+        self.gate.release()
+        self._news.set()
+
+    async def wait(self, seconds: float, tasks: Sequence[asyncio.Future[None]]) -> None:
+        """Wait until no pod is on its way, at most so many seconds. Raises what any of ``tasks``, which bring the news, has failed with."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._on_the_way:
+                    self._news.clear()
+                    news = asyncio.ensure_future(self._news.wait())
+                    awaited: list[asyncio.Future[Any]] = [news, *(task for task in tasks if not task.done())]
+                    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                    news.cancel()
+                    for task in tasks:
+                        if task.done():
+                            task.result()
+        except TimeoutError:
+            for name in self._on_the_way:
+                self._failed[name] = f"its pod did not start within {seconds:g} s: {self._last.get(name, 'no word of it')}"
+
+
+class Stage:
+    """What the run ``run_id`` puts into its own namespaces.
+
+    By endpoint name, ``failed`` has why a pod doesn't run, and ``reached`` what was known of the network link of one when it started;
+    ``images`` ran.
+    """
+
+    def __init__(self, api: ApiServer, run_id: str, options: PodOptions) -> None:
+        self._api = api
+        self._run_id = run_id
+        self._options = options
+        self._agent = files("probes").joinpath(AGENT_FILE).read_bytes()
+        self._ours = {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}
+        self._anchors: dict[str, Anchor] = {}
+        self.failed: dict[str, str] = {}
+        self.images: list[RanImage] = []
+        self.reached: dict[str, ReachedPod] = {}
+
+    async def create_namespaces(self, namespaces: Iterable[Namespace]) -> None:
+        """Create them, with our labels beside their own."""
+        question = Question("/api/v1/namespaces", "create", "namespaces")
+
+        def manifest(namespace: Namespace) -> dict[str, Any]:
+            labels = {key: value for key, value in namespace.labels.items() if key != NAMESPACE_NAME_LABEL}
+            return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name, "labels": {**self._ours, **labels}}}
+
+        await all_of(create(self._api, question, manifest(namespace)) for namespace in namespaces)
+
+    async def start_pods(
+        self, pods: Sequence[Endpoint], policies: Iterable[NetworkPolicy], seconds: float, advance: Callable[[int], None]
+    ) -> dict[str, Endpoint]:
+        """Create a pod for each of ``pods``, on its node; those that run within so many seconds, by name, as they really are.
+
+        The others are ``failed``. No label of ours is one that ``policies`` read.
+        """
+        withheld = keys_read(policies)
+        await all_of(map(self._take_anchor, sorted({pod.namespace for pod in pods} - self._anchors.keys())))
+        starting = _Starting(self._api, {pod.name for pod in pods}, self.failed, advance)
+
+        async def create_one(pod: Endpoint) -> None:
+            await starting.gate.acquire()
+            await self._create_pod(pod, withheld)
+            if pod.name in self.failed:
+                starting.give_up()
+
+        async def watch_them() -> None:
+            async with aclosing(self._states()) as states:
+                async for item in states:
+                    starting.take(item)
+
+        tasks = [asyncio.ensure_future(watch_them()), *(asyncio.ensure_future(create_one(pod)) for pod in pods)]
+        try:
+            await starting.wait(seconds, tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.images += starting.images
+        self.reached |= starting.reached
+        return starting.running
+
+    async def _take_anchor(self, namespace: str) -> None:
+        """Create what owns the pods in ``namespace``: some enforcers pass over pods without a controller, and others may adopt them."""
+        question = Question(f"{LEASES}/namespaces/{namespace}/leases", "create", LEASE, f" in namespace {namespace}")
+        answer = await create(self._api, question, anchor_manifest(namespace, self._run_id))
+        if not answer:
+            question = replace(question, path=f"{question.path}/{anchor_name(self._run_id)}", verb="get")
+            answer = await self._api.get(question)
+        metadata = decode(answer, LeaseRecord, self._api, question).metadata
+        self._anchors[namespace] = Anchor(metadata.name, metadata.uid)
+
+    async def _create_pod(self, pod: Endpoint, withheld: frozenset[str]) -> None:
+        probe = ProbePod(pod.name, pod.namespace, pod.labels, pod.ports, pod.node, (pod.name,))
+        manifest = pod_manifest(probe, 0, self._run_id, self._anchors[pod.namespace], self._options, withheld=withheld)
+        manifest["metadata"]["name"] = place_of(pod.name)[1]
+        spec = manifest["spec"]
+        del spec["volumes"]
+        (container,) = spec["containers"]
+        del container["volumeMounts"]
+        container["resources"]["requests"] = REQUESTS
+        spec["containers"] = _containers(container)
+        question = Question(f"/api/v1/namespaces/{pod.namespace}/pods", "create", "pods", f" in namespace {pod.namespace}")
+        for tries_left in reversed(range(ACCOUNT_TRIES)):
+            try:
+                await create(self._api, question, manifest)
+            except RefusedHereError as error:
+                if not tries_left or "serviceaccount" not in str(error):
+                    self.failed[pod.name] = f"its pod was refused: {error}"
+                    return
+                await asyncio.sleep(ACCOUNT_PAUSE)
+            else:
+                return
+
+    async def _states(self) -> AsyncGenerator[msgspec.Raw, None]:
+        while True:
+            items, version = await read_list(self._api, PODS, parameters=self._selection)
+            for item in items:
+                yield item
+            with suppress(ExpiredError):
+                async with aclosing(watch(self._api, PODS, version, parameters=self._selection)) as events:
+                    async for event in events:
+                        if event.kind in ("ADDED", "MODIFIED"):
+                            yield event.object
+
+    @property
+    def _selection(self) -> Mapping[str, str]:
+        return {"labelSelector": f"{RUN_LABEL}={self._run_id}"}
+
+    async def heard(self, names: Collection[str]) -> dict[str, Contact]:
+        """Which of the pods of the endpoints called ``names`` the kubelet reaches. Raises ClusterError."""
+        items, _ = await read_list(self._api, PODS, parameters=self._selection)
+        pods = ((decode(item, StartingPod, self._api, PODS).metadata, decode(item, ReachedPod, self._api, PODS)) for item in items)
+        contacts = ((f"{metadata.namespace}/{metadata.name}", pod.contact) for metadata, pod in pods)
+        return {name: contact for name, contact in contacts if name in names and contact is not None}
+
+    async def open(self, pod: str) -> ExecStream:
+        """Start an agent in the pod of the endpoint called ``pod``."""
+        namespace, name = place_of(pod)
+        stream = await open_exec(self._api, namespace, name, CONTAINER, ("python3", "-ISc", BOOT))
+        try:
+            await stream.send(b"%08d" % len(self._agent) + self._agent)
+        except BaseException:
+            await stream.close()
+            raise
+        return stream
+
+    async def put_policies(self, before: Sequence[NetworkPolicy], after: Sequence[NetworkPolicy]) -> None:
+        """Have the policies ``after`` in force in the place of ``before``: create, replace and delete what differs."""
+        old, new = ({(policy.namespace, policy.name): policy for policy in several} for several in (before, after))
+        changed = [policy for key, policy in new.items() if old.get(key) != policy]
+        gone = [policy for key, policy in old.items() if key not in new]
+        await all_of(
+            [
+                *(self._put_policy(policy, there=(policy.namespace, policy.name) in old) for policy in changed),
+                *(self._delete_policy(policy) for policy in gone),
+            ]
+        )
+
+    async def _put_policy(self, policy: NetworkPolicy, *, there: bool) -> None:
+        manifest = policy_manifest(policy, self._ours)
+        if there:
+            await self._api.send("PUT", _policies(policy, "update", f"/{policy.name}"), manifest)
+        else:
+            await create(self._api, _policies(policy, "create"), manifest)
+
+    async def _delete_policy(self, policy: NetworkPolicy) -> None:
+        await self._api.send("DELETE", _policies(policy, "delete", f"/{policy.name}"))
+
+    async def relabel_pod(self, pod: str, before: Labels, after: Labels) -> None:
+        """Give the pod of the endpoint called ``pod`` the labels ``after`` in the place of ``before``."""
+        namespace, name = place_of(pod)
+        question = Question(f"/api/v1/namespaces/{namespace}/pods/{name}", "patch", "pods", f" in namespace {namespace}")
+        await self._relabel(question, before, after)
+
+    async def relabel_namespace(self, name: str, before: Labels, after: Labels) -> None:
+        """Give the namespace ``name`` the labels ``after`` in the place of ``before``."""
+        await self._relabel(Question(f"/api/v1/namespaces/{name}", "patch", "namespaces", f" {name}"), before, after)
+
+    async def _relabel(self, question: Question, before: Labels, after: Labels) -> None:
+        labels: dict[str, str | None] = {**dict.fromkeys(before.keys() - after.keys()), **after}
+        await self._api.send("PATCH", question, {"metadata": {"labels": labels}}, content_type=MERGE)
+
+    async def remove(self, namespaces: Iterable[str]) -> None:
+        """Have ``namespaces`` deleted, with all that is in them; this does not wait for it."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+
+        async def delete(name: str) -> None:
+            with suppress(NotFoundError, ConflictError):
+                await self._api.send("DELETE", Question(f"/api/v1/namespaces/{name}", "delete", "namespaces", f" {name}"), options)
+
+        await all_of(map(delete, namespaces))
+
+    async def clear(self, seconds: float = GONE_WITHIN, *, but: str = "") -> list[str]:
+        """Delete every namespace of the run, except ``but``, and wait until they are gone, at most so many seconds; what is still there.
+
+        The cluster goes on with what it has begun to delete.
+        """
+        asked: set[str] = set()
+        left: set[str] = set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while left := await self._present() - {but}:
+                    await self.remove(left - asked)
+                    asked |= left
+                    await asyncio.sleep(PAUSE)
+        return sorted(left)
+
+    async def _present(self) -> set[str]:
+        items, _ = await read_list(self._api, NAMESPACES, parameters=self._selection)
+        names = {decode(item, NamespaceRecord, self._api, NAMESPACES).metadata.name for item in items}
+        # Labels get copied. Nothing goes without the name, too.
+        return {name for name in names if is_named_after(name, self._run_id)}
+
+
+def _containers(container: dict[str, Any]) -> list[dict[str, Any]]:
+    """``container``, and as many more as it takes for each of its ports to have a name that no other port of its container has."""
+    several: list[list[dict[str, Any]]] = [[]]
+    for port in container["ports"]:
+        names = ({other.get("name", other["containerPort"]) for other in ports} for ports in several)
+        place = next((number for number, there in enumerate(names) if port.get("name", port["containerPort"]) not in there), len(several))
+        several[place:place] = [[]] if place == len(several) else []
+        several[place].append(port)
+    return [{**container, "name": f"{CONTAINER}-{number}" if number else CONTAINER, "ports": ports} for number, ports in enumerate(several)]
+
+
+def _policies(policy: NetworkPolicy, verb: str, rest: str = "") -> Question:
+    path = f"/apis/networking.k8s.io/v1/namespaces/{policy.namespace}/networkpolicies{rest}"
+    return Question(path, verb, "networkpolicies.networking.k8s.io", f" in namespace {policy.namespace}")

@@ -1,0 +1,161 @@
+"""Checks of ipBlocks: ranges that cover the cluster's own addresses, or nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, zip_longest
+
+from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
+from auditor.lint.listing import MOST_NAMES, listed_first
+from auditor.lint.policy_index import Opening, Scene
+from auditor.model.policy import Direction, IPBlock
+from auditor.model.snapshot import Family, IPAddress, Service
+from auditor.policy.addresses import AddressIntervals, Located, bounds
+from auditor.policy.bits import bits
+
+BLOCKS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-ipblock-selectors"
+
+
+def _blocks(scene: Scene) -> Iterator[tuple[Opening, IPBlock, int, Place]]:
+    """Every ipBlock in force of a policy that selects someone, with the pods that it covers and no selector of the rule admits anyway."""
+    for opening in scene.openings:
+        if opening.subjects:
+            selected = 0
+            for peer, reach in zip(opening.rule.peers, opening.reach, strict=True):
+                selected |= reach if peer.ip_block is None else 0
+            for number, peer in enumerate(opening.rule.peers):
+                if peer.ip_block is not None:
+                    place = peer_place(opening.policy, opening.direction, opening.number, number)
+                    yield opening, peer.ip_block, opening.reach[number] & scene.groups.selectable & ~selected, place
+
+
+def covers_pods(scene: Scene) -> Iterator[Remark]:
+    """Blocks of a part of the address space in which pods of the cluster are."""
+    for _, block, covered, place in _blocks(scene):
+        if covered and not _is_the_internet(block):
+            message = f"ipBlock {block} covers pods ({scene.names(covered)}): whether it opens them is up to the network plugin"
+            hint = "ipBlock is meant for addresses outside the cluster. For pods write a selector; else except their range."
+            yield Remark(place, message, hint)
+
+
+def internet_covers_pods(scene: Scene) -> Iterator[Remark]:
+    """Blocks for any address that leave the pods' own addresses in."""
+    for opening, block, covered, place in _blocks(scene):
+        if covered and _is_the_internet(block):
+            word = "from" if opening.direction is Direction.INGRESS else "to"
+            message = (
+                f"ipBlock {block} covers pods of the cluster, too ({scene.names(covered)}); network plugins differ on whether it opens them"
+            )
+            hint = (
+                f"For the Internet alone, except the cluster's own ranges. For everyone, leave {word} out, or add beside the ipBlock:\n"
+                "- namespaceSelector: {}"
+            )
+            yield Remark(place, message, hint)
+
+
+def _is_the_internet(block: IPBlock) -> bool:
+    return block.cidr.prefixlen <= 1
+
+
+def covers_services(scene: Scene) -> Iterator[Remark]:
+    """Blocks in egress rules that cover ClusterIPs: these addresses are translated before most plugins look."""
+    blocks = [
+        (block, place)
+        for opening, block, _, place in _blocks(scene)
+        if opening.direction is Direction.EGRESS and not _is_the_internet(block)
+    ]
+    addresses = _ServiceAddresses(scene.snapshot.services, [block for block, _ in blocks])
+    for block, place in blocks:
+        names = addresses.inside(block)
+        if names:
+            message = f"ipBlock {block} covers addresses of Services ({names}), which are mostly translated before policy is applied"
+            yield Remark(place, message, "Select the pods behind the Service, and the port that they listen on (targetPort).")
+
+
+class _ServiceAddresses:
+    """Which Services have an address in which of ``blocks``."""
+
+    def __init__(self, services: Sequence[Service], blocks: Sequence[IPBlock]) -> None:
+        self._services = services
+        self._located: dict[int, list[Located]] = {}
+        for family in Family:
+            intervals = AddressIntervals(blocks, family)
+            # One set for the first address of each Service, one for the second, so that nothing is in two places of one set.
+            several = zip_longest(*([each for each in service.cluster_ips if each.version == family] for service in services))
+            self._located[family] = [_located(intervals, addresses) for addresses in several]
+
+    def inside(self, block: IPBlock) -> str:
+        """The Services in ``block``, in words; empty for none."""
+        found = 0
+        for located in self._located[block.cidr.version]:
+            found |= located.inside(block)
+        first = [
+            f"{service.namespace}/{service.name}" for service in (self._services[each] for each in islice(bits(found), MOST_NAMES + 1))
+        ]
+        return listed_first(first, found.bit_count())
+
+
+def _located(intervals: AddressIntervals, addresses: Iterable[IPAddress | None]) -> Located:
+    by_interval: dict[int, int] = defaultdict(int)
+    for number, address in enumerate(addresses):
+        if address is not None:
+            by_interval[intervals.of(address)] |= 1 << number
+    return Located(intervals, by_interval)
+
+
+def empty_block(scene: Scene) -> Iterator[Remark]:
+    """Blocks whose excepts take everything away."""
+    for opening, block, _, place in _blocks(scene):
+        if _is_empty(block):
+            # Without a peer left, the rule would be for everyone.
+            what = "peer" if len(opening.rule.peers) > 1 else "whole rule"
+            yield Remark(place, f"ipBlock {block} is empty: its excepts take all of {block.cidr} away", f"Remove the {what}, or an except.")
+
+
+def _is_empty(block: IPBlock) -> bool:
+    """Whether the excepts of ``block`` together are its cidr."""
+    first, last = bounds(block.cidr)
+    for begin, end in sorted(bounds(network) for network in block.excepts if network.version == block.cidr.version):
+        if begin > first:
+            return False
+        first = max(first, end + 1)
+    return first > last
+
+
+CHECKS = (
+    Check(
+        "block-covers-pods",
+        Severity.WARNING,
+        "An ipBlock that covers addresses of pods",
+        "The specification leaves it open whether an ipBlock matches pods by their addresses; network plugins differ. Pod addresses also "
+        "change whenever a pod is created anew.",
+        covers_pods,
+        BLOCKS,
+    ),
+    Check(
+        "internet-block-covers-pods",
+        Severity.INFO,
+        "An ipBlock for any address, which includes the pods",
+        "0.0.0.0/0 is written for the Internet and includes the cluster. With some network plugins it opens every pod, with others no pod "
+        "at all.",
+        internet_covers_pods,
+        BLOCKS,
+    ),
+    Check(
+        "block-covers-services",
+        Severity.WARNING,
+        "An ipBlock that covers addresses of Services",
+        "A connection to a Service goes to one of its pods; the address is rewritten, usually before policies are applied, so that a rule "
+        "for the Service's address never matches.",
+        covers_services,
+        BLOCKS,
+    ),
+    Check(
+        "empty-block",
+        Severity.WARNING,
+        "An ipBlock that is empty",
+        "The excepts take away the whole cidr, so that the peer matches nothing.",
+        empty_block,
+    ),
+)

@@ -1,0 +1,177 @@
+"""Checks of DNS: pods that may send somewhere need to ask for its address first."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from functools import cached_property, reduce
+from ipaddress import ip_address
+from operator import or_
+from textwrap import indent
+
+from auditor.lint.finding import Check, Place, Remark, Severity, policy_place
+from auditor.lint.implication import excepts_of
+from auditor.lint.listing import listed
+from auditor.lint.policy_index import SYSTEM, Opening, Scene
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
+from auditor.model.notation import peer_yaml
+from auditor.model.policy import Direction, IPBlock, Peer
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Endpoint, Family, Service, ServicePort
+from auditor.policy.addresses import bounds
+from auditor.policy.bits import mask_of
+
+DNS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/"
+DNS_PLACES = (
+    (SYSTEM, ("k8s-app", "kube-dns")),
+    ("openshift-dns", ("dns.operator.openshift.io/daemonset-dns", "default")),
+)
+"""The namespaces in which clusters run their DNS, each with the label of its pods."""
+DNS_PORT = 53
+NODE_LOCAL_DNS = ip_address("169.254.20.10")
+
+
+class _Dns:
+    """Where the cluster's DNS is, as far as it is known."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        pods = [
+            pod for namespace, (key, value) in DNS_PLACES for pod in scene.members(scene.pods_in(namespace)) if pod.labels.get(key) == value
+        ]
+        names = {pod.name for pod in pods}
+        self._there = next((place for place in DNS_PLACES if any(pod.namespace == place[0] for pod in pods)), DNS_PLACES[0])
+        self.pods = mask_of(
+            group for group, each in zip(scene.groups.of_endpoint, scene.snapshot.endpoints, strict=True) if each.name in names
+        )
+        services = [service for service in scene.snapshot.services if self._is_dns(service)]
+        addresses = {NODE_LOCAL_DNS, *(address for each in services for address in each.cluster_ips)}
+        self._sorted = {family: sorted(int(each) for each in addresses if each.version == family) for family in Family}
+        self.numbers: dict[Protocol, set[int]] = {Protocol.UDP: set(), Protocol.TCP: set()}
+        for protocol, numbers in self.numbers.items():
+            for service in services:
+                for port in service.ports:
+                    if port.protocol is protocol and port.number == DNS_PORT:
+                        numbers.update(_targets(port, pods))
+
+    @staticmethod
+    def _is_dns(service: Service) -> bool:
+        chosen = () if service.selector is None else service.selector.items()
+        return any(service.namespace == namespace and label in chosen for namespace, label in DNS_PLACES)
+
+    @property
+    def ports(self) -> dict[Protocol, list[int]]:
+        """What DNS pods listen on: 53, unless their Service says otherwise."""
+        return {protocol: sorted(numbers) or [DNS_PORT] for protocol, numbers in self.numbers.items()}
+
+    @property
+    def rule(self) -> str:
+        """The egress rule that opens DNS."""
+        namespace, label = self._there
+        peer = Peer(LabelSelector((label,)), LabelSelector(((NAMESPACE_NAME_LABEL, namespace),)))
+        ports = [_port_yaml(protocol, number) for protocol, numbers in self.ports.items() for number in numbers]
+        return "egress:\n- to:\n" + indent(peer_yaml(peer), "  ") + "\n  ports:\n" + indent("\n".join(ports), "  ")
+
+    @cached_property
+    def _wanted(self) -> dict[Protocol, int]:
+        """The port atoms of DNS."""
+        return {
+            protocol: reduce(or_, (self._scene.atoms.mask(protocol, number, number) for number in numbers))
+            for protocol, numbers in self.ports.items()
+        }
+
+    def opened(self, opening: Opening, protocol: Protocol) -> bool:
+        """Whether an egress rule lets its pods ask a DNS server over ``protocol``."""
+        wanted = self._wanted[protocol]
+        if not self.pods:
+            unresolved = any(port.name is not None and "dns" in port.name and port.protocol is protocol for port in opening.rule.ports)
+            return unresolved or any(atoms & wanted for atoms in opening.ports)
+        if not any(atoms & wanted for atoms in opening.ports):
+            return False
+        reached = opening.peers & self.pods and any(atoms & wanted and meant & self.pods for atoms, meant in opening.ports.items())
+        return bool(reached) or any(peer.ip_block is not None and self._holds_dns(peer.ip_block) for peer in opening.rule.peers)
+
+    def _holds_dns(self, block: IPBlock) -> bool:
+        first, last = bounds(block.cidr)
+        addresses = self._sorted[Family(block.cidr.version)]
+        inside = addresses[bisect_left(addresses, first) : bisect_right(addresses, last)]
+        return any(not excepts_of(block).hold(address) for address in inside)
+
+
+def _port_yaml(protocol: Protocol, number: int) -> str:
+    return f"- {{protocol: {protocol}, port: {number}}}"
+
+
+def _targets(port: ServicePort, pods: Iterable[Endpoint]) -> set[int]:
+    """The numbers that a port of a Service has on the pods behind it."""
+    if isinstance(port.target, int):
+        return {port.target}
+    return {number for pod in pods for number in pod.resolve(port.protocol, port.target)}
+
+
+def _needs_names(opening: Opening) -> bool:
+    """Whether a rule opens anything but single addresses, for which nobody needs DNS."""
+    peers = opening.rule.peers
+    return not peers or any(peer.ip_block is None or peer.ip_block.cidr.num_addresses > 1 for peer in peers)
+
+
+def _dns_gaps(scene: Scene, dns: _Dns, protocol: Protocol, out_of: int) -> Iterator[tuple[Place, int]]:
+    """For each policy the pods of ``out_of`` that can send somewhere but can't ask DNS over ``protocol``; each pod is told once."""
+    sending = served = 0
+    for opening in scene.openings:
+        if opening.direction is Direction.EGRESS:
+            if _needs_names(opening):
+                sending |= opening.subjects
+            if dns.opened(opening, protocol):
+                served |= opening.subjects
+    left = out_of & sending & ~served & ~dns.pods & ~scene.uncertain
+    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+        if Direction.EGRESS in policy.directions and policy.egress and subjects & left:
+            yield policy_place(policy, "spec.egress", policy.egress[0].line), subjects & left
+            left &= ~subjects
+
+
+def egress_without_dns(scene: Scene) -> Iterator[Remark]:
+    """Pods that may open some connections, but none to a DNS server over UDP."""
+    dns = _Dns(scene)
+    for place, pods in _dns_gaps(scene, dns, Protocol.UDP, scene.isolated[Direction.EGRESS]):
+        message = f"{scene.names(pods)} may send, but not to DNS (UDP {_numbers(dns, Protocol.UDP)}): every connection by name fails"
+        yield Remark(place, message, dns.rule)
+
+
+def _numbers(dns: _Dns, protocol: Protocol) -> str:
+    return listed(list(map(str, dns.ports[protocol])))
+
+
+def dns_over_udp_only(scene: Scene) -> Iterator[Remark]:
+    """Pods that may ask DNS over UDP and not over TCP."""
+    dns = _Dns(scene)
+    udp, tcp = _numbers(dns, Protocol.UDP), _numbers(dns, Protocol.TCP)
+    without_udp = reduce(or_, (pods for _, pods in _dns_gaps(scene, dns, Protocol.UDP, scene.isolated[Direction.EGRESS])), 0)
+    for place, pods in _dns_gaps(scene, dns, Protocol.TCP, scene.isolated[Direction.EGRESS] & ~without_udp):
+        lost = "answers that are too long for a datagram are lost"
+        message = f"{scene.names(pods)} may ask DNS over UDP {udp}, but not over TCP {tcp}: {lost}"
+        ports = "\n".join(_port_yaml(Protocol.TCP, number) for number in dns.ports[Protocol.TCP])
+        yield Remark(place, message, f"Beside UDP {udp}:\n{ports}")
+
+
+CHECKS = (
+    Check(
+        "egress-without-dns",
+        Severity.WARNING,
+        "Egress is isolated, and DNS is forgotten",
+        "Once any policy for Egress selects a pod, everything that no rule opens is cut, name resolution too. Connections by name then "
+        "fail, although the rule for the connection itself is there.",
+        egress_without_dns,
+        DNS_PAGE,
+    ),
+    Check(
+        "dns-over-udp-only",
+        Severity.INFO,
+        "DNS is open over UDP and not over TCP",
+        "Answers that don't fit into a datagram are asked for again over TCP: headless Services with many pods, DNSSEC, long TXT records. "
+        "Such names then fail, and only they.",
+        dns_over_udp_only,
+        DNS_PAGE,
+    ),
+)

@@ -1,0 +1,80 @@
+"""What there is, where a selector matches nothing: the labels that pods and namespaces have instead."""
+
+from __future__ import annotations
+
+from auditor.lint.area import Area
+from auditor.lint.listing import listed
+from auditor.lint.policy_index import Scene
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
+from auditor.model.notation import peer_yaml
+from auditor.model.policy import Peer
+
+MOST_VALUES = 8
+COMMON_VALUES = frozenset({"", "true", "false", "enabled", "default"})
+
+
+def labels_seen(selector: LabelSelector, area: Area) -> str:
+    """The values that the labels which ``selector`` reads have on the pods of ``area``."""
+    keys = [key for key, _ in selector.match_labels] + [requirement.key for requirement in selector.match_expressions]
+    lines = []
+    for key in dict.fromkeys(keys):
+        values = area.pods.of(area, key)
+        lines.append(f"Pods of {area} have {key}: {listed(values, MOST_VALUES)}" if values else f"No pod of {area} has the label {key}")
+    return "\n".join(lines)
+
+
+def looks_misspelt(selector: LabelSelector, area: Area) -> bool:
+    """Whether pods of ``area`` have nearly what ``selector`` asks for: the value under another key, or one written much alike.
+
+    Otherwise pods that it matches may well come later: those of a job that runs at night, of what is scaled to zero or not installed yet.
+    """
+    return any(
+        (value not in COMMON_VALUES and area.pods.under_another_key(area, key, value)) or area.pods.has_like(area, key, value)
+        for key, value in _asked(selector)
+    )
+
+
+def _asked(selector: LabelSelector) -> list[tuple[str, str]]:
+    several = [
+        (requirement.key, value)
+        for requirement in selector.match_expressions
+        if requirement.operator is Operator.IN
+        for value in requirement.values
+    ]
+    return [*selector.match_labels, *several]
+
+
+def namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
+    """What the author of a namespaceSelector that matches no namespace may have meant."""
+    known = [name for name in dict.fromkeys(_named_namespaces(selector)) if name in scene.namespaces]
+    if known:
+        exist = "Namespace {} exists, but has" if len(known) == 1 else "Namespaces {} exist, but have"
+        return (
+            f"{exist.format(listed(known))} no such label. "
+            f"Every namespace has its name in {NAMESPACE_NAME_LABEL}:\n{peer_yaml(Peer(peer.pod_selector, _called(known)))}"
+        )
+    keys = sorted(selector.keys)
+    lines = []
+    for key in keys:
+        values = scene.namespace_values(key)
+        lines.append(f"Namespaces have {key}: {listed(values, MOST_VALUES)}" if values else f"No namespace has the label {key}")
+    if keys == [NAMESPACE_NAME_LABEL]:
+        return "\n".join(lines)
+    return "\n".join([*lines, f"Label the namespace, or select it by {NAMESPACE_NAME_LABEL}."])
+
+
+def _called(names: list[str]) -> LabelSelector:
+    """The selector of the namespaces called ``names``."""
+    if len(names) == 1:
+        return LabelSelector(((NAMESPACE_NAME_LABEL, names[0]),))
+    return LabelSelector(match_expressions=(Requirement(NAMESPACE_NAME_LABEL, Operator.IN, tuple(names)),))
+
+
+def _named_namespaces(selector: LabelSelector) -> list[str]:
+    """The values that ``selector`` asks for: often names of namespaces."""
+    return [value for _, value in _asked(selector)]
+
+
+def names_a_namespace(scene: Scene, selector: LabelSelector) -> bool:
+    """Whether ``selector`` asks for the name of a known namespace under another label than the one that carries names."""
+    return any(name in scene.namespaces for name in _named_namespaces(selector))

@@ -1,0 +1,116 @@
+"""Checks of namespaces: pods that their namespace's policies leave out, and no default deny."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditor.lint.finding import Check, Place, Remark, Severity
+from auditor.lint.listing import listed
+from auditor.lint.policy_index import IN_EVERY_CLUSTER, Scene
+from auditor.model.labels import LabelSelector
+from auditor.model.notation import scalar
+from auditor.model.policy import Direction
+
+DEFAULT_DENY = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#default-policies"
+
+
+SYSTEM_NAMESPACES = frozenset(IN_EVERY_CLUSTER) - {"default"}
+
+
+def _namespaces(scene: Scene) -> list[str]:
+    """The namespaces with a policy that selects a pod, in the order of their policies."""
+    return list(
+        dict.fromkeys(policy.namespace for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True) if subjects)
+    )
+
+
+def _isolated(scene: Scene) -> int:
+    """The pods that some policy isolates in some direction."""
+    return scene.isolated[Direction.INGRESS] | scene.isolated[Direction.EGRESS]
+
+
+def unprotected_pods(scene: Scene) -> Iterator[Remark]:
+    """Pods that no policy selects, in a namespace where policies select others."""
+    for namespace in _namespaces(scene):
+        if left := scene.pods_in(namespace) & ~_isolated(scene) & ~scene.uncertain:
+            message = f"no policy selects {scene.names(left)}: open in both directions"
+            yield Remark(Place(namespace), message, "Write a policy that selects them, or a default deny for the namespace.")
+
+
+def no_default_deny(scene: Scene) -> Iterator[Remark]:
+    """Directions in which a namespace has no policy for all of its pods, so that new pods, or some of the present ones, are open."""
+    covered = {
+        (policy.namespace, direction)
+        for policy in scene.snapshot.policies
+        if policy.pod_selector == LabelSelector()
+        for direction in policy.directions
+    }
+    for namespace in _namespaces(scene):
+        missing = [direction for direction in Direction if (namespace, direction) not in covered]
+        if missing and not scene.pods_in(namespace) & scene.uncertain:
+            message = f"no policy isolates every pod of namespace {namespace} for {listed([each.value for each in missing])}"
+            yield Remark(Place(namespace), message + _consequence(scene, namespace), default_deny(namespace, missing))
+
+
+def namespaces_without_policy(scene: Scene) -> Iterator[Remark]:
+    """Namespaces with pods and no policy, while others have some; the cluster's own namespaces are left alone."""
+    with_policies = {policy.namespace for policy in scene.snapshot.policies}
+    for namespace in sorted(scene.pod_endpoints) if with_policies else ():
+        pods = scene.pods_in(namespace)
+        if pods & ~scene.uncertain and namespace not in with_policies and namespace not in SYSTEM_NAMESPACES:
+            message = (
+                f"no policy is in namespace {namespace}, so all of its pods ({scene.names(pods)}) are open: policies are per namespace"
+            )
+            yield Remark(Place(namespace), message, default_deny(namespace, list(Direction)))
+
+
+def _consequence(scene: Scene, namespace: str) -> str:
+    """What is open today because of it."""
+    pods = scene.pods_in(namespace)
+    may_send = pods & scene.isolated[Direction.INGRESS] & ~scene.isolated[Direction.EGRESS]
+    may_receive = pods & scene.isolated[Direction.EGRESS] & ~scene.isolated[Direction.INGRESS]
+    parts = []
+    if may_send:
+        parts.append(f"{scene.names(may_send)} may open any connection: a policy for Ingress says nothing about egress")
+    if may_receive:
+        parts.append(f"{scene.names(may_receive)} may be reached by everyone: a policy for Egress says nothing about ingress")
+    return "; " + "; ".join(parts) if parts else "; pods that are created with other labels are open"
+
+
+def default_deny(namespace: str, directions: list[Direction]) -> str:
+    """A policy that isolates every pod of ``namespace``."""
+    return (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        f"metadata: {{name: default-deny, namespace: {scalar(namespace)}}}\n"
+        f"spec: {{podSelector: {{}}, policyTypes: [{', '.join(directions)}]}}  # first allow what must stay open"
+    )
+
+
+CHECKS = (
+    Check(
+        "unprotected-pod",
+        Severity.INFO,
+        "Pods that no policy selects, beside others that are protected",
+        "A pod that no policy selects is open in both directions. Where its neighbours are protected, it was likely forgotten, or has a "
+        "misspelt label; and it may be a way around their protection.",
+        unprotected_pods,
+        DEFAULT_DENY,
+    ),
+    Check(
+        "namespace-without-policy",
+        Severity.INFO,
+        "A namespace without any policy, while others have some",
+        "A policy acts on its own namespace and on no other. A default deny in one namespace does nothing for the next.",
+        namespaces_without_policy,
+        DEFAULT_DENY,
+    ),
+    Check(
+        "no-default-deny",
+        Severity.INFO,
+        "A namespace with policies and no default deny",
+        "Isolation is by pod and by direction: whatever no policy for that direction selects is open. With a policy for all pods of the "
+        "namespace, whatever is created next starts closed.",
+        no_default_deny,
+        DEFAULT_DENY,
+    ),
+)

@@ -1,0 +1,128 @@
+"""The check that both halves of a path are open."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from ipaddress import ip_network
+
+from auditor.lint.covering import FEW, in_order, most_compared
+from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
+from auditor.lint.implication import ANYTHING, conditions
+from auditor.lint.policy_index import SYSTEM, Opening, Scene, meet
+from auditor.model.labels import NAMESPACE_NAME_LABEL
+from auditor.model.policy import Direction, Peer, PolicyPort
+from auditor.policy.bits import bits
+
+TWO_SIDES = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
+MOST_PORTS = 20
+OTHER_SIDE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
+POD_NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
+"""Where pods have their addresses (RFC 1918, 6598 and 4193)."""
+
+
+def half_open(scene: Scene) -> Iterator[Remark]:
+    """Peers that one side admits and the other side's policies cut off entirely: no port between any two of the pods is open."""
+    answers = _Answers(scene)
+    for opening in scene.openings:
+        if opening.subjects and opening.ports:
+            for number, (peer, reach) in enumerate(zip(opening.rule.peers, opening.reach, strict=True)):
+                if reach and _is_all_known(scene, peer) and _cut_off(scene, opening, reach, answers):
+                    place = peer_place(opening.policy, opening.direction, opening.number, number)
+                    yield _half_open_remark(scene, opening, reach, place)
+
+
+class _Answers:
+    """The rules that can open the other half of a path, by the pods that they are for."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._few: dict[tuple[Direction, int], list[int]] = defaultdict(list)
+        self._many: dict[tuple[Direction, str], list[int]] = defaultdict(list)
+        self._openings = [_with_unknown_addresses(scene, opening) if opening.subjects else opening for opening in scene.openings]
+        self._representatives = scene.groups.representatives
+        self._most = most_compared(len(self._openings))
+        for number, opening in enumerate(self._openings):
+            if opening.subjects.bit_count() <= FEW:
+                for group in bits(opening.subjects):
+                    self._few[opening.direction, group].append(number)
+            else:
+                self._many[opening.direction, opening.policy.namespace].append(number)
+        self._namespaces: dict[int, set[str]] = {}
+
+    def may_meet(self, opening: Opening, reach: int) -> bool:
+        """Whether any rule of the pods ``reach`` lets through something that ``opening`` opens to them, or nobody can say of so many."""
+        other = OTHER_SIDE[opening.direction]
+        from_here = Opening(
+            opening.policy, opening.direction, opening.number, opening.rule, opening.subjects, (reach,), reach, opening.ports
+        )
+        if reach not in self._namespaces:
+            self._namespaces[reach] = {self._representatives[group].namespace for group in bits(reach)}
+        buckets = [self._many[other, namespace] for namespace in self._namespaces[reach] if (other, namespace) in self._many]
+        buckets += [self._few[other, group] for group in bits(reach) if (other, group) in self._few]
+        compared = 0
+        for number in in_order(buckets, self._most):
+            compared += 1
+            if meet(from_here, self._openings[number]):
+                return True
+        return compared >= self._most
+
+
+def _is_all_known(scene: Scene, peer: Peer) -> bool:
+    """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which nothing is said."""
+    selector = peer.namespace_selector
+    if peer.ip_block is not None or selector is None:
+        return peer.ip_block is None
+    if not scene.complete:
+        called = conditions(selector).get(NAMESPACE_NAME_LABEL, ANYTHING)
+        return not called.negated and all(scene.pod_endpoints.get(name) for name in called.values)
+    # A whole cluster has pods in kube-system.
+    return all(scene.pod_endpoints.get(each.name) for each in scene.namespaces_matching(selector) if each.name == SYSTEM)
+
+
+def _cut_off(scene: Scene, opening: Opening, reach: int, answers: _Answers) -> bool:
+    other = OTHER_SIDE[opening.direction]
+    if reach & (~scene.isolated[other] | scene.uncertain) or (
+        reach == opening.subjects and reach.bit_count() == 1 and scene.count(reach) == 1
+    ):
+        return False
+    return not answers.may_meet(opening, reach)
+
+
+def _with_unknown_addresses(scene: Scene, opening: Opening) -> Opening:
+    """``opening`` with the pods whose address isn't known among its peers, if one of its ipBlocks may hold them."""
+    blocks = [peer.ip_block.cidr for peer in opening.rule.peers if peer.ip_block is not None]
+    may_hold = any(block.version == network.version and block.overlaps(network) for block in blocks for network in POD_NETWORKS)
+    return replace(opening, peers=opening.peers | scene.without_address) if may_hold else opening
+
+
+def _half_open_remark(scene: Scene, opening: Opening, reach: int, place: Place) -> Remark:
+    ingress = opening.direction is Direction.INGRESS
+    ports = _ports(opening.rule.ports) or "every port"
+    subjects, others = scene.names(opening.subjects), scene.names(reach)
+    if ingress:
+        message = f"admits {others} to {subjects} on {ports}, but the egress policies of {others} let none of that out"
+        need, section = f"a policy that selects {others} has to let it out", "egress:\n- to"
+    else:
+        message = f"lets {subjects} out to {others} on {ports}, but the ingress policies of {others} admit none of that"
+        need, section = f"a policy that selects {others} has to admit it", "ingress:\n- from"
+    hint = f"A connection needs both sides; {need}:\n{section}: [...]  # {subjects}\n  ports: [...]  # {ports}"
+    return Remark(place, message, hint)
+
+
+def _ports(ports: Sequence[PolicyPort]) -> str:
+    more = len(ports) - MOST_PORTS
+    return ", ".join(map(str, ports[:MOST_PORTS])) + (f" and {more:,} more" if more > 0 else "")
+
+
+CHECKS = (
+    Check(
+        "half-open-path",
+        Severity.WARNING,
+        "One side of a connection is allowed, the other is not",
+        "A connection needs the source's egress and the destination's ingress. Where both are isolated, a rule on one side alone opens "
+        "nothing. Told only where nothing at all gets through between the pods of a peer and those of the policy.",
+        half_open,
+        TWO_SIDES,
+    ),
+)

@@ -1,0 +1,227 @@
+"""Checks of peers made of selectors: whom they match, when that is nobody or more than was likely meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from operator import or_
+
+from auditor.lint.area import Area
+from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
+from auditor.lint.hints import labels_seen, looks_misspelt, names_a_namespace, namespace_hint
+from auditor.lint.listing import listed
+from auditor.lint.policy_index import Scene
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
+from auditor.model.notation import peer_yaml
+from auditor.model.policy import NetworkPolicy, Peer
+from auditor.model.words import counted
+from auditor.policy.bits import without_each
+
+BEHAVIOUR_OF_PEERS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
+BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
+
+
+def _peers(scene: Scene) -> Iterator[tuple[NetworkPolicy, Peer, int, Place]]:
+    """Every peer in force that is made of selectors, with its policy, reach and place."""
+    for opening in scene.openings:
+        for number, (peer, reach) in enumerate(zip(opening.rule.peers, opening.reach, strict=True)):
+            if peer.ip_block is None:
+                yield opening.policy, peer, reach, peer_place(opening.policy, opening.direction, opening.number, number)
+
+
+def namespace_label_missing(scene: Scene) -> Iterator[Remark]:
+    """Peers whose namespaceSelector matches no namespace there is."""
+    for _, peer, _, place in _peers(scene):
+        selector = peer.namespace_selector
+        if selector is None or scene.namespaces_matching(selector) or not (scene.complete or names_a_namespace(scene, selector)):
+            continue
+        yield Remark(place, f"namespaceSelector {selector} matches no namespace", namespace_hint(scene, peer, selector))
+
+
+def pod_label_in_namespace_selector(scene: Scene) -> Iterator[Remark]:
+    """Peers with a label in their namespaceSelector that pods, not namespaces, carry.
+
+    Told where a namespace meets all of the selector but one label, doesn't have that label, and has pods that do.
+    """
+    carrying = _namespaces_by_pod_label(scene)
+    told: dict[LabelSelector, list[tuple[str, str, list[str]]]] = {}
+    for _, peer, _, place in _peers(scene):
+        selector = peer.namespace_selector
+        if selector is None or len(selector.match_labels) + len(selector.match_expressions) < 2:
+            continue
+        if selector not in told:
+            told[selector] = list(_labels_of_pods(scene, selector, carrying))
+        for key, value, meant in told[selector]:
+            rest = LabelSelector(tuple(pair for pair in selector.match_labels if pair != (key, value)), selector.match_expressions)
+            message = (
+                f"{key}={value} is asked of namespaces; {listed(meant)} has no such label, but pods in it do, and these are not matched"
+            )
+            own = peer.pod_selector or LabelSelector()
+            pods = LabelSelector(tuple(sorted({**dict(own.match_labels), key: value}.items())), own.match_expressions)
+            yield Remark(place, message, f"If the label is one of pods:\n{peer_yaml(Peer(pods, rest))}")
+
+
+def _labels_of_pods(
+    scene: Scene, selector: LabelSelector, carrying: Mapping[tuple[str, str], AbstractSet[str]]
+) -> Iterator[tuple[str, str, list[str]]]:
+    """The labels of ``selector`` that pods have instead, each with the namespaces of these pods that meet all else of ``selector``."""
+    if not any(carrying.get(pair) for pair in selector.match_labels):
+        return
+    known = scene.namespace_labels
+    others = without_each(list(known.conditions(selector)), known.everything)
+    for (key, value), rest in zip(selector.match_labels, others, strict=False):
+        there = carrying.get((key, value))
+        lacking = scene.numbered_namespaces(rest & ~known.with_key(key)) if there else ()
+        meant = [namespace.name for namespace in lacking if there and namespace.name in there]
+        if meant:
+            yield key, value, meant
+
+
+def _namespaces_by_pod_label(scene: Scene) -> dict[tuple[str, str], set[str]]:
+    """For the labels that namespaceSelectors ask for: the namespaces of the pods that have them."""
+    selectors = (peer.namespace_selector for _, peer, _, _ in _peers(scene))
+    found: dict[tuple[str, str], set[str]] = {pair: set() for selector in selectors if selector for pair in selector.match_labels}
+    for endpoint in scene.snapshot.endpoints if found else ():
+        for pair in endpoint.labels.items():
+            if pair in found and endpoint.selectable:
+                found[pair].add(endpoint.namespace)
+    return found
+
+
+def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
+    """Peers that match no pod and look like a slip, or no pod but some with hostNetwork."""
+    for selector, peer, where, place in _unmatched(scene):
+        on_nodes = scene.on_host_network(selector, where)
+        hint = _elsewhere(scene, peer)
+        if on_nodes:
+            message = f"{peer} matches only pods with hostNetwork ({listed(on_nodes)}), which are their nodes to most network plugins"
+            yield Remark(place, f"{message}: it opens nothing for them", "Write an ipBlock with the addresses of the nodes.")
+        elif hint or looks_misspelt(selector, where):
+            yield Remark(place, f"{peer} matches no pod of {where}", hint or labels_seen(selector, where))
+
+
+def peer_not_there_yet(scene: Scene) -> Iterator[Remark]:
+    """Peers that match no pod, and may be for pods that come later."""
+    for selector, peer, where, place in _unmatched(scene):
+        if not scene.on_host_network(selector, where) and not _elsewhere(scene, peer) and not looks_misspelt(selector, where):
+            yield Remark(place, f"{peer} matches none of the present pods of {where}", labels_seen(selector, where))
+
+
+def _unmatched(scene: Scene) -> Iterator[tuple[LabelSelector, Peer, Area, Place]]:
+    """The peers with a podSelector that match no pod of the pod network, with the namespaces that they mean.
+
+    Left out are those of which no such namespace exists, or none with known pods.
+    """
+    for policy, peer, reach, place in _peers(scene):
+        if not reach and peer.pod_selector is not None:
+            where = scene.area(policy.namespace if peer.namespace_selector is None else peer.namespace_selector)
+            if where.has_pods:
+                yield peer.pod_selector, peer, where, place
+
+
+def _elsewhere(scene: Scene, peer: Peer) -> str:
+    """Where the pods are that a podSelector without namespaceSelector might have meant; empty when there are none."""
+    if peer.pod_selector is None or peer.namespace_selector is not None:
+        return ""
+    namespaces = scene.namespaces_of(scene.groups.with_labels(peer.pod_selector))
+    if not namespaces:
+        return ""
+    fixed = Peer(peer.pod_selector, LabelSelector(((NAMESPACE_NAME_LABEL, namespaces[0]),)))
+    return f"A podSelector alone means the policy's own namespace. Pods with these labels are in {listed(namespaces)}:\n{peer_yaml(fixed)}"
+
+
+def two_peers_one_dash(scene: Scene) -> Iterator[Remark]:
+    """A podSelector and a namespaceSelector as two neighbouring peers, which together admit more than one peer with both would.
+
+    Only where pods exist that meet both, which is what tells a slip from two peers that are meant: a podSelector that no pod of the
+    selected namespaces meets can't have been meant for these.
+    """
+    for opening in scene.openings:
+        peers = opening.rule.peers
+        admitted_otherwise: list[int] = []
+        for number in range(len(peers) - 1):
+            pair = (peers[number], peers[number + 1])
+            pods = next((peer for peer in pair if _only_pods(peer)), None)
+            spaces = next((peer for peer in pair if _only_namespaces(peer)), None)
+            if pods is None or spaces is None:
+                continue
+            both = Peer(pods.pod_selector, spaces.namespace_selector)
+            meant = scene.reach(opening.policy, both)
+            admitted_otherwise = admitted_otherwise or without_each(opening.reach, 0, or_, width=2)
+            extra = (opening.reach[number] | opening.reach[number + 1]) & ~meant & ~admitted_otherwise[number]
+            if scene.count(opening.subjects) == 1:
+                extra &= ~opening.subjects  # a pod reaches itself anyway
+            if meant and extra:
+                yield _dash_remark(
+                    scene, opening.policy, peer_place(opening.policy, opening.direction, opening.number, number + 1), both, extra
+                )
+
+
+def _dash_remark(scene: Scene, policy: NetworkPolicy, place: Place, both: Peer, extra: int) -> Remark:
+    number = scene.count(extra)
+    pods = (
+        f"pods with {both.pod_selector} of namespace {policy.namespace}, and every pod of namespaces with {both.namespace_selector}"
+        if both.namespace_selector and not both.namespace_selector.is_empty
+        else "every pod of every namespace"
+    )
+    message = (
+        f"two items, so either one is enough: {pods}. One item with both would admit {counted(number, 'pod')} fewer: {scene.names(extra)}"
+    )
+    return Remark(place, message, f"If both must hold, write one item, with one dash:\n{peer_yaml(both)}")
+
+
+def _only_pods(peer: Peer) -> bool:
+    return peer.namespace_selector is None and peer.pod_selector is not None and not peer.pod_selector.is_empty
+
+
+def _only_namespaces(peer: Peer) -> bool:
+    return peer.pod_selector is None and peer.namespace_selector is not None
+
+
+CHECKS = (
+    Check(
+        "two-peers-one-dash",
+        Severity.WARNING,
+        "podSelector and namespaceSelector as two peers where one was likely meant",
+        "Items of from and to are alternatives; only selectors inside one item must both match. One dash too many turns 'the API pods of "
+        "production' into 'the API pods here, and everything in production'.",
+        two_peers_one_dash,
+        BEHAVIOUR_OF_PEERS,
+    ),
+    Check(
+        "namespace-label-missing",
+        Severity.WARNING,
+        "A namespaceSelector that matches no namespace",
+        "A namespaceSelector reads labels of the Namespace object, not its name. Only kubernetes.io/metadata.name is there by itself; a "
+        "label such as name=prod must have been put there by someone. A peer that matches no namespace opens nothing.",
+        namespace_label_missing,
+        BY_NAME,
+    ),
+    Check(
+        "pod-label-in-namespace-selector",
+        Severity.WARNING,
+        "A pod's label in a namespaceSelector",
+        "namespaceSelector reads the labels of namespaces, podSelector those of pods. A pod's label among those of the namespace makes the "
+        "peer miss the pods that were meant.",
+        pod_label_in_namespace_selector,
+        BEHAVIOUR_OF_PEERS,
+    ),
+    Check(
+        "peer-matches-nothing",
+        Severity.WARNING,
+        "A peer that matches no pod",
+        "The rule opens nothing for this peer. Either a label is misspelt; or the podSelector stands alone, and so means the policy's own "
+        "namespace, while the pods are in another; or the pods that have these labels use their node's network.",
+        peer_matches_nothing,
+        BEHAVIOUR_OF_PEERS,
+    ),
+    Check(
+        "peer-not-there-yet",
+        Severity.INFO,
+        "A peer that matches no pod at present",
+        "The rule opens nothing for this peer until there are such pods. That is as it should be where they come later: those of a job "
+        "that runs at night, or of something that is not installed yet. Otherwise a label is misspelt.",
+        peer_not_there_yet,
+        BEHAVIOUR_OF_PEERS,
+    ),
+)

@@ -1,0 +1,14 @@
+"""Every check by its id. A new one is a function and an entry in its module's ``CHECKS``; a new module is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from auditor.lint import blocks, dns, isolation, paths, peers, ports, redundancy, subjects
+from auditor.lint.finding import Check, Severity
+
+MODULES = (subjects, peers, ports, dns, paths, blocks, redundancy, isolation)
+
+CHECKS: Mapping[str, Check] = {
+    check.id: check for severity in Severity for module in MODULES for check in module.CHECKS if check.severity is severity
+}

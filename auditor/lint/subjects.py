@@ -1,0 +1,118 @@
+"""Checks of a policy's own part: which pods it selects, and for which directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditor.lint.finding import Check, Remark, Severity, policy_place
+from auditor.lint.hints import labels_seen, looks_misspelt
+from auditor.lint.listing import listed
+from auditor.lint.policy_index import Scene
+from auditor.model.notation import scalar
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.words import counted
+
+SELECTORS_PAGE = "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"
+RESOURCE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"
+HOST_NETWORK = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods"
+
+
+def selects_no_pod(scene: Scene) -> Iterator[Remark]:
+    """Policies that select none of the pods of their namespace, and look like a slip."""
+    for policy in _idle(scene):
+        elsewhere = scene.namespaces_of(scene.groups.with_labels(policy.pod_selector))
+        message = f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy does nothing"
+        if elsewhere:
+            instead = (
+                f"Pods with these labels are in {listed(elsewhere)}. A policy acts on its own namespace only:\n"
+                f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(elsewhere[0])}}}"
+            )
+            yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
+        elif looks_misspelt(policy.pod_selector, scene.area(policy.namespace)):
+            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, scene.area(policy.namespace)))
+
+
+def selects_no_pod_yet(scene: Scene) -> Iterator[Remark]:
+    """Policies that select none of the pods of their namespace, and may be for pods that come later."""
+    for policy in _idle(scene):
+        elsewhere = scene.groups.with_labels(policy.pod_selector)
+        if not elsewhere and not looks_misspelt(policy.pod_selector, scene.area(policy.namespace)):
+            message = f"podSelector {policy.pod_selector} selects none of the present pods of namespace {policy.namespace}"
+            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, scene.area(policy.namespace)))
+
+
+def _idle(scene: Scene) -> Iterator[NetworkPolicy]:
+    """The policies that select no pod, none with hostNetwork either. None of namespaces of which no pod is known."""
+    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+        if not subjects and scene.pods_in(policy.namespace) and not _on_host_network(scene, policy):
+            yield policy
+
+
+def _on_host_network(scene: Scene, policy: NetworkPolicy) -> list[str]:
+    """The hostNetwork pods that ``policy`` would select."""
+    return scene.on_host_network(policy.pod_selector, scene.area(policy.namespace))
+
+
+def selects_host_network(scene: Scene) -> Iterator[Remark]:
+    """Policies of which every selected pod is on its node's network, where most network plugins apply no policy."""
+    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+        pods = [] if subjects else _on_host_network(scene, policy)
+        if pods:
+            message = (
+                f"podSelector {policy.pod_selector} selects only pods with hostNetwork ({listed(pods)}); "
+                "what a policy means for these is undefined, and mostly nothing"
+            )
+            yield Remark(policy_place(policy, "spec.podSelector"), message, "Run the pods without hostNetwork, or filter on the node.")
+
+
+def section_without_policy_type(scene: Scene) -> Iterator[Remark]:
+    """Sections with rules whose direction is not among policyTypes: they mean nothing."""
+    for policy in scene.snapshot.policies:
+        for direction, section in ((Direction.INGRESS, policy.ingress), (Direction.EGRESS, policy.egress)):
+            if section and direction not in policy.directions:
+                word = direction.lower()
+                message = (
+                    f"{counted(len(section), 'rule')} in {word}, but policyTypes leaves {direction} out: "
+                    f"{'it means' if len(section) == 1 else 'they mean'} nothing, and {word} is not isolated by this policy"
+                )
+                place = policy_place(policy, f"spec.{word}", section[0].line)
+                yield Remark(place, message, "policyTypes: [Ingress, Egress]")
+
+
+CHECKS = (
+    Check(
+        "section-without-policy-type",
+        Severity.ERROR,
+        "Rules in a section whose direction is not among policyTypes",
+        "policyTypes says for which directions a policy holds. Rules of a direction that it leaves out are stored and ignored, so the "
+        "author believes in rules that do not exist.",
+        section_without_policy_type,
+        RESOURCE,
+    ),
+    Check(
+        "selects-no-pod",
+        Severity.WARNING,
+        "A policy that selects no pod",
+        "A policy acts on the pods that its podSelector matches in its own namespace. One that matches none protects nothing. Here pods "
+        "of another namespace have these labels, or pods of this one nearly the same: a typing error, or the wrong namespace.",
+        selects_no_pod,
+        SELECTORS_PAGE,
+    ),
+    Check(
+        "selects-no-pod-yet",
+        Severity.INFO,
+        "A policy that selects no pod at present",
+        "The policy does nothing until there are such pods. That is as it should be where they come later: those of a job that runs at "
+        "night, or of something that is scaled to zero or not installed yet. Otherwise a label is misspelt.",
+        selects_no_pod_yet,
+        SELECTORS_PAGE,
+    ),
+    Check(
+        "selects-host-network",
+        Severity.WARNING,
+        "A policy that selects nothing but hostNetwork pods",
+        "Traffic of a hostNetwork pod is its node's; network plugins mostly can't tell it apart and apply no policy to it.",
+        selects_host_network,
+        HOST_NETWORK,
+    ),
+)

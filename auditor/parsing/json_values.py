@@ -1,0 +1,120 @@
+"""JSON as plain Python values, with the lines of those parts that somebody asks for.
+
+The json module is fast and keeps no lines. Few parts of a large file are ever spoken of, so a part's line is found by walking to it, and
+what lies beside the way is skipped by the same fast decoder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any
+
+from auditor.model.errors import Problem
+from auditor.parsing.paths import DEEPEST, Lines, Path, Step, key_twice, show_path, too_deep
+
+SPACE = re.compile(r"[ \t\r\n]*")
+SKIPPING = json.JSONDecoder()
+
+
+def looks_like_json(text: str) -> bool:
+    """Whether ``text`` starts as JSON objects and lists do; YAML can start so, too."""
+    return text[SPACE.match(text).end() :][:1] in ("{", "[")  # type: ignore[union-attr]
+
+
+def read_json(name: str, text: str) -> tuple[list[tuple[Any, Lines]], list[Problem]]:
+    """The documents in ``text``, one or several after each other, and what is wrong. Raises JSONDecodeError when it is no JSON."""
+    twice = False
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal twice
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            twice = True
+            made = dict(reversed(pairs))
+        return made
+
+    decoder = json.JSONDecoder(object_pairs_hook=mapping)
+    places = _Places(text)
+    documents: list[tuple[Any, Lines]] = []
+    problems: list[Problem] = []
+    at = places.skip(0)
+    while at < len(text):
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except RecursionError:
+            return documents, [*problems, Problem(too_deep(), name, places.line(at))]
+        if twice:
+            problems += places.doubtful(name, at)
+            twice = False
+        documents.append((value, lambda path, root=at: places.find(root, path)))  # type: ignore[misc]
+        at = places.skip(end)
+    return documents, problems
+
+
+class _Places:
+    """Where the parts of a JSON text, known to be valid, stand. Offsets count characters."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._breaks: list[int] | None = None
+        self._known: dict[int, dict[Step, tuple[int, int]]] = {}
+
+    def skip(self, at: int) -> int:
+        """The offset of what follows the white space at ``at``."""
+        return SPACE.match(self._text, at).end()  # type: ignore[union-attr]
+
+    def line(self, at: int) -> int:
+        """The line of the character at ``at``, counted from 1."""
+        if self._breaks is None:
+            self._breaks = [found.start() for found in re.finditer("\n", self._text)]
+        return bisect_right(self._breaks, at) + 1
+
+    def find(self, root: int, path: Path) -> int:
+        """The line of the part at ``path`` below the value at ``root``, or of the nearest part above."""
+        stands, value = root, root
+        for step in path:
+            if value not in self._known:
+                self._known[value] = {known: places for known, *places in self._parts(value)}  # type: ignore[misc]
+            if step not in self._known[value]:
+                break
+            stands, value = self._known[value][step]
+        return self.line(stands)
+
+    def doubtful(self, name: str, root: int) -> Iterator[Problem]:
+        """A problem for each key that a mapping below ``root`` has twice."""
+        left: list[tuple[int, Path]] = [(root, ())]
+        while left:
+            at, path = left.pop()
+            if len(path) > DEEPEST:
+                yield Problem(too_deep(), name, self.line(at))
+                return
+            first: dict[Step, int] = {}
+            for step, stands, value in self._parts(at):
+                if step in first:
+                    yield Problem(key_twice(str(step), self.line(first[step])), name, self.line(stands), show_path((*path, step)))
+                first.setdefault(step, stands)
+                left.append((value, (*path, step)))
+
+    def _parts(self, at: int) -> list[tuple[Step, int, int]]:
+        """Of each part of the mapping or list at ``at``: its key or number, where that stands, and where the value does."""
+        text = self._text
+        parts: list[tuple[Step, int, int]] = []
+        opening = text[at]
+        if opening not in "{[":
+            return parts
+        at = self.skip(at + 1)
+        while text[at] not in "}]":
+            stands, step = at, len(parts)
+            key: Step = step
+            if opening == "{":
+                key, at = scanstring(text, at + 1)
+                at = self.skip(self.skip(at) + 1)
+            parts.append((key, stands, at))
+            at = self.skip(SKIPPING.raw_decode(text, at)[1])
+            if text[at] == ",":
+                at = self.skip(at + 1)
+        return parts

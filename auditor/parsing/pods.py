@@ -1,0 +1,164 @@
+"""Pods and what they are made from: endpoints for real pods, and for each replica of a workload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+
+from auditor.model.labels import Labels
+from auditor.model.ports import FIRST_PORT, LAST_PORT, ContainerPort, Protocol
+from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress
+from auditor.parsing.fields import Fields
+from auditor.parsing.labels import read_labels
+
+FINISHED = ("Succeeded", "Failed")
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The controller of an object: its kind and name in the same namespace."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PodObject:
+    """A Pod: its endpoint, and its controller if it has one."""
+
+    endpoint: Endpoint
+    owner: Owner | None
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload object. ``replicas`` None: one for each node. ``selector`` holds matchLabels, or the template's labels without them."""
+
+    kind: str
+    namespace: str
+    name: str
+    template: Endpoint
+    replicas: int | None
+    selector: Labels
+    owner: Owner | None
+
+
+def read_address(fields: Fields, text: str, *steps: str | int) -> IPAddress | None:
+    """The address that ``text`` is, an IPv4 address inside IPv6 as IPv4; a problem when it is none."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        fields.note(f"{text!r} is no IP address", *steps)
+        return None
+    if isinstance(address, IPv4Address):
+        return address
+    if address.scope_id is not None:
+        fields.note(f"{text!r} is an address of one link only: it can't have a zone", *steps)
+        return None
+    return address.ipv4_mapped or address
+
+
+def one_per_family(addresses: list[IPAddress]) -> tuple[IPAddress, ...]:
+    """The first address of each family, in order."""
+    first: dict[int, IPAddress] = {}
+    for address in addresses:
+        first.setdefault(address.version, address)
+    return tuple(first.values())
+
+
+def read_owner(metadata: Fields) -> Owner | None:
+    """The owner reference that is the controller, or None."""
+    for reference in metadata.maps("ownerReferences"):
+        if reference.flag("controller"):
+            return Owner(reference.text("kind") or "", reference.text("name") or "")
+    return None
+
+
+def read_pod(fields: Fields, namespace: str, name: str) -> PodObject:
+    """The Pod that ``fields`` are."""
+    metadata, status = fields.section("metadata"), fields.section("status")
+    spec = fields.section("spec")
+    owner = read_owner(metadata)
+    endpoint = Endpoint(
+        name=f"{namespace}/{name}",
+        kind=EndpointKind.POD,
+        namespace=namespace,
+        labels=read_labels(metadata, "labels"),
+        addresses=_read_addresses(status),
+        ports=_read_ports(spec),
+        node=spec.text("nodeName") or "",
+        host_network=spec.flag("hostNetwork"),
+        workload=str(owner or ""),
+    )
+    return PodObject(endpoint, owner, status.text("phase") in FINISHED)
+
+
+def _read_addresses(status: Fields) -> tuple[IPAddress, ...]:
+    found = [read_address(item, text, "ip") for item in status.maps("podIPs") if (text := item.text("ip"))]
+    if not found and (text := status.text("podIP")):
+        found = [read_address(status, text, "podIP")]
+    return one_per_family([address for address in found if address is not None])
+
+
+def _read_ports(spec: Fields) -> tuple[ContainerPort, ...]:
+    """The ports of all containers and of restartable init containers, which run as long as the pod (pod spec, sidecar containers)."""
+    sidecars = [container for container in spec.maps("initContainers") if container.value.get("restartPolicy") == "Always"]
+    ports = []
+    for container in (*spec.maps("containers"), *sidecars):
+        for port in container.maps("ports"):
+            protocol = port.text("protocol") or Protocol.TCP
+            number = port.number("containerPort")
+            if protocol not in tuple(Protocol):
+                port.note(f"must be TCP, UDP or SCTP, not {protocol!r}", "protocol")
+            elif number is None:
+                if port.value.get("containerPort") is None:
+                    port.note("a container's port needs a containerPort")
+            elif not FIRST_PORT <= number <= LAST_PORT:
+                port.note(f"{number} is outside {FIRST_PORT}-{LAST_PORT}", "containerPort")
+            else:
+                ports.append(ContainerPort(Protocol(protocol), number, port.text("name") or ""))
+    return tuple(dict.fromkeys(ports))
+
+
+def read_workload(fields: Fields, kind: str, namespace: str, name: str) -> Workload:
+    """The workload that ``fields`` are."""
+    spec = fields.section("spec")
+    owner = read_owner(fields.section("metadata"))
+    if kind == "CronJob":
+        spec = spec.section("jobTemplate").section("spec")
+    template = spec.section("template")
+    pod_spec = template.section("spec")
+    endpoint = Endpoint(
+        name=f"{namespace}/{name}",
+        kind=EndpointKind.POD,
+        namespace=namespace,
+        labels=read_labels(template.section("metadata"), "labels"),
+        ports=_read_ports(pod_spec),
+        node=pod_spec.text("nodeName") or "",
+        host_network=pod_spec.flag("hostNetwork"),
+        workload=f"{kind}/{name}",
+    )
+    selector = spec.section("selector")
+    labels = selector.value if kind == "ReplicationController" else selector.section("matchLabels").value
+    return Workload(kind, namespace, name, endpoint, _replicas(spec, kind), _texts(labels) or endpoint.labels, owner)
+
+
+def _texts(labels: Mapping[str, object]) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if isinstance(value, str)}
+
+
+def _replicas(spec: Fields, kind: str) -> int | None:
+    if kind == "DaemonSet":
+        return None
+    if kind in ("Job", "CronJob"):
+        parallelism, completions = spec.number("parallelism"), spec.number("completions")
+        wanted = 1 if parallelism is None else parallelism
+        return wanted if completions is None else min(wanted, completions)
+    replicas = spec.number("replicas")
+    return 1 if replicas is None else replicas

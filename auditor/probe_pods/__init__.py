@@ -1,0 +1,1 @@
+"""Which probe pods stand for which workload pods, and with which labels."""

@@ -1,0 +1,173 @@
+"""Which probe pods to create: as few as stand for everything that is audited, in as few namespaces, spread so that they tell most.
+
+One member of each identity class is the model of a probe pod, which carries as few of its labels as policies need; ``probe_models`` says
+which member. What the chosen pods can't show is said in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from auditor.model.errors import UsageError
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import NetworkPolicy
+from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.policy.doubt import may_select
+from auditor.policy.matrix import ExpectedMatrix
+from auditor.policy.selectors import matches
+from auditor.probe_pods.gaps import (
+    endpoints_without_probe_pods,
+    pods_known_by_address,
+    pods_mistaken_otherwise,
+    traffic_within_classes,
+    untested_nodes,
+    unusable_nodes,
+)
+from auditor.probe_pods.labels import PodSelectors, fewest_labels
+from auditor.probe_pods.models import Models, PodClass
+from auditor.probe_pods.names import unique_names
+
+
+class Mode(StrEnum):
+    """How many probe pods an identity class gets."""
+
+    ONE_PER_CLASS = "one-per-class"
+    PER_NODE = "per-node"
+    """And as many more as put one on every node, for each direction in which pods of that node are isolated."""
+    ALL_PODS = "all-pods"
+    """One for each audited pod; the others still by class."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """Which pods are audited, and how closely.
+
+    Audited are the pods in ``namespaces`` (none: all) that match ``selector`` (None: all). ``usable_nodes`` are the bare names of the
+    nodes that can take probe pods (None: all), ``closed`` the namespaces that can't. ``avoid`` has, by namespace, selectors that had better
+    not match a probe pod.
+    """
+
+    namespaces: tuple[str, ...] = ()
+    selector: LabelSelector | None = None
+    mode: Mode = Mode.ONE_PER_CLASS
+    usable_nodes: Collection[str] | None = None
+    avoid: Mapping[str, Sequence[LabelSelector]] = field(default_factory=dict, hash=False)
+    closed: Collection[str] = ()
+
+    def audits(self, endpoint: Endpoint) -> bool:
+        """Whether ``endpoint`` is one of the audited pods."""
+        return (
+            endpoint.selectable
+            and (not self.namespaces or endpoint.namespace in self.namespaces)
+            and (self.selector is None or matches(self.selector, endpoint.labels))
+        )
+
+    def can_use(self, node: str) -> bool:
+        """Whether a probe pod can run on ``node``; an unknown one leaves the choice to the scheduler."""
+        return not node or self.usable_nodes is None or node in self.usable_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The probe pods to create, by name, and what they leave out, one sentence each."""
+
+    probe_pods: tuple[ProbePod, ...]
+    uncovered: tuple[str, ...]
+
+
+def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest) -> Choice:
+    """The probe pods for an audit of ``request`` against all of the cluster; ``matrix`` is that of ``snapshot``.
+
+    Every identity class of pods on the pod network is stood for: by audited pods where it has any. ``stands_for`` of all probe pods
+    together holds each of these pods once. Raises UsageError for an unknown namespace and where no pod is audited.
+    """
+    check_request(snapshot, request)
+    classes = _pod_classes(snapshot, matrix, request)
+    selectors = PodSelectors(snapshot)
+    models = Models(classes, request.can_use, selectors.matching, request.closed)
+    if request.mode is Mode.ALL_PODS:
+        models.add_all_audited()
+    models.add_one_per_class()
+    if request.mode is Mode.PER_NODE:
+        models.add_per_node()
+    if request.mode is not Mode.ONE_PER_CLASS:
+        models.add_seconds()
+    probe_pods, names = _probe_pods(snapshot, request, classes, models, selectors)
+    audited = [endpoint for one in classes for endpoint in one.audited]
+    uncovered = (
+        *traffic_within_classes(models.lacking_second(), names),
+        *pods_mistaken_otherwise(classes, models.of_class, selectors.mistakable),
+        *untested_nodes(models.missing()),
+        *unusable_nodes(audited, request.can_use),
+        *pods_known_by_address(snapshot, request.audits),
+        *endpoints_without_probe_pods(snapshot),
+    )
+    return Choice(probe_pods, uncovered)
+
+
+def check_request(snapshot: Snapshot, request: ProbeRequest) -> None:
+    """Raise UsageError for an unknown namespace and where no pod is audited."""
+    for name in request.namespaces:
+        if name not in snapshot.namespaces:
+            raise UsageError(f"no namespace {name!r}; there are: {', '.join(sorted(snapshot.namespaces))}")
+    if not any(request.audits(endpoint) for endpoint in snapshot.endpoints):
+        where = f"in {', '.join(request.namespaces)}" if request.namespaces else "in any namespace"
+        which = f" that matches {request.selector}" if request.selector is not None else ""
+        raise UsageError(f"nothing to audit: no running pod on the pod network {where}{which}")
+
+
+def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest) -> list[PodClass]:
+    """The classes of pods on the pod network, by their first member's name; split where policies that nobody can read may split them."""
+    by_namespace: dict[str, list[NetworkPolicy]] = {}
+    for policy in snapshot.policies:
+        by_namespace.setdefault(policy.namespace, []).append(policy)
+    groups: dict[tuple[int, ...], list[Endpoint]] = {}
+    for endpoint in sorted((end for end in snapshot.endpoints if end.selectable), key=lambda end: end.name):
+        unknown = (number for number, policy in enumerate(snapshot.unknown) if may_select(policy, endpoint))
+        groups.setdefault((matrix.class_of(endpoint.name), *unknown), []).append(endpoint)
+    classes = []
+    for number, ((identity, *_), members) in enumerate(groups.items()):
+        example = members[0]
+        selecting = [policy for policy in by_namespace.get(example.namespace, ()) if matches(policy.pod_selector, example.labels)]
+        isolated = frozenset(direction for policy in selecting for direction in policy.directions)
+        audited = tuple(filter(request.audits, members))
+        classes.append(PodClass(number, tuple(members), audited, isolated, len(members) > 1 and _denies_itself(matrix, identity)))
+    return classes
+
+
+def _denies_itself(matrix: ExpectedMatrix, identity: int) -> bool:
+    verdicts = (matrix.class_verdicts(identity, identity, family) for family in matrix.representative(identity).families or Family)
+    return any(pair.allowed != matrix.port_atoms.everything for pair in verdicts)
+
+
+def _probe_pods(
+    snapshot: Snapshot, request: ProbeRequest, classes: Sequence[PodClass], models: Models, selectors: PodSelectors
+) -> tuple[tuple[ProbePod, ...], dict[int, str]]:
+    """The probe pods by name, and for each class the name of its first."""
+    avoid = {name: tuple(request.avoid.get(name, ())) for name in models.namespaces}
+    for service in snapshot.services:
+        if service.selector and service.namespace in avoid:
+            avoid[service.namespace] += (LabelSelector(tuple(sorted(service.selector.items()))),)
+    chosen = sorted(((one, model) for one in classes for model in models.of_class[one.number]), key=lambda pair: pair[1].name)
+    placed = [model if request.can_use(model.node) else replace(model, node="") for _, model in chosen]
+    names = unique_names(placed, by_node=request.mode is not Mode.ONE_PER_CLASS)
+    probe_pods = []
+    first = {}
+    for (pod_class, model), place, name in zip(chosen, placed, names, strict=True):
+        of_class = models.of_class[pod_class.number]
+        labels = fewest_labels(selectors.in_any_reading(model.namespace), model.labels, avoid[model.namespace])
+        probe_pods.append(ProbePod(name, model.namespace, labels, model.ports, place.node, _stood_for(pod_class, of_class, model)))
+        if model is of_class[0]:
+            first[pod_class.number] = name
+    return tuple(sorted(probe_pods, key=lambda probe_pod: probe_pod.name)), first
+
+
+def _stood_for(pod_class: PodClass, models: Sequence[Endpoint], model: Endpoint) -> tuple[str, ...]:
+    """The members for which ``model`` stands: itself, those for which it is the first model on their node, the first model all others."""
+    own = {one.name: one.name for one in models}
+    at_node = {one.node: one.name for one in reversed(models) if one.node}
+    stood_in = ((member.name, own.get(member.name) or at_node.get(member.node, models[0].name)) for member in pod_class.members)
+    return tuple(member for member, name in stood_in if name == model.name)

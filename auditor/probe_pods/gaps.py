@@ -1,0 +1,106 @@
+"""What the chosen probe pods can't show, in sentences: an audit that is silent about it would claim too much."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from auditor.model.policy import Direction, IPBlock, NetworkPolicy
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.words import counted
+from auditor.policy.bits import bits
+from auditor.policy.groups import Groups, peers_in_force
+from auditor.policy.selectors import matches
+from auditor.probe_pods.models import Pair, PodClass
+from auditor.probe_pods.names import workload_name
+
+NAMED_AT_MOST = 5
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a, b and 3 more``: at most five of ``names``, each once, in order."""
+    known = list(dict.fromkeys(names))
+    more = len(known) - NAMED_AT_MOST
+    return ", ".join(known[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def traffic_within_classes(classes: Sequence[PodClass], names: dict[int, str]) -> Iterator[str]:
+    """About ``classes`` of which one probe pod, called by ``names``, stands for pods that can't all reach each other."""
+    if classes:
+        pods = listed(f"the {len(one.members)} pods of {names[one.number]}" for one in classes)
+        yield f"traffic between {pods} is not probed (one probe pod stands for all of them): --per-node or --all-pods does"
+
+
+def pods_mistaken_otherwise(
+    classes: Sequence[PodClass], models: Mapping[int, Sequence[Endpoint]], mistakable: Callable[[Endpoint], AbstractSet[object]]
+) -> Iterator[str]:
+    """About pods that enforcers which err about namespaces may take for peers by selectors that match none of the ``models`` of their
+    class; ``mistakable`` tells these of a pod.
+    """
+    pods: list[Endpoint] = []
+    for one in classes:
+        shown = frozenset[object]().union(*map(mistakable, models[one.number]))
+        pods += [member for member in one.members if not mistakable(member) <= shown]
+    names = list(dict.fromkeys(map(workload_name, pods)))
+    if names:
+        whose = "pod that stands for it" if len(names) == 1 else "pods that stand for them"
+        mistaken = f"an enforcer that mistakes the namespaces of a rule may treat {listed(names)} unlike the probe {whose}"
+        yield f"{mistaken}: --all-pods tells"
+
+
+def untested_nodes(missing: Iterable[Pair]) -> Iterator[str]:
+    """About nodes where pods are isolated in a direction and no probe pod of an isolated class runs."""
+    for direction in Direction:
+        nodes = sorted(node for node, isolated in missing if isolated is direction)
+        if nodes:
+            yield f"{direction.lower()} policies on {listed(nodes)} are not tested, no isolated probe pod runs there: --per-node does"
+
+
+def unusable_nodes(endpoints: Iterable[Endpoint], can_use: Callable[[str], bool]) -> Iterator[str]:
+    """About nodes of audited pods that can't take probe pods."""
+    pods = Counter(endpoint.node for endpoint in endpoints if not can_use(endpoint.node))
+    if pods:
+        nodes = listed(sorted(pods))
+        yield f"{counted(sum(pods.values()), 'pod')} on {nodes}, which can't take probe pods: stood in for on other nodes, if at all"
+
+
+def endpoints_without_probe_pods(snapshot: Snapshot) -> Iterator[str]:
+    """About what has the address of a node, which no probe pod has."""
+    pods = sum(endpoint.host_network for endpoint in snapshot.endpoints)
+    nodes = sum(endpoint.kind is EndpointKind.NODE for endpoint in snapshot.endpoints)
+    parts = [counted(number, word) for number, word in ((pods, "hostNetwork pod"), (nodes, "node")) if number]
+    if parts:
+        yield f"{' and '.join(parts)} can't be stood in for: traffic with their addresses is not probed"
+
+
+def pods_known_by_address(snapshot: Snapshot, audits: Callable[[Endpoint], bool]) -> Iterator[str]:
+    """About policies whose ipBlocks tell pods apart, where the policy or the pods concern an audited pod.
+
+    A block that holds every pod tells none apart, unless it is a single address, which a probe pod won't get.
+    """
+    groups = Groups(snapshot, set())
+    members: list[list[Endpoint]] = [[] for _ in groups.representatives]
+    for endpoint, group in zip(snapshot.endpoints, groups.of_endpoint, strict=True):
+        members[group].append(endpoint)
+    for policy in snapshot.policies:
+        for block in dict.fromkeys(peer.ip_block for peer in peers_in_force([policy]) if peer.ip_block is not None):
+            pods = sorted((end for group in bits(_told_apart(groups, block)) for end in members[group]), key=lambda end: end.name)
+            if pods and (any(map(audits, pods)) or any(audits(end) for end in snapshot.endpoints if _selects(policy, end))):
+                known = listed(map(workload_name, pods))
+                yield f"policy {policy.full_name} knows {known} by address (ipBlock {block}), which a probe pod can't carry"
+
+
+def _told_apart(groups: Groups, block: IPBlock) -> int:
+    """The groups of pods inside ``block``, or those outside where these are fewer; none where all pods are on one side."""
+    family = Family(block.cidr.version)
+    inside = groups.in_block(block, family) & groups.selectable & ~groups.without_address
+    having = sum(1 << number for number, end in enumerate(groups.representatives) if end.selectable and end.address(family) is not None)
+    outside = having & ~inside
+    if not outside and block.cidr.prefixlen < block.cidr.max_prefixlen:
+        return 0
+    return inside if not outside or inside.bit_count() <= outside.bit_count() else outside
+
+
+def _selects(policy: NetworkPolicy, endpoint: Endpoint) -> bool:
+    return endpoint.selectable and endpoint.namespace == policy.namespace and matches(policy.pod_selector, endpoint.labels)

@@ -1,0 +1,374 @@
+"""The whole of probing: controls, every cell, mismatches again until they have settled, silence again, controls once more, and the merge.
+
+Convergence is waited for by probing, not by sleeping: a cell that is as expected costs nothing, and one that isn't is tried again for as
+long as a CNI that is slow to program its rules may take. When something did change meanwhile, one further pass over all cells tells
+convergence from instability (``auditor.probing.stability``). Every volley has calls besides its attempts, which show that the network links
+concerned carry packets (``auditor.probing.links``), and silence that stands for a denial is tried again with other sockets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from auditor.model.policy import Direction
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import IPAddress
+from auditor.model.verdict import Cell, Observation, Observed, Verdict
+from auditor.model.words import counted
+from auditor.probing.agent_pool import Fleet
+from auditor.probing.attempts import Answer, Shot, Try, agrees, wants_retest
+from auditor.probing.batches import Attempt
+from auditor.probing.controls import Controls, control_of
+from auditor.probing.history import History
+from auditor.probing.links import End, Links, ends_of, neighbours
+from auditor.probing.losses import MOST_LOST, in_vain, packets, told, tries_needed, unbearable
+from auditor.probing.merging import lost_where, observe
+from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.probe_rounds import Volleys
+from auditor.probing.routes import NOBODY, Route, Seating, seat_cells
+from auditor.probing.sites import NO_WITNESSES, AgentChannel, Seat, Witnesses
+from auditor.probing.stability import Wavering, is_late, wavering
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 0.8
+LONGEST_SETTLING = 6
+"""Settle times after which nobody is waited for any more, though something still changes."""
+SLOW_SHARE = 0.25
+"""The share of the timeout above which the slowest answer shows that the silent ones may just have been slower."""
+CONFIRMATIONS = 8
+"""How often a cell is asked again when its answer is in doubt: enough to catch an enforcer that drops, or lets through, one in three."""
+SECOND_LOOKS = 6
+"""How often it is tried to have silence that stands for a denial met often enough."""
+SECOND_SECONDS = 0.65
+"""How long the first of these lasts, where answers come quickly enough and the timeout is no shorter."""
+MOST_CONFIRMING = 4096
+"""How many such tries may go out together; with more cells in doubt, each is asked less often, but at least once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbingOutcome:
+    """What probing saw.
+
+    ``observations`` has every cell that was asked for. ``wavering`` is what changed its answer, for each time that was probed. ``facts``
+    are lines worth knowing beside the findings; ``seconds`` the wall time of each phase, in order.
+    """
+
+    observations: Mapping[Cell, Observation]
+    wavering: tuple[Wavering, ...] = ()
+    facts: tuple[str, ...] = ()
+    attempts: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def unstable(self) -> frozenset[Cell]:
+        """The cells that changed their answer and not for good."""
+        return frozenset().union(*(each.unstable for each in self.wavering))
+
+
+async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its callers stay one line
+    cells: Sequence[Cell],
+    seats: Sequence[Seat],
+    open: Callable[[Seat], Awaitable[AgentChannel]],  # noqa: A002 - the cluster's word for it
+    expected: Callable[[Cell], Verdict | None],
+    options: ProbingOptions,
+    progress: Progress,
+    *,
+    absent: Mapping[str, str] = NOBODY,
+    translators: Iterable[IPAddress] = (),
+    witnesses: Witnesses = NO_WITNESSES,
+) -> ProbingOutcome:
+    """Probe ``cells`` with agents at ``seats``, which ``open`` starts.
+
+    ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing; ``absent`` the reason why an
+    endpoint has no seat, where there is more to say than just that; ``translators`` the addresses, those of nodes, that may stand for a
+    source's own once the network has translated it; ``witnesses`` can hear the seats. An agent that fails makes its cells inconclusive and
+    raises nothing; however this ends, by cancellation too, every channel is closed.
+    """
+    seating = seat_cells(cells, seats, absent)
+    places = (*seats, *witnesses.seats)
+    async with Fleet((*seating.seats, *neighbours(seating, places)), open, options, progress, translators) as fleet:
+        volleys = Volleys(fleet, Links(places, seating.listeners), witnesses, progress)
+        campaign = _Campaign(seating, volleys, {cell: expected(cell) for cell in seating.routes}, options)
+        await campaign.run()
+        return campaign.outcome(seating.skipped)
+
+
+def _volley_of_controls(routes: Sequence[Route]) -> list[Attempt]:
+    return [Attempt(route.destination.name, route.destination.name, control_of(route)) for route in routes]
+
+
+class _Campaign:
+    """One run's state, and its phases in order."""
+
+    def __init__(self, seating: Seating, volleys: Volleys, expected: Mapping[Cell, Verdict | None], options: ProbingOptions) -> None:
+        self._seating = seating
+        self._routes = seating.routes
+        self._to_prove = seating.to_prove
+        self._volleys = volleys
+        self._fleet = volleys.fleet
+        self._links = volleys.links
+        self._expected = expected
+        self._options = options
+        self._controls = Controls({})
+        self._ends = {route.pair: ends_of(route) for route in seating.routes.values()}
+        self._history = History(expected)
+        self._began = 0.0
+        self._rounds = 0
+        self._waited = 0.0
+
+    async def run(self) -> None:
+        await self._start()
+        self._began = time.monotonic()
+        await self._pass("probing")
+        await self._retest()
+        await self._look_again()
+        self._take_back_what_could_not_be_retested()
+        self._waited = time.monotonic() - self._began
+        if self._history.late:
+            await self._confirm()
+        await self._trace_lost_datagrams()
+        if await self._look_again():
+            await self._trace_lost_datagrams()
+        await self._retest_one_way_leaks()
+        await self._end()
+
+    async def _start(self) -> None:
+        """Start the agents; the controls before the probes go out with the command to listen, and so do the first calls."""
+        timeout, sources = self._options.timeout, {end._replace(direction=Direction.EGRESS) for ends in self._ends.values() for end in ends}
+        tries = await self._volleys.start(self._seating.listeners, _volley_of_controls(self._to_prove), sorted(sources), timeout)
+        self._controls = Controls(self._fleet.unbound)
+        await self._control(list(zip(self._to_prove, tries, strict=True)), "before the probes")
+        deniable = (route for cell, route in self._routes.items() if self._expected[cell] is not Verdict.ALLOWED)
+        watched = self._links.watched(self._ends_of(deniable))
+        await self._volleys.wait_for_contacts(lambda: [end for end in watched if not self._links.moments(end)], 0.0)
+
+    async def _end(self) -> None:
+        """The controls after the probes, and whatever it takes to show that links carried packets all the while."""
+        probed, timeout = time.monotonic(), self._options.timeout
+        calls = self._links.calls(self._unheard())
+        tries = await self._volleys.fire("controls", _volley_of_controls(self._to_prove), timeout, calls)
+        await self._control(list(zip(self._to_prove, tries, strict=True)), "after the probes")
+        if unheard := self._unheard():
+            await self._volleys.fire("controls patiently", (), 2 * timeout, self._links.calls(unheard, patiently=True))
+        await self._volleys.wait_for_contacts(self._unheard, probed)
+
+    def _unheard(self) -> list[End]:
+        """The ends of what looks denied so far, where more must be known of their links before that counts."""
+        counting = {(end, volley) for cell, _, volley in self._history.denials() for end in self._ends[self._routes[cell].pair]}
+        return sorted({end for end, volley in counting if self._links.doubt(end, volley)})
+
+    def _ends_of(self, routes: Iterable[Route]) -> list[End]:
+        pairs = dict.fromkeys(route.pair for route in routes)
+        return list(dict.fromkeys(end for pair in pairs for end in self._ends[pair]))
+
+    async def _control(self, controls: Sequence[tuple[Route, Try]], when: str) -> None:
+        """Take in one round of controls. What failed is tried again: a busy machine is no dead listener."""
+        unbound = self._fleet.unbound
+        again = [route for route, one in controls if one.answer is not Answer.ALLOWED and route.listener not in unbound]
+        final = {route.listener: (route, one) for route, one in controls}
+        if again:
+            tries = await self._volleys.fire("controls patiently", _volley_of_controls(again), 2 * self._options.timeout)
+            final |= {route.listener: (route, one) for route, one in zip(again, tries, strict=True)}
+        self._controls.record(final.values(), when)
+
+    async def _fire(self, phase: str, cells: Sequence[Cell], seconds: float, pause: float = 0.0) -> list[Try]:
+        routes = [self._routes[cell] for cell in cells]
+        wanted = [Attempt(route.source.name, route.destination.name, route.aim) for route in routes]
+        return await self._volleys.fire(phase, wanted, seconds, self._links.calls(self._ends_of(routes)), pause)
+
+    async def _pass(self, phase: str) -> None:
+        """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
+        cells, timeout, fired = list(self._routes), self._options.timeout, time.monotonic()
+        tries = dict(zip(cells, await self._fire(phase, cells, timeout), strict=True))
+        for _ in range(2):
+            silent = [cell for cell, one in tries.items() if one.silent]
+            if not silent or self._fleet.slowest <= SLOW_SHARE * timeout:
+                break
+            timeout *= 2
+            self._volleys.facts.append(
+                f"answers took up to {self._fleet.slowest:.2f} s: {len(silent)} silent cells were tried again for {timeout:g} s"
+            )
+            tries.update(zip(silent, await self._fire(f"{phase} patiently", silent, timeout), strict=True))
+        for cell, one in tries.items():
+            self._record(cell, one, fired)
+
+    def _record(self, cell: Cell, one: Try, fired: float) -> None:
+        self._history.record(cell, one, self._volleys.number, fired - self._began)
+
+    def _open_questions(self) -> list[Cell]:
+        """The cells whose last try can't stand, between agents that can still try again."""
+        tries = self._history.tries
+        return [cell for cell in tries if wants_retest(self._expected[cell], tries[cell][-1]) and self._can_be_tried(cell)]
+
+    def _can_be_tried(self, cell: Cell) -> bool:
+        route = self._routes[cell]
+        return not (self._fleet.ended(route.source.name) or (route.destination.answers and self._fleet.ended(route.destination.name)))
+
+    async def _retest(self) -> None:
+        """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and through enough retests."""
+        pause = FIRST_PAUSE
+        while pending := self._open_questions():
+            if self._rounds >= self._retests and self._has_settled():
+                break
+            self._rounds += 1
+            await self._again("retesting", pending, pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    @property
+    def _retests(self) -> int:
+        """How often a mismatch is tried again: where packets get lost, as often as it takes to tell that from a policy."""
+        return max(self._options.retests, self._silences - 1 if self._loses_packets else 0)
+
+    @property
+    def _loses_packets(self) -> bool:
+        return any(loss.lost for loss in self._fleet.losses)
+
+    @property
+    def _silences(self) -> int:
+        """How many silent tries stand for a denial."""
+        return tries_needed(in_vain(self._fleet.losses))
+
+    def _has_settled(self) -> bool:
+        """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it does, the others' turn comes."""
+        settle, passed = self._options.settle, time.monotonic() - self._began
+        return passed >= max(self._history.late.values(), default=0.0) + settle or passed >= LONGEST_SETTLING * settle
+
+    def _take_back_what_could_not_be_retested(self) -> None:
+        """A difference whose agent has ended meanwhile never lasted: its pod may have been going away, and its rules with it."""
+        for cell, tries in self._history.tries.items():
+            if self._history.differs(cell) and not self._can_be_tried(cell):
+                route = self._routes[cell]
+                tries.append(Try(Answer.ERROR, self._fleet.ended(route.source.name) or self._fleet.ended(route.destination.name)))
+
+    async def _again(self, phase: str, cells: Sequence[Cell], pause: float = 0.0, seconds: float = 0.0) -> None:
+        """Try ``cells``, which may repeat, with fresh connections, for so many ``seconds``; where these are not given, for the timeout, and
+        longer where one was not heard, lest slowness look like silence.
+        """
+        if not cells:
+            return
+        unheard = any(self._history.tries[cell][-1].answer in (Answer.DROPPED, Answer.ERROR) for cell in cells)
+        fired = time.monotonic() + pause
+        tries = await self._fire(phase, cells, seconds or self._options.timeout * (2 if unheard else 1), pause)
+        for cell, one in zip(cells, tries, strict=True):
+            self._record(cell, one, fired)
+
+    async def _look_again(self) -> bool:
+        """Try silence that stands for a denial again, later and over other sockets, as often as the loss of packets demands; whether there
+        was any.
+        """
+        seconds = min(SECOND_SECONDS, self._options.timeout)
+        if self._fleet.slowest > SLOW_SHARE * seconds:
+            seconds = self._options.timeout
+        for look in range(SECOND_LOOKS):
+            # Those that came to agree are confirmed more often than that.
+            asked = [cell for cell in self._routes if cell not in self._history.late and self._can_be_tried(cell)]
+            missing = {cell: self._history.silences_missing(cell, self._silences) for cell in asked}
+            cells = [cell for turn in range(max(missing.values(), default=0)) for cell, times in missing.items() if turn < times]
+            if not cells:
+                return look > 0
+            await self._again("trying silence again", cells, FIRST_PAUSE, seconds)
+            leaks = [cell for cell, times in missing.items() if any(one.answer is Answer.ALLOWED for one in self._last(cell, times))]
+            if self._loses_packets:
+                self._history.forgive_silence(leaks)
+            for _ in range(self._options.retests):
+                await self._again("retesting", leaks, FIRST_PAUSE)
+            seconds = 2 * self._options.timeout
+        return True
+
+    def _last(self, cell: Cell, count: int) -> Sequence[Try]:
+        """The last ``count`` tries of ``cell``."""
+        return self._history.tries[cell][-count:] if count else ()
+
+    async def _confirm(self) -> None:
+        """One further pass over all cells, and more tries of those that it leaves in doubt."""
+        await self._pass("confirming")
+        times = min(CONFIRMATIONS, max(1, MOST_CONFIRMING // len(self._history.late)))
+        await self._again("confirming", list(self._history.late) * times)
+        await self._again("retesting", self._doubtful())
+
+    def _doubtful(self) -> list[Cell]:
+        """The cells to retest at last: those that relapsed or said nothing, and, once any relapsed, those that never answered."""
+        any_relapsed = any(map(self._history.relapsed, self._routes))
+        doubtful: list[Cell] = []
+        for cell in self._open_questions():
+            if self._history.relapsed(cell) or agrees(self._expected[cell], self._history.tries[cell][-1]) is None:
+                doubtful += [cell] * self._options.retests
+            elif any_relapsed and self._expected[cell] is Verdict.ALLOWED:
+                doubtful += [cell] * CONFIRMATIONS
+        return doubtful
+
+    async def _trace_lost_datagrams(self) -> None:
+        """Ask destinations which of the UDP probes that got no answer had reached them."""
+        aimed: dict[str, list[Shot]] = defaultdict(list)
+        for cell, tries in self._history.tries.items():
+            if cell.protocol is Protocol.UDP:
+                # One that arrived in spite of a denial is a leak, whichever try it was.
+                telling = tries if self._expected[cell] is Verdict.DENIED else tries[-1:]
+                aimed[self._routes[cell].destination.name] += [one.shot for one in telling if one.silent and one.shot]
+        if not any(aimed.values()):
+            return
+        with self._volleys.phase("tracing", 0):
+            known = await self._fleet.arrivals(aimed)
+        for cell, tries in self._history.tries.items():
+            for number, one in enumerate(tries):
+                if one.shot in known:
+                    tries[number] = lost_where(one, self._expected[cell], arrived=known[one.shot])
+
+    async def _retest_one_way_leaks(self) -> None:
+        """Try again what only the destinations' logs showed to differ, after every other retest."""
+        pending = [
+            cell for cell in self._open_questions() if cell.protocol is Protocol.UDP and self._history.tries[cell][-1].milliseconds is None
+        ]
+        leaks = [cell for cell in pending if self._history.tries[cell][-1].answer is Answer.ALLOWED]
+        for _ in range(self._options.retests if leaks else 0):
+            await self._again("retesting", leaks, FIRST_PAUSE)
+        if leaks:
+            await self._trace_lost_datagrams()
+
+    def outcome(self, skipped: Mapping[Cell, str]) -> ProbingOutcome:
+        """Merge everything; ``skipped`` has the reason for each cell that wasn't probed."""
+        tries = self._history.tries
+        observations = {cell: Observation(Observed.SKIPPED, reason) for cell, reason in skipped.items()}
+        reached = {self._routes[cell].listener for cell, ones in tries.items() if any(one.answer is Answer.ALLOWED for one in ones)}
+        unheard = self._doubts()
+        for cell, ones in tries.items():
+            route = self._routes[cell]
+            unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
+            observations[cell] = observe(self._expected[cell], ones, unproven, unwatched, unheard.get(cell, ""))
+        wavers = wavering(self._expected, tries)
+        facts = (*self._fleet.facts, *self._volleys.facts, told(self._fleet.losses), *self._convergence(wavers.unstable))
+        return ProbingOutcome(observations, (wavers,), tuple(filter(None, facts)), self._fleet.attempts, self._volleys.seconds)
+
+    def _doubts(self) -> dict[Cell, str]:
+        """Why what looks like a denial says nothing of policies, for each cell of which that is so."""
+        known: dict[tuple[End, int], str] = {}
+        doubts: dict[Cell, str] = {}
+        for cell, told_by, volley in self._history.denials():
+            ends = self._ends[self._routes[cell].pair]
+            known |= {(end, volley): self._links.doubt(end, volley) for end in ends if (end, volley) not in known}
+            reasons = [known[end, volley] for end in ends]
+            if told_by.silent and ends:
+                reasons.append(self._doubt_of_silence(cell))
+            doubts[cell] = next(filter(None, reasons), "")
+        return doubts
+
+    def _doubt_of_silence(self, cell: Cell) -> str:
+        """Why silence does not stand for a denial; empty if it does."""
+        share, needed = in_vain(self._fleet.losses), self._silences
+        if share > unbearable():
+            return f"about {packets(share):.0%} of packets were lost, more than {MOST_LOST:.0%}"
+        if not self._history.silences_missing(cell, needed):
+            return ""
+        return ": ".join(filter(None, [f"{cell} could not be tried {counted(needed, 'time')}", self._history.last_failure(cell)]))
+
+    def _convergence(self, shaky: frozenset[Cell]) -> Iterator[str]:
+        late, tries = self._history.late, self._history.tries
+        converged = [seconds for cell, seconds in late.items() if cell not in shaky and is_late(self._expected[cell], tries[cell])]
+        if converged:
+            yield f"{counted(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further pass over all cells agreed"
+        lasting = sum(self._history.differs(cell) for cell in tries if cell not in shaky)
+        if lasting:
+            yield f"{counted(lasting, 'mismatch', 'mismatches')} lasted {self._waited:.1f} s and through {counted(self._rounds, 'retest')}"

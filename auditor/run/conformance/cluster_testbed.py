@@ -1,0 +1,146 @@
+"""Many trials side by side on a live cluster, and how they really stand there: with the addresses, nodes and labels that they got.
+
+A scenario's hosts, nodes and hostNetwork pods are not put into the cluster, since nothing in it can stand for them exactly; their cells are
+skipped. An ipBlock that is about pods gets the addresses that these have here, if the policies then still say what the truth table demands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from auditor.cluster.kubernetes.client.creation import all_of
+from auditor.cluster.kubernetes.session.scratch_namespaces import Stage
+from auditor.model.errors import ClusterError
+from auditor.model.policy import NetworkPolicy
+from auditor.model.scorecard import Change
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
+from auditor.policy.evaluator import evaluate
+from auditor.probing.sites import AgentChannel, Seat, Witnesses
+from auditor.run.conformance.course import lost_meaning
+from auditor.run.conformance.prepared_scenarios import Trial
+from auditor.run.conformance.testbed import Footing
+from auditor.run.conformance.translation import readdressed
+
+ABSENT: Mapping[EndpointKind, str] = {
+    EndpointKind.HOST: "a host outside the cluster, of which none is at hand",
+    EndpointKind.NODE: "a node, where no agent is run",
+    EndpointKind.POD: "a hostNetwork pod, which is not put into the cluster",
+}
+
+
+class ClusterGround:
+    """``trials`` on ``stage``; ``nodes`` has, by scenario, the cluster's node for each node of the scenario's."""
+
+    def __init__(self, stage: Stage, trials: Sequence[Trial], nodes: Mapping[str, Mapping[str, str]]) -> None:
+        self._stage = stage
+        self._trials = trials
+        self._nodes = nodes
+        self._running: dict[str, Endpoint] = {}
+        self._added: dict[str, Mapping[str, str]] = {}
+        self._readdressed: set[str] = set()
+        self._in_force: dict[str, tuple[NetworkPolicy, ...]] = {}
+        self._start_seconds = 0.0
+
+    @property
+    def size(self) -> int:
+        """How many pods there are at the start."""
+        return sum(len(self._pods(trial, trial.start)) for trial in self._trials)
+
+    @property
+    def seats(self) -> Sequence[Seat]:
+        return [self._seat(name, pod) for name, pod in self._running.items()]
+
+    def _seat(self, name: str, pod: Endpoint) -> Seat:
+        link = self._stage.reached[name]
+        return Seat(name, pod.addresses, (name,), neighbour_addresses=link.node_addresses, watched=link.watched)
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        endpoints = [endpoint for trial in self._trials for endpoint in trial.snapshot.endpoints if not endpoint.selectable]
+        return {endpoint.name: ABSENT[endpoint.kind] for endpoint in endpoints}
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        return self._stage.failed
+
+    @property
+    def facts(self) -> Sequence[str]:
+        return ()
+
+    @property
+    def witnesses(self) -> Witnesses:
+        return Witnesses(heard=self._stage.heard)
+
+    async def open(self, seat: Seat) -> AgentChannel:
+        return await self._stage.open(seat.name)
+
+    async def set_up(self, seconds: float, advance: Callable[[int], None]) -> None:
+        """Have every trial stand as it begins. Raises ClusterError when not one pod runs."""
+        self._start_seconds = seconds
+        await self._stage.create_namespaces(namespace for trial in self._trials for namespace in trial.start.namespaces.values())
+        pods = [pod for trial in self._trials for pod in self._pods(trial, trial.start)]
+        await self._start(pods, advance)
+        if not self._running:
+            raise ClusterError(f"no pod could be started: {next(iter(self._stage.failed.values()), 'no scenario has any')}")
+        await all_of(self._put_policies(trial, trial.start) for trial in self._trials)
+
+    async def change(self, trial: Trial) -> None:
+        assert trial.step is not None  # noqa: S101 - only trials with a change are followed
+        before, after = trial.step.before, trial.step.after
+        labels = {endpoint.name: endpoint.labels for endpoint in before.endpoints}
+        if trial.step.change is Change.POD_CREATED:
+            await self._start([pod for pod in self._pods(trial, after) if pod.name not in labels], lambda _: None)
+        for endpoint in after.endpoints:
+            if endpoint.labels != labels.get(endpoint.name, endpoint.labels):
+                await self._stage.relabel_pod(endpoint.name, labels[endpoint.name], endpoint.labels)
+        for name, namespace in after.namespaces.items():
+            if name in before.namespaces and namespace != before.namespaces[name]:
+                await self._stage.relabel_namespace(name, before.namespaces[name].labels, namespace.labels)
+        await self._put_policies(trial, after)
+
+    def footing(self, trial: Trial) -> Footing:
+        before = None if trial.step is None else self._real(trial, trial.step.before)
+        return Footing(self._real(trial, trial.snapshot), before)
+
+    def _pods(self, trial: Trial, state: Snapshot) -> list[Endpoint]:
+        nodes = self._nodes[trial.scenario.name]
+        return [replace(pod, node=nodes[pod.node]) for pod in state.endpoints if pod.selectable]
+
+    async def _start(self, pods: Sequence[Endpoint], advance: Callable[[int], None]) -> None:
+        policies = [policy for trial in self._trials for policy in trial.snapshot.policies]
+        started = await self._stage.start_pods(pods, policies, self._start_seconds, advance)
+        intended = {pod.name: pod.labels for pod in pods}
+        for name, pod in started.items():
+            self._running[name] = pod
+            self._added[name] = {key: value for key, value in pod.labels.items() if intended[name].get(key) != value}
+
+    async def _put_policies(self, trial: Trial, state: Snapshot) -> None:
+        """Have the policies of ``state`` in force. A pod that came meanwhile may have given an ipBlock another address."""
+        self._readdressed.discard(trial.scenario.name)
+        if lost_meaning(evaluate(self._real(trial, trial.snapshot)), [trial], {*self.absent, *self.failed}):
+            self._readdressed.add(trial.scenario.name)
+        policies = self._policies(trial, state)
+        await self._stage.put_policies(self._in_force.get(trial.scenario.name, ()), policies)
+        self._in_force[trial.scenario.name] = policies
+
+    def _policies(self, trial: Trial, state: Snapshot) -> tuple[NetworkPolicy, ...]:
+        if trial.scenario.name not in self._readdressed:
+            return state.policies
+        return readdressed(state.policies, trial.snapshot.endpoints, self._endpoints(trial, trial.snapshot.endpoints))
+
+    def _real(self, trial: Trial, state: Snapshot) -> Snapshot:
+        return replace(state, endpoints=self._endpoints(trial, state.endpoints), policies=self._policies(trial, state))
+
+    def _endpoints(self, trial: Trial, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+        """``endpoints`` as they are here, with their own labels and whatever was added to these."""
+        nodes = self._nodes[trial.scenario.name]
+        found = []
+        for endpoint in endpoints:
+            pod = self._running.get(endpoint.name)
+            if pod is None:
+                found.append(replace(endpoint, node=nodes.get(endpoint.node, "")))
+            else:
+                labels = {**self._added[endpoint.name], **endpoint.labels}
+                found.append(replace(endpoint, labels=labels, addresses=pod.addresses, ports=pod.ports, node=pod.node))
+        return tuple(found)

@@ -1,0 +1,122 @@
+"""What ``hold()`` finds, and the changes that it shows, on random clusters and intents, judged cell by cell by the oracle.
+
+Set ``AUDIT_PROPERTY_FACTOR`` to a whole number to try that many times as many.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from random import Random
+
+import pytest
+
+from auditor.intent import hold
+from auditor.model.errors import InputError
+from auditor.model.intent import IntentKind
+from auditor.parsing.manifests import read_snapshot
+from auditor.parsing.source import Source
+from auditor.policy.evaluator import evaluate
+from tests.oracle.evaluator import verdict
+from tests.strategies import Shape, random_snapshot
+from tests.unit.intent.meaning import Meaning, random_intent
+from tests.unit.policy.test_properties import FACTOR, families
+
+SHAPES = (
+    Shape(pods=4, policies=3),
+    Shape(pods=5, policies=2, namespaces=2, hosts=0, node_endpoints=False),
+    Shape(pods=4, policies=5, hosts=2, nodes=1),
+    Shape(pods=5, policies=0, hosts=1, node_endpoints=False),
+    Shape(pods=4, policies=3, addressless=0.4),
+)
+KINDS = {"allowed": IntentKind.CLOSED, "denied": IntentKind.OPEN}
+
+
+def worlds(count, start):
+    """Clusters with intents: seed, cluster, intent, its meaning, and the findings, None where the intent contradicts itself."""
+    for seed in range(start, start + count * FACTOR):
+        random = Random(seed)
+        snapshot = random_snapshot(random, SHAPES[seed % len(SHAPES)])
+        intent = random_intent(random)
+        try:
+            findings = hold(evaluate(snapshot), intent)
+        except InputError:
+            findings = None
+        yield seed, snapshot, intent, findings
+
+
+def told(findings, meaning):
+    """The cells of ``findings`` at the edges, with rule and kind."""
+    cells = {}
+    families_of = {(source.name, destination.name): families(source, destination) for source, destination in meaning.pairs()}
+    for finding in findings:
+        for group in finding.groups:
+            ports = [edge for edge in meaning.edges if any(each.protocol is edge[0] and edge[1] in each for each in group.ports)]
+            for pair in product(group.sources, group.destinations):
+                for family in families_of.get(pair, ()):
+                    for edge in ports if family in (group.families or families_of[pair]) else ():
+                        cells.setdefault((*pair, *edge, family), set()).add((finding.rule, finding.kind))
+    return cells
+
+
+def test_every_cell_that_is_not_as_meant_is_told_with_its_rule_and_no_other():
+    seen = 0
+    for seed, snapshot, intent, findings in worlds(60, 1_000):
+        meaning = Meaning(snapshot, intent)
+        assert (findings is None) is meaning.contradicts, f"seed {seed}"
+        if findings is None:
+            continue
+        wrong = {cell: {(rule, KINDS[rule.verdict])} for cell, rule in meaning.wrong(snapshot).items()}
+        assert told(findings, meaning) == wrong, f"seed {seed}"
+        seen += len(wrong)
+    assert seen > 1_000 * FACTOR
+
+
+def test_pairs_are_counted_and_examples_are_wrong():
+    for seed, snapshot, intent, findings in worlds(30, 2_000):
+        meaning = Meaning(snapshot, intent) if findings else None
+        for finding in findings or ():
+            if finding.example is None:
+                continue
+            assert finding.pairs == len({cell[:2] for cell in told([finding], meaning)}), f"seed {seed}"
+            example = finding.example
+            ends = (snapshot.endpoint(example.source), snapshot.endpoint(example.destination))
+            assert verdict(snapshot, *ends, example.protocol, example.port, example.family) is not finding.rule.verdict, f"seed {seed}"
+            assert finding.because, f"seed {seed}"
+
+
+def test_the_yaml_of_new_policies_is_read_as_what_was_evaluated():
+    seen = 0
+    for seed, _, _, findings in worlds(60, 3_000):
+        for change in (finding.change for finding in findings or () if finding.change is not None):
+            if all(edit.before is None for edit in change.edits):
+                read = read_snapshot([Source("change.yaml", change.yaml.encode())]).policies
+                assert set(read) == {edit.after for edit in change.edits}, f"seed {seed}: {change.yaml}"
+                seen += len(read) > 1
+    assert seen > 0
+
+
+def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell():
+    shown = dict.fromkeys(IntentKind, 0)
+    silent = 0
+    for seed, snapshot, intent, findings in worlds(60, 3_000):
+        changed = [finding for finding in findings or () if finding.change is not None]
+        if not changed:
+            continue
+        meaning = Meaning(snapshot, intent)
+        before = meaning.wrong(snapshot)
+        for finding in changed:
+            after_change = finding.change.apply(snapshot)
+            after = meaning.wrong(after_change)
+            assert after.keys() <= before.keys(), f"seed {seed}: {finding.change.title}"
+            assert not after.keys() & told([finding], meaning).keys(), f"seed {seed}: {finding.change.title}"
+            assert finding.change.unspecified == len(meaning.changed(snapshot, after_change)), f"seed {seed}: {finding.change.title}"
+            shown[finding.kind] += 1
+            silent += finding.change.unspecified > 0
+    assert min(shown[IntentKind.OPEN], shown[IntentKind.CLOSED]) > 10 * FACTOR
+    assert silent > 2 * FACTOR
+
+
+@pytest.mark.parametrize("kind", [IntentKind.OPEN, IntentKind.CLOSED])
+def test_most_findings_get_a_change(kind):
+    findings = [finding for *_, found in worlds(50, 3_000) for finding in found or () if finding.kind is kind]
+    assert sum(finding.change is not None for finding in findings) > 0.9 * len(findings)
