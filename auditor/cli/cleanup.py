@@ -14,7 +14,7 @@ from auditor.cli import parameters
 from auditor.cli.connection import DURATION, UNITS, connection_options, read_connection
 from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT
 from auditor.cli.help import SectionedCommand
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
@@ -126,4 +126,4 @@ def describe(found: Leftovers, chosen: tuple[Leftover, ...]) -> list[str]:
 
 def counts(objects: Iterable[Leftover]) -> str:
     """``1 Lease, 9 Pods``."""
-    return ", ".join(counted(count, kind) for kind, count in Counter(item.kind for item in objects).items())
+    return ", ".join(pluralize(count, kind) for kind, count in Counter(item.kind for item in objects).items())

@@ -54,7 +54,7 @@ def intent_command(options: IntentOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.exit_codes import of_conclusion
     from auditor.cli.output import check_output, open_output
-    from auditor.intent import hold
+    from auditor.intent import check_intent
     from auditor.policy.evaluator import evaluate
     from auditor.report.intent import IntentReport, intent_renderer
 
@@ -62,7 +62,7 @@ def intent_command(options: IntentOptions) -> int:
     check_output(options.output_file)
     intent = read_intent_file(options.intent)
     snapshot = intent.with_hosts(read_endpoints(options.read))
-    findings = hold(evaluate(snapshot), intent)
+    findings = check_intent(evaluate(snapshot), intent)
     unknown = tuple(policy.full_name for policy in snapshot.unknown)
     report = IntentReport(intent.file, options.read.name, len(intent.rules), len(snapshot.policies), findings, unknown)
     with open_output(options.output_file) as stream:

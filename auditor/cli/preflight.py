@@ -11,7 +11,7 @@ from auditor.cli.connection import connection_options
 from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT
 from auditor.cli.help import SectionedCommand
 from auditor.cli.live import live_options, read_live_run
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.preflight.checks import Preflight
@@ -63,8 +63,8 @@ def describe(probes: Sequence[ProbePod], found: Preflight) -> Iterator[str]:
     places = {probe.name: probe.name + (f" on {probe.node}" if probe.node else "") for probe in probes}
     yield from _each(places, found)
     possible = sum(probe.name not in found.refused for probe in probes)
-    namespaces = counted(len({probe.namespace for probe in probes}), "namespace")
-    yield f"{possible} of {counted(len(probes), 'probe pod')} in {namespaces} can be created: {_end(found, probes)}"
+    namespaces = pluralize(len({probe.namespace for probe in probes}), "namespace")
+    yield f"{possible} of {pluralize(len(probes), 'probe pod')} in {namespaces} can be created: {_end(found, probes)}"
 
 
 def describe_joining(intended: LivePlan, found: Preflight) -> Iterator[str]:
@@ -74,8 +74,8 @@ def describe_joining(intended: LivePlan, found: Preflight) -> Iterator[str]:
     yield from (f"left out  {name}: {reason}" for name, reason in intended.absent.items())
     joined = [probe for probe in intended.probes if probe.name in pods]
     possible = sum(probe.name not in found.refused for probe in joined)
-    namespaces = counted(len({namespace for namespace, _ in intended.members.values()}), "namespace")
-    yield f"{possible} of {counted(len(joined), 'pod')} in {namespaces} can be joined: {_end(found, joined)}"
+    namespaces = pluralize(len({namespace for namespace, _ in intended.members.values()}), "namespace")
+    yield f"{possible} of {pluralize(len(joined), 'pod')} in {namespaces} can be joined: {_end(found, joined)}"
 
 
 def _each(planned: Mapping[str, str], found: Preflight) -> Iterator[str]:

@@ -40,7 +40,7 @@ class LabRunOptions:
 
 def run_on_lab(options: LabRunOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
-    from auditor.model.words import counted
+    from auditor.model.words import pluralize
     from auditor.report.progress import open_progress
     from auditor.run.audit import plan
     from auditor.run.sources import load_scenario
@@ -59,7 +59,7 @@ def run_on_lab(options: LabRunOptions) -> int:
         return AS_EXPECTED
     began = now()
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
-        progress.note(f"{scenario.name}: {size(matrix)}, {counted(len(probes.cells), 'cell')}")
+        progress.note(f"{scenario.name}: {size(matrix)}, {pluralize(len(probes.cells), 'cell')}")
         report = run_interruptibly(audit_on_lab(scenario, enforcement, options, progress))
     deliver(replace(report, began=began), options.output, options.output_file, quiet=options.quiet)
     return of_report(report)
@@ -67,9 +67,9 @@ def run_on_lab(options: LabRunOptions) -> int:
 
 def size(matrix: ExpectedMatrix) -> str:
     """How much there is to audit: ``9 endpoints in 7 classes``."""
-    from auditor.model.words import counted
+    from auditor.model.words import pluralize
 
-    return f"{counted(len(matrix.snapshot.endpoints), 'endpoint')} in {counted(len(matrix.classes), 'class', 'classes')}"
+    return f"{pluralize(len(matrix.snapshot.endpoints), 'endpoint')} in {pluralize(len(matrix.classes), 'class', 'classes')}"
 
 
 def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:

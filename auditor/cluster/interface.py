@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
-from auditor.probing.sites import AgentChannel, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
 
 class Cluster(Protocol):
@@ -22,7 +22,7 @@ class Cluster(Protocol):
         """Who is there, and which policies are in force; every endpoint with its addresses."""
 
     @property
-    def seats(self) -> Sequence[Seat]:
+    def sites(self) -> Sequence[ProbeSite]:
         """The places where agents can run. Each endpoint of the snapshot that can be probed has exactly one."""
 
     @property
@@ -39,13 +39,13 @@ class Cluster(Protocol):
 
     @property
     def witnesses(self) -> Witnesses:
-        """Who can tell that the seats' network links carry packets."""
+        """Who can tell that the sites' network links carry packets."""
 
     async def changes(self) -> Sequence[Snapshot]:
         """The states that the cluster went through since the last call, oldest first; empty when nothing that matters has changed."""
 
-    async def open(self, seat: Seat) -> AgentChannel:
-        """Start an agent at ``seat`` and return the stream to it."""
+    async def open(self, site: ProbeSite) -> AgentChannel:
+        """Start an agent at ``site`` and return the stream to it."""
 
     def reproduce(self, cell: Cell) -> str:
         """A shell command with which a person can try ``cell`` again."""

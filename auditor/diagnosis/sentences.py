@@ -8,7 +8,7 @@ from auditor.diagnosis.evidence import Evidence, Fit
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Hypothesis, ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.verdict import Result
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 
 PHRASES: Mapping[Dialect, str] = {
     Dialect.ENFORCES_NOTHING: "NetworkPolicies are not enforced",
@@ -97,7 +97,7 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
     unexplained = evidence.cells.listed(best.unexplained) + evidence.untold
     title = _with_numbers(evidence, best)
     if unexplained:
-        title += f"; {counted(len(unexplained), 'cell')} unexplained"
+        title += f"; {pluralize(len(unexplained), 'cell')} unexplained"
     return Diagnosis(
         title=title,
         advice=" ".join(dict.fromkeys(map(advice_for, best.faults))),
@@ -110,7 +110,7 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
 
 
 def _with_numbers(evidence: Evidence, fit: Fit) -> str:
-    return f"{in_words(fit.faults)}: explains {_share(evidence, fit)}; {counted(fit.contradictions.bit_count(), 'contradiction')}"
+    return f"{in_words(fit.faults)}: explains {_share(evidence, fit)}; {pluralize(fit.contradictions.bit_count(), 'contradiction')}"
 
 
 def _beside(evidence: Evidence, fit: Fit, best: Fit) -> str:
@@ -125,7 +125,7 @@ def _share(evidence: Evidence, fit: Fit) -> str:
     for kind, word in KINDS:
         cells = evidence.where(kind)
         if cells:
-            all_of_them = counted(cells.bit_count(), word, PLURALS.get(word, ""))
+            all_of_them = pluralize(cells.bit_count(), word, PLURALS.get(word, ""))
             shares.append(f"{(cells & fit.explained).bit_count():,} of {all_of_them}")
     return ", ".join(shares[:-1]) + (" and " if shares[1:] else "") + shares[-1]
 
@@ -133,9 +133,9 @@ def _share(evidence: Evidence, fit: Fit) -> str:
 def nothing_known(evidence: Evidence) -> Diagnosis:
     """The diagnosis that there is none."""
     kinds = [(evidence.where(kind), word) for kind, word in KINDS]
-    counts = [counted(cells.bit_count(), word, PLURALS.get(word, "")) for cells, word in kinds if cells]
+    counts = [pluralize(cells.bit_count(), word, PLURALS.get(word, "")) for cells, word in kinds if cells]
     if evidence.untold:
-        counts.append(f"{counted(len(evidence.untold), 'cell')} answered by someone else")
+        counts.append(f"{pluralize(len(evidence.untold), 'cell')} answered by someone else")
     return Diagnosis(
         title=f"no known fault explains {', '.join(counts)}",
         advice="See the findings one by one. An enforcer that still has older policies, or a fault of the network beside policies, can "

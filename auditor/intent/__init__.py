@@ -6,6 +6,6 @@ grouped by what opens or closes it, each with a change that was evaluated before
 
 from __future__ import annotations
 
-from auditor.intent.checking import hold
+from auditor.intent.checking import check_intent
 
-__all__ = ["hold"]
+__all__ = ["check_intent"]

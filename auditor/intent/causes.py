@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from auditor.intent.resolved_intent import Ground
+from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.intent.sides import Trial
-from auditor.intent.violations import Wrong
+from auditor.intent.violations import Violation
 from auditor.model.intent import IntentRule
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer
@@ -35,7 +35,7 @@ class Cause:
     rule: int
     decision: Decision
     sides: tuple[Direction, ...]
-    wrong: list[Wrong] = field(default_factory=list)
+    violation: list[Violation] = field(default_factory=list)
 
     def side(self, direction: Direction) -> Side:
         """What the policies say on one side of the example."""
@@ -53,39 +53,39 @@ class Opening:
 class Causes:
     """Finds causes in one snapshot."""
 
-    def __init__(self, ground: Ground, trial: Trial) -> None:
-        self._ground = ground
+    def __init__(self, resolved: ResolvedIntent, trial: Trial) -> None:
+        self._resolved = resolved
         self._trial = trial
-        self._groups = Groups(ground.snapshot, set())
-        self._group_of = dict(zip((each.name for each in ground.snapshot.endpoints), self._groups.of_endpoint, strict=True))
+        self._groups = Groups(resolved.snapshot, set())
+        self._group_of = dict(zip((each.name for each in resolved.snapshot.endpoints), self._groups.of_endpoint, strict=True))
         self._policies: dict[str, list[NetworkPolicy]] = {}
-        for policy in ground.snapshot.policies:
+        for policy in resolved.snapshot.policies:
             self._policies.setdefault(policy.namespace, []).append(policy)
         self._isolating: dict[tuple[Direction, int], tuple[NetworkPolicy, ...]] = {}
         self._peers: dict[tuple[str, Peer, Family], int] = {}
 
-    def of(self, rule: int, found: list[Wrong]) -> list[Cause]:
+    def of(self, rule: int, found: list[Violation]) -> list[Cause]:
         """The causes of all that is wrong for ``rule``."""
         causes: dict[CauseKey, Cause] = {}
-        for wrong in found:
-            ends = wrong.example(self._ground)
+        for violation in found:
+            ends = violation.example(self._resolved)
             by_key: dict[CauseKey, dict[Family, int]] = {}
-            for family, atoms in wrong.atoms.items():
+            for family, atoms in violation.atoms.items():
                 for key, sides, covered in self._split(rule, ends, family, atoms):
                     if key not in causes:
                         causes[key] = Cause(rule, self._decide(ends, next(bits(covered)), family), sides)
                     sets = by_key.setdefault(key, {})
                     sets[family] = sets.get(family, 0) | covered
             for key, sets in by_key.items():
-                causes[key].wrong.append(replace(wrong, atoms=sets))
+                causes[key].violation.append(replace(violation, atoms=sets))
         return list(causes.values())
 
     def _split(self, rule: int, ends: Ends, family: Family, atoms: int) -> Iterator[tuple[CauseKey, tuple[Direction, ...], int]]:
         """``atoms`` of one pair shared out among their causes: key, sides to mend, and the atoms."""
-        if self._ground.rules[rule].verdict is Verdict.ALLOWED:
+        if self._resolved.rules[rule].verdict is Verdict.ALLOWED:
             yield from self._closed(ends, family, atoms)
             return
-        sides = _sides(self._ground.rules[rule], ends)
+        sides = _sides(self._resolved.rules[rule], ends)
         while atoms:
             first = atoms & -atoms
             openings = {direction: self._opening(direction, ends, family, first) for direction in Direction}
@@ -127,23 +127,23 @@ class Causes:
         isolating = self.isolating(direction, pod)
         for policy in isolating:
             for number, rule in enumerate(policy.rules(direction)):
-                if not self._ground.ports_at(rule.ports, ends[1]) & atom:
+                if not self._resolved.ports_at(rule.ports, ends[1]) & atom:
                     continue
                 peer = next((place for place, peer in enumerate(rule.peers) if self._is_peer(policy, peer, other, family)), None)
                 if peer is not None or not rule.peers:
-                    return Opening((direction, policy, number, peer), self._ground.ports_at(rule.ports, ends[1]))
-        return Opening((direction, pod.namespace), self._ground.atoms.everything)
+                    return Opening((direction, policy, number, peer), self._resolved.ports_at(rule.ports, ends[1]))
+        return Opening((direction, pod.namespace), self._resolved.atoms.everything)
 
-    def all_openings(self, direction: Direction, found: Iterable[Wrong]) -> list[PeerPlace]:
+    def all_openings(self, direction: Direction, found: Iterable[Violation]) -> list[PeerPlace]:
         """Every peer of a policy's rule that opens any of ``found`` in ``direction``, each once."""
         places: dict[PeerPlace, None] = {}
-        for wrong in found:
-            ends = wrong.example(self._ground)
+        for violation in found:
+            ends = violation.example(self._resolved)
             other = ends[0] if direction is Direction.INGRESS else ends[1]
             for policy in self.isolating(direction, _pod(direction, ends)):
                 for number, rule in enumerate(policy.rules(direction)):
-                    ports = self._ground.ports_at(rule.ports, ends[1])
-                    for family in (family for family, atoms in wrong.atoms.items() if atoms & ports):
+                    ports = self._resolved.ports_at(rule.ports, ends[1])
+                    for family in (family for family, atoms in violation.atoms.items() if atoms & ports):
                         peers = (place for place, peer in enumerate(rule.peers) if self._is_peer(policy, peer, other, family))
                         places.update(dict.fromkeys((policy, number, place) for place in (peers if rule.peers else (None,))))
         return list(places)
@@ -164,8 +164,8 @@ class Causes:
     def _decide(self, ends: Ends, atom: int, family: Family) -> Decision:
         """The decision about one cell; only policies of the two namespaces can have a part in it."""
         policies = tuple(policy for name in sorted({end.namespace for end in ends}) for policy in self._policies.get(name, ()))
-        small = replace(self._ground.snapshot, endpoints=ends, policies=policies)
-        port = self._ground.atoms.ranges[atom]
+        small = replace(self._resolved.snapshot, endpoints=ends, policies=policies)
+        port = self._resolved.atoms.ranges[atom]
         return decide(small, Cell(ends[0].name, ends[1].name, port.protocol, port.first, family))
 
 

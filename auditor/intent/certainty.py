@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 
-from auditor.intent.resolved_intent import Ground, Refined
-from auditor.intent.violations import Wrong
+from auditor.intent.resolved_intent import Refined, ResolvedIntent
+from auditor.intent.violations import Violation
 from auditor.model.snapshot import Family
 from auditor.policy.doubt import extremes
 from auditor.policy.evaluator import evaluate
@@ -20,33 +20,33 @@ from auditor.policy.evaluator import evaluate
 class Certainty:
     """The two extremes of what the unknown policies of a snapshot may mean; nothing is in doubt where there are none."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        unknown = ground.snapshot.unknown
-        self._extremes = [Refined(evaluate(each), ground) for each in extremes(ground.snapshot, unknown)] if unknown else []
+    def __init__(self, resolved: ResolvedIntent) -> None:
+        self._resolved = resolved
+        unknown = resolved.snapshot.unknown
+        self._extremes = [Refined(evaluate(each), resolved) for each in extremes(resolved.snapshot, unknown)] if unknown else []
 
-    def of(self, found: Iterable[Wrong]) -> list[Wrong]:
+    def of(self, found: Iterable[Violation]) -> list[Violation]:
         """``found`` without what is in doubt."""
         if not self._extremes:
             return list(found)
-        certain = (replace(wrong, atoms=self._certain(wrong)) for wrong in found)
-        return [wrong for wrong in certain if wrong.atoms]
+        certain = (replace(violation, atoms=self._certain(violation)) for violation in found)
+        return [violation for violation in certain if violation.atoms]
 
-    def _certain(self, wrong: Wrong) -> dict[Family, int]:
-        demand = self._ground.demand(wrong.source.signature, wrong.destination.signature)
+    def _certain(self, violation: Violation) -> dict[Family, int]:
+        demand = self._resolved.demand(violation.source.signature, violation.destination.signature)
         found: dict[Family, int] = {}
-        for family, atoms in wrong.atoms.items():
+        for family, atoms in violation.atoms.items():
             left = atoms
             for extreme in self._extremes:
-                for reached in _reached(extreme, wrong, family):
-                    left &= demand.wrong(reached)
+                for reached in _reached(extreme, violation, family):
+                    left &= demand.violation(reached)
             if left:
                 found[family] = left
         return found
 
 
-def _reached(extreme: Refined, wrong: Wrong, family: Family) -> set[int]:
+def _reached(extreme: Refined, violation: Violation, family: Family) -> set[int]:
     """The sets of atoms on which any member of one cohort reaches any of the other."""
     matrix = extreme.matrix
-    sources, destinations = ({matrix.class_of(end.name) for end in cohort.members} for cohort in (wrong.source, wrong.destination))
+    sources, destinations = ({matrix.class_of(end.name) for end in cohort.members} for cohort in (violation.source, violation.destination))
     return {extreme.refine(matrix.class_verdicts(*classes, family).allowed) for classes in product(sources, destinations)}

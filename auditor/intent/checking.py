@@ -11,14 +11,14 @@ from auditor.intent.certainty import Certainty
 from auditor.intent.closing import isolating, narrowing, removing
 from auditor.intent.drafts import Draft
 from auditor.intent.opening import opening
-from auditor.intent.resolved_intent import Ground, Refined
+from auditor.intent.resolved_intent import Refined, ResolvedIntent
 from auditor.intent.sides import Trial
-from auditor.intent.violations import Wrong, find_wrong
+from auditor.intent.violations import Violation, find_violations
 from auditor.model.intent import CellGroup, Change, Intent, IntentFinding, IntentKind
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Verdict
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.matrix import ExpectedMatrix
 
 MOST_TRIES = 16
@@ -33,49 +33,49 @@ Alike: TypeAlias = tuple[int, tuple[Family, ...]]
 """A set of port atoms, and families."""
 
 
-def hold(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding, ...]:
+def check_intent(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding, ...]:
     """Where the policies behind ``matrix`` are not what ``intent`` means, in the order of its rules.
 
     What depends on policies that can't be read is in doubt, and no finding. The hosts of the intent must be in the matrix: evaluate
     ``intent.with_hosts(snapshot)``. Raises InputError when rules contradict each other about a cell of this cluster.
     """
-    ground = Ground(matrix.snapshot, intent)
-    numbers = {id(rule): number for number, rule in enumerate(ground.rules)}
-    findings = [(numbers[id(rule)], IntentFinding(IntentKind.EMPTY, rule, f"{rule}: {words}")) for rule, words in ground.empty]
-    found = find_wrong(Refined(matrix, ground), ground)
+    resolved = ResolvedIntent(matrix.snapshot, intent)
+    numbers = {id(rule): number for number, rule in enumerate(resolved.rules)}
+    findings = [(numbers[id(rule)], IntentFinding(IntentKind.EMPTY, rule, f"{rule}: {words}")) for rule, words in resolved.empty]
+    found = find_violations(Refined(matrix, resolved), resolved)
     if found:
-        trial = Trial(ground)
-        causes = Causes(ground, trial)
-        certainty = Certainty(ground)
-        for number, (wrongs, is_cut) in found.items():
-            wrong = certainty.of(wrongs)
-            findings += [(number, _finding(ground, trial, causes, cause)) for cause in causes.of(number, wrong)]
+        trial = Trial(resolved)
+        causes = Causes(resolved, trial)
+        certainty = Certainty(resolved)
+        for number, (violations, is_cut) in found.items():
+            violation = certainty.of(violations)
+            findings += [(number, _finding(resolved, trial, causes, cause)) for cause in causes.of(number, violation)]
             if is_cut:
-                findings.append((number, _more(ground, number)))
+                findings.append((number, _more(resolved, number)))
     return tuple(finding for _, finding in sorted(findings, key=lambda each: each[0]))
 
 
-def _kind(ground: Ground, rule: int) -> IntentKind:
-    return IntentKind.OPEN if ground.rules[rule].verdict is Verdict.DENIED else IntentKind.CLOSED
+def _kind(resolved: ResolvedIntent, rule: int) -> IntentKind:
+    return IntentKind.OPEN if resolved.rules[rule].verdict is Verdict.DENIED else IntentKind.CLOSED
 
 
-def _more(ground: Ground, number: int) -> IntentFinding:
-    rule = ground.rules[number]
-    return IntentFinding(_kind(ground, number), rule, f"{rule}: too many cells more to tell their causes; mend those above first")
+def _more(resolved: ResolvedIntent, number: int) -> IntentFinding:
+    rule = resolved.rules[number]
+    return IntentFinding(_kind(resolved, number), rule, f"{rule}: too many cells more to tell their causes; mend those above first")
 
 
-def _finding(ground: Ground, trial: Trial, causes: Causes, cause: Cause) -> IntentFinding:
-    rule, decision = ground.rules[cause.rule], cause.decision
-    kind = _kind(ground, cause.rule)
-    pairs = sum(wrong.pairs(ground) for wrong in cause.wrong)
+def _finding(resolved: ResolvedIntent, trial: Trial, causes: Causes, cause: Cause) -> IntentFinding:
+    rule, decision = resolved.rules[cause.rule], cause.decision
+    kind = _kind(resolved, cause.rule)
+    pairs = sum(violation.pairs(resolved) for violation in cause.violation)
     now = "denied" if kind is IntentKind.CLOSED else "allowed"
-    change, tried = _mend(ground, trial, causes, cause)
+    change, tried = _mend(resolved, trial, causes, cause)
     return IntentFinding(
         kind,
         rule,
-        f"{rule}: meant {rule.verdict}, but {now}, for {counted(pairs, 'pair')} of endpoints",
+        f"{rule}: meant {rule.verdict}, but {now}, for {pluralize(pairs, 'pair')} of endpoints",
         pairs,
-        _groups(ground, cause.wrong),
+        _groups(resolved, cause.violation),
         decision.cell,
         decision.because(),
         change,
@@ -83,15 +83,15 @@ def _finding(ground: Ground, trial: Trial, causes: Causes, cause: Cause) -> Inte
     )
 
 
-def _mend(ground: Ground, trial: Trial, causes: Causes, cause: Cause) -> tuple[Change | None, int]:
+def _mend(resolved: ResolvedIntent, trial: Trial, causes: Causes, cause: Cause) -> tuple[Change | None, int]:
     """The change that mends ``cause`` and touches least of what the intent is silent of, and how many were evaluated."""
     best: tuple[int, Draft] | None = None
     tried = 0
-    for draft in islice(_drafts(ground, causes, cause), MOST_TRIES):
+    for draft in islice(_drafts(resolved, causes, cause), MOST_TRIES):
         if trial.spent > MOST_EFFORT:
             break
         tried += 1
-        unspecified = trial.unspecified(draft.edits, cause.wrong)
+        unspecified = trial.unspecified(draft.edits, cause.violation)
         if unspecified is not None and (best is None or unspecified < best[0]):
             best = (unspecified, draft)
         if unspecified == 0:
@@ -101,19 +101,19 @@ def _mend(ground: Ground, trial: Trial, causes: Causes, cause: Cause) -> tuple[C
     return Change(best[1].title, best[1].yaml, best[1].edits, best[0]), tried
 
 
-def _drafts(ground: Ground, causes: Causes, cause: Cause) -> Iterator[Draft]:
-    rule = ground.rules[cause.rule]
+def _drafts(resolved: ResolvedIntent, causes: Causes, cause: Cause) -> Iterator[Draft]:
+    rule = resolved.rules[cause.rule]
     if rule.verdict is Verdict.DENIED:
         for direction in cause.sides:
             grant = cause.side(direction).grant
             if grant is not None:
-                yield from narrowing(ground, grant, cause.wrong)
-                yield from removing(ground, direction, causes.all_openings(direction, cause.wrong), cause.wrong)
+                yield from narrowing(resolved, grant, cause.violation)
+                yield from removing(resolved, direction, causes.all_openings(direction, cause.violation), cause.violation)
             else:
-                pod = cause.wrong[0].destination if direction is Direction.INGRESS else cause.wrong[0].source
-                yield from isolating(ground, direction, pod.example.namespace, cause.wrong, rule.name)
+                pod = cause.violation[0].destination if direction is Direction.INGRESS else cause.violation[0].source
+                yield from isolating(resolved, direction, pod.example.namespace, cause.violation, rule.name)
         return
-    ways = [opening(ground, rule, cause.side(direction), cause.wrong) for direction in cause.sides]
+    ways = [opening(resolved, rule, cause.side(direction), cause.violation) for direction in cause.sides]
     if len(ways) == 1:
         yield from ways[0]
     else:
@@ -121,25 +121,26 @@ def _drafts(ground: Ground, causes: Causes, cause: Cause) -> Iterator[Draft]:
             yield first + second
 
 
-def _groups(ground: Ground, found: list[Wrong]) -> tuple[CellGroup, ...]:
+def _groups(resolved: ResolvedIntent, found: list[Violation]) -> tuple[CellGroup, ...]:
     """The cells of ``found``, those together that are alike."""
     by_destination: dict[tuple[Alike, tuple[str, ...]], list[str]] = {}
-    for wrong in found:
-        for alike in _alike(ground, wrong):
-            key = (alike, tuple(member.name for member in wrong.destination.members))
-            by_destination.setdefault(key, []).extend(member.name for member in wrong.source.members)
+    for violation in found:
+        for alike in _alike(resolved, violation):
+            key = (alike, tuple(member.name for member in violation.destination.members))
+            by_destination.setdefault(key, []).extend(member.name for member in violation.source.members)
     by_sources: dict[tuple[Alike, tuple[str, ...]], list[str]] = {}
     for (alike, destinations), sources in by_destination.items():
         by_sources.setdefault((alike, tuple(sources)), []).extend(destinations)
     return tuple(
-        CellGroup(sources, tuple(destinations), ground.ranges(alike[0]), alike[1]) for (alike, sources), destinations in by_sources.items()
+        CellGroup(sources, tuple(destinations), resolved.ranges(alike[0]), alike[1])
+        for (alike, sources), destinations in by_sources.items()
     )
 
 
-def _alike(ground: Ground, wrong: Wrong) -> list[Alike]:
+def _alike(resolved: ResolvedIntent, violation: Violation) -> list[Alike]:
     """The ports of ``wrong`` with the families that they are wrong over, none where it is all."""
     by_atoms: dict[int, list[Family]] = {}
-    for family, atoms in wrong.atoms.items():
+    for family, atoms in violation.atoms.items():
         by_atoms.setdefault(atoms, []).append(family)
-    common = len(ground.families(wrong.source.example, wrong.destination.example))
+    common = len(resolved.families(violation.source.example, violation.destination.example))
     return [(atoms, () if len(families) == common else tuple(families)) for atoms, families in by_atoms.items()]

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from auditor.intent.causes import PeerPlace
 from auditor.intent.drafts import Draft, demanded_rules, new_policies, rewritten, with_all_rules
-from auditor.intent.resolved_intent import Ground
-from auditor.intent.violations import Wrong
+from auditor.intent.resolved_intent import ResolvedIntent
+from auditor.intent.violations import Violation
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange
 from auditor.model.snapshot import Endpoint
 from auditor.policy.explain import Grant
 
 
-def narrowing(ground: Ground, grant: Grant, wrong: Sequence[Wrong]) -> Iterator[Draft]:
+def narrowing(resolved: ResolvedIntent, grant: Grant, violation: Sequence[Violation]) -> Iterator[Draft]:
     """Ways to keep the rule of ``grant`` from opening ``wrong``."""
     policy, direction, number = grant.policy, grant.direction, grant.rule
     rule = policy.rules(direction)[number]
-    meant = demanded_rules(ground, direction, _pods(wrong, direction), policy.namespace)
+    meant = demanded_rules(resolved, direction, _pods(violation, direction), policy.namespace)
     if grant.peer is not None:
         yield from _merged(policy, direction, number, grant.peer)
     yield from _shortened(grant)
@@ -81,7 +81,9 @@ def _ports_of(rules: Sequence[Rule]) -> tuple[PolicyPort, ...]:
     return tuple(dict.fromkeys(port for rule in rules for port in rule.ports)) if all(rule.ports for rule in rules) else ()
 
 
-def removing(ground: Ground, direction: Direction, places: Sequence[PeerPlace], wrong: Sequence[Wrong]) -> Iterator[Draft]:
+def removing(
+    resolved: ResolvedIntent, direction: Direction, places: Sequence[PeerPlace], violation: Sequence[Violation]
+) -> Iterator[Draft]:
     """All of ``places`` removed at once, where several open the same cells; then with what is meant in their place."""
     by_policy: dict[NetworkPolicy, dict[int, set[int | None]]] = {}
     for policy, number, peer in places:
@@ -90,7 +92,7 @@ def removing(ground: Ground, direction: Direction, places: Sequence[PeerPlace], 
         drafts = []
         for policy, gone in by_policy.items():
             kept = tuple(_without(rule, gone.get(number, set())) for number, rule in enumerate(policy.rules(direction)))
-            meant = demanded_rules(ground, direction, _pods(wrong, direction), policy.namespace) if replaced else ()
+            meant = demanded_rules(resolved, direction, _pods(violation, direction), policy.namespace) if replaced else ()
             drafts.append(with_all_rules(policy, direction, (*(rule for rule in kept if rule is not None), *meant)))
         if drafts:
             title = "; ".join(draft.title for draft in drafts)
@@ -103,25 +105,25 @@ def _without(rule: Rule, gone: set[int | None]) -> Rule | None:
     return replace(rule, peers=tuple(peer for number, peer in enumerate(rule.peers) if number not in gone))
 
 
-def isolating(ground: Ground, direction: Direction, namespace: str, wrong: Sequence[Wrong], name: str) -> Iterator[Draft]:
+def isolating(resolved: ResolvedIntent, direction: Direction, namespace: str, violation: Sequence[Violation], name: str) -> Iterator[Draft]:
     """New policies that isolate the pods of ``wrong`` and allow what is meant: those pods alone, then the whole namespace.
 
     Then the same with every port open but those of ``wrong``, which leaves what goes over the others as it is.
     """
-    pods = [pod for pod in _pods(wrong, direction) if pod.namespace == namespace]
-    yield from new_policies(ground, direction, pods, name)
-    if others := _other_ports(ground, wrong):
-        meant = demanded_rules(ground, direction, pods, namespace)
-        yield from new_policies(ground, direction, pods, name, given=(Rule((), others), *meant))
+    pods = [pod for pod in _pods(violation, direction) if pod.namespace == namespace]
+    yield from new_policies(resolved, direction, pods, name)
+    if others := _other_ports(resolved, violation):
+        meant = demanded_rules(resolved, direction, pods, namespace)
+        yield from new_policies(resolved, direction, pods, name, given=(Rule((), others), *meant))
 
 
-def _other_ports(ground: Ground, wrong: Sequence[Wrong]) -> tuple[PolicyPort, ...]:
+def _other_ports(resolved: ResolvedIntent, violation: Sequence[Violation]) -> tuple[PolicyPort, ...]:
     """All ports but those of ``wrong``."""
-    atoms = ground.atoms.everything
-    for each in wrong:
+    atoms = resolved.atoms.everything
+    for each in violation:
         for mask in each.atoms.values():
             atoms &= ~mask
-    return tuple(_policy_port(ports) for ports in ground.ranges(atoms))
+    return tuple(_policy_port(ports) for ports in resolved.ranges(atoms))
 
 
 def _policy_port(ports: PortRange) -> PolicyPort:
@@ -130,7 +132,9 @@ def _policy_port(ports: PortRange) -> PolicyPort:
     return PolicyPort(ports.protocol, ports.first, ports.last if ports.last > ports.first else None)
 
 
-def _pods(wrong: Sequence[Wrong], direction: Direction) -> list[Endpoint]:
+def _pods(violation: Sequence[Violation], direction: Direction) -> list[Endpoint]:
     """The members at the end at which ``direction`` filters."""
-    cohorts = {cohort.number: cohort for each in wrong for cohort in [each.destination if direction is Direction.INGRESS else each.source]}
+    cohorts = {
+        cohort.number: cohort for each in violation for cohort in [each.destination if direction is Direction.INGRESS else each.source]
+    }
     return [member for cohort in cohorts.values() for member in cohort.members]

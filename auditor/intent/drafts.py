@@ -15,7 +15,7 @@ from auditor.intent.notation import (
     rule_yaml,
     split_labels,
 )
-from auditor.intent.resolved_intent import Ground
+from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.model.intent import Edit
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Rule
@@ -89,61 +89,63 @@ def _with_rules(policy: NetworkPolicy, direction: Direction, rules: tuple[Rule, 
     return replace(policy, ingress=rules) if direction is Direction.INGRESS else replace(policy, egress=rules)
 
 
-def demanded_rules(ground: Ground, direction: Direction, pods: Sequence[Endpoint], namespace: str) -> tuple[Rule, ...]:
+def demanded_rules(resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint], namespace: str) -> tuple[Rule, ...]:
     """What the intent allows ``pods`` in one direction, each of its rules as one of a policy in ``namespace``.
 
     A rule whose other end no peer can mean is left out.
     """
     names = {pod.name for pod in pods}
     rules = []
-    for number, meant in enumerate(ground.rules):
+    for number, meant in enumerate(resolved.rules):
         mine, texts = (
-            (ground.destinations[number], meant.sources) if direction is Direction.INGRESS else (ground.sources[number], meant.destinations)
+            (resolved.destinations[number], meant.sources)
+            if direction is Direction.INGRESS
+            else (resolved.sources[number], meant.destinations)
         )
         if meant.verdict is Verdict.ALLOWED and mine & names:
-            peers = peers_for(texts, ground.snapshot, namespace)
+            peers = peers_for(texts, resolved.snapshot, namespace)
             if peers is not None:
                 rules.append(Rule(peers, meant.ports))
     return tuple(dict.fromkeys(rules))
 
 
 def new_policies(
-    ground: Ground, direction: Direction, pods: Sequence[Endpoint], name: str, *, given: tuple[Rule, ...] | None = None
+    resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint], name: str, *, given: tuple[Rule, ...] | None = None
 ) -> Iterator[Draft]:
     """New policies for ``pods``, all of one namespace, with what the intent allows them, or with the rules ``given`` alone.
 
     First for pods as the intent calls them or by the labels that they share, then for all pods of the namespace.
     """
     namespace = pods[0].namespace
-    rules = demanded_rules(ground, direction, pods, namespace) if given is None else given
-    for selector in dict.fromkeys((*_selectors(ground, direction, pods), EVERY_POD)):
-        policy = _policy(ground, (namespace, name), selector, direction, rules)
+    rules = demanded_rules(resolved, direction, pods, namespace) if given is None else given
+    for selector in dict.fromkeys((*_selectors(resolved, direction, pods), EVERY_POD)):
+        policy = _policy(resolved, (namespace, name), selector, direction, rules)
         who = f"pods {selector}" if not selector.is_empty else "every pod"
         yield Draft(f"add a policy for {who} of {namespace}", policy_yaml(policy), (Edit(None, policy),))
     if given is None and rules:
-        yield _one_for_each(ground, direction, pods, name)
+        yield _one_for_each(resolved, direction, pods, name)
 
 
-def _one_for_each(ground: Ground, direction: Direction, pods: Sequence[Endpoint], name: str) -> Draft:
+def _one_for_each(resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint], name: str) -> Draft:
     """Isolation of ``pods`` without any rule, and a policy for each thing that is meant for some of them."""
     namespace = pods[0].namespace
-    policies = [_policy(ground, (namespace, name), next(_selectors(ground, direction, pods)), direction, ())]
-    for number, meant in enumerate(ground.rules):
-        ends = ground.destinations[number] if direction is Direction.INGRESS else ground.sources[number]
+    policies = [_policy(resolved, (namespace, name), next(_selectors(resolved, direction, pods)), direction, ())]
+    for number, meant in enumerate(resolved.rules):
+        ends = resolved.destinations[number] if direction is Direction.INGRESS else resolved.sources[number]
         mine = [pod for pod in pods if pod.name in ends]
         if meant.verdict is Verdict.ALLOWED and mine:
             texts, others = (meant.destinations, meant.sources) if direction is Direction.INGRESS else (meant.sources, meant.destinations)
-            peers = peers_for(others, ground.snapshot, namespace)
+            peers = peers_for(others, resolved.snapshot, namespace)
             selector = _named(texts, namespace) or common_labels(mine)
             if peers is not None:
                 rules = (Rule(peers, meant.ports),)
-                policies.append(_policy(ground, (namespace, meant.name), selector, direction, rules, beside=policies))
+                policies.append(_policy(resolved, (namespace, meant.name), selector, direction, rules, beside=policies))
     yaml = "\n---\n".join(map(policy_yaml, policies))
     return Draft(f"add {len(policies)} policies to {namespace}", yaml, tuple(Edit(None, policy) for policy in policies))
 
 
 def _policy(  # noqa: PLR0913 - what a policy has, and what must not be called as it is
-    ground: Ground,
+    resolved: ResolvedIntent,
     words: tuple[str, str],
     selector: LabelSelector,
     direction: Direction,
@@ -153,7 +155,7 @@ def _policy(  # noqa: PLR0913 - what a policy has, and what must not be called a
 ) -> NetworkPolicy:
     """A new policy; ``words`` are its namespace and what to call it after. ``beside`` are others that come with it."""
     namespace, name = words
-    taken = {policy.name for policy in (*ground.snapshot.policies, *beside) if policy.namespace == namespace}
+    taken = {policy.name for policy in (*resolved.snapshot.policies, *beside) if policy.namespace == namespace}
     wanted = called = f"{object_name(name)}-{direction.lower()}"
     number = 2
     while called in taken:
@@ -162,12 +164,14 @@ def _policy(  # noqa: PLR0913 - what a policy has, and what must not be called a
     return NetworkPolicy(namespace, called, selector, frozenset({direction}), ingress, egress)
 
 
-def _selectors(ground: Ground, direction: Direction, pods: Sequence[Endpoint]) -> Iterator[LabelSelector]:
+def _selectors(resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint]) -> Iterator[LabelSelector]:
     """Selectors for ``pods``: as a rule of the intent calls them if one does, else what their labels have in common."""
     names = {pod.name for pod in pods}
-    for number, rule in enumerate(ground.rules):
+    for number, rule in enumerate(resolved.rules):
         ends, texts = (
-            (ground.destinations[number], rule.destinations) if direction is Direction.INGRESS else (ground.sources[number], rule.sources)
+            (resolved.destinations[number], rule.destinations)
+            if direction is Direction.INGRESS
+            else (resolved.sources[number], rule.sources)
         )
         selector = _named(texts, pods[0].namespace)
         if selector is not None and names <= ends and all(matches(selector, pod.labels) for pod in pods):

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from auditor.intent.drafts import Draft, extended, new_policies
 from auditor.intent.notation import peers_for
-from auditor.intent.resolved_intent import Ground
-from auditor.intent.violations import Wrong
+from auditor.intent.resolved_intent import ResolvedIntent
+from auditor.intent.violations import Violation
 from auditor.model.intent import IntentRule
 from auditor.model.policy import Direction, Rule
 from auditor.model.snapshot import Endpoint
@@ -17,29 +17,29 @@ MOST_POLICIES = 3
 """Of the policies that isolate a pod, so many are tried."""
 
 
-def opening(ground: Ground, rule: IntentRule, side: Side, wrong: Sequence[Wrong]) -> Iterator[Draft]:
+def opening(resolved: ResolvedIntent, rule: IntentRule, side: Side, violation: Sequence[Violation]) -> Iterator[Draft]:
     """Ways to allow on one side what ``rule`` means."""
     incoming = side.direction is Direction.INGRESS
-    cohorts = {end.number: end for each in wrong for end in [each.destination if incoming else each.source]}
+    cohorts = {end.number: end for each in violation for end in [each.destination if incoming else each.source]}
     pods = [member for cohort in cohorts.values() for member in cohort.members]
     namespace = pods[0].namespace
     own = rule.destinations if incoming else rule.sources
     for_all = not own or namespace in own
-    for texts in (rule.sources if incoming else rule.destinations, _names(wrong, incoming=incoming)):
-        peers = peers_for(texts, ground.snapshot, namespace)
+    for texts in (rule.sources if incoming else rule.destinations, _names(violation, incoming=incoming)):
+        peers = peers_for(texts, resolved.snapshot, namespace)
         if peers is not None:
             meant = Rule(peers, rule.ports)
             # A rule in a default deny is one for all pods, those that are yet to come as well.
             isolating = sorted(side.isolating[:MOST_POLICIES], key=lambda policy: policy.pod_selector.is_empty)
             fitting = [policy for policy in isolating if for_all or not policy.pod_selector.is_empty]
             yield from (extended(policy, side.direction, meant) for policy in fitting)
-            yield from new_policies(ground, side.direction, _of(pods, namespace), rule.name, given=(meant,))
+            yield from new_policies(resolved, side.direction, _of(pods, namespace), rule.name, given=(meant,))
             yield from (extended(policy, side.direction, meant) for policy in isolating[len(fitting) :])
 
 
-def _names(wrong: Sequence[Wrong], *, incoming: bool) -> tuple[str, ...]:
+def _names(violation: Sequence[Violation], *, incoming: bool) -> tuple[str, ...]:
     """The names of the endpoints at the other end."""
-    ends = (each.source if incoming else each.destination for each in wrong)
+    ends = (each.source if incoming else each.destination for each in violation)
     return tuple(dict.fromkeys(member.name for end in ends for member in end.members))
 
 

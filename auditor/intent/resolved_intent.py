@@ -36,12 +36,12 @@ class Demand:
     denied: int
     by_rule: tuple[tuple[int, int], ...]
 
-    def wrong(self, reached: int) -> int:
+    def violation(self, reached: int) -> int:
         """The atoms on which a pair that is open on ``reached`` is not as demanded."""
         return (self.allowed & ~reached) | (self.denied & reached)
 
 
-class Ground:
+class ResolvedIntent:
     """``intent`` with everything that it matches in ``snapshot``."""
 
     def __init__(self, snapshot: Snapshot, intent: Intent) -> None:
@@ -199,15 +199,15 @@ class Ground:
 class Refined:
     """An expected matrix in the atoms of a ``Ground``, which split its own."""
 
-    def __init__(self, matrix: ExpectedMatrix, ground: Ground) -> None:
+    def __init__(self, matrix: ExpectedMatrix, resolved: ResolvedIntent) -> None:
         self.matrix = matrix
-        self._ground = ground
+        self._resolved = resolved
         self._known: dict[int, int] = {}
         self._reached: dict[tuple[int, int, int], int] = {}
 
     @cached_property
     def _fine(self) -> list[int]:
-        return [self._ground.atoms.mask(atom.protocol, atom.first, atom.last) for atom in self.matrix.atoms]
+        return [self._resolved.atoms.mask(atom.protocol, atom.first, atom.last) for atom in self.matrix.atoms]
 
     def refine(self, atoms: int) -> int:
         """``atoms`` of the matrix as atoms of the ground."""

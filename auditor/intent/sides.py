@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from auditor.intent.resolved_intent import Ground, Refined, Signature
-from auditor.intent.violations import Wrong
+from auditor.intent.resolved_intent import Refined, ResolvedIntent, Signature
+from auditor.intent.violations import Violation
 from auditor.model.intent import Edit
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, Family
@@ -25,9 +25,9 @@ EVALUATION = 5
 class Side:
     """Who reaches whom as far as one direction is concerned, by ``policies`` alone."""
 
-    def __init__(self, ground: Ground, policies: Iterable[NetworkPolicy], direction: Direction) -> None:
+    def __init__(self, resolved: ResolvedIntent, policies: Iterable[NetworkPolicy], direction: Direction) -> None:
         one_way = tuple(replace(policy, directions=frozenset({direction})) for policy in policies if direction in policy.directions)
-        self._refined = Refined(evaluate(replace(ground.snapshot, policies=one_way)), ground)
+        self._refined = Refined(evaluate(replace(resolved.snapshot, policies=one_way)), resolved)
         self._known: dict[tuple[int, int, Family], int] = {}
 
     def class_of(self, name: str) -> int:
@@ -53,17 +53,17 @@ class _Group:
 class Trial:
     """The policies of one snapshot, and what becomes of them under changes."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, resolved: ResolvedIntent) -> None:
+        self._resolved = resolved
         self._sides: dict[tuple[Direction, tuple[NetworkPolicy, ...]], Side] = {}
-        self.before = {direction: Side(ground, ground.snapshot.policies, direction) for direction in Direction}
+        self.before = {direction: Side(resolved, resolved.snapshot.policies, direction) for direction in Direction}
         self.spent = 0
         """How many pairs, and endpoints for each evaluation, were looked at: what trials have cost."""
         numbers: dict[tuple[Signature, int, int], int] = {}
         one, other = self.before.values()
         self.base = {
             name: numbers.setdefault((signature, one.class_of(name), other.class_of(name)), len(numbers))
-            for name, signature in ground.signatures.items()
+            for name, signature in resolved.signatures.items()
         }
         """For each endpoint a number: the same for those that neither policies nor intent tell apart."""
 
@@ -72,68 +72,68 @@ class Trial:
         one, other = (self.before[direction].reached(source.name, destination.name, family) for direction in Direction)
         return one & other
 
-    def unspecified(self, edits: Sequence[Edit], finding: Sequence[Wrong]) -> int | None:
+    def unspecified(self, edits: Sequence[Edit], finding: Sequence[Violation]) -> int | None:
         """Between how many pairs ``edits`` change what the intent is silent of; None unless they mend ``finding`` and harm nothing.
 
         Harm is a cell that was as the intent has it, and isn't any more.
         """
-        changed = _Changed(self._ground, self, edits)
-        mended = all(changed.mends(wrong) for wrong in finding)
+        changed = _Changed(self._resolved, self, edits)
+        mended = all(changed.mends(violation) for violation in finding)
         return changed.unspecified() if mended else None
 
     def side(self, direction: Direction, policies: tuple[NetworkPolicy, ...]) -> Side:
         """The side of ``policies`` alone, computed once."""
         key = (direction, policies)
         if key not in self._sides:
-            self.spent += EVALUATION * len(self._ground.endpoints)
-            self._sides[key] = Side(self._ground, policies, direction)
+            self.spent += EVALUATION * len(self._resolved.endpoints)
+            self._sides[key] = Side(self._resolved, policies, direction)
         return self._sides[key]
 
 
 class _Changed:
     """The cluster after some edits, as far as they reach."""
 
-    def __init__(self, ground: Ground, trial: Trial, edits: Sequence[Edit]) -> None:
-        self._ground, self._trial = ground, trial
+    def __init__(self, resolved: ResolvedIntent, trial: Trial, edits: Sequence[Edit]) -> None:
+        self._resolved, self._trial = resolved, trial
         self._after: dict[tuple[Direction, str], Side] = {}
         self._touched: dict[Direction, set[str]] = {direction: set() for direction in Direction}
         for namespace in {policy.namespace for edit in edits for policy in (edit.before, edit.after) if policy is not None}:
-            mine = tuple(policy for policy in ground.snapshot.policies if policy.namespace == namespace)
+            mine = tuple(policy for policy in resolved.snapshot.policies if policy.namespace == namespace)
             after = _edited(mine, [edit for edit in edits if _namespace(edit) == namespace])
             for direction in Direction:
                 touching = [policy for policy in {*mine} ^ {*after} if direction in policy.directions]
                 if touching:
                     self._after[direction, namespace] = trial.side(direction, after)
-                    self._touched[direction] |= _selected(ground, namespace, touching)
+                    self._touched[direction] |= _selected(resolved, namespace, touching)
         self._groups = self._group()
 
     def _group(self) -> dict[str, _Group]:
         sides = tuple(self._after.values())
         members: dict[tuple[int, ...], list[Endpoint]] = {}
-        for name, endpoint in self._ground.endpoints.items():
+        for name, endpoint in self._resolved.endpoints.items():
             touched = (name in names for names in self._touched.values())
             key = (self._trial.base[name], *touched, *(side.class_of(name) for side in sides))
             members.setdefault(key, []).append(endpoint)
-        groups = [_Group(self._ground.signatures[ends[0].name], tuple(ends)) for ends in members.values()]
+        groups = [_Group(self._resolved.signatures[ends[0].name], tuple(ends)) for ends in members.values()]
         return {member.name: group for group in groups for member in group.members}
 
     def _reached(self, source: Endpoint, destination: Endpoint, family: Family) -> int:
-        mask = self._ground.atoms.everything
+        mask = self._resolved.atoms.everything
         for direction, pod in ((Direction.EGRESS, source), (Direction.INGRESS, destination)):
             side = self._after.get((direction, pod.namespace)) if pod.name in self._touched[direction] else None
             mask &= (side or self._trial.before[direction]).reached(source.name, destination.name, family)
         return mask
 
-    def mends(self, wrong: Wrong) -> bool:
+    def mends(self, violation: Violation) -> bool:
         """Whether all of ``wrong`` is as demanded now."""
-        for ends in product(self._distinct(wrong.source.members), self._distinct(wrong.destination.members)):
+        for ends in product(self._distinct(violation.source.members), self._distinct(violation.destination.members)):
             pair = self._example(ends[0][1], ends[1][1])
             if pair is None:
                 continue
-            demand = self._ground.demand(ends[0][0].signature, ends[1][0].signature)
+            demand = self._resolved.demand(ends[0][0].signature, ends[1][0].signature)
             self._trial.spent += 1
-            for family, atoms in wrong.atoms.items():
-                if demand.wrong(self._reached(*pair, family)) & atoms:
+            for family, atoms in violation.atoms.items():
+                if demand.violation(self._reached(*pair, family)) & atoms:
                     return False
         return True
 
@@ -151,16 +151,16 @@ class _Changed:
             pair = self._example(source.members, destination.members)
             if pair is None:
                 continue
-            demand = self._ground.demand(source.signature, destination.signature)
+            demand = self._resolved.demand(source.signature, destination.signature)
             silent = ~(demand.allowed | demand.denied)
             changes = False
             self._trial.spent += 1
-            for family in self._ground.families(*pair):
+            for family in self._resolved.families(*pair):
                 before, after = self._trial.reached(*pair, family), self._reached(*pair, family)
-                if demand.wrong(after) & ~demand.wrong(before):
+                if demand.violation(after) & ~demand.violation(before):
                     return None
                 changes = changes or bool((before ^ after) & silent)
-            count += self._ground.count_pairs(source.members, destination.members) if changes else 0
+            count += self._resolved.count_pairs(source.members, destination.members) if changes else 0
         return count
 
     def _affected(self) -> Iterable[tuple[_Group, _Group]]:
@@ -172,7 +172,7 @@ class _Changed:
         yield from product((group for group in groups if id(group) not in touched), destinations)
 
     def _example(self, sources: tuple[Endpoint, ...], destinations: tuple[Endpoint, ...]) -> tuple[Endpoint, Endpoint] | None:
-        return next((ends for ends in product(sources, destinations) if self._ground.judged(*ends)), None)
+        return next((ends for ends in product(sources, destinations) if self._resolved.judged(*ends)), None)
 
 
 def _namespace(edit: Edit) -> str:
@@ -190,10 +190,10 @@ def _edited(policies: tuple[NetworkPolicy, ...], edits: Sequence[Edit]) -> tuple
     return tuple(after)
 
 
-def _selected(ground: Ground, namespace: str, policies: Sequence[NetworkPolicy]) -> set[str]:
+def _selected(resolved: ResolvedIntent, namespace: str, policies: Sequence[NetworkPolicy]) -> set[str]:
     return {
         name
-        for name, endpoint in ground.endpoints.items()
+        for name, endpoint in resolved.endpoints.items()
         if endpoint.selectable
         and endpoint.namespace == namespace
         and any(matches(policy.pod_selector, endpoint.labels) for policy in policies)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
 
-from auditor.intent.resolved_intent import Ground, Refined, Signature
+from auditor.intent.resolved_intent import Refined, ResolvedIntent, Signature
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.policy.bits import bits
 from auditor.policy.matrix import always_allowed, governed
@@ -38,20 +38,20 @@ class Cohort:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class Violation:
     """A pair of cohorts with, for each family, the atoms that one rule means otherwise."""
 
     source: Cohort
     destination: Cohort
     atoms: Mapping[Family, int]
 
-    def example(self, ground: Ground) -> tuple[Endpoint, Endpoint]:
+    def example(self, resolved: ResolvedIntent) -> tuple[Endpoint, Endpoint]:
         """Two members, never a pair that no policy can cut."""
-        return next(ends for ends in product(self.source.members, self.destination.members) if ground.judged(*ends))
+        return next(ends for ends in product(self.source.members, self.destination.members) if resolved.judged(*ends))
 
-    def pairs(self, ground: Ground) -> int:
+    def pairs(self, resolved: ResolvedIntent) -> int:
         """How many pairs of endpoints it is."""
-        return ground.count_pairs(self.source.members, self.destination.members)
+        return resolved.count_pairs(self.source.members, self.destination.members)
 
 
 class _Profiles:
@@ -70,18 +70,18 @@ class _Profiles:
             self.examples.setdefault(key, cohort.example)
 
 
-def cohorts_of(refined: Refined, ground: Ground) -> list[Cohort]:
+def cohorts_of(refined: Refined, resolved: ResolvedIntent) -> list[Cohort]:
     """The cohorts of all endpoints of which an intent can speak."""
     members: dict[tuple[int, Signature], list[Endpoint]] = {}
-    for name, endpoint in ground.endpoints.items():
-        members.setdefault((refined.matrix.class_of(name), ground.signatures[name]), []).append(endpoint)
+    for name, endpoint in resolved.endpoints.items():
+        members.setdefault((refined.matrix.class_of(name), resolved.signatures[name]), []).append(endpoint)
     return [Cohort(number, *key, tuple(ends)) for number, (key, ends) in enumerate(members.items())]
 
 
-def find_wrong(refined: Refined, ground: Ground) -> dict[int, tuple[list[Wrong], bool]]:
+def find_violations(refined: Refined, resolved: ResolvedIntent) -> dict[int, tuple[list[Violation], bool]]:
     """For each rule, by number, what it means otherwise than the matrix, and whether there is more than that."""
-    cohorts = cohorts_of(refined, ground)
-    search = _Search(refined, ground, _Profiles(refined, cohorts))
+    cohorts = cohorts_of(refined, resolved)
+    search = _Search(refined, resolved, _Profiles(refined, cohorts))
     by_class: dict[int, list[Cohort]] = defaultdict(list)
     for cohort in cohorts:
         by_class[cohort.class_number].append(cohort)
@@ -89,14 +89,14 @@ def find_wrong(refined: Refined, ground: Ground) -> dict[int, tuple[list[Wrong],
         for family in Family:
             search.look(sources, family)
         search.full |= search.cut
-    return {rule: ([Wrong(*entry) for entry in search.found[rule].values()], rule in search.cut) for rule in sorted(search.found)}
+    return {rule: ([Violation(*entry) for entry in search.found[rule].values()], rule in search.cut) for rule in sorted(search.found)}
 
 
 class _Search:
     """What is found so far: for each rule and pair of cohorts the atoms by family. ``full`` are rules of which enough is found."""
 
-    def __init__(self, refined: Refined, ground: Ground, profiles: _Profiles) -> None:
-        self._refined, self._ground, self._profiles = refined, ground, profiles
+    def __init__(self, refined: Refined, resolved: ResolvedIntent, profiles: _Profiles) -> None:
+        self._refined, self._resolved, self._profiles = refined, resolved, profiles
         self.found: dict[int, dict[tuple[int, int], tuple[Cohort, Cohort, dict[Family, int]]]] = defaultdict(dict)
         self.cut: set[int] = set()
         self.full: set[int] = set()
@@ -122,15 +122,19 @@ class _Search:
         return {
             key: mask
             for key, mask in self._profiles.masks.items()
-            if family in self._ground.families(example, self._profiles.examples[key])
+            if family in self._resolved.families(example, self._profiles.examples[key])
             and governed(example, self._profiles.examples[key])
-            and any(self._ground.demand(source.signature, key[0]).by_rule for source in sources)
+            and any(self._resolved.demand(source.signature, key[0]).by_rule for source in sources)
         }
 
     def _compare(self, source: Cohort, signature: Signature, hit: int, reached: int, family: Family) -> None:
-        demand = self._ground.demand(source.signature, signature)
-        wrong = demand.wrong(reached)
-        parts = [(rule, wrong & atoms) for rule, atoms in demand.by_rule if wrong & atoms and rule not in self.full] if wrong else []
+        demand = self._resolved.demand(source.signature, signature)
+        violation = demand.violation(reached)
+        parts = (
+            [(rule, violation & atoms) for rule, atoms in demand.by_rule if violation & atoms and rule not in self.full]
+            if violation
+            else []
+        )
         for bit in bits(hit) if parts else ():
             destination = self._profiles.cohorts[signature, bit]
             if _has_pair(source, destination):

@@ -7,7 +7,7 @@ over a ``Scene``; ``CHECKS`` lists them, the gravest first.
 from __future__ import annotations
 
 from auditor.lint.finding import Check, LintFinding, Place, Severity
-from auditor.lint.policy_index import Scene
+from auditor.lint.policy_index import PolicyIndex
 from auditor.lint.registry import CHECKS
 from auditor.model.snapshot import Snapshot
 
@@ -20,11 +20,11 @@ def lint(snapshot: Snapshot, *, complete: bool = True) -> tuple[LintFinding, ...
     ``complete``: the snapshot has every namespace with its labels, as a live cluster's has. Files may not; then a selector that matches
     no namespace means little.
     """
-    scene = Scene(snapshot, complete=complete)
+    policy_index = PolicyIndex(snapshot, complete=complete)
     findings = [
         LintFinding(check.id, check.severity, remark.place, remark.message, remark.instead)
         for check in CHECKS.values()
-        for remark in check.find(scene)
+        for remark in check.find(policy_index)
     ]
     order = {severity: number for number, severity in enumerate(Severity)}
     return tuple(

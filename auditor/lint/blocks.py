@@ -8,7 +8,7 @@ from itertools import islice, zip_longest
 
 from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
 from auditor.lint.listing import MOST_NAMES, listed_first
-from auditor.lint.policy_index import Opening, Scene
+from auditor.lint.policy_index import Opening, PolicyIndex
 from auditor.model.policy import Direction, IPBlock
 from auditor.model.snapshot import Family, IPAddress, Service
 from auditor.policy.addresses import AddressIntervals, Located, bounds
@@ -17,9 +17,9 @@ from auditor.policy.bits import bits
 BLOCKS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-ipblock-selectors"
 
 
-def _blocks(scene: Scene) -> Iterator[tuple[Opening, IPBlock, int, Place]]:
+def _blocks(policy_index: PolicyIndex) -> Iterator[tuple[Opening, IPBlock, int, Place]]:
     """Every ipBlock in force of a policy that selects someone, with the pods that it covers and no selector of the rule admits anyway."""
-    for opening in scene.openings:
+    for opening in policy_index.openings:
         if opening.subjects:
             selected = 0
             for peer, reach in zip(opening.rule.peers, opening.reach, strict=True):
@@ -27,26 +27,24 @@ def _blocks(scene: Scene) -> Iterator[tuple[Opening, IPBlock, int, Place]]:
             for number, peer in enumerate(opening.rule.peers):
                 if peer.ip_block is not None:
                     place = peer_place(opening.policy, opening.direction, opening.number, number)
-                    yield opening, peer.ip_block, opening.reach[number] & scene.groups.selectable & ~selected, place
+                    yield opening, peer.ip_block, opening.reach[number] & policy_index.groups.selectable & ~selected, place
 
 
-def covers_pods(scene: Scene) -> Iterator[Remark]:
+def covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Blocks of a part of the address space in which pods of the cluster are."""
-    for _, block, covered, place in _blocks(scene):
+    for _, block, covered, place in _blocks(policy_index):
         if covered and not _is_the_internet(block):
-            message = f"ipBlock {block} covers pods ({scene.names(covered)}): whether it opens them is up to the network plugin"
+            message = f"ipBlock {block} covers pods ({policy_index.names(covered)}): whether it opens them is up to the network plugin"
             hint = "ipBlock is meant for addresses outside the cluster. For pods write a selector; else except their range."
             yield Remark(place, message, hint)
 
 
-def internet_covers_pods(scene: Scene) -> Iterator[Remark]:
+def internet_covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Blocks for any address that leave the pods' own addresses in."""
-    for opening, block, covered, place in _blocks(scene):
+    for opening, block, covered, place in _blocks(policy_index):
         if covered and _is_the_internet(block):
             word = "from" if opening.direction is Direction.INGRESS else "to"
-            message = (
-                f"ipBlock {block} covers pods of the cluster, too ({scene.names(covered)}); network plugins differ on whether it opens them"
-            )
+            message = f"ipBlock {block} covers pods of the cluster, too ({policy_index.names(covered)}); network plugins differ on whether it opens them"
             hint = (
                 f"For the Internet alone, except the cluster's own ranges. For everyone, leave {word} out, or add beside the ipBlock:\n"
                 "- namespaceSelector: {}"
@@ -58,14 +56,14 @@ def _is_the_internet(block: IPBlock) -> bool:
     return block.cidr.prefixlen <= 1
 
 
-def covers_services(scene: Scene) -> Iterator[Remark]:
+def covers_services(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Blocks in egress rules that cover ClusterIPs: these addresses are translated before most plugins look."""
     blocks = [
         (block, place)
-        for opening, block, _, place in _blocks(scene)
+        for opening, block, _, place in _blocks(policy_index)
         if opening.direction is Direction.EGRESS and not _is_the_internet(block)
     ]
-    addresses = _ServiceAddresses(scene.snapshot.services, [block for block, _ in blocks])
+    addresses = _ServiceAddresses(policy_index.snapshot.services, [block for block, _ in blocks])
     for block, place in blocks:
         names = addresses.inside(block)
         if names:
@@ -104,9 +102,9 @@ def _located(intervals: AddressIntervals, addresses: Iterable[IPAddress | None])
     return Located(intervals, by_interval)
 
 
-def empty_block(scene: Scene) -> Iterator[Remark]:
+def empty_block(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Blocks whose excepts take everything away."""
-    for opening, block, _, place in _blocks(scene):
+    for opening, block, _, place in _blocks(policy_index):
         if _is_empty(block):
             # Without a peer left, the rule would be for everyone.
             what = "peer" if len(opening.rule.peers) > 1 else "whole rule"

@@ -12,7 +12,7 @@ from textwrap import indent
 from auditor.lint.finding import Check, Place, Remark, Severity, policy_place
 from auditor.lint.implication import excepts_of
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import SYSTEM, Opening, Scene
+from auditor.lint.policy_index import SYSTEM, Opening, PolicyIndex
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.notation import peer_yaml
 from auditor.model.policy import Direction, IPBlock, Peer
@@ -34,17 +34,22 @@ NODE_LOCAL_DNS = ip_address("169.254.20.10")
 class _Dns:
     """Where the cluster's DNS is, as far as it is known."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, policy_index: PolicyIndex) -> None:
+        self._policy_index = policy_index
         pods = [
-            pod for namespace, (key, value) in DNS_PLACES for pod in scene.members(scene.pods_in(namespace)) if pod.labels.get(key) == value
+            pod
+            for namespace, (key, value) in DNS_PLACES
+            for pod in policy_index.members(policy_index.pods_in(namespace))
+            if pod.labels.get(key) == value
         ]
         names = {pod.name for pod in pods}
         self._there = next((place for place in DNS_PLACES if any(pod.namespace == place[0] for pod in pods)), DNS_PLACES[0])
         self.pods = mask_of(
-            group for group, each in zip(scene.groups.of_endpoint, scene.snapshot.endpoints, strict=True) if each.name in names
+            group
+            for group, each in zip(policy_index.groups.of_endpoint, policy_index.snapshot.endpoints, strict=True)
+            if each.name in names
         )
-        services = [service for service in scene.snapshot.services if self._is_dns(service)]
+        services = [service for service in policy_index.snapshot.services if self._is_dns(service)]
         addresses = {NODE_LOCAL_DNS, *(address for each in services for address in each.cluster_ips)}
         self._sorted = {family: sorted(int(each) for each in addresses if each.version == family) for family in Family}
         self.numbers: dict[Protocol, set[int]] = {Protocol.UDP: set(), Protocol.TCP: set()}
@@ -76,7 +81,7 @@ class _Dns:
     def _wanted(self) -> dict[Protocol, int]:
         """The port atoms of DNS."""
         return {
-            protocol: reduce(or_, (self._scene.atoms.mask(protocol, number, number) for number in numbers))
+            protocol: reduce(or_, (self._policy_index.atoms.mask(protocol, number, number) for number in numbers))
             for protocol, numbers in self.ports.items()
         }
 
@@ -115,27 +120,27 @@ def _needs_names(opening: Opening) -> bool:
     return not peers or any(peer.ip_block is None or peer.ip_block.cidr.num_addresses > 1 for peer in peers)
 
 
-def _dns_gaps(scene: Scene, dns: _Dns, protocol: Protocol, out_of: int) -> Iterator[tuple[Place, int]]:
+def _dns_gaps(policy_index: PolicyIndex, dns: _Dns, protocol: Protocol, out_of: int) -> Iterator[tuple[Place, int]]:
     """For each policy the pods of ``out_of`` that can send somewhere but can't ask DNS over ``protocol``; each pod is told once."""
     sending = served = 0
-    for opening in scene.openings:
+    for opening in policy_index.openings:
         if opening.direction is Direction.EGRESS:
             if _needs_names(opening):
                 sending |= opening.subjects
             if dns.opened(opening, protocol):
                 served |= opening.subjects
-    left = out_of & sending & ~served & ~dns.pods & ~scene.uncertain
-    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
+    left = out_of & sending & ~served & ~dns.pods & ~policy_index.uncertain
+    for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True):
         if Direction.EGRESS in policy.directions and policy.egress and subjects & left:
             yield policy_place(policy, "spec.egress", policy.egress[0].line), subjects & left
             left &= ~subjects
 
 
-def egress_without_dns(scene: Scene) -> Iterator[Remark]:
+def egress_without_dns(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Pods that may open some connections, but none to a DNS server over UDP."""
-    dns = _Dns(scene)
-    for place, pods in _dns_gaps(scene, dns, Protocol.UDP, scene.isolated[Direction.EGRESS]):
-        message = f"{scene.names(pods)} may send, but not to DNS (UDP {_numbers(dns, Protocol.UDP)}): every connection by name fails"
+    dns = _Dns(policy_index)
+    for place, pods in _dns_gaps(policy_index, dns, Protocol.UDP, policy_index.isolated[Direction.EGRESS]):
+        message = f"{policy_index.names(pods)} may send, but not to DNS (UDP {_numbers(dns, Protocol.UDP)}): every connection by name fails"
         yield Remark(place, message, dns.rule)
 
 
@@ -143,14 +148,14 @@ def _numbers(dns: _Dns, protocol: Protocol) -> str:
     return listed(list(map(str, dns.ports[protocol])))
 
 
-def dns_over_udp_only(scene: Scene) -> Iterator[Remark]:
+def dns_over_udp_only(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Pods that may ask DNS over UDP and not over TCP."""
-    dns = _Dns(scene)
+    dns = _Dns(policy_index)
     udp, tcp = _numbers(dns, Protocol.UDP), _numbers(dns, Protocol.TCP)
-    without_udp = reduce(or_, (pods for _, pods in _dns_gaps(scene, dns, Protocol.UDP, scene.isolated[Direction.EGRESS])), 0)
-    for place, pods in _dns_gaps(scene, dns, Protocol.TCP, scene.isolated[Direction.EGRESS] & ~without_udp):
+    without_udp = reduce(or_, (pods for _, pods in _dns_gaps(policy_index, dns, Protocol.UDP, policy_index.isolated[Direction.EGRESS])), 0)
+    for place, pods in _dns_gaps(policy_index, dns, Protocol.TCP, policy_index.isolated[Direction.EGRESS] & ~without_udp):
         lost = "answers that are too long for a datagram are lost"
-        message = f"{scene.names(pods)} may ask DNS over UDP {udp}, but not over TCP {tcp}: {lost}"
+        message = f"{policy_index.names(pods)} may ask DNS over UDP {udp}, but not over TCP {tcp}: {lost}"
         ports = "\n".join(_port_yaml(Protocol.TCP, number) for number in dns.ports[Protocol.TCP])
         yield Remark(place, message, f"Beside UDP {udp}:\n{ports}")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from auditor.lint.policy_index import Scene
+from auditor.lint.policy_index import PolicyIndex
 from auditor.model.notation import SIDES
 from auditor.model.policy import Direction, NetworkPolicy
 
@@ -75,7 +75,7 @@ class Check:
     severity: Severity
     title: str
     why: str
-    find: Callable[[Scene], Iterable[Remark]]
+    find: Callable[[PolicyIndex], Iterable[Remark]]
     reference: str = CONCEPT_PAGE
 
     @property

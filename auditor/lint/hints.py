@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditor.lint.area import Area
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import Scene
+from auditor.lint.policy_index import PolicyIndex
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.notation import peer_yaml
 from auditor.model.policy import Peer
@@ -44,9 +44,9 @@ def _asked(selector: LabelSelector) -> list[tuple[str, str]]:
     return [*selector.match_labels, *several]
 
 
-def namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
+def namespace_hint(policy_index: PolicyIndex, peer: Peer, selector: LabelSelector) -> str:
     """What the author of a namespaceSelector that matches no namespace may have meant."""
-    known = [name for name in dict.fromkeys(_named_namespaces(selector)) if name in scene.namespaces]
+    known = [name for name in dict.fromkeys(_named_namespaces(selector)) if name in policy_index.namespaces]
     if known:
         exist = "Namespace {} exists, but has" if len(known) == 1 else "Namespaces {} exist, but have"
         return (
@@ -56,7 +56,7 @@ def namespace_hint(scene: Scene, peer: Peer, selector: LabelSelector) -> str:
     keys = sorted(selector.keys)
     lines = []
     for key in keys:
-        values = scene.namespace_values(key)
+        values = policy_index.namespace_values(key)
         lines.append(f"Namespaces have {key}: {listed(values, MOST_VALUES)}" if values else f"No namespace has the label {key}")
     if keys == [NAMESPACE_NAME_LABEL]:
         return "\n".join(lines)
@@ -75,6 +75,6 @@ def _named_namespaces(selector: LabelSelector) -> list[str]:
     return [value for _, value in _asked(selector)]
 
 
-def names_a_namespace(scene: Scene, selector: LabelSelector) -> bool:
+def names_a_namespace(policy_index: PolicyIndex, selector: LabelSelector) -> bool:
     """Whether ``selector`` asks for the name of a known namespace under another label than the one that carries names."""
-    return any(name in scene.namespaces for name in _named_namespaces(selector))
+    return any(name in policy_index.namespaces for name in _named_namespaces(selector))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from auditor.lint.finding import Check, Place, Remark, Severity
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import IN_EVERY_CLUSTER, Scene
+from auditor.lint.policy_index import IN_EVERY_CLUSTER, PolicyIndex
 from auditor.model.labels import LabelSelector
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction
@@ -17,63 +17,63 @@ DEFAULT_DENY = "https://kubernetes.io/docs/concepts/services-networking/network-
 SYSTEM_NAMESPACES = frozenset(IN_EVERY_CLUSTER) - {"default"}
 
 
-def _namespaces(scene: Scene) -> list[str]:
+def _namespaces(policy_index: PolicyIndex) -> list[str]:
     """The namespaces with a policy that selects a pod, in the order of their policies."""
     return list(
-        dict.fromkeys(policy.namespace for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True) if subjects)
+        dict.fromkeys(
+            policy.namespace for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True) if subjects
+        )
     )
 
 
-def _isolated(scene: Scene) -> int:
+def _isolated(policy_index: PolicyIndex) -> int:
     """The pods that some policy isolates in some direction."""
-    return scene.isolated[Direction.INGRESS] | scene.isolated[Direction.EGRESS]
+    return policy_index.isolated[Direction.INGRESS] | policy_index.isolated[Direction.EGRESS]
 
 
-def unprotected_pods(scene: Scene) -> Iterator[Remark]:
+def unprotected_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Pods that no policy selects, in a namespace where policies select others."""
-    for namespace in _namespaces(scene):
-        if left := scene.pods_in(namespace) & ~_isolated(scene) & ~scene.uncertain:
-            message = f"no policy selects {scene.names(left)}: open in both directions"
+    for namespace in _namespaces(policy_index):
+        if left := policy_index.pods_in(namespace) & ~_isolated(policy_index) & ~policy_index.uncertain:
+            message = f"no policy selects {policy_index.names(left)}: open in both directions"
             yield Remark(Place(namespace), message, "Write a policy that selects them, or a default deny for the namespace.")
 
 
-def no_default_deny(scene: Scene) -> Iterator[Remark]:
+def no_default_deny(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Directions in which a namespace has no policy for all of its pods, so that new pods, or some of the present ones, are open."""
     covered = {
         (policy.namespace, direction)
-        for policy in scene.snapshot.policies
+        for policy in policy_index.snapshot.policies
         if policy.pod_selector == LabelSelector()
         for direction in policy.directions
     }
-    for namespace in _namespaces(scene):
+    for namespace in _namespaces(policy_index):
         missing = [direction for direction in Direction if (namespace, direction) not in covered]
-        if missing and not scene.pods_in(namespace) & scene.uncertain:
+        if missing and not policy_index.pods_in(namespace) & policy_index.uncertain:
             message = f"no policy isolates every pod of namespace {namespace} for {listed([each.value for each in missing])}"
-            yield Remark(Place(namespace), message + _consequence(scene, namespace), default_deny(namespace, missing))
+            yield Remark(Place(namespace), message + _consequence(policy_index, namespace), default_deny(namespace, missing))
 
 
-def namespaces_without_policy(scene: Scene) -> Iterator[Remark]:
+def namespaces_without_policy(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Namespaces with pods and no policy, while others have some; the cluster's own namespaces are left alone."""
-    with_policies = {policy.namespace for policy in scene.snapshot.policies}
-    for namespace in sorted(scene.pod_endpoints) if with_policies else ():
-        pods = scene.pods_in(namespace)
-        if pods & ~scene.uncertain and namespace not in with_policies and namespace not in SYSTEM_NAMESPACES:
-            message = (
-                f"no policy is in namespace {namespace}, so all of its pods ({scene.names(pods)}) are open: policies are per namespace"
-            )
+    with_policies = {policy.namespace for policy in policy_index.snapshot.policies}
+    for namespace in sorted(policy_index.pod_endpoints) if with_policies else ():
+        pods = policy_index.pods_in(namespace)
+        if pods & ~policy_index.uncertain and namespace not in with_policies and namespace not in SYSTEM_NAMESPACES:
+            message = f"no policy is in namespace {namespace}, so all of its pods ({policy_index.names(pods)}) are open: policies are per namespace"
             yield Remark(Place(namespace), message, default_deny(namespace, list(Direction)))
 
 
-def _consequence(scene: Scene, namespace: str) -> str:
+def _consequence(policy_index: PolicyIndex, namespace: str) -> str:
     """What is open today because of it."""
-    pods = scene.pods_in(namespace)
-    may_send = pods & scene.isolated[Direction.INGRESS] & ~scene.isolated[Direction.EGRESS]
-    may_receive = pods & scene.isolated[Direction.EGRESS] & ~scene.isolated[Direction.INGRESS]
+    pods = policy_index.pods_in(namespace)
+    may_send = pods & policy_index.isolated[Direction.INGRESS] & ~policy_index.isolated[Direction.EGRESS]
+    may_receive = pods & policy_index.isolated[Direction.EGRESS] & ~policy_index.isolated[Direction.INGRESS]
     parts = []
     if may_send:
-        parts.append(f"{scene.names(may_send)} may open any connection: a policy for Ingress says nothing about egress")
+        parts.append(f"{policy_index.names(may_send)} may open any connection: a policy for Ingress says nothing about egress")
     if may_receive:
-        parts.append(f"{scene.names(may_receive)} may be reached by everyone: a policy for Egress says nothing about ingress")
+        parts.append(f"{policy_index.names(may_receive)} may be reached by everyone: a policy for Egress says nothing about ingress")
     return "; " + "; ".join(parts) if parts else "; pods that are created with other labels are open"
 
 

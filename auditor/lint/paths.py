@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from auditor.lint.covering import FEW, in_order, most_compared
 from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
 from auditor.lint.implication import ANYTHING, conditions
-from auditor.lint.policy_index import SYSTEM, Opening, Scene, meet
+from auditor.lint.policy_index import SYSTEM, Opening, PolicyIndex, meet
 from auditor.model.labels import NAMESPACE_NAME_LABEL
 from auditor.model.policy import Direction, Peer, PolicyPort
 from auditor.policy.bits import bits
@@ -22,25 +22,27 @@ POD_NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.
 """Where pods have their addresses (RFC 1918, 6598 and 4193)."""
 
 
-def half_open(scene: Scene) -> Iterator[Remark]:
+def half_open(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers that one side admits and the other side's policies cut off entirely: no port between any two of the pods is open."""
-    answers = _Answers(scene)
-    for opening in scene.openings:
+    answers = _Answers(policy_index)
+    for opening in policy_index.openings:
         if opening.subjects and opening.ports:
             for number, (peer, reach) in enumerate(zip(opening.rule.peers, opening.reach, strict=True)):
-                if reach and _is_all_known(scene, peer) and _cut_off(scene, opening, reach, answers):
+                if reach and _is_all_known(policy_index, peer) and _cut_off(policy_index, opening, reach, answers):
                     place = peer_place(opening.policy, opening.direction, opening.number, number)
-                    yield _half_open_remark(scene, opening, reach, place)
+                    yield _half_open_remark(policy_index, opening, reach, place)
 
 
 class _Answers:
     """The rules that can open the other half of a path, by the pods that they are for."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, policy_index: PolicyIndex) -> None:
         self._few: dict[tuple[Direction, int], list[int]] = defaultdict(list)
         self._many: dict[tuple[Direction, str], list[int]] = defaultdict(list)
-        self._openings = [_with_unknown_addresses(scene, opening) if opening.subjects else opening for opening in scene.openings]
-        self._representatives = scene.groups.representatives
+        self._openings = [
+            _with_unknown_addresses(policy_index, opening) if opening.subjects else opening for opening in policy_index.openings
+        ]
+        self._representatives = policy_index.groups.representatives
         self._most = most_compared(len(self._openings))
         for number, opening in enumerate(self._openings):
             if opening.subjects.bit_count() <= FEW:
@@ -68,38 +70,38 @@ class _Answers:
         return compared >= self._most
 
 
-def _is_all_known(scene: Scene, peer: Peer) -> bool:
+def _is_all_known(policy_index: PolicyIndex, peer: Peer) -> bool:
     """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which nothing is said."""
     selector = peer.namespace_selector
     if peer.ip_block is not None or selector is None:
         return peer.ip_block is None
-    if not scene.complete:
+    if not policy_index.complete:
         called = conditions(selector).get(NAMESPACE_NAME_LABEL, ANYTHING)
-        return not called.negated and all(scene.pod_endpoints.get(name) for name in called.values)
+        return not called.negated and all(policy_index.pod_endpoints.get(name) for name in called.values)
     # A whole cluster has pods in kube-system.
-    return all(scene.pod_endpoints.get(each.name) for each in scene.namespaces_matching(selector) if each.name == SYSTEM)
+    return all(policy_index.pod_endpoints.get(each.name) for each in policy_index.namespaces_matching(selector) if each.name == SYSTEM)
 
 
-def _cut_off(scene: Scene, opening: Opening, reach: int, answers: _Answers) -> bool:
+def _cut_off(policy_index: PolicyIndex, opening: Opening, reach: int, answers: _Answers) -> bool:
     other = OTHER_SIDE[opening.direction]
-    if reach & (~scene.isolated[other] | scene.uncertain) or (
-        reach == opening.subjects and reach.bit_count() == 1 and scene.count(reach) == 1
+    if reach & (~policy_index.isolated[other] | policy_index.uncertain) or (
+        reach == opening.subjects and reach.bit_count() == 1 and policy_index.count(reach) == 1
     ):
         return False
     return not answers.may_meet(opening, reach)
 
 
-def _with_unknown_addresses(scene: Scene, opening: Opening) -> Opening:
+def _with_unknown_addresses(policy_index: PolicyIndex, opening: Opening) -> Opening:
     """``opening`` with the pods whose address isn't known among its peers, if one of its ipBlocks may hold them."""
     blocks = [peer.ip_block.cidr for peer in opening.rule.peers if peer.ip_block is not None]
     may_hold = any(block.version == network.version and block.overlaps(network) for block in blocks for network in POD_NETWORKS)
-    return replace(opening, peers=opening.peers | scene.without_address) if may_hold else opening
+    return replace(opening, peers=opening.peers | policy_index.without_address) if may_hold else opening
 
 
-def _half_open_remark(scene: Scene, opening: Opening, reach: int, place: Place) -> Remark:
+def _half_open_remark(policy_index: PolicyIndex, opening: Opening, reach: int, place: Place) -> Remark:
     ingress = opening.direction is Direction.INGRESS
     ports = _ports(opening.rule.ports) or "every port"
-    subjects, others = scene.names(opening.subjects), scene.names(reach)
+    subjects, others = policy_index.names(opening.subjects), policy_index.names(reach)
     if ingress:
         message = f"admits {others} to {subjects} on {ports}, but the egress policies of {others} let none of that out"
         need, section = f"a policy that selects {others} has to let it out", "egress:\n- to"

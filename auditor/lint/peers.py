@@ -10,47 +10,51 @@ from auditor.lint.area import Area
 from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
 from auditor.lint.hints import labels_seen, looks_misspelt, names_a_namespace, namespace_hint
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import Scene
+from auditor.lint.policy_index import PolicyIndex
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.notation import peer_yaml
 from auditor.model.policy import NetworkPolicy, Peer
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.bits import without_each
 
 BEHAVIOUR_OF_PEERS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
 BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
 
 
-def _peers(scene: Scene) -> Iterator[tuple[NetworkPolicy, Peer, int, Place]]:
+def _peers(policy_index: PolicyIndex) -> Iterator[tuple[NetworkPolicy, Peer, int, Place]]:
     """Every peer in force that is made of selectors, with its policy, reach and place."""
-    for opening in scene.openings:
+    for opening in policy_index.openings:
         for number, (peer, reach) in enumerate(zip(opening.rule.peers, opening.reach, strict=True)):
             if peer.ip_block is None:
                 yield opening.policy, peer, reach, peer_place(opening.policy, opening.direction, opening.number, number)
 
 
-def namespace_label_missing(scene: Scene) -> Iterator[Remark]:
+def namespace_label_missing(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers whose namespaceSelector matches no namespace there is."""
-    for _, peer, _, place in _peers(scene):
+    for _, peer, _, place in _peers(policy_index):
         selector = peer.namespace_selector
-        if selector is None or scene.namespaces_matching(selector) or not (scene.complete or names_a_namespace(scene, selector)):
+        if (
+            selector is None
+            or policy_index.namespaces_matching(selector)
+            or not (policy_index.complete or names_a_namespace(policy_index, selector))
+        ):
             continue
-        yield Remark(place, f"namespaceSelector {selector} matches no namespace", namespace_hint(scene, peer, selector))
+        yield Remark(place, f"namespaceSelector {selector} matches no namespace", namespace_hint(policy_index, peer, selector))
 
 
-def pod_label_in_namespace_selector(scene: Scene) -> Iterator[Remark]:
+def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers with a label in their namespaceSelector that pods, not namespaces, carry.
 
     Told where a namespace meets all of the selector but one label, doesn't have that label, and has pods that do.
     """
-    carrying = _namespaces_by_pod_label(scene)
+    carrying = _namespaces_by_pod_label(policy_index)
     told: dict[LabelSelector, list[tuple[str, str, list[str]]]] = {}
-    for _, peer, _, place in _peers(scene):
+    for _, peer, _, place in _peers(policy_index):
         selector = peer.namespace_selector
         if selector is None or len(selector.match_labels) + len(selector.match_expressions) < 2:
             continue
         if selector not in told:
-            told[selector] = list(_labels_of_pods(scene, selector, carrying))
+            told[selector] = list(_labels_of_pods(policy_index, selector, carrying))
         for key, value, meant in told[selector]:
             rest = LabelSelector(tuple(pair for pair in selector.match_labels if pair != (key, value)), selector.match_expressions)
             message = (
@@ -62,37 +66,37 @@ def pod_label_in_namespace_selector(scene: Scene) -> Iterator[Remark]:
 
 
 def _labels_of_pods(
-    scene: Scene, selector: LabelSelector, carrying: Mapping[tuple[str, str], AbstractSet[str]]
+    policy_index: PolicyIndex, selector: LabelSelector, carrying: Mapping[tuple[str, str], AbstractSet[str]]
 ) -> Iterator[tuple[str, str, list[str]]]:
     """The labels of ``selector`` that pods have instead, each with the namespaces of these pods that meet all else of ``selector``."""
     if not any(carrying.get(pair) for pair in selector.match_labels):
         return
-    known = scene.namespace_labels
+    known = policy_index.namespace_labels
     others = without_each(list(known.conditions(selector)), known.everything)
     for (key, value), rest in zip(selector.match_labels, others, strict=False):
         there = carrying.get((key, value))
-        lacking = scene.numbered_namespaces(rest & ~known.with_key(key)) if there else ()
+        lacking = policy_index.numbered_namespaces(rest & ~known.with_key(key)) if there else ()
         meant = [namespace.name for namespace in lacking if there and namespace.name in there]
         if meant:
             yield key, value, meant
 
 
-def _namespaces_by_pod_label(scene: Scene) -> dict[tuple[str, str], set[str]]:
+def _namespaces_by_pod_label(policy_index: PolicyIndex) -> dict[tuple[str, str], set[str]]:
     """For the labels that namespaceSelectors ask for: the namespaces of the pods that have them."""
-    selectors = (peer.namespace_selector for _, peer, _, _ in _peers(scene))
+    selectors = (peer.namespace_selector for _, peer, _, _ in _peers(policy_index))
     found: dict[tuple[str, str], set[str]] = {pair: set() for selector in selectors if selector for pair in selector.match_labels}
-    for endpoint in scene.snapshot.endpoints if found else ():
+    for endpoint in policy_index.snapshot.endpoints if found else ():
         for pair in endpoint.labels.items():
             if pair in found and endpoint.selectable:
                 found[pair].add(endpoint.namespace)
     return found
 
 
-def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
+def peer_matches_nothing(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers that match no pod and look like a slip, or no pod but some with hostNetwork."""
-    for selector, peer, where, place in _unmatched(scene):
-        on_nodes = scene.on_host_network(selector, where)
-        hint = _elsewhere(scene, peer)
+    for selector, peer, where, place in _unmatched(policy_index):
+        on_nodes = policy_index.on_host_network(selector, where)
+        hint = _elsewhere(policy_index, peer)
         if on_nodes:
             message = f"{peer} matches only pods with hostNetwork ({listed(on_nodes)}), which are their nodes to most network plugins"
             yield Remark(place, f"{message}: it opens nothing for them", "Write an ipBlock with the addresses of the nodes.")
@@ -100,43 +104,43 @@ def peer_matches_nothing(scene: Scene) -> Iterator[Remark]:
             yield Remark(place, f"{peer} matches no pod of {where}", hint or labels_seen(selector, where))
 
 
-def peer_not_there_yet(scene: Scene) -> Iterator[Remark]:
+def peer_not_there_yet(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers that match no pod, and may be for pods that come later."""
-    for selector, peer, where, place in _unmatched(scene):
-        if not scene.on_host_network(selector, where) and not _elsewhere(scene, peer) and not looks_misspelt(selector, where):
+    for selector, peer, where, place in _unmatched(policy_index):
+        if not policy_index.on_host_network(selector, where) and not _elsewhere(policy_index, peer) and not looks_misspelt(selector, where):
             yield Remark(place, f"{peer} matches none of the present pods of {where}", labels_seen(selector, where))
 
 
-def _unmatched(scene: Scene) -> Iterator[tuple[LabelSelector, Peer, Area, Place]]:
+def _unmatched(policy_index: PolicyIndex) -> Iterator[tuple[LabelSelector, Peer, Area, Place]]:
     """The peers with a podSelector that match no pod of the pod network, with the namespaces that they mean.
 
     Left out are those of which no such namespace exists, or none with known pods.
     """
-    for policy, peer, reach, place in _peers(scene):
+    for policy, peer, reach, place in _peers(policy_index):
         if not reach and peer.pod_selector is not None:
-            where = scene.area(policy.namespace if peer.namespace_selector is None else peer.namespace_selector)
+            where = policy_index.area(policy.namespace if peer.namespace_selector is None else peer.namespace_selector)
             if where.has_pods:
                 yield peer.pod_selector, peer, where, place
 
 
-def _elsewhere(scene: Scene, peer: Peer) -> str:
+def _elsewhere(policy_index: PolicyIndex, peer: Peer) -> str:
     """Where the pods are that a podSelector without namespaceSelector might have meant; empty when there are none."""
     if peer.pod_selector is None or peer.namespace_selector is not None:
         return ""
-    namespaces = scene.namespaces_of(scene.groups.with_labels(peer.pod_selector))
+    namespaces = policy_index.namespaces_of(policy_index.groups.with_labels(peer.pod_selector))
     if not namespaces:
         return ""
     fixed = Peer(peer.pod_selector, LabelSelector(((NAMESPACE_NAME_LABEL, namespaces[0]),)))
     return f"A podSelector alone means the policy's own namespace. Pods with these labels are in {listed(namespaces)}:\n{peer_yaml(fixed)}"
 
 
-def two_peers_one_dash(scene: Scene) -> Iterator[Remark]:
+def two_peers_one_dash(policy_index: PolicyIndex) -> Iterator[Remark]:
     """A podSelector and a namespaceSelector as two neighbouring peers, which together admit more than one peer with both would.
 
     Only where pods exist that meet both, which is what tells a slip from two peers that are meant: a podSelector that no pod of the
     selected namespaces meets can't have been meant for these.
     """
-    for opening in scene.openings:
+    for opening in policy_index.openings:
         peers = opening.rule.peers
         admitted_otherwise: list[int] = []
         for number in range(len(peers) - 1):
@@ -146,27 +150,25 @@ def two_peers_one_dash(scene: Scene) -> Iterator[Remark]:
             if pods is None or spaces is None:
                 continue
             both = Peer(pods.pod_selector, spaces.namespace_selector)
-            meant = scene.reach(opening.policy, both)
+            meant = policy_index.reach(opening.policy, both)
             admitted_otherwise = admitted_otherwise or without_each(opening.reach, 0, or_, width=2)
             extra = (opening.reach[number] | opening.reach[number + 1]) & ~meant & ~admitted_otherwise[number]
-            if scene.count(opening.subjects) == 1:
+            if policy_index.count(opening.subjects) == 1:
                 extra &= ~opening.subjects  # a pod reaches itself anyway
             if meant and extra:
                 yield _dash_remark(
-                    scene, opening.policy, peer_place(opening.policy, opening.direction, opening.number, number + 1), both, extra
+                    policy_index, opening.policy, peer_place(opening.policy, opening.direction, opening.number, number + 1), both, extra
                 )
 
 
-def _dash_remark(scene: Scene, policy: NetworkPolicy, place: Place, both: Peer, extra: int) -> Remark:
-    number = scene.count(extra)
+def _dash_remark(policy_index: PolicyIndex, policy: NetworkPolicy, place: Place, both: Peer, extra: int) -> Remark:
+    number = policy_index.count(extra)
     pods = (
         f"pods with {both.pod_selector} of namespace {policy.namespace}, and every pod of namespaces with {both.namespace_selector}"
         if both.namespace_selector and not both.namespace_selector.is_empty
         else "every pod of every namespace"
     )
-    message = (
-        f"two items, so either one is enough: {pods}. One item with both would admit {counted(number, 'pod')} fewer: {scene.names(extra)}"
-    )
+    message = f"two items, so either one is enough: {pods}. One item with both would admit {pluralize(number, 'pod')} fewer: {policy_index.names(extra)}"
     return Remark(place, message, f"If both must hold, write one item, with one dash:\n{peer_yaml(both)}")
 
 

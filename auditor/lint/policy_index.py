@@ -53,7 +53,7 @@ class Opening:
         return not self.rule.peers and not self.rule.ports
 
 
-class Scene:
+class PolicyIndex:
     """A snapshot, ready for checks."""
 
     def __init__(self, snapshot: Snapshot, *, complete: bool = True) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from auditor.lint.covering import FEW, most_compared
 from auditor.lint.finding import Check, Remark, Severity, port_place
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import Opening, Scene, port_range
+from auditor.lint.policy_index import Opening, PolicyIndex, port_range
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction, PolicyPort
 from auditor.model.ports import Protocol
@@ -18,10 +18,10 @@ PORTS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/network-po
 SERVICE_PAGE = "https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports"
 
 
-def _port_items(scene: Scene) -> Iterator[tuple[Opening, int, PolicyPort, int]]:
+def _port_items(policy_index: PolicyIndex) -> Iterator[tuple[Opening, int, PolicyPort, int]]:
     """Each port of each rule in force, with the pods that would have to have it."""
-    for opening in scene.openings:
-        destinations = (opening.subjects if opening.direction is Direction.INGRESS else opening.peers) & scene.groups.selectable
+    for opening in policy_index.openings:
+        destinations = (opening.subjects if opening.direction is Direction.INGRESS else opening.peers) & policy_index.groups.selectable
         if not destinations or (opening.direction is Direction.EGRESS and not opening.rule.peers):
             continue
         if opening.direction is Direction.EGRESS and any(peer.ip_block is not None for peer in opening.rule.peers):
@@ -30,39 +30,39 @@ def _port_items(scene: Scene) -> Iterator[tuple[Opening, int, PolicyPort, int]]:
             yield opening, number, port, destinations
 
 
-def named_port_undeclared(scene: Scene) -> Iterator[Remark]:
+def named_port_undeclared(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Named ports that none of the pods they are looked up on declares with that protocol."""
     names_of: dict[int, list[tuple[Protocol, str]]] = {}
-    for opening, number, port, destinations in _port_items(scene):
-        if port.name is None or any(meant & destinations for meant in scene.port_reach(port).values()):
+    for opening, number, port, destinations in _port_items(policy_index):
+        if port.name is None or any(meant & destinations for meant in policy_index.port_reach(port).values()):
             continue
         if destinations not in names_of:
-            pods = scene.members(destinations)
+            pods = policy_index.members(destinations)
             names_of[destinations] = sorted({(each.protocol, each.name) for pod in pods for each in pod.ports if each.name})
         others = [protocol for protocol, name in names_of[destinations] if name == port.name]
         known = sorted(f"{protocol}/{name}" for protocol, name in names_of[destinations])
         hint = f"Ports with a name there: {listed(known, 8)}." if known else "None of them gives any port a name: write the number."
         if others:
             hint = f"They declare it for {listed(list(map(str, others)))}:\n- {{protocol: {others[0]}, port: {scalar(port.name)}}}"
-        message = f"no pod that this rule is about ({scene.names(destinations)}) declares a {port.protocol} port named {port.name}"
+        message = f"no pod that this rule is about ({policy_index.names(destinations)}) declares a {port.protocol} port named {port.name}"
         yield Remark(port_place(opening.policy, opening.direction, opening.number, number), f"{message}: it opens nothing", hint)
 
 
-def wrong_protocol(scene: Scene) -> Iterator[Remark]:
+def wrong_protocol(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Numbers that the pods declare for another protocol only, and which no rule for the same pods opens for that one."""
-    offers = scene.offers
-    opened = _OpenedAtoms(scene)
-    for opening, number, port, destinations in _port_items(scene):
+    offers = policy_index.offers
+    opened = _OpenedAtoms(policy_index)
+    for opening, number, port, destinations in _port_items(policy_index):
         if port.number is None or port.end_port is not None or offers.offering(port.protocol, port.number, port.number) & destinations:
             continue
         others = [other for other in Protocol if offers.offering(other, port.number, port.number) & destinations]
         if not others:
             continue
         reached = opened.for_all_of(opening)
-        missing = [other for other in others if not reached >> scene.atoms.index(other, port.number) & 1]
+        missing = [other for other in others if not reached >> policy_index.atoms.index(other, port.number) & 1]
         if missing and missing == others:
             message = (
-                f"opens {port}, but {scene.names(destinations)} {'has' if scene.count(destinations) == 1 else 'have'} "
+                f"opens {port}, but {policy_index.names(destinations)} {'has' if policy_index.count(destinations) == 1 else 'have'} "
                 f"port {port.number} for {listed(list(map(str, others)))}, which no rule opens"
             )
             left_out = " (the protocol is TCP where none is given)" if port.protocol is Protocol.TCP else ""
@@ -73,10 +73,10 @@ def wrong_protocol(scene: Scene) -> Iterator[Remark]:
 class _OpenedAtoms:
     """The atoms that any rule opens for all of certain pods."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._everything = scene.atoms.everything
+    def __init__(self, policy_index: PolicyIndex) -> None:
+        self._everything = policy_index.atoms.everything
         self._opened: dict[tuple[str, Direction], dict[int, int]] = defaultdict(lambda: defaultdict(int))
-        for opening in scene.openings:
+        for opening in policy_index.openings:
             for atoms in opening.ports:
                 self._opened[opening.policy.namespace, opening.direction][opening.subjects] |= atoms
         self._few: dict[tuple[str, Direction], dict[int, list[int]]] = {}
@@ -108,10 +108,10 @@ class _OpenedAtoms:
         return atoms
 
 
-def service_port(scene: Scene) -> Iterator[Remark]:
+def service_port(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Numbers that are a Service's port and not the port of the pods behind it."""
-    offers = scene.offers
-    for opening, number, port, destinations in _port_items(scene):
+    offers = policy_index.offers
+    for opening, number, port, destinations in _port_items(policy_index):
         if port.number is None or offers.offering(port.protocol, *port_range(port)) & destinations:
             continue
         found = offers.by_service(port.protocol, port.number, destinations)
@@ -122,19 +122,17 @@ def service_port(scene: Scene) -> Iterator[Remark]:
             yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
 
 
-def port_not_offered(scene: Scene) -> Iterator[Remark]:
+def port_not_offered(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Numbers that no pod has, where all pods declare ports and are behind Services, so that their ports are likely all known."""
-    offers = scene.offers
-    for opening, number, port, destinations in _port_items(scene):
+    offers = policy_index.offers
+    for opening, number, port, destinations in _port_items(policy_index):
         if port.number is None or destinations & ~offers.fully_known:
             continue
         first, last = port_range(port)
         if any(offers.offering(protocol, first, last) & destinations for protocol in Protocol):
             continue
         if offers.by_service(port.protocol, port.number, destinations) is None:
-            message = (
-                f"opens {port}, but {scene.names(destinations)} {'declares' if scene.count(destinations) == 1 else 'declare'} no such port"
-            )
+            message = f"opens {port}, but {policy_index.names(destinations)} {'declares' if policy_index.count(destinations) == 1 else 'declare'} no such port"
             hint = f"Known ports: {listed(offers.ports(destinations), 8)}."
             yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
 

@@ -24,11 +24,11 @@ from auditor.lint.covering import (
 from auditor.lint.finding import SIDES, Check, Remark, Severity, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
-from auditor.lint.policy_index import Opening, Scene, port_range
+from auditor.lint.policy_index import Opening, PolicyIndex, port_range
 from auditor.model.labels import LabelSelector
 from auditor.model.notation import brief, brief_block
 from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.explain import place
 
 ADDITIVE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
@@ -38,14 +38,14 @@ ALLOW_ALL = "https://kubernetes.io/docs/concepts/services-networking/network-pol
 class _Ports:
     """Which ports a set of rules leaves open, whatever the destination declares: atoms, and names."""
 
-    def __init__(self, scene: Scene, ports: Iterable[PolicyPort], *, everything: bool) -> None:
-        self.atoms = scene.atoms.everything if everything else 0
+    def __init__(self, policy_index: PolicyIndex, ports: Iterable[PolicyPort], *, everything: bool) -> None:
+        self.atoms = policy_index.atoms.everything if everything else 0
         self.names: set[tuple[object, str]] = set()
         for port in ports:
             if port.name is not None:
                 self.names.add((port.protocol, port.name))
             else:
-                self.atoms |= scene.atoms.mask(port.protocol, *port_range(port))
+                self.atoms |= policy_index.atoms.mask(port.protocol, *port_range(port))
 
     def add(self, other: _Ports) -> None:
         self.atoms |= other.atoms
@@ -55,14 +55,14 @@ class _Ports:
         """Whether any port of ``other`` can be among these; a name may be any number."""
         return bool(self.atoms & other.atoms) or (bool(other.names) and bool(self.atoms or self.names))
 
-    def cover(self, scene: Scene, other: _Ports) -> bool:
+    def cover(self, policy_index: PolicyIndex, other: _Ports) -> bool:
         """Whether every port of ``other`` is among these. A name is if it is given here, too, or if its whole protocol is open."""
         if other.atoms & ~self.atoms:
             return False
-        return all((protocol, name) in self.names or self._whole(scene, protocol) for protocol, name in other.names)
+        return all((protocol, name) in self.names or self._whole(policy_index, protocol) for protocol, name in other.names)
 
-    def _whole(self, scene: Scene, protocol: object) -> bool:
-        return all(self.atoms >> number & 1 for number, each in enumerate(scene.atoms.ranges) if each.protocol is protocol)
+    def _whole(self, policy_index: PolicyIndex, protocol: object) -> bool:
+        return all(self.atoms >> number & 1 for number, each in enumerate(policy_index.atoms.ranges) if each.protocol is protocol)
 
 
 @dataclass(slots=True)
@@ -84,12 +84,12 @@ class _Candidate:
         return in_order(self.index.including(peer), most_compared(len(peers)))
 
 
-def _candidates(scene: Scene) -> dict[tuple[str, Direction], list[_Candidate]]:
+def _candidates(policy_index: PolicyIndex) -> dict[tuple[str, Direction], list[_Candidate]]:
     """The rules of policies that select someone, by namespace and direction."""
     found: dict[tuple[str, Direction], list[_Candidate]] = defaultdict(list)
-    for opening in scene.openings:
+    for opening in policy_index.openings:
         if opening.subjects:
-            ports = _Ports(scene, opening.rule.ports, everything=not opening.rule.ports)
+            ports = _Ports(policy_index, opening.rule.ports, everything=not opening.rule.ports)
             found[opening.policy.namespace, opening.direction].append(_Candidate(opening, ports))
     return found
 
@@ -116,8 +116,8 @@ def _covers_peer(cover: _Candidate, peer: Peer | None, reach: int) -> bool:
 class _Rules:
     """The rules of one namespace and direction, by what would have to be included: peers, ports and subjects."""
 
-    def __init__(self, scene: Scene, namespace: str, candidates: list[_Candidate]) -> None:
-        self._scene = scene
+    def __init__(self, policy_index: PolicyIndex, namespace: str, candidates: list[_Candidate]) -> None:
+        self._policy_index = policy_index
         self._candidates = candidates
         self._most = most_compared(len(candidates))
         numbered = list(enumerate(candidates))
@@ -149,15 +149,15 @@ class _Rules:
 
     def _opening_to(self, candidate: _Candidate, peer: Peer | None, reach: int, other_sides: Sequence[Buckets]) -> list[_Candidate]:
         """The rules that together open all ports of ``candidate`` to ``peer``; none if they don't."""
-        open_ports = _Ports(self._scene, (), everything=False)
+        open_ports = _Ports(self._policy_index, (), everything=False)
         used = []
         for cover in self._covers(candidate, fewest(self._peers.including(peer), *other_sides)):
             if _covers_peer(cover, peer, reach):
-                if cover.ports.cover(self._scene, candidate.ports):
+                if cover.ports.cover(self._policy_index, candidate.ports):
                     return [cover]
                 used.append(cover)
                 open_ports.add(cover.ports)
-        return used if used and open_ports.cover(self._scene, candidate.ports) else []
+        return used if used and open_ports.cover(self._policy_index, candidate.ports) else []
 
     def _other_sides(self, candidate: _Candidate) -> list[Buckets]:
         """Where the rules are that may be for the pods of ``candidate``, and where those that may open its ports."""
@@ -178,10 +178,10 @@ class _Rules:
                 yield cover
 
 
-def shadowed_rules(scene: Scene) -> Iterator[Remark]:
+def shadowed_rules(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Rules whose removal changes nothing. Of rules that shadow each other, the last ones written are told."""
-    for (namespace, _), candidates in _candidates(scene).items():
-        rules = _Rules(scene, namespace, candidates)
+    for (namespace, _), candidates in _candidates(policy_index).items():
+        rules = _Rules(policy_index, namespace, candidates)
         for candidate in reversed(candidates):
             by = rules.opening(candidate)
             if not by:
@@ -196,9 +196,9 @@ def shadowed_rules(scene: Scene) -> Iterator[Remark]:
                 yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
 
 
-def redundant_peers(scene: Scene) -> Iterator[Remark]:
+def redundant_peers(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers of a rule that another peer of the same rule includes. Of equal ones the last are told."""
-    for opening in scene.openings:
+    for opening in policy_index.openings:
         peers = opening.rule.peers
         if len(peers) < 2:
             continue
@@ -227,17 +227,17 @@ def _name_of(candidate: _Candidate) -> str:
     return _name(candidate.opening)
 
 
-def allow_all_undoes(scene: Scene) -> Iterator[Remark]:
+def allow_all_undoes(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Rules that open everything to everyone, where that makes other rules meaningless."""
-    for candidates in _candidates(scene).values():
+    for candidates in _candidates(policy_index).values():
         undone_by = _undone(candidates)
         for candidate in candidates:
             opening = candidate.opening
             undone = undone_by.get(opening.policy.pod_selector) if opening.is_allow_all else None
             if undone:
-                number = counted(len(undone), "other rule")
+                number = pluralize(len(undone), "other rule")
                 message = (
-                    f"allows everything to {scene.names(opening.subjects)}, so {number} of these pods "
+                    f"allows everything to {policy_index.names(opening.subjects)}, so {number} of these pods "
                     f"{'means' if len(undone) == 1 else 'mean'} nothing: {listed_of(undone, _name_of)}"
                 )
                 instead = f"Policies add up: the widest rule wins. {_less_than_all(opening)}"
@@ -278,9 +278,9 @@ def _less_than_all(opening: Opening) -> str:
     return f"Give it {side} and ports, or remove the policy: without this rule alone it would cut off whom no other rule admits."
 
 
-def except_opened_again(scene: Scene) -> Iterator[Remark]:
+def except_opened_again(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Ranges that an ipBlock excepts and another item for the same pods and ports lets in again."""
-    for candidates in _candidates(scene).values():
+    for candidates in _candidates(policy_index).values():
         blocks = [
             (each, number, peer.ip_block) for each in candidates for number, peer in enumerate(each.opening.rule.peers) if peer.ip_block
         ]

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from auditor.lint.finding import Check, Remark, Severity, policy_place
 from auditor.lint.hints import labels_seen, looks_misspelt
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import Scene
+from auditor.lint.policy_index import PolicyIndex
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction, NetworkPolicy
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 
 SELECTORS_PAGE = "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"
 RESOURCE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"
 HOST_NETWORK = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods"
 
 
-def selects_no_pod(scene: Scene) -> Iterator[Remark]:
+def selects_no_pod(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Policies that select none of the pods of their namespace, and look like a slip."""
-    for policy in _idle(scene):
-        elsewhere = scene.namespaces_of(scene.groups.with_labels(policy.pod_selector))
+    for policy in _idle(policy_index):
+        elsewhere = policy_index.namespaces_of(policy_index.groups.with_labels(policy.pod_selector))
         message = f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy does nothing"
         if elsewhere:
             instead = (
@@ -28,35 +28,39 @@ def selects_no_pod(scene: Scene) -> Iterator[Remark]:
                 f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(elsewhere[0])}}}"
             )
             yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
-        elif looks_misspelt(policy.pod_selector, scene.area(policy.namespace)):
-            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, scene.area(policy.namespace)))
+        elif looks_misspelt(policy.pod_selector, policy_index.area(policy.namespace)):
+            yield Remark(
+                policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, policy_index.area(policy.namespace))
+            )
 
 
-def selects_no_pod_yet(scene: Scene) -> Iterator[Remark]:
+def selects_no_pod_yet(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Policies that select none of the pods of their namespace, and may be for pods that come later."""
-    for policy in _idle(scene):
-        elsewhere = scene.groups.with_labels(policy.pod_selector)
-        if not elsewhere and not looks_misspelt(policy.pod_selector, scene.area(policy.namespace)):
+    for policy in _idle(policy_index):
+        elsewhere = policy_index.groups.with_labels(policy.pod_selector)
+        if not elsewhere and not looks_misspelt(policy.pod_selector, policy_index.area(policy.namespace)):
             message = f"podSelector {policy.pod_selector} selects none of the present pods of namespace {policy.namespace}"
-            yield Remark(policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, scene.area(policy.namespace)))
+            yield Remark(
+                policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, policy_index.area(policy.namespace))
+            )
 
 
-def _idle(scene: Scene) -> Iterator[NetworkPolicy]:
+def _idle(policy_index: PolicyIndex) -> Iterator[NetworkPolicy]:
     """The policies that select no pod, none with hostNetwork either. None of namespaces of which no pod is known."""
-    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
-        if not subjects and scene.pods_in(policy.namespace) and not _on_host_network(scene, policy):
+    for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True):
+        if not subjects and policy_index.pods_in(policy.namespace) and not _on_host_network(policy_index, policy):
             yield policy
 
 
-def _on_host_network(scene: Scene, policy: NetworkPolicy) -> list[str]:
+def _on_host_network(policy_index: PolicyIndex, policy: NetworkPolicy) -> list[str]:
     """The hostNetwork pods that ``policy`` would select."""
-    return scene.on_host_network(policy.pod_selector, scene.area(policy.namespace))
+    return policy_index.on_host_network(policy.pod_selector, policy_index.area(policy.namespace))
 
 
-def selects_host_network(scene: Scene) -> Iterator[Remark]:
+def selects_host_network(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Policies of which every selected pod is on its node's network, where most network plugins apply no policy."""
-    for policy, subjects in zip(scene.snapshot.policies, scene.subjects, strict=True):
-        pods = [] if subjects else _on_host_network(scene, policy)
+    for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True):
+        pods = [] if subjects else _on_host_network(policy_index, policy)
         if pods:
             message = (
                 f"podSelector {policy.pod_selector} selects only pods with hostNetwork ({listed(pods)}); "
@@ -65,14 +69,14 @@ def selects_host_network(scene: Scene) -> Iterator[Remark]:
             yield Remark(policy_place(policy, "spec.podSelector"), message, "Run the pods without hostNetwork, or filter on the node.")
 
 
-def section_without_policy_type(scene: Scene) -> Iterator[Remark]:
+def section_without_policy_type(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Sections with rules whose direction is not among policyTypes: they mean nothing."""
-    for policy in scene.snapshot.policies:
+    for policy in policy_index.snapshot.policies:
         for direction, section in ((Direction.INGRESS, policy.ingress), (Direction.EGRESS, policy.egress)):
             if section and direction not in policy.directions:
                 word = direction.lower()
                 message = (
-                    f"{counted(len(section), 'rule')} in {word}, but policyTypes leaves {direction} out: "
+                    f"{pluralize(len(section), 'rule')} in {word}, but policyTypes leaves {direction} out: "
                     f"{'it means' if len(section) == 1 else 'they mean'} nothing, and {word} is not isolated by this policy"
                 )
                 place = policy_place(policy, f"spec.{word}", section[0].line)

@@ -242,8 +242,8 @@ def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAdd
     for name in (*(endpoint.namespace for endpoint in endpoints), *(policy.namespace for policy in objects.policies)):
         if name and name not in namespaces:
             namespaces[name] = Namespace.of(name)
-    counted = {kind: count for kind, count in sorted(ignored.items()) if count}
-    return Snapshot(namespaces, tuple(endpoints), tuple(objects.policies), tuple(objects.services), counted)
+    pluralize = {kind: count for kind, count in sorted(ignored.items()) if count}
+    return Snapshot(namespaces, tuple(endpoints), tuple(objects.policies), tuple(objects.services), pluralize)
 
 
 def _told_apart(workloads: Sequence[Workload], pods: Sequence[Endpoint]) -> list[Workload]:

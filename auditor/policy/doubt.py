@@ -14,7 +14,7 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Rule, UnknownPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.policy.selectors import matches
 
@@ -91,7 +91,7 @@ def _reason(policy: UnknownPolicy) -> str:
 def _sentence(policies: Sequence[UnknownPolicy]) -> str:
     named = [_reason(policy) for policy in policies[:NAMED_AT_MOST]]
     more = len(policies) - len(named)
-    return "; ".join([*named, f"{counted(more, 'more policy', 'more policies')} in doubt"] if more else named)
+    return "; ".join([*named, f"{pluralize(more, 'more policy', 'more policies')} in doubt"] if more else named)
 
 
 def _meaning(policy: UnknownPolicy, rules: tuple[Rule, ...]) -> NetworkPolicy:

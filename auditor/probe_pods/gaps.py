@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.bits import bits
 from auditor.policy.groups import Groups, peers_in_force
 from auditor.policy.selectors import matches
@@ -62,14 +62,14 @@ def unusable_nodes(endpoints: Iterable[Endpoint], can_use: Callable[[str], bool]
     pods = Counter(endpoint.node for endpoint in endpoints if not can_use(endpoint.node))
     if pods:
         nodes = listed(sorted(pods))
-        yield f"{counted(sum(pods.values()), 'pod')} on {nodes}, which can't take probe pods: stood in for on other nodes, if at all"
+        yield f"{pluralize(sum(pods.values()), 'pod')} on {nodes}, which can't take probe pods: stood in for on other nodes, if at all"
 
 
 def endpoints_without_probe_pods(snapshot: Snapshot) -> Iterator[str]:
     """About what has the address of a node, which no probe pod has."""
     pods = sum(endpoint.host_network for endpoint in snapshot.endpoints)
     nodes = sum(endpoint.kind is EndpointKind.NODE for endpoint in snapshot.endpoints)
-    parts = [counted(number, word) for number, word in ((pods, "hostNetwork pod"), (nodes, "node")) if number]
+    parts = [pluralize(number, word) for number, word in ((pods, "hostNetwork pod"), (nodes, "node")) if number]
     if parts:
         yield f"{' and '.join(parts)} can't be stood in for: traffic with their addresses is not probed"
 

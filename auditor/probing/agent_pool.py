@@ -1,7 +1,7 @@
 """All agents of one run: started together, fired together, and closed together however the run ends.
 
-Agents work concurrently and each request goes to all of them at once. An agent that could not be started, or that ends, leaves its seat
-with a reason in place of results. After each volley the destinations that did not answer everything are asked whether they were there all
+Agents work concurrently and each request goes to all of them at once. An agent that could not be started, or that ends, leaves its site
+with a reason in place of results. After each round the destinations that did not answer everything are asked whether they were there all
 the time (see ``auditor.probing.disruptions``): one request for each, however many attempts there were.
 """
 
@@ -14,14 +14,14 @@ from types import TracebackType
 from typing import Self
 
 from auditor.model.snapshot import IPAddress
-from auditor.model.words import counted
-from auditor.probing.attempts import Answer, Arrival, Listener, Shot, Try, by_way_of
-from auditor.probing.batches import Aim, Attempt, Batch, Loss
-from auditor.probing.disruptions import Excuse, excuses, questionable, taken_back
+from auditor.model.words import pluralize
+from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, Listener, by_way_of
+from auditor.probing.batches import Attempt, Batch, Loss, Target
+from auditor.probing.disruptions import Disruption, disruptions, questionable, taken_back
 from auditor.probing.keys import RunKey
 from auditor.probing.options import ProbingOptions, Progress
-from auditor.probing.sites import AgentChannel, Seat
-from auditor.probing.supervised_agent import Post
+from auditor.probing.sites import AgentChannel, ProbeSite
+from auditor.probing.supervised_agent import SupervisedAgent
 
 OPEN_AT_ONCE = 32
 LOSS_SECONDS = 1.0
@@ -30,27 +30,27 @@ LOSS_LAG = 0.1
 """Seconds for which an agent may have had no turn where what was sent again counts as lost."""
 LEAST_WINDOW = 4
 
-Volley = Sequence[Attempt]
+ProbeRound = Sequence[Attempt]
 
 
-class Fleet:
-    """The agents at ``seats``; enter it, start them, leave it to end them."""
+class AgentPool:
+    """The agents at ``sites``; enter it, start them, leave it to end them."""
 
     def __init__(
         self,
-        seats: Sequence[Seat],
-        open_channel: Callable[[Seat], Awaitable[AgentChannel]],
+        sites: Sequence[ProbeSite],
+        open_channel: Callable[[ProbeSite], Awaitable[AgentChannel]],
         options: ProbingOptions,
         progress: Progress,
         translators: Iterable[IPAddress] = (),
     ) -> None:
-        run = RunKey.draw(seat.name for seat in seats)
+        run = RunKey.draw(site.name for site in sites)
         self._translators = frozenset(map(str, translators))
-        self._posts = {seat.name: Post(seat, open_channel, run) for seat in seats}
+        self._agents = {site.name: SupervisedAgent(site, open_channel, run) for site in sites}
         self._options = options
         self._progress = progress
         self._gate = asyncio.Semaphore(OPEN_AT_ONCE)
-        self._volleys = 0
+        self._probe_rounds = 0
         self._fired_in: dict[str, int] = {}
         self._reopened_in: dict[str, int] = {}
         self._losses: dict[str, Loss] = {}
@@ -64,7 +64,7 @@ class Fleet:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Close every channel, also if cancelled again meanwhile; each has a bounded time for it."""
-        closing = asyncio.gather(*(post.close() for post in self._posts.values()))
+        closing = asyncio.gather(*(agent.close() for agent in self._agents.values()))
         cancelled = False
         while not closing.done():
             try:
@@ -74,52 +74,54 @@ class Fleet:
         if cancelled and error is None:
             raise asyncio.CancelledError
 
-    async def start(self, listeners: Mapping[str, Sequence[Listener]], proofs: Volley, seconds: float) -> list[Try]:
-        """Start every agent and have it listen on what ``listeners`` has for its seat.
+    async def start(self, listeners: Mapping[str, Sequence[Listener]], proofs: ProbeRound, seconds: float) -> list[AttemptResult]:
+        """Start every agent and have it listen on what ``listeners`` has for its site.
 
-        ``proofs`` are attempts that agents make at their own seats: each as soon as it listens, without waiting for the others and
+        ``proofs`` are attempts that agents make at their own sites: each as soon as it listens, without waiting for the others and
         without a further round trip. One try for each comes back, in order.
         """
-        tries: list[Try | None] = [None] * len(proofs)
-        by_seat: dict[str, list[int]] = defaultdict(list)
+        tries: list[AttemptResult | None] = [None] * len(proofs)
+        by_site: dict[str, list[int]] = defaultdict(list)
         for position, attempt in enumerate(proofs):
-            by_seat[attempt.source].append(position)
+            by_site[attempt.source].append(position)
 
-        async def start(post: Post) -> None:
-            positions = by_seat[post.seat.name]
-            batch = self._batch([proofs[position].aim for position in positions], seconds, len(self._posts))
+        async def start(agent: SupervisedAgent) -> None:
+            positions = by_site[agent.site.name]
+            batch = self._batch([proofs[position].target for position in positions], seconds, len(self._agents))
             async with self._gate:
-                await post.start(listeners.get(post.seat.name, ()), batch)
+                await agent.start(listeners.get(agent.site.name, ()), batch)
             self._progress.advance(1)
-            await self._fire(post, batch, positions, tries)
+            await self._fire(agent, batch, positions, tries)
 
-        await _together(start(post) for post in self._posts.values())
+        await _together(start(agent) for agent in self._agents.values())
         return [one for one in tries if one is not None]
 
     @property
     def size(self) -> int:
         """How many agents there are to be."""
-        return len(self._posts)
+        return len(self._agents)
 
     @property
     def unbound(self) -> dict[Listener, str]:
         """The listeners that could not be opened, and why."""
-        sessions = [post.session for post in self._posts.values() if post.session]
+        sessions = [agent.session for agent in self._agents.values() if agent.session]
         return {listener: reason for session in sessions for listener, reason in session.unbound.items()}
 
-    def ended(self, seat: str) -> str:
-        """Why there is no agent at ``seat`` and will be none; empty if there is one, or may yet be."""
-        return self._posts[seat].ended if seat in self._posts else f"no agent runs at {seat}"
+    def ended(self, site: str) -> str:
+        """Why there is no agent at ``site`` and will be none; empty if there is one, or may yet be."""
+        return self._agents[site].ended if site in self._agents else f"no agent runs at {site}"
 
     @property
     def facts(self) -> list[str]:
         """Why agents are missing, and which had to be started anew, one line for each."""
-        posts = self._posts.values()
-        anew = [f"the stream to the agent of {post.seat.name} broke {counted(post.reopened, 'time')}" for post in posts if post.reopened]
-        lacks = [f"{seat} had no room for {counted(number, what)}" for (seat, what), number in self._overruns.items()]
+        agents = self._agents.values()
+        anew = [
+            f"the stream to the agent of {agent.site.name} broke {pluralize(agent.reopened, 'time')}" for agent in agents if agent.reopened
+        ]
+        lacks = [f"{site} had no room for {pluralize(number, what)}" for (site, what), number in self._overruns.items()]
         again = "silence meanwhile was tried again"
         return [
-            *(reason for post in posts if (reason := post.ended)),
+            *(reason for agent in agents if (reason := agent.ended)),
             *(f"{line}: it was started anew" for line in anew),
             *(f"{line} that somebody sent it: {again}" for line in lacks),
         ]
@@ -129,39 +131,39 @@ class Fleet:
         """What each agent had to send in vain so far."""
         return self._losses.values()
 
-    async def fire(self, volley: Volley, seconds: float) -> list[Try]:
+    async def fire(self, probe_round: ProbeRound, seconds: float) -> list[AttemptResult]:
         """Make every attempt, give each so many seconds, and return one try for each, in order."""
-        concerned = {attempt.source for attempt in volley} | {attempt.destination for attempt in volley}
-        await _together(self._reopen(post) for name, post in self._posts.items() if name in concerned and post.lost)
-        before = {name: post.reopened for name, post in self._posts.items()}
-        self._volleys += 1
-        tries: list[Try | None] = [None] * len(volley)
-        by_seat: dict[str, list[int]] = defaultdict(list)
-        for position, attempt in enumerate(volley):
+        concerned = {attempt.source for attempt in probe_round} | {attempt.destination for attempt in probe_round}
+        await _together(self._reopen(agent) for name, agent in self._agents.items() if name in concerned and agent.lost)
+        before = {name: agent.reopened for name, agent in self._agents.items()}
+        self._probe_rounds += 1
+        tries: list[AttemptResult | None] = [None] * len(probe_round)
+        by_site: dict[str, list[int]] = defaultdict(list)
+        for position, attempt in enumerate(probe_round):
             reason = self._gone(attempt)
             if reason:
-                tries[position] = Try(Answer.ERROR, reason)
+                tries[position] = AttemptResult(Answer.ERROR, reason)
                 self._progress.advance(1)
             else:
-                by_seat[attempt.source].append(position)
+                by_site[attempt.source].append(position)
         self.slowest = 0.0
         self._lost_now = {}
 
-        async def fire(number: int, seat: str, positions: list[int]) -> None:
+        async def fire(number: int, site: str, positions: list[int]) -> None:
             # Each starts somewhere else, or all sources would meet at one destination after the other.
-            turn = number * len(positions) // len(by_seat)
+            turn = number * len(positions) // len(by_site)
             turned = positions[turn:] + positions[:turn]
-            batch = self._batch([volley[position].aim for position in turned], seconds, len(by_seat))
-            await self._fire(self._posts[seat], batch, turned, tries)
+            batch = self._batch([probe_round[position].target for position in turned], seconds, len(by_site))
+            await self._fire(self._agents[site], batch, turned, tries)
 
-        await _together(fire(number, *entry) for number, entry in enumerate(by_seat.items()))
+        await _together(fire(number, *entry) for number, entry in enumerate(by_site.items()))
         fired = [one for one in tries if one is not None]
         losing = any(loss.lost for loss in self._lost_now.values())
-        asked = questionable(volley, fired) | (concerned & self._posts.keys() if losing else set())
-        excuses_found, lag = await self._excuses(asked, before, seconds)
+        asked = questionable(probe_round, fired) | (concerned & self._agents.keys() if losing else set())
+        excuses_found, lag = await self._disruptions(asked, before, seconds)
         if seconds >= LOSS_SECONDS and lag <= LOSS_LAG:
             self._note_losses()
-        return taken_back(volley, fired, excuses_found)
+        return taken_back(probe_round, fired, excuses_found)
 
     def _note_losses(self) -> None:
         for name, (sent, lost) in self._lost_now.items():
@@ -170,58 +172,60 @@ class Fleet:
 
     def _gone(self, attempt: Attempt) -> str:
         """Why an attempt can't be made, or not be answered, for want of an agent."""
-        needed = (attempt.source,) if attempt.aim.identity is None else (attempt.source, attempt.destination)
-        return next((gone for seat in needed if (gone := self._posts[seat].gone)), "")
+        needed = (attempt.source,) if attempt.target.identity is None else (attempt.source, attempt.destination)
+        return next((gone for site in needed if (gone := self._agents[site].gone)), "")
 
-    def _batch(self, aims: Sequence[Aim], seconds: float, agents: int) -> Batch:
-        return Batch(aims, seconds, self._options.datagrams, max(LEAST_WINDOW, self._options.window // max(1, agents)))
+    def _batch(self, targets: Sequence[Target], seconds: float, agents: int) -> Batch:
+        return Batch(targets, seconds, self._options.datagrams, max(LEAST_WINDOW, self._options.window // max(1, agents)))
 
-    async def _fire(self, post: Post, batch: Batch, positions: Sequence[int], tries: list[Try | None]) -> None:
-        before = post.reopened
-        results = await post.fire(batch, self._progress.advance)
+    async def _fire(self, agent: SupervisedAgent, batch: Batch, positions: Sequence[int], tries: list[AttemptResult | None]) -> None:
+        before = agent.reopened
+        results = await agent.fire(batch, self._progress.advance)
         self.attempts += len(positions)
         self.slowest = max(self.slowest, batch.slowest)
-        self._lost_now[post.seat.name] = batch.loss
-        if post.reopened != before:
-            self._reopened_in[post.seat.name] = self._volleys
+        self._lost_now[agent.site.name] = batch.loss
+        if agent.reopened != before:
+            self._reopened_in[agent.site.name] = self._probe_rounds
         for position, one in zip(positions, results, strict=True):
             tries[position] = by_way_of(one.seen, one) if one.seen and one.seen not in self._translators else one
-            if one.shot:
-                self._fired_in[one.shot.batch] = self._volleys
+            if one.attempt_id:
+                self._fired_in[one.attempt_id.batch] = self._probe_rounds
 
-    async def _reopen(self, post: Post) -> None:
-        await post.reopen()
-        self._reopened_in[post.seat.name] = self._volleys
+    async def _reopen(self, agent: SupervisedAgent) -> None:
+        await agent.reopen()
+        self._reopened_in[agent.site.name] = self._probe_rounds
 
-    async def _excuses(self, seats: Iterable[str], before: Mapping[str, int], seconds: float) -> tuple[dict[str, list[Excuse]], float]:
-        """For those of ``seats`` whose agents were gone or not well meanwhile, what that explains; and the longest lag, in seconds."""
-        found: dict[str, list[Excuse]] = {}
+    async def _disruptions(
+        self, sites: Iterable[str], before: Mapping[str, int], seconds: float
+    ) -> tuple[dict[str, list[Disruption]], float]:
+        """For those of ``sites`` whose agents were gone or not well meanwhile, what that explains; and the longest lag, in seconds."""
+        found: dict[str, list[Disruption]] = {}
         lags = [0.0]
 
-        async def ask(post: Post) -> None:
-            name, health = post.seat.name, await post.session.health() if post.session else None
+        async def ask(agent: SupervisedAgent) -> None:
+            name, health = agent.site.name, await agent.session.health() if agent.session else None
             if health:
                 lags.append(health.lag)
                 self._overruns.update({(name, "datagram"): health.udp_overruns or 0, (name, "connection"): health.listen_overflows or 0})
-            found[name] = list(excuses(name, gone=post.gone, restarted=post.reopened != before[name], health=health, timeout=seconds))
+            found[name] = list(disruptions(name, gone=agent.gone, restarted=agent.reopened != before[name], health=health, timeout=seconds))
 
-        await _together(ask(self._posts[seat]) for seat in seats)
+        await _together(ask(self._agents[site]) for site in sites)
         self._overruns = +self._overruns
         return found, max(lags)
 
-    async def arrivals(self, shots: Mapping[str, Sequence[Shot]]) -> dict[Shot, Arrival]:
-        """For UDP attempts, listed by the seat they were aimed at, whether they arrived there."""
-        known: dict[Shot, Arrival] = {}
+    async def arrivals(self, attempt_ids: Mapping[str, Sequence[AttemptId]]) -> dict[AttemptId, Arrival]:
+        """For UDP attempts, listed by the site they were aimed at, whether they arrived there."""
+        known: dict[AttemptId, Arrival] = {}
 
-        async def ask(post: Post, aimed: Sequence[Shot]) -> None:
-            since = self._reopened_in.get(post.seat.name, -1)
-            arrived = await post.session.arrivals(aimed) if post.session else {}
-            for shot in aimed:
+        async def ask(agent: SupervisedAgent, aimed: Sequence[AttemptId]) -> None:
+            since = self._reopened_in.get(agent.site.name, -1)
+            arrived = await agent.session.arrivals(aimed) if agent.session else {}
+            for attempt_id in aimed:
                 # An agent knows nothing of what arrived before its own time.
-                there = arrived.get(shot)
-                known[shot] = there if there or self._fired_in[shot.batch] > since else None
+                there = arrived.get(attempt_id)
+                known[attempt_id] = there if there or self._fired_in[attempt_id.batch] > since else None
 
-        await _together(ask(self._posts[seat], aimed) for seat, aimed in shots.items())
+        await _together(ask(self._agents[site], aimed) for site, aimed in attempt_ids.items())
         return known
 
 

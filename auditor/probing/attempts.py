@@ -34,7 +34,7 @@ class Origin(NamedTuple):
     port: int
 
 
-class Shot(NamedTuple):
+class AttemptId(NamedTuple):
     """Which attempt of which batch a try was: the nonce that the destination may have logged.
 
     ``origin`` is the socket that it was sent from, where it is known.
@@ -55,7 +55,7 @@ Arrival: TypeAlias = bool | Origin | None
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class AttemptResult:
     """One attempt. ``outcome`` is the raw outcome (``token``, ``tcp-reset``, …) or, for an error, the reason in words.
 
     ``seen`` is the address that it came from, as who answered saw it, if it was sent from another. ``by_way`` says that something did get
@@ -65,7 +65,7 @@ class Try:
     answer: Answer
     outcome: str
     milliseconds: float | None = None
-    shot: Shot | None = None
+    attempt_id: AttemptId | None = None
     seen: str = ""
     by_way: bool = False
 
@@ -76,24 +76,24 @@ class Try:
 
 
 class Listener(NamedTuple):
-    """What a control proves alive: one port of one seat over one family."""
+    """What a control proves alive: one port of one site over one family."""
 
-    seat: str
+    site: str
     protocol: Protocol
     port: int
     family: Family
 
     def __str__(self) -> str:
-        return f"{self.seat} on {self.protocol}/{self.port} over {self.family}"
+        return f"{self.site} on {self.protocol}/{self.port} over {self.family}"
 
 
-def by_way_of(address: str, one: Try) -> Try:
+def by_way_of(address: str, one: AttemptResult) -> AttemptResult:
     """What a try is worth that reached its destination from an address that is not its source's: anybody may have sent it on."""
     reason = f"it reached its destination from {address}, which is not its source: translated on the way, or repeated by somebody else"
-    return Try(Answer.ERROR, reason, shot=one.shot, by_way=True)
+    return AttemptResult(Answer.ERROR, reason, attempt_id=one.attempt_id, by_way=True)
 
 
-def agrees(expected: Verdict | None, one: Try) -> bool | None:
+def agrees(expected: Verdict | None, one: AttemptResult) -> bool | None:
     """Whether a try is what was expected; None when that can't be said: nothing is expected, or the try says nothing."""
     if expected is None or one.answer is Answer.ERROR:
         return None
@@ -102,6 +102,6 @@ def agrees(expected: Verdict | None, one: Try) -> bool | None:
     return (one.answer is Answer.ALLOWED) == (expected is Verdict.ALLOWED)
 
 
-def wants_retest(expected: Verdict | None, one: Try) -> bool:
+def wants_retest(expected: Verdict | None, one: AttemptResult) -> bool:
     """Whether a try must not stand alone: it differs from what was expected, or says nothing."""
     return one.answer is Answer.ERROR or agrees(expected, one) is False

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from auditor.model.ports import Protocol
 from auditor.model.printable import printable
-from auditor.probing.attempts import Answer, Origin, Shot, Try
+from auditor.probing.attempts import Answer, AttemptId, AttemptResult, Origin
 from auditor.probing.keys import RunKey
 
 _NUMBERS = itertools.count(secrets.randbits(32))
@@ -20,7 +20,7 @@ _NUMBERS = itertools.count(secrets.randbits(32))
 WIRE_PROTOCOLS = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
 
 
-class Aim(NamedTuple):
+class Target(NamedTuple):
     """One attempt: where it goes, and the identity that has to answer; without one, a completed TCP handshake is all that is wanted."""
 
     address: str
@@ -30,11 +30,11 @@ class Aim(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """What one agent is to try: the names of its seat and of the one that it aims at, and the aim."""
+    """What one agent is to try: the names of its site and of the one that it aims at, and the aim."""
 
     source: str
     destination: str
-    aim: Aim
+    target: Target
 
 
 class Loss(NamedTuple):
@@ -110,29 +110,29 @@ class Batch:
     ``loss`` is known once the batch is finished.
     """
 
-    aims: Sequence[Aim]
+    targets: Sequence[Target]
     timeout: float
     datagrams: int
     window: int
     name: str = field(default_factory=lambda: f"{next(_NUMBERS) & 0xFFFFFFFF:08x}")
     slowest: float = 0.0
     loss: Loss = field(default_factory=Loss)
-    tries: list[Try | None] = field(init=False)
+    tries: list[AttemptResult | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tries = [None] * len(self.aims)
+        self.tries = [None] * len(self.targets)
 
     def command(self, run: RunKey) -> dict[str, Any]:
         """The ``probe`` command; neighbours that differ by port alone share a target."""
         targets: list[dict[str, Any]] = []
         last: tuple[str, Protocol, str | None] | None = None
-        for aim in self.aims:
-            if (aim.address, aim.protocol, aim.identity) != last:
-                last = (aim.address, aim.protocol, aim.identity)
-                protocol = WIRE_PROTOCOLS[aim.protocol]
-                mark = None if aim.identity is None else run.marks[aim.identity]
-                targets.append({"address": aim.address, "protocol": protocol, "identity": mark, "ports": []})
-            targets[-1]["ports"].append(aim.port)
+        for target in self.targets:
+            if (target.address, target.protocol, target.identity) != last:
+                last = (target.address, target.protocol, target.identity)
+                protocol = WIRE_PROTOCOLS[target.protocol]
+                mark = None if target.identity is None else run.marks[target.identity]
+                targets.append({"address": target.address, "protocol": protocol, "identity": mark, "ports": []})
+            targets[-1]["ports"].append(target.port)
         return {
             "do": "probe",
             "batch": self.name,
@@ -158,14 +158,14 @@ class Batch:
         return results
 
     def _proof(self, attempt: int) -> str:
-        return "connected" if self.aims[attempt].identity is None else "token"
+        return "connected" if self.targets[attempt].identity is None else "token"
 
     def _store_other(self, attempt: int, answer: Answer, outcome: str, detail: str, more: dict[str, Any], run: RunKey) -> None:  # noqa: PLR0913, PLR0917 - as the wire has them
         if answer is Answer.ALLOWED:
             outcome, milliseconds = self._proof(attempt), _milliseconds(more["microseconds"])
         else:
             milliseconds = None
-            detail = run.seat(detail) if outcome == WRONG_IDENTITY else detail
+            detail = run.site(detail) if outcome == WRONG_IDENTITY else detail
             outcome = f"{outcome}: {detail}" if detail else outcome
         self._store(attempt, answer, outcome, milliseconds, more)
 
@@ -173,8 +173,8 @@ class Batch:
         if type(attempt) is not int or attempt < 0 or self.tries[attempt] is not None:
             raise ValueError(f"attempt {attempt!r} twice, or none")
         seen, socket = more.get("seen"), more.get("socket")
-        shot = Shot(self.name, attempt, None if socket is None else origin(*socket))
-        self.tries[attempt] = Try(answer, outcome, milliseconds, shot, "" if seen is None else _address(seen))
+        attempt_id = AttemptId(self.name, attempt, None if socket is None else origin(*socket))
+        self.tries[attempt] = AttemptResult(answer, outcome, milliseconds, attempt_id, "" if seen is None else _address(seen))
 
     def finish(self, message: dict[str, Any]) -> None:
         """Take in the ``done`` message. Raises BadAnswerError when attempts are missing, or numbers are none."""
@@ -193,13 +193,13 @@ class Batch:
 
     def rest(self) -> Batch:
         """A new batch of the unfinished attempts, in order."""
-        return Batch([self.aims[attempt] for attempt in self.unfinished], self.timeout, self.datagrams, self.window)
+        return Batch([self.targets[attempt] for attempt in self.unfinished], self.timeout, self.datagrams, self.window)
 
     def give_up(self, reason: str) -> None:
         """Mark what has no result as failed for ``reason``."""
-        failed = Try(Answer.ERROR, reason)
+        failed = AttemptResult(Answer.ERROR, reason)
         self.tries = [failed if one is None else one for one in self.tries]
 
-    def results(self) -> list[Try]:
+    def results(self) -> list[AttemptResult]:
         """One try for each aim. Call it once the batch is finished or given up."""
         return [one for one in self.tries if one is not None]

@@ -13,17 +13,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from auditor.model.snapshot import Family
-from auditor.probing.attempts import Answer, Listener, Try
-from auditor.probing.batches import Aim
+from auditor.probing.attempts import Answer, AttemptResult, Listener
+from auditor.probing.batches import Target
 from auditor.probing.routes import Route
 
 LOOPBACK = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
 
 
-def control_of(route: Route) -> Aim:
+def control_of(route: Route) -> Target:
     """The attempt that the agent beside the route's listener makes at it."""
     listener = route.listener
-    return Aim(LOOPBACK[listener.family], listener.protocol, listener.port, listener.seat) if route.destination.listens else route.aim
+    return Target(LOOPBACK[listener.family], listener.protocol, listener.port, listener.site) if route.destination.listens else route.target
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Controls:
     _times: dict[Listener, int] = field(default_factory=dict)
     _unwatched: dict[Listener, str] = field(default_factory=dict)
 
-    def record(self, results: Iterable[tuple[Route, Try]], when: str) -> None:
+    def record(self, results: Iterable[tuple[Route, AttemptResult]], when: str) -> None:
         """Take in one round of controls; ``when`` completes the sentence in the reason, as in "before the probes"."""
         for route, one in results:
             listener = route.listener
@@ -45,21 +45,21 @@ class Controls:
             if one.answer is Answer.ERROR and not route.destination.listens:
                 self._unwatched.setdefault(listener, one.outcome)
 
-    def _reason(self, route: Route, one: Try, when: str) -> str:
+    def _reason(self, route: Route, one: AttemptResult, when: str) -> str:
         listener = route.listener
         if listener in self.unbound:
-            return f"the agent of {listener.seat} can't listen on {listener.protocol}/{listener.port}: {self.unbound[listener]}"
+            return f"the agent of {listener.site} can't listen on {listener.protocol}/{listener.port}: {self.unbound[listener]}"
         if one.answer is Answer.ERROR:
             return one.outcome
         if not route.destination.listens:
-            return f"nothing listens on {listener.protocol}/{listener.port} at {route.address} of {listener.seat} {when}: {one.outcome}"
+            return f"nothing listens on {listener.protocol}/{listener.port} at {route.address} of {listener.site} {when}: {one.outcome}"
         return f"the listener of {listener} did not answer its own agent {when}: {one.outcome}"
 
     def unproven(self, route: Route, reached: Iterable[Listener] = ()) -> str:
         """Why the route's listener isn't proven alive; empty if it is. ``reached``: the listeners that any source reached."""
         listener = route.listener
         if not route.destination.agent:
-            reason = f"nobody reached {listener.seat} on {listener.protocol}/{listener.port} in this run, so silence proves nothing"
+            reason = f"nobody reached {listener.site} on {listener.protocol}/{listener.port} in this run, so silence proves nothing"
             return "" if listener in reached else reason
         if listener in self._failures:
             return self._failures[listener]

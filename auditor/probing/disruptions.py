@@ -11,60 +11,62 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from auditor.model.ports import Protocol
-from auditor.model.words import counted
-from auditor.probing.attempts import Answer, Try
+from auditor.model.words import pluralize
+from auditor.probing.attempts import Answer, AttemptResult
 from auditor.probing.batches import Attempt
 from auditor.probing.session import Health
 
 LAG_SHARE = 1 / 3
-"""The share of the timeout above which an agent that stood still explains silence at its seat."""
+"""The share of the timeout above which an agent that stood still explains silence at its site."""
 
 
 @dataclass(frozen=True, slots=True)
-class Excuse:
+class Disruption:
     """Why a destination can't be blamed. ``silence_only``: what it did answer holds. ``protocol``: that one alone; None: any."""
 
     reason: str
     silence_only: bool = False
     protocol: Protocol | None = None
 
-    def covers(self, attempt: Attempt, one: Try) -> bool:
+    def covers(self, attempt: Attempt, one: AttemptResult) -> bool:
         """Whether it explains ``one``, which is what came of ``attempt`` and no answer."""
-        return (one.silent or not self.silence_only) and self.protocol in (None, attempt.aim.protocol)
+        return (one.silent or not self.silence_only) and self.protocol in (None, attempt.target.protocol)
 
 
-def excuses(seat: str, *, gone: str, restarted: bool, health: Health | None, timeout: float) -> Iterator[Excuse]:
+def disruptions(site: str, *, gone: str, restarted: bool, health: Health | None, timeout: float) -> Iterator[Disruption]:
     """The excuses of an agent that is ``gone`` (why; else empty), was ``restarted`` meanwhile, or was not well."""
     if gone or health is None:
-        yield Excuse(gone or f"agent of {seat} can't tell whether it was there all the time")
+        yield Disruption(gone or f"agent of {site} can't tell whether it was there all the time")
         return
     if restarted:
-        yield Excuse(f"agent of {seat} was restarted meanwhile")
+        yield Disruption(f"agent of {site} was restarted meanwhile")
     if health.lag > LAG_SHARE * timeout:
-        yield Excuse(f"agent of {seat} stood still for {health.lag:.1f} s meanwhile", silence_only=True)
+        yield Disruption(f"agent of {site} stood still for {health.lag:.1f} s meanwhile", silence_only=True)
     if health.udp_overruns:
-        lost = counted(health.udp_overruns, "datagram")
-        yield Excuse(f"{seat} had no room for {lost} meanwhile", silence_only=True, protocol=Protocol.UDP)
+        lost = pluralize(health.udp_overruns, "datagram")
+        yield Disruption(f"{site} had no room for {lost} meanwhile", silence_only=True, protocol=Protocol.UDP)
     if health.listen_overflows:
-        lost = counted(health.listen_overflows, "connection")
-        yield Excuse(f"{seat} had no room for {lost} meanwhile", silence_only=True, protocol=Protocol.TCP)
+        lost = pluralize(health.listen_overflows, "connection")
+        yield Disruption(f"{site} had no room for {lost} meanwhile", silence_only=True, protocol=Protocol.TCP)
 
 
-def questionable(volley: Iterable[Attempt], tries: Iterable[Try]) -> set[str]:
-    """The seats whose agents were to answer and, as far as the network's verdict goes, did not."""
+def questionable(probe_round: Iterable[Attempt], tries: Iterable[AttemptResult]) -> set[str]:
+    """The sites whose agents were to answer and, as far as the network's verdict goes, did not."""
     return {
         attempt.destination
-        for attempt, one in zip(volley, tries, strict=True)
-        if attempt.aim.identity is not None and one.answer not in (Answer.ALLOWED, Answer.ERROR)
+        for attempt, one in zip(probe_round, tries, strict=True)
+        if attempt.target.identity is not None and one.answer not in (Answer.ALLOWED, Answer.ERROR)
     }
 
 
-def taken_back(volley: Iterable[Attempt], tries: Iterable[Try], found: Mapping[str, Collection[Excuse]]) -> list[Try]:
+def taken_back(
+    probe_round: Iterable[Attempt], tries: Iterable[AttemptResult], found: Mapping[str, Collection[Disruption]]
+) -> list[AttemptResult]:
     """The tries; those that an excuse of their destination covers say nothing any more."""
-    return [_taken_back(attempt, one, found.get(attempt.destination, ())) for attempt, one in zip(volley, tries, strict=True)]
+    return [_taken_back(attempt, one, found.get(attempt.destination, ())) for attempt, one in zip(probe_round, tries, strict=True)]
 
 
-def _taken_back(attempt: Attempt, one: Try, found: Collection[Excuse]) -> Try:
-    if not found or attempt.aim.identity is None or one.answer in (Answer.ALLOWED, Answer.ERROR):
+def _taken_back(attempt: Attempt, one: AttemptResult, found: Collection[Disruption]) -> AttemptResult:
+    if not found or attempt.target.identity is None or one.answer in (Answer.ALLOWED, Answer.ERROR):
         return one
-    return next((Try(Answer.ERROR, excuse.reason) for excuse in found if excuse.covers(attempt, one)), one)
+    return next((AttemptResult(Answer.ERROR, disruption.reason) for disruption in found if disruption.covers(attempt, one)), one)

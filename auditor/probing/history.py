@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from auditor.model.verdict import Cell, Verdict
-from auditor.probing.attempts import Answer, Try, agrees
+from auditor.probing.attempts import Answer, AttemptResult, agrees
 from auditor.probing.merging import DENIALS, decisive
 from auditor.probing.stability import is_late, relapsed
 
@@ -17,15 +17,15 @@ class History:
 
     def __init__(self, expected: Mapping[Cell, Verdict | None]) -> None:
         self.expected = expected
-        self.tries: dict[Cell, list[Try]] = {cell: [] for cell in expected}
+        self.tries: dict[Cell, list[AttemptResult]] = {cell: [] for cell in expected}
         self.late: dict[Cell, float] = {}
-        self._volleys: dict[Cell, list[int]] = {cell: [] for cell in expected}
+        self._probe_rounds: dict[Cell, list[int]] = {cell: [] for cell in expected}
 
-    def record(self, cell: Cell, one: Try, volley: int, seconds: float) -> None:
-        """Take in a try of the volley with that number, which began so many seconds after the first."""
+    def record(self, cell: Cell, one: AttemptResult, probe_round: int, seconds: float) -> None:
+        """Take in a try of the round with that number, which began so many seconds after the first."""
         tries = self.tries[cell]
         tries.append(one)
-        self._volleys[cell].append(volley)
+        self._probe_rounds[cell].append(probe_round)
         if cell not in self.late and is_late(self.expected[cell], tries):
             self.late[cell] = seconds
 
@@ -37,17 +37,17 @@ class History:
         """Whether its last try is not what was expected."""
         return agrees(self.expected[cell], self.tries[cell][-1]) is False
 
-    def denials(self) -> Iterator[tuple[Cell, Try, int]]:
-        """The cells that look denied so far, with the try that decides, and the last volley in which any try said something."""
+    def denials(self) -> Iterator[tuple[Cell, AttemptResult, int]]:
+        """The cells that look denied so far, with the try that decides, and the last round in which any try said something."""
         for cell, tries in self.tries.items():
             told = decisive(self.expected[cell], tries)
             if told.answer in DENIALS:
                 yield cell, told, self.telling_volley(cell)
 
     def telling_volley(self, cell: Cell) -> int:
-        """The last volley in which a try of ``cell`` said something."""
-        tries = zip(self._volleys[cell], self.tries[cell], strict=False)
-        return max((volley for volley, one in tries if one.answer is not Answer.ERROR), default=0)
+        """The last round in which a try of ``cell`` said something."""
+        tries = zip(self._probe_rounds[cell], self.tries[cell], strict=False)
+        return max((probe_round for probe_round, one in tries if one.answer is not Answer.ERROR), default=0)
 
     def silences_missing(self, cell: Cell, needed: int) -> int:
         """How many more silent tries it takes for the silence of ``cell`` to stand for a denial; 0 where it doesn't stand for one."""
@@ -65,7 +65,7 @@ class History:
         for cell in cells:
             tries = self.tries[cell]
             first = next(number for number, one in enumerate(tries) if one.answer is Answer.ALLOWED)
-            tries[:first] = [Try(Answer.ERROR, LOST) for _ in range(first)]
+            tries[:first] = [AttemptResult(Answer.ERROR, LOST) for _ in range(first)]
 
     def last_failure(self, cell: Cell) -> str:
         """Why the last try of ``cell`` that said nothing did; empty if there is none."""

@@ -18,16 +18,16 @@ UNKNOWN = "somebody unknown"
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
-    """The secret of one run, and the mark of the agent at each seat, by the seat's name."""
+    """The secret of one run, and the mark of the agent at each site, by the site's name."""
 
     secret: bytes = field(repr=False)
     marks: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def draw(cls, seats: Iterable[str]) -> Self:
-        """A new one for the agents at ``seats``."""
-        return cls(secrets.token_bytes(SECRET_BYTES), {seat: secrets.token_hex(MARK_BYTES) for seat in seats})
+    def draw(cls, sites: Iterable[str]) -> Self:
+        """A new one for the agents at ``sites``."""
+        return cls(secrets.token_bytes(SECRET_BYTES), {site: secrets.token_hex(MARK_BYTES) for site in sites})
 
-    def seat(self, mark: str) -> str:
-        """The name of the seat whose agent has this mark, for people."""
-        return next((seat for seat, its in self.marks.items() if its == mark), UNKNOWN)
+    def site(self, mark: str) -> str:
+        """The name of the site whose agent has this mark, for people."""
+        return next((site for site, its in self.marks.items() if its == mark), UNKNOWN)

@@ -17,10 +17,10 @@ from typing import NamedTuple
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family, IPAddress
-from auditor.probing.attempts import Answer, Listener, Try
-from auditor.probing.batches import Aim, Attempt
-from auditor.probing.routes import Route, Seating
-from auditor.probing.sites import Contact, Seat
+from auditor.probing.attempts import Answer, AttemptResult, Listener
+from auditor.probing.batches import Attempt, Target
+from auditor.probing.routes import Route, Routing
+from auditor.probing.sites import Contact, ProbeSite
 
 KNOCKED_PORTS = (9, 10250)
 """TCP ports of a neighbour that an agent tries: the first is closed as a rule, so that its kernel answers at once; kubelets have the
@@ -34,9 +34,9 @@ RESETS = frozenset({"tcp-reset", "reset-after-connect"})
 
 
 class End(NamedTuple):
-    """One end of a cell: a seat, and in which direction packets of new connections cross its link."""
+    """One end of a cell: a site, and in which direction packets of new connections cross its link."""
 
-    seat: str
+    site: str
     direction: Direction
     family: Family
 
@@ -52,22 +52,22 @@ def ends_of(route: Route) -> tuple[End, ...]:
     return (*into, *out)
 
 
-def neighbours(seating: Seating, seats: Iterable[Seat]) -> tuple[Seat, ...]:
-    """The seats, of all ``seats`` there are, that take no part in ``seating`` but are neighbours of one that does."""
-    there = {seat.name: seat for seat in seats}
-    wanted = dict.fromkeys(seat.neighbour for seat in seating.seats if seating.listeners[seat.name])
-    taking_part = {seat.name for seat in seating.seats}
+def neighbours(routing: Routing, sites: Iterable[ProbeSite]) -> tuple[ProbeSite, ...]:
+    """The sites, of all ``sites`` there are, that take no part in ``seating`` but are neighbours of one that does."""
+    there = {site.name: site for site in sites}
+    wanted = dict.fromkeys(site.neighbour for site in routing.sites if routing.listeners[site.name])
+    taking_part = {site.name for site in routing.sites}
     return tuple(there[name] for name in wanted if name in there and name not in taking_part and there[name].agent)
 
 
 class Links:
-    """What has been heard over the links of ``seats``, by volley: later volleys have greater numbers.
+    """What has been heard over the links of ``sites``, by round: later rounds have greater numbers.
 
-    ``listeners`` are those of each seat's agent, by its name.
+    ``listeners`` are those of each site's agent, by its name.
     """
 
-    def __init__(self, seats: Iterable[Seat], listeners: Mapping[str, Sequence[Listener]]) -> None:
-        self._seats = {seat.name: seat for seat in seats}
+    def __init__(self, sites: Iterable[ProbeSite], listeners: Mapping[str, Sequence[Listener]]) -> None:
+        self._sites = {site.name: site for site in sites}
         self._listeners = listeners
         self._heard: dict[End, list[int]] = defaultdict(list)
         self._contacts: set[End] = set()
@@ -75,34 +75,34 @@ class Links:
         self._helpful: dict[End, Attempt] = {}
         self._answered: dict[End, deque[Attempt]] = defaultdict(lambda: deque(maxlen=ANSWERED_KEPT))
 
-    def take(self, volley: int, attempts: Sequence[Attempt], tries: Sequence[Try], calls: int = 0) -> None:
-        """Take in what came of the attempts of one volley, the last ``calls`` of which are calls."""
+    def take(self, probe_round: int, attempts: Sequence[Attempt], tries: Sequence[AttemptResult], calls: int = 0) -> None:
+        """Take in what came of the attempts of one round, the last ``calls`` of which are calls."""
         cells = len(attempts) - calls
         enough: set[tuple[str, str, str]] = set()
         for number, (attempt, one) in enumerate(zip(attempts, tries, strict=True)):
             got_through = one.answer is Answer.ALLOWED
             if not got_through and not (one.answer is Answer.REFUSED and _is_reset(attempt, one)):
                 continue
-            key = (attempt.source, attempt.destination, attempt.aim.address)
+            key = (attempt.source, attempt.destination, attempt.target.address)
             if number < cells and key in enough:
                 continue
             enough.add(key)
             for end in self._crossed(attempt):
                 if not got_through and end.direction is Direction.INGRESS:
                     continue
-                self._note(end, volley)
+                self._note(end, probe_round)
                 if number >= cells:
                     self._helpful.setdefault(end, attempt)
                 elif got_through and attempt not in self._answered[end]:
                     self._answered[end].append(attempt)
 
-    def _note(self, end: End, volley: int) -> None:
+    def _note(self, end: End, probe_round: int) -> None:
         moments = self._heard[end]
-        if not moments or moments[-1] != volley:
-            moments.append(volley)
+        if not moments or moments[-1] != probe_round:
+            moments.append(probe_round)
 
-    def take_contacts(self, asked: Iterable[str], contacts: Mapping[str, Contact], volley: int | None) -> None:
-        """Take in who of the seats ``asked`` about is reached now. ``volley`` is None where that may be old news."""
+    def take_contacts(self, asked: Iterable[str], contacts: Mapping[str, Contact], probe_round: int | None) -> None:
+        """Take in who of the sites ``asked`` about is reached now. ``round`` is None where that may be old news."""
         for name in asked:
             for family in Family:
                 end = End(name, Direction.INGRESS, family)
@@ -110,8 +110,8 @@ class Links:
                     self._contacts.discard(end)
                     continue
                 self._contacts.add(end)
-                if volley is not None:
-                    self._note(end, volley)
+                if probe_round is not None:
+                    self._note(end, probe_round)
 
     def calls(self, ends: Iterable[End], *, patiently: bool = False) -> list[Attempt]:
         """Attempts that let each of ``ends`` be heard if its link is alive: by its neighbour, or by whoever reached or answered it before.
@@ -128,7 +128,7 @@ class Links:
         return list(attempts)
 
     def _called(self, end: End) -> End:
-        """The end itself or, where nobody can try its direction, the other one of its seat."""
+        """The end itself or, where nobody can try its direction, the other one of its site."""
         other = end._replace(direction=Direction.EGRESS)
         return end if self._by_neighbour(end) or not self._by_neighbour(other) else other
 
@@ -139,53 +139,53 @@ class Links:
         return self._by_neighbour(end)[: self._asked[end] == 1]
 
     def _by_neighbour(self, end: End) -> list[Attempt]:
-        """The attempts between the end's seat and its neighbour, in the end's direction; none where nobody can make one."""
-        seat = self._seats[end.seat]
+        """The attempts between the end's site and its neighbour, in the end's direction; none where nobody can make one."""
+        site = self._sites[end.site]
         if end.direction is Direction.EGRESS:
-            address = _of_family(seat.neighbour_addresses, end.family)
-            ports = KNOCKED_PORTS if address and seat.agent else ()
-            return [Attempt(seat.name, "", Aim(str(address), Protocol.TCP, port, None)) for port in ports]
-        listener = min((each for each in self._listeners.get(seat.name, ()) if each.family is end.family), default=None)
-        neighbour = self._seats.get(seat.neighbour)
+            address = _of_family(site.neighbour_addresses, end.family)
+            ports = KNOCKED_PORTS if address and site.agent else ()
+            return [Attempt(site.name, "", Target(str(address), Protocol.TCP, port, None)) for port in ports]
+        listener = min((each for each in self._listeners.get(site.name, ()) if each.family is end.family), default=None)
+        neighbour = self._sites.get(site.neighbour)
         if listener is None or neighbour is None or not _of_family(neighbour.addresses, end.family):
             return []
-        aim = Aim(str(_of_family(seat.addresses, end.family)), listener.protocol, listener.port, seat.name)
-        return [Attempt(neighbour.name, seat.name, aim)]
+        target = Target(str(_of_family(site.addresses, end.family)), listener.protocol, listener.port, site.name)
+        return [Attempt(neighbour.name, site.name, target)]
 
-    def silenced(self, volley: int, calls: Iterable[Attempt]) -> dict[tuple[str, Family], str]:
-        """The seats, by name and family, that answered such calls before and were not heard in this volley; with the reason."""
+    def silenced(self, probe_round: int, calls: Iterable[Attempt]) -> dict[tuple[str, Family], str]:
+        """The sites, by name and family, that answered such calls before and were not heard in this round; with the reason."""
         called = {end for attempt in calls for end in self._crossed(attempt) if self._helpful.get(end) == attempt}
-        unheard = {(end.seat, end.family): end for end in called if volley not in self.moments(end)}
+        unheard = {(end.site, end.family): end for end in called if probe_round not in self.moments(end)}
         return {key: f"nothing was heard from {self._named(end)} over its network link meanwhile" for key, end in unheard.items()}
 
     def _crossed(self, attempt: Attempt) -> tuple[End, ...]:
-        """The ends whose links an attempt crosses, if it crosses any: its source, and its destination if that is a seat."""
-        source, destination, address = attempt.source, attempt.destination, attempt.aim.address
+        """The ends whose links an attempt crosses, if it crosses any: its source, and its destination if that is a site."""
+        source, destination, address = attempt.source, attempt.destination, attempt.target.address
         if source == destination or address == "::1" or address.startswith("127."):
             return ()
         family = Family.IPV6 if ":" in address else Family.IPV4
         out, into = End(source, Direction.EGRESS, family), End(destination, Direction.INGRESS, family)
         if not destination:
             return (out,)
-        beside_source, beside_destination = self._seats[source].neighbour, self._seats[destination].neighbour
+        beside_source, beside_destination = self._sites[source].neighbour, self._sites[destination].neighbour
         # Between a pod and its own node there is the pod's link alone.
         ends = (out,) if source != beside_destination or destination == beside_source else ()
         return (*ends, into) if destination != beside_source or source == beside_destination else ends
 
     def moments(self, end: End) -> list[int]:
-        """The volleys in which this end was heard in either direction."""
+        """The rounds in which this end was heard in either direction."""
         return [moment for direction in Direction for moment in self._heard.get(end._replace(direction=direction), ())]
 
-    def doubt(self, end: End, volley: int) -> str:
-        """Why a denial in that volley says nothing about a cell with this end; empty if it does."""
+    def doubt(self, end: End, probe_round: int) -> str:
+        """Why a denial in that round says nothing about a cell with this end; empty if it does."""
         moments, name = self.moments(end), self._named(end)
         if not self._is_proven(end) and end.direction is Direction.EGRESS:
             return f"nothing that {name} sent over its network link was answered"
         if not self._is_proven(end):
             return f"nothing was heard from {name} over its network link"
-        if not any(moment > volley for moment in moments):
+        if not any(moment > probe_round for moment in moments):
             return f"nothing was heard from {name} over its network link after the probes"
-        if not any(moment <= volley for moment in moments):
+        if not any(moment <= probe_round for moment in moments):
             return f"nothing was heard from {name} over its network link before the probes"
         return ""
 
@@ -197,14 +197,14 @@ class Links:
 
     def watched(self, ends: Iterable[End]) -> list[End]:
         """Those of ``ends`` that somebody keeps reaching for."""
-        return [end for end in ends if end.direction is Direction.INGRESS and end.family in self._seats[end.seat].watched]
+        return [end for end in ends if end.direction is Direction.INGRESS and end.family in self._sites[end.site].watched]
 
     def _named(self, end: End) -> str:
-        return end.seat if len(self._seats[end.seat].addresses) == 1 else f"{end.seat} over {end.family}"
+        return end.site if len(self._sites[end.site].addresses) == 1 else f"{end.site} over {end.family}"
 
 
-def _is_reset(attempt: Attempt, one: Try) -> bool:
-    return attempt.aim.protocol is Protocol.TCP and one.outcome.partition(":")[0] in RESETS
+def _is_reset(attempt: Attempt, one: AttemptResult) -> bool:
+    return attempt.target.protocol is Protocol.TCP and one.outcome.partition(":")[0] in RESETS
 
 
 def _of_family(addresses: Iterable[IPAddress], family: Family) -> IPAddress | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.probing.batches import Loss
 
 MISSED = 1 / 1000
@@ -56,7 +56,7 @@ def told(losses: Iterable[Loss]) -> str:
     if not lost:
         return ""
     share = in_vain(several)
-    line = f"about {packets(share):.0%} of packets were lost ({counted(lost, 'packet')} had to be sent again)"
+    line = f"about {packets(share):.0%} of packets were lost ({pluralize(lost, 'packet')} had to be sent again)"
     if share > unbearable():
         return f"{line}: above {MOST_LOST:.0%}, silence proves nothing"
-    return f"{line}: silence that stands for a denial was tried {counted(tries_needed(share), 'time')} or more"
+    return f"{line}: silence that stands for a denial was tried {pluralize(tries_needed(share), 'time')} or more"

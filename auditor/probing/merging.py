@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditor.model.verdict import Observation, Observed, Verdict
-from auditor.probing.attempts import Answer, Arrival, Origin, Try, agrees, by_way_of
+from auditor.probing.attempts import Answer, Arrival, AttemptResult, Origin, agrees, by_way_of
 
 DENIALS = {Answer.DROPPED: "silence", Answer.REFUSED: "a refusal"}
 """What stands for a denial, and the words for it."""
 
 
-def observe(expected: Verdict | None, tries: Sequence[Try], unproven: str, unwatched: str = "", unheard: str = "") -> Observation:
+def observe(expected: Verdict | None, tries: Sequence[AttemptResult], unproven: str, unwatched: str = "", unheard: str = "") -> Observation:
     """Merge ``tries``, oldest first and at least one. ``unproven`` says why the listener isn't proven alive, empty if it is, ``unwatched``
     why somebody else may have taken its place, and ``unheard`` why a denial would say nothing of policies.
     """
@@ -32,7 +32,7 @@ def observe(expected: Verdict | None, tries: Sequence[Try], unproven: str, unwat
     return Observation(telling.answer.observed, telling.outcome, history, telling.milliseconds)
 
 
-def decisive(expected: Verdict | None, tries: Sequence[Try]) -> Try:
+def decisive(expected: Verdict | None, tries: Sequence[AttemptResult]) -> AttemptResult:
     """The last try that says something; but a difference whose retest failed isn't reported: then the failure decides."""
     telling = [one for one in tries if one.answer is not Answer.ERROR]
     if not telling:
@@ -41,11 +41,11 @@ def decisive(expected: Verdict | None, tries: Sequence[Try]) -> Try:
     if by_way and telling[-1].answer.observed.is_denied and agrees(expected, telling[-1]) is not False:
         return by_way
     if tries[-1].answer is Answer.ERROR and agrees(expected, telling[-1]) is False:
-        return Try(Answer.ERROR, f"could not be retested: {tries[-1].outcome}")
+        return AttemptResult(Answer.ERROR, f"could not be retested: {tries[-1].outcome}")
     return telling[-1]
 
 
-def lost_where(one: Try, expected: Verdict | None = None, *, arrived: Arrival) -> Try:
+def lost_where(one: AttemptResult, expected: Verdict | None = None, *, arrived: Arrival) -> AttemptResult:
     """A silent UDP try, with the way on which it got lost, if the destination knows (``arrived`` not None).
 
     A datagram that arrived where it ought not to is allowed traffic, whatever became of the reply; unless it came from somewhere else.
@@ -55,4 +55,4 @@ def lost_where(one: Try, expected: Verdict | None = None, *, arrived: Arrival) -
     if isinstance(arrived, Origin):
         return by_way_of(arrived.address, one)
     answer = Answer.ALLOWED if arrived and expected is Verdict.DENIED else one.answer
-    return Try(answer, "reply-lost" if arrived else "request-lost", one.milliseconds, one.shot)
+    return AttemptResult(answer, "reply-lost" if arrived else "request-lost", one.milliseconds, one.attempt_id)

@@ -1,7 +1,7 @@
 """Volleys: attempts that all agents make at once, each with calls that show whether the network links concerned carry packets.
 
-What looks like a denial says nothing where an end that answers calls as a rule did not in the same volley. Calls are few: one for each
-seat, direction and family, however many attempts there are.
+What looks like a denial says nothing where an end that answers calls as a rule did not in the same round. Calls are few: one for each
+site, direction and family, however many attempts there are.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Family
-from auditor.model.words import counted
-from auditor.probing.agent_pool import Fleet
-from auditor.probing.attempts import Answer, Listener, Try
+from auditor.model.words import pluralize
+from auditor.probing.agent_pool import AgentPool
+from auditor.probing.attempts import Answer, AttemptResult, Listener
 from auditor.probing.batches import Attempt
 from auditor.probing.links import End, Links
 from auditor.probing.merging import DENIALS
@@ -24,15 +24,15 @@ from auditor.probing.options import Progress
 from auditor.probing.sites import Witnesses
 
 CONTACT_SECONDS = 5.0
-"""How long somebody else, a kubelet say, is waited for to tell that it reaches a seat."""
+"""How long somebody else, a kubelet say, is waited for to tell that it reaches a site."""
 CONTACT_PAUSE = 0.5
 
 
 @dataclass(slots=True)
-class Volleys:
-    """The volleys of ``fleet``. ``number`` is that of the last one, ``seconds`` the wall time of phases; ``facts`` are worth telling."""
+class ProbeRounds:
+    """The rounds of ``agent pool``. ``number`` is that of the last one, ``seconds`` the wall time of phases; ``facts`` are worth telling."""
 
-    fleet: Fleet
+    pool: AgentPool
     links: Links
     witnesses: Witnesses
     progress: Progress
@@ -50,38 +50,38 @@ class Volleys:
 
     async def start(
         self, listeners: Mapping[str, Sequence[Listener]], controls: Sequence[Attempt], ends: Iterable[End], seconds: float
-    ) -> list[Try]:
+    ) -> list[AttemptResult]:
         """Start all agents; one try for each of ``controls``, which go out with the command to listen, as do calls from ``ends``."""
         calls = self.links.calls(ends)
-        volley = [*controls, *calls]
-        with self.phase("starting", self.fleet.size + len(volley)):
-            tries = await self.fleet.start(listeners, volley, seconds)
-        self.links.take(self.number, volley, tries, len(calls))
+        probe_round = [*controls, *calls]
+        with self.phase("starting", self.pool.size + len(probe_round)):
+            tries = await self.pool.start(listeners, probe_round, seconds)
+        self.links.take(self.number, probe_round, tries, len(calls))
         return tries[: len(controls)]
 
     async def fire(
         self, phase: str, wanted: Sequence[Attempt], seconds: float, calls: Sequence[Attempt] = (), pause: float = 0.0
-    ) -> list[Try]:
+    ) -> list[AttemptResult]:
         """After ``pause``, make the attempts ``wanted`` and ``calls``; one try for each of the former."""
-        volley = [*wanted, *calls]
+        probe_round = [*wanted, *calls]
         self.number += 1
-        with self.phase(phase, len(volley)):
+        with self.phase(phase, len(probe_round)):
             await asyncio.sleep(pause)
-            tries = await self.fleet.fire(volley, seconds)
-        self.links.take(self.number, volley, tries, len(calls))
+            tries = await self.pool.fire(probe_round, seconds)
+        self.links.take(self.number, probe_round, tries, len(calls))
         dead = self.links.silenced(self.number, calls)
         answers = tries[: len(wanted)]
         return [_unless_dead(attempt, one, dead) for attempt, one in zip(wanted, answers, strict=True)] if dead else answers
 
     async def wait_for_contacts(self, lacking: Callable[[], list[End]], since: float) -> None:
-        """Ask who else hears the seats of the ends that are ``lacking``, since that moment; wait a while where somebody keeps trying."""
+        """Ask who else hears the sites of the ends that are ``lacking``, since that moment; wait a while where somebody keeps trying."""
         bound = time.monotonic() + CONTACT_SECONDS
         while ends := lacking():
-            names, began = sorted({end.seat for end in ends}), time.monotonic()
+            names, began = sorted({end.site for end in ends}), time.monotonic()
             try:
                 contacts = await self.witnesses.heard(names)
             except ClusterError as error:
-                self.facts.append(f"whether anybody reaches {counted(len(names), 'pod')} could not be looked up: {error}")
+                self.facts.append(f"whether anybody reaches {pluralize(len(names), 'pod')} could not be looked up: {error}")
                 return
             for name in names:
                 fresh = name in contacts and began - contacts[name].seconds >= since
@@ -91,10 +91,10 @@ class Volleys:
             await asyncio.sleep(CONTACT_PAUSE)
 
 
-def _unless_dead(attempt: Attempt, one: Try, dead: Mapping[tuple[str, Family], str]) -> Try:
-    """``one``, unless it looks like a denial and one of its ends was ``dead`` (by seat and family, with the reason)."""
+def _unless_dead(attempt: Attempt, one: AttemptResult, dead: Mapping[tuple[str, Family], str]) -> AttemptResult:
+    """``one``, unless it looks like a denial and one of its ends was ``dead`` (by site and family, with the reason)."""
     if one.answer not in DENIALS or attempt.source == attempt.destination:
         return one
-    family = Family.IPV6 if ":" in attempt.aim.address else Family.IPV4
-    reasons = (dead.get((seat, family)) for seat in (attempt.destination, attempt.source))
-    return next((Try(Answer.ERROR, reason) for reason in reasons if reason), one)
+    family = Family.IPV6 if ":" in attempt.target.address else Family.IPV4
+    reasons = (dead.get((site, family)) for site in (attempt.destination, attempt.source))
+    return next((AttemptResult(Answer.ERROR, reason) for reason in reasons if reason), one)

@@ -2,7 +2,7 @@
 
 Convergence is waited for by probing, not by sleeping: a cell that is as expected costs nothing, and one that isn't is tried again for as
 long as a CNI that is slow to program its rules may take. When something did change meanwhile, one further pass over all cells tells
-convergence from instability (``auditor.probing.stability``). Every volley has calls besides its attempts, which show that the network links
+convergence from instability (``auditor.probing.stability``). Every round has calls besides its attempts, which show that the network links
 concerned carry packets (``auditor.probing.links``), and silence that stands for a denial is tried again with other sockets.
 """
 
@@ -17,9 +17,9 @@ from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import IPAddress
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
-from auditor.model.words import counted
-from auditor.probing.agent_pool import Fleet
-from auditor.probing.attempts import Answer, Shot, Try, agrees, wants_retest
+from auditor.model.words import pluralize
+from auditor.probing.agent_pool import AgentPool
+from auditor.probing.attempts import Answer, AttemptId, AttemptResult, agrees, wants_retest
 from auditor.probing.batches import Attempt
 from auditor.probing.controls import Controls, control_of
 from auditor.probing.history import History
@@ -27,10 +27,10 @@ from auditor.probing.links import End, Links, ends_of, neighbours
 from auditor.probing.losses import MOST_LOST, in_vain, packets, told, tries_needed, unbearable
 from auditor.probing.merging import lost_where, observe
 from auditor.probing.options import ProbingOptions, Progress
-from auditor.probing.probe_rounds import Volleys
-from auditor.probing.routes import NOBODY, Route, Seating, seat_cells
-from auditor.probing.sites import NO_WITNESSES, AgentChannel, Seat, Witnesses
-from auditor.probing.stability import Wavering, is_late, wavering
+from auditor.probing.probe_rounds import ProbeRounds
+from auditor.probing.routes import NOBODY, Route, Routing, route_cells
+from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
+from auditor.probing.stability import Flapping, find_flapping, is_late
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 0.8
@@ -57,7 +57,7 @@ class ProbingOutcome:
     """
 
     observations: Mapping[Cell, Observation]
-    wavering: tuple[Wavering, ...] = ()
+    flapping: tuple[Flapping, ...] = ()
     facts: tuple[str, ...] = ()
     attempts: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -65,13 +65,13 @@ class ProbingOutcome:
     @property
     def unstable(self) -> frozenset[Cell]:
         """The cells that changed their answer and not for good."""
-        return frozenset().union(*(each.unstable for each in self.wavering))
+        return frozenset().union(*(each.unstable for each in self.flapping))
 
 
 async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its callers stay one line
     cells: Sequence[Cell],
-    seats: Sequence[Seat],
-    open: Callable[[Seat], Awaitable[AgentChannel]],  # noqa: A002 - the cluster's word for it
+    sites: Sequence[ProbeSite],
+    open: Callable[[ProbeSite], Awaitable[AgentChannel]],  # noqa: A002 - the cluster's word for it
     expected: Callable[[Cell], Verdict | None],
     options: ProbingOptions,
     progress: Progress,
@@ -80,40 +80,42 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     translators: Iterable[IPAddress] = (),
     witnesses: Witnesses = NO_WITNESSES,
 ) -> ProbingOutcome:
-    """Probe ``cells`` with agents at ``seats``, which ``open`` starts.
+    """Probe ``cells`` with agents at ``sites``, which ``open`` starts.
 
     ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing; ``absent`` the reason why an
-    endpoint has no seat, where there is more to say than just that; ``translators`` the addresses, those of nodes, that may stand for a
-    source's own once the network has translated it; ``witnesses`` can hear the seats. An agent that fails makes its cells inconclusive and
+    endpoint has no site, where there is more to say than just that; ``translators`` the addresses, those of nodes, that may stand for a
+    source's own once the network has translated it; ``witnesses`` can hear the sites. An agent that fails makes its cells inconclusive and
     raises nothing; however this ends, by cancellation too, every channel is closed.
     """
-    seating = seat_cells(cells, seats, absent)
-    places = (*seats, *witnesses.seats)
-    async with Fleet((*seating.seats, *neighbours(seating, places)), open, options, progress, translators) as fleet:
-        volleys = Volleys(fleet, Links(places, seating.listeners), witnesses, progress)
-        campaign = _Campaign(seating, volleys, {cell: expected(cell) for cell in seating.routes}, options)
-        await campaign.run()
-        return campaign.outcome(seating.skipped)
+    routing = route_cells(cells, sites, absent)
+    places = (*sites, *witnesses.sites)
+    async with AgentPool((*routing.sites, *neighbours(routing, places)), open, options, progress, translators) as pool:
+        probe_rounds = ProbeRounds(pool, Links(places, routing.listeners), witnesses, progress)
+        probe_run = _ProbeRun(routing, probe_rounds, {cell: expected(cell) for cell in routing.routes}, options)
+        await probe_run.run()
+        return probe_run.outcome(routing.skipped)
 
 
-def _volley_of_controls(routes: Sequence[Route]) -> list[Attempt]:
+def _control_attempts(routes: Sequence[Route]) -> list[Attempt]:
     return [Attempt(route.destination.name, route.destination.name, control_of(route)) for route in routes]
 
 
-class _Campaign:
+class _ProbeRun:
     """One run's state, and its phases in order."""
 
-    def __init__(self, seating: Seating, volleys: Volleys, expected: Mapping[Cell, Verdict | None], options: ProbingOptions) -> None:
-        self._seating = seating
-        self._routes = seating.routes
-        self._to_prove = seating.to_prove
-        self._volleys = volleys
-        self._fleet = volleys.fleet
-        self._links = volleys.links
+    def __init__(
+        self, routing: Routing, probe_rounds: ProbeRounds, expected: Mapping[Cell, Verdict | None], options: ProbingOptions
+    ) -> None:
+        self._seating = routing
+        self._routes = routing.routes
+        self._to_prove = routing.to_prove
+        self._probe_rounds = probe_rounds
+        self._pool = probe_rounds.pool
+        self._links = probe_rounds.links
         self._expected = expected
         self._options = options
         self._controls = Controls({})
-        self._ends = {route.pair: ends_of(route) for route in seating.routes.values()}
+        self._ends = {route.pair: ends_of(route) for route in routing.routes.values()}
         self._history = History(expected)
         self._began = 0.0
         self._rounds = 0
@@ -138,46 +140,46 @@ class _Campaign:
     async def _start(self) -> None:
         """Start the agents; the controls before the probes go out with the command to listen, and so do the first calls."""
         timeout, sources = self._options.timeout, {end._replace(direction=Direction.EGRESS) for ends in self._ends.values() for end in ends}
-        tries = await self._volleys.start(self._seating.listeners, _volley_of_controls(self._to_prove), sorted(sources), timeout)
-        self._controls = Controls(self._fleet.unbound)
+        tries = await self._probe_rounds.start(self._seating.listeners, _control_attempts(self._to_prove), sorted(sources), timeout)
+        self._controls = Controls(self._pool.unbound)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "before the probes")
         deniable = (route for cell, route in self._routes.items() if self._expected[cell] is not Verdict.ALLOWED)
         watched = self._links.watched(self._ends_of(deniable))
-        await self._volleys.wait_for_contacts(lambda: [end for end in watched if not self._links.moments(end)], 0.0)
+        await self._probe_rounds.wait_for_contacts(lambda: [end for end in watched if not self._links.moments(end)], 0.0)
 
     async def _end(self) -> None:
         """The controls after the probes, and whatever it takes to show that links carried packets all the while."""
         probed, timeout = time.monotonic(), self._options.timeout
         calls = self._links.calls(self._unheard())
-        tries = await self._volleys.fire("controls", _volley_of_controls(self._to_prove), timeout, calls)
+        tries = await self._probe_rounds.fire("controls", _control_attempts(self._to_prove), timeout, calls)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "after the probes")
         if unheard := self._unheard():
-            await self._volleys.fire("controls patiently", (), 2 * timeout, self._links.calls(unheard, patiently=True))
-        await self._volleys.wait_for_contacts(self._unheard, probed)
+            await self._probe_rounds.fire("controls patiently", (), 2 * timeout, self._links.calls(unheard, patiently=True))
+        await self._probe_rounds.wait_for_contacts(self._unheard, probed)
 
     def _unheard(self) -> list[End]:
         """The ends of what looks denied so far, where more must be known of their links before that counts."""
-        counting = {(end, volley) for cell, _, volley in self._history.denials() for end in self._ends[self._routes[cell].pair]}
-        return sorted({end for end, volley in counting if self._links.doubt(end, volley)})
+        counting = {(end, probe_round) for cell, _, probe_round in self._history.denials() for end in self._ends[self._routes[cell].pair]}
+        return sorted({end for end, probe_round in counting if self._links.doubt(end, probe_round)})
 
     def _ends_of(self, routes: Iterable[Route]) -> list[End]:
         pairs = dict.fromkeys(route.pair for route in routes)
         return list(dict.fromkeys(end for pair in pairs for end in self._ends[pair]))
 
-    async def _control(self, controls: Sequence[tuple[Route, Try]], when: str) -> None:
+    async def _control(self, controls: Sequence[tuple[Route, AttemptResult]], when: str) -> None:
         """Take in one round of controls. What failed is tried again: a busy machine is no dead listener."""
-        unbound = self._fleet.unbound
+        unbound = self._pool.unbound
         again = [route for route, one in controls if one.answer is not Answer.ALLOWED and route.listener not in unbound]
         final = {route.listener: (route, one) for route, one in controls}
         if again:
-            tries = await self._volleys.fire("controls patiently", _volley_of_controls(again), 2 * self._options.timeout)
+            tries = await self._probe_rounds.fire("controls patiently", _control_attempts(again), 2 * self._options.timeout)
             final |= {route.listener: (route, one) for route, one in zip(again, tries, strict=True)}
         self._controls.record(final.values(), when)
 
-    async def _fire(self, phase: str, cells: Sequence[Cell], seconds: float, pause: float = 0.0) -> list[Try]:
+    async def _fire(self, phase: str, cells: Sequence[Cell], seconds: float, pause: float = 0.0) -> list[AttemptResult]:
         routes = [self._routes[cell] for cell in cells]
-        wanted = [Attempt(route.source.name, route.destination.name, route.aim) for route in routes]
-        return await self._volleys.fire(phase, wanted, seconds, self._links.calls(self._ends_of(routes)), pause)
+        wanted = [Attempt(route.source.name, route.destination.name, route.target) for route in routes]
+        return await self._probe_rounds.fire(phase, wanted, seconds, self._links.calls(self._ends_of(routes)), pause)
 
     async def _pass(self, phase: str) -> None:
         """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
@@ -185,18 +187,18 @@ class _Campaign:
         tries = dict(zip(cells, await self._fire(phase, cells, timeout), strict=True))
         for _ in range(2):
             silent = [cell for cell, one in tries.items() if one.silent]
-            if not silent or self._fleet.slowest <= SLOW_SHARE * timeout:
+            if not silent or self._pool.slowest <= SLOW_SHARE * timeout:
                 break
             timeout *= 2
-            self._volleys.facts.append(
-                f"answers took up to {self._fleet.slowest:.2f} s: {len(silent)} silent cells were tried again for {timeout:g} s"
+            self._probe_rounds.facts.append(
+                f"answers took up to {self._pool.slowest:.2f} s: {len(silent)} silent cells were tried again for {timeout:g} s"
             )
             tries.update(zip(silent, await self._fire(f"{phase} patiently", silent, timeout), strict=True))
         for cell, one in tries.items():
             self._record(cell, one, fired)
 
-    def _record(self, cell: Cell, one: Try, fired: float) -> None:
-        self._history.record(cell, one, self._volleys.number, fired - self._began)
+    def _record(self, cell: Cell, one: AttemptResult, fired: float) -> None:
+        self._history.record(cell, one, self._probe_rounds.number, fired - self._began)
 
     def _open_questions(self) -> list[Cell]:
         """The cells whose last try can't stand, between agents that can still try again."""
@@ -205,7 +207,7 @@ class _Campaign:
 
     def _can_be_tried(self, cell: Cell) -> bool:
         route = self._routes[cell]
-        return not (self._fleet.ended(route.source.name) or (route.destination.answers and self._fleet.ended(route.destination.name)))
+        return not (self._pool.ended(route.source.name) or (route.destination.answers and self._pool.ended(route.destination.name)))
 
     async def _retest(self) -> None:
         """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and through enough retests."""
@@ -224,12 +226,12 @@ class _Campaign:
 
     @property
     def _loses_packets(self) -> bool:
-        return any(loss.lost for loss in self._fleet.losses)
+        return any(loss.lost for loss in self._pool.losses)
 
     @property
     def _silences(self) -> int:
         """How many silent tries stand for a denial."""
-        return tries_needed(in_vain(self._fleet.losses))
+        return tries_needed(in_vain(self._pool.losses))
 
     def _has_settled(self) -> bool:
         """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it does, the others' turn comes."""
@@ -241,7 +243,7 @@ class _Campaign:
         for cell, tries in self._history.tries.items():
             if self._history.differs(cell) and not self._can_be_tried(cell):
                 route = self._routes[cell]
-                tries.append(Try(Answer.ERROR, self._fleet.ended(route.source.name) or self._fleet.ended(route.destination.name)))
+                tries.append(AttemptResult(Answer.ERROR, self._pool.ended(route.source.name) or self._pool.ended(route.destination.name)))
 
     async def _again(self, phase: str, cells: Sequence[Cell], pause: float = 0.0, seconds: float = 0.0) -> None:
         """Try ``cells``, which may repeat, with fresh connections, for so many ``seconds``; where these are not given, for the timeout, and
@@ -260,7 +262,7 @@ class _Campaign:
         was any.
         """
         seconds = min(SECOND_SECONDS, self._options.timeout)
-        if self._fleet.slowest > SLOW_SHARE * seconds:
+        if self._pool.slowest > SLOW_SHARE * seconds:
             seconds = self._options.timeout
         for look in range(SECOND_LOOKS):
             # Those that came to agree are confirmed more often than that.
@@ -278,7 +280,7 @@ class _Campaign:
             seconds = 2 * self._options.timeout
         return True
 
-    def _last(self, cell: Cell, count: int) -> Sequence[Try]:
+    def _last(self, cell: Cell, count: int) -> Sequence[AttemptResult]:
         """The last ``count`` tries of ``cell``."""
         return self._history.tries[cell][-count:] if count else ()
 
@@ -302,20 +304,20 @@ class _Campaign:
 
     async def _trace_lost_datagrams(self) -> None:
         """Ask destinations which of the UDP probes that got no answer had reached them."""
-        aimed: dict[str, list[Shot]] = defaultdict(list)
+        aimed: dict[str, list[AttemptId]] = defaultdict(list)
         for cell, tries in self._history.tries.items():
             if cell.protocol is Protocol.UDP:
                 # One that arrived in spite of a denial is a leak, whichever try it was.
                 telling = tries if self._expected[cell] is Verdict.DENIED else tries[-1:]
-                aimed[self._routes[cell].destination.name] += [one.shot for one in telling if one.silent and one.shot]
+                aimed[self._routes[cell].destination.name] += [one.attempt_id for one in telling if one.silent and one.attempt_id]
         if not any(aimed.values()):
             return
-        with self._volleys.phase("tracing", 0):
-            known = await self._fleet.arrivals(aimed)
+        with self._probe_rounds.phase("tracing", 0):
+            known = await self._pool.arrivals(aimed)
         for cell, tries in self._history.tries.items():
             for number, one in enumerate(tries):
-                if one.shot in known:
-                    tries[number] = lost_where(one, self._expected[cell], arrived=known[one.shot])
+                if one.attempt_id in known:
+                    tries[number] = lost_where(one, self._expected[cell], arrived=known[one.attempt_id])
 
     async def _retest_one_way_leaks(self) -> None:
         """Try again what only the destinations' logs showed to differ, after every other retest."""
@@ -338,18 +340,18 @@ class _Campaign:
             route = self._routes[cell]
             unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
             observations[cell] = observe(self._expected[cell], ones, unproven, unwatched, unheard.get(cell, ""))
-        wavers = wavering(self._expected, tries)
-        facts = (*self._fleet.facts, *self._volleys.facts, told(self._fleet.losses), *self._convergence(wavers.unstable))
-        return ProbingOutcome(observations, (wavers,), tuple(filter(None, facts)), self._fleet.attempts, self._volleys.seconds)
+        flapping = find_flapping(self._expected, tries)
+        facts = (*self._pool.facts, *self._probe_rounds.facts, told(self._pool.losses), *self._convergence(flapping.unstable))
+        return ProbingOutcome(observations, (flapping,), tuple(filter(None, facts)), self._pool.attempts, self._probe_rounds.seconds)
 
     def _doubts(self) -> dict[Cell, str]:
         """Why what looks like a denial says nothing of policies, for each cell of which that is so."""
         known: dict[tuple[End, int], str] = {}
         doubts: dict[Cell, str] = {}
-        for cell, told_by, volley in self._history.denials():
+        for cell, told_by, probe_round in self._history.denials():
             ends = self._ends[self._routes[cell].pair]
-            known |= {(end, volley): self._links.doubt(end, volley) for end in ends if (end, volley) not in known}
-            reasons = [known[end, volley] for end in ends]
+            known |= {(end, probe_round): self._links.doubt(end, probe_round) for end in ends if (end, probe_round) not in known}
+            reasons = [known[end, probe_round] for end in ends]
             if told_by.silent and ends:
                 reasons.append(self._doubt_of_silence(cell))
             doubts[cell] = next(filter(None, reasons), "")
@@ -357,18 +359,18 @@ class _Campaign:
 
     def _doubt_of_silence(self, cell: Cell) -> str:
         """Why silence does not stand for a denial; empty if it does."""
-        share, needed = in_vain(self._fleet.losses), self._silences
+        share, needed = in_vain(self._pool.losses), self._silences
         if share > unbearable():
             return f"about {packets(share):.0%} of packets were lost, more than {MOST_LOST:.0%}"
         if not self._history.silences_missing(cell, needed):
             return ""
-        return ": ".join(filter(None, [f"{cell} could not be tried {counted(needed, 'time')}", self._history.last_failure(cell)]))
+        return ": ".join(filter(None, [f"{cell} could not be tried {pluralize(needed, 'time')}", self._history.last_failure(cell)]))
 
     def _convergence(self, shaky: frozenset[Cell]) -> Iterator[str]:
         late, tries = self._history.late, self._history.tries
         converged = [seconds for cell, seconds in late.items() if cell not in shaky and is_late(self._expected[cell], tries[cell])]
         if converged:
-            yield f"{counted(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further pass over all cells agreed"
+            yield f"{pluralize(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further pass over all cells agreed"
         lasting = sum(self._history.differs(cell) for cell in tries if cell not in shaky)
         if lasting:
-            yield f"{counted(lasting, 'mismatch', 'mismatches')} lasted {self._waited:.1f} s and through {counted(self._rounds, 'retest')}"
+            yield f"{pluralize(lasting, 'mismatch', 'mismatches')} lasted {self._waited:.1f} s and through {pluralize(self._rounds, 'retest')}"

@@ -9,8 +9,8 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family, IPAddress
 from auditor.model.verdict import Cell
 from auditor.probing.attempts import Listener
-from auditor.probing.batches import Aim
-from auditor.probing.sites import Seat
+from auditor.probing.batches import Target
+from auditor.probing.sites import ProbeSite
 
 NO_SCTP = "SCTP sockets are not available here"
 NO_UDP_ANSWER = "a UDP answer can't be told from silence without an agent at the other end"
@@ -20,42 +20,42 @@ NOBODY: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A cell that can be probed: the seats at both ends and the destination's address."""
+    """A cell that can be probed: the sites at both ends and the destination's address."""
 
-    source: Seat
-    destination: Seat
+    source: ProbeSite
+    destination: ProbeSite
     address: IPAddress
     listener: Listener
 
     @property
     def pair(self) -> tuple[str, str, Family]:
-        """What it shares with the cells of other ports: the names of both seats, and the family."""
+        """What it shares with the cells of other ports: the names of both sites, and the family."""
         return self.source.name, self.destination.name, self.listener.family
 
     @property
-    def aim(self) -> Aim:
+    def target(self) -> Target:
         """The attempt that its source makes; where no agent of ours answers, connecting is all there is to try."""
         identity = self.destination.name if self.destination.answers else None
-        return Aim(str(self.address), self.listener.protocol, self.listener.port, identity)
+        return Target(str(self.address), self.listener.protocol, self.listener.port, identity)
 
 
 @dataclass(frozen=True, slots=True)
-class Seating:
+class Routing:
     """Every cell is in exactly one of the two: ``routes``, or ``skipped`` with the reason."""
 
     routes: Mapping[Cell, Route]
     skipped: Mapping[Cell, str]
 
     @property
-    def seats(self) -> tuple[Seat, ...]:
-        """The seats whose agents take part, in order of appearance."""
-        taking_part = {seat.name: seat for route in self.routes.values() for seat in (route.source, route.destination)}
-        return tuple(seat for seat in taking_part.values() if seat.agent)
+    def sites(self) -> tuple[ProbeSite, ...]:
+        """The sites whose agents take part, in order of appearance."""
+        taking_part = {site.name: site for route in self.routes.values() for site in (route.source, route.destination)}
+        return tuple(site for site in taking_part.values() if site.agent)
 
     @property
     def listeners(self) -> Mapping[str, tuple[Listener, ...]]:
-        """What each agent must listen on, by its seat's name; every agent that takes part has an entry."""
-        wanted: dict[str, dict[Listener, None]] = {seat.name: {} for seat in self.seats}
+        """What each agent must listen on, by its site's name; every agent that takes part has an entry."""
+        wanted: dict[str, dict[Listener, None]] = {site.name: {} for site in self.sites}
         for route in self.routes.values():
             if route.destination.answers:
                 wanted[route.destination.name][route.listener] = None
@@ -67,9 +67,9 @@ class Seating:
         return tuple({route.listener: route for route in self.routes.values() if route.destination.agent}.values())
 
 
-def seat_cells(cells: Iterable[Cell], seats: Sequence[Seat], absent: Mapping[str, str] = NOBODY) -> Seating:
-    """Find both ends of each cell. ``absent`` has the reason why an endpoint has no seat, where there is more to say than just that."""
-    by_endpoint = {endpoint: seat for seat in seats for endpoint in seat.endpoints}
+def route_cells(cells: Iterable[Cell], sites: Sequence[ProbeSite], absent: Mapping[str, str] = NOBODY) -> Routing:
+    """Find both ends of each cell. ``absent`` has the reason why an endpoint has no site, where there is more to say than just that."""
+    by_endpoint = {endpoint: site for site in sites for endpoint in site.endpoints}
     routes: dict[Cell, Route] = {}
     skipped: dict[Cell, str] = {}
     for cell in cells:
@@ -78,10 +78,10 @@ def seat_cells(cells: Iterable[Cell], seats: Sequence[Seat], absent: Mapping[str
             skipped[cell] = found
         else:
             routes[cell] = found
-    return Seating(routes, skipped)
+    return Routing(routes, skipped)
 
 
-def _route(cell: Cell, by_endpoint: Mapping[str, Seat], absent: Mapping[str, str]) -> Route | str:
+def _route(cell: Cell, by_endpoint: Mapping[str, ProbeSite], absent: Mapping[str, str]) -> Route | str:
     if cell.protocol is Protocol.SCTP:
         return NO_SCTP
     source, destination = by_endpoint.get(cell.source), by_endpoint.get(cell.destination)
@@ -98,5 +98,5 @@ def _route(cell: Cell, by_endpoint: Mapping[str, Seat], absent: Mapping[str, str
     return Route(source, destination, address, Listener(destination.name, cell.protocol, cell.port, cell.family))
 
 
-def _address(seat: Seat, cell: Cell) -> IPAddress | None:
-    return next((address for address in seat.addresses if address.version == cell.family), None)
+def _address(site: ProbeSite, cell: Cell) -> IPAddress | None:
+    return next((address for address in site.addresses if address.version == cell.family), None)

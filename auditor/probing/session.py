@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from auditor.model.snapshot import Family
-from auditor.probing.attempts import Arrival, Listener, Origin, Shot
+from auditor.probing.attempts import Arrival, AttemptId, Listener, Origin
 from auditor.probing.batches import (
     LONGEST_SECONDS,
     LONGEST_WORDS,
@@ -26,7 +26,7 @@ from auditor.probing.batches import (
     words,
 )
 from auditor.probing.keys import RunKey
-from auditor.probing.sites import AgentChannel, Seat
+from auditor.probing.sites import AgentChannel, ProbeSite
 
 PATIENCE = 15.0
 """Seconds of silence, beyond what its task explains, after which an agent counts as hung."""
@@ -53,10 +53,10 @@ class Health(NamedTuple):
 
 
 class AgentSession:
-    """The agent at one seat. Requests are made one at a time."""
+    """The agent at one site. Requests are made one at a time."""
 
-    def __init__(self, seat: Seat, channel: AgentChannel, run: RunKey, patience: float | None = None) -> None:
-        self.seat = seat
+    def __init__(self, site: ProbeSite, channel: AgentChannel, run: RunKey, patience: float | None = None) -> None:
+        self.site = site
         self.ended = ""
         self.unbound: Mapping[Listener, str] = {}
         self._channel = channel
@@ -73,10 +73,10 @@ class AgentSession:
     async def listen(self, listeners: Sequence[Listener], then: Batch | None = None) -> None:
         """Make the agent listen; ``unbound`` then has the listeners that could not be opened, and why.
 
-        An agent that does not sit at its seat's addresses ends the session. The command for a batch that is to run next can go out with
+        An agent that does not sit at its site's addresses ends the session. The command for a batch that is to run next can go out with
         this one: ``then`` must be the next one to be passed to ``run``.
         """
-        self._commanded = then if then is not None and then.aims else None
+        self._commanded = then if then is not None and then.targets else None
         command = self._listen_command(listeners)
         commands = [command] if self._commanded is None else [command, self._commanded.command(self._run)]
         answer = await self._ask(commands, "listening", "before it was ready")
@@ -95,15 +95,15 @@ class AgentSession:
             wire: sorted({listener.port for listener in listeners if listener.protocol is protocol})
             for protocol, wire in WIRE_PROTOCOLS.items()
         }
-        addresses = [str(address) for address in self.seat.addresses]
-        identity = {"key": self._run.secret.hex(), "identity": self._run.marks[self.seat.name]}
+        addresses = [str(address) for address in self.site.addresses]
+        identity = {"key": self._run.secret.hex(), "identity": self._run.marks[self.site.name]}
         return {"do": "listen", **identity, "addresses": addresses, **ports}
 
     def _take_listening(self, answer: dict[str, Any], unbound: dict[Listener, str]) -> bool:
         """Take in one line of an answer; whether more of them follow. Raises KeyError, TypeError or ValueError when it makes no sense."""
         known = len(unbound)
         for wire, family, port, reason in answer["failed"]:
-            unbound[Listener(self.seat.name, WIRE_NAMES[wire], port_number(port), Family(family))] = words(reason)
+            unbound[Listener(self.site.name, WIRE_NAMES[wire], port_number(port), Family(family))] = words(reason)
         for address, reason in answer["foreign"]:
             self._end(f"does not sit at {words(address)}: {words(reason)}")
         if answer["kind"] != "listening" or (answer["more"] and len(unbound) == known):
@@ -115,8 +115,8 @@ class AgentSession:
 
         ``advance`` is told once of every attempt that has a result.
         """
-        left, most = len(batch.aims), self._heard + LONGEST_LINE + len(batch.aims) * MOST_FOR_EACH
-        if batch.aims and not self.ended:
+        left, most = len(batch.targets), self._heard + LONGEST_LINE + len(batch.targets) * MOST_FOR_EACH
+        if batch.targets and not self.ended:
             try:
                 if batch is not self._commanded:
                     await self._send(batch.command(self._run))
@@ -148,13 +148,13 @@ class AgentSession:
             return None
         return Health(seconds, count(answer, "udp_overruns"), count(answer, "listen_overflows"))
 
-    async def arrivals(self, shots: Collection[Shot]) -> dict[Shot, Arrival]:
+    async def arrivals(self, attempt_ids: Collection[AttemptId]) -> dict[AttemptId, Arrival]:
         """For each UDP probe that some agent sent, whether it arrived here."""
-        known: dict[Shot, Arrival] = {}
-        ordered = sorted(shots, key=lambda shot: shot.nonce)
+        known: dict[AttemptId, Arrival] = {}
+        ordered = sorted(attempt_ids, key=lambda attempt_id: attempt_id.nonce)
         for start in range(0, len(ordered), MOST_ASKED_FOR):
             part = ordered[start : start + MOST_ASKED_FOR]
-            nonces = [shot.nonce for shot in part]
+            nonces = [attempt_id.nonce for attempt_id in part]
             answer = await self._ask([{"do": "arrivals", "nonces": nonces}], "arrivals", "before the end")
             known |= _arrivals(part, answer or {})
         return known
@@ -169,7 +169,7 @@ class AgentSession:
         self._end("was closed")
 
     def _end(self, what: str) -> None:
-        self.ended = self.ended or f"agent of {self.seat.name} {what}"
+        self.ended = self.ended or f"agent of {self.site.name} {what}"
 
     def _end_of_stream(self, what: str) -> None:
         failure = self._channel.failure
@@ -235,21 +235,21 @@ def _unexpected(message: dict[str, Any]) -> BadAnswerError:
     return BadAnswerError(words(str(message.get("message") or message)[:LONGEST_WORDS]))
 
 
-def _arrivals(shots: Sequence[Shot], answer: Mapping[str, Any]) -> dict[Shot, Arrival]:
+def _arrivals(attempt_ids: Sequence[AttemptId], answer: Mapping[str, Any]) -> dict[AttemptId, Arrival]:
     """What an ``arrivals`` answer says of ``shots``; nothing where it makes no sense."""
     try:
         pairs = {nonce: zip(parts[::2], parts[1::2], strict=True) for nonce, *parts in answer["arrived"]}
         sockets = {nonce: [origin(address, port) for address, port in each] for nonce, each in pairs.items()}
     except (KeyError, TypeError, ValueError):
-        return dict.fromkeys(shots)
+        return dict.fromkeys(attempt_ids)
     absent = False if answer.get("complete") is True else None
-    return {shot: _arrival(shot, sockets.get(shot.nonce, ()), absent) for shot in shots}
+    return {attempt_id: _arrival(attempt_id, sockets.get(attempt_id.nonce, ()), absent) for attempt_id in attempt_ids}
 
 
-def _arrival(shot: Shot, sockets: Sequence[Origin], absent: Arrival) -> Arrival:
+def _arrival(attempt_id: AttemptId, sockets: Sequence[Origin], absent: Arrival) -> Arrival:
     """Whether a probe is among what arrived from ``sockets``; ``absent`` if nothing did."""
     if not sockets:
         return absent
-    if shot.origin is None:
+    if attempt_id.origin is None:
         return None
-    return True if shot.origin in sockets else sockets[0]
+    return True if attempt_id.origin in sockets else sockets[0]

@@ -13,7 +13,7 @@ from auditor.model.snapshot import Family, IPAddress
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class ProbeSite:
     """A place where one agent runs: one network namespace with its addresses.
 
     ``name`` is the identity that the agent answers with. ``endpoints`` names the endpoints whose traffic comes from and goes to here:
@@ -23,9 +23,9 @@ class Seat:
     that carry nothing. ``listens``: whether that agent listens on the probed ports. If not, a real pod's own listeners answer; the agent
     only fires.
 
-    ``neighbour_addresses``: where somebody is whom no policy can keep apart from this seat, for a pod its own node. ``neighbour`` is the
-    name of the seat there, if an agent of ours can sit at it. ``watched``: over which families somebody at the neighbour, the kubelet say,
-    keeps reaching for this seat, which ``Witnesses.heard`` tells of.
+    ``neighbour_addresses``: where somebody is whom no policy can keep apart from this site, for a pod its own node. ``neighbour`` is the
+    name of the site there, if an agent of ours can sit at it. ``watched``: over which families somebody at the neighbour, the kubelet say,
+    keeps reaching for this site, which ``Witnesses.heard`` tells of.
     """
 
     name: str
@@ -39,31 +39,31 @@ class Seat:
 
     @property
     def answers(self) -> bool:
-        """Whether an agent of ours answers the probes at this seat."""
+        """Whether an agent of ours answers the probes at this site."""
         return self.agent and self.listens
 
 
 class Contact(NamedTuple):
-    """A seat was reached over ``families``, by somebody else over its own network link, no longer than ``seconds`` ago."""
+    """A site was reached over ``families``, by somebody else over its own network link, no longer than ``seconds`` ago."""
 
     families: frozenset[Family]
     seconds: float
 
 
 async def nobody_heard(_names: Collection[str]) -> Mapping[str, Contact]:
-    """Nobody listens for the seats with these names."""
+    """Nobody listens for the sites with these names."""
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
-    """Who can tell that a seat's network link carries packets.
+    """Who can tell that a site's network link carries packets.
 
-    ``seats`` are places that are no seats of the audit, where agents sit as neighbours only. ``heard`` tells which of the seats with these
+    ``sites`` are places that are no sites of the audit, where agents sit as neighbours only. ``heard`` tells which of the sites with these
     names are reached right now; it raises ClusterError.
     """
 
-    seats: tuple[Seat, ...] = ()
+    sites: tuple[ProbeSite, ...] = ()
     heard: Callable[[Collection[str]], Awaitable[Mapping[str, Contact]]] = nobody_heard
 
 
@@ -75,7 +75,7 @@ class AgentChannel(Protocol):
 
     @property
     def broken(self) -> bool:
-        """Whether it was only the stream that ended, so that a new agent can be started at the seat. May be asked at any time."""
+        """Whether it was only the stream that ended, so that a new agent can be started at the site. May be asked at any time."""
 
     @property
     def failure(self) -> str:

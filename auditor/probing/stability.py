@@ -12,28 +12,28 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.model.verdict import Cell, Verdict
-from auditor.probing.attempts import Try, agrees
+from auditor.probing.attempts import AttemptResult, agrees
 
 
-def opinions(expected: Verdict | None, tries: Sequence[Try]) -> list[bool]:
+def opinions(expected: Verdict | None, tries: Sequence[AttemptResult]) -> list[bool]:
     """Which tries agreed with the expectation, of those that say anything."""
     return [agreed for one in tries if (agreed := agrees(expected, one)) is not None]
 
 
-def is_late(expected: Verdict | None, tries: Sequence[Try]) -> bool:
+def is_late(expected: Verdict | None, tries: Sequence[AttemptResult]) -> bool:
     """Whether a cell that differed came to agree."""
     agreed = opinions(expected, tries)
     return bool(agreed) and agreed[-1] and not all(agreed)
 
 
-def relapsed(expected: Verdict | None, tries: Sequence[Try]) -> bool:
+def relapsed(expected: Verdict | None, tries: Sequence[AttemptResult]) -> bool:
     """Whether a cell that had agreed differed again."""
     agreed = opinions(expected, tries)
     return any(before and not after for before, after in itertools.pairwise(agreed))
 
 
 @dataclass(frozen=True, slots=True)
-class Wavering:
+class Flapping:
     """What changed its answer in one probing: the cells that ``relapsed``, and those that were merely ``late``."""
 
     relapsed: frozenset[Cell]
@@ -44,12 +44,12 @@ class Wavering:
         """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that were merely late as well."""
         return self.relapsed | self.late if self.relapsed else frozenset()
 
-    def without(self, cells: Collection[Cell]) -> Wavering:
+    def without(self, cells: Collection[Cell]) -> Flapping:
         """The same where ``cells`` have been judged by something else since: their relapse speaks against no other cell, either."""
-        return Wavering(self.relapsed.difference(cells), self.late.difference(cells))
+        return Flapping(self.relapsed.difference(cells), self.late.difference(cells))
 
 
-def wavering(expected: Mapping[Cell, Verdict | None], tries: Mapping[Cell, Sequence[Try]]) -> Wavering:
+def find_flapping(expected: Mapping[Cell, Verdict | None], tries: Mapping[Cell, Sequence[AttemptResult]]) -> Flapping:
     """What changed its answer; ``tries`` has all tries of each cell, oldest first, the further pass included."""
     relapses = frozenset(cell for cell, ones in tries.items() if relapsed(expected[cell], ones))
-    return Wavering(relapses, frozenset(cell for cell, ones in tries.items() if is_late(expected[cell], ones)))
+    return Flapping(relapses, frozenset(cell for cell, ones in tries.items() if is_late(expected[cell], ones)))

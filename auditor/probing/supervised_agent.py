@@ -1,7 +1,7 @@
-"""One seat's agent for a whole run: started, listening, and started anew where only the stream to it broke.
+"""One site's agent for a whole run: started, listening, and started anew where only the stream to it broke.
 
 A stream breaks for reasons that are not the agent's: an API server restarts, a connection is cut. Then the old agent ends with its stream,
-and another one takes its place and makes the attempts that had no result yet. What that does to verdicts is the fleet's concern.
+and another one takes its place and makes the attempts that had no result yet. What that does to verdicts is the agent pool's concern.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 
 from auditor.model.errors import AuditError
-from auditor.probing.attempts import Listener, Try
+from auditor.probing.attempts import AttemptResult, Listener
 from auditor.probing.batches import Batch
 from auditor.probing.keys import RunKey
 from auditor.probing.session import AgentSession
-from auditor.probing.sites import AgentChannel, Seat
+from auditor.probing.sites import AgentChannel, ProbeSite
 
 OPEN_SECONDS = 60.0
 START_PAUSES = (0.5, 2.0, 5.0)
@@ -27,11 +27,11 @@ REOPEN_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 MOST_REOPENINGS = 5
 
 
-class Post:
-    """The agent at ``seat``, whichever it is at the moment. Requests are made one at a time; none raises for what the agent does."""
+class SupervisedAgent:
+    """The agent at ``site``, whichever it is at the moment. Requests are made one at a time; none raises for what the agent does."""
 
-    def __init__(self, seat: Seat, open_channel: Callable[[Seat], Awaitable[AgentChannel]], run: RunKey) -> None:
-        self.seat = seat
+    def __init__(self, site: ProbeSite, open_channel: Callable[[ProbeSite], Awaitable[AgentChannel]], run: RunKey) -> None:
+        self.site = site
         self.reopened = 0
         self._open_channel = open_channel
         self._run = run
@@ -47,7 +47,7 @@ class Post:
     @property
     def gone(self) -> str:
         """Why there is no agent right now; empty if there is one."""
-        return self._given_up or (self.session.ended if self.session else f"no agent runs at {self.seat.name}")
+        return self._given_up or (self.session.ended if self.session else f"no agent runs at {self.site.name}")
 
     @property
     def ended(self) -> str:
@@ -72,15 +72,15 @@ class Post:
         """Start an agent and its session; why not, if that failed."""
         try:
             async with asyncio.timeout(seconds):
-                channel = await self._open_channel(self.seat)
+                channel = await self._open_channel(self.site)
         except TimeoutError:
-            return f"agent of {self.seat.name} did not start within {seconds:g} s"
+            return f"agent of {self.site.name} did not start within {seconds:g} s"
         except (AuditError, OSError) as error:
-            return f"agent of {self.seat.name} could not be started: {error}"
-        self.session = AgentSession(self.seat, channel, self._run)
+            return f"agent of {self.site.name} could not be started: {error}"
+        self.session = AgentSession(self.site, channel, self._run)
         return ""
 
-    async def fire(self, batch: Batch, advance: Callable[[int], None]) -> list[Try]:
+    async def fire(self, batch: Batch, advance: Callable[[int], None]) -> list[AttemptResult]:
         """Run ``batch``; one try for each attempt, made by as many agents as it takes. ``advance`` is told of every attempt once."""
         if self.session:
             await self.session.run(batch, advance)

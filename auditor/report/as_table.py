@@ -11,7 +11,7 @@ from rich.text import Text
 
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.report.cause import cause_lines, coverage_lines, lint_lines, tests_line, untested_lines, why_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion, conclude
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
@@ -164,9 +164,9 @@ class _Table:
         if not findings:
             return
         self._line()
-        self._line(Text(f"And {counted(len(findings), 'more finding')}; -o json has each in full:", style="bold"))
+        self._line(Text(f"And {pluralize(len(findings), 'more finding')}; -o json has each in full:", style="bold"))
         for finding in findings[:MOST_FINDINGS_IN_BRIEF]:
-            self._line(f"{finding.kind.upper()}  {finding.title}: {counted(len(finding.cells), 'cell')}", 2, 6)
+            self._line(f"{finding.kind.upper()}  {finding.title}: {pluralize(len(finding.cells), 'cell')}", 2, 6)
         if len(findings) > MOST_FINDINGS_IN_BRIEF:
             self._line(f"and {len(findings) - MOST_FINDINGS_IN_BRIEF} more", 2)
 
@@ -188,17 +188,17 @@ class _Table:
         if not cells:
             return
         self._line()
-        self._line(Text(f"{result.value.capitalize()}: {counted(len(cells), 'cell')}", style="bold"))
+        self._line(Text(f"{result.value.capitalize()}: {pluralize(len(cells), 'cell')}", style="bold"))
         reasons = by_reason(cells)
         for reason, group in list(reasons.items())[:MOST_REASONS]:
             pairs = list(dict.fromkeys((each.cell.source, each.cell.destination) for each in group))
             first = f"{pairs[0][0]} {self._symbols.arrow} {pairs[0][1]}"
-            where = f"{first} and {counted(len(pairs) - 1, 'more pair')}" if len(pairs) > 1 else first
+            where = f"{first} and {pluralize(len(pairs) - 1, 'more pair')}" if len(pairs) > 1 else first
             self._line(f"{len(group)}  {reason} ({where})", 2, 4)
         if len(reasons) > MOST_REASONS:
             rest = sum(map(len, list(reasons.values())[MOST_REASONS:]))
-            more = counted(len(reasons) - MOST_REASONS, "more reason")
-            self._line(f"and {counted(rest, 'cell')} for {more}; -o json has each", 2)
+            more = pluralize(len(reasons) - MOST_REASONS, "more reason")
+            self._line(f"and {pluralize(rest, 'cell')} for {more}; -o json has each", 2)
 
     def _write_facts(self) -> None:
         self._line()
@@ -215,7 +215,9 @@ def namespace_of(name: str) -> str:
 
 def timing(report: Report) -> str:
     """How long the run took, as a whole and by phase, and how many attempts it made."""
-    return f"{counted(report.attempts, 'attempt')} in {sum(report.seconds.values()):.1f} s" + _phases(report.seconds.items()) + _api(report)
+    return (
+        f"{pluralize(report.attempts, 'attempt')} in {sum(report.seconds.values()):.1f} s" + _phases(report.seconds.items()) + _api(report)
+    )
 
 
 def _api(report: Report) -> str:

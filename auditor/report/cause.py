@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.report import PolicyRemark, PolicyTests, Report, UntestedPolicy
 from auditor.model.verdict import Result
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.report.grouping import by_reason
 
 MOST_ALTERNATIVES = 3
@@ -34,7 +34,7 @@ def _told_apart(diagnosis: Diagnosis) -> tuple[str, str]:
     if not diagnosis.discriminating:
         return "", "(no probe between these endpoints tells them apart)"
     more = len(diagnosis.discriminating) - 1
-    return "to decide", f"probe {diagnosis.discriminating[0]}" + (f" and {counted(more, 'more cell')}" if more else "")
+    return "to decide", f"probe {diagnosis.discriminating[0]}" + (f" and {pluralize(more, 'more cell')}" if more else "")
 
 
 def why_lines(report: Report) -> Iterator[tuple[str, str]]:
@@ -45,7 +45,7 @@ def why_lines(report: Report) -> Iterator[tuple[str, str]]:
         return
     reasons = by_reason(cells)
     reason, having = next(iter(reasons.items()))
-    yield "why", f"{len(having):,} of {counted(len(cells), f'{kind} cell')}: {reason}"
+    yield "why", f"{len(having):,} of {pluralize(len(cells), f'{kind} cell')}: {reason}"
     remove = "the reason" if len(reasons) == 1 else "the reasons (all of them are below)"
     yield "advice", f"Remove {remove} and run again: of these cells nothing is known, neither good nor bad."
 
@@ -55,11 +55,11 @@ def tests_line(report: Report) -> str:
     policies = report.policies
     if not policies.in_scope and not policies.without_pods:
         return ""
-    parts = [f"{counted(policies.in_scope, 'policy', 'policies')} in scope, {policies.tested:,} tested"]
+    parts = [f"{pluralize(policies.in_scope, 'policy', 'policies')} in scope, {policies.tested:,} tested"]
     if policies.without_pods:
         parts.append(f"{policies.without_pods:,} more {'selects' if policies.without_pods == 1 else 'select'} no pod")
     if report.unexercised:
-        parts.append(f"{counted(len(report.unexercised), 'part')} of policies not exercised by any connection")
+        parts.append(f"{pluralize(len(report.unexercised), 'part')} of policies not exercised by any connection")
     return "; ".join(parts)
 
 
@@ -68,7 +68,7 @@ def untested_lines(policies: PolicyTests) -> Iterator[str]:
     if not policies.untested:
         return
     number = policies.in_scope - policies.tested
-    yield f"Not tested, so that nothing tells whether they are enforced: {number:,} of {counted(policies.in_scope, 'policy', 'policies')}"
+    yield f"Not tested, so that nothing tells whether they are enforced: {number:,} of {pluralize(policies.in_scope, 'policy', 'policies')}"
     for each in policies.untested[:MOST_PARTS]:
         yield f"{each}: {'accepted; ' if each.accepted else ''}{_why_untested(each)}"
     if len(policies.untested) > MOST_PARTS:
@@ -79,16 +79,16 @@ def untested_lines(policies: PolicyTests) -> Iterator[str]:
 
 def _why_untested(each: UntestedPolicy) -> str:
     more = len(each.reasons) - MOST_REASONS
-    reasons = "; ".join(each.reasons[:MOST_REASONS]) + (f"; and {counted(more, 'more reason')}" if more > 0 else "")
-    return f"{counted(each.connections, 'connection')} could have told: {reasons}" if each.connections else reasons
+    reasons = "; ".join(each.reasons[:MOST_REASONS]) + (f"; and {pluralize(more, 'more reason')}" if more > 0 else "")
+    return f"{pluralize(each.connections, 'connection')} could have told: {reasons}" if each.connections else reasons
 
 
 def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
     """What could be ignored without this audit noticing, by the reason; nothing where every part of every policy was exercised."""
     if not parts:
         return
-    policies = counted(len({part.policy for part in parts}), "policy", "policies")
-    yield f"Not exercised, so that nobody would notice if it were ignored: {counted(len(parts), 'part')} of {policies}"
+    policies = pluralize(len({part.policy for part in parts}), "policy", "policies")
+    yield f"Not exercised, so that nobody would notice if it were ignored: {pluralize(len(parts), 'part')} of {policies}"
     shown = parts[:MOST_PARTS]
     for reason in dict.fromkeys(part.reason for part in shown):
         yield f"{reason}:"
@@ -102,7 +102,7 @@ def lint_lines(remarks: Sequence[PolicyRemark]) -> Iterator[str]:
     """What is likely not meant in the policies; nothing where lint has nothing to say."""
     if not remarks:
         return
-    yield f"Likely not meant, whatever enforces it ('audit lint' says more): {counted(len(remarks), 'place')} in the policies"
+    yield f"Likely not meant, whatever enforces it ('audit lint' says more): {pluralize(len(remarks), 'place')} in the policies"
     for remark in remarks[:MOST_REMARKS]:
         yield f"{remark.severity} {remark.check}  {remark.place}: {remark.message}"
     if len(remarks) > MOST_REMARKS:

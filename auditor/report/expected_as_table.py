@@ -9,7 +9,7 @@ from typing import TextIO
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Note, Verdict
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.matrix import ExpectedMatrix, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
 from auditor.policy.unreadable import Unreadable
@@ -95,8 +95,8 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
 def _headline(matrix: ExpectedMatrix, request: ExpectedRequest) -> str:
     shown = {endpoint.name for endpoint in (*request.sources, *request.destinations)}
     classes = {matrix.class_of(name) for name in shown}
-    policies = counted(len(matrix.snapshot.policies), "policy", "policies")
-    counts = f"{counted(len(shown), 'endpoint')} in {counted(len(classes), 'class', 'classes')}, {policies}"
+    policies = pluralize(len(matrix.snapshot.policies), "policy", "policies")
+    counts = f"{pluralize(len(shown), 'endpoint')} in {pluralize(len(classes), 'class', 'classes')}, {policies}"
     ignored = ", ".join(f"{number:,} {kind}" for kind, number in sorted(matrix.snapshot.ignored.items()))
     return f"{counts}; ignored: {ignored}" if ignored else counts
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from auditor import __version__
 from auditor.model.report import PolicyTests, Report, Summary
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.report.conclusion import Conclusion, conclude
 
 COUNTS = (
@@ -54,7 +54,7 @@ def _verdicts(summary: Summary) -> str:
     if not summary.cells:
         return "nothing was probed"
     tested = summary.cells - summary.inconclusive - summary.skipped
-    connections = counted(summary.cells, "connection")
+    connections = pluralize(summary.cells, "connection")
     if not tested:
         return f"none of {connections} was tested"
     how_many = connections if tested == summary.cells else f"{tested:,} of {connections} tested"
@@ -64,7 +64,7 @@ def _verdicts(summary: Summary) -> str:
 def _wrong(report: Report) -> list[str]:
     counts, summary = told(report.summary), report.summary
     if report.intent:
-        counts.append(f"{counted(len(report.intent), 'finding')} of the intent")
+        counts.append(f"{pluralize(len(report.intent), 'finding')} of the intent")
     if summary.coverage < report.min_coverage:
         counts.append(f"coverage {percent(summary.coverage)} is below the {percent(report.min_coverage)} asked for")
     return counts
@@ -80,7 +80,7 @@ def _unproven(policies: PolicyTests) -> str:
     more = f" and {len(untested) - MOST_POLICIES:,} more" if len(untested) > MOST_POLICIES else ""
     reasons = {each.reasons[:1] for each in untested}
     why = "".join(f": {reason}" for reason in (reasons.pop() if len(reasons) == 1 else ()))
-    which = f"{number:,} of {counted(policies.in_scope, 'policy', 'policies')} {'is' if number == 1 else 'are'} enforced"
+    which = f"{number:,} of {pluralize(policies.in_scope, 'policy', 'policies')} {'is' if number == 1 else 'are'} enforced"
     return f"nothing tells whether {which}: {names}{more}{why}"
 
 
@@ -90,7 +90,7 @@ def _accepted(policies: PolicyTests) -> str:
         return ""
     more = f" and {len(names) - MOST_POLICIES:,} more" if len(names) > MOST_POLICIES else ""
     named = ", ".join(names[:MOST_POLICIES]) + more
-    return f"{counted(len(names), 'policy', 'policies')} accepted as untested: {named}"
+    return f"{pluralize(len(names), 'policy', 'policies')} accepted as untested: {named}"
 
 
 def _were(number: int) -> str:

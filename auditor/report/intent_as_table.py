@@ -10,7 +10,7 @@ from rich.text import Text
 
 from auditor.model.intent import CellGroup, Change, IntentFinding, IntentKind
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion
 from auditor.report.console import open_console, print_line, print_paragraph
 from auditor.report.intent import IntentReport
@@ -26,11 +26,11 @@ def render(report: IntentReport, stream: TextIO) -> None:
     conclusion = report.conclusion
     outcome = {
         Conclusion.PASS: "the policies are what was meant",
-        Conclusion.FAIL: counted(len(report.findings), "finding"),
+        Conclusion.FAIL: pluralize(len(report.findings), "finding"),
         Conclusion.INCONCLUSIVE: "no finding, but not all policies are known",
     }[conclusion]
-    policies = f"{counted(report.policies, 'policy', 'policies')} of {report.subject}"
-    held = f"{outcome}: {counted(report.rules, 'rule')} of {report.intent} against {policies}"
+    policies = f"{pluralize(report.policies, 'policy', 'policies')} of {report.subject}"
+    held = f"{outcome}: {pluralize(report.rules, 'rule')} of {report.intent} against {policies}"
     print_paragraph(console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {held}"))
     for name in report.unknown:
         print_paragraph(console, f"in doubt: policy {name} can't be read", 0, 4)
@@ -70,7 +70,7 @@ def _print_change(console: Console, change: Change) -> None:
     for line in change.yaml.split("\n"):
         print_line(console, Text("      " + line, style="dim"))
     if change.unspecified:
-        pairs = counted(change.unspecified, "pair")
+        pairs = pluralize(change.unspecified, "pair")
         print_paragraph(console, f"it also changes something between {pairs} of endpoints that the intent doesn't speak of", 2, 6)
 
 

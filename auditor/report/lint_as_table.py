@@ -9,7 +9,7 @@ from rich.text import Text
 
 from auditor.lint.finding import LintFinding, Severity
 from auditor.lint.suppressions import Sorted
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_line, print_paragraph
 from auditor.report.lint import LintReport
@@ -51,11 +51,11 @@ def _print_suppressions(console: Console, sorted_findings: Sorted) -> None:
 
 
 def _headline(report: LintReport) -> str:
-    counts = [counted(number, severity.value) for severity in Severity if (number := report.count(severity))]
+    counts = [pluralize(number, severity.value) for severity in Severity if (number := report.count(severity))]
     counts = [text.replace("infos", "info") for text in counts]
     suppressed = len(report.sorted.suppressed)
     return (
-        f"{counted(report.policies, 'policy', 'policies')} of {report.subject}: "
+        f"{pluralize(report.policies, 'policy', 'policies')} of {report.subject}: "
         + (", ".join(counts) or "no finding")
         + (f"; {suppressed} suppressed" if suppressed else "")
     )

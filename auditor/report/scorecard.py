@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TextIO, TypeAlias
 
 from auditor.model.scorecard import Score, Scorecard
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.report.headline import told
 
 Renderer: TypeAlias = Callable[[Scorecard, TextIO], None]
@@ -32,4 +32,4 @@ def headline(card: Scorecard) -> str:
     scores = [scenario.score for scenario in card.scenarios]
     parts = [f"{scores.count(score)} {score if scores.count(score) == 1 else SEVERAL.get(score, score)}" for score in dict.fromkeys(scores)]
     cells = ", ".join(told(card.summary)) or "all as expected"
-    return f"{counted(len(scores), 'scenario')} ({', '.join(parts)}), {counted(card.summary.cells, 'cell')}: {cells}"
+    return f"{pluralize(len(scores), 'scenario')} ({', '.join(parts)}), {pluralize(card.summary.cells, 'cell')}: {cells}"

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from auditor.model.scorecard import Convergence, FeatureScore, Score, Scorecard
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.report.cause import cause_lines
 from auditor.report.console import open_console, print_paragraph
 from auditor.report.headline import origin, told
@@ -66,7 +66,9 @@ def feature_counts(feature: FeatureScore) -> str:
     summary = feature.summary
     good = summary.cells - summary.faults - summary.inconclusive - summary.skipped
     wrong = ", ".join(told(summary))
-    return f"{good} of {counted(summary.cells, 'cell')} in {counted(len(feature.scenarios), 'scenario')}" + (f": {wrong}" if wrong else "")
+    return f"{good} of {pluralize(summary.cells, 'cell')} in {pluralize(len(feature.scenarios), 'scenario')}" + (
+        f": {wrong}" if wrong else ""
+    )
 
 
 def _print_scenarios(console: Console, card: Scorecard) -> None:
@@ -89,7 +91,7 @@ def convergence_text(convergence: Convergence) -> str:
     if convergence.seconds:
         longest = max(convergence.seconds.values())
         within = f"within {longest:.1f} s at most" if longest >= SHORTEST else "at once"
-        parts.append(f"in force {within} in {counted(len(convergence.seconds), 'scenario')}")
+        parts.append(f"in force {within} in {pluralize(len(convergence.seconds), 'scenario')}")
     if convergence.late:
         parts.append(f"not as it ought to be when the settle time was over in {', '.join(convergence.late)}")
     return f"{convergence.change}: {'; '.join(parts)}"
@@ -98,4 +100,4 @@ def convergence_text(convergence: Convergence) -> str:
 def _timing(card: Scorecard) -> str:
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in card.seconds.items() if seconds >= SHORTEST)
     requests = f"; {card.api['calls']:,} API requests" if card.api else ""
-    return f"{counted(card.attempts, 'attempt')} in {sum(card.seconds.values()):.1f} s" + (f" ({phases})" if phases else "") + requests
+    return f"{pluralize(card.attempts, 'attempt')} in {sum(card.seconds.values()):.1f} s" + (f" ({phases})" if phases else "") + requests

@@ -21,7 +21,7 @@ from auditor.model.ports import PortRequest
 from auditor.model.report import Report
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
@@ -30,7 +30,7 @@ from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells
 from auditor.probing.probe_run import ProbingOutcome, probe
 from auditor.run.concluding import Seen, report_on
-from auditor.run.expectation import Course, Expectation, after, renewed
+from auditor.run.expectation import AuditState, Expectation, after, renewed
 
 MOST_REPROBES = 3
 """How often cells are probed anew because the policies changed during the run, before they are given up as inconclusive."""
@@ -130,22 +130,22 @@ async def look(cluster: Cluster, options: AuditOptions, progress: Progress) -> S
     began = time.monotonic()
     probes, expectation = await apart(_intend, cluster.snapshot, options, dict(cluster.failed))
     planned = time.monotonic()
-    course = Course(expectation, await _probe(cluster, expectation, probes.cells, options, progress))
-    course = await _follow_changes(cluster, course, options, progress)
-    course, diagnosis, sought = await _diagnose(cluster, course, options, progress)
-    judging = time.monotonic() - planned - sum(course.outcome.seconds.values())
+    audit_state = AuditState(expectation, await _probe(cluster, expectation, probes.cells, options, progress))
+    audit_state = await _follow_changes(cluster, audit_state, options, progress)
+    audit_state, diagnosis, sought = await _diagnose(cluster, audit_state, options, progress)
+    judging = time.monotonic() - planned - sum(audit_state.outcome.seconds.values())
     told = [*await apart(_facts, cluster.snapshot, expectation.matrix), *([probes.remark] if probes.remark else ()), *cluster.facts]
     return Seen(
         endpoints=cluster.snapshot.endpoints,
-        course=course,
+        audit_state=audit_state,
         reproduce=cluster.reproduce,
         diagnosis=diagnosis,
         sought=sought,
         asked=Asked(
-            asked_about(cluster.snapshot.endpoints, options), {**cluster.absent, **course.expectation.failed}, options.accept_untested
+            asked_about(cluster.snapshot.endpoints, options), {**cluster.absent, **audit_state.expectation.failed}, options.accept_untested
         ),
-        facts=(*told, *course.outcome.facts),
-        seconds={"evaluating": planned - began, **course.outcome.seconds, "judging": max(0.0, judging)},
+        facts=(*told, *audit_state.outcome.facts),
+        seconds={"evaluating": planned - began, **audit_state.outcome.seconds, "judging": max(0.0, judging)},
     )
 
 
@@ -160,7 +160,7 @@ async def _probe(
     absent = {**cluster.absent, **cluster.failed}
     return await probe(
         cells,
-        cluster.seats,
+        cluster.sites,
         cluster.open,
         expectation.demanded,
         options.probing,
@@ -171,51 +171,55 @@ async def _probe(
     )
 
 
-async def _follow_changes(cluster: Cluster, course: Course, options: AuditOptions, progress: Progress) -> Course:
+async def _follow_changes(cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: Progress) -> AuditState:
     """Judge anew what changes in the cluster have touched since it was read, and probe it anew; what never comes to rest is doubtful."""
     reprobed: set[Cell] = set()
     for _ in range(MOST_REPROBES):
         states = await cluster.changes()
         if not states:
-            return await _ended(cluster, course, reprobed)
-        expectation, touched = await apart(after, states, course.expectation, dict(cluster.failed))
-        again = [cell for cell in course.expectation.verdicts if cell in touched]
-        outcome = course.outcome
+            return await _ended(cluster, audit_state, reprobed)
+        expectation, touched = await apart(after, states, audit_state.expectation, dict(cluster.failed))
+        again = [cell for cell in audit_state.expectation.verdicts if cell in touched]
+        outcome = audit_state.outcome
         if again:
             outcome = await apart(renewed, outcome, await _probe(cluster, expectation, again, options, progress))
         reprobed |= touched
-        course = Course(expectation, outcome)
+        audit_state = AuditState(expectation, outcome)
     states = await cluster.changes()
     if states:
-        expectation, touched = await apart(after, states, course.expectation, dict(cluster.failed))
-        course = replace(course, expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)}))
-    return await _ended(cluster, course, reprobed)
+        expectation, touched = await apart(after, states, audit_state.expectation, dict(cluster.failed))
+        audit_state = replace(
+            audit_state, expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)})
+        )
+    return await _ended(cluster, audit_state, reprobed)
 
 
-async def _ended(cluster: Cluster, course: Course, reprobed: Collection[Cell]) -> Course:
-    return _told(await apart(course.failing, dict(cluster.failed)), reprobed)
+async def _ended(cluster: Cluster, audit_state: AuditState, reprobed: Collection[Cell]) -> AuditState:
+    return _told(await apart(audit_state.failing, dict(cluster.failed)), reprobed)
 
 
-async def _diagnose(cluster: Cluster, course: Course, options: AuditOptions, progress: Progress) -> tuple[Course, Diagnosis | None, bool]:
+async def _diagnose(
+    cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: Progress
+) -> tuple[AuditState, Diagnosis | None, bool]:
     """Where several causes fit what differs, make the probes that tell them apart. What is known of the cause, and if that is all.
 
     It is not all when it took too long with pods waiting in the cluster, or when there are further probes to take into account.
     """
     try:
         async with asyncio.timeout(SEARCH_SECONDS):
-            diagnosis = await apart(_search, course, options)
+            diagnosis = await apart(_search, audit_state, options)
     except TimeoutError:
-        return course, None, False
+        return audit_state, None, False
     if diagnosis is None or not diagnosis.discriminating:
-        return course, diagnosis, True
-    expectation = await apart(course.expectation.widened, diagnosis.discriminating, dict(cluster.failed))
-    outcome = await apart(renewed, course.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress))
-    return await _follow_changes(cluster, Course(expectation, outcome), options, progress), None, False
+        return audit_state, diagnosis, True
+    expectation = await apart(audit_state.expectation.widened, diagnosis.discriminating, dict(cluster.failed))
+    outcome = await apart(renewed, audit_state.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress))
+    return await _follow_changes(cluster, AuditState(expectation, outcome), options, progress), None, False
 
 
-def _search(course: Course, options: AuditOptions) -> Diagnosis | None:
-    matrix = course.expectation.matrix
-    return diagnose(matrix.snapshot, course.results(), candidates=_further_cells(matrix, options))
+def _search(audit_state: AuditState, options: AuditOptions) -> Diagnosis | None:
+    matrix = audit_state.expectation.matrix
+    return diagnose(matrix.snapshot, audit_state.results(), candidates=_further_cells(matrix, options))
 
 
 def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell, ...]:
@@ -230,17 +234,17 @@ def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell,
     return plan_cells(sources, destinations, ports, options.scope)
 
 
-def _told(course: Course, reprobed: Collection[Cell]) -> Course:
+def _told(audit_state: AuditState, reprobed: Collection[Cell]) -> AuditState:
     if not reprobed:
-        return course
-    fact = f"policies or namespaces changed during the run: {counted(len(reprobed), 'cell')} judged by the new ones and probed again"
-    return replace(course, outcome=replace(course.outcome, facts=(*course.outcome.facts, fact)))
+        return audit_state
+    fact = f"policies or namespaces changed during the run: {pluralize(len(reprobed), 'cell')} judged by the new ones and probed again"
+    return replace(audit_state, outcome=replace(audit_state.outcome, facts=(*audit_state.outcome.facts, fact)))
 
 
 def _facts(snapshot: Snapshot, matrix: ExpectedMatrix) -> list[str]:
-    endpoints = counted(len(snapshot.endpoints), "endpoint")
-    classes = counted(len(matrix.classes), "identity class", "identity classes")
-    facts = [f"{endpoints} in {classes}, {counted(len(snapshot.policies), 'policy', 'policies')}"]
+    endpoints = pluralize(len(snapshot.endpoints), "endpoint")
+    classes = pluralize(len(matrix.classes), "identity class", "identity classes")
+    facts = [f"{endpoints} in {classes}, {pluralize(len(snapshot.policies), 'policy', 'policies')}"]
     if snapshot.ignored:
         facts.append("not taken into account: " + ", ".join(f"{count} {kind}" for kind, count in sorted(snapshot.ignored.items())))
     return facts

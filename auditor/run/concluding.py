@@ -23,9 +23,9 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, PolicyTests, Report, Summary
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.probing.options import Progress
-from auditor.run.expectation import Course
+from auditor.run.expectation import AuditState
 from auditor.run.remarks import remarks_on
 
 ANALYSIS_SECONDS = 60.0
@@ -58,7 +58,7 @@ class Seen:
     """
 
     endpoints: tuple[Endpoint, ...]
-    course: Course
+    audit_state: AuditState
     reproduce: Callable[[Cell], str]
     diagnosis: Diagnosis | None = None
     sought: bool = False
@@ -71,9 +71,9 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
     """The report of what was ``seen``."""
     progress.phase("comparing", 0)
     seconds = Seconds(seen.seconds)
-    snapshot = seen.course.expectation.matrix.snapshot
+    snapshot = seen.audit_state.expectation.matrix.snapshot
     with seconds.of("comparing"):
-        results = await apart(seen.course.results)
+        results = await apart(seen.audit_state.results)
         findings = await apart(find, snapshot, results, seen.reproduce)
         summary = await apart(Summary.of, results)
     with seconds.of("diagnosing"):
@@ -92,7 +92,7 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
         min_coverage=min_coverage,
         facts=(*seen.facts, *unsearched, *_needless(tests, seen.asked.accepted)),
         seconds=seconds,
-        attempts=seen.course.outcome.attempts,
+        attempts=seen.audit_state.outcome.attempts,
         diagnosis=diagnosis,
         policies=tests,
         unexercised=parts or (),
@@ -123,7 +123,7 @@ async def _cause(snapshot: Snapshot, results: tuple[CellResult, ...]) -> Diagnos
 
 
 def _not_found(differing: Sequence[Cell]) -> Diagnosis:
-    what = counted(len(differing), "connection differs", "connections differ")
+    what = pluralize(len(differing), "connection differs", "connections differ")
     return Diagnosis(
         title=f"why {what} was not searched further after {ANALYSIS_SECONDS:g} s",
         advice="See the findings one by one, or audit fewer pods at a time: then there is less to compare.",

@@ -62,13 +62,13 @@ def _failing(cells: Iterable[Cell], failed: Mapping[str, str]) -> dict[Cell, str
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class AuditState:
     """How far a run has come: what is expected by now, and what was seen."""
 
     expectation: Expectation
     outcome: ProbingOutcome
 
-    def failing(self, failed: Mapping[str, str]) -> Course:
+    def failing(self, failed: Mapping[str, str]) -> AuditState:
         """The same, with all that is known by now to have ``failed``."""
         doubts = {**self.expectation.doubts, **_failing(self.expectation.verdicts, failed)}
         return replace(self, expectation=replace(self.expectation, failed=dict(failed), doubts=doubts))
@@ -92,7 +92,7 @@ def renewed(before: ProbingOutcome, again: ProbingOutcome) -> ProbingOutcome:
     seconds = Counter(before.seconds) + Counter(again.seconds)
     return ProbingOutcome(
         {**before.observations, **again.observations},
-        (*(each.without(again.observations.keys()) for each in before.wavering), *again.wavering),
+        (*(each.without(again.observations.keys()) for each in before.flapping), *again.flapping),
         tuple(dict.fromkeys((*before.facts, *again.facts))),
         before.attempts + again.attempts,
         {phase: seconds[phase] for phase in dict.fromkeys((*before.seconds, *again.seconds))},

@@ -15,7 +15,7 @@ from auditor.cluster.kubernetes.client.config import connect
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.live import Deployment, LiveCluster
 from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
-from auditor.cluster.kubernetes.session.in_place import Guests, InPlaceCluster
+from auditor.cluster.kubernetes.session.in_place import InPlaceCluster, InPlacePlan
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.report import Report
@@ -74,10 +74,10 @@ async def audit_live(
             findings = await apart(against_intent, live.snapshot, options.intent)
         with seconds.of("preflight"):
             progress.phase("preflight", 0)
-            intended, visit = await _prepare(api, run_id, intended, options, progress, reproduce)
+            intended, session = await _prepare(api, run_id, intended, options, progress, reproduce)
             gc.freeze()  # what was read stays until the end, and a collection that looks through it stops the loop (docs/adr/0014)
         chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
-        seen, left = await _stay(visit, chosen, progress, seconds)
+        seen, left = await _stay(session, chosen, progress, seconds)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
     report = await report_on(seen, subject, audit_options.min_coverage, progress)
     report = await with_lint(report, live.snapshot, options.namespaces)
@@ -88,7 +88,7 @@ async def audit_live(
 
 
 async def _stay(
-    visit: LiveCluster | InPlaceCluster, options: AuditOptions, progress: Progress, before: Seconds
+    session: LiveCluster | InPlaceCluster, options: AuditOptions, progress: Progress, before: Seconds
 ) -> tuple[Seen, ClusterError | None]:
     """What the cluster showed while it was entered, and why something may be left there, if anything may.
 
@@ -97,7 +97,7 @@ async def _stay(
     arrived = time.monotonic()
     seen, left = None, None
     try:
-        async with visit as cluster:
+        async with session as cluster:
             started = time.monotonic()
             seen = await look(cluster, options, progress)
             ended = time.monotonic()
@@ -106,7 +106,7 @@ async def _stay(
             raise
         left = error
     seconds = {**before, "deploying": started - arrived, **seen.seconds, "removing": time.monotonic() - ended}
-    return replace(seen, seconds=seconds, facts=(*seen.facts, *visit.farewell)), left
+    return replace(seen, seconds=seconds, facts=(*seen.facts, *session.farewell)), left
 
 
 async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
@@ -119,7 +119,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
     versions = intended.live.resource_versions
     facts = (*checked.left_out, *intended.remarks, *checked.remarks)
     if options.in_place:
-        guests = Guests(
+        plan = InPlacePlan(
             snapshot=intended.snapshot,
             pods={name: place for name, place in intended.members.items() if name not in checked.refused},
             versions=versions,
@@ -129,7 +129,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
             start_seconds=options.start_seconds,
             audited=frozenset(options.namespaces) or None,
         )
-        return intended, InPlaceCluster(api, run_id, guests, progress, reproduce)
+        return intended, InPlaceCluster(api, run_id, plan, progress, reproduce)
     deployment = Deployment(
         snapshot=intended.snapshot,
         workloads=intended.live.snapshot,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from auditor.model.errors import LimitError
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Snapshot
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.class_counts import ClassCounts
 from auditor.probe_pods.choice import Mode, ProbeRequest
 
@@ -52,7 +52,7 @@ def check_number(probes: Sequence[ProbePod], request: ProbeRequest, limit: int, 
 
 def _size(number: str, namespaces: int, *, in_place: bool) -> str:
     what = f"put an ephemeral container into {number} pods" if in_place else f"create {number} probe pods"
-    return f"this audit would {what} in {counted(namespaces, 'namespace')}"
+    return f"this audit would {what} in {pluralize(namespaces, 'namespace')}"
 
 
 def _too_many(what: str, limit: int, why: str, times: int = 1) -> str:

@@ -18,7 +18,7 @@ from auditor.model.intent import Intent
 from auditor.model.labels import LabelSelector
 from auditor.model.probe_pod import MAX_PROBE_PODS, ProbePod
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.probe_pods.choice import Mode, ProbeRequest, check_request, choose_probe_pods
 from auditor.run.live_limit import check_classes, check_number
@@ -151,13 +151,13 @@ def _stand_in(probe: ProbePod) -> Endpoint:
 
 
 def _size(probes: Sequence[ProbePod]) -> str:
-    pods = counted(sum(len(probe.stands_for) for probe in probes), "pod")
-    namespaces = counted(len({probe.namespace for probe in probes}), "namespace")
-    return f"{pods} stood in for by {counted(len(probes), 'probe pod')} in {namespaces}, at L3/L4: a service mesh takes no part"
+    pods = pluralize(sum(len(probe.stands_for) for probe in probes), "pod")
+    namespaces = pluralize(len({probe.namespace for probe in probes}), "namespace")
+    return f"{pods} stood in for by {pluralize(len(probes), 'probe pod')} in {namespaces}, at L3/L4: a service mesh takes no part"
 
 
 def _size_in_place(probes: Sequence[ProbePod], joined: Mapping[str, object]) -> str:
-    pods = counted(sum(len(probe.stands_for) for probe in probes if probe.name in joined), "pod")
+    pods = pluralize(sum(len(probe.stands_for) for probe in probes if probe.name in joined), "pod")
     return f"{pods} audited by way of {len(joined)} of them, from inside; real processes answer, on the ports that pods declare"
 
 

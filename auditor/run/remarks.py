@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from auditor.intent import hold
+from auditor.intent import check_intent
 from auditor.lint import Severity, lint
 from auditor.model.intent import Intent, IntentFinding
 from auditor.model.report import PolicyRemark
@@ -23,4 +23,4 @@ def remarks_on(snapshot: Snapshot, namespaces: Collection[str] = (), *, complete
 
 def against_intent(snapshot: Snapshot, intent: Intent | None) -> tuple[IntentFinding, ...]:
     """Where the policies of ``snapshot`` differ from ``intent``; nothing without one. Raises UsageError or InputError for a wrong one."""
-    return () if intent is None else hold(evaluate(intent.with_hosts(snapshot)), intent)
+    return () if intent is None else check_intent(evaluate(intent.with_hosts(snapshot)), intent)

@@ -15,11 +15,11 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Sn
 from auditor.model.verdict import Cell, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.probe_run import probe
-from auditor.probing.sites import AgentChannel, Seat
+from auditor.probing.sites import AgentChannel, ProbeSite
 from tests.bench.measure import say
 
 DELAY = 0.01
-SEATS = 9
+SITES = 9
 PORTS = (80, 81)
 
 
@@ -62,7 +62,7 @@ async def _arrived(lines: asyncio.Queue[tuple[float, bytes]]) -> bytes:
 
 
 async def _probe() -> tuple[float, dict[str, float]]:
-    names = [f"ns/pod-{number}" for number in range(SEATS)]
+    names = [f"ns/pod-{number}" for number in range(SITES)]
     pods = [
         Endpoint(name, EndpointKind.POD, "ns", {}, (ip_address(f"10.244.0.{number + 2}"),), node="node-1")
         for number, name in enumerate(names)
@@ -71,11 +71,11 @@ async def _probe() -> tuple[float, dict[str, float]]:
     cells = [Cell(source, to, protocol, port, Family.IPV4) for source in names for to in names for protocol, port in protocols]
     async with Lab(Snapshot({"ns": Namespace.of("ns")}, tuple(pods)), nodes=["node-1"]) as lab:
 
-        async def open_slowly(seat: Seat) -> AgentChannel:
-            return SlowChannel(await lab.open(seat))
+        async def open_slowly(site: ProbeSite) -> AgentChannel:
+            return SlowChannel(await lab.open(site))
 
         began = time.perf_counter()
-        outcome = await probe(cells, lab.seats, open_slowly, lambda _: Verdict.ALLOWED, ProbingOptions(), NoProgress())
+        outcome = await probe(cells, lab.sites, open_slowly, lambda _: Verdict.ALLOWED, ProbingOptions(), NoProgress())
         seconds = time.perf_counter() - began
     assert all(seen.outcome == "token" for seen in outcome.observations.values())
     return seconds, dict(outcome.seconds)
@@ -85,8 +85,8 @@ def run() -> None:
     """Measure and print."""
     seconds, phases = min((asyncio.run(_probe()) for _ in range(5)), key=lambda one: one[0])
     told = ", ".join(f"{name} {spent:.2f} s" for name, spent in phases.items())
-    cells = SEATS * SEATS * 2 * len(PORTS)
-    say(f"probing, {SEATS} agents, {cells} cells, all open, lines 10 ms late (best of 5)", f"{seconds:.2f} s", f"{told}; limit 0.5 s")
+    cells = SITES * SITES * 2 * len(PORTS)
+    say(f"probing, {SITES} agents, {cells} cells, all open, lines 10 ms late (best of 5)", f"{seconds:.2f} s", f"{told}; limit 0.5 s")
 
 
 if __name__ == "__main__":

@@ -214,12 +214,12 @@ async def audit_under(
 
 def nodes_of(lab: Lab) -> dict[str, Endpoint]:
     """Each node of the lab as an endpoint, by its bare name."""
-    places = [seat for seat in (*lab.seats, *lab.witnesses.seats) if seat.name.startswith("node/")]
+    places = [site for site in (*lab.sites, *lab.witnesses.sites) if site.name.startswith("node/")]
     return {
-        seat.name.removeprefix("node/"): Endpoint(
-            seat.name, EndpointKind.NODE, addresses=seat.addresses, node=seat.name.removeprefix("node/")
+        site.name.removeprefix("node/"): Endpoint(
+            site.name, EndpointKind.NODE, addresses=site.addresses, node=site.name.removeprefix("node/")
         )
-        for seat in places
+        for site in places
     }
 
 

@@ -96,12 +96,12 @@ def until(condition):
     return true
 
 
-def agent_at(lab, seat):
-    """The process id of the agent at ``seat`` of a lab of this process."""
+def agent_at(lab, site):
+    """The process id of the agent at ``site`` of a lab of this process."""
     found = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.split()
     parents = dict(zip(map(int, found[::2]), map(int, found[1::2]), strict=True))
     inside = {pid for pid, parent in parents.items() if parents.get(parent) == lab.pid}
-    (agent,) = [pid for pid in inside if f"|-- {seat.addresses[0]}\n           /32 host LOCAL" in _fib(pid)]
+    (agent,) = [pid for pid in inside if f"|-- {site.addresses[0]}\n           /32 host LOCAL" in _fib(pid)]
     return agent
 
 

@@ -1,4 +1,4 @@
-"""A small cluster in the lab with an agent at every seat, for tests that ask one question at a time."""
+"""A small cluster in the lab with an agent at every site, for tests that ask one question at a time."""
 
 import asyncio
 import json
@@ -107,35 +107,35 @@ def port(number=None, end=None, protocol=TCP, name=None):
 
 
 class Rig:
-    """A lab that is up, with an agent at every seat, each listening on the same few ports."""
+    """A lab that is up, with an agent at every site, each listening on the same few ports."""
 
     def __init__(self, lab, channels):
         self.lab = lab
         self.channels = channels
 
-    async def ask(self, seat, do, **arguments):
-        await self.channels[seat].send(json.dumps({"do": do, **arguments}).encode() + b"\n")
+    async def ask(self, site, do, **arguments):
+        await self.channels[site].send(json.dumps({"do": do, **arguments}).encode() + b"\n")
         # wait_for() of Python 3.11 loses a cancellation that comes with the answer.
         async with asyncio.timeout(PATIENCE + 5):
-            return json.loads(await self.channels[seat].receive())
+            return json.loads(await self.channels[site].receive())
 
     async def outcome(self, source, destination, protocol="tcp", port=80, family=4, patience=PATIENCE, **more):
-        address = next(seat for seat in self.lab.seats if seat.name == destination or destination in seat.endpoints).addresses[family == 6]
+        address = next(site for site in self.lab.sites if site.name == destination or destination in site.endpoints).addresses[family == 6]
         assert address.version == Family(family)
         return await self.ask(source, "try", address=str(address), port=port, protocol=protocol, timeout=patience, **more)
 
     async def reaches(self, source, destination, protocol="tcp", port=80, family=4, **more):
         """True when the destination answered; waits for long, since a loaded machine may be slow to answer."""
         answer = await self.outcome(source, destination, protocol, port, family, **more)
-        return answer.split()[0] == next(s.name for s in self.lab.seats if destination in (s.name, *s.endpoints))
+        return answer.split()[0] == next(s.name for s in self.lab.sites if destination in (s.name, *s.endpoints))
 
     async def is_silent(self, source, destination, protocol="tcp", port=80, family=4, **more):
         """True when nothing at all came back."""
         return await self.outcome(source, destination, protocol, port, family, patience=SILENCE, **more) == "dropped"
 
 
-async def listening(lab, seats=None):
-    channels = {seat.name: await lab.open(seat) for seat in seats or lab.seats}
+async def listening(lab, sites=None):
+    channels = {site.name: await lab.open(site) for site in sites or lab.sites}
     rig = Rig(lab, channels)
     for name in channels:
         assert await rig.ask(name, "listen", name=name, tcp=[80, 81, 5432], udp=[53, 80]) == "listening"

@@ -75,14 +75,14 @@ class Watched(NoProgress):
 
     def phase(self, name, attempts):
         if name == "probing" and self.process is None:
-            mode, *seats = self.arguments
-            pids = [self._pid(name) for name in seats]
+            mode, *sites = self.arguments
+            pids = [self._pid(name) for name in sites]
             command = [sys.executable, "-c", BYSTANDER, mode, *pids, WEB]
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE)
             assert self.process.stdout.readline() == b"ready\n"
 
     def _pid(self, name):
-        return str(next(agent_at(self.lab, seat) for seat in self.lab.seats if seat.name == name))
+        return str(next(agent_at(self.lab, site) for site in self.lab.sites if site.name == name))
 
 
 @contextmanager
@@ -103,7 +103,7 @@ async def test_a_bystander_makes_nobody_look_as_if_he_reached_anybody(mode):
         with watched(lab, mode) as progress:
             outcome = await probe(
                 [SEEN, HONEST, ALLOWED],
-                lab.seats,
+                lab.sites,
                 lab.open,
                 lambda cell: Verdict.ALLOWED if cell == ALLOWED else Verdict.DENIED,
                 ProbingOptions(timeout=0.8, settle=0.0),

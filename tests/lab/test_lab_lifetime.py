@@ -138,7 +138,7 @@ async def test_death_of_the_supervisor_is_an_error_and_leaves_nothing(mark, mome
         os.kill(victim, signal.SIGKILL)
         assert await asyncio.wait_for(rig.channels["a/web"].receive(), BOUND) == b""
         with pytest.raises(ClusterError, match="supervisor"):
-            await asyncio.wait_for(rig.lab.open(rig.lab.seats[0]), BOUND)
+            await asyncio.wait_for(rig.lab.open(rig.lab.sites[0]), BOUND)
         rig.channels.clear()
     assert until(lambda: not marked(mark))
 
@@ -197,7 +197,7 @@ async def test_an_agent_that_dies_ends_its_stream_and_can_be_replaced(capfd):
         with pytest.raises(ConnectionError):
             await rig.channels["a/db"].send(b"{}\n")
         assert await rig.outcome("a/web", "a/db") == "refused"
-        again = await listening(rig.lab, [seat for seat in rig.lab.seats if seat.name == "a/db"])
+        again = await listening(rig.lab, [site for site in rig.lab.sites if site.name == "a/db"])
         assert await rig.reaches("a/web", "a/db")
         await again.channels["a/db"].close()
         await again.channels["a/db"].close()
@@ -207,8 +207,8 @@ async def test_an_agent_that_dies_ends_its_stream_and_can_be_replaced(capfd):
 
 async def test_opening_a_seat_twice_ends_the_first_agent():
     async with rigged(world()) as rig:
-        seat = next(seat for seat in rig.lab.seats if seat.name == "a/db")
-        second = await listening(rig.lab, [seat])
+        site = next(site for site in rig.lab.sites if site.name == "a/db")
+        second = await listening(rig.lab, [site])
         assert await rig.channels["a/db"].receive() == b""
         await rig.channels["a/db"].close()
         assert await rig.reaches("a/web", "a/db")
@@ -217,7 +217,7 @@ async def test_opening_a_seat_twice_ends_the_first_agent():
 
 async def test_an_agent_holds_its_own_stream_and_no_other():
     async with rigged(world()) as rig:
-        seen = [await rig.ask(seat.name, "namespaces") for seat in rig.lab.seats]
+        seen = [await rig.ask(site.name, "namespaces") for site in rig.lab.sites]
         assert len({each["net"] for each in seen}) == len(seen)
         assert {each["pid"] for each in seen} != {OWN_PROCESSES}
         # Standard streams, its own stream, its six listeners' sockets, and the listing itself.
@@ -251,7 +251,7 @@ async def test_leaving_closes_the_streams_that_nobody_closed():
 async def test_a_lab_that_is_not_up_says_so():
     lab = Lab(world(), nodes=NODES, agent=AGENT)
     with pytest.raises(ClusterError, match="not up"):
-        await lab.open(lab.seats[0])
+        await lab.open(lab.sites[0])
 
 
 def as_nobody(*command):

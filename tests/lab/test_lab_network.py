@@ -42,8 +42,8 @@ def _agent(monkeypatch):
 
 async def test_everyone_reaches_everyone_and_each_is_seen_by_its_own_address():
     async with rigged(world()) as rig:
-        for source in rig.lab.seats:
-            for destination in rig.lab.seats:
+        for source in rig.lab.sites:
+            for destination in rig.lab.sites:
                 for number, family in enumerate((4, 6)):
                     for protocol, port_number in (("tcp", 80), ("udp", 53)):
                         answer = await rig.outcome(source.name, destination.name, protocol, port_number, family)
@@ -52,9 +52,9 @@ async def test_everyone_reaches_everyone_and_each_is_seen_by_its_own_address():
 
 async def test_seats_cover_every_endpoint_once():
     async with rigged(world()) as rig:
-        covered = [name for seat in rig.lab.seats for name in seat.endpoints]
+        covered = [name for site in rig.lab.sites for name in site.endpoints]
         assert sorted(covered) == sorted(endpoint.name for endpoint in ENDPOINTS)
-        assert {seat.name for seat in rig.lab.seats} == {"a/web", "a/db", "b/client", "b/web", "host/out", "node/n0", "node/n1"}
+        assert {site.name for site in rig.lab.sites} == {"a/web", "a/db", "b/client", "b/web", "host/out", "node/n0", "node/n1"}
 
 
 async def test_a_port_without_a_listener_refuses():
@@ -152,8 +152,8 @@ async def test_two_hundred_pods_on_four_nodes_come_up():
     endpoints = [_numbered(number) for number in range(200)]
     snapshot = world(receive(rule(pods(labelled(third="0"))), third="1"), endpoints=endpoints)
     async with Lab(snapshot, nodes=names, agent=AGENT) as lab:
-        assert len(lab.seats) == 200
-        rig = await listening(lab, [lab.seats[number] for number in (0, 1, 2, 196, 199)])
+        assert len(lab.sites) == 200
+        rig = await listening(lab, [lab.sites[number] for number in (0, 1, 2, 196, 199)])
         assert await rig.reaches("a/p0", "a/p1")
         assert await rig.reaches("a/p199", "a/p0", "udp", 53, 6)
         assert await rig.is_silent("a/p2", "a/p196")

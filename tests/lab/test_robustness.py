@@ -233,7 +233,7 @@ async def test_an_end_that_is_cancelled_again_and_again_still_closes_every_strea
 
     async def enter():
         async with Lab(world(), nodes=NODES) as lab:
-            channels.extend([await lab.open(seat) for seat in lab.seats])
+            channels.extend([await lab.open(site) for site in lab.sites])
             up.set()
             await asyncio.sleep(60)
 
@@ -250,11 +250,11 @@ async def test_an_end_that_is_cancelled_again_and_again_still_closes_every_strea
 
 async def test_agents_at_each_others_seats_are_found_out():
     async with Lab(world(), nodes=NODES) as lab:
-        seats = {seat.name: seat for seat in lab.seats}
-        places = {**seats, "a/web": seats["a/db"], "a/db": seats["a/web"]}
+        sites = {site.name: site for site in lab.sites}
+        places = {**sites, "a/web": sites["a/db"], "a/db": sites["a/web"]}
         cells = [Cell(source, to, TCP, 80, Family.IPV4) for source in ("a/web", "a/db", "b/client") for to in ("a/web", "a/db", "b/web")]
         outcome = await probe(
-            cells, lab.seats, lambda seat: lab.open(places[seat.name]), lambda _: Verdict.ALLOWED, ProbingOptions(settle=0.0), NoProgress()
+            cells, lab.sites, lambda site: lab.open(places[site.name]), lambda _: Verdict.ALLOWED, ProbingOptions(settle=0.0), NoProgress()
         )
     concerned = {cell for cell in cells if {"a/web", "a/db"} & set(cell[:2])}
     assert {outcome.observations[cell].verdict for cell in concerned} == {Observed.INCONCLUSIVE}
@@ -286,12 +286,12 @@ class StandingStill(NoProgress):
 async def test_an_agent_that_stands_still_for_a_while_is_never_a_denial():
     async with Lab(world(deny(INGRESS)), nodes=NODES, enforcement=Enforcement.parse(("enforces-nothing",))) as lab:
         cells = [Cell("b/client", to, protocol, 80, Family.IPV4) for to in ("a/web", "b/web") for protocol in (TCP, UDP)]
-        progress = StandingStill(lambda: [agent_at(lab, seat) for seat in lab.seats if seat.name in ("a/web", "b/web")])
+        progress = StandingStill(lambda: [agent_at(lab, site) for site in lab.sites if site.name in ("a/web", "b/web")])
 
         def expected(cell):
             return Verdict.DENIED if cell.destination == "a/web" else Verdict.ALLOWED
 
-        outcome = await probe(cells, lab.seats, lab.open, expected, ProbingOptions(timeout=0.5, settle=0.0), progress)
+        outcome = await probe(cells, lab.sites, lab.open, expected, ProbingOptions(timeout=0.5, settle=0.0), progress)
     assert len(progress.stopped) == 2
     assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
     assert not any(verdict.is_denied for seen in outcome.observations.values() for verdict in seen.history)

@@ -74,8 +74,8 @@ class WithoutSome(Lab):
     absent: ClassVar[dict[str, str]] = {}
 
     @property
-    def seats(self):
-        return [seat for seat in super().seats if self.absent.keys().isdisjoint(seat.endpoints)]
+    def sites(self):
+        return [site for site in super().sites if self.absent.keys().isdisjoint(site.endpoints)]
 
 
 def _is_selected(policy, end):

@@ -80,13 +80,13 @@ async def test_every_namespace_of_a_lab_is_found(monkeypatch):
     one = plan()
     async with Lab(one.world.snapshot, nodes=one.nodes) as lab:
         ground = Ground(lab)
-        for seat in lab.seats:
-            channel = await lab.open(seat)
-            ground.inside(ground.index(seat.name), "ip", "route", "get", str(seat.addresses[0]))
-            assert ground.agent(seat.name) > 0
+        for site in lab.sites:
+            channel = await lab.open(site)
+            ground.inside(ground.index(site.name), "ip", "route", "get", str(site.addresses[0]))
+            assert ground.agent(site.name) > 0
             await channel.close()
             with pytest.raises(ProcessLookupError):
-                ground.agent(seat.name)
+                ground.agent(site.name)
         assert ground.inner in ground.left_behind()
     monkeypatch.undo()
     assert ground.left_behind() == []

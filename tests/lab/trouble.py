@@ -27,7 +27,7 @@ from auditor.cluster.lab.lab import Lab
 from auditor.model.errors import AuditError
 from auditor.model.report import Report
 from auditor.probing.options import NoProgress
-from auditor.probing.sites import AgentChannel, Seat
+from auditor.probing.sites import AgentChannel, ProbeSite
 from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
 from tests.lab.trouble_clock import SETTING
@@ -80,9 +80,9 @@ class Struck(NoProgress):
         if self._moment == BEFORE:
             await self._strike("before")
 
-    async def open(self, seat: Seat) -> AgentChannel:
-        channel = await self._lab.open(seat)
-        if self._moment == OPENED and seat.name == self._scene.seat:
+    async def open(self, site: ProbeSite) -> AgentChannel:
+        channel = await self._lab.open(site)
+        if self._moment == OPENED and site.name == self._scene.site:
             await self._strike("when its agent had started")
         return channel
 
@@ -114,8 +114,8 @@ async def _audit(plan: Plan, fault: Fault, outcome: Outcome, random: Random) -> 
     if fault.name == CLOCK:
         clock = random.choice(CLOCKS)
         outcome.struck = clock
-        seat = plan.world.snapshot.endpoint(plan.victim)
-        os.environ[SETTING] = f"{seat.addresses[0]} {clock}"
+        site = plan.world.snapshot.endpoint(plan.victim)
+        os.environ[SETTING] = f"{site.addresses[0]} {clock}"
     else:
         os.environ.pop(SETTING, None)
     loop = asyncio.get_running_loop()

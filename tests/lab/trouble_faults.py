@@ -27,31 +27,31 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass
 class Scene:
-    """Where a fault strikes: at ``seat``, of an audit that sends to ``ports`` (number, whether UDP)."""
+    """Where a fault strikes: at ``site``, of an audit that sends to ``ports`` (number, whether UDP)."""
 
     ground: Ground
-    seat: str
+    site: str
     ports: list[tuple[int, bool]]
     random: Random
     severity: str = ""
 
     @property
     def agent(self) -> int:
-        return self.ground.agent(self.seat)
+        return self.ground.agent(self.site)
 
     @property
     def inside(self) -> int:
-        return self.ground.index(self.seat)
+        return self.ground.index(self.site)
 
     @property
     def node(self) -> int:
         """The other end of the victim's link: its node, or the fabric."""
-        return self.ground.node_of(self.seat) or 0
+        return self.ground.node_of(self.site) or 0
 
     @property
     def far_interface(self) -> str:
-        if self.ground.node_of(self.seat):
-            return self.ground.interface_of(self.seat)
+        if self.ground.node_of(self.site):
+            return self.ground.interface_of(self.site)
         topology, index = self.ground.topology, self.inside
         hosts = index - len(topology.nodes) - len(topology.links)
         return f"node{index}" if index <= len(topology.nodes) else f"host{index}" if hosts > 0 else ""
@@ -61,8 +61,8 @@ class Scene:
         return "uplink" if 1 <= self.inside <= len(self.ground.topology.nodes) else "eth0"
 
     def addresses(self, family: int | None = None) -> list[str]:
-        seat = next(seat for seat in self.ground.lab.seats if seat.name == self.seat)
-        return [str(address) for address in seat.addresses if family in (None, address.version)]
+        site = next(site for site in self.ground.lab.sites if site.name == self.site)
+        return [str(address) for address in site.addresses if family in (None, address.version)]
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ while time.monotonic() < until:
 
 def flood(scene: Scene) -> None:
     """Datagrams at the victim, from its own node or from any other place, for a few seconds."""
-    places = sorted({scene.node, *scene.ground.topology.seat_namespaces.values()} - {scene.inside})
+    places = sorted({scene.node, *scene.ground.topology.site_namespaces.values()} - {scene.inside})
     source = scene.random.choice([scene.node, scene.random.choice(places)])
     ports = [number for number, udp in scene.ports if udp] or [9]
     for address in scene.addresses():
@@ -344,9 +344,9 @@ def everything_stopped_for_a_while(scene: Scene) -> None:
     seconds = scene.random.uniform(0.5, 3.0)
     scene.severity = f"{seconds:.1f} s"
     pids = []
-    for seat in scene.ground.lab.seats:
+    for site in scene.ground.lab.sites:
         with suppress(ProcessLookupError):
-            pids.append(str(scene.ground.agent(seat.name)))
+            pids.append(str(scene.ground.agent(site.name)))
     scene.ground.start("sh", "-c", f"kill -STOP {' '.join(pids)}; sleep {seconds:.2f}; kill -CONT {' '.join(pids)}")
 
 

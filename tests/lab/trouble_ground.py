@@ -46,17 +46,17 @@ class Ground:
         self.networks = {_readlink(path) for path in self._paths} | {net_of(self.inner)}
         self.started: list[subprocess.Popen] = []
 
-    def index(self, seat: str) -> int:
-        return self.topology.seat_namespaces[seat]
+    def index(self, site: str) -> int:
+        return self.topology.site_namespaces[site]
 
-    def node_of(self, seat: str) -> int | None:
-        """The namespace of the node that ``seat`` hangs on: None for a host outside."""
-        pod = next((link.pod for link in self.topology.links if link.pod.name == seat), None)
+    def node_of(self, site: str) -> int | None:
+        """The namespace of the node that ``site`` hangs on: None for a host outside."""
+        pod = next((link.pod for link in self.topology.links if link.pod.name == site), None)
         return self.topology.nodes[pod.node] if pod else None
 
-    def interface_of(self, seat: str) -> str:
-        """The node's end of the link of the pod ``seat``."""
-        return next(link.interface for link in self.topology.links if link.pod.name == seat)
+    def interface_of(self, site: str) -> str:
+        """The node's end of the link of the pod ``site``."""
+        return next(link.interface for link in self.topology.links if link.pod.name == site)
 
     def inside(self, index: int, *command: str, text: str = "", check: bool = True) -> None:
         """Run ``command`` in a namespace and wait for it."""
@@ -82,12 +82,12 @@ class Ground:
     def python(self, program: str, *arguments: object, index: int | None = None) -> None:
         self.start(sys.executable, "-S", "-c", program, *map(str, arguments), index=index)
 
-    def agent(self, seat: str) -> int:
-        """The process of the agent at ``seat``; ProcessLookupError when there is none."""
-        wanted = _readlink(self._paths[self.index(seat)])
+    def agent(self, site: str) -> int:
+        """The process of the agent at ``site``; ProcessLookupError when there is none."""
+        wanted = _readlink(self._paths[self.index(site)])
         found = [pid for pid in children_of(self.inner) if net_of(pid) == wanted and _comm(pid) not in ("ip", "nft", "nsenter")]
         if not found:
-            raise ProcessLookupError(f"no agent at {seat}")
+            raise ProcessLookupError(f"no agent at {site}")
         return found[0]
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""What an audit in trouble is of: a cluster, an enforcer, a part of the connections, and the seat that the fault strikes."""
+"""What an audit in trouble is of: a cluster, an enforcer, a part of the connections, and the site that the fault strikes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAULTS = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED)
 
 @dataclass(frozen=True)
 class Plan:
-    """One audit: ``victim`` is the seat that its fault strikes. Empty sources, destinations or ports: all."""
+    """One audit: ``victim`` is the site that its fault strikes. Empty sources, destinations or ports: all."""
 
     world: World
     enforcement: Enforcement
@@ -176,8 +176,8 @@ def _say(one: CellResult) -> str:
     return f"{one.cell}: expected {one.expected}, observed {seen.verdict} ({seen.outcome}), {one.result}, {list(map(str, seen.history))}"
 
 
-def planned_ports(cells: tuple[Cell, ...], seat: str) -> list[tuple[int, bool]]:
-    """The ports (number, whether UDP) that ``cells`` try at ``seat``; those of all seats where nothing is tried there."""
+def planned_ports(cells: tuple[Cell, ...], site: str) -> list[tuple[int, bool]]:
+    """The ports (number, whether UDP) that ``cells`` try at ``site``; those of all sites where nothing is tried there."""
     tried = [cell for cell in cells if cell.protocol is not Protocol.SCTP]
-    there = [cell for cell in tried if cell.destination == seat]
+    there = [cell for cell in tried if cell.destination == site]
     return sorted({(cell.port, cell.protocol is Protocol.UDP) for cell in there or tried})

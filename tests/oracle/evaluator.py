@@ -15,7 +15,7 @@ from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Verdict
-from tests.oracle.matching import Packet, Understanding, policy_isolates, rule_matches
+from tests.oracle.matching import EnforcerBehaviour, Packet, policy_isolates, rule_matches
 
 EPHEMERAL_PORTS = (32768, 50000, 60999)
 """Client ports to judge replies on: both ends and the middle of Linux's net.ipv4.ip_local_port_range."""
@@ -144,10 +144,10 @@ def filter_passes(pod: Endpoint, other: Endpoint, direction: Direction, packet: 
     policies = isolating_policies(pod, direction, dialect, world)
     if not policies:
         return True
-    understanding = Understanding(world.snapshot, dialect, world.ip_block_matches_cluster)
+    behaviour = EnforcerBehaviour(world.snapshot, dialect, world.ip_block_matches_cluster)
     for policy in policies:
         for rule in policy.ingress if direction is Direction.INGRESS else policy.egress:
-            if rule_matches(rule, policy, direction, packet, understanding):
+            if rule_matches(rule, policy, direction, packet, behaviour):
                 return True
     return False
 

@@ -32,7 +32,7 @@ class Packet:
 
 
 @dataclass(frozen=True)
-class Understanding:
+class EnforcerBehaviour:
     """How one enforcer reads policies: a dialect, and whether an ipBlock can match addresses inside the cluster."""
 
     snapshot: Snapshot
@@ -76,25 +76,25 @@ def policy_isolates(policy: NetworkPolicy, pod: Endpoint, direction: Direction, 
     return policy_selects(policy, pod, dialect)
 
 
-def rule_matches(rule: Rule, policy: NetworkPolicy, direction: Direction, packet: Packet, understanding: Understanding) -> bool:
+def rule_matches(rule: Rule, policy: NetworkPolicy, direction: Direction, packet: Packet, behaviour: EnforcerBehaviour) -> bool:
     """Whether one item of ``ingress`` or ``egress`` allows ``packet``: one of its peers and one of its ports match."""
     other = packet.source if direction is Direction.INGRESS else packet.destination
     peer_found = not rule.peers
     for peer in rule.peers:
-        if peer_matches(peer, policy, other, packet.family, understanding):
+        if peer_matches(peer, policy, other, packet.family, behaviour):
             peer_found = True
-    port_found = not rule.ports or understanding.dialect is Dialect.IGNORES_PORTS
+    port_found = not rule.ports or behaviour.dialect is Dialect.IGNORES_PORTS
     for port in rule.ports:
-        if port_matches(port, packet, understanding.dialect):
+        if port_matches(port, packet, behaviour.dialect):
             port_found = True
     return peer_found and port_found
 
 
-def peer_matches(peer: Peer, policy: NetworkPolicy, other: Endpoint, family: Family, understanding: Understanding) -> bool:
+def peer_matches(peer: Peer, policy: NetworkPolicy, other: Endpoint, family: Family, behaviour: EnforcerBehaviour) -> bool:
     """NetworkPolicyPeer: an ipBlock by address; podSelector alone in the policy's namespace; with namespaceSelector, AND."""
-    dialect = understanding.dialect
+    dialect = behaviour.dialect
     if peer.ip_block is not None:
-        return block_matches(peer.ip_block, other, family, understanding)
+        return block_matches(peer.ip_block, other, family, behaviour)
     if not other.selectable:
         return False
     pod_fits = peer.pod_selector is None or selector_matches(peer.pod_selector, other.labels, dialect)
@@ -103,22 +103,22 @@ def peer_matches(peer: Peer, policy: NetworkPolicy, other: Endpoint, family: Fam
         return pod_fits and (in_own_namespace or dialect is Dialect.POD_SELECTOR_ANY_NAMESPACE)
     if dialect is Dialect.OWN_NAMESPACE_ONLY:
         return False
-    namespace_labels = understanding.snapshot.namespaces[other.namespace].labels
+    namespace_labels = behaviour.snapshot.namespaces[other.namespace].labels
     namespace_fits = selector_matches(peer.namespace_selector, namespace_labels, dialect) or dialect is Dialect.IGNORES_NAMESPACE_SELECTOR
     if dialect is Dialect.PEERS_OR_INSTEAD_OF_AND and peer.pod_selector is not None:
         return namespace_fits or (pod_fits and other.namespace == policy.namespace)
     return pod_fits and namespace_fits
 
 
-def block_matches(block: IPBlock, other: Endpoint, family: Family, understanding: Understanding) -> bool:
+def block_matches(block: IPBlock, other: Endpoint, family: Family, behaviour: EnforcerBehaviour) -> bool:
     """IPBlock: the other end's address is inside ``cidr`` and in none of ``except``.
 
     Of an endpoint without any address only one thing is known: a block of the whole family contains it.
     """
     inside_cluster = other.kind is not EndpointKind.HOST
-    if inside_cluster and (understanding.dialect is Dialect.IP_BLOCK_SKIPS_PODS or not understanding.ip_block_matches_cluster):
+    if inside_cluster and (behaviour.dialect is Dialect.IP_BLOCK_SKIPS_PODS or not behaviour.ip_block_matches_cluster):
         return False
-    excepts = () if understanding.dialect is Dialect.IGNORES_EXCEPT else block.excepts
+    excepts = () if behaviour.dialect is Dialect.IGNORES_EXCEPT else block.excepts
     if not other.addresses:
         return block.cidr.version == family and block.cidr.prefixlen == 0 and not excepts
     for address in other.addresses:

@@ -18,7 +18,7 @@ from auditor.cluster.kubernetes.preflight.exposure import exposed
 from auditor.cluster.kubernetes.session.images import image_facts
 from auditor.cluster.kubernetes.session.pods import ProbePods
 from auditor.cluster.kubernetes.session.reached import ReachedPod
-from auditor.cluster.kubernetes.session.session import Visit
+from auditor.cluster.kubernetes.session.session import ClusterSession
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
@@ -29,7 +29,7 @@ from auditor.policy.doubt import may_select
 from auditor.policy.evaluator import evaluate
 from auditor.probe_pods.labels import PodSelectors
 from auditor.probing.options import Progress
-from auditor.probing.sites import AgentChannel, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
 AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
 OPEN_AHEAD = 64
@@ -59,7 +59,7 @@ class Deployment:
     audited: frozenset[str] | None = None
 
 
-class LiveCluster(Visit):
+class LiveCluster(ClusterSession):
     """The cluster behind ``api``, while entered with ``deployment`` in it, for the run ``run_id``.
 
     Raises ClusterError when the probe pods can't be put in, and when they can't be taken away again.
@@ -92,25 +92,25 @@ class LiveCluster(Visit):
                 yield f"{lack}: nothing was tried over {family}"
 
     @property
-    def seats(self) -> Sequence[Seat]:
+    def sites(self) -> Sequence[ProbeSite]:
         """One for each probe pod that runs, and one without an agent for each host outside."""
         return [self._seat(endpoint) for endpoint in self._snapshot.endpoints if endpoint.addresses]
 
-    def _seat(self, endpoint: Endpoint) -> Seat:
+    def _seat(self, endpoint: Endpoint) -> ProbeSite:
         there = endpoint.name in self._pods.started
         link = self._pods.reached[endpoint.name] if there else ReachedPod()
         beside, watched = link.node_addresses, link.watched
-        return Seat(endpoint.name, endpoint.addresses, (endpoint.name,), agent=there, neighbour_addresses=beside, watched=watched)
+        return ProbeSite(endpoint.name, endpoint.addresses, (endpoint.name,), agent=there, neighbour_addresses=beside, watched=watched)
 
     @property
     def witnesses(self) -> Witnesses:
         """The kubelets, which reach for the probe pods all the time."""
         return Witnesses(heard=self._pods.heard)
 
-    async def open(self, seat: Seat) -> AgentChannel:
-        """Start the agent in the probe pod of ``seat``; the first one has been on its way since the pod runs."""
-        ahead = self._opening.pop(seat.name, None)
-        return await (self._open(seat.name) if ahead is None else ahead)
+    async def open(self, site: ProbeSite) -> AgentChannel:
+        """Start the agent in the probe pod of ``site``; the first one has been on its way since the pod runs."""
+        ahead = self._opening.pop(site.name, None)
+        return await (self._open(site.name) if ahead is None else ahead)
 
     async def _open(self, name: str) -> AgentChannel:
         return await open_exec(self._api, *self._pods.place_of[name], CONTAINER, AGENT_COMMAND)

@@ -11,7 +11,7 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rul
 
 
 @dataclass(frozen=True, slots=True)
-class Understanding:
+class EnforcerBehaviour:
     """How an enforcer understands policies and what it filters. The defaults are the specification.
 
     ``policy`` rewrites every policy, ``rule`` every rule of both directions (None: the rule allows nothing).
@@ -87,7 +87,7 @@ def _without_except(peer: Peer) -> tuple[Peer, ...]:
     return (peer if peer.ip_block is None else replace(peer, ip_block=replace(peer.ip_block, excepts=())),)
 
 
-def _selectors(change: Callable[[LabelSelector], LabelSelector]) -> Understanding:
+def _selectors(change: Callable[[LabelSelector], LabelSelector]) -> EnforcerBehaviour:
     """A rewrite of every selector, of the policies' own and of the peers'."""
 
     def changed(selector: LabelSelector | None) -> LabelSelector | None:
@@ -96,7 +96,7 @@ def _selectors(change: Callable[[LabelSelector], LabelSelector]) -> Understandin
     def peer(peer: Peer) -> tuple[Peer, ...]:
         return (replace(peer, pod_selector=changed(peer.pod_selector), namespace_selector=changed(peer.namespace_selector)),)
 
-    return Understanding(policy=lambda policy: replace(policy, pod_selector=change(policy.pod_selector)), rule=_peers(peer))
+    return EnforcerBehaviour(policy=lambda policy: replace(policy, pod_selector=change(policy.pod_selector)), rule=_peers(peer))
 
 
 def _keys_alone(selector: LabelSelector) -> LabelSelector:
@@ -112,32 +112,32 @@ def _not_in_needs_key(selector: LabelSelector) -> LabelSelector:
     return replace(selector, match_expressions=selector.match_expressions + needed)
 
 
-UNDERSTANDINGS: Mapping[Dialect, Understanding] = {
-    Dialect.SPEC: Understanding(),
-    Dialect.ENFORCES_NOTHING: Understanding(filters=False),
-    Dialect.IGNORES_EGRESS: Understanding(policy=_without(Direction.EGRESS)),
-    Dialect.IGNORES_INGRESS: Understanding(policy=_without(Direction.INGRESS)),
-    Dialect.IGNORES_UDP: Understanding(udp=False),
-    Dialect.IGNORES_IPV6: Understanding(ipv6=False),
-    Dialect.IGNORES_PORTS: Understanding(rule=lambda rule: replace(rule, ports=())),
-    Dialect.IGNORES_END_PORT: Understanding(rule=_ports(lambda port: replace(port, end_port=None))),
-    Dialect.IGNORES_NAMED_PORTS: Understanding(rule=_ports(lambda port: port if port.name is None else None)),
-    Dialect.IGNORES_EXCEPT: Understanding(rule=_peers(_without_except)),
-    Dialect.IGNORES_NAMESPACE_SELECTOR: Understanding(rule=_peers(_any_namespace)),
-    Dialect.OWN_NAMESPACE_ONLY: Understanding(rule=_peers(lambda peer: (peer,) if peer.namespace_selector is None else ())),
-    Dialect.POD_SELECTOR_ANY_NAMESPACE: Understanding(rule=_peers(_pod_selector_any_namespace)),
-    Dialect.PEERS_OR_INSTEAD_OF_AND: Understanding(rule=_peers(_or_instead_of_and)),
+BEHAVIOURS: Mapping[Dialect, EnforcerBehaviour] = {
+    Dialect.SPEC: EnforcerBehaviour(),
+    Dialect.ENFORCES_NOTHING: EnforcerBehaviour(filters=False),
+    Dialect.IGNORES_EGRESS: EnforcerBehaviour(policy=_without(Direction.EGRESS)),
+    Dialect.IGNORES_INGRESS: EnforcerBehaviour(policy=_without(Direction.INGRESS)),
+    Dialect.IGNORES_UDP: EnforcerBehaviour(udp=False),
+    Dialect.IGNORES_IPV6: EnforcerBehaviour(ipv6=False),
+    Dialect.IGNORES_PORTS: EnforcerBehaviour(rule=lambda rule: replace(rule, ports=())),
+    Dialect.IGNORES_END_PORT: EnforcerBehaviour(rule=_ports(lambda port: replace(port, end_port=None))),
+    Dialect.IGNORES_NAMED_PORTS: EnforcerBehaviour(rule=_ports(lambda port: port if port.name is None else None)),
+    Dialect.IGNORES_EXCEPT: EnforcerBehaviour(rule=_peers(_without_except)),
+    Dialect.IGNORES_NAMESPACE_SELECTOR: EnforcerBehaviour(rule=_peers(_any_namespace)),
+    Dialect.OWN_NAMESPACE_ONLY: EnforcerBehaviour(rule=_peers(lambda peer: (peer,) if peer.namespace_selector is None else ())),
+    Dialect.POD_SELECTOR_ANY_NAMESPACE: EnforcerBehaviour(rule=_peers(_pod_selector_any_namespace)),
+    Dialect.PEERS_OR_INSTEAD_OF_AND: EnforcerBehaviour(rule=_peers(_or_instead_of_and)),
     Dialect.LABEL_KEY_ONLY: _selectors(_keys_alone),
     Dialect.NOT_IN_NEEDS_KEY: _selectors(_not_in_needs_key),
-    Dialect.FIRST_POLICY_ONLY: Understanding(first_policy_only=True),
-    Dialect.ISOLATES_BOTH_DIRECTIONS: Understanding(policy=_both_directions),
-    Dialect.BLOCKS_SELF: Understanding(own_address=True),
-    Dialect.BLOCKS_OWN_NODE: Understanding(own_node=True),
-    Dialect.STATELESS: Understanding(stateful=False),
-    Dialect.STALE: Understanding(previous_policies=True),
-    Dialect.SLOW: Understanding(slow=True),
-    Dialect.FLAKY: Understanding(flaky=True),
-    Dialect.REJECTS: Understanding(rejects=True),
-    Dialect.IP_BLOCK_SKIPS_PODS: Understanding(ip_block_matches_pods=False),
+    Dialect.FIRST_POLICY_ONLY: EnforcerBehaviour(first_policy_only=True),
+    Dialect.ISOLATES_BOTH_DIRECTIONS: EnforcerBehaviour(policy=_both_directions),
+    Dialect.BLOCKS_SELF: EnforcerBehaviour(own_address=True),
+    Dialect.BLOCKS_OWN_NODE: EnforcerBehaviour(own_node=True),
+    Dialect.STATELESS: EnforcerBehaviour(stateful=False),
+    Dialect.STALE: EnforcerBehaviour(previous_policies=True),
+    Dialect.SLOW: EnforcerBehaviour(slow=True),
+    Dialect.FLAKY: EnforcerBehaviour(flaky=True),
+    Dialect.REJECTS: EnforcerBehaviour(rejects=True),
+    Dialect.IP_BLOCK_SKIPS_PODS: EnforcerBehaviour(ip_block_matches_pods=False),
 }
 """Every dialect; ``auditor.model.dialect.DEFINITIONS`` has them in words."""

@@ -22,7 +22,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Family, Snapshot
 from auditor.model.verdict import Cell
-from auditor.probing.sites import AgentChannel, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
 _SPECIFICATION = Enforcement()
 
@@ -68,13 +68,13 @@ class Lab:
         return self._snapshot
 
     @property
-    def seats(self) -> Sequence[Seat]:
+    def sites(self) -> Sequence[ProbeSite]:
         """One for each pod on the pod network, each external host, and each node that is an endpoint or has hostNetwork pods."""
-        return self._topology.seats
+        return self._topology.sites
 
     @property
     def absent(self) -> Mapping[str, str]:
-        """Nobody: every endpoint has a seat."""
+        """Nobody: every endpoint has a site."""
         return {}
 
     @property
@@ -101,12 +101,12 @@ class Lab:
         """The process id of the lab's supervisor, the parent of everything in the lab."""
         return self._running().pid
 
-    async def open(self, seat: Seat) -> AgentChannel:
-        """Start an agent at ``seat``. One that runs there already is ended: its channel gives end of file."""
+    async def open(self, site: ProbeSite) -> AgentChannel:
+        """Start an agent at ``site``. One that runs there already is ended: its channel gives end of file."""
         control = self._running()
-        namespace = self._topology.seat_namespaces.get(seat.name)
+        namespace = self._topology.site_namespaces.get(site.name)
         if namespace is None:
-            raise ClusterError(f"lab: there is no seat {seat.name!r}")
+            raise ClusterError(f"lab: there is no seat {site.name!r}")
         near_end, far_end = socket.socketpair()
         try:
             with far_end:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from auditor.cluster.lab.addresses import AddressSet
-from auditor.cluster.lab.dialects import Understanding
+from auditor.cluster.lab.dialects import EnforcerBehaviour
 from auditor.cluster.lab.policing import Allowance, PortSpan
 from auditor.model.policy import Direction
 from auditor.model.ports import LAST_PORT, Protocol
@@ -52,7 +52,7 @@ class Flakiness:
 class Ruleset:
     """Collects sets and chains by content, each under one name, and renders the table."""
 
-    understanding: Understanding
+    behaviour: EnforcerBehaviour
     generation: int
     _sets: dict[tuple[Family, tuple[str, ...]], str] = field(default_factory=dict)
     _chains: dict[tuple[str, ...], str] = field(default_factory=dict)
@@ -86,20 +86,20 @@ class Ruleset:
     def before(self) -> list[str]:
         """What a base chain lets through before any policy is asked."""
         lines = []
-        if not self.understanding.ipv6:
+        if not self.behaviour.ipv6:
             lines.append("meta nfproto ipv6 accept")
-        if not self.understanding.udp:
+        if not self.behaviour.udp:
             lines.append("meta l4proto udp accept")
-        if self.understanding.stateful:
+        if self.behaviour.stateful:
             lines.append(f"ct state established,related ct mark {self.generation} accept")
         return lines
 
     def after(self) -> list[str]:
         """What a base chain does with the packets that every policy let through: a reply proves nothing about its connection."""
-        return [f"ct direction original ct mark set {self.generation}"] if self.understanding.stateful else []
+        return [f"ct direction original ct mark set {self.generation}"] if self.behaviour.stateful else []
 
     def _denial(self) -> list[str]:
-        if not self.understanding.rejects:
+        if not self.behaviour.rejects:
             return ["counter drop"]
         return ["meta l4proto tcp counter reject with tcp reset", "counter reject with icmpx type admin-prohibited"]
 
@@ -137,7 +137,7 @@ def _jumps(key: str, chains: Mapping[str, str | None]) -> list[str]:
 
 
 def node_ruleset(
-    understanding: Understanding,
+    behaviour: EnforcerBehaviour,
     generation: int,
     pods: Mapping[str, tuple[Allowances, Allowances]],
     flakiness: Flakiness | None = None,
@@ -146,12 +146,12 @@ def node_ruleset(
 
     Only forwarded packets pass here, so that a node always reaches its own pods and they reach it (networking/v1 NetworkPolicySpec).
     """
-    rules = Ruleset(understanding, generation)
+    rules = Ruleset(behaviour, generation)
     ingress = {interface: rules.chain(received, Direction.INGRESS) for interface, (received, _) in pods.items()}
     egress = {interface: rules.chain(sent, Direction.EGRESS) for interface, (_, sent) in pods.items()}
     forward = [*_jumps("iifname", egress), *_jumps("oifname", ingress), *(_flaky(rules, flakiness) if flakiness else ())]
     hooks = [("forward", "type filter hook forward priority filter; policy accept;", *rules.before(), *forward, *rules.after())]
-    if understanding.own_node:
+    if behaviour.own_node:
         hooks.append(("input", "type filter hook input priority filter; policy accept;", *rules.before(), *_jumps("iifname", egress)))
         # What the node itself sends is judged where it arrives; here it is only marked, so that its replies come in.
         marked = [f'oifname "{POD_LINKS}" {line}' for line in rules.after()]
@@ -160,20 +160,20 @@ def node_ruleset(
 
 
 def pod_ruleset(
-    understanding: Understanding, generation: int, allowances: tuple[Allowances, Allowances], own: AddressSet, node: AddressSet
+    behaviour: EnforcerBehaviour, generation: int, allowances: tuple[Allowances, Allowances], own: AddressSet, node: AddressSet
 ) -> str:
     """The rules of a pod's own stack, for the packets that never cross its node's forwarding: from itself, and from its node.
 
     All are judged as they come in, since a drop on the way out would fail the sender's call where a denied packet should vanish.
     """
-    rules = Ruleset(understanding, generation)
+    rules = Ruleset(behaviour, generation)
     received, sent = allowances
     chains = {Direction.EGRESS: rules.chain(sent, Direction.EGRESS), Direction.INGRESS: rules.chain(received, Direction.INGRESS)}
     body = rules.before()
     for family, field_name in ((Family.IPV4, "ip saddr"), (Family.IPV6, "ip6 saddr")):
-        if understanding.own_address and own.spans(family):
+        if behaviour.own_address and own.spans(family):
             body += [f'iifname "lo" {field_name} {rules.addresses(own, family)} jump {chain}' for chain in chains.values() if chain]
-        if understanding.own_node and node.spans(family) and chains[Direction.INGRESS]:
+        if behaviour.own_node and node.spans(family) and chains[Direction.INGRESS]:
             body.append(f'iifname "eth0" {field_name} {rules.addresses(node, family)} jump {chains[Direction.INGRESS]}')
     marked = [f'oifname "eth0" {line}' for line in rules.after()]
     return rules.render(

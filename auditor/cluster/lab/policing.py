@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from auditor.cluster.lab.addresses import AddressSet, union
-from auditor.cluster.lab.dialects import Understanding
+from auditor.cluster.lab.dialects import EnforcerBehaviour
 from auditor.model.labels import Labels, LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import LAST_PORT, Protocol
@@ -35,12 +35,12 @@ class Policing:
     ``cluster`` has the addresses of all nodes and pods: what an enforcer that keeps ipBlock away from the cluster leaves out.
     """
 
-    def __init__(self, snapshot: Snapshot, policies: Iterable[NetworkPolicy], understanding: Understanding, cluster: AddressSet) -> None:
+    def __init__(self, snapshot: Snapshot, policies: Iterable[NetworkPolicy], behaviour: EnforcerBehaviour, cluster: AddressSet) -> None:
         self._namespaces = snapshot.namespaces
         self._pods = [endpoint for endpoint in snapshot.endpoints if endpoint.kind is EndpointKind.POD and not endpoint.host_network]
-        self._understanding = understanding
-        self._outside = AddressSet() if understanding.ip_block_matches_pods else cluster
-        self._policies = sorted((understanding.rewritten(policy) for policy in policies), key=lambda policy: policy.name)
+        self._behaviour = behaviour
+        self._outside = AddressSet() if behaviour.ip_block_matches_pods else cluster
+        self._policies = sorted((behaviour.rewritten(policy) for policy in policies), key=lambda policy: policy.name)
         self._addresses: dict[tuple[str, tuple[Peer, ...]], AddressSet] = {}
 
     def allowances(self, pod: Endpoint, direction: Direction) -> tuple[Allowance, ...] | None:
@@ -48,7 +48,7 @@ class Policing:
         isolating = [policy for policy in self._policies if direction in policy.directions and self._selects(policy, pod)]
         if not isolating:
             return None
-        if self._understanding.first_policy_only:
+        if self._behaviour.first_policy_only:
             isolating = isolating[:1]
         allowed: dict[Allowance, None] = {}
         for policy in isolating:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auditor.cluster.lab.addresses import AddressSet
-from auditor.cluster.lab.dialects import UNDERSTANDINGS
+from auditor.cluster.lab.dialects import BEHAVIOURS
 from auditor.cluster.lab.nftables import CLEAR, Allowances, Flakiness, node_ruleset, pod_ruleset
 from auditor.cluster.lab.policing import Policing
 from auditor.cluster.lab.topology import Topology
@@ -40,11 +40,11 @@ def compile_program(
     later: list[tuple[float, int, str]] = []
     for node in topology.nodes:
         enforcer = enforcement.at(node)
-        understanding = UNDERSTANDINGS[enforcer.dialect]
-        stale = previous_policies if understanding.previous_policies else None
-        policing = Policing(snapshot, snapshot.policies if stale is None else stale, understanding, topology.cluster)
+        behaviour = BEHAVIOURS[enforcer.dialect]
+        stale = previous_policies if behaviour.previous_policies else None
+        policing = Policing(snapshot, snapshot.policies if stale is None else stale, behaviour, topology.cluster)
         texts = _node_program(topology, snapshot, policing, node, enforcer, generation)
-        if understanding.slow and enforcer.value > 0:
+        if behaviour.slow and enforcer.value > 0:
             rulesets += [(namespace, CLEAR) for namespace, _ in texts]
             later += [(enforcer.value, namespace, text) for namespace, text in texts]
         else:
@@ -55,23 +55,23 @@ def compile_program(
 def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
     topology: Topology, snapshot: Snapshot, policing: Policing, node: str, enforcer: Enforcer, generation: int
 ) -> list[tuple[int, str]]:
-    understanding = UNDERSTANDINGS[enforcer.dialect]
-    if not understanding.filters:
+    behaviour = BEHAVIOURS[enforcer.dialect]
+    if not behaviour.filters:
         return [(topology.nodes[node], CLEAR)]
     links = [link for link in topology.links if link.pod.node == node]
     known = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
     allowances = {link.interface: _sides(policing, known.get(link.pod.name)) for link in links}
     flakiness = None
-    if understanding.flaky:
+    if behaviour.flaky:
         pods = AddressSet.of(address for link in topology.links for address in link.pod.addresses)
         flakiness = Flakiness(enforcer.value, secrets.randbits(32), pods)
-    texts = [(topology.nodes[node], node_ruleset(understanding, generation, allowances, flakiness))]
-    if understanding.own_address or understanding.own_node:
+    texts = [(topology.nodes[node], node_ruleset(behaviour, generation, allowances, flakiness))]
+    if behaviour.own_address or behaviour.own_node:
         own_node = AddressSet.of(topology.node_addresses[node])
         texts += [
             (
                 link.namespace,
-                pod_ruleset(understanding, generation, allowances[link.interface], AddressSet.of(link.pod.addresses), own_node),
+                pod_ruleset(behaviour, generation, allowances[link.interface], AddressSet.of(link.pod.addresses), own_node),
             )
             for link in links
             if allowances[link.interface] != (None, None)

@@ -15,7 +15,7 @@ from typing import TypedDict
 from auditor.cluster.lab.addresses import AddressSet
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
-from auditor.probing.sites import Seat
+from auditor.probing.sites import ProbeSite
 
 _NEXT_HOPS = {Family.IPV4: "169.254.1.1", Family.IPV6: "fe80::1"}
 """Whoever is at the other end of a link, on every link."""
@@ -49,16 +49,16 @@ class Topology:
     """The network of a snapshot.
 
     ``nodes`` maps each node's bare name to the index of its namespace and ``node_addresses`` to its addresses; ``seat_namespaces`` maps
-    a seat's name likewise. The fabric is namespace 0. ``nodes_without_endpoints`` are places for agents as well, which are no endpoint's.
+    a site's name likewise. The fabric is namespace 0. ``nodes_without_endpoints`` are places for agents as well, which are no endpoint's.
     """
 
     namespaces: tuple[NamespacePlan, ...]
     nodes: dict[str, int]
     node_addresses: dict[str, tuple[IPAddress, ...]]
     links: tuple[PodLink, ...]
-    seats: tuple[Seat, ...]
-    nodes_without_endpoints: tuple[Seat, ...]
-    seat_namespaces: dict[str, int]
+    sites: tuple[ProbeSite, ...]
+    nodes_without_endpoints: tuple[ProbeSite, ...]
+    site_namespaces: dict[str, int]
     families: frozenset[Family]
 
     @property
@@ -88,7 +88,7 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
         _connect(batches, (1 + parent, link.interface, node_addresses[nodes[parent]]), (link.namespace, "eth0", link.pod.addresses))
     for number, host in enumerate(hosts, start=1 + len(nodes) + len(pods)):
         _connect(batches, (0, f"host{number}", ()), (number, "eth0", host.addresses))
-    seats = _seats(snapshot, node_addresses)
+    sites = _sites(snapshot, node_addresses)
     names = ["fabric", *(f"node/{node}" for node in nodes), *(endpoint.name for endpoint in [*pods, *hosts])]
     return Topology(
         namespaces=tuple(
@@ -100,9 +100,9 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
         nodes={node: number for number, node in enumerate(nodes, start=1)},
         node_addresses=node_addresses,
         links=links,
-        seats=tuple(seat for seat in seats if seat.endpoints),
-        nodes_without_endpoints=tuple(seat for seat in seats if not seat.endpoints),
-        seat_namespaces={name: index for index, name in enumerate(names) if index},
+        sites=tuple(site for site in sites if site.endpoints),
+        nodes_without_endpoints=tuple(site for site in sites if not site.endpoints),
+        site_namespaces={name: index for index, name in enumerate(names) if index},
         families=families,
     )
 
@@ -134,16 +134,16 @@ def _residents(snapshot: Snapshot, node: str) -> list[Endpoint]:
     return sorted(residents, key=lambda endpoint: endpoint.kind is not EndpointKind.NODE)
 
 
-def _seats(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]]) -> tuple[Seat, ...]:
+def _sites(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]]) -> tuple[ProbeSite, ...]:
     """Every place where an agent can run: pods, hosts, then all nodes."""
     nodes = list(node_addresses)
 
-    def seat(name: str, addresses: tuple[IPAddress, ...], endpoints: tuple[str, ...], neighbour: str) -> Seat:
+    def site(name: str, addresses: tuple[IPAddress, ...], endpoints: tuple[str, ...], neighbour: str) -> ProbeSite:
         beside = node_addresses.get(neighbour, ())
-        return Seat(name, addresses, endpoints, neighbour=f"node/{neighbour}" if beside else "", neighbour_addresses=beside)
+        return ProbeSite(name, addresses, endpoints, neighbour=f"node/{neighbour}" if beside else "", neighbour_addresses=beside)
 
-    seats = [
-        seat(endpoint.name, endpoint.addresses, (endpoint.name,), endpoint.node or nodes[0] if nodes else "")
+    sites = [
+        site(endpoint.name, endpoint.addresses, (endpoint.name,), endpoint.node or nodes[0] if nodes else "")
         for endpoint in snapshot.endpoints
         if endpoint.kind is not EndpointKind.NODE and not endpoint.host_network
     ]
@@ -151,8 +151,8 @@ def _seats(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]])
         # No policy is about what nodes, and hosts outside, have to do with each other.
         another = next((other for other in nodes if other != node), "")
         residents = tuple(endpoint.name for endpoint in _residents(snapshot, node))
-        seats.append(seat(f"node/{node}", node_addresses[node], residents, another))
-    return tuple(seats)
+        sites.append(site(f"node/{node}", node_addresses[node], residents, another))
+    return tuple(sites)
 
 
 _End = tuple[int, str, tuple[IPAddress, ...]]

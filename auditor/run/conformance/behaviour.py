@@ -10,7 +10,7 @@ from auditor.model.diagnosis import Diagnosis, Fault, Hypothesis, ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.report import CellResult
 from auditor.model.verdict import Observed, Result, Verdict
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 
 MOST_ALTERNATIVES = 2
 
@@ -21,7 +21,7 @@ def behaviour(results: Sequence[CellResult], diagnosis: Diagnosis | None) -> str
     if not telling and diagnosis is None:
         return "nothing was observed of this CNI"
     unseen = sum(result.result is Result.INCONCLUSIVE for result in results)
-    doubt = f"; {unseen:,} of {counted(unseen + len(telling), 'cell')} {'is' if unseen == 1 else 'are'} inconclusive" if unseen else ""
+    doubt = f"; {unseen:,} of {pluralize(unseen + len(telling), 'cell')} {'is' if unseen == 1 else 'are'} inconclusive" if unseen else ""
     return f"this CNI behaves like: {_likeness(telling, diagnosis)}{doubt}"
 
 
@@ -40,7 +40,7 @@ def _likeness(telling: Sequence[CellResult], diagnosis: Diagnosis | None) -> str
         more = len(others) - MOST_ALTERNATIVES
         text += f" (or {', or '.join(others[:MOST_ALTERNATIVES])}{f', or {more} more' if more > 0 else ''}: no cell tells them apart)"
     if diagnosis.unexplained:
-        text += f"; {counted(len(diagnosis.unexplained), 'cell')} that differ are not explained by that"
+        text += f"; {pluralize(len(diagnosis.unexplained), 'cell')} that differ are not explained by that"
     return text
 
 

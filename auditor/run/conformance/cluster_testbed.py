@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from auditor.cluster.kubernetes.client.creation import all_of
-from auditor.cluster.kubernetes.session.scratch_namespaces import Stage
+from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.scorecard import Change
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.policy.evaluator import evaluate
-from auditor.probing.sites import AgentChannel, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.course import lost_meaning
-from auditor.run.conformance.prepared_scenarios import Trial
-from auditor.run.conformance.testbed import Footing
+from auditor.run.conformance.prepared_scenarios import PreparedScenario
+from auditor.run.conformance.testbed import ActualState
 from auditor.run.conformance.translation import readdressed
 
 ABSENT: Mapping[EndpointKind, str] = {
@@ -29,12 +29,14 @@ ABSENT: Mapping[EndpointKind, str] = {
 }
 
 
-class ClusterGround:
+class ClusterTestbed:
     """``trials`` on ``stage``; ``nodes`` has, by scenario, the cluster's node for each node of the scenario's."""
 
-    def __init__(self, stage: Stage, trials: Sequence[Trial], nodes: Mapping[str, Mapping[str, str]]) -> None:
-        self._stage = stage
-        self._trials = trials
+    def __init__(
+        self, scratch: ScratchNamespaces, prepared_scenarios: Sequence[PreparedScenario], nodes: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        self._scratch = scratch
+        self._prepared_scenarios = prepared_scenarios
         self._nodes = nodes
         self._running: dict[str, Endpoint] = {}
         self._added: dict[str, Mapping[str, str]] = {}
@@ -45,24 +47,26 @@ class ClusterGround:
     @property
     def size(self) -> int:
         """How many pods there are at the start."""
-        return sum(len(self._pods(trial, trial.start)) for trial in self._trials)
+        return sum(len(self._pods(prepared, prepared.start)) for prepared in self._prepared_scenarios)
 
     @property
-    def seats(self) -> Sequence[Seat]:
+    def sites(self) -> Sequence[ProbeSite]:
         return [self._seat(name, pod) for name, pod in self._running.items()]
 
-    def _seat(self, name: str, pod: Endpoint) -> Seat:
-        link = self._stage.reached[name]
-        return Seat(name, pod.addresses, (name,), neighbour_addresses=link.node_addresses, watched=link.watched)
+    def _seat(self, name: str, pod: Endpoint) -> ProbeSite:
+        link = self._scratch.reached[name]
+        return ProbeSite(name, pod.addresses, (name,), neighbour_addresses=link.node_addresses, watched=link.watched)
 
     @property
     def absent(self) -> Mapping[str, str]:
-        endpoints = [endpoint for trial in self._trials for endpoint in trial.snapshot.endpoints if not endpoint.selectable]
+        endpoints = [
+            endpoint for prepared in self._prepared_scenarios for endpoint in prepared.snapshot.endpoints if not endpoint.selectable
+        ]
         return {endpoint.name: ABSENT[endpoint.kind] for endpoint in endpoints}
 
     @property
     def failed(self) -> Mapping[str, str]:
-        return self._stage.failed
+        return self._scratch.failed
 
     @property
     def facts(self) -> Sequence[str]:
@@ -70,71 +74,73 @@ class ClusterGround:
 
     @property
     def witnesses(self) -> Witnesses:
-        return Witnesses(heard=self._stage.heard)
+        return Witnesses(heard=self._scratch.heard)
 
-    async def open(self, seat: Seat) -> AgentChannel:
-        return await self._stage.open(seat.name)
+    async def open(self, site: ProbeSite) -> AgentChannel:
+        return await self._scratch.open(site.name)
 
     async def set_up(self, seconds: float, advance: Callable[[int], None]) -> None:
         """Have every trial stand as it begins. Raises ClusterError when not one pod runs."""
         self._start_seconds = seconds
-        await self._stage.create_namespaces(namespace for trial in self._trials for namespace in trial.start.namespaces.values())
-        pods = [pod for trial in self._trials for pod in self._pods(trial, trial.start)]
+        await self._scratch.create_namespaces(
+            namespace for prepared in self._prepared_scenarios for namespace in prepared.start.namespaces.values()
+        )
+        pods = [pod for prepared in self._prepared_scenarios for pod in self._pods(prepared, prepared.start)]
         await self._start(pods, advance)
         if not self._running:
-            raise ClusterError(f"no pod could be started: {next(iter(self._stage.failed.values()), 'no scenario has any')}")
-        await all_of(self._put_policies(trial, trial.start) for trial in self._trials)
+            raise ClusterError(f"no pod could be started: {next(iter(self._scratch.failed.values()), 'no scenario has any')}")
+        await all_of(self._put_policies(prepared, prepared.start) for prepared in self._prepared_scenarios)
 
-    async def change(self, trial: Trial) -> None:
-        assert trial.step is not None  # noqa: S101 - only trials with a change are followed
-        before, after = trial.step.before, trial.step.after
+    async def change(self, prepared: PreparedScenario) -> None:
+        assert prepared.step is not None  # noqa: S101 - only trials with a change are followed
+        before, after = prepared.step.before, prepared.step.after
         labels = {endpoint.name: endpoint.labels for endpoint in before.endpoints}
-        if trial.step.change is Change.POD_CREATED:
-            await self._start([pod for pod in self._pods(trial, after) if pod.name not in labels], lambda _: None)
+        if prepared.step.change is Change.POD_CREATED:
+            await self._start([pod for pod in self._pods(prepared, after) if pod.name not in labels], lambda _: None)
         for endpoint in after.endpoints:
             if endpoint.labels != labels.get(endpoint.name, endpoint.labels):
-                await self._stage.relabel_pod(endpoint.name, labels[endpoint.name], endpoint.labels)
+                await self._scratch.relabel_pod(endpoint.name, labels[endpoint.name], endpoint.labels)
         for name, namespace in after.namespaces.items():
             if name in before.namespaces and namespace != before.namespaces[name]:
-                await self._stage.relabel_namespace(name, before.namespaces[name].labels, namespace.labels)
-        await self._put_policies(trial, after)
+                await self._scratch.relabel_namespace(name, before.namespaces[name].labels, namespace.labels)
+        await self._put_policies(prepared, after)
 
-    def footing(self, trial: Trial) -> Footing:
-        before = None if trial.step is None else self._real(trial, trial.step.before)
-        return Footing(self._real(trial, trial.snapshot), before)
+    def actual(self, prepared: PreparedScenario) -> ActualState:
+        before = None if prepared.step is None else self._real(prepared, prepared.step.before)
+        return ActualState(self._real(prepared, prepared.snapshot), before)
 
-    def _pods(self, trial: Trial, state: Snapshot) -> list[Endpoint]:
-        nodes = self._nodes[trial.scenario.name]
+    def _pods(self, prepared: PreparedScenario, state: Snapshot) -> list[Endpoint]:
+        nodes = self._nodes[prepared.scenario.name]
         return [replace(pod, node=nodes[pod.node]) for pod in state.endpoints if pod.selectable]
 
     async def _start(self, pods: Sequence[Endpoint], advance: Callable[[int], None]) -> None:
-        policies = [policy for trial in self._trials for policy in trial.snapshot.policies]
-        started = await self._stage.start_pods(pods, policies, self._start_seconds, advance)
+        policies = [policy for prepared in self._prepared_scenarios for policy in prepared.snapshot.policies]
+        started = await self._scratch.start_pods(pods, policies, self._start_seconds, advance)
         intended = {pod.name: pod.labels for pod in pods}
         for name, pod in started.items():
             self._running[name] = pod
             self._added[name] = {key: value for key, value in pod.labels.items() if intended[name].get(key) != value}
 
-    async def _put_policies(self, trial: Trial, state: Snapshot) -> None:
+    async def _put_policies(self, prepared: PreparedScenario, state: Snapshot) -> None:
         """Have the policies of ``state`` in force. A pod that came meanwhile may have given an ipBlock another address."""
-        self._readdressed.discard(trial.scenario.name)
-        if lost_meaning(evaluate(self._real(trial, trial.snapshot)), [trial], {*self.absent, *self.failed}):
-            self._readdressed.add(trial.scenario.name)
-        policies = self._policies(trial, state)
-        await self._stage.put_policies(self._in_force.get(trial.scenario.name, ()), policies)
-        self._in_force[trial.scenario.name] = policies
+        self._readdressed.discard(prepared.scenario.name)
+        if lost_meaning(evaluate(self._real(prepared, prepared.snapshot)), [prepared], {*self.absent, *self.failed}):
+            self._readdressed.add(prepared.scenario.name)
+        policies = self._policies(prepared, state)
+        await self._scratch.put_policies(self._in_force.get(prepared.scenario.name, ()), policies)
+        self._in_force[prepared.scenario.name] = policies
 
-    def _policies(self, trial: Trial, state: Snapshot) -> tuple[NetworkPolicy, ...]:
-        if trial.scenario.name not in self._readdressed:
+    def _policies(self, prepared: PreparedScenario, state: Snapshot) -> tuple[NetworkPolicy, ...]:
+        if prepared.scenario.name not in self._readdressed:
             return state.policies
-        return readdressed(state.policies, trial.snapshot.endpoints, self._endpoints(trial, trial.snapshot.endpoints))
+        return readdressed(state.policies, prepared.snapshot.endpoints, self._endpoints(prepared, prepared.snapshot.endpoints))
 
-    def _real(self, trial: Trial, state: Snapshot) -> Snapshot:
-        return replace(state, endpoints=self._endpoints(trial, state.endpoints), policies=self._policies(trial, state))
+    def _real(self, prepared: PreparedScenario, state: Snapshot) -> Snapshot:
+        return replace(state, endpoints=self._endpoints(prepared, state.endpoints), policies=self._policies(prepared, state))
 
-    def _endpoints(self, trial: Trial, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    def _endpoints(self, prepared: PreparedScenario, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
         """``endpoints`` as they are here, with their own labels and whatever was added to these."""
-        nodes = self._nodes[trial.scenario.name]
+        nodes = self._nodes[prepared.scenario.name]
         found = []
         for endpoint in endpoints:
             pod = self._running.get(endpoint.name)

@@ -15,8 +15,8 @@ from auditor.policy.matrix import ExpectedMatrix
 from auditor.probing.options import ProbingOptions, Progress
 from auditor.probing.probe_run import ProbingOutcome, probe
 from auditor.run.conformance.following import follow_changes
-from auditor.run.conformance.prepared_scenarios import Trial
-from auditor.run.conformance.testbed import Ground
+from auditor.run.conformance.prepared_scenarios import PreparedScenario
+from auditor.run.conformance.testbed import Testbed
 
 LOST_MEANING = "what could be set up here does not mean the same: by the policies, {} is {}"
 
@@ -35,23 +35,27 @@ class Outcome:
     attempts: int = 0
 
 
-async def run_course(ground: Ground, trials: Sequence[Trial], options: ProbingOptions, progress: Progress) -> Outcome:
+async def run_course(
+    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: Progress
+) -> Outcome:
     """Make the changes of ``trials``, then probe all cells of all of them. Raises ClusterError."""
-    seconds = await follow_changes(ground, [trial for trial in trials if trial.step is not None], options, progress)
-    return replace(await _probe_all(ground, trials, options, progress), seconds=seconds)
+    seconds = await follow_changes(testbed, [prepared for prepared in prepared_scenarios if prepared.step is not None], options, progress)
+    return replace(await _probe_all(testbed, prepared_scenarios, options, progress), seconds=seconds)
 
 
-async def _probe_all(ground: Ground, trials: Sequence[Trial], options: ProbingOptions, progress: Progress) -> Outcome:
-    snapshots = [ground.footing(trial).snapshot for trial in trials]
-    absent, failed = dict(ground.absent), dict(ground.failed)
-    expectation = await apart(_expect, snapshots, trials, absent, failed)
+async def _probe_all(
+    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: Progress
+) -> Outcome:
+    snapshots = [testbed.actual(prepared).snapshot for prepared in prepared_scenarios]
+    absent, failed = dict(testbed.absent), dict(testbed.failed)
+    expectation = await apart(_expect, snapshots, prepared_scenarios, absent, failed)
     cells, translators = expectation.probed, expectation.snapshot.node_addresses
-    demanded, witnesses = expectation.demanded, ground.witnesses
+    demanded, witnesses = expectation.demanded, testbed.witnesses
     outcome = await probe(
-        cells, ground.seats, ground.open, demanded, options, progress, absent=absent, translators=translators, witnesses=witnesses
+        cells, testbed.sites, testbed.open, demanded, options, progress, absent=absent, translators=translators, witnesses=witnesses
     )
     results = await apart(expectation.results, outcome)
-    return Outcome(expectation.snapshot, results, {}, (*ground.facts, *outcome.facts), outcome.attempts)
+    return Outcome(expectation.snapshot, results, {}, (*testbed.facts, *outcome.facts), outcome.attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +83,42 @@ class _Expectation:
         return tuple(found)
 
 
-def _expect(snapshots: Sequence[Snapshot], trials: Sequence[Trial], absent: Mapping[str, str], failed: Mapping[str, str]) -> _Expectation:
+def _expect(
+    snapshots: Sequence[Snapshot], prepared_scenarios: Sequence[PreparedScenario], absent: Mapping[str, str], failed: Mapping[str, str]
+) -> _Expectation:
     snapshot = merged(snapshots)
     matrix = evaluate(snapshot)
-    notes = {cell: matrix.notes(*cell) for trial in trials for cell in trial.truth}
-    return _Expectation(snapshot, matrix, notes, _unseen(trials, matrix, absent, failed))
+    notes = {cell: matrix.notes(*cell) for prepared in prepared_scenarios for cell in prepared.truth}
+    return _Expectation(snapshot, matrix, notes, _unseen(prepared_scenarios, matrix, absent, failed))
 
 
 def _unseen(
-    trials: Sequence[Trial], matrix: ExpectedMatrix, absent: Mapping[str, str], failed: Mapping[str, str]
+    prepared_scenarios: Sequence[PreparedScenario], matrix: ExpectedMatrix, absent: Mapping[str, str], failed: Mapping[str, str]
 ) -> dict[Cell, Observation]:
     """What need not be probed: the cells of scenarios that mean something else here, and those of pods that ought to run and don't."""
     unseen: dict[Cell, Observation] = {}
-    for trial in trials:
-        for cell in trial.truth:
+    for prepared in prepared_scenarios:
+        for cell in prepared.truth:
             ends = [end for end in (cell.destination, cell.source) if end in failed]
             if ends and absent.keys().isdisjoint((cell.source, cell.destination)):
                 unseen[cell] = Observation(Observed.INCONCLUSIVE, failed[ends[0]])
-    void = lost_meaning(matrix, trials, {*absent, *failed})
+    void = lost_meaning(matrix, prepared_scenarios, {*absent, *failed})
     return {**unseen, **{cell: Observation(Observed.SKIPPED, reason) for cell, reason in void.items()}}
 
 
-def lost_meaning(matrix: ExpectedMatrix, trials: Sequence[Trial], absent: Collection[str]) -> dict[Cell, str]:
+def lost_meaning(matrix: ExpectedMatrix, prepared_scenarios: Sequence[PreparedScenario], absent: Collection[str]) -> dict[Cell, str]:
     """The cells of those trials whose policies do not say, where they stand now, what their truth table demands, with the reason.
 
     What ends at an ``absent`` endpoint is not tried anyway, and so does not count.
     """
     void: dict[Cell, str] = {}
-    for trial in trials:
-        tried = ((cell, verdict) for cell, verdict in trial.truth.items() if cell.source not in absent and cell.destination not in absent)
+    for prepared in prepared_scenarios:
+        tried = (
+            (cell, verdict) for cell, verdict in prepared.truth.items() if cell.source not in absent and cell.destination not in absent
+        )
         wrong = next((cell for cell, verdict in tried if matrix.verdict(*cell) is not verdict), None)
         if wrong is not None:
-            void |= dict.fromkeys(trial.truth, LOST_MEANING.format(wrong, matrix.verdict(*wrong)))
+            void |= dict.fromkeys(prepared.truth, LOST_MEANING.format(wrong, matrix.verdict(*wrong)))
     return void
 
 

@@ -22,7 +22,7 @@ from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.scorecard import Change
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
-from auditor.run.conformance.prepared_scenarios import Trial
+from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +106,19 @@ CHANGES: Mapping[Change, Feature] = {
 }
 
 
-def cells_by_feature(snapshot: Snapshot, cells: Sequence[Cell], trials: Sequence[Trial]) -> dict[Feature, tuple[Cell, ...]]:
+def cells_by_feature(
+    snapshot: Snapshot, cells: Sequence[Cell], prepared_scenarios: Sequence[PreparedScenario]
+) -> dict[Feature, tuple[Cell, ...]]:
     """The cells among ``cells``, which are all in ``snapshot``, that show each feature; features that none shows are left out."""
     predictor = Predictor(Cells(snapshot, cells))
     found = {feature: predictor.cells.listed(_mask(predictor, feature)) for feature in FEATURES}
     present = set(cells)
-    found[DUAL_STACK] = tuple(cell for trial in trials if len(trial.scenario.families) > 1 for cell in trial.truth if cell in present)
+    found[DUAL_STACK] = tuple(
+        cell for prepared in prepared_scenarios if len(prepared.scenario.families) > 1 for cell in prepared.truth if cell in present
+    )
     for change, feature in CHANGES.items():
-        concerned = [trial for trial in trials if trial.step is not None and trial.step.change is change]
-        found[feature] = tuple(cell for trial in concerned for cell in trial.changed if cell in present)
+        concerned = [prepared for prepared in prepared_scenarios if prepared.step is not None and prepared.step.change is change]
+        found[feature] = tuple(cell for prepared in concerned for cell in prepared.changed if cell in present)
     return {feature: shown for feature, shown in found.items() if shown}
 
 

@@ -15,101 +15,105 @@ from collections.abc import Collection, Mapping, Sequence
 from auditor.loop.apart import apart
 from auditor.model.scorecard import Change
 from auditor.model.verdict import Cell, Verdict
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
-from auditor.probing.agent_pool import Fleet
+from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import agrees
 from auditor.probing.batches import Attempt
 from auditor.probing.options import NoProgress, ProbingOptions, Progress
-from auditor.probing.routes import Route, seat_cells
-from auditor.run.conformance.prepared_scenarios import Trial
-from auditor.run.conformance.testbed import Ground
+from auditor.probing.routes import Route, route_cells
+from auditor.run.conformance.prepared_scenarios import PreparedScenario
+from auditor.run.conformance.testbed import Testbed
 
 SHORT_TIMEOUT = 0.5
 PAUSE = 0.05
 
 
-async def follow_changes(ground: Ground, trials: Sequence[Trial], options: ProbingOptions, progress: Progress) -> dict[str, float | None]:
+async def follow_changes(
+    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: Progress
+) -> dict[str, float | None]:
     """Make the change of each of ``trials``. Seconds by scenario; None where the settle time was too short. Raises ClusterError."""
-    if not trials:
+    if not prepared_scenarios:
         return {}
-    progress.phase(f"changes in {counted(len(trials), 'scenario')}", 0)
-    following = _Following(ground, options)
-    new, others = ([trial for trial in trials if _brings_pod(trial) is brings] for brings in (True, False))
+    progress.phase(f"changes in {pluralize(len(prepared_scenarios), 'scenario')}", 0)
+    following = _Following(testbed, options)
+    new, others = ([prepared for prepared in prepared_scenarios if _brings_pod(prepared) is brings] for brings in (True, False))
     await following.make(new)
-    cells = await apart(lambda: [cell for trial in trials for cell in trial.changed])
-    seating = seat_cells(cells, ground.seats, {**ground.absent, **ground.failed})
-    if not seating.routes:
+    cells = await apart(lambda: [cell for prepared in prepared_scenarios for cell in prepared.changed])
+    routing = route_cells(cells, testbed.sites, {**testbed.absent, **testbed.failed})
+    if not routing.routes:
         await following.make(others)
         return {}
-    nodes = {address for trial in trials for address in ground.footing(trial).snapshot.node_addresses}
-    async with Fleet(seating.seats, ground.open, options, NoProgress(), nodes) as fleet:
-        await fleet.start(seating.listeners, (), following.timeout)
+    nodes = {address for prepared in prepared_scenarios for address in testbed.actual(prepared).snapshot.node_addresses}
+    async with AgentPool(routing.sites, testbed.open, options, NoProgress(), nodes) as pool:
+        await pool.start(routing.listeners, (), following.timeout)
         first = {**await apart(following.expected, new, after=True), **await apart(following.expected, others, after=False)}
-        reached = await following.until(fleet, seating.routes, first)
+        reached = await following.until(pool, routing.routes, first)
         await following.make(others)
         expected = await apart(following.expected, others, after=True)
         held = {cell: verdict for cell, verdict in expected.items() if cell in reached}
-        followed = await following.until(fleet, seating.routes, held)
-    return {**following.seconds(new, seating.routes, reached), **following.seconds(others, held, followed)}
+        followed = await following.until(pool, routing.routes, held)
+    return {**following.seconds(new, routing.routes, reached), **following.seconds(others, held, followed)}
 
 
-def _brings_pod(trial: Trial) -> bool:
-    return trial.step is not None and trial.step.change is Change.POD_CREATED
+def _brings_pod(prepared: PreparedScenario) -> bool:
+    return prepared.step is not None and prepared.step.change is Change.POD_CREATED
 
 
 class _Following:
     """The changes of one course, and when each was made."""
 
-    def __init__(self, ground: Ground, options: ProbingOptions) -> None:
-        self._ground = ground
+    def __init__(self, testbed: Testbed, options: ProbingOptions) -> None:
+        self._testbed = testbed
         self._patience = max(options.settle, options.timeout)
         self._made: dict[str, float] = {}
         self.timeout = min(SHORT_TIMEOUT, options.timeout)
 
-    async def make(self, trials: Sequence[Trial]) -> None:
+    async def make(self, prepared_scenarios: Sequence[PreparedScenario]) -> None:
         """Make the change in each of ``trials``."""
 
-        async def make(trial: Trial) -> None:
-            await self._ground.change(trial)
-            self._made[trial.scenario.name] = time.monotonic()
+        async def make(prepared: PreparedScenario) -> None:
+            await self._testbed.change(prepared)
+            self._made[prepared.scenario.name] = time.monotonic()
 
         async with asyncio.TaskGroup() as tasks:
-            for trial in trials:
-                tasks.create_task(make(trial))
+            for prepared in prepared_scenarios:
+                tasks.create_task(make(prepared))
 
-    def expected(self, trials: Sequence[Trial], *, after: bool) -> dict[Cell, Verdict]:
+    def expected(self, prepared_scenarios: Sequence[PreparedScenario], *, after: bool) -> dict[Cell, Verdict]:
         """What each cell that a change concerns ought to answer, before the change or after it."""
         found: dict[Cell, Verdict] = {}
-        for trial in trials:
-            footing = self._ground.footing(trial)
-            state = footing.snapshot if after else footing.before
+        for prepared in prepared_scenarios:
+            actual = self._testbed.actual(prepared)
+            state = actual.snapshot if after else actual.before
             if state is not None:
                 matrix = evaluate(state)
-                found |= {cell: matrix.verdict(*cell) for cell in trial.changed}
+                found |= {cell: matrix.verdict(*cell) for cell in prepared.changed}
         return found
 
-    async def until(self, fleet: Fleet, routes: Mapping[Cell, Route], expected: Mapping[Cell, Verdict]) -> dict[Cell, float]:
+    async def until(self, pool: AgentPool, routes: Mapping[Cell, Route], expected: Mapping[Cell, Verdict]) -> dict[Cell, float]:
         """Try until every cell has answered as expected, or the settle time is over; when the try began with which each did."""
         reached: dict[Cell, float] = {}
         pending = [cell for cell in expected if cell in routes]
         deadline = time.monotonic() + self._patience
         while pending and time.monotonic() < deadline:
             fired = time.monotonic()
-            volley = [Attempt(routes[cell].source.name, routes[cell].destination.name, routes[cell].aim) for cell in pending]
-            tries = await fleet.fire(volley, self.timeout)
+            probe_round = [Attempt(routes[cell].source.name, routes[cell].destination.name, routes[cell].target) for cell in pending]
+            tries = await pool.fire(probe_round, self.timeout)
             reached |= {cell: fired for cell, one in zip(pending, tries, strict=True) if agrees(expected[cell], one)}
             pending = [cell for cell in pending if cell not in reached]
             await asyncio.sleep(PAUSE)
         return reached
 
-    def seconds(self, trials: Sequence[Trial], watched: Collection[Cell], reached: Mapping[Cell, float]) -> dict[str, float | None]:
+    def seconds(
+        self, prepared_scenarios: Sequence[PreparedScenario], watched: Collection[Cell], reached: Mapping[Cell, float]
+    ) -> dict[str, float | None]:
         """How long each change took, where any of its cells was ``watched``; None where one of them was not ``reached``."""
         found: dict[str, float | None] = {}
-        for trial in trials:
-            cells = [cell for cell in trial.changed if cell in watched]
+        for prepared in prepared_scenarios:
+            cells = [cell for cell in prepared.changed if cell in watched]
             if cells:
                 times = [reached[cell] for cell in cells if cell in reached]
-                made = self._made[trial.scenario.name]
-                found[trial.scenario.name] = max(0.0, max(times) - made) if len(times) == len(cells) else None
+                made = self._made[prepared.scenario.name]
+                found[prepared.scenario.name] = max(0.0, max(times) - made) if len(times) == len(cells) else None
         return found

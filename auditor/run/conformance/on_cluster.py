@@ -1,6 +1,6 @@
 """Conformance on a live cluster: all scenarios side by side in namespaces of our own, in as few waves as the nodes have room for.
 
-A wave is up as a whole before anything is probed, so one fleet of agents serves all its scenarios. Policies are created last, once the
+A wave is up as a whole before anything is probed, so one agent pool of agents serves all its scenarios. Policies are created last, once the
 addresses of the pods are known. However the run ends, every namespace that it made is deleted.
 """
 
@@ -20,17 +20,17 @@ from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
 from auditor.cluster.kubernetes.session.images import image_facts
 from auditor.cluster.kubernetes.session.lease import Leases
-from auditor.cluster.kubernetes.session.scratch_namespaces import Stage, namespace_prefix
+from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces, namespace_prefix
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import Scorecard
 from auditor.model.snapshot import Namespace
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.probing.options import ProbingOptions, Progress
-from auditor.run.conformance.cluster_testbed import ClusterGround
+from auditor.run.conformance.cluster_testbed import ClusterTestbed
 from auditor.run.conformance.course import Outcome, run_course
-from auditor.run.conformance.prepared_scenarios import Trial, make_trials
+from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
 from auditor.run.conformance.scoring import score
 from auditor.run.conformance.waves import Wave, make_waves
 
@@ -55,11 +55,11 @@ async def conform_on_cluster(scenarios: Sequence[Scenario], options: ClusterConf
     run_id = secrets.token_hex(4)
     async with ApiServer(await connect(options.connection)) as api:
         run = _Run(api, run_id, options, progress)
-        trials = await apart(make_trials, scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
-        outcomes = await run.run(trials)
+        prepared_scenarios = await apart(prepare_scenarios, scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
+        outcomes = await run.run(prepared_scenarios)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
     began = time.monotonic()
-    scored = await apart(score, trials, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}")
+    scored = await apart(score, prepared_scenarios, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}")
     run.seconds["scoring"] = time.monotonic() - began
     return replace(scored, run_id=run_id, seconds=run.seconds, api=traffic, facts=(*scored.facts, *run.facts, *run.images()))
 
@@ -72,20 +72,20 @@ class _Run:
         self._run_id = run_id
         self._options = options
         self._progress = progress
-        self._stage = Stage(api, run_id, PodOptions(image=options.image))
+        self._scratch = ScratchNamespaces(api, run_id, PodOptions(image=options.image))
         self.seconds: dict[str, float] = {}
         self.facts: list[str] = []
 
     def images(self) -> Iterable[str]:
         """What there is to say of the pods' image."""
-        return image_facts(self._options.image, self._stage.images)
+        return image_facts(self._options.image, self._scratch.images)
 
-    async def run(self, trials: Sequence[Trial]) -> list[Outcome]:
+    async def run(self, prepared_scenarios: Sequence[PreparedScenario]) -> list[Outcome]:
         """What was seen of ``trials``, wave by wave. Leaves nothing behind."""
         room = await room_for_pods(self._api)
         if not room:
             raise ClusterError(f"{self._api.place}: no node takes any more pods")
-        waves = make_waves(trials, room)
+        waves = make_waves(prepared_scenarios, room)
         async with self._tenancy() as leases:
             outcomes = []
             for number, (wave, following) in enumerate(zip_longest(waves, waves[1:]), 1):
@@ -93,16 +93,16 @@ class _Run:
                 for doubt in (await leases.doubtful()).values():
                     raise ClusterError(f"{doubt}: what was seen since then counts for nothing; run it again")
                 if following is not None:
-                    await self._stage.remove(name for trial in wave.giving_way(following) for name in trial.snapshot.namespaces)
+                    await self._scratch.remove(name for prepared in wave.giving_way(following) for name in prepared.snapshot.namespaces)
             return outcomes
 
     async def _wave(self, wave: Wave, which: str) -> Outcome:
-        ground = ClusterGround(self._stage, wave.trials, wave.nodes)
+        testbed = ClusterTestbed(self._scratch, wave.prepared_scenarios, wave.nodes)
         with self._phase("starting"):
-            self._progress.phase(f"starting pods{which}", ground.size)
-            await ground.set_up(self._options.start_seconds, self._progress.advance)
+            self._progress.phase(f"starting pods{which}", testbed.size)
+            await testbed.set_up(self._options.start_seconds, self._progress.advance)
         with self._phase("probing"):
-            return await run_course(ground, wave.trials, self._options.probing, self._progress)
+            return await run_course(testbed, wave.prepared_scenarios, self._options.probing, self._progress)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -117,7 +117,7 @@ class _Run:
         leases = Leases(self._api, [home], self._run_id)
         try:
             self._progress.phase("making room", 0)
-            await self._stage.create_namespaces([Namespace.of(home)])
+            await self._scratch.create_namespaces([Namespace.of(home)])
             await leases.take()
             self._api.patience = PATIENCE
             yield leases
@@ -142,10 +142,10 @@ class _Run:
 
     async def _take_out(self, leases: Leases, home: str) -> None:
         try:
-            left = await self._stage.clear(but=home)
+            left = await self._scratch.clear(but=home)
             await leases.release()
-            left += await self._stage.clear()
+            left += await self._scratch.clear()
         except ClusterError as error:
             raise ClusterError(f"{error}; 'audit cleanup --run {self._run_id}' removes what is left") from error
         if left:
-            self.facts.append(f"{counted(len(left), 'namespace')} of ours had not quite gone in the end; the cluster is deleting them")
+            self.facts.append(f"{pluralize(len(left), 'namespace')} of ours had not quite gone in the end; the cluster is deleting them")

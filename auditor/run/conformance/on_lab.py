@@ -15,11 +15,11 @@ from auditor.model.errors import UsageError
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import Change, Scorecard
 from auditor.probing.options import NoProgress, ProbingOptions, Progress
-from auditor.probing.sites import AgentChannel, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.course import Outcome, run_course
-from auditor.run.conformance.prepared_scenarios import Trial, make_trials
+from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
 from auditor.run.conformance.scoring import score
-from auditor.run.conformance.testbed import Footing
+from auditor.run.conformance.testbed import ActualState
 
 LABS_PER_PROCESSOR = 3
 """A lab mostly waits for silence to last."""
@@ -35,7 +35,7 @@ class LabConformanceOptions:
     probing: ProbingOptions = field(default_factory=ProbingOptions)
 
 
-class LabGround:
+class LabTestbed:
     """One trial on a lab of its own."""
 
     def __init__(self, lab: Lab, enforcement: Enforcement) -> None:
@@ -43,8 +43,8 @@ class LabGround:
         self._enforcement = enforcement
 
     @property
-    def seats(self) -> Sequence[Seat]:
-        return self._lab.seats
+    def sites(self) -> Sequence[ProbeSite]:
+        return self._lab.sites
 
     @property
     def absent(self) -> Mapping[str, str]:
@@ -62,56 +62,56 @@ class LabGround:
     def witnesses(self) -> Witnesses:
         return self._lab.witnesses
 
-    async def open(self, seat: Seat) -> AgentChannel:
-        return await self._lab.open(seat)
+    async def open(self, site: ProbeSite) -> AgentChannel:
+        return await self._lab.open(site)
 
-    async def change(self, trial: Trial) -> None:
-        policies = trial.snapshot.policies if trial.previous_policies is not None else None
-        await self._lab.program(self._enforcement, policies, labels_of=trial.snapshot)
+    async def change(self, prepared: PreparedScenario) -> None:
+        policies = prepared.snapshot.policies if prepared.previous_policies is not None else None
+        await self._lab.program(self._enforcement, policies, labels_of=prepared.snapshot)
 
     @staticmethod
-    def footing(trial: Trial) -> Footing:
-        return Footing(trial.snapshot, None if trial.step is None else trial.step.before)
+    def actual(prepared: PreparedScenario) -> ActualState:
+        return ActualState(prepared.snapshot, None if prepared.step is None else prepared.step.before)
 
 
 async def conform_on_lab(scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: Progress) -> Scorecard:
     """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node that no scenario has."""
     began = time.monotonic()
-    trials = await apart(make_trials, scenarios, PREFIX)
-    _check_nodes(trials, options.enforcement)
-    progress.phase("scenarios", len(trials))
+    prepared_scenarios = await apart(prepare_scenarios, scenarios, PREFIX)
+    _check_nodes(prepared_scenarios, options.enforcement)
+    progress.phase("scenarios", len(prepared_scenarios))
     gate = asyncio.Semaphore(LABS_PER_PROCESSOR * (os.cpu_count() or 1))
 
-    async def run(trial: Trial) -> Outcome:
+    async def run(prepared: PreparedScenario) -> Outcome:
         async with gate:
-            outcome = await _run(trial, options)
+            outcome = await _run(prepared, options)
         progress.advance(1)
         return outcome
 
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(run(trial)) for trial in trials]
+        running = [tasks.create_task(run(prepared)) for prepared in prepared_scenarios]
     probed = time.monotonic()
     outcomes = [task.result() for task in running]
-    scored = await apart(score, trials, outcomes, scenarios, subject=f"{options.subject} on the lab")
+    scored = await apart(score, prepared_scenarios, outcomes, scenarios, subject=f"{options.subject} on the lab")
     return replace(scored, seconds={"scenarios": probed - began, "scoring": time.monotonic() - probed})
 
 
-async def _run(trial: Trial, options: LabConformanceOptions) -> Outcome:
-    enforcement = _there(options.enforcement, trial)
-    lab = Lab(replace(trial.snapshot, policies=trial.start.policies), nodes=trial.scenario.nodes, enforcement=enforcement)
+async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> Outcome:
+    enforcement = _there(options.enforcement, prepared)
+    lab = Lab(replace(prepared.snapshot, policies=prepared.start.policies), nodes=prepared.scenario.nodes, enforcement=enforcement)
     async with lab:
-        if trial.step is not None and trial.step.change is not Change.POLICIES_CHANGED:
-            await lab.program(enforcement, labels_of=trial.start)
-        return await run_course(LabGround(lab, enforcement), [trial], options.probing, NoProgress())
+        if prepared.step is not None and prepared.step.change is not Change.POLICIES_CHANGED:
+            await lab.program(enforcement, labels_of=prepared.start)
+        return await run_course(LabTestbed(lab, enforcement), [prepared], options.probing, NoProgress())
 
 
-def _there(enforcement: Enforcement, trial: Trial) -> Enforcement:
+def _there(enforcement: Enforcement, prepared: PreparedScenario) -> Enforcement:
     """``enforcement`` on those nodes that the trial has."""
-    return replace(enforcement, on_node={node: each for node, each in enforcement.on_node.items() if node in trial.scenario.nodes})
+    return replace(enforcement, on_node={node: each for node, each in enforcement.on_node.items() if node in prepared.scenario.nodes})
 
 
-def _check_nodes(trials: Sequence[Trial], enforcement: Enforcement) -> None:
-    known = sorted({node for trial in trials for node in trial.scenario.nodes})
+def _check_nodes(prepared_scenarios: Sequence[PreparedScenario], enforcement: Enforcement) -> None:
+    known = sorted({node for prepared in prepared_scenarios for node in prepared.scenario.nodes})
     for node in enforcement.on_node:
         if node not in known:
             raise UsageError(f"--enforcer: no scenario has a node {node!r}: one of {', '.join(known)}")

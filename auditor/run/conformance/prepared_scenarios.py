@@ -19,7 +19,7 @@ from auditor.model.verdict import Cell, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.run.conformance.translation import Translation
 
-MOST_TRIALS = 4
+MOST_PREPARED = 4
 """In how many scenarios each kind of change is made."""
 LEAST_CELLS = 2
 
@@ -34,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class PreparedScenario:
     """One scenario, translated by ``names``. ``snapshot`` and ``truth`` are those of the scenario as written, to which ``step`` leads."""
 
     scenario: Scenario
@@ -59,20 +59,20 @@ class Trial:
         return [] if self.step is None else changed_cells(self.step, self.truth)
 
 
-def make_trials(scenarios: Sequence[Scenario], prefix: str) -> list[Trial]:
+def prepare_scenarios(scenarios: Sequence[Scenario], prefix: str) -> list[PreparedScenario]:
     """A trial for each of ``scenarios`` that has a truth table.
 
     ``prefix`` comes before the names of its namespaces and hosts; ``{name}`` and ``{number}`` in it are the scenario's.
     """
     shown = [scenario for scenario in scenarios if scenario.truth]
     steps = choose_steps(shown)
-    return [_trial(scenario, Translation(prefix.format(name=scenario.name, number=n)), steps) for n, scenario in enumerate(shown)]
+    return [_prepared(scenario, Translation(prefix.format(name=scenario.name, number=n)), steps) for n, scenario in enumerate(shown)]
 
 
-def _trial(scenario: Scenario, names: Translation, steps: Mapping[str, Step]) -> Trial:
+def _prepared(scenario: Scenario, names: Translation, steps: Mapping[str, Step]) -> PreparedScenario:
     snapshot = names.snapshot(scenario.snapshot)
     step = steps.get(scenario.name)
-    return Trial(
+    return PreparedScenario(
         scenario=scenario,
         names=names,
         snapshot=snapshot,
@@ -93,8 +93,8 @@ def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
             before = replace(scenario.snapshot, policies=scenario.previous_policies)
             steps[scenario.name] = Step(Change.POLICIES_CHANGED, before, scenario.snapshot)
     # In turn, lest the first kind take all of a few scenarios.
-    for change in list(Change) * MOST_TRIALS:
-        if sum(step.change is change for step in steps.values()) < MOST_TRIALS:
+    for change in list(Change) * MOST_PREPARED:
+        if sum(step.change is change for step in steps.values()) < MOST_PREPARED:
             unchanged = (scenario for scenario in scenarios if scenario.name not in steps)
             steps |= dict(islice(((each.name, step) for each in unchanged if (step := _step(each, change)) is not None), 1))
     return steps

@@ -17,25 +17,27 @@ from auditor.model.verdict import Cell, Result
 from auditor.run.conformance.behaviour import behaviour
 from auditor.run.conformance.course import Outcome, merged
 from auditor.run.conformance.features import cells_by_feature
-from auditor.run.conformance.prepared_scenarios import Trial
+from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED)
 REFUSED = "its point is that its manifests are refused: there is nothing to run"
 
 
-def score(trials: Sequence[Trial], outcomes: Sequence[Outcome], scenarios: Sequence[Scenario], *, subject: str) -> Scorecard:
+def score(
+    prepared_scenarios: Sequence[PreparedScenario], outcomes: Sequence[Outcome], scenarios: Sequence[Scenario], *, subject: str
+) -> Scorecard:
     """The scorecard of all ``outcomes`` together. ``trials`` are those of ``scenarios`` that were run."""
     snapshot = merged([outcome.snapshot for outcome in outcomes])
     results = {result.cell: result for outcome in outcomes for result in outcome.results}
     seconds = {name: taken for outcome in outcomes for name, taken in outcome.seconds.items()}
-    diagnosis = diagnose(snapshot, list(results.values()), _previous(trials, snapshot))
+    diagnosis = diagnose(snapshot, list(results.values()), _previous(prepared_scenarios, snapshot))
     return Scorecard(
         subject=subject,
         run_id=secrets.token_hex(4),
         behaviour=behaviour(list(results.values()), diagnosis),
-        features=_features(snapshot, trials, results),
-        scenarios=_scenarios(scenarios, trials, results),
-        convergence=_convergence(trials, seconds),
+        features=_features(snapshot, prepared_scenarios, results),
+        scenarios=_scenarios(scenarios, prepared_scenarios, results),
+        convergence=_convergence(prepared_scenarios, seconds),
         summary=Summary.of(tuple(results.values())),
         diagnosis=diagnosis,
         facts=tuple(dict.fromkeys(fact for outcome in outcomes for fact in outcome.facts)) if len(outcomes) == 1 else (),
@@ -43,16 +45,18 @@ def score(trials: Sequence[Trial], outcomes: Sequence[Outcome], scenarios: Seque
     )
 
 
-def _previous(trials: Iterable[Trial], snapshot: Snapshot) -> list[NetworkPolicy]:
+def _previous(prepared_scenarios: Iterable[PreparedScenario], snapshot: Snapshot) -> list[NetworkPolicy]:
     """The policies of before the changes, all trials together: what a stale enforcer still has."""
-    changed = [trial for trial in trials if trial.previous_policies is not None]
-    gone = {namespace for trial in changed for namespace in trial.snapshot.namespaces}
+    changed = [prepared for prepared in prepared_scenarios if prepared.previous_policies is not None]
+    gone = {namespace for prepared in changed for namespace in prepared.snapshot.namespaces}
     kept = [policy for policy in snapshot.policies if policy.namespace not in gone]
-    return kept + [policy for trial in changed for policy in trial.previous_policies or ()]
+    return kept + [policy for prepared in changed for policy in prepared.previous_policies or ()]
 
 
-def _features(snapshot: Snapshot, trials: Sequence[Trial], results: Mapping[Cell, CellResult]) -> tuple[FeatureScore, ...]:
-    scenario_of = {cell: trial.scenario.name for trial in trials for cell in trial.truth}
+def _features(
+    snapshot: Snapshot, prepared_scenarios: Sequence[PreparedScenario], results: Mapping[Cell, CellResult]
+) -> tuple[FeatureScore, ...]:
+    scenario_of = {cell: prepared.scenario.name for prepared in prepared_scenarios for cell in prepared.truth}
     return tuple(
         FeatureScore(
             feature=feature.name,
@@ -60,40 +64,42 @@ def _features(snapshot: Snapshot, trials: Sequence[Trial], results: Mapping[Cell
             scenarios=tuple(dict.fromkeys(scenario_of[cell] for cell in cells)),
             summary=Summary.of(tuple(results[cell] for cell in cells)),
         )
-        for feature, cells in cells_by_feature(snapshot, list(results), trials).items()
+        for feature, cells in cells_by_feature(snapshot, list(results), prepared_scenarios).items()
     )
 
 
-def _scenarios(scenarios: Sequence[Scenario], trials: Sequence[Trial], results: Mapping[Cell, CellResult]) -> tuple[ScenarioScore, ...]:
-    trial_of = {trial.scenario.name: trial for trial in trials}
+def _scenarios(
+    scenarios: Sequence[Scenario], prepared_scenarios: Sequence[PreparedScenario], results: Mapping[Cell, CellResult]
+) -> tuple[ScenarioScore, ...]:
+    prepared_of = {prepared.scenario.name: prepared for prepared in prepared_scenarios}
     found = []
     for scenario in scenarios:
-        trial = trial_of.get(scenario.name)
+        prepared = prepared_of.get(scenario.name)
         found.append(
             ScenarioScore(scenario.name, scenario.title, Summary.of(()), REFUSED)
-            if trial is None
-            else _scenario(trial, [results[cell] for cell in trial.truth])
+            if prepared is None
+            else _scenario(prepared, [results[cell] for cell in prepared.truth])
         )
     return tuple(found)
 
 
-def _scenario(trial: Trial, results: Sequence[CellResult]) -> ScenarioScore:
+def _scenario(prepared: PreparedScenario, results: Sequence[CellResult]) -> ScenarioScore:
     summary = Summary.of(tuple(results))
     unseen = Result.INCONCLUSIVE if summary.inconclusive else Result.SKIPPED
     reasons = Counter(result.observation.outcome for result in results if result.result is unseen)
     return ScenarioScore(
-        name=trial.scenario.name,
-        title=trial.scenario.title,
+        name=prepared.scenario.name,
+        title=prepared.scenario.title,
         summary=summary,
         reason=reasons.most_common(1)[0][0] if summary.inconclusive or summary.skipped == summary.cells else "",
-        departures=tuple(replace(result, cell=trial.names.original(result.cell)) for result in results if result.result in FAULTS),
+        departures=tuple(replace(result, cell=prepared.names.original(result.cell)) for result in results if result.result in FAULTS),
     )
 
 
-def _convergence(trials: Sequence[Trial], seconds: Mapping[str, float | None]) -> tuple[Convergence, ...]:
+def _convergence(prepared_scenarios: Sequence[PreparedScenario], seconds: Mapping[str, float | None]) -> tuple[Convergence, ...]:
     found = []
     for change in Change:
-        names = [trial.scenario.name for trial in trials if trial.step is not None and trial.step.change is change]
+        names = [prepared.scenario.name for prepared in prepared_scenarios if prepared.step is not None and prepared.step.change is change]
         taken = {name: seconds[name] for name in names if name in seconds}
         if taken:
             in_time = {name: each for name, each in taken.items() if each is not None}

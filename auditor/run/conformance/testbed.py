@@ -7,32 +7,32 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from auditor.model.snapshot import Snapshot
-from auditor.probing.sites import AgentChannel, Seat, Witnesses
-from auditor.run.conformance.prepared_scenarios import Trial
+from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
+from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 
 @dataclass(frozen=True, slots=True)
-class Footing:
+class ActualState:
     """One trial as it really stands: ``before`` its change (None: it has none) and in the end, with the addresses and nodes there are."""
 
     snapshot: Snapshot
     before: Snapshot | None = None
 
 
-class Ground(Protocol):
+class Testbed(Protocol):
     """Where trials stand as they begin, with all their policies in force. Every method raises ClusterError."""
 
     @property
-    def seats(self) -> Sequence[Seat]:
+    def sites(self) -> Sequence[ProbeSite]:
         """The places where agents can run now; a pod that comes later has one from then on."""
 
     @property
     def absent(self) -> Mapping[str, str]:
-        """The endpoints that have no seat on this ground, each with the reason: their cells are skipped."""
+        """The endpoints that have no site on this ground, each with the reason: their cells are skipped."""
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """The endpoints that ought to have a seat and don't, each with the reason: their cells are inconclusive."""
+        """The endpoints that ought to have a site and don't, each with the reason: their cells are inconclusive."""
 
     @property
     def facts(self) -> Sequence[str]:
@@ -40,13 +40,13 @@ class Ground(Protocol):
 
     @property
     def witnesses(self) -> Witnesses:
-        """Who can tell that the seats' network links carry packets."""
+        """Who can tell that the sites' network links carry packets."""
 
-    async def open(self, seat: Seat) -> AgentChannel:
-        """Start an agent at ``seat``."""
+    async def open(self, site: ProbeSite) -> AgentChannel:
+        """Start an agent at ``site``."""
 
-    async def change(self, trial: Trial) -> None:
+    async def change(self, prepared: PreparedScenario) -> None:
         """Make the change of ``trial``; return once the cluster has taken it, and a new pod runs."""
 
-    def footing(self, trial: Trial) -> Footing:
+    def actual(self, prepared: PreparedScenario) -> ActualState:
         """How ``trial`` really stands. Its pods must be there, for their addresses to be known."""

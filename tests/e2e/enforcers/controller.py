@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auditor.cluster.lab.dialects import UNDERSTANDINGS
+from auditor.cluster.lab.dialects import BEHAVIOURS
 from auditor.cluster.lab.nftables import CLEAR
 from auditor.model.dialect import Enforcement, Enforcer
 from auditor.model.policy import NetworkPolicy
@@ -123,7 +123,7 @@ class Controller:
             last, enforcer = enforcer, self._wanted.enforcement.at(node)
             rules = self._rules(node, enforcer)
             if rules != in_force:
-                if UNDERSTANDINGS[enforcer.dialect].slow:
+                if BEHAVIOURS[enforcer.dialect].slow:
                     in_force = await self._linger(node, agent, enforcer, in_force, revision, new=enforcer != last)
                 else:
                     in_force = await self._put(node, agent, rules, in_force)
@@ -161,7 +161,7 @@ class Controller:
 
     def _rules(self, node: str, enforcer: Enforcer) -> NodeRules:
         wanted = self._wanted
-        policies = wanted.previous_policies if UNDERSTANDINGS[enforcer.dialect].previous_policies else wanted.policies
+        policies = wanted.previous_policies if BEHAVIOURS[enforcer.dialect].previous_policies else wanted.policies
         return compile_node(self._mirror.snapshot(), policies, enforcer, node, wanted.generation)
 
     async def _send(self, node: str, agent: Process, rules: str, pods: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from auditor.cluster.lab.addresses import AddressSet
-from auditor.cluster.lab.dialects import UNDERSTANDINGS, Understanding
+from auditor.cluster.lab.dialects import BEHAVIOURS, EnforcerBehaviour
 from auditor.cluster.lab.nftables import CLEAR, Allowances, Ruleset, pod_ruleset
 from auditor.cluster.lab.policing import Policing
 from auditor.model.dialect import Enforcer
@@ -31,32 +31,32 @@ class NodeRules:
 
 def compile_node(snapshot: Snapshot, policies: Sequence[NetworkPolicy], enforcer: Enforcer, node: str, generation: int) -> NodeRules:
     """The rules of ``node`` for ``policies``, as ``enforcer`` understands them. ``slow`` and ``stale`` are up to the caller."""
-    understanding = UNDERSTANDINGS[enforcer.dialect]
-    if not understanding.filters:
+    behaviour = BEHAVIOURS[enforcer.dialect]
+    if not behaviour.filters:
         return NodeRules()
     cluster = AddressSet.of(address for endpoint in snapshot.endpoints for address in endpoint.addresses)
-    policing = Policing(snapshot, policies, understanding, cluster)
+    policing = Policing(snapshot, policies, behaviour, cluster)
     residents = [pod for pod in snapshot.endpoints if pod.selectable and pod.node == node]
     allowances = {
         pod: (policing.allowances(pod, Direction.INGRESS), policing.allowances(pod, Direction.EGRESS)) for pod in residents if pod.addresses
     }
     own = AddressSet.of(a for e in snapshot.endpoints if e.kind is EndpointKind.NODE and e.node == node for a in e.addresses)
     policed = {pod: sides for pod, sides in allowances.items() if sides != (None, None)}
-    inside = policed if understanding.own_address or understanding.own_node else {}
+    inside = policed if behaviour.own_address or behaviour.own_node else {}
     return NodeRules(
-        _node_ruleset(understanding, generation, policed, _flaky(enforcer, snapshot, policies)),
-        {pod.name: pod_ruleset(understanding, generation, sides, AddressSet.of(pod.addresses), own) for pod, sides in inside.items()},
+        _node_ruleset(behaviour, generation, policed, _flaky(enforcer, snapshot, policies)),
+        {pod.name: pod_ruleset(behaviour, generation, sides, AddressSet.of(pod.addresses), own) for pod, sides in inside.items()},
     )
 
 
 def _node_ruleset(
-    understanding: Understanding, generation: int, pods: Mapping[Endpoint, tuple[Allowances, Allowances]], flaky: Sequence[str]
+    behaviour: EnforcerBehaviour, generation: int, pods: Mapping[Endpoint, tuple[Allowances, Allowances]], flaky: Sequence[str]
 ) -> str:
-    rules = Ruleset(understanding, generation)
+    rules = Ruleset(behaviour, generation)
     egress = _jumps("saddr", {pod: rules.chain(sent, Direction.EGRESS) for pod, (_, sent) in pods.items()})
     ingress = _jumps("daddr", {pod: rules.chain(received, Direction.INGRESS) for pod, (received, _) in pods.items()})
     hooks = [("forward", BASE.format("forward"), *rules.before(), *egress, *ingress, *flaky, *rules.after())]
-    if understanding.own_node:
+    if behaviour.own_node:
         hooks.append(("input", BASE.format("input"), *rules.before(), *egress))
         # What the node itself sends is judged where it arrives; here it is only marked, so that its replies come in.
         hooks.append(("output", BASE.format("output"), *rules.after()))
@@ -73,7 +73,7 @@ def _jumps(side: str, chains: Mapping[Endpoint, str | None]) -> list[str]:
 
 def _flaky(enforcer: Enforcer, snapshot: Snapshot, policies: Sequence[NetworkPolicy]) -> list[str]:
     """Drops the share of new connections to pods of the policies' namespaces, by a hash, so that all packets of one fare alike."""
-    if not UNDERSTANDINGS[enforcer.dialect].flaky or not enforcer.value:
+    if not BEHAVIOURS[enforcer.dialect].flaky or not enforcer.value:
         return []
     concerned = {policy.namespace for policy in policies}
     found = [pod for pod in snapshot.endpoints if pod.selectable and pod.namespace in concerned]

@@ -10,7 +10,7 @@ from auditor.model.report import CellResult
 from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.run.conformance.course import Outcome, merged
-from auditor.run.conformance.prepared_scenarios import Trial, make_trials
+from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
 from tests.lab import scenarios
 from tests.oracle.evaluator import AmbiguousPrediction, verdict
 
@@ -18,28 +18,28 @@ SEEN = {Verdict.ALLOWED: Observed.ALLOWED, Verdict.DENIED: Observed.DROPPED}
 
 
 @cache
-def trials() -> tuple[Trial, ...]:
-    return tuple(make_trials([scenarios.read(name) for name in scenarios.names()], "{name}."))
+def prepared_scenarios() -> tuple[PreparedScenario, ...]:
+    return tuple(prepare_scenarios([scenarios.read(name) for name in scenarios.names()], "{name}."))
 
 
-def outcome(dialect: Dialect, *chosen: Trial, seconds=None) -> Outcome:
+def outcome(dialect: Dialect, *chosen: PreparedScenario, seconds=None) -> Outcome:
     """What a course over ``chosen`` would see under ``dialect`` everywhere."""
-    snapshot = merged([trial.snapshot for trial in chosen])
+    snapshot = merged([prepared.snapshot for prepared in chosen])
     matrix = evaluate(snapshot)
-    results = [_result(trial, cell, matrix, dialect) for trial in chosen for cell in trial.truth]
+    results = [_result(prepared, cell, matrix, dialect) for prepared in chosen for cell in prepared.truth]
     return Outcome(snapshot, tuple(results), seconds or {})
 
 
-def _result(trial, cell, matrix, dialect):
+def _result(prepared, cell, matrix, dialect):
     expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
-    seen = Observation(SEEN[_judged(trial, cell, dialect) or Verdict.ALLOWED], "")
+    seen = Observation(SEEN[_judged(prepared, cell, dialect) or Verdict.ALLOWED], "")
     return CellResult(cell, expected, seen, compare(expected, notes, seen), notes)
 
 
-def _judged(trial, cell, dialect):
-    ends = trial.snapshot.endpoint(cell.source), trial.snapshot.endpoint(cell.destination)
+def _judged(prepared, cell, dialect):
+    ends = prepared.snapshot.endpoint(cell.source), prepared.snapshot.endpoint(cell.destination)
     enforcement = Enforcement(Enforcer(dialect))
     try:
-        return verdict(trial.snapshot, *ends, *cell[2:], enforcement=enforcement, previous_policies=trial.previous_policies)
+        return verdict(prepared.snapshot, *ends, *cell[2:], enforcement=enforcement, previous_policies=prepared.previous_policies)
     except AmbiguousPrediction:
         return Verdict.ALLOWED

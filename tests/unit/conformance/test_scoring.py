@@ -12,7 +12,7 @@ from auditor.run.conformance.course import merged
 from auditor.run.conformance.features import CHANGES, FEATURES, cells_by_feature
 from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
-from tests.unit.conformance.shipped import outcome, trials
+from tests.unit.conformance.shipped import outcome, prepared_scenarios
 
 STEADY = sorted(set(Dialect) - FAULTLESS - {Dialect.SLOW, Dialect.FLAKY, Dialect.STATELESS})
 MORE = ("seed-policies-add-up", "seed-self-and-own-node")
@@ -20,14 +20,19 @@ OF_DIALECT = {dialect: feature for feature in FEATURES for dialect in feature.di
 
 
 def card(dialect, chosen=None, **outcome_options):
-    chosen = trials() if chosen is None else chosen
-    return score(chosen, [outcome(dialect, *chosen, **outcome_options)], [trial.scenario for trial in chosen], subject="x")
+    chosen = prepared_scenarios() if chosen is None else chosen
+    return score(chosen, [outcome(dialect, *chosen, **outcome_options)], [prepared.scenario for prepared in chosen], subject="x")
 
 
 @cache
 def scored(dialect):
     """The scorecard of the scenarios of rules, and of two more, under ``dialect``."""
-    return card(dialect, tuple(trial for trial in trials() if trial.scenario.name.startswith("rule-") or trial.scenario.name in MORE))
+    return card(
+        dialect,
+        tuple(
+            prepared for prepared in prepared_scenarios() if prepared.scenario.name.startswith("rule-") or prepared.scenario.name in MORE
+        ),
+    )
 
 
 def scores(one):
@@ -41,8 +46,8 @@ def test_the_specification_conforms_in_every_feature():
 
 
 def test_every_feature_is_shown_by_some_scenario():
-    cells = [cell for trial in trials() for cell in trial.truth]
-    shown = cells_by_feature(merged([trial.snapshot for trial in trials()]), cells, trials())
+    cells = [cell for prepared in prepared_scenarios() for cell in prepared.truth]
+    shown = cells_by_feature(merged([prepared.snapshot for prepared in prepared_scenarios()]), cells, prepared_scenarios())
     assert set(shown) == {*FEATURES, *CHANGES.values()}
 
 
@@ -79,7 +84,7 @@ def test_a_stale_enforcer_fails_where_policies_changed():
 
 
 def test_a_scenario_that_is_refused_is_skipped_with_the_reason():
-    chosen = [trial for trial in trials() if trial.scenario.name == "rule-06-end-port"]
+    chosen = [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-06-end-port"]
     both = [scenarios.read("seed-final-yaml"), chosen[0].scenario]
     one = score(chosen, [outcome(Dialect.SPEC, *chosen)], both, subject="x")
     assert [(each.name, each.score) for each in one.scenarios] == [("seed-final-yaml", Score.SKIPPED), ("rule-06-end-port", Score.CONFORMS)]
@@ -88,15 +93,17 @@ def test_a_scenario_that_is_refused_is_skipped_with_the_reason():
 
 
 def test_departures_are_told_by_the_scenarios_own_names():
-    chosen = [trial for trial in trials() if trial.scenario.name == "rule-06-end-port"]
+    chosen = [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-06-end-port"]
     (scenario,) = card(Dialect.IGNORES_END_PORT, chosen).scenarios
     assert {each.cell.source for each in scenario.departures} <= {"x/client", "x/server", "x/other"}
     assert len(scenario.departures) == scenario.summary.faults > 0
 
 
 def test_convergence_tells_what_took_how_long_and_what_was_late():
-    chosen = [trial for trial in trials() if trial.step is not None and trial.step.change is Change.POLICIES_CHANGED][:2]
-    first, second = (trial.scenario.name for trial in chosen)
+    chosen = [
+        prepared for prepared in prepared_scenarios() if prepared.step is not None and prepared.step.change is Change.POLICIES_CHANGED
+    ][:2]
+    first, second = (prepared.scenario.name for prepared in chosen)
     (found,) = card(Dialect.SPEC, chosen, seconds={first: 0.25, second: None}).convergence
     assert (found.change, dict(found.seconds), found.late) == (Change.POLICIES_CHANGED, {first: 0.25}, (second,))
 
@@ -106,22 +113,25 @@ def unseen(result):
 
 
 def test_what_stayed_open_is_said_with_what_the_enforcer_behaves_like():
-    chosen = [trial for trial in trials() if trial.scenario.name == "rule-06-end-port"]
+    chosen = [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-06-end-port"]
     seen = outcome(Dialect.SPEC, *chosen)
     results = [unseen(result) if number % 2 else result for number, result in enumerate(seen.results)]
-    one = score(chosen, [replace(seen, results=tuple(results))], [trial.scenario for trial in chosen], subject="x")
+    one = score(chosen, [replace(seen, results=tuple(results))], [prepared.scenario for prepared in chosen], subject="x")
     open_cells = len(results) // 2
     assert one.score is Score.INCONCLUSIVE
     assert one.behaviour == f"this CNI behaves like: spec; {open_cells} of {len(results)} cells are inconclusive"
 
 
 def test_who_was_seen_to_close_nothing_may_enforce_nothing():
-    chosen = [trial for trial in trials() if trial.scenario.name == "rule-06-end-port"]
+    chosen = [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-06-end-port"]
     seen = outcome(Dialect.SPEC, *chosen)
     results = [unseen(result) if result.expected is Verdict.DENIED else result for result in seen.results]
-    one = score(chosen, [replace(seen, results=tuple(results))], [trial.scenario for trial in chosen], subject="x")
+    one = score(chosen, [replace(seen, results=tuple(results))], [prepared.scenario for prepared in chosen], subject="x")
     assert "spec (or enforces-nothing: no cell was observed that ought to be closed)" in one.behaviour
-    assert card(Dialect.SPEC, [trial for trial in trials() if trial.scenario.name == "seed-default-allow"]).behaviour in one.behaviour
+    assert (
+        card(Dialect.SPEC, [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "seed-default-allow"]).behaviour
+        in one.behaviour
+    )
 
 
 def test_nothing_observed_is_inconclusive():

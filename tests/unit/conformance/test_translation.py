@@ -9,19 +9,23 @@ from auditor.policy.evaluator import evaluate
 from auditor.run.conformance.course import lost_meaning, merged
 from auditor.run.conformance.translation import Translation, readdressed, smallest_range
 from tests.lab import scenarios
-from tests.unit.conformance.shipped import trials
+from tests.unit.conformance.shipped import prepared_scenarios
 
 NAMES = Translation("run-7-")
 
 
 def test_all_scenarios_in_one_cluster_keep_their_truth_tables():
-    matrix = evaluate(merged([trial.snapshot for trial in trials()]))
-    wrong = [cell for trial in trials() for cell, verdict in trial.truth.items() if matrix.verdict(*cell) is not verdict]
+    matrix = evaluate(merged([prepared.snapshot for prepared in prepared_scenarios()]))
+    wrong = [cell for prepared in prepared_scenarios() for cell, verdict in prepared.truth.items() if matrix.verdict(*cell) is not verdict]
     assert wrong == []
 
 
 def test_no_two_scenarios_share_a_name():
-    names = [name for trial in trials() for name in (*trial.snapshot.namespaces, *(each.name for each in trial.snapshot.endpoints))]
+    names = [
+        name
+        for prepared in prepared_scenarios()
+        for name in (*prepared.snapshot.namespaces, *(each.name for each in prepared.snapshot.endpoints))
+    ]
     assert len(names) == len(set(names))
 
 
@@ -50,13 +54,13 @@ def test_names_come_back():
     assert NAMES.name("prod/web") == "run-7-prod/web"
 
 
-def moved(trial, addresses):
+def moved(prepared, addresses):
     """The pods of ``trial`` at other addresses."""
     return [
         pod.__class__(
             pod.name, pod.kind, pod.namespace, pod.labels, (ip_address(addresses[pod.name.rpartition("/")[2]]),), pod.ports, pod.node
         )
-        for pod in trial.snapshot.endpoints
+        for pod in prepared.snapshot.endpoints
     ]
 
 
@@ -68,20 +72,20 @@ def moved(trial, addresses):
     ],
 )
 def test_ip_blocks_follow_their_pods(addresses, means_the_same):
-    trial = next(trial for trial in trials() if trial.scenario.name == "rule-09-ip-block-and-pods")
-    pods = moved(trial, addresses)
-    snapshot = trial.snapshot.__class__(trial.snapshot.namespaces, tuple(pods), trial.snapshot.policies)
-    assert lost_meaning(evaluate(snapshot), [trial], ())
-    policies = readdressed(trial.snapshot.policies, trial.snapshot.endpoints, pods)
-    adapted = trial.snapshot.__class__(trial.snapshot.namespaces, tuple(pods), policies)
-    assert bool(lost_meaning(evaluate(adapted), [trial], ())) is not means_the_same
+    prepared = next(prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-09-ip-block-and-pods")
+    pods = moved(prepared, addresses)
+    snapshot = prepared.snapshot.__class__(prepared.snapshot.namespaces, tuple(pods), prepared.snapshot.policies)
+    assert lost_meaning(evaluate(snapshot), [prepared], ())
+    policies = readdressed(prepared.snapshot.policies, prepared.snapshot.endpoints, pods)
+    adapted = prepared.snapshot.__class__(prepared.snapshot.namespaces, tuple(pods), policies)
+    assert bool(lost_meaning(evaluate(adapted), [prepared], ())) is not means_the_same
 
 
 def test_what_is_about_absent_ends_does_not_count():
-    trial = next(trial for trial in trials() if trial.scenario.name == "rule-09-ip-block-and-pods")
-    pods = moved(trial, {"server": "10.9.1.5", "inside": "10.9.1.7", "excepted": "10.9.1.9", "elsewhere": "10.9.2.4"})
-    snapshot = trial.snapshot.__class__(trial.snapshot.namespaces, tuple(pods), trial.snapshot.policies)
-    assert not lost_meaning(evaluate(snapshot), [trial], [pod.name for pod in pods if "inside" in pod.name])
+    prepared = next(prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-09-ip-block-and-pods")
+    pods = moved(prepared, {"server": "10.9.1.5", "inside": "10.9.1.7", "excepted": "10.9.1.9", "elsewhere": "10.9.2.4"})
+    snapshot = prepared.snapshot.__class__(prepared.snapshot.namespaces, tuple(pods), prepared.snapshot.policies)
+    assert not lost_meaning(evaluate(snapshot), [prepared], [pod.name for pod in pods if "inside" in pod.name])
 
 
 def test_the_smallest_range():

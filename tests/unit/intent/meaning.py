@@ -119,7 +119,7 @@ class Meaning:
             if any(pods) and not own_node and families(source, destination):
                 yield source, destination
 
-    def wrong(self, snapshot):
+    def violation(self, snapshot):
         """The cells, without families, that ``snapshot`` has otherwise in some family, with the rules that mean them."""
         found = {}
         for source, destination in self.pairs():

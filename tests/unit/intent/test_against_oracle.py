@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from auditor.intent import hold
+from auditor.intent import check_intent
 from auditor.model.errors import InputError
 from auditor.model.intent import IntentKind
 from auditor.parsing.manifests import read_snapshot
@@ -38,7 +38,7 @@ def worlds(count, start):
         snapshot = random_snapshot(random, SHAPES[seed % len(SHAPES)])
         intent = random_intent(random)
         try:
-            findings = hold(evaluate(snapshot), intent)
+            findings = check_intent(evaluate(snapshot), intent)
         except InputError:
             findings = None
         yield seed, snapshot, intent, findings
@@ -65,9 +65,9 @@ def test_every_cell_that_is_not_as_meant_is_told_with_its_rule_and_no_other():
         assert (findings is None) is meaning.contradicts, f"seed {seed}"
         if findings is None:
             continue
-        wrong = {cell: {(rule, KINDS[rule.verdict])} for cell, rule in meaning.wrong(snapshot).items()}
-        assert told(findings, meaning) == wrong, f"seed {seed}"
-        seen += len(wrong)
+        violation = {cell: {(rule, KINDS[rule.verdict])} for cell, rule in meaning.violation(snapshot).items()}
+        assert told(findings, meaning) == violation, f"seed {seed}"
+        seen += len(violation)
     assert seen > 1_000 * FACTOR
 
 
@@ -103,10 +103,10 @@ def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell():
         if not changed:
             continue
         meaning = Meaning(snapshot, intent)
-        before = meaning.wrong(snapshot)
+        before = meaning.violation(snapshot)
         for finding in changed:
             after_change = finding.change.apply(snapshot)
-            after = meaning.wrong(after_change)
+            after = meaning.violation(after_change)
             assert after.keys() <= before.keys(), f"seed {seed}: {finding.change.title}"
             assert not after.keys() & told([finding], meaning).keys(), f"seed {seed}: {finding.change.title}"
             assert finding.change.unspecified == len(meaning.changed(snapshot, after_change)), f"seed {seed}: {finding.change.title}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.intent import hold
+from auditor.intent import check_intent
 from auditor.model.errors import InputError
 from auditor.model.intent import IntentKind
 from auditor.model.policy import UnknownPolicy
@@ -30,7 +30,7 @@ otherwise:
 
 def held(snapshot, text):
     intent = read_intent(Source("intent.yaml", text.encode()))
-    return hold(evaluate(intent.with_hosts(snapshot)), intent)
+    return check_intent(evaluate(intent.with_hosts(snapshot)), intent)
 
 
 def test_the_extra_dash_is_told_with_its_peers_and_merged():

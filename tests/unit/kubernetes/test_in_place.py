@@ -14,7 +14,7 @@ import pytest
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.session import ephemeral as module
 from auditor.cluster.kubernetes.session.ephemeral import BOOT, END, WAIT, EphemeralContainer
-from auditor.cluster.kubernetes.session.in_place import Guests, InPlaceCluster
+from auditor.cluster.kubernetes.session.in_place import InPlaceCluster, InPlacePlan
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.probing.options import NoProgress
@@ -68,7 +68,7 @@ def hosting(*objects):
 
 def in_place(store, **changes):
     pods = {one.name: (one.namespace, one.name.partition("/")[2]) for one in WORKLOADS}
-    return InPlaceCluster(store, RUN, Guests(snapshot((*WORKLOADS, HOST)), pods, versions(store), **changes), NoProgress(), str)
+    return InPlaceCluster(store, RUN, InPlacePlan(snapshot((*WORKLOADS, HOST)), pods, versions(store), **changes), NoProgress(), str)
 
 
 def status_of(store, name):
@@ -83,11 +83,11 @@ def agents_and_ends(streams):
 async def test_each_pod_is_joined_and_left_again(streams):
     store = hosting()
     async with in_place(store, absent={"prod/gone": "none of its pods runs"}) as cluster:
-        seats = {seat.name: (seat.agent, seat.listens) for seat in cluster.seats}
-        assert seats == {**{one.name: (True, False) for one in WORKLOADS}, HOST.name: (False, False)}
+        sites = {site.name: (site.agent, site.listens) for site in cluster.sites}
+        assert sites == {**{one.name: (True, False) for one in WORKLOADS}, HOST.name: (False, False)}
         assert cluster.absent == {"prod/gone": "none of its pods runs"}
         assert len(ours(store)) == 2
-        await cluster.open(next(seat for seat in cluster.seats if seat.agent))
+        await cluster.open(next(site for site in cluster.sites if site.agent))
         assert streams[0].sent[8:] == AGENT.read_bytes()
         assert agents_and_ends(streams) == [1, 0]
     assert agents_and_ends(streams) == [1, 3]
@@ -108,7 +108,7 @@ async def test_pods_of_a_namespace_that_somebody_holds_are_left_alone(streams):
     store = hosting()
     held_by_somebody(store, "dev")
     async with in_place(store) as cluster:
-        assert {seat.name for seat in cluster.seats if seat.agent} == {"prod/db-1", "prod/web-1"}
+        assert {site.name for site in cluster.sites if site.agent} == {"prod/db-1", "prod/web-1"}
         assert cluster.absent["dev/api-1"].startswith("namespace dev: somebody has been auditing here")
         assert cluster.facts[0].startswith("left out: namespace dev: ")
     assert "ephemeralContainerStatuses" not in status_of(store, "dev/api-1")
@@ -132,7 +132,7 @@ async def test_a_pod_that_can_not_be_joined_has_failed_and_the_rest_goes_on(stre
         assert set(cluster.failed) == {"dev/api-1", "prod/db-1"}
         assert "(403)" in cluster.failed["dev/api-1"]
         assert "no such pod" in cluster.failed["prod/db-1"]
-        assert [seat.name for seat in cluster.seats if seat.agent] == ["prod/web-1"]
+        assert [site.name for site in cluster.sites if site.agent] == ["prod/web-1"]
     # What was refused is listed nowhere, and needs no end.
     assert list(cluster.farewell) == ["1 pod lists an ephemeral container of this run until replaced"]
     assert agents_and_ends(streams) == [0, 1]
@@ -173,7 +173,7 @@ async def test_a_stream_over_which_the_agent_can_not_be_sent_is_closed(monkeypat
     monkeypatch.setattr(Stream, "send", refuse)
     async with in_place(hosting()) as cluster:
         with pytest.raises(ConnectionError):
-            await cluster.open(cluster.seats[0])
+            await cluster.open(cluster.sites[0])
         assert streams[0].closed
 
 

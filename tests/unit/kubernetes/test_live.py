@@ -56,13 +56,13 @@ async def test_what_gets_no_traffic_is_no_reason_to_end(details):
     store = world()
     when_listed(store, lambda store: piece(store, **details))
     async with live(store) as cluster:
-        assert len(cluster.seats) == 3
+        assert len(cluster.sites) == 3
 
 
 async def test_slices_without_endpoints_are_passed_over():
     store = world((SLICES, {"metadata": {"name": "x", "namespace": "prod"}, "endpoints": None}))
     async with live(store) as cluster:
-        assert len(cluster.seats) == 3
+        assert len(cluster.sites) == 3
 
 
 async def test_the_image_that_really_ran_is_told():
@@ -85,7 +85,7 @@ async def test_hosts_outside_are_seats_without_an_agent_and_what_got_no_probe_po
     outside = replace(outside, kind=EndpointKind.HOST, labels={}, node="", namespace="")
     stand_ins = tuple(Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels) for probe in PROBES)
     async with live(store, snapshot=snapshot((*stand_ins, outside)), absent={"prod/db": "no room"}, facts=("a fact",)) as cluster:
-        assert {seat.name: seat.agent for seat in cluster.seats} == {"dev/api": True, "prod/web": True, "host/example": False}
+        assert {site.name: site.agent for site in cluster.sites} == {"dev/api": True, "prod/web": True, "host/example": False}
         assert cluster.absent == {"prod/db": "no room"}
         assert list(cluster.facts) == ["a fact"]
         assert len([path for path in ours(store) if "/pods/" in path]) == 2
@@ -119,14 +119,14 @@ async def test_an_agent_is_started_in_the_probe_pod_of_its_seat(streams):
     store = world()
     async with live(store) as cluster:
         await until(lambda: len(streams) == 3)
-        for seat in cluster.seats:
-            stream = await cluster.open(seat)
+        for site in cluster.sites:
+            stream = await cluster.open(site)
             namespace, name, *rest = stream.place
             labels = store.objects[f"/api/v1/namespaces/{namespace}/pods/{name}"]["metadata"]["labels"]
-            assert f"{namespace}/{labels['app']}" == seat.name
+            assert f"{namespace}/{labels['app']}" == site.name
             assert rest == ["agent", ("python3", "-IS", "/netpol-audit/agent.py")]
         assert len(streams) == 3
-        again = await cluster.open(cluster.seats[0])
+        again = await cluster.open(cluster.sites[0])
         assert again is streams[3]
     assert not any(stream.closed for stream in streams)
 
@@ -135,7 +135,7 @@ async def test_agents_that_nobody_asked_for_are_ended(streams):
     store = world()
     async with live(store) as cluster:
         await until(lambda: len(streams) == 3)
-        used = await cluster.open(cluster.seats[1])
+        used = await cluster.open(cluster.sites[1])
     assert [stream.closed for stream in streams] == [stream is not used for stream in streams]
 
 
@@ -146,7 +146,7 @@ async def test_one_that_can_not_be_started_is_told_to_who_asks(monkeypatch):
     monkeypatch.setattr(module, "open_exec", open_exec)
     async with live(world()) as cluster:
         with pytest.raises(ClusterError, match="the kubelet is gone"):
-            await cluster.open(cluster.seats[0])
+            await cluster.open(cluster.sites[0])
 
 
 async def test_what_changed_while_probe_pods_started_is_in_the_snapshot():
@@ -223,7 +223,7 @@ async def test_a_namespace_that_somebody_holds_is_left_out_and_the_rest_is_audit
     store = world()
     held_by_somebody(store, "dev")
     async with live(store, facts=("a fact",)) as cluster:
-        assert {seat.name for seat in cluster.seats} == {"prod/db", "prod/web"}
+        assert {site.name for site in cluster.sites} == {"prod/db", "prod/web"}
         assert list(cluster.absent) == ["dev/api"]
         assert cluster.absent["dev/api"].startswith("namespace dev: somebody has been auditing here")
         assert cluster.facts[0].startswith("left out: namespace dev: somebody has been auditing here")
@@ -246,7 +246,7 @@ async def test_a_service_of_one_namespace_that_takes_probe_pods_for_backends_end
     store = world()
     when_listed(store, lambda store: piece(store, {"ready": True}))
     async with live(store, facts=("a fact",)) as cluster:
-        assert {seat.name for seat in cluster.seats} == {"dev/api"}
+        assert {site.name for site in cluster.sites} == {"dev/api"}
         said = "Service prod/shop takes probe pods for backends, so all in namespace prod were removed at once"
         assert cluster.failed == dict.fromkeys(["prod/db", "prod/web"], said)
         assert cluster.facts[0] == said

@@ -26,7 +26,7 @@ def refusing(app, code, reason, message):
 async def test_all_run_and_nothing_of_them_stays():
     store = world()
     async with live(store) as cluster:
-        assert {seat.name for seat in cluster.seats if seat.agent} == set(NAMES)
+        assert {site.name for site in cluster.sites if site.agent} == set(NAMES)
         assert cluster.failed == {}
         pods = [item for path, item in store.objects.items() if split(path)[1] == "pods"]
         assert len(pods) == 3
@@ -52,7 +52,7 @@ async def test_what_will_never_run_has_failed_at_once_and_the_rest_goes_on(statu
     store.start = only("db", status)
     async with live(store, start_seconds=3600.0) as cluster:
         assert cluster.failed == {"prod/db": reason}
-        assert {seat.name for seat in cluster.seats} == {"dev/api", "prod/web"}
+        assert {site.name for site in cluster.sites} == {"dev/api", "prod/web"}
     assert ours(store) == []
 
 
@@ -99,7 +99,7 @@ async def test_one_that_is_refused_has_failed_and_the_rest_goes_on(answer):
         assert list(cluster.failed) == ["prod/db"]
         assert cluster.failed["prod/db"].startswith("its probe pod was refused: ")
         assert answer[2] in cluster.failed["prod/db"]
-        assert len(cluster.seats) == 2
+        assert len(cluster.sites) == 2
     assert ours(store) == []
 
 

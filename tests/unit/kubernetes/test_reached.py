@@ -80,9 +80,9 @@ async def test_the_kubelet_is_asked_for_each_probe_pod():
     store = world()
     store.start = lambda number, _: status(number, ready=number != 2)
     async with live(store) as cluster:
-        seats = {seat.name: seat for seat in cluster.seats}
-        assert {seat.watched for seat in seats.values()} == {V4}
-        assert {seat.neighbour_addresses for seat in seats.values()} == {(ip_address("192.0.2.1"),)}
+        sites = {site.name: site for site in cluster.sites}
+        assert {site.watched for site in sites.values()} == {V4}
+        assert {site.neighbour_addresses for site in sites.values()} == {(ip_address("192.0.2.1"),)}
         heard = await cluster.witnesses.heard(NAMES)
         assert len(heard) == len(NAMES) - 1
         assert await cluster.witnesses.heard(()) == {}
@@ -102,7 +102,7 @@ async def test_a_pod_whose_probe_admission_took_out_is_not_watched():
 
     store.start = start
     async with live(store) as cluster:
-        assert {seat.watched for seat in cluster.seats} == {frozenset()}
+        assert {site.watched for site in cluster.sites} == {frozenset()}
         assert await cluster.witnesses.heard(NAMES) == {}
 
 

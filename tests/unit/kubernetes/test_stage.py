@@ -10,7 +10,7 @@ from auditor.cluster.kubernetes.policy_manifest import policy_manifest
 from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
 from auditor.cluster.kubernetes.session.cleanup import Deletion, delete_leftovers
 from auditor.cluster.kubernetes.session.leftovers import find_leftovers
-from auditor.cluster.kubernetes.session.scratch_namespaces import Stage, _containers, namespace_prefix
+from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces, _containers, namespace_prefix
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace
 from tests.lab import scenarios
 from tests.unit.kubernetes.living import RUN, LivingStore
@@ -70,7 +70,7 @@ async def test_only_namespaces_with_the_label_and_the_name_of_the_run_are_delete
         return "/api/v1/namespaces", {"metadata": {"name": name, "labels": {RUN_LABEL: "11111111"}}}
 
     store = Store(namespace("netpol-conf-11111111"), namespace("netpol-conf-11111111-a"), namespace("copied-labels"))
-    assert await Stage(store, "11111111", PodOptions()).clear(20, but="netpol-conf-11111111") == []
+    assert await ScratchNamespaces(store, "11111111", PodOptions()).clear(20, but="netpol-conf-11111111") == []
     assert store.names("namespaces") == ["copied-labels", "netpol-conf-11111111"]
 
 
@@ -81,7 +81,7 @@ SIMILAR = ("web", "web-1", "web-2", "db", "web-1-x")
 
 async def staged(store):
     """A stage with pods of similar names in each of two namespaces, and what runs of them."""
-    stage = Stage(store, RUN, PodOptions())
+    stage = ScratchNamespaces(store, RUN, PodOptions())
     await stage.create_namespaces(map(Namespace.of, (HOME, *PLACES)))
     pods = [Endpoint(f"{place}/{name}", EndpointKind.POD, place, {"app": name}) for place in PLACES for name in SIMILAR]
     return stage, await stage.start_pods(pods, (), 20, lambda _: None)

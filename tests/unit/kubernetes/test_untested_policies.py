@@ -63,9 +63,9 @@ def audited(monkeypatch):
 
         world = World(answer=lambda source, to, *_: TIMEOUT if source != to in denied else TOKEN)
 
-        async def open_agent(cluster, seat):
-            world.seats = cluster.seats
-            return await world.open(seat)
+        async def open_agent(cluster, site):
+            world.sites = cluster.sites
+            return await world.open(site)
 
         monkeypatch.setattr(live, "connect", connect)
         monkeypatch.setattr(live, "ApiServer", lambda _connection: store)

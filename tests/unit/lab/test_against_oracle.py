@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from auditor.cluster.lab.dialects import UNDERSTANDINGS
+from auditor.cluster.lab.dialects import BEHAVIOURS
 from auditor.cluster.lab.policing import Policing
 from auditor.cluster.lab.topology import build_topology
 from auditor.model.dialect import Dialect, Enforcement, Enforcer
@@ -22,14 +22,14 @@ HOOKS = {Dialect.STATELESS, Dialect.SLOW, Dialect.FLAKY, Dialect.REJECTS}
 
 def lets_through(policing, pod, other, direction, cell):
     protocol, port, family = cell
-    understanding = policing._understanding
-    if not pod.selectable or not understanding.filters:
+    behaviour = policing._behaviour
+    if not pod.selectable or not behaviour.filters:
         return True
-    if pod == other and not understanding.own_address:
+    if pod == other and not behaviour.own_address:
         return True
-    if pod != other and oracle.is_own_node(pod, other) and not understanding.own_node:
+    if pod != other and oracle.is_own_node(pod, other) and not behaviour.own_node:
         return True
-    if (family is Family.IPV6 and not understanding.ipv6) or (protocol == "UDP" and not understanding.udp):
+    if (family is Family.IPV6 and not behaviour.ipv6) or (protocol == "UDP" and not behaviour.udp):
         return True
     allowances = policing.allowances(pod, direction)
     return allowances is None or any(
@@ -47,8 +47,8 @@ def test_agrees_with_the_oracle(dialect):
         snapshot = random_snapshot(random, LAB_SHAPE)
         previous = random_policies(random, LAB_SHAPE, list(snapshot.endpoints))
         topology = build_topology(snapshot, sorted({endpoint.node for endpoint in snapshot.endpoints if endpoint.node}))
-        stale = UNDERSTANDINGS[dialect].previous_policies
-        policing = Policing(snapshot, previous if stale else snapshot.policies, UNDERSTANDINGS[dialect], topology.cluster)
+        stale = BEHAVIOURS[dialect].previous_policies
+        policing = Policing(snapshot, previous if stale else snapshot.policies, BEHAVIOURS[dialect], topology.cluster)
         ports = random.sample(sorted(boundaries_in_policies(snapshot)), PORTS)
         for source in snapshot.endpoints:
             for destination in snapshot.endpoints:

@@ -3,14 +3,14 @@
 from ipaddress import ip_address
 
 from auditor.cluster.lab.addresses import AddressSet
-from auditor.cluster.lab.dialects import UNDERSTANDINGS, Understanding
+from auditor.cluster.lab.dialects import BEHAVIOURS, EnforcerBehaviour
 from auditor.cluster.lab.nftables import Flakiness, node_ruleset, pod_ruleset
 from auditor.cluster.lab.policing import Allowance
 from auditor.model.dialect import Dialect
 from auditor.model.ports import Protocol
 
 TCP, UDP, SCTP = Protocol
-SPEC = Understanding()
+SPEC = EnforcerBehaviour()
 TWO = AddressSet.of([ip_address("10.0.0.1"), ip_address("10.0.0.2"), ip_address("10.0.0.9"), ip_address("fd00::1")])
 
 
@@ -54,18 +54,18 @@ def test_pods_that_the_same_rules_police_share_a_chain_and_others_have_none():
 
 
 def test_stateless_has_no_word_on_connections():
-    assert "ct " not in node_ruleset(UNDERSTANDINGS[Dialect.STATELESS], 1, {"pod0": ((), ())})
+    assert "ct " not in node_ruleset(BEHAVIOURS[Dialect.STATELESS], 1, {"pod0": ((), ())})
 
 
 def test_flaky_share_of_nothing_has_no_rule_and_of_everything_covers_every_hash():
-    understanding = UNDERSTANDINGS[Dialect.FLAKY]
-    assert "jhash" not in node_ruleset(understanding, 1, {}, Flakiness(0.0, 1, TWO))
-    assert "mod 10000 seed 0x1 <= 9999 counter drop" in node_ruleset(understanding, 1, {}, Flakiness(1.0, 1, TWO))
+    behaviour = BEHAVIOURS[Dialect.FLAKY]
+    assert "jhash" not in node_ruleset(behaviour, 1, {}, Flakiness(0.0, 1, TWO))
+    assert "mod 10000 seed 0x1 <= 9999 counter drop" in node_ruleset(behaviour, 1, {}, Flakiness(1.0, 1, TWO))
 
 
 def test_own_stack_of_a_pod_judges_its_own_address_or_its_node_and_nothing_else():
     own, node = AddressSet.of([ip_address("10.0.0.1")]), AddressSet.of([ip_address("172.18.0.2")])
-    by_itself = pod_ruleset(UNDERSTANDINGS[Dialect.BLOCKS_SELF], 1, ((), None), own, node)
-    by_node = pod_ruleset(UNDERSTANDINGS[Dialect.BLOCKS_OWN_NODE], 1, ((), None), own, node)
+    by_itself = pod_ruleset(BEHAVIOURS[Dialect.BLOCKS_SELF], 1, ((), None), own, node)
+    by_node = pod_ruleset(BEHAVIOURS[Dialect.BLOCKS_OWN_NODE], 1, ((), None), own, node)
     assert [line for line in lines(by_itself) if "jump" in line] == ['iifname "lo" ip saddr 10.0.0.1 jump police0']
     assert [line for line in lines(by_node) if "jump" in line] == ['iifname "eth0" ip saddr 172.18.0.2 jump police0']

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from auditor.cluster.lab.addresses import AddressSet
-from auditor.cluster.lab.dialects import UNDERSTANDINGS, Understanding
+from auditor.cluster.lab.dialects import BEHAVIOURS, EnforcerBehaviour
 from auditor.cluster.lab.policing import Allowance, Policing, matches
 from auditor.model.dialect import Dialect
 from auditor.model.labels import LabelSelector, Operator, Requirement
@@ -33,9 +33,9 @@ WEB, DB, CLIENT, OTHER_WEB, SHARED, OUT, _ = ENDPOINTS
 ANY_TCP = (TCP, 0, 65535)
 
 
-def policing(*policies, understanding=Understanding(), endpoints=ENDPOINTS):  # noqa: B008 - a frozen value
+def policing(*policies, behaviour=EnforcerBehaviour(), endpoints=ENDPOINTS):  # noqa: B008 - a frozen value
     cluster = AddressSet.of(address for endpoint in endpoints if endpoint is not OUT for address in endpoint.addresses)
-    return Policing(world(*policies, endpoints=endpoints), policies, understanding, cluster)
+    return Policing(world(*policies, endpoints=endpoints), policies, behaviour, cluster)
 
 
 def of(*endpoints):
@@ -132,7 +132,7 @@ def test_named_ports_of_egress_reach_the_covered_family_of_a_destination_only():
     ],
 )
 def test_dialects_where_a_rewrite_has_an_edge(dialect, rules, expected):
-    allowed = policing(receive(*rules, app="db"), understanding=UNDERSTANDINGS[dialect]).allowances(DB, INGRESS)
+    allowed = policing(receive(*rules, app="db"), behaviour=BEHAVIOURS[dialect]).allowances(DB, INGRESS)
     if expected is None:
         (allowance,) = allowed
         assert not any(address in allowance.addresses for endpoint in ENDPOINTS for address in endpoint.addresses)
@@ -142,5 +142,5 @@ def test_dialects_where_a_rewrite_has_an_edge(dialect, rules, expected):
 
 
 def test_every_dialect_has_an_understanding():
-    assert set(UNDERSTANDINGS) == set(Dialect)
-    assert len({id(understanding) for understanding in UNDERSTANDINGS.values()}) == len(Dialect)
+    assert set(BEHAVIOURS) == set(Dialect)
+    assert len({id(behaviour) for behaviour in BEHAVIOURS.values()}) == len(Dialect)

@@ -8,12 +8,12 @@ import pytest
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell
-from auditor.probing.attempts import Answer, Listener, Origin, Shot, Try
-from auditor.probing.batches import Aim, BadAnswerError, Batch
+from auditor.probing.attempts import Answer, AttemptId, AttemptResult, Listener, Origin
+from auditor.probing.batches import BadAnswerError, Batch, Target
 from auditor.probing.controls import Controls, control_of
 from auditor.probing.keys import RunKey
-from auditor.probing.routes import NO_SCTP, NO_UDP_ANSWER, NO_UDP_LISTENER, seat_cells
-from auditor.probing.sites import Seat
+from auditor.probing.routes import NO_SCTP, NO_UDP_ANSWER, NO_UDP_LISTENER, route_cells
+from auditor.probing.sites import ProbeSite
 
 TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
 V4, V6 = Family.IPV4, Family.IPV6
@@ -22,8 +22,8 @@ V4, V6 = Family.IPV4, Family.IPV6
 OURS = RunKey(b"secret", {"a/x": "00" * 8, "b/x": "11" * 8})
 
 
-def batch_of(*aims):
-    return Batch([Aim(*aim) for aim in aims], 1.5, 3, 8, "00000001")
+def batch_of(*targets):
+    return Batch([Target(*target) for target in targets], 1.5, 3, 8, "00000001")
 
 
 def test_neighbours_share_a_target():
@@ -59,10 +59,10 @@ def test_results_find_their_attempts():
     assert batch.take({"allowed": [], "others": [[1, "misdelivered", "wrong-identity", "1111111111111111", {}]]}, OURS) == 1
     batch.finish({"slowest": 0.0015, "sent": 2, "lost": 1})
     assert batch.results() == [
-        Try(Answer.DROPPED, "timeout", None, Shot("00000001", 0, Origin("10.0.0.2", 40000))),
-        Try(Answer.MISDELIVERED, "wrong-identity: b/x", None, Shot("00000001", 1)),
-        Try(Answer.ALLOWED, "token", 1.5, Shot("00000001", 2)),
-        Try(Answer.ALLOWED, "token", 0.009, Shot("00000001", 3), seen="fd00::1"),
+        AttemptResult(Answer.DROPPED, "timeout", None, AttemptId("00000001", 0, Origin("10.0.0.2", 40000))),
+        AttemptResult(Answer.MISDELIVERED, "wrong-identity: b/x", None, AttemptId("00000001", 1)),
+        AttemptResult(Answer.ALLOWED, "token", 1.5, AttemptId("00000001", 2)),
+        AttemptResult(Answer.ALLOWED, "token", 0.009, AttemptId("00000001", 3), seen="fd00::1"),
     ]
     assert (batch.slowest, batch.loss) == (0.0015, (2, 1))
 
@@ -144,12 +144,16 @@ def test_giving_up_keeps_what_came():
     assert [(one.answer, one.outcome) for one in batch.results()] == [(Answer.ERROR, "gone"), (Answer.ALLOWED, "token")]
 
 
-POD = Seat("a/web", (ip_address("10.0.0.1"), ip_address("fd00::1")), ("a/web",))
-NODE = Seat("node/n0", (ip_address("172.18.0.2"),), ("node/n0", "b/host-network"))
-REAL = Seat("a/real", (ip_address("10.0.0.9"),), ("a/real",), listens=False)
-HOST = Seat("host/db", (ip_address("203.0.113.1"),), ("host/db",), agent=False)
+POD = ProbeSite("a/web", (ip_address("10.0.0.1"), ip_address("fd00::1")), ("a/web",))
+NODE = ProbeSite("node/n0", (ip_address("172.18.0.2"),), ("node/n0", "b/host-network"))
+REAL = ProbeSite("a/real", (ip_address("10.0.0.9"),), ("a/real",), listens=False)
+HOST = ProbeSite("host/db", (ip_address("203.0.113.1"),), ("host/db",), agent=False)
 WEB = Listener("a/web", TCP, 80, V4)
-TOKEN, TIMEOUT, GONE = Try(Answer.ALLOWED, "token"), Try(Answer.DROPPED, "timeout"), Try(Answer.ERROR, "agent of a/web ended")
+TOKEN, TIMEOUT, GONE = (
+    AttemptResult(Answer.ALLOWED, "token"),
+    AttemptResult(Answer.DROPPED, "timeout"),
+    AttemptResult(Answer.ERROR, "agent of a/web ended"),
+)
 
 
 @pytest.mark.parametrize(
@@ -173,20 +177,20 @@ def test_listener_must_be_proven_before_and_after(rounds, unbound, reason):
     assert bool(unproven) == bool(reason)
 
 
-def route_to(seat, protocol=TCP, port=80, family=V4):
-    cell = Cell("node/n0" if family is V4 else "a/web", seat.endpoints[0], protocol, port, family)
-    return seat_cells([cell], [POD, NODE, REAL, HOST]).routes[cell]
+def route_to(site, protocol=TCP, port=80, family=V4):
+    cell = Cell("node/n0" if family is V4 else "a/web", site.endpoints[0], protocol, port, family)
+    return route_cells([cell], [POD, NODE, REAL, HOST]).routes[cell]
 
 
 def test_controls_go_over_loopback():
-    assert control_of(route_to(POD)) == Aim("127.0.0.1", TCP, 80, "a/web")
-    assert control_of(route_to(POD, UDP, 53, V6)) == Aim("::1", UDP, 53, "a/web")
+    assert control_of(route_to(POD)) == Target("127.0.0.1", TCP, 80, "a/web")
+    assert control_of(route_to(POD, UDP, 53, V6)) == Target("::1", UDP, 53, "a/web")
 
 
 def test_a_real_listener_is_proven_at_its_pods_own_address():
     route, controls = route_to(REAL), Controls({})
-    assert control_of(route) == Aim("10.0.0.9", TCP, 80, None)
-    controls.record([(route, Try(Answer.REFUSED, "tcp-reset"))], "before the probes")
+    assert control_of(route) == Target("10.0.0.9", TCP, 80, None)
+    controls.record([(route, AttemptResult(Answer.REFUSED, "tcp-reset"))], "before the probes")
     assert controls.unproven(route) == "nothing listens on TCP/80 at 10.0.0.9 of a/real before the probes: tcp-reset"
 
 
@@ -197,12 +201,12 @@ def test_a_host_without_an_agent_is_proven_by_whoever_reached_it():
 
 
 def test_other_peoples_listeners_are_only_connected_to_and_no_agent_listens_for_them():
-    cells = [Cell("a/web", seat, TCP, 80, V4) for seat in ("a/real", "host/db")]
-    seating = seat_cells(cells, [POD, NODE, REAL, HOST])
-    assert [seating.routes[cell].aim for cell in cells] == [Aim("10.0.0.9", TCP, 80, None), Aim("203.0.113.1", TCP, 80, None)]
-    assert [seat.name for seat in seating.seats] == ["a/web", "a/real"]
-    assert seating.listeners == {"a/web": (), "a/real": ()}
-    assert [route.listener.seat for route in seating.to_prove] == ["a/real"]
+    cells = [Cell("a/web", site, TCP, 80, V4) for site in ("a/real", "host/db")]
+    routing = route_cells(cells, [POD, NODE, REAL, HOST])
+    assert [routing.routes[cell].target for cell in cells] == [Target("10.0.0.9", TCP, 80, None), Target("203.0.113.1", TCP, 80, None)]
+    assert [site.name for site in routing.sites] == ["a/web", "a/real"]
+    assert routing.listeners == {"a/web": (), "a/real": ()}
+    assert [route.listener.site for route in routing.to_prove] == ["a/real"]
 
 
 @pytest.mark.parametrize(
@@ -215,13 +219,13 @@ def test_other_peoples_listeners_are_only_connected_to_and_no_agent_listens_for_
     ],
 )
 def test_cell_goes_to_the_seat_of_its_destination(cell, address):
-    seating = seat_cells([cell], [POD, NODE])
-    assert not seating.skipped
-    route = seating.routes[cell]
+    routing = route_cells([cell], [POD, NODE])
+    assert not routing.skipped
+    route = routing.routes[cell]
     assert str(route.address) == address
     assert cell.source in route.source.endpoints
     assert cell.destination in route.destination.endpoints
-    assert seating.listeners[route.destination.name] == (Listener(route.destination.name, cell.protocol, cell.port, cell.family),)
+    assert routing.listeners[route.destination.name] == (Listener(route.destination.name, cell.protocol, cell.port, cell.family),)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +243,7 @@ def test_cell_goes_to_the_seat_of_its_destination(cell, address):
     ],
 )
 def test_cell_that_nobody_can_probe_has_a_reason(cell, reason):
-    seating = seat_cells([cell], [POD, NODE, REAL, HOST], {"a/job": "a/job has ended"})
-    assert seating.skipped == {cell: reason}
-    assert not seating.routes
-    assert not seating.seats
+    routing = route_cells([cell], [POD, NODE, REAL, HOST], {"a/job": "a/job has ended"})
+    assert routing.skipped == {cell: reason}
+    assert not routing.routes
+    assert not routing.sites

@@ -1,4 +1,4 @@
-"""The campaign against fake agents: retests, convergence, instability, controls, agents that fail, cancellation."""
+"""The probe run against fake agents: retests, convergence, instability, controls, agents that fail, cancellation."""
 
 import asyncio
 from collections import Counter
@@ -11,13 +11,13 @@ from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing import probe_run as campaign
+from auditor.probing import probe_run as probe_run
 from auditor.probing import session
-from auditor.probing import supervised_agent as post
+from auditor.probing import supervised_agent as agent
 from auditor.probing.losses import in_vain, tries_needed
 from auditor.probing.options import ProbingOptions
 from auditor.probing.probe_run import CONFIRMATIONS
-from auditor.probing.sites import Seat
+from auditor.probing.sites import ProbeSite
 from tests.unit.probing.world import OWN_FAILURE, RESET, STRANGER, SWIFT, TIMEOUT, TOKEN, World
 
 TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
@@ -117,7 +117,7 @@ def one_after_another(source, destination, _protocol, _port, number):
 
 
 async def test_a_cni_at_work_is_waited_for(monkeypatch):
-    monkeypatch.setattr(campaign, "LONGEST_PAUSE", campaign.FIRST_PAUSE)
+    monkeypatch.setattr(probe_run, "LONGEST_PAUSE", probe_run.FIRST_PAUSE)
     options = ProbingOptions(timeout=0.2, retests=1, settle=3.0)
     outcome = await World(9, one_after_another).probe(options=options)
     assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
@@ -198,8 +198,8 @@ async def test_always_slow_answers_are_waited_for_twice():
 async def test_denial_counts_only_with_its_controls(when):
     """A control fails and so does its repetition: the first two attempts, or those after the first."""
 
-    def control(seat, _protocol, _port, number):
-        return TIMEOUT if seat == "a/1" and (number < 2 if when == 0 else number > 0) else TOKEN
+    def control(site, _protocol, _port, number):
+        return TIMEOUT if site == "a/1" and (number < 2 if when == 0 else number > 0) else TOKEN
 
     denied = Cell("a/0", "a/1", TCP, 80, V4)
     outcome = await World(3, answer=only(denied, TIMEOUT), control=control).probe(
@@ -219,7 +219,7 @@ async def test_control_gets_a_second_chance():
 
 
 async def test_port_that_cannot_be_opened_makes_its_cells_inconclusive():
-    world = World(answer=only(THERE, RESET), control=lambda seat, *_: RESET if seat == "a/1" else TOKEN)
+    world = World(answer=only(THERE, RESET), control=lambda site, *_: RESET if site == "a/1" else TOKEN)
     world.unbound = {"a/1": [["tcp", 4, 80, "EADDRINUSE: Address already in use"]]}
     progress = Recorder()
     outcome = await world.probe(expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED, progress=progress)
@@ -341,7 +341,7 @@ async def test_agent_that_hangs_is_given_up(monkeypatch):
 
 @pytest.mark.parametrize("error", [ClusterError("no room"), ConnectionError("no room"), TimeoutError()])
 async def test_agent_that_does_not_start(error, monkeypatch):
-    monkeypatch.setattr(post, "START_PAUSES", (0.0,))
+    monkeypatch.setattr(agent, "START_PAUSES", (0.0,))
     world, progress = World(3), Recorder()
     world.refuses_to_open = {"a/1": error}
     outcome = await world.probe(progress=progress)
@@ -417,7 +417,7 @@ async def test_an_agent_that_always_stands_still_leaves_its_silence_inconclusive
 
 @pytest.fixture
 def swift_reopening(monkeypatch):
-    monkeypatch.setattr(post, "REOPEN_PAUSES", (0.001, 0.002))
+    monkeypatch.setattr(agent, "REOPEN_PAUSES", (0.001, 0.002))
 
 
 @pytest.mark.usefixtures("swift_reopening")
@@ -480,20 +480,20 @@ async def test_a_stream_that_never_holds_is_given_up():
     assert {verdict for cell, verdict in verdicts.items() if "a/1" not in cell[:2]} == {Observed.ALLOWED}
     assert Observed.INCONCLUSIVE in verdicts.values()
     assert not any(verdict.is_denied for verdict in verdicts.values())
-    assert len(world.opened) == 3 + post.MOST_REOPENINGS
+    assert len(world.opened) == 3 + agent.MOST_REOPENINGS
     assert progress.left == 0
 
 
 @pytest.mark.usefixtures("swift_reopening")
 async def test_an_agent_that_cannot_be_started_at_once_is_tried_again(monkeypatch):
-    monkeypatch.setattr(post, "START_PAUSES", (0.001, 0.002))
+    monkeypatch.setattr(agent, "START_PAUSES", (0.001, 0.002))
     world, refusals = World(3), [ClusterError("error dialing backend"), ClusterError("answered 500")]
     proper = world.open
 
-    async def open_at_last(seat):
-        if seat.name == "a/1" and refusals:
+    async def open_at_last(site):
+        if site.name == "a/1" and refusals:
             raise refusals.pop()
-        return await proper(seat)
+        return await proper(site)
 
     world.open = open_at_last
     outcome = await world.probe()
@@ -503,7 +503,7 @@ async def test_an_agent_that_cannot_be_started_at_once_is_tried_again(monkeypatc
 
 @pytest.mark.usefixtures("swift_reopening")
 async def test_an_agent_that_cannot_be_started_anew_is_given_up(monkeypatch):
-    monkeypatch.setattr(post, "REOPEN_SECONDS", 0.05)
+    monkeypatch.setattr(agent, "REOPEN_SECONDS", 0.05)
     world = World(3)
     world.breaks = {"a/1": [1]}
     world.refuses_to_open_again = ClusterError("no such pod")
@@ -524,16 +524,16 @@ async def test_a_new_agent_waits_until_the_old_one_has_left_its_ports():
 
 async def test_an_agent_at_another_seat_makes_its_cells_inconclusive():
     world = World(3)
-    places = {"a/0": world.seats[1], "a/1": world.seats[0], "a/2": world.seats[2]}
+    places = {"a/0": world.sites[1], "a/1": world.sites[0], "a/2": world.sites[2]}
     proper = world.open
-    world.open = lambda seat: proper(places[seat.name])
+    world.open = lambda site: proper(places[site.name])
     outcome = await world.probe()
     seen = outcome.observations[Cell("a/2", "a/1", TCP, 80, V4)]
     assert (seen.verdict, seen.outcome) == (Observed.INCONCLUSIVE, "agent of a/1 does not sit at 10.0.0.2: EADDRNOTAVAIL")
 
 
 def with_other_peoples(world, **what):
-    world.seats.append(Seat("x/real", (ip_address("10.9.9.9"),), ("x/real",), **what))
+    world.sites.append(ProbeSite("x/real", (ip_address("10.9.9.9"),), ("x/real",), **what))
     return [Cell(source, "x/real", TCP, 443, V4) for source in ("a/0", "a/1")]
 
 

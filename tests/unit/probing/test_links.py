@@ -10,47 +10,47 @@ from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing import probe_rounds as volleys
-from auditor.probing.attempts import Answer, Try
-from auditor.probing.batches import Aim, Attempt
+from auditor.probing import probe_rounds as probe_rounds
+from auditor.probing.attempts import Answer, AttemptResult
+from auditor.probing.batches import Attempt, Target
 from auditor.probing.links import End, Links, ends_of
 from auditor.probing.losses import MOST_LOST, Loss, in_vain, packets, tries_needed, unbearable
-from auditor.probing.routes import seat_cells
-from auditor.probing.sites import Contact, Seat, Witnesses
+from auditor.probing.routes import route_cells
+from auditor.probing.sites import Contact, ProbeSite, Witnesses
 from tests.unit.probing.world import RESET, TIMEOUT, TOKEN, World
 
 TCP, UDP, V4, V6 = Protocol.TCP, Protocol.UDP, Family.IPV4, Family.IPV6
-ALLOWED, SILENT = Try(Answer.ALLOWED, "token", 1.0), Try(Answer.DROPPED, "timeout")
-REFUSED, UNREACHABLE = Try(Answer.REFUSED, "tcp-reset"), Try(Answer.REFUSED, "icmp-unreachable: EHOSTUNREACH")
-NODE = Seat("node/n", (ip_address("172.18.0.2"),), (), neighbour="node/m", neighbour_addresses=(ip_address("172.18.0.3"),))
-POD = Seat("a/pod", (ip_address("10.0.0.1"),), ("a/pod",), neighbour="node/n", neighbour_addresses=NODE.addresses)
-FAR = Seat("a/far", (ip_address("10.0.1.1"),), ("a/far",), neighbour="node/m", neighbour_addresses=(ip_address("172.18.0.3"),))
-ALONE = Seat("a/alone", (ip_address("10.0.2.1"),), ("a/alone",))
-WATCHED = Seat("a/watched", (ip_address("10.0.3.1"),), ("a/watched",), neighbour_addresses=NODE.addresses, watched=frozenset({V4}))
-SEATS = (NODE, POD, FAR, ALONE, WATCHED)
+ALLOWED, SILENT = AttemptResult(Answer.ALLOWED, "token", 1.0), AttemptResult(Answer.DROPPED, "timeout")
+REFUSED, UNREACHABLE = AttemptResult(Answer.REFUSED, "tcp-reset"), AttemptResult(Answer.REFUSED, "icmp-unreachable: EHOSTUNREACH")
+NODE = ProbeSite("node/n", (ip_address("172.18.0.2"),), (), neighbour="node/m", neighbour_addresses=(ip_address("172.18.0.3"),))
+POD = ProbeSite("a/pod", (ip_address("10.0.0.1"),), ("a/pod",), neighbour="node/n", neighbour_addresses=NODE.addresses)
+FAR = ProbeSite("a/far", (ip_address("10.0.1.1"),), ("a/far",), neighbour="node/m", neighbour_addresses=(ip_address("172.18.0.3"),))
+ALONE = ProbeSite("a/alone", (ip_address("10.0.2.1"),), ("a/alone",))
+WATCHED = ProbeSite("a/watched", (ip_address("10.0.3.1"),), ("a/watched",), neighbour_addresses=NODE.addresses, watched=frozenset({V4}))
+SITES = (NODE, POD, FAR, ALONE, WATCHED)
 OUT, INTO = Direction.EGRESS, Direction.INGRESS
 
 
 def links():
-    seating = seat_cells([Cell("a/far", seat.name, TCP, 80, V4) for seat in SEATS if seat.endpoints], SEATS)
-    return Links(SEATS, seating.listeners)
+    routing = route_cells([Cell("a/far", site.name, TCP, 80, V4) for site in SITES if site.endpoints], SITES)
+    return Links(SITES, routing.listeners)
 
 
 def attempt(source, destination, protocol=TCP):
-    return Attempt(source.name, destination.name, Aim(str(destination.addresses[0]), protocol, 80, destination.name))
+    return Attempt(source.name, destination.name, Target(str(destination.addresses[0]), protocol, 80, destination.name))
 
 
-def doubts(links, *ends, volley=1):
-    return [bool(links.doubt(end, volley)) for end in ends]
+def doubts(links, *ends, probe_round=1):
+    return [bool(links.doubt(end, probe_round)) for end in ends]
 
 
 def test_what_stays_in_one_kernel_needs_no_link_and_a_node_none_towards_its_own_pod():
     cells = [Cell(a, b, TCP, 80, V4) for a, b in (("a/pod", "a/pod"), ("a/pod", "a/far"))]
-    own, other = seat_cells(cells, SEATS).routes.values()
+    own, other = route_cells(cells, SITES).routes.values()
     assert ends_of(own) == ()
     assert ends_of(other) == (End("a/far", INTO, V4), End("a/pod", OUT, V4))
-    resident = Seat("node/n", NODE.addresses, ("node/n",))
-    (route,) = seat_cells([Cell("node/n", "a/pod", TCP, 80, V4)], (resident, POD)).routes.values()
+    resident = ProbeSite("node/n", NODE.addresses, ("node/n",))
+    (route,) = route_cells([Cell("node/n", "a/pod", TCP, 80, V4)], (resident, POD)).routes.values()
     assert ends_of(route) == (End("a/pod", INTO, V4),)
 
 
@@ -60,26 +60,26 @@ def test_what_stays_in_one_kernel_needs_no_link_and_a_node_none_towards_its_own_
         (attempt(POD, FAR), ALLOWED, True, True),
         (attempt(POD, FAR), REFUSED, True, False),
         (attempt(POD, FAR), UNREACHABLE, False, False),
-        (attempt(POD, FAR, UDP), Try(Answer.REFUSED, "tcp-reset"), False, False),
-        (attempt(POD, FAR), Try(Answer.REFUSED, "prohibited-locally: EPERM"), False, False),
-        (attempt(POD, FAR), Try(Answer.MISDELIVERED, "wrong-identity: b/x"), False, False),
+        (attempt(POD, FAR, UDP), AttemptResult(Answer.REFUSED, "tcp-reset"), False, False),
+        (attempt(POD, FAR), AttemptResult(Answer.REFUSED, "prohibited-locally: EPERM"), False, False),
+        (attempt(POD, FAR), AttemptResult(Answer.MISDELIVERED, "wrong-identity: b/x"), False, False),
         (attempt(POD, FAR), SILENT, False, False),
-        (attempt(POD, FAR), Try(Answer.ERROR, "EMFILE"), False, False),
-        (Attempt("a/pod", "a/far", Aim("127.0.0.1", TCP, 80, "a/far")), ALLOWED, False, False),
+        (attempt(POD, FAR), AttemptResult(Answer.ERROR, "EMFILE"), False, False),
+        (Attempt("a/pod", "a/far", Target("127.0.0.1", TCP, 80, "a/far")), ALLOWED, False, False),
     ],
 )
 def test_only_what_must_have_crossed_a_link_proves_it(made, answer, out_of_source, into_destination):
     known = links()
-    for volley in range(3):
-        known.take(volley, [made], [answer])
+    for probe_round in range(3):
+        known.take(probe_round, [made], [answer])
     assert doubts(known, End("a/pod", OUT, V4), End("a/far", INTO, V4)) == [not out_of_source, not into_destination]
     assert doubts(known, End("a/pod", OUT, V6), End("a/pod", INTO, V4)) == [True, True]
 
 
 def test_a_pod_that_reaches_itself_proves_nothing():
     known = links()
-    for volley in range(3):
-        known.take(volley, [attempt(POD, POD)], [ALLOWED])
+    for probe_round in range(3):
+        known.take(probe_round, [attempt(POD, POD)], [ALLOWED])
     assert doubts(known, End("a/pod", OUT, V4), End("a/pod", INTO, V4)) == [True, True]
 
 
@@ -88,16 +88,16 @@ def test_a_pod_that_reaches_itself_proves_nothing():
 )
 def test_it_must_be_heard_before_and_after(heard, doubtful):
     known = links()
-    for volley in heard:
-        known.take(volley, [attempt(POD, FAR)], [ALLOWED])
+    for probe_round in heard:
+        known.take(probe_round, [attempt(POD, FAR)], [ALLOWED])
     assert doubts(known, End("a/far", INTO, V4)) == [doubtful]
 
 
 def test_the_other_direction_serves_only_where_nobody_can_try_this_one():
     known = links()
-    for volley in range(3):
-        known.take(volley, [attempt(seat, FAR) for seat in (POD, ALONE, WATCHED)], [ALLOWED] * 3)
-    assert doubts(known, *(End(seat.name, INTO, V4) for seat in (POD, ALONE, WATCHED))) == [True, False, True]
+    for probe_round in range(3):
+        known.take(probe_round, [attempt(site, FAR) for site in (POD, ALONE, WATCHED)], [ALLOWED] * 3)
+    assert doubts(known, *(End(site.name, INTO, V4) for site in (POD, ALONE, WATCHED))) == [True, False, True]
     known.take_contacts(["a/watched"], {"a/watched": Contact(frozenset({V4}), 4.0)}, None)
     assert doubts(known, End("a/watched", INTO, V4)) == [False]
     known.take_contacts(["a/watched"], {}, None)
@@ -106,14 +106,14 @@ def test_the_other_direction_serves_only_where_nobody_can_try_this_one():
 
 def test_a_node_is_called_by_another_and_its_own_pod_proves_nothing_of_it():
     known = links()
-    for volley in range(3):
-        known.take(volley, [attempt(NODE, POD), attempt(FAR, POD)], [ALLOWED] * 2, 1)
+    for probe_round in range(3):
+        known.take(probe_round, [attempt(NODE, POD), attempt(FAR, POD)], [ALLOWED] * 2, 1)
     assert doubts(known, End("node/n", OUT, V4), End("a/pod", INTO, V4)) == [True, False]
 
 
 def test_calls_go_to_the_neighbour_and_where_that_is_silent_to_whoever_answered():
     known, out = links(), End("a/pod", OUT, V4)
-    knock = [Attempt("a/pod", "", Aim("172.18.0.2", TCP, port, None)) for port in (9, 10250)]
+    knock = [Attempt("a/pod", "", Target("172.18.0.2", TCP, port, None)) for port in (9, 10250)]
     assert known.calls([out, out]) == knock[:1]
     assert known.calls([out]) == knock
     known.take(1, [attempt(POD, FAR), *knock], [ALLOWED, SILENT, SILENT], 2)
@@ -124,7 +124,7 @@ def test_calls_go_to_the_neighbour_and_where_that_is_silent_to_whoever_answered(
     assert known.calls([out]) == knock[1:], "the one that helped"
     assert known.calls([End("a/pod", INTO, V4)]) == [attempt(NODE, POD)]
     assert known.calls([End("a/alone", INTO, V4)]) == []
-    assert known.calls([End("a/watched", INTO, V4)]) == [Attempt("a/watched", "", Aim("172.18.0.2", TCP, 9, None))]
+    assert known.calls([End("a/watched", INTO, V4)]) == [Attempt("a/watched", "", Target("172.18.0.2", TCP, 9, None))]
 
 
 def test_who_is_silent_when_called_was_dead_meanwhile_if_it_ever_answered():
@@ -172,8 +172,8 @@ def silent_there(*more):
         (lambda *_: TOKEN, Observed.DROPPED),
         (lambda _seat, port, _number: RESET if port == 10250 else TIMEOUT, Observed.DROPPED),
         (lambda *_: TIMEOUT, Observed.INCONCLUSIVE),
-        (lambda seat, *_: TIMEOUT if seat == "a/0" else RESET, Observed.INCONCLUSIVE),
-        (lambda seat, *_: TIMEOUT if seat == "a/1" else RESET, Observed.INCONCLUSIVE),
+        (lambda site, *_: TIMEOUT if site == "a/0" else RESET, Observed.INCONCLUSIVE),
+        (lambda site, *_: TIMEOUT if site == "a/1" else RESET, Observed.INCONCLUSIVE),
         (lambda _seat, _port, number: RESET if number < 2 else TIMEOUT, Observed.INCONCLUSIVE),
         (lambda *_: ("refused", "icmp-unreachable", "EHOSTUNREACH"), Observed.INCONCLUSIVE),
     ],
@@ -201,11 +201,11 @@ async def test_calls_cost_no_more_than_a_few_attempts_and_no_phase():
 
 
 def watched_world(*contacts):
-    """Two seats that a kubelet reaches for; ``contacts`` is what it tells, each time that it is asked, the last for ever."""
+    """Two sites that a kubelet reaches for; ``contacts`` is what it tells, each time that it is asked, the last for ever."""
     world = World(2, answer=silent_there())
-    world.seats = [
-        Seat(seat.name, seat.addresses, seat.endpoints, neighbour_addresses=seat.neighbour_addresses, watched=frozenset({V4}))
-        for seat in world.seats
+    world.sites = [
+        ProbeSite(site.name, site.addresses, site.endpoints, neighbour_addresses=site.neighbour_addresses, watched=frozenset({V4}))
+        for site in world.sites
     ]
     told = iter(contacts)
     last = [contacts[-1]]
@@ -223,8 +223,8 @@ def watched_world(*contacts):
     [((True,), Observed.DROPPED), ((False, False, True), Observed.DROPPED), ((False,), Observed.INCONCLUSIVE)],
 )
 async def test_a_kubelet_that_is_to_reach_a_pod_must_say_so(contacts, verdict, monkeypatch):
-    monkeypatch.setattr(volleys, "CONTACT_SECONDS", 0.5)
-    monkeypatch.setattr(volleys, "CONTACT_PAUSE", 0.01)
+    monkeypatch.setattr(probe_rounds, "CONTACT_SECONDS", 0.5)
+    monkeypatch.setattr(probe_rounds, "CONTACT_PAUSE", 0.01)
     seen = (await watched_world(*contacts).probe([THERE], expected=denied_there)).observations[THERE]
     assert seen.verdict is verdict
     expected = "nothing was heard from a/1 over its network link, so silence proves nothing"
@@ -234,8 +234,8 @@ async def test_a_kubelet_that_is_to_reach_a_pod_must_say_so(contacts, verdict, m
 @pytest.mark.parametrize(("dies", "verdict"), [(False, Observed.DROPPED), (True, Observed.INCONCLUSIVE)])
 async def test_what_a_kubelet_said_long_ago_is_no_news(dies, verdict, monkeypatch):
     """No node answers its pods; so only a kubelet's word can show that the link was alive after the probes."""
-    monkeypatch.setattr(volleys, "CONTACT_SECONDS", 0.5)
-    monkeypatch.setattr(volleys, "CONTACT_PAUSE", 0.01)
+    monkeypatch.setattr(probe_rounds, "CONTACT_SECONDS", 0.5)
+    monkeypatch.setattr(probe_rounds, "CONTACT_PAUSE", 0.01)
     world = watched_world(True, *([False] if dies else []))
-    world.node = lambda seat, *_: TIMEOUT if seat == "a/1" else RESET
+    world.node = lambda site, *_: TIMEOUT if site == "a/1" else RESET
     assert (await world.probe([THERE], expected=denied_there)).observations[THERE].verdict is verdict

@@ -1,4 +1,4 @@
-"""The campaign with real agents as processes, which reach each other over loopback: each seat has its own ports instead of an address."""
+"""The probe run with real agents as processes, which reach each other over loopback: each site has its own ports instead of an address."""
 
 import asyncio
 from collections import Counter
@@ -10,12 +10,12 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing.attempts import Listener
-from auditor.probing.batches import Aim, Batch
+from auditor.probing.batches import Batch, Target
 from auditor.probing.keys import RunKey
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.probe_run import probe
 from auditor.probing.session import AgentSession
-from auditor.probing.sites import Seat
+from auditor.probing.sites import ProbeSite
 from tests.unit.probing.processes import ProcessChannel, free_ports
 
 HERE = ip_address("127.0.0.1")
@@ -23,29 +23,29 @@ OPTIONS = ProbingOptions(timeout=1.0, retests=1, settle=0.0)
 
 
 class Agents:
-    """Seats ``p/0``, ``p/1``, … with ``ports`` for each, and the processes that run there."""
+    """Sites ``p/0``, ``p/1``, … with ``ports`` for each, and the processes that run there."""
 
-    def __init__(self, seats, ports_each):
-        self.seats = [Seat(f"p/{n}", (HERE,), (f"p/{n}",)) for n in range(seats)]
-        ports = free_ports(seats * ports_each)
-        self.ports = {seat.name: ports[n * ports_each : (n + 1) * ports_each] for n, seat in enumerate(self.seats)}
+    def __init__(self, sites, ports_each):
+        self.sites = [ProbeSite(f"p/{n}", (HERE,), (f"p/{n}",)) for n in range(sites)]
+        ports = free_ports(sites * ports_each)
+        self.ports = {site.name: ports[n * ports_each : (n + 1) * ports_each] for n, site in enumerate(self.sites)}
         self.channels = {}
 
-    async def open(self, seat):
-        self.channels[seat.name] = channel = await ProcessChannel.start()
+    async def open(self, site):
+        self.channels[site.name] = channel = await ProcessChannel.start()
         return channel
 
     def cells(self):
         return [
             Cell(source.name, destination.name, protocol, port, Family.IPV4)
-            for source in self.seats
-            for destination in self.seats
+            for source in self.sites
+            for destination in self.sites
             for port in self.ports[destination.name]
             for protocol in (Protocol.TCP, Protocol.UDP)
         ]
 
     async def probe(self, cells, progress=None):
-        return await probe(cells, self.seats, self.open, lambda _: Verdict.ALLOWED, OPTIONS, progress or NoProgress())
+        return await probe(cells, self.sites, self.open, lambda _: Verdict.ALLOWED, OPTIONS, progress or NoProgress())
 
     @property
     def ended(self):
@@ -100,15 +100,15 @@ async def test_stopped_agent_is_given_up(monkeypatch):
 
 
 async def test_closed_port_is_refused_only_with_its_listener_proven():
-    """An address that belongs to someone else: nobody listens there, while the seat's own listener lives."""
+    """An address that belongs to someone else: nobody listens there, while the site's own listener lives."""
     agents = Agents(1, 1)
-    other = Seat("p/elsewhere", (ip_address("127.0.0.9"),), ("p/elsewhere",))
+    other = ProbeSite("p/elsewhere", (ip_address("127.0.0.9"),), ("p/elsewhere",))
     (port,) = agents.ports["p/0"]
     taken = await asyncio.start_server(lambda *_: None, "127.0.0.9", port)
     async with taken:
         outcome = await probe(
             [Cell("p/0", "p/elsewhere", Protocol.TCP, port, Family.IPV4)],
-            [*agents.seats, other],
+            [*agents.sites, other],
             agents.open,
             lambda _: Verdict.DENIED,
             OPTIONS,
@@ -142,12 +142,12 @@ async def test_cancelled_while_probing():
 async def test_fifty_thousand_attempts_in_one_batch():
     agents = Agents(2, 1)
     (port,) = agents.ports["p/1"]
-    run = RunKey.draw(seat.name for seat in agents.seats)
-    sessions = [AgentSession(seat, await agents.open(seat), run) for seat in agents.seats]
+    run = RunKey.draw(site.name for site in agents.sites)
+    sessions = [AgentSession(site, await agents.open(site), run) for site in agents.sites]
     try:
         await sessions[0].listen([])
         await sessions[1].listen([Listener("p/1", Protocol.TCP, port, Family.IPV4)])
-        batch = Batch([Aim("127.0.0.1", Protocol.TCP, port, "p/1")] * 50_000, 5.0, 3, 256)
+        batch = Batch([Target("127.0.0.1", Protocol.TCP, port, "p/1")] * 50_000, 5.0, 3, 256)
         await sessions[0].run(batch, lambda _: None)
     finally:
         for session in sessions:
@@ -174,9 +174,9 @@ class BreakingChannel(ProcessChannel):
 async def test_streams_that_break_cost_no_cell():
     agents, opened = Agents(3, 40), []
 
-    async def open_channel(seat):
-        opened.append(seat.name)
-        agents.channels[seat.name, len(opened)] = channel = await BreakingChannel.start()
+    async def open_channel(site):
+        opened.append(site.name)
+        agents.channels[site.name, len(opened)] = channel = await BreakingChannel.start()
         return channel
 
     def break_off():
@@ -184,7 +184,7 @@ async def test_streams_that_break_cost_no_cell():
             if name in ("p/0", "p/1"):
                 channel.break_off()
 
-    outcome = await probe(agents.cells(), agents.seats, open_channel, lambda _: Verdict.ALLOWED, OPTIONS, Counting(break_off))
+    outcome = await probe(agents.cells(), agents.sites, open_channel, lambda _: Verdict.ALLOWED, OPTIONS, Counting(break_off))
     assert Counter(seen.verdict for seen in outcome.observations.values()) == {Observed.ALLOWED: len(agents.cells())}
     assert not any(verdict.is_denied for seen in outcome.observations.values() for verdict in seen.history)
     assert sorted(opened) == ["p/0", "p/0", "p/1", "p/1", "p/2"]

@@ -8,13 +8,13 @@ import pytest
 
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
-from auditor.probing.attempts import Answer, Listener, Origin, Shot
-from auditor.probing.batches import Aim, Batch
+from auditor.probing.attempts import Answer, AttemptId, Listener, Origin
+from auditor.probing.batches import Batch, Target
 from auditor.probing.keys import RunKey
 from auditor.probing.session import AgentSession
-from auditor.probing.sites import Seat
+from auditor.probing.sites import ProbeSite
 
-WEB = Seat("prod/web", (ip_address("10.0.0.1"),), ("prod/web",))
+WEB = ProbeSite("prod/web", (ip_address("10.0.0.1"),), ("prod/web",))
 BATCH = "00000001"
 HANGS = object()
 OURS = RunKey(bytes(32), {"prod/web": "00" * 8, "prod/db": "11" * 8})
@@ -60,7 +60,7 @@ DONE = {"kind": "done", "batch": BATCH, "attempts": 2, "allowed": 2, "slowest": 
 
 async def run(channel):
     session = AgentSession(WEB, channel, OURS, patience=0.05)
-    batch = Batch([Aim("10.0.0.2", Protocol.TCP, port, "prod/db") for port in (80, 81)], 0.01, 3, 8, BATCH)
+    batch = Batch([Target("10.0.0.2", Protocol.TCP, port, "prod/db") for port in (80, 81)], 0.01, 3, 8, BATCH)
     advanced = []
     await session.run(batch, advanced.append)
     assert sum(advanced) == 2
@@ -158,7 +158,7 @@ async def test_listening_goes_wrong(answer):
 
 
 HERE, THERE = Origin("10.0.0.1", 40001), Origin("10.0.0.2", 40002)
-FIRST, SECOND = Shot("00000001", 1, HERE), Shot("00000001", 2, THERE)
+FIRST, SECOND = AttemptId("00000001", 1, HERE), AttemptId("00000001", 2, THERE)
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ async def test_arrivals(arrived, complete, known):
 
 
 async def test_arrivals_of_a_probe_that_nobody_knows_the_socket_of():
-    shot = Shot("00000001", 1)
-    answer = {"kind": "arrivals", "arrived": [[shot.nonce, *HERE]], "complete": True}
-    assert await AgentSession(WEB, Script(answer, b""), OURS).arrivals([shot]) == {shot: None}
-    assert await AgentSession(WEB, Script(b""), OURS).arrivals([shot]) == {shot: None}
+    attempt_id = AttemptId("00000001", 1)
+    answer = {"kind": "arrivals", "arrived": [[attempt_id.nonce, *HERE]], "complete": True}
+    assert await AgentSession(WEB, Script(answer, b""), OURS).arrivals([attempt_id]) == {attempt_id: None}
+    assert await AgentSession(WEB, Script(b""), OURS).arrivals([attempt_id]) == {attempt_id: None}
 
 
 async def test_many_arrivals_are_asked_for_in_pieces():
-    shots = [Shot("00000001", number, HERE) for number in range(2500)]
+    attempt_ids = [AttemptId("00000001", number, HERE) for number in range(2500)]
     channel = Script(*({"kind": "arrivals", "arrived": [], "complete": True} for _ in range(3)))
-    assert await AgentSession(WEB, channel, OURS).arrivals(shots) == dict.fromkeys(shots, False)
+    assert await AgentSession(WEB, channel, OURS).arrivals(attempt_ids) == dict.fromkeys(attempt_ids, False)
     assert max(len(command["nonces"]) for command in channel.sent) <= 1024
 
 
@@ -254,7 +254,7 @@ async def test_a_channel_says_why_it_ended_and_whether_another_may_take_its_plac
     channel = Script(results(0))
     channel.failure, channel.broken = "the process ended with exit code 137", broken
     session = AgentSession(WEB, channel, OURS, patience=0.05)
-    batch = Batch([Aim("10.0.0.2", Protocol.TCP, port, "prod/db") for port in (80, 81)], 0.01, 3, 8, BATCH)
+    batch = Batch([Target("10.0.0.2", Protocol.TCP, port, "prod/db") for port in (80, 81)], 0.01, 3, 8, BATCH)
     advanced = []
     await session.run(batch, advanced.append)
     assert session.ended == "agent of prod/web ended before finishing its batch: the process ended with exit code 137"

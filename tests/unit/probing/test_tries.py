@@ -5,17 +5,17 @@ import pytest
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing.attempts import Answer, Try, agrees, wants_retest
+from auditor.probing.attempts import Answer, AttemptResult, agrees, wants_retest
 from auditor.probing.merging import lost_where, observe
-from auditor.probing.stability import is_late, relapsed, wavering
+from auditor.probing.stability import find_flapping, is_late, relapsed
 
 ALLOWED, DENIED = Verdict.ALLOWED, Verdict.DENIED
 TRIES = {
-    "A": Try(Answer.ALLOWED, "token", 1.5),
-    "R": Try(Answer.REFUSED, "tcp-reset"),
-    "D": Try(Answer.DROPPED, "timeout"),
-    "M": Try(Answer.MISDELIVERED, "wrong-identity: b/x"),
-    "E": Try(Answer.ERROR, "EMFILE"),
+    "A": AttemptResult(Answer.ALLOWED, "token", 1.5),
+    "R": AttemptResult(Answer.REFUSED, "tcp-reset"),
+    "D": AttemptResult(Answer.DROPPED, "timeout"),
+    "M": AttemptResult(Answer.MISDELIVERED, "wrong-identity: b/x"),
+    "E": AttemptResult(Answer.ERROR, "EMFILE"),
 }
 
 
@@ -133,11 +133,11 @@ def cell(number):
 )
 def test_one_relapse_makes_late_cells_unstable_too(histories, shaky):
     by_cell = {cell(number): tries(letters) for number, letters in enumerate(histories)}
-    assert wavering(dict.fromkeys(by_cell, ALLOWED), by_cell).unstable == {cell(number) for number in shaky}
+    assert find_flapping(dict.fromkeys(by_cell, ALLOWED), by_cell).unstable == {cell(number) for number in shaky}
 
 
 def test_the_relapse_of_a_cell_that_is_judged_anew_speaks_against_no_other():
     by_cell = {cell(number): tries(letters) for number, letters in enumerate(("ADA", "DA", "DAD"))}
-    found = wavering(dict.fromkeys(by_cell, ALLOWED), by_cell)
+    found = find_flapping(dict.fromkeys(by_cell, ALLOWED), by_cell)
     assert found.without([cell(0)]).unstable == {cell(1), cell(2)}
     assert found.without([cell(0), cell(2)]).unstable == set()

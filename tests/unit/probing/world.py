@@ -11,7 +11,7 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.probe_run import probe
-from auditor.probing.sites import NO_WITNESSES, Seat
+from auditor.probing.sites import NO_WITNESSES, ProbeSite
 
 TOKEN = ("allowed", 1000)
 TIMEOUT = ("dropped", "timeout", "")
@@ -22,21 +22,21 @@ SWIFT = ProbingOptions(timeout=0.2, retests=2, settle=0.0)
 
 
 class World:
-    """Fake agents at seats named ``a/0``, ``a/1``, ….
+    """Fake agents at sites named ``a/0``, ``a/1``, ….
 
     ``arrived(nonce)`` says of a UDP attempt whether it arrived where it was aimed, or gives the socket that it seemed to come from;
     ``arrived(None)`` is None where agents can't tell.
 
-    ``answer(source, destination, protocol, port, number of the try)`` gives what comes of an attempt at another seat,
-    ``control(seat, protocol, port, number of the try)`` what comes of one over loopback, ``node(seat, port, number of the try)`` what comes
-    of one at the seat's own node, an address 192.0.2.x. ``deaths`` maps a seat to the batch number
+    ``answer(source, destination, protocol, port, number of the try)`` gives what comes of an attempt at another site,
+    ``control(site, protocol, port, number of the try)`` what comes of one over loopback, ``node(site, port, number of the try)`` what comes
+    of one at the site's own node, an address 192.0.2.x. ``deaths`` maps a site to the batch number
     (0 is the first control) that it doesn't survive, ``breaks`` to the numbers of those in the middle of which its stream breaks.
     """
 
-    def __init__(self, seats=2, answer=lambda *_: TOKEN, control=lambda *_: TOKEN):
-        self.seats = [
-            Seat(f"a/{n}", (ip_address(f"10.0.0.{n + 1}"),), (f"a/{n}",), neighbour_addresses=(ip_address(f"192.0.2.{n + 1}"),))
-            for n in range(seats)
+    def __init__(self, sites=2, answer=lambda *_: TOKEN, control=lambda *_: TOKEN):
+        self.sites = [
+            ProbeSite(f"a/{n}", (ip_address(f"10.0.0.{n + 1}"),), (f"a/{n}",), neighbour_addresses=(ip_address(f"192.0.2.{n + 1}"),))
+            for n in range(sites)
         ]
         self.node = lambda *_: RESET
         self.witnesses = NO_WITNESSES
@@ -65,13 +65,13 @@ class World:
         self.asked_timeouts = []
         self.first_targets = []
 
-    async def open(self, seat):
+    async def open(self, site):
         await self.step()
-        if seat.name in self.refuses_to_open:
-            raise self.refuses_to_open[seat.name]
-        if self.refuses_to_open_again and any(channel.seat == seat for channel in self.opened):
+        if site.name in self.refuses_to_open:
+            raise self.refuses_to_open[site.name]
+        if self.refuses_to_open_again and any(channel.site == site for channel in self.opened):
             raise self.refuses_to_open_again
-        channel = FakeChannel(self, seat)
+        channel = FakeChannel(self, site)
         self.opened.append(channel)
         return channel
 
@@ -83,25 +83,25 @@ class World:
         await asyncio.sleep(0)
 
     def cells(self, ports=((Protocol.TCP, 80),), family=Family.IPV4):
-        names = [seat.name for seat in self.seats]
+        names = [site.name for site in self.sites]
         return [Cell(source, to, protocol, port, family) for source in names for to in names for protocol, port in ports]
 
     async def probe(self, cells=None, expected=lambda _: Verdict.ALLOWED, options=SWIFT, progress=None, **more):
         self.main = asyncio.current_task()
         cells, progress = self.cells() if cells is None else cells, progress or NoProgress()
-        return await probe(cells, self.seats, self.open, expected, options, progress, witnesses=self.witnesses, **more)
+        return await probe(cells, self.sites, self.open, expected, options, progress, witnesses=self.witnesses, **more)
 
 
 class FakeChannel:
     failure = ""
 
-    def __init__(self, world, seat):
+    def __init__(self, world, site):
         self.world = world
-        self.seat = seat
+        self.site = site
         self.lines = asyncio.Queue()
         self.closed = False
         self.broken = False
-        self.batches = world.batches[seat.name]
+        self.batches = world.batches[site.name]
         self.controls = count()
 
     async def send(self, line):
@@ -122,10 +122,10 @@ class FakeChannel:
         self.lines.put_nowait(json.dumps(message).encode() + b"\n")
 
     def _listen(self, command):
-        self.world.names[command["identity"]] = self.seat.name
-        foreign = [[address, "EADDRNOTAVAIL"] for address in command["addresses"] if address not in map(str, self.seat.addresses)]
-        failed = self.world.unbound.get(self.seat.name, [])
-        if self.world.taken_ports and sum(channel.seat == self.seat for channel in self.world.opened) > 1:
+        self.world.names[command["identity"]] = self.site.name
+        foreign = [[address, "EADDRNOTAVAIL"] for address in command["addresses"] if address not in map(str, self.site.addresses)]
+        failed = self.world.unbound.get(self.site.name, [])
+        if self.world.taken_ports and sum(channel.site == self.site for channel in self.world.opened) > 1:
             failed = self.world.taken_ports.pop()
         self.say(kind="listening", failed=failed, foreign=foreign, more=False)
 
@@ -134,16 +134,16 @@ class FakeChannel:
         self.lines.put_nowait(b"")
 
     def _lag(self, command):
-        if self.seat.name in self.world.breaks_at_lag:
-            self.world.breaks_at_lag.discard(self.seat.name)
+        if self.site.name in self.world.breaks_at_lag:
+            self.world.breaks_at_lag.discard(self.site.name)
             self._break()
             return
-        lags = self.world.lags.get(self.seat.name)
-        overruns = self.world.overruns.pop(self.seat.name, 0)
+        lags = self.world.lags.get(self.site.name)
+        overruns = self.world.overruns.pop(self.site.name, 0)
         self.say(kind="lag", seconds=lags.pop(0) if lags else 0.0, udp_overruns=overruns, listen_overflows=0)
 
     def _probe(self, command):
-        world, mine = self.world, self.seat.name
+        world, mine = self.world, self.site.name
         number = next(self.batches)
         dying, breaking = world.deaths.get(mine) == number, number in world.breaks.get(mine, ())
         world.asked_timeouts.append(command["timeout"])
@@ -158,7 +158,7 @@ class FakeChannel:
             if result is None:
                 return
             allowed = [attempt, result[1]] if result[0] == "allowed" and len(result) == 2 else []
-            socket = [str(self.seat.addresses[0]), 40000 + attempt]
+            socket = [str(self.site.addresses[0]), 40000 + attempt]
             world.sockets[f"{command['batch']}{attempt:08x}"] = socket
             more = result[3] if len(result) > 3 else {"socket": socket} if result == TIMEOUT else {}
             others = [] if allowed else [[attempt, *result[:3], more]]
@@ -170,16 +170,16 @@ class FakeChannel:
     def _one(self, target, port):
         world, protocol = self.world, Protocol(target["protocol"].upper())
         if target["address"].startswith("192.0.2."):
-            number = world.tries[self.seat.name, "node", port] = world.tries.get((self.seat.name, "node", port), -1) + 1
-            return world.node(self.seat.name, port, number)
+            number = world.tries[self.site.name, "node", port] = world.tries.get((self.site.name, "node", port), -1) + 1
+            return world.node(self.site.name, port, number)
         aimed_at = world.names.get(target["identity"]) or next(
-            seat.name for seat in world.seats if target["address"] in map(str, seat.addresses)
+            site.name for site in world.sites if target["address"] in map(str, site.addresses)
         )
-        key = (self.seat.name, aimed_at, protocol, port, target["address"] == "127.0.0.1")
+        key = (self.site.name, aimed_at, protocol, port, target["address"] == "127.0.0.1")
         number = world.tries[key] = world.tries.get(key, -1) + 1
         if key[-1]:
-            return world.control(self.seat.name, protocol, port, number)
-        return world.answer(self.seat.name, aimed_at, protocol, port, number)
+            return world.control(self.site.name, protocol, port, number)
+        return world.answer(self.site.name, aimed_at, protocol, port, number)
 
     def _arrivals(self, command):
         found = [(nonce, self.world.arrived(nonce)) for nonce in command["nonces"]]

@@ -8,7 +8,7 @@ from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.live import LiveCluster
 from auditor.model.ports import PortRequest, Protocol
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.probing.sites import Seat
+from auditor.probing.sites import ProbeSite
 from auditor.run import live
 from auditor.run.audit import AuditOptions
 from tests.unit.kubernetes.living import LivingStore, namespace
@@ -77,10 +77,10 @@ def auditing(store, monkeypatch, answer=None):
 
     async def open_agent(cluster, name):
         pod = cluster._pods.started[name]
-        seat = Seat(name, pod.addresses, (name,))
-        if all(other.name != name for other in world.seats):
-            world.seats.append(seat)
-        return FakeChannel(world, seat)
+        site = ProbeSite(name, pod.addresses, (name,))
+        if all(other.name != name for other in world.sites):
+            world.sites.append(site)
+        return FakeChannel(world, site)
 
     monkeypatch.setattr(live, "connect", connect)
     monkeypatch.setattr(live, "ApiServer", lambda _connection: store)

@@ -17,7 +17,7 @@ from auditor.probing.probe_run import ProbingOutcome
 from auditor.run import concluding, live
 from auditor.run.audit import AuditOptions
 from auditor.run.concluding import Seen
-from auditor.run.expectation import Course, Expectation
+from auditor.run.expectation import AuditState, Expectation
 from tests.oracle.clusters import cluster, pod
 
 SNAPSHOT = cluster(pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n"))
@@ -38,7 +38,7 @@ class Api:
         pass
 
 
-class Visit(SimpleNamespace):
+class ClusterSession(SimpleNamespace):
     """A stay in the cluster that can't be ended as it ought to be, if it is ``stuck``."""
 
     async def __aenter__(self):
@@ -53,7 +53,7 @@ class Visit(SimpleNamespace):
 def seen():
     """What an audit of nobody brings back."""
     expectation = Expectation.of(evaluate(SNAPSHOT), (), {})
-    return Seen(SNAPSHOT.endpoints, Course(expectation, ProbingOutcome({})), str, facts=("seen",), seconds={"evaluating": 1.0})
+    return Seen(SNAPSHOT.endpoints, AuditState(expectation, ProbingOutcome({})), str, facts=("seen",), seconds={"evaluating": 1.0})
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def audit(monkeypatch):
 
     def start(what, *, stuck=True, left=None):
         async def prepare(_api, _run_id, intended, *_):
-            return intended, Visit(farewell=["gone in 1 s"], stuck=stuck, left=[] if left is None else left)
+            return intended, ClusterSession(farewell=["gone in 1 s"], stuck=stuck, left=[] if left is None else left)
 
         async def probing(*_):
             if isinstance(what, Exception):

@@ -22,17 +22,17 @@ from auditor.report.headline import headline
 from auditor.run import audit as auditing
 from auditor.run import concluding
 from auditor.run.concluding import Seen, report_on, with_lint
-from auditor.run.expectation import Course, Expectation
+from auditor.run.expectation import AuditState, Expectation
 from tests.oracle.clusters import cluster, pod
 
 SNAPSHOT = cluster(pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n"))
 CELL = Cell("prod/web-1", "prod/db-1", Protocol.TCP, 80, Family.IPV4)
 
 
-def course(seen=Observed.DROPPED):
+def audit_state(seen=Observed.DROPPED):
     """One connection that ought to be allowed and is not, unless ``seen`` so."""
     expectation = Expectation.of(evaluate(SNAPSHOT), [CELL], {})
-    return Course(expectation, ProbingOutcome({CELL: Observation(seen, "an outcome", (seen,))}))
+    return AuditState(expectation, ProbingOutcome({CELL: Observation(seen, "an outcome", (seen,))}))
 
 
 def endless(*_args, **_kwargs):
@@ -41,7 +41,7 @@ def endless(*_args, **_kwargs):
 
 
 def seen():
-    return Seen(SNAPSHOT.endpoints, course(), str)
+    return Seen(SNAPSHOT.endpoints, audit_state(), str)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_coverage_that_takes_too_long_is_not_taken_for_whole(monkeypatch, 
 
 async def test_where_it_takes_too_long_to_find_which_policies_were_tested_there_is_no_pass(monkeypatch, short):
     monkeypatch.setattr(concluding, "policy_tests", endless)
-    told = await report_on(replace(seen(), course=course(Observed.ALLOWED)), "prod", 0.0, NoProgress())
+    told = await report_on(replace(seen(), audit_state=audit_state(Observed.ALLOWED)), "prod", 0.0, NoProgress())
     assert told.summary.faults == 0
     assert conclude(told) is Conclusion.INCONCLUSIVE
     assert headline(told).startswith("which policies were tested was not searched further after 60 s; 1 connection: ")
@@ -116,7 +116,7 @@ async def test_each_analysis_can_be_cancelled(monkeypatch, name):
 async def test_pods_do_not_wait_for_a_cause_that_takes_long_but_the_report_does(monkeypatch):
     monkeypatch.setattr(auditing, "SEARCH_SECONDS", 0.05)
     monkeypatch.setattr(auditing, "diagnose", endless)
-    before = course()
+    before = audit_state()
     after, diagnosis, sought = await auditing._diagnose(None, before, auditing.AuditOptions(), NoProgress())
     assert (after, diagnosis, sought) == (before, None, False)
     told = await report()

@@ -55,7 +55,7 @@ class MovingCluster:
         )
         self.snapshot = self._in_state(Snapshot(namespaces, endpoints), policies)
         self.world = World(3, self._answer)
-        self.seats = self.world.seats
+        self.sites = self.world.sites
         self.witnesses = self.world.witnesses
         self.open = self.world.open
         self.absent = {}
@@ -226,7 +226,7 @@ async def test_so_does_one_that_fails_while_no_policy_changes():
 
 async def test_what_has_no_probe_pod_is_skipped_with_the_reason():
     cluster = MovingCluster()
-    cluster.seats = cluster.seats[:2]
+    cluster.sites = cluster.sites[:2]
     cluster.absent = {"a/2": "a PodDisruptionBudget is in the way"}
     _, results = await audited(cluster)
     skipped = {one: seen.observation.outcome for one, seen in results.items() if seen.observation.verdict is Observed.SKIPPED}
@@ -236,7 +236,7 @@ async def test_what_has_no_probe_pod_is_skipped_with_the_reason():
 
 async def test_a_probe_pod_that_could_not_start_makes_its_cells_inconclusive():
     cluster = MovingCluster()
-    cluster.seats = cluster.seats[:2]
+    cluster.sites = cluster.sites[:2]
     cluster.failed = {"a/2": "its probe pod can't run: ErrImagePull"}
     report, results = await audited(cluster)
     told = {one: seen.observation.outcome for one, seen in results.items() if seen.observation.verdict is Observed.INCONCLUSIVE}

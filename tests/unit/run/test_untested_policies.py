@@ -17,7 +17,7 @@ PDB = "a PodDisruptionBudget is in the way"
 def lacking(**said):
     """Three pods with a policy for the last, which has no probe pod, for a reason that is ``absent`` or ``failed``."""
     cluster = MovingCluster(policies=[isolating(2)])
-    cluster.seats = cluster.seats[:2]
+    cluster.sites = cluster.sites[:2]
     cluster.absent = {"a/2": said["absent"]} if "absent" in said else {}
     cluster.failed = {"a/2": said["failed"]} if "failed" in said else {}
     return cluster

@@ -24,14 +24,14 @@ NO_LEASE = Anchor(NAME, "00000000-0000-0000-0000-000000000000")
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class AdmissionDryRun:
     """``refused`` are the names of probe pods with the reason that they share; ``remarks`` are lines for people."""
 
     refused: tuple[tuple[tuple[str, ...], str], ...]
     remarks: tuple[str, ...]
 
 
-async def rehearse(  # noqa: PLR0913 - what probe pods are made of
+async def dry_run(  # noqa: PLR0913 - what probe pods are made of
     api: ApiServer,
     probes: Sequence[ProbePod],
     run_id: str,
@@ -39,7 +39,7 @@ async def rehearse(  # noqa: PLR0913 - what probe pods are made of
     *,
     users: Mapping[str, int | None],
     withheld: Collection[str],
-) -> Rehearsal:
+) -> AdmissionDryRun:
     """Create each kind of ``probes`` once, for show: those of a namespace that have the same label keys, and a node or none."""
     kinds: dict[object, list[ProbePod]] = defaultdict(list)
     for probe in probes:
@@ -49,7 +49,7 @@ async def rehearse(  # noqa: PLR0913 - what probe pods are made of
     tried = await asyncio.gather(*(_try(api, manifest, withheld) for manifest in manifests))
     names = [tuple(probe.name for probe in alike) for alike in kinds.values()]
     refused = tuple((alike, reason) for alike, (reason, _) in zip(names, tried, strict=True) if reason)
-    return Rehearsal(refused, tuple(dict.fromkeys(remark for _, remark in tried if remark)))
+    return AdmissionDryRun(refused, tuple(dict.fromkeys(remark for _, remark in tried if remark)))
 
 
 async def _try(api: ApiServer, manifest: Mapping[str, Any], read: Collection[str]) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from auditor.cluster.kubernetes.client.api_types import NodeRecord, NodeSpec, No
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, Question
 from auditor.model.probe_pod import ProbePod
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.parsing.pods import FINISHED
 
 NODES = Question("/api/v1/nodes", "list", "nodes")
@@ -80,10 +80,10 @@ def without_room(nodes: Sequence[RoomyNode], taken: Mapping[str, int], probes: I
     free = by_node.pop("", [])
     for node, names in by_node.items():
         if node in room and len(names) > room[node]:
-            why = f"node {node} has room for {counted(room[node], 'more pod')}, and {len(names)} were to be put there"
+            why = f"node {node} has room for {pluralize(room[node], 'more pod')}, and {len(names)} were to be put there"
             yield tuple(names[room[node] :]), why
         room[node] = max(0, room.get(node, 0) - len(names))
     left = sum(room[node.metadata.name] for node in nodes if node.takes_pods and node.metadata.name in room)
     if len(free) > left and any("pods" in node.status.allocatable for node in nodes):
-        why = f"the nodes have room for {counted(left, 'more pod')} without a place of their own, and {len(free)} were to be put there"
+        why = f"the nodes have room for {pluralize(left, 'more pod')} without a place of their own, and {len(free)} were to be put there"
         yield tuple(free[left:]), why

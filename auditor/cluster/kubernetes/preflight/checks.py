@@ -17,7 +17,7 @@ import msgspec
 from auditor.cluster.kubernetes.client.api_types import Record
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError
 from auditor.cluster.kubernetes.objects import MESH_LABELS, RUN_LABEL, USER, PodOptions, keys_read
-from auditor.cluster.kubernetes.preflight.admission_dry_run import rehearse
+from auditor.cluster.kubernetes.preflight.admission_dry_run import dry_run
 from auditor.cluster.kubernetes.preflight.capacity import NODES, RoomyNode, without_room
 from auditor.cluster.kubernetes.preflight.disruptions import (
     Budget,
@@ -140,7 +140,7 @@ class _Preflight:
         self._judge_namespaces(missing, held, states, quotas)
         await apart(self._judge_pods, budgets, [pod for pod in pods if pod.is_choosy], withheld)
         await apart(self._judge_room, nodes, pods)
-        await self._rehearse(missing, users, withheld)
+        await self._dry_run(missing, users, withheld)
         self._judge_the_whole()
         audited = {namespace: why for namespace, why in self._closed.items() if self._options.audits(namespace)}
         left_out = () if self._obstacles else tuple(f"left out: {line}" for line in in_lines(audited))
@@ -205,10 +205,10 @@ class _Preflight:
         for names, reason in without_room(nodes, taken, in_order):
             self._refuse(names, reason)
 
-    async def _rehearse(self, missing: Mapping[str, object], users: Mapping[str, int | None], withheld: frozenset[str]) -> None:
+    async def _dry_run(self, missing: Mapping[str, object], users: Mapping[str, int | None], withheld: frozenset[str]) -> None:
         """Ask admission about what is left to be created."""
         probes = [probe for probe in self._allowed() if probe.namespace not in missing]
-        result = await rehearse(self._api, probes, self._run_id, self._options.pod, users=users, withheld=withheld)
+        result = await dry_run(self._api, probes, self._run_id, self._options.pod, users=users, withheld=withheld)
         for names, reason in result.refused:
             self._refuse(names, reason)
         self._remarks += result.remarks

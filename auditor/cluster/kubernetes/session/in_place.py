@@ -15,17 +15,17 @@ from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import AGENT_FILE, PodOptions
 from auditor.cluster.kubernetes.session.ephemeral import EphemeralContainer
 from auditor.cluster.kubernetes.session.images import RanImage, image_facts
-from auditor.cluster.kubernetes.session.session import Visit
+from auditor.cluster.kubernetes.session.session import ClusterSession
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
 from auditor.model.snapshot import EndpointKind, IPAddress, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.options import Progress
-from auditor.probing.sites import AgentChannel, Contact, Seat, Witnesses
+from auditor.probing.sites import AgentChannel, Contact, ProbeSite, Witnesses
 
 
 @dataclass(frozen=True, slots=True)
-class Guests:
+class InPlacePlan:
     """Which pods to join. ``pods`` has for each endpoint of ``snapshot`` that is a pod its namespace and its own name.
 
     ``audited`` are the namespaces to lock, None for all. ``versions`` are the resourceVersions of the lists that ``snapshot`` was read
@@ -42,35 +42,35 @@ class Guests:
     audited: frozenset[str] | None = None
 
 
-class InPlaceCluster(Visit):
+class InPlaceCluster(ClusterSession):
     """The cluster behind ``api``, while entered with an ephemeral container in each of the pods of ``guests``, for the run ``run_id``.
 
     Raises ClusterError when none of them can be joined.
     """
 
-    def __init__(self, api: ApiServer, run_id: str, guests: Guests, progress: Progress, reproduce: Callable[[Cell], str]) -> None:
-        namespaces = {namespace for namespace, _ in guests.pods.values()}
-        super().__init__(api, run_id, guests.snapshot, guests.versions, namespaces, reproduce, guests.audited)
-        self._guests = guests
-        self._pods = dict(guests.pods)
+    def __init__(self, api: ApiServer, run_id: str, plan: InPlacePlan, progress: Progress, reproduce: Callable[[Cell], str]) -> None:
+        namespaces = {namespace for namespace, _ in plan.pods.values()}
+        super().__init__(api, run_id, plan.snapshot, plan.versions, namespaces, reproduce, plan.audited)
+        self._plan = plan
+        self._pods = dict(plan.pods)
         self._progress = progress
         self._containers: dict[str, EphemeralContainer] = {}
         self._node_addresses: dict[str, tuple[IPAddress, ...]] = {}
         self._made: list[EphemeralContainer] = []
         self._agent = files("probes").joinpath(AGENT_FILE).read_bytes()
-        self._absent |= guests.absent
+        self._absent |= plan.absent
 
     @property
     def facts(self) -> Sequence[str]:
         nodes = {endpoint.name: endpoint.node for endpoint in self._snapshot.endpoints}
         ran = [RanImage(nodes.get(name, ""), container.image_id) for name, container in self._containers.items()]
-        return [*self.left_out, *self._guests.facts, *image_facts(self._guests.options.image, ran), *super().facts]
+        return [*self.left_out, *self._plan.facts, *image_facts(self._plan.options.image, ran), *super().facts]
 
     @property
-    def seats(self) -> Sequence[Seat]:
+    def sites(self) -> Sequence[ProbeSite]:
         """One in each pod that was joined, whose own processes listen, and one without an agent for each host outside."""
         return [
-            Seat(
+            ProbeSite(
                 endpoint.name,
                 endpoint.addresses,
                 (endpoint.name,),
@@ -94,9 +94,9 @@ class InPlaceCluster(Visit):
     async def _contact(self, name: str) -> tuple[str, Contact | None]:
         return name, (await self._containers[name].pod()).contact
 
-    async def open(self, seat: Seat) -> AgentChannel:
-        """Start an agent beside the processes of the pod of ``seat``."""
-        return await self._containers[seat.name].open(self._agent)
+    async def open(self, site: ProbeSite) -> AgentChannel:
+        """Start an agent beside the processes of the pod of ``site``."""
+        return await self._containers[site.name].open(self._agent)
 
     async def _labels_now(self) -> Mapping[str, Labels]:
         pods = await all_of(container.labels() for container in self._containers.values())
@@ -114,10 +114,10 @@ class InPlaceCluster(Visit):
             raise ClusterError(f"no pod could be joined: {next(iter({**self._failed, **self._absent}.values()), 'there is none')}")
 
     async def _join(self, name: str, namespace: str, pod: str) -> None:
-        container = EphemeralContainer(self._api, self._run_id, namespace, pod, self._guests.options)
+        container = EphemeralContainer(self._api, self._run_id, namespace, pod, self._plan.options)
         self._made.append(container)
         try:
-            await container.start(self._guests.start_seconds)
+            await container.start(self._plan.start_seconds)
             self._node_addresses[name] = (await container.pod()).node_addresses
         except ClusterError as error:
             self._failed[name] = str(error)

@@ -13,7 +13,7 @@ from auditor.model.labels import Labels
 from auditor.model.snapshot import Snapshot
 
 
-class Relabelling:
+class LabelDrift:
     """Watches over the labels that ``snapshot`` knows of; ``look`` is told what the labels are now."""
 
     def __init__(self, snapshot: Snapshot) -> None:

@@ -22,7 +22,7 @@ from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint
-from auditor.model.words import counted
+from auditor.model.words import pluralize
 from auditor.probing.sites import Contact
 
 ALL_PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
@@ -200,7 +200,7 @@ class ProbePods:
         """Remove what doesn't end by itself."""
         left = list(places)
         await all_of(self._delete(namespace, force=True) for namespace in sorted({namespace for namespace, _ in left}))
-        pods = counted(len(left), "probe pod")
+        pods = pluralize(len(left), "probe pod")
         told = f"{pods} did not end within {PATIENCE_FOR_REMOVAL:g} s and had to be removed by force: is every node alive?"
         return [told] if left else []
 

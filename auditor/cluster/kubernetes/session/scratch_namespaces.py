@@ -138,7 +138,7 @@ class _Starting:
                 self._failed[name] = f"its pod did not start within {seconds:g} s: {self._last.get(name, 'no word of it')}"
 
 
-class Stage:
+class ScratchNamespaces:
     """What the run ``run_id`` puts into its own namespaces.
 
     By endpoint name, ``failed`` has why a pod doesn't run, and ``reached`` what was known of the network link of one when it started;

@@ -14,7 +14,7 @@ from typing import Self
 
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.session.changes import Changes
-from auditor.cluster.kubernetes.session.label_drift import Relabelling
+from auditor.cluster.kubernetes.session.label_drift import LabelDrift
 from auditor.cluster.kubernetes.session.lease import Leases
 from auditor.loop.apart import apart
 from auditor.model.errors import AuditError, ClusterError
@@ -27,7 +27,7 @@ PATIENCE = 45.0
 """Seconds for which an API server may be away once there is something of ours in the cluster."""
 
 
-class Visit:
+class ClusterSession:
     """One run's stay in the cluster behind ``api``: what adapters of ``auditor.cluster.interface`` build on.
 
     ``snapshot`` is what is audited, read from lists with the resourceVersions ``versions`` (by path). No other run may be in the namespaces
@@ -52,7 +52,7 @@ class Visit:
         self._failed: dict[str, str] = {}
         self._leases = Leases(api, namespaces, run_id, locked)
         self._changes = Changes(api, snapshot, versions)
-        self._relabelling = Relabelling(snapshot)
+        self._relabelling = LabelDrift(snapshot)
         self._unseen = ""
         self._reproduce = reproduce
         self._stack = AsyncExitStack()
