@@ -1,48 +1,56 @@
 r"""The agent: one process per network namespace that answers probes there and fires probes from there.
 
-It is one file of standard library (Python 3.8 or later) because it must run in whatever image has a Python, mounted as a file. Listening
-and probing share one epoll loop in which nothing blocks, standard output included: a pod that is both a source and a destination needs
-no second process, and a controller that reads slowly delays new attempts but neither replies nor deadlines.
+It is one file of standard library (Python 3.8 or later) because it must run in whatever image has a Python, mounted as
+a file. Listening and probing share one epoll loop in which nothing blocks, standard output included: a pod that is both
+a source and a destination needs no second process, and a controller that reads slowly delays new attempts but neither
+replies nor deadlines.
 
-Wire format between controller and agent: JSON objects, one a line, of at most 16 MiB to an agent and 1 MiB from it. Protocols are
-``"tcp"`` and ``"udp"``, families 4 and 6, times seconds. MARK, 16 hex digits, stands for one agent of the run; the controller knows for
-which. Commands:
+Wire format between controller and agent: JSON objects, one a line, of at most 16 MiB to an agent and 1 MiB from it.
+Protocols are ``"tcp"`` and ``"udp"``, families 4 and 6, times seconds. MARK, 16 hex digits, stands for one agent of the
+run; the controller knows for which. Commands:
 
 ``{"do": "listen", "key": 64 HEX, "identity": MARK, "addresses": [TEXT, …], "tcp": [PORT, …], "udp": [PORT, …]}``
-    Listen on these ports of both families, and on no others any more; answer as ``identity``. Comes before ``probe``. The key of the run
-    comes this way alone, and goes nowhere else.
-    → ``{"kind": "listening", "failed": [[PROTOCOL, FAMILY, PORT, REASON], …], "foreign": [[ADDRESS, REASON], …], "more": BOOLEAN}``,
-    ``foreign`` having the ``addresses`` that are not this network namespace's own; with ``more``, a further such line follows.
-``{"do": "probe", "batch": 8 HEX, "timeout": S, "datagrams": N, "window": N, "targets": [{"address": TEXT, "protocol": PROTOCOL,
-"ports": [PORT, …], "identity": MARK or null}, …]}``
-    One attempt for each port of each target, numbered from 0 in that order, at most ``window`` of them younger than 0.15 s at once.
-    Batches run one after another. Without an identity (TCP only) the listener is not one of ours: nothing is sent to it, the attempt counts
-    as allowed once the handshake is complete, and the connection is closed gracefully.
-    → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …], "others": [[ATTEMPT,
-    VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered`` or, for what is no statement about the
-    network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is ``wrong-identity``. MORE is an object: ``"seen": ADDRESS``
-    where who answered saw the question come from another address than it was sent from (an allowed attempt stands among the others for
-    that, with its ``"microseconds"``), and ``"socket": [ADDRESS, PORT]``, where it was sent from, for a UDP attempt that was dropped. Then
-    ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S, "sent": N, "lost": N}``, ``slowest`` being the longest time
-    that a token took to come back, ``sent`` the SYNs and datagrams that went out for the allowed attempts, and ``lost`` those of them that
-    were sent once more, since nothing had come back.
+    Listen on these ports of both families, and on no others any more; answer as ``identity``. Comes before ``probe``.
+    The key of the run comes this way alone, and goes nowhere else.
+    → ``{"kind": "listening", "failed": [[PROTOCOL, FAMILY, PORT, REASON], …], "foreign": [[ADDRESS, REASON], …],
+    "more": BOOLEAN}``, ``foreign`` having the ``addresses`` that are not this network namespace's own; with ``more``, a
+    further such line follows.
+``{"do": "probe", "batch": 8 HEX, "timeout": S, "datagrams": N, "window": N, "targets": [{"address": TEXT, "protocol":
+PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
+    One attempt for each port of each target, numbered from 0 in that order, at most ``window`` of them younger than
+    0.15 s at once. Batches run one after another. Without an identity (TCP only) the listener is not one of ours:
+    nothing is sent to it, the attempt counts as allowed once the handshake is complete, and the connection is closed
+    gracefully.
+    → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …],
+    "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
+    or, for what is no statement about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
+    ``wrong-identity``. MORE is an object: ``"seen": ADDRESS`` where who answered saw the question come from another
+    address than it was sent from (an allowed attempt stands among the others for that, with its ``"microseconds"``),
+    and ``"socket": [ADDRESS, PORT]``, where it was sent from, for a UDP attempt that was dropped. Then
+    ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S, "sent": N, "lost": N}``, ``slowest`` being
+    the longest time that a token took to come back, ``sent`` the SYNs and datagrams that went out for the allowed
+    attempts, and ``lost`` those of them that were sent once more, since nothing had come back.
 ``{"do": "arrivals", "nonces": [16 HEX, …]}``, at most 1024 of them
-    → ``{"kind": "arrivals", "arrived": [[16 HEX, ADDRESS, PORT, …], …], "complete": BOOLEAN}``: which of these UDP probes, which any agent
-    sent, arrived here, and from which sockets, at most four; not ``complete`` when older arrivals had to be forgotten.
+    → ``{"kind": "arrivals", "arrived": [[16 HEX, ADDRESS, PORT, …], …], "complete": BOOLEAN}``: which of these UDP
+    probes, which any agent sent, arrived here, and from which sockets, at most four; not ``complete`` when older
+    arrivals had to be forgotten.
 ``{"do": "lag"}``
-    → ``{"kind": "lag", "seconds": S, "udp_overruns": N or null, "listen_overflows": N or null}``, all of the time since the last such
-    question, or since ``listen``: the longest time for which this process had no turn though it wanted one, understated by 0.1 s at most;
-    the datagrams that this network namespace threw away for want of room in a receive buffer, and the connections for want of room at a
-    listener, null where the kernel doesn't tell. What was aimed here meanwhile may have met silence for those reasons alone.
+    → ``{"kind": "lag", "seconds": S, "udp_overruns": N or null, "listen_overflows": N or null}``, all of the time since
+    the last such question, or since ``listen``: the longest time for which this process had no turn though it wanted
+    one, understated by 0.1 s at most; the datagrams that this network namespace threw away for want of room in a
+    receive buffer, and the connections for want of room at a listener, null where the kernel doesn't tell. What was
+    aimed here meanwhile may have met silence for those reasons alone.
 ``{"do": "quit"}``, or the end of input, ends the agent.
 
-What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is known.
+What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is
+known.
 
-On the network, a question is always 120 bytes, ``audit? NONCE TAG ....\n``, and its answer at most as many, ``audit! NONCE MARK ADDRESS
-PORT TAG\n``: NONCE is the batch followed by the attempt in 8 hex digits, MARK says who answers, ADDRESS and PORT where the question came
-from. A question's TAG is the first half of HMAC-SHA256 of NONCE under the key of the run. An answer's is the first half of SHA-256 of the
-other half followed by all that precedes TAG: who has a question can't make its answer. What is not a question of this run gets no answer
-at all. Only the answer with the wanted mark to this very nonce counts as a token.
+On the network, a question is always 120 bytes, ``audit? NONCE TAG ....\n``, and its answer at most as many, ``audit!
+NONCE MARK ADDRESS PORT TAG\n``: NONCE is the batch followed by the attempt in 8 hex digits, MARK says who answers,
+ADDRESS and PORT where the question came from. A question's TAG is the first half of HMAC-SHA256 of NONCE under the key
+of the run. An answer's is the first half of SHA-256 of the other half followed by all that precedes TAG: who has a
+question can't make its answer. What is not a question of this run gets no answer at all. Only the answer with the
+wanted mark to this very nonce counts as a token.
 """
 
 from __future__ import annotations
@@ -70,7 +78,9 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
     Address = tuple[str, int]
-    Flight = tuple[socket.SocketType, bool, bytes, bytes, bytes]  # socket, whether UDP; question, secret and mark, empty to connect only
+    Flight = tuple[
+        socket.SocketType, bool, bytes, bytes, bytes
+    ]  # socket, whether UDP; question, secret and mark, empty to connect only
     Ask = Callable[[bytes], tuple[bytes, bytes]]
 
 ASK = b"audit? "
@@ -86,7 +96,9 @@ HEX_16 = re.compile(r"[0-9a-f]{16}\Z")
 HEX_64 = re.compile(r"[0-9a-f]{64}\Z")
 
 YOUNG = 0.15
-"""Seconds after which a silent attempt no longer takes a place in the window: most of the silent ones are being dropped."""
+"""Seconds after which a silent attempt no longer takes a place in the window: most of the silent ones are
+being dropped.
+"""
 
 BURST = 64
 """How many accepts, datagrams or launches run before others get their turn."""
@@ -105,7 +117,9 @@ MOST_SOCKETS = 4
 MOST_WAITING = 512
 WAITING_SECONDS = 10.0
 TURN = 0.1
-"""Seconds after which the loop comes round, with nothing to do as well: it notices so when it was not allowed to run."""
+"""Seconds after which the loop comes round, with nothing to do as well: it notices so when it was not
+allowed to run.
+"""
 RECEIVE_BUFFER = 1 << 19
 """Bytes that a UDP listener asks for; the kernel gives twice that, or what net.core.rmem_max lets it."""
 RETRANSMITTED = 0.19
@@ -129,7 +143,9 @@ IP_PKTINFO = 8
 IPV6_RECVPKTINFO = 49
 IPV6_PKTINFO = 50
 
-SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN})
+SHORTAGES = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EADDRINUSE, errno.EAGAIN}
+)
 """What passes once other attempts have ended: waited out, and an error only when there is none to wait for."""
 
 ROUTE_TROUBLES = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL})
@@ -152,7 +168,9 @@ REFUSALS_UDP[errno.ECONNREFUSED] = ("refused", "icmp-unreachable")
 """Verdict and outcome for what a socket reports of an attempt that went out. Anything else is our own trouble."""
 
 
-ICMP_ERRORS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.ENOPROTOOPT, errno.EPROTO})
+ICMP_ERRORS = frozenset(
+    {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.ENOPROTOOPT, errno.EPROTO}
+)
 """What a UDP socket reports that anybody may have made up who saw the datagram: an answer counts more."""
 
 
@@ -163,8 +181,8 @@ class BadCommandError(ValueError):
 def asking_with(key: bytes) -> Ask:
     """What makes of a nonce the question that has it, and the secret that its answers are made with.
 
-    They are the halves of the nonce's HMAC-SHA256 (RFC 2104) under ``key``, which has at most 64 bytes; from states that are copied, as
-    that takes half the time of hmac.digest.
+    They are the halves of the nonce's HMAC-SHA256 (RFC 2104) under ``key``, which has at most 64 bytes; from states
+    that are copied, as that takes half the time of hmac.digest.
     """
     inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key.ljust(64, b"\0")))
     outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key.ljust(64, b"\0")))
@@ -217,7 +235,8 @@ class Output:
 
 
 class Arrivals:
-    """From which socket each UDP probe arrived, by its nonce: two generations, of which the older is forgotten when the younger is full.
+    """From which socket each UDP probe arrived, by its nonce: two generations, of which the older is forgotten when the
+    younger is full.
 
     The same datagram may come again from somewhere else; that is kept beside, for as many as there is room.
     """
@@ -252,12 +271,16 @@ class Arrivals:
     def answer(self, nonces: list[str]) -> Message:
         """The line that says which of ``nonces`` arrived."""
         found = [(nonce, self._sockets(nonce.encode())) for nonce in nonces]
-        arrived = [[nonce, *(part for address in sockets for part in address[:2])] for nonce, sockets in found if sockets]
+        arrived = [
+            [nonce, *(part for address in sockets for part in address[:2])] for nonce, sockets in found if sockets
+        ]
         return {"kind": "arrivals", "arrived": arrived, "complete": self._complete}
 
 
 class Waiting:
-    """An accepted connection that has not asked yet: where it comes from, what it said so far, and when it is given up."""
+    """An accepted connection that has not asked yet: where it comes from, what it said so far, and when it
+    is given up.
+    """
 
     def __init__(self, address: Address, asked: bytes) -> None:
         self.address = address
@@ -279,7 +302,9 @@ class Listeners:
         self.arrivals = Arrivals()
 
     def listen(self, mark: str, ask: Ask, ports: list[tuple[str, int]]) -> list[Any]:
-        """Listen on ``ports``, pairs of protocol and number, and nowhere else; the ones that failed, as the wire format has them."""
+        """Listen on ``ports``, pairs of protocol and number, and nowhere else; the ones that failed, as the
+        wire format has them.
+        """
         self.close()
         self._mark = mark.encode()
         self._ask = ask
@@ -307,7 +332,8 @@ class Listeners:
                     listener.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
             listener.bind(address)
             if protocol == "tcp":
-                # A connection is worth accepting once it asks; then accept, read, answer and close need no wait between them.
+                # A connection is worth accepting once it asks; then accept, read, answer and close need no wait between
+                # them.
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
                 listener.listen(BACKLOG)
                 handler = self._accept
@@ -432,7 +458,9 @@ class Listeners:
 
 
 def own_address(item: tuple[int, int, bytes]) -> tuple[int, int, bytes]:
-    """The ancillary item that makes an answer leave from the address that was asked, out of the one that came with the question."""
+    """The ancillary item that makes an answer leave from the address that was asked, out of the one that
+    came with the question.
+    """
     level, kind, data = item
     if kind == IP_PKTINFO:
         return level, kind, b"\0\0\0\0" + data[4:8] + b"\0\0\0\0"
@@ -458,7 +486,9 @@ def foreign_addresses(addresses: list[str]) -> list[list[str]]:
 
 
 def is_assigned(address: str) -> bool:
-    """Whether the kernel lists this IPv6 address as one of this namespace: so new a one that it can't be bound to yet, too."""
+    """Whether the kernel lists this IPv6 address as one of this namespace: so new a one that it can't be
+    bound to yet, too.
+    """
     if ":" not in address:
         return False
     wanted = socket.inet_pton(socket.AF_INET6, address).hex()
@@ -477,7 +507,9 @@ class Overflows:
         self._connections: int | None = None
 
     def growth(self) -> tuple[int | None, int | None]:
-        """Datagrams for want of room in a receive buffer, connections for want of room at a listener; None where that can't be read."""
+        """Datagrams for want of room in a receive buffer, connections for want of room at a listener; None
+        where that can't be read.
+        """
         before = self._datagrams, self._connections
         self._datagrams, self._connections = udp_overruns(), table_sum("netstat", "TcpExt:", ("ListenDrops",))
         return grown(before[0], self._datagrams), grown(before[1], self._connections)
@@ -492,11 +524,15 @@ def udp_overruns() -> int | None:
     """How many datagrams found a receive buffer full, of both families."""
     counted = table_sum("snmp", "Udp:", ("RcvbufErrors", "MemErrors"))
     wanted = ("Udp6RcvbufErrors", "Udp6MemErrors")
-    return None if counted is None else counted + sum(int(words[1]) for words in proc_net("snmp6") if words[0] in wanted)
+    return (
+        None if counted is None else counted + sum(int(words[1]) for words in proc_net("snmp6") if words[0] in wanted)
+    )
 
 
 def table_sum(file: str, table: str, columns: tuple[str, ...]) -> int | None:
-    """The sum of some columns, as far as they exist, of a table of /proc/self/net that has a line of names and a line of numbers."""
+    """The sum of some columns, as far as they exist, of a table of /proc/self/net that has a line of names
+    and a line of numbers.
+    """
     lines = [words for words in proc_net(file) if words[0] == table]
     if len(lines) != 2 or columns[0] not in lines[0]:
         return None
@@ -513,7 +549,9 @@ def proc_net(file: str) -> list[list[str]]:
 
 
 class Partings:
-    """Connections to other people's listeners that were closed on our side: kept a moment for theirs, lest they see a reset."""
+    """Connections to other people's listeners that were closed on our side: kept a moment for theirs, lest
+    they see a reset.
+    """
 
     def __init__(self) -> None:
         self._open: deque[tuple[float, socket.SocketType]] = deque()
@@ -555,8 +593,8 @@ class Resend:
 class Batch:
     """The probing half: the attempts of one ``probe`` command.
 
-    Attempts start in the order of their numbers and share one timeout, so every timer (leaving the window, sending the next datagram,
-    giving up) is an index that moves up through the attempts.
+    Attempts start in the order of their numbers and share one timeout, so every timer (leaving the window, sending the
+    next datagram, giving up) is an index that moves up through the attempts.
     """
 
     def __init__(self, command: Message, ask: Ask, epoll: select.epoll, output: Output, partings: Partings) -> None:
@@ -659,7 +697,8 @@ class Batch:
                 if code != EINPROGRESS and code:
                     raise OSError(code, os.strerror(code))  # noqa: TRY301 - connect() would raise it too, and EINPROGRESS each time
                 unsent = True
-                # Between namespaces of one kernel the handshake is often over before connect() returns; over a wire, never.
+                # Between namespaces of one kernel the handshake is often over before connect() returns; over a wire,
+                # never.
                 if self._eager and question:
                     self._eager -= 1
                     sock.send(question)
@@ -790,7 +829,8 @@ class Batch:
             if said[2] == sock.getsockname()[0].encode():
                 self._answered(attempt, said[1], b"")
                 return True
-            # By way of another address. One that comes straight may follow, and the right one counts more than another's.
+            # By way of another address. One that comes straight may follow, and the right one counts more than
+            # another's.
             if said[1] == mark or attempt not in self._translated:
                 self._translated[attempt] = (said[1], said[2], time.monotonic())
         return False  # else a late answer to an earlier attempt whose port this one has
@@ -805,7 +845,9 @@ class Batch:
         return (nonce, mark, address) if compare_digest(data, right) else None
 
     def _answered(self, attempt: int, mark: bytes, seen: bytes, when: float = 0.0) -> None:
-        """End an attempt that an agent of this run answered, which says that its question came from ``seen``, empty if as it was sent."""
+        """End an attempt that an agent of this run answered, which says that its question came from
+        ``seen``, empty if as it was sent.
+        """
         more = {"seen": seen.decode()} if seen else {}
         if mark != self._flying[attempt][4]:
             self._end(attempt, "misdelivered", "wrong-identity", mark.decode(), **more)
@@ -869,7 +911,8 @@ class Batch:
         resend.attempt = attempt
 
     def _expire(self, attempt: int) -> None:
-        # Whatever came while this process had no turn counts: silence is what the network did, not what the scheduler did.
+        # Whatever came while this process had no turn counts: silence is what the network did, not what the scheduler
+        # did.
         self.on_event(attempt, select.EPOLLIN)
         if attempt not in self._flying:
             return

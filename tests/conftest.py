@@ -7,19 +7,38 @@ import signal
 
 import hypothesis
 
-hypothesis.settings.register_profile("tests", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "tests", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("tests")
 
-PERSONAL = ("AUDIT_DEBUG", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "KUBECONFIG", "LINES", "NO_COLOR", "PYTHONUNBUFFERED")
+PERSONAL = (
+    "AUDIT_DEBUG",
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "KUBECONFIG",
+    "LINES",
+    "NO_COLOR",
+    "PYTHONUNBUFFERED",
+)
 """Variables that change what an audit prints, or which cluster it finds: each test says what it needs of them."""
 
 
 def pytest_configure() -> None:
-    """Take signals back that whoever started us has ignored: a shell for a job in the background, nohup. Children would inherit that."""
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL), (signal.SIGHUP, signal.SIG_DFL)):
+    """Take signals back that whoever started us has ignored: a shell for a job in the background, nohup.
+    Children would inherit that.
+    """
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
     os.umask(0o022)
     for name in PERSONAL:
         os.environ.pop(name, None)
-    os.environ["TERM"] = "xterm"  # what a CI system or a job without a terminal has for it decides whether there are colours
+    os.environ["TERM"] = (
+        "xterm"  # what a CI system or a job without a terminal has for it decides whether there are colours
+    )

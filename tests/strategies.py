@@ -1,9 +1,8 @@
 """Random small clusters and policies, dense enough that nearly every rule meets something.
 
-Labels, port numbers and addresses come from tiny alphabets, so that selectors match often, ranges overlap and ipBlocks hit pods. All
-randomness goes through one ``random.Random``: ``random_snapshot`` takes it from the caller, for bulk and for the lab;
-``snapshots`` lets hypothesis play it, so that failures shrink.
-"""
+Labels, port numbers and addresses come from tiny alphabets, so that selectors match often, ranges overlap and ipBlocks
+hit pods. All randomness goes through one ``random.Random``: ``random_snapshot`` takes it from the caller, for bulk and
+for the lab; ``snapshots`` lets hypothesis play it, so that failures shrink."""
 
 from __future__ import annotations
 
@@ -24,12 +23,26 @@ PORT_NAMES = ("http", "dns")
 PORT_NUMBERS = (FIRST_PORT, 53, 80, 81, 8080, LAST_PORT)
 PORT_RANGES = ((80, 80), (80, 81), (53, 8080), (FIRST_PORT, LAST_PORT))
 EPHEMERAL_CUT = (1000, 40000)
-"""Covers a part of the ports that clients connect from, so that what a stateless enforcer does becomes a matter of luck."""
+"""Covers a part of the ports that clients connect from, so that what a stateless enforcer does becomes a
+matter of luck.
+"""
 PROTOCOLS = (Protocol.TCP, Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.UDP, Protocol.SCTP)
 DUAL, IPV4_ONLY, IPV6_ONLY = (Family.IPV4, Family.IPV6), (Family.IPV4,), (Family.IPV6,)
 FAMILY_MIX = (DUAL, DUAL, DUAL[::-1], IPV4_ONLY, IPV6_ONLY)
-HOST_ADDRESSES = (("203.0.113.10", "2001:db8::10"), ("192.168.5.10", "2001:db8:5::10"), ("198.51.100.7", "2001:db8:7::7"))
-WIDE_BLOCKS = ("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "10.244.0.0/16", "10.244.0.0/24", "172.18.0.0/24", "203.0.113.0/24")
+HOST_ADDRESSES = (
+    ("203.0.113.10", "2001:db8::10"),
+    ("192.168.5.10", "2001:db8:5::10"),
+    ("198.51.100.7", "2001:db8:7::7"),
+)
+WIDE_BLOCKS = (
+    "0.0.0.0/0",
+    "0.0.0.0/1",
+    "128.0.0.0/1",
+    "10.244.0.0/16",
+    "10.244.0.0/24",
+    "172.18.0.0/24",
+    "203.0.113.0/24",
+)
 WIDE_BLOCKS_6 = ("::/0", "fd00::/16", "fd00:10:244::/48", "fd00:10:244:0::/64", "fd00:172:18::/64", "2001:db8::/32")
 
 
@@ -37,9 +50,9 @@ WIDE_BLOCKS_6 = ("::/0", "fd00::/16", "fd00:10:244::/48", "fd00:10:244:0::/64", 
 class Shape:
     """How large a cluster is and what may occur in it.
 
-    ``families`` are the combinations that pods, nodes and hosts have, primary first; one for all is what the lab needs. ``host_network``
-    and ``addressless`` are shares of pods; ``cuts_ephemeral`` allows port ranges that ``EPHEMERAL_CUT`` describes.
-    """
+    ``families`` are the combinations that pods, nodes and hosts have, primary first; one for all is what the lab needs.
+    ``host_network`` and ``addressless`` are shares of pods; ``cuts_ephemeral`` allows port ranges that
+    ``EPHEMERAL_CUT`` describes."""
 
     namespaces: int = 2
     pods: int = 4
@@ -106,13 +119,20 @@ def boundary_ports(atoms: tuple[PortRange, ...]) -> list[tuple[Protocol, int]]:
 
 
 def boundaries_in_policies(snapshot: Snapshot) -> set[tuple[Protocol, int]]:
-    """Both sides of every edge that any rule or declared port draws, for every protocol, whatever an evaluator makes of them."""
+    """Both sides of every edge that any rule or declared port draws, for every protocol, whatever an
+    evaluator makes of them.
+    """
     edges = {FIRST_PORT, LAST_PORT}
     for policy in snapshot.policies:
         for rule in (*policy.ingress, *policy.egress):
             for port in rule.ports:
                 if port.number is not None:
-                    edges |= {port.number - 1, port.number, (port.end_port or port.number), (port.end_port or port.number) + 1}
+                    edges |= {
+                        port.number - 1,
+                        port.number,
+                        (port.end_port or port.number),
+                        (port.end_port or port.number) + 1,
+                    }
     for endpoint in snapshot.endpoints:
         edges |= {declared.number + step for declared in endpoint.ports for step in (-1, 0, 1)}
     return {(protocol, edge) for protocol in Protocol for edge in edges if FIRST_PORT <= edge <= LAST_PORT}
@@ -130,7 +150,9 @@ def _node(random: Random, shape: Shape, number: int) -> Endpoint:
 
 def _host(random: Random, shape: Shape, number: int) -> Endpoint:
     text, text_6 = HOST_ADDRESSES[number % len(HOST_ADDRESSES)]
-    return Endpoint(f"host/host-{number}", EndpointKind.HOST, addresses=_addresses(random.choice(shape.families), text, text_6))
+    return Endpoint(
+        f"host/host-{number}", EndpointKind.HOST, addresses=_addresses(random.choice(shape.families), text, text_6)
+    )
 
 
 def _pod(random: Random, shape: Shape, number: int, nodes: list[Endpoint]) -> Endpoint:
@@ -139,7 +161,9 @@ def _pod(random: Random, shape: Shape, number: int, nodes: list[Endpoint]) -> En
     on_host = random.random() < shape.host_network
     addresses = nodes[place].addresses
     if not on_host:
-        addresses = _addresses(random.choice(shape.families), f"10.244.{place}.{number + 2}", f"fd00:10:244:{place:x}::{number + 2:x}")
+        addresses = _addresses(
+            random.choice(shape.families), f"10.244.{place}.{number + 2}", f"fd00:10:244:{place:x}::{number + 2:x}"
+        )
     known = random.random() >= shape.addressless
     return Endpoint(
         f"{namespace}/pod-{number}",
@@ -155,7 +179,10 @@ def _pod(random: Random, shape: Shape, number: int, nodes: list[Endpoint]) -> En
 
 def _container_ports(random: Random) -> tuple[ContainerPort, ...]:
     count = random.randrange(4)
-    ports = {ContainerPort(random.choice(PROTOCOLS), random.choice(PORT_NUMBERS), random.choice(("", *PORT_NAMES))) for _ in range(count)}
+    ports = {
+        ContainerPort(random.choice(PROTOCOLS), random.choice(PORT_NUMBERS), random.choice(("", *PORT_NAMES)))
+        for _ in range(count)
+    }
     return tuple(sorted(ports))
 
 
@@ -208,7 +235,9 @@ def _port(random: Random, shape: Shape) -> PolicyPort:
 
 def _selector(random: Random) -> LabelSelector:
     labels = {key: random.choice(VALUES) for key in KEYS if random.random() < 0.3}
-    return LabelSelector(tuple(sorted(labels.items())), tuple(_requirement(random) for _ in range(random.choice((0, 0, 1, 1, 2)))))
+    return LabelSelector(
+        tuple(sorted(labels.items())), tuple(_requirement(random) for _ in range(random.choice((0, 0, 1, 1, 2))))
+    )
 
 
 def _namespace_selector(random: Random, shape: Shape) -> LabelSelector:

@@ -1,4 +1,6 @@
-"""The command line: one module per command, each of which parses, builds a frozen options object, calls, and returns an exit code."""
+"""The command line: one module per command, each of which parses, builds a frozen options object, calls,
+and returns an exit code.
+"""
 
 import sys
 

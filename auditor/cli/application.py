@@ -1,6 +1,7 @@
 """The group of all commands, and the outermost frame of a run of the command line.
 
-Commands are imported when they are called: names and short help stand here, so that ``audit --help`` imports none of them.
+Commands are imported when they are called: names and short help stand here, so that ``audit --help`` imports none of
+them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ COMMANDS: Mapping[str, str] = {
 }
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
-"""Python looks for unreachable cycles after 700 new objects; of a large cluster we make millions to keep, and hardly a cycle."""
+"""Python looks for unreachable cycles after 700 new objects; of a large cluster we make millions to keep,
+and hardly a cycle.
+"""
 
 
 class LazyGroup(click.Group):
@@ -53,7 +56,9 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - a command's module without its command is our own mistake
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = get_close_matches(args[0], COMMANDS, n=1)
             hint = f"did you mean {close[0]}?" if close else "'audit --help' lists them"
@@ -71,13 +76,15 @@ class LazyGroup(click.Group):
 def audit(*, debug: bool) -> None:
     """Find out who can reach whom in a cluster, and whether its NetworkPolicies say so.
 
-    Exit codes: 0 all as expected; 1 findings; 2 wrong usage or input; 3 inconclusive, or coverage too low; 4 cluster, permission or
-    environment error; 130 interrupted, after cleaning up.
+    Exit codes: 0 all as expected; 1 findings; 2 wrong usage or input; 3 inconclusive, or coverage too low; 4 cluster,
+    permission or environment error; 130 interrupted, after cleaning up.
     """
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line with ``arguments`` (those of the process by default). Returns the exit code; raises nothing."""
+    """Run the command line with ``arguments`` (those of the process by default). Returns the exit code;
+    raises nothing.
+    """
     context: click.Context | None = None
     try:
         _fill_closed_streams()
@@ -99,9 +106,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fill_closed_streams() -> None:
-    """Put something in the place of standard streams that are closed, else the next sockets would take their descriptors.
+    """Put something in the place of standard streams that are closed, else the next sockets would take their
+    descriptors.
 
-    Writing to the one for standard output fails, as it does for any closed descriptor: a report that reaches nobody is no success.
+    Writing to the one for standard output fails, as it does for any closed descriptor: a report that reaches nobody is
+    no success.
     """
     while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 1:
         pass
@@ -121,13 +130,17 @@ def _interrupt(_signal_number: int, _frame: FrameType | None) -> None:
 
 
 def _end_in_peace() -> None:
-    """We are ending already: a second Ctrl-C changes nothing, not even while the interpreter ends, when it would decide our exit code."""
+    """We are ending already: a second Ctrl-C changes nothing, not even while the interpreter ends, when it
+    would decide our exit code.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _discard_unwritten_output() -> None:
-    """Keep the interpreter from failing once more, at its exit and with a code of its own, on output that can't be written."""
+    """Keep the interpreter from failing once more, at its exit and with a code of its own, on output that
+    can't be written.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

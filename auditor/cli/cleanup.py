@@ -26,7 +26,9 @@ RUN_ID = re.compile(r"[0-9a-f]{8}\Z")
 
 @dataclass(frozen=True, slots=True)
 class CleanupOptions:
-    """Where to look (no namespaces: everywhere), and what of it to delete: of one run or of all dead ones, ``older_than`` seconds."""
+    """Where to look (no namespaces: everywhere), and what of it to delete: of one run or of all dead ones,
+    ``older_than`` seconds.
+    """
 
     connection: ConnectionOptions
     namespaces: tuple[str, ...] = ()
@@ -37,7 +39,9 @@ class CleanupOptions:
 
 def _read_run(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
     if text is not None and not RUN_ID.match(text):
-        raise click.BadParameter(f"{text!r} is no run: its id has eight of 0-9 and a-f, as the report and the Lease tell it")
+        raise click.BadParameter(
+            f"{text!r} is no run: its id has eight of 0-9 and a-f, as the report and the Lease tell it"
+        )
     return text
 
 
@@ -53,15 +57,25 @@ def _read_age(_context: click.Context, _option: click.Parameter, text: str) -> f
 @parameters.namespace_option("Only here; repeatable.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is also the default.")
 @click.option("--run", "run_id", callback=_read_run, metavar="ID", help="Only this run, even if it is still going on.")
-@click.option("--older-than", callback=_read_age, default="0", metavar="TIME", help="Only what was created so long ago: 10m, 1h.")
+@click.option(
+    "--older-than", callback=_read_age, default="0", metavar="TIME", help="Only what was created so long ago: 10m, 1h."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
 @connection_options
 def command(
-    *, namespaces: tuple[str, ...], all_namespaces: bool, run_id: str | None, older_than: float, dry_run: bool, **connection: Any
+    *,
+    namespaces: tuple[str, ...],
+    all_namespaces: bool,
+    run_id: str | None,
+    older_than: float,
+    dry_run: bool,
+    **connection: Any,
 ) -> int:
-    """Remove what earlier audits have left in a cluster: Leases, ConfigMaps and probe pods, and namespaces of 'audit conformance'.
+    """Remove what earlier audits have left in a cluster: Leases, ConfigMaps and probe pods, and namespaces of 'audit
+    conformance'.
 
-    Runs that are still going on are left alone unless --run names them. Nothing that an audit did not create is ever touched.
+    Runs that are still going on are left alone unless --run names them. Nothing that an audit did not create is ever
+    touched.
     """
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     return cleanup(CleanupOptions(read_connection(**connection), namespaces, run_id, older_than, dry_run))

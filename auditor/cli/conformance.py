@@ -1,4 +1,6 @@
-"""``audit conformance``: every scenario against one enforcer, on the embedded lab or on a live cluster, and a scorecard."""
+"""``audit conformance``: every scenario against one enforcer, on the embedded lab or on a live cluster, and
+a scorecard.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,21 @@ class ConformanceOptions:
 )
 @click.option("--lab", is_flag=True, help="On the embedded lab, and not on a live cluster.")
 @parameters.enforcer_option
-@click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Only this scenario; may be repeated. See 'audit scenarios'.")
-@click.option("-o", "--output", type=click.Choice(list(RENDERERS)), default="table", show_default=True, help="Format of the scorecard.")
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help="Only this scenario; may be repeated. See 'audit scenarios'.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(list(RENDERERS)),
+    default="table",
+    show_default=True,
+    help="Format of the scorecard.",
+)
 @click.option("--output-file", metavar="FILE", help="Write the scorecard to this file, whole or not at all.")
 @parameters.timeout_option
 @click.option(
@@ -67,7 +82,9 @@ class ConformanceOptions:
     help="How long a mismatch must last, and how long a change may take.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Tell no progress.")
-@click.option("--image", metavar="IMAGE", help="Image of the pods: any with python3, 3.8 or later. [default: see docs/safety.md]")
+@click.option(
+    "--image", metavar="IMAGE", help="Image of the pods: any with python3, 3.8 or later. [default: see docs/safety.md]"
+)
 @click.option(
     "--start-timeout",
     "start_seconds",
@@ -92,10 +109,11 @@ def command(  # noqa: PLR0913 - one parameter for each option
     start_seconds: float,
     **connection: Any,
 ) -> int:
-    """Run every scenario against the enforcer of a live cluster, or of the lab, and tell which features of policies it gets right.
+    """Run every scenario against the enforcer of a live cluster, or of the lab, and tell which features of policies it
+    gets right.
 
-    On a live cluster this takes place in new namespaces called netpol-conf-..., with pods and policies of its own, and touches nothing
-    else; all of it is removed in the end. Exit codes: 0 conforms; 1 departs; 3 inconclusive.
+    On a live cluster this takes place in new namespaces called netpol-conf-..., with pods and policies of its own, and
+    touches nothing else; all of it is removed in the end. Exit codes: 0 conforms; 1 departs; 3 inconclusive.
     """
     if enforcers and not lab:
         raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
@@ -104,7 +122,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
     probing = ProbingOptions(timeout=timeout, settle=settle)
     reached = read_connection(**connection)
     return conformance(
-        ConformanceOptions(enforcers if lab else None, scenarios, probing, reached, image, start_seconds, output, output_file, quiet)
+        ConformanceOptions(
+            enforcers if lab else None, scenarios, probing, reached, image, start_seconds, output, output_file, quiet
+        )
     )
 
 
@@ -128,18 +148,24 @@ def conformance(options: ConformanceOptions) -> int:
 
 
 def read_scenarios(names: Sequence[str]) -> list[Scenario]:
-    """The scenarios called ``names``; all that come with the auditor when there are none. Raises UsageError for an unknown name."""
+    """The scenarios called ``names``; all that come with the auditor when there are none. Raises UsageError
+    for an unknown name.
+    """
     from auditor.run.sources import load_scenario, scenario_names
 
     return [load_scenario(name) for name in dict.fromkeys(names or scenario_names())]
 
 
-def _run(options: ConformanceOptions, scenarios: Sequence[Scenario], progress: Progress) -> Coroutine[Any, Any, Scorecard]:
+def _run(
+    options: ConformanceOptions, scenarios: Sequence[Scenario], progress: Progress
+) -> Coroutine[Any, Any, Scorecard]:
     if options.enforcers is None:
         from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE
         from auditor.run.conformance.on_cluster import ClusterConformanceOptions, conform_on_cluster
 
-        chosen = ClusterConformanceOptions(options.connection, options.image or DEFAULT_IMAGE, options.start_seconds, options.probing)
+        chosen = ClusterConformanceOptions(
+            options.connection, options.image or DEFAULT_IMAGE, options.start_seconds, options.probing
+        )
         return conform_on_cluster(scenarios, chosen, progress)
     from auditor.model.dialect import Enforcement
     from auditor.run.conformance.on_lab import LabConformanceOptions, conform_on_lab

@@ -27,9 +27,13 @@ def _read_duration(_context: click.Context, _option: click.Parameter, text: str)
 
 
 kubeconfig_option: Decorator = click.option(
-    "--kubeconfig", metavar="FILE", help="The kubeconfig. [default: $KUBECONFIG, ~/.kube/config, or this pod's service account]"
+    "--kubeconfig",
+    metavar="FILE",
+    help="The kubeconfig. [default: $KUBECONFIG, ~/.kube/config, or this pod's service account]",
 )
-context_option: Decorator = click.option("--context", metavar="NAME", help="The context of the kubeconfig. [default: its current-context]")
+context_option: Decorator = click.option(
+    "--context", metavar="NAME", help="The context of the kubeconfig. [default: its current-context]"
+)
 as_option: Decorator = click.option("--as", "impersonate", metavar="USER", help="The user to act as (impersonation).")
 request_timeout_option: Decorator = click.option(
     "--request-timeout",

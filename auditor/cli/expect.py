@@ -44,8 +44,17 @@ class ExpectOptions:
 @parameters.ports_option
 @parameters.from_option
 @parameters.to_option
-@click.option("--expand", is_flag=True, help="Show every endpoint by itself, and not one for all that no policy can tell apart.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Format of the result.")
+@click.option(
+    "--expand", is_flag=True, help="Show every endpoint by itself, and not one for all that no policy can tell apart."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format of the result.",
+)
 @connection_options
 def command(
     *,
@@ -58,8 +67,8 @@ def command(
 ) -> int:
     """Show who should reach whom on which ports, by the policies alone.
 
-    The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for some. Exit code 3
-    means that a policy of the live cluster can't be read; what it may decide is marked.
+    The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for
+    some. Exit code 3 means that a policy of the live cluster can't be read; what it may decide is marked.
     """
     return expect(ExpectOptions(choose_input(**read), ports, sources, destinations, expand, output))
 

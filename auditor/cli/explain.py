@@ -58,13 +58,16 @@ def command(
 
     DESTINATION may be a Service, service/prod/db: then for each backend, on the port that the Service sends PORT to.
 
-    Names the policies that isolate each side and the rule that allows or, when denied, the rules that came near and what they lacked.
+    Names the policies that isolate each side and the rule that allows or, when denied, the rules that came near and
+    what they lacked.
     """
     return explain(ExplainOptions(choose_input(**read), source, destination, port))
 
 
 def explain(options: ExplainOptions) -> int:
-    """Write the explanation to stdout, one paragraph for each port and address family in question. Returns the exit code."""
+    """Write the explanation to stdout, one paragraph for each port and address family in question. Returns
+    the exit code.
+    """
     import sys
 
     from auditor.policy.doubt import doubtful_cells
@@ -110,7 +113,10 @@ def _service_cells(snapshot: Snapshot, source: Endpoint, service: Service, port:
     if not ways:
         known = ", ".join(f"{each.protocol}/{each.number}" for each in service.ports) or "no ports"
         name = f"service/{service.namespace}/{service.name}"
-        raise UsageError(f"{name} sends {port} nowhere: it has {known}, and only pods that it selects and that declare the target count")
+        raise UsageError(
+            f"{name} sends {port} nowhere: it has {known}, and only pods that it selects and that declare the "
+            "target count"
+        )
     return [cell for way in ways for cell in _cells(source, way.backend, PortRequest(port.protocol, number=way.number))]
 
 
@@ -122,5 +128,9 @@ def _cells(source: Endpoint, destination: Endpoint, port: PortRequest) -> list[C
         raise UsageError(f"{destination.name} declares no {port.protocol} port called {port.name!r}")
     families = common_families(source, destination)
     if not families:
-        raise UsageError(f"{source.name} and {destination.name} have no address family in common: they can't talk at all")
-    return [Cell(source.name, destination.name, port.protocol, number, family) for number in numbers for family in families]
+        raise UsageError(
+            f"{source.name} and {destination.name} have no address family in common: they can't talk at all"
+        )
+    return [
+        Cell(source.name, destination.name, port.protocol, number, family) for number in numbers for family in families
+    ]

@@ -22,7 +22,9 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Options": (),
     "Connection to a live cluster": CONNECTION,
 }
-"""The headings, and the parameters whose options stand below each, in the order in which they are told; "Options" has the others."""
+"""The headings, and the parameters whose options stand below each, in the order in which they are told;
+"Options" has the others.
+"""
 
 
 class SectionedCommand(click.Command):
@@ -34,7 +36,11 @@ class SectionedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         everywhere = {name for names in SECTIONS.values() for name in names}
-        records = {parameter.name: record for parameter in self.get_params(ctx) if (record := parameter.get_help_record(ctx)) is not None}
+        records = {
+            parameter.name: record
+            for parameter in self.get_params(ctx)
+            if (record := parameter.get_help_record(ctx)) is not None
+        }
         if self._examples:
             with formatter.section("Examples"):
                 formatter.write("".join(f"  {example}\n" for example in self._examples))

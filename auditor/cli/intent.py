@@ -38,14 +38,23 @@ class IntentOptions:
 @parameters.recursive_option
 @parameters.replicas_option
 @parameters.host_option
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Format of the result.")
-@click.option("--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format of the result.",
+)
+@click.option(
+    "--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]"
+)
 @connection_options
 def command(*, intent: str, output: str, output_file: str | None, **read: Any) -> int:
     """Hold policies against what people meant, for every port: of files with -f, of the live cluster with -A.
 
-    Each finding names the rule of the intent, what opens or closes the cells, and a change that was evaluated before it is shown.
-    Exit code 1 means findings; 3 that there are none, but a policy in force can't be read.
+    Each finding names the rule of the intent, what opens or closes the cells, and a change that was evaluated before it
+    is shown. Exit code 1 means findings; 3 that there are none, but a policy in force can't be read.
     """
     return intent_command(IntentOptions(intent, choose_input(**read), output, output_file))
 

@@ -1,7 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP during a run: the run is cancelled, cleans up after itself, and only then do we end.
 
-The handlers are Python's own and not the event loop's: those are gone as soon as the loop is, and a second Ctrl-C a moment later would
-end us by the signal instead of with our exit code.
+The handlers are Python's own and not the event loop's: those are gone as soon as the loop is, and a second Ctrl-C a
+moment later would end us by the signal instead of with our exit code.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ Result = TypeVar("Result")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 LEAVES_NOTHING = "leaves nothing behind either"
-LEAVES_PODS = "would leave the rest there: pods end by their deadline, and 'audit cleanup' removes it from half a minute later on"
+LEAVES_PODS = (
+    "would leave the rest there: pods end by their deadline, and 'audit cleanup' removes it from half a minute later on"
+)
 LEAVES_THE_REST = "would leave the rest for another 'audit cleanup'"
 
 
 def run_interruptibly(work: Coroutine[Any, Any, Result], after_kill: str = LEAVES_NOTHING) -> Result:
     """Run ``work`` to its end in an event loop of its own.
 
-    The first signal cancels it; further ones, while it cleans up, only say so, and with ``after_kill`` what kill -9 would do. Raises
-    KeyboardInterrupt once an interrupted run has ended.
+    The first signal cancels it; further ones, while it cleans up, only say so, and with ``after_kill`` what kill -9
+    would do. Raises KeyboardInterrupt once an interrupted run has ended.
     """
     interruption = _Interruption(after_kill)
     handlers = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) is not signal.SIG_IGN}

@@ -10,7 +10,16 @@ import click
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
-from auditor.cli.snapshots import InputOptions, check_stdin, in_words, not_evaluated, read_input, read_live, refuse_the_other_input, warn
+from auditor.cli.snapshots import (
+    InputOptions,
+    check_stdin,
+    in_words,
+    not_evaluated,
+    read_input,
+    read_live,
+    refuse_the_other_input,
+    warn,
+)
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,9 +65,19 @@ class LintOptions:
 @parameters.namespace_option("Only findings about this; may be repeated.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces of the live cluster.")
 @click.option("--suppressions", metavar="FILE", help="Findings that are accepted, each with owner, reason and expiry.")
-@click.option("--fail-on", type=click.Choice(SEVERITIES), default="warning", show_default=True, help="The least severity for exit code 1.")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "junit"]), default="table", show_default=True, help="Format.")
-@click.option("--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]")
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    default="warning",
+    show_default=True,
+    help="The least severity for exit code 1.",
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "junit"]), default="table", show_default=True, help="Format."
+)
+@click.option(
+    "--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]"
+)
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
 @click.option("--explain", metavar="ID", help="Say what a check is about, and why it matters.")
 @connection_options
@@ -80,8 +99,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
 ) -> int:
     """Look for what is likely not meant in network policies: of files with -f, of the live cluster with -n or -A.
 
-    The live cluster is read as a whole, since peers are in other namespaces; nothing but reading is done to it. Exit code 1 means
-    findings of the severity --fail-on, or graver.
+    The live cluster is read as a whole, since peers are in other namespaces; nothing but reading is done to it. Exit
+    code 1 means findings of the severity --fail-on, or graver.
     """
     if list_checks or explain is not None:
         return _describe(explain)
@@ -166,9 +185,17 @@ def _describe(check_id: str | None) -> int:
         from difflib import get_close_matches
 
         near = get_close_matches(check_id, CHECKS, 1)
-        raise UsageError(f"no check is called {check_id!r}: " + (f"did you mean {near[0]}?" if near else "--list has them"))
+        raise UsageError(
+            f"no check is called {check_id!r}: " + (f"did you mean {near[0]}?" if near else "--list has them")
+        )
     check = CHECKS[check_id]
-    for line in (f"{check.id} ({check.severity}): {check.title}", "", *check.why.split("\n"), "", f"More: {check.page}"):
+    for line in (
+        f"{check.id} ({check.severity}): {check.title}",
+        "",
+        *check.why.split("\n"),
+        "",
+        f"More: {check.page}",
+    ):
         say(line)
     say(f"The rule: {check.reference}")
     return 0

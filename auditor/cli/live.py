@@ -44,16 +44,22 @@ LIVE_ONLY = frozenset(
 
 
 def refuse_live_options() -> None:
-    """Raise UsageError when an option that is about live clusters was given to the command that runs, which is to use the lab."""
+    """Raise UsageError when an option that is about live clusters was given to the command that runs, which
+    is to use the lab.
+    """
     refuse(LIVE_ONLY, "is about live clusters: leave it or --lab out")
 
 
-def _read_externals(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+def _read_externals(
+    _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> tuple[tuple[str, int], ...]:
     found = []
     for text in texts:
         parts = EXTERNAL.match(text)
         if not parts or not 1 <= int(parts["port"]) <= 65535:
-            raise click.BadParameter(f"{text!r}: write HOST:PORT, such as example.com:443, 192.0.2.10:5432 or [2001:db8::1]:443")
+            raise click.BadParameter(
+                f"{text!r}: write HOST:PORT, such as example.com:443, 192.0.2.10:5432 or [2001:db8::1]:443"
+            )
         found.append((parts["v6"] or parts["name"], int(parts["port"])))
     return tuple(found)
 
@@ -61,13 +67,22 @@ def _read_externals(_context: click.Context, _option: click.Parameter, texts: tu
 OPTIONS: Sequence[Decorator] = (
     namespace_option("Audit the pods of this namespace, against all others of the cluster; may be repeated."),
     click.option("-A", "--all-namespaces", is_flag=True, help="Audit the pods of all namespaces."),
-    click.option("-l", "--selector", metavar="SELECTOR", help="Audit only pods with these labels, such as app=web,tier!=cache."),
-    click.option("--per-node", is_flag=True, help="Probe pods on every node on which policies isolate pods, for each direction."),
-    click.option("--all-pods", is_flag=True, help="A probe pod for every audited pod, and not one for all that no policy can tell apart."),
+    click.option(
+        "-l", "--selector", metavar="SELECTOR", help="Audit only pods with these labels, such as app=web,tier!=cache."
+    ),
+    click.option(
+        "--per-node", is_flag=True, help="Probe pods on every node on which policies isolate pods, for each direction."
+    ),
+    click.option(
+        "--all-pods",
+        is_flag=True,
+        help="A probe pod for every audited pod, and not one for all that no policy can tell apart.",
+    ),
     click.option(
         "--in-place",
         is_flag=True,
-        help="Probe from inside the pods themselves, to the ports they declare. Leaves an ephemeral container listed in each of them.",
+        help="Probe from inside the pods themselves, to the ports they declare. Leaves an ephemeral container "
+        "listed in each of them.",
     ),
     click.option(
         "--external",
@@ -77,7 +92,11 @@ OPTIONS: Sequence[Decorator] = (
         metavar="HOST:PORT",
         help="Also try to connect to this host outside the cluster, by TCP; may be repeated. No other is ever probed.",
     ),
-    click.option("--image", metavar="IMAGE", help="Image of the probe pods: any with python3, 3.8 or later. [default: see docs/safety.md]"),
+    click.option(
+        "--image",
+        metavar="IMAGE",
+        help="Image of the probe pods: any with python3, 3.8 or later. [default: see docs/safety.md]",
+    ),
     click.option(
         "--start-timeout",
         "start_seconds",
@@ -99,7 +118,8 @@ OPTIONS: Sequence[Decorator] = (
         "--accept",
         type=click.Choice(["pdb", "anti-affinity"]),
         multiple=True,
-        help="Put up with this harm: a PodDisruptionBudget that allows no eviction meanwhile, or probe pods that keep real pods off nodes.",
+        help="Put up with this harm: a PodDisruptionBudget that allows no eviction meanwhile, or probe pods that "
+        "keep real pods off nodes.",
     ),
 )
 
@@ -114,8 +134,8 @@ def live_options(command: Any) -> Any:
 def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOptions, tuple[str, ...]]:
     """What the options say, and the beginning of a command line that says the same.
 
-    ``instead`` names what the command can audit besides a live cluster, after a comma. Raises UsageError for options that exclude each
-    other, and for a host that has no address.
+    ``instead`` names what the command can audit besides a live cluster, after a comma. Raises UsageError for options
+    that exclude each other, and for a host that has no address.
     """
     from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE, PodOptions
     from auditor.policy.selection import parse_selector
@@ -144,7 +164,12 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
 
 def _again(given: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
-    for flag, name in (("--kubeconfig", "kubeconfig"), ("--context", "context"), ("--as", "impersonate"), ("--image", "image")):
+    for flag, name in (
+        ("--kubeconfig", "kubeconfig"),
+        ("--context", "context"),
+        ("--as", "impersonate"),
+        ("--image", "image"),
+    ):
         words += [flag, given[name]] if given[name] else []
     for namespace in given["namespaces"]:
         words += ["-n", namespace]

@@ -50,10 +50,12 @@ def check_output(path: str | None) -> None:
 
 @contextmanager
 def open_output(path: str | None) -> Iterator[TextIO]:
-    """A text stream to standard output or, when ``path`` is given, to a file that takes its place once the block has ended well.
+    """A text stream to standard output or, when ``path`` is given, to a file that takes its place once the block has
+    ended well.
 
-    An existing file stays as it was until then, and for good if the block fails; a symbolic link stays one. What is no regular file, or
-    stands for an open descriptor such as /dev/stdout, is written to as it is. Raises ClusterError when the file can't be written.
+    An existing file stays as it was until then, and for good if the block fails; a symbolic link stays one. What is no
+    regular file, or stands for an open descriptor such as /dev/stdout, is written to as it is. Raises ClusterError when
+    the file can't be written.
     """
     if path in STANDARD_OUTPUT:
         yield sys.stdout
@@ -69,7 +71,9 @@ def open_output(path: str | None) -> Iterator[TextIO]:
 
 
 def deliver(report: Report, output: str, path: str | None, *, quiet: bool) -> None:
-    """Write ``report`` in the format ``output`` to where it is to go, and say on stderr what it comes to where that is a file."""
+    """Write ``report`` in the format ``output`` to where it is to go, and say on stderr what it comes to
+    where that is a file.
+    """
     from auditor.report import renderer
     from auditor.report.conclusion import conclude
     from auditor.report.headline import headline
@@ -88,7 +92,9 @@ def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> No
 
 
 def _is_special(path: str) -> bool:
-    """Whether ``path`` is a device, a pipe or the like, or an open descriptor, all of which are written to and never replaced."""
+    """Whether ``path`` is a device, a pipe or the like, or an open descriptor, all of which are written to
+    and never replaced.
+    """
     if _descriptor(path) is not None:
         return True
     try:
@@ -109,7 +115,8 @@ def _check_special(path: str) -> None:
 def _open_special(path: str) -> int:
     """A descriptor to write what is at ``path``, at its end where it has one: nothing that is there is overwritten.
 
-    A descriptor of our own is used as whoever opened it meant it: ``>>`` appends, ``>`` goes on where the last output ended.
+    A descriptor of our own is used as whoever opened it meant it: ``>>`` appends, ``>`` goes on where the last output
+    ended.
     """
     process, number = _descriptor(path) or (0, 0)
     if process != os.getpid():
@@ -120,7 +127,8 @@ def _open_special(path: str) -> int:
 
 
 def _descriptor(path: str) -> tuple[int, int] | None:
-    """The process and the number of the open descriptor that ``path`` stands for: /dev/stdout, /dev/fd/3, /proc/self/fd/3 or a link there.
+    """The process and the number of the open descriptor that ``path`` stands for: /dev/stdout, /dev/fd/3,
+    /proc/self/fd/3 or a link there.
 
     Such a path leads on to what the descriptor was opened on: to a log, say, that is not meant to be replaced.
     """

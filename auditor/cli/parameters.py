@@ -33,7 +33,9 @@ def read_port(_context: click.Context, _argument: click.Parameter, text: str) ->
         raise click.BadParameter(str(error)) from None
 
 
-def _read_hosts(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> dict[str, tuple[IPAddress, ...]]:
+def _read_hosts(
+    _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, tuple[IPAddress, ...]]:
     hosts: dict[str, tuple[IPAddress, ...]] = {}
     for text in texts:
         name, equals, address_text = text.partition("=")
@@ -52,7 +54,9 @@ def _read_hosts(_context: click.Context, _option: click.Parameter, texts: tuple[
 def _read_namespaces(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if not re.fullmatch(NAMESPACE, name):
-            raise click.BadParameter(f"{name!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
+            raise click.BadParameter(
+                f"{name!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
+            )
     return names
 
 
@@ -81,17 +85,27 @@ file_option: Decorator = click.option(
     metavar="PATH",
     help="File, directory or scenario to read, or - for standard input; may be repeated.",
 )
-live_option: Decorator = click.option("-A", "--all-namespaces", is_flag=True, help="Read the live cluster, and no files.")
-recursive_option: Decorator = click.option("-R", "--recursive", is_flag=True, help="Read the directories below a directory, too.")
+live_option: Decorator = click.option(
+    "-A", "--all-namespaces", is_flag=True, help="Read the live cluster, and no files."
+)
+recursive_option: Decorator = click.option(
+    "-R", "--recursive", is_flag=True, help="Read the directories below a directory, too."
+)
 replicas_option: Decorator = click.option(
-    "--replicas", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="At most so many endpoints per workload."
+    "--replicas",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="At most so many endpoints per workload.",
 )
 enforcer_option: Decorator = click.option(
     "--enforcer",
     "enforcers",
     multiple=True,
     metavar="NAME[:VALUE][@NODE]",
-    help="What enforces the policies on the lab, everywhere or on one node; may be repeated. [default: spec] See 'audit enforcers'.",
+    help="What enforces the policies on the lab, everywhere or on one node; may be repeated. [default: spec] See "
+    "'audit enforcers'.",
 )
 timeout_option: Decorator = click.option(
     "--timeout",
@@ -102,13 +116,20 @@ timeout_option: Decorator = click.option(
     help="How long silence must last to count as dropped.",
 )
 host_option: Decorator = click.option(
-    "--host", "hosts", multiple=True, callback=_read_hosts, metavar="NAME=ADDRESS", help="An external host; may be repeated."
+    "--host",
+    "hosts",
+    multiple=True,
+    callback=_read_hosts,
+    metavar="NAME=ADDRESS",
+    help="An external host; may be repeated.",
 )
 
 
 def namespace_option(told: str) -> Decorator:
     """-n, which may be repeated, with ``told`` as its help."""
-    return click.option("-n", "--namespace", "namespaces", multiple=True, callback=_read_namespaces, metavar="NAMESPACE", help=told)
+    return click.option(
+        "-n", "--namespace", "namespaces", multiple=True, callback=_read_namespaces, metavar="NAMESPACE", help=told
+    )
 
 
 def check_scope(namespaces: Collection[str], *, all_namespaces: bool) -> None:
@@ -118,7 +139,9 @@ def check_scope(namespaces: Collection[str], *, all_namespaces: bool) -> None:
 
 
 def refuse(names: Collection[str], why: str) -> None:
-    """Raise UsageError when an option that arrives as one of ``names`` was given to the command that runs: ``why`` it can't be."""
+    """Raise UsageError when an option that arrives as one of ``names`` was given to the command that runs:
+    ``why`` it can't be.
+    """
     context = click.get_current_context()
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
@@ -127,7 +150,9 @@ def refuse(names: Collection[str], why: str) -> None:
 
 
 def check_ports(destinations: Iterable[Endpoint], ports: Iterable[PortRequest]) -> None:
-    """Raise UsageError for a port asked for by a name that no destination declares: a slip of the pen, and not an empty answer."""
+    """Raise UsageError for a port asked for by a name that no destination declares: a slip of the pen, and
+    not an empty answer.
+    """
     destinations = tuple(destinations)
     for request in ports:
         if request.name and not any(endpoint.resolve(request.protocol, request.name) for endpoint in destinations):

@@ -1,4 +1,6 @@
-"""``audit preflight``: what ``audit run`` would create in a live cluster and what would stop it, without creating anything."""
+"""``audit preflight``: what ``audit run`` would create in a live cluster and what would stop it, without
+creating anything.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
 @live_options
 @connection_options
 def command(**given: Any) -> int:
-    """See what an audit of a live cluster would meet: permissions, quotas, admission, and what its probe pods could harm.
+    """See what an audit of a live cluster would meet: permissions, quotas, admission, and what its probe pods could
+    harm.
 
-    Takes the options of 'audit run' that choose what is audited. Nothing is created: admission is asked by server-side dry runs. Exits
-    with 0 when a run could start, with 4 when it could not.
+    Takes the options of 'audit run' that choose what is audited. Nothing is created: admission is asked by server-side
+    dry runs. Exits with 0 when a run could start, with 4 when it could not.
     """
     options, _ = read_live_run(given)
     return preflight(options)
@@ -69,7 +72,10 @@ def describe(probes: Sequence[ProbePod], found: Preflight) -> Iterator[str]:
 
 def describe_joining(intended: LivePlan, found: Preflight) -> Iterator[str]:
     """The same for an audit in place, which creates no pod and puts something into others that stays there."""
-    pods = {name: f"pod {'/'.join(place)} would list an ephemeral container until recreated" for name, place in intended.members.items()}
+    pods = {
+        name: f"pod {'/'.join(place)} would list an ephemeral container until recreated"
+        for name, place in intended.members.items()
+    }
     yield from _each(pods, found)
     yield from (f"left out  {name}: {reason}" for name, reason in intended.absent.items())
     joined = [probe for probe in intended.probes if probe.name in pods]

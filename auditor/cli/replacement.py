@@ -1,8 +1,8 @@
 """A file that takes an older one's place whole or not at all, and is like it in everything but its content.
 
-It is written without a name where the file system can do that (O_TMPFILE), so that a kill leaves nothing behind. Only to replace a file it
-gets a name of its own for a moment, and what a kill leaves in that moment the next writer of the same file clears away: whoever writes
-holds a lock on what is written, and where nobody does, nobody will.
+It is written without a name where the file system can do that (O_TMPFILE), so that a kill leaves nothing behind. Only
+to replace a file it gets a name of its own for a moment, and what a kill leaves in that moment the next writer of the
+same file clears away: whoever writes holds a lock on what is written, and where nobody does, nobody will.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class _Draft:
         self._temporary = temporary
 
     def publish(self) -> None:
-        """Put it at the target: by a link where nothing is, else by renaming, or by copying what only that leaves as it is."""
+        """Put it at the target: by a link where nothing is, else by renaming, or by copying what only that
+        leaves as it is.
+        """
         old = _status(self._target)
         if old is None and self._temporary is None:
             try:
@@ -89,7 +91,9 @@ class _Draft:
         self._temporary = None
 
     def _copy(self) -> None:
-        """Write into the old file: other names for it would keep its old content, or its owner can't be had for a new one."""
+        """Write into the old file: other names for it would keep its old content, or its owner can't be had
+        for a new one.
+        """
         size = os.fstat(self.descriptor).st_size
         into = os.open(self._target, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -100,7 +104,9 @@ class _Draft:
                 os.fsync(into)
             except OSError as error:
                 said = (error.strerror or str(error)).lower()
-                raise ClusterError(f"--output-file {self._target}: {said}; it has parts of both its old content and the new") from error
+                raise ClusterError(
+                    f"--output-file {self._target}: {said}; it has parts of both its old content and the new"
+                ) from error
         finally:
             os.close(into)
 
@@ -187,7 +193,9 @@ def _link(descriptor: int, path: Path) -> None:
 
 
 def _make_like(descriptor: int, target: Path, old: os.stat_result) -> bool:
-    """Give the new file owner, group, mode and extended attributes of ``old``, which is at ``target``; False where we may not."""
+    """Give the new file owner, group, mode and extended attributes of ``old``, which is at ``target``;
+    False where we may not.
+    """
     new = os.fstat(descriptor)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
         try:

@@ -9,7 +9,9 @@ from auditor.model.verdict import Cell
 
 
 def again(cell: Cell, scenario: str, enforcers: Iterable[str]) -> str:
-    """A shell command that probes ``cell``, in every address family that its ends have in common, on a lab like the one it was found on."""
+    """A shell command that probes ``cell``, in every address family that its ends have in common, on a lab
+    like the one it was found on.
+    """
     words = ["audit", "run", "--lab", scenario]
     for enforcer in enforcers:
         words += ["--enforcer", enforcer]

@@ -31,13 +31,23 @@ DEFAULTS = ProbingOptions()
     ),
 )
 @click.option(
-    "--lab", "scenario", metavar="SCENARIO", help="Audit this scenario on the embedded lab: a name or a file ('audit scenarios')."
+    "--lab",
+    "scenario",
+    metavar="SCENARIO",
+    help="Audit this scenario on the embedded lab: a name or a file ('audit scenarios').",
 )
 @parameters.enforcer_option
 @parameters.ports_option
 @parameters.from_option
 @parameters.to_option
-@click.option("-o", "--output", type=click.Choice(list(RENDERERS)), default="table", show_default=True, help="Format of the report.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(list(RENDERERS)),
+    default="table",
+    show_default=True,
+    help="Format of the report.",
+)
 @click.option("--output-file", metavar="FILE", help="Write the report to this file, whole or not at all.")
 @click.option("--dry-run", is_flag=True, help="Show what would be probed and what is expected; send nothing.")
 @click.option(
@@ -51,7 +61,8 @@ DEFAULTS = ProbingOptions()
     "--accept-untested",
     multiple=True,
     metavar="NAMESPACE/NAME",
-    help="Put up with nothing telling whether this policy is enforced, which makes a run inconclusive otherwise; may be repeated.",
+    help="Put up with nothing telling whether this policy is enforced, which makes a run inconclusive otherwise; "
+    "may be repeated.",
 )
 @parameters.timeout_option
 @click.option(
@@ -88,9 +99,18 @@ DEFAULTS = ProbingOptions()
 )
 @click.option("-q", "--quiet", is_flag=True, help="Tell no progress.")
 @click.option(
-    "-f", "--filename", "paths", multiple=True, metavar="PATH", help="With --dry-run: of this saved snapshot, and no live cluster."
+    "-f",
+    "--filename",
+    "paths",
+    multiple=True,
+    metavar="PATH",
+    help="With --dry-run: of this saved snapshot, and no live cluster.",
 )
-@click.option("--intent", metavar="FILE", help="Also hold the policies against what is meant: who may reach whom (docs/intent.md).")
+@click.option(
+    "--intent",
+    metavar="FILE",
+    help="Also hold the policies against what is meant: who may reach whom (docs/intent.md).",
+)
 @live_options
 @connection_options
 def command(  # noqa: PLR0913 - one parameter for each option
@@ -117,14 +137,20 @@ def command(  # noqa: PLR0913 - one parameter for each option
 ) -> int:
     """Audit a cluster: compute who should reach whom, probe every cell with real packets, and explain each difference.
 
-    A live cluster gets probe pods that carry the workloads' identity, and none of them stays: docs/safety.md says what is created. With
+    A live cluster gets probe pods that carry the workloads' identity, and none of them stays: docs/safety.md says what
+    is created. With
     --lab the cluster is a scenario, set up on this machine as a small network without a way out.
     """
     from auditor.run.audit import AuditOptions
 
     probing = ProbingOptions(timeout, datagrams, retests, settle, window)
     options = AuditOptions(
-        ports, sources, destinations, min_coverage=min_coverage / 100, accept_untested=frozenset(accept_untested), probing=probing
+        ports,
+        sources,
+        destinations,
+        min_coverage=min_coverage / 100,
+        accept_untested=frozenset(accept_untested),
+        probing=probing,
     )
     check_stdin(paths, "--intent", intent)
     if dry_run and intent is not None:
@@ -140,7 +166,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
         if paths:
             parameters.refuse(CONNECTION, "is about live clusters: leave it or -f out")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
-        return run_live(LiveRunOptions(replace(chosen, intent=meant), options, again, output, output_file, dry_run, quiet, paths))
+        return run_live(
+            LiveRunOptions(replace(chosen, intent=meant), options, again, output, output_file, dry_run, quiet, paths)
+        )
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
     refuse_live_options()

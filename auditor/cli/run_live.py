@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from auditor.run.live_plan import LiveOptions, LivePlan
 
 TRACES = (
-    "--in-place: an ephemeral container joins one pod of each kind and ends with the run; Kubernetes can't take it out again, so each of"
+    "--in-place: an ephemeral container joins one pod of each kind and ends with the run; Kubernetes can't take it "
+    "out again, so each of"
     " these pods lists it until it is replaced"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRunOptions:
-    """What to audit, how, and where to tell. ``again`` is the command line that names the cluster and what of it is audited.
+    """What to audit, how, and where to tell. ``again`` is the command line that names the cluster and what of it is
+    audited.
 
     ``paths``: files to read in the place of the cluster, for a dry run.
     """
@@ -54,7 +56,9 @@ def run_live(options: LiveRunOptions) -> int:
         say_aside(TRACES)
     began, left = now(), None
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
-        audited = audit_live(options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress)
+        audited = audit_live(
+            options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress
+        )
         try:
             report = run_interruptibly(audited, LEAVES_PODS)
         except LeftBehindError as error:
@@ -75,9 +79,15 @@ def _show(options: LiveRunOptions) -> int:
     from auditor.run.live_plan import plan_live
 
     render = dry_run.renderer(options.output)
-    live = LiveSnapshot(read_input(InputOptions(options.paths))) if options.paths else run_interruptibly(read_live(options.live))
+    live = (
+        LiveSnapshot(read_input(InputOptions(options.paths)))
+        if options.paths
+        else run_interruptibly(read_live(options.live))
+    )
     intended = plan_live(live, options.live)
-    matrix, probes = plan(intended.snapshot, replace(options.audit, scope=intended.scope, declared_only=options.live.in_place))
+    matrix, probes = plan(
+        intended.snapshot, replace(options.audit, scope=intended.scope, declared_only=options.live.in_place)
+    )
     for line in _intentions(intended, in_place=options.live.in_place):
         say_aside(line)
     with open_output(options.output_file) as stream:
@@ -93,7 +103,9 @@ def _intentions(intended: LivePlan, *, in_place: bool) -> list[str]:
 
 def _creating(probe: ProbePod) -> str:
     labels = ",".join(f"{key}={value}" for key, value in sorted(probe.labels.items())) or "no labels"
-    return f"would create a probe pod in {probe.namespace}{_on(probe.node)} with {labels}, for {_some(probe.stands_for)}"
+    return (
+        f"would create a probe pod in {probe.namespace}{_on(probe.node)} with {labels}, for {_some(probe.stands_for)}"
+    )
 
 
 def _joining(intended: LivePlan, probe: ProbePod) -> str:
@@ -121,4 +133,6 @@ def subject(options: LiveOptions) -> str:
 
 
 def _reproduce(again: Sequence[str], cell: Cell) -> str:
-    return shlex.join([*again, "--from", cell.source, "--to", cell.destination, "--ports", f"{cell.protocol}/{cell.port}"])
+    return shlex.join(
+        [*again, "--from", cell.source, "--to", cell.destination, "--ports", f"{cell.protocol}/{cell.port}"]
+    )

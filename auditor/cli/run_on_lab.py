@@ -69,22 +69,31 @@ def size(matrix: ExpectedMatrix) -> str:
     """How much there is to audit: ``9 endpoints in 7 classes``."""
     from auditor.model.words import pluralize
 
-    return f"{pluralize(len(matrix.snapshot.endpoints), 'endpoint')} in {pluralize(len(matrix.classes), 'class', 'classes')}"
+    return (
+        f"{pluralize(len(matrix.snapshot.endpoints), 'endpoint')} in "
+        f"{pluralize(len(matrix.classes), 'class', 'classes')}"
+    )
 
 
 def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:
-    """The enforcers that ``texts`` name. Raises UsageError for an unknown one, or for a node that ``scenario`` does not have."""
+    """The enforcers that ``texts`` name. Raises UsageError for an unknown one, or for a node that
+    ``scenario`` does not have.
+    """
     try:
         enforcement = Enforcement.parse(texts)
     except ValueError as error:
         raise UsageError(f"--enforcer: {error}") from None
     for node in enforcement.on_node:
         if node not in scenario.nodes:
-            raise UsageError(f"--enforcer: scenario {scenario.name} has no node {node!r}: one of {', '.join(scenario.nodes)}")
+            raise UsageError(
+                f"--enforcer: scenario {scenario.name} has no node {node!r}: one of {', '.join(scenario.nodes)}"
+            )
     return enforcement
 
 
-async def audit_on_lab(scenario: Scenario, enforcement: Enforcement, options: LabRunOptions, progress: Progress) -> Report:
+async def audit_on_lab(
+    scenario: Scenario, enforcement: Enforcement, options: LabRunOptions, progress: Progress
+) -> Report:
     """Set the lab up for ``scenario``, audit it, and take it down again."""
     from auditor.cli.reproduction import again
     from auditor.cluster.lab.lab import Lab

@@ -34,13 +34,15 @@ class SnapshotOptions:
 @click.command("snapshot", cls=SectionedCommand)
 @parameters.namespace_option("Only this namespace; may be repeated. Pods of other namespaces are then not known.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is also the default.")
-@click.option("-o", "--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]")
+@click.option(
+    "-o", "--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]"
+)
 @connection_options
 def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: str | None, **connection: Any) -> int:
     """Save what matters of a live cluster: namespaces, nodes, pods, services and network policies, as one List in JSON.
 
-    'audit expect', 'explain', 'lint', 'intent' and 'run --dry-run' read it with -f. Nothing but reading is done to the cluster; secrets
-    are not asked for, and environment, annotations and images are left out.
+    'audit expect', 'explain', 'lint', 'intent' and 'run --dry-run' read it with -f. Nothing but reading is done to the
+    cluster; secrets are not asked for, and environment, annotations and images are left out.
     """
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     if output_file in FORMATS:
@@ -90,6 +92,12 @@ def _warnings(live: LiveSnapshot) -> list[str]:
 
 
 def _counts(live: LiveSnapshot) -> str:
-    names = {"Namespace": "namespaces", "Node": "nodes", "Pod": "pods", "Service": "services", "NetworkPolicy": "network policies"}
+    names = {
+        "Namespace": "namespaces",
+        "Node": "nodes",
+        "Pod": "pods",
+        "Service": "services",
+        "NetworkPolicy": "network policies",
+    }
     counts = Counter(manifest["kind"] for manifest in live.manifests)
     return "saved " + ", ".join(f"{counts[kind]} {name}" for kind, name in names.items())

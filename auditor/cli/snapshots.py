@@ -1,4 +1,6 @@
-"""From the paths after ``-f``, or from the live cluster, to a snapshot: what ``audit expect`` and ``audit explain`` have in common."""
+"""From the paths after ``-f``, or from the live cluster, to a snapshot: what ``audit expect`` and ``audit
+explain`` have in common.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ FILES_ONLY = ("recursive", "replicas", "hosts")
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What to read: ``paths`` of files, directories and scenarios, how deep, how many replicas, and external hosts beside them.
+    """What to read: ``paths`` of files, directories and scenarios, how deep, how many replicas, and external hosts
+    beside them.
 
     With ``connection``, the live cluster instead.
     """
@@ -51,9 +54,16 @@ def in_words(paths: Sequence[str]) -> str:
 
 
 def choose_input(
-    *, paths: tuple[str, ...], all_namespaces: bool, recursive: bool, replicas: int, hosts: Mapping[str, tuple[IPAddress, ...]], **rest: Any
+    *,
+    paths: tuple[str, ...],
+    all_namespaces: bool,
+    recursive: bool,
+    replicas: int,
+    hosts: Mapping[str, tuple[IPAddress, ...]],
+    **rest: Any,
 ) -> InputOptions:
-    """What the options say to read: files with -f, the live cluster with -A; ``rest`` are the options of the connection.
+    """What the options say to read: files with -f, the live cluster with -A; ``rest`` are the options of the
+    connection.
 
     Raises UsageError unless it is one of the two.
     """
@@ -64,7 +74,9 @@ def choose_input(
 
 
 def refuse_the_other_input(*, files: bool) -> None:
-    """Raise UsageError when an option was given that means nothing where ``files``, or where a live cluster, are read."""
+    """Raise UsageError when an option was given that means nothing where ``files``, or where a live
+    cluster, are read.
+    """
     if files:
         refuse(CONNECTION, "is about live clusters: leave it or -f out")
     else:
@@ -98,7 +110,9 @@ def warn(lines: Iterable[str]) -> None:
 
 
 def not_evaluated(counts: Mapping[str, int], where: str) -> Iterator[str]:
-    """A line for each kind of ``counts`` that is a policy: nobody evaluates those but NetworkPolicies of networking.k8s.io."""
+    """A line for each kind of ``counts`` that is a policy: nobody evaluates those but NetworkPolicies of
+    networking.k8s.io.
+    """
     for kind, count in counts.items():
         if "NetworkPolicy" in kind:
             yield f"{count} {kind} in {where} not evaluated: what is expected may be wrong where such policies apply"
@@ -128,7 +142,8 @@ def read_endpoints(options: InputOptions) -> Snapshot:
 def read_input(options: InputOptions) -> Snapshot:
     """The snapshot that ``options`` describe: of all manifests together, or of one scenario.
 
-    Raises UsageError for paths that can't be read, InputError for what is wrong in them, ClusterError for a cluster that can't be read.
+    Raises UsageError for paths that can't be read, InputError for what is wrong in them, ClusterError for a cluster
+    that can't be read.
     """
     from auditor.parsing.manifests import read_snapshot
     from auditor.parsing.scenario import is_scenario, read_scenario
@@ -154,7 +169,9 @@ def read_input(options: InputOptions) -> Snapshot:
 def check_manifests(scenario: Scenario) -> None:
     """Raise InputError, with what is wrong in them, for a scenario whose point is that its manifests are refused."""
     if scenario.problems:
-        raise InputError([Problem("this scenario shows that its manifests are refused:", scenario.file), *scenario.problems])
+        raise InputError(
+            [Problem("this scenario shows that its manifests are refused:", scenario.file), *scenario.problems]
+        )
 
 
 def endpoint_called(snapshot: Snapshot, name: str) -> Endpoint:

@@ -27,22 +27,30 @@ class Cluster(Protocol):
 
     @property
     def absent(self) -> Mapping[str, str]:
-        """The endpoints of the snapshot that were left out on purpose, each with the reason: their cells are skipped."""
+        """The endpoints of the snapshot that were left out on purpose, each with the reason: their cells
+        are skipped.
+        """
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """The endpoints whose agent could not be seated, or stands for them no longer, with the reason: their cells are inconclusive."""
+        """The endpoints whose agent could not be seated, or stands for them no longer, with the reason:
+        their cells are inconclusive.
+        """
 
     @property
     def facts(self) -> Sequence[str]:
-        """What a reader of the report must know about how this cluster is audited: what is stood in for, and what isn't."""
+        """What a reader of the report must know about how this cluster is audited: what is stood in for,
+        and what isn't.
+        """
 
     @property
     def witnesses(self) -> Witnesses:
         """Who can tell that the sites' network links carry packets."""
 
     async def changes(self) -> Sequence[Snapshot]:
-        """The states that the cluster went through since the last call, oldest first; empty when nothing that matters has changed."""
+        """The states that the cluster went through since the last call, oldest first; empty when nothing
+        that matters has changed.
+        """
 
     async def open(self, site: ProbeSite) -> AgentChannel:
         """Start an agent at ``site`` and return the stream to it."""
@@ -52,4 +60,6 @@ class Cluster(Protocol):
 
     async def __aenter__(self) -> Self: ...
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...

@@ -1,7 +1,7 @@
 """Cells by number, and what they have in common as bitsets over them.
 
-Diagnosis asks the same question of thousands of hypotheses: which of the observed cells would this enforcer let through? With a set of
-cells in one int, an answer is a few ANDs and ORs, and comparing it with the observations an XOR.
+Diagnosis asks the same question of thousands of hypotheses: which of the observed cells would this enforcer let
+through? With a set of cells in one int, an answer is a few ANDs and ORs, and comparing it with the observations an XOR.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Cells:
-    """``cells``, numbered in their order; every set here is a bitset over these numbers. Every end must be in ``snapshot``."""
+    """``cells``, numbered in their order; every set here is a bitset over these numbers. Every end must be
+    in ``snapshot``.
+    """
 
     def __init__(self, snapshot: Snapshot, cells: Sequence[Cell]) -> None:
         self.snapshot = snapshot
@@ -49,7 +51,9 @@ class Cells:
         return tuple(self.cells[number] for number in bits(mask))
 
     def subjects(self, direction: Direction) -> dict[str, int]:
-        """For each endpoint the cells in which its filter of ``direction`` has a say: those that it sends, or that it receives."""
+        """For each endpoint the cells in which its filter of ``direction`` has a say: those that it sends,
+        or that it receives.
+        """
         return self.sources if direction is Direction.EGRESS else self.destinations
 
     def others(self, direction: Direction) -> dict[str, int]:

@@ -12,8 +12,8 @@ NO_VERDICT = {Observed.SKIPPED: Result.SKIPPED, Observed.INCONCLUSIVE: Result.IN
 def compare(expected: Verdict, notes: Collection[Note], observation: Observation, *, unstable: bool = False) -> Result:
     """How ``observation`` compares with ``expected``.
 
-    What could not be observed is said first; where the specification defines nothing, nothing counts as a fault; an answer that changed
-    is ``unstable`` whatever it was last.
+    What could not be observed is said first; where the specification defines nothing, nothing counts as a fault; an
+    answer that changed is ``unstable`` whatever it was last.
     """
     if observation.verdict in NO_VERDICT:
         return NO_VERDICT[observation.verdict]

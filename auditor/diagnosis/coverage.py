@@ -1,7 +1,7 @@
 """Which parts of which policies an audit could have caught being ignored, and which not.
 
-A part is exercised when some observed cell would have another verdict without it. What is not exercised may be broken without anybody
-noticing, so it is said, with the reason.
+A part is exercised when some observed cell would have another verdict without it. What is not exercised may be broken
+without anybody noticing, so it is said, with the reason.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same fo
 def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unexercised, ...]:
     """The parts of policies that none of the telling cells among ``results`` exercises, in the order of policies.
 
-    A cell whose verdict would be no fault whatever it is exercises nothing: that of a hostNetwork pod, say. Takes time in proportion to
-    the parts: what changes without one of them is what it has and all the others together have not.
+    A cell whose verdict would be no fault whatever it is exercises nothing: that of a hostNetwork pod, say. Takes time
+    in proportion to the parts: what changes without one of them is what it has and all the others together have not.
     """
     filters = Filters(Cells(snapshot, [result.cell for result in results if is_telling(result)]))
     by_direction = {direction: _sides(filters, direction) for direction in Direction}
@@ -49,7 +49,9 @@ def _sides(filters: Filters, direction: Direction) -> list[_Side]:
     passing_opposite = filters.passing(Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS)
     return [
         _Side(filters, policy, direction, own, by_others, passing, own & ~passing & passing_opposite, passing_opposite)
-        for policy, own, by_others, passing in zip(filters.policies, isolated, isolated_by_others, passing_by_others, strict=True)
+        for policy, own, by_others, passing in zip(
+            filters.policies, isolated, isolated_by_others, passing_by_others, strict=True
+        )
     ]
 
 
@@ -73,7 +75,11 @@ class _Side:
         where = policy_place(self.policy)
         if not self.isolated:
             everything = f"all of its {self.direction.lower()}"
-            return [Unexercised(self.policy.full_name, where, everything, "no cell observed has a pod that it selects at this end")]
+            return [
+                Unexercised(
+                    self.policy.full_name, where, everything, "no cell observed has a pod that it selects at this end"
+                )
+            ]
         found = []
         rules = self.policy.rules(self.direction)
         masks = [self.filters.rule(self.policy.namespace, rule, self.direction) for rule in rules]
@@ -86,7 +92,9 @@ class _Side:
         return found
 
     def _isolation_matters(self, masks: Sequence[int]) -> bool:
-        """Whether any verdict changes when the policy doesn't isolate at all: what is freed is what nobody else isolates."""
+        """Whether any verdict changes when the policy doesn't isolate at all: what is freed is what nobody
+        else isolates.
+        """
         freed = self.isolated & ~self.isolated_by_others & ~self.passing_by_others
         return bool(freed & ~reduce(or_, masks, 0) & self.passing_opposite or self._allowed_alone(masks))
 
@@ -114,7 +122,9 @@ class _Side:
 
     def _why_rule(self, rule: Rule, mask: int) -> str:
         namespace = self.policy.namespace
-        if rule.peers and not any(self.filters.peer(namespace, peer, self.direction) & self.isolated for peer in rule.peers):
+        if rule.peers and not any(
+            self.filters.peer(namespace, peer, self.direction) & self.isolated for peer in rule.peers
+        ):
             return f"no {OTHERS[self.direction]} observed is one of its peers"
         if rule.ports and not any(self.filters.port(port) & self.isolated for port in rule.ports):
             return "no cell observed is on one of its ports"
@@ -122,7 +132,9 @@ class _Side:
             return "no cell observed has one of its peers and one of its ports"
         return NO_DIFFERENCE
 
-    def _changed_peers(self, rule: Rule, peers: Sequence[int], from_peers: int, up_to_it: int) -> Iterator[tuple[str, int, str]]:
+    def _changed_peers(
+        self, rule: Rule, peers: Sequence[int], from_peers: int, up_to_it: int
+    ) -> Iterator[tuple[str, int, str]]:
         """Each peer taken away, and each except: what, the cells whose verdict changes, and why there may be none."""
         for peer, mask, others in zip(rule.peers, peers, without_each(peers, 0, or_), strict=True):
             if len(peers) > 1:
@@ -135,7 +147,11 @@ class _Side:
             return
         ends = self.filters.other_ends[self.direction]
         for network, let_in in zip(peer.ip_block.excepts, ends.let_in_without(peer.ip_block), strict=True):
-            reason = NO_DIFFERENCE if let_in or ends.within(network) else f"no {OTHERS[self.direction]} observed is inside it"
+            reason = (
+                NO_DIFFERENCE
+                if let_in or ends.within(network)
+                else f"no {OTHERS[self.direction]} observed is inside it"
+            )
             yield f"except {network}", let_in & up_to_it, reason
 
     def _changed_ports(
@@ -152,5 +168,7 @@ class _Side:
                 yield f"endPort of {port}", later & ~others & concerned, reason
         if ports:
             more = from_peers & ~on_ports
-            reason = NO_DIFFERENCE if more & self.isolated else "no cell observed is with one of its peers on another port"
+            reason = (
+                NO_DIFFERENCE if more & self.isolated else "no cell observed is with one of its peers on another port"
+            )
             yield "the limit to its ports", more & up_to_it, reason

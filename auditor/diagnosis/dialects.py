@@ -1,7 +1,7 @@
 """What each dialect makes of policies, for predicting what an enforcer of that dialect lets through.
 
-``auditor.model.dialect`` has the definitions. The lab's faulty enforcers are written apart from this on purpose: packets under the one
-are diagnosed by the other.
+``auditor.model.dialect`` has the definitions. The lab's faulty enforcers are written apart from this on purpose:
+packets under the one are diagnosed by the other.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ def _by_rule(change: Callable[[Rule], Rule | None]) -> Rewrite:
 
     def rewritten(policy: NetworkPolicy) -> NetworkPolicy:
         ingress, egress = changed(policy.ingress), changed(policy.egress)
-        return policy if (ingress, egress) == (policy.ingress, policy.egress) else replace(policy, ingress=ingress, egress=egress)
+        return (
+            policy
+            if (ingress, egress) == (policy.ingress, policy.egress)
+            else replace(policy, ingress=ingress, egress=egress)
+        )
 
     return rewritten
 
@@ -86,7 +90,10 @@ def _lone_pods_anywhere(peer: Peer) -> tuple[Peer, ...]:
 def _two_peers(peer: Peer) -> tuple[Peer, ...]:
     if peer.pod_selector is None or peer.namespace_selector is None:
         return (peer,)
-    return (Peer(pod_selector=peer.pod_selector, line=peer.line), Peer(namespace_selector=peer.namespace_selector, line=peer.line))
+    return (
+        Peer(pod_selector=peer.pod_selector, line=peer.line),
+        Peer(namespace_selector=peer.namespace_selector, line=peer.line),
+    )
 
 
 def _by_selector(change: Callable[[LabelSelector], LabelSelector]) -> Rewrite:
@@ -96,7 +103,11 @@ def _by_selector(change: Callable[[LabelSelector], LabelSelector]) -> Rewrite:
         return selector if selector is None else change(selector)
 
     peers = _by_peer(
-        lambda peer: (replace(peer, pod_selector=optional(peer.pod_selector), namespace_selector=optional(peer.namespace_selector)),)
+        lambda peer: (
+            replace(
+                peer, pod_selector=optional(peer.pod_selector), namespace_selector=optional(peer.namespace_selector)
+            ),
+        )
     )
 
     def changed(policy: NetworkPolicy) -> NetworkPolicy | None:
@@ -107,12 +118,20 @@ def _by_selector(change: Callable[[LabelSelector], LabelSelector]) -> Rewrite:
 
 def _keys_alone(selector: LabelSelector) -> LabelSelector:
     present = [Requirement(key, Operator.EXISTS) for key, _ in selector.match_labels]
-    present += [Requirement(item.key, Operator.EXISTS) for item in selector.match_expressions if item.operator is Operator.IN]
-    return LabelSelector((), (*present, *(item for item in selector.match_expressions if item.operator is not Operator.IN)))
+    present += [
+        Requirement(item.key, Operator.EXISTS) for item in selector.match_expressions if item.operator is Operator.IN
+    ]
+    return LabelSelector(
+        (), (*present, *(item for item in selector.match_expressions if item.operator is not Operator.IN))
+    )
 
 
 def _key_needed(selector: LabelSelector) -> LabelSelector:
-    needed = [Requirement(item.key, Operator.EXISTS) for item in selector.match_expressions if item.operator is Operator.NOT_IN]
+    needed = [
+        Requirement(item.key, Operator.EXISTS)
+        for item in selector.match_expressions
+        if item.operator is Operator.NOT_IN
+    ]
     return replace(selector, match_expressions=(*selector.match_expressions, *needed))
 
 

@@ -21,10 +21,11 @@ def discriminating_cells(
     candidates: Sequence[Cell],
     previous_policies: Sequence[NetworkPolicy] | None = None,
 ) -> tuple[Cell, ...]:
-    """Cells among ``candidates`` on which ``ties`` part, at most ``MOST_CELLS``: each splits what the ones before it left together.
+    """Cells among ``candidates`` on which ``ties`` part, at most ``MOST_CELLS``: each splits what the ones before it
+    left together.
 
-    Candidates are cells that could still be probed, or probed again, between endpoints of ``snapshot``. Empty: none of them can tell any
-    two of the hypotheses apart.
+    Candidates are cells that could still be probed, or probed again, between endpoints of ``snapshot``. Empty: none of
+    them can tell any two of the hypotheses apart.
     """
     predictor = Predictor(Cells(snapshot, candidates), previous_policies)
     predictions = [predictor.predict(faults, timed=False) for faults in ties]
@@ -41,7 +42,9 @@ def discriminating_cells(
 
 def _split(group: Sequence[int], number: int) -> tuple[list[int], list[int]]:
     """Those that let the cell through, and those that don't."""
-    return [allowed for allowed in group if allowed >> number & 1], [allowed for allowed in group if not allowed >> number & 1]
+    return [allowed for allowed in group if allowed >> number & 1], [
+        allowed for allowed in group if not allowed >> number & 1
+    ]
 
 
 def _best_split(groups: Sequence[Sequence[int]]) -> int | None:

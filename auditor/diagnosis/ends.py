@@ -1,7 +1,7 @@
 """The endpoints at one end of cells, by labels and addresses: which cells a selector or an ipBlock means there.
 
-Every cell has one endpoint at either end, so the cells of different endpoints are apart; what is within a range of addresses is what the
-cells up to its two edges differ in.
+Every cell has one endpoint at either end, so the cells of different endpoints are apart; what is within a range of
+addresses is what the cells up to its two edges differ in.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class Ends:
         return self._of_ends[ends]
 
     def inside(self, block: IPBlock) -> int:
-        """The cells with an address in ``block``. A block that is the whole family has those of unknown addresses, too."""
+        """The cells with an address in ``block``. A block that is the whole family has those of unknown
+        addresses, too.
+        """
         addresses = self._addresses[Family(block.cidr.version)]
         mask = addresses.within(block.cidr)
         excepts = [network for network in block.excepts if network.version == block.cidr.version]

@@ -16,7 +16,9 @@ from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Note, Result, Verdict
 
 TELLING = (Result.MATCH, Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.CNI_DEPENDENT)
-"""The results that say what the enforcer did. What wasn't observed, is undefined or was answered by a stranger says nothing of it."""
+"""The results that say what the enforcer did. What wasn't observed, is undefined or was answered by a
+stranger says nothing of it.
+"""
 
 NARROWER = 5.0
 """Bits that it costs to say which node something happens on now and then, rather than anywhere."""
@@ -25,7 +27,9 @@ DOUBT = 8.0
 """Bits within which chance decides between two hypotheses."""
 
 CHANCE = 5
-"""At a share of losses that retests still find, no more than this many cells look steadily denied for each that is seen to change."""
+"""At a share of losses that retests still find, no more than this many cells look steadily denied for each
+that is seen to change.
+"""
 
 SCOPES = tuple(ScopeKind)
 DIALECTS = tuple(Dialect)
@@ -39,15 +43,24 @@ def is_telling(result: CellResult) -> bool:
 class Evidence:
     """The telling results among ``results``: cells as bitsets over ``cells``.
 
-    ``differing`` holds those that aren't as the specification says, ``changing`` those of them that changed between tries.
-    Results whose expectation isn't that of ``snapshot``, since the cluster changed meanwhile, are left out.
+    ``differing`` holds those that aren't as the specification says, ``changing`` those of them that changed between
+    tries. Results whose expectation isn't that of ``snapshot``, since the cluster changed meanwhile, are left out.
     """
 
-    def __init__(self, snapshot: Snapshot, results: Sequence[CellResult], previous_policies: Sequence[NetworkPolicy] | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        results: Sequence[CellResult],
+        previous_policies: Sequence[NetworkPolicy] | None = None,
+    ) -> None:
         telling = list(filter(is_telling, results))
         predictor = Predictor(Cells(snapshot, [result.cell for result in telling]), previous_policies)
         expected = predictor.specification
-        steady = [result for number, result in enumerate(telling) if (result.expected is Verdict.ALLOWED) == bool(expected >> number & 1)]
+        steady = [
+            result
+            for number, result in enumerate(telling)
+            if (result.expected is Verdict.ALLOWED) == bool(expected >> number & 1)
+        ]
         if len(steady) < len(telling):
             predictor = Predictor(Cells(snapshot, [result.cell for result in steady]), previous_policies)
         self.predictor = predictor
@@ -76,21 +89,26 @@ class Evidence:
         if by_chance.bit_count() > CHANCE * (varying & self.changing).bit_count():
             unlikely |= by_chance
         explained = self.differing & (settled & ~wrong | varying) & ~unlikely
-        contradictions = (prediction.allowed ^ self.predictor.specification) & wrong & ~varying & ~self.differing | against
+        contradictions = (
+            prediction.allowed ^ self.predictor.specification
+        ) & wrong & ~varying & ~self.differing | against
         return Fit(
             faults=faults,
             prediction=Prediction(prediction.allowed, varying),
             explained=explained,
             contradictions=contradictions,
             unexplained=self.differing & ~explained,
-            surprise=_surprise(faults, varying.bit_count(), (by_chance & ~unlikely | varying & self.changing).bit_count()),
+            surprise=_surprise(
+                faults, varying.bit_count(), (by_chance & ~unlikely | varying & self.changing).bit_count()
+            ),
         )
 
     def _against_chance(self, faults: Hypothesis, prediction: Prediction) -> tuple[int, int]:
-        """Of the cells that ``prediction`` has open for a while or mostly, those that contradict it, and those that it can't explain.
+        """Of the cells that ``prediction`` has open for a while or mostly, those that contradict it, and those that it
+        can't explain.
 
-        A slow enforcer closes all of them together: some that are closed already and some that stay open can't both be its doing. A lossy
-        one closes hardly more of them than it is seen to change.
+        A slow enforcer closes all of them together: some that are closed already and some that stay open can't both be
+        its doing. A lossy one closes hardly more of them than it is seen to change.
         """
         cells = prediction.allowed & prediction.varying & ~self.predictor.specification
         closed, changing = cells & ~self.differing, cells & self.changing
@@ -121,16 +139,20 @@ class Fit:
 
     @property
     def is_credible(self) -> bool:
-        """Whether it explains two thirds of what differs, with one contradiction at most for every twenty cells that it explains.
+        """Whether it explains two thirds of what differs, with one contradiction at most for every twenty cells that it
+        explains.
 
-        Among some hundred hypotheses there is mostly one that by chance explains a few cells of a fault that is none of them.
+        Among some hundred hypotheses there is mostly one that by chance explains a few cells of a fault that is none of
+        them.
         """
         explained = self.explained.bit_count()
         return 0 < explained >= max(2 * self.unexplained.bit_count(), 20 * self.contradictions.bit_count())
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Occam's order: what speaks against it; fewer faults; less left to chance; the simpler scope; the order of the dialects."""
+        """Occam's order: what speaks against it; fewer faults; less left to chance; the simpler scope; the
+        order of the dialects.
+        """
         return (
             self.errors,
             len(self.faults),
@@ -141,7 +163,10 @@ class Fit:
 
     def fits_like(self, other: Fit) -> bool:
         """Whether as few cells speak against one as against the other, for as many faults."""
-        return abs(self.surprise - other.surprise) <= DOUBT and (self.errors, len(self.faults)) == (other.errors, len(other.faults))
+        return abs(self.surprise - other.surprise) <= DOUBT and (self.errors, len(self.faults)) == (
+            other.errors,
+            len(other.faults),
+        )
 
 
 def _surprise(faults: Hypothesis, varying: int, varied: int) -> float:

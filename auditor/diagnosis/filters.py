@@ -1,7 +1,8 @@
 """What each policy isolates and allows among given cells, as any chain of misreadings would have it.
 
-A third reading of the rules beside the evaluator (which is for every port and endpoint at once) and ``explain`` (which is for one
-cell): here each policy's part stays separate, so that a hypothesis about one policy or one node costs no new evaluation.
+A third reading of the rules beside the evaluator (which is for every port and endpoint at once) and ``explain`` (which
+is for one cell): here each policy's part stays separate, so that a hypothesis about one policy or one node costs no new
+evaluation.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Chain: TypeAlias = tuple[Misreading, ...]
 
 
 class Reading(NamedTuple):
-    """How one policy is read: one of the ``previous`` or of those in force, changed by ``dialects``; whether its ipBlocks skip pods."""
+    """How one policy is read: one of the ``previous`` or of those in force, changed by ``dialects``;
+    whether its ipBlocks skip pods.
+    """
 
     previous: bool
     dialects: tuple[Dialect, ...]
@@ -41,7 +44,11 @@ class Reading(NamedTuple):
     def by(cls, chain: Chain) -> Reading:
         """As an enforcer reads it that has all of ``chain`` for this policy."""
         found = [dialect for dialect, _ in chain]
-        return cls(Dialect.STALE in found, tuple(dialect for dialect in found if dialect in REWRITES), Dialect.IP_BLOCK_SKIPS_PODS in found)
+        return cls(
+            Dialect.STALE in found,
+            tuple(dialect for dialect in found if dialect in REWRITES),
+            Dialect.IP_BLOCK_SKIPS_PODS in found,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,9 @@ class Filters:
         self._subjects: dict[tuple[str, object, Direction], int] = {}
 
     def passing(self, direction: Direction, chain: Chain = ()) -> int:
-        """The cells that the filters of ``direction`` let through, all run by an enforcer with the misreadings of ``chain``."""
+        """The cells that the filters of ``direction`` let through, all run by an enforcer with the
+        misreadings of ``chain``.
+        """
         key = (direction, chain)
         if key not in self._sides:
             self._sides[key] = self._passing(direction, chain)
@@ -102,7 +111,9 @@ class Filters:
         key = (direction, everywhere)
         reading = Reading.by(everywhere)
         if key not in self._unlimited:
-            self._unlimited[key] = [self._part(index, reading, direction) for index in range(len(self._known_to(reading)))]
+            self._unlimited[key] = [
+                self._part(index, reading, direction) for index in range(len(self._known_to(reading)))
+            ]
         if everywhere == chain:
             return self._unlimited[key]
         parts = list(self._unlimited[key])
@@ -110,7 +121,9 @@ class Filters:
         for name in {limit for _, limit in chain if limit}:
             index = indices.get(name)
             if index is not None:
-                parts[index] = self._part(index, Reading.by(tuple(item for item in chain if item[1] in ("", name))), direction)
+                parts[index] = self._part(
+                    index, Reading.by(tuple(item for item in chain if item[1] in ("", name))), direction
+                )
         return parts
 
     def _known_to(self, reading: Reading) -> Sequence[NetworkPolicy]:
@@ -128,7 +141,9 @@ class Filters:
         return self._parts[key]
 
     def _read(self, index: int, reading: Reading) -> NetworkPolicy | None:
-        """A policy as the dialects take it: the same object as without the last of them where that one changes nothing."""
+        """A policy as the dialects take it: the same object as without the last of them where that one
+        changes nothing.
+        """
         dialects = reading.dialects
         if not dialects:
             return self._known_to(reading)[index]
@@ -172,7 +187,9 @@ class Filters:
         found = {}
         for direction in Direction:
             others = self.cells.others(direction)
-            hosts = {name: part for name, part in others.items() if self.cells.endpoints[name].kind is EndpointKind.HOST}
+            hosts = {
+                name: part for name, part in others.items() if self.cells.endpoints[name].kind is EndpointKind.HOST
+            }
             found[direction] = Ends(self.cells, hosts)
         return found
 
@@ -212,7 +229,11 @@ class Filters:
         if port.end_port is None:
             return self.cells.ports.get((port.protocol, port.number), 0)
         numbers, up_to = self._numbered_ports[port.protocol]
-        return up_to[bisect_right(numbers, port.end_port)] ^ up_to[bisect_left(numbers, port.number)] if port.number <= port.end_port else 0
+        return (
+            up_to[bisect_right(numbers, port.end_port)] ^ up_to[bisect_left(numbers, port.number)]
+            if port.number <= port.end_port
+            else 0
+        )
 
     @cached_property
     def _named_ports(self) -> Mapping[tuple[Protocol, str], int]:
@@ -227,11 +248,16 @@ class Filters:
 
     @cached_property
     def _numbered_ports(self) -> Mapping[Protocol, tuple[list[int], list[int]]]:
-        """For each protocol the port numbers in order, and the cells on all numbers up to each: a cell is on one port alone."""
+        """For each protocol the port numbers in order, and the cells on all numbers up to each: a cell is
+        on one port alone.
+        """
         found = {}
         for protocol in Protocol:
             numbers = sorted(number for of, number in self.cells.ports if of is protocol)
-            found[protocol] = (numbers, list(accumulate((self.cells.ports[protocol, number] for number in numbers), or_, initial=0)))
+            found[protocol] = (
+                numbers,
+                list(accumulate((self.cells.ports[protocol, number] for number in numbers), or_, initial=0)),
+            )
         return found
 
 

@@ -1,4 +1,6 @@
-"""From cells that differ to what a person is told: one finding for the cells that differ in the same way for the same rules."""
+"""From cells that differ to what a person is told: one finding for the cells that differ in the same way
+for the same rules.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,15 @@ TOLD = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE, Result
 """The results that become findings, the gravest first."""
 
 ADVICE = {
-    Result.LEAK: "If the policy is what was meant, the CNI does not enforce it: check that the CNI supports it on these pods' nodes.",
+    Result.LEAK: "If the policy is what was meant, the CNI does not enforce it: check that the CNI supports it on "
+    "these pods' nodes.",
     Result.OUTAGE: "The policies allow this: look for a fault in the CNI or the network between these pods' nodes.",
-    Result.MISDELIVERED: "Someone else answers at this address: look for a stale address, an address given twice or a proxy in between.",
-    Result.UNSTABLE: "The answer changed between tries: look for a node or a CNI agent that loses connections or is restarting.",
-    Result.CNI_DEPENDENT: "An ipBlock covers addresses inside the cluster, which this CNI does not match: use selectors for pods.",
+    Result.MISDELIVERED: "Someone else answers at this address: look for a stale address, an address given twice or "
+    "a proxy in between.",
+    Result.UNSTABLE: "The answer changed between tries: look for a node or a CNI agent that loses connections or is "
+    "restarting.",
+    Result.CNI_DEPENDENT: "An ipBlock covers addresses inside the cluster, which this CNI does not match: use "
+    "selectors for pods.",
 }
 
 MOST_NAMES = 3
@@ -40,7 +46,9 @@ def find(snapshot: Snapshot, results: Iterable[CellResult], reproduce: Callable[
 def _reason(decision: Decision) -> Reason:
     """What decided, without what is particular to one pair of endpoints or one port: findings are grouped by it."""
     if decision.exemption:
-        return ("a pod and itself",) if decision.cell.source == decision.cell.destination else ("a pod and its own node",)
+        return (
+            ("a pod and itself",) if decision.cell.source == decision.cell.destination else ("a pod and its own node",)
+        )
     sides = (decision.egress, decision.ingress)
     if decision.verdict is Verdict.DENIED:
         return tuple(_denial(side) for side in sides if not side.allowed)
@@ -53,7 +61,9 @@ def _denial(side: Side) -> str:
     return f"{side.direction.lower()} denied by {', '.join(policy_place(policy) for policy in side.isolating)}"
 
 
-def _finding(kind: Result, reason: Reason, members: Sequence[tuple[CellResult, Decision]], reproduce: Callable[[Cell], str]) -> Finding:
+def _finding(
+    kind: Result, reason: Reason, members: Sequence[tuple[CellResult, Decision]], reproduce: Callable[[Cell], str]
+) -> Finding:
     cells = tuple(result for result, _ in members)
     return Finding(
         kind=kind,
@@ -90,7 +100,9 @@ def _ports_in_brief(cells: Sequence[Cell]) -> str:
 
 
 def _combinations(cells: Sequence[Cell]) -> tuple[int, int]:
-    """How many of source, destination and port there are among ``cells``, and how many there could be of different ends."""
+    """How many of source, destination and port there are among ``cells``, and how many there could be of
+    different ends.
+    """
     sources, destinations = {cell.source for cell in cells}, {cell.destination for cell in cells}
     ports = {(cell.protocol, cell.port) for cell in cells}
     found = {(cell.source, cell.destination, cell.protocol, cell.port) for cell in cells}

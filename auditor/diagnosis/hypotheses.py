@@ -84,7 +84,10 @@ CONTAINED = {
 def is_part_of(narrow: Hypothesis, wide: Hypothesis) -> bool:
     """Whether ``narrow`` has the same dialects as ``wide`` in any order, each in the same scope or in a part of it."""
     return len(narrow) == len(wide) and any(
-        all(one.dialect is other.dialect and _within(one.scope, other.scope) for one, other in zip(order, wide, strict=True))
+        all(
+            one.dialect is other.dialect and _within(one.scope, other.scope)
+            for one, other in zip(order, wide, strict=True)
+        )
         for order in permutations(narrow)
     )
 

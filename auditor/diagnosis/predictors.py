@@ -1,7 +1,7 @@
 """What a hypothesis predicts: which cells get through when given dialects are in force within given scopes.
 
-A pod's egress is filtered on the pod's own node, and so is ingress to it. A scope therefore marks, for each direction, the cells whose
-filter is concerned; where several faults concern the same filter, their misreadings are chained.
+A pod's egress is filtered on the pod's own node, and so is ingress to it. A scope therefore marks, for each direction,
+the cells whose filter is concerned; where several faults concern the same filter, their misreadings are chained.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import Protocol
 
 EPHEMERAL_PORTS = (32768, 50000, 60999)
-"""Ports that clients connect from, by the edges and the middle of Linux's net.ipv4.ip_local_port_range: a stateless enforcer judges
-replies by them."""
+"""Ports that clients connect from, by the edges and the middle of Linux's net.ipv4.ip_local_port_range: a stateless
+enforcer judges replies by them."""
 
 FILTERS_OF_NODE: Mapping[ScopeKind, tuple[Direction, ...]] = {
     ScopeKind.NODE: tuple(Direction),
@@ -34,7 +34,9 @@ WITHOUT_REGION = (ScopeKind.CLUSTER, ScopeKind.POLICY)
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Cells as bitsets: those that get through, and those whose verdict depends on the moment or on the client's port."""
+    """Cells as bitsets: those that get through, and those whose verdict depends on the moment or on the
+    client's port.
+    """
 
     allowed: int
     varying: int = 0
@@ -90,7 +92,9 @@ class Predictor:
 
     def answered(self, faults: Hypothesis) -> int:
         """The cells, which are replies, that pass the stateless ones among the filters."""
-        return self._passing(Direction.EGRESS, faults, stateless=True) & self._passing(Direction.INGRESS, faults, stateless=True)
+        return self._passing(Direction.EGRESS, faults, stateless=True) & self._passing(
+            Direction.INGRESS, faults, stateless=True
+        )
 
     @cached_property
     def _replies(self) -> list[Predictor]:
@@ -100,13 +104,29 @@ class Predictor:
     def _client_ports(self) -> tuple[int, ...]:
         """One port that clients connect from, or several where some rule or pod makes a difference between them."""
         first, _, last = EPHEMERAL_PORTS
-        rules = [rule for policy in (*self.filters.policies, *(self._previous or ())) for rule in (*policy.ingress, *policy.egress)]
-        cuts = {cut for rule in rules for port in rule.ports for cut in (port.number or 0, (port.end_port or port.number or 0) + 1)}
-        cuts |= {declared.number + step for endpoint in self.cells.snapshot.endpoints for declared in endpoint.ports for step in (0, 1)}
+        rules = [
+            rule
+            for policy in (*self.filters.policies, *(self._previous or ()))
+            for rule in (*policy.ingress, *policy.egress)
+        ]
+        cuts = {
+            cut
+            for rule in rules
+            for port in rule.ports
+            for cut in (port.number or 0, (port.end_port or port.number or 0) + 1)
+        }
+        cuts |= {
+            declared.number + step
+            for endpoint in self.cells.snapshot.endpoints
+            for declared in endpoint.ports
+            for step in (0, 1)
+        }
         return EPHEMERAL_PORTS if any(first < cut <= last for cut in cuts) else (first,)
 
     def _passing(self, direction: Direction, faults: Hypothesis, *, stateless: bool = False) -> int:
-        """The cells that pass the filters of ``direction``; with ``stateless`` only the filters of stateless enforcers count."""
+        """The cells that pass the filters of ``direction``; with ``stateless`` only the filters of
+        stateless enforcers count.
+        """
         passing = 0
         regions = [self._region(fault.scope, direction) for fault in faults]
         for concerned in product((False, True), repeat=len(faults)):

@@ -2,8 +2,8 @@
 
 A report in which every connection that was tried is as expected proves nothing of a policy whose pods were never tried.
 So each policy that selects a pod that the audit was asked about needs a verdict that speaks of it: where the policies
-deny something at its pods, one of what is denied (at this end alone, where there is such a thing), whether or not it got
-through; else one of what is allowed. How much of a policy the verdicts exercise beyond that is a matter of
+deny something at its pods, one of what is denied (at this end alone, where there is such a thing), whether or not it
+got through; else one of what is allowed. How much of a policy the verdicts exercise beyond that is a matter of
 ``auditor.diagnosis.coverage``.
 """
 
@@ -34,9 +34,11 @@ UNDEFINED = "only hostNetwork pods were at the other end, and what a policy mean
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an audit was asked about: by direction the names of the endpoints whose filters of that direction it was to try.
+    """What an audit was asked about: by direction the names of the endpoints whose filters of that direction it was to
+    try.
 
-    ``gone`` are those that took no part after all, with the reason; ``accepted`` the full names of policies that may stay untested.
+    ``gone`` are those that took no part after all, with the reason; ``accepted`` the full names of policies that may
+    stay untested.
     """
 
     subjects: Mapping[Direction, Collection[str]]
@@ -48,9 +50,16 @@ NOTHING = Asked({}, {})
 
 
 def policy_tests(snapshot: Snapshot, results: Sequence[CellResult], asked: Asked) -> PolicyTests:
-    """Which of the policies that select a pod of ``asked`` are tested by ``results``, which are all of the audit, skipped ones too."""
+    """Which of the policies that select a pod of ``asked`` are tested by ``results``, which are all of the
+    audit, skipped ones too.
+    """
     pods = _Pods(snapshot, asked)
-    in_scope = [(policy, direction) for policy in snapshot.policies for direction in asked.subjects if pods.are_isolated(policy, direction)]
+    in_scope = [
+        (policy, direction)
+        for policy in snapshot.policies
+        for direction in asked.subjects
+        if pods.are_isolated(policy, direction)
+    ]
     idle = sum(pods.has_none(policy) for policy in snapshot.policies)
     if not in_scope:
         return PolicyTests(0, idle)
@@ -64,8 +73,12 @@ class _Pods:
 
     def __init__(self, snapshot: Snapshot, asked: Asked) -> None:
         self._groups = Groups(snapshot, set())
-        self._asked = {direction: self._members(snapshot, frozenset(names)) for direction, names in asked.subjects.items()}
-        self._namespaces = {pod.namespace for by_group in self._asked.values() for pods in by_group.values() for pod in pods}
+        self._asked = {
+            direction: self._members(snapshot, frozenset(names)) for direction, names in asked.subjects.items()
+        }
+        self._namespaces = {
+            pod.namespace for by_group in self._asked.values() for pods in by_group.values() for pod in pods
+        }
         self._masks = {direction: mask_of(by_group) for direction, by_group in self._asked.items()}
 
     def _members(self, snapshot: Snapshot, names: frozenset[str]) -> dict[int, list[Endpoint]]:
@@ -85,7 +98,11 @@ class _Pods:
 
     def selected(self, policy: NetworkPolicy, direction: Direction) -> list[Endpoint]:
         """Those of the pods that were asked about in ``direction`` that ``policy`` selects."""
-        return [pod for group in bits(self._selected(policy) & self._masks[direction]) for pod in self._asked[direction][group]]
+        return [
+            pod
+            for group in bits(self._selected(policy) & self._masks[direction])
+            for pod in self._asked[direction][group]
+        ]
 
     def has_none(self, policy: NetworkPolicy) -> bool:
         """Whether ``policy``, of a namespace that was asked about, selects none of all pods."""
@@ -118,19 +135,25 @@ class _Evidence:
         return mask
 
     def missing(self, policy: NetworkPolicy, direction: Direction, pods: _Pods) -> UntestedPolicy | None:
-        """What there is to say where nothing tells whether ``policy`` is enforced in ``direction``; None where something does."""
+        """What there is to say where nothing tells whether ``policy`` is enforced in ``direction``; None
+        where something does.
+        """
         own = self._filters.isolated(policy, direction) & self._asked[direction]
         wanted = self._wanted(own, direction)
         if wanted & self._telling:
             return None
         reasons = tuple(self._why_gone(pods.selected(policy, direction))) or tuple(self._why(own, wanted))
-        return UntestedPolicy(policy.full_name, direction, wanted.bit_count(), reasons, policy.full_name in self._accepted)
+        return UntestedPolicy(
+            policy.full_name, direction, wanted.bit_count(), reasons, policy.full_name in self._accepted
+        )
 
     def _wanted(self, own: int, direction: Direction) -> int:
-        """Of the cells ``own`` of a policy those of which one must have a verdict: the first of these kinds that there are.
+        """Of the cells ``own`` of a policy those of which one must have a verdict: the first of these kinds that there
+        are.
 
-        Those that the filters of ``direction`` alone deny; those that the other end denies, too; those that are allowed altogether;
-        those about which a policy has a say at all. A hostNetwork pod at the other end shows nothing, so that only comes last.
+        Those that the filters of ``direction`` alone deny; those that the other end denies, too; those that are allowed
+        altogether; those about which a policy has a say at all. A hostNetwork pod at the other end shows nothing, so
+        that only comes last.
         """
         opposite = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
         governed = own & ~self._filters.unfiltered()

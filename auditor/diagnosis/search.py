@@ -1,8 +1,8 @@
 """The search for the smallest hypothesis that explains what was observed.
 
-One fault is looked for first, in every scope; only where none explains everything, two. What no known fault explains is said to be
-unexplained. Hypotheses that fit the same observations equally well are shown beside the chosen one, but for those that say the same of a
-smaller scope: "on 3 of 3 nodes" is no better than "in the cluster".
+One fault is looked for first, in every scope; only where none explains everything, two. What no known fault explains is
+said to be unexplained. Hypotheses that fit the same observations equally well are shown beside the chosen one, but for
+those that say the same of a smaller scope: "on 3 of 3 nodes" is no better than "in the cluster".
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ PAIRED = 120
 """How many single faults are tried in pairs, the best first."""
 
 WORTH = 2
-"""A second fault has to do away with all errors or this part of them: one in a hundred mostly takes in some odd cell by chance."""
+"""A second fault has to do away with all errors or this part of them: one in a hundred mostly takes in some
+odd cell by chance.
+"""
 
 MASKED = 2
 """For how many of the best single faults one is looked for that changes nothing but beside it."""
@@ -44,8 +46,9 @@ def diagnose(
 ) -> Diagnosis | None:
     """What explains the cells among ``results`` that differ from the specification; None when none does.
 
-    ``previous_policies`` are those that were in force before the last change, where anybody knows. ``candidates`` are cells that could
-    still be probed: the diagnosis names those of them that would tell hypotheses apart. Probe these, add their results, diagnose again.
+    ``previous_policies`` are those that were in force before the last change, where anybody knows. ``candidates`` are
+    cells that could still be probed: the diagnosis names those of them that would tell hypotheses apart. Probe these,
+    add their results, diagnose again.
     """
     evidence = Evidence(snapshot, results, previous_policies)
     if not evidence.differing:
@@ -55,7 +58,10 @@ def diagnose(
         return nothing_known(evidence)
     diagnosis = diagnosis_of(evidence, fits)
     return replace(
-        diagnosis, discriminating=discriminating_cells(snapshot, diagnosis.hypotheses, _unseen(candidates, evidence), previous_policies)
+        diagnosis,
+        discriminating=discriminating_cells(
+            snapshot, diagnosis.hypotheses, _unseen(candidates, evidence), previous_policies
+        ),
     )
 
 
@@ -105,14 +111,18 @@ def _pairs(evidence: Evidence, classes: Classes) -> list[Fit]:
 
 
 def _with_masked(evidence: Evidence, singles: Sequence[Fit], silent: Iterable[Fit]) -> list[Fit]:
-    """The best single faults, each with those that explain nothing alone: one of them may close what the other opens."""
+    """The best single faults, each with those that explain nothing alone: one of them may close what the
+    other opens.
+    """
     best = sorted(singles, key=lambda fit: fit.rank)[:MASKED]
     wide = [fit for fit in silent if fit.faults[0].scope.kind is not ScopeKind.POLICY]
     return [evidence.fit((*one.faults, *other.faults)) for one in best for other in wide]
 
 
 def _kinds_in_turn(fits: Sequence[Fit]) -> list[Fit]:
-    """The best of each kind of scope first, then the second best: alone they predict the same, but beside another fault they may not."""
+    """The best of each kind of scope first, then the second best: alone they predict the same, but beside
+    another fault they may not.
+    """
     seen: Counter[ScopeKind] = Counter()
     turns: list[tuple[int, Fit]] = []
     for fit in fits:
@@ -128,7 +138,11 @@ def _variants(evidence: Evidence, pairs: Sequence[Fit], classes: Classes) -> lis
     found = list(pairs)
     for pair in pairs[:VARIED]:
         one, other = (_kinds_in_turn(alike.get((fault,), [evidence.fit((fault,))]))[:VARIANTS] for fault in pair.faults)
-        found += [evidence.fit((*a.faults, *b.faults)) for a, b in product(one, other) if (*a.faults, *b.faults) != pair.faults]
+        found += [
+            evidence.fit((*a.faults, *b.faults))
+            for a, b in product(one, other)
+            if (*a.faults, *b.faults) != pair.faults
+        ]
     return found
 
 

@@ -48,20 +48,28 @@ PLACES: Mapping[ScopeKind, str] = {
     ScopeKind.DESTINATION_NODE: " for what pods on node {} receive",
 }
 
-NOT_READ_SO = "This CNI reads policies otherwise than the specification: update it, or write the policies without this feature."
+NOT_READ_SO = (
+    "This CNI reads policies otherwise than the specification: update it, or write the policies without this feature."
+)
 ADVICE: Mapping[Dialect, str] = {
-    Dialect.ENFORCES_NOTHING: "Install a CNI or policy agent that enforces NetworkPolicy (Flannel by itself is none), or see whether its "
+    Dialect.ENFORCES_NOTHING: "Install a CNI or policy agent that enforces NetworkPolicy (Flannel by itself is "
+    "none), or see whether its "
     "agent runs and has finished starting.",
     Dialect.IGNORES_EGRESS: "See whether this CNI supports egress rules and has them switched on.",
     Dialect.IGNORES_INGRESS: "See whether this CNI's agent programs ingress rules.",
     Dialect.IGNORES_UDP: "See whether this CNI filters UDP; until it does, UDP services are open to everybody.",
     Dialect.IGNORES_IPV6: "Switch on IPv6 policy enforcement in the CNI, or run the cluster with IPv4 alone.",
-    Dialect.FIRST_POLICY_ONLY: "This CNI does not add policies up: update it, or put all rules for a pod into one policy.",
-    Dialect.ISOLATES_BOTH_DIRECTIONS: "This CNI takes a policy for one direction as one for both: update it, or allow the other direction "
+    Dialect.FIRST_POLICY_ONLY: "This CNI does not add policies up: update it, or put all rules for a pod into one "
+    "policy.",
+    Dialect.ISOLATES_BOTH_DIRECTIONS: "This CNI takes a policy for one direction as one for both: update it, or "
+    "allow the other direction "
     "by a rule.",
-    Dialect.BLOCKS_SELF: "The specification never cuts a pod off from itself: report it to the CNI, or allow it with a rule.",
-    Dialect.BLOCKS_OWN_NODE: "The specification never cuts a pod off from its node: probes of the kubelet may fail; report it to the CNI.",
-    Dialect.STATELESS: "See whether connection tracking works: the policy rules must accept established connections first.",
+    Dialect.BLOCKS_SELF: "The specification never cuts a pod off from itself: report it to the CNI, or allow it "
+    "with a rule.",
+    Dialect.BLOCKS_OWN_NODE: "The specification never cuts a pod off from its node: probes of the kubelet may fail; "
+    "report it to the CNI.",
+    Dialect.STATELESS: "See whether connection tracking works: the policy rules must accept established connections "
+    "first.",
     Dialect.STALE: "Restart the CNI's agent, and see in its log why it has missed the last change.",
     Dialect.SLOW: "Wait for the CNI to converge and audit again, or give it longer with --settle.",
     Dialect.FLAKY: "Look for a CNI agent that is restarting, a full connection-tracking table or a lossy link.",
@@ -110,7 +118,10 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
 
 
 def _with_numbers(evidence: Evidence, fit: Fit) -> str:
-    return f"{in_words(fit.faults)}: explains {_share(evidence, fit)}; {pluralize(fit.contradictions.bit_count(), 'contradiction')}"
+    return (
+        f"{in_words(fit.faults)}: explains {_share(evidence, fit)}; "
+        f"{pluralize(fit.contradictions.bit_count(), 'contradiction')}"
+    )
 
 
 def _beside(evidence: Evidence, fit: Fit, best: Fit) -> str:
@@ -138,7 +149,8 @@ def nothing_known(evidence: Evidence) -> Diagnosis:
         counts.append(f"{pluralize(len(evidence.untold), 'cell')} answered by someone else")
     return Diagnosis(
         title=f"no known fault explains {', '.join(counts)}",
-        advice="See the findings one by one. An enforcer that still has older policies, or a fault of the network beside policies, can "
+        advice="See the findings one by one. An enforcer that still has older policies, or a fault of the network "
+        "beside policies, can "
         "look like this.",
         unexplained=evidence.cells.listed(evidence.differing) + evidence.untold,
     )
@@ -148,5 +160,8 @@ def advice_for(fault: Fault) -> str:
     """What to do about one fault."""
     advice = ADVICE.get(fault.dialect, NOT_READ_SO)
     if fault.scope.kind in (ScopeKind.NODE, ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE) and fault.is_fault:
-        return f"Compare the CNI's agent on node {fault.scope.name} with that of the other nodes: version, settings, log. {advice}"
+        return (
+            f"Compare the CNI's agent on node {fault.scope.name} with that of the other nodes: version, "
+            f"settings, log. {advice}"
+        )
     return advice

@@ -1,7 +1,8 @@
-"""Why cells are not as meant: those that one policy rule opens, or the same isolation closes, belong together in one finding.
+"""Why cells are not as meant: those that one policy rule opens, or the same isolation closes, belong together in one
+finding.
 
-Cells are shared out by bitsets, as there can be many. For one example of each cause ``decide()``, the plain reading of the policies, then
-says in words what decides it.
+Cells are shared out by bitsets, as there can be many. For one example of each cause ``decide()``, the plain reading of
+the policies, then says in words what decides it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ from auditor.policy.groups import Groups
 CauseKey: TypeAlias = tuple[object, ...]
 Ends: TypeAlias = tuple[Endpoint, Endpoint]
 PeerPlace: TypeAlias = tuple[NetworkPolicy, int, int | None]
-"""A policy, one of its rules and one of the peers there, counted from 0; None where the rule has none and so means every peer."""
+"""A policy, one of its rules and one of the peers there, counted from 0; None where the rule has none and
+so means every peer.
+"""
 
 
 @dataclass(slots=True)
 class Cause:
-    """Cells of one rule that are wrong for one reason. ``sides`` are those at which it can be mended, the likeliest first."""
+    """Cells of one rule that are wrong for one reason. ``sides`` are those at which it can be mended, the
+    likeliest first.
+    """
 
     rule: int
     decision: Decision
@@ -44,7 +49,9 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What opens a side: a peer of a policy's rule, or nothing but that no policy isolates; and the atoms that it opens."""
+    """What opens a side: a peer of a policy's rule, or nothing but that no policy isolates; and the atoms
+    that it opens.
+    """
 
     key: CauseKey
     atoms: int
@@ -57,7 +64,9 @@ class Causes:
         self._resolved = resolved
         self._trial = trial
         self._groups = Groups(resolved.snapshot, set())
-        self._group_of = dict(zip((each.name for each in resolved.snapshot.endpoints), self._groups.of_endpoint, strict=True))
+        self._group_of = dict(
+            zip((each.name for each in resolved.snapshot.endpoints), self._groups.of_endpoint, strict=True)
+        )
         self._policies: dict[str, list[NetworkPolicy]] = {}
         for policy in resolved.snapshot.policies:
             self._policies.setdefault(policy.namespace, []).append(policy)
@@ -80,7 +89,9 @@ class Causes:
                 causes[key].violation.append(replace(violation, atoms=sets))
         return list(causes.values())
 
-    def _split(self, rule: int, ends: Ends, family: Family, atoms: int) -> Iterator[tuple[CauseKey, tuple[Direction, ...], int]]:
+    def _split(
+        self, rule: int, ends: Ends, family: Family, atoms: int
+    ) -> Iterator[tuple[CauseKey, tuple[Direction, ...], int]]:
         """``atoms`` of one pair shared out among their causes: key, sides to mend, and the atoms."""
         if self._resolved.rules[rule].verdict is Verdict.ALLOWED:
             yield from self._closed(ends, family, atoms)
@@ -106,7 +117,11 @@ class Causes:
             for direction, mask in denied.items():
                 covered &= mask if direction in sides else ~mask
             if covered:
-                yield tuple(self.isolating(direction, _pod(direction, ends)) for direction in sides) + sides, sides, covered
+                yield (
+                    tuple(self.isolating(direction, _pod(direction, ends)) for direction in sides) + sides,
+                    sides,
+                    covered,
+                )
 
     def isolating(self, direction: Direction, pod: Endpoint) -> tuple[NetworkPolicy, ...]:
         """The policies that isolate ``pod`` in ``direction``."""
@@ -129,7 +144,9 @@ class Causes:
             for number, rule in enumerate(policy.rules(direction)):
                 if not self._resolved.ports_at(rule.ports, ends[1]) & atom:
                     continue
-                peer = next((place for place, peer in enumerate(rule.peers) if self._is_peer(policy, peer, other, family)), None)
+                peer = next(
+                    (place for place, peer in enumerate(rule.peers) if self._is_peer(policy, peer, other, family)), None
+                )
                 if peer is not None or not rule.peers:
                     return Opening((direction, policy, number, peer), self._resolved.ports_at(rule.ports, ends[1]))
         return Opening((direction, pod.namespace), self._resolved.atoms.everything)
@@ -144,8 +161,12 @@ class Causes:
                 for number, rule in enumerate(policy.rules(direction)):
                     ports = self._resolved.ports_at(rule.ports, ends[1])
                     for family in (family for family, atoms in violation.atoms.items() if atoms & ports):
-                        peers = (place for place, peer in enumerate(rule.peers) if self._is_peer(policy, peer, other, family))
-                        places.update(dict.fromkeys((policy, number, place) for place in (peers if rule.peers else (None,))))
+                        peers = (
+                            place for place, peer in enumerate(rule.peers) if self._is_peer(policy, peer, other, family)
+                        )
+                        places.update(
+                            dict.fromkeys((policy, number, place) for place in (peers if rule.peers else (None,)))
+                        )
         return list(places)
 
     def _is_peer(self, policy: NetworkPolicy, peer: Peer, other: Endpoint, family: Family) -> bool:
@@ -156,14 +177,20 @@ class Causes:
                 mask = groups.in_block(peer.ip_block, family)
             else:
                 own = peer.namespace_selector is None
-                mask = groups.in_namespace(policy.namespace) if own else groups.in_namespaces(peer.namespace_selector or LabelSelector())
+                mask = (
+                    groups.in_namespace(policy.namespace)
+                    if own
+                    else groups.in_namespaces(peer.namespace_selector or LabelSelector())
+                )
                 mask &= groups.with_labels(peer.pod_selector) if peer.pod_selector is not None else mask
             self._peers[key] = mask
         return bool(self._peers[key] >> self._group_of[other.name] & 1)
 
     def _decide(self, ends: Ends, atom: int, family: Family) -> Decision:
         """The decision about one cell; only policies of the two namespaces can have a part in it."""
-        policies = tuple(policy for name in sorted({end.namespace for end in ends}) for policy in self._policies.get(name, ()))
+        policies = tuple(
+            policy for name in sorted({end.namespace for end in ends}) for policy in self._policies.get(name, ())
+        )
         small = replace(self._resolved.snapshot, endpoints=ends, policies=policies)
         port = self._resolved.atoms.ranges[atom]
         return decide(small, Cell(ends[0].name, ends[1].name, port.protocol, port.first, family))

@@ -1,7 +1,7 @@
 """What is not as meant whatever the policies say that can't be read.
 
-On a live cluster some policies in force may be unknown. Between their two extreme meanings everything is possible, so only what is wrong
-under both is a finding; the rest is in doubt.
+On a live cluster some policies in force may be unknown. Between their two extreme meanings everything is possible, so
+only what is wrong under both is a finding; the rest is in doubt.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ from auditor.policy.evaluator import evaluate
 
 
 class Certainty:
-    """The two extremes of what the unknown policies of a snapshot may mean; nothing is in doubt where there are none."""
+    """The two extremes of what the unknown policies of a snapshot may mean; nothing is in doubt where there
+    are none.
+    """
 
     def __init__(self, resolved: ResolvedIntent) -> None:
         self._resolved = resolved
         unknown = resolved.snapshot.unknown
-        self._extremes = [Refined(evaluate(each), resolved) for each in extremes(resolved.snapshot, unknown)] if unknown else []
+        self._extremes = (
+            [Refined(evaluate(each), resolved) for each in extremes(resolved.snapshot, unknown)] if unknown else []
+        )
 
     def of(self, found: Iterable[Violation]) -> list[Violation]:
         """``found`` without what is in doubt."""
@@ -48,5 +52,9 @@ class Certainty:
 def _reached(extreme: Refined, violation: Violation, family: Family) -> set[int]:
     """The sets of atoms on which any member of one cohort reaches any of the other."""
     matrix = extreme.matrix
-    sources, destinations = ({matrix.class_of(end.name) for end in cohort.members} for cohort in (violation.source, violation.destination))
-    return {extreme.refine(matrix.class_verdicts(*classes, family).allowed) for classes in product(sources, destinations)}
+    sources, destinations = (
+        {matrix.class_of(end.name) for end in cohort.members} for cohort in (violation.source, violation.destination)
+    )
+    return {
+        extreme.refine(matrix.class_verdicts(*classes, family).allowed) for classes in product(sources, destinations)
+    }

@@ -1,4 +1,6 @@
-"""The intent held against the expected matrix: from rules to findings, each with its cause and a change that mends it."""
+"""The intent held against the expected matrix: from rules to findings, each with its cause and a change
+that mends it.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,15 @@ Alike: TypeAlias = tuple[int, tuple[Family, ...]]
 def check_intent(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding, ...]:
     """Where the policies behind ``matrix`` are not what ``intent`` means, in the order of its rules.
 
-    What depends on policies that can't be read is in doubt, and no finding. The hosts of the intent must be in the matrix: evaluate
-    ``intent.with_hosts(snapshot)``. Raises InputError when rules contradict each other about a cell of this cluster.
+    What depends on policies that can't be read is in doubt, and no finding. The hosts of the intent must be in the
+    matrix: evaluate ``intent.with_hosts(snapshot)``. Raises InputError when rules contradict each other about a cell of
+    this cluster.
     """
     resolved = ResolvedIntent(matrix.snapshot, intent)
     numbers = {id(rule): number for number, rule in enumerate(resolved.rules)}
-    findings = [(numbers[id(rule)], IntentFinding(IntentKind.EMPTY, rule, f"{rule}: {words}")) for rule, words in resolved.empty]
+    findings = [
+        (numbers[id(rule)], IntentFinding(IntentKind.EMPTY, rule, f"{rule}: {words}")) for rule, words in resolved.empty
+    ]
     found = find_violations(Refined(matrix, resolved), resolved)
     if found:
         trial = Trial(resolved)
@@ -61,7 +66,9 @@ def _kind(resolved: ResolvedIntent, rule: int) -> IntentKind:
 
 def _more(resolved: ResolvedIntent, number: int) -> IntentFinding:
     rule = resolved.rules[number]
-    return IntentFinding(_kind(resolved, number), rule, f"{rule}: too many cells more to tell their causes; mend those above first")
+    return IntentFinding(
+        _kind(resolved, number), rule, f"{rule}: too many cells more to tell their causes; mend those above first"
+    )
 
 
 def _finding(resolved: ResolvedIntent, trial: Trial, causes: Causes, cause: Cause) -> IntentFinding:
@@ -84,7 +91,9 @@ def _finding(resolved: ResolvedIntent, trial: Trial, causes: Causes, cause: Caus
 
 
 def _mend(resolved: ResolvedIntent, trial: Trial, causes: Causes, cause: Cause) -> tuple[Change | None, int]:
-    """The change that mends ``cause`` and touches least of what the intent is silent of, and how many were evaluated."""
+    """The change that mends ``cause`` and touches least of what the intent is silent of, and how many were
+    evaluated.
+    """
     best: tuple[int, Draft] | None = None
     tried = 0
     for draft in islice(_drafts(resolved, causes, cause), MOST_TRIES):
@@ -108,7 +117,9 @@ def _drafts(resolved: ResolvedIntent, causes: Causes, cause: Cause) -> Iterator[
             grant = cause.side(direction).grant
             if grant is not None:
                 yield from narrowing(resolved, grant, cause.violation)
-                yield from removing(resolved, direction, causes.all_openings(direction, cause.violation), cause.violation)
+                yield from removing(
+                    resolved, direction, causes.all_openings(direction, cause.violation), cause.violation
+                )
             else:
                 pod = cause.violation[0].destination if direction is Direction.INGRESS else cause.violation[0].source
                 yield from isolating(resolved, direction, pod.example.namespace, cause.violation, rule.name)

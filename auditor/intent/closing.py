@@ -1,4 +1,6 @@
-"""Changes that might close what is open and was meant denied, the smallest first. Whether they do is found out by evaluating them."""
+"""Changes that might close what is open and was meant denied, the smallest first. Whether they do is found
+out by evaluating them.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,17 @@ def narrowing(resolved: ResolvedIntent, grant: Grant, violation: Sequence[Violat
     if meant and all(each.peers for each in meant):
         yield from _narrowed(policy, direction, number, grant.peer, peers)
         if ports:
-            yield rewritten(policy, direction, number, Rule(peers, ports), "open only the peers and ports that are meant")
+            yield rewritten(
+                policy, direction, number, Rule(peers, ports), "open only the peers and ports that are meant"
+            )
     if len(meant) > 1:
         yield rewritten(policy, direction, number, meant, "one rule for each that is meant")
 
 
 def _merged(policy: NetworkPolicy, direction: Direction, number: int, peer: Peer) -> Iterator[Draft]:
-    """The rule with ``peer`` and another as one, where one selects pods and the other namespaces: the pitfall of the extra dash."""
+    """The rule with ``peer`` and another as one, where one selects pods and the other namespaces: the
+    pitfall of the extra dash.
+    """
     rule = policy.rules(direction)[number]
     for other in rule.peers:
         pods, namespaces = (peer, other) if peer.namespace_selector is None else (other, peer)
@@ -56,7 +62,9 @@ def _shortened(grant: Grant) -> Iterator[Draft]:
     rule = policy.rules(direction)[number]
     if grant.peer is not None and len(rule.peers) > 1:
         kept = tuple(peer for peer in rule.peers if peer is not grant.peer)
-        yield rewritten(policy, direction, number, replace(rule, peers=kept), f"without the peer {_with_line(grant.peer)}")
+        yield rewritten(
+            policy, direction, number, replace(rule, peers=kept), f"without the peer {_with_line(grant.peer)}"
+        )
     if grant.port is not None and len(rule.ports) > 1:
         left = tuple(port for port in rule.ports if port is not grant.port)
         yield rewritten(policy, direction, number, replace(rule, ports=left), f"without the port {grant.port}")
@@ -67,7 +75,9 @@ def _with_line(peer: Peer) -> str:
     return f"{peer} (line {peer.line})" if peer.line else str(peer)
 
 
-def _narrowed(policy: NetworkPolicy, direction: Direction, number: int, peer: Peer | None, meant: tuple[Peer, ...]) -> Iterator[Draft]:
+def _narrowed(
+    policy: NetworkPolicy, direction: Direction, number: int, peer: Peer | None, meant: tuple[Peer, ...]
+) -> Iterator[Draft]:
     rule = policy.rules(direction)[number]
     kept = tuple(each for each in rule.peers if each is not peer)
     peers = tuple(dict.fromkeys((*kept, *meant)))
@@ -78,7 +88,9 @@ def _narrowed(policy: NetworkPolicy, direction: Direction, number: int, peer: Pe
 
 def _ports_of(rules: Sequence[Rule]) -> tuple[PolicyPort, ...]:
     """The ports of all ``rules``; none where one has every port, or there is no rule."""
-    return tuple(dict.fromkeys(port for rule in rules for port in rule.ports)) if all(rule.ports for rule in rules) else ()
+    return (
+        tuple(dict.fromkeys(port for rule in rules for port in rule.ports)) if all(rule.ports for rule in rules) else ()
+    )
 
 
 def removing(
@@ -92,11 +104,17 @@ def removing(
         drafts = []
         for policy, gone in by_policy.items():
             kept = tuple(_without(rule, gone.get(number, set())) for number, rule in enumerate(policy.rules(direction)))
-            meant = demanded_rules(resolved, direction, _pods(violation, direction), policy.namespace) if replaced else ()
+            meant = (
+                demanded_rules(resolved, direction, _pods(violation, direction), policy.namespace) if replaced else ()
+            )
             drafts.append(with_all_rules(policy, direction, (*(rule for rule in kept if rule is not None), *meant)))
         if drafts:
             title = "; ".join(draft.title for draft in drafts)
-            yield Draft(title, "\n---\n".join(draft.yaml for draft in drafts), tuple(edit for draft in drafts for edit in draft.edits))
+            yield Draft(
+                title,
+                "\n---\n".join(draft.yaml for draft in drafts),
+                tuple(edit for draft in drafts for edit in draft.edits),
+            )
 
 
 def _without(rule: Rule, gone: set[int | None]) -> Rule | None:
@@ -105,8 +123,11 @@ def _without(rule: Rule, gone: set[int | None]) -> Rule | None:
     return replace(rule, peers=tuple(peer for number, peer in enumerate(rule.peers) if number not in gone))
 
 
-def isolating(resolved: ResolvedIntent, direction: Direction, namespace: str, violation: Sequence[Violation], name: str) -> Iterator[Draft]:
-    """New policies that isolate the pods of ``wrong`` and allow what is meant: those pods alone, then the whole namespace.
+def isolating(
+    resolved: ResolvedIntent, direction: Direction, namespace: str, violation: Sequence[Violation], name: str
+) -> Iterator[Draft]:
+    """New policies that isolate the pods of ``wrong`` and allow what is meant: those pods alone, then the whole
+    namespace.
 
     Then the same with every port open but those of ``wrong``, which leaves what goes over the others as it is.
     """
@@ -135,6 +156,8 @@ def _policy_port(ports: PortRange) -> PolicyPort:
 def _pods(violation: Sequence[Violation], direction: Direction) -> list[Endpoint]:
     """The members at the end at which ``direction`` filters."""
     cohorts = {
-        cohort.number: cohort for each in violation for cohort in [each.destination if direction is Direction.INGRESS else each.source]
+        cohort.number: cohort
+        for each in violation
+        for cohort in [each.destination if direction is Direction.INGRESS else each.source]
     }
     return [member for cohort in cohorts.values() for member in cohort.members]

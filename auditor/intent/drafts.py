@@ -1,4 +1,6 @@
-"""Changes before anyone knows whether they are right: edits of policies, with the words and the YAML to tell them by."""
+"""Changes before anyone knows whether they are right: edits of policies, with the words and the YAML to
+tell them by.
+"""
 
 from __future__ import annotations
 
@@ -52,14 +54,18 @@ def _united(edits: tuple[Edit, ...], others: tuple[Edit, ...]) -> tuple[Edit, ..
     return tuple(united)
 
 
-def rewritten(policy: NetworkPolicy, direction: Direction, number: int, rules: Rule | Sequence[Rule] | None, words: str) -> Draft:
+def rewritten(
+    policy: NetworkPolicy, direction: Direction, number: int, rules: Rule | Sequence[Rule] | None, words: str
+) -> Draft:
     """``policy`` with ``rules`` in the place of one of its rules, counted from 0; None removes it."""
     new = (rules,) if isinstance(rules, Rule) else tuple(rules or ())
     before = policy.rules(direction)
     after = _with_rules(policy, direction, (*before[:number], *new, *before[number + 1 :]))
     where = place(policy, direction, number)
     if not after.rules(direction):
-        return Draft(f"remove {where}, so that no rule is left there", _section(after, direction), (Edit(policy, after),))
+        return Draft(
+            f"remove {where}, so that no rule is left there", _section(after, direction), (Edit(policy, after),)
+        )
     yaml = "\n".join(rule_yaml(rule, direction) for rule in new)
     return Draft(f"{where}: {words}" if new else f"remove {where}", yaml, (Edit(policy, after),))
 
@@ -68,11 +74,15 @@ def with_all_rules(policy: NetworkPolicy, direction: Direction, rules: tuple[Rul
     """``policy`` with other rules in one direction."""
     after = _with_rules(policy, direction, tuple(dict.fromkeys(rules)))
     title = f"in {policy_place(policy)} only these rules of {direction.lower()}"
-    return Draft(title, f"# {direction.lower()} of {policy.full_name}\n{_section(after, direction)}", (Edit(policy, after),))
+    return Draft(
+        title, f"# {direction.lower()} of {policy.full_name}\n{_section(after, direction)}", (Edit(policy, after),)
+    )
 
 
 def _section(policy: NetworkPolicy, direction: Direction) -> str:
-    """A section of ``policy`` as YAML. Without a rule it needs policyTypes: where that is absent, so is Egress (NetworkPolicySpec)."""
+    """A section of ``policy`` as YAML. Without a rule it needs policyTypes: where that is absent, so is
+    Egress (NetworkPolicySpec).
+    """
     section = direction.lower()
     if rules := policy.rules(direction):
         return f"{section}:\n" + "\n".join(rule_yaml(rule, direction) for rule in rules)
@@ -82,14 +92,18 @@ def _section(policy: NetworkPolicy, direction: Direction) -> str:
 def extended(policy: NetworkPolicy, direction: Direction, rule: Rule) -> Draft:
     """``policy`` with one more rule."""
     after = _with_rules(policy, direction, (*policy.rules(direction), rule))
-    return Draft(f"add to {direction.lower()} of {policy_place(policy)}", rule_yaml(rule, direction), (Edit(policy, after),))
+    return Draft(
+        f"add to {direction.lower()} of {policy_place(policy)}", rule_yaml(rule, direction), (Edit(policy, after),)
+    )
 
 
 def _with_rules(policy: NetworkPolicy, direction: Direction, rules: tuple[Rule, ...]) -> NetworkPolicy:
     return replace(policy, ingress=rules) if direction is Direction.INGRESS else replace(policy, egress=rules)
 
 
-def demanded_rules(resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint], namespace: str) -> tuple[Rule, ...]:
+def demanded_rules(
+    resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint], namespace: str
+) -> tuple[Rule, ...]:
     """What the intent allows ``pods`` in one direction, each of its rules as one of a policy in ``namespace``.
 
     A rule whose other end no peer can mean is left out.
@@ -110,9 +124,15 @@ def demanded_rules(resolved: ResolvedIntent, direction: Direction, pods: Sequenc
 
 
 def new_policies(
-    resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint], name: str, *, given: tuple[Rule, ...] | None = None
+    resolved: ResolvedIntent,
+    direction: Direction,
+    pods: Sequence[Endpoint],
+    name: str,
+    *,
+    given: tuple[Rule, ...] | None = None,
 ) -> Iterator[Draft]:
-    """New policies for ``pods``, all of one namespace, with what the intent allows them, or with the rules ``given`` alone.
+    """New policies for ``pods``, all of one namespace, with what the intent allows them, or with the rules ``given``
+    alone.
 
     First for pods as the intent calls them or by the labels that they share, then for all pods of the namespace.
     """
@@ -134,7 +154,11 @@ def _one_for_each(resolved: ResolvedIntent, direction: Direction, pods: Sequence
         ends = resolved.destinations[number] if direction is Direction.INGRESS else resolved.sources[number]
         mine = [pod for pod in pods if pod.name in ends]
         if meant.verdict is Verdict.ALLOWED and mine:
-            texts, others = (meant.destinations, meant.sources) if direction is Direction.INGRESS else (meant.sources, meant.destinations)
+            texts, others = (
+                (meant.destinations, meant.sources)
+                if direction is Direction.INGRESS
+                else (meant.sources, meant.destinations)
+            )
             peers = peers_for(others, resolved.snapshot, namespace)
             selector = _named(texts, namespace) or common_labels(mine)
             if peers is not None:

@@ -78,7 +78,8 @@ def namespace_called(name: str) -> LabelSelector:
 def peers_for(texts: Sequence[str], snapshot: Snapshot, namespace: str) -> tuple[Peer, ...] | None:
     """The peers, in a policy of ``namespace``, that mean what the selections ``texts`` do; None where no peer can.
 
-    None of ``texts`` means every peer: ``()``. Whether they mean more than that is for the one who uses them to find out.
+    None of ``texts`` means every peer: ``()``. Whether they mean more than that is for the one who uses them to find
+    out.
     """
     peers: list[Peer] = []
     for text in texts:
@@ -134,10 +135,15 @@ def _plain(selector: LabelSelector) -> LabelSelector:
 def common_labels(endpoints: Iterable[Endpoint]) -> LabelSelector:
     """The labels that all of ``endpoints`` have and are likely to keep; ``{}`` when there is none.
 
-    Those that controllers and packaging tools make up change with the next pod or release. The name of a job, too, if there is another.
+    Those that controllers and packaging tools make up change with the next pod or release. The name of a job, too, if
+    there is another.
     """
     first, *others = endpoints
-    shared = [(key, value) for key, value in sorted(first.labels.items()) if all(other.labels.get(key) == value for other in others)]
+    shared = [
+        (key, value)
+        for key, value in sorted(first.labels.items())
+        if all(other.labels.get(key) == value for other in others)
+    ]
     kept = [pair for pair in shared if pair[0] not in TOOL_KEYS and not pair[0].startswith(TOOL_PREFIXES)]
     return LabelSelector(tuple(kept or [pair for pair in shared if pair[0] in JOB_NAMES]))
 

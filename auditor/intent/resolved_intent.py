@@ -1,8 +1,9 @@
-"""The intent on the ground of one cluster: which rules speak of which endpoints, and what they demand of a pair, for every port at once.
+"""The intent on the ground of one cluster: which rules speak of which endpoints, and what they demand of a pair, for
+every port at once.
 
-Endpoints of which the same rules speak share a *signature*. What is demanded of a pair depends on the two signatures alone, as sets of
-port atoms that neither policies nor rules split; so nothing here is computed once per cell. HostNetwork pods are left out: no policy is
-defined for them.
+Endpoints of which the same rules speak share a *signature*. What is demanded of a pair depends on the two signatures
+alone, as sets of port atoms that neither policies nor rules split; so nothing here is computed once per cell.
+HostNetwork pods are left out: no policy is defined for them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ Signature: TypeAlias = tuple[int, int, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is demanded of a pair: sets of atoms. ``by_rule`` shares them out, each atom to the first rule that speaks of it."""
+    """What is demanded of a pair: sets of atoms. ``by_rule`` shares them out, each atom to the first rule
+    that speaks of it.
+    """
 
     allowed: int
     denied: int
@@ -60,7 +63,9 @@ class ResolvedIntent:
         self._common: dict[tuple[tuple[Family, ...], tuple[Family, ...]], tuple[Family, ...]] = {}
         self._ports: dict[tuple[object, ...], tuple[int, ...]] = {}
         self._demands: dict[tuple[Signature, Signature], Demand] = {}
-        self.signatures: dict[str, Signature] = {name: self._signature(endpoint) for name, endpoint in self.endpoints.items()}
+        self.signatures: dict[str, Signature] = {
+            name: self._signature(endpoint) for name, endpoint in self.endpoints.items()
+        }
         self._note_empty_rules()
         self._refuse_contradictions()
 
@@ -86,7 +91,9 @@ class ResolvedIntent:
         return as_source, as_destination, self._ports[key]
 
     def ports_at(self, ports: Iterable[PolicyPort], destination: Endpoint) -> int:
-        """The atoms that ``ports`` mean at ``destination``: all of them if there are none, a name what is declared there."""
+        """The atoms that ``ports`` mean at ``destination``: all of them if there are none, a name what is
+        declared there.
+        """
         ports = tuple(ports)
         mask = 0 if ports else self.atoms.everything
         for port in ports:
@@ -96,7 +103,9 @@ class ResolvedIntent:
             elif port.number is None:
                 mask |= self.atoms.mask(port.protocol, 1, 65535)
             else:
-                mask |= self.atoms.mask(port.protocol, port.number, port.number if port.end_port is None else port.end_port)
+                mask |= self.atoms.mask(
+                    port.protocol, port.number, port.number if port.end_port is None else port.end_port
+                )
         return mask
 
     def families(self, source: Endpoint, destination: Endpoint) -> tuple[Family, ...]:
@@ -115,7 +124,9 @@ class ResolvedIntent:
         return governed(source, destination) and not always_allowed(source, destination)
 
     def count_pairs(self, sources: Sequence[Endpoint], destinations: Sequence[Endpoint]) -> int:
-        """How many pairs of the two, either all the same or all different, a policy can decide about; all of one are of one kind."""
+        """How many pairs of the two, either all the same or all different, a policy can decide about; all
+        of one are of one kind.
+        """
         if sources[0].selectable and destinations[0].selectable:
             return len(sources) * len(destinations) - (len(sources) if sources[0] is destinations[0] else 0)
         return sum(self.judged(*ends) for ends in product(sources, destinations))
@@ -163,9 +174,16 @@ class ResolvedIntent:
         plain = [number for number, rule in enumerate(self.rules) if not rule.closing]
         problems = []
         for first, second in product(plain, plain):
-            if first < second and self.rules[first].verdict is not self.rules[second].verdict and (cell := self._shared(first, second)):
+            if (
+                first < second
+                and self.rules[first].verdict is not self.rules[second].verdict
+                and (cell := self._shared(first, second))
+            ):
                 one, other = self.rules[first], self.rules[second]
-                told = f"{other.name!r} contradicts {one.name!r} on line {one.line}: {cell} is {one.verdict} there and {other.verdict} here"
+                told = (
+                    f"{other.name!r} contradicts {one.name!r} on line {one.line}: {cell} is {one.verdict} there "
+                    f"and {other.verdict} here"
+                )
                 problems.append(Problem(f"{told}; narrow one of them", other.file, other.line))
         if problems:
             raise InputError(problems)

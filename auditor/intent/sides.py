@@ -1,7 +1,8 @@
 """What a change of some policies would do, without evaluating the whole cluster anew.
 
-A connection needs the source's egress and the destination's ingress, and a policy decides only about pods of its own namespace. So a
-change is judged from three evaluations: both directions by themselves as they are, once, and the changed namespace's few policies.
+A connection needs the source's egress and the destination's ingress, and a policy decides only about pods of its own
+namespace. So a change is judged from three evaluations: both directions by themselves as they are, once, and the
+changed namespace's few policies.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Side:
     """Who reaches whom as far as one direction is concerned, by ``policies`` alone."""
 
     def __init__(self, resolved: ResolvedIntent, policies: Iterable[NetworkPolicy], direction: Direction) -> None:
-        one_way = tuple(replace(policy, directions=frozenset({direction})) for policy in policies if direction in policy.directions)
+        one_way = tuple(
+            replace(policy, directions=frozenset({direction})) for policy in policies if direction in policy.directions
+        )
         self._refined = Refined(evaluate(replace(resolved.snapshot, policies=one_way)), resolved)
         self._known: dict[tuple[int, int, Family], int] = {}
 
@@ -73,7 +76,8 @@ class Trial:
         return one & other
 
     def unspecified(self, edits: Sequence[Edit], finding: Sequence[Violation]) -> int | None:
-        """Between how many pairs ``edits`` change what the intent is silent of; None unless they mend ``finding`` and harm nothing.
+        """Between how many pairs ``edits`` change what the intent is silent of; None unless they mend ``finding`` and
+        harm nothing.
 
         Harm is a cell that was as the intent has it, and isn't any more.
         """
@@ -97,7 +101,9 @@ class _Changed:
         self._resolved, self._trial = resolved, trial
         self._after: dict[tuple[Direction, str], Side] = {}
         self._touched: dict[Direction, set[str]] = {direction: set() for direction in Direction}
-        for namespace in {policy.namespace for edit in edits for policy in (edit.before, edit.after) if policy is not None}:
+        for namespace in {
+            policy.namespace for edit in edits for policy in (edit.before, edit.after) if policy is not None
+        }:
             mine = tuple(policy for policy in resolved.snapshot.policies if policy.namespace == namespace)
             after = _edited(mine, [edit for edit in edits if _namespace(edit) == namespace])
             for direction in Direction:
@@ -171,7 +177,9 @@ class _Changed:
         touched = {id(group) for group in sources}
         yield from product((group for group in groups if id(group) not in touched), destinations)
 
-    def _example(self, sources: tuple[Endpoint, ...], destinations: tuple[Endpoint, ...]) -> tuple[Endpoint, Endpoint] | None:
+    def _example(
+        self, sources: tuple[Endpoint, ...], destinations: tuple[Endpoint, ...]
+    ) -> tuple[Endpoint, Endpoint] | None:
         return next((ends for ends in product(sources, destinations) if self._resolved.judged(*ends)), None)
 
 

@@ -1,7 +1,9 @@
-"""Where the expected matrix is not as demanded: found for whole sets of destinations at once, told apart only where something is wrong.
+"""Where the expected matrix is not as demanded: found for whole sets of destinations at once, told apart only where
+something is wrong.
 
-A source's row falls into few pieces, each a set of destinations that it reaches on the same ports; and few signatures share all
-destinations out among themselves. So what is right, nearly everything, costs two operations on bitsets for each piece and signature.
+A source's row falls into few pieces, each a set of destinations that it reaches on the same ports; and few signatures
+share all destinations out among themselves. So what is right, nearly everything, costs two operations on bitsets for
+each piece and signature.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ class Violation:
 
 
 class _Profiles:
-    """Destination cohorts by what, beside policies, decides about them: sets of the bits that stand for their classes."""
+    """Destination cohorts by what, beside policies, decides about them: sets of the bits that stand for
+    their classes.
+    """
 
     def __init__(self, refined: Refined, cohorts: list[Cohort]) -> None:
         bit_of_class = {number: bit for bit, number in refined.matrix.class_of_bit.items()}
@@ -89,11 +93,16 @@ def find_violations(refined: Refined, resolved: ResolvedIntent) -> dict[int, tup
         for family in Family:
             search.look(sources, family)
         search.full |= search.cut
-    return {rule: ([Violation(*entry) for entry in search.found[rule].values()], rule in search.cut) for rule in sorted(search.found)}
+    return {
+        rule: ([Violation(*entry) for entry in search.found[rule].values()], rule in search.cut)
+        for rule in sorted(search.found)
+    }
 
 
 class _Search:
-    """What is found so far: for each rule and pair of cohorts the atoms by family. ``full`` are rules of which enough is found."""
+    """What is found so far: for each rule and pair of cohorts the atoms by family. ``full`` are rules of
+    which enough is found.
+    """
 
     def __init__(self, refined: Refined, resolved: ResolvedIntent, profiles: _Profiles) -> None:
         self._refined, self._resolved, self._profiles = refined, resolved, profiles

@@ -18,7 +18,9 @@ NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Some of the namespaces, as a set of their numbers and in words. ``has_pods``: some pod there is one that selectors can match."""
+    """Some of the namespaces, as a set of their numbers and in words. ``has_pods``: some pod there is one
+    that selectors can match.
+    """
 
     mask: int
     text: str
@@ -46,7 +48,9 @@ class PodValues:
     def of(self, area: Area, key: str) -> list[str]:
         """The values that the label ``key`` has on pods of ``area``, sorted."""
         if (area.mask, key) not in self._seen:
-            self._seen[area.mask, key] = sorted(value for value, there in self._namespaces.get(key, {}).items() if there & area.mask)
+            self._seen[area.mask, key] = sorted(
+                value for value, there in self._namespaces.get(key, {}).items() if there & area.mask
+            )
         return self._seen[area.mask, key]
 
     def under_another_key(self, area: Area, key: str, value: str) -> bool:
@@ -66,7 +70,9 @@ class PodValues:
         return any(namespaces[each] & area.mask for each in likeness.like(plain))
 
     def _plain_values(self, key: str) -> Mapping[str, int]:
-        """The values of ``key`` without their numbers, each with the namespaces that have it and not too many others."""
+        """The values of ``key`` without their numbers, each with the namespaces that have it and not too
+        many others.
+        """
         number: dict[int, int] = defaultdict(int)
         for there in self._namespaces[key].values():
             for namespace in bits(there):

@@ -18,7 +18,9 @@ BLOCKS = "https://kubernetes.io/docs/concepts/services-networking/network-polici
 
 
 def _blocks(policy_index: PolicyIndex) -> Iterator[tuple[Opening, IPBlock, int, Place]]:
-    """Every ipBlock in force of a policy that selects someone, with the pods that it covers and no selector of the rule admits anyway."""
+    """Every ipBlock in force of a policy that selects someone, with the pods that it covers and no selector
+    of the rule admits anyway.
+    """
     for opening in policy_index.openings:
         if opening.subjects:
             selected = 0
@@ -27,15 +29,26 @@ def _blocks(policy_index: PolicyIndex) -> Iterator[tuple[Opening, IPBlock, int, 
             for number, peer in enumerate(opening.rule.peers):
                 if peer.ip_block is not None:
                     place = peer_place(opening.policy, opening.direction, opening.number, number)
-                    yield opening, peer.ip_block, opening.reach[number] & policy_index.groups.selectable & ~selected, place
+                    yield (
+                        opening,
+                        peer.ip_block,
+                        opening.reach[number] & policy_index.groups.selectable & ~selected,
+                        place,
+                    )
 
 
 def covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Blocks of a part of the address space in which pods of the cluster are."""
     for _, block, covered, place in _blocks(policy_index):
         if covered and not _is_the_internet(block):
-            message = f"ipBlock {block} covers pods ({policy_index.names(covered)}): whether it opens them is up to the network plugin"
-            hint = "ipBlock is meant for addresses outside the cluster. For pods write a selector; else except their range."
+            message = (
+                f"ipBlock {block} covers pods ({policy_index.names(covered)}): whether it opens them is up to "
+                "the network plugin"
+            )
+            hint = (
+                "ipBlock is meant for addresses outside the cluster. For pods write a selector; else except "
+                "their range."
+            )
             yield Remark(place, message, hint)
 
 
@@ -44,9 +57,13 @@ def internet_covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     for opening, block, covered, place in _blocks(policy_index):
         if covered and _is_the_internet(block):
             word = "from" if opening.direction is Direction.INGRESS else "to"
-            message = f"ipBlock {block} covers pods of the cluster, too ({policy_index.names(covered)}); network plugins differ on whether it opens them"
+            message = (
+                f"ipBlock {block} covers pods of the cluster, too ({policy_index.names(covered)}); network "
+                "plugins differ on whether it opens them"
+            )
             hint = (
-                f"For the Internet alone, except the cluster's own ranges. For everyone, leave {word} out, or add beside the ipBlock:\n"
+                f"For the Internet alone, except the cluster's own ranges. For everyone, leave {word} out, or add "
+                "beside the ipBlock:\n"
                 "- namespaceSelector: {}"
             )
             yield Remark(place, message, hint)
@@ -67,8 +84,13 @@ def covers_services(policy_index: PolicyIndex) -> Iterator[Remark]:
     for block, place in blocks:
         names = addresses.inside(block)
         if names:
-            message = f"ipBlock {block} covers addresses of Services ({names}), which are mostly translated before policy is applied"
-            yield Remark(place, message, "Select the pods behind the Service, and the port that they listen on (targetPort).")
+            message = (
+                f"ipBlock {block} covers addresses of Services ({names}), which are mostly translated before "
+                "policy is applied"
+            )
+            yield Remark(
+                place, message, "Select the pods behind the Service, and the port that they listen on (targetPort)."
+            )
 
 
 class _ServiceAddresses:
@@ -79,8 +101,11 @@ class _ServiceAddresses:
         self._located: dict[int, list[Located]] = {}
         for family in Family:
             intervals = AddressIntervals(blocks, family)
-            # One set for the first address of each Service, one for the second, so that nothing is in two places of one set.
-            several = zip_longest(*([each for each in service.cluster_ips if each.version == family] for service in services))
+            # One set for the first address of each Service, one for the second, so that nothing is in two places of one
+            # set.
+            several = zip_longest(
+                *([each for each in service.cluster_ips if each.version == family] for service in services)
+            )
             self._located[family] = [_located(intervals, addresses) for addresses in several]
 
     def inside(self, block: IPBlock) -> str:
@@ -89,7 +114,8 @@ class _ServiceAddresses:
         for located in self._located[block.cidr.version]:
             found |= located.inside(block)
         first = [
-            f"{service.namespace}/{service.name}" for service in (self._services[each] for each in islice(bits(found), MOST_NAMES + 1))
+            f"{service.namespace}/{service.name}"
+            for service in (self._services[each] for each in islice(bits(found), MOST_NAMES + 1))
         ]
         return listed_first(first, found.bit_count())
 
@@ -108,7 +134,11 @@ def empty_block(policy_index: PolicyIndex) -> Iterator[Remark]:
         if _is_empty(block):
             # Without a peer left, the rule would be for everyone.
             what = "peer" if len(opening.rule.peers) > 1 else "whole rule"
-            yield Remark(place, f"ipBlock {block} is empty: its excepts take all of {block.cidr} away", f"Remove the {what}, or an except.")
+            yield Remark(
+                place,
+                f"ipBlock {block} is empty: its excepts take all of {block.cidr} away",
+                f"Remove the {what}, or an except.",
+            )
 
 
 def _is_empty(block: IPBlock) -> bool:
@@ -126,7 +156,8 @@ CHECKS = (
         "block-covers-pods",
         Severity.WARNING,
         "An ipBlock that covers addresses of pods",
-        "The specification leaves it open whether an ipBlock matches pods by their addresses; network plugins differ. Pod addresses also "
+        "The specification leaves it open whether an ipBlock matches pods by their addresses; network plugins "
+        "differ. Pod addresses also "
         "change whenever a pod is created anew.",
         covers_pods,
         BLOCKS,
@@ -135,7 +166,8 @@ CHECKS = (
         "internet-block-covers-pods",
         Severity.INFO,
         "An ipBlock for any address, which includes the pods",
-        "0.0.0.0/0 is written for the Internet and includes the cluster. With some network plugins it opens every pod, with others no pod "
+        "0.0.0.0/0 is written for the Internet and includes the cluster. With some network plugins it opens every "
+        "pod, with others no pod "
         "at all.",
         internet_covers_pods,
         BLOCKS,
@@ -144,7 +176,8 @@ CHECKS = (
         "block-covers-services",
         Severity.WARNING,
         "An ipBlock that covers addresses of Services",
-        "A connection to a Service goes to one of its pods; the address is rewritten, usually before policies are applied, so that a rule "
+        "A connection to a Service goes to one of its pods; the address is rewritten, usually before policies are "
+        "applied, so that a rule "
         "for the Service's address never matches.",
         covers_services,
         BLOCKS,

@@ -1,7 +1,7 @@
 """Which of many peers, selectors or port sets can include a given one, without comparing it with each of them.
 
-An index answers with buckets of positions: each one that includes what is asked for is in some bucket, and most of the others are in
-none. Whether one of them really does, ``implication`` says.
+An index answers with buckets of positions: each one that includes what is asked for is in some bucket, and most of the
+others are in none. Whether one of them really does, ``implication`` says.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from auditor.policy.addresses import bounds
 from auditor.policy.bits import bits
 
 COMPARISONS = 500_000
-"""How many pairs a check compares within one rule or namespace; where that doesn't reach for all, each part meets ``LEAST`` others."""
+"""How many pairs a check compares within one rule or namespace; where that doesn't reach for all, each part
+meets ``LEAST`` others.
+"""
 LEAST = 50
 FEW = 16
-"""Port sets with more atoms than this are candidates for every question, and lists with more peers than this get an index."""
+"""Port sets with more atoms than this are candidates for every question, and lists with more peers than
+this get an index.
+"""
 
 Buckets: TypeAlias = Sequence[Sequence[int]]
 """Positions in several parts, each ascending."""
@@ -51,7 +55,9 @@ class ConditionIndex:
 
     def __init__(self, wanted: Iterable[tuple[int, Conditions]]) -> None:
         """``wanted`` are ascending positions with the conditions there."""
-        entries = [(position, {key: each for key, each in found.items() if each != ANYTHING}) for position, found in wanted]
+        entries = [
+            (position, {key: each for key, each in found.items() if each != ANYTHING}) for position, found in wanted
+        ]
         frequency: dict[Hashable, int] = defaultdict(int)
         for _, found in entries:
             for key, condition in found.items():
@@ -80,11 +86,15 @@ class ConditionIndex:
         if not condition.values:
             return ((key,),)
         # A wider set of values has each one of these.
-        return min(((key, True, value) for value in condition.values), key=lambda place: len(self._at.get(place, ()))), (key, False)
+        return min(
+            ((key, True, value) for value in condition.values), key=lambda place: len(self._at.get(place, ()))
+        ), (key, False)
 
 
 def _places(key: Hashable, condition: Condition) -> list[Hashable]:
-    """Where a condition is put: at each value that it allows, at the one by which one that excludes values is found, or without any."""
+    """Where a condition is put: at each value that it allows, at the one by which one that excludes values
+    is found, or without any.
+    """
     if condition.negated:
         return [(key, False, value) for value in condition.values] or [(key, False, None)]
     return [(key, True, value) for value in condition.values] or [(key, True, None)]
@@ -109,9 +119,13 @@ class PeerIndex:
         self._namespace = namespace
         self._everyone = [position for position, peer in entries if peer is None]
         self._selectors = ConditionIndex(
-            (position, peer_conditions(peer, namespace)) for position, peer in entries if peer is not None and peer.ip_block is None
+            (position, peer_conditions(peer, namespace))
+            for position, peer in entries
+            if peer is not None and peer.ip_block is None
         )
-        self._blocks = BlockIndex((position, peer.ip_block) for position, peer in entries if peer is not None and peer.ip_block is not None)
+        self._blocks = BlockIndex(
+            (position, peer.ip_block) for position, peer in entries if peer is not None and peer.ip_block is not None
+        )
 
     def including(self, peer: Peer | None) -> Buckets:
         """Where all those are that may include ``peer``."""

@@ -43,7 +43,9 @@ class _Dns:
             if pod.labels.get(key) == value
         ]
         names = {pod.name for pod in pods}
-        self._there = next((place for place in DNS_PLACES if any(pod.namespace == place[0] for pod in pods)), DNS_PLACES[0])
+        self._there = next(
+            (place for place in DNS_PLACES if any(pod.namespace == place[0] for pod in pods)), DNS_PLACES[0]
+        )
         self.pods = mask_of(
             group
             for group, each in zip(policy_index.groups.of_endpoint, policy_index.snapshot.endpoints, strict=True)
@@ -89,12 +91,19 @@ class _Dns:
         """Whether an egress rule lets its pods ask a DNS server over ``protocol``."""
         wanted = self._wanted[protocol]
         if not self.pods:
-            unresolved = any(port.name is not None and "dns" in port.name and port.protocol is protocol for port in opening.rule.ports)
+            unresolved = any(
+                port.name is not None and "dns" in port.name and port.protocol is protocol
+                for port in opening.rule.ports
+            )
             return unresolved or any(atoms & wanted for atoms in opening.ports)
         if not any(atoms & wanted for atoms in opening.ports):
             return False
-        reached = opening.peers & self.pods and any(atoms & wanted and meant & self.pods for atoms, meant in opening.ports.items())
-        return bool(reached) or any(peer.ip_block is not None and self._holds_dns(peer.ip_block) for peer in opening.rule.peers)
+        reached = opening.peers & self.pods and any(
+            atoms & wanted and meant & self.pods for atoms, meant in opening.ports.items()
+        )
+        return bool(reached) or any(
+            peer.ip_block is not None and self._holds_dns(peer.ip_block) for peer in opening.rule.peers
+        )
 
     def _holds_dns(self, block: IPBlock) -> bool:
         first, last = bounds(block.cidr)
@@ -121,7 +130,9 @@ def _needs_names(opening: Opening) -> bool:
 
 
 def _dns_gaps(policy_index: PolicyIndex, dns: _Dns, protocol: Protocol, out_of: int) -> Iterator[tuple[Place, int]]:
-    """For each policy the pods of ``out_of`` that can send somewhere but can't ask DNS over ``protocol``; each pod is told once."""
+    """For each policy the pods of ``out_of`` that can send somewhere but can't ask DNS over ``protocol``;
+    each pod is told once.
+    """
     sending = served = 0
     for opening in policy_index.openings:
         if opening.direction is Direction.EGRESS:
@@ -140,7 +151,10 @@ def egress_without_dns(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Pods that may open some connections, but none to a DNS server over UDP."""
     dns = _Dns(policy_index)
     for place, pods in _dns_gaps(policy_index, dns, Protocol.UDP, policy_index.isolated[Direction.EGRESS]):
-        message = f"{policy_index.names(pods)} may send, but not to DNS (UDP {_numbers(dns, Protocol.UDP)}): every connection by name fails"
+        message = (
+            f"{policy_index.names(pods)} may send, but not to DNS (UDP {_numbers(dns, Protocol.UDP)}): every "
+            "connection by name fails"
+        )
         yield Remark(place, message, dns.rule)
 
 
@@ -152,8 +166,14 @@ def dns_over_udp_only(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Pods that may ask DNS over UDP and not over TCP."""
     dns = _Dns(policy_index)
     udp, tcp = _numbers(dns, Protocol.UDP), _numbers(dns, Protocol.TCP)
-    without_udp = reduce(or_, (pods for _, pods in _dns_gaps(policy_index, dns, Protocol.UDP, policy_index.isolated[Direction.EGRESS])), 0)
-    for place, pods in _dns_gaps(policy_index, dns, Protocol.TCP, policy_index.isolated[Direction.EGRESS] & ~without_udp):
+    without_udp = reduce(
+        or_,
+        (pods for _, pods in _dns_gaps(policy_index, dns, Protocol.UDP, policy_index.isolated[Direction.EGRESS])),
+        0,
+    )
+    for place, pods in _dns_gaps(
+        policy_index, dns, Protocol.TCP, policy_index.isolated[Direction.EGRESS] & ~without_udp
+    ):
         lost = "answers that are too long for a datagram are lost"
         message = f"{policy_index.names(pods)} may ask DNS over UDP {udp}, but not over TCP {tcp}: {lost}"
         ports = "\n".join(_port_yaml(Protocol.TCP, number) for number in dns.ports[Protocol.TCP])
@@ -165,7 +185,8 @@ CHECKS = (
         "egress-without-dns",
         Severity.WARNING,
         "Egress is isolated, and DNS is forgotten",
-        "Once any policy for Egress selects a pod, everything that no rule opens is cut, name resolution too. Connections by name then "
+        "Once any policy for Egress selects a pod, everything that no rule opens is cut, name resolution too. "
+        "Connections by name then "
         "fail, although the rule for the connection itself is there.",
         egress_without_dns,
         DNS_PAGE,
@@ -174,7 +195,8 @@ CHECKS = (
         "dns-over-udp-only",
         Severity.INFO,
         "DNS is open over UDP and not over TCP",
-        "Answers that don't fit into a datagram are asked for again over TCP: headless Services with many pods, DNSSEC, long TXT records. "
+        "Answers that don't fit into a datagram are asked for again over TCP: headless Services with many pods, "
+        "DNSSEC, long TXT records. "
         "Such names then fail, and only they.",
         dns_over_udp_only,
         DNS_PAGE,

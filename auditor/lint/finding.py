@@ -36,8 +36,8 @@ class Severity(StrEnum):
 class Place:
     """Where something stands: ``subject`` is a policy as ``NAMESPACE/NAME``, or a namespace.
 
-    ``line`` counts from 1, 0 when unknown; ``file`` means something only with a line. ``path`` is in kubectl's notation:
-    ``spec.ingress[0].from[1]``.
+    ``line`` counts from 1, 0 when unknown; ``file`` means something only with a line. ``path`` is in kubectl's
+    notation: ``spec.ingress[0].from[1]``.
     """
 
     subject: str
@@ -68,7 +68,8 @@ class Remark:
 class Check:
     """One thing that lint looks for.
 
-    ``title`` is one line, ``why`` says in a few sentences why it matters, ``reference`` is the page that states the rule.
+    ``title`` is one line, ``why`` says in a few sentences why it matters, ``reference`` is the page that states the
+    rule.
     """
 
     id: str

@@ -19,17 +19,24 @@ def labels_seen(selector: LabelSelector, area: Area) -> str:
     lines = []
     for key in dict.fromkeys(keys):
         values = area.pods.of(area, key)
-        lines.append(f"Pods of {area} have {key}: {listed(values, MOST_VALUES)}" if values else f"No pod of {area} has the label {key}")
+        lines.append(
+            f"Pods of {area} have {key}: {listed(values, MOST_VALUES)}"
+            if values
+            else f"No pod of {area} has the label {key}"
+        )
     return "\n".join(lines)
 
 
 def looks_misspelt(selector: LabelSelector, area: Area) -> bool:
-    """Whether pods of ``area`` have nearly what ``selector`` asks for: the value under another key, or one written much alike.
+    """Whether pods of ``area`` have nearly what ``selector`` asks for: the value under another key, or one written much
+    alike.
 
-    Otherwise pods that it matches may well come later: those of a job that runs at night, of what is scaled to zero or not installed yet.
+    Otherwise pods that it matches may well come later: those of a job that runs at night, of what is scaled to zero or
+    not installed yet.
     """
     return any(
-        (value not in COMMON_VALUES and area.pods.under_another_key(area, key, value)) or area.pods.has_like(area, key, value)
+        (value not in COMMON_VALUES and area.pods.under_another_key(area, key, value))
+        or area.pods.has_like(area, key, value)
         for key, value in _asked(selector)
     )
 
@@ -51,13 +58,16 @@ def namespace_hint(policy_index: PolicyIndex, peer: Peer, selector: LabelSelecto
         exist = "Namespace {} exists, but has" if len(known) == 1 else "Namespaces {} exist, but have"
         return (
             f"{exist.format(listed(known))} no such label. "
-            f"Every namespace has its name in {NAMESPACE_NAME_LABEL}:\n{peer_yaml(Peer(peer.pod_selector, _called(known)))}"
+            "Every namespace has its name in "
+            f"{NAMESPACE_NAME_LABEL}:\n{peer_yaml(Peer(peer.pod_selector, _called(known)))}"
         )
     keys = sorted(selector.keys)
     lines = []
     for key in keys:
         values = policy_index.namespace_values(key)
-        lines.append(f"Namespaces have {key}: {listed(values, MOST_VALUES)}" if values else f"No namespace has the label {key}")
+        lines.append(
+            f"Namespaces have {key}: {listed(values, MOST_VALUES)}" if values else f"No namespace has the label {key}"
+        )
     if keys == [NAMESPACE_NAME_LABEL]:
         return "\n".join(lines)
     return "\n".join([*lines, f"Label the namespace, or select it by {NAMESPACE_NAME_LABEL}."])
@@ -76,5 +86,7 @@ def _named_namespaces(selector: LabelSelector) -> list[str]:
 
 
 def names_a_namespace(policy_index: PolicyIndex, selector: LabelSelector) -> bool:
-    """Whether ``selector`` asks for the name of a known namespace under another label than the one that carries names."""
+    """Whether ``selector`` asks for the name of a known namespace under another label than the one that
+    carries names.
+    """
     return any(name in policy_index.namespaces for name in _named_namespaces(selector))

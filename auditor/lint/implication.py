@@ -1,7 +1,7 @@
 """Whether one part of a policy covers another for every cluster, not just for the pods that happen to exist.
 
-Redundancy that holds only by chance is no finding; what is found here stays true whatever is created next. Where the answer is not
-certain it is no.
+Redundancy that holds only by chance is no finding; what is found here stays true whatever is created next. Where the
+answer is not certain it is no.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ NO_RANGES = Ranges(())
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a selector asks of one label: whether the label may be missing, and ``values``: the only ones or, ``negated``, none of them."""
+    """What a selector asks of one label: whether the label may be missing, and ``values``: the only ones
+    or, ``negated``, none of them.
+    """
 
     may_be_missing: bool = True
     values: frozenset[str] = frozenset()
@@ -81,7 +83,9 @@ def selector_implies(narrow: LabelSelector, wide: LabelSelector) -> bool:
 def peer_implies(narrow: Peer, wide: Peer, namespace: str) -> bool:
     """Whether whoever is ``narrow`` is also ``wide``, both in policies of ``namespace``."""
     if narrow.ip_block is not None or wide.ip_block is not None:
-        return narrow.ip_block is not None and wide.ip_block is not None and block_implies(narrow.ip_block, wide.ip_block)
+        return (
+            narrow.ip_block is not None and wide.ip_block is not None and block_implies(narrow.ip_block, wide.ip_block)
+        )
     own = LabelSelector(((NAMESPACE_NAME_LABEL, namespace),))
     everything = LabelSelector()
     return selector_implies(narrow.namespace_selector or own, wide.namespace_selector or own) and selector_implies(
@@ -112,7 +116,9 @@ def excepts_of(block: IPBlock) -> Ranges:
 
 
 class _ById:
-    """A block as the key of a cache: the same object, since comparing thousands of excepts takes longer than to go through them."""
+    """A block as the key of a cache: the same object, since comparing thousands of excepts takes longer
+    than to go through them.
+    """
 
     __slots__ = ("block",)
 

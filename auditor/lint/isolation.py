@@ -21,7 +21,9 @@ def _namespaces(policy_index: PolicyIndex) -> list[str]:
     """The namespaces with a policy that selects a pod, in the order of their policies."""
     return list(
         dict.fromkeys(
-            policy.namespace for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True) if subjects
+            policy.namespace
+            for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True)
+            if subjects
         )
     )
 
@@ -36,11 +38,15 @@ def unprotected_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     for namespace in _namespaces(policy_index):
         if left := policy_index.pods_in(namespace) & ~_isolated(policy_index) & ~policy_index.uncertain:
             message = f"no policy selects {policy_index.names(left)}: open in both directions"
-            yield Remark(Place(namespace), message, "Write a policy that selects them, or a default deny for the namespace.")
+            yield Remark(
+                Place(namespace), message, "Write a policy that selects them, or a default deny for the namespace."
+            )
 
 
 def no_default_deny(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Directions in which a namespace has no policy for all of its pods, so that new pods, or some of the present ones, are open."""
+    """Directions in which a namespace has no policy for all of its pods, so that new pods, or some of the
+    present ones, are open.
+    """
     covered = {
         (policy.namespace, direction)
         for policy in policy_index.snapshot.policies
@@ -50,8 +56,12 @@ def no_default_deny(policy_index: PolicyIndex) -> Iterator[Remark]:
     for namespace in _namespaces(policy_index):
         missing = [direction for direction in Direction if (namespace, direction) not in covered]
         if missing and not policy_index.pods_in(namespace) & policy_index.uncertain:
-            message = f"no policy isolates every pod of namespace {namespace} for {listed([each.value for each in missing])}"
-            yield Remark(Place(namespace), message + _consequence(policy_index, namespace), default_deny(namespace, missing))
+            message = (
+                f"no policy isolates every pod of namespace {namespace} for {listed([each.value for each in missing])}"
+            )
+            yield Remark(
+                Place(namespace), message + _consequence(policy_index, namespace), default_deny(namespace, missing)
+            )
 
 
 def namespaces_without_policy(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -60,7 +70,10 @@ def namespaces_without_policy(policy_index: PolicyIndex) -> Iterator[Remark]:
     for namespace in sorted(policy_index.pod_endpoints) if with_policies else ():
         pods = policy_index.pods_in(namespace)
         if pods & ~policy_index.uncertain and namespace not in with_policies and namespace not in SYSTEM_NAMESPACES:
-            message = f"no policy is in namespace {namespace}, so all of its pods ({policy_index.names(pods)}) are open: policies are per namespace"
+            message = (
+                f"no policy is in namespace {namespace}, so all of its pods ({policy_index.names(pods)}) are "
+                "open: policies are per namespace"
+            )
             yield Remark(Place(namespace), message, default_deny(namespace, list(Direction)))
 
 
@@ -71,9 +84,14 @@ def _consequence(policy_index: PolicyIndex, namespace: str) -> str:
     may_receive = pods & policy_index.isolated[Direction.EGRESS] & ~policy_index.isolated[Direction.INGRESS]
     parts = []
     if may_send:
-        parts.append(f"{policy_index.names(may_send)} may open any connection: a policy for Ingress says nothing about egress")
+        parts.append(
+            f"{policy_index.names(may_send)} may open any connection: a policy for Ingress says nothing about egress"
+        )
     if may_receive:
-        parts.append(f"{policy_index.names(may_receive)} may be reached by everyone: a policy for Egress says nothing about ingress")
+        parts.append(
+            f"{policy_index.names(may_receive)} may be reached by everyone: a policy for Egress says nothing about "
+            "ingress"
+        )
     return "; " + "; ".join(parts) if parts else "; pods that are created with other labels are open"
 
 
@@ -91,7 +109,8 @@ CHECKS = (
         "unprotected-pod",
         Severity.INFO,
         "Pods that no policy selects, beside others that are protected",
-        "A pod that no policy selects is open in both directions. Where its neighbours are protected, it was likely forgotten, or has a "
+        "A pod that no policy selects is open in both directions. Where its neighbours are protected, it was likely "
+        "forgotten, or has a "
         "misspelt label; and it may be a way around their protection.",
         unprotected_pods,
         DEFAULT_DENY,
@@ -100,7 +119,8 @@ CHECKS = (
         "namespace-without-policy",
         Severity.INFO,
         "A namespace without any policy, while others have some",
-        "A policy acts on its own namespace and on no other. A default deny in one namespace does nothing for the next.",
+        "A policy acts on its own namespace and on no other. A default deny in "
+        "one namespace does nothing for the next.",
         namespaces_without_policy,
         DEFAULT_DENY,
     ),
@@ -108,7 +128,8 @@ CHECKS = (
         "no-default-deny",
         Severity.INFO,
         "A namespace with policies and no default deny",
-        "Isolation is by pod and by direction: whatever no policy for that direction selects is open. With a policy for all pods of the "
+        "Isolation is by pod and by direction: whatever no policy for that direction selects is open. With a policy "
+        "for all pods of the "
         "namespace, whatever is created next starts closed.",
         no_default_deny,
         DEFAULT_DENY,

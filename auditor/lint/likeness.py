@@ -40,7 +40,11 @@ class Likeness:
         matcher.set_seq2(word)
         for other, size, of_other in self._words:
             least = ALIKE * (length + size) / 2
-            if min(length, size) < least or (size <= WIDTH and (letters & of_other).bit_count() < least) or other == word:
+            if (
+                min(length, size) < least
+                or (size <= WIDTH and (letters & of_other).bit_count() < least)
+                or other == word
+            ):
                 continue
             if self._compared >= MOST_COMPARED:
                 break

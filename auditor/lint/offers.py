@@ -42,9 +42,13 @@ class Offers:
                 self._by_port[port.protocol][port.number] |= 1 << group
                 declaring |= 1 << group
         served = self._add_services(snapshot, groups)
-        unserved = {group for group, each in zip(groups.of_endpoint, snapshot.endpoints, strict=True) if each.name not in served}
+        unserved = {
+            group for group, each in zip(groups.of_endpoint, snapshot.endpoints, strict=True) if each.name not in served
+        }
         self.fully_known = mask_of(group for group in bits(declaring) if group not in unserved)
-        """The groups that declare ports and of which every pod is behind a Service: their ports are likely all known."""
+        """The groups that declare ports and of which every pod is behind a Service: their ports are likely
+        all known.
+        """
 
     def _add_services(self, snapshot: Snapshot, groups: Groups) -> set[str]:
         """Add what Services offer. Returns the names of the pods behind any."""
@@ -62,7 +66,9 @@ class Offers:
             selector = LabelSelector(tuple(service.selector.items()))
             key = (service.namespace, selector)
             if key not in alike:
-                alike[key] = [pods[service.namespace][number] for number in bits(by_labels[service.namespace].matching(selector))]
+                alike[key] = [
+                    pods[service.namespace][number] for number in bits(by_labels[service.namespace].matching(selector))
+                ]
                 served.update(pod.name for _, pod in alike[key])
             for port in service.ports:
                 self._add_port(service, port, alike[key])
@@ -88,7 +94,8 @@ class Offers:
     def _unions(self) -> dict[Protocol, tuple[list[int], RangeUnion]]:
         """The known ports in order, with what offers them."""
         return {
-            protocol: (sorted(known), RangeUnion([known[number] for number in sorted(known)])) for protocol, known in self._by_port.items()
+            protocol: (sorted(known), RangeUnion([known[number] for number in sorted(known)]))
+            for protocol, known in self._by_port.items()
         }
 
     def by_service(self, protocol: Protocol, number: int, pods: int) -> ServiceOffer | None:

@@ -23,7 +23,9 @@ POD_NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.
 
 
 def half_open(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Peers that one side admits and the other side's policies cut off entirely: no port between any two of the pods is open."""
+    """Peers that one side admits and the other side's policies cut off entirely: no port between any two of
+    the pods is open.
+    """
     answers = _Answers(policy_index)
     for opening in policy_index.openings:
         if opening.subjects and opening.ports:
@@ -40,7 +42,8 @@ class _Answers:
         self._few: dict[tuple[Direction, int], list[int]] = defaultdict(list)
         self._many: dict[tuple[Direction, str], list[int]] = defaultdict(list)
         self._openings = [
-            _with_unknown_addresses(policy_index, opening) if opening.subjects else opening for opening in policy_index.openings
+            _with_unknown_addresses(policy_index, opening) if opening.subjects else opening
+            for opening in policy_index.openings
         ]
         self._representatives = policy_index.groups.representatives
         self._most = most_compared(len(self._openings))
@@ -53,14 +56,25 @@ class _Answers:
         self._namespaces: dict[int, set[str]] = {}
 
     def may_meet(self, opening: Opening, reach: int) -> bool:
-        """Whether any rule of the pods ``reach`` lets through something that ``opening`` opens to them, or nobody can say of so many."""
+        """Whether any rule of the pods ``reach`` lets through something that ``opening`` opens to them, or
+        nobody can say of so many.
+        """
         other = OTHER_SIDE[opening.direction]
         from_here = Opening(
-            opening.policy, opening.direction, opening.number, opening.rule, opening.subjects, (reach,), reach, opening.ports
+            opening.policy,
+            opening.direction,
+            opening.number,
+            opening.rule,
+            opening.subjects,
+            (reach,),
+            reach,
+            opening.ports,
         )
         if reach not in self._namespaces:
             self._namespaces[reach] = {self._representatives[group].namespace for group in bits(reach)}
-        buckets = [self._many[other, namespace] for namespace in self._namespaces[reach] if (other, namespace) in self._many]
+        buckets = [
+            self._many[other, namespace] for namespace in self._namespaces[reach] if (other, namespace) in self._many
+        ]
         buckets += [self._few[other, group] for group in bits(reach) if (other, group) in self._few]
         compared = 0
         for number in in_order(buckets, self._most):
@@ -71,7 +85,9 @@ class _Answers:
 
 
 def _is_all_known(policy_index: PolicyIndex, peer: Peer) -> bool:
-    """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which nothing is said."""
+    """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which
+    nothing is said.
+    """
     selector = peer.namespace_selector
     if peer.ip_block is not None or selector is None:
         return peer.ip_block is None
@@ -79,7 +95,11 @@ def _is_all_known(policy_index: PolicyIndex, peer: Peer) -> bool:
         called = conditions(selector).get(NAMESPACE_NAME_LABEL, ANYTHING)
         return not called.negated and all(policy_index.pod_endpoints.get(name) for name in called.values)
     # A whole cluster has pods in kube-system.
-    return all(policy_index.pod_endpoints.get(each.name) for each in policy_index.namespaces_matching(selector) if each.name == SYSTEM)
+    return all(
+        policy_index.pod_endpoints.get(each.name)
+        for each in policy_index.namespaces_matching(selector)
+        if each.name == SYSTEM
+    )
 
 
 def _cut_off(policy_index: PolicyIndex, opening: Opening, reach: int, answers: _Answers) -> bool:
@@ -94,7 +114,9 @@ def _cut_off(policy_index: PolicyIndex, opening: Opening, reach: int, answers: _
 def _with_unknown_addresses(policy_index: PolicyIndex, opening: Opening) -> Opening:
     """``opening`` with the pods whose address isn't known among its peers, if one of its ipBlocks may hold them."""
     blocks = [peer.ip_block.cidr for peer in opening.rule.peers if peer.ip_block is not None]
-    may_hold = any(block.version == network.version and block.overlaps(network) for block in blocks for network in POD_NETWORKS)
+    may_hold = any(
+        block.version == network.version and block.overlaps(network) for block in blocks for network in POD_NETWORKS
+    )
     return replace(opening, peers=opening.peers | policy_index.without_address) if may_hold else opening
 
 
@@ -122,7 +144,8 @@ CHECKS = (
         "half-open-path",
         Severity.WARNING,
         "One side of a connection is allowed, the other is not",
-        "A connection needs the source's egress and the destination's ingress. Where both are isolated, a rule on one side alone opens "
+        "A connection needs the source's egress and the destination's ingress. Where both are isolated, a rule on "
+        "one side alone opens "
         "nothing. Told only where nothing at all gets through between the pods of a peer and those of the policy.",
         half_open,
         TWO_SIDES,

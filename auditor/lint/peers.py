@@ -17,7 +17,9 @@ from auditor.model.policy import NetworkPolicy, Peer
 from auditor.model.words import pluralize
 from auditor.policy.bits import without_each
 
-BEHAVIOUR_OF_PEERS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
+BEHAVIOUR_OF_PEERS = (
+    "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
+)
 BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
 
 
@@ -39,7 +41,9 @@ def namespace_label_missing(policy_index: PolicyIndex) -> Iterator[Remark]:
             or not (policy_index.complete or names_a_namespace(policy_index, selector))
         ):
             continue
-        yield Remark(place, f"namespaceSelector {selector} matches no namespace", namespace_hint(policy_index, peer, selector))
+        yield Remark(
+            place, f"namespaceSelector {selector} matches no namespace", namespace_hint(policy_index, peer, selector)
+        )
 
 
 def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -56,9 +60,12 @@ def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remar
         if selector not in told:
             told[selector] = list(_labels_of_pods(policy_index, selector, carrying))
         for key, value, meant in told[selector]:
-            rest = LabelSelector(tuple(pair for pair in selector.match_labels if pair != (key, value)), selector.match_expressions)
+            rest = LabelSelector(
+                tuple(pair for pair in selector.match_labels if pair != (key, value)), selector.match_expressions
+            )
             message = (
-                f"{key}={value} is asked of namespaces; {listed(meant)} has no such label, but pods in it do, and these are not matched"
+                f"{key}={value} is asked of namespaces; {listed(meant)} has no such label, but pods in it do, "
+                "and these are not matched"
             )
             own = peer.pod_selector or LabelSelector()
             pods = LabelSelector(tuple(sorted({**dict(own.match_labels), key: value}.items())), own.match_expressions)
@@ -68,7 +75,9 @@ def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remar
 def _labels_of_pods(
     policy_index: PolicyIndex, selector: LabelSelector, carrying: Mapping[tuple[str, str], AbstractSet[str]]
 ) -> Iterator[tuple[str, str, list[str]]]:
-    """The labels of ``selector`` that pods have instead, each with the namespaces of these pods that meet all else of ``selector``."""
+    """The labels of ``selector`` that pods have instead, each with the namespaces of these pods that meet
+    all else of ``selector``.
+    """
     if not any(carrying.get(pair) for pair in selector.match_labels):
         return
     known = policy_index.namespace_labels
@@ -84,7 +93,9 @@ def _labels_of_pods(
 def _namespaces_by_pod_label(policy_index: PolicyIndex) -> dict[tuple[str, str], set[str]]:
     """For the labels that namespaceSelectors ask for: the namespaces of the pods that have them."""
     selectors = (peer.namespace_selector for _, peer, _, _ in _peers(policy_index))
-    found: dict[tuple[str, str], set[str]] = {pair: set() for selector in selectors if selector for pair in selector.match_labels}
+    found: dict[tuple[str, str], set[str]] = {
+        pair: set() for selector in selectors if selector for pair in selector.match_labels
+    }
     for endpoint in policy_index.snapshot.endpoints if found else ():
         for pair in endpoint.labels.items():
             if pair in found and endpoint.selectable:
@@ -98,8 +109,13 @@ def peer_matches_nothing(policy_index: PolicyIndex) -> Iterator[Remark]:
         on_nodes = policy_index.on_host_network(selector, where)
         hint = _elsewhere(policy_index, peer)
         if on_nodes:
-            message = f"{peer} matches only pods with hostNetwork ({listed(on_nodes)}), which are their nodes to most network plugins"
-            yield Remark(place, f"{message}: it opens nothing for them", "Write an ipBlock with the addresses of the nodes.")
+            message = (
+                f"{peer} matches only pods with hostNetwork ({listed(on_nodes)}), which are their nodes to "
+                "most network plugins"
+            )
+            yield Remark(
+                place, f"{message}: it opens nothing for them", "Write an ipBlock with the addresses of the nodes."
+            )
         elif hint or looks_misspelt(selector, where):
             yield Remark(place, f"{peer} matches no pod of {where}", hint or labels_seen(selector, where))
 
@@ -107,7 +123,11 @@ def peer_matches_nothing(policy_index: PolicyIndex) -> Iterator[Remark]:
 def peer_not_there_yet(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers that match no pod, and may be for pods that come later."""
     for selector, peer, where, place in _unmatched(policy_index):
-        if not policy_index.on_host_network(selector, where) and not _elsewhere(policy_index, peer) and not looks_misspelt(selector, where):
+        if (
+            not policy_index.on_host_network(selector, where)
+            and not _elsewhere(policy_index, peer)
+            and not looks_misspelt(selector, where)
+        ):
             yield Remark(place, f"{peer} matches none of the present pods of {where}", labels_seen(selector, where))
 
 
@@ -131,14 +151,18 @@ def _elsewhere(policy_index: PolicyIndex, peer: Peer) -> str:
     if not namespaces:
         return ""
     fixed = Peer(peer.pod_selector, LabelSelector(((NAMESPACE_NAME_LABEL, namespaces[0]),)))
-    return f"A podSelector alone means the policy's own namespace. Pods with these labels are in {listed(namespaces)}:\n{peer_yaml(fixed)}"
+    return (
+        "A podSelector alone means the policy's own namespace. Pods with these labels are in "
+        f"{listed(namespaces)}:\n{peer_yaml(fixed)}"
+    )
 
 
 def two_peers_one_dash(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """A podSelector and a namespaceSelector as two neighbouring peers, which together admit more than one peer with both would.
+    """A podSelector and a namespaceSelector as two neighbouring peers, which together admit more than one peer with
+    both would.
 
-    Only where pods exist that meet both, which is what tells a slip from two peers that are meant: a podSelector that no pod of the
-    selected namespaces meets can't have been meant for these.
+    Only where pods exist that meet both, which is what tells a slip from two peers that are meant: a podSelector that
+    no pod of the selected namespaces meets can't have been meant for these.
     """
     for opening in policy_index.openings:
         peers = opening.rule.peers
@@ -157,18 +181,26 @@ def two_peers_one_dash(policy_index: PolicyIndex) -> Iterator[Remark]:
                 extra &= ~opening.subjects  # a pod reaches itself anyway
             if meant and extra:
                 yield _dash_remark(
-                    policy_index, opening.policy, peer_place(opening.policy, opening.direction, opening.number, number + 1), both, extra
+                    policy_index,
+                    opening.policy,
+                    peer_place(opening.policy, opening.direction, opening.number, number + 1),
+                    both,
+                    extra,
                 )
 
 
 def _dash_remark(policy_index: PolicyIndex, policy: NetworkPolicy, place: Place, both: Peer, extra: int) -> Remark:
     number = policy_index.count(extra)
     pods = (
-        f"pods with {both.pod_selector} of namespace {policy.namespace}, and every pod of namespaces with {both.namespace_selector}"
+        f"pods with {both.pod_selector} of namespace {policy.namespace}, and every pod of namespaces with "
+        f"{both.namespace_selector}"
         if both.namespace_selector and not both.namespace_selector.is_empty
         else "every pod of every namespace"
     )
-    message = f"two items, so either one is enough: {pods}. One item with both would admit {pluralize(number, 'pod')} fewer: {policy_index.names(extra)}"
+    message = (
+        f"two items, so either one is enough: {pods}. One item with both would admit "
+        f"{pluralize(number, 'pod')} fewer: {policy_index.names(extra)}"
+    )
     return Remark(place, message, f"If both must hold, write one item, with one dash:\n{peer_yaml(both)}")
 
 
@@ -185,7 +217,8 @@ CHECKS = (
         "two-peers-one-dash",
         Severity.WARNING,
         "podSelector and namespaceSelector as two peers where one was likely meant",
-        "Items of from and to are alternatives; only selectors inside one item must both match. One dash too many turns 'the API pods of "
+        "Items of from and to are alternatives; only selectors inside one item must both match. One dash too many "
+        "turns 'the API pods of "
         "production' into 'the API pods here, and everything in production'.",
         two_peers_one_dash,
         BEHAVIOUR_OF_PEERS,
@@ -194,7 +227,8 @@ CHECKS = (
         "namespace-label-missing",
         Severity.WARNING,
         "A namespaceSelector that matches no namespace",
-        "A namespaceSelector reads labels of the Namespace object, not its name. Only kubernetes.io/metadata.name is there by itself; a "
+        "A namespaceSelector reads labels of the Namespace object, not its name. Only kubernetes.io/metadata.name "
+        "is there by itself; a "
         "label such as name=prod must have been put there by someone. A peer that matches no namespace opens nothing.",
         namespace_label_missing,
         BY_NAME,
@@ -203,7 +237,8 @@ CHECKS = (
         "pod-label-in-namespace-selector",
         Severity.WARNING,
         "A pod's label in a namespaceSelector",
-        "namespaceSelector reads the labels of namespaces, podSelector those of pods. A pod's label among those of the namespace makes the "
+        "namespaceSelector reads the labels of namespaces, podSelector those of pods. A pod's label among those of "
+        "the namespace makes the "
         "peer miss the pods that were meant.",
         pod_label_in_namespace_selector,
         BEHAVIOUR_OF_PEERS,
@@ -212,7 +247,8 @@ CHECKS = (
         "peer-matches-nothing",
         Severity.WARNING,
         "A peer that matches no pod",
-        "The rule opens nothing for this peer. Either a label is misspelt; or the podSelector stands alone, and so means the policy's own "
+        "The rule opens nothing for this peer. Either a label is misspelt; or the podSelector stands alone, and so "
+        "means the policy's own "
         "namespace, while the pods are in another; or the pods that have these labels use their node's network.",
         peer_matches_nothing,
         BEHAVIOUR_OF_PEERS,
@@ -221,7 +257,8 @@ CHECKS = (
         "peer-not-there-yet",
         Severity.INFO,
         "A peer that matches no pod at present",
-        "The rule opens nothing for this peer until there are such pods. That is as it should be where they come later: those of a job "
+        "The rule opens nothing for this peer until there are such pods. That is as it should be where they come "
+        "later: those of a job "
         "that runs at night, or of something that is not installed yet. Otherwise a label is misspelt.",
         peer_not_there_yet,
         BEHAVIOUR_OF_PEERS,

@@ -1,7 +1,7 @@
 """What the checks look at: the snapshot with everything that its policies do, as bitsets over groups of endpoints.
 
-Checks ask for meaning, not for text, and must be fast on thousands of pods; so who is selected, who is a peer and which ports that opens
-is computed once, here, from the same groups and port atoms as the expected matrix.
+Checks ask for meaning, not for text, and must be fast on thousands of pods; so who is selected, who is a peer and which
+ports that opens is computed once, here, from the same groups and port atoms as the expected matrix.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ IN_EVERY_CLUSTER = ("default", SYSTEM, "kube-public", "kube-node-lease")
 class Opening:
     """What one rule in force opens: its subjects, the reach of each of its peers, and the ports.
 
-    Sets are over groups. ``ports`` maps sets of atoms to the destinations on which they are meant, as a named port needs it.
+    Sets are over groups. ``ports`` maps sets of atoms to the destinations on which they are meant, as a named port
+    needs it.
     """
 
     policy: NetworkPolicy
@@ -57,7 +58,9 @@ class PolicyIndex:
     """A snapshot, ready for checks."""
 
     def __init__(self, snapshot: Snapshot, *, complete: bool = True) -> None:
-        """``complete``: the snapshot has every namespace with its labels, as a live cluster's has, and files may not."""
+        """``complete``: the snapshot has every namespace with its labels, as a live cluster's has, and
+        files may not.
+        """
         self.snapshot = snapshot
         self.complete = complete
         self._matching: dict[LabelSelector, list[Namespace]] = {}
@@ -71,7 +74,10 @@ class PolicyIndex:
         self.groups = Groups(snapshot, asked | declared)
         self.atoms = cut_atoms(items, asked, snapshot.endpoints)
         self._numbers = {name: self.groups.declaring(name) for name in asked}
-        self.subjects = [self.groups.with_labels(policy.pod_selector) & self.pods_in(policy.namespace) for policy in snapshot.policies]
+        self.subjects = [
+            self.groups.with_labels(policy.pod_selector) & self.pods_in(policy.namespace)
+            for policy in snapshot.policies
+        ]
         self.isolated = dict.fromkeys(Direction, 0)
         for policy, subjects in zip(snapshot.policies, self.subjects, strict=True):
             for direction in policy.directions:
@@ -94,7 +100,11 @@ class PolicyIndex:
         """The groups that ``peer`` means in ``policy``: by selectors, or by address over any family."""
         if peer.ip_block is not None:
             return self.groups.in_block(peer.ip_block, Family(peer.ip_block.cidr.version))
-        pods = self.pods_in(policy.namespace) if peer.namespace_selector is None else self.groups.in_namespaces(peer.namespace_selector)
+        pods = (
+            self.pods_in(policy.namespace)
+            if peer.namespace_selector is None
+            else self.groups.in_namespaces(peer.namespace_selector)
+        )
         return pods if peer.pod_selector is None else pods & self.groups.with_labels(peer.pod_selector)
 
     def _ports(self, ports: Iterable[PolicyPort]) -> Mapping[int, int]:
@@ -114,7 +124,8 @@ class PolicyIndex:
         if port.name is not None:
             numbers = self._numbers[port.protocol, port.name]
             return {
-                self.atoms.mask(port.protocol, number, number): declaring & self.groups.selectable for number, declaring in numbers.items()
+                self.atoms.mask(port.protocol, number, number): declaring & self.groups.selectable
+                for number, declaring in numbers.items()
             }
         first, last = port_range(port)
         return {self.atoms.mask(port.protocol, first, last): self.groups.everything}
@@ -135,16 +146,22 @@ class PolicyIndex:
 
     def area(self, where: str | LabelSelector) -> Area:
         """One namespace, or those that a selector matches."""
-        mask = 1 << self._number_of_namespace[where] if isinstance(where, str) else self.namespace_labels.matching(where)
+        mask = (
+            1 << self._number_of_namespace[where] if isinstance(where, str) else self.namespace_labels.matching(where)
+        )
         if mask not in self._areas:
             names = [self._numbered_namespaces[number].name for number in islice(bits(mask), MOST_NAMES + 1)]
-            self._areas[mask] = Area(mask, listed_first(names, mask.bit_count()), self._pod_values, has_pods=bool(mask & self._with_pods))
+            self._areas[mask] = Area(
+                mask, listed_first(names, mask.bit_count()), self._pod_values, has_pods=bool(mask & self._with_pods)
+            )
         return self._areas[mask]
 
     def namespace_values(self, key: str) -> list[str]:
         """The values that the label ``key`` has on namespaces, sorted."""
         if key not in self._values:
-            self._values[key] = sorted({namespace.labels[key] for namespace in self._numbered_namespaces if key in namespace.labels})
+            self._values[key] = sorted(
+                {namespace.labels[key] for namespace in self._numbered_namespaces if key in namespace.labels}
+            )
         return self._values[key]
 
     @cached_property
@@ -170,7 +187,9 @@ class PolicyIndex:
 
     @cached_property
     def uncertain(self) -> int:
-        """The pods of namespaces with a policy that can't be read: they may be isolated, and may be allowed more than is known."""
+        """The pods of namespaces with a policy that can't be read: they may be isolated, and may be allowed
+        more than is known.
+        """
         mask = 0
         for policy in self.snapshot.unknown:
             mask |= self.pods_in(policy.namespace)
@@ -214,7 +233,9 @@ class PolicyIndex:
         return _sliced({group: len(members) for group, members in self._members.items()})
 
     def names(self, mask: int) -> str:
-        """The endpoints of ``mask`` for people: the workloads that they belong to, the first few by name, then how many more."""
+        """The endpoints of ``mask`` for people: the workloads that they belong to, the first few by name,
+        then how many more.
+        """
         if mask not in self._names:
             first = list(islice(dict.fromkeys(islice(self._workloads_in(mask), MOST_LOOKED_AT)), MOST_NAMES + 1))
             if len(first) <= MOST_NAMES:
@@ -231,7 +252,9 @@ class PolicyIndex:
 
     @cached_property
     def _workload_counts(self) -> tuple[list[int], list[int]]:
-        """How many workloads each group has that are in no other, sliced; and the groups of each workload that is in several."""
+        """How many workloads each group has that are in no other, sliced; and the groups of each workload
+        that is in several.
+        """
         groups: dict[str, list[int]] = defaultdict(list)
         for group, names in self._workloads.items():
             for name in names:
@@ -262,7 +285,11 @@ class PolicyIndex:
     def _on_host_network(self) -> tuple[list[Endpoint], LabelIndex, list[int]]:
         """The hostNetwork pods by namespace, their labels, and the number of each one's namespace."""
         pods = [pod for name in self.namespaces for pod in self.pod_endpoints.get(name, ()) if pod.host_network]
-        return pods, LabelIndex([pod.labels for pod in pods]), [self._number_of_namespace[pod.namespace] for pod in pods]
+        return (
+            pods,
+            LabelIndex([pod.labels for pod in pods]),
+            [self._number_of_namespace[pod.namespace] for pod in pods],
+        )
 
     @cached_property
     def offers(self) -> Offers:
@@ -273,7 +300,9 @@ class PolicyIndex:
 def _sliced(numbers: Mapping[int, int]) -> list[int]:
     """The numbers of groups, bit by bit: for each power of two the groups whose number has it."""
     most = max(numbers.values(), default=0)
-    return [mask_of(group for group, number in numbers.items() if number >> power & 1) for power in range(most.bit_length())]
+    return [
+        mask_of(group for group, number in numbers.items() if number >> power & 1) for power in range(most.bit_length())
+    ]
 
 
 def _total(sliced: Sequence[int], mask: int) -> int:

@@ -1,4 +1,6 @@
-"""Checks of ports: rules that open a port which no selected pod has, under another protocol, or under the Service's number."""
+"""Checks of ports: rules that open a port which no selected pod has, under another protocol, or under the
+Service's number.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ SERVICE_PAGE = "https://kubernetes.io/docs/concepts/services-networking/service/
 def _port_items(policy_index: PolicyIndex) -> Iterator[tuple[Opening, int, PolicyPort, int]]:
     """Each port of each rule in force, with the pods that would have to have it."""
     for opening in policy_index.openings:
-        destinations = (opening.subjects if opening.direction is Direction.INGRESS else opening.peers) & policy_index.groups.selectable
+        destinations = (
+            opening.subjects if opening.direction is Direction.INGRESS else opening.peers
+        ) & policy_index.groups.selectable
         if not destinations or (opening.direction is Direction.EGRESS and not opening.rule.peers):
             continue
         if opening.direction is Direction.EGRESS and any(peer.ip_block is not None for peer in opening.rule.peers):
@@ -38,22 +42,42 @@ def named_port_undeclared(policy_index: PolicyIndex) -> Iterator[Remark]:
             continue
         if destinations not in names_of:
             pods = policy_index.members(destinations)
-            names_of[destinations] = sorted({(each.protocol, each.name) for pod in pods for each in pod.ports if each.name})
+            names_of[destinations] = sorted(
+                {(each.protocol, each.name) for pod in pods for each in pod.ports if each.name}
+            )
         others = [protocol for protocol, name in names_of[destinations] if name == port.name]
         known = sorted(f"{protocol}/{name}" for protocol, name in names_of[destinations])
-        hint = f"Ports with a name there: {listed(known, 8)}." if known else "None of them gives any port a name: write the number."
+        hint = (
+            f"Ports with a name there: {listed(known, 8)}."
+            if known
+            else "None of them gives any port a name: write the number."
+        )
         if others:
-            hint = f"They declare it for {listed(list(map(str, others)))}:\n- {{protocol: {others[0]}, port: {scalar(port.name)}}}"
-        message = f"no pod that this rule is about ({policy_index.names(destinations)}) declares a {port.protocol} port named {port.name}"
-        yield Remark(port_place(opening.policy, opening.direction, opening.number, number), f"{message}: it opens nothing", hint)
+            hint = (
+                f"They declare it for {listed(list(map(str, others)))}:\n- {{protocol: {others[0]}, port: "
+                f"{scalar(port.name)}}}"
+            )
+        message = (
+            f"no pod that this rule is about ({policy_index.names(destinations)}) declares a {port.protocol} "
+            f"port named {port.name}"
+        )
+        yield Remark(
+            port_place(opening.policy, opening.direction, opening.number, number), f"{message}: it opens nothing", hint
+        )
 
 
 def wrong_protocol(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Numbers that the pods declare for another protocol only, and which no rule for the same pods opens for that one."""
+    """Numbers that the pods declare for another protocol only, and which no rule for the same pods opens
+    for that one.
+    """
     offers = policy_index.offers
     opened = _OpenedAtoms(policy_index)
     for opening, number, port, destinations in _port_items(policy_index):
-        if port.number is None or port.end_port is not None or offers.offering(port.protocol, port.number, port.number) & destinations:
+        if (
+            port.number is None
+            or port.end_port is not None
+            or offers.offering(port.protocol, port.number, port.number) & destinations
+        ):
             continue
         others = [other for other in Protocol if offers.offering(other, port.number, port.number) & destinations]
         if not others:
@@ -62,7 +86,8 @@ def wrong_protocol(policy_index: PolicyIndex) -> Iterator[Remark]:
         missing = [other for other in others if not reached >> policy_index.atoms.index(other, port.number) & 1]
         if missing and missing == others:
             message = (
-                f"opens {port}, but {policy_index.names(destinations)} {'has' if policy_index.count(destinations) == 1 else 'have'} "
+                f"opens {port}, but {policy_index.names(destinations)} "
+                f"{'has' if policy_index.count(destinations) == 1 else 'have'} "
                 f"port {port.number} for {listed(list(map(str, others)))}, which no rule opens"
             )
             left_out = " (the protocol is TCP where none is given)" if port.protocol is Protocol.TCP else ""
@@ -90,7 +115,9 @@ class _OpenedAtoms:
         self._found: dict[tuple[str, Direction, int], int] = {}
 
     def for_all_of(self, opening: Opening) -> int:
-        """The atoms that are open for all pods of ``opening``; all of them where so many rules are for other pods that nobody can say."""
+        """The atoms that are open for all pods of ``opening``; all of them where so many rules are for
+        other pods that nobody can say.
+        """
         key = (opening.policy.namespace, opening.direction)
         if (*key, opening.subjects) not in self._found:
             self._found[*key, opening.subjects] = self._find(key, opening.subjects)
@@ -117,13 +144,18 @@ def service_port(policy_index: PolicyIndex) -> Iterator[Remark]:
         found = offers.by_service(port.protocol, port.number, destinations)
         if found is not None:
             name = f"{found.service.namespace}/{found.service.name}"
-            message = f"{port} is the port of Service {name}; its pods listen on {found.target}, and that is what a policy sees"
+            message = (
+                f"{port} is the port of Service {name}; its pods listen on {found.target}, and that is what a "
+                "policy sees"
+            )
             hint = f"- {{protocol: {port.protocol}, port: {found.target}}}"
             yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
 
 
 def port_not_offered(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Numbers that no pod has, where all pods declare ports and are behind Services, so that their ports are likely all known."""
+    """Numbers that no pod has, where all pods declare ports and are behind Services, so that their ports
+    are likely all known.
+    """
     offers = policy_index.offers
     for opening, number, port, destinations in _port_items(policy_index):
         if port.number is None or destinations & ~offers.fully_known:
@@ -132,7 +164,10 @@ def port_not_offered(policy_index: PolicyIndex) -> Iterator[Remark]:
         if any(offers.offering(protocol, first, last) & destinations for protocol in Protocol):
             continue
         if offers.by_service(port.protocol, port.number, destinations) is None:
-            message = f"opens {port}, but {policy_index.names(destinations)} {'declares' if policy_index.count(destinations) == 1 else 'declare'} no such port"
+            message = (
+                f"opens {port}, but {policy_index.names(destinations)} "
+                f"{'declares' if policy_index.count(destinations) == 1 else 'declare'} no such port"
+            )
             hint = f"Known ports: {listed(offers.ports(destinations), 8)}."
             yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
 
@@ -142,7 +177,8 @@ CHECKS = (
         "named-port-undeclared",
         Severity.WARNING,
         "A named port that no pod declares",
-        "A named port is looked up on each destination pod, among its container ports of the same protocol. Where no pod has it, the rule "
+        "A named port is looked up on each destination pod, among its container ports of the same protocol. Where "
+        "no pod has it, the rule "
         "opens nothing.",
         named_port_undeclared,
         PORTS_PAGE,
@@ -151,7 +187,8 @@ CHECKS = (
         "wrong-protocol",
         Severity.WARNING,
         "A port that is opened for one protocol and declared for another",
-        "TCP 53 and UDP 53 are different ports. The protocol is TCP where a rule gives none, so a rule for a UDP listener has to say so.",
+        "TCP 53 and UDP 53 are different ports. The protocol is TCP where a rule gives none, so a rule for a UDP "
+        "listener has to say so.",
         wrong_protocol,
         PORTS_PAGE,
     ),
@@ -159,7 +196,8 @@ CHECKS = (
         "service-port-not-target-port",
         Severity.WARNING,
         "The port of a Service where the pods' port is meant",
-        "A Service's address and port are translated to a pod's, usually before policies are applied. A policy has to name the port that "
+        "A Service's address and port are translated to a pod's, usually before policies are applied. A policy has "
+        "to name the port that "
         "the pod listens on (targetPort).",
         service_port,
         SERVICE_PAGE,
@@ -168,7 +206,8 @@ CHECKS = (
         "port-not-offered",
         Severity.INFO,
         "A port that no selected pod offers",
-        "The rule opens a port that no selected pod declares and no Service sends to them: left over, or a typing error. Declaring ports "
+        "The rule opens a port that no selected pod declares and no Service sends to them: left over, or a typing "
+        "error. Declaring ports "
         "is optional, so this is told only for pods that do declare ports and are behind a Service.",
         port_not_offered,
         SERVICE_PAGE,

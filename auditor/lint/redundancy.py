@@ -1,7 +1,7 @@
 """Checks of rules that another rule undoes or makes superfluous.
 
-A rule is shadowed if removing it changes no verdict for any endpoint on any port. That is decided on selectors, address ranges and ports
-themselves, so it holds for pods that don't exist yet as well; see ``implication``.
+A rule is shadowed if removing it changes no verdict for any endpoint on any port. That is decided on selectors, address
+ranges and ports themselves, so it holds for pods that don't exist yet as well; see ``implication``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from auditor.lint.covering import (
     in_order,
     most_compared,
 )
-from auditor.lint.finding import SIDES, Check, Remark, Severity, peer_place, rule_place
+from auditor.lint.finding import Check, Remark, Severity, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
 from auditor.lint.policy_index import Opening, PolicyIndex, port_range
 from auditor.model.labels import LabelSelector
-from auditor.model.notation import brief, brief_block
+from auditor.model.notation import SIDES, brief, brief_block
 from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
 from auditor.model.words import pluralize
 from auditor.policy.explain import place
@@ -56,13 +56,21 @@ class _Ports:
         return bool(self.atoms & other.atoms) or (bool(other.names) and bool(self.atoms or self.names))
 
     def cover(self, policy_index: PolicyIndex, other: _Ports) -> bool:
-        """Whether every port of ``other`` is among these. A name is if it is given here, too, or if its whole protocol is open."""
+        """Whether every port of ``other`` is among these. A name is if it is given here, too, or if its
+        whole protocol is open.
+        """
         if other.atoms & ~self.atoms:
             return False
-        return all((protocol, name) in self.names or self._whole(policy_index, protocol) for protocol, name in other.names)
+        return all(
+            (protocol, name) in self.names or self._whole(policy_index, protocol) for protocol, name in other.names
+        )
 
     def _whole(self, policy_index: PolicyIndex, protocol: object) -> bool:
-        return all(self.atoms >> number & 1 for number, each in enumerate(policy_index.atoms.ranges) if each.protocol is protocol)
+        return all(
+            self.atoms >> number & 1
+            for number, each in enumerate(policy_index.atoms.ranges)
+            if each.protocol is protocol
+        )
 
 
 @dataclass(slots=True)
@@ -97,7 +105,9 @@ def _candidates(policy_index: PolicyIndex) -> dict[tuple[str, Direction], list[_
 def _covers_subjects(cover: Opening, opening: Opening) -> bool:
     if cover.policy is opening.policy:
         return True
-    return not opening.subjects & ~cover.subjects and selector_implies(opening.policy.pod_selector, cover.policy.pod_selector)
+    return not opening.subjects & ~cover.subjects and selector_implies(
+        opening.policy.pod_selector, cover.policy.pod_selector
+    )
 
 
 def _covers_peer(cover: _Candidate, peer: Peer | None, reach: int) -> bool:
@@ -121,10 +131,14 @@ class _Rules:
         self._candidates = candidates
         self._most = most_compared(len(candidates))
         numbered = list(enumerate(candidates))
-        self._peers = PeerIndex(((number, peer) for number, each in numbered for peer in each.opening.rule.peers or (None,)), namespace)
+        self._peers = PeerIndex(
+            ((number, peer) for number, each in numbered for peer in each.opening.rule.peers or (None,)), namespace
+        )
         self._named = [number for number, each in numbered if each.ports.names]
         self._ports = PortIndex((number, each.ports.atoms) for number, each in numbered if not each.ports.names)
-        self._subjects = ConditionIndex((number, conditions(each.opening.policy.pod_selector)) for number, each in numbered)
+        self._subjects = ConditionIndex(
+            (number, conditions(each.opening.policy.pod_selector)) for number, each in numbered
+        )
         once = self._repeated = 0
         for each in candidates:
             self._repeated |= once & each.ports.atoms
@@ -147,7 +161,9 @@ class _Rules:
             used.update((id(cover), cover) for cover in found)
         return list(used.values())
 
-    def _opening_to(self, candidate: _Candidate, peer: Peer | None, reach: int, other_sides: Sequence[Buckets]) -> list[_Candidate]:
+    def _opening_to(
+        self, candidate: _Candidate, peer: Peer | None, reach: int, other_sides: Sequence[Buckets]
+    ) -> list[_Candidate]:
         """The rules that together open all ports of ``candidate`` to ``peer``; none if they don't."""
         open_ports = _Ports(self._policy_index, (), everything=False)
         used = []
@@ -190,9 +206,13 @@ def shadowed_rules(policy_index: PolicyIndex) -> Iterator[Remark]:
             if not any(cover.opening.is_allow_all for cover in by):
                 opening = candidate.opening
                 message = (
-                    f"removing this rule changes no verdict: {listed_of(by, _name_of)} {'opens' if len(by) == 1 else 'open'} all of it"
+                    f"removing this rule changes no verdict: {listed_of(by, _name_of)} "
+                    f"{'opens' if len(by) == 1 else 'open'} all of it"
                 )
-                instead = "Policies add up; a narrower rule takes nothing away from a wider one. Remove this rule, or narrow the wider one."
+                instead = (
+                    "Policies add up; a narrower rule takes nothing away from a wider one. Remove this rule, "
+                    "or narrow the wider one."
+                )
                 yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
 
 
@@ -207,11 +227,20 @@ def redundant_peers(policy_index: PolicyIndex) -> Iterator[Remark]:
         most = most_compared(len(peers))
         removed: set[int] = set()
         for number in reversed(range(len(peers))):
-            others = (other for other in in_order(index.including(peers[number]), most) if other != number and other not in removed)
-            wide = next((peers[other] for other in others if peer_implies(peers[number], peers[other], namespace)), None)
+            others = (
+                other
+                for other in in_order(index.including(peers[number]), most)
+                if other != number and other not in removed
+            )
+            wide = next(
+                (peers[other] for other in others if peer_implies(peers[number], peers[other], namespace)), None
+            )
             if wide is not None:
                 removed.add(number)
-                message = f"{brief(peers[number])} adds nothing beside {brief(wide)}, which includes it: items of one list are alternatives"
+                message = (
+                    f"{brief(peers[number])} adds nothing beside {brief(wide)}, which includes it: items of "
+                    "one list are alternatives"
+                )
                 yield Remark(
                     peer_place(opening.policy, opening.direction, opening.number, number),
                     message,
@@ -275,14 +304,20 @@ def _less_than_all(opening: Opening) -> str:
     side = SIDES[opening.direction]
     if len(opening.policy.rules(opening.direction)) > 1:
         return f"Remove this rule, or give it {side} and ports."
-    return f"Give it {side} and ports, or remove the policy: without this rule alone it would cut off whom no other rule admits."
+    return (
+        f"Give it {side} and ports, or remove the policy: without this rule alone it would cut off whom no other "
+        "rule admits."
+    )
 
 
 def except_opened_again(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Ranges that an ipBlock excepts and another item for the same pods and ports lets in again."""
     for candidates in _candidates(policy_index).values():
         blocks = [
-            (each, number, peer.ip_block) for each in candidates for number, peer in enumerate(each.opening.rule.peers) if peer.ip_block
+            (each, number, peer.ip_block)
+            for each in candidates
+            for number, peer in enumerate(each.opening.rule.peers)
+            if peer.ip_block
         ]
         index = BlockIndex((position, block) for position, (_, _, block) in enumerate(blocks))
         most = most_compared(sum(len(block.excepts) for _, _, block in blocks))
@@ -294,13 +329,20 @@ def except_opened_again(policy_index: PolicyIndex) -> Iterator[Remark]:
                 found = next(((by, again) for by, _, again in others if _readmits(by, again, candidate, lost)), None)
                 if found is not None:
                     by, again = found
-                    message = f"except {excepted} has no effect: ipBlock {brief_block(again)} in {_name_of(by)} opens that range again"
+                    message = (
+                        f"except {excepted} has no effect: ipBlock {brief_block(again)} in {_name_of(by)} "
+                        "opens that range again"
+                    )
                     instead = "except takes away from its own cidr only. " + _taking_away(by.opening, again, lost)
-                    yield Remark(peer_place(opening.policy, opening.direction, opening.number, number), message, instead)
+                    yield Remark(
+                        peer_place(opening.policy, opening.direction, opening.number, number), message, instead
+                    )
 
 
 def _taking_away(opening: Opening, block: IPBlock, lost: IPBlock) -> str:
-    """How to keep ``lost`` out of ``block``, a peer of ``opening``: excepts are parts of the cidr, and a rule without peers is for all."""
+    """How to keep ``lost`` out of ``block``, a peer of ``opening``: excepts are parts of the cidr, and a
+    rule without peers is for all.
+    """
     if block.cidr != lost.cidr:
         return "Give the other ipBlock the same except."
     return f"Remove the other {'ipBlock' if len(opening.rule.peers) > 1 else 'rule'}, or this except."
@@ -321,7 +363,8 @@ CHECKS = (
         "allow-all-undoes-others",
         Severity.WARNING,
         "A rule that allows everything and so undoes others",
-        "Policies add up, and no rule can deny. One rule without from (or to) and without ports opens its pods to everyone, whatever the "
+        "Policies add up, and no rule can deny. One rule without from (or to) and without ports opens its pods to "
+        "everyone, whatever the "
         "other rules for the same pods say.",
         allow_all_undoes,
         ALLOW_ALL,
@@ -330,7 +373,8 @@ CHECKS = (
         "shadowed-rule",
         Severity.INFO,
         "A rule that other rules make superfluous",
-        "Removing the rule changes no verdict for any endpoint on any port, now or later. It is left over, or was meant to narrow "
+        "Removing the rule changes no verdict for any endpoint on any port, now or later. It is left over, or was "
+        "meant to narrow "
         "what a wider rule opens, which no rule can do.",
         shadowed_rules,
         ADDITIVE,
@@ -339,7 +383,8 @@ CHECKS = (
         "redundant-peer",
         Severity.INFO,
         "A peer that another peer of the same rule includes",
-        "Items of from and to are alternatives. A peer that another one includes is left over, or was meant to narrow the other one, for "
+        "Items of from and to are alternatives. A peer that another one includes is left over, or was meant to "
+        "narrow the other one, for "
         "which both selectors have to stand in one item.",
         redundant_peers,
     ),
@@ -347,7 +392,8 @@ CHECKS = (
         "except-opened-again",
         Severity.WARNING,
         "An excepted range that another ipBlock opens again",
-        "except takes addresses away from the cidr beside it and from nothing else. Another ipBlock that has them, for the same pods and "
+        "except takes addresses away from the cidr beside it and from nothing else. Another ipBlock that has them, "
+        "for the same pods and "
         "ports, opens them all the same.",
         except_opened_again,
     ),

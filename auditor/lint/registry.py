@@ -1,4 +1,6 @@
-"""Every check by its id. A new one is a function and an entry in its module's ``CHECKS``; a new module is named here."""
+"""Every check by its id. A new one is a function and an entry in its module's ``CHECKS``; a new module is
+named here.
+"""
 
 from __future__ import annotations
 
@@ -10,5 +12,9 @@ from auditor.lint.finding import Check, Severity
 MODULES = (subjects, peers, ports, dns, paths, blocks, redundancy, isolation)
 
 CHECKS: Mapping[str, Check] = {
-    check.id: check for severity in Severity for module in MODULES for check in module.CHECKS if check.severity is severity
+    check.id: check
+    for severity in Severity
+    for module in MODULES
+    for check in module.CHECKS
+    if check.severity is severity
 }

@@ -14,14 +14,19 @@ from auditor.model.words import pluralize
 
 SELECTORS_PAGE = "https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/"
 RESOURCE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource"
-HOST_NETWORK = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods"
+HOST_NETWORK = (
+    "https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-and-hostnetwork-pods"
+)
 
 
 def selects_no_pod(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Policies that select none of the pods of their namespace, and look like a slip."""
     for policy in _idle(policy_index):
         elsewhere = policy_index.namespaces_of(policy_index.groups.with_labels(policy.pod_selector))
-        message = f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy does nothing"
+        message = (
+            f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy "
+            "does nothing"
+        )
         if elsewhere:
             instead = (
                 f"Pods with these labels are in {listed(elsewhere)}. A policy acts on its own namespace only:\n"
@@ -30,7 +35,9 @@ def selects_no_pod(policy_index: PolicyIndex) -> Iterator[Remark]:
             yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
         elif looks_misspelt(policy.pod_selector, policy_index.area(policy.namespace)):
             yield Remark(
-                policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, policy_index.area(policy.namespace))
+                policy_place(policy, "spec.podSelector"),
+                message,
+                labels_seen(policy.pod_selector, policy_index.area(policy.namespace)),
             )
 
 
@@ -39,9 +46,13 @@ def selects_no_pod_yet(policy_index: PolicyIndex) -> Iterator[Remark]:
     for policy in _idle(policy_index):
         elsewhere = policy_index.groups.with_labels(policy.pod_selector)
         if not elsewhere and not looks_misspelt(policy.pod_selector, policy_index.area(policy.namespace)):
-            message = f"podSelector {policy.pod_selector} selects none of the present pods of namespace {policy.namespace}"
+            message = (
+                f"podSelector {policy.pod_selector} selects none of the present pods of namespace {policy.namespace}"
+            )
             yield Remark(
-                policy_place(policy, "spec.podSelector"), message, labels_seen(policy.pod_selector, policy_index.area(policy.namespace))
+                policy_place(policy, "spec.podSelector"),
+                message,
+                labels_seen(policy.pod_selector, policy_index.area(policy.namespace)),
             )
 
 
@@ -66,7 +77,11 @@ def selects_host_network(policy_index: PolicyIndex) -> Iterator[Remark]:
                 f"podSelector {policy.pod_selector} selects only pods with hostNetwork ({listed(pods)}); "
                 "what a policy means for these is undefined, and mostly nothing"
             )
-            yield Remark(policy_place(policy, "spec.podSelector"), message, "Run the pods without hostNetwork, or filter on the node.")
+            yield Remark(
+                policy_place(policy, "spec.podSelector"),
+                message,
+                "Run the pods without hostNetwork, or filter on the node.",
+            )
 
 
 def section_without_policy_type(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -77,7 +92,8 @@ def section_without_policy_type(policy_index: PolicyIndex) -> Iterator[Remark]:
                 word = direction.lower()
                 message = (
                     f"{pluralize(len(section), 'rule')} in {word}, but policyTypes leaves {direction} out: "
-                    f"{'it means' if len(section) == 1 else 'they mean'} nothing, and {word} is not isolated by this policy"
+                    f"{'it means' if len(section) == 1 else 'they mean'} nothing, and {word} is not isolated by "
+                    "this policy"
                 )
                 place = policy_place(policy, f"spec.{word}", section[0].line)
                 yield Remark(place, message, "policyTypes: [Ingress, Egress]")
@@ -88,7 +104,8 @@ CHECKS = (
         "section-without-policy-type",
         Severity.ERROR,
         "Rules in a section whose direction is not among policyTypes",
-        "policyTypes says for which directions a policy holds. Rules of a direction that it leaves out are stored and ignored, so the "
+        "policyTypes says for which directions a policy holds. Rules of a direction that it leaves out are stored "
+        "and ignored, so the "
         "author believes in rules that do not exist.",
         section_without_policy_type,
         RESOURCE,
@@ -97,8 +114,10 @@ CHECKS = (
         "selects-no-pod",
         Severity.WARNING,
         "A policy that selects no pod",
-        "A policy acts on the pods that its podSelector matches in its own namespace. One that matches none protects nothing. Here pods "
-        "of another namespace have these labels, or pods of this one nearly the same: a typing error, or the wrong namespace.",
+        "A policy acts on the pods that its podSelector matches in its own namespace. One that matches none "
+        "protects nothing. Here pods "
+        "of another namespace have these labels, or pods of this one nearly the same: a typing error, or the wrong "
+        "namespace.",
         selects_no_pod,
         SELECTORS_PAGE,
     ),
@@ -106,7 +125,8 @@ CHECKS = (
         "selects-no-pod-yet",
         Severity.INFO,
         "A policy that selects no pod at present",
-        "The policy does nothing until there are such pods. That is as it should be where they come later: those of a job that runs at "
+        "The policy does nothing until there are such pods. That is as it should be where they come later: those of "
+        "a job that runs at "
         "night, or of something that is scaled to zero or not installed yet. Otherwise a label is misspelt.",
         selects_no_pod_yet,
         SELECTORS_PAGE,
@@ -115,7 +135,8 @@ CHECKS = (
         "selects-host-network",
         Severity.WARNING,
         "A policy that selects nothing but hostNetwork pods",
-        "Traffic of a hostNetwork pod is its node's; network plugins mostly can't tell it apart and apply no policy to it.",
+        "Traffic of a hostNetwork pod is its node's; network plugins mostly can't tell it apart and apply no policy "
+        "to it.",
         selects_host_network,
         HOST_NETWORK,
     ),

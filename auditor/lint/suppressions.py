@@ -1,7 +1,8 @@
 """Findings that someone has looked at and accepted: with an owner, a reason and a day on which that ends.
 
-``schema: audit.suppressions/v1`` with a list ``suppressions`` of ``id``, ``policy``, ``owner``, ``reason`` and ``expires``, all of them
-required. What has expired suppresses nothing and is told, and so is what suppresses nothing any more.
+``schema: audit.suppressions/v1`` with a list ``suppressions`` of ``id``, ``policy``, ``owner``, ``reason`` and
+``expires``, all of them required. What has expired suppresses nothing and is told, and so is what suppresses nothing
+any more.
 """
 
 from __future__ import annotations
@@ -45,12 +46,17 @@ class Suppression:
         return self.check == finding.check and fnmatchcase(finding.place.subject, self.policy)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.check} for {self.policy} ({self.owner}, until {self.expires}: {self.reason})"
+        return (
+            f"{self.file}:{self.line}: {self.check} for {self.policy} ({self.owner}, until {self.expires}: "
+            f"{self.reason})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """Findings after suppression: those that count, those that don't with what suppresses them, and suppressions that do nothing."""
+    """Findings after suppression: those that count, those that don't with what suppresses them, and
+    suppressions that do nothing.
+    """
 
     findings: tuple[LintFinding, ...]
     suppressed: tuple[tuple[LintFinding, Suppression], ...] = ()
@@ -108,18 +114,30 @@ def _read_one(fields: Fields) -> Suppression:
     fields.refuse_unknown(REQUIRED)
     texts = {name: fields.text(name) or "" for name in REQUIRED}
     missing = [
-        name for name in REQUIRED if fields.value.get(name) is None or (isinstance(fields.value[name], str) and not texts[name].strip())
+        name
+        for name in REQUIRED
+        if fields.value.get(name) is None or (isinstance(fields.value[name], str) and not texts[name].strip())
     ]
     if missing:
         fields.note(f"a suppression needs {', '.join(missing)}")
     if texts["id"] and texts["id"] not in CHECKS:
         near = get_close_matches(texts["id"], CHECKS, 1)
         fields.note(
-            f"no check is called {texts['id']!r}: " + (f"did you mean {near[0]}?" if near else "'audit lint --list' has them"), "id"
+            f"no check is called {texts['id']!r}: "
+            + (f"did you mean {near[0]}?" if near else "'audit lint --list' has them"),
+            "id",
         )
     if texts["expires"] and not _is_day(texts["expires"]):
         fields.note(f"{texts['expires']!r} is no day: write YYYY-MM-DD", "expires")
-    return Suppression(texts["id"], texts["policy"], texts["owner"], texts["reason"], texts["expires"], fields.document.source, fields.line)
+    return Suppression(
+        texts["id"],
+        texts["policy"],
+        texts["owner"],
+        texts["reason"],
+        texts["expires"],
+        fields.document.source,
+        fields.line,
+    )
 
 
 def _is_day(text: str) -> bool:

@@ -1,8 +1,9 @@
 """Pure work beside the event loop: Leases are renewed and signals heard while it lasts.
 
-Each piece gets a thread of its own, which shares the interpreter with the loop and so slows it down by milliseconds, but does not stop it
-(docs/adr/0014). Whoever no longer waits for a piece of work ends it, too: an exception is raised inside its thread, the only way there is
-to stop work that knows nothing of loops. Threads are daemons: the process does not wait for them at its end.
+Each piece gets a thread of its own, which shares the interpreter with the loop and so slows it down by milliseconds,
+but does not stop it (docs/adr/0014). Whoever no longer waits for a piece of work ends it, too: an exception is raised
+inside its thread, the only way there is to stop work that knows nothing of loops. Threads are daemons: the process does
+not wait for them at its end.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class _Job(Generic[Result]):
     async def result(self) -> Result:
         try:
             self._thread.start()
-        except RuntimeError:  # the user may start no further thread: the loop waits then, which is better than no result
+        except (
+            RuntimeError
+        ):  # the user may start no further thread: the loop waits then, which is better than no result
             return self._work()
         await self._over
         if self._raised is not None:
@@ -69,7 +72,9 @@ class _Job(Generic[Result]):
             self._told = True
             if self._ended or self._thread.ident is None or not self._thread.is_alive():
                 return
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_AbandonedError))
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self._thread.ident), ctypes.py_object(_AbandonedError)
+            )
         if not self._loop.is_closed():
             self._loop.call_later(AGAIN_AFTER, self.abandon)
 

@@ -1,8 +1,9 @@
 """How long an event loop goes without a turn, and what it does meanwhile.
 
-A loop that computes renews no Lease and hears no signal. So under ``--debug`` and in tests a short timer of its own is watched: how much
-too late it comes is how long the loop was blocked. Beside that time stands how long this process computed within it: on a machine that
-is busy with other things, every process has to wait for its turn, and that is no fault of the loop's.
+A loop that computes renews no Lease and hears no signal. So under ``--debug`` and in tests a short timer of its own is
+watched: how much too late it comes is how long the loop was blocked. Beside that time stands how long this process
+computed within it: on a machine that is busy with other things, every process has to wait for its turn, and that is no
+fault of the loop's.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "p
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One time without a turn: ``seconds`` of it, in ``computing`` of which this process computed; ``where`` it was seen, if it was."""
+    """One time without a turn: ``seconds`` of it, in ``computing`` of which this process computed;
+    ``where`` it was seen, if it was.
+    """
 
     seconds: float = 0.0
     computing: float = 0.0
@@ -64,7 +67,9 @@ class Watchdog:
         threading.Thread(target=self._look_on, name="watchdog", daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._timer.cancel()
         self._over.set()
         self._judge()
@@ -110,7 +115,9 @@ def _stack(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _place(stack: list[FrameType]) -> str:
-    """The innermost frame of this package or of whoever calls it, and of no library; of a library if there is no other."""
+    """The innermost frame of this package or of whoever calls it, and of no library; of a library if there
+    is no other.
+    """
     own = (frame for frame in stack if _is_own(Path(frame.f_code.co_filename)))
     frame = next(own, stack[0])
     path = Path(frame.f_code.co_filename)

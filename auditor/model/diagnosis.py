@@ -28,7 +28,8 @@ class ScopeKind(StrEnum):
 class Scope:
     """The part of the cluster that a fault is limited to.
 
-    ``name`` is a node's bare name, a namespace, ``NAMESPACE/NAME`` of a policy, ``IPv6`` or ``UDP``; empty for the cluster.
+    ``name`` is a node's bare name, a namespace, ``NAMESPACE/NAME`` of a policy, ``IPv6`` or ``UDP``; empty for the
+    cluster.
     """
 
     kind: ScopeKind = ScopeKind.CLUSTER
@@ -70,8 +71,8 @@ class Alternative:
 class Unexercised:
     """A part of a policy that could be ignored, or missing, without any observed cell noticing.
 
-    ``place`` is the part as people find it (``prod/db ingress[0] (db.yaml:12)``), ``what`` the part in words, ``reason`` why no cell
-    shows it.
+    ``place`` is the part as people find it (``prod/db ingress[0] (db.yaml:12)``), ``what`` the part in words,
+    ``reason`` why no cell shows it.
     """
 
     policy: str
@@ -87,9 +88,9 @@ class Unexercised:
 class Diagnosis:
     """The smallest hypothesis that explains the cells that differ; ``faults`` is empty where no known one does.
 
-    ``title`` is one sentence with the numbers, ``advice`` says what to do. ``contradictions`` are cells of which the hypothesis says
-    that they differ from the specification, and which were seen not to. ``alternatives`` have as little against them;
-    ``discriminating`` are cells on which they would part.
+    ``title`` is one sentence with the numbers, ``advice`` says what to do. ``contradictions`` are cells of which the
+    hypothesis says that they differ from the specification, and which were seen not to. ``alternatives`` have as little
+    against them; ``discriminating`` are cells on which they would part.
     """
 
     title: str

@@ -1,7 +1,8 @@
 """The ways in which an enforcer is known to depart from the specification, by name.
 
-The lab's faulty enforcers, the diagnosis and the tests' oracle each implement these definitions on their own; only names and
-definitions are shared. Egress of a pod, and ingress to it, are enforced on the pod's own node, so a dialect on one node touches just these.
+The lab's faulty enforcers, the diagnosis and the tests' oracle each implement these definitions on their own; only
+names and definitions are shared. Egress of a pod, and ingress to it, are enforced on the pod's own node, so a dialect
+on one node touches just these.
 """
 
 from __future__ import annotations
@@ -55,20 +56,24 @@ DEFINITIONS: Mapping[Dialect, str] = {
     Dialect.IGNORES_EXCEPT: "drops the except list of every ipBlock",
     Dialect.IGNORES_NAMESPACE_SELECTOR: "takes every namespaceSelector of a peer as {}: every namespace",
     Dialect.OWN_NAMESPACE_ONLY: "matches nothing where a peer has a namespaceSelector",
-    Dialect.POD_SELECTOR_ANY_NAMESPACE: "takes a peer's podSelector that stands alone as meaning pods of every namespace",
+    Dialect.POD_SELECTOR_ANY_NAMESPACE: "takes a peer's podSelector that stands alone as meaning pods of every "
+    "namespace",
     Dialect.PEERS_OR_INSTEAD_OF_AND: "takes podSelector and namespaceSelector in one peer as two peers",
     Dialect.LABEL_KEY_ONLY: "matches matchLabels and In, in every selector, on the key alone",
     Dialect.NOT_IN_NEEDS_KEY: "fails NotIn, in every selector, where the key is missing",
-    Dialect.FIRST_POLICY_ONLY: "knows, for each pod and direction, only the first by name of the policies that isolate it",
+    Dialect.FIRST_POLICY_ONLY: "knows, for each pod and direction, only the first by name of the policies that "
+    "isolate it",
     Dialect.ISOLATES_BOTH_DIRECTIONS: "takes every policy as having both policyTypes",
     Dialect.BLOCKS_SELF: "filters a pod's traffic to its own address like traffic to any other pod",
     Dialect.BLOCKS_OWN_NODE: "filters traffic between a pod and its own node like traffic with any other address",
     Dialect.STATELESS: "tracks no connections: a reply needs a rule of its own in the other direction",
     Dialect.STALE: "enforces the policies as they were before the last change",
     Dialect.SLOW: "filters nothing for the first VALUE seconds after a change, then enforces the specification",
-    Dialect.FLAKY: "drops the share VALUE of new connections that the specification allows and that cross a node's filter",
+    Dialect.FLAKY: "drops the share VALUE of new connections that the specification allows and that cross a node's "
+    "filter",
     Dialect.REJECTS: "enforces the specification; denied packets are answered with TCP reset or ICMP (no fault)",
-    Dialect.IP_BLOCK_SKIPS_PODS: "never matches a pod or a node by ipBlock (no fault: the specification leaves it open)",
+    Dialect.IP_BLOCK_SKIPS_PODS: "never matches a pod or a node by ipBlock (no fault: the "
+    "specification leaves it open)",
 }
 
 FAULTLESS = frozenset({Dialect.SPEC, Dialect.REJECTS, Dialect.IP_BLOCK_SKIPS_PODS})
@@ -116,7 +121,9 @@ class Enforcement:
                     raise ValueError(f"enforcer {text!r}: only one enforcer can be everywhere; add @NODE to the others")
                 everywhere = enforcer
             elif not node or node in on_node:
-                raise ValueError(f"enforcer {text!r}: " + ("this node has one already" if node else "no node after the @"))
+                raise ValueError(
+                    f"enforcer {text!r}: " + ("this node has one already" if node else "no node after the @")
+                )
             else:
                 on_node[node] = enforcer
         return cls(everywhere or Enforcer(), on_node)

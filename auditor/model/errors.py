@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 
 class AuditError(Exception):
-    """Base of every error that a user is meant to read. Each of its ``lines`` says what, where, what to do; mostly there is one.
+    """Base of every error that a user is meant to read. Each of its ``lines`` says what, where, what to do; mostly
+    there is one.
 
     What looks like a line's end inside of one is text from outside, and told as such.
     """

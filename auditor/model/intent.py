@@ -1,7 +1,7 @@
 """What people meant: who may reach whom, whatever the policies say; and where the policies say something else.
 
-An intent is held against the expected matrix, and never against packets: so a policy that isn't what was meant is told apart from a
-network that doesn't enforce it.
+An intent is held against the expected matrix, and never against packets: so a policy that isn't what was meant is told
+apart from a network that doesn't enforce it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from auditor.model.verdict import Cell, Verdict
 class IntentRule:
     """One thing that was meant: from ``sources`` to ``destinations`` on ``ports`` is ``verdict``.
 
-    Ends are selections (``prod/app=api``); none means every endpoint, and no ``ports`` every port of every protocol. A ``closing`` rule
-    speaks only of cells of which no other rule does.
+    Ends are selections (``prod/app=api``); none means every endpoint, and no ``ports`` every port of every protocol. A
+    ``closing`` rule speaks only of cells of which no other rule does.
     """
 
     name: str
@@ -44,7 +44,9 @@ class IntentRule:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """All that was meant. ``rules`` come before the ``closing`` ones; ``hosts`` are addresses outside the cluster, by name."""
+    """All that was meant. ``rules`` come before the ``closing`` ones; ``hosts`` are addresses outside the
+    cluster, by name.
+    """
 
     rules: tuple[IntentRule, ...]
     hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
@@ -53,7 +55,9 @@ class Intent:
     def with_hosts(self, snapshot: Snapshot) -> Snapshot:
         """``snapshot`` with the hosts that it lacks."""
         known = {endpoint.name for endpoint in snapshot.endpoints}
-        hosts = (Endpoint(f"host/{name}", EndpointKind.HOST, addresses=addresses) for name, addresses in self.hosts.items())
+        hosts = (
+            Endpoint(f"host/{name}", EndpointKind.HOST, addresses=addresses) for name, addresses in self.hosts.items()
+        )
         return replace(snapshot, endpoints=(*snapshot.endpoints, *(host for host in hosts if host.name not in known)))
 
 
@@ -72,8 +76,8 @@ class IntentKind(StrEnum):
 class CellGroup:
     """Cells that are alike: from each of ``sources`` to each of ``destinations`` (names of endpoints) on ``ports``.
 
-    Left out is what no policy can cut: an endpoint and itself, a pod and its own node. ``families`` are the address families, none for
-    all that the two ends have in common.
+    Left out is what no policy can cut: an endpoint and itself, a pod and its own node. ``families`` are the address
+    families, none for all that the two ends have in common.
     """
 
     sources: tuple[str, ...]
@@ -92,10 +96,11 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of policies that was evaluated: it mends every cell of its finding and no cell is further from the intent than before.
+    """A change of policies that was evaluated: it mends every cell of its finding and no cell is further from the
+    intent than before.
 
-    ``title`` says what to do, ``yaml`` is what to write then. ``unspecified`` counts pairs of endpoints between which it changes something
-    that the intent doesn't speak of.
+    ``title`` says what to do, ``yaml`` is what to write then. ``unspecified`` counts pairs of endpoints between which
+    it changes something that the intent doesn't speak of.
     """
 
     title: str
@@ -120,8 +125,9 @@ class Change:
 class IntentFinding:
     """Cells that one rule of the intent means otherwise than the policies, for one reason.
 
-    ``pairs`` counts the pairs of endpoints; ``example`` is one of the cells, and ``because`` says what decides it, one line for each
-    policy rule or isolation. ``change`` is None where none was found; ``tried`` counts the changes that were evaluated.
+    ``pairs`` counts the pairs of endpoints; ``example`` is one of the cells, and ``because`` says what decides it, one
+    line for each policy rule or isolation. ``change`` is None where none was found; ``tried`` counts the changes that
+    were evaluated.
     """
 
     kind: IntentKind

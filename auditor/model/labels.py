@@ -56,7 +56,9 @@ class LabelSelector:
     @property
     def keys(self) -> frozenset[str]:
         """The keys of all labels that it looks at."""
-        return frozenset((*(key for key, _ in self.match_labels), *(requirement.key for requirement in self.match_expressions)))
+        return frozenset(
+            (*(key for key, _ in self.match_labels), *(requirement.key for requirement in self.match_expressions))
+        )
 
     def __str__(self) -> str:
         """The notation of ``kubectl --selector``; ``{}`` for the empty selector."""

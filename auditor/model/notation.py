@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 from auditor.model.labels import LabelSelector, Requirement
-from auditor.model.policy import IPBlock, Peer
+from auditor.model.policy import Direction, IPBlock, Peer
 
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*\Z")
 MOST_EXCEPTS = 20
@@ -27,7 +27,11 @@ def selector_yaml(selector: LabelSelector) -> str:
     """A selector in flow style: ``{matchLabels: {app: web}}``."""
     parts = []
     if selector.match_labels:
-        parts.append("matchLabels: {" + ", ".join(f"{scalar(key)}: {scalar(value)}" for key, value in selector.match_labels) + "}")
+        parts.append(
+            "matchLabels: {"
+            + ", ".join(f"{scalar(key)}: {scalar(value)}" for key, value in selector.match_labels)
+            + "}"
+        )
     if selector.match_expressions:
         parts.append("matchExpressions: [" + ", ".join(map(_expression, selector.match_expressions)) + "]")
     return "{" + ", ".join(parts) + "}"

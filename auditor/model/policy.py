@@ -1,7 +1,7 @@
 """A NetworkPolicy as its author wrote it, with the defaults of networking.k8s.io/v1 filled in.
 
-Each part remembers the line that it stands on (``line``, counted from 1, 0 when unknown), so that whatever is said about it can name
-the place. Lines take no part in comparing or hashing.
+Each part remembers the line that it stands on (``line``, counted from 1, 0 when unknown), so that whatever is said
+about it can name the place. Lines take no part in comparing or hashing.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class Peer:
 class PolicyPort:
     """One item of ``ports``.
 
-    Every port of ``protocol`` when both ``number`` and ``name`` are None; ``number`` to ``end_port`` inclusive when a number is
-    given (``end_port`` None: that number alone); else the ports that each destination pod declares under ``name``.
+    Every port of ``protocol`` when both ``number`` and ``name`` are None; ``number`` to ``end_port`` inclusive when a
+    number is given (``end_port`` None: that number alone); else the ports that each destination pod declares under
+    ``name``.
     """
 
     protocol: Protocol = Protocol.TCP
@@ -95,8 +96,9 @@ class Rule:
 class NetworkPolicy:
     """A networking.k8s.io/v1 NetworkPolicy.
 
-    ``directions`` are the directions in which it isolates the pods that it selects, after the defaulting of policyTypes. The rules of a
-    direction that is not among them are kept here, but mean nothing; ``rules()`` leaves them out.
+    ``directions`` are the directions in which it isolates the pods that it selects, after the defaulting of
+    policyTypes. The rules of a direction that is not among them are kept here, but mean nothing; ``rules()`` leaves
+    them out.
     """
 
     namespace: str

@@ -19,7 +19,9 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class PortRange:
-    """The ports ``first`` to ``last``, both included, of one protocol. A port atom is such a range that no rule splits."""
+    """The ports ``first`` to ``last``, both included, of one protocol. A port atom is such a range that no
+    rule splits.
+    """
 
     protocol: Protocol
     first: int
@@ -29,7 +31,9 @@ class PortRange:
         return self.first <= port <= self.last
 
     def __str__(self) -> str:
-        return f"{self.protocol}/{self.first}" if self.first == self.last else f"{self.protocol}/{self.first}-{self.last}"
+        return (
+            f"{self.protocol}/{self.first}" if self.first == self.last else f"{self.protocol}/{self.first}-{self.last}"
+        )
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,7 +1,9 @@
-"""Text from outside, made harmless for whoever reads it: a terminal, and a CI system that looks for commands in what a job prints.
+"""Text from outside, made harmless for whoever reads it: a terminal, and a CI system that looks for commands in what a
+job prints.
 
-Names, messages, file names and answers come from clusters, manifests and pull requests. Whatever prints goes through here: lines by
-``printable``, JSON by ``json_text``. What can't be shown as it is becomes an escape, so that nothing is lost and nothing is obeyed.
+Names, messages, file names and answers come from clusters, manifests and pull requests. Whatever prints goes through
+here: lines by ``printable``, JSON by ``json_text``. What can't be shown as it is becomes an escape, so that nothing is
+lost and nothing is obeyed.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00
 """Characters without any width that Python calls printable: a name may differ from another one in these alone."""
 
 ANYWHERE = re.compile(r"#(?=#\w*\[)")
-"""``##[``, ``##vso[`` and ``##teamcity[`` are commands to GitHub, Azure Pipelines and TeamCity, wherever in a line they stand."""
+"""``##[``, ``##vso[`` and ``##teamcity[`` are commands to GitHub, Azure Pipelines and TeamCity, wherever in
+a line they stand.
+"""
 
 AT_BEGIN = re.compile(r"\s*(:):(?![0-9A-Fa-f]{1,4}[ :])[A-Za-z][-\w]*(?: .*?)?::")
-"""``::error file=…::`` is a command to GitHub where a line begins with it, blanks aside. ``::a and fe80::1`` is about IPv6."""
+"""``::error file=…::`` is a command to GitHub where a line begins with it, blanks aside. ``::a and
+fe80::1`` is about IPv6.
+"""
 
 
 def dangers(line: str) -> list[tuple[int, int]]:
@@ -37,7 +43,9 @@ def escape(character: str) -> str:
 
 
 def printable(line: str) -> str:
-    """``line`` as one line that moves no cursor, hides nothing, and is no command to a CI system. Twice is the same as once."""
+    """``line`` as one line that moves no cursor, hides nothing, and is no command to a CI system. Twice is
+    the same as once.
+    """
     parts, done = [], 0
     for begin, end in dangers(line):
         parts += [line[done:begin], escape(line[begin:end])]
@@ -46,7 +54,8 @@ def printable(line: str) -> str:
 
 
 def json_text(text: str) -> str:
-    r"""``text``, a part of a JSON document that does not end inside a string's ``##``, saying the same in characters that can be seen.
+    r"""``text``, a part of a JSON document that does not end inside a string's ``##``, saying the same in characters
+    that can be seen.
 
     They stand inside strings, where ``\u`` may stand for any of them.
     """
@@ -54,7 +63,9 @@ def json_text(text: str) -> str:
         text = text.replace("##", "#\\u0023")
     if text.isascii() and "\x7f" not in text:
         return text
-    return "".join(character if character == "\n" or _can_be_seen(character) else _json_escape(character) for character in text)
+    return "".join(
+        character if character == "\n" or _can_be_seen(character) else _json_escape(character) for character in text
+    )
 
 
 def _can_be_seen(character: str) -> bool:

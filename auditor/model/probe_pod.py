@@ -15,10 +15,10 @@ MAX_PROBE_PODS = 100
 class ProbePod:
     """One probe pod to create.
 
-    ``name`` is what people read and the name of its endpoint, unique in a run: ``prod/web`` or ``prod/web@worker-1``; the pod object gets
-    a name of its own. ``labels`` is the identity: as few of the workload's labels as policies need to treat both alike. ``ports`` are the
-    declared ports to mirror. ``node`` is the bare name of the node to run on, empty for any. ``stands_for`` names the endpoints of the
-    cluster's snapshot that it represents.
+    ``name`` is what people read and the name of its endpoint, unique in a run: ``prod/web`` or ``prod/web@worker-1``;
+    the pod object gets a name of its own. ``labels`` is the identity: as few of the workload's labels as policies need
+    to treat both alike. ``ports`` are the declared ports to mirror. ``node`` is the bare name of the node to run on,
+    empty for any. ``stands_for`` names the endpoints of the cluster's snapshot that it represents.
     """
 
     name: str

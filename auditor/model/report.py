@@ -28,8 +28,8 @@ class CellResult:
 class Finding:
     """What a person is told: cells of one kind that differ for one reason.
 
-    ``title`` is one line. ``expected_by`` has one line for each policy or rule that decided the expectation. ``reproduce`` is a shell
-    command, ``advice`` one sentence on what to do.
+    ``title`` is one line. ``expected_by`` has one line for each policy or rule that decided the expectation.
+    ``reproduce`` is a shell command, ``advice`` one sentence on what to do.
     """
 
     kind: Result
@@ -146,13 +146,13 @@ class PolicyTests:
 class Report:
     """The result of one audit.
 
-    ``subject`` names what was audited in words. ``facts`` are lines worth knowing beside the findings (how long convergence took, which
-    kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order. ``api`` counts the requests to an API server
-    (``calls``) and the bytes ``received`` and ``sent`` there; empty on the lab. ``diagnosis`` is None where nothing differs from the
-    specification; ``policies`` says which policies were put to the test at all, ``unexercised`` has the parts of policies about which the
-    cells say nothing. ``lint`` is what is likely not meant in the
-    policies, whatever enforces them; ``intent`` is where they differ from what was meant, when somebody said what that is. ``began`` is
-    when the run began, as ``2026-11-21T18:24:06Z``.
+    ``subject`` names what was audited in words. ``facts`` are lines worth knowing beside the findings (how long
+    convergence took, which kinds of objects were ignored); ``seconds`` has the wall time of each phase, in order.
+    ``api`` counts the requests to an API server (``calls``) and the bytes ``received`` and ``sent`` there; empty on the
+    lab. ``diagnosis`` is None where nothing differs from the specification; ``policies`` says which policies were put
+    to the test at all, ``unexercised`` has the parts of policies about which the cells say nothing. ``lint`` is what is
+    likely not meant in the policies, whatever enforces them; ``intent`` is where they differ from what was meant, when
+    somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``.
     """
 
     subject: str

@@ -14,7 +14,9 @@ from auditor.model.verdict import Cell, Verdict
 
 @dataclass(frozen=True, slots=True)
 class ExpectedProblem:
-    """A problem that reading the scenario's manifests must report: on this line, at this path, in words that contain ``contains``."""
+    """A problem that reading the scenario's manifests must report: on this line, at this path, in words
+    that contain ``contains``.
+    """
 
     line: int
     path: str
@@ -25,10 +27,10 @@ class ExpectedProblem:
 class Scenario:
     """A scenario, ready to be evaluated and to be built in the lab.
 
-    Every endpoint of ``snapshot`` has its addresses, one of each of ``families``, and every pod its node. ``truth`` has a verdict for
-    each cell of the table, named ports resolved; it is empty for a scenario whose point is that its manifests are refused, for which
-    ``problems`` are the problems found in them, just those that the scenario demands. ``previous_policies`` are the policies before the
-    last change, or None if nothing changed.
+    Every endpoint of ``snapshot`` has its addresses, one of each of ``families``, and every pod its node. ``truth`` has
+    a verdict for each cell of the table, named ports resolved; it is empty for a scenario whose point is that its
+    manifests are refused, for which ``problems`` are the problems found in them, just those that the scenario demands.
+    ``previous_policies`` are the policies before the last change, or None if nothing changed.
     """
 
     name: str

@@ -29,7 +29,9 @@ class Score(StrEnum):
 
 
 def score_of(summary: Summary) -> Score:
-    """What ``summary`` comes to: one fault departs, one cell without a verdict leaves it open; what is skipped counts for nothing."""
+    """What ``summary`` comes to: one fault departs, one cell without a verdict leaves it open; what is
+    skipped counts for nothing.
+    """
     if summary.faults:
         return Score.DEPARTS
     if summary.inconclusive:
@@ -39,7 +41,9 @@ def score_of(summary: Summary) -> Score:
 
 @dataclass(frozen=True, slots=True)
 class FeatureScore:
-    """One feature of NetworkPolicies. ``summary`` counts the cells that show it, which are those of ``scenarios`` that it decides."""
+    """One feature of NetworkPolicies. ``summary`` counts the cells that show it, which are those of
+    ``scenarios`` that it decides.
+    """
 
     feature: str
     title: str
@@ -71,7 +75,9 @@ class ScenarioScore:
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """How long one kind of change took to come into force: ``seconds`` for each scenario in which it did, ``late`` where not in time."""
+    """How long one kind of change took to come into force: ``seconds`` for each scenario in which it did,
+    ``late`` where not in time.
+    """
 
     change: Change
     seconds: Mapping[str, float] = field(hash=False)
@@ -82,8 +88,8 @@ class Convergence:
 class Scorecard:
     """The result of one conformance run.
 
-    ``behaviour`` is one sentence: what this enforcer behaves like. ``facts``, ``seconds``, ``attempts``, ``api`` and ``began`` are
-    those of a Report.
+    ``behaviour`` is one sentence: what this enforcer behaves like. ``facts``, ``seconds``, ``attempts``, ``api`` and
+    ``began`` are those of a Report.
     """
 
     subject: str

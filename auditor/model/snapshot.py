@@ -37,9 +37,10 @@ class EndpointKind(StrEnum):
 class Endpoint:
     """Something that sends or receives.
 
-    ``name`` is unique in a snapshot: ``NAMESPACE/POD``, ``host/NAME`` or ``node/NAME``. ``addresses`` holds at most one address per
-    family, the primary first; it is empty where a manifest gives none. ``node`` is the bare name of the node that a pod runs on, if
-    known, and a node's own bare name. ``workload`` names a pod's controller as ``Kind/name``, if it has one.
+    ``name`` is unique in a snapshot: ``NAMESPACE/POD``, ``host/NAME`` or ``node/NAME``. ``addresses`` holds at most one
+    address per family, the primary first; it is empty where a manifest gives none. ``node`` is the bare name of the
+    node that a pod runs on, if known, and a node's own bare name. ``workload`` names a pod's controller as
+    ``Kind/name``, if it has one.
     """
 
     name: str
@@ -67,7 +68,9 @@ class Endpoint:
         return next((address for address in self.addresses if address.version == family), None)
 
     def resolve(self, protocol: Protocol, name: str) -> tuple[int, ...]:
-        """The numbers of the ports that it declares as ``name`` for ``protocol``, ascending; empty when there is none."""
+        """The numbers of the ports that it declares as ``name`` for ``protocol``, ascending; empty when
+        there is none.
+        """
         return tuple(sorted({port.number for port in self.ports if port.name == name and port.protocol is protocol}))
 
 
@@ -96,7 +99,9 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service. ``selector`` None means that its endpoints are managed by hand; ``cluster_ips`` is empty for a headless one."""
+    """A Service. ``selector`` None means that its endpoints are managed by hand; ``cluster_ips`` is empty
+    for a headless one.
+    """
 
     namespace: str
     name: str
@@ -110,9 +115,10 @@ class Service:
 class Snapshot:
     """Everything that the evaluator needs to know of a cluster.
 
-    ``namespaces`` has an entry for every namespace that an endpoint or policy stands in. ``unknown`` are policies in force that nobody can
-    read: what they touch has no certain verdict. ``ignored`` counts the objects that were read
-    and play no part, by kind, with the reason in brackets where it is not the kind itself: ``{"ConfigMap": 3, "Pod (finished)": 1}``.
+    ``namespaces`` has an entry for every namespace that an endpoint or policy stands in. ``unknown`` are policies in
+    force that nobody can read: what they touch has no certain verdict. ``ignored`` counts the objects that were read
+    and play no part, by kind, with the reason in brackets where it is not the kind itself: ``{"ConfigMap": 3, "Pod
+    (finished)": 1}``.
     """
 
     namespaces: Mapping[str, Namespace]

@@ -11,7 +11,9 @@ from auditor.model.snapshot import Family
 
 
 class Cell(NamedTuple):
-    """One question: can ``source`` reach ``destination`` (names of endpoints) on this protocol and port, over this family?"""
+    """One question: can ``source`` reach ``destination`` (names of endpoints) on this protocol and port,
+    over this family?
+    """
 
     source: str
     destination: str
@@ -34,7 +36,9 @@ class Note(StrEnum):
     """Why an expected verdict may not hold everywhere."""
 
     CNI_DEPENDENT = "cni-dependent"
-    """Allowed only because an ipBlock covers an address inside the cluster, which the specification leaves to the CNI."""
+    """Allowed only because an ipBlock covers an address inside the cluster, which the specification leaves
+    to the CNI.
+    """
     UNDEFINED = "undefined"
     """A hostNetwork pod takes part, for which the specification defines no behaviour."""
     ADDRESS_UNKNOWN = "address-unknown"
@@ -86,8 +90,8 @@ class Result(StrEnum):
 class Observation:
     """What was seen of one cell.
 
-    ``outcome`` is the raw outcome behind the verdict (``token``, ``tcp-reset``, ``timeout``, ``request-lost``, …) or, for
-    ``inconclusive`` and ``skipped``, the reason in words. ``history`` has one verdict per try, oldest first.
+    ``outcome`` is the raw outcome behind the verdict (``token``, ``tcp-reset``, ``timeout``, ``request-lost``, …) or,
+    for ``inconclusive`` and ``skipped``, the reason in words. ``history`` has one verdict per try, oldest first.
     """
 
     verdict: Observed

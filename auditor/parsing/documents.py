@@ -38,10 +38,14 @@ def read_documents(source: Source) -> tuple[list[Document], list[Problem]]:
         line = data.count(b"\n", 0, error.start) + 1
         return [], [Problem(f"byte {error.start} is not UTF-8: save the file as UTF-8", source.name, line)]
     if (nul := text.find("\0")) >= 0:
-        return [], [Problem("a NUL byte, so no UTF-8 text: save the file as UTF-8", source.name, text.count("\n", 0, nul) + 1)]
+        return [], [
+            Problem("a NUL byte, so no UTF-8 text: save the file as UTF-8", source.name, text.count("\n", 0, nul) + 1)
+        ]
     values, problems = _read_values(source.name, text, data)
     lines = text.splitlines()
-    problems = [_hinted(problem, lines[problem.line - 1]) if 0 < problem.line <= len(lines) else problem for problem in problems]
+    problems = [
+        _hinted(problem, lines[problem.line - 1]) if 0 < problem.line <= len(lines) else problem for problem in problems
+    ]
     return [Document(source.name, value, lines) for value, lines in values if value is not None], problems
 
 
@@ -56,10 +60,16 @@ def _hinted(problem: Problem, line: str) -> Problem:
 
 
 def refuse_other_kinds(documents: Sequence[Document], schema: str, kind: str, hint: str = "") -> None:
-    """Raise InputError, with one line instead of many, when ``documents`` are of another kind than ``kind``, which has ``schema``."""
+    """Raise InputError, with one line instead of many, when ``documents`` are of another kind than
+    ``kind``, which has ``schema``.
+    """
     for document in documents[:1]:
         given = document.value.get("schema") if isinstance(document.value, dict) else None
-        if isinstance(given, str) and given.startswith("audit.") and given.partition("/")[0] != schema.partition("/")[0]:
+        if (
+            isinstance(given, str)
+            and given.startswith("audit.")
+            and given.partition("/")[0] != schema.partition("/")[0]
+        ):
             what = f"this is {given}"
         elif given is None and isinstance(document.value, dict) and {"apiVersion", "kind"} <= document.value.keys():
             what = "these are Kubernetes objects"

@@ -1,4 +1,6 @@
-"""Typed access to the fields of a decoded object; whatever is not as it must be becomes a problem, and reading goes on."""
+"""Typed access to the fields of a decoded object; whatever is not as it must be becomes a problem, and
+reading goes on.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ TYPE_NAMES: Mapping[type, str] = {
 class Fields:
     """One mapping inside a document, at ``path``.
 
-    Getters return None, or something empty, for what is absent, null or wrong; what is wrong is noted in ``problems``, which all parts of
-    a document share.
+    Getters return None, or something empty, for what is absent, null or wrong; what is wrong is noted in ``problems``,
+    which all parts of a document share.
     """
 
     def __init__(self, document: Document, problems: list[Problem], path: Path, value: Mapping[str, Any]) -> None:
@@ -106,16 +108,21 @@ class Fields:
                 self.wrong_type(item, str, key, number)
         return found
 
-    def refuse_unknown(self, known: Collection[str], hints: Mapping[str, str] | None = None, otherwise: str = "") -> None:
+    def refuse_unknown(
+        self, known: Collection[str], hints: Mapping[str, str] | None = None, otherwise: str = ""
+    ) -> None:
         """Note every field that is not among ``known``.
 
-        ``hints`` say where a known field of another place belongs; ``otherwise`` is said of a field that resembles nothing known.
+        ``hints`` say where a known field of another place belongs; ``otherwise`` is said of a field that resembles
+        nothing known.
         """
         for key in self.value:
             if key in known:
                 continue
             hint = (hints or {}).get(key)
             if hint is None:
-                near = difflib.get_close_matches(key, known, 1, 0.7) or [name for name in known if name.lower() == key.lower()]
+                near = difflib.get_close_matches(key, known, 1, 0.7) or [
+                    name for name in known if name.lower() == key.lower()
+                ]
                 hint = f"did you mean {near[0]}?" if near else otherwise or f"known here: {', '.join(sorted(known))}"
             self.note(f"unknown field {key!r}: {hint}", key)

@@ -1,4 +1,5 @@
-"""Reading of what people meant (``audit.intent/v1``), as strictly as policies: what isn't understood is an error with its line.
+"""Reading of what people meant (``audit.intent/v1``), as strictly as policies: what isn't understood is an error with
+its line.
 
     schema: audit.intent/v1
     hosts: {backup: 192.168.5.10}
@@ -7,7 +8,8 @@
     otherwise:
     - {name: nobody else reaches the database, to: prod/app=db}
 
-Selections are read here too, so that a slip of the pen is told with its line; what they match is a matter of the cluster.
+Selections are read here too, so that a slip of the pen is told with its line; what they match is a matter of the
+cluster.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ SCHEMA = "audit.intent/v1"
 KNOWN = ("schema", "hosts", "rules", "otherwise")
 RULE_FIELDS = ("name", "from", "to", "ports", "verdict")
 CLOSING_FIELDS = ("name", "from", "to", "ports")
-OTHERWISE = "must be denied, unspecified, or a list of rules without verdict that say between whom nothing else is allowed"
+OTHERWISE = (
+    "must be denied, unspecified, or a list of rules without verdict that say between whom nothing else is allowed"
+)
 PROTOCOLS = tuple(Protocol)
 
 
@@ -42,7 +46,9 @@ def read_intent(source: Source) -> Intent:
     if len(documents) > 1:
         problems.append(documents[1].problem((), "an intent is one document: put all rules into the first"))
     elif not documents and not problems:
-        problems.append(Problem(f"empty: an intent is a mapping with schema: {SCHEMA}, rules and otherwise", source.name))
+        problems.append(
+            Problem(f"empty: an intent is a mapping with schema: {SCHEMA}, rules and otherwise", source.name)
+        )
     intent = _read_document(documents[0], problems) if documents else None
     if problems or intent is None:
         raise InputError(sorted(problems, key=lambda problem: problem.line))
@@ -62,7 +68,8 @@ def _read_document(document: Document, problems: list[Problem]) -> Intent | None
     first: dict[str, IntentRule] = {}
     twice = [rule for rule in rules if rule.name and first.setdefault(rule.name, rule) is not rule]
     problems += [
-        Problem(f"the rule on line {first[rule.name].line} is called {rule.name!r}, too", document.source, rule.line) for rule in twice
+        Problem(f"the rule on line {first[rule.name].line} is called {rule.name!r}, too", document.source, rule.line)
+        for rule in twice
     ]
     if not rules:
         fields.note("an intent without a rule says nothing", "rules")
@@ -148,8 +155,14 @@ def parse_port(text: str) -> PolicyPort:
         return PolicyPort(start.protocol, start.number, end)
     request = PortRequest.parse(text)
     if request.name and not is_port_name(request.name):
-        raise ValueError(f"{request.name!r} in {text!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them)")
-    return PolicyPort(request.protocol, name=request.name) if request.name else PolicyPort(request.protocol, request.number)
+        raise ValueError(
+            f"{request.name!r} in {text!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them)"
+        )
+    return (
+        PolicyPort(request.protocol, name=request.name)
+        if request.name
+        else PolicyPort(request.protocol, request.number)
+    )
 
 
 def _read_hosts(fields: Fields) -> Mapping[str, tuple[IPAddress, ...]]:

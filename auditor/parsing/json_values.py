@@ -1,7 +1,7 @@
 """JSON as plain Python values, with the lines of those parts that somebody asks for.
 
-The json module is fast and keeps no lines. Few parts of a large file are ever spoken of, so a part's line is found by walking to it, and
-what lies beside the way is skipped by the same fast decoder.
+The json module is fast and keeps no lines. Few parts of a large file are ever spoken of, so a part's line is found by
+walking to it, and what lies beside the way is skipped by the same fast decoder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def looks_like_json(text: str) -> bool:
 
 
 def read_json(name: str, text: str) -> tuple[list[tuple[Any, Lines]], list[Problem]]:
-    """The documents in ``text``, one or several after each other, and what is wrong. Raises JSONDecodeError when it is no JSON."""
+    """The documents in ``text``, one or several after each other, and what is wrong. Raises JSONDecodeError
+    when it is no JSON.
+    """
     twice = False
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -95,12 +97,16 @@ class _Places:
             first: dict[Step, int] = {}
             for step, stands, value in self._parts(at):
                 if step in first:
-                    yield Problem(key_twice(str(step), self.line(first[step])), name, self.line(stands), show_path((*path, step)))
+                    yield Problem(
+                        key_twice(str(step), self.line(first[step])), name, self.line(stands), show_path((*path, step))
+                    )
                 first.setdefault(step, stands)
                 left.append((value, (*path, step)))
 
     def _parts(self, at: int) -> list[tuple[Step, int, int]]:
-        """Of each part of the mapping or list at ``at``: its key or number, where that stands, and where the value does."""
+        """Of each part of the mapping or list at ``at``: its key or number, where that stands, and where
+        the value does.
+        """
         text = self._text
         parts: list[tuple[Step, int, int]] = []
         opening = text[at]

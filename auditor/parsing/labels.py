@@ -1,4 +1,6 @@
-"""Labels and label selectors, checked as the API server checks them (k8s.io/apimachinery/pkg/apis/meta/v1/validation)."""
+"""Labels and label selectors, checked as the API server checks them
+(k8s.io/apimachinery/pkg/apis/meta/v1/validation).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def key_error(key: str) -> str:
     if slash and (not prefix or len(prefix) > LONGEST_PREFIX or not PREFIX.match(prefix)):
         return f"the prefix {prefix!r} of label key {key!r} is no DNS name"
     if not name or len(name) > LONGEST_NAME or not NAME.match(name):
-        return f"label key {key!r} must be at most {LONGEST_NAME} letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+        return (
+            f"label key {key!r} must be at most {LONGEST_NAME} letters, digits, '-', '_' and '.', with a letter "
+            "or digit at both ends"
+        )
     if len(_GOOD_KEYS) < MOST_REMEMBERED:
         _GOOD_KEYS.add(key)
     return ""
@@ -48,7 +53,8 @@ def value_error(value: str) -> str:
         return ""
     if len(value) > LONGEST_NAME or not NAME.match(value):
         return (
-            f"label value {value!r} must be at most {LONGEST_NAME} letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+            f"label value {value!r} must be at most {LONGEST_NAME} letters, digits, '-', '_' and '.', with a "
+            "letter or digit at both ends"
         )
     if len(_GOOD_VALUES) < MOST_REMEMBERED:
         _GOOD_VALUES.add(value)
@@ -78,7 +84,9 @@ def read_labels(fields: Fields, key: str) -> dict[str, str]:
 def read_selector(fields: Fields) -> LabelSelector:
     """The label selector that ``fields`` are."""
     fields.refuse_unknown(SELECTOR_FIELDS, SELECTOR_HINTS, "labels belong inside matchLabels")
-    expressions = [requirement for item in fields.maps("matchExpressions") if (requirement := _read_requirement(item)) is not None]
+    expressions = [
+        requirement for item in fields.maps("matchExpressions") if (requirement := _read_requirement(item)) is not None
+    ]
     return LabelSelector(tuple(sorted(read_labels(fields, "matchLabels").items())), tuple(expressions))
 
 
@@ -94,7 +102,9 @@ def _read_requirement(fields: Fields) -> Requirement | None:
         if said := value_error(value):
             fields.note(said, "values", number)
     if operator not in tuple(Operator):
-        fields.note(f"operator must be one of {', '.join(Operator)}" + (f", not {operator!r}" if operator else ""), "operator")
+        fields.note(
+            f"operator must be one of {', '.join(Operator)}" + (f", not {operator!r}" if operator else ""), "operator"
+        )
         return None
     if operator in (Operator.IN, Operator.NOT_IN) and not fields.items("values"):
         fields.note(f"operator {operator} needs values", "values")

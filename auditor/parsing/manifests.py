@@ -97,7 +97,9 @@ class Objects:
             return
         metadata = fields.section("metadata")
         strict = kind == "NetworkPolicy"
-        namespace = "" if kind in CLUSTER_SCOPED else self._name(metadata, "namespace", strict=strict) or self.default_namespace
+        namespace = (
+            "" if kind in CLUSTER_SCOPED else self._name(metadata, "namespace", strict=strict) or self.default_namespace
+        )
         name = self._name(metadata, "name", strict=strict) or self._generated_name(metadata, kind, namespace)
         if not name and metadata.value.get("name") in (None, ""):
             fields.note(f"a {kind} needs a metadata.name", "metadata")
@@ -105,7 +107,9 @@ class Objects:
             self._readers[kind](fields, namespace, name)
 
     def _name(self, metadata: Fields, key: str, *, strict: bool = False) -> str:
-        """A name that can stand in ``NAMESPACE/NAME``; the API server's rules are not asked here. ``strict``: others ask them."""
+        """A name that can stand in ``NAMESPACE/NAME``; the API server's rules are not asked here.
+        ``strict``: others ask them.
+        """
         name = metadata.text(key) or ""
         if not NAME.match(name) and not strict:
             metadata.note(f"{name!r} is no name: use letters, digits, '-' and '.'", key)
@@ -128,7 +132,10 @@ class Objects:
             return True
         if first.value != fields.value:
             place = f"{first.document.source}:{first.line}"
-            fields.note(f"{kind} {namespace + '/' if namespace else ''}{name} is defined already, and differently, at {place}: remove one")
+            fields.note(
+                f"{kind} {namespace + '/' if namespace else ''}{name} is defined already, and differently, at "
+                f"{place}: remove one"
+            )
         return False
 
     def _add_workload(self, fields: Fields, namespace: str, name: str) -> None:
@@ -157,7 +164,12 @@ def _with_kind(item: Any, list_kind: str, version: str) -> Any:
 def _read_namespace(fields: Fields, name: str) -> Namespace:
     labels = read_labels(fields.section("metadata"), "labels")
     if labels.get(NAMESPACE_NAME_LABEL, name) != name:
-        fields.note(f"the API server sets this label to the namespace's name, {name}", "metadata", "labels", NAMESPACE_NAME_LABEL)
+        fields.note(
+            f"the API server sets this label to the namespace's name, {name}",
+            "metadata",
+            "labels",
+            NAMESPACE_NAME_LABEL,
+        )
     return Namespace.of(name, labels)
 
 
@@ -169,12 +181,20 @@ def _read_node(fields: Fields, name: str) -> Endpoint:
         if item.text("type") == "InternalIP" and (text := item.text("address"))
     ]
     known = one_per_family([address for address in addresses if address is not None])
-    return Endpoint(f"node/{name}", EndpointKind.NODE, labels=read_labels(fields.section("metadata"), "labels"), addresses=known, node=name)
+    return Endpoint(
+        f"node/{name}",
+        EndpointKind.NODE,
+        labels=read_labels(fields.section("metadata"), "labels"),
+        addresses=known,
+        node=name,
+    )
 
 
 def _read_service(fields: Fields, namespace: str, name: str) -> Service:
     spec = fields.section("spec")
-    given: list[tuple[str, Path]] = [(text, ("clusterIPs", number)) for number, text in enumerate(spec.texts("clusterIPs"))]
+    given: list[tuple[str, Path]] = [
+        (text, ("clusterIPs", number)) for number, text in enumerate(spec.texts("clusterIPs"))
+    ]
     given = given or [(spec.text("clusterIP") or "", ("clusterIP",))]
     addresses = [read_address(spec, text, *steps) for text, steps in given if text not in ("None", "")]
     ports = []
@@ -182,7 +202,9 @@ def _read_service(fields: Fields, namespace: str, name: str) -> Service:
         number, protocol = port.number("port"), port.text("protocol") or Protocol.TCP
         target = port.value.get("targetPort")
         if number is None or not FIRST_PORT <= number <= LAST_PORT or protocol not in tuple(Protocol):
-            port.note(f"an item of a Service's ports needs a port of {FIRST_PORT}-{LAST_PORT}, and protocol TCP, UDP or SCTP")
+            port.note(
+                f"an item of a Service's ports needs a port of {FIRST_PORT}-{LAST_PORT}, and protocol TCP, UDP or SCTP"
+            )
             continue
         if target is not None and (isinstance(target, bool) or not isinstance(target, (int, str))):
             port.note("must be a number or a port's name", "targetPort")
@@ -213,7 +235,8 @@ def read_snapshot(
 ) -> Snapshot:
     """The cluster that the objects in ``sources`` describe, with ``hosts`` outside it.
 
-    A workload gives one endpoint for each replica, at most ``replicas``. Raises InputError with every problem of every source.
+    A workload gives one endpoint for each replica, at most ``replicas``. Raises InputError with every problem of every
+    source.
     """
     objects = read_objects(sources, default_namespace)
     if objects.problems:
@@ -223,7 +246,9 @@ def read_snapshot(
 
 
 def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAddress, ...]]) -> Snapshot:
-    """The snapshot that ``objects``, which have no problems, describe. Raises InputError when names of endpoints collide."""
+    """The snapshot that ``objects``, which have no problems, describe. Raises InputError when names of
+    endpoints collide.
+    """
     ignored = Counter(objects.ignored)
     ignored.update({"Pod (finished)": sum(pod.finished for pod in objects.pods)})
     running = [pod.endpoint for pod in objects.pods if not pod.finished]
@@ -237,7 +262,9 @@ def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAdd
     twice = [name for name, count in Counter(endpoint.name for endpoint in endpoints).items() if count > 1]
     if twice:
         names = ", ".join(sorted(twice))
-        raise InputError([Problem("more than one endpoint has this name: rename the pod, workload, host or node", names)])
+        raise InputError(
+            [Problem("more than one endpoint has this name: rename the pod, workload, host or node", names)]
+        )
     namespaces = dict(objects.namespaces)
     for name in (*(endpoint.namespace for endpoint in endpoints), *(policy.namespace for policy in objects.policies)):
         if name and name not in namespaces:
@@ -247,7 +274,9 @@ def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAdd
 
 
 def _told_apart(workloads: Sequence[Workload], pods: Sequence[Endpoint]) -> list[Workload]:
-    """``workloads``, with the kind added to the names of those that share one: a Deployment and a Job may both be called ``prod/web``."""
+    """``workloads``, with the kind added to the names of those that share one: a Deployment and a Job may
+    both be called ``prod/web``.
+    """
     taken = Counter([pod.name for pod in pods] + [workload.template.name for workload in workloads])
     return [
         replace(workload, template=replace(workload.template, name=f"{workload.template.name}-{workload.kind.lower()}"))
@@ -264,7 +293,9 @@ def _at_node(endpoint: Endpoint, addresses: Mapping[str, tuple[IPAddress, ...]])
 
 
 def _replicas_of(workload: Workload, nodes: Sequence[str], most: int, ignored: Counter[str]) -> list[Endpoint]:
-    """An endpoint for each replica, at most ``most``; of a DaemonSet one for each of ``nodes``, or a single one without any."""
+    """An endpoint for each replica, at most ``most``; of a DaemonSet one for each of ``nodes``, or a single
+    one without any.
+    """
     template = workload.template
     one_each = list(nodes) or [template.node]
     homes = one_each if workload.replicas is None else [template.node] * min(workload.replicas, most)

@@ -1,4 +1,6 @@
-"""A NetworkPolicy, read strictly: what the API server would refuse or drop is a problem here (pkg/apis/networking/validation)."""
+"""A NetworkPolicy, read strictly: what the API server would refuse or drop is a problem here
+(pkg/apis/networking/validation).
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ PEER_HINTS = {
     "except": "except belongs inside ipBlock",
 }
 RULE_HINTS = {
-    **dict.fromkeys(("matchLabels", "matchExpressions"), "it belongs inside a podSelector or namespaceSelector of a peer"),
+    **dict.fromkeys(
+        ("matchLabels", "matchExpressions"), "it belongs inside a podSelector or namespaceSelector of a peer"
+    ),
     **dict.fromkeys(("cidr", "except"), "it belongs inside the ipBlock of a peer"),
     **dict.fromkeys(("port", "protocol", "endPort"), "it belongs in an item of ports"),
 }
@@ -75,7 +79,10 @@ def read_policy(fields: Fields, namespace: str, name: str) -> NetworkPolicy:
     for key in annotations.value:
         annotations.text(key)
     if fields.value.get("spec") is None:
-        fields.note("a NetworkPolicy needs a spec: without one it would deny all ingress to its namespace; write spec: {} if you mean that")
+        fields.note(
+            "a NetworkPolicy needs a spec: without one it would deny all ingress to its namespace; write spec: {} "
+            "if you mean that"
+        )
     spec = fields.section("spec")
     spec.refuse_unknown(SPEC_FIELDS, SPEC_HINTS)
     selector = spec.map("podSelector")
@@ -95,9 +102,14 @@ def read_policy(fields: Fields, namespace: str, name: str) -> NetworkPolicy:
 def _check_names(metadata: Fields, namespace: str, name: str) -> None:
     """The name is a DNS subdomain, the namespace a DNS label (apimachinery/pkg/api/validation)."""
     if name and (len(name) > LONGEST_PREFIX or not PREFIX.match(name)):
-        metadata.note(f"{name!r} is no name: at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends", "name")
+        metadata.note(
+            f"{name!r} is no name: at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends", "name"
+        )
     if namespace and (len(namespace) > LONGEST_NAME or "." in namespace or not PREFIX.match(namespace)):
-        metadata.note(f"{namespace!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends", "namespace")
+        metadata.note(
+            f"{namespace!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends",
+            "namespace",
+        )
 
 
 def _read_directions(spec: Fields, *, has_egress: bool) -> frozenset[Direction]:
@@ -221,7 +233,9 @@ def _read_port_number_or_name(fields: Fields) -> tuple[int | None, str | None]:
     if isinstance(port, str):
         if not is_port_name(port):
             quoted = ": remove the quotes of a number" if port.isdigit() else ""
-            fields.note(f"{port!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them){quoted}", "port")
+            fields.note(
+                f"{port!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them){quoted}", "port"
+            )
         return None, port
     number = fields.number("port")
     if number is not None and not FIRST_PORT <= number <= LAST_PORT:

@@ -1,4 +1,6 @@
-"""Nodes and addresses for a cluster that exists only in files, by rule, so that reading it twice gives the same cluster."""
+"""Nodes and addresses for a cluster that exists only in files, by rule, so that reading it twice gives the
+same cluster.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ MOST_NODES = 250
 
 def node_address(number: int, family: Family) -> IPAddress:
     """The address of node ``number``, counted from 0."""
-    return ip_address(f"172.18.0.{number + FIRST_HOST}" if family is Family.IPV4 else f"fd00:172:18::{number + FIRST_HOST:x}")
+    return ip_address(
+        f"172.18.0.{number + FIRST_HOST}" if family is Family.IPV4 else f"fd00:172:18::{number + FIRST_HOST:x}"
+    )
 
 
 def pod_address(node: int, number: int, family: Family) -> IPAddress:
@@ -29,8 +33,8 @@ def pod_address(node: int, number: int, family: Family) -> IPAddress:
 def place(snapshot: Snapshot, nodes: Sequence[str], families: Sequence[Family], *, node_endpoints: bool) -> Snapshot:
     """``snapshot`` with a node for every pod, round-robin, and addresses of ``families`` for every pod and node.
 
-    What a pod says of its node and addresses stays. Nodes are endpoints only with ``node_endpoints``. Raises UsageError for a pod on an
-    unknown node, one pod too many on a node, too many nodes, or an address that two endpoints have.
+    What a pod says of its node and addresses stays. Nodes are endpoints only with ``node_endpoints``. Raises UsageError
+    for a pod on an unknown node, one pod too many on a node, too many nodes, or an address that two endpoints have.
     """
     if len(nodes) > MOST_NODES:
         raise UsageError(f"{len(nodes)} nodes are more than {MOST_NODES}, for which there are addresses: give fewer")
@@ -93,4 +97,6 @@ def _refuse_shared(endpoints: Sequence[Endpoint]) -> None:
         for address in endpoint.addresses:
             owner = endpoint.node if endpoint.host_network or endpoint.kind is EndpointKind.NODE else endpoint.name
             if owners.setdefault(address, owner) != owner:
-                raise UsageError(f"{endpoint.name} and {owners[address]} both have the address {address}: give one of them another")
+                raise UsageError(
+                    f"{endpoint.name} and {owners[address]} both have the address {address}: give one of them another"
+                )

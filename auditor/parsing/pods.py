@@ -38,7 +38,9 @@ class PodObject:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload object. ``replicas`` None: one for each node. ``selector`` holds matchLabels, or the template's labels without them."""
+    """A workload object. ``replicas`` None: one for each node. ``selector`` holds matchLabels, or the
+    template's labels without them.
+    """
 
     kind: str
     namespace: str
@@ -107,8 +109,12 @@ def _read_addresses(status: Fields) -> tuple[IPAddress, ...]:
 
 
 def _read_ports(spec: Fields) -> tuple[ContainerPort, ...]:
-    """The ports of all containers and of restartable init containers, which run as long as the pod (pod spec, sidecar containers)."""
-    sidecars = [container for container in spec.maps("initContainers") if container.value.get("restartPolicy") == "Always"]
+    """The ports of all containers and of restartable init containers, which run as long as the pod (pod
+    spec, sidecar containers).
+    """
+    sidecars = [
+        container for container in spec.maps("initContainers") if container.value.get("restartPolicy") == "Always"
+    ]
     ports = []
     for container in (*spec.maps("containers"), *sidecars):
         for port in container.maps("ports"):

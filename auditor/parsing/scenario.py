@@ -1,4 +1,6 @@
-"""Scenario files (``audit.scenario/v1``): objects, hosts and the truth table. docs/scenarios.md describes the format."""
+"""Scenario files (``audit.scenario/v1``): objects, hosts and the truth table. docs/scenarios.md describes
+the format.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 def is_scenario(source: Source) -> bool:
     """Whether ``source`` says that it is a scenario; a cheap look, no reading."""
     return any(
-        line.strip().strip(b'{", ').replace(b'"', b"").startswith(b"schema: audit.scenario/") for line in source.data[:4096].splitlines()
+        line.strip().strip(b'{", ').replace(b'"', b"").startswith(b"schema: audit.scenario/")
+        for line in source.data[:4096].splitlines()
     )
 
 
@@ -72,7 +75,9 @@ def unmet_problems(found: Sequence[Problem], expected: Sequence[ExpectedProblem]
 def read_scenario(source: Source, load: Callable[[str], Source]) -> Scenario:
     """The scenario in ``source``; ``load`` gives the manifests that it names. Raises InputError with every problem."""
     documents, problems = read_documents(source)
-    refuse_other_kinds(documents, SCHEMA, "scenario", " (a scenario has them under objects; 'audit expect' reads them as they are)")
+    refuse_other_kinds(
+        documents, SCHEMA, "scenario", " (a scenario has them under objects; 'audit expect' reads them as they are)"
+    )
     if problems:
         raise InputError(problems)
     if len(documents) != 1 or not isinstance(documents[0].value, dict):
@@ -130,7 +135,10 @@ class _Reading:
     def _stop_on_problems(self) -> None:
         if self._problems:
             raise InputError(
-                sorted(self._problems, key=lambda problem: (problem.file != self._document.source, problem.file, problem.line))
+                sorted(
+                    self._problems,
+                    key=lambda problem: (problem.file != self._document.source, problem.file, problem.line),
+                )
             )
 
     def _check_head(self) -> None:
@@ -233,11 +241,18 @@ class _Reading:
             raise
 
     def _refused(
-        self, objects: Objects, expected: tuple[ExpectedProblem, ...], nodes: tuple[str, ...], families: tuple[Family, ...]
+        self,
+        objects: Objects,
+        expected: tuple[ExpectedProblem, ...],
+        nodes: tuple[str, ...],
+        families: tuple[Family, ...],
     ) -> Scenario:
         for text in unmet_problems(objects.problems, expected):
             self._fields.note(text, "problems")
         self._stop_on_problems()
         return self._made(
-            nodes, families, Snapshot({}, ()), problems=tuple(sorted(objects.problems, key=lambda problem: (problem.file, problem.line)))
+            nodes,
+            families,
+            Snapshot({}, ()),
+            problems=tuple(sorted(objects.problems, key=lambda problem: (problem.file, problem.line))),
         )

@@ -1,4 +1,5 @@
-"""Which workloads are in the input twice: once as themselves, and once as their real pods or as the workload that owns them.
+"""Which workloads are in the input twice: once as themselves, and once as their real pods or as the workload that owns
+them.
 
 A cluster's dump has both, and a workload whose pods are there must not give endpoints of its own.
 """
@@ -11,7 +12,9 @@ from collections.abc import Sequence
 from auditor.parsing.pods import PodObject, Workload
 
 MADE_BY = {"ReplicaSet": "Deployment", "Job": "CronJob"}
-"""The kind between a workload and its pods, and the workload's kind. That object in between may be missing from the input."""
+"""The kind between a workload and its pods, and the workload's kind. That object in between may be missing
+from the input.
+"""
 
 
 class StandIns:
@@ -41,7 +44,9 @@ class StandIns:
 
 
 def _made(pod: PodObject, workload: Workload) -> bool:
-    """Whether ``pod``, made by an object in between, looks like one of ``workload``: by its labels, or its maker's name without any."""
+    """Whether ``pod``, made by an object in between, looks like one of ``workload``: by its labels, or its
+    maker's name without any.
+    """
     if workload.selector:
         return workload.selector.items() <= pod.endpoint.labels.items()
     return pod.owner is not None and pod.owner.name.startswith(f"{workload.name}-")

@@ -52,7 +52,9 @@ def read_truth(fields: Fields, snapshot: Snapshot, families: Sequence[Family]) -
         if number not in table.used:
             row.fields.note("this row decides no cell: rows above it, or what is always allowed, do already; remove it")
     if table.conflicts:
-        fields.note(f"two columns are one port there and differ: {table.conflicts[0]}; give both the same verdict", "ports")
+        fields.note(
+            f"two columns are one port there and differ: {table.conflicts[0]}; give both the same verdict", "ports"
+        )
     return TruthTable(ports, table.cells)
 
 
@@ -83,13 +85,20 @@ class _Table:
         if always_allowed(source, destination):
             return Verdict.ALLOWED
         for number, row in enumerate(self._rows):
-            if source.name in row.sources and destination.name in row.destinations and request in row.ports and family in row.families:
+            if (
+                source.name in row.sources
+                and destination.name in row.destinations
+                and request in row.ports
+                and family in row.families
+            ):
                 self.used.add(number)
                 return row.verdict
         return self._otherwise
 
 
-def _read_row(fields: Fields, snapshot: Snapshot, columns: Sequence[PortRequest], families: Sequence[Family]) -> _Row | None:
+def _read_row(
+    fields: Fields, snapshot: Snapshot, columns: Sequence[PortRequest], families: Sequence[Family]
+) -> _Row | None:
     fields.refuse_unknown(ROW_FIELDS)
     ports = _read_ports(fields, "ports")
     for number, port in enumerate(ports):

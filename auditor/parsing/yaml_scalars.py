@@ -21,7 +21,9 @@ _IMPLICIT: dict[str, list[tuple[str, Any]]] = yaml.SafeLoader.yaml_implicit_reso
 
 
 def plain_value(text: str) -> Any:
-    """What a scalar without quotes and tag is: YAML 1.1's rules, as ``kubectl`` has them, but for numbers to the base 60."""
+    """What a scalar without quotes and tag is: YAML 1.1's rules, as ``kubectl`` has them, but for numbers
+    to the base 60.
+    """
     for tag, pattern in _IMPLICIT.get(text[:1], ()):
         if pattern.match(text):
             return constructed(tag, text) if tag in CONSTRUCTED and ":" not in text else text
@@ -29,7 +31,9 @@ def plain_value(text: str) -> Any:
 
 
 def constructed(tag: str, text: str) -> Any:
-    """The value of ``text`` by a tag of ``CONSTRUCTED``; infinity for too many digits, ``text`` itself where it doesn't fit its tag."""
+    """The value of ``text`` by a tag of ``CONSTRUCTED``; infinity for too many digits, ``text`` itself
+    where it doesn't fit its tag.
+    """
     try:
         return CONSTRUCTED[tag](yaml.ScalarNode(tag, text))
     except (ValueError, KeyError):

@@ -1,8 +1,9 @@
 """YAML as plain Python values, with the line of every part.
 
-PyYAML's loaders accept a key twice, keep no lines, and recurse over what they read, in C until the process dies of it. So the values are
-built here from the parser's events, with a stack of its own: nesting is a number to check. An alias stands for the very same value as its
-anchor; how large a document is with all aliases written out is counted, and limited.
+PyYAML's loaders accept a key twice, keep no lines, and recurse over what they read, in C until the process dies of it.
+So the values are built here from the parser's events, with a stack of its own: nesting is a number to check. An alias
+stands for the very same value as its anchor; how large a document is with all aliases written out is counted, and
+limited.
 """
 
 from __future__ import annotations
@@ -52,7 +53,11 @@ def read_yaml(name: str, text: bytes) -> tuple[list[tuple[Any, Lines]], list[Pro
         problems.append(_syntax_problem(name, error))
     except yaml.reader.ReaderError as error:
         line = len((text[: error.position] + b".").splitlines())
-        problems.append(Problem(f"not valid YAML: the character U+{int(error.character):04X} may not stand in it: remove it", name, line))
+        problems.append(
+            Problem(
+                f"not valid YAML: the character U+{int(error.character):04X} may not stand in it: remove it", name, line
+            )
+        )
     except yaml.YAMLError as error:
         problems.append(Problem(f"not valid YAML: {' '.join(str(error).split())}", name))
     return documents, problems
@@ -114,7 +119,9 @@ class _Builder:
         self._aliased = 0
 
     def documents(self, text: bytes) -> Iterator[tuple[Any, int, dict[int, _Table]]]:
-        """Each document's value, its line, and the lines of the parts of each mapping and sequence, by the ``id`` of that."""
+        """Each document's value, its line, and the lines of the parts of each mapping and sequence, by the
+        ``id`` of that.
+        """
         loader = LOADER(text)
         handlers: dict[type, Callable[[Any], None]] = {
             yaml.ScalarEvent: self._scalar,
@@ -231,7 +238,9 @@ class _Builder:
             value = None
         self._aliased += size
         if self._aliased > MOST_ALIASED:
-            raise _Stop(f"the aliases of this document stand for more than {MOST_ALIASED} parts: write out what you mean", line)
+            raise _Stop(
+                f"the aliases of this document stand for more than {MOST_ALIASED} parts: write out what you mean", line
+            )
         if self._stack:
             self._stack[-1].size += size
         self._put(value, line)

@@ -43,7 +43,13 @@ class PortAtoms:
 
 def policy_ports(policies: Iterable[NetworkPolicy]) -> list[PolicyPort]:
     """Every port item of the rules in force."""
-    return [port for policy in policies for direction in policy.directions for rule in policy.rules(direction) for port in rule.ports]
+    return [
+        port
+        for policy in policies
+        for direction in policy.directions
+        for rule in policy.rules(direction)
+        for port in rule.ports
+    ]
 
 
 def port_names(ports: Iterable[PolicyPort]) -> set[PortName]:
@@ -52,7 +58,9 @@ def port_names(ports: Iterable[PolicyPort]) -> set[PortName]:
 
 
 def cut_atoms(ports: Iterable[PolicyPort], names: set[PortName], endpoints: Iterable[Endpoint]) -> PortAtoms:
-    """The atoms that ``ports`` cut; each number that an endpoint declares under one of ``names`` is an atom of its own."""
+    """The atoms that ``ports`` cut; each number that an endpoint declares under one of ``names`` is an atom
+    of its own.
+    """
     cuts: dict[Protocol, set[int]] = {protocol: set() for protocol in Protocol}
     for port in ports:
         if port.number is not None:

@@ -45,8 +45,12 @@ def span(first: int, last: int) -> int:
     return ((1 << (last - first + 1)) - 1) << first if last >= first else 0
 
 
-def without_each(masks: Sequence[int], start: int, join: Callable[[int, int], int] = and_, *, width: int = 1) -> list[int]:
-    """For each place of ``width`` neighbours among ``masks``: all other masks joined, and ``start``. Joined once, not once for each."""
+def without_each(
+    masks: Sequence[int], start: int, join: Callable[[int, int], int] = and_, *, width: int = 1
+) -> list[int]:
+    """For each place of ``width`` neighbours among ``masks``: all other masks joined, and ``start``. Joined
+    once, not once for each.
+    """
     before = list(accumulate(masks, join, initial=start))
     after = list(accumulate(reversed(masks), join, initial=start))[::-1]
     return [join(before[place], after[place + width]) for place in range(len(masks) - width + 1)]

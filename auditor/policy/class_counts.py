@@ -1,8 +1,10 @@
-"""How many identity classes there are, found out before anything is computed about them, and which policies make so many.
+"""How many identity classes there are, found out before anything is computed about them, and which policies make so
+many.
 
-Each class needs a probe pod, and whoever may write policies in one namespace can tell the pods of all others apart. So the number must be
-known early, and be cheap. Pods are split by one set after the other that some policy treats as one; once there are more parts than anybody
-wants to know of, no more is counted. Whose doing it is, is tried out: by leaving out those that split most by themselves.
+Each class needs a probe pod, and whoever may write policies in one namespace can tell the pods of all others apart. So
+the number must be known early, and be cheap. Pods are split by one set after the other that some policy treats as one;
+once there are more parts than anybody wants to know of, no more is counted. Whose doing it is, is tried out: by leaving
+out those that split most by themselves.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
-    """What makes most of the classes: one ``policy``, or if that is empty all policies of ``namespace``. ``keys`` are the labels by which
-    its peers tell pods apart, the most used first; ``without`` it there would be so many classes.
+    """What makes most of the classes: one ``policy``, or if that is empty all policies of ``namespace``. ``keys`` are
+    the labels by which its peers tell pods apart, the most used first; ``without`` it there would be so many classes.
     """
 
     namespace: str
@@ -48,7 +50,9 @@ class Culprit:
 
 
 class ClassCounts:
-    """The identity classes of the pods of ``snapshot`` on the pod network that are among ``endpoints``; counted up to ``most``."""
+    """The identity classes of the pods of ``snapshot`` on the pod network that are among ``endpoints``;
+    counted up to ``most``.
+    """
 
     def __init__(self, snapshot: Snapshot, endpoints: Iterable[Endpoint], most: int) -> None:
         self._snapshot = snapshot
@@ -62,7 +66,9 @@ class ClassCounts:
         parts = self._split(self._all_sets())
         self.tally = self._told(parts)
         representatives = self._groups.representatives
-        self.namespaces = len(fewest_namespaces([{representatives[group].namespace for group in bits(part)} for part in parts]))
+        self.namespaces = len(
+            fewest_namespaces([{representatives[group].namespace for group in bits(part)} for part in parts])
+        )
 
     def culprit(self) -> Culprit | None:
         """Whoever makes most of the classes; None where nobody stands out."""
@@ -71,13 +77,17 @@ class ClassCounts:
         for number, policy in enumerate(policies):
             by_namespace[policy.namespace].append(number)
         single = [[number] for number in range(len(policies)) if self._sets[number]]
-        tried = [self._without(numbers) for numbers in (*self._suspects(single), *self._suspects(by_namespace.values()))]
+        tried = [
+            self._without(numbers) for numbers in (*self._suspects(single), *self._suspects(by_namespace.values()))
+        ]
         best = min(tried, key=lambda found: (found[0].number, len(found[1])), default=None)
         if best is None or best[0].number * 10 > self.tally.number * 9:
             return None
         # One policy is named rather than its namespace where it makes nearly all of what that makes.
         alone = min((found for found in tried if len(found[1]) == 1), key=lambda found: found[0].number, default=best)
-        without, numbers = alone if self.tally.number - alone[0].number >= 0.9 * (self.tally.number - best[0].number) else best
+        without, numbers = (
+            alone if self.tally.number - alone[0].number >= 0.9 * (self.tally.number - best[0].number) else best
+        )
         first = policies[numbers[0]]
         keys = Counter(key for number in numbers for key in _keys(policies[number]))
         name = first.name if len(numbers) == 1 else ""

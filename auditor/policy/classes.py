@@ -8,8 +8,12 @@ from auditor.policy.groups import Groups
 from auditor.policy.matrix import IdentityClass
 
 
-def identity_classes(snapshot: Snapshot, groups: Groups, traits: set[int]) -> tuple[tuple[IdentityClass, ...], list[int]]:
-    """Join groups that share every trait. Returns the classes, in order of their first members, and the class of each group."""
+def identity_classes(
+    snapshot: Snapshot, groups: Groups, traits: set[int]
+) -> tuple[tuple[IdentityClass, ...], list[int]]:
+    """Join groups that share every trait. Returns the classes, in order of their first members, and the
+    class of each group.
+    """
     everything = groups.everything
     signatures: list[list[int]] = [[] for _ in groups.representatives]
     for number, mask in enumerate(sorted(traits)):
@@ -25,5 +29,8 @@ def identity_classes(snapshot: Snapshot, groups: Groups, traits: set[int]) -> tu
     for index, group in enumerate(groups.of_endpoint):
         members[class_of_group[group]].append(index)
     names = [endpoint.name for endpoint in snapshot.endpoints]
-    classes = tuple(IdentityClass(number, indices[0], tuple(names[index] for index in indices)) for number, indices in enumerate(members))
+    classes = tuple(
+        IdentityClass(number, indices[0], tuple(names[index] for index in indices))
+        for number, indices in enumerate(members)
+    )
     return classes, class_of_group

@@ -1,8 +1,10 @@
-"""What becomes uncertain when some policies in force aren't known: they can't be read, or they changed while their effect was measured.
+"""What becomes uncertain when some policies in force aren't known: they can't be read, or they changed while their
+effect was measured.
 
-A policy can only isolate the pods that it selects and allow some traffic of theirs. So whatever unknown policies mean, each verdict lies
-between two extremes: all of them isolate both directions and allow nothing, or all of them allow everything. Both extremes are
-possible meanings, each direction of each policy being free, hence a cell is certain exactly where the two agree.
+A policy can only isolate the pods that it selects and allow some traffic of theirs. So whatever unknown policies mean,
+each verdict lies between two extremes: all of them isolate both directions and allow nothing, or all of them allow
+everything. Both extremes are possible meanings, each direction of each policy being free, hence a cell is certain
+exactly where the two agree.
 """
 
 from __future__ import annotations
@@ -32,10 +34,11 @@ def may_select(policy: UnknownPolicy, endpoint: Endpoint) -> bool:
 
 
 def doubtful_cells(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], cells: Iterable[Cell]) -> dict[Cell, str]:
-    """Those of ``cells`` whose verdict depends on what the policies ``unknown`` mean, with the reason in words, in order.
+    """Those of ``cells`` whose verdict depends on what the policies ``unknown`` mean, with the reason in words, in
+    order.
 
-    ``snapshot.policies`` are all others in force. A reason is ``policy NAMESPACE/NAME WHY`` for each policy that matters.
-    Raises KeyError for a cell with a name that is no endpoint.
+    ``snapshot.policies`` are all others in force. A reason is ``policy NAMESPACE/NAME WHY`` for each policy that
+    matters. Raises KeyError for a cell with a name that is no endpoint.
     """
     touching = _Touching(snapshot, unknown)
     touched = [cell for cell in cells if touching.either_end(cell)]
@@ -70,8 +73,11 @@ class _Touching:
         return any(self.end(cell, direction) for direction in Direction)
 
 
-def _reasons(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], touching: _Touching, doubtful: Sequence[Cell]) -> dict[Cell, str]:
-    """For each doubtful cell the policies that matter: those at an end that would deny if they all isolated and allowed nothing.
+def _reasons(
+    snapshot: Snapshot, unknown: Sequence[UnknownPolicy], touching: _Touching, doubtful: Sequence[Cell]
+) -> dict[Cell, str]:
+    """For each doubtful cell the policies that matter: those at an end that would deny if they all isolated and allowed
+    nothing.
 
     Where an end allows even then, what is unknown there changes nothing.
     """
@@ -81,7 +87,10 @@ def _reasons(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], touching: _To
         for cell, positions in mattering.items():
             if least.verdict(*cell) is Verdict.DENIED:
                 positions.extend(touching.end(cell, direction))
-    return {cell: _sentence([unknown[position] for position in sorted(set(positions))]) for cell, positions in mattering.items()}
+    return {
+        cell: _sentence([unknown[position] for position in sorted(set(positions))])
+        for cell, positions in mattering.items()
+    }
 
 
 def _reason(policy: UnknownPolicy) -> str:
@@ -96,7 +105,9 @@ def _sentence(policies: Sequence[UnknownPolicy]) -> str:
 
 def _meaning(policy: UnknownPolicy, rules: tuple[Rule, ...]) -> NetworkPolicy:
     """``policy`` as one that isolates every pod in question in both directions and allows ``rules`` in both."""
-    return NetworkPolicy(policy.namespace, policy.name, policy.pod_selector or LabelSelector(), frozenset(Direction), rules, rules)
+    return NetworkPolicy(
+        policy.namespace, policy.name, policy.pod_selector or LabelSelector(), frozenset(Direction), rules, rules
+    )
 
 
 def _with(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], rules: tuple[Rule, ...]) -> Snapshot:
@@ -105,5 +116,9 @@ def _with(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], rules: tuple[Rul
 
 def _one_way(snapshot: Snapshot, direction: Direction) -> Snapshot:
     """``snapshot`` with the policies of ``direction`` alone."""
-    kept = (replace(policy, directions=frozenset({direction})) for policy in snapshot.policies if direction in policy.directions)
+    kept = (
+        replace(policy, directions=frozenset({direction}))
+        for policy in snapshot.policies
+        if direction in policy.directions
+    )
     return replace(snapshot, policies=tuple(kept))

@@ -1,12 +1,13 @@
 """From policies to the expected matrix, for every port at once.
 
-How it works. Endpoints that no policy can tell apart form groups, and groups that no rule tells apart form identity classes. A policy's
-subjects and a rule's peers are bitsets over groups. For one source, everything a rule grants is a pair (port atoms, destinations), both
-bitsets. A source's *row* is a partition of all atoms into parts with their allowed destinations; the egress row and the ingress row of a
-source are built from the rules that concern it and then intersected. Sources that are concerned by the same rules share their rows.
+How it works. Endpoints that no policy can tell apart form groups, and groups that no rule tells apart form identity
+classes. A policy's subjects and a rule's peers are bitsets over groups. For one source, everything a rule grants is a
+pair (port atoms, destinations), both bitsets. A source's *row* is a partition of all atoms into parts with their
+allowed destinations; the egress row and the ingress row of a source are built from the rules that concern it and then
+intersected. Sources that are concerned by the same rules share their rows.
 
-Only three facts concern a pair of endpoints rather than of classes, and the matrix adds them: an endpoint reaches itself, a pod reaches
-its own node, and its own node reaches it.
+Only three facts concern a pair of endpoints rather than of classes, and the matrix adds them: an endpoint reaches
+itself, a pod reaches its own node, and its own node reaches it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from auditor.policy.matrix import ExpectedMatrix, Part, Partition, Reading, Rows
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one rule allows: its peers, found by selectors or by ipBlock, and for each set of atoms the destinations that it opens.
+    """What one rule allows: its peers, found by selectors or by ipBlock, and for each set of atoms the destinations
+    that it opens.
 
-    A named port opens its atom on those destinations only that declare it; ``Groups.everything`` stands for no such limit. A hostNetwork
-    pod counts as its node, which declares none.
+    A named port opens its atom on those destinations only that declare it; ``Groups.everything`` stands for no such
+    limit. A hostNetwork pod counts as its node, which declares none.
     """
 
     subjects: int
@@ -43,7 +45,8 @@ class Grant:
 def evaluate(snapshot: Snapshot, *, named_ports: Collection[PortRequest] = ()) -> ExpectedMatrix:
     """The expected matrix of ``snapshot``.
 
-    ``named_ports`` are names that someone will ask the matrix for; members of one identity class agree on what they resolve to.
+    ``named_ports`` are names that someone will ask the matrix for; members of one identity class agree on what they
+    resolve to.
     """
     items = policy_ports(snapshot.policies)
     names = port_names(items)
@@ -67,7 +70,11 @@ class _Evaluation:
     """The grants of all policies in force, and the rows that follow from them."""
 
     def __init__(
-        self, groups: Groups, atoms: PortAtoms, policies: Iterable[NetworkPolicy], declared: Mapping[PortName, Mapping[int, int]]
+        self,
+        groups: Groups,
+        atoms: PortAtoms,
+        policies: Iterable[NetworkPolicy],
+        declared: Mapping[PortName, Mapping[int, int]],
     ) -> None:
         self._groups = groups
         self._atoms = atoms
@@ -104,7 +111,9 @@ class _Evaluation:
             elif port.number is None:
                 numbered |= self._atoms.mask(port.protocol, 1, 65535)
             else:
-                numbered |= self._atoms.mask(port.protocol, port.number, port.number if port.end_port is None else port.end_port)
+                numbered |= self._atoms.mask(
+                    port.protocol, port.number, port.number if port.end_port is None else port.end_port
+                )
         if numbered:
             named[numbered] = everything
         return named
@@ -114,7 +123,9 @@ class _Evaluation:
         return [grant for by_subjects in self.subjects.values() for grants in by_subjects.values() for grant in grants]
 
     def traits(self) -> set[int]:
-        """Every set of groups that some policy in force treats as one; what is in the same of these sets can't be told apart."""
+        """Every set of groups that some policy in force treats as one; what is in the same of these sets
+        can't be told apart.
+        """
         sets: set[int] = set(self.isolated.values())
         for by_subjects in self.subjects.values():
             sets.update(by_subjects)
@@ -124,7 +135,9 @@ class _Evaluation:
         return sets
 
     def readings(self, sources: list[int]) -> dict[Reading, dict[Family, Rows]]:
-        """The rows of ``sources``, given as groups, under every reading and for every family; equal ones are the same object."""
+        """The rows of ``sources``, given as groups, under every reading and for every family; equal ones
+        are the same object.
+        """
         computed: dict[tuple[int, ...], Rows] = {}
         readings: dict[Reading, dict[Family, Rows]] = {}
         for reading in Reading:
@@ -192,11 +205,15 @@ class _Evaluation:
         return [shared[keys] for keys in concerning]
 
     def _row(self, free: int, openings: list[dict[int, int]]) -> tuple[Part, ...]:
-        return _partition(self._atoms.everything, free, _merge((opening, self._groups.everything) for opening in openings))
+        return _partition(
+            self._atoms.everything, free, _merge((opening, self._groups.everything) for opening in openings)
+        )
 
 
 def peers_selected(groups: Groups, policy: NetworkPolicy, rule: Rule) -> int:
-    """The groups that the peers of ``rule``, one of ``policy``, name by selectors: all of them where it names no peer at all."""
+    """The groups that the peers of ``rule``, one of ``policy``, name by selectors: all of them where it
+    names no peer at all.
+    """
     selected = 0 if rule.peers else groups.everything
     for peer in rule.peers:
         if peer.ip_block is None:
@@ -215,7 +232,11 @@ def peers_blocked(groups: Groups, rule: Rule) -> dict[Family, int]:
 
 
 def _select(groups: Groups, policy: NetworkPolicy, peer: Peer) -> int:
-    mask = groups.in_namespace(policy.namespace) if peer.namespace_selector is None else groups.in_namespaces(peer.namespace_selector)
+    mask = (
+        groups.in_namespace(policy.namespace)
+        if peer.namespace_selector is None
+        else groups.in_namespaces(peer.namespace_selector)
+    )
     return mask if peer.pod_selector is None else mask & groups.with_labels(peer.pod_selector)
 
 
@@ -240,7 +261,9 @@ def _concerning(sources: list[int], sets: Iterable[int]) -> list[tuple[int, ...]
 
 
 def _partition(everything: int, free: int, openings: Mapping[int, int]) -> tuple[Part, ...]:
-    """Split ``everything`` so that each part's destinations are ``free`` and whatever ``openings`` add for all its atoms."""
+    """Split ``everything`` so that each part's destinations are ``free`` and whatever ``openings`` add for
+    all its atoms.
+    """
     parts: list[Part] = [(everything, free)]
     for atoms, destinations in openings.items():
         split: list[Part] = []

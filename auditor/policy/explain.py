@@ -1,7 +1,7 @@
 """Why one cell has its expected verdict: the rule that allows it, or everything that came near and what it lacked.
 
-This walks the policies one by one for one cell, on purpose without the evaluator's bitsets: it is the plain reading of the same rules,
-and the tests hold the two against each other.
+This walks the policies one by one for one cell, on purpose without the evaluator's bitsets: it is the plain reading of
+the same rules, and the tests hold the two against each other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Grant:
     port: PolicyPort | None
 
     def __str__(self) -> str:
-        return f"{place(self.policy, self.direction, self.rule)}: {self.peer or 'every peer'}, {self.port or 'every port'}"
+        return (
+            f"{place(self.policy, self.direction, self.rule)}: {self.peer or 'every peer'}, {self.port or 'every port'}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ class Decision:
     exemption: str = ""
 
     def because(self) -> tuple[str, ...]:
-        """One line for each thing that decided: exemption, deciding rules, or the isolating policies and their near misses."""
+        """One line for each thing that decided: exemption, deciding rules, or the isolating policies and
+        their near misses.
+        """
         if self.exemption:
             return (self.exemption,)
         lines: list[str] = []
@@ -151,8 +155,12 @@ class _Question:
     family: Family
 
     def side(self, direction: Direction) -> Side:
-        pod, peer = (self.destination, self.source) if direction is Direction.INGRESS else (self.source, self.destination)
-        isolating = tuple(policy for policy in self.snapshot.policies if direction in policy.directions and _selects(policy, pod))
+        pod, peer = (
+            (self.destination, self.source) if direction is Direction.INGRESS else (self.source, self.destination)
+        )
+        isolating = tuple(
+            policy for policy in self.snapshot.policies if direction in policy.directions and _selects(policy, pod)
+        )
         if not isolating:
             return Side(direction, pod.name, open_because=self._why_open(pod, direction))
         misses: list[Miss] = []
@@ -165,7 +173,9 @@ class _Question:
         return Side(direction, pod.name, isolating, None, tuple(misses))
 
     def _why_open(self, pod: Endpoint, direction: Direction) -> str:
-        """Why no policy isolates ``pod``: it can't be selected, nobody selects it, or only policies for the other direction do."""
+        """Why no policy isolates ``pod``: it can't be selected, nobody selects it, or only policies for the
+        other direction do.
+        """
         if not pod.selectable:
             return "it is no pod on the pod network"
         if not any(policy.namespace == pod.namespace for policy in self.snapshot.policies):
@@ -195,7 +205,9 @@ class _Question:
         lacks = [] if peer_matches else lacks
         if not port_matches:
             lacks += [self._port_lacks(port) for port in rule.ports]
-        return Miss(policy, direction, number, tuple(lacks), near or peer_matches or (bool(rule.ports) and port_matches))
+        return Miss(
+            policy, direction, number, tuple(lacks), near or peer_matches or (bool(rule.ports) and port_matches)
+        )
 
     def _peer_lacks(self, peer: Peer, policy: NetworkPolicy, end: Endpoint) -> tuple[str, bool]:
         """What ``end`` lacks for ``peer`` (empty: nothing), and whether a part of the peer matched."""
@@ -208,11 +220,14 @@ class _Question:
         if peer.namespace_selector is not None:
             labels = self.snapshot.namespaces[end.namespace].labels
             missing = unmet(peer.namespace_selector, labels)
-            lacks += [f"namespaceSelector {peer.namespace_selector}: namespace {end.namespace} {text}" for text in missing]
+            lacks += [
+                f"namespaceSelector {peer.namespace_selector}: namespace {end.namespace} {text}" for text in missing
+            ]
             parts += not missing
         elif end.namespace != policy.namespace:
             lacks.append(
-                f"a podSelector alone means pods of the policy's own namespace, {policy.namespace}: {end.name} is in {end.namespace}"
+                f"a podSelector alone means pods of the policy's own namespace, {policy.namespace}: {end.name} is "
+                f"in {end.namespace}"
             )
         if peer.pod_selector is not None:
             missing = unmet(peer.pod_selector, end.labels)
@@ -221,7 +236,9 @@ class _Question:
         return " and ".join(lacks), parts > 0
 
     def _block_lacks(self, block: IPBlock, end: Endpoint) -> tuple[str, bool]:
-        """What ``end`` lacks for an ipBlock, and whether it comes near: inside but excepted, or at an address nobody knows."""
+        """What ``end`` lacks for an ipBlock, and whether it comes near: inside but excepted, or at an
+        address nobody knows.
+        """
         if not end.addresses:
             whole = block.is_whole_family and block.cidr.version == self.family
             return "" if whole else f"ipBlock {block}: the address of {end.name} is not known", True
@@ -243,7 +260,11 @@ class _Question:
             if not numbers:
                 return f"port {port}: {self.destination.name} declares no {port.protocol} port named {port.name}"
             found = ", ".join(map(str, numbers))
-            return "" if self.port in numbers else f"port {port}: is {found} on {self.destination.name}, {asked} was asked for"
+            return (
+                ""
+                if self.port in numbers
+                else f"port {port}: is {found} on {self.destination.name}, {asked} was asked for"
+            )
         if port.number is None:
             return ""
         last = port.number if port.end_port is None else port.end_port

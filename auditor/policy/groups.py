@@ -1,7 +1,7 @@
 """Endpoints that look the same to every policy, counted once.
 
-Groups come first and cheaply: endpoints that agree in every trait that any policy in force reads. Bitsets of the evaluator are sets of
-groups. Which selector matches which groups is answered here, from an index of labels.
+Groups come first and cheaply: endpoints that agree in every trait that any policy in force reads. Bitsets of the
+evaluator are sets of groups. Which selector matches which groups is answered here, from an index of labels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from auditor.policy.label_index import LabelIndex
 
 def peers_in_force(policies: Iterable[NetworkPolicy]) -> list[Peer]:
     """Every peer of the rules in force."""
-    return [peer for policy in policies for direction in policy.directions for rule in policy.rules(direction) for peer in rule.peers]
+    return [
+        peer
+        for policy in policies
+        for direction in policy.directions
+        for rule in policy.rules(direction)
+        for peer in rule.peers
+    ]
 
 
 def _read_keys(selectors: Iterable[LabelSelector]) -> set[str]:
@@ -44,14 +50,19 @@ class Groups:
         self.interval_ids: list[dict[Family, int]] = []
         numbers: dict[tuple[object, ...], int] = {}
         for endpoint in snapshot.endpoints:
-            places = {Family(address.version): self._intervals[Family(address.version)].of(address) for address in endpoint.addresses}
+            places = {
+                Family(address.version): self._intervals[Family(address.version)].of(address)
+                for address in endpoint.addresses
+            }
             key = (
                 endpoint.kind,
                 endpoint.host_network,
                 endpoint.namespace,
                 frozenset(pair for pair in endpoint.labels.items() if pair[0] in keys) if endpoint.selectable else (),
                 tuple(places.items()),
-                frozenset(port for port in endpoint.ports if (port.protocol, port.name) in names) if endpoint.ports else (),
+                frozenset(port for port in endpoint.ports if (port.protocol, port.name) in names)
+                if endpoint.ports
+                else (),
             )
             number = numbers.setdefault(key, len(numbers))
             if number == len(self.representatives):
@@ -70,7 +81,10 @@ class Groups:
     def _namespace_labels(self) -> LabelIndex:
         """The groups by the labels of their namespaces."""
         return LabelIndex(
-            [self._namespaces[endpoint.namespace].labels if endpoint.selectable else None for endpoint in self.representatives]
+            [
+                self._namespaces[endpoint.namespace].labels if endpoint.selectable else None
+                for endpoint in self.representatives
+            ]
         )
 
     @cached_property
@@ -120,7 +134,9 @@ class Groups:
             return 0
         key = (block, family)
         if key not in self._block_cache:
-            self._block_cache[key] = self._located[family].inside(block) | (self.without_address if block.is_whole_family else 0)
+            self._block_cache[key] = self._located[family].inside(block) | (
+                self.without_address if block.is_whole_family else 0
+            )
         return self._block_cache[key]
 
     @cached_property
@@ -132,7 +148,9 @@ class Groups:
         return {family: Located(self._intervals[family], index[family]) for family in Family}
 
     def declaring(self, name: PortName) -> dict[int, int]:
-        """For each number that an endpoint declares under ``name``, which must be one of ``names``: the groups that do."""
+        """For each number that an endpoint declares under ``name``, which must be one of ``names``: the
+        groups that do.
+        """
         return self._declaring.get(name, {})
 
     @cached_property

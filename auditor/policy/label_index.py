@@ -11,7 +11,9 @@ from auditor.policy.bits import mask_of, octets_of
 
 
 class LabelIndex:
-    """Things by their labels, numbered in order; sets are bitsets over the numbers, and are made when they are first asked for."""
+    """Things by their labels, numbered in order; sets are bitsets over the numbers, and are made when they
+    are first asked for.
+    """
 
     def __init__(self, labels: Sequence[Labels | None]) -> None:
         """``labels`` are those of each thing; None for one that no selector matches."""
@@ -52,7 +54,9 @@ class LabelIndex:
             meeting = self.with_key(requirement.key)
         else:
             known = self._numbers.get(requirement.key, {})
-            meeting = _union((known[value] for value in requirement.values if value in known), self.everything.bit_length())
+            meeting = _union(
+                (known[value] for value in requirement.values if value in known), self.everything.bit_length()
+            )
         return meeting if requirement.operator in (Operator.IN, Operator.EXISTS) else self.everything & ~meeting
 
 

@@ -42,7 +42,9 @@ class IdentityClass:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """The identity classes; for each endpoint the number of its class; for each class the bit that stands for it in rows."""
+    """The identity classes; for each endpoint the number of its class; for each class the bit that stands
+    for it in rows.
+    """
 
     classes: tuple[IdentityClass, ...]
     class_of_endpoint: Sequence[int]
@@ -67,7 +69,8 @@ def governed(source: Endpoint, destination: Endpoint) -> bool:
 
 
 def always_allowed(source: Endpoint, destination: Endpoint) -> bool:
-    """Whether no policy can cut this pair: an endpoint and itself, a pod and its own node (concept page, "Pod isolation").
+    """Whether no policy can cut this pair: an endpoint and itself, a pod and its own node (concept page, "Pod
+    isolation").
 
     A hostNetwork pod counts as its node.
     """
@@ -78,7 +81,9 @@ def always_allowed(source: Endpoint, destination: Endpoint) -> bool:
 
 
 def common_families(source: Endpoint, destination: Endpoint) -> tuple[Family, ...]:
-    """The families over which the two can talk, the destination's primary first. Unknown addresses go with any, or IPv4."""
+    """The families over which the two can talk, the destination's primary first. Unknown addresses go with
+    any, or IPv4.
+    """
     if not destination.addresses:
         return source.families or (Family.IPV4,)
     if not source.addresses:
@@ -89,11 +94,17 @@ def common_families(source: Endpoint, destination: Endpoint) -> tuple[Family, ..
 class ExpectedMatrix:
     """Who should reach whom on which port.
 
-    Endpoints are asked for by name. ``classes`` lists the identity classes, ``atoms`` the port atoms of all protocols in order.
+    Endpoints are asked for by name. ``classes`` lists the identity classes, ``atoms`` the port atoms of all protocols
+    in order.
     """
 
     def __init__(
-        self, *, snapshot: Snapshot, partition: Partition, atoms: PortAtoms, rows: Mapping[Reading, Mapping[Family, Rows]]
+        self,
+        *,
+        snapshot: Snapshot,
+        partition: Partition,
+        atoms: PortAtoms,
+        rows: Mapping[Reading, Mapping[Family, Rows]],
     ) -> None:
         self.snapshot = snapshot
         self.classes = partition.classes
@@ -135,7 +146,9 @@ class ExpectedMatrix:
         return governed(self.endpoint(source), self.endpoint(destination))
 
     def class_verdicts(self, source: int, destination: int, family: Family) -> PairVerdicts:
-        """What the policies say about a pair of classes, given by number, leaving out what holds for particular members only."""
+        """What the policies say about a pair of classes, given by number, leaving out what holds for
+        particular members only.
+        """
         bit = self._bit_of_class[destination]
         allowed = _reached(self._rows[family][source], bit)
         outside_only = self._rows_outside_only[family]
@@ -145,21 +158,31 @@ class ExpectedMatrix:
         return PairVerdicts(allowed, allowed & ~certain, possible & ~allowed)
 
     def split_by_verdicts(self, source: int, family: Family, destinations: int) -> list[tuple[PairVerdicts, int]]:
-        """Split ``destinations``, a set of bits that stand for classes, by what ``class_verdicts`` says of ``source`` and each."""
-        rows = [self._rows[family][source], self._rows_outside_only[family][source], self._rows_unknown_inside[family][source]]
+        """Split ``destinations``, a set of bits that stand for classes, by what ``class_verdicts`` says of
+        ``source`` and each.
+        """
+        rows = [
+            self._rows[family][source],
+            self._rows_outside_only[family][source],
+            self._rows_unknown_inside[family][source],
+        ]
         split: list[tuple[tuple[int, ...], int]] = [((0,) * len(rows), destinations)]
         for number, row in enumerate(rows):
             if number and row is rows[0]:
                 split = [((*reached[:number], reached[0], *reached[number + 1 :]), mask) for reached, mask in split]
                 continue
             for atoms, reachable in row:
-                split = [piece for reached, mask in split for piece in _split_one(reached, mask, number, atoms, reachable)]
+                split = [
+                    piece for reached, mask in split for piece in _split_one(reached, mask, number, atoms, reachable)
+                ]
         return [
             (PairVerdicts(by_address, by_address & ~certain, possible & ~by_address), mask)
             for (by_address, certain, possible), mask in split
         ]
 
-    def verdict(self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4) -> Verdict:
+    def verdict(
+        self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4
+    ) -> Verdict:
         """The expected verdict of one cell. Raises KeyError for a name that is no endpoint."""
         if always_allowed(self.endpoint(source), self.endpoint(destination)):
             return Verdict.ALLOWED
@@ -167,7 +190,9 @@ class ExpectedMatrix:
         allowed = _reached(self._rows[family][self.class_of(source)], bit)
         return Verdict.ALLOWED if allowed >> self.port_atoms.index(protocol, port) & 1 else Verdict.DENIED
 
-    def notes(self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4) -> tuple[Note, ...]:
+    def notes(
+        self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4
+    ) -> tuple[Note, ...]:
         """Why the expected verdict of one cell may not hold everywhere."""
         ends = (self.endpoint(source), self.endpoint(destination))
         if any(end.host_network for end in ends):
@@ -190,8 +215,12 @@ def _reached(row: tuple[Part, ...], bit: int) -> int:
     return atoms
 
 
-def _split_one(reached: tuple[int, ...], mask: int, number: int, atoms: int, reachable: int) -> list[tuple[tuple[int, ...], int]]:
-    """Split the destinations ``mask`` into those in ``reachable``, which reading ``number`` reaches on ``atoms`` too, and the rest."""
+def _split_one(
+    reached: tuple[int, ...], mask: int, number: int, atoms: int, reachable: int
+) -> list[tuple[tuple[int, ...], int]]:
+    """Split the destinations ``mask`` into those in ``reachable``, which reading ``number`` reaches on
+    ``atoms`` too, and the rest.
+    """
     inside, outside = mask & reachable, mask & ~reachable
     pieces = [((*reached[:number], reached[number] | atoms, *reached[number + 1 :]), inside)] if inside else []
     return [*pieces, (reached, outside)] if outside else pieces

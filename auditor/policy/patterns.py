@@ -1,6 +1,7 @@
 """The cells of an expected matrix: for each pair of classes or endpoints, what is the same on which ports.
 
-A pair of classes has few different patterns of verdicts, so whoever writes cells out renders each pattern once and then reuses it.
+A pair of classes has few different patterns of verdicts, so whoever writes cells out renders each pattern once and then
+reuses it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from auditor.policy.matrix import ExpectedMatrix, PairVerdicts, always_allowed, 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What decides the cells of a pair, apart from its names: the verdicts of each family, and whose particular members differ."""
+    """What decides the cells of a pair, apart from its names: the verdicts of each family, and whose
+    particular members differ.
+    """
 
     families: tuple[tuple[Family, PairVerdicts], ...]
     notes: tuple[Note, ...] = ()
@@ -27,7 +30,9 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCell:
-    """A cell for ``port`` to ``end_port``. ``families`` has a verdict for each family where they differ, and is empty otherwise."""
+    """A cell for ``port`` to ``end_port``. ``families`` has a verdict for each family where they differ,
+    and is empty otherwise.
+    """
 
     protocol: Protocol
     port: int
@@ -41,7 +46,9 @@ Ports: TypeAlias = Sequence[PortRequest]
 
 
 class ExpectedCells:
-    """The cells of a matrix: for each pair one per run of atoms with one verdict or, when ``ports`` are given, one per port."""
+    """The cells of a matrix: for each pair one per run of atoms with one verdict or, when ``ports`` are
+    given, one per port.
+    """
 
     def __init__(self, matrix: ExpectedMatrix, ports: Ports = ()) -> None:
         self._matrix = matrix
@@ -54,7 +61,9 @@ class ExpectedCells:
         return any(request.name for request in self._ports)
 
     def from_class(self, source: int) -> list[Pattern | None]:
-        """The pattern of the pair of ``source`` and each class; None where no policy governs it or no address family is common."""
+        """The pattern of the pair of ``source`` and each class; None where no policy governs it or no
+        address family is common.
+        """
         patterns = self.by_policy(source)
         selectable = self._matrix.representative(source).selectable
         for special in {source, *(self._matched_by_address if selectable else range(len(patterns)))}:
@@ -73,7 +82,9 @@ class ExpectedCells:
                         patterns[self._matrix.class_of_bit[bit]] = pattern
         return patterns
 
-    def _split(self, source: int, source_end: Endpoint, destinations: int, example: Endpoint) -> list[tuple[Pattern, int]]:
+    def _split(
+        self, source: int, source_end: Endpoint, destinations: int, example: Endpoint
+    ) -> list[tuple[Pattern, int]]:
         split: list[tuple[tuple[tuple[Family, PairVerdicts], ...], int]] = [((), destinations)]
         for family in common_families(source_end, example):
             split = [
@@ -86,7 +97,9 @@ class ExpectedCells:
 
     @cached_property
     def _profiles(self) -> dict[object, tuple[int, Endpoint]]:
-        """Destination classes by what, beside policies, decides about their cells: as a set of bits, with an example."""
+        """Destination classes by what, beside policies, decides about their cells: as a set of bits, with
+        an example.
+        """
         profiles: dict[object, tuple[int, Endpoint]] = {}
         for bit, number in self._matrix.class_of_bit.items():
             end = self._matrix.representative(number)
@@ -130,7 +143,8 @@ class ExpectedCells:
         if all(end.selectable for end in ends) or EndpointKind.HOST in (ends[0].kind, ends[1].kind):
             return ()
         nodes = [
-            {self._matrix.endpoint(member).node for member in self._matrix.classes[number].members} for number in (source, destination)
+            {self._matrix.endpoint(member).node for member in self._matrix.classes[number].members}
+            for number in (source, destination)
         ]
         return (Note.OWN_NODE_ALLOWED,) if (nodes[0] & nodes[1]) - {""} else ()
 
@@ -150,7 +164,9 @@ class ExpectedCells:
     def _runs(self, pattern: Pattern) -> Iterator[tuple[int, int]]:
         """The longest runs of atoms of one protocol that ``pattern`` treats alike, as first and last atom."""
         ranges = self._matrix.port_atoms.ranges
-        sets = [mask for _, pair in pattern.families for mask in (pair.allowed, pair.cni_dependent, pair.address_unknown)]
+        sets = [
+            mask for _, pair in pattern.families for mask in (pair.allowed, pair.cni_dependent, pair.address_unknown)
+        ]
         first = 0
         for atom in range(1, len(ranges) + 1):
             if (
@@ -163,7 +179,10 @@ class ExpectedCells:
 
     @staticmethod
     def _cell(pattern: Pattern, atom: int, protocol: Protocol, port: int, end_port: int) -> ExpectedCell:
-        by_family = [(family, Verdict.ALLOWED if pair.allowed >> atom & 1 else Verdict.DENIED) for family, pair in pattern.families]
+        by_family = [
+            (family, Verdict.ALLOWED if pair.allowed >> atom & 1 else Verdict.DENIED)
+            for family, pair in pattern.families
+        ]
         verdict = by_family[0][1]
         primary = pattern.families[0][1]
         denied_somewhere = any(other is Verdict.DENIED for _, other in by_family)

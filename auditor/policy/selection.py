@@ -1,8 +1,8 @@
 """Selections: the short notation by which people point at endpoints.
 
-``*`` every endpoint; ``prod`` every endpoint of a namespace (``host`` and ``node``: all of that kind); ``prod/db``, ``prod/*``,
-``*/db-?`` a glob on the name; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``, in one namespace with
-``prod/app=web``.
+``*`` every endpoint; ``prod`` every endpoint of a namespace (``host`` and ``node``: all of that kind); ``prod/db``,
+``prod/*``, ``*/db-?`` a glob on the name; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``,
+in one namespace with ``prod/app=web``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def select(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
 
 
 def parse_selector(text: str) -> LabelSelector:
-    """The label selector that ``text`` is, in the notation of ``kubectl --selector``. Raises UsageError when it is none."""
+    """The label selector that ``text`` is, in the notation of ``kubectl --selector``. Raises UsageError
+    when it is none.
+    """
     return _parse_labels(text, text)
 
 
@@ -51,7 +53,9 @@ def _by_labels(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]
     return tuple(
         endpoint
         for endpoint in endpoints
-        if endpoint.namespace and (not namespace or endpoint.namespace == namespace) and matches(selector, endpoint.labels)
+        if endpoint.namespace
+        and (not namespace or endpoint.namespace == namespace)
+        and matches(selector, endpoint.labels)
     )
 
 
@@ -76,5 +80,8 @@ def _parse_labels(labels: str, text: str) -> LabelSelector:
             missing, key = found.groups()
             requirements.append(Requirement(key, Operator.DOES_NOT_EXIST if missing else Operator.EXISTS))
         else:
-            raise UsageError(f"{condition!r} in the selection {text!r} is no condition on a label, such as app=web, tier in (a,b) or !old")
+            raise UsageError(
+                f"{condition!r} in the selection {text!r} is no condition on a label, such as app=web, tier in "
+                "(a,b) or !old"
+            )
     return LabelSelector((), tuple(requirements))

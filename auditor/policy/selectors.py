@@ -13,7 +13,9 @@ def matches(selector: LabelSelector, labels: Labels) -> bool:
 
 
 def meets(requirement: Requirement, labels: Labels) -> bool:
-    """Whether ``labels`` meet one condition. NotIn and DoesNotExist hold where the key is missing, In and Exists don't."""
+    """Whether ``labels`` meet one condition. NotIn and DoesNotExist hold where the key is missing, In and
+    Exists don't.
+    """
     match requirement.operator:
         case Operator.IN:
             return requirement.key in labels and labels[requirement.key] in requirement.values
@@ -26,7 +28,9 @@ def meets(requirement: Requirement, labels: Labels) -> bool:
 
 
 def unmet(selector: LabelSelector, labels: Labels) -> list[str]:
-    """What ``labels`` lack for ``selector``, one phrase for each condition that fails: ``has no label name``, ``has role=web``."""
+    """What ``labels`` lack for ``selector``, one phrase for each condition that fails: ``has no label
+    name``, ``has role=web``.
+    """
     failing = [key for key, value in selector.match_labels if labels.get(key) != value]
     failing += [requirement.key for requirement in selector.match_expressions if not meets(requirement, labels)]
     return [f"has {key}={labels[key]}" if key in labels else f"has no label {key}" for key in dict.fromkeys(failing)]

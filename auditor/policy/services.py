@@ -1,4 +1,6 @@
-"""Services: what a connection to one becomes, since policies see the backend pod and its port, not the Service's address."""
+"""Services: what a connection to one becomes, since policies see the backend pod and its port, not the
+Service's address.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def backends(snapshot: Snapshot, service: Service) -> tuple[Endpoint, ...]:
 
 
 def translate(snapshot: Snapshot, service: Service, request: PortRequest) -> tuple[Translation, ...]:
-    """Where a connection to ``request``, a port of ``service`` by number or name, can end; a named target port resolves per backend.
+    """Where a connection to ``request``, a port of ``service`` by number or name, can end; a named target port resolves
+    per backend.
 
     Empty when the Service has no such port, or no backend that declares the target.
     """
@@ -55,8 +58,11 @@ def translate(snapshot: Snapshot, service: Service, request: PortRequest) -> tup
     return tuple(ways)
 
 
-def blocks_that_cover(snapshot: Snapshot, service: Service, source: Endpoint) -> tuple[tuple[NetworkPolicy, IPBlock, IPAddress], ...]:
-    """The ipBlocks in egress rules for ``source`` that hold a ClusterIP of ``service``: whether they count is up to the CNI.
+def blocks_that_cover(
+    snapshot: Snapshot, service: Service, source: Endpoint
+) -> tuple[tuple[NetworkPolicy, IPBlock, IPAddress], ...]:
+    """The ipBlocks in egress rules for ``source`` that hold a ClusterIP of ``service``: whether they count is up to the
+    CNI.
 
     The address is rewritten, usually before policy is applied (concept page, "Behavior of ipBlock selectors").
     """

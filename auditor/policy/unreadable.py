@@ -1,7 +1,8 @@
 """Between whom policies that are in force and can't be read may decide: there an expected verdict is none.
 
-Coarser than ``auditor.policy.doubt``, which asks for single cells what the extremes of such policies' meanings are: here a pair of
-endpoints is in doubt as soon as one of them may be selected, since a whole matrix is too large to be asked cell by cell.
+Coarser than ``auditor.policy.doubt``, which asks for single cells what the extremes of such policies' meanings are:
+here a pair of endpoints is in doubt as soon as one of them may be selected, since a whole matrix is too large to be
+asked cell by cell.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ class Unreadable:
     def __init__(self, snapshot: Snapshot) -> None:
         self.policies = snapshot.unknown
         self._touched = frozenset(
-            endpoint.name for endpoint in snapshot.endpoints if any(may_select(policy, endpoint) for policy in snapshot.unknown)
+            endpoint.name
+            for endpoint in snapshot.endpoints
+            if any(may_select(policy, endpoint) for policy in snapshot.unknown)
         )
 
     def between(self, source: Endpoint, destination: Endpoint) -> bool:

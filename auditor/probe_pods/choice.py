@@ -1,7 +1,8 @@
-"""Which probe pods to create: as few as stand for everything that is audited, in as few namespaces, spread so that they tell most.
+"""Which probe pods to create: as few as stand for everything that is audited, in as few namespaces, spread so that they
+tell most.
 
-One member of each identity class is the model of a probe pod, which carries as few of its labels as policies need; ``probe_models`` says
-which member. What the chosen pods can't show is said in words.
+One member of each identity class is the model of a probe pod, which carries as few of its labels as policies need;
+``probe_models`` says which member. What the chosen pods can't show is said in words.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ class Mode(StrEnum):
 class ProbeRequest:
     """Which pods are audited, and how closely.
 
-    Audited are the pods in ``namespaces`` (none: all) that match ``selector`` (None: all). ``usable_nodes`` are the bare names of the
-    nodes that can take probe pods (None: all), ``closed`` the namespaces that can't. ``avoid`` has, by namespace, selectors that had better
-    not match a probe pod.
+    Audited are the pods in ``namespaces`` (none: all) that match ``selector`` (None: all). ``usable_nodes`` are the
+    bare names of the nodes that can take probe pods (None: all), ``closed`` the namespaces that can't. ``avoid`` has,
+    by namespace, selectors that had better not match a probe pod.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -81,8 +82,9 @@ class Choice:
 def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest) -> Choice:
     """The probe pods for an audit of ``request`` against all of the cluster; ``matrix`` is that of ``snapshot``.
 
-    Every identity class of pods on the pod network is stood for: by audited pods where it has any. ``stands_for`` of all probe pods
-    together holds each of these pods once. Raises UsageError for an unknown namespace and where no pod is audited.
+    Every identity class of pods on the pod network is stood for: by audited pods where it has any. ``stands_for`` of
+    all probe pods together holds each of these pods once. Raises UsageError for an unknown namespace and where no pod
+    is audited.
     """
     check_request(snapshot, request)
     classes = _pod_classes(snapshot, matrix, request)
@@ -120,7 +122,9 @@ def check_request(snapshot: Snapshot, request: ProbeRequest) -> None:
 
 
 def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest) -> list[PodClass]:
-    """The classes of pods on the pod network, by their first member's name; split where policies that nobody can read may split them."""
+    """The classes of pods on the pod network, by their first member's name; split where policies that
+    nobody can read may split them.
+    """
     by_namespace: dict[str, list[NetworkPolicy]] = {}
     for policy in snapshot.policies:
         by_namespace.setdefault(policy.namespace, []).append(policy)
@@ -131,15 +135,22 @@ def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeReque
     classes = []
     for number, ((identity, *_), members) in enumerate(groups.items()):
         example = members[0]
-        selecting = [policy for policy in by_namespace.get(example.namespace, ()) if matches(policy.pod_selector, example.labels)]
+        selecting = [
+            policy for policy in by_namespace.get(example.namespace, ()) if matches(policy.pod_selector, example.labels)
+        ]
         isolated = frozenset(direction for policy in selecting for direction in policy.directions)
         audited = tuple(filter(request.audits, members))
-        classes.append(PodClass(number, tuple(members), audited, isolated, len(members) > 1 and _denies_itself(matrix, identity)))
+        classes.append(
+            PodClass(number, tuple(members), audited, isolated, len(members) > 1 and _denies_itself(matrix, identity))
+        )
     return classes
 
 
 def _denies_itself(matrix: ExpectedMatrix, identity: int) -> bool:
-    verdicts = (matrix.class_verdicts(identity, identity, family) for family in matrix.representative(identity).families or Family)
+    verdicts = (
+        matrix.class_verdicts(identity, identity, family)
+        for family in matrix.representative(identity).families or Family
+    )
     return any(pair.allowed != matrix.port_atoms.everything for pair in verdicts)
 
 
@@ -151,7 +162,9 @@ def _probe_pods(
     for service in snapshot.services:
         if service.selector and service.namespace in avoid:
             avoid[service.namespace] += (LabelSelector(tuple(sorted(service.selector.items()))),)
-    chosen = sorted(((one, model) for one in classes for model in models.of_class[one.number]), key=lambda pair: pair[1].name)
+    chosen = sorted(
+        ((one, model) for one in classes for model in models.of_class[one.number]), key=lambda pair: pair[1].name
+    )
     placed = [model if request.can_use(model.node) else replace(model, node="") for _, model in chosen]
     names = unique_names(placed, by_node=request.mode is not Mode.ONE_PER_CLASS)
     probe_pods = []
@@ -159,15 +172,21 @@ def _probe_pods(
     for (pod_class, model), place, name in zip(chosen, placed, names, strict=True):
         of_class = models.of_class[pod_class.number]
         labels = fewest_labels(selectors.in_any_reading(model.namespace), model.labels, avoid[model.namespace])
-        probe_pods.append(ProbePod(name, model.namespace, labels, model.ports, place.node, _stood_for(pod_class, of_class, model)))
+        probe_pods.append(
+            ProbePod(name, model.namespace, labels, model.ports, place.node, _stood_for(pod_class, of_class, model))
+        )
         if model is of_class[0]:
             first[pod_class.number] = name
     return tuple(sorted(probe_pods, key=lambda probe_pod: probe_pod.name)), first
 
 
 def _stood_for(pod_class: PodClass, models: Sequence[Endpoint], model: Endpoint) -> tuple[str, ...]:
-    """The members for which ``model`` stands: itself, those for which it is the first model on their node, the first model all others."""
+    """The members for which ``model`` stands: itself, those for which it is the first model on their node,
+    the first model all others.
+    """
     own = {one.name: one.name for one in models}
     at_node = {one.node: one.name for one in reversed(models) if one.node}
-    stood_in = ((member.name, own.get(member.name) or at_node.get(member.node, models[0].name)) for member in pod_class.members)
+    stood_in = (
+        (member.name, own.get(member.name) or at_node.get(member.node, models[0].name)) for member in pod_class.members
+    )
     return tuple(member for member, name in stood_in if name == model.name)

@@ -26,17 +26,24 @@ def listed(names: Iterable[str]) -> str:
 
 
 def traffic_within_classes(classes: Sequence[PodClass], names: dict[int, str]) -> Iterator[str]:
-    """About ``classes`` of which one probe pod, called by ``names``, stands for pods that can't all reach each other."""
+    """About ``classes`` of which one probe pod, called by ``names``, stands for pods that can't all reach
+    each other.
+    """
     if classes:
         pods = listed(f"the {len(one.members)} pods of {names[one.number]}" for one in classes)
-        yield f"traffic between {pods} is not probed (one probe pod stands for all of them): --per-node or --all-pods does"
+        yield (
+            f"traffic between {pods} is not probed (one probe pod stands for all of them): --per-node or "
+            "--all-pods does"
+        )
 
 
 def pods_mistaken_otherwise(
-    classes: Sequence[PodClass], models: Mapping[int, Sequence[Endpoint]], mistakable: Callable[[Endpoint], AbstractSet[object]]
+    classes: Sequence[PodClass],
+    models: Mapping[int, Sequence[Endpoint]],
+    mistakable: Callable[[Endpoint], AbstractSet[object]],
 ) -> Iterator[str]:
-    """About pods that enforcers which err about namespaces may take for peers by selectors that match none of the ``models`` of their
-    class; ``mistakable`` tells these of a pod.
+    """About pods that enforcers which err about namespaces may take for peers by selectors that match none of the
+    ``models`` of their class; ``mistakable`` tells these of a pod.
     """
     pods: list[Endpoint] = []
     for one in classes:
@@ -45,7 +52,9 @@ def pods_mistaken_otherwise(
     names = list(dict.fromkeys(map(workload_name, pods)))
     if names:
         whose = "pod that stands for it" if len(names) == 1 else "pods that stand for them"
-        mistaken = f"an enforcer that mistakes the namespaces of a rule may treat {listed(names)} unlike the probe {whose}"
+        mistaken = (
+            f"an enforcer that mistakes the namespaces of a rule may treat {listed(names)} unlike the probe {whose}"
+        )
         yield f"{mistaken}: --all-pods tells"
 
 
@@ -54,7 +63,10 @@ def untested_nodes(missing: Iterable[Pair]) -> Iterator[str]:
     for direction in Direction:
         nodes = sorted(node for node, isolated in missing if isolated is direction)
         if nodes:
-            yield f"{direction.lower()} policies on {listed(nodes)} are not tested, no isolated probe pod runs there: --per-node does"
+            yield (
+                f"{direction.lower()} policies on {listed(nodes)} are not tested, no isolated probe pod runs "
+                "there: --per-node does"
+            )
 
 
 def unusable_nodes(endpoints: Iterable[Endpoint], can_use: Callable[[str], bool]) -> Iterator[str]:
@@ -62,7 +74,10 @@ def unusable_nodes(endpoints: Iterable[Endpoint], can_use: Callable[[str], bool]
     pods = Counter(endpoint.node for endpoint in endpoints if not can_use(endpoint.node))
     if pods:
         nodes = listed(sorted(pods))
-        yield f"{pluralize(sum(pods.values()), 'pod')} on {nodes}, which can't take probe pods: stood in for on other nodes, if at all"
+        yield (
+            f"{pluralize(sum(pods.values()), 'pod')} on {nodes}, which can't take probe pods: stood in for on "
+            "other nodes, if at all"
+        )
 
 
 def endpoints_without_probe_pods(snapshot: Snapshot) -> Iterator[str]:
@@ -85,17 +100,30 @@ def pods_known_by_address(snapshot: Snapshot, audits: Callable[[Endpoint], bool]
         members[group].append(endpoint)
     for policy in snapshot.policies:
         for block in dict.fromkeys(peer.ip_block for peer in peers_in_force([policy]) if peer.ip_block is not None):
-            pods = sorted((end for group in bits(_told_apart(groups, block)) for end in members[group]), key=lambda end: end.name)
-            if pods and (any(map(audits, pods)) or any(audits(end) for end in snapshot.endpoints if _selects(policy, end))):
+            pods = sorted(
+                (end for group in bits(_told_apart(groups, block)) for end in members[group]), key=lambda end: end.name
+            )
+            if pods and (
+                any(map(audits, pods)) or any(audits(end) for end in snapshot.endpoints if _selects(policy, end))
+            ):
                 known = listed(map(workload_name, pods))
-                yield f"policy {policy.full_name} knows {known} by address (ipBlock {block}), which a probe pod can't carry"
+                yield (
+                    f"policy {policy.full_name} knows {known} by address (ipBlock {block}), which a probe pod "
+                    "can't carry"
+                )
 
 
 def _told_apart(groups: Groups, block: IPBlock) -> int:
-    """The groups of pods inside ``block``, or those outside where these are fewer; none where all pods are on one side."""
+    """The groups of pods inside ``block``, or those outside where these are fewer; none where all pods are
+    on one side.
+    """
     family = Family(block.cidr.version)
     inside = groups.in_block(block, family) & groups.selectable & ~groups.without_address
-    having = sum(1 << number for number, end in enumerate(groups.representatives) if end.selectable and end.address(family) is not None)
+    having = sum(
+        1 << number
+        for number, end in enumerate(groups.representatives)
+        if end.selectable and end.address(family) is not None
+    )
     outside = having & ~inside
     if not outside and block.cidr.prefixlen < block.cidr.max_prefixlen:
         return 0
@@ -103,4 +131,6 @@ def _told_apart(groups: Groups, block: IPBlock) -> int:
 
 
 def _selects(policy: NetworkPolicy, endpoint: Endpoint) -> bool:
-    return endpoint.selectable and endpoint.namespace == policy.namespace and matches(policy.pod_selector, endpoint.labels)
+    return (
+        endpoint.selectable and endpoint.namespace == policy.namespace and matches(policy.pod_selector, endpoint.labels)
+    )

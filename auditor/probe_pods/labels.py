@@ -1,7 +1,9 @@
-"""The fewest of a pod's labels that make policies treat a probe pod as they treat the pod, under enforcers that err about namespaces, too.
+"""The fewest of a pod's labels that make policies treat a probe pod as they treat the pod, under enforcers that err
+about namespaces, too.
 
-Fewer labels mean less harm: what finds pods by their labels (Services, controllers, budgets, monitoring) is less likely to find a probe
-pod. Dropping a label is not always safe, even where no selector demands it: NotIn and DoesNotExist match where a key is missing.
+Fewer labels mean less harm: what finds pods by their labels (Services, controllers, budgets, monitoring) is less likely
+to find a probe pod. Dropping a label is not always safe, even where no selector demands it: NotIn and DoesNotExist
+match where a key is missing.
 """
 
 from __future__ import annotations
@@ -35,10 +37,12 @@ TOOL_PREFIXES = ("helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io
 
 
 class PodSelectors:
-    """The pod selectors by which policies in force can tell pods apart: all of them together are a pod's policy signature.
+    """The pod selectors by which policies in force can tell pods apart: all of them together are a pod's policy
+    signature.
 
-    An enforcer that overlooks a namespaceSelector, or that a podSelector alone means the policy's own namespace, holds selectors against
-    pods that they can't reach. ``in_any_reading`` has these too, so that a probe pod meets the fault as its workload would.
+    An enforcer that overlooks a namespaceSelector, or that a podSelector alone means the policy's own namespace, holds
+    selectors against pods that they can't reach. ``in_any_reading`` has these too, so that a probe pod meets the fault
+    as its workload would.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -53,7 +57,11 @@ class PodSelectors:
             for peer in peers_in_force([policy]):
                 if peer.pod_selector is not None:
                     self._peers.add(peer.pod_selector)
-                    found = own if peer.namespace_selector is None else self._elsewhere.setdefault(peer.namespace_selector, set())
+                    found = (
+                        own
+                        if peer.namespace_selector is None
+                        else self._elsewhere.setdefault(peer.namespace_selector, set())
+                    )
                     found.add(peer.pod_selector)
                     self._besides |= set() if peer.namespace_selector is None else {peer.namespace_selector}
         for unknown in snapshot.unknown:
@@ -80,14 +88,17 @@ class PodSelectors:
         return len(self._matching(endpoint))
 
     def mistakable(self, endpoint: Endpoint) -> frozenset[tuple[str, LabelSelector]]:
-        """The selectors by which an enforcer that errs about namespaces may take ``endpoint`` for a peer: those for pods that match its
-        labels, whatever namespace they mean, and those for namespaces that match its namespace's, whatever pods they mean there.
+        """The selectors by which an enforcer that errs about namespaces may take ``endpoint`` for a peer: those for
+        pods that match its labels, whatever namespace they mean, and those for namespaces that match its namespace's,
+        whatever pods they mean there.
         """
         for_pods = {("pods", selector) for selector in self._matching(endpoint) if selector in self._peers}
         return self._found_besides(endpoint.namespace) | for_pods
 
     def _matching(self, endpoint: Endpoint) -> frozenset[LabelSelector]:
-        return self._found(endpoint.namespace, frozenset((key, value) for key, value in endpoint.labels.items() if key in self._keys))
+        return self._found(
+            endpoint.namespace, frozenset((key, value) for key, value in endpoint.labels.items() if key in self._keys)
+        )
 
     def _matched(self, namespace: str, labels: frozenset[tuple[str, str]]) -> frozenset[LabelSelector]:
         known = dict(labels)
@@ -98,8 +109,8 @@ class PodSelectors:
         return frozenset(("namespaces", selector) for selector in self._besides if matches(selector, labels))
 
     def signature(self, namespace: str, labels: Labels) -> frozenset[LabelSelector]:
-        """Those that match ``labels`` on a pod in ``namespace``. Pods of a namespace with equal signatures are alike to policies, but
-        for their addresses and named ports.
+        """Those that match ``labels`` on a pod in ``namespace``. Pods of a namespace with equal signatures are alike to
+        policies, but for their addresses and named ports.
         """
         return frozenset(selector for selector in self.of(namespace) if matches(selector, labels))
 
@@ -107,13 +118,15 @@ class PodSelectors:
 def identity_labels(snapshot: Snapshot, endpoint: Endpoint, *, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
     """The labels of ``endpoint``, a pod on the pod network, without every one that policies can do without.
 
-    No single label of the answer can be dropped without changing which selectors match, in any reading. Among such answers it is one that
-    few of ``avoid`` match.
+    No single label of the answer can be dropped without changing which selectors match, in any reading. Among such
+    answers it is one that few of ``avoid`` match.
     """
     return fewest_labels(PodSelectors(snapshot).in_any_reading(endpoint.namespace), endpoint.labels, avoid)
 
 
-def fewest_labels(selectors: Collection[LabelSelector], labels: Labels, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
+def fewest_labels(
+    selectors: Collection[LabelSelector], labels: Labels, avoid: Sequence[LabelSelector] = ()
+) -> dict[str, str]:
     """A smallest part of ``labels`` that the same of ``selectors`` match; see ``identity_labels``."""
     order = sorted(labels, key=lambda key: (not is_for_tools(key), key))
     first = _drop_in_order(selectors, labels, order)
@@ -133,11 +146,15 @@ def is_for_tools(key: str) -> bool:
 
 def reads(selector: LabelSelector, key: str) -> bool:
     """Whether ``selector`` has a condition on the label ``key``."""
-    return any(key == read for read, _ in selector.match_labels) or any(key == item.key for item in selector.match_expressions)
+    return any(key == read for read, _ in selector.match_labels) or any(
+        key == item.key for item in selector.match_expressions
+    )
 
 
 def _drop_in_order(selectors: Collection[LabelSelector], labels: Labels, order: Sequence[str]) -> dict[str, str]:
-    """Drop each label of ``order`` that can go; again, until none can: a label may become free once another has gone."""
+    """Drop each label of ``order`` that can go; again, until none can: a label may become free once another
+    has gone.
+    """
     reading = {key: [selector for selector in selectors if reads(selector, key)] for key in order}
     kept = dict(labels)
     before = -1

@@ -1,8 +1,9 @@
 """The models of probe pods: which pods of the cluster are copied, on which nodes.
 
-Namespaces are settled first, since each further one is a further place where something is created; then nodes, since policies are enforced
-on the node of the isolated pod, and a node without a probe pod of an isolated class goes untested. Before nodes comes the member that the
-most selectors match: an enforcer that is blind to namespaces goes unnoticed on pods that it takes for nobody. What is left out is said.
+Namespaces are settled first, since each further one is a further place where something is created; then nodes, since
+policies are enforced on the node of the isolated pod, and a node without a probe pod of an isolated class goes
+untested. Before nodes comes the member that the most selectors match: an enforcer that is blind to namespaces goes
+unnoticed on pods that it takes for nobody. What is left out is said.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ Pair = tuple[str, Direction]
 
 @dataclass(frozen=True, slots=True)
 class PodClass:
-    """An identity class of pods on the pod network, or the part of one that policies which nobody can read may tell apart from the rest.
+    """An identity class of pods on the pod network, or the part of one that policies which nobody can read may tell
+    apart from the rest.
 
-    ``number`` counts these. ``members`` and ``audited``, which is a part of them, are sorted by name. ``isolated`` are the directions in
-    which policies isolate the members; ``denies_itself`` says that not all traffic between different members is allowed.
+    ``number`` counts these. ``members`` and ``audited``, which is a part of them, are sorted by name. ``isolated`` are
+    the directions in which policies isolate the members; ``denies_itself`` says that not all traffic between different
+    members is allowed.
     """
 
     number: int
@@ -51,8 +54,8 @@ class Models:
         matching: Callable[[Endpoint], int],
         closed: Collection[str] = (),
     ) -> None:
-        """``can_use`` tells by its bare name whether a node can take probe pods, ``matching`` how many pod selectors match a pod. Models
-        stand in namespaces that are ``closed`` only where a class has no other member.
+        """``can_use`` tells by its bare name whether a node can take probe pods, ``matching`` how many pod selectors
+        match a pod. Models stand in namespaces that are ``closed`` only where a class has no other member.
         """
         self._closed = closed
         self._classes = classes
@@ -93,9 +96,14 @@ class Models:
 
     def _most_telling(self, pod_class: PodClass) -> list[Endpoint]:
         """Of the candidates that disturb least, those that most selectors match."""
-        ranks = [(self._disturbance(candidate), -self._matching(candidate)) for candidate in self._candidates[pod_class.number]]
+        ranks = [
+            (self._disturbance(candidate), -self._matching(candidate))
+            for candidate in self._candidates[pod_class.number]
+        ]
         best = min(ranks)
-        return [candidate for candidate, rank in zip(self._candidates[pod_class.number], ranks, strict=True) if rank == best]
+        return [
+            candidate for candidate, rank in zip(self._candidates[pod_class.number], ranks, strict=True) if rank == best
+        ]
 
     def _worth(self, pod_class: PodClass, option: Endpoint) -> tuple[int, int, str, str]:
         return (-len(pairs_of(pod_class, option) - self.covered), self._load[option.node], option.node, option.name)
@@ -109,7 +117,13 @@ class Models:
 
     def missing(self) -> set[Pair]:
         """The pairs of audited pods, on nodes that can take probe pods, that no model covers."""
-        wanted = (pairs_of(one, end) for one in self._classes if one.isolated for end in one.audited if self._can_use(end.node))
+        wanted = (
+            pairs_of(one, end)
+            for one in self._classes
+            if one.isolated
+            for end in one.audited
+            if self._can_use(end.node)
+        )
         return set().union(*wanted) - self.covered
 
     def add_per_node(self) -> None:
@@ -126,7 +140,9 @@ class Models:
                 self._add(*best)
                 missing -= self.covered
 
-    def _best_of(self, options: Iterable[tuple[PodClass, Endpoint]], missing: set[Pair]) -> tuple[PodClass, Endpoint] | None:
+    def _best_of(
+        self, options: Iterable[tuple[PodClass, Endpoint]], missing: set[Pair]
+    ) -> tuple[PodClass, Endpoint] | None:
         def rank(option: tuple[PodClass, Endpoint]) -> tuple[object, ...]:
             pod_class, endpoint = option
             tested = len(pairs_of(*option) & missing)
@@ -139,7 +155,9 @@ class Models:
         return bool(pod_class.denies_itself and pod_class.audited and len(self.of_class[pod_class.number]) == 1)
 
     def lacking_second(self) -> list[PodClass]:
-        """The classes whose traffic between different members is audited, not all allowed, and not tested by their one model."""
+        """The classes whose traffic between different members is audited, not all allowed, and not tested
+        by their one model.
+        """
         return [pod_class for pod_class in self._classes if self._lacks_second(pod_class)]
 
     def add_seconds(self) -> None:
@@ -153,13 +171,21 @@ class Models:
 
         def rank(endpoint: Endpoint) -> tuple[object, ...]:
             place = (not self._can_use(endpoint.node), self._disturbance(endpoint), endpoint.node == first.node)
-            return (not self._is_open(endpoint), place, endpoint.name not in audited, -self._matching(endpoint), endpoint.name)
+            return (
+                not self._is_open(endpoint),
+                place,
+                endpoint.name not in audited,
+                -self._matching(endpoint),
+                endpoint.name,
+            )
 
         return min((member for member in pod_class.members if member is not first), key=rank)
 
 
 def fewest_namespaces(options: Iterable[set[str]]) -> set[str]:
-    """Few namespaces of which each of ``options`` has one: those without alternative, then whatever serves most, kube-* last."""
+    """Few namespaces of which each of ``options`` has one: those without alternative, then whatever serves
+    most, kube-* last.
+    """
     choices = list(options)
     chosen = set().union(*(choice for choice in choices if len(choice) == 1))
     while left := [choice for choice in choices if not choice & chosen]:

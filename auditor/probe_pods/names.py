@@ -14,7 +14,8 @@ SCHEDULED_JOB = re.compile(r"(.+)-\d{8,10}\Z")
 
 
 def workload_name(endpoint: Endpoint) -> str:
-    """``NAMESPACE/WORKLOAD`` of a pod, or its own name where it has no controller or, as a mirror of a static pod, a node for one.
+    """``NAMESPACE/WORKLOAD`` of a pod, or its own name where it has no controller or, as a mirror of a static pod, a
+    node for one.
 
     Of the controller's name, what differs from one rollout or scheduled run to the next is left out.
     """
@@ -30,14 +31,19 @@ def workload_name(endpoint: Endpoint) -> str:
 
 
 def unique_names(models: Sequence[Endpoint], *, by_node: bool) -> list[str]:
-    """A name for a probe pod after each of ``models``, all different: the workload's, and where several share it a number after it.
+    """A name for a probe pod after each of ``models``, all different: the workload's, and where several share it a
+    number after it.
 
-    With ``by_node`` those that share a name get their node's name first, after an ``@``. Depends on no order but that of ``models``.
+    With ``by_node`` those that share a name get their node's name first, after an ``@``. Depends on no order but that
+    of ``models``.
     """
     names = [workload_name(model) for model in models]
     if by_node:
         shared = Counter(names)
-        names = [f"{name}@{model.node}" if shared[name] > 1 and model.node else name for name, model in zip(names, models, strict=True)]
+        names = [
+            f"{name}@{model.node}" if shared[name] > 1 and model.node else name
+            for name, model in zip(names, models, strict=True)
+        ]
     taken = set(names)
     given: set[str] = set()
     unique = []

@@ -1,8 +1,9 @@
 """All agents of one run: started together, fired together, and closed together however the run ends.
 
-Agents work concurrently and each request goes to all of them at once. An agent that could not be started, or that ends, leaves its site
-with a reason in place of results. After each round the destinations that did not answer everything are asked whether they were there all
-the time (see ``auditor.probing.disruptions``): one request for each, however many attempts there were.
+Agents work concurrently and each request goes to all of them at once. An agent that could not be started, or that ends,
+leaves its site with a reason in place of results. After each round the destinations that did not answer everything are
+asked whether they were there all the time (see ``auditor.probing.disruptions``): one request for each, however many
+attempts there were.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from auditor.probing.supervised_agent import SupervisedAgent
 
 OPEN_AT_ONCE = 32
 LOSS_SECONDS = 1.0
-"""How long attempts must last for loss to show: TCP sends again after a second, and what is sent again sooner may merely be slow."""
+"""How long attempts must last for loss to show: TCP sends again after a second, and what is sent again
+sooner may merely be slow.
+"""
 LOSS_LAG = 0.1
 """Seconds for which an agent may have had no turn where what was sent again counts as lost."""
 LEAST_WINDOW = 4
@@ -62,7 +65,9 @@ class AgentPool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Close every channel, also if cancelled again meanwhile; each has a bounded time for it."""
         closing = asyncio.gather(*(agent.close() for agent in self._agents.values()))
         cancelled = False
@@ -74,11 +79,13 @@ class AgentPool:
         if cancelled and error is None:
             raise asyncio.CancelledError
 
-    async def start(self, listeners: Mapping[str, Sequence[Listener]], proofs: ProbeRound, seconds: float) -> list[AttemptResult]:
+    async def start(
+        self, listeners: Mapping[str, Sequence[Listener]], proofs: ProbeRound, seconds: float
+    ) -> list[AttemptResult]:
         """Start every agent and have it listen on what ``listeners`` has for its site.
 
-        ``proofs`` are attempts that agents make at their own sites: each as soon as it listens, without waiting for the others and
-        without a further round trip. One try for each comes back, in order.
+        ``proofs`` are attempts that agents make at their own sites: each as soon as it listens, without waiting for the
+        others and without a further round trip. One try for each comes back, in order.
         """
         tries: list[AttemptResult | None] = [None] * len(proofs)
         by_site: dict[str, list[int]] = defaultdict(list)
@@ -116,7 +123,9 @@ class AgentPool:
         """Why agents are missing, and which had to be started anew, one line for each."""
         agents = self._agents.values()
         anew = [
-            f"the stream to the agent of {agent.site.name} broke {pluralize(agent.reopened, 'time')}" for agent in agents if agent.reopened
+            f"the stream to the agent of {agent.site.name} broke {pluralize(agent.reopened, 'time')}"
+            for agent in agents
+            if agent.reopened
         ]
         lacks = [f"{site} had no room for {pluralize(number, what)}" for (site, what), number in self._overruns.items()]
         again = "silence meanwhile was tried again"
@@ -176,9 +185,13 @@ class AgentPool:
         return next((gone for site in needed if (gone := self._agents[site].gone)), "")
 
     def _batch(self, targets: Sequence[Target], seconds: float, agents: int) -> Batch:
-        return Batch(targets, seconds, self._options.datagrams, max(LEAST_WINDOW, self._options.window // max(1, agents)))
+        return Batch(
+            targets, seconds, self._options.datagrams, max(LEAST_WINDOW, self._options.window // max(1, agents))
+        )
 
-    async def _fire(self, agent: SupervisedAgent, batch: Batch, positions: Sequence[int], tries: list[AttemptResult | None]) -> None:
+    async def _fire(
+        self, agent: SupervisedAgent, batch: Batch, positions: Sequence[int], tries: list[AttemptResult | None]
+    ) -> None:
         before = agent.reopened
         results = await agent.fire(batch, self._progress.advance)
         self.attempts += len(positions)
@@ -198,7 +211,9 @@ class AgentPool:
     async def _disruptions(
         self, sites: Iterable[str], before: Mapping[str, int], seconds: float
     ) -> tuple[dict[str, list[Disruption]], float]:
-        """For those of ``sites`` whose agents were gone or not well meanwhile, what that explains; and the longest lag, in seconds."""
+        """For those of ``sites`` whose agents were gone or not well meanwhile, what that explains; and the
+        longest lag, in seconds.
+        """
         found: dict[str, list[Disruption]] = {}
         lags = [0.0]
 
@@ -206,8 +221,14 @@ class AgentPool:
             name, health = agent.site.name, await agent.session.health() if agent.session else None
             if health:
                 lags.append(health.lag)
-                self._overruns.update({(name, "datagram"): health.udp_overruns or 0, (name, "connection"): health.listen_overflows or 0})
-            found[name] = list(disruptions(name, gone=agent.gone, restarted=agent.reopened != before[name], health=health, timeout=seconds))
+                self._overruns.update(
+                    {(name, "datagram"): health.udp_overruns or 0, (name, "connection"): health.listen_overflows or 0}
+                )
+            found[name] = list(
+                disruptions(
+                    name, gone=agent.gone, restarted=agent.reopened != before[name], health=health, timeout=seconds
+                )
+            )
 
         await _together(ask(self._agents[site]) for site in sites)
         self._overruns = +self._overruns

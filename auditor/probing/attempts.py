@@ -58,8 +58,8 @@ Arrival: TypeAlias = bool | Origin | None
 class AttemptResult:
     """One attempt. ``outcome`` is the raw outcome (``token``, ``tcp-reset``, …) or, for an error, the reason in words.
 
-    ``seen`` is the address that it came from, as who answered saw it, if it was sent from another. ``by_way`` says that something did get
-    through, by way of another address: then no other try can show that nothing does.
+    ``seen`` is the address that it came from, as who answered saw it, if it was sent from another. ``by_way`` says that
+    something did get through, by way of another address: then no other try can show that nothing does.
     """
 
     answer: Answer
@@ -88,13 +88,20 @@ class Listener(NamedTuple):
 
 
 def by_way_of(address: str, one: AttemptResult) -> AttemptResult:
-    """What a try is worth that reached its destination from an address that is not its source's: anybody may have sent it on."""
-    reason = f"it reached its destination from {address}, which is not its source: translated on the way, or repeated by somebody else"
+    """What a try is worth that reached its destination from an address that is not its source's: anybody
+    may have sent it on.
+    """
+    reason = (
+        f"it reached its destination from {address}, which is not its source: translated on the way, or "
+        "repeated by somebody else"
+    )
     return AttemptResult(Answer.ERROR, reason, attempt_id=one.attempt_id, by_way=True)
 
 
 def agrees(expected: Verdict | None, one: AttemptResult) -> bool | None:
-    """Whether a try is what was expected; None when that can't be said: nothing is expected, or the try says nothing."""
+    """Whether a try is what was expected; None when that can't be said: nothing is expected, or the try
+    says nothing.
+    """
     if expected is None or one.answer is Answer.ERROR:
         return None
     if one.answer is Answer.MISDELIVERED:

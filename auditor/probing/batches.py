@@ -15,13 +15,17 @@ from auditor.probing.attempts import Answer, AttemptId, AttemptResult, Origin
 from auditor.probing.keys import RunKey
 
 _NUMBERS = itertools.count(secrets.randbits(32))
-"""Batches are told apart by nonces that begin with their names, so names are counted: drawn ones would meet now and then."""
+"""Batches are told apart by nonces that begin with their names, so names are counted: drawn ones would meet
+now and then.
+"""
 
 WIRE_PROTOCOLS = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
 
 
 class Target(NamedTuple):
-    """One attempt: where it goes, and the identity that has to answer; without one, a completed TCP handshake is all that is wanted."""
+    """One attempt: where it goes, and the identity that has to answer; without one, a completed TCP
+    handshake is all that is wanted.
+    """
 
     address: str
     protocol: Protocol
@@ -38,7 +42,9 @@ class Attempt(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Packets as their source saw them: ``sent`` SYNs and datagrams for attempts that were answered, ``lost`` those sent in vain."""
+    """Packets as their source saw them: ``sent`` SYNs and datagrams for attempts that were answered,
+    ``lost`` those sent in vain.
+    """
 
     sent: int = 0
     lost: int = 0
@@ -71,7 +77,9 @@ def count(message: Mapping[str, Any], key: str) -> int | None:
 
 
 def words(text: str) -> str:
-    """What an agent says, fit for people: at most 200 characters, all of them printable. Raises TypeError where it is no text."""
+    """What an agent says, fit for people: at most 200 characters, all of them printable. Raises TypeError
+    where it is no text.
+    """
     if not isinstance(text, str):
         raise TypeError("no text")
     text = printable(text[:LONGEST_WORDS])
@@ -143,7 +151,9 @@ class Batch:
         }
 
     def take(self, message: dict[str, Any], run: RunKey) -> int:
-        """Take in a ``results`` message; how many attempts it had. Raises BadAnswerError when it isn't one, or brings nothing new."""
+        """Take in a ``results`` message; how many attempts it had. Raises BadAnswerError when it isn't one,
+        or brings nothing new.
+        """
         try:
             allowed, others = message["allowed"], message["others"]
             for attempt, microseconds in zip(allowed[::2], allowed[1::2], strict=True):
@@ -160,7 +170,9 @@ class Batch:
     def _proof(self, attempt: int) -> str:
         return "connected" if self.targets[attempt].identity is None else "token"
 
-    def _store_other(self, attempt: int, answer: Answer, outcome: str, detail: str, more: dict[str, Any], run: RunKey) -> None:  # noqa: PLR0913, PLR0917 - as the wire has them
+    def _store_other(  # noqa: PLR0913, PLR0917 - as the wire has them
+        self, attempt: int, answer: Answer, outcome: str, detail: str, more: dict[str, Any], run: RunKey
+    ) -> None:
         if answer is Answer.ALLOWED:
             outcome, milliseconds = self._proof(attempt), _milliseconds(more["microseconds"])
         else:
@@ -169,12 +181,16 @@ class Batch:
             outcome = f"{outcome}: {detail}" if detail else outcome
         self._store(attempt, answer, outcome, milliseconds, more)
 
-    def _store(self, attempt: int, answer: Answer, outcome: str, milliseconds: float | None, more: Mapping[str, Any] = NOTHING) -> None:
+    def _store(
+        self, attempt: int, answer: Answer, outcome: str, milliseconds: float | None, more: Mapping[str, Any] = NOTHING
+    ) -> None:
         if type(attempt) is not int or attempt < 0 or self.tries[attempt] is not None:
             raise ValueError(f"attempt {attempt!r} twice, or none")
         seen, socket = more.get("seen"), more.get("socket")
         attempt_id = AttemptId(self.name, attempt, None if socket is None else origin(*socket))
-        self.tries[attempt] = AttemptResult(answer, outcome, milliseconds, attempt_id, "" if seen is None else _address(seen))
+        self.tries[attempt] = AttemptResult(
+            answer, outcome, milliseconds, attempt_id, "" if seen is None else _address(seen)
+        )
 
     def finish(self, message: dict[str, Any]) -> None:
         """Take in the ``done`` message. Raises BadAnswerError when attempts are missing, or numbers are none."""

@@ -1,8 +1,9 @@
 """What explains that a destination did not answer, other than the network; and taking back what was seen meanwhile.
 
-While an agent is gone, its ports refuse; while it stands still, they are silent. Both look just like a policy at work, and the proofs
-before and after notice neither if the agent is back in time. A receive buffer or a listener that has no room for more, since somebody
-floods it, is silent just the same. So this has to be asked about every destination that was not heard.
+While an agent is gone, its ports refuse; while it stands still, they are silent. Both look just like a policy at work,
+and the proofs before and after notice neither if the agent is back in time. A receive buffer or a listener that has no
+room for more, since somebody floods it, is silent just the same. So this has to be asked about every destination that
+was not heard.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ LAG_SHARE = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Disruption:
-    """Why a destination can't be blamed. ``silence_only``: what it did answer holds. ``protocol``: that one alone; None: any."""
+    """Why a destination can't be blamed. ``silence_only``: what it did answer holds. ``protocol``: that one
+    alone; None: any.
+    """
 
     reason: str
     silence_only: bool = False
@@ -33,7 +36,9 @@ class Disruption:
         return (one.silent or not self.silence_only) and self.protocol in (None, attempt.target.protocol)
 
 
-def disruptions(site: str, *, gone: str, restarted: bool, health: Health | None, timeout: float) -> Iterator[Disruption]:
+def disruptions(
+    site: str, *, gone: str, restarted: bool, health: Health | None, timeout: float
+) -> Iterator[Disruption]:
     """The excuses of an agent that is ``gone`` (why; else empty), was ``restarted`` meanwhile, or was not well."""
     if gone or health is None:
         yield Disruption(gone or f"agent of {site} can't tell whether it was there all the time")
@@ -63,10 +68,15 @@ def taken_back(
     probe_round: Iterable[Attempt], tries: Iterable[AttemptResult], found: Mapping[str, Collection[Disruption]]
 ) -> list[AttemptResult]:
     """The tries; those that an excuse of their destination covers say nothing any more."""
-    return [_taken_back(attempt, one, found.get(attempt.destination, ())) for attempt, one in zip(probe_round, tries, strict=True)]
+    return [
+        _taken_back(attempt, one, found.get(attempt.destination, ()))
+        for attempt, one in zip(probe_round, tries, strict=True)
+    ]
 
 
 def _taken_back(attempt: Attempt, one: AttemptResult, found: Collection[Disruption]) -> AttemptResult:
     if not found or attempt.target.identity is None or one.answer in (Answer.ALLOWED, Answer.ERROR):
         return one
-    return next((AttemptResult(Answer.ERROR, disruption.reason) for disruption in found if disruption.covers(attempt, one)), one)
+    return next(
+        (AttemptResult(Answer.ERROR, disruption.reason) for disruption in found if disruption.covers(attempt, one)), one
+    )

@@ -13,7 +13,9 @@ LOST = "nothing came back, and packets do get lost here"
 
 
 class History:
-    """The tries of each cell, oldest first. ``late`` has the cells that came to agree, each with the seconds that this took."""
+    """The tries of each cell, oldest first. ``late`` has the cells that came to agree, each with the
+    seconds that this took.
+    """
 
     def __init__(self, expected: Mapping[Cell, Verdict | None]) -> None:
         self.expected = expected
@@ -38,7 +40,9 @@ class History:
         return agrees(self.expected[cell], self.tries[cell][-1]) is False
 
     def denials(self) -> Iterator[tuple[Cell, AttemptResult, int]]:
-        """The cells that look denied so far, with the try that decides, and the last round in which any try said something."""
+        """The cells that look denied so far, with the try that decides, and the last round in which any try
+        said something.
+        """
         for cell, tries in self.tries.items():
             told = decisive(self.expected[cell], tries)
             if told.answer in DENIALS:
@@ -50,7 +54,9 @@ class History:
         return max((probe_round for probe_round, one in tries if one.answer is not Answer.ERROR), default=0)
 
     def silences_missing(self, cell: Cell, needed: int) -> int:
-        """How many more silent tries it takes for the silence of ``cell`` to stand for a denial; 0 where it doesn't stand for one."""
+        """How many more silent tries it takes for the silence of ``cell`` to stand for a denial; 0 where it
+        doesn't stand for one.
+        """
         if self.expected[cell] is not Verdict.DENIED:
             return 0
         silent = 0

@@ -1,7 +1,9 @@
-"""What makes evidence the run's own: one secret that only its agents get, and the marks that stand for them on the network.
+"""What makes evidence the run's own: one secret that only its agents get, and the marks that stand for them on the
+network.
 
-Both go to an agent over its channel and nowhere else: not into an object of the cluster, an argument, the environment, a log or a report.
-Questions and answers carry tags under the secret (see ``probes.agent``), so that whoever merely sees them can make up neither.
+Both go to an agent over its channel and nowhere else: not into an object of the cluster, an argument, the environment,
+a log or a report. Questions and answers carry tags under the secret (see ``probes.agent``), so that whoever merely sees
+them can make up neither.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """Proof that packets cross the network links at both ends of a cell, in the direction concerned.
 
-A listener that answers over loopback says nothing of the link to its pod, and where that link is dead everything looks denied. So a denial
-counts only where each end was heard over its own link in the same run, by somebody whom policies can't forbid or who got through: the
-source had an answer to something that it sent, the destination answered something that somebody else sent. Before the attempt that counts
-and after it, each end must have been heard in either direction, lest a link that dies in between leaves its denials proven.
+A listener that answers over loopback says nothing of the link to its pod, and where that link is dead everything looks
+denied. So a denial counts only where each end was heard over its own link in the same run, by somebody whom policies
+can't forbid or who got through: the source had an answer to something that it sent, the destination answered something
+that somebody else sent. Before the attempt that counts and after it, each end must have been heard in either direction,
+lest a link that dies in between leaves its denials proven.
 
-Where nobody is at hand who could try a direction, an answer in the other one has to do: its packets crossed the link both ways.
+Where nobody is at hand who could try a direction, an answer in the other one has to do: its packets crossed the link
+both ways.
 """
 
 from __future__ import annotations
@@ -23,14 +25,16 @@ from auditor.probing.routes import Route, Routing
 from auditor.probing.sites import Contact, ProbeSite
 
 KNOCKED_PORTS = (9, 10250)
-"""TCP ports of a neighbour that an agent tries: the first is closed as a rule, so that its kernel answers at once; kubelets have the
-second, should a node's firewall keep silent about the first."""
+"""TCP ports of a neighbour that an agent tries: the first is closed as a rule, so that its kernel answers at once;
+kubelets have the second, should a node's firewall keep silent about the first."""
 ASKED_IN_VAIN = 3
 """How often a neighbour is asked that never answers."""
 ANSWERED_KEPT = 2
 """How many attempts that were answered are kept for each end, to be made again where no neighbour answers."""
 RESETS = frozenset({"tcp-reset", "reset-after-connect"})
-"""Refusals that only a packet can have brought. What looks like an ICMP error may be the pod's own kernel that finds no neighbour."""
+"""Refusals that only a packet can have brought. What looks like an ICMP error may be the pod's own kernel
+that finds no neighbour.
+"""
 
 
 class End(NamedTuple):
@@ -75,7 +79,9 @@ class Links:
         self._helpful: dict[End, Attempt] = {}
         self._answered: dict[End, deque[Attempt]] = defaultdict(lambda: deque(maxlen=ANSWERED_KEPT))
 
-    def take(self, probe_round: int, attempts: Sequence[Attempt], tries: Sequence[AttemptResult], calls: int = 0) -> None:
+    def take(
+        self, probe_round: int, attempts: Sequence[Attempt], tries: Sequence[AttemptResult], calls: int = 0
+    ) -> None:
         """Take in what came of the attempts of one round, the last ``calls`` of which are calls."""
         cells = len(attempts) - calls
         enough: set[tuple[str, str, str]] = set()
@@ -114,7 +120,8 @@ class Links:
                     self._note(end, probe_round)
 
     def calls(self, ends: Iterable[End], *, patiently: bool = False) -> list[Attempt]:
-        """Attempts that let each of ``ends`` be heard if its link is alive: by its neighbour, or by whoever reached or answered it before.
+        """Attempts that let each of ``ends`` be heard if its link is alive: by its neighbour, or by whoever reached or
+        answered it before.
 
         A neighbour that never answered is left out after a while, unless ``patiently``.
         """
@@ -139,7 +146,9 @@ class Links:
         return self._by_neighbour(end)[: self._asked[end] == 1]
 
     def _by_neighbour(self, end: End) -> list[Attempt]:
-        """The attempts between the end's site and its neighbour, in the end's direction; none where nobody can make one."""
+        """The attempts between the end's site and its neighbour, in the end's direction; none where nobody
+        can make one.
+        """
         site = self._sites[end.site]
         if end.direction is Direction.EGRESS:
             address = _of_family(site.neighbour_addresses, end.family)
@@ -153,13 +162,20 @@ class Links:
         return [Attempt(neighbour.name, site.name, target)]
 
     def silenced(self, probe_round: int, calls: Iterable[Attempt]) -> dict[tuple[str, Family], str]:
-        """The sites, by name and family, that answered such calls before and were not heard in this round; with the reason."""
+        """The sites, by name and family, that answered such calls before and were not heard in this round;
+        with the reason.
+        """
         called = {end for attempt in calls for end in self._crossed(attempt) if self._helpful.get(end) == attempt}
         unheard = {(end.site, end.family): end for end in called if probe_round not in self.moments(end)}
-        return {key: f"nothing was heard from {self._named(end)} over its network link meanwhile" for key, end in unheard.items()}
+        return {
+            key: f"nothing was heard from {self._named(end)} over its network link meanwhile"
+            for key, end in unheard.items()
+        }
 
     def _crossed(self, attempt: Attempt) -> tuple[End, ...]:
-        """The ends whose links an attempt crosses, if it crosses any: its source, and its destination if that is a site."""
+        """The ends whose links an attempt crosses, if it crosses any: its source, and its destination if
+        that is a site.
+        """
         source, destination, address = attempt.source, attempt.destination, attempt.target.address
         if source == destination or address == "::1" or address.startswith("127."):
             return ()
@@ -197,7 +213,9 @@ class Links:
 
     def watched(self, ends: Iterable[End]) -> list[End]:
         """Those of ``ends`` that somebody keeps reaching for."""
-        return [end for end in ends if end.direction is Direction.INGRESS and end.family in self._sites[end.site].watched]
+        return [
+            end for end in ends if end.direction is Direction.INGRESS and end.family in self._sites[end.site].watched
+        ]
 
     def _named(self, end: End) -> str:
         return end.site if len(self._sites[end.site].addresses) == 1 else f"{end.site} over {end.family}"

@@ -1,8 +1,8 @@
 """From a cell's tries and its destination's controls to what was observed.
 
-Pure, and the one place where the rule stands that nothing that went wrong on our side is ever read as "denied": silence, a refusal or a
-stranger's answer counts only where the destination's listener was proven alive before and after, and a denial only where packets are known
-to cross both ends' network links, and not too many of them get lost.
+Pure, and the one place where the rule stands that nothing that went wrong on our side is ever read as "denied":
+silence, a refusal or a stranger's answer counts only where the destination's listener was proven alive before and
+after, and a denial only where packets are known to cross both ends' network links, and not too many of them get lost.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ DENIALS = {Answer.DROPPED: "silence", Answer.REFUSED: "a refusal"}
 """What stands for a denial, and the words for it."""
 
 
-def observe(expected: Verdict | None, tries: Sequence[AttemptResult], unproven: str, unwatched: str = "", unheard: str = "") -> Observation:
-    """Merge ``tries``, oldest first and at least one. ``unproven`` says why the listener isn't proven alive, empty if it is, ``unwatched``
-    why somebody else may have taken its place, and ``unheard`` why a denial would say nothing of policies.
+def observe(
+    expected: Verdict | None, tries: Sequence[AttemptResult], unproven: str, unwatched: str = "", unheard: str = ""
+) -> Observation:
+    """Merge ``tries``, oldest first and at least one. ``unproven`` says why the listener isn't proven alive, empty if
+    it is, ``unwatched`` why somebody else may have taken its place, and ``unheard`` why a denial would say nothing of
+    policies.
     """
     history = tuple(one.answer.observed for one in tries)
     telling = decisive(expected, tries)
@@ -33,7 +36,9 @@ def observe(expected: Verdict | None, tries: Sequence[AttemptResult], unproven: 
 
 
 def decisive(expected: Verdict | None, tries: Sequence[AttemptResult]) -> AttemptResult:
-    """The last try that says something; but a difference whose retest failed isn't reported: then the failure decides."""
+    """The last try that says something; but a difference whose retest failed isn't reported: then the
+    failure decides.
+    """
     telling = [one for one in tries if one.answer is not Answer.ERROR]
     if not telling:
         return tries[-1]
@@ -48,7 +53,8 @@ def decisive(expected: Verdict | None, tries: Sequence[AttemptResult]) -> Attemp
 def lost_where(one: AttemptResult, expected: Verdict | None = None, *, arrived: Arrival) -> AttemptResult:
     """A silent UDP try, with the way on which it got lost, if the destination knows (``arrived`` not None).
 
-    A datagram that arrived where it ought not to is allowed traffic, whatever became of the reply; unless it came from somewhere else.
+    A datagram that arrived where it ought not to is allowed traffic, whatever became of the reply; unless it came from
+    somewhere else.
     """
     if arrived is None:
         return one

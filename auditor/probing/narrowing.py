@@ -1,7 +1,8 @@
 """Fewer ports for each pair, for clusters where every chosen port at every pair would be too many cells.
 
-What a rule demands shows at the pods that its policy selects. So a pair needs the ports that the policies isolating its two ends name,
-those that the destination declares, and one port of each protocol that nobody names; what only other policies name tells nothing about it.
+What a rule demands shows at the pods that its policy selects. So a pair needs the ports that the policies isolating its
+two ends name, those that the destination declares, and one port of each protocol that nobody names; what only other
+policies name tells nothing about it.
 """
 
 from __future__ import annotations
@@ -33,12 +34,16 @@ def plan_narrowly(
         cell
         for source in sources
         for destination in destinations
-        for cell in plan_cells((source,), (destination,), together(egress[source.name], ingress[destination.name]), scope)
+        for cell in plan_cells(
+            (source,), (destination,), together(egress[source.name], ingress[destination.name]), scope
+        )
     )
 
 
 def _ports(snapshot: Snapshot, endpoint: Endpoint, direction: Direction) -> frozenset[PortRequest]:
-    """What the policies that isolate ``endpoint`` in ``direction`` name, what it declares as a destination, and ports that nobody names."""
+    """What the policies that isolate ``endpoint`` in ``direction`` name, what it declares as a destination,
+    and ports that nobody names.
+    """
     policies = tuple(
         replace(policy, directions=frozenset({direction}))
         for policy in snapshot.policies
@@ -49,4 +54,6 @@ def _ports(snapshot: Snapshot, endpoint: Endpoint, direction: Direction) -> froz
 
 
 def _selects(policy: NetworkPolicy, endpoint: Endpoint) -> bool:
-    return endpoint.selectable and endpoint.namespace == policy.namespace and matches(policy.pod_selector, endpoint.labels)
+    return (
+        endpoint.selectable and endpoint.namespace == policy.namespace and matches(policy.pod_selector, endpoint.labels)
+    )

@@ -10,12 +10,12 @@ from typing import Protocol
 class ProbingOptions:
     """Timeouts and retries. The defaults suit a cluster whose round trips stay under a quarter of a second.
 
-    ``timeout``: seconds until silence counts as dropped; above 1.0 the kernel's first SYN retransmission falls inside it.
-    ``datagrams``: how many UDP datagrams one attempt spreads over the first half of its timeout.
-    ``retests``: how often, at least, a mismatch is tried again with fresh connections before it is reported.
-    ``settle``: seconds for which a mismatch must persist before it is reported, while nothing else changes; a CNI that is slow to program
-    gets this long for the next pod, up to six times as long in all.
-    ``window``: attempts younger than 0.15 s under way at once, over all agents together.
+    ``timeout``: seconds until silence counts as dropped; above 1.0 the kernel's first SYN retransmission falls inside
+    it. ``datagrams``: how many UDP datagrams one attempt spreads over the first half of its timeout. ``retests``: how
+    often, at least, a mismatch is tried again with fresh connections before it is reported. ``settle``: seconds for
+    which a mismatch must persist before it is reported, while nothing else changes; a CNI that is slow to program gets
+    this long for the next pod, up to six times as long in all. ``window``: attempts younger than 0.15 s under way at
+    once, over all agents together.
     """
 
     timeout: float = 1.3

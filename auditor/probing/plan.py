@@ -1,4 +1,6 @@
-"""Which cells to probe: the ports that can tell an enforcer's mistakes apart, for every pair that a policy can govern."""
+"""Which cells to probe: the ports that can tell an enforcer's mistakes apart, for every pair that a policy
+can govern.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def port_order(port: PortRequest) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """The cells to probe, sources in order, and the ports that they were made from. ``remark`` says what was left out, empty if nothing."""
+    """The cells to probe, sources in order, and the ports that they were made from. ``remark`` says what
+    was left out, empty if nothing.
+    """
 
     ports: tuple[PortRequest, ...]
     cells: tuple[Cell, ...]
@@ -38,8 +42,9 @@ class ProbePlan:
 def choose_ports(snapshot: Snapshot) -> tuple[PortRequest, ...]:
     """The ports worth probing, by protocol and number.
 
-    For each port that a rule names: that port; for a range its edges and the ports just outside; every port that an endpoint declares;
-    and for each protocol one port that nobody names. TCP and UDP always take part, SCTP where a rule or a pod names it.
+    For each port that a rule names: that port; for a range its edges and the ports just outside; every port that an
+    endpoint declares; and for each protocol one port that nobody names. TCP and UDP always take part, SCTP where a rule
+    or a pod names it.
     """
     interesting: dict[Protocol, set[int]] = {protocol: set() for protocol in ALWAYS_PROBED}
     ranges: dict[Protocol, list[range]] = {}
@@ -77,13 +82,16 @@ def plan_cells(
     *,
     declared_only: bool = False,
 ) -> tuple[Cell, ...]:
-    """A cell for each pair that a policy can govern, each family that both ends have, and each port, named ones resolved.
+    """A cell for each pair that a policy can govern, each family that both ends have, and each port, named ones
+    resolved.
 
-    ``scope`` are names of endpoints, of which one at least must take part in each pair; empty: no such limit. ``declared_only``: no port
-    that the destination doesn't declare, since its own processes are to answer. A host that declares ports is probed on these and no
-    others, and is no source: somebody named it as a destination.
+    ``scope`` are names of endpoints, of which one at least must take part in each pair; empty: no such limit.
+    ``declared_only``: no port that the destination doesn't declare, since its own processes are to answer. A host that
+    declares ports is probed on these and no others, and is no source: somebody named it as a destination.
     """
-    numbers = {destination.name: _numbers(destination, ports, declared_only=declared_only) for destination in destinations}
+    numbers = {
+        destination.name: _numbers(destination, ports, declared_only=declared_only) for destination in destinations
+    }
     return tuple(
         Cell(source.name, destination.name, protocol, number, family)
         for source in sources
@@ -100,7 +108,9 @@ def is_named_destination(endpoint: Endpoint) -> bool:
     return endpoint.kind is EndpointKind.HOST and bool(endpoint.ports)
 
 
-def _numbers(destination: Endpoint, ports: Collection[PortRequest], *, declared_only: bool) -> list[tuple[Protocol, int]]:
+def _numbers(
+    destination: Endpoint, ports: Collection[PortRequest], *, declared_only: bool
+) -> list[tuple[Protocol, int]]:
     """The ports to probe at ``destination``, in order."""
     declared = {(port.protocol, port.number) for port in destination.ports}
     if is_named_destination(destination):

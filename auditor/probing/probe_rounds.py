@@ -1,7 +1,8 @@
-"""Volleys: attempts that all agents make at once, each with calls that show whether the network links concerned carry packets.
+"""Volleys: attempts that all agents make at once, each with calls that show whether the network links concerned carry
+packets.
 
-What looks like a denial says nothing where an end that answers calls as a rule did not in the same round. Calls are few: one for each
-site, direction and family, however many attempts there are.
+What looks like a denial says nothing where an end that answers calls as a rule did not in the same round. Calls are
+few: one for each site, direction and family, however many attempts there are.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ CONTACT_PAUSE = 0.5
 
 @dataclass(slots=True)
 class ProbeRounds:
-    """The rounds of ``agent pool``. ``number`` is that of the last one, ``seconds`` the wall time of phases; ``facts`` are worth telling."""
+    """The rounds of ``agent pool``. ``number`` is that of the last one, ``seconds`` the wall time of
+    phases; ``facts`` are worth telling.
+    """
 
     pool: AgentPool
     links: Links
@@ -49,9 +52,15 @@ class ProbeRounds:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
 
     async def start(
-        self, listeners: Mapping[str, Sequence[Listener]], controls: Sequence[Attempt], ends: Iterable[End], seconds: float
+        self,
+        listeners: Mapping[str, Sequence[Listener]],
+        controls: Sequence[Attempt],
+        ends: Iterable[End],
+        seconds: float,
     ) -> list[AttemptResult]:
-        """Start all agents; one try for each of ``controls``, which go out with the command to listen, as do calls from ``ends``."""
+        """Start all agents; one try for each of ``controls``, which go out with the command to listen, as
+        do calls from ``ends``.
+        """
         calls = self.links.calls(ends)
         probe_round = [*controls, *calls]
         with self.phase("starting", self.pool.size + len(probe_round)):
@@ -71,17 +80,25 @@ class ProbeRounds:
         self.links.take(self.number, probe_round, tries, len(calls))
         dead = self.links.silenced(self.number, calls)
         answers = tries[: len(wanted)]
-        return [_unless_dead(attempt, one, dead) for attempt, one in zip(wanted, answers, strict=True)] if dead else answers
+        return (
+            [_unless_dead(attempt, one, dead) for attempt, one in zip(wanted, answers, strict=True)]
+            if dead
+            else answers
+        )
 
     async def wait_for_contacts(self, lacking: Callable[[], list[End]], since: float) -> None:
-        """Ask who else hears the sites of the ends that are ``lacking``, since that moment; wait a while where somebody keeps trying."""
+        """Ask who else hears the sites of the ends that are ``lacking``, since that moment; wait a while
+        where somebody keeps trying.
+        """
         bound = time.monotonic() + CONTACT_SECONDS
         while ends := lacking():
             names, began = sorted({end.site for end in ends}), time.monotonic()
             try:
                 contacts = await self.witnesses.heard(names)
             except ClusterError as error:
-                self.facts.append(f"whether anybody reaches {pluralize(len(names), 'pod')} could not be looked up: {error}")
+                self.facts.append(
+                    f"whether anybody reaches {pluralize(len(names), 'pod')} could not be looked up: {error}"
+                )
                 return
             for name in names:
                 fresh = name in contacts and began - contacts[name].seconds >= since

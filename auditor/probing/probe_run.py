@@ -1,9 +1,11 @@
-"""The whole of probing: controls, every cell, mismatches again until they have settled, silence again, controls once more, and the merge.
+"""The whole of probing: controls, every cell, mismatches again until they have settled, silence again, controls once
+more, and the merge.
 
-Convergence is waited for by probing, not by sleeping: a cell that is as expected costs nothing, and one that isn't is tried again for as
-long as a CNI that is slow to program its rules may take. When something did change meanwhile, one further pass over all cells tells
-convergence from instability (``auditor.probing.stability``). Every round has calls besides its attempts, which show that the network links
-concerned carry packets (``auditor.probing.links``), and silence that stands for a denial is tried again with other sockets.
+Convergence is waited for by probing, not by sleeping: a cell that is as expected costs nothing, and one that isn't is
+tried again for as long as a CNI that is slow to program its rules may take. When something did change meanwhile, one
+further pass over all cells tells convergence from instability (``auditor.probing.stability``). Every round has calls
+besides its attempts, which show that the network links concerned carry packets (``auditor.probing.links``), and silence
+that stands for a denial is tried again with other sockets.
 """
 
 from __future__ import annotations
@@ -39,21 +41,25 @@ LONGEST_SETTLING = 6
 SLOW_SHARE = 0.25
 """The share of the timeout above which the slowest answer shows that the silent ones may just have been slower."""
 CONFIRMATIONS = 8
-"""How often a cell is asked again when its answer is in doubt: enough to catch an enforcer that drops, or lets through, one in three."""
+"""How often a cell is asked again when its answer is in doubt: enough to catch an enforcer that drops, or
+lets through, one in three.
+"""
 SECOND_LOOKS = 6
 """How often it is tried to have silence that stands for a denial met often enough."""
 SECOND_SECONDS = 0.65
 """How long the first of these lasts, where answers come quickly enough and the timeout is no shorter."""
 MOST_CONFIRMING = 4096
-"""How many such tries may go out together; with more cells in doubt, each is asked less often, but at least once more."""
+"""How many such tries may go out together; with more cells in doubt, each is asked less often, but at least
+once more.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbingOutcome:
     """What probing saw.
 
-    ``observations`` has every cell that was asked for. ``wavering`` is what changed its answer, for each time that was probed. ``facts``
-    are lines worth knowing beside the findings; ``seconds`` the wall time of each phase, in order.
+    ``observations`` has every cell that was asked for. ``wavering`` is what changed its answer, for each time that was
+    probed. ``facts`` are lines worth knowing beside the findings; ``seconds`` the wall time of each phase, in order.
     """
 
     observations: Mapping[Cell, Observation]
@@ -82,10 +88,11 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
 ) -> ProbingOutcome:
     """Probe ``cells`` with agents at ``sites``, which ``open`` starts.
 
-    ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing; ``absent`` the reason why an
-    endpoint has no site, where there is more to say than just that; ``translators`` the addresses, those of nodes, that may stand for a
-    source's own once the network has translated it; ``witnesses`` can hear the sites. An agent that fails makes its cells inconclusive and
-    raises nothing; however this ends, by cancellation too, every channel is closed.
+    ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing;
+    ``absent`` the reason why an endpoint has no site, where there is more to say than just that; ``translators`` the
+    addresses, those of nodes, that may stand for a source's own once the network has translated it; ``witnesses`` can
+    hear the sites. An agent that fails makes its cells inconclusive and raises nothing; however this ends, by
+    cancellation too, every channel is closed.
     """
     routing = route_cells(cells, sites, absent)
     places = (*sites, *witnesses.sites)
@@ -104,7 +111,11 @@ class _ProbeRun:
     """One run's state, and its phases in order."""
 
     def __init__(
-        self, routing: Routing, probe_rounds: ProbeRounds, expected: Mapping[Cell, Verdict | None], options: ProbingOptions
+        self,
+        routing: Routing,
+        probe_rounds: ProbeRounds,
+        expected: Mapping[Cell, Verdict | None],
+        options: ProbingOptions,
     ) -> None:
         self._seating = routing
         self._routes = routing.routes
@@ -138,14 +149,23 @@ class _ProbeRun:
         await self._end()
 
     async def _start(self) -> None:
-        """Start the agents; the controls before the probes go out with the command to listen, and so do the first calls."""
-        timeout, sources = self._options.timeout, {end._replace(direction=Direction.EGRESS) for ends in self._ends.values() for end in ends}
-        tries = await self._probe_rounds.start(self._seating.listeners, _control_attempts(self._to_prove), sorted(sources), timeout)
+        """Start the agents; the controls before the probes go out with the command to listen, and so do the
+        first calls.
+        """
+        timeout, sources = (
+            self._options.timeout,
+            {end._replace(direction=Direction.EGRESS) for ends in self._ends.values() for end in ends},
+        )
+        tries = await self._probe_rounds.start(
+            self._seating.listeners, _control_attempts(self._to_prove), sorted(sources), timeout
+        )
         self._controls = Controls(self._pool.unbound)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "before the probes")
         deniable = (route for cell, route in self._routes.items() if self._expected[cell] is not Verdict.ALLOWED)
         watched = self._links.watched(self._ends_of(deniable))
-        await self._probe_rounds.wait_for_contacts(lambda: [end for end in watched if not self._links.moments(end)], 0.0)
+        await self._probe_rounds.wait_for_contacts(
+            lambda: [end for end in watched if not self._links.moments(end)], 0.0
+        )
 
     async def _end(self) -> None:
         """The controls after the probes, and whatever it takes to show that links carried packets all the while."""
@@ -154,12 +174,18 @@ class _ProbeRun:
         tries = await self._probe_rounds.fire("controls", _control_attempts(self._to_prove), timeout, calls)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "after the probes")
         if unheard := self._unheard():
-            await self._probe_rounds.fire("controls patiently", (), 2 * timeout, self._links.calls(unheard, patiently=True))
+            await self._probe_rounds.fire(
+                "controls patiently", (), 2 * timeout, self._links.calls(unheard, patiently=True)
+            )
         await self._probe_rounds.wait_for_contacts(self._unheard, probed)
 
     def _unheard(self) -> list[End]:
         """The ends of what looks denied so far, where more must be known of their links before that counts."""
-        counting = {(end, probe_round) for cell, _, probe_round in self._history.denials() for end in self._ends[self._routes[cell].pair]}
+        counting = {
+            (end, probe_round)
+            for cell, _, probe_round in self._history.denials()
+            for end in self._ends[self._routes[cell].pair]
+        }
         return sorted({end for end, probe_round in counting if self._links.doubt(end, probe_round)})
 
     def _ends_of(self, routes: Iterable[Route]) -> list[End]:
@@ -172,7 +198,9 @@ class _ProbeRun:
         again = [route for route, one in controls if one.answer is not Answer.ALLOWED and route.listener not in unbound]
         final = {route.listener: (route, one) for route, one in controls}
         if again:
-            tries = await self._probe_rounds.fire("controls patiently", _control_attempts(again), 2 * self._options.timeout)
+            tries = await self._probe_rounds.fire(
+                "controls patiently", _control_attempts(again), 2 * self._options.timeout
+            )
             final |= {route.listener: (route, one) for route, one in zip(again, tries, strict=True)}
         self._controls.record(final.values(), when)
 
@@ -191,7 +219,8 @@ class _ProbeRun:
                 break
             timeout *= 2
             self._probe_rounds.facts.append(
-                f"answers took up to {self._pool.slowest:.2f} s: {len(silent)} silent cells were tried again for {timeout:g} s"
+                f"answers took up to {self._pool.slowest:.2f} s: {len(silent)} silent cells were tried again for "
+                f"{timeout:g} s"
             )
             tries.update(zip(silent, await self._fire(f"{phase} patiently", silent, timeout), strict=True))
         for cell, one in tries.items():
@@ -203,14 +232,21 @@ class _ProbeRun:
     def _open_questions(self) -> list[Cell]:
         """The cells whose last try can't stand, between agents that can still try again."""
         tries = self._history.tries
-        return [cell for cell in tries if wants_retest(self._expected[cell], tries[cell][-1]) and self._can_be_tried(cell)]
+        return [
+            cell for cell in tries if wants_retest(self._expected[cell], tries[cell][-1]) and self._can_be_tried(cell)
+        ]
 
     def _can_be_tried(self, cell: Cell) -> bool:
         route = self._routes[cell]
-        return not (self._pool.ended(route.source.name) or (route.destination.answers and self._pool.ended(route.destination.name)))
+        return not (
+            self._pool.ended(route.source.name)
+            or (route.destination.answers and self._pool.ended(route.destination.name))
+        )
 
     async def _retest(self) -> None:
-        """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and through enough retests."""
+        """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and
+        through enough retests.
+        """
         pause = FIRST_PAUSE
         while pending := self._open_questions():
             if self._rounds >= self._retests and self._has_settled():
@@ -221,7 +257,9 @@ class _ProbeRun:
 
     @property
     def _retests(self) -> int:
-        """How often a mismatch is tried again: where packets get lost, as often as it takes to tell that from a policy."""
+        """How often a mismatch is tried again: where packets get lost, as often as it takes to tell that
+        from a policy.
+        """
         return max(self._options.retests, self._silences - 1 if self._loses_packets else 0)
 
     @property
@@ -234,20 +272,28 @@ class _ProbeRun:
         return tries_needed(in_vain(self._pool.losses))
 
     def _has_settled(self) -> bool:
-        """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it does, the others' turn comes."""
+        """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it
+        does, the others' turn comes.
+        """
         settle, passed = self._options.settle, time.monotonic() - self._began
         return passed >= max(self._history.late.values(), default=0.0) + settle or passed >= LONGEST_SETTLING * settle
 
     def _take_back_what_could_not_be_retested(self) -> None:
-        """A difference whose agent has ended meanwhile never lasted: its pod may have been going away, and its rules with it."""
+        """A difference whose agent has ended meanwhile never lasted: its pod may have been going away, and
+        its rules with it.
+        """
         for cell, tries in self._history.tries.items():
             if self._history.differs(cell) and not self._can_be_tried(cell):
                 route = self._routes[cell]
-                tries.append(AttemptResult(Answer.ERROR, self._pool.ended(route.source.name) or self._pool.ended(route.destination.name)))
+                tries.append(
+                    AttemptResult(
+                        Answer.ERROR, self._pool.ended(route.source.name) or self._pool.ended(route.destination.name)
+                    )
+                )
 
     async def _again(self, phase: str, cells: Sequence[Cell], pause: float = 0.0, seconds: float = 0.0) -> None:
-        """Try ``cells``, which may repeat, with fresh connections, for so many ``seconds``; where these are not given, for the timeout, and
-        longer where one was not heard, lest slowness look like silence.
+        """Try ``cells``, which may repeat, with fresh connections, for so many ``seconds``; where these are not given,
+        for the timeout, and longer where one was not heard, lest slowness look like silence.
         """
         if not cells:
             return
@@ -258,8 +304,8 @@ class _ProbeRun:
             self._record(cell, one, fired)
 
     async def _look_again(self) -> bool:
-        """Try silence that stands for a denial again, later and over other sockets, as often as the loss of packets demands; whether there
-        was any.
+        """Try silence that stands for a denial again, later and over other sockets, as often as the loss of packets
+        demands; whether there was any.
         """
         seconds = min(SECOND_SECONDS, self._options.timeout)
         if self._pool.slowest > SLOW_SHARE * seconds:
@@ -268,11 +314,20 @@ class _ProbeRun:
             # Those that came to agree are confirmed more often than that.
             asked = [cell for cell in self._routes if cell not in self._history.late and self._can_be_tried(cell)]
             missing = {cell: self._history.silences_missing(cell, self._silences) for cell in asked}
-            cells = [cell for turn in range(max(missing.values(), default=0)) for cell, times in missing.items() if turn < times]
+            cells = [
+                cell
+                for turn in range(max(missing.values(), default=0))
+                for cell, times in missing.items()
+                if turn < times
+            ]
             if not cells:
                 return look > 0
             await self._again("trying silence again", cells, FIRST_PAUSE, seconds)
-            leaks = [cell for cell, times in missing.items() if any(one.answer is Answer.ALLOWED for one in self._last(cell, times))]
+            leaks = [
+                cell
+                for cell, times in missing.items()
+                if any(one.answer is Answer.ALLOWED for one in self._last(cell, times))
+            ]
             if self._loses_packets:
                 self._history.forgive_silence(leaks)
             for _ in range(self._options.retests):
@@ -292,7 +347,9 @@ class _ProbeRun:
         await self._again("retesting", self._doubtful())
 
     def _doubtful(self) -> list[Cell]:
-        """The cells to retest at last: those that relapsed or said nothing, and, once any relapsed, those that never answered."""
+        """The cells to retest at last: those that relapsed or said nothing, and, once any relapsed, those
+        that never answered.
+        """
         any_relapsed = any(map(self._history.relapsed, self._routes))
         doubtful: list[Cell] = []
         for cell in self._open_questions():
@@ -309,7 +366,9 @@ class _ProbeRun:
             if cell.protocol is Protocol.UDP:
                 # One that arrived in spite of a denial is a leak, whichever try it was.
                 telling = tries if self._expected[cell] is Verdict.DENIED else tries[-1:]
-                aimed[self._routes[cell].destination.name] += [one.attempt_id for one in telling if one.silent and one.attempt_id]
+                aimed[self._routes[cell].destination.name] += [
+                    one.attempt_id for one in telling if one.silent and one.attempt_id
+                ]
         if not any(aimed.values()):
             return
         with self._probe_rounds.phase("tracing", 0):
@@ -322,7 +381,9 @@ class _ProbeRun:
     async def _retest_one_way_leaks(self) -> None:
         """Try again what only the destinations' logs showed to differ, after every other retest."""
         pending = [
-            cell for cell in self._open_questions() if cell.protocol is Protocol.UDP and self._history.tries[cell][-1].milliseconds is None
+            cell
+            for cell in self._open_questions()
+            if cell.protocol is Protocol.UDP and self._history.tries[cell][-1].milliseconds is None
         ]
         leaks = [cell for cell in pending if self._history.tries[cell][-1].answer is Answer.ALLOWED]
         for _ in range(self._options.retests if leaks else 0):
@@ -334,15 +395,26 @@ class _ProbeRun:
         """Merge everything; ``skipped`` has the reason for each cell that wasn't probed."""
         tries = self._history.tries
         observations = {cell: Observation(Observed.SKIPPED, reason) for cell, reason in skipped.items()}
-        reached = {self._routes[cell].listener for cell, ones in tries.items() if any(one.answer is Answer.ALLOWED for one in ones)}
+        reached = {
+            self._routes[cell].listener
+            for cell, ones in tries.items()
+            if any(one.answer is Answer.ALLOWED for one in ones)
+        }
         unheard = self._doubts()
         for cell, ones in tries.items():
             route = self._routes[cell]
             unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
             observations[cell] = observe(self._expected[cell], ones, unproven, unwatched, unheard.get(cell, ""))
         flapping = find_flapping(self._expected, tries)
-        facts = (*self._pool.facts, *self._probe_rounds.facts, told(self._pool.losses), *self._convergence(flapping.unstable))
-        return ProbingOutcome(observations, (flapping,), tuple(filter(None, facts)), self._pool.attempts, self._probe_rounds.seconds)
+        facts = (
+            *self._pool.facts,
+            *self._probe_rounds.facts,
+            told(self._pool.losses),
+            *self._convergence(flapping.unstable),
+        )
+        return ProbingOutcome(
+            observations, (flapping,), tuple(filter(None, facts)), self._pool.attempts, self._probe_rounds.seconds
+        )
 
     def _doubts(self) -> dict[Cell, str]:
         """Why what looks like a denial says nothing of policies, for each cell of which that is so."""
@@ -350,7 +422,11 @@ class _ProbeRun:
         doubts: dict[Cell, str] = {}
         for cell, told_by, probe_round in self._history.denials():
             ends = self._ends[self._routes[cell].pair]
-            known |= {(end, probe_round): self._links.doubt(end, probe_round) for end in ends if (end, probe_round) not in known}
+            known |= {
+                (end, probe_round): self._links.doubt(end, probe_round)
+                for end in ends
+                if (end, probe_round) not in known
+            }
             reasons = [known[end, probe_round] for end in ends]
             if told_by.silent and ends:
                 reasons.append(self._doubt_of_silence(cell))
@@ -364,13 +440,25 @@ class _ProbeRun:
             return f"about {packets(share):.0%} of packets were lost, more than {MOST_LOST:.0%}"
         if not self._history.silences_missing(cell, needed):
             return ""
-        return ": ".join(filter(None, [f"{cell} could not be tried {pluralize(needed, 'time')}", self._history.last_failure(cell)]))
+        return ": ".join(
+            filter(None, [f"{cell} could not be tried {pluralize(needed, 'time')}", self._history.last_failure(cell)])
+        )
 
     def _convergence(self, shaky: frozenset[Cell]) -> Iterator[str]:
         late, tries = self._history.late, self._history.tries
-        converged = [seconds for cell, seconds in late.items() if cell not in shaky and is_late(self._expected[cell], tries[cell])]
+        converged = [
+            seconds
+            for cell, seconds in late.items()
+            if cell not in shaky and is_late(self._expected[cell], tries[cell])
+        ]
         if converged:
-            yield f"{pluralize(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further pass over all cells agreed"
+            yield (
+                f"{pluralize(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further "
+                "pass over all cells agreed"
+            )
         lasting = sum(self._history.differs(cell) for cell in tries if cell not in shaky)
         if lasting:
-            yield f"{pluralize(lasting, 'mismatch', 'mismatches')} lasted {self._waited:.1f} s and through {pluralize(self._rounds, 'retest')}"
+            yield (
+                f"{pluralize(lasting, 'mismatch', 'mismatches')} lasted {self._waited:.1f} s and through "
+                f"{pluralize(self._rounds, 'retest')}"
+            )

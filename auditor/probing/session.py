@@ -1,7 +1,8 @@
 """A conversation with one agent.
 
-An agent can die, hang or talk nonsense at any moment, and a run must go on without it. So nothing here raises for such a failure: the
-session ends, ``ended`` says why in words, and every later request is answered with nothing. Each wait is bounded.
+An agent can die, hang or talk nonsense at any moment, and a run must go on without it. So nothing here raises for such
+a failure: the session ends, ``ended`` says why in words, and every later request is answered with nothing. Each wait is
+bounded.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ WIRE_NAMES = {name: protocol for protocol, name in WIRE_PROTOCOLS.items()}
 class Health(NamedTuple):
     """What may have kept an agent from answering for a while.
 
-    ``lag`` is the longest time, in seconds, for which it had no turn. Its network namespace threw away ``udp_overruns`` datagrams for want
-    of room in a receive buffer and ``listen_overflows`` connections for want of room at a listener; None where nobody can tell.
+    ``lag`` is the longest time, in seconds, for which it had no turn. Its network namespace threw away ``udp_overruns``
+    datagrams for want of room in a receive buffer and ``listen_overflows`` connections for want of room at a listener;
+    None where nobody can tell.
     """
 
     lag: float
@@ -73,8 +75,8 @@ class AgentSession:
     async def listen(self, listeners: Sequence[Listener], then: Batch | None = None) -> None:
         """Make the agent listen; ``unbound`` then has the listeners that could not be opened, and why.
 
-        An agent that does not sit at its site's addresses ends the session. The command for a batch that is to run next can go out with
-        this one: ``then`` must be the next one to be passed to ``run``.
+        An agent that does not sit at its site's addresses ends the session. The command for a batch that is to run next
+        can go out with this one: ``then`` must be the next one to be passed to ``run``.
         """
         self._commanded = then if then is not None and then.targets else None
         command = self._listen_command(listeners)
@@ -100,7 +102,9 @@ class AgentSession:
         return {"do": "listen", **identity, "addresses": addresses, **ports}
 
     def _take_listening(self, answer: dict[str, Any], unbound: dict[Listener, str]) -> bool:
-        """Take in one line of an answer; whether more of them follow. Raises KeyError, TypeError or ValueError when it makes no sense."""
+        """Take in one line of an answer; whether more of them follow. Raises KeyError, TypeError or
+        ValueError when it makes no sense.
+        """
         known = len(unbound)
         for wire, family, port, reason in answer["failed"]:
             unbound[Listener(self.site.name, WIRE_NAMES[wire], port_number(port), Family(family))] = words(reason)
@@ -111,7 +115,8 @@ class AgentSession:
         return answer["more"] is True
 
     async def run(self, batch: Batch, advance: Callable[[int], None]) -> None:
-        """Fire ``batch``; afterwards each of its attempts has a result, unless the session is ``lost``: then some may have none.
+        """Fire ``batch``; afterwards each of its attempts has a result, unless the session is ``lost``: then some may
+        have none.
 
         ``advance`` is told once of every attempt that has a result.
         """

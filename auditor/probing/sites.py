@@ -16,16 +16,17 @@ from auditor.model.snapshot import Family, IPAddress
 class ProbeSite:
     """A place where one agent runs: one network namespace with its addresses.
 
-    ``name`` is the identity that the agent answers with. ``endpoints`` names the endpoints whose traffic comes from and goes to here:
-    a pod; a node with its hostNetwork pods; on a live cluster every member of the identity class that a probe pod stands for.
+    ``name`` is the identity that the agent answers with. ``endpoints`` names the endpoints whose traffic comes from and
+    goes to here: a pod; a node with its hostNetwork pods; on a live cluster every member of the identity class that a
+    probe pod stands for.
 
-    ``agent``: whether an agent of ours can run there. Without one, as at an external host, it is a destination only, of TCP connections
-    that carry nothing. ``listens``: whether that agent listens on the probed ports. If not, a real pod's own listeners answer; the agent
-    only fires.
+    ``agent``: whether an agent of ours can run there. Without one, as at an external host, it is a destination only, of
+    TCP connections that carry nothing. ``listens``: whether that agent listens on the probed ports. If not, a real
+    pod's own listeners answer; the agent only fires.
 
-    ``neighbour_addresses``: where somebody is whom no policy can keep apart from this site, for a pod its own node. ``neighbour`` is the
-    name of the site there, if an agent of ours can sit at it. ``watched``: over which families somebody at the neighbour, the kubelet say,
-    keeps reaching for this site, which ``Witnesses.heard`` tells of.
+    ``neighbour_addresses``: where somebody is whom no policy can keep apart from this site, for a pod its own node.
+    ``neighbour`` is the name of the site there, if an agent of ours can sit at it. ``watched``: over which families
+    somebody at the neighbour, the kubelet say, keeps reaching for this site, which ``Witnesses.heard`` tells of.
     """
 
     name: str
@@ -44,7 +45,9 @@ class ProbeSite:
 
 
 class Contact(NamedTuple):
-    """A site was reached over ``families``, by somebody else over its own network link, no longer than ``seconds`` ago."""
+    """A site was reached over ``families``, by somebody else over its own network link, no longer than
+    ``seconds`` ago.
+    """
 
     families: frozenset[Family]
     seconds: float
@@ -59,8 +62,8 @@ async def nobody_heard(_names: Collection[str]) -> Mapping[str, Contact]:
 class Witnesses:
     """Who can tell that a site's network link carries packets.
 
-    ``sites`` are places that are no sites of the audit, where agents sit as neighbours only. ``heard`` tells which of the sites with these
-    names are reached right now; it raises ClusterError.
+    ``sites`` are places that are no sites of the audit, where agents sit as neighbours only. ``heard`` tells which of
+    the sites with these names are reached right now; it raises ClusterError.
     """
 
     sites: tuple[ProbeSite, ...] = ()
@@ -75,7 +78,9 @@ class AgentChannel(Protocol):
 
     @property
     def broken(self) -> bool:
-        """Whether it was only the stream that ended, so that a new agent can be started at the site. May be asked at any time."""
+        """Whether it was only the stream that ended, so that a new agent can be started at the site. May be
+        asked at any time.
+        """
 
     @property
     def failure(self) -> str:

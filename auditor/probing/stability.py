@@ -1,8 +1,9 @@
 """Did a cell that changed its answer converge, or is it unstable?
 
-A CNI takes time to program new rules, and no API says when it is done; so a difference that goes away is no finding by itself. But an
-enforcer that drops some connections and not others looks just the same on one cell. What tells them apart is a further pass over all cells
-once nothing changes any more: after convergence nothing differs there that had agreed before.
+A CNI takes time to program new rules, and no API says when it is done; so a difference that goes away is no finding by
+itself. But an enforcer that drops some connections and not others looks just the same on one cell. What tells them
+apart is a further pass over all cells once nothing changes any more: after convergence nothing differs there that had
+agreed before.
 """
 
 from __future__ import annotations
@@ -41,11 +42,15 @@ class Flapping:
 
     @property
     def unstable(self) -> frozenset[Cell]:
-        """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that were merely late as well."""
+        """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that
+        were merely late as well.
+        """
         return self.relapsed | self.late if self.relapsed else frozenset()
 
     def without(self, cells: Collection[Cell]) -> Flapping:
-        """The same where ``cells`` have been judged by something else since: their relapse speaks against no other cell, either."""
+        """The same where ``cells`` have been judged by something else since: their relapse speaks against
+        no other cell, either.
+        """
         return Flapping(self.relapsed.difference(cells), self.late.difference(cells))
 
 

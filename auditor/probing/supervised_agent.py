@@ -1,7 +1,8 @@
 """One site's agent for a whole run: started, listening, and started anew where only the stream to it broke.
 
-A stream breaks for reasons that are not the agent's: an API server restarts, a connection is cut. Then the old agent ends with its stream,
-and another one takes its place and makes the attempts that had no result yet. What that does to verdicts is the agent pool's concern.
+A stream breaks for reasons that are not the agent's: an API server restarts, a connection is cut. Then the old agent
+ends with its stream, and another one takes its place and makes the attempts that had no result yet. What that does to
+verdicts is the agent pool's concern.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from auditor.probing.sites import AgentChannel, ProbeSite
 
 OPEN_SECONDS = 60.0
 START_PAUSES = (0.5, 2.0, 5.0)
-"""Seconds before each further trial to start an agent: a kubelet that is busy, or an API server that restarts, may refuse for a while."""
+"""Seconds before each further trial to start an agent: a kubelet that is busy, or an API server that
+restarts, may refuse for a while.
+"""
 REOPEN_SECONDS = 45.0
 """How long a new agent is tried for where a stream broke."""
 REOPEN_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -28,9 +31,13 @@ MOST_REOPENINGS = 5
 
 
 class SupervisedAgent:
-    """The agent at ``site``, whichever it is at the moment. Requests are made one at a time; none raises for what the agent does."""
+    """The agent at ``site``, whichever it is at the moment. Requests are made one at a time; none raises
+    for what the agent does.
+    """
 
-    def __init__(self, site: ProbeSite, open_channel: Callable[[ProbeSite], Awaitable[AgentChannel]], run: RunKey) -> None:
+    def __init__(
+        self, site: ProbeSite, open_channel: Callable[[ProbeSite], Awaitable[AgentChannel]], run: RunKey
+    ) -> None:
         self.site = site
         self.reopened = 0
         self._open_channel = open_channel
@@ -81,7 +88,9 @@ class SupervisedAgent:
         return ""
 
     async def fire(self, batch: Batch, advance: Callable[[int], None]) -> list[AttemptResult]:
-        """Run ``batch``; one try for each attempt, made by as many agents as it takes. ``advance`` is told of every attempt once."""
+        """Run ``batch``; one try for each attempt, made by as many agents as it takes. ``advance`` is told
+        of every attempt once.
+        """
         if self.session:
             await self.session.run(batch, advance)
         if batch.unfinished and await self.reopen():

@@ -1,4 +1,5 @@
-"""Ways to tell the result of an audit: one renderer per module, found here by the name that a person types after ``-o``.
+"""Ways to tell the result of an audit: one renderer per module, found here by the name that a person types after
+``-o``.
 
 Renderers are imported when they are asked for: a run that writes JSON needs no table.
 """

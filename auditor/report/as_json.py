@@ -1,6 +1,7 @@
 """The report for programs: ``audit.report/v1``, described by ``auditor/schemas/report.schema.json``.
 
-One item per line in each list, so that the document stays readable with line tools and two of them can be compared with ``diff``.
+One item per line in each list, so that the document stays readable with line tools and two of them can be compared with
+``diff``.
 """
 
 from __future__ import annotations
@@ -183,7 +184,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": endpoint.name, "kind": endpoint.kind, "addresses": [str(address) for address in endpoint.addresses]}
+    entry: dict[str, Any] = {
+        "name": endpoint.name,
+        "kind": endpoint.kind,
+        "addresses": [str(address) for address in endpoint.addresses],
+    }
     if endpoint.node:
         entry["node"] = endpoint.node
     if endpoint.workload:

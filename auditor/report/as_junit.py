@@ -1,6 +1,7 @@
 """The report for a CI system: JUnit XML with a test suite per source and a test case per destination.
 
-A fault on any port makes the case a failure, an inconclusive port makes it an error, and a case of which no port was probed is skipped.
+A fault on any port makes the case a failure, an inconclusive port makes it an error, and a case of which no port was
+probed is skipped.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def render(report: Report, stream: TextIO) -> None:
 
 
 def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
-    """For each cell that the diagnosis explains, what is told of it: a CI system shows single failures, and little else."""
+    """For each cell that the diagnosis explains, what is told of it: a CI system shows single failures, and
+    little else.
+    """
     if diagnosis is None or not diagnosis.faults:
         return {}
     others = len(diagnosis.alternatives)
@@ -60,7 +63,13 @@ def _case(source: str, destination: str, cells: Sequence[CellResult], causes: Ma
     inconclusive = [each for each in cells if each.result is Result.INCONCLUSIVE]
     skipped = [each for each in cells if each.result is Result.SKIPPED]
     if faults:
-        _add(case, "failure", faults, faults + inconclusive, dict.fromkeys(causes[each.cell] for each in faults if each.cell in causes))
+        _add(
+            case,
+            "failure",
+            faults,
+            faults + inconclusive,
+            dict.fromkeys(causes[each.cell] for each in faults if each.cell in causes),
+        )
     elif inconclusive:
         _add(case, "error", inconclusive, inconclusive)
     elif len(skipped) == len(cells):
@@ -71,7 +80,9 @@ def _case(source: str, destination: str, cells: Sequence[CellResult], causes: Ma
     return case
 
 
-def _add(case: ET.Element, tag: str, cells: Sequence[CellResult], described: Sequence[CellResult], causes: Iterable[str] = ()) -> None:
+def _add(
+    case: ET.Element, tag: str, cells: Sequence[CellResult], described: Sequence[CellResult], causes: Iterable[str] = ()
+) -> None:
     kinds = sorted({each.result.value for each in cells})
     ports = ", ".join(dict.fromkeys(f"{each.cell.protocol}/{each.cell.port}" for each in cells))
     element = ET.SubElement(case, tag, message=f"{' and '.join(kinds)} on {ports}")
@@ -118,7 +129,9 @@ def _add_intent_suite(root: ET.Element, report: Report) -> None:
 
 
 def _add_inconclusive_suite(root: ET.Element, report: Report) -> None:
-    """A CI system takes a document without an error for a success, which an audit of nothing, or of too little, is not."""
+    """A CI system takes a document without an error for a success, which an audit of nothing, or of too
+    little, is not.
+    """
     suite = ET.SubElement(root, "testsuite", name="audit")
     case = ET.SubElement(suite, "testcase", classname="audit", name="cells", time="0.000")
     ET.SubElement(case, "error", message=headline(report), type=conclude(report).value)

@@ -1,4 +1,6 @@
-"""The report for a person: the verdict first, then the matrix, then what is wrong, then everything else worth knowing."""
+"""The report for a person: the verdict first, then the matrix, then what is wrong, then everything else
+worth knowing.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from auditor.report.matrix import Grid, grid_lines, legend_lines
 
 MOST_ENDPOINTS = 30
 MOST_FINDINGS = 5
-"""How many findings are told in full: the gravest with most cells come first, and the matrix above must stay on the screen."""
+"""How many findings are told in full: the gravest with most cells come first, and the matrix above must
+stay on the screen.
+"""
 MOST_FINDINGS_IN_BRIEF = 20
 MOST_LINES_OF_A_FINDING = 12
 MOST_REASONS = 8
@@ -70,7 +74,9 @@ class _Table:
 
     def _write_headline(self) -> None:
         conclusion = conclude(self._report)
-        self._line(Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(self._report)}"))
+        self._line(
+            Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(self._report)}")
+        )
         self._line(Text(self._report.subject, style="dim"))
         if tests := tests_line(self._report):
             self._line(Text(tests, style="dim"))
@@ -92,7 +98,9 @@ class _Table:
             print_findings(self._console, self._report.intent)
 
     def _write_section(self, lines: Iterable[str]) -> None:
-        """A bold heading, the first of ``lines``, and the others below it, as far in as they begin; nothing at all without any."""
+        """A bold heading, the first of ``lines``, and the others below it, as far in as they begin; nothing
+        at all without any.
+        """
         for number, line in enumerate(lines):
             if number == 0:
                 self._line()
@@ -127,7 +135,9 @@ class _Table:
         self._line(f"Ports: {ports_text([each.cell for each in self._report.cells], families=False)}")
 
     def _matrix_scope(self) -> tuple[list[str], Callable[[str], str], str]:
-        """What the matrix shows: its names, the name under which an endpoint counts, and a remark on what that leaves out."""
+        """What the matrix shows: its names, the name under which an endpoint counts, and a remark on what
+        that leaves out.
+        """
         involved = {name for each in self._report.cells for name in (each.cell.source, each.cell.destination)}
         names = sorted(involved, key=lambda name: (self._position(name), name))
         if len(names) <= MOST_ENDPOINTS:
@@ -137,12 +147,18 @@ class _Table:
             counts = Counter(name for cell in telling for name in (cell.source, cell.destination))
             shown = sorted(counts, key=lambda name: (-counts[name], self._position(name)))[:MOST_ENDPOINTS]
             left = len(counts) - len(shown)
-            remark = f"Only the {len(shown)} of {len(names)} endpoints that findings touch" + (f" most ({left} more)." if left else ".")
+            remark = f"Only the {len(shown)} of {len(names)} endpoints that findings touch" + (
+                f" most ({left} more)." if left else "."
+            )
             return sorted(shown, key=self._position), str, remark
         groups = list(dict.fromkeys(namespace_of(name) for name in names))
         if len(groups) <= MOST_ENDPOINTS:
             return groups, namespace_of, f"{len(names)} endpoints, by namespace."
-        return [], str, f"{len(names)} endpoints in {len(groups)} namespaces: too many for a matrix; -o json has every cell."
+        return (
+            [],
+            str,
+            f"{len(names)} endpoints in {len(groups)} namespaces: too many for a matrix; -o json has every cell.",
+        )
 
     def _write_finding(self, finding: Finding, number: str) -> None:
         style = mark(finding.cells).value.style
@@ -152,8 +168,15 @@ class _Table:
         for each in gathered[:MOST_LINES_OF_A_FINDING]:
             self._write_traffic(each)
         if len(gathered) > MOST_LINES_OF_A_FINDING:
-            self._line(f"{self._symbols.ellipsis} and {len(gathered) - MOST_LINES_OF_A_FINDING} more such lines; -o json has every cell", 2)
-        for heading, lines in (("expected by", finding.expected_by), ("advice", [finding.advice] if finding.advice else [])):
+            self._line(
+                f"{self._symbols.ellipsis} and {len(gathered) - MOST_LINES_OF_A_FINDING} more such lines; -o json "
+                "has every cell",
+                2,
+            )
+        for heading, lines in (
+            ("expected by", finding.expected_by),
+            ("advice", [finding.advice] if finding.advice else []),
+        ):
             for position, line in enumerate(lines):
                 self._labelled(heading if position == 0 else "", line)
         if finding.reproduce:
@@ -171,7 +194,9 @@ class _Table:
             self._line(f"and {len(findings) - MOST_FINDINGS_IN_BRIEF} more", 2)
 
     def _write_traffic(self, each: Traffic) -> None:
-        self._line(f"{self._names(each.sources)} {self._symbols.arrow} {self._names(each.destinations)}  {each.ports}", 2, 6)
+        self._line(
+            f"{self._names(each.sources)} {self._symbols.arrow} {self._names(each.destinations)}  {each.ports}", 2, 6
+        )
         self._line(f"expected {each.expected}, observed {each.observed}", 6, 8)
 
     def _labelled(self, label: str, text: str) -> None:
@@ -183,7 +208,8 @@ class _Table:
 
     def _write_without_verdict(self, result: Result) -> None:
         cells = sorted(
-            (each for each in self._report.cells if each.result is result), key=lambda each: cell_order(each.cell, self._position)
+            (each for each in self._report.cells if each.result is result),
+            key=lambda each: cell_order(each.cell, self._position),
         )
         if not cells:
             return
@@ -216,7 +242,9 @@ def namespace_of(name: str) -> str:
 def timing(report: Report) -> str:
     """How long the run took, as a whole and by phase, and how many attempts it made."""
     return (
-        f"{pluralize(report.attempts, 'attempt')} in {sum(report.seconds.values()):.1f} s" + _phases(report.seconds.items()) + _api(report)
+        f"{pluralize(report.attempts, 'attempt')} in {sum(report.seconds.values()):.1f} s"
+        + _phases(report.seconds.items())
+        + _api(report)
     )
 
 

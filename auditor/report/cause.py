@@ -34,11 +34,15 @@ def _told_apart(diagnosis: Diagnosis) -> tuple[str, str]:
     if not diagnosis.discriminating:
         return "", "(no probe between these endpoints tells them apart)"
     more = len(diagnosis.discriminating) - 1
-    return "to decide", f"probe {diagnosis.discriminating[0]}" + (f" and {pluralize(more, 'more cell')}" if more else "")
+    return "to decide", f"probe {diagnosis.discriminating[0]}" + (
+        f" and {pluralize(more, 'more cell')}" if more else ""
+    )
 
 
 def why_lines(report: Report) -> Iterator[tuple[str, str]]:
-    """Why an inconclusive ``report`` is: the most frequent reason for which cells have no verdict, and what to do about it."""
+    """Why an inconclusive ``report`` is: the most frequent reason for which cells have no verdict, and what
+    to do about it.
+    """
     kind = Result.INCONCLUSIVE if report.summary.inconclusive else Result.SKIPPED
     cells = [each for each in report.cells if each.result is kind]
     if not cells:
@@ -51,7 +55,9 @@ def why_lines(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def tests_line(report: Report) -> str:
-    """How many policies were tested, and how many parts of them nothing exercises; empty where no policy is in scope."""
+    """How many policies were tested, and how many parts of them nothing exercises; empty where no policy is
+    in scope.
+    """
     policies = report.policies
     if not policies.in_scope and not policies.without_pods:
         return ""
@@ -68,13 +74,19 @@ def untested_lines(policies: PolicyTests) -> Iterator[str]:
     if not policies.untested:
         return
     number = policies.in_scope - policies.tested
-    yield f"Not tested, so that nothing tells whether they are enforced: {number:,} of {pluralize(policies.in_scope, 'policy', 'policies')}"
+    yield (
+        f"Not tested, so that nothing tells whether they are enforced: {number:,} of "
+        f"{pluralize(policies.in_scope, 'policy', 'policies')}"
+    )
     for each in policies.untested[:MOST_PARTS]:
         yield f"{each}: {'accepted; ' if each.accepted else ''}{_why_untested(each)}"
     if len(policies.untested) > MOST_PARTS:
         yield f"and {len(policies.untested) - MOST_PARTS:,} more; -o json has each"
     if policies.open:
-        yield f"Remove the reasons and run again, or accept a policy as untested: --accept-untested {policies.open[0].policy}"
+        yield (
+            "Remove the reasons and run again, or accept a policy as untested: --accept-untested "
+            f"{policies.open[0].policy}"
+        )
 
 
 def _why_untested(each: UntestedPolicy) -> str:
@@ -84,11 +96,15 @@ def _why_untested(each: UntestedPolicy) -> str:
 
 
 def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
-    """What could be ignored without this audit noticing, by the reason; nothing where every part of every policy was exercised."""
+    """What could be ignored without this audit noticing, by the reason; nothing where every part of every
+    policy was exercised.
+    """
     if not parts:
         return
     policies = pluralize(len({part.policy for part in parts}), "policy", "policies")
-    yield f"Not exercised, so that nobody would notice if it were ignored: {pluralize(len(parts), 'part')} of {policies}"
+    yield (
+        f"Not exercised, so that nobody would notice if it were ignored: {pluralize(len(parts), 'part')} of {policies}"
+    )
     shown = parts[:MOST_PARTS]
     for reason in dict.fromkeys(part.reason for part in shown):
         yield f"{reason}:"
@@ -102,7 +118,10 @@ def lint_lines(remarks: Sequence[PolicyRemark]) -> Iterator[str]:
     """What is likely not meant in the policies; nothing where lint has nothing to say."""
     if not remarks:
         return
-    yield f"Likely not meant, whatever enforces it ('audit lint' says more): {pluralize(len(remarks), 'place')} in the policies"
+    yield (
+        f"Likely not meant, whatever enforces it ('audit lint' says more): {pluralize(len(remarks), 'place')} in "
+        "the policies"
+    )
     for remark in remarks[:MOST_REMARKS]:
         yield f"{remark.severity} {remark.check}  {remark.place}: {remark.message}"
     if len(remarks) > MOST_REMARKS:

@@ -1,4 +1,6 @@
-"""What an audit comes to in one word: the verdict line, the JSON and the exit code all ask here, so that they can't disagree."""
+"""What an audit comes to in one word: the verdict line, the JSON and the exit code all ask here, so that
+they can't disagree.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ class Conclusion(StrEnum):
     FAIL = "fail"
     """At least one fault. One that was found stays one, whatever else could not be measured."""
     INCONCLUSIVE = "inconclusive"
-    """No fault, but a cell without a verdict for a reason that is not its own, too many of them, or an untested policy."""
+    """No fault, but a cell without a verdict for a reason that is not its own, too many of them, or an
+    untested policy.
+    """
 
 
 CONCLUSION_STYLES = {Conclusion.PASS: "bold green", Conclusion.FAIL: "bold red", Conclusion.INCONCLUSIVE: "bold yellow"}

@@ -1,9 +1,10 @@
 """Where text for people goes: its width, whether it may have colour, and which characters it can carry.
 
-Names in a report come from a cluster and are not trusted: nothing in them may reach a terminal as markup or as a control sequence, or a CI
-system as a command. So nobody prints on a console but the functions here, which see to that.
+Names in a report come from a cluster and are not trusted: nothing in them may reach a terminal as markup or as a
+control sequence, or a CI system as a command. So nobody prints on a console but the functions here, which see to that.
 
-Lint may have 20,000 findings to tell, and rich takes a millisecond for each line: what goes by these functions is written without it.
+Lint may have 20,000 findings to tell, and rich takes a millisecond for each line: what goes by these functions is
+written without it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ MIN_WIDTH = 40
 class _PlainConsole(Console):
     """A console that leaves it to its caller what a closed pipe means; rich would exit with the code for findings.
 
-    It has no text but printable text, whoever prints: what goes by the functions of this module is printable before, and wrapped.
+    It has no text but printable text, whoever prints: what goes by the functions of this module is printable before,
+    and wrapped.
     """
 
     def on_broken_pipe(self) -> None:
@@ -45,7 +47,8 @@ class _PlainConsole(Console):
 
 
 def open_console(stream: TextIO) -> Console:
-    """A console on ``stream``: coloured only on a terminal (and never with NO_COLOR), 80 columns wide elsewhere unless COLUMNS is set.
+    """A console on ``stream``: coloured only on a terminal (and never with NO_COLOR), 80 columns wide elsewhere unless
+    COLUMNS is set.
 
     What the stream's encoding lacks is written as a backslash escape.
     """
@@ -62,9 +65,11 @@ def _columns() -> int:
 
 
 def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, hang: int | None = None) -> None:
-    """Print ``text`` wrapped to the console's width: the first line indented by ``indent`` columns, the others by ``hang``.
+    """Print ``text`` wrapped to the console's width: the first line indented by ``indent`` columns, the others by
+    ``hang``.
 
-    A word that is longer than a line stays whole, so that it can be copied. What can't be seen in ``text``, line ends too, is escaped.
+    A word that is longer than a line stays whole, so that it can be copied. What can't be seen in ``text``, line ends
+    too, is escaped.
     """
     hang = indent if hang is None else hang
     width = console.width
@@ -141,7 +146,9 @@ def _breaks(text: str, first_width: int, width: int) -> Iterator[int]:
 
 
 def can_write(stream: TextIO, text: str) -> bool:
-    """Whether the encoding of ``stream`` has every character of ``text``. A stream without an encoding takes anything."""
+    """Whether the encoding of ``stream`` has every character of ``text``. A stream without an encoding
+    takes anything.
+    """
     try:
         text.encode(getattr(stream, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):

@@ -1,7 +1,8 @@
-"""Documents for programs: JSON and XML, which are UTF-8 whatever the locale says, and what all JUnit documents have in common.
+"""Documents for programs: JSON and XML, which are UTF-8 whatever the locale says, and what all JUnit documents have in
+common.
 
-No standard defines JUnit XML. Ours keeps to what the schema of Jenkins' xUnit plugin, which validates, and the readers of GitLab and
-GitHub agree on.
+No standard defines JUnit XML. Ours keeps to what the schema of Jenkins' xUnit plugin, which validates, and the readers
+of GitLab and GitHub agree on.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ TAGS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
 def as_utf8(stream: TextIO) -> TextIO:
-    """``stream``, which writes UTF-8 from now on; what UTF-8 can't carry, half of a surrogate pair, becomes a backslash escape."""
+    """``stream``, which writes UTF-8 from now on; what UTF-8 can't carry, half of a surrogate pair, becomes
+    a backslash escape.
+    """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     return stream
 
 
 def write_json(pieces: Iterable[str], stream: TextIO) -> None:
-    r"""Write the JSON document that ``pieces`` make up, none of which ends inside a string; what can't be seen is written as ``\u``."""
+    r"""Write the JSON document that ``pieces`` make up, none of which ends inside a string; what can't be
+    seen is written as ``\u``.
+    """
     as_utf8(stream).writelines(map(json_text, pieces))
 
 
@@ -34,7 +39,9 @@ def lines(texts: Iterable[str]) -> str:
 
 
 def count_cases(suite: ET.Element, seconds: float) -> None:
-    """Set the counts of ``suite``, a ``testsuite`` or the ``testsuites`` at the root, by its cases, and the time it took."""
+    """Set the counts of ``suite``, a ``testsuite`` or the ``testsuites`` at the root, by its cases, and the
+    time it took.
+    """
     cases = list(suite.iter("testcase"))
     suite.set("tests", str(len(cases)))
     for attribute, tag in TAGS.items():
@@ -46,7 +53,8 @@ def count_cases(suite: ET.Element, seconds: float) -> None:
 def write_xml(root: ET.Element, stream: TextIO) -> None:
     """Write the document whose root is ``root``, indented.
 
-    Attributes are one line, and texts the lines that they have; what can't be seen in them is an escape. Much of it XML 1.0 can't carry.
+    Attributes are one line, and texts the lines that they have; what can't be seen in them is an escape. Much of it XML
+    1.0 can't carry.
     """
     for element in root.iter():
         for name, value in element.items():

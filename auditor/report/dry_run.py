@@ -29,7 +29,10 @@ def _table(matrix: ExpectedMatrix, probes: ProbePlan, stream: TextIO) -> None:
     console = open_console(stream)
     verdicts = list(probes.expected(matrix).values())
     allowed = verdicts.count(Verdict.ALLOWED)
-    cells = f"{len(verdicts):,} cells, an attempt each at least: {allowed:,} should be allowed, {len(verdicts) - allowed:,} denied"
+    cells = (
+        f"{len(verdicts):,} cells, an attempt each at least: {allowed:,} should be allowed, "
+        f"{len(verdicts) - allowed:,} denied"
+    )
     print_paragraph(console, f"DRY RUN  {cells}")
     print_paragraph(console, f"Ports: {' '.join(map(str, probes.ports))}", 0, 7)
     print_paragraph(console)

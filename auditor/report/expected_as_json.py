@@ -27,7 +27,9 @@ def expected_json(
     Without ``expand`` there is a cell for each pair of the classes that have a member among them.
     """
     yield f'{{"schema":"{SCHEMA}","endpoints":['
-    shown = [endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in sources or endpoint.name in destinations]
+    shown = [
+        endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in sources or endpoint.name in destinations
+    ]
     yield ",\n".join(_endpoint_json(matrix, endpoint) for endpoint in shown)
     yield f'],"ignored":{json.dumps(dict(sorted(matrix.snapshot.ignored.items())))},'
     if matrix.snapshot.unknown:
@@ -54,7 +56,9 @@ def _endpoint_json(matrix: ExpectedMatrix, endpoint: Endpoint) -> str:
 
 
 class _Tails:
-    """The part of each cell's JSON that follows the names, for a pattern and a destination; rendered once for each pattern."""
+    """The part of each cell's JSON that follows the names, for a pattern and a destination; rendered once
+    for each pattern.
+    """
 
     def __init__(self, cells: ExpectedCells) -> None:
         self._cells = cells
@@ -78,15 +82,23 @@ def _tail(cell: ExpectedCell) -> str:
     )
 
 
-def _by_class(matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]) -> Iterator[str]:
+def _by_class(
+    matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]
+) -> Iterator[str]:
     tails = _Tails(cells)
     unreadable = Unreadable(matrix.snapshot)
-    source_classes, destination_classes = (sorted({matrix.class_of(name) for name in names}) for names in (sources, destinations))
+    source_classes, destination_classes = (
+        sorted({matrix.class_of(name) for name in names}) for names in (sources, destinations)
+    )
     wanted = [(number, f'"destination":{number},', matrix.representative(number)) for number in destination_classes]
     for source in source_classes:
         patterns = cells.from_class(source)
         doubtful = _doubtful_classes(matrix, unreadable, source, destination_classes)
-        marked = [(number, middle + DOUBT * (number in doubtful), example) for number, middle, example in wanted] if doubtful else wanted
+        marked = (
+            [(number, middle + DOUBT * (number in doubtful), example) for number, middle, example in wanted]
+            if doubtful
+            else wanted
+        )
         head = f'{{"source":{source},'
         lines = [
             head + middle + tail
@@ -97,7 +109,9 @@ def _by_class(matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[
         yield ",\n".join(lines)
 
 
-def _doubtful_classes(matrix: ExpectedMatrix, unreadable: Unreadable, source: int, destinations: Iterable[int]) -> frozenset[int]:
+def _doubtful_classes(
+    matrix: ExpectedMatrix, unreadable: Unreadable, source: int, destinations: Iterable[int]
+) -> frozenset[int]:
     if not unreadable.policies:
         return frozenset()
 
@@ -108,7 +122,9 @@ def _doubtful_classes(matrix: ExpectedMatrix, unreadable: Unreadable, source: in
     return frozenset(number for number in destinations if unreadable.among(sources, members(number)))
 
 
-def _expanded(matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]) -> Iterator[str]:
+def _expanded(
+    matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]
+) -> Iterator[str]:
     tails = _Tails(cells)
     unreadable = Unreadable(matrix.snapshot)
     wanted = [endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in destinations]

@@ -34,7 +34,9 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRequest:
-    """The part of a matrix to show: between which endpoints, on which ports (all without any), by endpoint rather than by class."""
+    """The part of a matrix to show: between which endpoints, on which ports (all without any), by endpoint
+    rather than by class.
+    """
 
     sources: tuple[Endpoint, ...]
     destinations: tuple[Endpoint, ...]
@@ -88,7 +90,11 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     for note, meaning in MEANINGS.items():
         if note in occurring:
             print_paragraph(console, f"({note.value}): {meaning}", 0, 4)
-    rest = "Whatever is neither allowed here nor in doubt is denied" if doubted else "Whatever is not allowed here is denied"
+    rest = (
+        "Whatever is neither allowed here nor in doubt is denied"
+        if doubted
+        else "Whatever is not allowed here is denied"
+    )
     print_paragraph(console, f"{rest}; -o json has every cell.")
 
 
@@ -178,7 +184,9 @@ def _distinct(cells: Cells) -> Iterable[tuple[ExpectedCell, ...]]:
 
 
 def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str, str, str]]:
-    """Sources, destinations and allowed ports of everything that is allowed; sources with the same destinations share lines."""
+    """Sources, destinations and allowed ports of everything that is allowed; sources with the same
+    destinations share lines.
+    """
     texts = {id(same): ports_text(same) for same in _distinct(cells)}
     by_lines: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for row, source in enumerate(parties):
@@ -186,7 +194,9 @@ def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str,
         for column, destination in enumerate(parties):
             ports = texts[id(cells[row, column])] if (row, column) in cells else NO_PORT
             if ports != NO_PORT:
-                by_ports.setdefault(ports, []).append("itself" if row == column and len(source.members) == 1 else destination.label)
+                by_ports.setdefault(ports, []).append(
+                    "itself" if row == column and len(source.members) == 1 else destination.label
+                )
         lines = tuple((listed(destinations), ports) for ports, destinations in by_ports.items())
         if lines:
             by_lines.setdefault(lines, []).append(source.label)
@@ -214,10 +224,15 @@ def ports_text(cells: Iterable[ExpectedCell]) -> str:
             denied_notes.update(cell.notes)
     if sum(ranges == [(FIRST_PORT, LAST_PORT)] for (_, remark), ranges in parts.items() if not remark) == len(Protocol):
         return EVERY_PORT
-    words = [f"{protocol}/{_ranges_text(ranges)}" + (f" ({remark})" if remark else "") for (protocol, remark), ranges in parts.items()]
+    words = [
+        f"{protocol}/{_ranges_text(ranges)}" + (f" ({remark})" if remark else "")
+        for (protocol, remark), ranges in parts.items()
+    ]
     words += [f"({note.value})" for note in Note if note in denied_notes]
     return " ".join(words) or NO_PORT
 
 
 def _ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
-    return ",".join("*" if (a, b) == (FIRST_PORT, LAST_PORT) else str(a) if a == b else f"{a}-{b}" for a, b in sorted(ranges))
+    return ",".join(
+        "*" if (a, b) == (FIRST_PORT, LAST_PORT) else str(a) if a == b else f"{a}-{b}" for a, b in sorted(ranges)
+    )

@@ -16,7 +16,8 @@ from auditor.report.console import print_paragraph
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}
 NOTE_WORDS = {
-    Note.CNI_DEPENDENT: "rests on an ipBlock that covers an address inside the cluster: the specification leaves this to the CNI",
+    Note.CNI_DEPENDENT: "rests on an ipBlock that covers an address inside the cluster: the specification leaves "
+    "this to the CNI",
     Note.UNDEFINED: "a hostNetwork pod takes part: the specification defines no behaviour",
     Note.ADDRESS_UNKNOWN: "an ipBlock might allow it, but the input does not give the address",
 }
@@ -35,13 +36,16 @@ def print_translation(
     print_paragraph(console, f"{name} {port} is sent to {ends}: policies see the backend pod and its port")
     for policy, block, address in covering:
         said = (
-            f"note: {policy_place(policy)} has ipBlock {block}, which covers the ClusterIP {address}: whether that counts is up to the CNI"
+            f"note: {policy_place(policy)} has ipBlock {block}, which covers the ClusterIP {address}: whether "
+            "that counts is up to the CNI"
         )
         print_paragraph(console, said, 2, 4)
 
 
 def print_decision(decision: Decision, notes: Sequence[Note], console: Console, doubt: str = "") -> None:
-    """Print ``decision`` on ``console``, with what ``notes`` mean; it is none where ``doubt`` says which policy can't be read."""
+    """Print ``decision`` on ``console``, with what ``notes`` mean; it is none where ``doubt`` says which
+    policy can't be read.
+    """
     word, style = ("IN DOUBT", "bold yellow") if doubt else (decision.verdict.value.upper(), STYLES[decision.verdict])
     line = Text(word, style=style)
     line.append(f"  {decision.cell}", style="not bold default")

@@ -1,7 +1,7 @@
 """Many cells in few words: the cells of one finding, or of one reason, gathered so that a person can read them.
 
-Cells that differ in their port only share a line; lines that then differ in their source only are joined, then those that differ in
-their destination only.
+Cells that differ in their port only share a line; lines that then differ in their source only are joined, then those
+that differ in their destination only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ PROTOCOL_ORDER = tuple(Protocol)
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Cells with one expectation and one observation: every one of ``sources`` to every one of ``destinations`` on all of ``ports``."""
+    """Cells with one expectation and one observation: every one of ``sources`` to every one of
+    ``destinations`` on all of ``ports``.
+    """
 
     sources: tuple[str, ...]
     destinations: tuple[str, ...]
@@ -33,11 +35,18 @@ class Traffic:
 
 
 def traffic(cells: Iterable[CellResult], position: Callable[[str], int], *, families: bool) -> list[Traffic]:
-    """``cells`` gathered, in the order of ``position`` of their endpoints' names. ``families``: whether to name address families."""
+    """``cells`` gathered, in the order of ``position`` of their endpoints' names. ``families``: whether to
+    name address families.
+    """
     ordered = sorted(cells, key=lambda each: cell_order(each.cell, position))
-    by_pair = _gather(ordered, lambda each: (each.cell.source, each.cell.destination, expectation(each), observation(each.observation)))
+    by_pair = _gather(
+        ordered,
+        lambda each: (each.cell.source, each.cell.destination, expectation(each), observation(each.observation)),
+    )
     lines = [
-        Traffic((source,), (destination,), ports_text([each.cell for each in group], families=families), expected, observed)
+        Traffic(
+            (source,), (destination,), ports_text([each.cell for each in group], families=families), expected, observed
+        )
         for (source, destination, expected, observed), group in by_pair.items()
     ]
     by_destination = _gather(lines, lambda line: (line.destinations, line.ports, line.expected, line.observed))
@@ -51,11 +60,19 @@ def traffic(cells: Iterable[CellResult], position: Callable[[str], int], *, fami
 
 def cell_order(cell: Cell, position: Callable[[str], int]) -> tuple[int, int, int, int, int]:
     """A sort key: by source and destination as ``position`` orders them, then by protocol, port and family."""
-    return position(cell.source), position(cell.destination), PROTOCOL_ORDER.index(cell.protocol), cell.port, cell.family
+    return (
+        position(cell.source),
+        position(cell.destination),
+        PROTOCOL_ORDER.index(cell.protocol),
+        cell.port,
+        cell.family,
+    )
 
 
 def ports_text(cells: Sequence[Cell], *, families: bool) -> str:
-    """The ports of ``cells`` such as ``TCP/80,443 UDP/53``; by address family, with its name behind, where ``families`` asks for it."""
+    """The ports of ``cells`` such as ``TCP/80,443 UDP/53``; by address family, with its name behind, where
+    ``families`` asks for it.
+    """
     parts: list[str] = []
     for family, of_family in sorted(_gather(cells, lambda cell: cell.family if families else 0).items()):
         for protocol in Protocol:
@@ -74,7 +91,9 @@ def expectation(each: CellResult) -> str:
 
 
 def observation(seen: Observation) -> str:
-    """The verdict with its raw outcome and tries: ``dropped (timeout, 3 tries)``; ``dropped (timeout; tries: allowed, dropped)``."""
+    """The verdict with its raw outcome and tries: ``dropped (timeout, 3 tries)``; ``dropped (timeout;
+    tries: allowed, dropped)``.
+    """
     tries = len(seen.history)
     if len(set(seen.history)) > 1:
         return f"{seen.verdict} ({seen.outcome}; tries: {', '.join(seen.history)})"

@@ -80,7 +80,9 @@ def _unproven(policies: PolicyTests) -> str:
     more = f" and {len(untested) - MOST_POLICIES:,} more" if len(untested) > MOST_POLICIES else ""
     reasons = {each.reasons[:1] for each in untested}
     why = "".join(f": {reason}" for reason in (reasons.pop() if len(reasons) == 1 else ()))
-    which = f"{number:,} of {pluralize(policies.in_scope, 'policy', 'policies')} {'is' if number == 1 else 'are'} enforced"
+    which = (
+        f"{number:,} of {pluralize(policies.in_scope, 'policy', 'policies')} {'is' if number == 1 else 'are'} enforced"
+    )
     return f"nothing tells whether {which}: {names}{more}{why}"
 
 

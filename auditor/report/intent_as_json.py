@@ -1,4 +1,6 @@
-"""The findings of an intent for programs: ``audit.intent-report/v1``, described by ``auditor/schemas/intent-report.schema.json``."""
+"""The findings of an intent for programs: ``audit.intent-report/v1``, described by
+``auditor/schemas/intent-report.schema.json``.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,13 @@ def finding_item(finding: IntentFinding) -> dict[str, Any]:
     rule, example = finding.rule, finding.example
     return {
         "kind": finding.kind,
-        "rule": {"name": rule.name, "verdict": rule.verdict, "closing": rule.closing, "file": rule.file, "line": rule.line},
+        "rule": {
+            "name": rule.name,
+            "verdict": rule.verdict,
+            "closing": rule.closing,
+            "file": rule.file,
+            "line": rule.line,
+        },
         "title": finding.title,
         "pairs": finding.pairs,
         "cells": [_group(group) for group in finding.groups],
@@ -46,7 +54,12 @@ def finding_item(finding: IntentFinding) -> dict[str, Any]:
 def _group(group: CellGroup) -> dict[str, Any]:
     ports = [{"protocol": port.protocol, "port": port.first, "end_port": port.last} for port in group.ports]
     families = [str(family) for family in group.families]
-    return {"sources": list(group.sources), "destinations": list(group.destinations), "ports": ports, "families": families}
+    return {
+        "sources": list(group.sources),
+        "destinations": list(group.destinations),
+        "ports": ports,
+        "families": families,
+    }
 
 
 def _change(change: Change) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""The findings of an intent for a person: what was meant, which cells differ, what decides them, and the change that mends them."""
+"""The findings of an intent for a person: what was meant, which cells differ, what decides them, and the
+change that mends them.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,11 @@ def _print_finding(console: Console, finding: IntentFinding) -> None:
     if finding.change is not None:
         _print_change(console, finding.change)
     elif finding.example is not None:
-        why = f"none of {finding.tried} that were evaluated mends it without harm" if finding.tried else "not looked for; mend others first"
+        why = (
+            f"none of {finding.tried} that were evaluated mends it without harm"
+            if finding.tried
+            else "not looked for; mend others first"
+        )
         print_paragraph(console, f"change: {why}", 2, 6)
     print_paragraph(console)
 
@@ -71,7 +77,9 @@ def _print_change(console: Console, change: Change) -> None:
         print_line(console, Text("      " + line, style="dim"))
     if change.unspecified:
         pairs = pluralize(change.unspecified, "pair")
-        print_paragraph(console, f"it also changes something between {pairs} of endpoints that the intent doesn't speak of", 2, 6)
+        print_paragraph(
+            console, f"it also changes something between {pairs} of endpoints that the intent doesn't speak of", 2, 6
+        )
 
 
 def group_in_words(group: CellGroup) -> str:

@@ -1,7 +1,8 @@
 """Single lines for people, on stdout and stderr: results where no table is, warnings, errors, progress.
 
-Whatever is told outside a console (``auditor.report.console``) or a document (``auditor.report.documents``) is told by these functions:
-texts from outside are in most lines, and here they are made printable. A test sees to it that nothing else writes to these streams.
+Whatever is told outside a console (``auditor.report.console``) or a document (``auditor.report.documents``) is told by
+these functions: texts from outside are in most lines, and here they are made printable. A test sees to it that nothing
+else writes to these streams.
 """
 
 from __future__ import annotations
@@ -60,7 +61,12 @@ class _Lines(logging.Handler):
 
 
 def _show_warning(  # noqa: PLR0913, PLR0917 - Python's interface
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
     del file, line
     say_aside(f"{filename}:{lineno}: {category.__name__}: {message}")

@@ -1,4 +1,6 @@
-"""Lint for a CI system: JUnit XML with a test case per check, which fails for each finding that reaches the threshold."""
+"""Lint for a CI system: JUnit XML with a test case per check, which fails for each finding that reaches the
+threshold.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ def render(report: LintReport, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     console = open_console(stream)
     conclusion = report.conclusion
-    print_paragraph(console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {_headline(report)}"))
+    print_paragraph(
+        console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {_headline(report)}")
+    )
     print_paragraph(console)
     for finding in report.sorted.findings:
         _print_finding(console, finding)

@@ -1,6 +1,7 @@
 """One symbol for everything between two endpoints: what a matrix shows in a single character.
 
-The worst that happened to any port decides. Faults are letters, so that they stand out without colour and survive any encoding.
+The worst that happened to any port decides. Faults are letters, so that they stand out without colour and survive any
+encoding.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from auditor.model.verdict import Observed, Result
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a mark is shown: its symbol, the one for encodings without that, a rich style, and its words in the legend."""
+    """How a mark is shown: its symbol, the one for encodings without that, a rich style, and its words in
+    the legend.
+    """
 
     symbol: str
     plain: str

@@ -1,7 +1,7 @@
 """The matrix of a report or of an expectation as lines of text: names down the side, their numbers along the top.
 
-Thirty endpoints fit into 80 columns: columns carry numbers only, written downwards, and close up when there are many. A caller with
-more endpoints groups them or leaves out the dull ones first.
+Thirty endpoints fit into 80 columns: columns carry numbers only, written downwards, and close up when there are many. A
+caller with more endpoints groups them or leaves out the dull ones first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ def grid_lines(grid: Grid, symbols: Symbols, width: int) -> list[Text]:
     places = [2 * column if wide else column + column // GROUP for column in range(count)]
     name_width = min(longest, max(SHORTEST_NAME, room - (places[-1] + 1 if places else 0)))
     margin = " " * (digits + name_width + 3)
-    lines = [Text(margin + _spread([str(column + 1).rjust(digits)[digit] for column in range(count)], places)) for digit in range(digits)]
+    lines = [
+        Text(margin + _spread([str(column + 1).rjust(digits)[digit] for column in range(count)], places))
+        for digit in range(digits)
+    ]
     for row, name in enumerate(names):
         line = Text(f"{row + 1:>{digits}} {_shorten(name, name_width, symbols.ellipsis):<{name_width}}  ")
         cursor = 0
@@ -78,7 +81,9 @@ def _spread(characters: Sequence[str], places: Sequence[int]) -> str:
 
 
 def _shorten(name: str, width: int, ellipsis: str) -> str:
-    """``name`` in at most ``width`` columns: its middle gives way, since both namespace and ordinal tell names apart."""
+    """``name`` in at most ``width`` columns: its middle gives way, since both namespace and ordinal tell
+    names apart.
+    """
     if len(name) <= width:
         return name
     kept = width - len(ellipsis)

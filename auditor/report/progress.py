@@ -1,4 +1,6 @@
-"""How far a running audit is, told on stderr: a live bar on a terminal, a plain line now and then elsewhere, nothing when quiet."""
+"""How far a running audit is, told on stderr: a live bar on a terminal, a plain line now and then
+elsewhere, nothing when quiet.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ class LineProgress:
 
 @contextmanager
 def open_progress(stream: TextIO, *, quiet: bool = False) -> Iterator[Progress]:
-    """Progress on ``stream`` for the time of the block. A bar is cleared away at the end: what remains is the report."""
+    """Progress on ``stream`` for the time of the block. A bar is cleared away at the end: what remains is
+    the report.
+    """
     if quiet:
         yield Silence()
     elif not stream.isatty() or os.environ.get("TERM", "").lower() in DUMB:

@@ -30,6 +30,11 @@ def scorecard_renderer(name: str) -> Renderer:
 def headline(card: Scorecard) -> str:
     """The counts: ``62 scenarios, 1 of them departs; 3,074 cells: 5 outages``."""
     scores = [scenario.score for scenario in card.scenarios]
-    parts = [f"{scores.count(score)} {score if scores.count(score) == 1 else SEVERAL.get(score, score)}" for score in dict.fromkeys(scores)]
+    parts = [
+        f"{scores.count(score)} {score if scores.count(score) == 1 else SEVERAL.get(score, score)}"
+        for score in dict.fromkeys(scores)
+    ]
     cells = ", ".join(told(card.summary)) or "all as expected"
-    return f"{pluralize(len(scores), 'scenario')} ({', '.join(parts)}), {pluralize(card.summary.cells, 'cell')}: {cells}"
+    return (
+        f"{pluralize(len(scores), 'scenario')} ({', '.join(parts)}), {pluralize(card.summary.cells, 'cell')}: {cells}"
+    )

@@ -19,11 +19,23 @@ def render(card: Scorecard, stream: TextIO) -> None:
     root = ET.Element("testsuites", name="audit conformance")
     features = ET.SubElement(root, "testsuite", name="features")
     for feature in card.features:
-        _add(features, feature.title, feature.score, _counts(feature.summary), f"scenarios: {', '.join(feature.scenarios)}")
+        _add(
+            features,
+            feature.title,
+            feature.score,
+            _counts(feature.summary),
+            f"scenarios: {', '.join(feature.scenarios)}",
+        )
     scenarios = ET.SubElement(root, "testsuite", name="scenarios")
     for scenario in card.scenarios:
         departures = lines(f"{each.result}: {each.cell}: {each.observation.outcome}" for each in scenario.departures)
-        _add(scenarios, scenario.name, scenario.score, "; ".join(filter(None, [_counts(scenario.summary), scenario.reason])), departures)
+        _add(
+            scenarios,
+            scenario.name,
+            scenario.score,
+            "; ".join(filter(None, [_counts(scenario.summary), scenario.reason])),
+            departures,
+        )
     ET.SubElement(scenarios, "system-out").text = card.behaviour
     if card.score is Score.INCONCLUSIVE and root.find(".//error") is None:
         # A CI system takes a document without an error for a success, which a run that showed nothing is not.

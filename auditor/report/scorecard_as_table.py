@@ -1,4 +1,6 @@
-"""The scorecard for a person: what the enforcer behaves like, then each feature, then the scenarios that did not conform."""
+"""The scorecard for a person: what the enforcer behaves like, then each feature, then the scenarios that
+did not conform.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +57,13 @@ def _print_features(console: Console, card: Scorecard) -> None:
     print_paragraph(console)
     for feature in card.features:
         score = (f"{feature.score:<{SCORE_WIDTH}}", STYLES[feature.score])
-        print_paragraph(console, Text.assemble(score, f"{feature.title:<{width}}  {feature_counts(feature)}"), 0, SCORE_WIDTH + 2)
+        print_paragraph(
+            console, Text.assemble(score, f"{feature.title:<{width}}  {feature_counts(feature)}"), 0, SCORE_WIDTH + 2
+        )
     if card.diagnosis is not None and sum(feature.score is Score.DEPARTS for feature in card.features) > 1:
-        print_paragraph(console, "A cell counts for every feature that it shows: which of them is at fault is what the cause says.")
+        print_paragraph(
+            console, "A cell counts for every feature that it shows: which of them is at fault is what the cause says."
+        )
     print_paragraph(console)
 
 
@@ -76,7 +82,9 @@ def _print_scenarios(console: Console, card: Scorecard) -> None:
         if scenario.score is Score.CONFORMS:
             continue
         why = "; ".join(filter(None, [", ".join(told(scenario.summary)), scenario.reason]))
-        print_paragraph(console, Text.assemble((f"{scenario.score:<13}", STYLES[scenario.score]), f"{scenario.name}: {why}"), 0, 13)
+        print_paragraph(
+            console, Text.assemble((f"{scenario.score:<13}", STYLES[scenario.score]), f"{scenario.name}: {why}"), 0, 13
+        )
         for each in scenario.departures[:MOST_CELLS]:
             print_paragraph(console, f"{each.result}: {each.cell}", 15, 17)
         if len(scenario.departures) > MOST_CELLS:
@@ -100,4 +108,8 @@ def convergence_text(convergence: Convergence) -> str:
 def _timing(card: Scorecard) -> str:
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in card.seconds.items() if seconds >= SHORTEST)
     requests = f"; {card.api['calls']:,} API requests" if card.api else ""
-    return f"{pluralize(card.attempts, 'attempt')} in {sum(card.seconds.values()):.1f} s" + (f" ({phases})" if phases else "") + requests
+    return (
+        f"{pluralize(card.attempts, 'attempt')} in {sum(card.seconds.values()):.1f} s"
+        + (f" ({phases})" if phases else "")
+        + requests
+    )

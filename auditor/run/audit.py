@@ -1,4 +1,5 @@
-"""The whole run: snapshot, expected matrix, probe plan, observations, and from these the report (``auditor.run.concluding``).
+"""The whole run: snapshot, expected matrix, probe plan, observations, and from these the report
+(``auditor.run.concluding``).
 
 Whatever computes does so apart from the event loop: while it lasts, Leases are renewed and signals heard.
 """
@@ -33,13 +34,17 @@ from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed
 
 MOST_REPROBES = 3
-"""How often cells are probed anew because the policies changed during the run, before they are given up as inconclusive."""
+"""How often cells are probed anew because the policies changed during the run, before they are given up as
+inconclusive.
+"""
 MOST_CELLS = 50_000
 """Beyond so many cells, pairs are probed only on the ports that matter to them, unless the user has named ports."""
 MOST_FURTHER_CELLS = 20_000
 """Beyond so many cells, none is looked for that would tell hypotheses apart."""
 SEARCH_SECONDS = 10.0
-"""How long pods wait in the cluster while the cause is looked for; after that there are no probes that would tell causes apart."""
+"""How long pods wait in the cluster while the cause is looked for; after that there are no probes that
+would tell causes apart.
+"""
 RESTLESS = "policies or labels of namespaces that decide this kept changing during the run"
 
 
@@ -47,10 +52,10 @@ RESTLESS = "policies or labels of namespaces that decide this kept changing duri
 class AuditOptions:
     """What to audit of a cluster. Empty ``ports``: chosen by the auditor. Empty selections: every endpoint.
 
-    ``sources`` and ``destinations`` are selections in the notation of ``auditor.policy.selection``; an endpoint takes part when any of
-    them matches. ``scope`` names endpoints, of which one at least takes part in each cell. ``declared_only``: no
-    port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1. ``accept_untested`` are full names of
-    policies that may stay untested.
+    ``sources`` and ``destinations`` are selections in the notation of ``auditor.policy.selection``; an endpoint takes
+    part when any of them matches. ``scope`` names endpoints, of which one at least takes part in each cell.
+    ``declared_only``: no port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
+    ``accept_untested`` are full names of policies that may stay untested.
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -75,7 +80,9 @@ def choose(endpoints: Sequence[Endpoint], selections: Sequence[str]) -> tuple[En
         found = select(endpoints, selection)
         if not found:
             known = ", ".join(endpoint.name for endpoint in endpoints[:8])
-            raise UsageError(f"{selection!r} matches no endpoint; there are: {known}{', …' if len(endpoints) > 8 else ''}")
+            raise UsageError(
+                f"{selection!r} matches no endpoint; there are: {known}{', …' if len(endpoints) > 8 else ''}"
+            )
         chosen.update(endpoint.name for endpoint in found)
     return tuple(endpoint for endpoint in endpoints if endpoint.name in chosen)
 
@@ -89,8 +96,13 @@ def check_accepted(snapshot: Snapshot, accepted: Collection[str]) -> None:
 
 
 def asked_about(endpoints: Sequence[Endpoint], options: AuditOptions) -> dict[Direction, frozenset[str]]:
-    """The endpoints whose filters an audit with ``options`` tries: for egress the sources, for ingress the destinations."""
-    chosen = {Direction.INGRESS: choose(endpoints, options.destinations), Direction.EGRESS: choose(endpoints, options.sources)}
+    """The endpoints whose filters an audit with ``options`` tries: for egress the sources, for ingress the
+    destinations.
+    """
+    chosen = {
+        Direction.INGRESS: choose(endpoints, options.destinations),
+        Direction.EGRESS: choose(endpoints, options.sources),
+    }
     return {
         direction: frozenset(end.name for end in ends if not options.scope or end.name in options.scope)
         for direction, ends in chosen.items()
@@ -113,7 +125,9 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     if options.ports or options.declared_only or len(cells) <= MOST_CELLS:
         return matrix, ProbePlan(tuple(ports), cells)
     narrow = plan_narrowly(snapshot, sources, destinations, options.scope)
-    remark = f"{len(cells):,} cells would be too many: each pair is probed on the ports that its own policies and pods name"
+    remark = (
+        f"{len(cells):,} cells would be too many: each pair is probed on the ports that its own policies and pods name"
+    )
     return matrix, ProbePlan(tuple(ports), narrow, remark)
 
 
@@ -134,7 +148,11 @@ async def look(cluster: Cluster, options: AuditOptions, progress: Progress) -> S
     audit_state = await _follow_changes(cluster, audit_state, options, progress)
     audit_state, diagnosis, sought = await _diagnose(cluster, audit_state, options, progress)
     judging = time.monotonic() - planned - sum(audit_state.outcome.seconds.values())
-    told = [*await apart(_facts, cluster.snapshot, expectation.matrix), *([probes.remark] if probes.remark else ()), *cluster.facts]
+    told = [
+        *await apart(_facts, cluster.snapshot, expectation.matrix),
+        *([probes.remark] if probes.remark else ()),
+        *cluster.facts,
+    ]
     return Seen(
         endpoints=cluster.snapshot.endpoints,
         audit_state=audit_state,
@@ -142,7 +160,9 @@ async def look(cluster: Cluster, options: AuditOptions, progress: Progress) -> S
         diagnosis=diagnosis,
         sought=sought,
         asked=Asked(
-            asked_about(cluster.snapshot.endpoints, options), {**cluster.absent, **audit_state.expectation.failed}, options.accept_untested
+            asked_about(cluster.snapshot.endpoints, options),
+            {**cluster.absent, **audit_state.expectation.failed},
+            options.accept_untested,
         ),
         facts=(*told, *audit_state.outcome.facts),
         seconds={"evaluating": planned - began, **audit_state.outcome.seconds, "judging": max(0.0, judging)},
@@ -171,8 +191,12 @@ async def _probe(
     )
 
 
-async def _follow_changes(cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: Progress) -> AuditState:
-    """Judge anew what changes in the cluster have touched since it was read, and probe it anew; what never comes to rest is doubtful."""
+async def _follow_changes(
+    cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: Progress
+) -> AuditState:
+    """Judge anew what changes in the cluster have touched since it was read, and probe it anew; what never
+    comes to rest is doubtful.
+    """
     reprobed: set[Cell] = set()
     for _ in range(MOST_REPROBES):
         states = await cluster.changes()
@@ -189,7 +213,8 @@ async def _follow_changes(cluster: Cluster, audit_state: AuditState, options: Au
     if states:
         expectation, touched = await apart(after, states, audit_state.expectation, dict(cluster.failed))
         audit_state = replace(
-            audit_state, expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)})
+            audit_state,
+            expectation=replace(expectation, doubts={**expectation.doubts, **dict.fromkeys(touched, RESTLESS)}),
         )
     return await _ended(cluster, audit_state, reprobed)
 
@@ -201,9 +226,11 @@ async def _ended(cluster: Cluster, audit_state: AuditState, reprobed: Collection
 async def _diagnose(
     cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: Progress
 ) -> tuple[AuditState, Diagnosis | None, bool]:
-    """Where several causes fit what differs, make the probes that tell them apart. What is known of the cause, and if that is all.
+    """Where several causes fit what differs, make the probes that tell them apart. What is known of the cause, and if
+    that is all.
 
-    It is not all when it took too long with pods waiting in the cluster, or when there are further probes to take into account.
+    It is not all when it took too long with pods waiting in the cluster, or when there are further probes to take into
+    account.
     """
     try:
         async with asyncio.timeout(SEARCH_SECONDS):
@@ -213,7 +240,9 @@ async def _diagnose(
     if diagnosis is None or not diagnosis.discriminating:
         return audit_state, diagnosis, True
     expectation = await apart(audit_state.expectation.widened, diagnosis.discriminating, dict(cluster.failed))
-    outcome = await apart(renewed, audit_state.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress))
+    outcome = await apart(
+        renewed, audit_state.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress)
+    )
     return await _follow_changes(cluster, AuditState(expectation, outcome), options, progress), None, False
 
 
@@ -223,10 +252,16 @@ def _search(audit_state: AuditState, options: AuditOptions) -> Diagnosis | None:
 
 
 def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell, ...]:
-    """Cells between the chosen endpoints that a plan leaves out: at ports inside the ranges whose edges it probes. None beyond --ports."""
+    """Cells between the chosen endpoints that a plan leaves out: at ports inside the ranges whose edges it
+    probes. None beyond --ports.
+    """
     if options.ports or options.declared_only:
         return ()
-    ports = [PortRequest(atom.protocol, number=number) for atom in matrix.atoms for number in {atom.first, (atom.first + atom.last) // 2}]
+    ports = [
+        PortRequest(atom.protocol, number=number)
+        for atom in matrix.atoms
+        for number in {atom.first, (atom.first + atom.last) // 2}
+    ]
     endpoints = matrix.snapshot.endpoints
     sources, destinations = choose(endpoints, options.sources), choose(endpoints, options.destinations)
     if len(sources) * len(destinations) * len(ports) > MOST_FURTHER_CELLS:
@@ -237,7 +272,10 @@ def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell,
 def _told(audit_state: AuditState, reprobed: Collection[Cell]) -> AuditState:
     if not reprobed:
         return audit_state
-    fact = f"policies or namespaces changed during the run: {pluralize(len(reprobed), 'cell')} judged by the new ones and probed again"
+    fact = (
+        f"policies or namespaces changed during the run: {pluralize(len(reprobed), 'cell')} judged by the new "
+        "ones and probed again"
+    )
     return replace(audit_state, outcome=replace(audit_state.outcome, facts=(*audit_state.outcome.facts, fact)))
 
 
@@ -246,5 +284,8 @@ def _facts(snapshot: Snapshot, matrix: ExpectedMatrix) -> list[str]:
     classes = pluralize(len(matrix.classes), "identity class", "identity classes")
     facts = [f"{endpoints} in {classes}, {pluralize(len(snapshot.policies), 'policy', 'policies')}"]
     if snapshot.ignored:
-        facts.append("not taken into account: " + ", ".join(f"{count} {kind}" for kind, count in sorted(snapshot.ignored.items())))
+        facts.append(
+            "not taken into account: "
+            + ", ".join(f"{count} {kind}" for kind, count in sorted(snapshot.ignored.items()))
+        )
     return facts

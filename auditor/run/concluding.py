@@ -1,7 +1,7 @@
 """From what an audit brought back to its report: nothing here needs the cluster, so it is done once that has been left.
 
-Each analysis is made apart from the event loop, and those that a hostile input can draw out have a limit in time. What was cut short is
-said in the report's facts; nothing is concluded from it.
+Each analysis is made apart from the event loop, and those that a hostile input can draw out have a limit in time. What
+was cut short is said in the report's facts; nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
     with seconds.of("diagnosing"):
         diagnosis = seen.diagnosis if seen.sought else await _cause(snapshot, results)
     with seconds.of("coverage"):
-        tests = await at_most(ANALYSIS_SECONDS, policy_tests, snapshot, results, seen.asked) or PolicyTests(unfinished=UNFINISHED)
+        tests = await at_most(ANALYSIS_SECONDS, policy_tests, snapshot, results, seen.asked) or PolicyTests(
+            unfinished=UNFINISHED
+        )
         parts = await at_most(ANALYSIS_SECONDS, unexercised, snapshot, results)
     unsearched = () if parts is not None else (cut_short("parts of policies that no probe has exercised"),)
     return Report(

@@ -19,9 +19,11 @@ from auditor.probing.probe_run import ProbingOutcome
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What the policies demand of each cell. ``doubts`` are the cells about which they can't say anything certain, with the reason.
+    """What the policies demand of each cell. ``doubts`` are the cells about which they can't say anything certain, with
+    the reason.
 
-    ``failed`` are the endpoints without an agent that stands for them, with the reason: whatever is seen of their cells means nothing.
+    ``failed`` are the endpoints without an agent that stands for them, with the reason: whatever is seen of their cells
+    means nothing.
     """
 
     matrix: ExpectedMatrix
@@ -52,7 +54,9 @@ class Expectation:
         return {
             cell
             for cell, verdict in self.verdicts.items()
-            if verdict != other.verdicts[cell] or self.notes[cell] != other.notes[cell] or (cell in self.doubts) != (cell in other.doubts)
+            if verdict != other.verdicts[cell]
+            or self.notes[cell] != other.notes[cell]
+            or (cell in self.doubts) != (cell in other.doubts)
         }
 
 
@@ -80,7 +84,9 @@ class AuditState:
 
     def _result(self, cell: Cell, *, unstable: bool) -> CellResult:
         expectation, seen = self.expectation, self.outcome.observations[cell]
-        left_out = seen.verdict is Observed.SKIPPED and expectation.failed.keys().isdisjoint((cell.source, cell.destination))
+        left_out = seen.verdict is Observed.SKIPPED and expectation.failed.keys().isdisjoint(
+            (cell.source, cell.destination)
+        )
         if cell in expectation.doubts and not left_out:
             seen = Observation(Observed.INCONCLUSIVE, expectation.doubts[cell], seen.history)
         result = compare(expectation.verdicts[cell], expectation.notes[cell], seen, unstable=unstable)
@@ -100,7 +106,9 @@ def renewed(before: ProbingOutcome, again: ProbingOutcome) -> ProbingOutcome:
 
 
 def after(states: Iterable[Snapshot], before: Expectation, failed: Mapping[str, str]) -> tuple[Expectation, set[Cell]]:
-    """What is expected now, after ``states``, and every cell about which any two of them disagree: a verdict may have flapped."""
+    """What is expected now, after ``states``, and every cell about which any two of them disagree: a
+    verdict may have flapped.
+    """
     cells = tuple(before.verdicts)
     touched: set[Cell] = set()
     expectation = before

@@ -1,6 +1,7 @@
 """A live cluster audited: read, choose probe pods, see that they do no harm, put them in, audit, take them away.
 
-The audit itself is the one that the lab gets (``auditor.run.audit``); here stands only what a live cluster needs around it.
+The audit itself is the one that the lab gets (``auditor.run.audit``); here stands only what a live cluster needs around
+it.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ async def audit_live(
 ) -> Report:
     """Audit the cluster with probe pods of our own and report; nothing of it stays.
 
-    Raises UsageError for options that match nothing, ClusterError when the audit can't be made, and LeftBehindError, with the report, when
-    its pods can't be removed.
+    Raises UsageError for options that match nothing, ClusterError when the audit can't be made, and LeftBehindError,
+    with the report, when its pods can't be removed.
     """
     run_id = secrets.token_hex(4)
     seconds = Seconds()
@@ -75,7 +76,8 @@ async def audit_live(
         with seconds.of("preflight"):
             progress.phase("preflight", 0)
             intended, session = await _prepare(api, run_id, intended, options, progress, reproduce)
-            gc.freeze()  # what was read stays until the end, and a collection that looks through it stops the loop (docs/adr/0014)
+            # What was read stays until the end, and a collection that looks through it stops the loop (docs/adr/0014).
+            gc.freeze()
         chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
         seen, left = await _stay(session, chosen, progress, seconds)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
@@ -110,9 +112,16 @@ async def _stay(
 
 
 async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
-    api: ApiServer, run_id: str, intended: LivePlan, options: LiveOptions, progress: Progress, reproduce: Callable[[Cell], str]
+    api: ApiServer,
+    run_id: str,
+    intended: LivePlan,
+    options: LiveOptions,
+    progress: Progress,
+    reproduce: Callable[[Cell], str],
 ) -> tuple[LivePlan, LiveCluster | InPlaceCluster]:
-    """What is done in the end, and the cluster to enter, once nothing stands in the way. Raises ClusterError that tells all that does."""
+    """What is done in the end, and the cluster to enter, once nothing stands in the way. Raises
+    ClusterError that tells all that does.
+    """
     intended, checked = await settle(api, intended.live, intended, options)
     if checked.obstacles:
         raise ClusterError(*checked.obstacles)

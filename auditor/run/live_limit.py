@@ -1,7 +1,7 @@
 """How many probe pods an audit may create at most, and what is said where it would be more.
 
-Every policy of the cluster has a say in that number, those of tenants too: one of a few lines can tell the pods of all namespaces apart,
-and each of these needs a probe pod beside the real ones.
+Every policy of the cluster has a say in that number, those of tenants too: one of a few lines can tell the pods of all
+namespaces apart, and each of these needs a probe pod beside the real ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MORE = "allow more with --max-probe-pods"
 
 
 def check_classes(snapshot: Snapshot, request: ProbeRequest, limit: int, *, in_place: bool) -> None:
-    """Raise LimitError where ``request`` is certain to need more than ``limit`` pods, be they created or joined (``in_place``).
+    """Raise LimitError where ``request`` is certain to need more than ``limit`` pods, be they created or joined
+    (``in_place``).
 
     This is known before any class is compared with any other.
     """
@@ -31,12 +32,16 @@ def check_classes(snapshot: Snapshot, request: ProbeRequest, limit: int, *, in_p
     counts = ClassCounts(snapshot, audited if in_place else snapshot.endpoints, limit * COUNTED_TO)
     if counts.tally.number > limit or counts.tally.more:
         raise LimitError(
-            _too_many(_size(str(counts.tally), counts.namespaces, in_place=in_place), limit, _blame(counts, in_place=in_place))
+            _too_many(
+                _size(str(counts.tally), counts.namespaces, in_place=in_place), limit, _blame(counts, in_place=in_place)
+            )
         )
     usable = [endpoint for endpoint in audited if request.can_use(endpoint.node)]
     if request.mode is Mode.ALL_PODS and len(usable) > limit:
         namespaces = len({endpoint.namespace for endpoint in usable})
-        raise LimitError(_too_many(_size(f"{len(usable):,}", namespaces, in_place=in_place), limit, _asked_for(request.mode)))
+        raise LimitError(
+            _too_many(_size(f"{len(usable):,}", namespaces, in_place=in_place), limit, _asked_for(request.mode))
+        )
     if in_place and (everything := ClassCounts(snapshot, snapshot.endpoints, limit * COUNTED_TO)).tally.more:
         what = f"this audit would be about {everything.tally} groups of pods"
         raise LimitError(_too_many(what, limit, _blame(everything, in_place=False), COUNTED_TO))
@@ -74,4 +79,7 @@ def _blame(counts: ClassCounts, *, in_place: bool) -> str:
         who, it, change = f"policy {found.namespace}/{found.policy} tells", "it", "have it changed"
     else:
         who, it, change = f"the policies of namespace {found.namespace} tell", "them", "have them changed"
-    return f"{who} so many pods apart{labels}: without {it} there would be {found.without}; {change}, {narrower or 'or '}{MORE}"
+    return (
+        f"{who} so many pods apart{labels}: without {it} there would be {found.without}; {change}, "
+        f"{narrower or 'or '}{MORE}"
+    )

@@ -1,4 +1,5 @@
-"""What an audit of a live cluster would do: which probe pods it would create, or which pods it would join, and what it leaves out.
+"""What an audit of a live cluster would do: which probe pods it would create, or which pods it would join, and what it
+leaves out.
 
 Nothing here asks the cluster anything: it is decided from what was read, so that a dry run decides the same.
 """
@@ -28,9 +29,9 @@ from auditor.run.live_limit import check_classes, check_number
 class LiveOptions:
     """Which pods of which cluster to audit: those in ``namespaces`` (none: all) that match ``selector`` (None: all).
 
-    ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports that may be probed.
-    ``accept`` names harm that is put up with (``pdb``); ``max_probe_pods`` bounds how many pods are created, or joined. ``intent`` is what
-    the policies of the whole cluster are to mean.
+    ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports
+    that may be probed. ``accept`` names harm that is put up with (``pdb``); ``max_probe_pods`` bounds how many pods are
+    created, or joined. ``intent`` is what the policies of the whole cluster are to mean.
     """
 
     connection: ConnectionOptions
@@ -50,9 +51,10 @@ class LiveOptions:
 class LivePlan:
     """What an audit of a cluster would do.
 
-    ``snapshot`` is what is audited: one endpoint for each of ``probes`` and for each external host. ``scope`` names those that stand for
-    audited pods. ``members`` has, for an audit in place, namespace and name of the pod to join in the place of each probe pod. ``remarks``
-    are lines for people; ``absent`` the probe pods in the place of which there is no pod to join, with the reason.
+    ``snapshot`` is what is audited: one endpoint for each of ``probes`` and for each external host. ``scope`` names
+    those that stand for audited pods. ``members`` has, for an audit in place, namespace and name of the pod to join in
+    the place of each probe pod. ``remarks`` are lines for people; ``absent`` the probe pods in the place of which there
+    is no pod to join, with the reason.
     """
 
     live: LiveSnapshot
@@ -65,14 +67,18 @@ class LivePlan:
 
 
 def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str] = MappingProxyType({})) -> LivePlan:
-    """Choose the probe pods for ``live``. Nothing can be put into the namespaces that are ``closed``, for these reasons.
+    """Choose the probe pods for ``live``. Nothing can be put into the namespaces that are ``closed``, for these
+    reasons.
 
-    Raises UsageError where there is nothing to audit, and for a host that is not outside, LimitError where more pods would be created or
-    joined than are allowed: before anything is computed whose time or memory grows with their number.
+    Raises UsageError where there is nothing to audit, and for a host that is not outside, LimitError where more pods
+    would be created or joined than are allowed: before anything is computed whose time or memory grows with their
+    number.
     """
     workloads = live.snapshot
     _check_externals(workloads, options.externals)
-    request = ProbeRequest(options.namespaces, options.selector, options.mode, live.ready_nodes or None, closed=frozenset(closed))
+    request = ProbeRequest(
+        options.namespaces, options.selector, options.mode, live.ready_nodes or None, closed=frozenset(closed)
+    )
     check_request(workloads, request)
     check_classes(workloads, request, options.max_probe_pods, in_place=options.in_place)
     choice = choose_probe_pods(workloads, evaluate(workloads), request)
@@ -82,13 +88,20 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
     members = joined.members
     put = [probe for probe in choice.probe_pods if probe.name in members or not options.in_place]
     check_number(put, request, options.max_probe_pods, in_place=options.in_place)
-    pods = [replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe) for probe in choice.probe_pods]
+    pods = [
+        replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe)
+        for probe in choice.probe_pods
+    ]
     return LivePlan(
         live,
         replace(workloads, endpoints=(*pods, *options.externals)),
         choice.probe_pods,
         scope,
-        (_size_in_place(choice.probe_pods, members) if options.in_place else _size(choice.probe_pods), *choice.uncovered, *_remarks(live)),
+        (
+            _size_in_place(choice.probe_pods, members) if options.in_place else _size(choice.probe_pods),
+            *choice.uncovered,
+            *_remarks(live),
+        ),
         {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
         joined.absent,
     )
@@ -96,14 +109,20 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """For an audit in place: the pod to join in the place of each probe pod, and why there is none, by the probe pod's name."""
+    """For an audit in place: the pod to join in the place of each probe pod, and why there is none, by the
+    probe pod's name.
+    """
 
     members: Mapping[str, Endpoint] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, live: LiveSnapshot, probes: Iterable[ProbePod], request: ProbeRequest, closed: Mapping[str, str]) -> _Joined:
-        """Only audited pods are joined: an ephemeral container stays in a pod, and may stay only where that was asked for."""
+    def of(
+        cls, live: LiveSnapshot, probes: Iterable[ProbePod], request: ProbeRequest, closed: Mapping[str, str]
+    ) -> _Joined:
+        """Only audited pods are joined: an ephemeral container stays in a pod, and may stay only where that
+        was asked for.
+        """
         members: dict[str, Endpoint] = {}
         absent: dict[str, str] = {}
         proxied = proxied_pods(live)
@@ -135,15 +154,26 @@ def _not_asked_for(pods: Iterable[Endpoint], request: ProbeRequest) -> str:
 
 def _check_externals(workloads: Snapshot, externals: Iterable[Endpoint]) -> None:
     """Raise UsageError for a host that is inside the cluster: no ipBlock says of it what it says of a host outside."""
-    known = {address: f"Service {service.namespace}/{service.name}" for service in workloads.services for address in service.cluster_ips}
+    known = {
+        address: f"Service {service.namespace}/{service.name}"
+        for service in workloads.services
+        for address in service.cluster_ips
+    }
     for endpoint in workloads.endpoints:
-        who = f"node {endpoint.node}" if endpoint.host_network or endpoint.kind is EndpointKind.NODE else f"pod {endpoint.name}"
+        who = (
+            f"node {endpoint.node}"
+            if endpoint.host_network or endpoint.kind is EndpointKind.NODE
+            else f"pod {endpoint.name}"
+        )
         known |= dict.fromkeys(endpoint.addresses, who)
     for external in externals:
         for address in external.addresses:
             if address in known:
                 name = external.name.partition("/")[2]
-                raise UsageError(f"--external {name}: {address} is {known[address]} of this cluster, and no host outside: leave it out")
+                raise UsageError(
+                    f"--external {name}: {address} is {known[address]} of this cluster, and no host outside: leave "
+                    "it out"
+                )
 
 
 def _stand_in(probe: ProbePod) -> Endpoint:
@@ -153,12 +183,18 @@ def _stand_in(probe: ProbePod) -> Endpoint:
 def _size(probes: Sequence[ProbePod]) -> str:
     pods = pluralize(sum(len(probe.stands_for) for probe in probes), "pod")
     namespaces = pluralize(len({probe.namespace for probe in probes}), "namespace")
-    return f"{pods} stood in for by {pluralize(len(probes), 'probe pod')} in {namespaces}, at L3/L4: a service mesh takes no part"
+    return (
+        f"{pods} stood in for by {pluralize(len(probes), 'probe pod')} in {namespaces}, at L3/L4: a service mesh "
+        "takes no part"
+    )
 
 
 def _size_in_place(probes: Sequence[ProbePod], joined: Mapping[str, object]) -> str:
     pods = pluralize(sum(len(probe.stands_for) for probe in probes if probe.name in joined), "pod")
-    return f"{pods} audited by way of {len(joined)} of them, from inside; real processes answer, on the ports that pods declare"
+    return (
+        f"{pods} audited by way of {len(joined)} of them, from inside; real processes answer, on the ports that "
+        "pods declare"
+    )
 
 
 def _remarks(live: LiveSnapshot) -> Sequence[str]:
@@ -166,5 +202,8 @@ def _remarks(live: LiveSnapshot) -> Sequence[str]:
         f"{count} {kind} in force, too, and not evaluated: where they apply, what is expected may be wrong"
         for kind, count in live.foreign.items()
     ]
-    unknown = [f"policy {policy.full_name} {policy.why}: what it may decide is inconclusive" for policy in live.snapshot.unknown]
+    unknown = [
+        f"policy {policy.full_name} {policy.why}: what it may decide is inconclusive"
+        for policy in live.snapshot.unknown
+    ]
     return [*foreign, *unknown, *live.notes]

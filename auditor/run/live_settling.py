@@ -1,7 +1,7 @@
 """Plan and preflight of an audit of a live cluster, in turn until they agree.
 
-What a namespace lacks is known only once something was to be put into it. A pod of another namespace may then stand for the same ones: what
-costs one namespace its probe pods need not cost any other the answers that they would have given.
+What a namespace lacks is known only once something was to be put into it. A pod of another namespace may then stand for
+the same ones: what costs one namespace its probe pods need not cost any other the answers that they would have given.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from auditor.run.live_plan import LiveOptions, LivePlan, plan_live
 MOST_ROUNDS = 3
 
 
-async def settle(api: ApiServer, live: LiveSnapshot, intended: LivePlan, options: LiveOptions) -> tuple[LivePlan, Preflight]:
+async def settle(
+    api: ApiServer, live: LiveSnapshot, intended: LivePlan, options: LiveOptions
+) -> tuple[LivePlan, Preflight]:
     """What is done in the end in the place of ``intended``, the plan for ``live``, and what stands in its way.
 
     Raises what ``plan_live`` raises, and ClusterError when the API server can't be reached.
@@ -39,7 +41,9 @@ async def settle(api: ApiServer, live: LiveSnapshot, intended: LivePlan, options
 def _as_found(found: Preflight, closed: dict[str, str], options: LiveOptions) -> Preflight:
     """``found`` with all namespaces that are ``closed``, also those in which nothing was to be put any more."""
     closed = {**closed, **found.closed}
-    audited = {namespace: why for namespace, why in closed.items() if not options.namespaces or namespace in options.namespaces}
+    audited = {
+        namespace: why for namespace, why in closed.items() if not options.namespaces or namespace in options.namespaces
+    }
     left_out = () if found.obstacles else tuple(f"left out: {line}" for line in in_lines(audited))
     return replace(found, closed=closed, left_out=left_out)
 

@@ -28,8 +28,8 @@ LARGEST = 256 << 20
 def load_sources(paths: Sequence[str], *, recursive: bool = False) -> list[Source]:
     """The files at ``paths``, those of directories in order of their names; ``-`` is standard input.
 
-    Raises UsageError for a path that can't be read or holds too much, for a directory without a file to read, and for standard input asked
-    for twice.
+    Raises UsageError for a path that can't be read or holds too much, for a directory without a file to read, and for
+    standard input asked for twice.
     """
     if paths.count(STDIN) > 1:
         raise UsageError(f"{STDIN}: standard input can be read once only")

@@ -29,11 +29,14 @@ def _peer(dice: random.Random, *, blocks: bool) -> Peer:
 
 def _rule(dice: random.Random, *, blocks: bool) -> Rule:
     ports = [PolicyPort(Protocol.TCP, dice.choice(NUMBERS)), PolicyPort(Protocol.UDP, 53), PolicyPort(name="http")]
-    return Rule(tuple(_peer(dice, blocks=blocks) for _ in range(dice.randint(1, 3))), tuple(ports[: dice.randint(1, 3)]))
+    return Rule(
+        tuple(_peer(dice, blocks=blocks) for _ in range(dice.randint(1, 3))), tuple(ports[: dice.randint(1, 3)])
+    )
 
 
 def cluster(pods: int, namespaces: int, policies: int, seed: int = 1, *, blocks: bool = False) -> Snapshot:
-    """Pods of ten apps in every namespace, teams of namespaces, and policies with all kinds of peers, numbered and named ports.
+    """Pods of ten apps in every namespace, teams of namespaces, and policies with all kinds of peers, numbered and
+    named ports.
 
     With ``blocks`` the ipBlocks cover pods, /24 by /24, so that nearly every pod is a class of its own.
     """
@@ -44,31 +47,46 @@ def cluster(pods: int, namespaces: int, policies: int, seed: int = 1, *, blocks:
         port = ContainerPort(Protocol.TCP, 8000 + number // namespaces % 2, "http")
         address = ip_address(FIRST_ADDRESS + number)
         labels = {"app": app, "pod": str(number)}
-        endpoints.append(Endpoint(f"{namespace}/pod-{number}", EndpointKind.POD, namespace, labels, (address,), (port,)))
+        endpoints.append(
+            Endpoint(f"{namespace}/pod-{number}", EndpointKind.POD, namespace, labels, (address,), (port,))
+        )
     made = []
     for number in range(policies):
         directions = frozenset(dice.choice([(Direction.INGRESS,), (Direction.EGRESS,), tuple(Direction)]))
         rules = {
-            direction: tuple(_rule(dice, blocks=blocks) for _ in range(2)) if direction in directions else () for direction in Direction
+            direction: tuple(_rule(dice, blocks=blocks) for _ in range(2)) if direction in directions else ()
+            for direction in Direction
         }
         subjects = _selector(app=f"app-{dice.randrange(APPS)}")
         made.append(
             NetworkPolicy(
-                f"ns-{number % namespaces}", f"policy-{number}", subjects, directions, rules[Direction.INGRESS], rules[Direction.EGRESS]
+                f"ns-{number % namespaces}",
+                f"policy-{number}",
+                subjects,
+                directions,
+                rules[Direction.INGRESS],
+                rules[Direction.EGRESS],
             )
         )
-    known = {f"ns-{number}": Namespace.of(f"ns-{number}", {"team": f"team-{number % TEAMS}"}) for number in range(namespaces)}
+    known = {
+        f"ns-{number}": Namespace.of(f"ns-{number}", {"team": f"team-{number % TEAMS}"}) for number in range(namespaces)
+    }
     return Snapshot(known, tuple(endpoints), tuple(made))
 
 
 def manifests(snapshot: Snapshot) -> Iterator[str]:
     """The snapshot as YAML documents, block style, as people and tools write them."""
     for namespace in snapshot.namespaces.values():
-        yield f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace.name}\n  labels:\n{_labels(namespace.labels, 4)}"
+        yield (
+            f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace.name}\n  "
+            f"labels:\n{_labels(namespace.labels, 4)}"
+        )
     for pod in snapshot.endpoints:
         yield (
-            f"apiVersion: v1\nkind: Pod\nmetadata:\n  name: {pod.name.partition('/')[2]}\n  namespace: {pod.namespace}\n"
-            f"  labels:\n{_labels(pod.labels, 4)}spec:\n  containers:\n  - name: main\n    image: registry.example/app:1\n    ports:\n"
+            f"apiVersion: v1\nkind: Pod\nmetadata:\n  name: {pod.name.partition('/')[2]}\n  namespace: "
+            f"{pod.namespace}\n"
+            f"  labels:\n{_labels(pod.labels, 4)}spec:\n  containers:\n  - name: main\n    image: "
+            "registry.example/app:1\n    ports:\n"
             + "".join(f"    - name: {port.name}\n      containerPort: {port.number}\n" for port in pod.ports)
             + f"status:\n  phase: Running\n  podIP: {pod.addresses[0]}\n  podIPs:\n  - ip: {pod.addresses[0]}\n"
         )
@@ -82,7 +100,8 @@ def _labels(labels: object, indent: int) -> str:
 
 def _policy(policy: NetworkPolicy) -> str:
     text = (
-        f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: {policy.name}\n  namespace: {policy.namespace}\n"
+        f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: {policy.name}\n  namespace: "
+        f"{policy.namespace}\n"
         f"spec:\n  podSelector:\n    matchLabels:\n{_labels(policy.pod_selector.match_labels, 6)}  policyTypes:\n"
         + "".join(f"  - {direction}\n" for direction in sorted(policy.directions))
     )

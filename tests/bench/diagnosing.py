@@ -1,4 +1,6 @@
-"""The time that a diagnosis takes, over every dialect in every scope: one fault, two, and what no known fault explains."""
+"""The time that a diagnosis takes, over every dialect in every scope: one fault, two, and what no known
+fault explains.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +57,7 @@ def run() -> None:
             results = observed(cluster, enforcers)
             seconds = wall(lambda results=results, cluster=cluster: diagnose(cluster.snapshot, results))
             what = (
-                f"diagnosis of {len(results):,} cells, {policies} policies, {len(Dialect)} dialects, {hypotheses:,} single faults: {name}"
+                f"diagnosis of {len(results):,} cells, {policies} policies, {len(Dialect)} dialects, "
+                f"{hypotheses:,} single faults: {name}"
             )
             say(what, f"{seconds:.2f} s", f"limit {LIMIT:g} s: {seconds / LIMIT:.2f}")

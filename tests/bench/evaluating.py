@@ -22,7 +22,8 @@ snapshot = cluster(*map(int, sys.argv[1:4]), blocks=len(sys.argv) > 4)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()
 matrix = evaluate(snapshot)
-print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(matrix.classes), len(matrix.atoms))
+seconds = time.perf_counter() - began
+print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(matrix.classes), len(matrix.atoms))
 """
 
 
@@ -44,7 +45,11 @@ def run() -> None:
             f"{classes:.2f} s",
             f"{classes / reading:.2f} x {beside}; limit 1.5 s",
         )
-        say("  --expand --ports TCP/80: 160,000 cells", f"{expanded:.2f} s", f"{expanded / reading:.2f} x {beside}; limit 3 s")
+        say(
+            "  --expand --ports TCP/80: 160,000 cells",
+            f"{expanded:.2f} s",
+            f"{expanded / reading:.2f} x {beside}; limit 3 s",
+        )
     twice = {pods: _evaluate(pods) for pods in (10_000, 20_000)}
     say("  twice the pods, same classes", f"{twice[20_000] / twice[10_000]:.2f} x", "limit 2 x")
     _evaluate(10_000, "with ipBlocks over pods")

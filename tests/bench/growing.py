@@ -1,8 +1,9 @@
-"""Manifests in which one thing is there thousands of times, and what commands take for them: time has to grow with the input.
+"""Manifests in which one thing is there thousands of times, and what commands take for them: time has to grow with the
+input.
 
-Each shape is a function from a number to documents; ``python -m tests.bench.growing [COMMAND [SHAPE...]]`` prints seconds, memory and the
-exponent between a quarter of the number and all of it. Whatever grows with the square stands out with an exponent of 2.
-"""
+Each shape is a function from a number to documents; ``python -m tests.bench.growing [COMMAND [SHAPE...]]`` prints
+seconds, memory and the exponent between a quarter of the number and all of it. Whatever grows with the square stands
+out with an exponent of 2."""
 
 from __future__ import annotations
 
@@ -61,7 +62,12 @@ def pod(name: str, labels: dict[str, str], address: str, where: str = "shop", po
 def policy(name: str, where: str = "shop", subjects: Document | None = None, **sections: list[Document]) -> Document:
     """A NetworkPolicy with the ``ingress`` and ``egress`` given, for these directions."""
     spec = {"podSelector": subjects or {}, "policyTypes": [each.capitalize() for each in sections], **sections}
-    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name, "namespace": where}, "spec": spec}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": where},
+        "spec": spec,
+    }
 
 
 def labelled(**labels: str) -> Document:
@@ -108,7 +114,9 @@ def excepts_opened_again(number: int) -> Iterator[Document]:
 @shape
 def blocks_with_an_except_in_one_rule(number: int) -> Iterator[Document]:
     yield from world()
-    yield policy("many", egress=[{"to": [block(f"{address(each)}/31", [f"{address(each)}/32"]) for each in range(number)]}])
+    yield policy(
+        "many", egress=[{"to": [block(f"{address(each)}/31", [f"{address(each)}/32"]) for each in range(number)]}]
+    )
 
 
 @shape
@@ -135,7 +143,9 @@ def nested_blocks_in_one_rule(number: int) -> Iterator[Document]:
 @shape
 def rules_with_a_block_each(number: int) -> Iterator[Document]:
     yield from world()
-    yield policy("many", egress=[{"to": [block(f"{address(each)}/32")], "ports": [{"port": 443}]} for each in range(number)])
+    yield policy(
+        "many", egress=[{"to": [block(f"{address(each)}/32")], "ports": [{"port": 443}]} for each in range(number)]
+    )
 
 
 @shape
@@ -160,7 +170,10 @@ def rules_for_all_each_with_a_port(number: int) -> Iterator[Document]:
 @shape
 def equal_rules(number: int) -> Iterator[Document]:
     yield from world()
-    yield policy("many", ingress=[{"from": [{"podSelector": labelled(app="web")}], "ports": [{"port": 80}]} for _ in range(number)])
+    yield policy(
+        "many",
+        ingress=[{"from": [{"podSelector": labelled(app="web")}], "ports": [{"port": 80}]} for _ in range(number)],
+    )
 
 
 @shape
@@ -217,7 +230,9 @@ def values_of_one_label(number: int) -> Iterator[Document]:
     yield from world()
     values = [f"v{each}" for each in range(number)]
     chosen = {"matchExpressions": [{"key": "app", "operator": "In", "values": values}]}
-    yield policy("many", ingress=[{"from": [{"podSelector": chosen, "namespaceSelector": chosen}, {"podSelector": chosen}]}])
+    yield policy(
+        "many", ingress=[{"from": [{"podSelector": chosen, "namespaceSelector": chosen}, {"podSelector": chosen}]}]
+    )
     yield policy("subjects", subjects=chosen, ingress=[{}])
 
 
@@ -239,7 +254,9 @@ def labels_in_one_selector(number: int) -> Iterator[Document]:
 @shape
 def expressions_in_one_selector(number: int) -> Iterator[Document]:
     yield from world()
-    chosen = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": [f"v{each}"]} for each in range(number)]}
+    chosen = {
+        "matchExpressions": [{"key": "app", "operator": "NotIn", "values": [f"v{each}"]} for each in range(number)]
+    }
     yield policy("many", ingress=[{"from": [{"podSelector": chosen}, {"namespaceSelector": chosen}]}])
 
 
@@ -263,7 +280,9 @@ def equal_policies(number: int) -> Iterator[Document]:
 def policies_that_select_nobody(number: int) -> Iterator[Document]:
     yield from world()
     for each in range(number):
-        yield policy(f"p{each}", subjects=labelled(app=f"a{each}"), egress=[{"to": [{"podSelector": labelled(app="db")}]}])
+        yield policy(
+            f"p{each}", subjects=labelled(app=f"a{each}"), egress=[{"to": [{"podSelector": labelled(app="db")}]}]
+        )
 
 
 @shape
@@ -316,11 +335,23 @@ def pods_on_nodes_network(number: int) -> Iterator[Document]:
 def services_and_their_ports(number: int) -> Iterator[Document]:
     yield from world()
     for each in range(number // 2):
-        spec = {"selector": {"app": "web"}, "clusterIP": address(each, 11), "ports": [{"port": 10_000 + each, "targetPort": 8080}]}
-        yield {"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"s{each}", "namespace": "shop"}, "spec": spec}
+        spec = {
+            "selector": {"app": "web"},
+            "clusterIP": address(each, 11),
+            "ports": [{"port": 10_000 + each, "targetPort": 8080}],
+        }
+        yield {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": f"s{each}", "namespace": "shop"},
+            "spec": spec,
+        }
     ports = [{"port": 10_000 + each} for each in range(number // 2)]
     yield policy(
-        "many", subjects=labelled(app="web"), ingress=[{"ports": ports}], egress=[{"to": [block("11.0.0.0/9"), block("11.0.0.0/10")]}]
+        "many",
+        subjects=labelled(app="web"),
+        ingress=[{"ports": ports}],
+        egress=[{"to": [block("11.0.0.0/9"), block("11.0.0.0/10")]}],
     )
 
 
@@ -368,7 +399,10 @@ def _write(path: Path, documents: Iterable[Document]) -> None:
 def _measure(name: str, command: str, folder: Path) -> None:
     first, *rest = COMMANDS[command]
     base, _, _ = measured([sys.executable, "-m", "auditor", "--help"])
-    runs = [measured([sys.executable, "-m", "auditor", first, "-f", str(folder / f"{number}.json"), *rest]) for number in (MOST // 4, MOST)]
+    runs = [
+        measured([sys.executable, "-m", "auditor", first, "-f", str(folder / f"{number}.json"), *rest])
+        for number in (MOST // 4, MOST)
+    ]
     (quarter, _, _), (whole, memory, code) = runs
     exponent = math.log(max(whole - base, 0.01) / max(quarter - base, 0.01), 4)
     mark = "" if whole <= LIMIT and exponent <= EXPONENT else " <-- too slow"

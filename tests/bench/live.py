@@ -1,8 +1,7 @@
 """Audits of a real cluster as a user starts them: ``python -m tests.bench.live --kubeconfig FILE``.
 
-What is measured is the whole command, from its start to the last of its pods being gone. The cluster gets namespaces of its own for this,
-and the lab's enforcer on its nodes for the part in which half of the cells are denied.
-"""
+What is measured is the whole command, from its start to the last of its pods being gone. The cluster gets namespaces of
+its own for this, and the lab's enforcer on its nodes for the part in which half of the cells are denied."""
 
 from __future__ import annotations
 
@@ -34,13 +33,19 @@ def pods(count: int, image: str, namespaces: Sequence[str]) -> Iterator[Object]:
         yield {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": f"pod-{number}", "namespace": namespaces[number % len(namespaces)], "labels": {"pod": str(number)}},
+            "metadata": {
+                "name": f"pod-{number}",
+                "namespace": namespaces[number % len(namespaces)],
+                "labels": {"pod": str(number)},
+            },
             "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
         }
 
 
 def policy(namespace: str, ports: Sequence[Object]) -> Object:
-    """A policy that isolates all of ``namespace`` for ingress and allows ``ports`` from everywhere; none: every port."""
+    """A policy that isolates all of ``namespace`` for ingress and allows ``ports`` from everywhere; none:
+    every port.
+    """
     rule = {"ports": list(ports)} if ports else {}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -91,9 +96,13 @@ class MemoryOfAgents(threading.Thread):
     def run(self) -> None:
         while not self.over.wait(0.5):
             try:
-                found = self._kubectl.run("get", "pods", "-n", self._namespace, "-l", "netpol-audit/run", "-o", "name").split()
+                found = self._kubectl.run(
+                    "get", "pods", "-n", self._namespace, "-l", "netpol-audit/run", "-o", "name"
+                ).split()
                 if found:
-                    seen = self._kubectl.run("exec", "-n", self._namespace, found[0], "--", "python3", "-ISc", self.LOOK).split()
+                    seen = self._kubectl.run(
+                        "exec", "-n", self._namespace, found[0], "--", "python3", "-ISc", self.LOOK
+                    ).split()
                     self.most = max([self.most, *map(int, seen)])
             except (KubectlError, ValueError):
                 continue
@@ -101,8 +110,23 @@ class MemoryOfAgents(threading.Thread):
 
 def audit(kubectl: Kubectl, image: str, names: Sequence[str], ports: str, *more: str) -> tuple[float, dict[str, Any]]:
     """Wall time of one whole command in seconds, and its report."""
-    chosen = [word for name in names for word in ("-n", name)] + [word for name in names for word in ("--from", name, "--to", name)]
-    argv = [sys.executable, "-m", "auditor", "run", "--kubeconfig", kubectl.kubeconfig, "--image", image, "-q", "-o", "json", "--all-pods"]
+    chosen = [word for name in names for word in ("-n", name)] + [
+        word for name in names for word in ("--from", name, "--to", name)
+    ]
+    argv = [
+        sys.executable,
+        "-m",
+        "auditor",
+        "run",
+        "--kubeconfig",
+        kubectl.kubeconfig,
+        "--image",
+        image,
+        "-q",
+        "-o",
+        "json",
+        "--all-pods",
+    ]
     began = time.perf_counter()
     done = subprocess.run([*argv, "--ports", ports, *chosen, *more], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - began
@@ -123,7 +147,10 @@ def tell(name: str, runs: Sequence[tuple[float, dict[str, Any]]], limits: tuple[
     limit = f" (limits {limits[0]:.1f} and {limits[1]:.1f} s)" if limits else ""
     print(f"{name}: {wall:.2f} s in all, probing {probing(report):.2f} s{limit}")
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in report["seconds"].items() if seconds >= 0.005)
-    print(f"  {summary['cells']} cells, {summary['allowed']} allowed, {summary['denied']} denied, {summary['inconclusive']} inconclusive")
+    print(
+        f"  {summary['cells']} cells, {summary['allowed']} allowed, {summary['denied']} denied, "
+        f"{summary['inconclusive']} inconclusive"
+    )
     print(f"  {phases}")
     print(f"  {api['calls']} API requests, {api['received'] / 1000:.0f} kB received, {api['sent'] / 1000:.0f} kB sent")
 
@@ -131,7 +158,11 @@ def tell(name: str, runs: Sequence[tuple[float, dict[str, Any]]], limits: tuple[
 def nine(kubectl: Kubectl, image: str, node_image: str) -> None:
     """9 x 9 pods x 4 ports, all open, and with half of the cells dropped."""
     with world(kubectl, 9, image) as names:
-        tell("9 pods, all open", [audit(kubectl, image, names, FOUR_PORTS) for _ in range(RUNS)], (WHOLE_LIMIT, OPEN_LIMIT))
+        tell(
+            "9 pods, all open",
+            [audit(kubectl, image, names, FOUR_PORTS) for _ in range(RUNS)],
+            (WHOLE_LIMIT, OPEN_LIMIT),
+        )
         with NftablesEnforcer(kubectl, node_image, names) as enforcer:
             kubectl.apply(policy(name, ONLY_80) for name in names)
             enforcer.use()

@@ -1,7 +1,7 @@
 """Probing over slow streams: what the round trips to the agents cost when every answer comes at once.
 
-Run as ``python -m tests.bench.round_trips``. The lab's agents, each line held up on its way as on an exec stream through an API server.
-"""
+Run as ``python -m tests.bench.round_trips``. The lab's agents, each line held up on its way as on an exec stream
+through an API server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ PORTS = (80, 81)
 
 
 class SlowChannel:
-    """A channel on which every line arrives ``DELAY`` seconds later, in either direction; lines don't wait for one another."""
+    """A channel on which every line arrives ``DELAY`` seconds later, in either direction; lines don't wait
+    for one another.
+    """
 
     broken = False
     failure = ""
@@ -68,7 +70,12 @@ async def _probe() -> tuple[float, dict[str, float]]:
         for number, name in enumerate(names)
     ]
     protocols = [(protocol, port) for protocol in (Protocol.TCP, Protocol.UDP) for port in PORTS]
-    cells = [Cell(source, to, protocol, port, Family.IPV4) for source in names for to in names for protocol, port in protocols]
+    cells = [
+        Cell(source, to, protocol, port, Family.IPV4)
+        for source in names
+        for to in names
+        for protocol, port in protocols
+    ]
     async with Lab(Snapshot({"ns": Namespace.of("ns")}, tuple(pods)), nodes=["node-1"]) as lab:
 
         async def open_slowly(site: ProbeSite) -> AgentChannel:
@@ -86,7 +93,11 @@ def run() -> None:
     seconds, phases = min((asyncio.run(_probe()) for _ in range(5)), key=lambda one: one[0])
     told = ", ".join(f"{name} {spent:.2f} s" for name, spent in phases.items())
     cells = SITES * SITES * 2 * len(PORTS)
-    say(f"probing, {SITES} agents, {cells} cells, all open, lines 10 ms late (best of 5)", f"{seconds:.2f} s", f"{told}; limit 0.5 s")
+    say(
+        f"probing, {SITES} agents, {cells} cells, all open, lines 10 ms late (best of 5)",
+        f"{seconds:.2f} s",
+        f"{told}; limit 0.5 s",
+    )
 
 
 if __name__ == "__main__":

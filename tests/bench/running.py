@@ -1,4 +1,6 @@
-"""Whole audits on the lab: how long the network takes to come up, and how long probing takes beside its deny timeout."""
+"""Whole audits on the lab: how long the network takes to come up, and how long probing takes beside its
+deny timeout.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,12 @@ from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.run.audit import AuditOptions, audit
 from tests.bench.measure import say
 
-PORTS = (PortRequest(Protocol.TCP, 80), PortRequest(Protocol.TCP, 81), PortRequest(Protocol.UDP, 80), PortRequest(Protocol.UDP, 81))
+PORTS = (
+    PortRequest(Protocol.TCP, 80),
+    PortRequest(Protocol.TCP, 81),
+    PortRequest(Protocol.UDP, 80),
+    PortRequest(Protocol.UDP, 81),
+)
 ONLY_80 = (Rule((), (PolicyPort(Protocol.TCP, 80), PolicyPort(Protocol.UDP, 80))),)
 
 
@@ -34,7 +41,8 @@ def snapshot(pods: int, nodes: int) -> Snapshot:
         for number in range(pods)
     )
     policies = tuple(
-        NetworkPolicy(namespace, "only-80", LabelSelector(), frozenset({Direction.INGRESS}), ONLY_80) for namespace in namespaces
+        NetworkPolicy(namespace, "only-80", LabelSelector(), frozenset({Direction.INGRESS}), ONLY_80)
+        for namespace in namespaces
     )
     return Snapshot({name: Namespace.of(name) for name in namespaces}, endpoints, policies)
 
@@ -66,7 +74,11 @@ def run() -> None:
     timeout = ProbingOptions().timeout
     for pods, nodes, limit in ((9, 2, "; limit 4 s"), (60, 4, "")):
         seconds, probing, outcome = asyncio.run(_audit(pods, nodes))
-        say(f"audit, lab included: {outcome}", f"{seconds:.2f} s", f"{seconds / timeout:.2f} x the deny timeout of {timeout:g} s{limit}")
+        say(
+            f"audit, lab included: {outcome}",
+            f"{seconds:.2f} s",
+            f"{seconds / timeout:.2f} x the deny timeout of {timeout:g} s{limit}",
+        )
         say("  of which the main pass", f"{probing:.2f} s", f"{probing / timeout:.2f} x the deny timeout")
 
 

@@ -1,4 +1,6 @@
-"""Audits of the real cluster as users start them, held against what the tests' own evaluator predicts for the enforcer in force."""
+"""Audits of the real cluster as users start them, held against what the tests' own evaluator predicts for
+the enforcer in force.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def command(kubectl: Kubectl, *arguments: str) -> list[str]:
 
 def audit(kubectl: Kubectl, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``audit ARGUMENTS`` on the cluster to its end."""
-    return subprocess.run(command(kubectl, *arguments), env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return subprocess.run(
+        command(kubectl, *arguments), env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 def run_arguments(image: str, *more: str) -> tuple[str, ...]:
@@ -50,7 +54,9 @@ def run_arguments(image: str, *more: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Audited:
-    """A run that has ended: its exit code, what it reported and the probe pods that it used, as endpoints by the report's names."""
+    """A run that has ended: its exit code, what it reported and the probe pods that it used, as endpoints
+    by the report's names.
+    """
 
     code: int
     report: Report
@@ -60,7 +66,13 @@ class Audited:
     def results(self) -> dict[Cell, Object]:
         """The report's cells."""
         return {
-            Cell(one["source"], one["destination"], Protocol(one["protocol"]), one["port"], Family(int(one["family"][-1]))): one
+            Cell(
+                one["source"],
+                one["destination"],
+                Protocol(one["protocol"]),
+                one["port"],
+                Family(int(one["family"][-1])),
+            ): one
             for one in self.report["cells"]
         }
 
@@ -76,7 +88,11 @@ def run_audit(kubectl: Kubectl, image: str, *more: str) -> Audited:
 
 def _probes(report: Report, recording: Recording) -> Iterator[Endpoint]:
     """Each endpoint of ``report`` with the labels and ports that its pod really had."""
-    pods = {pod["status"]["podIP"]: pod for pod in recording.latest(PODS) if pod["status"].get("podIP") and RUN_LABEL in _labels(pod)}
+    pods = {
+        pod["status"]["podIP"]: pod
+        for pod in recording.latest(PODS)
+        if pod["status"].get("podIP") and RUN_LABEL in _labels(pod)
+    }
     for entry in report["endpoints"]:
         if entry["kind"] != EndpointKind.POD or not entry["addresses"]:
             continue
@@ -88,7 +104,10 @@ def _probes(report: Report, recording: Recording) -> Iterator[Endpoint]:
             pod["metadata"]["namespace"],
             _labels(pod),
             tuple(ip_address(address) for address in entry["addresses"]),
-            tuple(ContainerPort(Protocol(port["protocol"]), port["containerPort"], port.get("name", "")) for port in declared),
+            tuple(
+                ContainerPort(Protocol(port["protocol"]), port["containerPort"], port.get("name", ""))
+                for port in declared
+            ),
             pod["spec"]["nodeName"],
         )
 
@@ -99,11 +118,13 @@ def _labels(pod: Object) -> dict[str, str]:
 
 
 def wrong(
-    kubectl: Kubectl, audited: Audited, enforcement: Enforcement, previous_policies: Sequence[NetworkPolicy] | None = None
+    kubectl: Kubectl,
+    audited: Audited,
+    enforcement: Enforcement,
+    previous_policies: Sequence[NetworkPolicy] | None = None,
 ) -> list[str]:
-    """Every way in which what ``audited`` found is not what the oracle predicts for ``enforcement``, which is that of the suite's own
-    namespaces alone.
-    """
+    """Every way in which what ``audited`` found is not what the oracle predicts for ``enforcement``, which is that of
+    the suite's own namespaces alone."""
     snapshot = read_world(kubectl)
     policed = tuple(policy for policy in snapshot.policies if policy.namespace in world.NAMESPACES)
     shadow = replace(snapshot, endpoints=audited.probes, policies=policed)
@@ -114,14 +135,26 @@ def wrong(
     ]
 
 
-def _problem(shadow: Snapshot, cell: Cell, one: Object, enforcement: Enforcement, previous_policies: Sequence[NetworkPolicy] | None) -> str:
+def _problem(
+    shadow: Snapshot,
+    cell: Cell,
+    one: Object,
+    enforcement: Enforcement,
+    previous_policies: Sequence[NetworkPolicy] | None,
+) -> str:
     if one["result"] in NO_VERDICT:
         return "no verdict"
     by_name = {endpoint.name: endpoint for endpoint in shadow.endpoints}
     ends = by_name[cell.source], by_name[cell.destination]
     try:
         predicted = verdict(
-            shadow, *ends, cell.protocol, cell.port, cell.family, enforcement=enforcement, previous_policies=previous_policies
+            shadow,
+            *ends,
+            cell.protocol,
+            cell.port,
+            cell.family,
+            enforcement=enforcement,
+            previous_policies=previous_policies,
         )
     except AmbiguousPrediction:
         return ""
@@ -134,7 +167,9 @@ def _problem(shadow: Snapshot, cell: Cell, one: Object, enforcement: Enforcement
 
 
 def left_behind(kubectl: Kubectl, patience: float = 20) -> list[str]:
-    """Whatever of ours is in the cluster and stays there: the garbage collector gets up to ``patience`` seconds for what is its own."""
+    """Whatever of ours is in the cluster and stays there: the garbage collector gets up to ``patience``
+    seconds for what is its own.
+    """
     until = time.monotonic() + patience
     while found := in_cluster(kubectl):
         if time.monotonic() > until:
@@ -194,5 +229,7 @@ class Running:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.kill()

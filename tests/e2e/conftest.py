@@ -1,8 +1,8 @@
 """Where the cluster of the suite comes from: ``pytest tests/e2e --kubeconfig FILE``. How it came to be does not matter.
 
-Environment: ``E2E_CNI`` is the path of a manifest or programme that brings another enforcer than the lab's (see ``enforcers.interface``),
-``cluster`` where the cluster's own network enforces policies, or ``none`` to run nothing but the tests that want no enforcer.
-"""
+Environment: ``E2E_CNI`` is the path of a manifest or programme that brings another enforcer than the lab's (see
+``enforcers.interface``), ``cluster`` where the cluster's own network enforces policies, or ``none`` to run nothing but
+the tests that want no enforcer."""
 
 from __future__ import annotations
 
@@ -28,21 +28,33 @@ LIMIT = 300
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("e2e", "a real Kubernetes")
-    group.addoption("--kubeconfig", metavar="FILE", help="the cluster to run tests/e2e on, reached through its current context")
     group.addoption(
-        "--e2e-image", metavar="IMAGE", default="audit-e2e/python:3", help="an image with Python for pods (default %(default)s)"
+        "--kubeconfig", metavar="FILE", help="the cluster to run tests/e2e on, reached through its current context"
     )
     group.addoption(
-        "--e2e-node-image", metavar="IMAGE", help="an image with Python and nft for the node agent (default: the image for pods)"
+        "--e2e-image",
+        metavar="IMAGE",
+        default="audit-e2e/python:3",
+        help="an image with Python for pods (default %(default)s)",
     )
-    group.addoption("--e2e-faults", metavar="PROGRAMME", help="stops and starts parts of the cluster, as tests/e2e/cluster/node does")
+    group.addoption(
+        "--e2e-node-image",
+        metavar="IMAGE",
+        help="an image with Python and nft for the node agent (default: the image for pods)",
+    )
+    group.addoption(
+        "--e2e-faults",
+        metavar="PROGRAMME",
+        help="stops and starts parts of the cluster, as tests/e2e/cluster/node does",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     mine = [item for item in items if item.path.parent == HERE]
     for item in mine:
         item.add_marker(pytest.mark.timeout(LIMIT))
-    # What wants the cluster's network as it is comes first; the enforcer stays from its first use on. What breaks the cluster comes last.
+    # What wants the cluster's network as it is comes first; the enforcer stays from its first use on. What breaks the
+    # cluster comes last.
     items.sort(key=lambda item: [name in getattr(item, "fixturenames", ()) for name in ("nodes", "enforcer")])
     if config.getoption("kubeconfig", None):
         return

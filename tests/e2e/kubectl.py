@@ -1,4 +1,6 @@
-"""The suite's own hand on the cluster: kubectl, so that a fault in the project's client can neither hide nor help itself."""
+"""The suite's own hand on the cluster: kubectl, so that a fault in the project's client can neither hide
+nor help itself.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,13 @@ class Kubectl:
     def run(self, *arguments: str, text: str = "", patience: float = 120) -> str:
         """Its standard output. Raises KubectlError."""
         done = subprocess.run(
-            ["kubectl", *arguments], env=self.environment, input=text, capture_output=True, text=True, timeout=patience, check=False
+            ["kubectl", *arguments],
+            env=self.environment,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=patience,
+            check=False,
         )
         if done.returncode != 0:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

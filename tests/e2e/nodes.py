@@ -1,8 +1,7 @@
 """What happens to nodes: done by the programme that ``--e2e-faults`` names, for the API can't do it.
 
-It is called with ``stop-apiserver SECONDS``, which returns when the API server answers again, and ``stop-kubelet``, ``start-kubelet``,
-``pause``, ``unpause``, ``stop`` or ``start`` and a node's name. tests/e2e/cluster/node is one.
-"""
+It is called with ``stop-apiserver SECONDS``, which returns when the API server answers again, and ``stop-kubelet``,
+``start-kubelet``, ``pause``, ``unpause``, ``stop`` or ``start`` and a node's name. tests/e2e/cluster/node is one."""
 
 from __future__ import annotations
 

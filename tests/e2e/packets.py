@@ -1,7 +1,7 @@
 """A plain second opinion on who reaches whom, sent from inside the real pods and without anything of the project.
 
-A port on which nothing listens tells as well: a reset or an ICMP error says that the packet arrived, silence that it was dropped.
-"""
+A port on which nothing listens tells as well: a reset or an ICMP error says that the packet arrived, silence that it
+was dropped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ print(json.dumps(arrived))
 """
 
 
-def arrivals(kubectl: Kubectl, pods: Sequence[Endpoint], ports: Sequence[tuple[Protocol, int]], timeout: float = 1.0) -> dict[Cell, bool]:
+def arrivals(
+    kubectl: Kubectl, pods: Sequence[Endpoint], ports: Sequence[tuple[Protocol, int]], timeout: float = 1.0
+) -> dict[Cell, bool]:
     """For every pair of different ``pods`` and each port: whether a packet got there and its answer came back."""
 
     def from_one(source: Endpoint) -> dict[Cell, bool]:
@@ -50,7 +52,9 @@ def arrivals(kubectl: Kubectl, pods: Sequence[Endpoint], ports: Sequence[tuple[P
         addresses = {pod.name: str(pod.address(Family.IPV4)) for pod in pods}
         targets = [[cell.protocol, addresses[cell.destination], cell.port] for cell in cells]
         namespace, name = source.name.split("/")
-        output = kubectl.run("exec", "-n", namespace, name, "--", "python3", "-c", PROBE, json.dumps(targets), str(timeout))
+        output = kubectl.run(
+            "exec", "-n", namespace, name, "--", "python3", "-c", PROBE, json.dumps(targets), str(timeout)
+        )
         return dict(zip(cells, json.loads(output), strict=True))
 
     with ThreadPoolExecutor(8) as executor:

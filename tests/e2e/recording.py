@@ -26,7 +26,9 @@ class Change:
 
 
 class Recording:
-    """A watch of each of ``paths`` in the background, from entering to leaving it. What there is already begins it, as ADDED."""
+    """A watch of each of ``paths`` in the background, from entering to leaving it. What there is already
+    begins it, as ADDED.
+    """
 
     def __init__(self, kubectl: Kubectl, *paths: str) -> None:
         self._kubectl = kubectl
@@ -46,14 +48,18 @@ class Recording:
     def __enter__(self) -> Self:
         for path in self._paths:
             argv = ["kubectl", "get", "--raw", f"{path}?watch=1"]
-            watch = subprocess.Popen(argv, env=self._kubectl.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            watch = subprocess.Popen(
+                argv, env=self._kubectl.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
             reader = Thread(target=self._read, args=(path, watch))
             reader.start()
             self._watches.append(watch)
             self._readers.append(reader)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         for watch in self._watches:
             watch.kill()
         for reader, watch in zip(self._readers, self._watches, strict=True):

@@ -1,4 +1,6 @@
-"""Clusters whose admission refuses probe pods or changes them: policies and webhooks of the API server itself, no imitation of them."""
+"""Clusters whose admission refuses probe pods or changes them: policies and webhooks of the API server
+itself, no imitation of them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 class Hook(BaseHTTPRequestHandler):
     def do_POST(self):
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        patch = [{"op": "add", "path": "/spec/containers/-", "value": {"name": "sidecar", "image": "audit-e2e/absent:1"}}]
+        sidecar = {"name": "sidecar", "image": "audit-e2e/absent:1"}
+        patch = [{"op": "add", "path": "/spec/containers/-", "value": sidecar}]
         answer = {"uid": review["request"]["uid"], "allowed": True, "patchType": "JSONPatch"}
         answer["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
         body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}).encode()
@@ -64,12 +67,16 @@ def pod(labels, image):
 
 
 def until_admission(kubectl, image, labels, answers):
-    """Wait until ``answers`` is in what the API server says of such a pod: it takes a moment until it has read its configuration."""
+    """Wait until ``answers`` is in what the API server says of such a pod: it takes a moment until it has
+    read its configuration.
+    """
     end = time.monotonic() + IN_FORCE_WITHIN
     said = ""
     while time.monotonic() < end:
         try:
-            said = kubectl.run("create", "--dry-run=server", "-o", "json", "-f", "-", text=json.dumps(pod(labels, image)))
+            said = kubectl.run(
+                "create", "--dry-run=server", "-o", "json", "-f", "-", text=json.dumps(pod(labels, image))
+            )
         except KubectlError as error:
             said = str(error)
         if answers in said:
@@ -99,7 +106,9 @@ def policy_without_databases():
         "spec": {
             "failurePolicy": "Fail",
             "matchConstraints": {"namespaceSelector": HERE_ONLY, "resourceRules": [PODS]},
-            "validations": [{"expression": "object.metadata.?labels.app.orValue('') != 'db'", "message": "databases need a ticket"}],
+            "validations": [
+                {"expression": "object.metadata.?labels.app.orValue('') != 'db'", "message": "databases need a ticket"}
+            ],
         },
     }
     binding = {
@@ -175,7 +184,11 @@ def sidecar_injector(kubectl, image, configured, tmp_path):
         "volumeMounts": [{"name": "tls", "mountPath": "/tls"}],
         "readinessProbe": {"tcpSocket": {"port": 8443}, "periodSeconds": 1},
     }
-    spec = {"containers": [container], "volumes": [{"name": "tls", "secret": {"secretName": "tls"}}], "terminationGracePeriodSeconds": 0}
+    spec = {
+        "containers": [container],
+        "volumes": [{"name": "tls", "secret": {"secretName": "tls"}}],
+        "terminationGracePeriodSeconds": 0,
+    }
     labels = {"app": "injector"}
     place = {"namespace": HOOK, "name": "injector"}
     service = {"selector": labels, "ports": [{"port": 443, "targetPort": 8443}]}

@@ -21,14 +21,20 @@ RUN_LABEL = "netpol-audit/run"
 
 @pytest.fixture
 def crowd(kubectl: Kubectl, image: str) -> Iterator[None]:
-    """Pods that nobody starts, each of which asks for a probe pod of its own: what they are stood in for does not depend on them."""
+    """Pods that nobody starts, each of which asks for a probe pod of its own: what they are stood in for
+    does not depend on them.
+    """
     kubectl.delete_namespaces(NAMES)
     kubectl.apply(map(world.namespace, NAMES))
     kubectl.apply(
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": f"pod-{number}", "namespace": NAMES[number % len(NAMES)], "labels": {"pod": str(number)}},
+            "metadata": {
+                "name": f"pod-{number}",
+                "namespace": NAMES[number % len(NAMES)],
+                "labels": {"pod": str(number)},
+            },
             "spec": {"schedulingGates": [{"name": "example.com/never"}], "containers": [{"name": "c", "image": image}]},
         }
         for number in range(COUNT)
@@ -62,8 +68,25 @@ class ClearingUp(Thread):
 
 def test_sixty_probe_pods_survive_everybody_s_clearing_up(crowd: None, kubectl: Kubectl, image: str) -> None:
     chosen = [word for name in NAMES for word in ("-n", name, "--from", name, "--to", name)]
-    command = ("--debug", "run", *chosen, "--all-pods", "--ports", "TCP/80", "--image", image, "--start-timeout", "200", "-o", "json")
-    with ClearingUp(kubectl) as clearing, Recording(kubectl, PODS) as recording, Running.of(kubectl, *command) as running:
+    command = (
+        "--debug",
+        "run",
+        *chosen,
+        "--all-pods",
+        "--ports",
+        "TCP/80",
+        "--image",
+        image,
+        "--start-timeout",
+        "200",
+        "-o",
+        "json",
+    )
+    with (
+        ClearingUp(kubectl) as clearing,
+        Recording(kubectl, PODS) as recording,
+        Running.of(kubectl, *command) as running,
+    ):
         code, report, told = running.end()
     assert code == 0, told
     (longest,) = [line for line in told.splitlines() if line.startswith("debug: at the most, the event loop was ")]

@@ -1,4 +1,6 @@
-"""The suite's own enforcer does what each dialect's definition says, before anything is built on it: packets from the real pods."""
+"""The suite's own enforcer does what each dialect's definition says, before anything is built on it:
+packets from the real pods.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tests.e2e.live import read_world
 from tests.e2e.packets import arrivals
 from tests.oracle.evaluator import AmbiguousPrediction, verdict
 
-PORTS = [(Protocol.TCP, port) for port in (443, 5432, 7000, 8079, 8080, 8085, 8090, 8091, 9100, 9187)] + [(Protocol.UDP, 53)]
+PORTS = [(Protocol.TCP, port) for port in (443, 5432, 7000, 8079, 8080, 8085, 8090, 8091, 9100, 9187)] + [
+    (Protocol.UDP, 53)
+]
 
 DIALECTS = (Dialect.SPEC, Dialect.ENFORCES_NOTHING, Dialect.IGNORES_INGRESS, Dialect.STATELESS, Dialect.BLOCKS_OWN_NODE)
 """A few: the audits of the suite show the rest."""

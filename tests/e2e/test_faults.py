@@ -86,7 +86,9 @@ def test_a_quota_is_too_small(kubectl, image):
         "spec": {"hard": {"pods": "5"}},
     }
     with applied(kubectl, quota):
-        kubectl.run("wait", "-n", world.PROD, "resourcequota/full", "--for=jsonpath={.status.used.pods}=5", "--timeout=30s")
+        kubectl.run(
+            "wait", "-n", world.PROD, "resourcequota/full", "--for=jsonpath={.status.used.pods}=5", "--timeout=30s"
+        )
         done = audit(kubectl, "run", "-n", world.PROD, "--image", image, "-q")
     assert done.returncode == TROUBLE
     assert "quota" in done.stderr
@@ -109,7 +111,16 @@ def test_a_namespace_is_being_deleted(kubectl, image):
         kubectl.run("delete", "namespace", "e2e-leaving", "--wait=false")
         done = audit(kubectl, "run", "-n", "e2e-leaving", "--image", image, "-q")
     finally:
-        kubectl.run("patch", "pod", "-n", "e2e-leaving", "held", "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}}))
+        kubectl.run(
+            "patch",
+            "pod",
+            "-n",
+            "e2e-leaving",
+            "held",
+            "--type=merge",
+            "-p",
+            json.dumps({"metadata": {"finalizers": None}}),
+        )
         kubectl.delete_namespaces(["e2e-leaving"])
     assert done.returncode in (NO_VERDICT, TROUBLE)
     assert "e2e-leaving" in done.stderr + done.stdout
@@ -122,7 +133,12 @@ def test_rights_to_exec_are_missing(kubectl, image, tmp_path):
         {**may, "verbs": ["get", "list", "watch", "update"]},
         {**may, "verbs": ["create", "delete", "deletecollection"], "resources": ["pods", "configmaps", "leases"]},
     ]
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "e2e-no-exec"}, "rules": rules}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "e2e-no-exec"},
+        "rules": rules,
+    }
     kubectl.apply([role])
     try:
         kubectl.run("create", "clusterrolebinding", "e2e-no-exec", "--clusterrole=e2e-no-exec", "--user=e2e-no-exec")

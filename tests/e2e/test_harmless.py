@@ -1,4 +1,6 @@
-"""An audit among production workloads disturbs none of them: every object is compared before and after, and watched in between."""
+"""An audit among production workloads disturbs none of them: every object is compared before and after, and
+watched in between.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from tests.e2e.kubectl import Kubectl
 from tests.e2e.recording import EVENTS, PODS, SLICES, Recording
 
 COUNTS_PODS = ("PodDisruptionBudget", "EndpointSlice", "Endpoints")
-"""Their controllers write down how many pods there are, ready or not: these must be as before once the probe pods have gone."""
+"""Their controllers write down how many pods there are, ready or not: these must be as before once the
+probe pods have gone.
+"""
 PROBE_POD = "netpol-audit-"
 
 
@@ -31,7 +35,11 @@ def _essence(item):
     metadata = item["metadata"]
     if item["kind"] not in COUNTS_PODS:
         return metadata["uid"], metadata["resourceVersion"]
-    ends = sorted((end["addresses"], end["conditions"]) for end in item.get("endpoints") or ()) if item["kind"] == "EndpointSlice" else ()
+    ends = (
+        sorted((end["addresses"], end["conditions"]) for end in item.get("endpoints") or ())
+        if item["kind"] == "EndpointSlice"
+        else ()
+    )
     return metadata["uid"], metadata.get("labels"), item.get("spec"), item.get("subsets"), ends
 
 
@@ -46,7 +54,9 @@ def test_nothing_is_disturbed(spec, kubectl, image):
     assert after == before
 
     events = [event for event in recording.latest(EVENTS) if event["metadata"]["uid"] not in already]
-    concerned = {(event["involvedObject"]["kind"], event["involvedObject"]["name"]) for event in events if _in_shop(event)}
+    concerned = {
+        (event["involvedObject"]["kind"], event["involvedObject"]["name"]) for event in events if _in_shop(event)
+    }
     assert {name for kind, name in concerned if kind != "Pod" or not name.startswith(PROBE_POD)} == set()
     assert any(name.startswith(PROBE_POD) for _, name in concerned), "the watch saw nothing"
 
@@ -58,9 +68,13 @@ def _in_shop(item):
 def test_no_service_takes_a_probe_pod_for_a_backend_and_nobody_adopts_one(spec, kubectl, image):
     with Recording(kubectl, PODS, SLICES) as recording:
         run_audit(kubectl, image)
-    probes = [change.item for change in recording.changes(PODS) if change.item["metadata"]["name"].startswith(PROBE_POD)]
+    probes = [
+        change.item for change in recording.changes(PODS) if change.item["metadata"]["name"].startswith(PROBE_POD)
+    ]
     assert probes
-    owners = {(owner["kind"], owner.get("controller")) for pod in probes for owner in pod["metadata"]["ownerReferences"]}
+    owners = {
+        (owner["kind"], owner.get("controller")) for pod in probes for owner in pod["metadata"]["ownerReferences"]
+    }
     assert owners == {("Lease", True)}
     listed = [
         end

@@ -21,8 +21,16 @@ def joined(kubectl: Kubectl) -> list[Object]:
 
 def joined_elsewhere(kubectl: Kubectl) -> list[str]:
     """The containers that were put into pods outside the shop's own namespace, as ``NAMESPACE/POD/CONTAINER``."""
-    pods = [(pod["metadata"], pod["spec"]) for pod in kubectl.items("pods", "-A") if pod["metadata"]["namespace"] != world.PROD]
-    return sorted(f"{of['namespace']}/{of['name']}/{one['name']}" for of, spec in pods for one in spec.get("ephemeralContainers", ()))
+    pods = [
+        (pod["metadata"], pod["spec"])
+        for pod in kubectl.items("pods", "-A")
+        if pod["metadata"]["namespace"] != world.PROD
+    ]
+    return sorted(
+        f"{of['namespace']}/{of['name']}/{one['name']}"
+        for of, spec in pods
+        for one in spec.get("ephemeralContainers", ())
+    )
 
 
 def test_a_dry_run_says_in_whose_pods_a_container_would_be_left(plain: None, kubectl: Kubectl, image: str) -> None:
@@ -30,12 +38,18 @@ def test_a_dry_run_says_in_whose_pods_a_container_would_be_left(plain: None, kub
     assert done.returncode == 0, done.stderr
     assert "would put an ephemeral container into " in done.stderr
     assert "would create a probe pod" not in done.stderr
-    places = [line.split(" into ")[1] for line in done.stderr.splitlines() if line.startswith("would put an ephemeral container into ")]
+    places = [
+        line.split(" into ")[1]
+        for line in done.stderr.splitlines()
+        if line.startswith("would put an ephemeral container into ")
+    ]
     assert all(place.startswith(f"pod {world.PROD}/") for place in places), places
     assert not joined(kubectl)
 
 
-def test_real_pods_reach_what_the_policies_deny_and_nothing_goes_on_running(plain: None, kubectl: Kubectl, image: str) -> None:
+def test_real_pods_reach_what_the_policies_deny_and_nothing_goes_on_running(
+    plain: None, kubectl: Kubectl, image: str
+) -> None:
     elsewhere = joined_elsewhere(kubectl)
     before = {pod["metadata"]["uid"] for pod in kubectl.items("pods", "-n", world.PROD)}
     done = audit(kubectl, "run", "-n", world.PROD, "--image", image, "--in-place", "--settle", "1", "-o", "json", "-q")

@@ -1,4 +1,6 @@
-"""An audit that dies at any moment leaves nothing that a clean-up, or the cluster itself, can't remove; and two never meet."""
+"""An audit that dies at any moment leaves nothing that a clean-up, or the cluster itself, can't remove; and
+two never meet.
+"""
 
 from __future__ import annotations
 

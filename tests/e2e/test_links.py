@@ -34,13 +34,19 @@ def test_a_probe_pod_whose_link_goes_down_is_never_denied(faulty, kubectl, image
         take_down(kubectl, victim)
         code, report, told = running.end()
     (name,) = (one["name"] for one in report["endpoints"] if victim["status"]["podIP"] in one["addresses"])
-    mine = [cell for cell in report["cells"] if name in (cell["source"], cell["destination"]) and cell["source"] != cell["destination"]]
+    mine = [
+        cell
+        for cell in report["cells"]
+        if name in (cell["source"], cell["destination"]) and cell["source"] != cell["destination"]
+    ]
     assert mine
     silent = [cell for cell in mine if cell["observed"] in ("dropped", "refused")]
     assert silent == [], told
     lost = [cell for cell in mine if cell["result"] == "inconclusive"]
     assert lost, told
     assert all(LOST in cell["outcome"] for cell in lost), {cell["outcome"] for cell in lost}
-    assert {cell["result"] for cell in report["cells"] if cell not in mine} <= ({"match", "leak"} if enforcers else {"match"})
+    assert {cell["result"] for cell in report["cells"] if cell not in mine} <= (
+        {"match", "leak"} if enforcers else {"match"}
+    )
     assert code == (1 if enforcers else 3), told
     assert left_behind(kubectl) == []

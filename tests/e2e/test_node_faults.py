@@ -1,4 +1,6 @@
-"""Parts of the cluster stop while an audit runs: a right answer or none, a clear line, and nothing left behind in the end."""
+"""Parts of the cluster stop while an audit runs: a right answer or none, a clear line, and nothing left
+behind in the end.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from tests.e2e.test_faults import NO_VERDICT, TROUBLE, told_wrongly
 @pytest.fixture
 def worker(kubectl, spec):
     """A node with pods of the shop, which is no control plane."""
-    control_planes = {node["metadata"]["name"] for node in kubectl.items("nodes", "-l", "node-role.kubernetes.io/control-plane")}
+    control_planes = {
+        node["metadata"]["name"] for node in kubectl.items("nodes", "-l", "node-role.kubernetes.io/control-plane")
+    }
     homes = {pod["spec"]["nodeName"] for pod in kubectl.items("pods", "-n", world.PROD)}
     return min(homes - control_planes)
 
@@ -43,7 +47,9 @@ def test_a_worker_fails(worker, kubectl, image, nodes, what):
 
 
 def controllers_are_back(kubectl):
-    """Return when the garbage collector works again: controllers end when they can't renew their lease, and start anew after a pause."""
+    """Return when the garbage collector works again: controllers end when they can't renew their lease, and
+    start anew after a pause.
+    """
 
     def renewed():
         return kubectl.get("lease", "kube-controller-manager", "-n", "kube-system")["spec"]["renewTime"]

@@ -1,4 +1,6 @@
-"""The rights that are shipped are enough for each use, and each single one of them is missed, and said to be, where it is not granted."""
+"""The rights that are shipped are enough for each use, and each single one of them is missed, and said to
+be, where it is not granted.
+"""
 
 from __future__ import annotations
 
@@ -65,20 +67,29 @@ USES = {
     "in-place": (here(READ, IN_PLACE), ("run", "-n", world.PROD, "--in-place", "-q")),
     "snapshot": (grants(READ_NAMESPACE), ("snapshot", "-n", world.PROD)),
     "cleanup": (here(CLEANUP), ("cleanup", "-n", world.OTHER, "--run", "0badcafe")),
-    "conformance": (here(CONFORMANCE), ("conformance", "-q", *(word for name in CHANGING for word in ("--scenario", name)))),
+    "conformance": (
+        here(CONFORMANCE),
+        ("conformance", "-q", *(word for name in CHANGING for word in ("--scenario", name))),
+    ),
 }
 """The rights that each use needs, and the command that is it."""
 NOT_MISSED = {
     # Which of the two verbs is asked for depends on the API server's version.
     ("conformance", Grant("", "pods/exec", "create")),
     ("conformance", Grant("", "pods/exec", "get")),
-    # A Lease is read only where its creation was answered by nobody, and others are looked for only where one is in the way.
+    # A Lease is read only where its creation was answered by nobody, and others are looked for only where one is in the
+    # way.
     ("conformance", Grant("coordination.k8s.io", "leases", "get")),
     ("conformance", Grant("coordination.k8s.io", "leases", "list")),
     # Renewal comes after ten seconds, which these few scenarios may not last.
     ("conformance", Grant("coordination.k8s.io", "leases", "update")),
 }
-SINGLE = [(use, number) for use, (needed, _) in USES.items() for number in range(len(needed)) if (use, needed[number]) not in NOT_MISSED]
+SINGLE = [
+    (use, number)
+    for use, (needed, _) in USES.items()
+    for number in range(len(needed))
+    if (use, needed[number]) not in NOT_MISSED
+]
 LEFT = {"app.kubernetes.io/managed-by": "netpol-audit", "netpol-audit/run": "0badcafe"}
 
 
@@ -124,13 +135,30 @@ def rights(shop: None, kubectl: Kubectl) -> Iterator[None]:
 def leave_something(kubectl: Kubectl) -> None:
     """What a run that is named has left in a namespace."""
     metadata: dict[str, Any] = {"namespace": world.OTHER, "labels": LEFT}
-    seconds = {"leaseDurationSeconds": 30, "renewTime": "2020-01-01T00:00:00.000000Z", "holderIdentity": "somebody, run 0badcafe"}
+    seconds = {
+        "leaseDurationSeconds": 30,
+        "renewTime": "2020-01-01T00:00:00.000000Z",
+        "holderIdentity": "somebody, run 0badcafe",
+    }
     container = {"name": "agent", "image": "absent.invalid/none:1", "imagePullPolicy": "Never"}
-    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {**metadata, "name": "netpol-audit-0badcafe"}}
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {**metadata, "name": "netpol-audit-0badcafe"},
+    }
     kubectl.apply([{**lease, "spec": seconds}])
-    (uid,) = [item["metadata"]["uid"] for item in kubectl.items("leases", "-n", world.OTHER, "-l", "netpol-audit/run=0badcafe")]
+    (uid,) = [
+        item["metadata"]["uid"]
+        for item in kubectl.items("leases", "-n", world.OTHER, "-l", "netpol-audit/run=0badcafe")
+    ]
     metadata["ownerReferences"] = [
-        {"apiVersion": lease["apiVersion"], "kind": "Lease", "name": "netpol-audit-0badcafe", "uid": uid, "controller": True}
+        {
+            "apiVersion": lease["apiVersion"],
+            "kind": "Lease",
+            "name": "netpol-audit-0badcafe",
+            "uid": uid,
+            "controller": True,
+        }
     ]
     kubectl.apply(
         [
@@ -157,7 +185,9 @@ def use_it(kubectl: Kubectl, image: str, use: str, name: str) -> tuple[int, str]
 
 
 def clear(kubectl: Kubectl) -> None:
-    kubectl.run("delete", "lease,configmap,pod", "-A", "-l", "app.kubernetes.io/managed-by=netpol-audit", "--ignore-not-found")
+    kubectl.run(
+        "delete", "lease,configmap,pod", "-A", "-l", "app.kubernetes.io/managed-by=netpol-audit", "--ignore-not-found"
+    )
     kubectl.run("delete", "namespaces", "-l", "netpol-audit/run", "--ignore-not-found")
 
 
@@ -179,7 +209,9 @@ def test_each_role_is_enough_for_its_use(use, spec, rights, kubectl, image):
     assert left_behind(kubectl) == []
 
 
-@pytest.mark.parametrize(("use", "number"), SINGLE, ids=[f"{use}-{str(USES[use][0][number]).replace(' ', '-')}" for use, number in SINGLE])
+@pytest.mark.parametrize(
+    ("use", "number"), SINGLE, ids=[f"{use}-{str(USES[use][0][number]).replace(' ', '-')}" for use, number in SINGLE]
+)
 def test_each_right_is_needed(use, number, spec, rights, kubectl, image):
     missing = USES[use][0][number]
     try:

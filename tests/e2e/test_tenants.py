@@ -29,16 +29,24 @@ def guarded(kubectl: Kubectl, image: str) -> Iterator[None]:
     kubectl.apply([world.namespace(GUARDED)])
     parts = [*world.workload(GUARDED, "db", image), *world.workload(GUARDED, "client", image)]
     selector = {"matchLabels": {"app": "db"}}
-    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"namespace": GUARDED, "name": "db"}}
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"namespace": GUARDED, "name": "db"},
+    }
     only_policy = world.policy(GUARDED, "db", {"app": "db"}, ingress=[{"ports": [world.tcp(8080)]}])
     kubectl.apply([item for item in parts if item["kind"] != "PodDisruptionBudget"])
     kubectl.apply([{**budget, "spec": {"maxUnavailable": 1, "selector": selector}}, only_policy])
-    kubectl.run("wait", "-n", GUARDED, "--for=condition=Available", "deployment", "--all", "--timeout=120s", patience=150)
+    kubectl.run(
+        "wait", "-n", GUARDED, "--for=condition=Available", "deployment", "--all", "--timeout=120s", patience=150
+    )
     yield
     kubectl.delete_namespaces([GUARDED])
 
 
-def test_a_policy_whose_pods_are_all_kept_out_by_a_budget_is_no_pass(guarded: None, kubectl: Kubectl, image: str) -> None:
+def test_a_policy_whose_pods_are_all_kept_out_by_a_budget_is_no_pass(
+    guarded: None, kubectl: Kubectl, image: str
+) -> None:
     arguments = ("run", "-n", GUARDED, "--from", GUARDED, "--to", GUARDED, "--image", image, "--settle", "1", "-q")
     done = audit(kubectl, *arguments)
     assert done.returncode == 3, done.stdout + done.stderr
@@ -62,7 +70,8 @@ def numbered(shop: None, kubectl: Kubectl, image: str) -> Iterator[None]:
         for number in numbers
     )
     rules = [
-        {"from": [{"namespaceSelector": {}, "podSelector": {"matchExpressions": [in_values("number", [number])]}}]} for number in numbers
+        {"from": [{"namespaceSelector": {}, "podSelector": {"matchExpressions": [in_values("number", [number])]}}]}
+        for number in numbers
     ]
     kubectl.apply([world.policy(world.OTHER, "numbered", {"app": "web"}, ingress=rules)])
     yield
@@ -74,7 +83,9 @@ def in_values(key: str, values: list[str]) -> Object:
     return {"key": key, "operator": "In", "values": values}
 
 
-def test_a_policy_that_makes_too_many_probe_pods_is_named_and_nothing_is_created(numbered: None, kubectl: Kubectl, image: str) -> None:
+def test_a_policy_that_makes_too_many_probe_pods_is_named_and_nothing_is_created(
+    numbered: None, kubectl: Kubectl, image: str
+) -> None:
     with Recording(kubectl, PODS) as recording:
         for command in (("run", "-q"), ("preflight",)):
             done = audit(kubectl, *command, "-n", world.OTHER, "--image", image, "--max-probe-pods", str(LIMIT))
@@ -131,7 +142,9 @@ def locked_by_tenants(kubectl: Kubectl) -> Iterator[None]:
             kubectl.run("delete", "lease", "-n", namespace, LOCK, "--ignore-not-found")
 
 
-def test_leases_of_tenants_cost_their_own_namespaces_and_shield_nothing_elsewhere(spec: object, kubectl: Kubectl, image: str) -> None:
+def test_leases_of_tenants_cost_their_own_namespaces_and_shield_nothing_elsewhere(
+    spec: object, kubectl: Kubectl, image: str
+) -> None:
     a_dead_run(kubectl, image)
     with locked_by_tenants(kubectl):
         done = audit(kubectl, "cleanup")
@@ -143,7 +156,9 @@ def test_leases_of_tenants_cost_their_own_namespaces_and_shield_nothing_elsewher
         told = json.dumps(report["facts"]) + done.stderr
         for namespace in (world.OTHER, world.MONITORING):
             assert f"namespace {namespace}" in told, told
-            assert {cell["result"] for cell in report["cells"] if cell["source"].startswith(f"{namespace}/")} <= {"skipped"}
+            assert {cell["result"] for cell in report["cells"] if cell["source"].startswith(f"{namespace}/")} <= {
+                "skipped"
+            }
         probed = {cell["source"].split("/")[0] for cell in report["cells"] if cell["result"] == "match"}
         assert world.PROD in probed, probed
         assert until_gone(kubectl, "Pod ") == []

@@ -1,4 +1,6 @@
-"""A PodDisruptionBudget as production has it keeps the only pod of a policy from being stood in for: nothing tells of that policy."""
+"""A PodDisruptionBudget as production has it keeps the only pod of a policy from being stood in for:
+nothing tells of that policy.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ PASS, INCONCLUSIVE = 0, 3
 @pytest.fixture
 def budgeted(spec, kubectl):
     """db may have one pod less, in the place of the absolute number that its budget has otherwise."""
-    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"namespace": world.PROD, "name": "db"}}
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"namespace": world.PROD, "name": "db"},
+    }
     selector = {"matchLabels": {"app": "db"}}
     kubectl.run("delete", "pdb", "db", "-n", world.PROD)
     kubectl.apply([{**budget, "spec": {"maxUnavailable": 1, "selector": selector}}])

@@ -1,4 +1,6 @@
-"""What an audit finds, with the lab's enforcer on the nodes: nothing against the specification, and each dialect as its definition says."""
+"""What an audit finds, with the lab's enforcer on the nodes: nothing against the specification, and each
+dialect as its definition says.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ from tests.e2e import world
 from tests.e2e.auditing import left_behind, run_audit, wrong
 from tests.e2e.live import read_world
 
-EVERYWHERE = [dialect for dialect in Dialect if dialect not in FAULTLESS and dialect not in (Dialect.STALE, Dialect.SLOW, Dialect.FLAKY)]
+EVERYWHERE = [
+    dialect
+    for dialect in Dialect
+    if dialect not in FAULTLESS and dialect not in (Dialect.STALE, Dialect.SLOW, Dialect.FLAKY)
+]
 ON_ONE_NODE = (Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS, Dialect.ENFORCES_NOTHING, Dialect.STATELESS)
 INVISIBLE = (Dialect.IGNORES_IPV6, Dialect.BLOCKS_OWN_NODE)
 """What probe pods of one family can't meet: the other family, and the traffic of nodes."""
@@ -30,7 +36,9 @@ def test_an_enforcer_that_rejects_passes(faulty, kubectl, image):
 
 
 TRIES_OF_BLOCKS_SELF = 4
-"""Its rules go into each new pod after the pod runs: where the first probe is quicker, nothing is blocked yet and all is as expected."""
+"""Its rules go into each new pod after the pod runs: where the first probe is quicker, nothing is blocked
+yet and all is as expected.
+"""
 
 
 @pytest.mark.parametrize("dialect", EVERYWHERE)

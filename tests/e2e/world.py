@@ -1,4 +1,5 @@
-"""The cluster that the suite audits: a shop in one namespace, its monitoring in a second and a stranger in a third, with their policies.
+"""The cluster that the suite audits: a shop in one namespace, its monitoring in a second and a stranger in a third,
+with their policies.
 
 Each policy is there so that at least one dialect gets it wrong: see the notes beside them.
 """
@@ -32,7 +33,11 @@ def objects(image: str) -> list[Object]:
 
 
 def namespace(name: str) -> Object:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"team": name.removeprefix("e2e-")}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"team": name.removeprefix("e2e-")}},
+    }
 
 
 def workload(
@@ -45,7 +50,11 @@ def workload(
         "name": name,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-c", "from http.server import *; HTTPServer(('', 8080), BaseHTTPRequestHandler).serve_forever()"],
+        "command": [
+            "python3",
+            "-c",
+            "from http.server import *; HTTPServer(('', 8080), BaseHTTPRequestHandler).serve_forever()",
+        ],
         "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": metrics}],
     }
     pod = {"containers": [container], "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False}
@@ -76,11 +85,17 @@ def policies() -> list[Object]:
             PROD,
             "allow-dns",
             {},
-            egress=[{"to": [peer({"k8s-app": "kube-dns"}, {NAMESPACE_NAME: "kube-system"})], "ports": [udp(53), tcp(53)]}],
+            egress=[
+                {"to": [peer({"k8s-app": "kube-dns"}, {NAMESPACE_NAME: "kube-system"})], "ports": [udp(53), tcp(53)]}
+            ],
         ),
-        # The named port is 9100 here and 9187 on db; grafana is no prometheus, and the other namespace's prometheus is not the one meant.
+        # The named port is 9100 here and 9187 on db; grafana is no prometheus, and the other namespace's prometheus is
+        # not the one meant.
         policy(
-            PROD, "allow-metrics", {}, ingress=[{"from": [peer({"app": "prometheus"}, {"team": "monitoring"})], "ports": [tcp("metrics")]}]
+            PROD,
+            "allow-metrics",
+            {},
+            ingress=[{"from": [peer({"app": "prometheus"}, {"team": "monitoring"})], "ports": [tcp("metrics")]}],
         ),
         # Labels that are missing are not internal, either.
         policy(PROD, "front", None, not_in=("tier", "internal"), ingress=[{"ports": [tcp(443)]}]),
@@ -92,7 +107,10 @@ def policies() -> list[Object]:
             {"app": "api"},
             ingress=[
                 {"from": [peer({"app": "web"})], "ports": [tcp(8080, 8090)]},
-                {"from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["0.0.0.0/1", "128.0.0.0/1"]}}], "ports": [tcp(7000)]},
+                {
+                    "from": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["0.0.0.0/1", "128.0.0.0/1"]}}],
+                    "ports": [tcp(7000)],
+                },
             ],
             egress=[{"to": [peer({"app": "db"})], "ports": [tcp(5432)]}],
         ),
@@ -121,7 +139,12 @@ def policy(
         if rules is not None:
             spec["policyTypes"].append(direction.capitalize())
             spec[direction] = rules
-    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"namespace": space, "name": name}, "spec": spec}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"namespace": space, "name": name},
+        "spec": spec,
+    }
 
 
 def peer(pods: dict[str, str], namespaces: dict[str, str] | None = None) -> Object:
@@ -147,4 +170,6 @@ def build(kubectl: Kubectl, image: str) -> None:
     kubectl.apply([item for item in everything if item["kind"] == "Namespace"])
     kubectl.apply([item for item in everything if item["kind"] != "Namespace"])
     for name in NAMESPACES:
-        kubectl.run("wait", "-n", name, "--for=condition=Available", "deployment", "--all", "--timeout=120s", patience=150)
+        kubectl.run(
+            "wait", "-n", name, "--for=condition=Available", "deployment", "--all", "--timeout=120s", patience=150
+        )

@@ -17,7 +17,9 @@ from auditor.run.audit import AuditOptions, audit, plan
 from tests.oracle.evaluator import AmbiguousPrediction, before_convergence, may_flake, verdict
 
 HASTY = ProbingOptions(timeout=0.3, retests=2, settle=0.0)
-"""For a lab, where a round trip takes a fraction of a millisecond unless the machine is busy, which the retests are for."""
+"""For a lab, where a round trip takes a fraction of a millisecond unless the machine is busy, which the
+retests are for.
+"""
 
 PATIENT = ProbingOptions(timeout=0.3, retests=2, settle=4.0)
 
@@ -32,7 +34,9 @@ NEVER = 60.0
 
 @dataclass(frozen=True)
 class Prediction:
-    """The cells that must differ from the specification, those that may, and those that must or may be without a verdict."""
+    """The cells that must differ from the specification, those that may, and those that must or may be
+    without a verdict.
+    """
 
     must: frozenset[Cell]
     may: frozenset[Cell]
@@ -92,7 +96,8 @@ def predict(
 
 
 class Hearing:
-    """Whether each end of a cell is heard over its network link: by its own node, or in another of ``cells`` that gets through.
+    """Whether each end of a cell is heard over its network link: by its own node, or in another of ``cells`` that gets
+    through.
 
     Only an enforcer that keeps a pod apart from its own node leaves any in doubt.
     """
@@ -133,9 +138,15 @@ class Hearing:
             self._known[key] = True if True in answers else None if None in answers else False
         return self._known[key]
 
-    def _questions(self, end: Endpoint, sends: bool, family: Family) -> Iterator[tuple[Endpoint, Endpoint, Protocol, int, Family]]:
+    def _questions(
+        self, end: Endpoint, sends: bool, family: Family
+    ) -> Iterator[tuple[Endpoint, Endpoint, Protocol, int, Family]]:
         node = self._nodes[end.node]
-        mine = [cell for cell in self._cells if (cell.source if sends else cell.destination) == end.name and cell.family is family]
+        mine = [
+            cell
+            for cell in self._cells
+            if (cell.source if sends else cell.destination) == end.name and cell.family is family
+        ]
         if sends:
             yield from ((end, node, Protocol.TCP, port, family) for port in (9, 10250))
         elif mine:
@@ -145,23 +156,35 @@ class Hearing:
             if cell.source != cell.destination and cell in self._planned:
                 yield self._ends[cell.source], self._ends[cell.destination], cell.protocol, cell.port, family
 
-    def _gets_through(self, source: Endpoint, destination: Endpoint, protocol: Protocol, port: int, family: Family) -> bool | None:
+    def _gets_through(
+        self, source: Endpoint, destination: Endpoint, protocol: Protocol, port: int, family: Family
+    ) -> bool | None:
         try:
-            allowed = verdict(self._snapshot, source, destination, protocol, port, family, **self._ask) is not Verdict.DENIED
+            allowed = (
+                verdict(self._snapshot, source, destination, protocol, port, family, **self._ask) is not Verdict.DENIED
+            )
         except AmbiguousPrediction:
             return None
         # A datagram that must not arrive and does has got through, though its reply may not.
-        return None if allowed and (protocol is Protocol.UDP or may_flake(source, destination, self._enforcement)) else allowed
+        return (
+            None
+            if allowed and (protocol is Protocol.UDP or may_flake(source, destination, self._enforcement))
+            else allowed
+        )
 
 
 def _is_node_of(node: Endpoint, pod: Endpoint) -> bool:
-    """Whether ``node`` is the one that ``pod`` hangs on: what they have to do with each other crosses the pod's link alone."""
+    """Whether ``node`` is the one that ``pod`` hangs on: what they have to do with each other crosses the
+    pod's link alone.
+    """
     return not node.selectable and bool(node.node) and pod.selectable and pod.node == node.node
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One audit under one enforcer: how many cells it found to differ, and every way in which that isn't as predicted."""
+    """One audit under one enforcer: how many cells it found to differ, and every way in which that isn't as
+    predicted.
+    """
 
     found: int
     wrong: tuple[str, ...]
@@ -183,11 +206,17 @@ def judge(
     differing = {cell for cell, result in results.items() if result.result in DIFFERENT}
     wrong = [f"missed: {_say(results[cell])}" for cell in sorted(prediction.must - differing)]
     wrong += [
-        f"not caused by {enforcement.everywhere}: {_say(results[cell])}" for cell in sorted(differing - prediction.must - prediction.may)
+        f"not caused by {enforcement.everywhere}: {_say(results[cell])}"
+        for cell in sorted(differing - prediction.must - prediction.may)
     ]
     unknown = {cell for cell, result in results.items() if result.result in UNKNOWN}
-    wrong += [f"no verdict: {_say(results[cell])}" for cell in sorted(unknown - prediction.unheard - prediction.perhaps_unheard)]
-    wrong += [f"a verdict though nothing was heard: {_say(results[cell])}" for cell in sorted(prediction.unheard - unknown)]
+    wrong += [
+        f"no verdict: {_say(results[cell])}"
+        for cell in sorted(unknown - prediction.unheard - prediction.perhaps_unheard)
+    ]
+    wrong += [
+        f"a verdict though nothing was heard: {_say(results[cell])}" for cell in sorted(prediction.unheard - unknown)
+    ]
     wrong += [
         f"skipped: {_say(result)}"
         for result in results.values()
@@ -198,16 +227,25 @@ def judge(
 
 def _say(result: CellResult) -> str:
     seen = result.observation
-    return f"{result.cell} expected {result.expected}, observed {seen.verdict} ({seen.outcome}), {result.result}, {list(seen.history)}"
+    return (
+        f"{result.cell} expected {result.expected}, observed {seen.verdict} ({seen.outcome}), {result.result}, "
+        f"{list(seen.history)}"
+    )
 
 
 async def audit_under(
-    lab: Lab, enforcement: Enforcement, previous_policies: Sequence[NetworkPolicy] | None = None, options: ProbingOptions = HASTY
+    lab: Lab,
+    enforcement: Enforcement,
+    previous_policies: Sequence[NetworkPolicy] | None = None,
+    options: ProbingOptions = HASTY,
 ) -> Judgement:
     """Program ``lab``, which is up, with ``enforcement``, audit it and judge the report."""
     await lab.program(enforcement, previous_policies=previous_policies)
     report = await audit(lab, str(enforcement.everywhere), AuditOptions(probing=options), NoProgress())
-    slow = Dialect.SLOW in {enforcement.everywhere.dialect, *(enforcer.dialect for enforcer in enforcement.on_node.values())}
+    slow = Dialect.SLOW in {
+        enforcement.everywhere.dialect,
+        *(enforcer.dialect for enforcer in enforcement.on_node.values()),
+    }
     converged = not slow or options.settle > SLOW_START
     return judge(report, lab.snapshot, enforcement, previous_policies, converged=converged, nodes=nodes_of(lab))
 
@@ -224,7 +262,9 @@ def nodes_of(lab: Lab) -> dict[str, Endpoint]:
 
 
 def enforcers() -> list[tuple[Enforcer, ProbingOptions]]:
-    """Every dialect with the patience that its audit needs; ``slow`` twice: waited for, and caught before it has converged."""
+    """Every dialect with the patience that its audit needs; ``slow`` twice: waited for, and caught before
+    it has converged.
+    """
     plain = [(Enforcer(dialect), HASTY) for dialect in Dialect if dialect not in (Dialect.SLOW, Dialect.FLAKY)]
     return [
         *plain,

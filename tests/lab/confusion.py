@@ -1,9 +1,9 @@
-"""Whether the diagnosis names the fault that was injected: ``python -m tests.lab.confusion [-k PART-OF-A-NAME] [-r CLUSTERS]``.
+"""Whether the diagnosis names the fault that was injected: ``python -m tests.lab.confusion [-k PART-OF-A-NAME] [-r
+CLUSTERS]``.
 
-Every dialect, in the whole cluster and on one node, and pairs of dialects on two nodes, over all scenarios and random clusters.
-Observations are made by the tests' own evaluator in place of packets, with dice for what changes from try to try;
-``tests.lab.matrix`` diagnoses what packets say.
-"""
+Every dialect, in the whole cluster and on one node, and pairs of dialects on two nodes, over all scenarios and random
+clusters. Observations are made by the tests' own evaluator in place of packets, with dice for what changes from try to
+try; ``tests.lab.matrix`` diagnoses what packets say."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def observe(world: World, enforcement: Enforcement, random: Random) -> list[Cell
         unstable = tries[0] is not expected and len(set(tries)) > 1
         seen = expected if tries[0] is expected else tries[-1]
         observed = Observation(Observed.ALLOWED if seen is Verdict.ALLOWED else Observed.DROPPED, "")
-        results.append(CellResult(cell, expected, observed, compare(expected, notes, observed, unstable=unstable), notes))
+        results.append(
+            CellResult(cell, expected, observed, compare(expected, notes, observed, unstable=unstable), notes)
+        )
     return results
 
 
@@ -96,7 +98,9 @@ def run(worlds: Sequence[World], count: int = 0) -> tuple[list[Case], list[Case]
                 continue
             results = observe(world, enforcement, random)
             if dialect in FAULTLESS_RUNS:
-                false_alarms += [f"{world.name} {dialect}: {result.cell}" for result in results if result.result in FOUND]
+                false_alarms += [
+                    f"{world.name} {dialect}: {result.cell}" for result in results if result.result in FOUND
+                ]
             singles += filter(None, [case(world, enforcement, results)])
         for enforcement in sample(pairs(world), count, random):
             double += filter(None, [case(world, enforcement, observe(world, enforcement, random))])
@@ -131,8 +135,12 @@ def sample(enforcements: Iterable[Enforcement], cases: int, random: Random) -> I
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-k", default="", metavar="PART", help="only scenarios whose name contains this")
-    parser.add_argument("-r", type=int, default=60, metavar="CLUSTERS", help="random clusters beside the scenarios (default 60)")
-    parser.add_argument("-p", type=int, default=15, metavar="PAIRS", help="pairs of faults in each scenario (default 15)")
+    parser.add_argument(
+        "-r", type=int, default=60, metavar="CLUSTERS", help="random clusters beside the scenarios (default 60)"
+    )
+    parser.add_argument(
+        "-p", type=int, default=15, metavar="PAIRS", help="pairs of faults in each scenario (default 15)"
+    )
     arguments = parser.parse_args()
     worlds = [World.of(scenarios.read(name)) for name in scenarios.with_truth() if arguments.k in name]
     worlds += [World.random(seed) for seed in range(arguments.r)]

@@ -32,7 +32,14 @@ def pod(name, node, number, labels=None, ports=(), host_network=False):
         else (f"10.244.{where}.{number}", f"fd00:10:244:{where}::{number}")
     )
     return Endpoint(
-        name, EndpointKind.POD, namespace, labels or {}, tuple(map(ip_address, addresses)), tuple(ports), node, host_network=host_network
+        name,
+        EndpointKind.POD,
+        namespace,
+        labels or {},
+        tuple(map(ip_address, addresses)),
+        tuple(ports),
+        node,
+        host_network=host_network,
     )
 
 
@@ -120,9 +127,13 @@ class Rig:
             return json.loads(await self.channels[site].receive())
 
     async def outcome(self, source, destination, protocol="tcp", port=80, family=4, patience=PATIENCE, **more):
-        address = next(site for site in self.lab.sites if site.name == destination or destination in site.endpoints).addresses[family == 6]
+        address = next(
+            site for site in self.lab.sites if site.name == destination or destination in site.endpoints
+        ).addresses[family == 6]
         assert address.version == Family(family)
-        return await self.ask(source, "try", address=str(address), port=port, protocol=protocol, timeout=patience, **more)
+        return await self.ask(
+            source, "try", address=str(address), port=port, protocol=protocol, timeout=patience, **more
+        )
 
     async def reaches(self, source, destination, protocol="tcp", port=80, family=4, **more):
         """True when the destination answered; waits for long, since a loaded machine may be slow to answer."""
@@ -145,7 +156,9 @@ async def listening(lab, sites=None):
 @asynccontextmanager
 async def rigged(snapshot, enforcement=(), previous_policies=None):
     enforcement = Enforcement.parse(tuple(enforcement))
-    async with Lab(snapshot, nodes=NODES, enforcement=enforcement, previous_policies=previous_policies, agent=AGENT) as lab:
+    async with Lab(
+        snapshot, nodes=NODES, enforcement=enforcement, previous_policies=previous_policies, agent=AGENT
+    ) as lab:
         rig = await listening(lab)
         yield rig
         for channel in rig.channels.values():

@@ -1,10 +1,11 @@
-"""Every dialect against every scenario, with real packets: ``python -m tests.lab.matrix [-k PART-OF-A-NAME] [-j LABS] [-p PAIRS]``.
+"""Every dialect against every scenario, with real packets: ``python -m tests.lab.matrix [-k PART-OF-A-NAME] [-j LABS]
+[-p PAIRS]``.
 
-Prints how many cells each audit found to differ from the specification, and how often the diagnosis named what was injected: a dialect in
-the whole cluster, on one node, or two dialects on two nodes. A dialect that few scenarios show is played on random clusters as well. It
-fails when an audit misses a cell that the dialect's own definition predicts, reports one that it doesn't, leaves a cell without a verdict,
-when a faulty dialect is found in no scenario, or when more than 1 % of the single causes, or 10 % of the pairs, are named wrongly.
-"""
+Prints how many cells each audit found to differ from the specification, and how often the diagnosis named what was
+injected: a dialect in the whole cluster, on one node, or two dialects on two nodes. A dialect that few scenarios show
+is played on random clusters as well. It fails when an audit misses a cell that the dialect's own definition predicts,
+reports one that it doesn't, leaves a cell without a verdict, when a faulty dialect is found in no scenario, or when
+more than 1 % of the single causes, or 10 % of the pairs, are named wrongly."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ T = TypeVar("T")
 
 @dataclass
 class Row:
-    """One world: the cells that differed under each enforcer of the whole cluster; what was wrong with the audits; causes as named."""
+    """One world: the cells that differed under each enforcer of the whole cluster; what was wrong with the
+    audits; causes as named.
+    """
 
     name: str
     found: dict[str, int] = field(default_factory=dict)
@@ -90,7 +93,9 @@ async def _audit_random(planned: tuple[int, list[Enforcement]]) -> Row:
 
 
 def rare(cases: Iterable[Case]) -> list[tuple[int, list[Enforcement]]]:
-    """Random clusters, by seed, with the faults to play on each, until each kind of ``cases`` is seen ``ENOUGH`` times."""
+    """Random clusters, by seed, with the faults to play on each, until each kind of ``cases`` is seen
+    ``ENOUGH`` times.
+    """
     counts = Counter(one.kind for one in cases)
     planned = []
     for seed in range(MOST_SEEDS):
@@ -142,7 +147,9 @@ def problems(rows: list[Row], *, complete: bool) -> list[str]:
             caught = any(row.found.get(str(enforcer)) for row in rows)
             if not caught and enforcer.dialect not in FAULTLESS and str(enforcer) != converging:
                 wrong.append(f"{enforcer} is found in no scenario")
-            if caught and (enforcer.dialect in FAULTLESS - {Dialect.IP_BLOCK_SKIPS_PODS} or str(enforcer) == converging):
+            if caught and (
+                enforcer.dialect in FAULTLESS - {Dialect.IP_BLOCK_SKIPS_PODS} or str(enforcer) == converging
+            ):
                 wrong.append(f"{enforcer} is no fault, and was found")
     return wrong
 
@@ -164,7 +171,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-k", default="", metavar="PART", help="only scenarios whose name contains this")
     parser.add_argument("-j", type=int, default=6, metavar="LABS", help="labs at a time (default 6)")
-    parser.add_argument("-p", type=int, default=5, metavar="PAIRS", help="pairs of dialects in each scenario (default 5)")
+    parser.add_argument(
+        "-p", type=int, default=5, metavar="PAIRS", help="pairs of dialects in each scenario (default 5)"
+    )
     arguments = parser.parse_args()
     names = [name for name in scenarios.with_truth() if arguments.k in name]
     if not names:

@@ -1,8 +1,7 @@
 """Whether a diagnosis names the fault that was injected: what a case is, when it counts, and tallies of cases.
 
-A case counts where the fault can be seen. It is named rightly when the injected dialect and scope, or wider ones that predict the same
-for every observed cell, are the hypothesis or among those that can't be told apart from it.
-"""
+A case counts where the fault can be seen. It is named rightly when the injected dialect and scope, or wider ones that
+predict the same for every observed cell, are the hypothesis or among those that can't be told apart from it."""
 
 from __future__ import annotations
 
@@ -93,7 +92,9 @@ def is_named(truth: Hypothesis, diagnosis: Diagnosis, evidence: Evidence) -> boo
 
 @dataclass(frozen=True)
 class Case:
-    """A fault that could be seen: its kind for the table, whether it was named, and that first, and in words what was said of what."""
+    """A fault that could be seen: its kind for the table, whether it was named, and that first, and in
+    words what was said of what.
+    """
 
     kind: str
     named: bool
@@ -128,7 +129,9 @@ def case(world: World, enforcement: Enforcement, results: Sequence[CellResult]) 
 
 @dataclass
 class Tally:
-    """Cases of one kind: in how many the fault was visible, in how many it was named, or even first, and what was said instead."""
+    """Cases of one kind: in how many the fault was visible, in how many it was named, or even first, and
+    what was said instead.
+    """
 
     visible: int = 0
     named: int = 0

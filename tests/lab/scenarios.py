@@ -22,7 +22,8 @@ def read(name: str) -> Scenario:
     """One scenario."""
     path = FOLDER / f"{name}.yaml"
     return read_scenario(
-        Source(f"scenarios/{name}.yaml", path.read_bytes()), lambda other: Source(f"scenarios/{other}", (FOLDER / other).read_bytes())
+        Source(f"scenarios/{name}.yaml", path.read_bytes()),
+        lambda other: Source(f"scenarios/{other}", (FOLDER / other).read_bytes()),
     )
 
 

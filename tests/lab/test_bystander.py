@@ -16,7 +16,10 @@ from tests.lab.audits_in_trouble import agent_at
 from tests.lab.lab_rig import NODES, ROOT, UDP, labelled, namespaces, receive, rule, world
 from tests.unit.cli.audit_process import environment
 
-pytestmark = [pytest.mark.lab, pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: entering the lab's namespaces needs root")]
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: entering the lab's namespaces needs root"),
+]
 
 WEB = "10.244.0.10"
 SEEN, HONEST, ALLOWED = (Cell(source, "a/web", UDP, 80, Family.IPV4) for source in ("b/client", "a/db", "b/web"))

@@ -83,7 +83,10 @@ def test_the_command_tells_by_its_exit_code_and_in_every_format(tmp_path):
     assert done.returncode == 1, done.stderr
     validator("scorecard.schema.json").validate(json.loads(done.stdout))
     file = tmp_path / "card.xml"
-    assert audit_process(*words, "--enforcer", "ignores-end-port", "-o", "junit", "--output-file", str(file)).returncode == 1
+    assert (
+        audit_process(*words, "--enforcer", "ignores-end-port", "-o", "junit", "--output-file", str(file)).returncode
+        == 1
+    )
     assert int(ET.fromstring(file.read_text()).get("failures", "0")) > 0  # noqa: S314 - our own output
 
 

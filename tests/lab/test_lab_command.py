@@ -125,7 +125,9 @@ def test_an_interrupted_run_cleans_up_and_says_so(tmp_path, number, phase):
 
 
 def _descendants(pid):
-    found = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    found = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
     return found + [deeper for child in found for deeper in _descendants(child)]
 
 

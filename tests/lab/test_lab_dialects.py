@@ -47,13 +47,33 @@ DEPARTURES = [
     (Dialect.IGNORES_IPV6, [deny(INGRESS, app="db")], (*WEB_TO_DB, "tcp", 80, 6), OPENS),
     (Dialect.IGNORES_PORTS, [receive(rule(ports=[port(81)]), app="db")], WEB_TO_DB, OPENS),
     (Dialect.IGNORES_END_PORT, [receive(rule(ports=[port(80, 81)]), app="db")], (*WEB_TO_DB, "tcp", 81), CLOSES),
-    (Dialect.IGNORES_NAMED_PORTS, [receive(rule(ports=[port(name="sql")]), app="db")], (*WEB_TO_DB, "tcp", 5432), CLOSES),
+    (
+        Dialect.IGNORES_NAMED_PORTS,
+        [receive(rule(ports=[port(name="sql")]), app="db")],
+        (*WEB_TO_DB, "tcp", 5432),
+        CLOSES,
+    ),
     (Dialect.IGNORES_NAMED_PORTS, [send(rule(ports=[port(name="sql")]), app="web")], (*WEB_TO_DB, "tcp", 5432), CLOSES),
     (Dialect.IGNORES_EXCEPT, [receive(rule(block("10.244.0.0/16", "10.244.0.0/24")), app="db")], WEB_TO_DB, OPENS),
-    (Dialect.IGNORES_NAMESPACE_SELECTOR, [receive(rule(namespaces(labelled(team="red"))), app="db")], ("b/client", "a/db"), OPENS),
-    (Dialect.OWN_NAMESPACE_ONLY, [receive(rule(namespaces(labelled(team="blue"))), app="db")], ("b/client", "a/db"), CLOSES),
+    (
+        Dialect.IGNORES_NAMESPACE_SELECTOR,
+        [receive(rule(namespaces(labelled(team="red"))), app="db")],
+        ("b/client", "a/db"),
+        OPENS,
+    ),
+    (
+        Dialect.OWN_NAMESPACE_ONLY,
+        [receive(rule(namespaces(labelled(team="blue"))), app="db")],
+        ("b/client", "a/db"),
+        CLOSES,
+    ),
     (Dialect.OWN_NAMESPACE_ONLY, [receive(rule(namespaces(LabelSelector())), app="db")], WEB_TO_DB, CLOSES),
-    (Dialect.POD_SELECTOR_ANY_NAMESPACE, [receive(rule(pods(labelled(app="web"))), app="db")], ("b/web", "a/db"), OPENS),
+    (
+        Dialect.POD_SELECTOR_ANY_NAMESPACE,
+        [receive(rule(pods(labelled(app="web"))), app="db")],
+        ("b/web", "a/db"),
+        OPENS,
+    ),
     (
         Dialect.PEERS_OR_INSTEAD_OF_AND,
         [receive(rule(namespaces(labelled(team="blue"), labelled(app="web"))), app="db")],
@@ -68,8 +88,18 @@ DEPARTURES = [
     ),
     (Dialect.LABEL_KEY_ONLY, [receive(rule(pods(labelled(app="nobody"))), app="db")], WEB_TO_DB, OPENS),
     (Dialect.LABEL_KEY_ONLY, [deny(INGRESS, app="nobody")], WEB_TO_DB, CLOSES),
-    (Dialect.NOT_IN_NEEDS_KEY, [receive(rule(pods(labelled(not_in("tier", "back")))), app="web")], ("a/db", "a/web"), CLOSES),
-    (Dialect.FIRST_POLICY_ONLY, [receive(EVERYTHING, name="z", app="db"), deny(INGRESS, name="a", app="db")], WEB_TO_DB, CLOSES),
+    (
+        Dialect.NOT_IN_NEEDS_KEY,
+        [receive(rule(pods(labelled(not_in("tier", "back")))), app="web")],
+        ("a/db", "a/web"),
+        CLOSES,
+    ),
+    (
+        Dialect.FIRST_POLICY_ONLY,
+        [receive(EVERYTHING, name="z", app="db"), deny(INGRESS, name="a", app="db")],
+        WEB_TO_DB,
+        CLOSES,
+    ),
     (Dialect.ISOLATES_BOTH_DIRECTIONS, [receive(EVERYTHING, app="web")], WEB_TO_DB, CLOSES),
     (Dialect.BLOCKS_SELF, [deny(INGRESS, app="web")], ("a/web", "a/web"), CLOSES),
     (Dialect.BLOCKS_SELF, [deny(EGRESS, app="web")], ("a/web", "a/web", "udp", 53, 6), CLOSES),
@@ -84,7 +114,9 @@ DEPARTURES = [
 
 
 @pytest.mark.parametrize(
-    ("dialect", "policies", "question", "effect"), DEPARTURES, ids=lambda value: str(value) if isinstance(value, Dialect) else ""
+    ("dialect", "policies", "question", "effect"),
+    DEPARTURES,
+    ids=lambda value: str(value) if isinstance(value, Dialect) else "",
 )
 async def test_departs_from_the_specification_only_under_the_dialect(dialect, policies, question, effect):
     async with rigged(world(*policies)) as rig:
@@ -97,7 +129,11 @@ async def test_departs_from_the_specification_only_under_the_dialect(dialect, po
 
 
 ALIKE = [
-    (Dialect.FIRST_POLICY_ONLY, [receive(EVERYTHING, name="a", app="db"), deny(INGRESS, name="z", app="db")], WEB_TO_DB),
+    (
+        Dialect.FIRST_POLICY_ONLY,
+        [receive(EVERYTHING, name="a", app="db"), deny(INGRESS, name="z", app="db")],
+        WEB_TO_DB,
+    ),
     (Dialect.BLOCKS_SELF, [receive(EVERYTHING, app="web")], ("a/web", "a/web")),
     (Dialect.BLOCKS_SELF, [deny(INGRESS, app="web")], ("node/n0", "a/web")),
     (Dialect.BLOCKS_OWN_NODE, [deny(INGRESS, app="web")], ("a/web", "a/web")),
@@ -113,7 +149,9 @@ ALIKE = [
 ]
 
 
-@pytest.mark.parametrize(("dialect", "policies", "question"), ALIKE, ids=lambda value: str(value) if isinstance(value, Dialect) else "")
+@pytest.mark.parametrize(
+    ("dialect", "policies", "question"), ALIKE, ids=lambda value: str(value) if isinstance(value, Dialect) else ""
+)
 async def test_lets_through_what_its_definition_does_not_touch(dialect, policies, question):
     async with rigged(world(*policies), enforcement=[dialect]) as rig:
         assert await rig.reaches(*question)
@@ -151,7 +189,8 @@ async def test_programming_anew_cancels_what_a_slow_enforcer_had_still_to_do():
 
 @pytest.mark.parametrize(("share", "least", "most"), [("0", 200, 200), ("0.3", 100, 175), ("1", 0, 0)])
 @pytest.mark.parametrize(
-    ("destination", "protocol", "family"), [("10.244.1.11", "udp", 4), ("fd00:10:244:1::11", "tcp", 6), ("203.0.113.10", "udp", 4)]
+    ("destination", "protocol", "family"),
+    [("10.244.1.11", "udp", 4), ("fd00:10:244:1::11", "tcp", 6), ("203.0.113.10", "udp", 4)],
 )
 async def test_flaky_drops_about_its_share_of_new_connections(share, least, most, destination, protocol, family):
     async with rigged(world(receive(EVERYTHING, app="db")), enforcement=[f"flaky:{share}"]) as rig:
@@ -196,6 +235,12 @@ async def test_a_dialect_on_one_node_leaves_the_other_alone():
 
 
 def test_every_dialect_is_shown():
-    shown = {case[0] for case in DEPARTURES} | {Dialect.STALE, Dialect.SLOW, Dialect.FLAKY, Dialect.REJECTS, Dialect.SPEC}
+    shown = {case[0] for case in DEPARTURES} | {
+        Dialect.STALE,
+        Dialect.SLOW,
+        Dialect.FLAKY,
+        Dialect.REJECTS,
+        Dialect.SPEC,
+    }
     assert shown == set(Dialect)
     assert policy(labelled(), INGRESS) == deny(INGRESS, name="policy")

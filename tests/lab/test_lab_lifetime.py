@@ -93,7 +93,9 @@ def until(condition):
 
 
 def controller(*arguments, python=sys.executable, **options):
-    return subprocess.Popen([python, "-c", CONTROLLER, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        [python, "-c", CONTROLLER, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, **options
+    )
 
 
 def read_until(process, word):
@@ -104,7 +106,8 @@ def read_until(process, word):
 
 
 @pytest.mark.parametrize(
-    ("said", "pause"), [("starting", 0.0), ("starting", 0.05), ("starting", 0.1), ("starting", 0.15), ("built", 0), ("listening", 0)]
+    ("said", "pause"),
+    [("starting", 0.0), ("starting", 0.05), ("starting", 0.1), ("starting", 0.15), ("built", 0), ("listening", 0)],
 )
 def test_kill_of_the_controller_leaves_nothing(mark, said, pause):
     mounts = Path("/proc/self/mountinfo").read_text()
@@ -269,7 +272,9 @@ def nobodys_python():
     return pytest.skip("NOT TESTED: no Python 3.11 here that an ordinary user may run and that finds the project")
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="NOT TESTED: becoming another user needs root")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="NOT TESTED: becoming another user needs root"
+)
 
 
 @needs_root
@@ -277,7 +282,9 @@ def test_works_without_root_in_a_user_namespace(mark):
     python = nobodys_python()
     if subprocess.run(as_nobody("unshare", "-Urn", "true"), check=False, capture_output=True).returncode:
         pytest.skip("NOT TESTED: this kernel gives an ordinary user no user namespace")
-    run = subprocess.run(as_nobody(python, "-c", CONTROLLER, "leave"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(
+        as_nobody(python, "-c", CONTROLLER, "leave"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (run.stdout.split(), run.stderr, run.returncode) == (["starting", "built", "listening"], "", 0)
     assert marked(mark) == {}
 
@@ -288,7 +295,10 @@ def test_works_without_root_in_a_user_namespace(mark):
     [
         ("echo 0 > /proc/sys/user/max_net_namespaces; exec", "sysctl -w user.max_net_namespaces=10000"),
         # Once more into a user namespace, in which the mounts can't be undone.
-        ("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; exec unshare -Urm", "/proc/sys writable"),
+        (
+            "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; exec unshare -Urm",
+            "/proc/sys writable",
+        ),
     ],
 )
 def test_a_machine_that_refuses_is_told_what_to_do(preparation, said):

@@ -54,7 +54,15 @@ async def test_seats_cover_every_endpoint_once():
     async with rigged(world()) as rig:
         covered = [name for site in rig.lab.sites for name in site.endpoints]
         assert sorted(covered) == sorted(endpoint.name for endpoint in ENDPOINTS)
-        assert {site.name for site in rig.lab.sites} == {"a/web", "a/db", "b/client", "b/web", "host/out", "node/n0", "node/n1"}
+        assert {site.name for site in rig.lab.sites} == {
+            "a/web",
+            "a/db",
+            "b/client",
+            "b/web",
+            "host/out",
+            "node/n0",
+            "node/n1",
+        }
 
 
 async def test_a_port_without_a_listener_refuses():
@@ -166,16 +174,24 @@ def _numbered(number):
 
 def pod_on(node, name, number, labels):
     made = pod(name, NODES[0], number, labels)
-    v4, v6 = (type(address)(int(address) + (node << shift)) for address, shift in zip(made.addresses, (8, 64), strict=True))
+    v4, v6 = (
+        type(address)(int(address) + (node << shift)) for address, shift in zip(made.addresses, (8, 64), strict=True)
+    )
     return Endpoint(name, EndpointKind.POD, "a", labels, (v4, v6), node=f"n{node}")
 
 
 @pytest.mark.parametrize(
     ("endpoint", "said"),
     [
-        (Endpoint("a/lost", EndpointKind.POD, "a", addresses=ENDPOINTS[0].addresses[:1], node="n9"), "a/lost is on node 'n9'"),
+        (
+            Endpoint("a/lost", EndpointKind.POD, "a", addresses=ENDPOINTS[0].addresses[:1], node="n9"),
+            "a/lost is on node 'n9'",
+        ),
         (Endpoint("a/bare", EndpointKind.POD, "a", node="n0"), "a/bare has no address"),
-        (Endpoint("a/twin", EndpointKind.POD, "a", addresses=ENDPOINTS[0].addresses, node="n0"), "a/twin and a/web both have the address"),
+        (
+            Endpoint("a/twin", EndpointKind.POD, "a", addresses=ENDPOINTS[0].addresses, node="n0"),
+            "a/twin and a/web both have the address",
+        ),
     ],
 )
 def test_a_snapshot_that_cannot_be_laid_out_is_refused(endpoint, said):

@@ -38,16 +38,25 @@ def gone(ground):
 
 def no_way_in(ground):
     """Nothing that others send reaches the victim, though its own connections work: a firewall of its own, say."""
-    ground.rules(ground.index(VICTIM), "chain in { type filter hook input priority 0; iifname eth0 ct state new drop; }")
+    ground.rules(
+        ground.index(VICTIM), "chain in { type filter hook input priority 0; iifname eth0 ct state new drop; }"
+    )
 
 
 def no_way_out(ground):
-    ground.rules(ground.index(VICTIM), "chain out { type filter hook output priority 0; oifname eth0 tcp flags syn / syn,ack drop; }")
+    ground.rules(
+        ground.index(VICTIM),
+        "chain out { type filter hook output priority 0; oifname eth0 tcp flags syn / syn,ack drop; }",
+    )
 
 
 def no_ipv6(ground):
     address = next(
-        str(address) for link in ground.topology.links if link.pod.name == VICTIM for address in link.pod.addresses if address.version == 6
+        str(address)
+        for link in ground.topology.links
+        if link.pod.name == VICTIM
+        for address in link.pod.addresses
+        if address.version == 6
     )
     ground.inside(ground.node_of(VICTIM), "ip", "-6", "route", "delete", address)
 
@@ -65,7 +74,9 @@ class Harming(NoProgress):
 
 
 async def audited(harm, enforcer, *, at="", policies=(BOTH_WAYS,), **options):
-    async with Lab(world(*policies, endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse((enforcer,))) as lab:
+    async with Lab(
+        world(*policies, endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse((enforcer,))
+    ) as lab:
         ground = Ground(lab)
         if not at:
             harm(ground)
@@ -76,7 +87,9 @@ async def audited(harm, enforcer, *, at="", policies=(BOTH_WAYS,), **options):
 
 def concerned(report):
     """The cells whose packets cross the victim's link."""
-    return [result for result in report.cells if VICTIM in result.cell[:2] and result.cell.source != result.cell.destination]
+    return [
+        result for result in report.cells if VICTIM in result.cell[:2] and result.cell.source != result.cell.destination
+    ]
 
 
 def reasons(results):
@@ -89,7 +102,11 @@ async def test_a_pod_without_a_network_is_never_denied(enforcer, harm):
     report = await audited(harm, enforcer)
     assert {result.result for result in concerned(report)} == {Result.INCONCLUSIVE}
     if harm is down:  # an agent without any address says so itself
-        found = {(result.cell.family, result.observation.outcome) for result in report.cells if result.cell[:2] == ("b/web", VICTIM)}
+        found = {
+            (result.cell.family, result.observation.outcome)
+            for result in report.cells
+            if result.cell[:2] == ("b/web", VICTIM)
+        }
         words = "nothing was heard from {} over {} over its network link, so silence proves nothing"
         assert found == {(family, words.format(VICTIM, family)) for family in Family}
     others = [result for result in report.cells if VICTIM not in result.cell[:2]]
@@ -98,7 +115,9 @@ async def test_a_pod_without_a_network_is_never_denied(enforcer, harm):
     assert of_report(report) == (3 if enforcer == "spec" else 1)
 
 
-@pytest.mark.parametrize("selection", [{"sources": (VICTIM,)}, {"destinations": (VICTIM,)}], ids=["source", "destination"])
+@pytest.mark.parametrize(
+    "selection", [{"sources": (VICTIM,)}, {"destinations": (VICTIM,)}], ids=["source", "destination"]
+)
 async def test_nor_as_the_source_or_the_destination_alone(selection):
     report = await audited(down, "enforces-nothing", **selection)
     assert {result.result for result in concerned(report)} == {Result.INCONCLUSIVE}
@@ -129,11 +148,16 @@ async def test_each_direction_is_proven_by_itself(harm, end):
 async def test_one_family_says_nothing_of_the_other():
     report = await audited(no_ipv6, "enforces-nothing")
     by_family = {
-        family: {r.result for r in concerned(report) if r.cell.family is family and r.expected is Verdict.DENIED} for family in Family
+        family: {r.result for r in concerned(report) if r.cell.family is family and r.expected is Verdict.DENIED}
+        for family in Family
     }
     # A datagram that leaves against the policy is a leak, though no answer finds the way back.
     assert Result.INCONCLUSIVE in by_family[Family.IPV6] <= {Result.INCONCLUSIVE, Result.LEAK}
-    into = {result.result for result in concerned(report) if (result.cell.destination, result.cell.family) == (VICTIM, Family.IPV6)}
+    into = {
+        result.result
+        for result in concerned(report)
+        if (result.cell.destination, result.cell.family) == (VICTIM, Family.IPV6)
+    }
     assert into == {Result.INCONCLUSIVE}
     assert by_family[Family.IPV4] == {Result.LEAK}
 
@@ -185,12 +209,16 @@ while time.monotonic() < until:
 
 
 async def test_a_flood_of_datagrams_hides_no_leak():
-    async with Lab(world(deny(INGRESS), endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse(("enforces-nothing",))) as lab:
+    async with Lab(
+        world(deny(INGRESS), endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse(("enforces-nothing",))
+    ) as lab:
         ground = Ground(lab)
         try:
             for _ in range(3):
                 ground.python(FLOOD, "10.244.0.10", 53, index=ground.index("a/db"))
-            options = AuditOptions(ports=PORTS[1:], sources=("b/client", "b/web"), destinations=(VICTIM,), probing=PATIENT)
+            options = AuditOptions(
+                ports=PORTS[1:], sources=("b/client", "b/web"), destinations=(VICTIM,), probing=PATIENT
+            )
             report = await audit(lab, "flood", options, NoProgress())
         finally:
             ground.end()

@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 WORD = re.compile(r'<text [^>]*x="([\d.]+)"[^>]*y="([\d.]+)"[^>]*>(.*?)</text>')
-VARYING = re.compile(r"[0-9a-f]{8} of audit|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\([a-z]+ \d.*\)|[\d,]+ (?:tries|retests|attempts)|\d+\.\d s")
+VARYING = re.compile(
+    r"[0-9a-f]{8} of audit|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\([a-z]+ \d.*\)|[\d,]+ (?:tries|retests|attempts)|\d+\.\d s"
+)
 
 
 def words(svg):

@@ -39,7 +39,8 @@ def concerned(report, victim=VICTIM):
 def only_inconclusive_or_answered(cells):
     """A token that came back before the agent's end is one still; everything else says nothing about the network."""
     return all(
-        cell["result"] == "inconclusive" or (cell["result"] == "match" and cell["observed"] == "allowed" == cell["expected"])
+        cell["result"] == "inconclusive"
+        or (cell["result"] == "match" and cell["observed"] == "allowed" == cell["expected"])
         for cell in cells
     )
 
@@ -105,14 +106,20 @@ def test_kill_of_the_audit_at_any_moment_leaves_nothing(moment, tmp_path):
         run.finish()
         assert run.leaves_nothing()
     assert Path("/proc/self/mountinfo").read_text().count("\n") == mounts
-    check_output(str(tmp_path / "report"))  # where files can't be without a name, the next run clears away what the killed one wrote
+    check_output(
+        str(tmp_path / "report")
+    )  # where files can't be without a name, the next run clears away what the killed one wrote
     assert not [path for path in tmp_path.iterdir() if path.name != "report"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS[:6], ids=lambda moment: f"{0.3 + moment:.2f}s")
-@pytest.mark.parametrize("numbers", [("INT",), ("INT", "INT"), ("INT",) * 5, ("TERM",), ("HUP",), ("INT", "TERM")], ids="-".join)
+@pytest.mark.parametrize(
+    "numbers", [("INT",), ("INT", "INT"), ("INT",) * 5, ("TERM",), ("HUP",), ("INT", "TERM")], ids="-".join
+)
 def test_an_interruption_at_any_moment_ends_with_130_and_leaves_nothing(numbers, moment, tmp_path):
-    with trouble(*SHORT, "--settle", "60", "--enforcer", "enforces-nothing", "--output-file", tmp_path / "report") as run:
+    with trouble(
+        *SHORT, "--settle", "60", "--enforcer", "enforces-nothing", "--output-file", tmp_path / "report"
+    ) as run:
         run.read_until("demo: ")
         time.sleep(moment)
         run.processes()
@@ -155,10 +162,20 @@ def test_an_interruption_at_any_moment_ends_with_130_and_leaves_nothing(numbers,
 def test_circumstances_end_in_a_report_or_in_one_clear_line(circumstances, code, said, quiet, tmp_path):
     command = ["sh", "-c", circumstances, "sh", *COMMAND, *SHORT, *(["-q"] if quiet else [])]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
-    errors = "".join(line for line in done.stderr.splitlines(keepends=True) if quiet or line.startswith(("error", "internal", "Traceback")))
+    errors = "".join(
+        line
+        for line in done.stderr.splitlines(keepends=True)
+        if quiet or line.startswith(("error", "internal", "Traceback"))
+    )
     assert errors == said
     if ">&-" not in circumstances.replace("2>&-", "") and ">/dev" not in circumstances.replace("2>/dev", ""):
         assert done.stdout.startswith("PASS  " if code == 0 else "")
@@ -174,14 +191,18 @@ def test_modules_in_the_working_directory_are_none_of_ours(tmp_path):
     assert (code, run.said) == (0, "")
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="NOT TESTED: becoming another user needs root")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="NOT TESTED: becoming another user needs root"
+)
 @pytest.mark.parametrize("processes", [1, 2, 4, 6, 8, 10, 40])
 def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
     user = str(1_000_000 + os.getpid() * 10 + processes % 10)  # nobody else's, so that nobody else's processes count
     become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
     path = os.pathsep.join([str(ROOT), sysconfig.get_paths()["purelib"]])
     surroundings = environment(PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
-    if subprocess.run([*become, "/usr/bin/python3", "-c", "import click, yaml, rich, msgspec"], env=surroundings, check=False).returncode:
+    if subprocess.run(
+        [*become, "/usr/bin/python3", "-c", "import click, yaml, rich, msgspec"], env=surroundings, check=False
+    ).returncode:
         pytest.skip("NOT TESTED: no Python here that an ordinary user may run and that finds the project")
     if subprocess.run([*become, "unshare", "-Urn", "true"], check=False, capture_output=True).returncode:
         pytest.skip("NOT TESTED: this kernel gives an ordinary user no user namespace")
@@ -210,7 +231,9 @@ def test_slow_and_flaky_enforcers_are_judged_as_what_they_are(enforcer, options,
     if enforcer.startswith("flaky"):
         assert summary["leaks"] == 0
         assert summary["unstable"] + summary["outages"] > 0
-        assert all(cell["expected"] == "allowed" for cell in report["cells"] if cell["result"] in ("unstable", "outage"))
+        assert all(
+            cell["expected"] == "allowed" for cell in report["cells"] if cell["result"] in ("unstable", "outage")
+        )
     if enforcer == "slow:30":
         assert summary["leaks"] == sum(cell["expected"] == "denied" for cell in report["cells"])
 
@@ -252,9 +275,18 @@ async def test_agents_at_each_others_seats_are_found_out():
     async with Lab(world(), nodes=NODES) as lab:
         sites = {site.name: site for site in lab.sites}
         places = {**sites, "a/web": sites["a/db"], "a/db": sites["a/web"]}
-        cells = [Cell(source, to, TCP, 80, Family.IPV4) for source in ("a/web", "a/db", "b/client") for to in ("a/web", "a/db", "b/web")]
+        cells = [
+            Cell(source, to, TCP, 80, Family.IPV4)
+            for source in ("a/web", "a/db", "b/client")
+            for to in ("a/web", "a/db", "b/web")
+        ]
         outcome = await probe(
-            cells, lab.sites, lambda site: lab.open(places[site.name]), lambda _: Verdict.ALLOWED, ProbingOptions(settle=0.0), NoProgress()
+            cells,
+            lab.sites,
+            lambda site: lab.open(places[site.name]),
+            lambda _: Verdict.ALLOWED,
+            ProbingOptions(settle=0.0),
+            NoProgress(),
         )
     concerned = {cell for cell in cells if {"a/web", "a/db"} & set(cell[:2])}
     assert {outcome.observations[cell].verdict for cell in concerned} == {Observed.INCONCLUSIVE}
@@ -285,7 +317,9 @@ class StandingStill(NoProgress):
 
 async def test_an_agent_that_stands_still_for_a_while_is_never_a_denial():
     async with Lab(world(deny(INGRESS)), nodes=NODES, enforcement=Enforcement.parse(("enforces-nothing",))) as lab:
-        cells = [Cell("b/client", to, protocol, 80, Family.IPV4) for to in ("a/web", "b/web") for protocol in (TCP, UDP)]
+        cells = [
+            Cell("b/client", to, protocol, 80, Family.IPV4) for to in ("a/web", "b/web") for protocol in (TCP, UDP)
+        ]
         progress = StandingStill(lambda: [agent_at(lab, site) for site in lab.sites if site.name in ("a/web", "b/web")])
 
         def expected(cell):
@@ -316,5 +350,7 @@ async def test_200_pods_on_4_nodes(enforcer, udp):
         options = AuditOptions(ports=(PortRequest(TCP, 80), PortRequest(UDP, 81)))
         report = await audit(lab, "large", options, NoProgress())
     results = {result.cell: result.result for result in report.cells}
-    assert results == {cell: udp if cell.protocol is UDP and cell.source != cell.destination else Result.MATCH for cell in results}
+    assert results == {
+        cell: udp if cell.protocol is UDP and cell.source != cell.destination else Result.MATCH for cell in results
+    }
     assert len(results) == 200 * 200 * 2

@@ -47,7 +47,11 @@ async def test_packets_agree_with_the_truth_table_and_the_evaluator(name):
         if (observed[cell] is Observed.ALLOWED) != (truth is Verdict.ALLOWED)
     }
     assert wrong == {}
-    different = [str(result.cell) for result in chosen.cells if result.result not in (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)]
+    different = [
+        str(result.cell)
+        for result in chosen.cells
+        if result.result not in (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)
+    ]
     assert different == []
     assert [conclude(report) for report in (table, chosen)] == [Conclusion.PASS, Conclusion.PASS]
 
@@ -63,7 +67,9 @@ async def test_a_scenario_is_inconclusive_where_the_only_pod_of_a_policy_takes_n
         lacking = await audit(lab, "lacking", AuditOptions(probing=HASTY), NoProgress())
         accepted = await audit(lab, "accepted", accepting, NoProgress())
     assert [of_report(report) for report in (whole, lacking, accepted)] == [0, 3, 0]
-    told = f"nothing tells whether 1 of 1 policy is enforced: {policy.full_name} (ingress): none of its pods was probed: "
+    told = (
+        f"nothing tells whether 1 of 1 policy is enforced: {policy.full_name} (ingress): none of its pods was probed: "
+    )
     assert headline(lacking).startswith(told)
     assert headline(accepted).endswith(f"1 policy accepted as untested: {policy.full_name}")
 
@@ -94,7 +100,9 @@ async def test_every_dialect_is_found_exactly_where_its_definition_says(dialect)
     assert bool(faults) == (dialect not in FAULTLESS)
 
 
-@pytest.mark.parametrize("dialect", [Dialect.ENFORCES_NOTHING, Dialect.IGNORES_EGRESS, Dialect.ISOLATES_BOTH_DIRECTIONS, Dialect.STATELESS])
+@pytest.mark.parametrize(
+    "dialect", [Dialect.ENFORCES_NOTHING, Dialect.IGNORES_EGRESS, Dialect.ISOLATES_BOTH_DIRECTIONS, Dialect.STATELESS]
+)
 async def test_a_dialect_on_one_node_is_found_there_and_nowhere_else(dialect):
     scenario = scenarios.read("demo")
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
@@ -102,7 +110,10 @@ async def test_a_dialect_on_one_node_is_found_there_and_nowhere_else(dialect):
     assert judgement.wrong == ()
     assert judgement.found
     nodes = {
-        scenario.snapshot.endpoint(name).node for finding in judgement.report.findings for cell in finding.cells for name in cell.cell[:2]
+        scenario.snapshot.endpoint(name).node
+        for finding in judgement.report.findings
+        for cell in finding.cells
+        for name in cell.cell[:2]
     }
     assert "node-2" in nodes
 
@@ -113,7 +124,9 @@ async def test_a_slow_enforcer_is_waited_for():
         judgement = await audit_under(lab, Enforcement(Enforcer(Dialect.SLOW, SLOW_START)), options=PATIENT)
     assert judgement.wrong == ()
     assert judgement.found == 0
-    assert any("converge" in fact or "late" in fact or "took" in fact for fact in judgement.report.facts), judgement.report.facts
+    assert any("converge" in fact or "late" in fact or "took" in fact for fact in judgement.report.facts), (
+        judgement.report.facts
+    )
 
 
 async def test_an_enforcer_slower_than_the_settle_time_is_found():

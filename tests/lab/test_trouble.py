@@ -18,7 +18,19 @@ from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
 from tests.lab import scenarios, trouble_ground
 from tests.lab.naming import World
-from tests.lab.trouble import BROKEN, FALSE_FAIL, FALSE_PASS, INCONCLUSIVE, RIGHT_FAIL, RIGHT_PASS, WRONG, Outcome, column, play, table
+from tests.lab.trouble import (
+    BROKEN,
+    FALSE_FAIL,
+    FALSE_PASS,
+    INCONCLUSIVE,
+    RIGHT_FAIL,
+    RIGHT_PASS,
+    WRONG,
+    Outcome,
+    column,
+    play,
+    table,
+)
 from tests.lab.trouble_faults import FAULTS
 from tests.lab.trouble_ground import Ground, normal
 from tests.lab.trouble_worlds import NOTHING, Plan, draw, judge
@@ -41,7 +53,8 @@ async def report_of(one):
 def read_as(report, result, seen, *, wrong):
     """``report`` with every cell of the result ``wrong`` said to be ``result``."""
     cells = tuple(
-        replace(one, result=result, observation=Observation(seen, "made up")) if one.result is wrong else one for one in report.cells
+        replace(one, result=result, observation=Observation(seen, "made up")) if one.result is wrong else one
+        for one in report.cells
     )
     return replace(report, cells=cells, findings=(), summary=Summary.of(cells))
 
@@ -93,7 +106,9 @@ async def test_every_namespace_of_a_lab_is_found(monkeypatch):
 
 
 @AS_ROOT
-@pytest.mark.parametrize("name", ["agent killed", "agent stopped for a while", "clock wrong", "disk full", "descriptors short", "none"])
+@pytest.mark.parametrize(
+    "name", ["agent killed", "agent stopped for a while", "clock wrong", "disk full", "descriptors short", "none"]
+)
 def test_an_audit_in_trouble_says_nothing_wrong(name):
     fault = next(fault for fault in FAULTS if fault.name == name)
     outcome = play(3, 9, fault)

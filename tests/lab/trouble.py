@@ -1,10 +1,11 @@
-"""Audits on the lab to whose own means something happens: ``python -m tests.lab.trouble [-n AUDITS] [-j AT-A-TIME] [-s SEED] [-f FAULT]``.
+"""Audits on the lab to whose own means something happens: ``python -m tests.lab.trouble [-n AUDITS] [-j AT-A-TIME] [-s
+SEED] [-f FAULT]``.
 
-Each audit is of a random cluster or a scenario, under an enforcer of nothing, one that errs on one node, or the specification; a single
-fault strikes an agent, a link, the machine or the controller at a random moment. What comes out is held against what the tests' own
-evaluator says of the enforcer. It fails when an audit passes though the enforcer errs, fails for what neither the enforcer's definition has
-nor a reason of its own names, breaks down, or leaves something behind. ``--only NUMBER`` plays one audit again. Needs root.
-"""
+Each audit is of a random cluster or a scenario, under an enforcer of nothing, one that errs on one node, or the
+specification; a single fault strikes an agent, a link, the machine or the controller at a random moment. What comes out
+is held against what the tests' own evaluator says of the enforcer. It fails when an audit passes though the enforcer
+errs, fails for what neither the enforcer's definition has nor a reason of its own names, breaks down, or leaves
+something behind. ``--only NUMBER`` plays one audit again. Needs root."""
 
 from __future__ import annotations
 
@@ -42,7 +43,17 @@ RIGHT_PASS, FALSE_PASS, RIGHT_FAIL, FALSE_FAIL = "PASS right", "PASS false", "FA
 INCONCLUSIVE, ERROR, BROKEN = "inconclusive", "error told", "broken"
 COLUMNS = (RIGHT_PASS, FALSE_PASS, RIGHT_FAIL, FALSE_FAIL, INCONCLUSIVE, ERROR, BROKEN)
 WRONG = (FALSE_PASS, FALSE_FAIL, BROKEN)
-CLOCKS = ("off 86400 0", "off -86400 0", "rate 0.2 0", "rate 5 0", "rate 50 0", "jumps 30 2", "jumps -30 2", "jumps 30 0.5", "jumps 3600 3")
+CLOCKS = (
+    "off 86400 0",
+    "off -86400 0",
+    "rate 0.2 0",
+    "rate 5 0",
+    "rate 50 0",
+    "jumps 30 2",
+    "jumps -30 2",
+    "jumps 30 0.5",
+    "jumps 3600 3",
+)
 
 
 @dataclass
@@ -125,7 +136,9 @@ async def _audit(plan: Plan, fault: Fault, outcome: Outcome, random: Random) -> 
         agent = "tests.lab.trouble_clock"
         async with Lab(plan.world.snapshot, nodes=plan.nodes, enforcement=plan.enforcement, agent=agent) as lab:
             ground = Ground(lab)
-            struck = Struck(lab, fault, Scene(ground, plan.victim, planned_ports(plan.world.cells, plan.victim), random))
+            struck = Struck(
+                lab, fault, Scene(ground, plan.victim, planned_ports(plan.world.cells, plan.victim), random)
+            )
             try:
                 await struck.begin()
                 async with asyncio.timeout(LONGEST):
@@ -141,7 +154,9 @@ async def _audit(plan: Plan, fault: Fault, outcome: Outcome, random: Random) -> 
 
 
 def column(judged: Judged, *, named: bool) -> str:
-    """Where a report counts; ``named``: whether it says of the fault what it is, without which a failure must have the enforcer's cause."""
+    """Where a report counts; ``named``: whether it says of the fault what it is, without which a failure
+    must have the enforcer's cause.
+    """
     if judged.conclusion is Conclusion.PASS:
         return FALSE_PASS if judged.differing else RIGHT_PASS
     if judged.conclusion is Conclusion.FAIL:
@@ -170,7 +185,12 @@ def _play_on_a_full_disk(plan: Plan, outcome: Outcome, random: Random, fault: Fa
     filled = ROOM - random.choice((ROOM, 0, 4096, 16384, 65536))
     outcome.struck = f"with {filled} of {ROOM} bytes in use"
     code, said, problem = on_a_full_disk(replace(plan, ports=()), filled)
-    columns = {0: FALSE_PASS if differs(plan) else RIGHT_PASS, 1: RIGHT_FAIL if differs(plan) else FALSE_FAIL, 3: INCONCLUSIVE, 4: ERROR}
+    columns = {
+        0: FALSE_PASS if differs(plan) else RIGHT_PASS,
+        1: RIGHT_FAIL if differs(plan) else FALSE_FAIL,
+        3: INCONCLUSIVE,
+        4: ERROR,
+    }
     outcome.column, outcome.told = columns.get(code, BROKEN), (said,) if said else ()
     outcome.named = bool(re.search(fault.words, said))
     outcome.wrong += [problem] if problem else []
@@ -195,7 +215,9 @@ def _play_on_the_lab(plan: Plan, outcome: Outcome, random: Random, fault: Fault)
 
 
 def _play(number: int, seed: int, name: str) -> Outcome:
-    with tempfile.TemporaryFile() as said:  # what the lab's processes say is theirs; a warning or traceback of ours is not
+    with (
+        tempfile.TemporaryFile() as said
+    ):  # what the lab's processes say is theirs; a warning or traceback of ours is not
         kept = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:
@@ -226,11 +248,17 @@ def table(outcomes: list[Outcome]) -> str:
         lines.append(f"{name:<{width}}" + "".join(f"{figure or '·':>13}" for figure in figures))
     lines += [
         "",
-        "'fault named': audits that say so in a reason or a fact; 'missed': connections that differ in truth, said to be as expected",
+        "'fault named': audits that say so in a reason or a fact; 'missed': connections that differ in truth, said "
+        "to be as expected",
         "",
     ]
     for name, some in sorted(rows.items()):
-        told = Counter(text for one in some if one.column in (INCONCLUSIVE, ERROR) for text in {normal(text) for text in one.told[:1]})
+        told = Counter(
+            text
+            for one in some
+            if one.column in (INCONCLUSIVE, ERROR)
+            for text in {normal(text) for text in one.told[:1]}
+        )
         lines += [f"{name}: {count} × {text[:170]}" for text, count in told.most_common(SHOWN)]
     return "\n".join(lines)
 
@@ -261,8 +289,15 @@ def main() -> int:
 
 
 def _tell(one: Outcome) -> None:
-    print(f"#{one.number} {one.fault}: {one.column}, {one.seconds:.1f} s, fault struck {one.struck or 'never'}; {one.plan}")
-    print("".join(f"    {line}\n" for text in [*one.wrong[:6], *one.told[:8]] for line in text.splitlines()), end="", flush=True)
+    print(
+        f"#{one.number} {one.fault}: {one.column}, {one.seconds:.1f} s, fault struck {one.struck or 'never'}; "
+        f"{one.plan}"
+    )
+    print(
+        "".join(f"    {line}\n" for text in [*one.wrong[:6], *one.told[:8]] for line in text.splitlines()),
+        end="",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""``audit run --output-file`` on a disk that is full, or nearly: a report arrives whole or the run says that it did not."""
+"""``audit run --output-file`` on a disk that is full, or nearly: a report arrives whole or the run says
+that it did not.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,34 @@ exit $code
 
 
 def on_a_full_disk(plan: Plan, filled: int) -> tuple[int, str, str]:
-    """Audit ``plan``'s scenario with ``filled`` bytes of a small disk in use. The exit code, what it said, and what is wrong with that."""
+    """Audit ``plan``'s scenario with ``filled`` bytes of a small disk in use. The exit code, what it said,
+    and what is wrong with that.
+    """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "disk")
         place.mkdir()
-        under = [f"{enforcer}@{node}" for node, enforcer in plan.enforcement.on_node.items()] or [str(plan.enforcement.everywhere)]
-        sides = [
-            word for option, names in (("--from", plan.sources), ("--to", plan.destinations)) for name in names for word in (option, name)
+        under = [f"{enforcer}@{node}" for node, enforcer in plan.enforcement.on_node.items()] or [
+            str(plan.enforcement.everywhere)
         ]
-        arguments = ["run", "--lab", plan.world.name, "--enforcer", *under, *sides, "--settle", "0.5", "-o", "json", "-q"]
+        sides = [
+            word
+            for option, names in (("--from", plan.sources), ("--to", plan.destinations))
+            for name in names
+            for word in (option, name)
+        ]
+        arguments = [
+            "run",
+            "--lab",
+            plan.world.name,
+            "--enforcer",
+            *under,
+            *sides,
+            "--settle",
+            "0.5",
+            "-o",
+            "json",
+            "-q",
+        ]
         audit = [sys.executable, "-m", "auditor", *arguments, "--output-file", str(place / "report")]
         script = BODY.format(room=ROOM, filled=filled)
         done = subprocess.run(

@@ -19,7 +19,9 @@ from random import Random
 from tests.lab.trouble_ground import Ground
 
 BEFORE, OPENED, DURING = "before", "opened", "during"
-"""When a fault may strike: before any agent is there, when the victim's has just been started, or later on, in a phase of the audit."""
+"""When a fault may strike: before any agent is there, when the victim's has just been started, or later on,
+in a phase of the audit.
+"""
 
 _PIDFD_GETFD = 438
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -67,10 +69,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """``strike`` does it. ``words``: what names it in a report, as a regular expression. ``moments``: when it may strike.
+    """``strike`` does it. ``words``: what names it in a report, as a regular expression. ``moments``: when it may
+    strike.
 
-    ``is_outage``: nobody can tell it from an enforcer that keeps apart what it shouldn't, so that an outage is what it is.
-    """
+    ``is_outage``: nobody can tell it from an enforcer that keeps apart what it shouldn't, so that an outage is what it
+    is."""
 
     name: str
     strike: Callable[[Scene], None]
@@ -106,7 +109,9 @@ def slowed(scene: Scene) -> None:
 
 def _in_turns(scene: Scene, pid: int, off: float, on: float, seconds: float) -> None:
     turns = int(seconds / (off + on))
-    loop = f"for i in $(seq {turns}); do kill -STOP {pid}; sleep {off:.3f}; kill -CONT {pid} || exit; sleep {on:.3f}; done"
+    loop = (
+        f"for i in $(seq {turns}); do kill -STOP {pid}; sleep {off:.3f}; kill -CONT {pid} || exit; sleep {on:.3f}; done"
+    )
     scene.ground.start("sh", "-c", f"trap 'kill -CONT {pid}' EXIT; {loop}")
 
 
@@ -131,9 +136,14 @@ def link_flaps(scene: Scene) -> None:
 
 
 def _drop(scene: Scene, way: str, match: str) -> None:
-    """Lose what ``match`` says of the frames to (``in``) or from (``out``) the victim, as they arrive at the other end of its link."""
+    """Lose what ``match`` says of the frames to (``in``) or from (``out``) the victim, as they arrive at
+    the other end of its link.
+    """
     where, interface = (scene.inside, scene.near_interface) if way == "in" else (scene.node, scene.far_interface)
-    chain = f"chain {way} {{\n type filter hook prerouting priority -310; policy accept;\n iifname {interface} {match} drop\n}}"
+    chain = (
+        f"chain {way} {{\n type filter hook prerouting priority -310; policy accept;\n iifname {interface} "
+        f"{match} drop\n}}"
+    )
     scene.ground.rules(where, chain)
 
 
@@ -181,7 +191,18 @@ def node_route_blackholed(scene: Scene) -> None:
 def neighbour_wrong(scene: Scene) -> None:
     """A stale neighbour entry: frames for the pod carry somebody else's hardware address."""
     for hop in ("169.254.1.1", "fe80::1"):
-        argv = ("ip", "neigh", "replace", hop, "lladdr", "02:00:00:00:00:99", "dev", scene.far_interface, "nud", "permanent")
+        argv = (
+            "ip",
+            "neigh",
+            "replace",
+            hop,
+            "lladdr",
+            "02:00:00:00:00:99",
+            "dev",
+            scene.far_interface,
+            "nud",
+            "permanent",
+        )
         scene.ground.inside(scene.node, *argv, check=False)
 
 
@@ -192,7 +213,9 @@ def tiny_packets_only(scene: Scene) -> None:
 def nodes_apart(scene: Scene) -> None:
     """Every node and its pods are well, and nothing passes from one node to another."""
     for index in scene.ground.topology.nodes.values():
-        scene.ground.rules(index, "chain in {\n type filter hook prerouting priority -310; policy accept;\n iifname uplink drop\n}")
+        scene.ground.rules(
+            index, "chain in {\n type filter hook prerouting priority -310; policy accept;\n iifname uplink drop\n}"
+        )
 
 
 def loss(scene: Scene) -> None:
@@ -209,7 +232,9 @@ def loss_everywhere(scene: Scene) -> None:
     scene.severity = f"{share} %"
     match = f"meta l4proto {{ tcp, udp }} numgen random mod 100 < {share} drop"
     for index in scene.ground.topology.nodes.values():
-        scene.ground.rules(index, f"chain everywhere {{\n type filter hook forward priority -200; policy accept;\n {match}\n}}")
+        scene.ground.rules(
+            index, f"chain everywhere {{\n type filter hook forward priority -200; policy accept;\n {match}\n}}"
+        )
 
 
 FLOOD = """
@@ -400,4 +425,6 @@ FAULTS = (
     Fault("none", nothing, r"(?!)", (BEFORE,)),
 )
 BEYOND = (Fault("nodes apart", nodes_apart, LOST, is_outage=True),)
-"""What is not played unless it is asked for: an audit does not find it out where no connection that is allowed goes from node to node."""
+"""What is not played unless it is asked for: an audit does not find it out where no connection that is
+allowed goes from node to node.
+"""

@@ -1,4 +1,6 @@
-"""A lab that is up, reached from outside: its network namespaces, its agents, and what is left of it afterwards. Needs root."""
+"""A lab that is up, reached from outside: its network namespaces, its agents, and what is left of it
+afterwards. Needs root.
+"""
 
 from __future__ import annotations
 
@@ -74,10 +76,14 @@ class Ground:
         self.inside(index, "nft", "delete", "table", "inet", "trouble", check=False)
 
     def start(self, *command: str, index: int | None = None) -> None:
-        """Start something that goes on beside the audit, in a namespace or outside; ``end`` ends it, at the latest time does."""
+        """Start something that goes on beside the audit, in a namespace or outside; ``end`` ends it, at the
+        latest time does.
+        """
         entering = [] if index is None else ["nsenter", f"--net={self._paths[index]}"]
         bounded = ["timeout", "-s", "KILL", str(LONGEST), *entering, *command]
-        self.started.append(subprocess.Popen(bounded, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
+        self.started.append(
+            subprocess.Popen(bounded, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        )
 
     def python(self, program: str, *arguments: object, index: int | None = None) -> None:
         self.start(sys.executable, "-S", "-c", program, *map(str, arguments), index=index)
@@ -85,7 +91,11 @@ class Ground:
     def agent(self, site: str) -> int:
         """The process of the agent at ``site``; ProcessLookupError when there is none."""
         wanted = _readlink(self._paths[self.index(site)])
-        found = [pid for pid in children_of(self.inner) if net_of(pid) == wanted and _comm(pid) not in ("ip", "nft", "nsenter")]
+        found = [
+            pid
+            for pid in children_of(self.inner)
+            if net_of(pid) == wanted and _comm(pid) not in ("ip", "nft", "nsenter")
+        ]
         if not found:
             raise ProcessLookupError(f"no agent at {site}")
         return found[0]
@@ -106,7 +116,9 @@ class Ground:
         return found
 
     def _users(self, ended: float) -> list[int]:
-        """Whoever is in the lab's network namespaces and was there before its end: a later lab's may be called by the same numbers."""
+        """Whoever is in the lab's network namespaces and was there before its end: a later lab's may be
+        called by the same numbers.
+        """
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         return [pid for pid in pids if net_of(pid) in self.networks and _started(pid) < ended]
 

@@ -1,4 +1,6 @@
-"""What an audit in trouble is of: a cluster, an enforcer, a part of the connections, and the site that the fault strikes."""
+"""What an audit in trouble is of: a cluster, an enforcer, a part of the connections, and the site that the
+fault strikes.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class Plan:
         return AuditOptions(ports=self.ports, sources=self.sources, destinations=self.destinations, probing=OPTIONS)
 
     def __str__(self) -> str:
-        under = ", ".join(f"{name}@{node}" for node, name in self.enforcement.on_node.items()) or str(self.enforcement.everywhere)
+        under = ", ".join(f"{name}@{node}" for node, name in self.enforcement.on_node.items()) or str(
+            self.enforcement.everywhere
+        )
         return f"{self.world.name}, {under}, from {_some(self.sources)} to {_some(self.destinations)}, at {self.victim}"
 
 
@@ -80,10 +84,16 @@ def _enforcement(world: World, random: Random) -> Enforcement:
 
 
 def draw(random: Random, *, bundled: bool = False) -> Plan:
-    """A plan in which, where the enforcer errs at all, the fault strikes where it would hide that; ``bundled``: of a scenario."""
+    """A plan in which, where the enforcer errs at all, the fault strikes where it would hide that;
+    ``bundled``: of a scenario.
+    """
     telling: list[Cell] = []
     while not telling:
-        world = _named(random.choice(scenarios.with_truth())) if bundled or random.random() < 0.5 else World.random(random.randrange(10**6))
+        world = (
+            _named(random.choice(scenarios.with_truth()))
+            if bundled or random.random() < 0.5
+            else World.random(random.randrange(10**6))
+        )
         enforcement = _enforcement(world, random)
         cells = _expected(world)
         telling = [one.cell for one in cells]
@@ -113,10 +123,9 @@ def _seat_of(world: World, name: str) -> str:
 class Judged:
     """A report held against the truth.
 
-    ``missed``: connections that differ in truth and were said to be as expected. ``invented``: leaks, outages and wrong deliveries that the
-    enforcer's definition doesn't have. ``told``: what the report says of what could not be measured, and beside the findings, whose titles
-    are in ``found``.
-    """
+    ``missed``: connections that differ in truth and were said to be as expected. ``invented``: leaks, outages and wrong
+    deliveries that the enforcer's definition doesn't have. ``told``: what the report says of what could not be
+    measured, and beside the findings, whose titles are in ``found``."""
 
     conclusion: Conclusion
     differing: int
@@ -135,18 +144,23 @@ def _chosen(plan: Plan) -> list[CellResult]:
     return [
         one
         for one in _expected(plan.world)
-        if one.cell.source in (plan.sources or {one.cell.source}) and one.cell.destination in (plan.destinations or {one.cell.destination})
+        if one.cell.source in (plan.sources or {one.cell.source})
+        and one.cell.destination in (plan.destinations or {one.cell.destination})
     ]
 
 
 def truth(world: World, enforcement: Enforcement, cells: Iterable[CellResult]) -> frozenset[Cell]:
-    """Those of ``cells`` that differ from the specification under ``enforcement``; what an audit left out by itself counts, too."""
+    """Those of ``cells`` that differ from the specification under ``enforcement``; what an audit left out
+    by itself counts, too.
+    """
     ends = {end.name: end for end in world.snapshot.endpoints}
     judged = [one for one in cells if one.result is not Result.UNDEFINED and one.cell.protocol is not Protocol.SCTP]
     return frozenset(
         one.cell
         for one in judged
-        if verdict(world.snapshot, ends[one.cell.source], ends[one.cell.destination], *one.cell[2:], enforcement=enforcement)
+        if verdict(
+            world.snapshot, ends[one.cell.source], ends[one.cell.destination], *one.cell[2:], enforcement=enforcement
+        )
         is not one.expected
     )
 
@@ -160,7 +174,9 @@ def judge(plan: Plan, report: Report) -> Judged:
     differing = truth(plan.world, plan.enforcement, report.cells)
     missed = [one for one in report.cells if one.cell in differing and one.result is Result.MATCH]
     invented = [one for one in report.cells if one.result in FAULTS and one.cell not in differing]
-    silent = Counter(one.observation.outcome for one in report.cells if one.result is Result.INCONCLUSIVE or _left_out(one))
+    silent = Counter(
+        one.observation.outcome for one in report.cells if one.result is Result.INCONCLUSIVE or _left_out(one)
+    )
     return Judged(
         conclude(report),
         len(differing),
@@ -173,11 +189,16 @@ def judge(plan: Plan, report: Report) -> Judged:
 
 def _say(one: CellResult) -> str:
     seen = one.observation
-    return f"{one.cell}: expected {one.expected}, observed {seen.verdict} ({seen.outcome}), {one.result}, {list(map(str, seen.history))}"
+    return (
+        f"{one.cell}: expected {one.expected}, observed {seen.verdict} ({seen.outcome}), {one.result}, "
+        f"{list(map(str, seen.history))}"
+    )
 
 
 def planned_ports(cells: tuple[Cell, ...], site: str) -> list[tuple[int, bool]]:
-    """The ports (number, whether UDP) that ``cells`` try at ``site``; those of all sites where nothing is tried there."""
+    """The ports (number, whether UDP) that ``cells`` try at ``site``; those of all sites where nothing is
+    tried there.
+    """
     tried = [cell for cell in cells if cell.protocol is not Protocol.SCTP]
     there = [cell for cell in tried if cell.destination == site]
     return sorted({(cell.port, cell.protocol is Protocol.UDP) for cell in there or tried})

@@ -1,8 +1,7 @@
 """Small clusters in few words, for tests that show one rule at a time.
 
-Notation: a pod is called ``NAMESPACE/POD``; labels are dicts; a port is ``TCP/80``, ``TCP/80-90``, ``TCP/http`` or ``TCP/*`` as
-``PolicyPort`` prints it.
-"""
+Notation: a pod is called ``NAMESPACE/POD``; labels are dicts; a port is ``TCP/80``, ``TCP/80-90``, ``TCP/http`` or
+``TCP/*`` as ``PolicyPort`` prints it."""
 
 from __future__ import annotations
 
@@ -21,12 +20,19 @@ ALL = LabelSelector()
 
 
 def pod(
-    name: str, labels: Labels | None = None, *addresses: str, ports: Iterable[str] = (), node: str = "", host_network: bool = False
+    name: str,
+    labels: Labels | None = None,
+    *addresses: str,
+    ports: Iterable[str] = (),
+    node: str = "",
+    host_network: bool = False,
 ) -> Endpoint:
     """A pod; ``ports`` are named ones, written ``http=TCP/80``."""
     namespace = name.partition("/")[0]
     found = tuple(ip_address(address) for address in addresses)
-    return Endpoint(name, EndpointKind.POD, namespace, labels or {}, found, tuple(map(_container_port, ports)), node, host_network)
+    return Endpoint(
+        name, EndpointKind.POD, namespace, labels or {}, found, tuple(map(_container_port, ports)), node, host_network
+    )
 
 
 def host(name: str, *addresses: str) -> Endpoint:
@@ -34,7 +40,9 @@ def host(name: str, *addresses: str) -> Endpoint:
 
 
 def node(name: str, *addresses: str) -> Endpoint:
-    return Endpoint(f"node/{name}", EndpointKind.NODE, addresses=tuple(ip_address(address) for address in addresses), node=name)
+    return Endpoint(
+        f"node/{name}", EndpointKind.NODE, addresses=tuple(ip_address(address) for address in addresses), node=name
+    )
 
 
 def cluster(
@@ -46,14 +54,20 @@ def cluster(
     """A snapshot; ``labels`` are those of namespaces, which need no mention otherwise."""
     policies = tuple(policies)
     names = (
-        {endpoint.namespace for endpoint in endpoints if endpoint.namespace} | {policy.namespace for policy in policies} | set(labels or {})
+        {endpoint.namespace for endpoint in endpoints if endpoint.namespace}
+        | {policy.namespace for policy in policies}
+        | set(labels or {})
     )
     namespaces = {name: Namespace.of(name, (labels or {}).get(name)) for name in sorted(names)}
     return Snapshot(namespaces, endpoints, policies, tuple(services))
 
 
 def policy(
-    name: str, subject: Labels | LabelSelector = ALL, *, ingress: Iterable[Rule] | None = None, egress: Iterable[Rule] | None = None
+    name: str,
+    subject: Labels | LabelSelector = ALL,
+    *,
+    ingress: Iterable[Rule] | None = None,
+    egress: Iterable[Rule] | None = None,
 ) -> NetworkPolicy:
     """The policy ``NAMESPACE/NAME`` which isolates ``subject`` in the directions that are given, be it with no rule."""
     namespace, _, bare_name = name.partition("/")
@@ -71,7 +85,8 @@ def policy(
 def rule(*items: Peer | str) -> Rule:
     """A rule from peers and ports in any order."""
     return Rule(
-        tuple(item for item in items if isinstance(item, Peer)), tuple(_policy_port(item) for item in items if isinstance(item, str))
+        tuple(item for item in items if isinstance(item, Peer)),
+        tuple(_policy_port(item) for item in items if isinstance(item, str)),
     )
 
 

@@ -1,9 +1,9 @@
 """What should become of one cell, according to the specification or to any dialect of ``auditor.model.dialect``.
 
-This judges the real evaluator and the lab, so it shares nothing with either but the value types, caches nothing and asks every policy
-anew for every cell. The model: a pod's egress is filtered on the source pod's node and ingress on the destination pod's node, each by
-that node's enforcer; both must let the packet pass. Traffic of a pod with itself or with its own node meets no filter.
-"""
+This judges the real evaluator and the lab, so it shares nothing with either but the value types, caches nothing and
+asks every policy anew for every cell. The model: a pod's egress is filtered on the source pod's node and ingress on the
+destination pod's node, each by that node's enforcer; both must let the packet pass. Traffic of a pod with itself or
+with its own node meets no filter."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def before_convergence(enforcement: Enforcement) -> Enforcement:
     def early(enforcer: Enforcer) -> Enforcer:
         return Enforcer(Dialect.ENFORCES_NOTHING) if enforcer.dialect is Dialect.SLOW else enforcer
 
-    return Enforcement(early(enforcement.everywhere), {node: early(enforcer) for node, enforcer in enforcement.on_node.items()})
+    return Enforcement(
+        early(enforcement.everywhere), {node: early(enforcer) for node, enforcer in enforcement.on_node.items()}
+    )
 
 
 def may_flake(source: Endpoint, destination: Endpoint, enforcement: Enforcement) -> bool:
@@ -96,7 +98,9 @@ def crosses_filter(pod: Endpoint, other: Endpoint) -> bool:
 
 
 def is_own_node(pod: Endpoint, other: Endpoint) -> bool:
-    """Whether ``other`` has the address of the node that ``pod`` runs on: the node itself or a pod on the host's network."""
+    """Whether ``other`` has the address of the node that ``pod`` runs on: the node itself or a pod on the
+    host's network.
+    """
     at_node_address = other.kind is EndpointKind.NODE or other.host_network
     return at_node_address and pod.node != "" and pod.node == other.node
 
@@ -125,12 +129,16 @@ def reply_passes(packet: Packet, world: World) -> bool:
         back = not stateless_ingress or ingress_passes(reply, world)
         answers.add(out and back)
     if len(answers) > 1:
-        raise AmbiguousPrediction(f"the reply to {packet.source.name} from {packet.destination.name} depends on the client's port")
+        raise AmbiguousPrediction(
+            f"the reply to {packet.source.name} from {packet.destination.name} depends on the client's port"
+        )
     return answers.pop()
 
 
 def filter_passes(pod: Endpoint, other: Endpoint, direction: Direction, packet: Packet, world: World) -> bool:
-    """Whether the filter of ``pod`` in ``direction``, run by the pod's node, lets ``packet`` from or to ``other`` pass."""
+    """Whether the filter of ``pod`` in ``direction``, run by the pod's node, lets ``packet`` from or to
+    ``other`` pass.
+    """
     if not pod.selectable:
         return True
     dialect = world.dialect_of(pod)
@@ -165,6 +173,8 @@ def ignores(dialect: Dialect, direction: Direction, packet: Packet) -> bool:
 
 def isolating_policies(pod: Endpoint, direction: Direction, dialect: Dialect, world: World) -> list[NetworkPolicy]:
     """The policies that isolate ``pod`` in ``direction`` as far as an enforcer of ``dialect`` knows, by name."""
-    policies = [policy for policy in world.policies_known_to(dialect) if policy_isolates(policy, pod, direction, dialect)]
+    policies = [
+        policy for policy in world.policies_known_to(dialect) if policy_isolates(policy, pod, direction, dialect)
+    ]
     policies.sort(key=lambda policy: policy.name)
     return policies[:1] if dialect is Dialect.FIRST_POLICY_ONLY else policies

@@ -1,9 +1,8 @@
 """Whether one rule matches one packet, as an enforcer of a given dialect understands the rule.
 
-Kept apart from ``tests.oracle.evaluator`` so that the rules of the API (what a selector, a peer and a port mean) can be read without
-the rules of isolation. Nothing here is clever on purpose: each function answers one question about one cell by looping over what the
-policy says, and each dialect is a condition at the place where it departs.
-"""
+Kept apart from ``tests.oracle.evaluator`` so that the rules of the API (what a selector, a peer and a port mean) can be
+read without the rules of isolation. Nothing here is clever on purpose: each function answers one question about one
+cell by looping over what the policy says, and each dialect is a condition at the place where it departs."""
 
 from __future__ import annotations
 
@@ -66,7 +65,11 @@ def requirement_holds(requirement: Requirement, labels: Labels, dialect: Dialect
 
 def policy_selects(policy: NetworkPolicy, pod: Endpoint, dialect: Dialect) -> bool:
     """NetworkPolicySpec.podSelector: pods of the policy's own namespace, those on the host's network left out."""
-    return pod.selectable and pod.namespace == policy.namespace and selector_matches(policy.pod_selector, pod.labels, dialect)
+    return (
+        pod.selectable
+        and pod.namespace == policy.namespace
+        and selector_matches(policy.pod_selector, pod.labels, dialect)
+    )
 
 
 def policy_isolates(policy: NetworkPolicy, pod: Endpoint, direction: Direction, dialect: Dialect) -> bool:
@@ -76,7 +79,9 @@ def policy_isolates(policy: NetworkPolicy, pod: Endpoint, direction: Direction, 
     return policy_selects(policy, pod, dialect)
 
 
-def rule_matches(rule: Rule, policy: NetworkPolicy, direction: Direction, packet: Packet, behaviour: EnforcerBehaviour) -> bool:
+def rule_matches(
+    rule: Rule, policy: NetworkPolicy, direction: Direction, packet: Packet, behaviour: EnforcerBehaviour
+) -> bool:
     """Whether one item of ``ingress`` or ``egress`` allows ``packet``: one of its peers and one of its ports match."""
     other = packet.source if direction is Direction.INGRESS else packet.destination
     peer_found = not rule.peers
@@ -90,8 +95,12 @@ def rule_matches(rule: Rule, policy: NetworkPolicy, direction: Direction, packet
     return peer_found and port_found
 
 
-def peer_matches(peer: Peer, policy: NetworkPolicy, other: Endpoint, family: Family, behaviour: EnforcerBehaviour) -> bool:
-    """NetworkPolicyPeer: an ipBlock by address; podSelector alone in the policy's namespace; with namespaceSelector, AND."""
+def peer_matches(
+    peer: Peer, policy: NetworkPolicy, other: Endpoint, family: Family, behaviour: EnforcerBehaviour
+) -> bool:
+    """NetworkPolicyPeer: an ipBlock by address; podSelector alone in the policy's namespace; with
+    namespaceSelector, AND.
+    """
     dialect = behaviour.dialect
     if peer.ip_block is not None:
         return block_matches(peer.ip_block, other, family, behaviour)
@@ -104,7 +113,10 @@ def peer_matches(peer: Peer, policy: NetworkPolicy, other: Endpoint, family: Fam
     if dialect is Dialect.OWN_NAMESPACE_ONLY:
         return False
     namespace_labels = behaviour.snapshot.namespaces[other.namespace].labels
-    namespace_fits = selector_matches(peer.namespace_selector, namespace_labels, dialect) or dialect is Dialect.IGNORES_NAMESPACE_SELECTOR
+    namespace_fits = (
+        selector_matches(peer.namespace_selector, namespace_labels, dialect)
+        or dialect is Dialect.IGNORES_NAMESPACE_SELECTOR
+    )
     if dialect is Dialect.PEERS_OR_INSTEAD_OF_AND and peer.pod_selector is not None:
         return namespace_fits or (pod_fits and other.namespace == policy.namespace)
     return pod_fits and namespace_fits
@@ -128,11 +140,15 @@ def block_matches(block: IPBlock, other: Endpoint, family: Family, behaviour: En
 
 
 def port_matches(port: PolicyPort, packet: Packet, dialect: Dialect) -> bool:
-    """NetworkPolicyPort: a name means what the destination pod declares under it; a missing port means all of the protocol."""
+    """NetworkPolicyPort: a name means what the destination pod declares under it; a missing port means all
+    of the protocol.
+    """
     if port.protocol is not packet.protocol:
         return False
     if port.name is not None:
-        return dialect is not Dialect.IGNORES_NAMED_PORTS and declares(packet.destination, port.protocol, port.name, packet.port)
+        return dialect is not Dialect.IGNORES_NAMED_PORTS and declares(
+            packet.destination, port.protocol, port.name, packet.port
+        )
     if port.number is None:
         return True
     if port.end_port is None or dialect is Dialect.IGNORES_END_PORT:
@@ -141,7 +157,9 @@ def port_matches(port: PolicyPort, packet: Packet, dialect: Dialect) -> bool:
 
 
 def declares(destination: Endpoint, protocol: Protocol, name: str, number: int) -> bool:
-    """Whether the pod declares ``number`` under ``name``. A pod on the host's network is its node's address, which declares nothing."""
+    """Whether the pod declares ``number`` under ``name``. A pod on the host's network is its node's
+    address, which declares nothing.
+    """
     if not destination.selectable:
         return False
     return any(port.name == name and port.protocol is protocol and port.number == number for port in destination.ports)

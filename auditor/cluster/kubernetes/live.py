@@ -1,7 +1,9 @@
-"""A live cluster as a Cluster: probe pods that stand in for its workloads, put in on entry and taken away again however the run ends.
+"""A live cluster as a Cluster: probe pods that stand in for its workloads, put in on entry and taken away again however
+the run ends.
 
-Every namespace with probe pods has one Lease of ours, which owns all that is created there, so that nothing outlives it. API calls grow
-with the number of pods, never with that of cells: a pod costs one to create it and one exec stream, a namespace's pods one to remove them.
+Every namespace with probe pods has one Lease of ours, which owns all that is created there, so that nothing outlives
+it. API calls grow with the number of pods, never with that of cells: a pod costs one to create it and one exec stream,
+a namespace's pods one to remove them.
 """
 
 from __future__ import annotations
@@ -41,10 +43,10 @@ NO_LONGER_ALIKE = "policies that changed during the run tell its probe pod apart
 class Deployment:
     """What to put into the cluster, and what is known of it.
 
-    ``snapshot`` is what is audited: an endpoint without addresses for each probe pod, by its name, and the hosts outside that were named;
-    ``workloads`` the snapshot of the cluster itself. ``absent`` has the endpoints that get no probe pod, with the reason. ``users`` has
-    the user to run as by namespace, None where the namespace chooses one. ``audited`` are the namespaces to lock, None for
-    all. ``versions`` are the resourceVersions by path of the list.
+    ``snapshot`` is what is audited: an endpoint without addresses for each probe pod, by its name, and the hosts
+    outside that were named; ``workloads`` the snapshot of the cluster itself. ``absent`` has the endpoints that get no
+    probe pod, with the reason. ``users`` has the user to run as by namespace, None where the namespace chooses one.
+    ``audited`` are the namespaces to lock, None for all. ``versions`` are the resourceVersions by path of the list.
     """
 
     snapshot: Snapshot
@@ -65,19 +67,30 @@ class LiveCluster(ClusterSession):
     Raises ClusterError when the probe pods can't be put in, and when they can't be taken away again.
     """
 
-    def __init__(self, api: ApiServer, run_id: str, deployment: Deployment, progress: Progress, reproduce: Callable[[Cell], str]) -> None:
+    def __init__(
+        self, api: ApiServer, run_id: str, deployment: Deployment, progress: Progress, reproduce: Callable[[Cell], str]
+    ) -> None:
         self._deployment = deployment
         self._progress = progress
         self._probes = [probe for probe in deployment.probes if probe.name not in deployment.absent]
         self._pods = ProbePods(api, run_id, self._probes, deployment.options)
         self._opening: dict[str, asyncio.Task[AgentChannel]] = {}
         self._endangered: list[str] = []
-        super().__init__(api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce, deployment.audited)
+        super().__init__(
+            api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce, deployment.audited
+        )
         self._absent |= deployment.absent
 
     @property
     def facts(self) -> Sequence[str]:
-        return [*self.left_out, *self._endangered, *self._deployment.facts, *self._lacking_families(), *self._images(), *super().facts]
+        return [
+            *self.left_out,
+            *self._endangered,
+            *self._deployment.facts,
+            *self._lacking_families(),
+            *self._images(),
+            *super().facts,
+        ]
 
     def _images(self) -> Iterable[str]:
         return image_facts(self._deployment.options.image, self._pods.images)
@@ -100,7 +113,14 @@ class LiveCluster(ClusterSession):
         there = endpoint.name in self._pods.started
         link = self._pods.reached[endpoint.name] if there else ReachedPod()
         beside, watched = link.node_addresses, link.watched
-        return ProbeSite(endpoint.name, endpoint.addresses, (endpoint.name,), agent=there, neighbour_addresses=beside, watched=watched)
+        return ProbeSite(
+            endpoint.name,
+            endpoint.addresses,
+            (endpoint.name,),
+            agent=there,
+            neighbour_addresses=beside,
+            watched=watched,
+        )
 
     @property
     def witnesses(self) -> Witnesses:
@@ -128,7 +148,9 @@ class LiveCluster(ClusterSession):
         await asyncio.gather(*(stream.close() for stream in opened if not isinstance(stream, BaseException)))
 
     async def changes(self) -> Sequence[Snapshot]:
-        """The states since the last call. A probe pod that one of them tells apart from its workload has ``failed`` from then on."""
+        """The states since the last call. A probe pod that one of them tells apart from its workload has
+        ``failed`` from then on.
+        """
         states = await super().changes()
         for state in states:
             told_apart = await apart(self._told_apart, state, dict(self._pods.started))
@@ -148,7 +170,9 @@ class LiveCluster(ClusterSession):
         return await self._pods.labels()
 
     def _told_apart(self, state: Snapshot, pods: Mapping[str, Endpoint]) -> list[str]:
-        """The probe pods, as ``pods`` has them, that ``state`` tells apart from what they stand for, or whose workloads it does."""
+        """The probe pods, as ``pods`` has them, that ``state`` tells apart from what they stand for, or
+        whose workloads it does.
+        """
         found = []
         matrix = evaluate(replace(self._deployment.workloads, policies=state.policies, namespaces=state.namespaces))
         selectors = PodSelectors(state)
@@ -158,7 +182,10 @@ class LiveCluster(ClusterSession):
             models = [matrix.endpoint(name) for name in probe.stands_for]
             here = [model for model in models if model.namespace == probe.namespace]
             alike = any(selectors.signature(probe.namespace, model.labels) == identity for model in here)
-            treated = {(matrix.class_of(model.name), *(may_select(policy, model) for policy in state.unknown)) for model in models}
+            treated = {
+                (matrix.class_of(model.name), *(may_select(policy, model) for policy in state.unknown))
+                for model in models
+            }
             if not alike or len(treated) > 1:
                 found.append(probe.name)
         return found
@@ -184,9 +211,13 @@ class LiveCluster(ClusterSession):
         self._pods = ProbePods(self._api, self._run_id, self._probes, self._deployment.options)
 
     async def _take_from_services(self) -> None:
-        """Remove the probe pods of each namespace in which a Service sends them traffic. Raises ClusterError when none is left."""
+        """Remove the probe pods of each namespace in which a Service sends them traffic. Raises
+        ClusterError when none is left.
+        """
         for namespace, service in (await exposed(self._api, set(self._pods.place_of.values()))).items():
-            said = f"Service {service} takes probe pods for backends, so all in namespace {namespace} were removed at once"
+            said = (
+                f"Service {service} takes probe pods for backends, so all in namespace {namespace} were removed at once"
+            )
             await self._pods.take_away(namespace, said)
             self._endangered.append(said)
         self._failed |= self._pods.failed

@@ -1,9 +1,10 @@
 """The objects that a run creates in a cluster: a Lease, a ConfigMap and probe pods, as manifests.
 
-They carry labels of production workloads, so everything here is chosen to keep them harmless. A ``controller`` reference to the run's Lease
-keeps ReplicaSets from adopting a probe pod and lets the garbage collector remove it with the Lease, also after a crash. A readiness gate
-that nobody ever opens keeps Services from sending it traffic. It meets the Pod Security Standard "restricted" and asks for no more than a
-small part of a processor, so that a node gives way to everybody else first.
+They carry labels of production workloads, so everything here is chosen to keep them harmless. A ``controller``
+reference to the run's Lease keeps ReplicaSets from adopting a probe pod and lets the garbage collector remove it with
+the Lease, also after a crash. A readiness gate that nobody ever opens keeps Services from sending it traffic. It meets
+the Pod Security Standard "restricted" and asks for no more than a small part of a processor, so that a node gives way
+to everybody else first.
 """
 
 from __future__ import annotations
@@ -28,10 +29,14 @@ AGENT_DIRECTORY = "/netpol-audit"
 AGENT_FILE = "agent.py"
 DEFAULT_IMAGE = "docker.io/library/python:3.13-slim"
 USER = 65532
-"""Whom the agent runs as, where the namespace does not assign users itself: no account of any image is expected to have this number."""
+"""Whom the agent runs as, where the namespace does not assign users itself: no account of any image is
+expected to have this number.
+"""
 LEASE_SECONDS = 30
 LONGEST_LEASE_SECONDS = 4 * LEASE_SECONDS
-"""What a Lease is believed at most when it says how long it lasts: some for other versions of this program, and none for ever."""
+"""What a Lease is believed at most when it says how long it lasts: some for other versions of this program,
+and none for ever.
+"""
 
 MESH_LABELS: Labels = {
     "sidecar.istio.io/inject": "false",
@@ -48,7 +53,9 @@ MESH_ANNOTATIONS: Labels = {
 """What keeps a mesh's sidecar out: some meshes read the label, some the annotation, some either, by their version."""
 
 REACHED_PORT = 10011
-"""Where the first process of a probe pod's container listens, for the kubelet alone. No cell would be wrong if it were probed, too."""
+"""Where the first process of a probe pod's container listens, for the kubelet alone. No cell would be wrong
+if it were probed, too.
+"""
 WAIT = f"""import signal, socket, threading, time
 def listen():
     try:
@@ -65,14 +72,15 @@ def let_in():
 signal.pthread_sigmask(0, {{15}})
 threading.Thread(target=let_in, daemon=True).start()
 signal.sigwait({{15}})"""
-"""A container's first process ignores SIGTERM unless it asks for it; this one waits for nothing else, so that a pod ends at once. Beside
-that it lets the kubelet in, which shows that packets cross the pod's network link, whatever policies say."""
+"""A container's first process ignores SIGTERM unless it asks for it; this one waits for nothing else, so that a pod
+ends at once. Beside that it lets the kubelet in, which shows that packets cross the pod's network link, whatever
+policies say."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodOptions:
-    """What a user can say about probe pods. ``cpu``, ``cpu_limit`` and ``memory`` (request and limit) are quantities of Kubernetes,
-    ``lifetime`` the seconds after which the kubelet ends a pod that nobody removed.
+    """What a user can say about probe pods. ``cpu``, ``cpu_limit`` and ``memory`` (request and limit) are quantities of
+    Kubernetes, ``lifetime`` the seconds after which the kubelet ends a pod that nobody removed.
     """
 
     image: str = DEFAULT_IMAGE
@@ -85,8 +93,8 @@ class PodOptions:
 def apart(name: str) -> str:
     """``name`` as a pod's that shares its beginning with no other.
 
-    Some enforcers key what they enforce by a pod's name without its last part (the AWS VPC CNI does): all that went by NAME-0, NAME-1
-    would have one set of rules on each node. Nor may there be a dot in it.
+    Some enforcers key what they enforce by a pod's name without its last part (the AWS VPC CNI does): all that went by
+    NAME-0, NAME-1 would have one set of rules on each node. Nor may there be a dot in it.
     """
     return f"{name}-x"
 
@@ -114,12 +122,16 @@ class Anchor(NamedTuple):
 
 
 def lease_name(run_id: str, *, locks: bool) -> str:
-    """The name of a run's Lease in a namespace: the one that there can only be one of where it ``locks`` the namespace."""
+    """The name of a run's Lease in a namespace: the one that there can only be one of where it ``locks``
+    the namespace.
+    """
     return NAME if locks else f"{NAME}-{run_id}"
 
 
 def anchor_name(run_id: str) -> str:
-    """The name of the Lease that owns the pods of ``audit conformance`` in one of its namespaces, and that says nothing else."""
+    """The name of the Lease that owns the pods of ``audit conformance`` in one of its namespaces, and that
+    says nothing else.
+    """
     return f"{NAME}-{run_id}-owner"
 
 
@@ -152,7 +164,11 @@ def config_map_name(run_id: str) -> str:
 
 def config_map_manifest(namespace: str, run_id: str, anchor: Anchor, agent_source: str) -> dict[str, Any]:
     """The ConfigMap that probe pods mount the agent from."""
-    metadata = {"name": config_map_name(run_id), "namespace": namespace, "labels": {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id}}
+    metadata = {
+        "name": config_map_name(run_id),
+        "namespace": namespace,
+        "labels": {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id},
+    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -172,9 +188,11 @@ def pod_manifest(  # noqa: PLR0913 - what one pod depends on
     user: int | None = USER,
     withheld: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The pod that stands for ``probe``. ``user`` None leaves it to the namespace's admission to choose one (OpenShift).
+    """The pod that stands for ``probe``. ``user`` None leaves it to the namespace's admission to choose one
+    (OpenShift).
 
-    No label with a key in ``withheld`` (what ``keys_read`` gives) is added to the identity, for such a label would change it.
+    No label with a key in ``withheld`` (what ``keys_read`` gives) is added to the identity, for such a label would
+    change it.
     """
     return {
         "apiVersion": "v1",
@@ -209,7 +227,9 @@ def added_labels(run_id: str, withheld: Collection[str]) -> dict[str, str]:
 
 
 def _for_autoscalers(lifetime: int) -> dict[str, str]:
-    """What keeps the cluster autoscaler from adding a node for a pod that finds no room, and lets it remove one that the pod is on."""
+    """What keeps the cluster autoscaler from adding a node for a pod that finds no room, and lets it remove
+    one that the pod is on.
+    """
     prefix = "cluster-autoscaler.kubernetes.io"
     return {f"{prefix}/safe-to-evict": "true", f"{prefix}/pod-scale-up-delay": f"{lifetime}s"}
 
@@ -264,11 +284,18 @@ def _container(ports: tuple[ContainerPort, ...], options: PodOptions) -> dict[st
 
 
 def _reached_by_the_kubelet() -> dict[str, Any]:
-    """The container is ready while the kubelet reaches the pod; the pod itself never is, for its readiness gate stays shut.
+    """The container is ready while the kubelet reaches the pod; the pod itself never is, for its readiness gate stays
+    shut.
 
     The delay saves an event about a probe that failed while Python was starting.
     """
-    once = {"initialDelaySeconds": 1, "periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1, "successThreshold": 1}
+    once = {
+        "initialDelaySeconds": 1,
+        "periodSeconds": 1,
+        "timeoutSeconds": 1,
+        "failureThreshold": 1,
+        "successThreshold": 1,
+    }
     return {"tcpSocket": {"port": REACHED_PORT}, **once}
 
 

@@ -1,7 +1,7 @@
 """NetworkPolicies of a live cluster, read as strictly as those of files; but one that can't be read stops nothing.
 
-The input can't be edited here, so such a policy is handed on with its problems, and with the pods that it selects as far as that is known:
-what these may do is then uncertain, and only that.
+The input can't be edited here, so such a policy is handed on with its problems, and with the pods that it selects as
+far as that is known: what these may do is then uncertain, and only that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ UNSAVED = ("managedFields", "annotations")
 
 @dataclass(frozen=True, slots=True)
 class UnreadablePolicy:
-    """A NetworkPolicy with ``problems``. ``pod_selector`` None: not even the pods that it selects are known, so all of its namespace."""
+    """A NetworkPolicy with ``problems``. ``pod_selector`` None: not even the pods that it selects are
+    known, so all of its namespace.
+    """
 
     namespace: str
     name: str
@@ -54,7 +56,9 @@ def unknown_policy(policy: UnreadablePolicy) -> UnknownPolicy:
     first = policy.problems[0]
     more = f" (and {len(policy.problems) - 1} more)" if len(policy.problems) > 1 else ""
     where = f"{first.path}: " if first.path else ""
-    return UnknownPolicy(policy.namespace, policy.name, policy.pod_selector, f"can't be read: {where}{first.message}{more}")
+    return UnknownPolicy(
+        policy.namespace, policy.name, policy.pod_selector, f"can't be read: {where}{first.message}{more}"
+    )
 
 
 def _pod_selector(document: Document) -> LabelSelector | None:
@@ -66,7 +70,9 @@ def _pod_selector(document: Document) -> LabelSelector | None:
 
 
 def saved_policy(item: Mapping[str, Any], *, readable: bool) -> dict[str, Any]:
-    """``item`` as a manifest. One that can't be read keeps all but the noise: whoever reads it again is to find the same problems."""
+    """``item`` as a manifest. One that can't be read keeps all but the noise: whoever reads it again is to
+    find the same problems.
+    """
     metadata = item.get("metadata") or {}
     if readable:
         kept = {key: metadata[key] for key in ("name", "namespace") if key in metadata}

@@ -10,7 +10,9 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rul
 
 
 def policy_manifest(policy: NetworkPolicy, labels: Labels) -> dict[str, Any]:
-    """The manifest of ``policy`` with ``labels`` of its own. An empty list is left out where Kubernetes takes it for "every"."""
+    """The manifest of ``policy`` with ``labels`` of its own. An empty list is left out where Kubernetes
+    takes it for "every".
+    """
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -1,6 +1,8 @@
-"""The cluster as it is now: a Snapshot, equal to what the files of ``kubectl get -o yaml`` of the same objects would give.
+"""The cluster as it is now: a Snapshot, equal to what the files of ``kubectl get -o yaml`` of the same objects would
+give.
 
-Each kind is one list. They are read one after the other, and each one's resourceVersion is kept, so that a watch can go on from there.
+Each kind is one list. They are read one after the other, and each one's resourceVersion is kept, so that a watch can go
+on from there.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from auditor.model.snapshot import Snapshot
 from auditor.parsing.manifests import Objects, assemble
 
 READ_NAMESPACE = "netpol-audit-read-namespace"
-WITHOUT_NODES = "nodes can't be listed: they are left out, and with them what policies say of traffic between pods and nodes"
+WITHOUT_NODES = (
+    "nodes can't be listed: they are left out, and with them what policies say of traffic between pods and nodes"
+)
 CORE, NETWORKING = "/api/v1", "/apis/networking.k8s.io/v1"
 
 AnyRecord = TypeVar("AnyRecord", NamespaceRecord, NodeRecord, PodRecord, ServiceRecord)
@@ -37,9 +41,10 @@ AnyRecord = TypeVar("AnyRecord", NamespaceRecord, NodeRecord, PodRecord, Service
 class LiveSnapshot:
     """A snapshot of a live cluster.
 
-    ``unreadable`` policies are in force, and in ``snapshot`` as unknown ones. ``ready_nodes`` are the nodes, by bare name, that take and
-    run pods. ``manifests`` has every object that the snapshot was made of, with the
-    fields that matter, by kind, namespace and name. ``resource_versions`` are by the path of the list. ``notes`` are lines for people.
+    ``unreadable`` policies are in force, and in ``snapshot`` as unknown ones. ``ready_nodes`` are the nodes, by bare
+    name, that take and run pods. ``manifests`` has every object that the snapshot was made of, with the fields that
+    matter, by kind, namespace and name. ``resource_versions`` are by the path of the list. ``notes`` are lines for
+    people.
     """
 
     snapshot: Snapshot
@@ -52,7 +57,8 @@ class LiveSnapshot:
 
 
 async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: int = PAGE) -> LiveSnapshot:
-    """Read ``namespaces`` (none: all of them), with all nodes; without any, and with a note, where only the namespaces may be read.
+    """Read ``namespaces`` (none: all of them), with all nodes; without any, and with a note, where only the namespaces
+    may be read.
 
     Raises UsageError for a namespace that isn't there, ClusterError when the API server can't be reached or refuses.
     """
@@ -60,7 +66,9 @@ async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: 
 
 
 async def read_namespace(api: ApiServer, name: str) -> NamespaceRecord:
-    """The namespace that somebody has named with -n. Raises UsageError when it is not there, ClusterError when it can't be read."""
+    """The namespace that somebody has named with -n. Raises UsageError when it is not there, ClusterError
+    when it can't be read.
+    """
     question = Question(f"{CORE}/namespaces/{name}", "get", "namespaces", f" {name}")
     try:
         return decode(await api.get(question), NamespaceRecord, api, question)
@@ -96,7 +104,9 @@ class _Reading:
         if not self._namespaces:
             return ForbiddenError(f"{told}; deploy/rbac.yaml grants all that an audit reads")
         where = " and ".join(self._namespaces)
-        return ForbiddenError(f"{told}; a RoleBinding in {where} to the ClusterRole {READ_NAMESPACE} of deploy/rbac.yaml grants it")
+        return ForbiddenError(
+            f"{told}; a RoleBinding in {where} to the ClusterRole {READ_NAMESPACE} of deploy/rbac.yaml grants it"
+        )
 
     async def _read(self) -> LiveSnapshot:
         named = await self._read_named_namespaces()
@@ -122,7 +132,9 @@ class _Reading:
         )
 
     async def _read_nodes(self) -> list[NodeRecord]:
-        """None, and a note, where single namespaces are read by somebody who has rights there alone: nodes are in no namespace."""
+        """None, and a note, where single namespaces are read by somebody who has rights there alone: nodes
+        are in no namespace.
+        """
         try:
             return await self._records(CORE, "nodes", NodeRecord)
         except ForbiddenError:
@@ -185,7 +197,10 @@ class _Reading:
             return [Question(f"{group}/{resource}", "list", named)]
         if not self._namespaces:
             return [Question(f"{group}/{resource}", "list", named, " in all namespaces")]
-        return [Question(f"{group}/namespaces/{name}/{resource}", "list", named, f" in namespace {name}") for name in self._namespaces]
+        return [
+            Question(f"{group}/namespaces/{name}/{resource}", "list", named, f" in namespace {name}")
+            for name in self._namespaces
+        ]
 
 
 def _place(item: Any) -> tuple[str, str]:

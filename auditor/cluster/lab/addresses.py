@@ -1,7 +1,7 @@
 """Sets of IP addresses as ranges of integers.
 
-A rule's peers mix pods' addresses with blocks and their exceptions; as ranges all of that is plain union and difference, and what is
-left is just what an interval set of nftables takes.
+A rule's peers mix pods' addresses with blocks and their exceptions; as ranges all of that is plain union and
+difference, and what is left is just what an interval set of nftables takes.
 """
 
 from __future__ import annotations
@@ -80,4 +80,6 @@ class AddressSet:
     def texts(self, family: Family) -> tuple[str, ...]:
         """Elements for an interval set of nftables, such as ``10.0.0.1`` and ``10.0.0.4-10.0.0.9``."""
         kind = IPv4Address if family is Family.IPV4 else IPv6Address
-        return tuple(str(kind(first)) if first == last else f"{kind(first)}-{kind(last)}" for first, last in self.spans(family))
+        return tuple(
+            str(kind(first)) if first == last else f"{kind(first)}-{kind(last)}" for first, last in self.spans(family)
+        )

@@ -1,4 +1,6 @@
-"""Forks agents: the supervisor has imported the agent once, so each further one costs a fork and no start of an interpreter."""
+"""Forks agents: the supervisor has imported the agent once, so each further one costs a fork and no start
+of an interpreter.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,11 @@ class Agents:
         self._running: dict[int, int] = {}
 
     def start(self, namespace: int, network: int, stream: int) -> int:
-        """Fork an agent into the namespace whose descriptor is ``network``; its lines go both ways over ``stream``, which is closed here.
+        """Fork an agent into the namespace whose descriptor is ``network``; its lines go both ways over ``stream``,
+        which is closed here.
 
-        An agent that still runs there is ended first: two could not listen on the same ports. Returns the agent's process id.
+        An agent that still runs there is ended first: two could not listen on the same ports. Returns the agent's
+        process id.
         """
         if namespace in self._running:
             self.end(namespace, self._running[namespace])
@@ -40,7 +44,9 @@ class Agents:
         return child
 
     def end(self, namespace: int, process: int) -> None:
-        """Kill the agent ``process`` of this namespace, if it still runs, and wait until it is gone and its ports are free."""
+        """Kill the agent ``process`` of this namespace, if it still runs, and wait until it is gone and its
+        ports are free.
+        """
         if self._running.get(namespace) == process:
             del self._running[namespace]
             os.kill(process, signal.SIGKILL)
@@ -58,8 +64,11 @@ def _be_agent(serve: Serve, network: int, stream: int) -> None:
     status = 1
     try:
         enter_network(network)
-        # Only the lines and the diagnostics stay open, else one agent would hold the others' streams, and the lab, alive.
-        moved = os.dup2(stream, _FIRST_OTHER_DESCRIPTOR, inheritable=False) if stream != _FIRST_OTHER_DESCRIPTOR else stream
+        # Only the lines and the diagnostics stay open, else one agent would hold the others' streams, and the lab,
+        # alive.
+        moved = (
+            os.dup2(stream, _FIRST_OTHER_DESCRIPTOR, inheritable=False) if stream != _FIRST_OTHER_DESCRIPTOR else stream
+        )
         os.closerange(_FIRST_OTHER_DESCRIPTOR + 1, os.sysconf("SC_OPEN_MAX"))
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

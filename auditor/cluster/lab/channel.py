@@ -15,7 +15,9 @@ class LabChannel:
 
     broken = False  # a socket of this machine does not break: where it ends, the agent has
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, end: Callable[[], Awaitable[None]]
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._end = end
@@ -52,6 +54,8 @@ class LabChannel:
         await self._end()
 
     def cut(self) -> None:
-        """Release the stream and leave the agent to whoever ends it. Unsent lines are given up: the agent may not be reading."""
+        """Release the stream and leave the agent to whoever ends it. Unsent lines are given up: the agent
+        may not be reading.
+        """
         self._closed = True
         self._writer.transport.abort()

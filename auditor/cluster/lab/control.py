@@ -1,7 +1,7 @@
 """The controller's line to the supervisor: starts it, asks it, ends it.
 
-One task reads all answers and hands each to whoever waits for it, so that many agents can be opened at once. When the supervisor ends
-early, every waiting and every later request fails with the last thing it had to say.
+One task reads all answers and hands each to whoever waits for it, so that many agents can be opened at once. When the
+supervisor ends early, every waiting and every later request fails with the last thing it had to say.
 """
 
 from __future__ import annotations
@@ -49,7 +49,16 @@ class Control:
         line, far_end = socket.socketpair()
         diagnostics = os.memfd_create("lab-diagnostics")
         # -P: a module in the working directory must not take the place of one of Python's.
-        arguments = ["-P", "-m", "auditor.cluster.lab.supervisor", str(far_end.fileno()), str(os.getpid()), agent, ip, nft]
+        arguments = [
+            "-P",
+            "-m",
+            "auditor.cluster.lab.supervisor",
+            str(far_end.fileno()),
+            str(os.getpid()),
+            agent,
+            ip,
+            nft,
+        ]
         try:
             with far_end:
                 # Its own session, so that Ctrl-C on the terminal leaves it to the controller to end things in order.
@@ -68,13 +77,17 @@ class Control:
             if isinstance(error, OSError):
                 raise ClusterError(f"lab: can't start its supervisor: {error.strerror}") from error
             if isinstance(error, RuntimeError):  # no thread to wait for it in: that, too, counts as a process
-                raise ClusterError(f"lab: can't start its supervisor: {error}: allow more processes with 'ulimit -u'") from error
+                raise ClusterError(
+                    f"lab: can't start its supervisor: {error}: allow more processes with 'ulimit -u'"
+                ) from error
             raise
         line.setblocking(False)
         return cls(process, line, diagnostics)
 
     async def request(self, do: str, stream: socket.socket | None = None, **arguments: object) -> wire.Message:
-        """Ask for ``do`` and return the answer; ``stream`` is passed along. Raises ClusterError, also when the supervisor is gone."""
+        """Ask for ``do`` and return the answer; ``stream`` is passed along. Raises ClusterError, also when
+        the supervisor is gone.
+        """
         if self._failure is not None:
             raise ClusterError(self._failure)
         self._last_id += 1
@@ -98,7 +111,8 @@ class Control:
     async def stop(self) -> None:
         """End the supervisor and all that is in it, and wait until nothing is left. May be called more than once.
 
-        Raises ClusterError when the kernel takes too long to end it; it is then killed, as it is when this is cancelled.
+        Raises ClusterError when the kernel takes too long to end it; it is then killed, as it is when this is
+        cancelled.
         """
         try:
             with suppress(ProcessLookupError):
@@ -122,7 +136,9 @@ class Control:
                 self._diagnostics = -1
 
     async def _kill(self) -> None:
-        """Kill the supervisor and see it end, however often this is cancelled: the event loop must not outlive its child's end."""
+        """Kill the supervisor and see it end, however often this is cancelled: the event loop must not
+        outlive its child's end.
+        """
         with suppress(ProcessLookupError):
             self._process.kill()
         clock = asyncio.get_running_loop().time
@@ -133,7 +149,9 @@ class Control:
         ending.cancel()
 
     async def _send(self, frame: bytes, stream: socket.socket | None) -> None:
-        """Send the whole frame, even if this is cancelled: the rest of a frame cut short would be taken for the next one."""
+        """Send the whole frame, even if this is cancelled: the rest of a frame cut short would be taken for
+        the next one.
+        """
         sending = asyncio.create_task(self._send_whole(frame, stream.dup() if stream is not None else None))
         self._under_way.add(sending)
         sending.add_done_callback(self._sent)

@@ -1,4 +1,6 @@
-"""What each dialect makes of policies: a rewrite of the policy where that says it all, a flag for the compiler where not."""
+"""What each dialect makes of policies: a rewrite of the policy where that says it all, a flag for the
+compiler where not.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def _both_directions(policy: NetworkPolicy) -> NetworkPolicy:
 
 
 def _ports(change: Callable[[PolicyPort], PolicyPort | None]) -> Callable[[Rule], Rule | None]:
-    """A rewrite of each port item. A rule that had port items and has none left allows nothing, where an empty list would allow all."""
+    """A rewrite of each port item. A rule that had port items and has none left allows nothing, where an
+    empty list would allow all.
+    """
 
     def rule(rule: Rule) -> Rule | None:
         ports = tuple(port for port in map(change, rule.ports) if port is not None)
@@ -94,21 +98,30 @@ def _selectors(change: Callable[[LabelSelector], LabelSelector]) -> EnforcerBeha
         return None if selector is None else change(selector)
 
     def peer(peer: Peer) -> tuple[Peer, ...]:
-        return (replace(peer, pod_selector=changed(peer.pod_selector), namespace_selector=changed(peer.namespace_selector)),)
+        return (
+            replace(peer, pod_selector=changed(peer.pod_selector), namespace_selector=changed(peer.namespace_selector)),
+        )
 
-    return EnforcerBehaviour(policy=lambda policy: replace(policy, pod_selector=change(policy.pod_selector)), rule=_peers(peer))
+    return EnforcerBehaviour(
+        policy=lambda policy: replace(policy, pod_selector=change(policy.pod_selector)), rule=_peers(peer)
+    )
 
 
 def _keys_alone(selector: LabelSelector) -> LabelSelector:
     keys = tuple(Requirement(key, Operator.EXISTS) for key, _ in selector.match_labels)
     expressions = tuple(
-        Requirement(item.key, Operator.EXISTS) if item.operator is Operator.IN else item for item in selector.match_expressions
+        Requirement(item.key, Operator.EXISTS) if item.operator is Operator.IN else item
+        for item in selector.match_expressions
     )
     return LabelSelector((), keys + expressions)
 
 
 def _not_in_needs_key(selector: LabelSelector) -> LabelSelector:
-    needed = tuple(Requirement(item.key, Operator.EXISTS) for item in selector.match_expressions if item.operator is Operator.NOT_IN)
+    needed = tuple(
+        Requirement(item.key, Operator.EXISTS)
+        for item in selector.match_expressions
+        if item.operator is Operator.NOT_IN
+    )
     return replace(selector, match_expressions=selector.match_expressions + needed)
 
 
@@ -124,7 +137,9 @@ BEHAVIOURS: Mapping[Dialect, EnforcerBehaviour] = {
     Dialect.IGNORES_NAMED_PORTS: EnforcerBehaviour(rule=_ports(lambda port: port if port.name is None else None)),
     Dialect.IGNORES_EXCEPT: EnforcerBehaviour(rule=_peers(_without_except)),
     Dialect.IGNORES_NAMESPACE_SELECTOR: EnforcerBehaviour(rule=_peers(_any_namespace)),
-    Dialect.OWN_NAMESPACE_ONLY: EnforcerBehaviour(rule=_peers(lambda peer: (peer,) if peer.namespace_selector is None else ())),
+    Dialect.OWN_NAMESPACE_ONLY: EnforcerBehaviour(
+        rule=_peers(lambda peer: (peer,) if peer.namespace_selector is None else ())
+    ),
     Dialect.POD_SELECTOR_ANY_NAMESPACE: EnforcerBehaviour(rule=_peers(_pod_selector_any_namespace)),
     Dialect.PEERS_OR_INSTEAD_OF_AND: EnforcerBehaviour(rule=_peers(_or_instead_of_and)),
     Dialect.LABEL_KEY_ONLY: _selectors(_keys_alone),

@@ -1,7 +1,7 @@
 """The system calls that make the lab private, and their failures in words that tell what to do.
 
-Python 3.11 has no wrappers for namespaces, so libc is called directly. Nothing else of the project is imported: the supervisor, which
-forks every agent, stays small.
+Python 3.11 has no wrappers for namespaces, so libc is called directly. Nothing else of the project is imported: the
+supervisor, which forks every agent, stays small.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _SWITCHES = (
     ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
     ("kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
-    *((f"user/max_{kind}_namespaces", "0", f"sysctl -w user.max_{kind}_namespaces=10000") for kind in ("user", "net", "mnt", "pid")),
+    *(
+        (f"user/max_{kind}_namespaces", "0", f"sysctl -w user.max_{kind}_namespaces=10000")
+        for kind in ("user", "net", "mnt", "pid")
+    ),
 )
 
 
@@ -65,14 +68,17 @@ def enter_network(descriptor: int) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process the moment its parent, known to be ``parent``, ends; end at once if it has ended already."""
+    """Have the kernel kill this process the moment its parent, known to be ``parent``, ends; end at once if
+    it has ended already.
+    """
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     if os.getppid() != parent:
         os._exit(1)
 
 
 def leave_host() -> None:
-    """Move this process to private network, mount and (for its children) process namespaces, through a user namespace if need be.
+    """Move this process to private network, mount and (for its children) process namespaces, through a user namespace
+    if need be.
 
     Raises IsolationError when the kernel allows neither.
     """
@@ -93,13 +99,18 @@ def leave_host() -> None:
 
 
 def _advice(error: OSError, user: int) -> str:
-    reason = f"the lab needs private namespaces and this machine refuses them ({errno.errorcode.get(error.errno or 0, 'error')})"
+    reason = (
+        "the lab needs private namespaces and this machine refuses them "
+        f"({errno.errorcode.get(error.errno or 0, 'error')})"
+    )
     for name, closed, command in _SWITCHES:
         with suppress(OSError):
             if Path("/proc/sys", name).read_text().strip() == closed:
                 return f"{reason}: run as root, or allow it: {command}"
     if user == 0:
-        return f"{reason}: in a container, start it privileged (--privileged, or --cap-add SYS_ADMIN --cap-add NET_ADMIN)"
+        return (
+            f"{reason}: in a container, start it privileged (--privileged, or --cap-add SYS_ADMIN --cap-add NET_ADMIN)"
+        )
     return f"{reason}: run as root"
 
 

@@ -28,11 +28,12 @@ _SPECIFICATION = Enforcement()
 
 
 class Lab:
-    """A cluster of network namespaces for ``snapshot``, every endpoint of which has addresses and every pod one of ``nodes``.
+    """A cluster of network namespaces for ``snapshot``, every endpoint of which has addresses and every pod one of
+    ``nodes``.
 
-    ``previous_policies`` are the policies before the last change, for stale enforcers (None: nothing changed). ``reproduce`` makes the
-    command that ``Cluster.reproduce`` returns; without it there is none.
-    ``agent`` is the module whose ``serve(read_fd, write_fd)`` is an agent's main function.
+    ``previous_policies`` are the policies before the last change, for stale enforcers (None: nothing changed).
+    ``reproduce`` makes the command that ``Cluster.reproduce`` returns; without it there is none. ``agent`` is the
+    module whose ``serve(read_fd, write_fd)`` is an agent's main function.
 
     Raises ClusterError when the snapshot can't be laid out.
     """
@@ -49,7 +50,9 @@ class Lab:
     ) -> None:
         unknown = sorted(set(enforcement.on_node) - set(nodes))
         if unknown:
-            raise ClusterError(f"lab: no node {unknown[0]!r} for the enforcer {enforcement.at(unknown[0])}: one of {', '.join(nodes)}")
+            raise ClusterError(
+                f"lab: no node {unknown[0]!r} for the enforcer {enforcement.at(unknown[0])}: one of {', '.join(nodes)}"
+            )
         self._snapshot = snapshot
         self._topology = build_topology(snapshot, nodes)
         self._enforcement = enforcement
@@ -69,7 +72,9 @@ class Lab:
 
     @property
     def sites(self) -> Sequence[ProbeSite]:
-        """One for each pod on the pod network, each external host, and each node that is an endpoint or has hostNetwork pods."""
+        """One for each pod on the pod network, each external host, and each node that is an endpoint or has
+        hostNetwork pods.
+        """
         return self._topology.sites
 
     @property
@@ -135,10 +140,12 @@ class Lab:
         *,
         labels_of: Snapshot | None = None,
     ) -> None:
-        """Put other enforcers or ``policies`` (None: the same) in force, each node in one step; every new connection meets the new rules.
+        """Put other enforcers or ``policies`` (None: the same) in force, each node in one step; every new connection
+        meets the new rules.
 
-        With ``policies`` and no ``previous_policies``, the policies before this call are the previous ones. ``labels_of`` has the labels
-        that pods and namespaces have from now on; to enforcers, a pod that it leaves out isn't there yet.
+        With ``policies`` and no ``previous_policies``, the policies before this call are the previous ones.
+        ``labels_of`` has the labels that pods and namespaces have from now on; to enforcers, a pod that it leaves out
+        isn't there yet.
         """
         async with self._programming:
             if labels_of is not None:
@@ -153,7 +160,9 @@ class Lab:
             await self._program(self._running())
 
     async def _program(self, control: Control) -> None:
-        program = compile_program(self._topology, self._snapshot, self._enforcement, self._previous_policies, next(self._generations))
+        program = compile_program(
+            self._topology, self._snapshot, self._enforcement, self._previous_policies, next(self._generations)
+        )
         wanted = {namespace for namespace, _ in program.rulesets}
         cleared = [(namespace, CLEAR) for namespace in sorted(self._programmed - wanted)]
         rulesets = [item for item in program.rulesets if item[1] != CLEAR or item[0] in self._programmed]
@@ -172,7 +181,9 @@ class Lab:
             raise
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await self._stop()
 
     async def _stop(self) -> None:

@@ -1,6 +1,7 @@
 """Builds and programs network namespaces from inside: system settings, ``ip`` batches, nftables transactions.
 
-Runs in the supervisor, alone in its process namespace. The texts come from the controller; here they are only carried out.
+Runs in the supervisor, alone in its process namespace. The texts come from the controller; here they are only carried
+out.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ _OPTIONAL_SETTINGS = {
 }
 _TRACKING_SETTINGS = {
     # Thousands of short connections each second must not fill the table: what is over is forgotten soon.
-    **{f"net/netfilter/nf_conntrack_tcp_timeout_{state}": "2" for state in ("close", "close_wait", "fin_wait", "last_ack", "time_wait")},
+    **{
+        f"net/netfilter/nf_conntrack_tcp_timeout_{state}": "2"
+        for state in ("close", "close_wait", "fin_wait", "last_ack", "time_wait")
+    },
     "net/netfilter/nf_conntrack_tcp_timeout_established": "600",
     "net/netfilter/nf_conntrack_udp_timeout": "8",
     "net/netfilter/nf_conntrack_udp_timeout_stream": "8",
@@ -75,7 +79,9 @@ class Networks:
         self._tracking: set[int] = set()
 
     def build(self, plans: Sequence[Message], ipv6: bool) -> None:
-        """Make every namespace of ``plans`` (each a ``topology.NamespacePlan``) and configure it. Raises CommandError."""
+        """Make every namespace of ``plans`` (each a ``topology.NamespacePlan``) and configure it. Raises
+        CommandError.
+        """
         self._names = [plan["name"] for plan in plans]
         self._descriptors = [self._home, *(new_network() for _ in plans[1:])]
         for index, plan in enumerate(plans):
@@ -83,7 +89,9 @@ class Networks:
                 _configure(plan["forwards"], ipv6)
         for stage in sorted({plan["stage"] for plan in plans}):
             self._run(
-                Command(index, (self._ip, "-batch", "-"), self._resolved(plan["batch"]), f"network of {plan['name']}: ip")
+                Command(
+                    index, (self._ip, "-batch", "-"), self._resolved(plan["batch"]), f"network of {plan['name']}: ip"
+                )
                 for index, plan in enumerate(plans)
                 if plan["stage"] == stage
             )
@@ -91,7 +99,9 @@ class Networks:
     def program(self, rulesets: Iterable[tuple[int, str]]) -> None:
         """Put each ruleset (namespace, text) in force, each in one transaction. Raises CommandError."""
         items = list(rulesets)
-        self._run(Command(index, (self._nft, "-f", "-"), text, f"rules of {self._names[index]}: nft") for index, text in items)
+        self._run(
+            Command(index, (self._nft, "-f", "-"), text, f"rules of {self._names[index]}: nft") for index, text in items
+        )
         for index in {index for index, _ in items} - self._tracking:
             self._tracking.add(index)
             with inside(self._descriptors[index], self._home):
@@ -123,7 +133,9 @@ class Networks:
         with _NamelessFile(command.text) as standard_input, inside(self._descriptors[command.namespace], self._home):
             # The descriptors of the namespaces are passed on so that links can be put into them.
             linked = [int(number) for number in re.findall(r"/proc/self/fd/(\d+)", command.text)]
-            return subprocess.Popen(command.argv, stdin=standard_input, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=linked)
+            return subprocess.Popen(
+                command.argv, stdin=standard_input, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=linked
+            )
 
 
 class _NamelessFile:
@@ -176,5 +188,8 @@ def _write(settings: dict[str, str], *, optional: bool = False) -> None:
                 raise CommandError(
                     "this kernel has IPv6 switched off and the scenario has IPv6 addresses: boot without ipv6.disable=1"
                 ) from None
-            advice = "in a container, start it privileged, or with /proc/sys writable (--security-opt systempaths=unconfined)"
+            advice = (
+                "in a container, start it privileged, or with /proc/sys writable (--security-opt "
+                "systempaths=unconfined)"
+            )
             raise CommandError(f"can't set {name.replace('/', '.')} ({error.strerror}): {advice}") from None

@@ -1,8 +1,9 @@
 """Rulesets for nftables: what a node, or a pod's own stack, does with packets.
 
-One table per network namespace, always replaced as a whole in one transaction. A pod's chains return where a rule lets a packet
-through and end it otherwise; pods that the same rules police share a chain. A verdict on a connection is remembered as a connection
-mark that holds the generation of the ruleset, so that no connection outlives the rules that allowed it.
+One table per network namespace, always replaced as a whole in one transaction. A pod's chains return where a rule lets
+a packet through and end it otherwise; pods that the same rules police share a chain. A verdict on a connection is
+remembered as a connection mark that holds the generation of the ruleset, so that no connection outlives the rules that
+allowed it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _SHARES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Flakiness:
-    """A share (0 to 1) of new connections to drop: by a hash of addresses and ports, so that every try of one connection fares alike.
+    """A share (0 to 1) of new connections to drop: by a hash of addresses and ports, so that every try of one
+    connection fares alike.
 
     ``pods`` are all addresses of pods: towards a pod its own node decides, towards anything else the source's node.
     """
@@ -72,7 +74,9 @@ class Ruleset:
         return "@" + self._sets.setdefault((family, texts), f"addresses{len(self._sets)}")
 
     def render(self, hooks: Iterable[Sequence[str]]) -> str:
-        """The transaction that puts this table, with base chains (each its name, then its lines), in place of the last one."""
+        """The transaction that puts this table, with base chains (each its name, then its lines), in place
+        of the last one.
+        """
         lines = [f"table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
         for (family, elements), name in self._sets.items():
             kind = "ipv4_addr" if family is Family.IPV4 else "ipv6_addr"
@@ -95,7 +99,9 @@ class Ruleset:
         return lines
 
     def after(self) -> list[str]:
-        """What a base chain does with the packets that every policy let through: a reply proves nothing about its connection."""
+        """What a base chain does with the packets that every policy let through: a reply proves nothing
+        about its connection.
+        """
         return [f"ct direction original ct mark set {self.generation}"] if self.behaviour.stateful else []
 
     def _denial(self) -> list[str]:
@@ -142,17 +148,38 @@ def node_ruleset(
     pods: Mapping[str, tuple[Allowances, Allowances]],
     flakiness: Flakiness | None = None,
 ) -> str:
-    """The rules of a node: ``pods`` maps the interface of each pod's link to what the pod may receive and what it may send.
+    """The rules of a node: ``pods`` maps the interface of each pod's link to what the pod may receive and what it may
+    send.
 
-    Only forwarded packets pass here, so that a node always reaches its own pods and they reach it (networking/v1 NetworkPolicySpec).
+    Only forwarded packets pass here, so that a node always reaches its own pods and they reach it (networking/v1
+    NetworkPolicySpec).
     """
     rules = Ruleset(behaviour, generation)
     ingress = {interface: rules.chain(received, Direction.INGRESS) for interface, (received, _) in pods.items()}
     egress = {interface: rules.chain(sent, Direction.EGRESS) for interface, (_, sent) in pods.items()}
-    forward = [*_jumps("iifname", egress), *_jumps("oifname", ingress), *(_flaky(rules, flakiness) if flakiness else ())]
-    hooks = [("forward", "type filter hook forward priority filter; policy accept;", *rules.before(), *forward, *rules.after())]
+    forward = [
+        *_jumps("iifname", egress),
+        *_jumps("oifname", ingress),
+        *(_flaky(rules, flakiness) if flakiness else ()),
+    ]
+    hooks = [
+        (
+            "forward",
+            "type filter hook forward priority filter; policy accept;",
+            *rules.before(),
+            *forward,
+            *rules.after(),
+        )
+    ]
     if behaviour.own_node:
-        hooks.append(("input", "type filter hook input priority filter; policy accept;", *rules.before(), *_jumps("iifname", egress)))
+        hooks.append(
+            (
+                "input",
+                "type filter hook input priority filter; policy accept;",
+                *rules.before(),
+                *_jumps("iifname", egress),
+            )
+        )
         # What the node itself sends is judged where it arrives; here it is only marked, so that its replies come in.
         marked = [f'oifname "{POD_LINKS}" {line}' for line in rules.after()]
         hooks.append(("output", "type filter hook output priority filter; policy accept;", *marked))
@@ -160,19 +187,32 @@ def node_ruleset(
 
 
 def pod_ruleset(
-    behaviour: EnforcerBehaviour, generation: int, allowances: tuple[Allowances, Allowances], own: AddressSet, node: AddressSet
+    behaviour: EnforcerBehaviour,
+    generation: int,
+    allowances: tuple[Allowances, Allowances],
+    own: AddressSet,
+    node: AddressSet,
 ) -> str:
-    """The rules of a pod's own stack, for the packets that never cross its node's forwarding: from itself, and from its node.
+    """The rules of a pod's own stack, for the packets that never cross its node's forwarding: from itself, and from its
+    node.
 
-    All are judged as they come in, since a drop on the way out would fail the sender's call where a denied packet should vanish.
+    All are judged as they come in, since a drop on the way out would fail the sender's call where a denied packet
+    should vanish.
     """
     rules = Ruleset(behaviour, generation)
     received, sent = allowances
-    chains = {Direction.EGRESS: rules.chain(sent, Direction.EGRESS), Direction.INGRESS: rules.chain(received, Direction.INGRESS)}
+    chains = {
+        Direction.EGRESS: rules.chain(sent, Direction.EGRESS),
+        Direction.INGRESS: rules.chain(received, Direction.INGRESS),
+    }
     body = rules.before()
     for family, field_name in ((Family.IPV4, "ip saddr"), (Family.IPV6, "ip6 saddr")):
         if behaviour.own_address and own.spans(family):
-            body += [f'iifname "lo" {field_name} {rules.addresses(own, family)} jump {chain}' for chain in chains.values() if chain]
+            body += [
+                f'iifname "lo" {field_name} {rules.addresses(own, family)} jump {chain}'
+                for chain in chains.values()
+                if chain
+            ]
         if behaviour.own_node and node.spans(family) and chains[Direction.INGRESS]:
             body.append(f'iifname "eth0" {field_name} {rules.addresses(node, family)} jump {chains[Direction.INGRESS]}')
     marked = [f'oifname "eth0" {line}' for line in rules.after()]
@@ -190,8 +230,13 @@ def _flaky(rules: Ruleset, flakiness: Flakiness) -> list[str]:
         return []
     lines = []
     for family, name in ((Family.IPV4, "ip"), (Family.IPV6, "ip6")):
-        fate = f"jhash {name} saddr . {name} daddr . th sport . th dport mod {_SHARES} seed {flakiness.seed:#x} <= {share - 1} counter drop"
+        fate = (
+            f"jhash {name} saddr . {name} daddr . th sport . th dport mod {_SHARES} seed {flakiness.seed:#x} <= "
+            f"{share - 1} counter drop"
+        )
         lines.append(f'meta l4proto {{ tcp, udp }} ct state new oifname "{POD_LINKS}" {fate}')
-        elsewhere = f"{name} daddr != {rules.addresses(flakiness.pods, family)} " if flakiness.pods.spans(family) else ""
+        elsewhere = (
+            f"{name} daddr != {rules.addresses(flakiness.pods, family)} " if flakiness.pods.spans(family) else ""
+        )
         lines.append(f'meta l4proto {{ tcp, udp }} ct state new oifname "uplink" {elsewhere}{fate}')
     return lines

@@ -1,7 +1,7 @@
 """What the policies let through for one pod in one direction, as addresses and ports.
 
-This is the lab's own reading of NetworkPolicy (networking/v1), written apart from the evaluator's on purpose: tests hold the one
-against the other, and packets decide.
+This is the lab's own reading of NetworkPolicy (networking/v1), written apart from the evaluator's on purpose: tests
+hold the one against the other, and packets decide.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ PortSpan: TypeAlias = tuple[Protocol, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Packets that are let through: to or from ``addresses`` (None: any), to a destination port in ``ports`` (None: of any protocol)."""
+    """Packets that are let through: to or from ``addresses`` (None: any), to a destination port in
+    ``ports`` (None: of any protocol).
+    """
 
     addresses: AddressSet | None
     ports: tuple[PortSpan, ...] | None
@@ -32,12 +34,19 @@ class Allowance:
 class Policing:
     """The policies of one snapshot as one enforcer understands them.
 
-    ``cluster`` has the addresses of all nodes and pods: what an enforcer that keeps ipBlock away from the cluster leaves out.
+    ``cluster`` has the addresses of all nodes and pods: what an enforcer that keeps ipBlock away from the cluster
+    leaves out.
     """
 
-    def __init__(self, snapshot: Snapshot, policies: Iterable[NetworkPolicy], behaviour: EnforcerBehaviour, cluster: AddressSet) -> None:
+    def __init__(
+        self, snapshot: Snapshot, policies: Iterable[NetworkPolicy], behaviour: EnforcerBehaviour, cluster: AddressSet
+    ) -> None:
         self._namespaces = snapshot.namespaces
-        self._pods = [endpoint for endpoint in snapshot.endpoints if endpoint.kind is EndpointKind.POD and not endpoint.host_network]
+        self._pods = [
+            endpoint
+            for endpoint in snapshot.endpoints
+            if endpoint.kind is EndpointKind.POD and not endpoint.host_network
+        ]
         self._behaviour = behaviour
         self._outside = AddressSet() if behaviour.ip_block_matches_pods else cluster
         self._policies = sorted((behaviour.rewritten(policy) for policy in policies), key=lambda policy: policy.name)
@@ -45,7 +54,9 @@ class Policing:
 
     def allowances(self, pod: Endpoint, direction: Direction) -> tuple[Allowance, ...] | None:
         """What ``pod`` may receive or send; None when no policy isolates it in this direction."""
-        isolating = [policy for policy in self._policies if direction in policy.directions and self._selects(policy, pod)]
+        isolating = [
+            policy for policy in self._policies if direction in policy.directions and self._selects(policy, pod)
+        ]
         if not isolating:
             return None
         if self._behaviour.first_policy_only:
@@ -93,7 +104,9 @@ class Policing:
     def _peer(self, namespace: str, peer: Peer) -> AddressSet:
         if peer.ip_block is not None:
             return AddressSet.of([peer.ip_block.cidr]) - AddressSet.of(peer.ip_block.excepts) - self._outside
-        return AddressSet.of(address for pod in self._pods if self._is_peer(namespace, peer, pod) for address in pod.addresses)
+        return AddressSet.of(
+            address for pod in self._pods if self._is_peer(namespace, peer, pod) for address in pod.addresses
+        )
 
     def _is_peer(self, namespace: str, peer: Peer, pod: Endpoint) -> bool:
         if peer.namespace_selector is None:

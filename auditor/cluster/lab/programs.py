@@ -18,7 +18,9 @@ from auditor.model.snapshot import Endpoint, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to put in force: ``rulesets`` (namespace, text) now, ``later`` (seconds, namespace, text) after that many seconds."""
+    """What to put in force: ``rulesets`` (namespace, text) now, ``later`` (seconds, namespace, text) after
+    that many seconds.
+    """
 
     rulesets: tuple[tuple[int, str], ...]
     later: tuple[tuple[float, int, str], ...] = ()
@@ -33,8 +35,8 @@ def compile_program(
 ) -> Program:
     """The rulesets of every node, and of every pod's own stack where a dialect filters there.
 
-    ``previous_policies`` are those that a stale enforcer still enforces (None: the same). ``generation`` differs between any two
-    programs of one lab, so that connections allowed by an earlier one are judged anew.
+    ``previous_policies`` are those that a stale enforcer still enforces (None: the same). ``generation`` differs
+    between any two programs of one lab, so that connections allowed by an earlier one are judged anew.
     """
     rulesets: list[tuple[int, str]] = []
     later: list[tuple[float, int, str]] = []
@@ -71,7 +73,9 @@ def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
         texts += [
             (
                 link.namespace,
-                pod_ruleset(behaviour, generation, allowances[link.interface], AddressSet.of(link.pod.addresses), own_node),
+                pod_ruleset(
+                    behaviour, generation, allowances[link.interface], AddressSet.of(link.pod.addresses), own_node
+                ),
             )
             for link in links
             if allowances[link.interface] != (None, None)
@@ -80,5 +84,11 @@ def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
 
 
 def _sides(policing: Policing, pod: Endpoint | None) -> tuple[Allowances, Allowances]:
-    """What ``pod`` may receive and send; anything where the snapshot doesn't have it yet, since no policy selects what isn't there."""
-    return (None, None) if pod is None else (policing.allowances(pod, Direction.INGRESS), policing.allowances(pod, Direction.EGRESS))
+    """What ``pod`` may receive and send; anything where the snapshot doesn't have it yet, since no policy
+    selects what isn't there.
+    """
+    return (
+        (None, None)
+        if pod is None
+        else (policing.allowances(pod, Direction.INGRESS), policing.allowances(pod, Direction.EGRESS))
+    )

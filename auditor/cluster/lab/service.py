@@ -23,8 +23,8 @@ _MOST_DESCRIPTORS = 64
 class Service:
     """The supervisor's answers.
 
-    Requests: ``build`` (namespaces, ipv6), ``program`` (rulesets, later), ``open`` (namespace, and a descriptor for the agent's lines;
-    answers its process), ``end`` (namespace, process).
+    Requests: ``build`` (namespaces, ipv6), ``program`` (rulesets, later), ``open`` (namespace, and a descriptor for the
+    agent's lines; answers its process), ``end`` (namespace, process).
     """
 
     def __init__(self, control: socket.socket, agents: Agents, networks: Networks) -> None:
@@ -82,7 +82,11 @@ class Service:
                 self._later = [(now + seconds, index, text) for seconds, index, text in request["later"]]
             case "open":
                 namespace = request["namespace"]
-                return {"process": self._agents.start(namespace, self._networks.descriptor(namespace), self._descriptors.popleft())}
+                return {
+                    "process": self._agents.start(
+                        namespace, self._networks.descriptor(namespace), self._descriptors.popleft()
+                    )
+                }
             case "end":
                 self._agents.end(request["namespace"], request["process"])
         return {}

@@ -1,9 +1,9 @@
 """The process that holds the lab: ``python -m auditor.cluster.lab.supervisor SOCKET PARENT AGENT IP NFT``.
 
-Two processes. The outer one leaves the host's namespaces, forks the inner one and waits. The inner one is process 1 of a process
-namespace: when it ends, however it ends, the kernel kills every agent and command, and with the last of them all network namespaces,
-rules and mounts go. It ends when the control socket closes, when the outer process dies, and the outer one dies with the controller.
-Nothing therefore has to be cleaned up, after kill -9 either.
+Two processes. The outer one leaves the host's namespaces, forks the inner one and waits. The inner one is process 1 of
+a process namespace: when it ends, however it ends, the kernel kills every agent and command, and with the last of them
+all network namespaces, rules and mounts go. It ends when the control socket closes, when the outer process dies, and
+the outer one dies with the controller. Nothing therefore has to be cleaned up, after kill -9 either.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _wait_for(inner: int) -> int:
 
 def _be_inner(control: socket.socket, agents: Agents, ip: str, nft: str) -> int:
     try:
-        # The parent is outside this process namespace and so counts as 0, alive or dead; the socket tells if it died before this.
+        # The parent is outside this process namespace and so counts as 0, alive or dead; the socket tells if it died
+        # before this.
         die_with_parent(0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITED)
         private_mounts()

@@ -1,8 +1,8 @@
 """From a snapshot to the network that the supervisor builds: namespaces, links, routes, as input for ``ip -batch``.
 
-A fabric joins the nodes and the external hosts; each pod hangs on its node; all links are point to point and routed. Each end of a
-link knows the other by a fixed link-local address with a fixed neighbour entry, so no packet is ever spent on finding a neighbour and
-no table shared with the rest of the machine fills up. The fabric has no way out.
+A fabric joins the nodes and the external hosts; each pod hangs on its node; all links are point to point and routed.
+Each end of a link knows the other by a fixed link-local address with a fixed neighbour entry, so no packet is ever
+spent on finding a neighbour and no table shared with the rest of the machine fills up. The fabric has no way out.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ class PodLink:
 class Topology:
     """The network of a snapshot.
 
-    ``nodes`` maps each node's bare name to the index of its namespace and ``node_addresses`` to its addresses; ``seat_namespaces`` maps
-    a site's name likewise. The fabric is namespace 0. ``nodes_without_endpoints`` are places for agents as well, which are no endpoint's.
+    ``nodes`` maps each node's bare name to the index of its namespace and ``node_addresses`` to its addresses;
+    ``seat_namespaces`` maps a site's name likewise. The fabric is namespace 0. ``nodes_without_endpoints`` are places
+    for agents as well, which are no endpoint's.
     """
 
     namespaces: tuple[NamespacePlan, ...]
@@ -76,7 +77,9 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
     _check(snapshot, nodes)
     families = frozenset(family for endpoint in snapshot.endpoints for family in endpoint.families)
     node_addresses = {node: _node_addresses(snapshot, node, number, families) for number, node in enumerate(nodes)}
-    pods = [endpoint for endpoint in snapshot.endpoints if endpoint.kind is EndpointKind.POD and not endpoint.host_network]
+    pods = [
+        endpoint for endpoint in snapshot.endpoints if endpoint.kind is EndpointKind.POD and not endpoint.host_network
+    ]
     hosts = [endpoint for endpoint in snapshot.endpoints if endpoint.kind is EndpointKind.HOST]
     links = tuple(PodLink(pod, f"pod{number}", 1 + len(nodes) + number) for number, pod in enumerate(pods))
     batches: list[list[str]] = [["link set lo up"] for _ in range(1 + len(nodes) + len(pods) + len(hosts))]
@@ -85,7 +88,11 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
         _connect(batches, (0, f"node{number}", ()), (number, "uplink", node_addresses[node]), behind)
     for link in links:
         parent = nodes.index(link.pod.node)
-        _connect(batches, (1 + parent, link.interface, node_addresses[nodes[parent]]), (link.namespace, "eth0", link.pod.addresses))
+        _connect(
+            batches,
+            (1 + parent, link.interface, node_addresses[nodes[parent]]),
+            (link.namespace, "eth0", link.pod.addresses),
+        )
     for number, host in enumerate(hosts, start=1 + len(nodes) + len(pods)):
         _connect(batches, (0, f"host{number}", ()), (number, "eth0", host.addresses))
     sites = _sites(snapshot, node_addresses)
@@ -93,7 +100,10 @@ def build_topology(snapshot: Snapshot, nodes: Sequence[str]) -> Topology:
     return Topology(
         namespaces=tuple(
             NamespacePlan(
-                name=name, stage=min(index, 1) if index <= len(nodes) else 2, forwards=index <= len(nodes), batch="\n".join(batch) + "\n"
+                name=name,
+                stage=min(index, 1) if index <= len(nodes) else 2,
+                forwards=index <= len(nodes),
+                batch="\n".join(batch) + "\n",
             )
             for index, (name, batch) in enumerate(zip(names, batches, strict=True))
         ),
@@ -113,11 +123,17 @@ def _check(snapshot: Snapshot, nodes: Sequence[str]) -> None:
         if not endpoint.addresses:
             raise ClusterError(f"lab: {endpoint.name} has no address: place the snapshot before building it")
         if endpoint.kind is not EndpointKind.HOST and endpoint.node not in nodes:
-            raise ClusterError(f"lab: {endpoint.name} is on node {endpoint.node!r}, which is none of {', '.join(nodes)}")
-        owner = f"node/{endpoint.node}" if endpoint.kind is EndpointKind.NODE or endpoint.host_network else endpoint.name
+            raise ClusterError(
+                f"lab: {endpoint.name} is on node {endpoint.node!r}, which is none of {', '.join(nodes)}"
+            )
+        owner = (
+            f"node/{endpoint.node}" if endpoint.kind is EndpointKind.NODE or endpoint.host_network else endpoint.name
+        )
         for address in endpoint.addresses:
             if owners.setdefault(address, owner) != owner:
-                raise ClusterError(f"lab: {endpoint.name} and {owners[address]} both have the address {address}: give each its own")
+                raise ClusterError(
+                    f"lab: {endpoint.name} and {owners[address]} both have the address {address}: give each its own"
+                )
 
 
 def _node_addresses(snapshot: Snapshot, node: str, number: int, families: frozenset[Family]) -> tuple[IPAddress, ...]:
@@ -140,7 +156,9 @@ def _sites(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]])
 
     def site(name: str, addresses: tuple[IPAddress, ...], endpoints: tuple[str, ...], neighbour: str) -> ProbeSite:
         beside = node_addresses.get(neighbour, ())
-        return ProbeSite(name, addresses, endpoints, neighbour=f"node/{neighbour}" if beside else "", neighbour_addresses=beside)
+        return ProbeSite(
+            name, addresses, endpoints, neighbour=f"node/{neighbour}" if beside else "", neighbour_addresses=beside
+        )
 
     sites = [
         site(endpoint.name, endpoint.addresses, (endpoint.name,), endpoint.node or nodes[0] if nodes else "")
@@ -156,11 +174,15 @@ def _sites(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]])
 
 
 _End = tuple[int, str, tuple[IPAddress, ...]]
-"""One end of a link: its namespace, its interface and the addresses that live in that namespace (the upper end of the fabric has none)."""
+"""One end of a link: its namespace, its interface and the addresses that live in that namespace (the upper
+end of the fabric has none).
+"""
 
 
 def _connect(batches: list[list[str]], upper: _End, lower: _End, behind: Sequence[IPAddress] = ()) -> None:
-    """Link ``lower`` to ``upper``, give it its addresses and a default route, and route it, with what is ``behind`` it, from ``upper``."""
+    """Link ``lower`` to ``upper``, give it its addresses and a default route, and route it, with what is
+    ``behind`` it, from ``upper``.
+    """
     (above, device, own), (below, peer_device, addresses) = upper, lower
     upper_mac, lower_mac = (f"02:{side}:00:00:{below >> 8:02x}:{below & 255:02x}" for side in ("0a", "0b"))
     families = sorted({Family(address.version) for address in [*addresses, *behind]})
@@ -170,7 +192,10 @@ def _connect(batches: list[list[str]], upper: _End, lower: _End, behind: Sequenc
         *(_route(str(address), device, own, Family(address.version)) for address in [*addresses, *behind]),
     ]
     batches[below] += [
-        *(f"addr add {address} dev {peer_device}" + (" nodad" if address.version == 6 else "") for address in addresses),
+        *(
+            f"addr add {address} dev {peer_device}" + (" nodad" if address.version == 6 else "")
+            for address in addresses
+        ),
         *_link_up(peer_device, upper_mac, families),
         *(_route(_EVERYWHERE[family], peer_device, addresses, family) for family in families),
     ]

@@ -1,7 +1,8 @@
 """The frames between the controller and the supervisor: four bytes of length, then that much JSON.
 
-A request is an object with ``id`` and ``do``; its answer repeats the ``id`` and has ``error``, a text for the user, when it failed.
-``id`` 0 belongs to no request: the supervisor could not start. An ``open`` request carries one descriptor on its first byte.
+A request is an object with ``id`` and ``do``; its answer repeats the ``id`` and has ``error``, a text for the user,
+when it failed. ``id`` 0 belongs to no request: the supervisor could not start. An ``open`` request carries one
+descriptor on its first byte.
 """
 
 from __future__ import annotations

@@ -1,1 +1,3 @@
-"""Conformance: every scenario against one enforcer, and a scorecard of what that enforcer understands of NetworkPolicies."""
+"""Conformance: every scenario against one enforcer, and a scorecard of what that enforcer understands of
+NetworkPolicies.
+"""

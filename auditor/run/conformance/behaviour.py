@@ -16,12 +16,18 @@ MOST_ALTERNATIVES = 2
 
 
 def behaviour(results: Sequence[CellResult], diagnosis: Diagnosis | None) -> str:
-    """The sentence: ``this CNI behaves like: spec except ignores-end-port``; with what was not seen of it, as it may lie there."""
+    """The sentence: ``this CNI behaves like: spec except ignores-end-port``; with what was not seen of it,
+    as it may lie there.
+    """
     telling = [result for result in results if is_telling(result)]
     if not telling and diagnosis is None:
         return "nothing was observed of this CNI"
     unseen = sum(result.result is Result.INCONCLUSIVE for result in results)
-    doubt = f"; {unseen:,} of {pluralize(unseen + len(telling), 'cell')} {'is' if unseen == 1 else 'are'} inconclusive" if unseen else ""
+    doubt = (
+        f"; {unseen:,} of {pluralize(unseen + len(telling), 'cell')} {'is' if unseen == 1 else 'are'} inconclusive"
+        if unseen
+        else ""
+    )
     return f"this CNI behaves like: {_likeness(telling, diagnosis)}{doubt}"
 
 
@@ -38,7 +44,10 @@ def _likeness(telling: Sequence[CellResult], diagnosis: Diagnosis | None) -> str
     if diagnosis.alternatives:
         others = [_in_dialects(alternative.faults) for alternative in diagnosis.alternatives]
         more = len(others) - MOST_ALTERNATIVES
-        text += f" (or {', or '.join(others[:MOST_ALTERNATIVES])}{f', or {more} more' if more > 0 else ''}: no cell tells them apart)"
+        text += (
+            f" (or {', or '.join(others[:MOST_ALTERNATIVES])}{f', or {more} more' if more > 0 else ''}: no cell "
+            "tells them apart)"
+        )
     if diagnosis.unexplained:
         text += f"; {pluralize(len(diagnosis.unexplained), 'cell')} that differ are not explained by that"
     return text

@@ -1,7 +1,9 @@
-"""Many trials side by side on a live cluster, and how they really stand there: with the addresses, nodes and labels that they got.
+"""Many trials side by side on a live cluster, and how they really stand there: with the addresses, nodes and labels
+that they got.
 
-A scenario's hosts, nodes and hostNetwork pods are not put into the cluster, since nothing in it can stand for them exactly; their cells are
-skipped. An ipBlock that is about pods gets the addresses that these have here, if the policies then still say what the truth table demands.
+A scenario's hosts, nodes and hostNetwork pods are not put into the cluster, since nothing in it can stand for them
+exactly; their cells are skipped. An ipBlock that is about pods gets the addresses that these have here, if the policies
+then still say what the truth table demands.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ class ClusterTestbed:
     """``trials`` on ``stage``; ``nodes`` has, by scenario, the cluster's node for each node of the scenario's."""
 
     def __init__(
-        self, scratch: ScratchNamespaces, prepared_scenarios: Sequence[PreparedScenario], nodes: Mapping[str, Mapping[str, str]]
+        self,
+        scratch: ScratchNamespaces,
+        prepared_scenarios: Sequence[PreparedScenario],
+        nodes: Mapping[str, Mapping[str, str]],
     ) -> None:
         self._scratch = scratch
         self._prepared_scenarios = prepared_scenarios
@@ -60,7 +65,10 @@ class ClusterTestbed:
     @property
     def absent(self) -> Mapping[str, str]:
         endpoints = [
-            endpoint for prepared in self._prepared_scenarios for endpoint in prepared.snapshot.endpoints if not endpoint.selectable
+            endpoint
+            for prepared in self._prepared_scenarios
+            for endpoint in prepared.snapshot.endpoints
+            if not endpoint.selectable
         ]
         return {endpoint.name: ABSENT[endpoint.kind] for endpoint in endpoints}
 
@@ -88,7 +96,9 @@ class ClusterTestbed:
         pods = [pod for prepared in self._prepared_scenarios for pod in self._pods(prepared, prepared.start)]
         await self._start(pods, advance)
         if not self._running:
-            raise ClusterError(f"no pod could be started: {next(iter(self._scratch.failed.values()), 'no scenario has any')}")
+            raise ClusterError(
+                f"no pod could be started: {next(iter(self._scratch.failed.values()), 'no scenario has any')}"
+            )
         await all_of(self._put_policies(prepared, prepared.start) for prepared in self._prepared_scenarios)
 
     async def change(self, prepared: PreparedScenario) -> None:
@@ -122,7 +132,9 @@ class ClusterTestbed:
             self._added[name] = {key: value for key, value in pod.labels.items() if intended[name].get(key) != value}
 
     async def _put_policies(self, prepared: PreparedScenario, state: Snapshot) -> None:
-        """Have the policies of ``state`` in force. A pod that came meanwhile may have given an ipBlock another address."""
+        """Have the policies of ``state`` in force. A pod that came meanwhile may have given an ipBlock
+        another address.
+        """
         self._readdressed.discard(prepared.scenario.name)
         if lost_meaning(evaluate(self._real(prepared, prepared.snapshot)), [prepared], {*self.absent, *self.failed}):
             self._readdressed.add(prepared.scenario.name)
@@ -133,10 +145,14 @@ class ClusterTestbed:
     def _policies(self, prepared: PreparedScenario, state: Snapshot) -> tuple[NetworkPolicy, ...]:
         if prepared.scenario.name not in self._readdressed:
             return state.policies
-        return readdressed(state.policies, prepared.snapshot.endpoints, self._endpoints(prepared, prepared.snapshot.endpoints))
+        return readdressed(
+            state.policies, prepared.snapshot.endpoints, self._endpoints(prepared, prepared.snapshot.endpoints)
+        )
 
     def _real(self, prepared: PreparedScenario, state: Snapshot) -> Snapshot:
-        return replace(state, endpoints=self._endpoints(prepared, state.endpoints), policies=self._policies(prepared, state))
+        return replace(
+            state, endpoints=self._endpoints(prepared, state.endpoints), policies=self._policies(prepared, state)
+        )
 
     def _endpoints(self, prepared: PreparedScenario, endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
         """``endpoints`` as they are here, with their own labels and whatever was added to these."""

@@ -1,4 +1,6 @@
-"""One course over a ground: the changes, each timed until it has come into force, and then every cell of every scenario."""
+"""One course over a ground: the changes, each timed until it has come into force, and then every cell of
+every scenario.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ async def run_course(
     testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: Progress
 ) -> Outcome:
     """Make the changes of ``trials``, then probe all cells of all of them. Raises ClusterError."""
-    seconds = await follow_changes(testbed, [prepared for prepared in prepared_scenarios if prepared.step is not None], options, progress)
+    seconds = await follow_changes(
+        testbed, [prepared for prepared in prepared_scenarios if prepared.step is not None], options, progress
+    )
     return replace(await _probe_all(testbed, prepared_scenarios, options, progress), seconds=seconds)
 
 
@@ -52,7 +56,15 @@ async def _probe_all(
     cells, translators = expectation.probed, expectation.snapshot.node_addresses
     demanded, witnesses = expectation.demanded, testbed.witnesses
     outcome = await probe(
-        cells, testbed.sites, testbed.open, demanded, options, progress, absent=absent, translators=translators, witnesses=witnesses
+        cells,
+        testbed.sites,
+        testbed.open,
+        demanded,
+        options,
+        progress,
+        absent=absent,
+        translators=translators,
+        witnesses=witnesses,
     )
     results = await apart(expectation.results, outcome)
     return Outcome(expectation.snapshot, results, {}, (*testbed.facts, *outcome.facts), outcome.attempts)
@@ -79,12 +91,19 @@ class _Expectation:
         found = []
         for cell, notes in self.notes.items():
             expected = self.matrix.verdict(*cell)
-            found.append(CellResult(cell, expected, seen[cell], compare(expected, notes, seen[cell], unstable=cell in unstable), notes))
+            found.append(
+                CellResult(
+                    cell, expected, seen[cell], compare(expected, notes, seen[cell], unstable=cell in unstable), notes
+                )
+            )
         return tuple(found)
 
 
 def _expect(
-    snapshots: Sequence[Snapshot], prepared_scenarios: Sequence[PreparedScenario], absent: Mapping[str, str], failed: Mapping[str, str]
+    snapshots: Sequence[Snapshot],
+    prepared_scenarios: Sequence[PreparedScenario],
+    absent: Mapping[str, str],
+    failed: Mapping[str, str],
 ) -> _Expectation:
     snapshot = merged(snapshots)
     matrix = evaluate(snapshot)
@@ -93,9 +112,14 @@ def _expect(
 
 
 def _unseen(
-    prepared_scenarios: Sequence[PreparedScenario], matrix: ExpectedMatrix, absent: Mapping[str, str], failed: Mapping[str, str]
+    prepared_scenarios: Sequence[PreparedScenario],
+    matrix: ExpectedMatrix,
+    absent: Mapping[str, str],
+    failed: Mapping[str, str],
 ) -> dict[Cell, Observation]:
-    """What need not be probed: the cells of scenarios that mean something else here, and those of pods that ought to run and don't."""
+    """What need not be probed: the cells of scenarios that mean something else here, and those of pods that
+    ought to run and don't.
+    """
     unseen: dict[Cell, Observation] = {}
     for prepared in prepared_scenarios:
         for cell in prepared.truth:
@@ -106,15 +130,20 @@ def _unseen(
     return {**unseen, **{cell: Observation(Observed.SKIPPED, reason) for cell, reason in void.items()}}
 
 
-def lost_meaning(matrix: ExpectedMatrix, prepared_scenarios: Sequence[PreparedScenario], absent: Collection[str]) -> dict[Cell, str]:
-    """The cells of those trials whose policies do not say, where they stand now, what their truth table demands, with the reason.
+def lost_meaning(
+    matrix: ExpectedMatrix, prepared_scenarios: Sequence[PreparedScenario], absent: Collection[str]
+) -> dict[Cell, str]:
+    """The cells of those trials whose policies do not say, where they stand now, what their truth table demands, with
+    the reason.
 
     What ends at an ``absent`` endpoint is not tried anyway, and so does not count.
     """
     void: dict[Cell, str] = {}
     for prepared in prepared_scenarios:
         tried = (
-            (cell, verdict) for cell, verdict in prepared.truth.items() if cell.source not in absent and cell.destination not in absent
+            (cell, verdict)
+            for cell, verdict in prepared.truth.items()
+            if cell.source not in absent and cell.destination not in absent
         )
         wrong = next((cell for cell, verdict in tried if matrix.verdict(*cell) is not verdict), None)
         if wrong is not None:

@@ -1,11 +1,12 @@
 """Which cells show which feature of NetworkPolicies, found from the objects and never by hand.
 
-A cell shows a feature if an enforcer that gets just this feature wrong would answer it wrongly: the predictors of the diagnosis say which
-cells these are. So a CNI that ignores endPort fails in "endPort" and not in "ingress", though every such policy is an ingress policy, too.
-Where there is no such misreading, the cells that the policies with this feature have a say in are taken.
+A cell shows a feature if an enforcer that gets just this feature wrong would answer it wrongly: the predictors of the
+diagnosis say which cells these are. So a CNI that ignores endPort fails in "endPort" and not in "ingress", though every
+such policy is an ingress policy, too. Where there is no such misreading, the cells that the policies with this feature
+have a say in are taken.
 
-Some misreadings only ever close what ought to be open. An enforcer that leaves everything open must not seem to get such a feature right,
-so the cells that these same policies keep closed show it, too.
+Some misreadings only ever close what ought to be open. An enforcer that leaves everything open must not seem to get
+such a feature right, so the cells that these same policies keep closed show it, too.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from auditor.run.conformance.prepared_scenarios import PreparedScenario
 class Feature:
     """A feature by its name and in words; the dialects that get it wrong, or which policies have it in a direction.
 
-    Of these policies, the cells count that ``within``, a dialect limited to that policy, would change; all that it isolates without one.
+    Of these policies, the cells count that ``within``, a dialect limited to that policy, would change; all that it
+    isolates without one.
     """
 
     name: str
@@ -41,7 +43,9 @@ class Feature:
 
 def _selectors(policy: NetworkPolicy, direction: Direction) -> list[LabelSelector]:
     peers = [peer for rule in policy.rules(direction) for peer in rule.peers]
-    given = [selector for peer in peers for selector in (peer.pod_selector, peer.namespace_selector) if selector is not None]
+    given = [
+        selector for peer in peers for selector in (peer.pod_selector, peer.namespace_selector) if selector is not None
+    ]
     return [policy.pod_selector, *given]
 
 
@@ -75,11 +79,19 @@ FEATURES: Sequence[Feature] = (
     Feature("ingress", "ingress rules", (Dialect.IGNORES_INGRESS,)),
     Feature("egress", "egress rules", (Dialect.IGNORES_EGRESS,)),
     Feature("policy-types", "a direction that policyTypes leaves out stays open", (Dialect.ISOLATES_BOTH_DIRECTIONS,)),
-    Feature("default-deny", "default deny of a whole namespace", has_it=_is_default_deny, within=Dialect.ENFORCES_NOTHING),
+    Feature(
+        "default-deny", "default deny of a whole namespace", has_it=_is_default_deny, within=Dialect.ENFORCES_NOTHING
+    ),
     ADD_UP,
-    Feature("pod-selector", "a podSelector alone means the policy's own namespace", (Dialect.POD_SELECTOR_ANY_NAMESPACE,)),
-    Feature("namespace-selector", "namespaceSelector", (Dialect.IGNORES_NAMESPACE_SELECTOR, Dialect.OWN_NAMESPACE_ONLY)),
-    Feature("both-selectors", "podSelector and namespaceSelector in one peer mean AND", (Dialect.PEERS_OR_INSTEAD_OF_AND,)),
+    Feature(
+        "pod-selector", "a podSelector alone means the policy's own namespace", (Dialect.POD_SELECTOR_ANY_NAMESPACE,)
+    ),
+    Feature(
+        "namespace-selector", "namespaceSelector", (Dialect.IGNORES_NAMESPACE_SELECTOR, Dialect.OWN_NAMESPACE_ONLY)
+    ),
+    Feature(
+        "both-selectors", "podSelector and namespaceSelector in one peer mean AND", (Dialect.PEERS_OR_INSTEAD_OF_AND,)
+    ),
     Feature("empty-selectors", "empty selectors", has_it=_has_empty_selector),
     Feature("label-values", "labels are compared by value", (Dialect.LABEL_KEY_ONLY,)),
     Feature("match-expressions", "matchExpressions", has_it=_has_expressions),
@@ -109,15 +121,23 @@ CHANGES: Mapping[Change, Feature] = {
 def cells_by_feature(
     snapshot: Snapshot, cells: Sequence[Cell], prepared_scenarios: Sequence[PreparedScenario]
 ) -> dict[Feature, tuple[Cell, ...]]:
-    """The cells among ``cells``, which are all in ``snapshot``, that show each feature; features that none shows are left out."""
+    """The cells among ``cells``, which are all in ``snapshot``, that show each feature; features that none
+    shows are left out.
+    """
     predictor = Predictor(Cells(snapshot, cells))
     found = {feature: predictor.cells.listed(_mask(predictor, feature)) for feature in FEATURES}
     present = set(cells)
     found[DUAL_STACK] = tuple(
-        cell for prepared in prepared_scenarios if len(prepared.scenario.families) > 1 for cell in prepared.truth if cell in present
+        cell
+        for prepared in prepared_scenarios
+        if len(prepared.scenario.families) > 1
+        for cell in prepared.truth
+        if cell in present
     )
     for change, feature in CHANGES.items():
-        concerned = [prepared for prepared in prepared_scenarios if prepared.step is not None and prepared.step.change is change]
+        concerned = [
+            prepared for prepared in prepared_scenarios if prepared.step is not None and prepared.step.change is change
+        ]
         found[feature] = tuple(cell for prepared in concerned for cell in prepared.changed if cell in present)
     return {feature: shown for feature, shown in found.items() if shown}
 

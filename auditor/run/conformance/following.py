@@ -1,9 +1,10 @@
 """Changes in the middle of scenarios, and how long the enforcer takes to follow them.
 
-All scenarios that change do so at once. First new pods come; then, once everything answers as it ought to before the other changes, these
-are made. The clock of a scenario starts when the cluster has taken its change, or when its new pod runs. It stops at the beginning of the
-first try with which the last of its cells answers as it ought to from then on. A cell that never answered right before tells nothing of
-the change and is left out. Tries come without a pause and have a short timeout: whether their answers last is for others to see.
+All scenarios that change do so at once. First new pods come; then, once everything answers as it ought to before the
+other changes, these are made. The clock of a scenario starts when the cluster has taken its change, or when its new pod
+runs. It stops at the beginning of the first try with which the last of its cells answers as it ought to from then on. A
+cell that never answered right before tells nothing of the change and is left out. Tries come without a pause and have a
+short timeout: whether their answers last is for others to see.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ PAUSE = 0.05
 async def follow_changes(
     testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: Progress
 ) -> dict[str, float | None]:
-    """Make the change of each of ``trials``. Seconds by scenario; None where the settle time was too short. Raises ClusterError."""
+    """Make the change of each of ``trials``. Seconds by scenario; None where the settle time was too short.
+    Raises ClusterError.
+    """
     if not prepared_scenarios:
         return {}
     progress.phase(f"changes in {pluralize(len(prepared_scenarios), 'scenario')}", 0)
     following = _Following(testbed, options)
-    new, others = ([prepared for prepared in prepared_scenarios if _brings_pod(prepared) is brings] for brings in (True, False))
+    new, others = (
+        [prepared for prepared in prepared_scenarios if _brings_pod(prepared) is brings] for brings in (True, False)
+    )
     await following.make(new)
     cells = await apart(lambda: [cell for prepared in prepared_scenarios for cell in prepared.changed])
     routing = route_cells(cells, testbed.sites, {**testbed.absent, **testbed.failed})
@@ -47,7 +52,10 @@ async def follow_changes(
     nodes = {address for prepared in prepared_scenarios for address in testbed.actual(prepared).snapshot.node_addresses}
     async with AgentPool(routing.sites, testbed.open, options, NoProgress(), nodes) as pool:
         await pool.start(routing.listeners, (), following.timeout)
-        first = {**await apart(following.expected, new, after=True), **await apart(following.expected, others, after=False)}
+        first = {
+            **await apart(following.expected, new, after=True),
+            **await apart(following.expected, others, after=False),
+        }
         reached = await following.until(pool, routing.routes, first)
         await following.make(others)
         expected = await apart(following.expected, others, after=True)
@@ -91,14 +99,21 @@ class _Following:
                 found |= {cell: matrix.verdict(*cell) for cell in prepared.changed}
         return found
 
-    async def until(self, pool: AgentPool, routes: Mapping[Cell, Route], expected: Mapping[Cell, Verdict]) -> dict[Cell, float]:
-        """Try until every cell has answered as expected, or the settle time is over; when the try began with which each did."""
+    async def until(
+        self, pool: AgentPool, routes: Mapping[Cell, Route], expected: Mapping[Cell, Verdict]
+    ) -> dict[Cell, float]:
+        """Try until every cell has answered as expected, or the settle time is over; when the try began
+        with which each did.
+        """
         reached: dict[Cell, float] = {}
         pending = [cell for cell in expected if cell in routes]
         deadline = time.monotonic() + self._patience
         while pending and time.monotonic() < deadline:
             fired = time.monotonic()
-            probe_round = [Attempt(routes[cell].source.name, routes[cell].destination.name, routes[cell].target) for cell in pending]
+            probe_round = [
+                Attempt(routes[cell].source.name, routes[cell].destination.name, routes[cell].target)
+                for cell in pending
+            ]
             tries = await pool.fire(probe_round, self.timeout)
             reached |= {cell: fired for cell, one in zip(pending, tries, strict=True) if agrees(expected[cell], one)}
             pending = [cell for cell in pending if cell not in reached]
@@ -108,7 +123,9 @@ class _Following:
     def seconds(
         self, prepared_scenarios: Sequence[PreparedScenario], watched: Collection[Cell], reached: Mapping[Cell, float]
     ) -> dict[str, float | None]:
-        """How long each change took, where any of its cells was ``watched``; None where one of them was not ``reached``."""
+        """How long each change took, where any of its cells was ``watched``; None where one of them was not
+        ``reached``.
+        """
         found: dict[str, float | None] = {}
         for prepared in prepared_scenarios:
             cells = [cell for cell in prepared.changed if cell in watched]

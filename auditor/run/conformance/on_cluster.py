@@ -1,7 +1,8 @@
-"""Conformance on a live cluster: all scenarios side by side in namespaces of our own, in as few waves as the nodes have room for.
+"""Conformance on a live cluster: all scenarios side by side in namespaces of our own, in as few waves as the nodes have
+room for.
 
-A wave is up as a whole before anything is probed, so one agent pool of agents serves all its scenarios. Policies are created last, once the
-addresses of the pods are known. However the run ends, every namespace that it made is deleted.
+A wave is up as a whole before anything is probed, so one agent pool of agents serves all its scenarios. Policies are
+created last, once the addresses of the pods are known. However the run ends, every namespace that it made is deleted.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class ClusterConformanceOptions:
     probing: ProbingOptions = field(default_factory=ProbingOptions)
 
 
-async def conform_on_cluster(scenarios: Sequence[Scenario], options: ClusterConformanceOptions, progress: Progress) -> Scorecard:
+async def conform_on_cluster(
+    scenarios: Sequence[Scenario], options: ClusterConformanceOptions, progress: Progress
+) -> Scorecard:
     """Run ``scenarios`` on the cluster and score its enforcer.
 
     Raises ClusterError when the cluster can't be used so, or when something of ours may be left there.
@@ -59,9 +62,13 @@ async def conform_on_cluster(scenarios: Sequence[Scenario], options: ClusterConf
         outcomes = await run.run(prepared_scenarios)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
     began = time.monotonic()
-    scored = await apart(score, prepared_scenarios, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}")
+    scored = await apart(
+        score, prepared_scenarios, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}"
+    )
     run.seconds["scoring"] = time.monotonic() - began
-    return replace(scored, run_id=run_id, seconds=run.seconds, api=traffic, facts=(*scored.facts, *run.facts, *run.images()))
+    return replace(
+        scored, run_id=run_id, seconds=run.seconds, api=traffic, facts=(*scored.facts, *run.facts, *run.images())
+    )
 
 
 class _Run:
@@ -93,7 +100,9 @@ class _Run:
                 for doubt in (await leases.doubtful()).values():
                     raise ClusterError(f"{doubt}: what was seen since then counts for nothing; run it again")
                 if following is not None:
-                    await self._scratch.remove(name for prepared in wave.giving_way(following) for name in prepared.snapshot.namespaces)
+                    await self._scratch.remove(
+                        name for prepared in wave.giving_way(following) for name in prepared.snapshot.namespaces
+                    )
             return outcomes
 
     async def _wave(self, wave: Wave, which: str) -> Outcome:
@@ -112,7 +121,9 @@ class _Run:
 
     @asynccontextmanager
     async def _tenancy(self) -> AsyncIterator[Leases]:
-        """The time in which namespaces of ours are there, one of which holds the Lease that says that the run is alive."""
+        """The time in which namespaces of ours are there, one of which holds the Lease that says that the
+        run is alive.
+        """
         home = namespace_prefix(self._run_id)
         leases = Leases(self._api, [home], self._run_id)
         try:
@@ -148,4 +159,7 @@ class _Run:
         except ClusterError as error:
             raise ClusterError(f"{error}; 'audit cleanup --run {self._run_id}' removes what is left") from error
         if left:
-            self.facts.append(f"{pluralize(len(left), 'namespace')} of ours had not quite gone in the end; the cluster is deleting them")
+            self.facts.append(
+                f"{pluralize(len(left), 'namespace')} of ours had not quite gone in the end; the cluster is "
+                "deleting them"
+            )

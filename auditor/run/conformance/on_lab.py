@@ -74,8 +74,12 @@ class LabTestbed:
         return ActualState(prepared.snapshot, None if prepared.step is None else prepared.step.before)
 
 
-async def conform_on_lab(scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: Progress) -> Scorecard:
-    """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node that no scenario has."""
+async def conform_on_lab(
+    scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: Progress
+) -> Scorecard:
+    """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node
+    that no scenario has.
+    """
     began = time.monotonic()
     prepared_scenarios = await apart(prepare_scenarios, scenarios, PREFIX)
     _check_nodes(prepared_scenarios, options.enforcement)
@@ -98,7 +102,11 @@ async def conform_on_lab(scenarios: Sequence[Scenario], options: LabConformanceO
 
 async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> Outcome:
     enforcement = _there(options.enforcement, prepared)
-    lab = Lab(replace(prepared.snapshot, policies=prepared.start.policies), nodes=prepared.scenario.nodes, enforcement=enforcement)
+    lab = Lab(
+        replace(prepared.snapshot, policies=prepared.start.policies),
+        nodes=prepared.scenario.nodes,
+        enforcement=enforcement,
+    )
     async with lab:
         if prepared.step is not None and prepared.step.change is not Change.POLICIES_CHANGED:
             await lab.program(enforcement, labels_of=prepared.start)
@@ -107,7 +115,10 @@ async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> Ou
 
 def _there(enforcement: Enforcement, prepared: PreparedScenario) -> Enforcement:
     """``enforcement`` on those nodes that the trial has."""
-    return replace(enforcement, on_node={node: each for node, each in enforcement.on_node.items() if node in prepared.scenario.nodes})
+    return replace(
+        enforcement,
+        on_node={node: each for node, each in enforcement.on_node.items() if node in prepared.scenario.nodes},
+    )
 
 
 def _check_nodes(prepared_scenarios: Sequence[PreparedScenario], enforcement: Enforcement) -> None:

@@ -1,7 +1,7 @@
 """What is to be tried: each scenario under names of its own, with the changes that lead up to it.
 
-A few scenarios do not begin as they are written: a pod comes later, a pod or a namespace has other labels at first, or other policies are
-in force. What is judged in the end is always the scenario as written, whose truth table is known.
+A few scenarios do not begin as they are written: a pod comes later, a pod or a namespace has other labels at first, or
+other policies are in force. What is judged in the end is always the scenario as written, whose truth table is known.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PreparedScenario:
-    """One scenario, translated by ``names``. ``snapshot`` and ``truth`` are those of the scenario as written, to which ``step`` leads."""
+    """One scenario, translated by ``names``. ``snapshot`` and ``truth`` are those of the scenario as
+    written, to which ``step`` leads.
+    """
 
     scenario: Scenario
     names: Translation
@@ -51,7 +53,9 @@ class PreparedScenario:
     @property
     def previous_policies(self) -> tuple[NetworkPolicy, ...] | None:
         """The policies before they changed; None if they never did."""
-        return self.step.before.policies if self.step is not None and self.step.change is Change.POLICIES_CHANGED else None
+        return (
+            self.step.before.policies if self.step is not None and self.step.change is Change.POLICIES_CHANGED else None
+        )
 
     @property
     def changed(self) -> list[Cell]:
@@ -66,7 +70,10 @@ def prepare_scenarios(scenarios: Sequence[Scenario], prefix: str) -> list[Prepar
     """
     shown = [scenario for scenario in scenarios if scenario.truth]
     steps = choose_steps(shown)
-    return [_prepared(scenario, Translation(prefix.format(name=scenario.name, number=n)), steps) for n, scenario in enumerate(shown)]
+    return [
+        _prepared(scenario, Translation(prefix.format(name=scenario.name, number=n)), steps)
+        for n, scenario in enumerate(shown)
+    ]
 
 
 def _prepared(scenario: Scenario, names: Translation, steps: Mapping[str, Step]) -> PreparedScenario:
@@ -84,8 +91,8 @@ def _prepared(scenario: Scenario, names: Translation, steps: Mapping[str, Step])
 def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
     """The changes, by the name of the scenario: few scenarios for each kind, and no scenario twice.
 
-    Scenarios that tell of other policies before get these. Else the first scenarios are taken in which a change of that kind changes
-    verdicts.
+    Scenarios that tell of other policies before get these. Else the first scenarios are taken in which a change of that
+    kind changes verdicts.
     """
     steps: dict[str, Step] = {}
     for scenario in scenarios:
@@ -96,7 +103,9 @@ def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
     for change in list(Change) * MOST_PREPARED:
         if sum(step.change is change for step in steps.values()) < MOST_PREPARED:
             unchanged = (scenario for scenario in scenarios if scenario.name not in steps)
-            steps |= dict(islice(((each.name, step) for each in unchanged if (step := _step(each, change)) is not None), 1))
+            steps |= dict(
+                islice(((each.name, step) for each in unchanged if (step := _step(each, change)) is not None), 1)
+            )
     return steps
 
 
@@ -110,7 +119,9 @@ def _step(scenario: Scenario, change: Change) -> Step | None:
 
 
 def changed_cells(step: Step, truth: Mapping[Cell, Verdict]) -> list[Cell]:
-    """The cells of ``truth`` that tell whether ``step`` has come into force: they had another verdict, or an end that wasn't there."""
+    """The cells of ``truth`` that tell whether ``step`` has come into force: they had another verdict, or
+    an end that wasn't there.
+    """
     matrix = evaluate(step.before)
     there = {endpoint.name for endpoint in step.before.endpoints}
     found = []
@@ -132,7 +143,9 @@ def _beginnings(snapshot: Snapshot, change: Change) -> Iterator[Snapshot]:
     elif change is Change.POD_RELABELLED:
         for pod in pods:
             for labels in _others(pod.labels, [other.labels for other in pods]):
-                yield replace(snapshot, endpoints=tuple(_labelled(endpoint, pod, labels) for endpoint in snapshot.endpoints))
+                yield replace(
+                    snapshot, endpoints=tuple(_labelled(endpoint, pod, labels) for endpoint in snapshot.endpoints)
+                )
     elif change is Change.NAMESPACE_RELABELLED:
         given = {name: _own_labels(namespace) for name, namespace in snapshot.namespaces.items()}
         for name, own in given.items():

@@ -24,7 +24,11 @@ REFUSED = "its point is that its manifests are refused: there is nothing to run"
 
 
 def score(
-    prepared_scenarios: Sequence[PreparedScenario], outcomes: Sequence[Outcome], scenarios: Sequence[Scenario], *, subject: str
+    prepared_scenarios: Sequence[PreparedScenario],
+    outcomes: Sequence[Outcome],
+    scenarios: Sequence[Scenario],
+    *,
+    subject: str,
 ) -> Scorecard:
     """The scorecard of all ``outcomes`` together. ``trials`` are those of ``scenarios`` that were run."""
     snapshot = merged([outcome.snapshot for outcome in outcomes])
@@ -40,7 +44,9 @@ def score(
         convergence=_convergence(prepared_scenarios, seconds),
         summary=Summary.of(tuple(results.values())),
         diagnosis=diagnosis,
-        facts=tuple(dict.fromkeys(fact for outcome in outcomes for fact in outcome.facts)) if len(outcomes) == 1 else (),
+        facts=tuple(dict.fromkeys(fact for outcome in outcomes for fact in outcome.facts))
+        if len(outcomes) == 1
+        else (),
         attempts=sum(outcome.attempts for outcome in outcomes),
     )
 
@@ -92,14 +98,22 @@ def _scenario(prepared: PreparedScenario, results: Sequence[CellResult]) -> Scen
         title=prepared.scenario.title,
         summary=summary,
         reason=reasons.most_common(1)[0][0] if summary.inconclusive or summary.skipped == summary.cells else "",
-        departures=tuple(replace(result, cell=prepared.names.original(result.cell)) for result in results if result.result in FAULTS),
+        departures=tuple(
+            replace(result, cell=prepared.names.original(result.cell)) for result in results if result.result in FAULTS
+        ),
     )
 
 
-def _convergence(prepared_scenarios: Sequence[PreparedScenario], seconds: Mapping[str, float | None]) -> tuple[Convergence, ...]:
+def _convergence(
+    prepared_scenarios: Sequence[PreparedScenario], seconds: Mapping[str, float | None]
+) -> tuple[Convergence, ...]:
     found = []
     for change in Change:
-        names = [prepared.scenario.name for prepared in prepared_scenarios if prepared.step is not None and prepared.step.change is change]
+        names = [
+            prepared.scenario.name
+            for prepared in prepared_scenarios
+            if prepared.step is not None and prepared.step.change is change
+        ]
         taken = {name: seconds[name] for name in names if name in seconds}
         if taken:
             in_time = {name: each for name, each in taken.items() if each is not None}

@@ -1,7 +1,7 @@
 """Scenarios under other names, so that many can stand in one cluster without one knowing of the other.
 
-Namespaces and hosts get a prefix, and so does whatever names them: the label with a namespace's name, and each selector that asks for it.
-A scenario means the same afterwards, cell by cell, since no policy can read a name in any other way.
+Namespaces and hosts get a prefix, and so does whatever names them: the label with a namespace's name, and each selector
+that asks for it. A scenario means the same afterwards, cell by cell, since no policy can read a name in any other way.
 """
 
 from __future__ import annotations
@@ -23,9 +23,15 @@ class Translation:
     prefix: str
 
     def name(self, name: str) -> str:
-        """The name of an endpoint: ``prod/web`` becomes ``PREFIXprod/web``, ``host/backup`` becomes ``host/PREFIXbackup``."""
+        """The name of an endpoint: ``prod/web`` becomes ``PREFIXprod/web``, ``host/backup`` becomes
+        ``host/PREFIXbackup``.
+        """
         place, _, rest = name.partition("/")
-        return f"{place}/{self.prefix}{rest}" if place in (EndpointKind.HOST, EndpointKind.NODE) else f"{self.prefix}{place}/{rest}"
+        return (
+            f"{place}/{self.prefix}{rest}"
+            if place in (EndpointKind.HOST, EndpointKind.NODE)
+            else f"{self.prefix}{place}/{rest}"
+        )
 
     def cell(self, cell: Cell) -> Cell:
         """The same question between the endpoints' new names."""
@@ -33,11 +39,15 @@ class Translation:
 
     def original(self, cell: Cell) -> Cell:
         """The question that ``cell`` is in the scenario's own words."""
-        return cell._replace(source=cell.source.replace(self.prefix, "", 1), destination=cell.destination.replace(self.prefix, "", 1))
+        return cell._replace(
+            source=cell.source.replace(self.prefix, "", 1), destination=cell.destination.replace(self.prefix, "", 1)
+        )
 
     def snapshot(self, snapshot: Snapshot) -> Snapshot:
         """``snapshot`` without its Services, which no cell is about."""
-        namespaces = [Namespace.of(self.prefix + each.name, self._without_name(each)) for each in snapshot.namespaces.values()]
+        namespaces = [
+            Namespace.of(self.prefix + each.name, self._without_name(each)) for each in snapshot.namespaces.values()
+        ]
         return Snapshot(
             namespaces={each.name: each for each in namespaces},
             endpoints=tuple(map(self._endpoint, snapshot.endpoints)),
@@ -47,7 +57,8 @@ class Translation:
     def policies(self, policies: Iterable[NetworkPolicy]) -> tuple[NetworkPolicy, ...]:
         """``policies`` in their new namespaces."""
         return tuple(
-            replace(_by_peer(policy, self._peer), namespace=self.prefix + policy.namespace, file="", line=0) for policy in policies
+            replace(_by_peer(policy, self._peer), namespace=self.prefix + policy.namespace, file="", line=0)
+            for policy in policies
         )
 
     @staticmethod
@@ -84,11 +95,14 @@ def _by_peer(policy: NetworkPolicy, change: Callable[[Peer], Peer]) -> NetworkPo
     return replace(policy, ingress=changed(policy.ingress), egress=changed(policy.egress))
 
 
-def readdressed(policies: Iterable[NetworkPolicy], before: Sequence[Endpoint], now: Sequence[Endpoint]) -> tuple[NetworkPolicy, ...]:
-    """``policies`` with every ipBlock that covers a pod of ``before`` made to cover the same pods at their addresses ``now``.
+def readdressed(
+    policies: Iterable[NetworkPolicy], before: Sequence[Endpoint], now: Sequence[Endpoint]
+) -> tuple[NetworkPolicy, ...]:
+    """``policies`` with every ipBlock that covers a pod of ``before`` made to cover the same pods at their addresses
+    ``now``.
 
-    What covers no pod stays as it is. A block gets the smallest range that has all of its pods; whether it has others, too, is for
-    the evaluator to tell.
+    What covers no pod stays as it is. A block gets the smallest range that has all of its pods; whether it has others,
+    too, is for the evaluator to tell.
     """
     addresses = {endpoint.name: endpoint.addresses for endpoint in now}
     moved = [(address, addresses.get(pod.name, ())) for pod in before for address in pod.addresses]

@@ -11,7 +11,9 @@ from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 @dataclass(slots=True)
 class Wave:
-    """Trials that are up together; ``nodes`` has, by scenario, which node of the cluster stands for which of the scenario's."""
+    """Trials that are up together; ``nodes`` has, by scenario, which node of the cluster stands for which
+    of the scenario's.
+    """
 
     prepared_scenarios: list[PreparedScenario] = field(default_factory=list)
     nodes: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -27,7 +29,9 @@ class Wave:
         return sum(map(self.pods_of, self.prepared_scenarios), Counter())
 
     def giving_way(self, following: Wave) -> list[PreparedScenario]:
-        """As many of the trials as must go for ``following`` to have room. To end pods takes as much of a node as to start them."""
+        """As many of the trials as must go for ``following`` to have room. To end pods takes as much of a
+        node as to start them.
+        """
         wanted, freed = following.pods, Counter[str]()
         going = []
         for prepared in self.prepared_scenarios:
@@ -57,5 +61,7 @@ def make_waves(prepared_scenarios: Iterable[PreparedScenario], room: Mapping[str
 def _place(wave: Wave, prepared: PreparedScenario, room: Mapping[str, int]) -> None:
     taken = wave.pods
     emptiest = sorted(room, key=lambda node: (taken[node] - room[node], node))
-    wave.nodes[prepared.scenario.name] = {node: emptiest[number % len(emptiest)] for number, node in enumerate(prepared.scenario.nodes)}
+    wave.nodes[prepared.scenario.name] = {
+        node: emptiest[number % len(emptiest)] for number, node in enumerate(prepared.scenario.nodes)
+    }
     wave.prepared_scenarios.append(prepared)

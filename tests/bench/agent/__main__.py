@@ -1,9 +1,9 @@
-"""How fast the agent fires, as a share of what a small epoll client in C reaches against the same listener: the agent's own.
+"""How fast the agent fires, as a share of what a small epoll client in C reaches against the same listener: the agent's
+own.
 
-Run as ``python -m tests.bench.agent [ATTEMPTS [ROUNDS]]``. Both sit in one network namespace and probe an agent in another, over a veth
-pair, by turns. Needs root, or a kernel that lets users have namespaces; cc, iproute2 and
-util-linux.
-"""
+Run as ``python -m tests.bench.agent [ATTEMPTS [ROUNDS]]``. Both sit in one network namespace and probe an agent in
+another, over a veth pair, by turns. Needs root, or a kernel that lets users have namespaces; cc, iproute2 and
+util-linux."""
 
 import json
 import os
@@ -46,7 +46,12 @@ class RunningAgent:
 def running_agent(identity, ports, *prefix):
     with subprocess.Popen([*prefix, sys.executable, AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         agent = RunningAgent(process)
-        assert agent.ask("listening", do="listen", identity=identity, key=KEY, addresses=[], tcp=ports, udp=ports)["failed"] == []
+        assert (
+            agent.ask("listening", do="listen", identity=identity, key=KEY, addresses=[], tcp=ports, udp=ports)[
+                "failed"
+            ]
+            == []
+        )
         yield agent
         agent.process.stdin.close()
 
@@ -79,7 +84,9 @@ def rate_of_c(client, protocol, attempts):
     ask = asking_with(bytes.fromhex(KEY))
     questions = b"".join(ask(b"c0ffee00%08x" % attempt)[0] for attempt in range(attempts))
     arguments = [protocol, SERVER, FIRST_PORT, PORTS, attempts, WINDOW, IDENTITY]
-    return float(subprocess.run([client, *map(str, arguments)], check=True, input=questions, stdout=subprocess.PIPE).stdout)
+    return float(
+        subprocess.run([client, *map(str, arguments)], check=True, input=questions, stdout=subprocess.PIPE).stdout
+    )
 
 
 def compare(attempts, rounds):
@@ -95,7 +102,10 @@ def compare(attempts, rounds):
         for protocol, required in REQUIRED.items():
             rate_of_c(client, protocol, attempts // 10)
             rate_of_agent(prober, protocol, attempts // 10)
-            pairs = [(rate_of_agent(prober, protocol, attempts), rate_of_c(client, protocol, attempts)) for _ in range(rounds)]
+            pairs = [
+                (rate_of_agent(prober, protocol, attempts), rate_of_c(client, protocol, attempts))
+                for _ in range(rounds)
+            ]
             ratio = statistics.median(ours / theirs for ours, theirs in pairs)
             ours, theirs = (statistics.median(rates) for rates in zip(*pairs, strict=True))
             beside = f"of a C client's {theirs:,.0f}/s; limit {required}"
@@ -105,7 +115,8 @@ def compare(attempts, rounds):
 def main():
     if "--inside" not in sys.argv:
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        os.execvp("unshare", ["unshare", *user, "--net", sys.executable, "-m", "tests.bench.agent", "--inside", *sys.argv[1:]])  # noqa: S606 - that is the point
+        inside = ["unshare", *user, "--net", sys.executable, "-m", "tests.bench.agent", "--inside", *sys.argv[1:]]
+        os.execvp("unshare", inside)  # noqa: S606 - that is the point
     numbers = [int(argument) for argument in sys.argv[2:]]
     compare(*(numbers + [30000, 7][len(numbers) :]))
 

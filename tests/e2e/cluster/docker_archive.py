@@ -17,7 +17,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def write_archive(roots: Sequence[Path], name: str, entrypoint: Sequence[str], archive: Path) -> None:
-    """Write the folders *roots*, lowest layer first, as the image *name* (with its tag); the archive appears whole or not at all."""
+    """Write the folders *roots*, lowest layer first, as the image *name* (with its tag); the archive
+    appears whole or not at all.
+    """
     layers = [_write_layer(root, archive.with_suffix(f".layer{index}")) for index, root in enumerate(roots)]
     digests = [_sha256(layer) for layer in layers]
     configuration = _configuration(digests, entrypoint)
@@ -70,7 +72,13 @@ def main() -> None:
     parser.add_argument("name", help="the image's name with its tag")
     parser.add_argument("archive", type=Path, help="the file to write")
     parser.add_argument("entrypoint", nargs="*", help="the image's entry point; none when absent")
-    parser.add_argument("--base", type=Path, action="append", default=[], help="a folder beneath, as a layer that other images can share")
+    parser.add_argument(
+        "--base",
+        type=Path,
+        action="append",
+        default=[],
+        help="a folder beneath, as a layer that other images can share",
+    )
     arguments = parser.parse_intermixed_args()
     write_archive([*arguments.base, arguments.root], arguments.name, arguments.entrypoint, arguments.archive)
 

@@ -18,7 +18,9 @@ def cache(tmp_path):
 def claim(cache: Path, maker: int) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"E2E_CACHE": str(cache), "E2E_CLUSTER": "x"}
     script = f'set -euo pipefail; . "{HERE}/common.sh"; claim_name {maker}'
-    return subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def state(cache: Path, **files: str) -> Path:
@@ -65,7 +67,10 @@ def test_what_a_killed_run_left_is_cleared_up(cache, files):
     ("files", "said"),
     [
         ({"engine": "private", "maker": me()}, f"the cluster x is in use by process {os.getpid()}"),
-        ({"engine": "private", "engine_pid": me()}, "there is a cluster x already; end it with: E2E_CLUSTER=x make cluster-down"),
+        (
+            {"engine": "private", "engine_pid": me()},
+            "there is a cluster x already; end it with: E2E_CLUSTER=x make cluster-down",
+        ),
         ({"engine": "host"}, "there is a cluster x already; end it with: E2E_CLUSTER=x make cluster-down"),
     ],
     ids=["somebody makes it", "of a person", "of a person, in the machine's docker"],

@@ -1,4 +1,6 @@
-"""An archive must be what Docker and containerd expect to the digest, or they refuse it far from where it was written."""
+"""An archive must be what Docker and containerd expect to the digest, or they refuse it far from where it
+was written.
+"""
 
 import hashlib
 import json

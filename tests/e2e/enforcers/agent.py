@@ -1,9 +1,10 @@
-"""What runs on each node of the nftables enforcer: puts rulesets in force in the node's network namespace, and in its pods'.
+"""What runs on each node of the nftables enforcer: puts rulesets in force in the node's network namespace, and in its
+pods'.
 
-It is handed to ``python3 -c`` inside a privileged pod on the host's network, so it is one file of standard library. With ``hold`` it is
-the pod's first process, which only waits and takes the rules away when the pod is ended; with ``serve`` it answers requests, one JSON
-object per line: ``{"id": 1, "node": RULES, "pods": {UID: RULES}}`` becomes ``{"id": 1, "error": ""}``. Rules outlive ``serve``, as those of
-any CNI outlive its controller.
+It is handed to ``python3 -c`` inside a privileged pod on the host's network, so it is one file of standard library.
+With ``hold`` it is the pod's first process, which only waits and takes the rules away when the pod is ended; with
+``serve`` it answers requests, one JSON object per line: ``{"id": 1, "node": RULES, "pods": {UID: RULES}}`` becomes
+``{"id": 1, "error": ""}``. Rules outlive ``serve``, as those of any CNI outlive its controller.
 
 nft comes from the pod's own image or, without it there, from the node, whose file system is mounted at /host.
 """
@@ -22,7 +23,9 @@ ROOT = [] if shutil.which("nft") else ["chroot", "/host"]
 
 
 def load(rules, network=""):
-    """Run nft on ``rules``, in the network namespace at the path ``network`` if given. Returns what went wrong, or an empty text."""
+    """Run nft on ``rules``, in the network namespace at the path ``network`` if given. Returns what went
+    wrong, or an empty text.
+    """
     enter = ["nsenter", f"--net={network}"] if network else []
     done = subprocess.run([*ROOT, *enter, "nft", "-f", "-"], input=rules, capture_output=True, text=True, check=False)
     return done.stderr.strip()[:500] if done.returncode else ""

@@ -1,9 +1,12 @@
-"""The nftables enforcer's controller: ``python -m tests.e2e.enforcers.controller KUBECONFIG AGENTS-NAMESPACE POLICED-NAMESPACE...``.
+"""The nftables enforcer's controller: ``python -m tests.e2e.enforcers.controller KUBECONFIG AGENTS-NAMESPACE
+POLICED-NAMESPACE...``.
 
-Follows the cluster, compiles each node's rules as soon as anything changes, and sends them down one persistent exec stream for each
-node. It polices the namespaces that it is given and no others. A process of its own, so that nothing that a test does can slow it.
+Follows the cluster, compiles each node's rules as soon as anything changes, and sends them down one persistent exec
+stream for each node. It polices the namespaces that it is given and no others. A process of its own, so that nothing
+that a test does can slow it.
 
-Requests, one JSON object a line on its standard input, are answered by a line once everything asked for is in force on every node:
+Requests, one JSON object a line on its standard input, are answered by a line once everything asked for is in force on
+every node:
 ``{"use": ["ignores-egress@worker"], "await": {"pods": {"NAMESPACE/NAME": VERSION}}}``. It ends when its input does.
 """
 
@@ -34,7 +37,9 @@ PAUSE = 0.5
 
 @dataclass
 class Wanted:
-    """What is to be in force: kept by the controller, read by each node's task. ``revision`` grows with every change of anything."""
+    """What is to be in force: kept by the controller, read by each node's task. ``revision`` grows with
+    every change of anything.
+    """
 
     enforcement: Enforcement = field(default_factory=Enforcement)
     policies: tuple[NetworkPolicy, ...] = ()
@@ -105,7 +110,9 @@ class Controller:
     async def _police(self, node: str, pod: str) -> None:
         """Keep the rules of ``node`` as wanted, over a stream that is opened anew whenever it breaks."""
         while True:
-            agent = await self._kubectl.start("exec", "-i", "-n", self._agents, pod, "--", "python3", "-c", AGENT, "serve")
+            agent = await self._kubectl.start(
+                "exec", "-i", "-n", self._agents, pod, "--", "python3", "-c", AGENT, "serve"
+            )
             try:
                 await self._feed(node, agent)
             except (ConnectionError, TimeoutError):
@@ -114,7 +121,9 @@ class Controller:
                 await stop(agent)
 
     async def _feed(self, node: str, agent: Process) -> None:
-        """Send the rules of ``node`` whenever they change. Raises ConnectionError or TimeoutError when the stream is of no more use."""
+        """Send the rules of ``node`` whenever they change. Raises ConnectionError or TimeoutError when the
+        stream is of no more use.
+        """
         in_force: NodeRules | None = None
         revision, enforcer = -1, None
         while True:
@@ -132,7 +141,9 @@ class Controller:
     async def _linger(
         self, node: str, agent: Process, enforcer: Enforcer, in_force: NodeRules | None, revision: int, *, new: bool
     ) -> NodeRules | None:
-        """A slow enforcer's way: it begins with filtering nothing, and whatever changes comes in force late. Returns what is in force."""
+        """A slow enforcer's way: it begins with filtering nothing, and whatever changes comes in force
+        late. Returns what is in force.
+        """
         if new:
             in_force = await self._put(node, agent, NodeRules(), in_force)
         await self._report(node, revision)

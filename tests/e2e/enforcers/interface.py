@@ -19,14 +19,18 @@ class Enforcer(Protocol):
     """Whether ``use`` can make it misunderstand."""
 
     def use(self, *enforcers: str) -> None:
-        """Enforce as ``enforcers`` say (``auditor.model.dialect.Enforcement.parse``; none: the specification) from now on."""
+        """Enforce as ``enforcers`` say (``auditor.model.dialect.Enforcement.parse``; none: the
+        specification) from now on.
+        """
 
     def settle(self) -> None:
         """Return once every policy and pod that there is now is in force, as far as that can be known."""
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
 
 
 class ClusterNetwork:
@@ -44,12 +48,15 @@ class ClusterNetwork:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Nothing was put in."""
 
 
 class GivenEnforcer(ClusterNetwork):
-    """Any other enforcer: a manifest, which is applied, or a programme, which is run with KUBECONFIG set until its input ends.
+    """Any other enforcer: a manifest, which is applied, or a programme, which is run with KUBECONFIG set until its
+    input ends.
 
     A programme says ``ready`` on a line of its own once it enforces. It can't be told to misunderstand.
     """
@@ -62,9 +69,13 @@ class GivenEnforcer(ClusterNetwork):
     def __enter__(self) -> Self:
         if os.access(self._path, os.X_OK):
             pipe = subprocess.PIPE
-            self._programme = subprocess.Popen([self._path], stdin=pipe, stdout=pipe, env=self._kubectl.environment, text=True)
+            self._programme = subprocess.Popen(
+                [self._path], stdin=pipe, stdout=pipe, env=self._kubectl.environment, text=True
+            )
             assert self._programme.stdout is not None
-            assert any(line.strip() == "ready" for line in self._programme.stdout), f"{self._path} ended before it was ready"
+            assert any(line.strip() == "ready" for line in self._programme.stdout), (
+                f"{self._path} ended before it was ready"
+            )
         else:
             self._kubectl.run("apply", "-f", str(self._path))
             self._wait()
@@ -81,7 +92,9 @@ class GivenEnforcer(ClusterNetwork):
         found = self._kubectl.run("get", "-f", str(self._path), "-o", f"jsonpath={path}").split()
         return sorted(set(found))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._programme is not None:
             self._programme.communicate(timeout=60)
         else:

@@ -60,7 +60,9 @@ class Mirror:
     def policies(self, namespaces: Collection[str]) -> tuple[NetworkPolicy, ...]:
         """The policies in ``namespaces``, which may be patterns, that can be read, by name."""
         found = [read_live_policy(item) for _, item in sorted(self._objects["networkpolicies"].items())]
-        return tuple(policy for policy in found if isinstance(policy, NetworkPolicy) and _matches(policy.namespace, namespaces))
+        return tuple(
+            policy for policy in found if isinstance(policy, NetworkPolicy) and _matches(policy.namespace, namespaces)
+        )
 
     def snapshot(self) -> Snapshot:
         """Everything but policies."""

@@ -1,8 +1,9 @@
-"""The lab's nftables enforcer on a real cluster: a DaemonSet of pods that put rules in force, and the controller that sends them.
+"""The lab's nftables enforcer on a real cluster: a DaemonSet of pods that put rules in force, and the controller that
+sends them.
 
-It needs nft, ip and, for the dialects that filter inside pods, nsenter: from the image ``--e2e-node-image``, which has Python in any case,
-or else from the nodes themselves, as kind's nodes have them. It polices the namespaces of the suite and no others.
-"""
+It needs nft, ip and, for the dialects that filter inside pods, nsenter: from the image ``--e2e-node-image``, which has
+Python in any case, or else from the nodes themselves, as kind's nodes have them. It polices the namespaces of the suite
+and no others."""
 
 from __future__ import annotations
 
@@ -57,12 +58,21 @@ class NftablesEnforcer:
         self._kubectl.delete_namespaces([NAMESPACE])
         self._kubectl.apply([namespace(), daemon_set(self._image)])
         self._kubectl.run("rollout", "status", "-n", NAMESPACE, "daemonset/node-agent", "--timeout=120s", patience=150)
-        argv = [sys.executable, "-m", "tests.e2e.enforcers.controller", self._kubectl.kubeconfig, NAMESPACE, *self._policed]
+        argv = [
+            sys.executable,
+            "-m",
+            "tests.e2e.enforcers.controller",
+            self._kubectl.kubeconfig,
+            NAMESPACE,
+            *self._policed,
+        ]
         self._controller = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.use()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         controller = self._controller
         assert controller is not None
         try:

@@ -1,8 +1,9 @@
-"""The lab's rules on the nodes of a real cluster: the same compiler, with pods told apart by address and not by the link they hang on.
+"""The lab's rules on the nodes of a real cluster: the same compiler, with pods told apart by address and not by the
+link they hang on.
 
-A CNI may route each pod or put them on a bridge; a packet's addresses are the same either way. As in the lab only forwarded packets are
-filtered on the node, so that a node always reaches its own pods; a Service's address has been translated by then.
-"""
+A CNI may route each pod or put them on a bridge; a packet's addresses are the same either way. As in the lab only
+forwarded packets are filtered on the node, so that a node always reaches its own pods; a Service's address has been
+translated by then."""
 
 from __future__ import annotations
 
@@ -29,8 +30,12 @@ class NodeRules:
     pods: Mapping[str, str] = field(default_factory=dict)
 
 
-def compile_node(snapshot: Snapshot, policies: Sequence[NetworkPolicy], enforcer: Enforcer, node: str, generation: int) -> NodeRules:
-    """The rules of ``node`` for ``policies``, as ``enforcer`` understands them. ``slow`` and ``stale`` are up to the caller."""
+def compile_node(
+    snapshot: Snapshot, policies: Sequence[NetworkPolicy], enforcer: Enforcer, node: str, generation: int
+) -> NodeRules:
+    """The rules of ``node`` for ``policies``, as ``enforcer`` understands them. ``slow`` and ``stale`` are
+    up to the caller.
+    """
     behaviour = BEHAVIOURS[enforcer.dialect]
     if not behaviour.filters:
         return NodeRules()
@@ -38,19 +43,29 @@ def compile_node(snapshot: Snapshot, policies: Sequence[NetworkPolicy], enforcer
     policing = Policing(snapshot, policies, behaviour, cluster)
     residents = [pod for pod in snapshot.endpoints if pod.selectable and pod.node == node]
     allowances = {
-        pod: (policing.allowances(pod, Direction.INGRESS), policing.allowances(pod, Direction.EGRESS)) for pod in residents if pod.addresses
+        pod: (policing.allowances(pod, Direction.INGRESS), policing.allowances(pod, Direction.EGRESS))
+        for pod in residents
+        if pod.addresses
     }
-    own = AddressSet.of(a for e in snapshot.endpoints if e.kind is EndpointKind.NODE and e.node == node for a in e.addresses)
+    own = AddressSet.of(
+        a for e in snapshot.endpoints if e.kind is EndpointKind.NODE and e.node == node for a in e.addresses
+    )
     policed = {pod: sides for pod, sides in allowances.items() if sides != (None, None)}
     inside = policed if behaviour.own_address or behaviour.own_node else {}
     return NodeRules(
         _node_ruleset(behaviour, generation, policed, _flaky(enforcer, snapshot, policies)),
-        {pod.name: pod_ruleset(behaviour, generation, sides, AddressSet.of(pod.addresses), own) for pod, sides in inside.items()},
+        {
+            pod.name: pod_ruleset(behaviour, generation, sides, AddressSet.of(pod.addresses), own)
+            for pod, sides in inside.items()
+        },
     )
 
 
 def _node_ruleset(
-    behaviour: EnforcerBehaviour, generation: int, pods: Mapping[Endpoint, tuple[Allowances, Allowances]], flaky: Sequence[str]
+    behaviour: EnforcerBehaviour,
+    generation: int,
+    pods: Mapping[Endpoint, tuple[Allowances, Allowances]],
+    flaky: Sequence[str],
 ) -> str:
     rules = Ruleset(behaviour, generation)
     egress = _jumps("saddr", {pod: rules.chain(sent, Direction.EGRESS) for pod, (_, sent) in pods.items()})
@@ -66,17 +81,24 @@ def _node_ruleset(
 def _jumps(side: str, chains: Mapping[Endpoint, str | None]) -> list[str]:
     lines = []
     for family, name in ((Family.IPV4, "ip"), (Family.IPV6, "ip6")):
-        items = [f"{pod.address(family)} : jump {chain}" for pod, chain in chains.items() if chain and pod.address(family)]
+        items = [
+            f"{pod.address(family)} : jump {chain}" for pod, chain in chains.items() if chain and pod.address(family)
+        ]
         lines += [f"{name} {side} vmap {{ {', '.join(items)} }}"] if items else []
     return lines
 
 
 def _flaky(enforcer: Enforcer, snapshot: Snapshot, policies: Sequence[NetworkPolicy]) -> list[str]:
-    """Drops the share of new connections to pods of the policies' namespaces, by a hash, so that all packets of one fare alike."""
+    """Drops the share of new connections to pods of the policies' namespaces, by a hash, so that all
+    packets of one fare alike.
+    """
     if not BEHAVIOURS[enforcer.dialect].flaky or not enforcer.value:
         return []
     concerned = {policy.namespace for policy in policies}
     found = [pod for pod in snapshot.endpoints if pod.selectable and pod.namespace in concerned]
     pods = AddressSet.of(address for pod in found for address in pod.addresses).texts(Family.IPV4)
-    fate = f"jhash ip saddr . ip daddr . th sport . th dport mod {SHARES} seed 0x5eed <= {round(enforcer.value * SHARES) - 1} counter drop"
+    fate = (
+        f"jhash ip saddr . ip daddr . th sport . th dport mod {SHARES} seed 0x5eed <= "
+        f"{round(enforcer.value * SHARES) - 1} counter drop"
+    )
     return [f"meta l4proto {{ tcp, udp }} ct state new ip daddr {{ {', '.join(pods)} }} {fate}"] if pods else []

@@ -19,7 +19,14 @@ def audit_process(*arguments, stdin=b"", stdout=subprocess.PIPE, cwd=None, **cha
     """Runs ``audit`` with ``arguments``; returns the finished process, its output as text."""
     command = [sys.executable, "-m", "auditor", *map(str, arguments)]
     done = subprocess.run(
-        command, input=stdin, stdout=stdout, stderr=subprocess.PIPE, env=environment(**changes), cwd=cwd, timeout=110, check=False
+        command,
+        input=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=environment(**changes),
+        cwd=cwd,
+        timeout=110,
+        check=False,
     )
     done.stderr = done.stderr.decode()
     if done.stdout is not None:

@@ -27,7 +27,9 @@ from auditor.cli.application import run
 code = run(["--help"])
 print(code, [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False
+    )
     assert done.stderr == "0 []\n"
 
 
@@ -52,8 +54,14 @@ def test_version(capsys):
         (["run", "--lab", "demo", "--ports", "TCP/80,ICMP/1"], "unknown protocol 'ICMP'"),
         (["run", "--lab", "demo", "--ports", ""], "is no port"),
         (["run", "--lab", "demo", "--min-coverage", "101"], "--min-coverage"),
-        (["run", "--lab", "demo", "--accept-untested", "prod/none"], "--accept-untested prod/none: there is no such policy"),
-        (["run", "--lab", "demo", "--dry-run", "--accept-untested", "db"], "--accept-untested db: there is no such policy"),
+        (
+            ["run", "--lab", "demo", "--accept-untested", "prod/none"],
+            "--accept-untested prod/none: there is no such policy",
+        ),
+        (
+            ["run", "--lab", "demo", "--dry-run", "--accept-untested", "db"],
+            "--accept-untested db: there is no such policy",
+        ),
         (["run", "--lab", "demo", "--timeout", "0"], "--timeout"),
         (["run", "--lab", "demo", "-o", "xml"], "'xml' is not one of"),
         (["expect"], "give -f PATH to read files, or -A to read the live cluster"),
@@ -104,7 +112,9 @@ def test_a_closed_pipe_ends_it_quietly(arguments):
         process.stderr.close()
 
 
-@pytest.mark.parametrize(("typed", "said"), [("explane", "did you mean explain?"), ("xyzzy", "'audit --help' lists them")])
+@pytest.mark.parametrize(
+    ("typed", "said"), [("explane", "did you mean explain?"), ("xyzzy", "'audit --help' lists them")]
+)
 def test_a_command_that_is_none_is_told_which_there_are(typed, said, capsys):
     assert run([typed]) == 2
     assert capsys.readouterr().err == f"error: no command is called {typed!r}: {said}\n"

@@ -38,7 +38,10 @@ def test_dead_runs_are_removed_and_living_ones_left_alone(store, capsys):
     assert run(["cleanup"]) == 0
     assert said(capsys) == [
         f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in prod",
-        f"somebody, run {ALIVE}: 1 Lease, 1 ConfigMap, 1 Pod in dev: still going on, so it is left alone; --run {ALIVE} ends it",
+        (
+            f"somebody, run {ALIVE}: 1 Lease, 1 ConfigMap, 1 Pod in dev: still going on, so it is left alone; --run "
+            f"{ALIVE} ends it"
+        ),
         "deleted 1 Lease, 1 ConfigMap, 1 Pod",
     ]
     assert {path.split("namespaces/")[1].split("/")[0] for path in store.objects} == {"dev", "prod"}
@@ -63,7 +66,8 @@ def test_what_somebody_keeps_is_told_and_is_no_error_on_any_night(store, capsys,
     pod = f"/api/v1/namespaces/prod/pods/netpol-audit-{DEAD}-0-x"
     store.objects[pod]["metadata"]["finalizers"] = ["example.com/keep"]
     line = (
-        f"Pod prod/netpol-audit-{DEAD}-0-x is deleted, and kept by the finalizer example.com/keep, which is none of ours: "
+        f"Pod prod/netpol-audit-{DEAD}-0-x is deleted, and kept by the finalizer example.com/keep, which is none of "
+        "ours: "
         "who set it has to take it away"
     )
     assert run(["cleanup", "-n", "prod"]) == 0
@@ -74,7 +78,10 @@ def test_what_somebody_keeps_is_told_and_is_no_error_on_any_night(store, capsys,
 
 def test_what_only_looks_like_ours_is_told_and_left_alone(store, capsys):
     labels = {"netpol-audit/run": DEAD}
-    store.put("/api/v1/namespaces/dev/pods", {"metadata": {"name": f"netpol-audit-{DEAD}-5-x", "namespace": "dev", "labels": labels}})
+    store.put(
+        "/api/v1/namespaces/dev/pods",
+        {"metadata": {"name": f"netpol-audit-{DEAD}-5-x", "namespace": "dev", "labels": labels}},
+    )
     assert run(["cleanup", "--run", DEAD]) == 0
     assert f"Pod dev/netpol-audit-{DEAD}-5-x has the label and the name of an audit" in " ".join(said(capsys))
     assert store.names("pods") == [f"netpol-audit-{DEAD}-5-x", f"netpol-audit-{ALIVE}-0-x"]
@@ -87,7 +94,9 @@ def test_a_run_that_somebody_claims_elsewhere_is_told_apart_from_the_real_one(st
     assert dead == f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in prod"
     assert alive.startswith(f"somebody, run {ALIVE}")
     assert (
-        claimed == f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in evil: still going on, so it is left alone; --run {DEAD} ends it"
+        claimed
+        == f"somebody, run {DEAD}: 1 Lease, 1 ConfigMap, 1 Pod in evil: still going on, so it is left alone; --run "
+        f"{DEAD} ends it"
     )
 
 
@@ -116,7 +125,9 @@ def test_wrong_usage(store, capsys, arguments, words):
 
 
 def test_a_preflight_is_told_line_by_line():
-    probes = [ProbePod(f"prod/{name}", "prod", {}, (), node, ()) for name, node in (("a", "node-1"), ("b", ""), ("c", ""))]
+    probes = [
+        ProbePod(f"prod/{name}", "prod", {}, (), node, ()) for name, node in (("a", "node-1"), ("b", ""), ("c", ""))
+    ]
     found = Preflight({"prod/b": "why", "prod/c": "why"}, remarks=("by the way",))
     lines = ["ok        prod/a on node-1", "refused   prod/b, prod/c: why", "remark    by the way"]
     end = "1 of 3 probe pods in 1 namespace can be created: a run can"

@@ -67,7 +67,9 @@ def test_expect_by_class(manifests, capsys):
     document = expected(capsys, "-f", manifests)
     assert {endpoint["name"]: endpoint["class"] for endpoint in document["endpoints"]} == {"prod/web": 0, "prod/db": 1}
     to_db = [
-        (each["port"], each["end_port"], each["verdict"]) for each in document["cells"] if (each["source"], each["destination"]) == (0, 1)
+        (each["port"], each["end_port"], each["verdict"])
+        for each in document["cells"]
+        if (each["source"], each["destination"]) == (0, 1)
     ]
     assert (3306, 3306, "allowed") in to_db
     assert (1, 3305, "denied") in to_db
@@ -75,7 +77,9 @@ def test_expect_by_class(manifests, capsys):
 
 
 def test_expect_expanded_for_named_ports(manifests, capsys):
-    document = expected(capsys, "-f", manifests, "--expand", "--ports", "TCP/sql,TCP/80", "--from", "prod/web", "--to", "prod/db")
+    document = expected(
+        capsys, "-f", manifests, "--expand", "--ports", "TCP/sql,TCP/80", "--from", "prod/web", "--to", "prod/db"
+    )
     assert document["cells"] == [
         cell("prod/web", "prod/db", "TCP", 3306, "allowed"),
         cell("prod/web", "prod/db", "TCP", 80, "denied"),
@@ -83,7 +87,9 @@ def test_expect_expanded_for_named_ports(manifests, capsys):
 
 
 def test_expect_with_a_host(manifests, capsys):
-    document = expected(capsys, "-f", manifests, "--expand", "--ports", "TCP/3306", "--host", "backup=192.0.2.1", "--from", "host")
+    document = expected(
+        capsys, "-f", manifests, "--expand", "--ports", "TCP/3306", "--host", "backup=192.0.2.1", "--from", "host"
+    )
     assert cell("host/backup", "prod/db", "TCP", 3306, "denied") in document["cells"]
 
 
@@ -120,14 +126,26 @@ def test_expect_reads_standard_input():
     ("arguments", "words"),
     [
         (["expect", "-f", "{}", "--from", "nowhere"], "'nowhere' matches no endpoint"),
-        (["expect", "-f", "{}", "--ports", "TCP/htp"], "--ports TCP/htp: no destination declares a TCP port of this name"),
-        (["expect", "-f", "{}", "-f", "scenarios/demo.yaml"], "scenarios/demo.yaml: a scenario is a whole cluster; give it alone"),
+        (
+            ["expect", "-f", "{}", "--ports", "TCP/htp"],
+            "--ports TCP/htp: no destination declares a TCP port of this name",
+        ),
+        (
+            ["expect", "-f", "{}", "-f", "scenarios/demo.yaml"],
+            "scenarios/demo.yaml: a scenario is a whole cluster; give it alone",
+        ),
         (["expect", "-f", "scenarios/demo.yaml", "--host", "b=10.9.9.9"], "--host goes with manifests"),
-        (["explain", "-f", "{}", "prod/wb", "prod/db", "TCP/1"], "no endpoint is called 'prod/wb': did you mean prod/web"),
+        (
+            ["explain", "-f", "{}", "prod/wb", "prod/db", "TCP/1"],
+            "no endpoint is called 'prod/wb': did you mean prod/web",
+        ),
         (["explain", "-f", "{}", "prod/web", "prod/db", "TCP/http"], "prod/db declares no TCP port called 'http'"),
         (["run", "--lab", "demmo"], "no scenario is called 'demmo': did you mean demo"),
         (["run", "--lab", "demo", "--enforcer", "flawless"], "--enforcer: unknown enforcer 'flawless'"),
-        (["run", "--lab", "demo", "--enforcer", "stale@node-9"], "--enforcer: scenario demo has no node 'node-9': one of node-1, node-2"),
+        (
+            ["run", "--lab", "demo", "--enforcer", "stale@node-9"],
+            "--enforcer: scenario demo has no node 'node-9': one of node-1, node-2",
+        ),
         (["run", "--lab", "demo", "--from", "nowhere"], "'nowhere' matches no endpoint"),
         (["run", "--lab", "demo", "--ports", "TCP/nothing"], "no destination declares a TCP port of this name"),
         (["run", "--lab", "demo", "--output-file", "/absent/report"], "there is no directory /absent"),
@@ -144,7 +162,11 @@ def test_input_that_makes_no_sense_is_one_line_and_exit_code_2(arguments, words,
 
 def test_every_problem_of_a_manifest_is_told(tmp_path, capsys):
     path = tmp_path / "bad.yaml"
-    path.write_text(MANIFESTS.replace("podSelector: {matchLabels: {app: db}}", "podSelektor: {}").replace("port: 3306}", "port: 99999}"))
+    path.write_text(
+        MANIFESTS.replace("podSelector: {matchLabels: {app: db}}", "podSelektor: {}").replace(
+            "port: 3306}", "port: 99999}"
+        )
+    )
     assert run(["expect", "-f", str(path)]) == 2
     told = capsys.readouterr().err.splitlines()
     assert [line.split(": ")[0] for line in told] == [f"{path}:19", f"{path}:22"]
@@ -166,7 +188,9 @@ def test_explain_says_what_was_lacking(manifests, capsys):
     assert "TCP/80 was asked for" in " ".join(shown.split())
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "no pod"), ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "only 1 ConfigMap")])
+@pytest.mark.parametrize(
+    ("text", "said"), [("", "no pod"), ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "only 1 ConfigMap")]
+)
 def test_an_input_without_endpoints_is_no_empty_matrix(tmp_path, capsys, text, said):
     path = tmp_path / "prod.yaml"
     path.write_text(text)
@@ -220,7 +244,9 @@ def test_a_dry_run_as_json_is_the_expected_matrix(capsys):
     assert {each["port"] for each in document["cells"]} == {80}
 
 
-@pytest.mark.parametrize("arguments", [["run", "--lab", "seed-final-yaml"], ["expect", "-f", "scenarios/seed-final-yaml.yaml"]])
+@pytest.mark.parametrize(
+    "arguments", [["run", "--lab", "seed-final-yaml"], ["expect", "-f", "scenarios/seed-final-yaml.yaml"]]
+)
 def test_a_scenario_of_refused_manifests_has_nothing_to_evaluate(arguments, capsys):
     assert run(arguments) == 2
     assert "its manifests are refused" in capsys.readouterr().err

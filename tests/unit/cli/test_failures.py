@@ -23,7 +23,9 @@ INTERNAL = "internal error: ValueError: first second; please report it with what
         (ClusterError("no nft"), 4, ["error: no nft"]),
         (AuditError("other"), 4, ["error: other"]),
         (
-            ExceptionGroup("tasks", [ExceptionGroup("more", [ClusterError("may not"), ClusterError("may not either")])]),
+            ExceptionGroup(
+                "tasks", [ExceptionGroup("more", [ClusterError("may not"), ClusterError("may not either")])]
+            ),
             4,
             ["error: may not"],
         ),

@@ -15,7 +15,11 @@ def shown(*arguments):
 
 
 def headings(text):
-    return [line.removesuffix(":") for line in text.splitlines() if line.endswith(":") and not line.startswith((" ", "Usage"))]
+    return [
+        line.removesuffix(":")
+        for line in text.splitlines()
+        if line.endswith(":") and not line.startswith((" ", "Usage"))
+    ]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -25,11 +29,26 @@ def test_every_option_is_told_once(name):
     command = audit.get_command(click.Context(audit), name)
     for parameter in command.params:
         if isinstance(parameter, click.Option):
-            assert sum(line.strip().split()[0].rstrip(",") in parameter.opts for line in text.splitlines() if line.startswith("  -")) == 1
+            assert (
+                sum(
+                    line.strip().split()[0].rstrip(",") in parameter.opts
+                    for line in text.splitlines()
+                    if line.startswith("  -")
+                )
+                == 1
+            )
 
 
 def test_an_audits_options_stand_under_headings():
-    assert headings(shown("run")) == ["Examples", "Scope", "Probe pods", "Report", "Probing", "Options", "Connection to a live cluster"]
+    assert headings(shown("run")) == [
+        "Examples",
+        "Scope",
+        "Probe pods",
+        "Report",
+        "Probing",
+        "Options",
+        "Connection to a live cluster",
+    ]
 
 
 def test_headings_without_options_are_left_out():

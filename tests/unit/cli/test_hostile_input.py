@@ -1,4 +1,6 @@
-"""Commands given what a pull request or a tenant may write: no control sequence and no command to a CI system comes out."""
+"""Commands given what a pull request or a tenant may write: no control sequence and no command to a CI
+system comes out.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from tests.unit.kubernetes.test_cleanup import ALIVE
 from tests.unit.kubernetes.test_cleanup import run as leave
 from tests.unit.report.hostile import HOSTILE, is_harmless
 
-NAMES = [text.replace("/", "") for text in HOSTILE if "\x00" not in text and "\ud800" not in text and "\udcff" not in text]
+NAMES = [
+    text.replace("/", "") for text in HOSTILE if "\x00" not in text and "\ud800" not in text and "\udcff" not in text
+]
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: a}]}\n"
 
 
@@ -59,7 +63,9 @@ def test_as_a_process(tmp_path):
     assert is_harmless(done.stderr)
 
 
-@pytest.mark.parametrize("text", [text for text in HOSTILE if text.isascii() or text.encode("utf-8", "ignore").decode() == text])
+@pytest.mark.parametrize(
+    "text", [text for text in HOSTILE if text.isascii() or text.encode("utf-8", "ignore").decode() == text]
+)
 def test_the_holder_of_a_lease(text, monkeypatch, capsys):
     store = Store()
     leave(store, "prod", ALIVE)

@@ -37,7 +37,9 @@ def said(capsys, code, *arguments):
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("rest", [["expect"], ["explain", "prod/web", "prod/db", "80"], ["intent", "--intent", "intent"]])
+@pytest.mark.parametrize(
+    "rest", [["expect"], ["explain", "prod/web", "prod/db", "80"], ["intent", "--intent", "intent"]]
+)
 def test_policies_without_pods_mean_nothing_yet_and_where_to_get_pods_is_said(files, rest, capsys):
     rest = [files(word) if word == "intent" and number else word for number, word in enumerate(rest)]
     text = said(capsys, 2, *rest, "-f", files("policy"))
@@ -51,7 +53,8 @@ def test_lint_of_nothing_is_no_success(files, capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "option", "name"), [("intent", "--intent", "intent"), ("lint", "--suppressions", "accepted"), ("run", "--intent", "intent")]
+    ("command", "option", "name"),
+    [("intent", "--intent", "intent"), ("lint", "--suppressions", "accepted"), ("run", "--intent", "intent")],
 )
 def test_standard_input_is_one_file_only(files, command, option, name, capsys):
     dry = ["--dry-run", "-n", "prod"] if command == "run" else []
@@ -61,12 +64,15 @@ def test_standard_input_is_one_file_only(files, command, option, name, capsys):
 
 @pytest.mark.parametrize("command", ["expect", "lint", "explain", "intent"])
 def test_policies_of_other_kinds_are_warned_of(files, command, capsys):
-    rest = {"explain": ["prod/web", "prod/db", "3306"], "intent": ["--intent", files("intent")], "lint": ["--fail-on", "error"]}.get(
-        command, []
-    )
+    rest = {
+        "explain": ["prod/web", "prod/db", "3306"],
+        "intent": ["--intent", files("intent")],
+        "lint": ["--fail-on", "error"],
+    }.get(command, [])
     run([command, "-f", files("cilium"), *rest])
-    assert "warning: 1 CiliumNetworkPolicy in the input not evaluated: what is expected may be wrong where such policies apply" in (
-        capsys.readouterr().err
+    assert (
+        "warning: 1 CiliumNetworkPolicy in the input not evaluated: what is expected may be wrong where such "
+        "policies apply" in (capsys.readouterr().err)
     )
 
 
@@ -90,13 +96,28 @@ def test_standard_input_is_called_by_its_name():
     [
         (["expect", "-f", "cilium", "--context", "prod"], "--context is about live clusters: leave it or -f out"),
         (["lint", "-f", "cilium", "--qps", "1"], "--qps is about live clusters: leave it or -f out"),
-        (["run", "--dry-run", "-n", "prod", "-f", "cilium", "--as", "me"], "--as is about live clusters: leave it or -f out"),
-        (["expect", "-A", "--replicas", "3"], "--replicas goes with -f: a live cluster has the pods and nodes that it has"),
-        (["intent", "-A", "--intent", "x", "-R"], "--recursive goes with -f: a live cluster has the pods and nodes that it has"),
-        (["lint", "-A", "--host", "backup=192.0.2.1"], "--host goes with -f: a live cluster has the pods and nodes that it has"),
+        (
+            ["run", "--dry-run", "-n", "prod", "-f", "cilium", "--as", "me"],
+            "--as is about live clusters: leave it or -f out",
+        ),
+        (
+            ["expect", "-A", "--replicas", "3"],
+            "--replicas goes with -f: a live cluster has the pods and nodes that it has",
+        ),
+        (
+            ["intent", "-A", "--intent", "x", "-R"],
+            "--recursive goes with -f: a live cluster has the pods and nodes that it has",
+        ),
+        (
+            ["lint", "-A", "--host", "backup=192.0.2.1"],
+            "--host goes with -f: a live cluster has the pods and nodes that it has",
+        ),
         (["lint", "-n", "Prod"], "'Prod' is no namespace"),
         (["snapshot", "-o", "yaml"], "-o names a file here, and what it gets is JSON: write -o cluster.json"),
-        (["run", "--dry-run", "-n", "prod", "--intent", "intent"], "--intent says nothing with --dry-run: 'audit intent' sends no packet"),
+        (
+            ["run", "--dry-run", "-n", "prod", "--intent", "intent"],
+            "--intent says nothing with --dry-run: 'audit intent' sends no packet",
+        ),
         (
             ["run", "--dry-run", "--lab", "demo", "--intent", "intent"],
             "--intent says nothing with --dry-run: 'audit intent' sends no packet",
@@ -104,12 +125,18 @@ def test_standard_input_is_called_by_its_name():
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(files, arguments, text, capsys):
-    arguments = [files(word) if word in ("cilium", "intent") and number else word for number, word in enumerate(arguments)]
+    arguments = [
+        files(word) if word in ("cilium", "intent") and number else word for number, word in enumerate(arguments)
+    ]
     assert text in said(capsys, 2, *arguments)
 
 
 def test_the_name_of_a_deployment_leads_to_its_pods(tmp_path, capsys):
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, namespace: prod}\n---\n"
-    (tmp_path / "pods.yaml").write_text("".join(pod % name for name in ("web-7d9f8b6c5-x2zqk", "web-7d9f8b6c5-b8lmn", "db-0", "wab")))
+    (tmp_path / "pods.yaml").write_text(
+        "".join(pod % name for name in ("web-7d9f8b6c5-x2zqk", "web-7d9f8b6c5-b8lmn", "db-0", "wab"))
+    )
     text = said(capsys, 2, "explain", "-f", str(tmp_path / "pods.yaml"), "prod/web", "prod/db-0", "80")
-    assert "no endpoint is called 'prod/web': did you mean prod/web-7d9f8b6c5-x2zqk or prod/web-7d9f8b6c5-b8lmn?" in text
+    assert (
+        "no endpoint is called 'prod/web': did you mean prod/web-7d9f8b6c5-x2zqk or prod/web-7d9f8b6c5-b8lmn?" in text
+    )

@@ -43,7 +43,12 @@ def test_json_follows_its_schema(files, capsys):
     document = json.loads(capsys.readouterr().out)
     validator("intent-report.schema.json").validate(document)
     (finding,) = document["findings"]
-    assert (document["conclusion"], finding["kind"], finding["rule"]["line"], finding["pairs"]) == ("fail", "open", 5, 1)
+    assert (document["conclusion"], finding["kind"], finding["rule"]["line"], finding["pairs"]) == (
+        "fail",
+        "open",
+        5,
+        1,
+    )
     assert finding["change"]["policies"] == ["prod/db"]
     assert finding["cells"][0]["sources"] == ["prod/web"]
 
@@ -60,7 +65,10 @@ def test_policies_that_are_what_was_meant_pass(files, tmp_path, capsys):
 
 def test_a_host_that_an_intent_names_needs_no_host_option(files, tmp_path, capsys):
     (tmp_path / "intent.yaml").write_text(
-        INTENT.replace("rules:", "hosts: {backup: 192.0.2.1}\nrules:\n- {name: b, from: host/backup, to: prod/api, verdict: denied}")
+        INTENT.replace(
+            "rules:",
+            "hosts: {backup: 192.0.2.1}\nrules:\n- {name: b, from: host/backup, to: prod/api, verdict: denied}",
+        )
     )
     assert run(["intent", *files]) == 1
     assert "host/backup" not in capsys.readouterr().out
@@ -81,6 +89,11 @@ def test_wrong_usage_says_what_to_do(files, change, said, capsys):
 
 
 def test_rules_that_contradict_are_wrong_input(files, tmp_path, capsys):
-    (tmp_path / "intent.yaml").write_text(INTENT.replace("otherwise:", "- {name: never, to: prod/web, verdict: denied}\notherwise:"))
+    (tmp_path / "intent.yaml").write_text(
+        INTENT.replace("otherwise:", "- {name: never, to: prod/web, verdict: denied}\notherwise:")
+    )
     assert run(["intent", *files]) == 2
-    assert "intent.yaml:4: 'never' contradicts 'the API may' on line 3: prod/api -> prod/web TCP/1-65535" in capsys.readouterr().err
+    assert (
+        "intent.yaml:4: 'never' contradicts 'the API may' on line 3: prod/api -> prod/web TCP/1-65535"
+        in capsys.readouterr().err
+    )

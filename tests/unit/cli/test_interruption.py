@@ -102,7 +102,10 @@ def test_debug_tells_how_long_nobody_listened(capsys):
         run_interruptibly(blocking())
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert re.fullmatch(r"debug: \d+\.\d\d s without a turn, 0\.\d\d s of it computing at test_interruption\.py:\d+, in blocking", lines[0])
+    assert re.fullmatch(
+        r"debug: \d+\.\d\d s without a turn, 0\.\d\d s of it computing at test_interruption\.py:\d+, in blocking",
+        lines[0],
+    )
     assert lines[1].startswith("debug: at the most, the event loop was ")
 
 

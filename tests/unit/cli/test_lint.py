@@ -62,7 +62,9 @@ def test_a_finding_has_file_line_path_reason_and_what_to_write_instead(policies,
     (finding,) = [each for each in document["findings"] if each["check"] == "two-peers-one-dash"]
     assert (finding["file"], finding["line"], finding["path"]) == (policies, 22, "spec.ingress[0].from[1]")
     assert finding["why"] == CHECKS["two-peers-one-dash"].why
-    assert finding["instead"].endswith("- namespaceSelector: {matchLabels: {name: prod}}\n  podSelector: {matchLabels: {app: api}}")
+    assert finding["instead"].endswith(
+        "- namespaceSelector: {matchLabels: {name: prod}}\n  podSelector: {matchLabels: {app: api}}"
+    )
     assert (document["conclusion"], document["counts"]["warning"]) == ("fail", 1)
 
 
@@ -130,7 +132,9 @@ def test_a_suppression_for_another_namespace_is_not_unused(policies, tmp_path, c
 @pytest.mark.parametrize(("labels", "told"), [("", []), (", labels: {team: shop}", ["namespace-label-missing"])])
 def test_of_namespaces_that_files_leave_out_nothing_is_said(labels, told, tmp_path, capsys):
     path = tmp_path / "policies.yaml"
-    path.write_text(DASH.replace(", labels: {name: prod}", labels).replace("matchLabels: {name: prod}", "matchLabels: {team: web}"))
+    path.write_text(
+        DASH.replace(", labels: {name: prod}", labels).replace("matchLabels: {name: prod}", "matchLabels: {team: web}")
+    )
     document = lint_json(capsys, "-f", str(path), code=1 if told else 0)
     assert [each["check"] for each in document["findings"] if each["severity"] != "info"] == told
 
@@ -152,9 +156,16 @@ def test_wrong_usage_says_what_to_do(arguments, said, capsys):
 
 def test_what_the_reader_refuses_is_refused_here_too(tmp_path, capsys):
     path = tmp_path / "policy.yaml"
-    path.write_text(DASH.replace("namespaceSelector: {matchLabels: {name: prod}}", "ipBlock: {cidr: 10.0.0.0/16, except: [10.1.0.0/24]}"))
+    path.write_text(
+        DASH.replace(
+            "namespaceSelector: {matchLabels: {name: prod}}", "ipBlock: {cidr: 10.0.0.0/16, except: [10.1.0.0/24]}"
+        )
+    )
     assert run(["lint", "-f", str(path)]) == 2
-    assert "policy.yaml:22: spec.ingress[0].from[1].ipBlock.except[0]: 10.1.0.0/24 must be inside" in capsys.readouterr().err
+    assert (
+        "policy.yaml:22: spec.ingress[0].from[1].ipBlock.except[0]: 10.1.0.0/24 must be inside"
+        in capsys.readouterr().err
+    )
 
 
 def test_list_and_explain_tell_of_every_check(capsys):

@@ -80,7 +80,9 @@ def test_preflight_says_what_is_missing_and_names_no_option_that_it_lacks(capsys
 
 
 def test_a_format_that_a_dry_run_lacks_is_refused_before_the_cluster_is_read(capsys):
-    assert "a dry run has no results" in refused(capsys, "-n", "prod", "--dry-run", "-o", "junit", "--kubeconfig", "/absent")
+    assert "a dry run has no results" in refused(
+        capsys, "-n", "prod", "--dry-run", "-o", "junit", "--kubeconfig", "/absent"
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,10 +107,13 @@ def test_a_host_without_a_port_or_with_a_wrong_one_is_refused(capsys, text):
 def test_hosts_outside_come_with_all_their_ports_and_one_address_of_each_family(monkeypatch):
     found = {"example.com": ["192.0.2.1", "192.0.2.2", "2001:db8::1"], "2001:db8::9": ["2001:db8::9"]}
     monkeypatch.setattr(
-        module.socket, "getaddrinfo", lambda host, *_, **__: [(0, socket.SOCK_STREAM, 6, "", (address, 0)) for address in found[host]]
+        module.socket,
+        "getaddrinfo",
+        lambda host, *_, **__: [(0, socket.SOCK_STREAM, 6, "", (address, 0)) for address in found[host]],
     )
     options, again = read(
-        all_namespaces=True, externals=(("example.com", 443), ("2001:db8::9", 1), ("example.com", 80), ("example.com", 443))
+        all_namespaces=True,
+        externals=(("example.com", 443), ("2001:db8::9", 1), ("example.com", 80), ("example.com", 443)),
     )
     first, second = options.externals
     assert (first.name, first.addresses) == ("host/example.com", (ip_address("192.0.2.1"), ip_address("2001:db8::1")))
@@ -127,7 +132,8 @@ def test_a_host_without_an_address_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "mode"), [({}, Mode.ONE_PER_CLASS), ({"per_node": True}, Mode.PER_NODE), ({"all_pods": True}, Mode.ALL_PODS)]
+    ("given", "mode"),
+    [({}, Mode.ONE_PER_CLASS), ({"per_node": True}, Mode.PER_NODE), ({"all_pods": True}, Mode.ALL_PODS)],
 )
 def test_which_probe_pods(given, mode):
     assert read(all_namespaces=True, **given)[0].mode is mode
@@ -192,7 +198,9 @@ def test_a_dry_run_of_more_than_is_allowed_is_refused_as_the_run_would_be(capsys
     assert run(["run", "-A", "--dry-run", "-f", saved, "--max-probe-pods", "1"]) == 4
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: ")
+    assert captured.err.startswith(
+        "error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: "
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "preflight"])
@@ -222,7 +230,9 @@ def test_nothing_is_asked_of_a_cluster_in_which_too_much_would_be_created(comman
     monkeypatch.setattr("auditor.run.live._read", read)
     quiet = ["-q"] if command == "run" else []
     assert run([command, "-A", *quiet, "--max-probe-pods", "1"]) == 4
-    assert capsys.readouterr().err.startswith("error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: ")
+    assert capsys.readouterr().err.startswith(
+        "error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: "
+    )
 
 
 def test_a_dry_run_in_place_says_into_which_pods_something_is_put_and_that_it_stays(capsys, tmp_path):
@@ -230,9 +240,13 @@ def test_a_dry_run_in_place_says_into_which_pods_something_is_put_and_that_it_st
     path.write_text(IN_PLACE)
     assert run(["run", "-n", "prod", "--in-place", "--dry-run", "-f", str(path)]) == 0
     lines = capsys.readouterr().err.splitlines()
-    put = "would put an ephemeral container into pod prod/web-1 on node-1, which lists it until the pod is recreated; for prod/web-1"
+    put = (
+        "would put an ephemeral container into pod prod/web-1 on node-1, which lists it until the pod is "
+        "recreated; for prod/web-1"
+    )
     left = (
-        "would leave out shared/dns-1: none of its pods is in an audited namespace, so nothing is put into them: -n shared audits it, too"
+        "would leave out shared/dns-1: none of its pods is in an audited namespace, so nothing is put into them: "
+        "-n shared audits it, too"
     )
     assert lines[:2] == [put, left]
     assert not [line for line in lines if "create a probe pod" in line]
@@ -243,7 +257,8 @@ def test_a_dry_run_in_place_counts_declared_ports_only(capsys, saved):
     for name, more in (("probe pods", []), ("in place", ["--in-place"])):
         assert run(["run", "-A", "--dry-run", "-f", saved, *more]) == 0
         shown[name] = capsys.readouterr().out.splitlines()[0].split(",")[0]
-    # From each of two pods to each of two: on TCP 80, 3306 and 9999 and UDP 9999, or on the one port that a pod declares.
+    # From each of two pods to each of two: on TCP 80, 3306 and 9999 and UDP 9999, or on the one port that a pod
+    # declares.
     assert shown == {"probe pods": "DRY RUN  16 cells", "in place": "DRY RUN  4 cells"}
 
 

@@ -128,14 +128,24 @@ except ClusterError as error:
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting a small file system needs root")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting a small file system needs root"
+)
 def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     (tmp_path / "full").mkdir()
     script = f"mount -t tmpfs -o size=64k tmpfs full && {sys.executable} -c '{FILL}' && ls -A full"
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        ["unshare", "--mount", "sh", "-ec", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    assert (done.stdout, done.stderr) == ("--output-file full/report.json: no space left on device; nothing was written there\n", "")
+    assert (done.stdout, done.stderr) == (
+        "--output-file full/report.json: no space left on device; nothing was written there\n",
+        "",
+    )
 
 
 def test_that_nobody_listens_is_no_reason_to_fail(monkeypatch):

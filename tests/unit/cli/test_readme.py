@@ -27,4 +27,6 @@ def test_the_number_of_departures_is_the_real_one():
 def test_every_linked_file_is_there():
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
-    assert [link for link in links if not link.startswith("http") and not (Path(__file__).parents[3] / link).exists()] == []
+    assert [
+        link for link in links if not link.startswith("http") and not (Path(__file__).parents[3] / link).exists()
+    ] == []

@@ -57,7 +57,9 @@ def content(directory):
 def audit(script, cwd):
     """A shell in which $AUDIT is the command line."""
     variables = environment(AUDIT=f"{sys.executable} -m auditor", PYTHONPATH=str(Path(__file__).parents[3]))
-    done = subprocess.run(["sh", "-c", script], cwd=cwd, env=variables, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=cwd, env=variables, capture_output=True, text=True, timeout=110, check=False
+    )
     return done.returncode, done.stderr
 
 
@@ -65,13 +67,24 @@ POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name
 
 
 @pytest.mark.parametrize(
-    "path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/proc/thread-self/fd/1", "link", "/dev/fd/4 4>>log", "/dev/stderr 2>>log"]
+    "path",
+    [
+        "/dev/stdout",
+        "/dev/fd/1",
+        "/proc/self/fd/1",
+        "/proc/thread-self/fd/1",
+        "link",
+        "/dev/fd/4 4>>log",
+        "/dev/stderr 2>>log",
+    ],
 )
 def test_a_log_is_appended_to(path, tmp_path):
     (tmp_path / "pod.yaml").write_text(POD)
     (tmp_path / "log").write_text("before\n")
     (tmp_path / "link").symlink_to("/dev/stdout")
-    code, said = audit(f"$AUDIT lint -f pod.yaml --output-file {path} >> log; code=$?; echo after >> log; exit $code", tmp_path)
+    code, said = audit(
+        f"$AUDIT lint -f pod.yaml --output-file {path} >> log; code=$?; echo after >> log; exit $code", tmp_path
+    )
     assert (code, said) == (0, "")
     lines = (tmp_path / "log").read_text().splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
@@ -80,7 +93,9 @@ def test_a_log_is_appended_to(path, tmp_path):
 
 def test_a_redirected_file_goes_on_where_it_is(tmp_path):
     (tmp_path / "pod.yaml").write_text(POD)
-    code, said = audit("{ echo before; $AUDIT lint -f pod.yaml --output-file /dev/stdout; echo after; } > log", tmp_path)
+    code, said = audit(
+        "{ echo before; $AUDIT lint -f pod.yaml --output-file /dev/stdout; echo after; } > log", tmp_path
+    )
     assert (code, said) == (0, "")
     lines = (tmp_path / "log").read_text().splitlines()
     assert (lines[0], lines[1][:4], lines[-1]) == ("before", "PASS", "after")
@@ -188,7 +203,9 @@ def test_the_file_of_another_keeps_its_owner_though_we_may_not_give_it(open_to_a
     assert (target.read_text(), target.stat().st_uid) == ("new", 0)
     assert content(tmp_path) == {"report": "new"}
     target.chmod(0o644)
-    assert "report: permission denied" in as_nobody(tmp_path, "from auditor.cli.output import check_output; check_output('report')", 1)
+    assert "report: permission denied" in as_nobody(
+        tmp_path, "from auditor.cli.output import check_output; check_output('report')", 1
+    )
     tmp_path.chmod(0o755)
     for name in ("report", "absent"):
         said = as_nobody(tmp_path, f"from auditor.cli.output import check_output; check_output('{name}')", 1)
@@ -255,7 +272,9 @@ def test_who_may_read_the_new_files_of_a_directory_may_not_read_an_old_private_o
 
 
 def test_what_killed_writers_left_is_cleared_away_and_what_others_write_is_not(tmp_path):
-    left, living, foreign = (tmp_path / name for name in (".report.00112233aabb.tmp", ".report.ffeeddccbbaa.tmp", ".report.backup.tmp"))
+    left, living, foreign = (
+        tmp_path / name for name in (".report.00112233aabb.tmp", ".report.ffeeddccbbaa.tmp", ".report.backup.tmp")
+    )
     for path in (left, living, foreign):
         path.write_text("half")
     (tmp_path / ".report.0123456789ab.tmp").mkdir()
@@ -266,7 +285,8 @@ def test_what_killed_writers_left_is_cleared_away_and_what_others_write_is_not(t
         write(tmp_path / "report")
     assert not left.exists()
     assert {path.name for path in tmp_path.iterdir()} == {
-        "report", living.name, foreign.name, ".report.0123456789ab.tmp", ".report.ba9876543210.tmp", ".report.abcdefabcdef.tmp"
+        "report", living.name, foreign.name,
+        ".report.0123456789ab.tmp", ".report.ba9876543210.tmp", ".report.abcdefabcdef.tmp",
     }  # fmt: skip
 
 
@@ -297,7 +317,9 @@ def test_kill_at_any_moment_leaves_a_whole_report_and_nothing_that_the_next_one_
     chance = random.Random(1)
     variables = environment(PYTHONPATH=str(Path(__file__).parents[3]))
     for _ in range(kills):
-        process = subprocess.Popen([sys.executable, "-c", WRITE_ON_AND_ON, kind], cwd=tmp_path, env=variables, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITE_ON_AND_ON, kind], cwd=tmp_path, env=variables, stdout=subprocess.PIPE
+        )
         try:
             process.stdout.readline()
             time.sleep(chance.uniform(0, 0.02))
@@ -337,10 +359,19 @@ def test_a_full_disk_leaves_the_old_report_as_it_was(kind, links, size, tmp_path
     (tmp_path / "full").mkdir()
     (tmp_path / "fill.py").write_text(FILL)
     other = "ln full/report full/link" if links == 2 else "true"
-    script = f"mount -t tmpfs -o size=64k tmpfs full && printf old > full/report && {other} && {sys.executable} fill.py {kind} {size}"
+    script = (
+        f"mount -t tmpfs -o size=64k tmpfs full && printf old > full/report && {other} && {sys.executable} "
+        f"fill.py {kind} {size}"
+    )
     variables = environment(PYTHONPATH=str(Path(__file__).parents[3]))
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-ec", script], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60, check=False
+        ["unshare", "--mount", "sh", "-ec", script],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     names = ["link", "report"] if links == 2 else ["report"]
     said = "--output-file full/report: no space left on device; nothing was written there"

@@ -35,7 +35,13 @@ def test_a_directory_gives_its_manifests_in_order(directory):
 
 def test_recursive_reads_the_directories_below(directory):
     found = names(load_sources([str(directory)], recursive=True))
-    assert [name.removeprefix(f"{directory}/") for name in found] == ["a.yml", "b.yaml", "below/d.yaml", "below/deeper/e.json", "c.json"]
+    assert [name.removeprefix(f"{directory}/") for name in found] == [
+        "a.yml",
+        "b.yaml",
+        "below/d.yaml",
+        "below/deeper/e.json",
+        "c.json",
+    ]
 
 
 def test_a_loop_of_directories_ends(directory):

@@ -40,6 +40,8 @@ def _judged(prepared, cell, dialect):
     ends = prepared.snapshot.endpoint(cell.source), prepared.snapshot.endpoint(cell.destination)
     enforcement = Enforcement(Enforcer(dialect))
     try:
-        return verdict(prepared.snapshot, *ends, *cell[2:], enforcement=enforcement, previous_policies=prepared.previous_policies)
+        return verdict(
+            prepared.snapshot, *ends, *cell[2:], enforcement=enforcement, previous_policies=prepared.previous_policies
+        )
     except AmbiguousPrediction:
         return Verdict.ALLOWED

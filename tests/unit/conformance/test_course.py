@@ -43,7 +43,12 @@ def prepared_scenarios():
     pods = [pod(f"a/{number}", {}, f"10.0.0.{number + 1}", node="n") for number in range(3)]
     ends = (*pods, host("outside", "192.168.5.10"))
     snapshot = cluster(*ends)
-    cells = [Cell(one.name, other.name, Protocol.TCP, 80, Family.IPV4) for one in ends for other in ends if "a/" in one.name + other.name]
+    cells = [
+        Cell(one.name, other.name, Protocol.TCP, 80, Family.IPV4)
+        for one in ends
+        for other in ends
+        if "a/" in one.name + other.name
+    ]
     truth = dict.fromkeys(cells, Verdict.ALLOWED)
     return prepare_scenarios([Scenario("one", "title", "one.yaml", ("n",), (Family.IPV4,), snapshot, truth=truth)], "")
 

@@ -21,7 +21,9 @@ OF_DIALECT = {dialect: feature for feature in FEATURES for dialect in feature.di
 
 def card(dialect, chosen=None, **outcome_options):
     chosen = prepared_scenarios() if chosen is None else chosen
-    return score(chosen, [outcome(dialect, *chosen, **outcome_options)], [prepared.scenario for prepared in chosen], subject="x")
+    return score(
+        chosen, [outcome(dialect, *chosen, **outcome_options)], [prepared.scenario for prepared in chosen], subject="x"
+    )
 
 
 @cache
@@ -30,7 +32,9 @@ def scored(dialect):
     return card(
         dialect,
         tuple(
-            prepared for prepared in prepared_scenarios() if prepared.scenario.name.startswith("rule-") or prepared.scenario.name in MORE
+            prepared
+            for prepared in prepared_scenarios()
+            if prepared.scenario.name.startswith("rule-") or prepared.scenario.name in MORE
         ),
     )
 
@@ -47,7 +51,9 @@ def test_the_specification_conforms_in_every_feature():
 
 def test_every_feature_is_shown_by_some_scenario():
     cells = [cell for prepared in prepared_scenarios() for cell in prepared.truth]
-    shown = cells_by_feature(merged([prepared.snapshot for prepared in prepared_scenarios()]), cells, prepared_scenarios())
+    shown = cells_by_feature(
+        merged([prepared.snapshot for prepared in prepared_scenarios()]), cells, prepared_scenarios()
+    )
     assert set(shown) == {*FEATURES, *CHANGES.values()}
 
 
@@ -56,7 +62,9 @@ def test_every_departure_is_named(dialect):
     said = scored(dialect).behaviour
     assert scored(dialect).score is Score.DEPARTS
     assert said.startswith(
-        "this CNI behaves like: enforces-nothing" if dialect is Dialect.ENFORCES_NOTHING else "this CNI behaves like: spec except "
+        "this CNI behaves like: enforces-nothing"
+        if dialect is Dialect.ENFORCES_NOTHING
+        else "this CNI behaves like: spec except "
     )
     assert dialect in said
 
@@ -87,7 +95,10 @@ def test_a_scenario_that_is_refused_is_skipped_with_the_reason():
     chosen = [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-06-end-port"]
     both = [scenarios.read("seed-final-yaml"), chosen[0].scenario]
     one = score(chosen, [outcome(Dialect.SPEC, *chosen)], both, subject="x")
-    assert [(each.name, each.score) for each in one.scenarios] == [("seed-final-yaml", Score.SKIPPED), ("rule-06-end-port", Score.CONFORMS)]
+    assert [(each.name, each.score) for each in one.scenarios] == [
+        ("seed-final-yaml", Score.SKIPPED),
+        ("rule-06-end-port", Score.CONFORMS),
+    ]
     assert "refused" in one.scenarios[0].reason
     assert one.score is Score.CONFORMS
 
@@ -101,7 +112,9 @@ def test_departures_are_told_by_the_scenarios_own_names():
 
 def test_convergence_tells_what_took_how_long_and_what_was_late():
     chosen = [
-        prepared for prepared in prepared_scenarios() if prepared.step is not None and prepared.step.change is Change.POLICIES_CHANGED
+        prepared
+        for prepared in prepared_scenarios()
+        if prepared.step is not None and prepared.step.change is Change.POLICIES_CHANGED
     ][:2]
     first, second = (prepared.scenario.name for prepared in chosen)
     (found,) = card(Dialect.SPEC, chosen, seconds={first: 0.25, second: None}).convergence
@@ -116,7 +129,9 @@ def test_what_stayed_open_is_said_with_what_the_enforcer_behaves_like():
     chosen = [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-06-end-port"]
     seen = outcome(Dialect.SPEC, *chosen)
     results = [unseen(result) if number % 2 else result for number, result in enumerate(seen.results)]
-    one = score(chosen, [replace(seen, results=tuple(results))], [prepared.scenario for prepared in chosen], subject="x")
+    one = score(
+        chosen, [replace(seen, results=tuple(results))], [prepared.scenario for prepared in chosen], subject="x"
+    )
     open_cells = len(results) // 2
     assert one.score is Score.INCONCLUSIVE
     assert one.behaviour == f"this CNI behaves like: spec; {open_cells} of {len(results)} cells are inconclusive"
@@ -126,10 +141,15 @@ def test_who_was_seen_to_close_nothing_may_enforce_nothing():
     chosen = [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-06-end-port"]
     seen = outcome(Dialect.SPEC, *chosen)
     results = [unseen(result) if result.expected is Verdict.DENIED else result for result in seen.results]
-    one = score(chosen, [replace(seen, results=tuple(results))], [prepared.scenario for prepared in chosen], subject="x")
+    one = score(
+        chosen, [replace(seen, results=tuple(results))], [prepared.scenario for prepared in chosen], subject="x"
+    )
     assert "spec (or enforces-nothing: no cell was observed that ought to be closed)" in one.behaviour
     assert (
-        card(Dialect.SPEC, [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "seed-default-allow"]).behaviour
+        card(
+            Dialect.SPEC,
+            [prepared for prepared in prepared_scenarios() if prepared.scenario.name == "seed-default-allow"],
+        ).behaviour
         in one.behaviour
     )
 

@@ -16,7 +16,12 @@ NAMES = Translation("run-7-")
 
 def test_all_scenarios_in_one_cluster_keep_their_truth_tables():
     matrix = evaluate(merged([prepared.snapshot for prepared in prepared_scenarios()]))
-    wrong = [cell for prepared in prepared_scenarios() for cell, verdict in prepared.truth.items() if matrix.verdict(*cell) is not verdict]
+    wrong = [
+        cell
+        for prepared in prepared_scenarios()
+        for cell, verdict in prepared.truth.items()
+        if matrix.verdict(*cell) is not verdict
+    ]
     assert wrong == []
 
 
@@ -58,7 +63,13 @@ def moved(prepared, addresses):
     """The pods of ``trial`` at other addresses."""
     return [
         pod.__class__(
-            pod.name, pod.kind, pod.namespace, pod.labels, (ip_address(addresses[pod.name.rpartition("/")[2]]),), pod.ports, pod.node
+            pod.name,
+            pod.kind,
+            pod.namespace,
+            pod.labels,
+            (ip_address(addresses[pod.name.rpartition("/")[2]]),),
+            pod.ports,
+            pod.node,
         )
         for pod in prepared.snapshot.endpoints
     ]
@@ -72,7 +83,9 @@ def moved(prepared, addresses):
     ],
 )
 def test_ip_blocks_follow_their_pods(addresses, means_the_same):
-    prepared = next(prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-09-ip-block-and-pods")
+    prepared = next(
+        prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-09-ip-block-and-pods"
+    )
     pods = moved(prepared, addresses)
     snapshot = prepared.snapshot.__class__(prepared.snapshot.namespaces, tuple(pods), prepared.snapshot.policies)
     assert lost_meaning(evaluate(snapshot), [prepared], ())
@@ -82,8 +95,12 @@ def test_ip_blocks_follow_their_pods(addresses, means_the_same):
 
 
 def test_what_is_about_absent_ends_does_not_count():
-    prepared = next(prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-09-ip-block-and-pods")
-    pods = moved(prepared, {"server": "10.9.1.5", "inside": "10.9.1.7", "excepted": "10.9.1.9", "elsewhere": "10.9.2.4"})
+    prepared = next(
+        prepared for prepared in prepared_scenarios() if prepared.scenario.name == "rule-09-ip-block-and-pods"
+    )
+    pods = moved(
+        prepared, {"server": "10.9.1.5", "inside": "10.9.1.7", "excepted": "10.9.1.9", "elsewhere": "10.9.2.4"}
+    )
     snapshot = prepared.snapshot.__class__(prepared.snapshot.namespaces, tuple(pods), prepared.snapshot.policies)
     assert not lost_meaning(evaluate(snapshot), [prepared], [pod.name for pod in pods if "inside" in pod.name])
 

@@ -1,8 +1,8 @@
-"""The definition of coverage, written down plainly: each part taken away, and every verdict compared. Slow; for small inputs.
+"""The definition of coverage, written down plainly: each part taken away, and every verdict compared. Slow; for small
+inputs.
 
-A part is exercised when some observed cell would have another verdict without it. What is not exercised may be broken without anybody
-noticing, so it is said, with the reason.
-"""
+A part is exercised when some observed cell would have another verdict without it. What is not exercised may be broken
+without anybody noticing, so it is said, with the reason."""
 
 from __future__ import annotations
 
@@ -60,7 +60,11 @@ class _Side:
         where = policy_place(self.policy)
         if not self.isolated:
             everything = f"all of its {self.direction.lower()}"
-            return [Unexercised(self.policy.full_name, where, everything, "no cell observed has a pod that it selects at this end")]
+            return [
+                Unexercised(
+                    self.policy.full_name, where, everything, "no cell observed has a pod that it selects at this end"
+                )
+            ]
         found = []
         if not self._matters(None):
             open_to_all = self._allowed(self.policy.rules(self.direction)) == self.isolated

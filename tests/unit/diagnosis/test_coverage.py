@@ -81,7 +81,13 @@ def test_a_rule_whose_ports_nobody_tries():
 
 
 def test_an_except_needs_somebody_inside_it():
-    allow = [policy("a/allow", DATABASE, ingress=[rule(block("192.168.0.0/16", "192.168.5.0/24", "192.168.6.0/24"), block("10.0.0.1/32"))])]
+    allow = [
+        policy(
+            "a/allow",
+            DATABASE,
+            ingress=[rule(block("192.168.0.0/16", "192.168.5.0/24", "192.168.6.0/24"), block("10.0.0.1/32"))],
+        )
+    ]
     asked = ("host/near > a/db 80", "a/web > a/db 80")
     assert parts(allow, *asked) == {
         ("except 192.168.6.0/24", "no source observed is inside it"),
@@ -92,7 +98,9 @@ def test_an_except_needs_somebody_inside_it():
 def test_an_end_port_needs_a_later_port():
     allow = [policy("a/allow", DATABASE, ingress=[rule("TCP/80-90")])]
     first, last, outside = ("a/web > a/db 80", "a/web > a/db 90", "a/web > a/db 91")
-    assert parts(allow, first, outside) == {("endPort of TCP/80-90", "no cell observed is on a later port of the range")}
+    assert parts(allow, first, outside) == {
+        ("endPort of TCP/80-90", "no cell observed is on a later port of the range")
+    }
     assert whats(allow, first, last, outside) == set()
 
 
@@ -102,7 +110,10 @@ def test_each_port_item_is_looked_at():
 
 
 def test_what_the_other_end_denies_exercises_nothing():
-    policies = [policy("a/deny", {"app": "web"}, egress=[]), policy("a/allow", DATABASE, ingress=[rule(pods({"app": "web"}))])]
+    policies = [
+        policy("a/deny", {"app": "web"}, egress=[]),
+        policy("a/allow", DATABASE, ingress=[rule(pods({"app": "web"}))]),
+    ]
     assert "the rule" in whats(policies, "a/web > a/db 80")
     assert "isolation for egress" not in whats(policies, "a/web > a/db 80")
 

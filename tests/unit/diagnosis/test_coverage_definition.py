@@ -1,4 +1,6 @@
-"""Coverage, which looks at each part once, against its definition, which takes each part away and compares every verdict."""
+"""Coverage, which looks at each part once, against its definition, which takes each part away and compares
+every verdict.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def random_results(random, snapshot):
         Cell(random.choice(names), random.choice(names), *random.choice(ports), random.choice(list(Family)))
         for _ in range(random.choice((0, 3, 20, 120)))
     ]
-    return [CellResult(cell, Verdict.DENIED, Observation(Observed.DROPPED, ""), Result.MATCH) for cell in dict.fromkeys(cells)]
+    return [
+        CellResult(cell, Verdict.DENIED, Observation(Observed.DROPPED, ""), Result.MATCH)
+        for cell in dict.fromkeys(cells)
+    ]
 
 
 def test_what_is_not_exercised_is_what_the_definition_says():

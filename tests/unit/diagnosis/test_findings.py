@@ -10,7 +10,9 @@ from tests.unit.diagnosis.worlds import SHOP
 
 def result(source, destination, port, kind, expected=Verdict.DENIED, protocol=Protocol.TCP):
     seen = Observed.ALLOWED if expected is Verdict.DENIED else Observed.DROPPED
-    return CellResult(Cell(source, destination, protocol, port, Family.IPV4), expected, Observation(seen, "token", (seen,)), kind)
+    return CellResult(
+        Cell(source, destination, protocol, port, Family.IPV4), expected, Observation(seen, "token", (seen,)), kind
+    )
 
 
 def told(*results):
@@ -18,7 +20,10 @@ def told(*results):
 
 
 def test_cells_that_match_are_not_told():
-    assert told(result("prod/web", "prod/db", 3306, Result.MATCH), result("prod/web", "prod/db", 80, Result.INCONCLUSIVE)) == ()
+    assert (
+        told(result("prod/web", "prod/db", 3306, Result.MATCH), result("prod/web", "prod/db", 80, Result.INCONCLUSIVE))
+        == ()
+    )
 
 
 def test_leaks_past_one_policy_are_one_finding():
@@ -30,7 +35,10 @@ def test_leaks_past_one_policy_are_one_finding():
     assert finding.kind is Result.LEAK
     assert len(finding.cells) == 3
     assert finding.expected_by == ("ingress denied by prod/db (db.yaml:1)",)
-    assert finding.title == "prod/web, dev/api can reach prod/db on TCP/80, TCP/3306 (3 of 4 combinations), despite prod/db (ingress)"
+    assert (
+        finding.title
+        == "prod/web, dev/api can reach prod/db on TCP/80, TCP/3306 (3 of 4 combinations), despite prod/db (ingress)"
+    )
     assert finding.reproduce == "try prod/web prod/db 3306"
 
 
@@ -81,6 +89,7 @@ def test_many_ports_are_counted():
 
 def test_ports_in_words_are_sorted_by_protocol_and_number():
     cells = [
-        Cell("a", "b", protocol, port, Family.IPV4) for protocol, port in ((Protocol.UDP, 53), (Protocol.TCP, 443), (Protocol.TCP, 80))
+        Cell("a", "b", protocol, port, Family.IPV4)
+        for protocol, port in ((Protocol.UDP, 53), (Protocol.TCP, 443), (Protocol.TCP, 80))
     ]
     assert ports_of(cells) == "TCP/80, TCP/443, UDP/53"

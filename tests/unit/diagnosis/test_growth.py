@@ -1,4 +1,6 @@
-"""Lint and coverage do work in proportion to what they read. Counted are executed lines, not seconds, so a busy machine changes nothing."""
+"""Lint and coverage do work in proportion to what they read. Counted are executed lines, not seconds, so a
+busy machine changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +76,9 @@ def test_coverage_grows_with_its_input(name):
 def cover(snapshot):
     """Coverage by what the three pods of every shape send one another."""
     ends, ports = ("shop/web", "shop/db", "other/far"), (1, 8080, 5432)
-    cells = [Cell(source, destination, Protocol.TCP, port, Family.IPV4) for source, destination, port in product(ends, ends, ports)]
+    cells = [
+        Cell(source, destination, Protocol.TCP, port, Family.IPV4)
+        for source, destination, port in product(ends, ends, ports)
+    ]
     seen = Observation(Observed.ALLOWED, "")
     return unexercised(snapshot, [CellResult(cell, Verdict.ALLOWED, seen, Result.MATCH) for cell in cells])

@@ -90,7 +90,10 @@ def test_every_dialect_everywhere_and_on_one_node(dialect):
         differs = prediction.allowed != predictor.specification or prediction.varying
         shown += bool(differs)
         if (differs and shown <= ENOUGH) or seed < ENOUGH:
-            assert differences(snapshot, cells, predictor, (Fault(dialect),), Enforcement(Enforcer(dialect)), previous) == []
+            assert (
+                differences(snapshot, cells, predictor, (Fault(dialect),), Enforcement(Enforcer(dialect)), previous)
+                == []
+            )
             on_node = Enforcement(on_node={"node-1": Enforcer(dialect)})
             assert differences(snapshot, cells, predictor, (Fault(dialect, NODE),), on_node, previous) == []
     assert bool(shown) == (dialect not in (Dialect.SPEC, Dialect.REJECTS))
@@ -101,7 +104,9 @@ def test_what_flaky_enforcers_may_drop(seed):
     snapshot, _, _cells, predictor = world(seed)
     enforcement = Enforcement(on_node={"node-1": Enforcer(Dialect.FLAKY, 0.5)})
     prediction = predictor.predict((Fault(Dialect.FLAKY, NODE),))
-    may = predictor.cells.where(lambda cell: may_flake(snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination), enforcement))
+    may = predictor.cells.where(
+        lambda cell: may_flake(snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination), enforcement)
+    )
     assert prediction.varying == may & predictor.specification
     assert prediction.allowed == predictor.specification
 
@@ -148,7 +153,11 @@ def test_a_scope_holds_inside_it_and_nowhere_else(seed):
     for kind, name, inside in (
         (ScopeKind.FAMILY, "IPv6", lambda cell: str(cell.family) == "IPv6"),
         (ScopeKind.PROTOCOL, "UDP", lambda cell: cell.protocol == "UDP"),
-        (ScopeKind.NAMESPACE, "space-0", lambda cell: cell.source.startswith("space-0/") and cell.destination.startswith("space-0/")),
+        (
+            ScopeKind.NAMESPACE,
+            "space-0",
+            lambda cell: cell.source.startswith("space-0/") and cell.destination.startswith("space-0/"),
+        ),
     ):
         mask = predictor.cells.where(inside)
         limited = predictor.predict((Fault(dialect, Scope(kind, name)),)).allowed

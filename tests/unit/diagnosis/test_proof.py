@@ -1,4 +1,6 @@
-"""Which policies a set of results puts to the test, and which could have been ignored altogether without any of them being different."""
+"""Which policies a set of results puts to the test, and which could have been ignored altogether without
+any of them being different.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,17 @@ SPEC = {Verdict.ALLOWED: Observed.ALLOWED, Verdict.DENIED: Observed.DROPPED}
 
 
 def results(snapshot, options=EVERYTHING, *, without=lambda _: ""):
-    """What an audit sees where the specification is enforced; ``without`` says why a cell is skipped, and nothing of one that isn't."""
+    """What an audit sees where the specification is enforced; ``without`` says why a cell is skipped, and
+    nothing of one that isn't.
+    """
     matrix, probes = plan(snapshot, options)
     found = []
     for cell in probes.cells:
         expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
         why = NO_SCTP if cell.protocol is Protocol.SCTP else without(cell)
-        seen = Observation(Observed.SKIPPED, why) if why else Observation(SPEC[expected], "as expected", (SPEC[expected],))
+        seen = (
+            Observation(Observed.SKIPPED, why) if why else Observation(SPEC[expected], "as expected", (SPEC[expected],))
+        )
         found.append(CellResult(cell, expected, seen, compare(expected, notes, seen), notes))
     return found
 
@@ -58,7 +64,9 @@ def untested(snapshot, *options, **more):
 
 
 def test_where_all_of_it_is_seen_every_policy_is_tested():
-    found = judged(cluster(WEB, API, DB, policies=[DENY_DB, policy("a/out", {"app": "web"}, egress=[rule(pods(DATABASE))])]))
+    found = judged(
+        cluster(WEB, API, DB, policies=[DENY_DB, policy("a/out", {"app": "web"}, egress=[rule(pods(DATABASE))])])
+    )
     assert (found.in_scope, found.tested, found.without_pods, found.untested) == (2, 2, 0, ())
 
 
@@ -68,7 +76,9 @@ def test_a_policy_whose_only_pod_was_left_out_is_not():
     [each] = found.untested
     assert (each.policy, each.direction, each.accepted) == ("a/deny", Direction.INGRESS, False)
     assert each.reasons == ("none of its pods was probed: a/db: a PodDisruptionBudget selects it",)
-    assert each.connections == len([one for one in results(cluster(WEB, API, DB)) if one.cell.destination == "a/db" != one.cell.source])
+    assert each.connections == len(
+        [one for one in results(cluster(WEB, API, DB)) if one.cell.destination == "a/db" != one.cell.source]
+    )
 
 
 def test_another_of_its_pods_is_enough():
@@ -102,7 +112,9 @@ def test_where_it_allows_all_that_is_asked_an_allowed_connection_is():
     allow_web = policy("a/deny", DATABASE, ingress=[rule(pods({"app": "web"}))])
     snapshot = cluster(WEB, API, DB, policies=[allow_web])
     assert untested(snapshot, AuditOptions(sources=("a/web",))) == {}
-    assert untested(snapshot, AuditOptions(sources=("a/web",)), gone={"a/web": "left out"}) == {"a/deny (ingress)": ("left out",)}
+    assert untested(snapshot, AuditOptions(sources=("a/web",)), gone={"a/web": "left out"}) == {
+        "a/deny (ingress)": ("left out",)
+    }
 
 
 @pytest.mark.parametrize("kind", [Result.UNDEFINED, Result.MISDELIVERED, Result.INCONCLUSIVE, Result.SKIPPED])
@@ -134,7 +146,10 @@ def test_only_what_was_asked_about_is_in_scope():
     assert set(untested(snapshot, AuditOptions(sources=("a/api", "a/web")), gone=gone)) == {"a/both (ingress)"}
     assert set(untested(snapshot, AuditOptions(destinations=("a/api", "a/web")), gone=gone)) == {"a/both (egress)"}
     assert set(untested(snapshot, AuditOptions(scope=frozenset({"a/web"})), gone=gone)) == set()
-    assert set(untested(snapshot, AuditOptions(scope=frozenset({"a/db"})), gone=gone)) == {"a/both (ingress)", "a/both (egress)"}
+    assert set(untested(snapshot, AuditOptions(scope=frozenset({"a/db"})), gone=gone)) == {
+        "a/both (ingress)",
+        "a/both (egress)",
+    }
 
 
 def test_a_policy_that_selects_no_pod_is_counted_apart():
@@ -173,7 +188,9 @@ def test_a_rule_that_nothing_can_exercise_is_no_reason():
 def test_the_most_frequent_reason_comes_first():
     snapshot = cluster(WEB, API, DB, host("far", "203.0.113.1"), policies=[DENY_DB])
     reasons = {"a/web": "rare", "a/api": "frequent", "host/far": "frequent"}
-    assert untested(snapshot, without=lambda cell: reasons.get(cell.source, "")) == {"a/deny (ingress)": ("frequent", "rare")}
+    assert untested(snapshot, without=lambda cell: reasons.get(cell.source, "")) == {
+        "a/deny (ingress)": ("frequent", "rare")
+    }
 
 
 def test_address_unknown_tells_nothing():
@@ -198,7 +215,8 @@ def report_of(snapshot, seen, tests):
 
 
 def shown_by_nothing(snapshot, seen):
-    """The policies of which no denied connection of their pods was seen though there are some, nor an allowed one where there are none.
+    """The policies of which no denied connection of their pods was seen though there are some, nor an allowed one where
+    there are none.
 
     By the oracle and one cell after the other, unlike the module. The other policies are asked one direction at a time.
     """
@@ -207,17 +225,23 @@ def shown_by_nothing(snapshot, seen):
     for each in snapshot.policies:
         for direction in each.directions:
             one_way = replace(
-                snapshot, policies=tuple(_only(other, direction) for other in snapshot.policies if direction in other.directions)
+                snapshot,
+                policies=tuple(_only(other, direction) for other in snapshot.policies if direction in other.directions),
             )
             verdicts = {Verdict.ALLOWED: [], Verdict.DENIED: []}
             for one in seen:
                 subject = ends[one.cell[direction is Direction.INGRESS]]
-                mine = subject.selectable and subject.namespace == each.namespace and matches(each.pod_selector, subject.labels)
+                mine = (
+                    subject.selectable
+                    and subject.namespace == each.namespace
+                    and matches(each.pod_selector, subject.labels)
+                )
                 if mine and one.cell.source != one.cell.destination and Note.UNDEFINED not in one.notes:
                     of_direction = verdict(one_way, ends[one.cell.source], ends[one.cell.destination], *one.cell[2:])
                     verdicts[of_direction].append(one)
             selects = any(
-                end.selectable and end.namespace == each.namespace and matches(each.pod_selector, end.labels) for end in ends.values()
+                end.selectable and end.namespace == each.namespace and matches(each.pod_selector, end.labels)
+                for end in ends.values()
             )
             needed = verdicts[Verdict.DENIED] or verdicts[Verdict.ALLOWED]
             if selects and all(one.result is Result.SKIPPED for one in needed):
@@ -261,7 +285,9 @@ def test_random_clusters_are_of_both_kinds():
         dice = Random(seed)
         snapshot = random_snapshot(dice, SMALL)
         left_out = {end.name: "left out" for end in snapshot.endpoints if dice.random() < 0.5}
-        seen = results(snapshot, without=lambda cell, out=left_out: out.get(cell.destination) or out.get(cell.source, ""))
+        seen = results(
+            snapshot, without=lambda cell, out=left_out: out.get(cell.destination) or out.get(cell.source, "")
+        )
         kinds[bool(shown_by_nothing(snapshot, seen))] += 1
     assert min(kinds[True], kinds[False]) >= 5
 

@@ -1,4 +1,6 @@
-"""Single faults in the scopes that no lab can be given: observations are made filter by filter, by the tests' own evaluator."""
+"""Single faults in the scopes that no lab can be given: observations are made filter by filter, by the
+tests' own evaluator.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,8 @@ def named(world, results):
 
 
 @pytest.mark.parametrize(
-    ("dialect", "kind"), [pair for pair in product(DIALECTS, INSIDE) if pair != (Dialect.IGNORES_UDP, ScopeKind.PROTOCOL)]
+    ("dialect", "kind"),
+    [pair for pair in product(DIALECTS, INSIDE) if pair != (Dialect.IGNORES_UDP, ScopeKind.PROTOCOL)],
 )
 def test_a_fault_in_any_scope_is_named_also_where_half_of_the_cells_say_nothing(dialect, kind):
     fault = Fault(dialect, Scope(kind, NAMES[kind]))
@@ -134,7 +137,9 @@ def test_odd_cells_beside_one_fault_are_no_second_fault(seed):
 @pytest.mark.parametrize("dialect", [Dialect.IGNORES_UDP, Dialect.IGNORES_IPV6, Dialect.IGNORES_PORTS])
 @pytest.mark.parametrize("seed", [2, 8, 11])
 def test_a_few_unstable_cells_do_not_make_a_leaky_enforcer_a_slow_or_lossy_one(dialect, seed):
-    """What stays open for good and what is closed for good can't both be the doing of an enforcer that is about to close everything."""
+    """What stays open for good and what is closed for good can't both be the doing of an enforcer that is
+    about to close everything.
+    """
     world = World.random(seed, size=300)
     results = observe(world, Fault(dialect, Scope(ScopeKind.NAMESPACE, "space-0")))
     assert sum(result.result is Result.LEAK for result in results) > 5
@@ -161,7 +166,9 @@ def test_outages_that_last_are_not_put_down_to_losses_because_one_cell_changes()
 
 
 def test_a_fault_that_shows_only_beside_another_one_on_the_same_node_is_named_with_it():
-    """Named ports that match nothing close what nobody sees closed, since egress is open on the node; but not all that it should be."""
+    """Named ports that match nothing close what nobody sees closed, since egress is open on the node; but
+    not all that it should be.
+    """
     world = World.random(4, size=300)
     matrix = evaluate(world.snapshot)
     enforcement = Enforcement(on_node={"node-1": Enforcer(Dialect.IGNORES_NAMED_PORTS)})
@@ -175,14 +182,18 @@ def test_a_fault_that_shows_only_beside_another_one_on_the_same_node_is_named_wi
         expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
         results.append(CellResult(cell, expected, seen, compare(expected, notes, seen), notes))
     diagnosis = diagnose(world.snapshot, results)
-    assert {fault.dialect for fault in diagnosis.faults} == {Dialect.IGNORES_EGRESS, Dialect.IGNORES_NAMED_PORTS}, diagnosis.title
+    assert {fault.dialect for fault in diagnosis.faults} == {Dialect.IGNORES_EGRESS, Dialect.IGNORES_NAMED_PORTS}, (
+        diagnosis.title
+    )
     assert diagnosis.unexplained == diagnosis.contradictions == ()
 
 
 @pytest.mark.parametrize("seed", [53, 55])
 def test_the_same_two_faults_in_the_other_order_are_no_tie(seed):
     world = World.random(seed, size=300)
-    enforcement = Enforcement(on_node={"node-1": Enforcer(Dialect.IGNORES_PORTS), "node-2": Enforcer(Dialect.IGNORES_UDP)})
+    enforcement = Enforcement(
+        on_node={"node-1": Enforcer(Dialect.IGNORES_PORTS), "node-2": Enforcer(Dialect.IGNORES_UDP)}
+    )
     diagnosis = diagnose(world.snapshot, confusion.observe(world, enforcement, Random(1)))
     ties = [frozenset(map(str, faults)) for faults in diagnosis.hypotheses]
     assert len(set(ties)) == len(ties) > 1

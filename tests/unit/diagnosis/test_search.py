@@ -35,7 +35,9 @@ def flipped(result):
     """A cell that is seen to be what it isn't."""
     allowed = result.observation.verdict is Observed.ALLOWED
     seen = Observation(Observed.DROPPED if allowed else Observed.ALLOWED, "")
-    kind = Result.MATCH if allowed != (result.expected is Verdict.ALLOWED) else Result.OUTAGE if allowed else Result.LEAK
+    kind = (
+        Result.MATCH if allowed != (result.expected is Verdict.ALLOWED) else Result.OUTAGE if allowed else Result.LEAK
+    )
     return replace(result, observation=seen, result=kind)
 
 
@@ -47,7 +49,10 @@ def test_an_enforcer_that_keeps_the_specification_gets_no_diagnosis(demo):
 def test_a_cluster_that_enforces_nothing_is_one_sentence(demo):
     diagnosis, results = told(demo, "enforces-nothing")
     leaks = sum(result.result is Result.LEAK for result in results)
-    assert diagnosis.title == f"NetworkPolicies are not enforced at all: explains {leaks} of {leaks} leaks; 0 contradictions"
+    assert (
+        diagnosis.title
+        == f"NetworkPolicies are not enforced at all: explains {leaks} of {leaks} leaks; 0 contradictions"
+    )
     assert "Install a CNI" in diagnosis.advice
     assert diagnosis.unexplained == diagnosis.contradictions == ()
 
@@ -63,14 +68,21 @@ def test_what_a_fault_is_and_what_to_do_about_it_are_two_things():
 def test_one_node_is_named_where_the_others_contradict(demo):
     diagnosis, results = told(demo, "ignores-egress@node-2")
     leaks = sum(result.result is Result.LEAK for result in results)
-    assert diagnosis.title == f"egress is not enforced on node node-2: explains {leaks} of {leaks} leaks; 0 contradictions"
+    assert (
+        diagnosis.title == f"egress is not enforced on node node-2: explains {leaks} of {leaks} leaks; 0 contradictions"
+    )
     assert diagnosis.advice.startswith("Compare the CNI's agent on node node-2 with that of the other nodes")
 
 
 def test_leaks_and_outages_are_counted_apart(demo):
-    diagnosis, results = told(demo, "blocks-self", change=lambda result: flipped(result) if result.cell == LEAK else result)
+    diagnosis, results = told(
+        demo, "blocks-self", change=lambda result: flipped(result) if result.cell == LEAK else result
+    )
     outages = sum(result.result is Result.OUTAGE for result in results)
-    assert f"explains 0 of 1 leak and {outages} of {outages} outages; 0 contradictions; 1 cell unexplained" in diagnosis.title
+    assert (
+        f"explains 0 of 1 leak and {outages} of {outages} outages; 0 contradictions; 1 cell unexplained"
+        in diagnosis.title
+    )
     assert diagnosis.unexplained == (LEAK,)
 
 
@@ -164,13 +176,21 @@ def test_probes_on_which_ties_part_lead_from_one_cell_to_the_truth(enforcer, see
 
 def test_where_no_cell_can_tell_ties_apart_none_is_named(demo):
     diagnosis, _ = told(demo, "enforces-nothing")
-    assert [alternative.title for alternative in diagnosis.alternatives] == ["policies take effect later than this audit waited"]
+    assert [alternative.title for alternative in diagnosis.alternatives] == [
+        "policies take effect later than this audit waited"
+    ]
     assert discriminating_cells(demo.snapshot, diagnosis.hypotheses, demo.cells) == ()
 
 
 def test_a_sample_of_the_confusion_matrix():
     """All of it: ``python -m tests.lab.confusion``."""
-    names = ("seed-three-tier", "rule-06-end-port", "rule-09-except", "rule-05-not-in-missing-key", "rule-15-policy-changed")
+    names = (
+        "seed-three-tier",
+        "rule-06-end-port",
+        "rule-09-except",
+        "rule-05-not-in-missing-key",
+        "rule-15-policy-changed",
+    )
     worlds = [World.of(scenarios.read(name)) for name in names]
     singles, double, false_alarms = run(worlds, 4)
     assert false_alarms == []

@@ -27,7 +27,11 @@ DB_POLICY = NetworkPolicy(
     frozenset({Direction.INGRESS}),
     ingress=(
         Rule((Peer(labels(app="api"), line=12),), (PolicyPort(Protocol.TCP, 3306, line=15),), line=11),
-        Rule((Peer(ip_block=IPBlock(ip_network("192.168.5.0/24"), (ip_network("192.168.5.11/32"),)), line=20),), (), line=19),
+        Rule(
+            (Peer(ip_block=IPBlock(ip_network("192.168.5.0/24"), (ip_network("192.168.5.11/32"),)), line=20),),
+            (),
+            line=19,
+        ),
     ),
     file="db.yaml",
     line=1,

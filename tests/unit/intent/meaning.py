@@ -1,4 +1,6 @@
-"""What an intent means, cell by cell and slowly, for tests: who is spoken of, what is demanded, and where the oracle says otherwise."""
+"""What an intent means, cell by cell and slowly, for tests: who is spoken of, what is demanded, and where
+the oracle says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,18 @@ from tests.oracle.evaluator import is_own_node, verdict
 from tests.strategies import PORT_NAMES, PORT_NUMBERS, PORT_RANGES, boundaries_in_policies
 from tests.unit.policy.test_properties import families
 
-SELECTIONS = ("space-0", "space-1", "space-0/app=x", "app=x", "app=y,tier", "!app", "space-1/tier in (x,y)", "*/pod-1", "host", "node")
+SELECTIONS = (
+    "space-0",
+    "space-1",
+    "space-0/app=x",
+    "app=x",
+    "app=y,tier",
+    "!app",
+    "space-1/tier in (x,y)",
+    "*/pod-1",
+    "host",
+    "node",
+)
 
 
 def random_intent(random: Random, rules: int = 4) -> Intent:
@@ -76,7 +89,8 @@ def _is_port(item, destination, protocol, port):
         return False
     if item.name is not None:
         return destination.selectable and any(
-            (declared.protocol, declared.name, declared.number) == (protocol, item.name, port) for declared in destination.ports
+            (declared.protocol, declared.name, declared.number) == (protocol, item.name, port)
+            for declared in destination.ports
         )
     return item.number is None or item.number <= port <= (item.end_port or item.number)
 
@@ -120,7 +134,9 @@ class Meaning:
                 yield source, destination
 
     def violation(self, snapshot):
-        """The cells, without families, that ``snapshot`` has otherwise in some family, with the rules that mean them."""
+        """The cells, without families, that ``snapshot`` has otherwise in some family, with the rules that
+        mean them.
+        """
         found = {}
         for source, destination in self.pairs():
             for family in families(source, destination):

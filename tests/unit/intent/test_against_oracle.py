@@ -1,4 +1,5 @@
-"""What ``hold()`` finds, and the changes that it shows, on random clusters and intents, judged cell by cell by the oracle.
+"""What ``hold()`` finds, and the changes that it shows, on random clusters and intents, judged cell by cell by the
+oracle.
 
 Set ``AUDIT_PROPERTY_FACTOR`` to a whole number to try that many times as many.
 """
@@ -32,7 +33,9 @@ KINDS = {"allowed": IntentKind.CLOSED, "denied": IntentKind.OPEN}
 
 
 def worlds(count, start):
-    """Clusters with intents: seed, cluster, intent, its meaning, and the findings, None where the intent contradicts itself."""
+    """Clusters with intents: seed, cluster, intent, its meaning, and the findings, None where the intent
+    contradicts itself.
+    """
     for seed in range(start, start + count * FACTOR):
         random = Random(seed)
         snapshot = random_snapshot(random, SHAPES[seed % len(SHAPES)])
@@ -47,10 +50,16 @@ def worlds(count, start):
 def told(findings, meaning):
     """The cells of ``findings`` at the edges, with rule and kind."""
     cells = {}
-    families_of = {(source.name, destination.name): families(source, destination) for source, destination in meaning.pairs()}
+    families_of = {
+        (source.name, destination.name): families(source, destination) for source, destination in meaning.pairs()
+    }
     for finding in findings:
         for group in finding.groups:
-            ports = [edge for edge in meaning.edges if any(each.protocol is edge[0] and edge[1] in each for each in group.ports)]
+            ports = [
+                edge
+                for edge in meaning.edges
+                if any(each.protocol is edge[0] and edge[1] in each for each in group.ports)
+            ]
             for pair in product(group.sources, group.destinations):
                 for family in families_of.get(pair, ()):
                     for edge in ports if family in (group.families or families_of[pair]) else ():
@@ -80,7 +89,9 @@ def test_pairs_are_counted_and_examples_are_wrong():
             assert finding.pairs == len({cell[:2] for cell in told([finding], meaning)}), f"seed {seed}"
             example = finding.example
             ends = (snapshot.endpoint(example.source), snapshot.endpoint(example.destination))
-            assert verdict(snapshot, *ends, example.protocol, example.port, example.family) is not finding.rule.verdict, f"seed {seed}"
+            assert (
+                verdict(snapshot, *ends, example.protocol, example.port, example.family) is not finding.rule.verdict
+            ), f"seed {seed}"
             assert finding.because, f"seed {seed}"
 
 
@@ -109,7 +120,9 @@ def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell():
             after = meaning.violation(after_change)
             assert after.keys() <= before.keys(), f"seed {seed}: {finding.change.title}"
             assert not after.keys() & told([finding], meaning).keys(), f"seed {seed}: {finding.change.title}"
-            assert finding.change.unspecified == len(meaning.changed(snapshot, after_change)), f"seed {seed}: {finding.change.title}"
+            assert finding.change.unspecified == len(meaning.changed(snapshot, after_change)), (
+                f"seed {seed}: {finding.change.title}"
+            )
             shown[finding.kind] += 1
             silent += finding.change.unspecified > 0
     assert min(shown[IntentKind.OPEN], shown[IntentKind.CLOSED]) > 10 * FACTOR

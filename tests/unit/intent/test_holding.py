@@ -15,10 +15,27 @@ from auditor.parsing.intent import read_intent
 from auditor.parsing.scenario import read_scenario
 from auditor.parsing.source import Source
 from auditor.policy.evaluator import evaluate
-from tests.oracle.clusters import ALL, EVERYTHING, block, cluster, having, host, namespaces, node, pod, pods, policy, rule
+from tests.oracle.clusters import (
+    ALL,
+    EVERYTHING,
+    block,
+    cluster,
+    having,
+    host,
+    namespaces,
+    node,
+    pod,
+    pods,
+    policy,
+    rule,
+)
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
-API, WEB, DB = pod("prod/api", {"app": "api"}), pod("prod/web", {"app": "web"}), pod("prod/db", {"app": "db"}, ports=("sql=TCP/3306",))
+API, WEB, DB = (
+    pod("prod/api", {"app": "api"}),
+    pod("prod/web", {"app": "web"}),
+    pod("prod/db", {"app": "db"}, ports=("sql=TCP/3306",)),
+)
 ONLY_API = """\
 schema: audit.intent/v1
 rules:
@@ -108,12 +125,20 @@ def test_a_rule_for_some_pods_is_put_into_the_policy_of_these_pods_and_not_into_
 def test_a_rule_that_opens_more_ports_than_meant_is_narrowed_to_them():
     snapshot = cluster(API, WEB, DB, policies=[policy("prod/db", {"app": "db"}, ingress=[rule(pods({"app": "api"}))])])
     (finding,) = held(snapshot, ONLY_API)
-    assert [str(port) for port in finding.groups[0].ports] == ["TCP/1-3305", "TCP/3307-65535", "UDP/1-65535", "SCTP/1-65535"]
+    assert [str(port) for port in finding.groups[0].ports] == [
+        "TCP/1-3305",
+        "TCP/3307-65535",
+        "UDP/1-65535",
+        "SCTP/1-65535",
+    ]
     assert finding.change.edits[0].after.ingress == (rule(pods({"app": "api"}), "TCP/3306"),)
 
 
 def test_an_allow_all_beside_others_goes():
-    two = [policy("prod/db", {"app": "db"}, ingress=[rule(pods({"app": "api"}), "TCP/3306")]), policy("prod/all", ingress=[EVERYTHING])]
+    two = [
+        policy("prod/db", {"app": "db"}, ingress=[rule(pods({"app": "api"}), "TCP/3306")]),
+        policy("prod/all", ingress=[EVERYTHING]),
+    ]
     snapshot = cluster(API, WEB, DB, policies=two)
     finding = held(snapshot, ONLY_API)[0]
     assert finding.change.edits[0].before == two[1]
@@ -122,7 +147,10 @@ def test_an_allow_all_beside_others_goes():
 
 def test_where_the_last_egress_rule_goes_policy_types_are_written_with_it():
     """In a file without policyTypes, egress would be open to everyone after it."""
-    text = "schema: audit.intent/v1\nrules:\n- {name: stay in, from: prod/app=web, to: dev, verdict: denied}\notherwise: unspecified\n"
+    text = (
+        "schema: audit.intent/v1\nrules:\n- {name: stay in, from: prod/app=web, to: dev, verdict: "
+        "denied}\notherwise: unspecified\n"
+    )
     web = policy("prod/web", {"app": "web"}, egress=[rule(namespaces({"team": "dev"}), "TCP/80")])
     snapshot = cluster(WEB, DB, pod("dev/api"), policies=[web], labels={"dev": {"team": "dev"}})
     (finding,) = held(snapshot, text)
@@ -183,7 +211,10 @@ def test_no_label_that_the_next_release_changes_is_in_what_to_write(labels, sele
 
 def test_what_two_policies_open_is_closed_in_both():
     both = [
-        policy(f"prod/{name}", {"app": "db"}, ingress=[rule(pods({"app": "web"})), rule(pods({"app": "api"}), "TCP/3306")]) for name in "ab"
+        policy(
+            f"prod/{name}", {"app": "db"}, ingress=[rule(pods({"app": "web"})), rule(pods({"app": "api"}), "TCP/3306")]
+        )
+        for name in "ab"
     ]
     snapshot = cluster(API, WEB, DB, policies=both)
     (finding,) = held(snapshot, ONLY_API)
@@ -199,7 +230,10 @@ def test_the_example_of_the_documentation_is_an_intent():
 
 
 def test_one_port_meant_closed_leaves_the_others_open():
-    text = "schema: audit.intent/v1\nrules:\n- {name: no SSH, to: prod/app=db, ports: [TCP/22], verdict: denied}\notherwise: unspecified\n"
+    text = (
+        "schema: audit.intent/v1\nrules:\n- {name: no SSH, to: prod/app=db, ports: [TCP/22], verdict: "
+        "denied}\notherwise: unspecified\n"
+    )
     (finding,) = held(cluster(API, WEB, DB), text)
     assert finding.change.edits[0].after.ingress == (rule("TCP/1-21", "TCP/23-65535", "UDP/*", "SCTP/*"),)
     assert finding.change.unspecified == 0
@@ -233,7 +267,11 @@ def test_the_host_of_an_intent_that_the_cluster_knows_is_not_doubled():
     ("old", "new", "said"),
     [
         ("prod/app=api", "prod/app=apii", "from 'prod/app=apii' matches no endpoint"),
-        ("prod/app=api", "prod/agent", "from 'prod/agent' matches only hostNetwork pods, for which no policy is defined"),
+        (
+            "prod/app=api",
+            "prod/agent",
+            "from 'prod/agent' matches only hostNetwork pods, for which no policy is defined",
+        ),
         ("TCP/3306", "TCP/http", "no destination declares a TCP port named http"),
         ("prod/app=api", "prod/db", "no policy can decide about any pair of its endpoints"),
     ],
@@ -246,10 +284,15 @@ def test_a_rule_that_speaks_of_nothing_is_told(old, new, said):
 
 
 def test_rules_that_contradict_each_other_are_refused_with_a_cell():
-    text = ONLY_API.replace("otherwise:", "- {name: never, to: prod/db, ports: [TCP/3000-4000], verdict: denied}\notherwise:")
+    text = ONLY_API.replace(
+        "otherwise:", "- {name: never, to: prod/db, ports: [TCP/3000-4000], verdict: denied}\notherwise:"
+    )
     with pytest.raises(InputError) as caught:
         held(cluster(API, WEB, DB), text)
-    said = "intent.yaml:4: 'never' contradicts 'API' on line 3: prod/api -> prod/db TCP/3306 is allowed there and denied here"
+    said = (
+        "intent.yaml:4: 'never' contradicts 'API' on line 3: prod/api -> prod/db TCP/3306 is allowed there and "
+        "denied here"
+    )
     assert str(caught.value) == f"{said}; narrow one of them"
 
 
@@ -270,7 +313,10 @@ otherwise: unspecified
 
 def test_namespaces_by_their_names_become_selectors():
     snapshot = cluster(API, pod("dev/web", {"app": "web"}), policies=[policy("prod/shut", ingress=[])])
-    text = "schema: audit.intent/v1\nrules:\n- {name: dev, from: dev, to: prod, verdict: allowed}\notherwise: unspecified\n"
+    text = (
+        "schema: audit.intent/v1\nrules:\n- {name: dev, from: dev, to: prod, verdict: allowed}\notherwise: "
+        "unspecified\n"
+    )
     (finding,) = held(snapshot, text)
     (made,) = finding.change.edits[0].after.ingress
     assert made == rule(namespaces({"kubernetes.io/metadata.name": "dev"}))

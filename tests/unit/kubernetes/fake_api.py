@@ -1,4 +1,6 @@
-"""A small API server on loopback: lists with pages, and whatever fault a test plans. In a thread, so that commands can be tested."""
+"""A small API server on loopback: lists with pages, and whatever fault a test plans. In a thread, so that
+commands can be tested.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from aiohttp import web
 
 
 class FakeApi:
-    """``objects`` by the path of their list for all namespaces; ``faults`` by path: answers to give first, one per request."""
+    """``objects`` by the path of their list for all namespaces; ``faults`` by path: answers to give first,
+    one per request.
+    """
 
     def __init__(self, objects, groups=None):
         self.objects = objects
@@ -77,11 +81,15 @@ class FakeApi:
             if fault is not None:
                 return await fault(request) if callable(fault) else fault
         if request.path == "/apis":
-            versions = [{"name": name, "preferredVersion": {"version": version}} for name, (version, _) in self.groups.items()]
+            versions = [
+                {"name": name, "preferredVersion": {"version": version}} for name, (version, _) in self.groups.items()
+            ]
             return web.json_response({"kind": "APIGroupList", "groups": versions})
         for name, (version, resources) in self.groups.items():
             if request.path == f"/apis/{name}/{version}":
-                return web.json_response({"kind": "APIResourceList", "resources": [{"name": resource} for resource in resources]})
+                return web.json_response(
+                    {"kind": "APIResourceList", "resources": [{"name": resource} for resource in resources]}
+                )
         return self._list(request)
 
     def _list(self, request):
@@ -95,16 +103,27 @@ class FakeApi:
             path = "/".join(parts[:at] + parts[at + 2 :])
         if path not in self.objects:
             return refusal(404, "the server could not find the requested resource")
-        items = [item for item in self.objects[path] if namespace is None or item["metadata"].get("namespace") == namespace]
+        items = [
+            item for item in self.objects[path] if namespace is None or item["metadata"].get("namespace") == namespace
+        ]
         start, limit = int(request.query.get("continue", 0)), int(request.query.get("limit", 0)) or len(items)
         metadata = {"resourceVersion": "42"}
         if start + limit < len(items):
             metadata["continue"] = str(start + limit)
-        return web.json_response({"kind": "SomeList", "metadata": metadata, "items": items[start : start + limit] or None})
+        return web.json_response(
+            {"kind": "SomeList", "metadata": metadata, "items": items[start : start + limit] or None}
+        )
 
 
 def refusal(code, message="", headers=None, reason=""):
-    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code}
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
     return web.json_response(body, status=code, headers=headers)
 
 

@@ -1,4 +1,6 @@
-"""The API server in memory with life in it: watches tell what happens, a kubelet starts pods, and any request may meet a cancellation."""
+"""The API server in memory with life in it: watches tell what happens, a kubelet starts pods, and any
+request may meet a cancellation.
+"""
 
 from __future__ import annotations
 
@@ -56,10 +58,10 @@ class Objects(dict):
 
 
 class LivingStore(Store):
-    """``start`` gives the status that the kubelet makes of a pod, by its number; None leaves it pending. ``faults`` by path are raised by
-    watches, one each. ``stuck`` pods only go by force; ``away``: nobody answers. ``cancel_at`` is the number of the step, two in each
-    request, at which ``main`` is cancelled; ``insisting``: and at each one after it.
-    """
+    """``start`` gives the status that the kubelet makes of a pod, by its number; None leaves it pending. ``faults`` by
+    path are raised by watches, one each. ``stuck`` pods only go by force; ``away``: nobody answers. ``cancel_at`` is
+    the number of the step, two in each request, at which ``main`` is cancelled; ``insisting``: and at each one after
+    it."""
 
     def __init__(self, *objects):
         super().__init__()
@@ -126,7 +128,9 @@ class LivingStore(Store):
                     self.discard(path)
             return 200, {"kind": "Status"}
         if method == "PATCH" and (question.verb, resource, namespace) not in self.denied:
-            return self._join(question.path.removesuffix("/ephemeralcontainers"), body["spec"]["ephemeralContainers"][0])
+            return self._join(
+                question.path.removesuffix("/ephemeralcontainers"), body["spec"]["ephemeralContainers"][0]
+            )
         return super()._answer(method, question, body, parameters)
 
     def _join(self, path, container):
@@ -143,7 +147,9 @@ class LivingStore(Store):
         key, _, value = parameters["labelSelector"].partition("=")
         items = [(path, item) for path, item in self.objects.items() if path.startswith(f"{collection}/")]
         name = parameters.get("fieldSelector", "").removeprefix("metadata.name=")
-        return [path for path, item in items if item["metadata"].get("labels", {}).get(key) == value and path.endswith(name)]
+        return [
+            path for path, item in items if item["metadata"].get("labels", {}).get(key) == value and path.endswith(name)
+        ]
 
     def _list(self, path, namespace, resource, parameters):
         status, answer = super()._list(path, namespace, resource, parameters)
@@ -199,11 +205,16 @@ def namespace(name, **labels):
 
 
 def policy(name, *allowed, of="prod", app="db", **spec):
-    """A policy that lets nobody in to ``app`` but pods with the ``allowed`` values of the label app, of the same namespace."""
+    """A policy that lets nobody in to ``app`` but pods with the ``allowed`` values of the label app, of the
+    same namespace.
+    """
     peers = [{"podSelector": {"matchLabels": {"app": each}}} for each in allowed]
     rules = [{"from": peers}] if peers else []
     made = {"podSelector": {"matchLabels": {"app": app}}, "policyTypes": ["Ingress"], "ingress": rules, **spec}
-    return f"/apis/networking.k8s.io/v1/namespaces/{of}/networkpolicies", {"metadata": {"name": name, "namespace": of}, "spec": made}
+    return f"/apis/networking.k8s.io/v1/namespaces/{of}/networkpolicies", {
+        "metadata": {"name": name, "namespace": of},
+        "spec": made,
+    }
 
 
 def pod(name, app, *addresses):
@@ -211,8 +222,15 @@ def pod(name, app, *addresses):
     return Endpoint(name, EndpointKind.POD, place, {"app": app}, tuple(map(ip_address, addresses)), node="node-1")
 
 
-WORKLOADS = (pod("dev/api-1", "api", "10.1.0.1"), pod("prod/db-1", "db", "10.1.0.2"), pod("prod/web-1", "web", "10.1.0.3"))
-PROBES = tuple(ProbePod(f"{one.namespace}/{one.labels['app']}", one.namespace, one.labels, (), "", (one.name,)) for one in WORKLOADS)
+WORKLOADS = (
+    pod("dev/api-1", "api", "10.1.0.1"),
+    pod("prod/db-1", "db", "10.1.0.2"),
+    pod("prod/web-1", "web", "10.1.0.3"),
+)
+PROBES = tuple(
+    ProbePod(f"{one.namespace}/{one.labels['app']}", one.namespace, one.labels, (), "", (one.name,))
+    for one in WORKLOADS
+)
 NAMES = tuple(probe.name for probe in PROBES)
 
 
@@ -231,13 +249,23 @@ def snapshot(endpoints, policies=()):
 def live(store, **changes):
     """A LiveCluster with one probe pod for each of the workloads."""
     stand_ins = tuple(Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels) for probe in PROBES)
-    said = {"snapshot": snapshot(stand_ins), "workloads": snapshot(WORKLOADS), "probes": PROBES, "versions": versions(store), **changes}
+    said = {
+        "snapshot": snapshot(stand_ins),
+        "workloads": snapshot(WORKLOADS),
+        "probes": PROBES,
+        "versions": versions(store),
+        **changes,
+    }
     return LiveCluster(store, RUN, Deployment(**said), NoProgress(), str)
 
 
 def ours(store):
     """What of a run's objects is there."""
-    return [path for path, item in store.objects.items() if item["metadata"].get("labels", {}).get("netpol-audit/run") == RUN]
+    return [
+        path
+        for path, item in store.objects.items()
+        if item["metadata"].get("labels", {}).get("netpol-audit/run") == RUN
+    ]
 
 
 async def until(condition):

@@ -25,11 +25,21 @@ def pod(namespace, name, *ips, spec=None, phase="Running", owner=None, **labels)
         "env": [{"name": "PASSWORD", "value": "hunter2"}],
         "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
     }
-    made = {"metadata": metadata(name, namespace, **labels), "spec": {"containers": [container], "nodeName": "node-1", **(spec or {})}}
+    made = {
+        "metadata": metadata(name, namespace, **labels),
+        "spec": {"containers": [container], "nodeName": "node-1", **(spec or {})},
+    }
     if owner:
         made["metadata"]["ownerReferences"] = [
             {"apiVersion": "v1", "kind": "Other", "name": "o", "uid": "1"},
-            {"apiVersion": "apps/v1", "kind": owner, "name": "main", "uid": "2", "controller": True, "blockOwnerDeletion": True},
+            {
+                "apiVersion": "apps/v1",
+                "kind": owner,
+                "name": "main",
+                "uid": "2",
+                "controller": True,
+                "blockOwnerDeletion": True,
+            },
         ]
     made["status"] = {"phase": phase, "podIPs": [{"ip": ip} for ip in ips], "conditions": [], "hostIP": "192.0.2.1"}
     if ips:
@@ -38,7 +48,10 @@ def pod(namespace, name, *ips, spec=None, phase="Running", owner=None, **labels)
 
 
 def namespace(name, **labels):
-    return {"metadata": metadata(name, **labels, **{"kubernetes.io/metadata.name": name}), "status": {"phase": "Active"}}
+    return {
+        "metadata": metadata(name, **labels, **{"kubernetes.io/metadata.name": name}),
+        "status": {"phase": "Active"},
+    }
 
 
 def policy(namespace, name, spec):
@@ -50,7 +63,10 @@ def node(name, *addresses):
         "metadata": metadata(name, zone="a"),
         "spec": {"podCIDR": "10.0.0.0/24"},
         "status": {
-            "addresses": [{"type": "Hostname", "address": name}, *({"type": "InternalIP", "address": text} for text in addresses)],
+            "addresses": [
+                {"type": "Hostname", "address": name},
+                *({"type": "InternalIP", "address": text} for text in addresses),
+            ],
             "images": [{"names": ["example/image:1"]}],
         },
     }
@@ -71,7 +87,10 @@ DB_INGRESS = {
     "policyTypes": ["Ingress"],
     "ingress": [
         {
-            "from": [{"podSelector": {"matchLabels": {"app": "api"}}}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.0.1.0/24"]}}],
+            "from": [
+                {"podSelector": {"matchLabels": {"app": "api"}}},
+                {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.0.1.0/24"]}},
+            ],
             "ports": [{"protocol": "TCP", "port": 3306}, {"protocol": "TCP", "port": "http"}],
         }
     ],
@@ -94,20 +113,31 @@ OBJECTS = {
                        {"port": 80, "protocol": "TCP", "targetPort": "http", "name": "web"}]),
         service("prod", "headless", clusterIP="None", clusterIPs=["None"], publishNotReadyAddresses=True,
                 ports=[{"port": 53, "protocol": "UDP", "targetPort": 53}]),
-        {**service("prod", "outside", externalName="example.com"), "spec": {"type": "ExternalName", "externalName": "example.com"}},
+        {**service("prod", "outside", externalName="example.com"),
+         "spec": {"type": "ExternalName", "externalName": "example.com"}},
     ],
     "/apis/networking.k8s.io/v1/networkpolicies": [
         policy("dev", "deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
         policy("prod", "db", DB_INGRESS),
     ],
 }  # fmt: skip
-KINDS = {"namespaces": "Namespace", "nodes": "Node", "pods": "Pod", "services": "Service", "networkpolicies": "NetworkPolicy"}
+KINDS = {
+    "namespaces": "Namespace",
+    "nodes": "Node",
+    "pods": "Pod",
+    "services": "Service",
+    "networkpolicies": "NetworkPolicy",
+}
 
 
 def manifests(objects):
     """The objects as ``kubectl get -o yaml`` shows them, in one List."""
     items = []
     for path, listed in objects.items():
-        version, resource = path.split("/", 2)[2].rsplit("/", 1) if path.startswith("/apis") else ("v1", path.rsplit("/", 1)[1])
+        version, resource = (
+            path.split("/", 2)[2].rsplit("/", 1) if path.startswith("/apis") else ("v1", path.rsplit("/", 1)[1])
+        )
         items += [{"apiVersion": version, "kind": KINDS[resource], **item} for item in listed]
-    return json.loads(json.dumps({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}))
+    return json.loads(
+        json.dumps({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items})
+    )

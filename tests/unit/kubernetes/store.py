@@ -1,4 +1,6 @@
-"""An API server in memory, behind the interface of ApiServer: objects with uids and versions, owners, dry runs, admission and RBAC."""
+"""An API server in memory, behind the interface of ApiServer: objects with uids and versions, owners, dry
+runs, admission and RBAC.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ def stamp(time):
 
 
 class Store:
-    """``now`` is the server's clock. ``denied``: (verb, resource, namespace) that RBAC refuses, "" for cluster-wide alone. ``admit`` may
-    raise or change a pod in a dry run. ``requests`` are (method, path), ``broken`` paths answer with 500.
-    """
+    """``now`` is the server's clock. ``denied``: (verb, resource, namespace) that RBAC refuses, "" for cluster-wide
+    alone. ``admit`` may raise or change a pod in a dry run. ``requests`` are (method, path), ``broken`` paths answer
+    with 500."""
 
     def __init__(self, *objects):
         self.now = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -14,7 +14,17 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import UnknownPolicy
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
-from tests.unit.kubernetes.living import EXPIRED, FORBIDDEN, PROD_POLICIES, namespace, policy, snapshot, until, versions, world
+from tests.unit.kubernetes.living import (
+    EXPIRED,
+    FORBIDDEN,
+    PROD_POLICIES,
+    namespace,
+    policy,
+    snapshot,
+    until,
+    versions,
+    world,
+)
 from tests.unit.kubernetes.test_live import CELLS, ENDPOINTS
 
 UNREADABLE = {"ingress": [{"from": [{"podSelector": {}, "somethingNew": {}}]}]}
@@ -56,7 +66,11 @@ async def test_each_state_is_told_once_and_in_order():
         store.put(*policy("db", "api"))
         store.delete(f"{PROD_POLICIES}/more")
         await until(lambda: len(changes._history.states) == 3)
-        assert told(await changes.take_states()) == [{"db": ["web"], "more": ["api"]}, {"db": ["api"], "more": ["api"]}, {"db": ["api"]}]
+        assert told(await changes.take_states()) == [
+            {"db": ["web"], "more": ["api"]},
+            {"db": ["api"], "more": ["api"]},
+            {"db": ["api"]},
+        ]
         assert list(await changes.take_states()) == []
 
 
@@ -236,7 +250,10 @@ UNKNOWN = UnknownPolicy("dev", "odd", LabelSelector(), "can't be read")
         (state(policy("db", "web")), state()),
         (state(), state(policy("db", "api"))),
         (state(policy("db", **ANY_TEAM)), state(policy("db", **ANY_TEAM), labels={"team": "x"})),
-        (state(policy("db"), policy("web", "db", app="web")), state(policy("db", "web"), policy("web", "db", app="web"))),
+        (
+            state(policy("db"), policy("web", "db", app="web")),
+            state(policy("db", "web"), policy("web", "db", app="web")),
+        ),
     ],
 )
 def test_a_merged_state_is_certain_of_nothing_that_differed(one, other):

@@ -29,7 +29,9 @@ def run(store, namespace, run_id, name=NAME):
     lease = lease_manifest(namespace, name, run_id, f"somebody, run {run_id}", "2026-01-01T12:00:00Z")
     anchor = Anchor(name, store.put(LEASES.format(namespace), lease)["metadata"]["uid"])
     store.put(CONFIG_MAPS.format(namespace), config_map_manifest(namespace, run_id, anchor, "source"))
-    store.put(PODS.format(namespace), pod_manifest(ProbePod("x", namespace, {}, (), "", ()), 0, run_id, anchor, PodOptions()))
+    store.put(
+        PODS.format(namespace), pod_manifest(ProbePod("x", namespace, {}, (), "", ()), 0, run_id, anchor, PodOptions())
+    )
 
 
 @pytest.fixture
@@ -38,7 +40,10 @@ def store():
     made = Store(*(("/api/v1/namespaces", {"metadata": {"name": name}}) for name in ("dev", "prod")))
     run(made, "prod", DEAD)
     made.put(PODS.format("prod"), {"metadata": {"name": "web", "namespace": "prod", "labels": {RUN_LABEL: DEAD}}})
-    made.put(PODS.format("prod"), {"metadata": {"name": f"{NAME}-{DEAD}-7", "namespace": "prod", "labels": {RUN_LABEL: ALIVE}}})
+    made.put(
+        PODS.format("prod"),
+        {"metadata": {"name": f"{NAME}-{DEAD}-7", "namespace": "prod", "labels": {RUN_LABEL: ALIVE}}},
+    )
     made.put(LEASES.format("prod"), {"metadata": {"name": "other", "namespace": "prod", "labels": {RUN_LABEL: DEAD}}})
     made.put(PODS.format("prod"), {"metadata": {"name": f"{NAME}-{DEAD}-8", "namespace": "prod"}})
     made.pass_time(hours=1)
@@ -102,7 +107,9 @@ async def test_what_can_not_be_deleted_and_what_stays_is_told(store):
     store.denied = {("delete", "leases", "prod")}
     (line,) = (await delete_leftovers(store, found.chosen(None, 0))).failures
     assert line.startswith(f"Lease prod/{NAME} could not be deleted: ")
-    stubborn = {"metadata": {**store.objects[f"{PODS.format('dev')}/{NAME}-{ALIVE}-0-x"]["metadata"], "ownerReferences": []}}
+    stubborn = {
+        "metadata": {**store.objects[f"{PODS.format('dev')}/{NAME}-{ALIVE}-0-x"]["metadata"], "ownerReferences": []}
+    }
 
     def come_back(method, _path):
         if method == "GET":
@@ -133,14 +140,21 @@ async def test_a_namespace_that_is_not_there_has_not_been_cleaned(store):
 
 async def test_namespaces_of_a_conformance_run_go_with_it(store):
     labels = {RUN_LABEL: DEAD}
-    for name, own in ((f"netpol-conf-{DEAD}", labels), (f"netpol-conf-{DEAD}-3-x", labels), ("prod-labelled", labels), ("netpol-conf", {})):
+    for name, own in (
+        (f"netpol-conf-{DEAD}", labels),
+        (f"netpol-conf-{DEAD}-3-x", labels),
+        ("prod-labelled", labels),
+        ("netpol-conf", {}),
+    ):
         store.put("/api/v1/namespaces", {"metadata": {"name": name, "labels": own}})
     found = await find_leftovers(store)
     ours = [item for item in found.chosen(DEAD, 0) if item.kind == "Namespace"]
     assert sorted(told(ours)) == [f"Namespace netpol-conf-{DEAD}", f"Namespace netpol-conf-{DEAD}-3-x"]
     assert {item.place for item in ours} == {f"netpol-conf-{DEAD}", f"netpol-conf-{DEAD}-3-x"}
     assert await delete_leftovers(store, found.chosen(DEAD, 0)) == Deletion()
-    left = [path.removeprefix("/api/v1/namespaces/") for path in store.objects if path.startswith("/api/v1/namespaces/")]
+    left = [
+        path.removeprefix("/api/v1/namespaces/") for path in store.objects if path.startswith("/api/v1/namespaces/")
+    ]
     assert sorted(name for name in left if "/" not in name) == ["dev", "netpol-conf", "prod", "prod-labelled"]
 
 
@@ -197,7 +211,9 @@ async def test_a_run_that_somebody_claims_in_another_namespace_is_protected_nowh
 
 async def test_a_run_that_somebody_calls_dead_in_another_namespace_goes_on(store):
     lease = lease_manifest("prod", f"{NAME}-{ALIVE}", ALIVE, "mallory", "2026-01-01T12:00:00Z")
-    store.put(LEASES.format("prod"), lease)["metadata"].update(managedFields=[], creationTimestamp="2026-01-01T11:00:00Z")
+    store.put(LEASES.format("prod"), lease)["metadata"].update(
+        managedFields=[], creationTimestamp="2026-01-01T11:00:00Z"
+    )
     chosen = told((await find_leftovers(store)).chosen(None, 0))
     assert sorted(chosen) == sorted([*LEFT, f"Lease prod/{NAME}-{ALIVE}"])
 
@@ -211,7 +227,9 @@ async def test_a_run_that_somebody_calls_dead_beside_its_own_lease_goes_on(store
     store.pass_time(seconds=10)
     if dead == NAME:
         del store.objects[f"{LEASES.format('prod')}/{NAME}"]
-    store.put(LEASES.format("prod"), lease)["metadata"].update(managedFields=[], creationTimestamp="2026-01-01T11:00:00Z")
+    store.put(LEASES.format("prod"), lease)["metadata"].update(
+        managedFields=[], creationTimestamp="2026-01-01T11:00:00Z"
+    )
     found = await find_leftovers(store)
     assert ("prod", "44444444") in found.alive
     assert "44444444" not in {item.run_id for item in found.chosen(None, 0)}
@@ -239,16 +257,22 @@ async def test_where_its_lease_is_gone_a_run_that_lives_elsewhere_keeps_what_is_
     assert {item.namespace for item in gone} == {"prod"}
 
 
-@pytest.mark.parametrize("owners", [[], [{"apiVersion": "v1", "kind": "ConfigMap", "name": f"{NAME}-{DEAD}", "uid": "x"}]])
+@pytest.mark.parametrize(
+    "owners", [[], [{"apiVersion": "v1", "kind": "ConfigMap", "name": f"{NAME}-{DEAD}", "uid": "x"}]]
+)
 async def test_what_no_lease_of_an_audit_owns_is_named_and_left_alone(store, owners):
     labels = {RUN_LABEL: DEAD}
     store.put(
-        PODS.format("prod"), {"metadata": {"name": f"{NAME}-{DEAD}-9-x", "namespace": "prod", "labels": labels, "ownerReferences": owners}}
+        PODS.format("prod"),
+        {"metadata": {"name": f"{NAME}-{DEAD}-9-x", "namespace": "prod", "labels": labels, "ownerReferences": owners}},
     )
     found = await find_leftovers(store)
     assert told(found.chosen(DEAD, 0)) == told(found.chosen(None, 0)) == LEFT
     (line,) = found.strangers
-    assert line == f"Pod prod/{NAME}-{DEAD}-9-x has the label and the name of an audit, but no Lease of one owns it: left alone"
+    assert (
+        line
+        == f"Pod prod/{NAME}-{DEAD}-9-x has the label and the name of an audit, but no Lease of one owns it: left alone"
+    )
 
 
 def keep(store, *paths, finalizer="example.com/keep"):
@@ -260,7 +284,9 @@ async def test_what_somebody_s_finalizer_keeps_is_told_and_is_no_failure_of_ours
     monkeypatch.setattr("auditor.cluster.kubernetes.session.cleanup.HELD_PATIENCE", 0.0)
     pod = f"{PODS.format('prod')}/{NAME}-{DEAD}-0-x"
     keep(store, pod, f"{LEASES.format('prod')}/{NAME}")
-    said = "is deleted, and kept by the finalizer example.com/keep, which is none of ours: who set it has to take it away"
+    said = (
+        "is deleted, and kept by the finalizer example.com/keep, which is none of ours: who set it has to take it away"
+    )
     done = await delete_leftovers(store, (await find_leftovers(store)).chosen(None, 0), patience=3600)
     assert done == Deletion((), (f"Lease prod/{NAME} {said}", f"Pod prod/{NAME}-{DEAD}-0-x {said}"))
     assert f"{CONFIG_MAPS.format('prod')}/{NAME}-{DEAD}" not in store.objects
@@ -280,11 +306,16 @@ async def test_a_finalizer_of_the_garbage_collector_is_waited_for(store, monkeyp
 
 async def test_a_namespace_that_has_been_on_its_way_out_for_long_is_the_cluster_s_affair(store):
     name = f"{namespace_prefix(DEAD)}-3-x"
-    store.put("/api/v1/namespaces", {"metadata": {"name": name, "labels": {RUN_LABEL: DEAD}, "deletionTimestamp": "2026-01-01T12:00:00Z"}})
+    store.put(
+        "/api/v1/namespaces",
+        {"metadata": {"name": name, "labels": {RUN_LABEL: DEAD}, "deletionTimestamp": "2026-01-01T12:00:00Z"}},
+    )
     chosen = [item for item in (await find_leftovers(store)).chosen(None, 0) if item.kind == "Namespace"]
     done = await delete_leftovers(store, chosen, patience=3600)
     assert done.failures == ()
-    assert done.kept == (f"Namespace {name} has been on its way out since 2026-01-01 12:00:00 UTC: its conditions tell what keeps it",)
+    assert done.kept == (
+        f"Namespace {name} has been on its way out since 2026-01-01 12:00:00 UTC: its conditions tell what keeps it",
+    )
 
 
 async def test_of_a_conformance_run_that_goes_on_not_one_namespace_is_taken(store):
@@ -305,7 +336,9 @@ async def test_of_a_conformance_run_that_goes_on_not_one_namespace_is_taken(stor
     store.pass_time(minutes=5)
     found = await find_leftovers(store)
     touch(store, home)
-    done = await delete_leftovers(store, [item for item in found.chosen(None, 0) if item.run_id == ALIVE and item.place in (home, place)])
+    done = await delete_leftovers(
+        store, [item for item in found.chosen(None, 0) if item.run_id == ALIVE and item.place in (home, place)]
+    )
     assert done.failures == (f"Lease {home}/{NAME} was renewed or replaced meanwhile: run {ALIVE} is left alone",)
     assert f"{LEASES.format(place)}/{NAME}-{ALIVE}-owner" in store.objects
     assert {f"/api/v1/namespaces/{home}", f"/api/v1/namespaces/{place}"} <= set(store.objects)

@@ -20,8 +20,12 @@ NAMESPACES = Question("/api/v1/namespaces", "list", "namespaces")
 def config(*names, current="", cluster=None, user=None):
     return {
         "current-context": current,
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": f"in-{name}"}} for name in names],
-        "clusters": [{"name": name, "cluster": {"server": f"https://{name}.example", **(cluster or {})}} for name in names],
+        "contexts": [
+            {"name": name, "context": {"cluster": name, "user": name, "namespace": f"in-{name}"}} for name in names
+        ],
+        "clusters": [
+            {"name": name, "cluster": {"server": f"https://{name}.example", **(cluster or {})}} for name in names
+        ],
         "users": [{"name": name, "user": {"token": name} if user is None else user} for name in names],
     }
 
@@ -49,13 +53,19 @@ async def test_the_current_context_is_taken_and_another_when_asked_for(write):
 
 
 async def test_files_of_kubeconfig_merge_and_the_first_wins(write, monkeypatch):
-    first, second = config("a", "b", current="b", user={"token": "first"}), config("b", "c", current="c", user={"token": "second"})
+    first, second = (
+        config("a", "b", current="b", user={"token": "first"}),
+        config("b", "c", current="c", user={"token": "second"}),
+    )
     paths = [write(first, "1"), "/nowhere/config", write(second, "2"), write("", "empty")]
     monkeypatch.setenv("KUBECONFIG", ":".join(paths))
     connection = await connect(ConnectionOptions())
     assert (connection.context, connection.configuration.api_key) == ("b", {"BearerToken": "Bearer first"})
     connection = await connect(ConnectionOptions(context="c"))
-    assert (connection.server, connection.configuration.api_key) == ("https://c.example", {"BearerToken": "Bearer second"})
+    assert (connection.server, connection.configuration.api_key) == (
+        "https://c.example",
+        {"BearerToken": "Bearer second"},
+    )
 
 
 async def test_without_anything_said_it_is_the_file_in_the_home_directory(write):
@@ -65,7 +75,9 @@ async def test_without_anything_said_it_is_the_file_in_the_home_directory(write)
 
 def test_paths_are_relative_to_their_own_file(write, tmp_path):
     user = {"client-certificate": "mine.crt", "client-key": "/abs/mine.key", "exec": {"command": "./login"}}
-    path = write(config("a", current="a", cluster={"certificate-authority": "ca/ca.crt"}, user=user), "some/where/config")
+    path = write(
+        config("a", current="a", cluster={"certificate-authority": "ca/ca.crt"}, user=user), "some/where/config"
+    )
     context = read_context([path])
     assert context is not None
     assert context.cluster["certificate-authority"] == str(tmp_path / "some/where/ca/ca.crt")
@@ -97,7 +109,11 @@ async def test_impersonation_of_the_option_beats_that_of_the_kubeconfig(write):
         (config("a", current="x"), {}, "there is no current-context 'x': there is a"),
         ({**config("a", current="a"), "clusters": []}, {}, "context 'a' names the cluster 'a', but there is none"),
         ({**config("a", current="a"), "users": None}, {}, "context 'a' names the user 'a', but there is none"),
-        (config("a", current="a", cluster={"server": "a.example"}), {}, "needs a server that starts with https:// or http://"),
+        (
+            config("a", current="a", cluster={"server": "a.example"}),
+            {},
+            "needs a server that starts with https:// or http://",
+        ),
         (config("a", current="a", cluster={"certificate-authority": "ca"}), {}, "ca"),
         (
             config("a", current="a", user={"client-certificate-data": "%", "client-key-data": "%"}),
@@ -105,7 +121,11 @@ async def test_impersonation_of_the_option_beats_that_of_the_kubeconfig(write):
             "client-certificate-data is no base64",
         ),
         (config("a", current="a", user={"tokenFile": "gone"}), {}, "gone: no such file or directory"),
-        (config("a", current="a", user={"exec": {"command": "x"}}), {}, "the log-in plugin 'x' failed: exec: malformed request"),
+        (
+            config("a", current="a", user={"exec": {"command": "x"}}),
+            {},
+            "the log-in plugin 'x' failed: exec: malformed request",
+        ),
     ],
 )
 async def test_what_is_missing_is_one_line(write, value, options, words):
@@ -123,7 +143,10 @@ async def test_what_is_missing_is_one_line(write, value, options, words):
         ("clusters: {}\n", "clusters: must be a list, not a mapping"),
         ("clusters: []\nclusters: []\n", "config:2: clusters: the key 'clusters' is given twice"),
         ("contexts:\n- context: {}\n", "config:2: contexts[0]: needs a name"),
-        ("users:\n- name: a\n  user: {token: 7}\n", "config:3: users[0].user.token: must be text, not a whole number: quote it"),
+        (
+            "users:\n- name: a\n  user: {token: 7}\n",
+            "config:3: users[0].user.token: must be text, not a whole number: quote it",
+        ),
         ("a: 1\n---\nb: 1\n", "a kubeconfig is one document"),
     ],
 )
@@ -147,7 +170,10 @@ async def test_a_plugin_gives_the_token_or_says_why_not(write, tmp_path):
     credential = '{"apiVersion": "v1", "kind": "ExecCredential", "status": {"token": "fresh"}}'
     plugin = tmp_path / "login"
     path = write(config("a", current="a", user={"exec": {"apiVersion": "v1", "command": "./login"}}))
-    for script, said in ((f"echo '{credential}'", None), ("echo no network >&2; exit 3", "exec: process returned 3. .*no network")):
+    for script, said in (
+        (f"echo '{credential}'", None),
+        ("echo no network >&2; exit 3", "exec: process returned 3. .*no network"),
+    ):
         plugin.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         plugin.chmod(plugin.stat().st_mode | stat.S_IXUSR)
         if said is None:
@@ -173,7 +199,10 @@ async def test_in_a_pod_it_is_the_service_account(write, monkeypatch):
 
 async def test_a_server_that_is_not_there_is_told(api, tmp_path):
     path = api.kubeconfig(tmp_path, cluster={"server": "http://127.0.0.1:1"})
-    with pytest.raises(ClusterError, match=r"http://127.0.0.1:1 \(context fake\): can't be reached: .*refused.*check the server's address"):
+    with pytest.raises(
+        ClusterError,
+        match=r"http://127.0.0.1:1 \(context fake\): can't be reached: .*refused.*check the server's address",
+    ):
         await ask(await connect(ConnectionOptions(path)))
 
 

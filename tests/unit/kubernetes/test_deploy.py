@@ -1,4 +1,6 @@
-"""The shipped manifests grant what the auditor asks for before it begins, and nothing beside; on a real cluster tests/e2e asks for more."""
+"""The shipped manifests grant what the auditor asks for before it begins, and nothing beside; on a real
+cluster tests/e2e asks for more.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ import pytest
 import yaml
 
 from auditor.cluster.kubernetes.preflight.other_policy_kinds import FOREIGN
-from auditor.cluster.kubernetes.preflight.permissions import JOINING, NAMED, PROBING, READING_CLUSTER, READING_IN_NAMESPACES, Right
+from auditor.cluster.kubernetes.preflight.permissions import (
+    JOINING,
+    NAMED,
+    PROBING,
+    READING_CLUSTER,
+    READING_IN_NAMESPACES,
+    Right,
+)
 from auditor.cluster.kubernetes.reading import READ_NAMESPACE
 
 FILES = sorted((Path(__file__).parents[3] / "deploy").glob("*.yaml"))
@@ -50,12 +59,17 @@ def test_each_object_is_one_that_kubernetes_knows(item):
     assert set(item["metadata"]) == ({"name", "namespace"} if item["kind"] == "ServiceAccount" else {"name"})
     for rule in item.get("rules", ()):
         assert set(rule) == {"apiGroups", "resources", "verbs"}
-        assert all(isinstance(value, list) and value and all(isinstance(each, str) for each in value) for value in rule.values())
+        assert all(
+            isinstance(value, list) and value and all(isinstance(each, str) for each in value)
+            for value in rule.values()
+        )
         assert set(rule["verbs"]) <= VERBS
 
 
 @pytest.mark.parametrize(
-    "item", [item for item in objects() if item["kind"] == "ClusterRoleBinding"], ids=lambda item: item["metadata"]["name"]
+    "item",
+    [item for item in objects() if item["kind"] == "ClusterRoleBinding"],
+    ids=lambda item: item["metadata"]["name"],
 )
 def test_each_binding_binds_what_there_is(item):
     kind = item["roleRef"]["kind"]

@@ -54,7 +54,9 @@ async def talk(api, tmp_path, fault):
 
 
 async def test_lines_are_put_together_and_cut_apart(api, tmp_path):
-    lines, stream = await talk(api, tmp_path, saying(b"\x01", b"\x01on", b"\x02no", b"\x01e\ntwo\nthr", b"\x01ee\nrest", status(0)))
+    lines, stream = await talk(
+        api, tmp_path, saying(b"\x01", b"\x01on", b"\x02no", b"\x01e\ntwo\nthr", b"\x01ee\nrest", status(0))
+    )
     assert lines == [b"one\n", b"two\n", b"three\n"]
     assert (stream.failure, stream.broken) == ("the process ended with exit code 0: no", False)
     query = api.queries[0]

@@ -60,7 +60,10 @@ def streams(monkeypatch):
 def hosting(*objects):
     """A cluster with a pod object for each workload."""
     pods = [
-        (PODS.format(one.namespace), {"metadata": {"name": one.name.partition("/")[2], "namespace": one.namespace}, "status": {}})
+        (
+            PODS.format(one.namespace),
+            {"metadata": {"name": one.name.partition("/")[2], "namespace": one.namespace}, "status": {}},
+        )
         for one in WORKLOADS
     ]
     return world(*pods, *objects)
@@ -68,7 +71,9 @@ def hosting(*objects):
 
 def in_place(store, **changes):
     pods = {one.name: (one.namespace, one.name.partition("/")[2]) for one in WORKLOADS}
-    return InPlaceCluster(store, RUN, InPlacePlan(snapshot((*WORKLOADS, HOST)), pods, versions(store), **changes), NoProgress(), str)
+    return InPlaceCluster(
+        store, RUN, InPlacePlan(snapshot((*WORKLOADS, HOST)), pods, versions(store), **changes), NoProgress(), str
+    )
 
 
 def status_of(store, name):
@@ -101,7 +106,11 @@ async def test_the_image_that_really_ran_in_them_is_told(streams):
     ran = {"imageID": f"docker.io/library/python@sha256:{1:064x}", "state": {"running": {}}}
     store.start = lambda *_: {"containerStatuses": [ran]}
     async with in_place(store) as cluster:
-        assert [fact for fact in cluster.facts if f", which was sha256:{1:064x}: --image docker.io/library/python@sha256:" in fact]
+        assert [
+            fact
+            for fact in cluster.facts
+            if f", which was sha256:{1:064x}: --image docker.io/library/python@sha256:" in fact
+        ]
 
 
 async def test_pods_of_a_namespace_that_somebody_holds_are_left_alone(streams):
@@ -219,7 +228,14 @@ def test_an_agent_that_comes_over_the_stream_works_and_loses_no_command_sent_rig
     listen = {"do": "listen", "identity": SERVER, "key": KEY, "tcp": [port], "udp": [], "addresses": []}
     with program(BOOT) as process:
         agent = AgentProcess(process)
-        agent.raw(b"%08d" % len(source) + source + json.dumps(listen).encode() + b"\n" + json.dumps({"do": "lag"}).encode() + b"\n")
+        agent.raw(
+            b"%08d" % len(source)
+            + source
+            + json.dumps(listen).encode()
+            + b"\n"
+            + json.dumps({"do": "lag"}).encode()
+            + b"\n"
+        )
         assert agent.hear()["kind"] == "listening"
         assert agent.hear()["kind"] == "lag"
         (answer,), _ = agent.probe(("127.0.0.1", "tcp", [port], SERVER))

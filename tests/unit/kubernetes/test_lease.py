@@ -57,7 +57,9 @@ async def test_a_living_run_is_named_and_left_alone_and_what_was_taken_is_given_
     await first.take()
     store.pass_time(seconds=29)
     with pytest.raises(
-        ClusterError, match=r"namespace prod: .*@.*, process \d+, run 11111111 has been auditing here since .* 29 s ago.*--run 11111111"
+        ClusterError,
+        match=r"namespace prod: .*@.*, process \d+, run 11111111 has been auditing here since .* 29 s ago.*--run "
+        r"11111111",
     ):
         await second.take()
     assert list(store.objects) == [LEASE]
@@ -98,7 +100,10 @@ async def test_a_lease_without_server_times_is_judged_by_its_own():
 def somebody(store, namespace="prod", *, run_id="99999999", duration=30, name=NAME, **metadata):
     """A Lease that anybody who may create Leases in ``namespace`` can have put there."""
     labels = {"netpol-audit/run": run_id} if run_id else {}
-    found = {"metadata": {"name": name, "namespace": namespace, "labels": labels, **metadata}, "spec": {"leaseDurationSeconds": duration}}
+    found = {
+        "metadata": {"name": name, "namespace": namespace, "labels": labels, **metadata},
+        "spec": {"leaseDurationSeconds": duration},
+    }
     return store.put(PROD.replace("prod", namespace), found)
 
 
@@ -191,7 +196,10 @@ async def test_a_lease_that_somebody_renews_while_it_is_cleared_away_stays():
     store = Store()
     alive = store.put(
         PROD,
-        {"metadata": {"name": NAME, "namespace": "prod", "labels": {"netpol-audit/run": "11111111"}}, "spec": {"leaseDurationSeconds": 30}},
+        {
+            "metadata": {"name": NAME, "namespace": "prod", "labels": {"netpol-audit/run": "11111111"}},
+            "spec": {"leaseDurationSeconds": 30},
+        },
     )
     store.pass_time(minutes=5)
 

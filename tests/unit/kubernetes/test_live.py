@@ -15,7 +15,20 @@ from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.model.verdict import Cell
-from tests.unit.kubernetes.living import NAMES, PROBES, WORKLOADS, live, namespace, ours, pod, policy, running, snapshot, until, world
+from tests.unit.kubernetes.living import (
+    NAMES,
+    PROBES,
+    WORKLOADS,
+    live,
+    namespace,
+    ours,
+    pod,
+    policy,
+    running,
+    snapshot,
+    until,
+    world,
+)
 
 ENDPOINTS = tuple(replace(one, name=name) for one, name in zip(WORKLOADS, NAMES, strict=True))
 CELLS = [Cell(one, other, Protocol.TCP, 80, Family.IPV4) for one in NAMES for other in NAMES if one != other]
@@ -46,12 +59,16 @@ async def test_a_service_that_takes_a_probe_pod_for_a_backend_ends_it_at_once(co
     store = world()
     when_listed(store, lambda store: piece(store, conditions))
     probes = tuple(probe for probe in PROBES if probe.namespace == "prod")
-    with pytest.raises(ClusterError, match="Service prod/shop takes probe pods for backends, so all in namespace prod were"):
+    with pytest.raises(
+        ClusterError, match="Service prod/shop takes probe pods for backends, so all in namespace prod were"
+    ):
         await live(store, probes=probes).__aenter__()
     assert ours(store) == []
 
 
-@pytest.mark.parametrize("details", [{"conditions": {"ready": False, "serving": True}}, {"conditions": {"ready": True}, "kind": "Node"}])
+@pytest.mark.parametrize(
+    "details", [{"conditions": {"ready": False, "serving": True}}, {"conditions": {"ready": True}, "kind": "Node"}]
+)
 async def test_what_gets_no_traffic_is_no_reason_to_end(details):
     store = world()
     when_listed(store, lambda store: piece(store, **details))
@@ -84,8 +101,14 @@ async def test_hosts_outside_are_seats_without_an_agent_and_what_got_no_probe_po
     outside = pod("host/example", "", "192.0.2.1")
     outside = replace(outside, kind=EndpointKind.HOST, labels={}, node="", namespace="")
     stand_ins = tuple(Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels) for probe in PROBES)
-    async with live(store, snapshot=snapshot((*stand_ins, outside)), absent={"prod/db": "no room"}, facts=("a fact",)) as cluster:
-        assert {site.name: site.agent for site in cluster.sites} == {"dev/api": True, "prod/web": True, "host/example": False}
+    async with live(
+        store, snapshot=snapshot((*stand_ins, outside)), absent={"prod/db": "no room"}, facts=("a fact",)
+    ) as cluster:
+        assert {site.name: site.agent for site in cluster.sites} == {
+            "dev/api": True,
+            "prod/web": True,
+            "host/example": False,
+        }
         assert cluster.absent == {"prod/db": "no room"}
         assert list(cluster.facts) == ["a fact"]
         assert len([path for path in ours(store) if "/pods/" in path]) == 2
@@ -152,7 +175,9 @@ async def test_one_that_can_not_be_started_is_told_to_who_asks(monkeypatch):
 async def test_what_changed_while_probe_pods_started_is_in_the_snapshot():
     store = world()
     store.before = lambda method, path: (
-        store.put(*policy("new", "web")) if method == "POST" and "pods" in path and not store.names("networkpolicies") else None
+        store.put(*policy("new", "web"))
+        if method == "POST" and "pods" in path and not store.names("networkpolicies")
+        else None
     )
     async with live(store) as cluster:
         assert [each.name for each in cluster.snapshot.policies] == ["new"]
@@ -171,8 +196,16 @@ async def test_a_change_comes_with_the_endpoints_as_they_are():
 
 async def test_a_pod_that_a_policy_tells_apart_from_its_probe_pod_is_no_longer_audited():
     store = world()
-    second = replace(WORKLOADS[1], name="prod/db-2", labels={"app": "db", "tier": "cache"}, addresses=pod("x/y", "", "10.1.0.9").addresses)
-    probes = tuple(replace(probe, stands_for=(*probe.stands_for, "prod/db-2")) if probe.name == "prod/db" else probe for probe in PROBES)
+    second = replace(
+        WORKLOADS[1],
+        name="prod/db-2",
+        labels={"app": "db", "tier": "cache"},
+        addresses=pod("x/y", "", "10.1.0.9").addresses,
+    )
+    probes = tuple(
+        replace(probe, stands_for=(*probe.stands_for, "prod/db-2")) if probe.name == "prod/db" else probe
+        for probe in PROBES
+    )
     async with live(store, workloads=snapshot((*WORKLOADS, second)), probes=probes) as cluster:
         store.put(*policy("harmless", "web"))
         await cluster.changes()
@@ -184,8 +217,16 @@ async def test_a_pod_that_a_policy_tells_apart_from_its_probe_pod_is_no_longer_a
 
 async def test_so_it_is_where_only_an_unreadable_policy_selects_some_of_the_pods():
     store = world()
-    second = replace(WORKLOADS[1], name="prod/db-2", labels={"app": "db", "tier": "cache"}, addresses=pod("x/y", "", "10.1.0.9").addresses)
-    probes = tuple(replace(probe, stands_for=(*probe.stands_for, "prod/db-2")) if probe.name == "prod/db" else probe for probe in PROBES)
+    second = replace(
+        WORKLOADS[1],
+        name="prod/db-2",
+        labels={"app": "db", "tier": "cache"},
+        addresses=pod("x/y", "", "10.1.0.9").addresses,
+    )
+    probes = tuple(
+        replace(probe, stands_for=(*probe.stands_for, "prod/db-2")) if probe.name == "prod/db" else probe
+        for probe in PROBES
+    )
     async with live(store, workloads=snapshot((*WORKLOADS, second)), probes=probes) as cluster:
         store.put(*policy("cache", podSelector={"matchLabels": {"tier": "cache"}}, somethingNew=1))
         await cluster.changes()
@@ -215,7 +256,10 @@ async def test_a_lease_that_is_lost_is_said(monkeypatch):
 def held_by_somebody(store, namespace):
     """A Lease that says that it lasts for ever."""
     labels = {"netpol-audit/run": "99999999"}
-    lease = {"metadata": {"name": "netpol-audit", "namespace": namespace, "labels": labels}, "spec": {"leaseDurationSeconds": 2**31 - 1}}
+    lease = {
+        "metadata": {"name": "netpol-audit", "namespace": namespace, "labels": labels},
+        "spec": {"leaseDurationSeconds": 2**31 - 1},
+    }
     store.put(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
 
 
@@ -260,7 +304,9 @@ async def test_where_the_lease_was_lost_no_probe_pod_counts_any_more():
         await cluster.changes()
         assert cluster.failed == {}
         store.delete("/apis/coordination.k8s.io/v1/namespaces/prod/leases/netpol-audit")
-        cluster._leases._held["prod"].renewed = Moment(float("-inf"), 0.0)  # as after a night in which the machine slept
+        cluster._leases._held["prod"].renewed = Moment(
+            float("-inf"), 0.0
+        )  # as after a night in which the machine slept
         await cluster.changes()
         lost = "namespace prod: the Lease of this run was deleted, and its probe pods with it"
         assert cluster.failed == {"prod/db": lost, "prod/web": lost}
@@ -307,8 +353,14 @@ async def test_a_new_policy_that_reads_a_label_of_ours_tells_the_probe_pod_apart
 
 async def test_a_family_that_a_probe_pod_lacks_and_its_workload_has_is_told():
     store = world()
-    both = tuple(replace(one, addresses=(*one.addresses, ip_address("fd00::1"))) if one.name.endswith("db-1") else one for one in WORKLOADS)
+    both = tuple(
+        replace(one, addresses=(*one.addresses, ip_address("fd00::1"))) if one.name.endswith("db-1") else one
+        for one in WORKLOADS
+    )
     async with live(store, workloads=snapshot(both)) as cluster:
         assert list(cluster.facts) == [
-            "the probe pod of prod/db has no IPv6 address, but pods that it stands for have: nothing was tried over IPv6"
+            (
+                "the probe pod of prod/db has no IPv6 address, but pods that it stands for have: "
+                "nothing was tried over IPv6"
+            )
         ]

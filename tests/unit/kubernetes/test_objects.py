@@ -29,13 +29,22 @@ PORTS = (ContainerPort(Protocol.TCP, 80, "http"), ContainerPort(Protocol.UDP, 53
 
 
 def probe(**changes):
-    values = {"name": "prod/web", "namespace": "prod", "labels": {"app": "web"}, "ports": PORTS, "node": "node-1", "stands_for": ()}
+    values = {
+        "name": "prod/web",
+        "namespace": "prod",
+        "labels": {"app": "web"},
+        "ports": PORTS,
+        "node": "node-1",
+        "stands_for": (),
+    }
     return ProbePod(**{**values, **changes})
 
 
 def manifest(**changes):
     options = {key: changes.pop(key) for key in ("user", "withheld") if key in changes}
-    return pod_manifest(probe(**changes), 3, "0123abcd", Anchor("netpol-audit", "uid"), PodOptions(image="python:3"), **options)
+    return pod_manifest(
+        probe(**changes), 3, "0123abcd", Anchor("netpol-audit", "uid"), PodOptions(image="python:3"), **options
+    )
 
 
 def test_a_pod_carries_its_identity_its_run_and_its_owner():
@@ -90,7 +99,10 @@ def test_the_user_is_left_to_namespaces_that_assign_one(user, fields):
 
 def test_ports_are_mirrored_with_their_names():
     (container,) = manifest()["spec"]["containers"]
-    assert container["ports"] == [{"name": "http", "containerPort": 80, "protocol": "TCP"}, {"containerPort": 53, "protocol": "UDP"}]
+    assert container["ports"] == [
+        {"name": "http", "containerPort": 80, "protocol": "TCP"},
+        {"containerPort": 53, "protocol": "UDP"},
+    ]
 
 
 def test_a_node_is_asked_for_through_the_scheduler():
@@ -106,9 +118,14 @@ def test_the_keys_that_policies_read_are_those_of_every_pod_selector():
     def selector(key):
         return LabelSelector(((f"{key}-label", "x"),), (Requirement(f"{key}-expression", Operator.DOES_NOT_EXIST),))
 
-    rules = [(Rule((Peer(pod_selector=selector(name), namespace_selector=selector("namespace")), Peer())),) for name in ("in", "out")]
+    rules = [
+        (Rule((Peer(pod_selector=selector(name), namespace_selector=selector("namespace")), Peer())),)
+        for name in ("in", "out")
+    ]
     policy = NetworkPolicy("prod", "p", selector("own"), frozenset(), *rules)
-    assert keys_read([policy]) == {f"{name}-{kind}" for name in ("own", "in", "out") for kind in ("label", "expression")}
+    assert keys_read([policy]) == {
+        f"{name}-{kind}" for name in ("own", "in", "out") for kind in ("label", "expression")
+    }
 
 
 def test_the_first_process_ends_well_when_told():
@@ -125,14 +142,18 @@ def test_the_first_process_ends_well_when_told():
 
 
 def test_no_autoscaler_adds_a_node_for_it_or_keeps_one():
-    annotations = pod_manifest(probe(), 0, "0123abcd", Anchor("netpol-audit", "uid"), PodOptions(lifetime=600))["metadata"]["annotations"]
+    annotations = pod_manifest(probe(), 0, "0123abcd", Anchor("netpol-audit", "uid"), PodOptions(lifetime=600))[
+        "metadata"
+    ]["annotations"]
     prefix = "cluster-autoscaler.kubernetes.io/"
     told = {key.removeprefix(prefix): value for key, value in annotations.items() if key.startswith(prefix)}
     assert told == {"safe-to-evict": "true", "pod-scale-up-delay": "600s"}
 
 
 def as_some_enforcers_see_it(name):
-    """The AWS VPC CNI keys what it enforces by a pod's name without its last part, so that pods of one workload share their rules."""
+    """The AWS VPC CNI keys what it enforces by a pod's name without its last part, so that pods of one
+    workload share their rules.
+    """
     return name.replace(".", "_").rpartition("-")[0] or name
 
 

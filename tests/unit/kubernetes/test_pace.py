@@ -65,7 +65,9 @@ class Limited(Store):
 
 
 async def live_through(namespaces, *, qps=50.0, seconds=240, others=0):
-    """A run with so many Leases and so many ordinary requests waiting all the time: the server, and who looked dead meanwhile."""
+    """A run with so many Leases and so many ordinary requests waiting all the time: the server, and who
+    looked dead meanwhile.
+    """
     server = Limited(qps)
     held = Leases(server, [f"ns-{number:04}" for number in range(namespaces)], "11111111")
     await held.take()
@@ -121,7 +123,10 @@ def test_none_lasts_longer_than_others_believe_and_each_is_renewed_three_times_i
 
 
 def test_more_than_can_be_renewed_are_refused_with_what_to_do():
-    with pytest.raises(ClusterError, match=r"--qps 1 is too little to keep the Leases of 400 namespaces renewed: allow 20, or audit fewer"):
+    with pytest.raises(
+        ClusterError,
+        match=r"--qps 1 is too little to keep the Leases of 400 namespaces renewed: allow 20, or audit fewer",
+    ):
         pace_for(400, 1.0, RENEW_EVERY, RENEW_WITHIN)
     pace_for(400, 20.0, RENEW_EVERY, RENEW_WITHIN)
 

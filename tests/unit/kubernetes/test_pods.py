@@ -40,7 +40,10 @@ async def test_all_run_and_nothing_of_them_stays():
     [
         (waiting("ErrImagePull", "no such\nimage"), "its probe pod can't run: ErrImagePull: no such image"),
         (waiting("CreateContainerConfigError"), "its probe pod can't run: CreateContainerConfigError"),
-        ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "its probe pod can't run: Evicted: low on memory"),
+        (
+            {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
+            "its probe pod can't run: Evicted: low on memory",
+        ),
         (
             {"phase": "Running", "containerStatuses": [{"state": {"terminated": {"exitCode": 127}}}]},
             "its probe pod can't run: it ended with exit code 127",
@@ -58,10 +61,17 @@ async def test_what_will_never_run_has_failed_at_once_and_the_rest_goes_on(statu
 
 async def test_what_has_no_place_until_the_timeout_has_failed_with_the_schedulers_words():
     store = world()
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/3 nodes are available",
+    }
     store.start = only("db", {"phase": "Pending", "conditions": [condition]})
     async with live(store, start_seconds=0.2) as cluster:
-        assert cluster.failed == {"prod/db": "its probe pod did not start within 0.2 s: Unschedulable: 0/3 nodes are available"}
+        assert cluster.failed == {
+            "prod/db": "its probe pod did not start within 0.2 s: Unschedulable: 0/3 nodes are available"
+        }
     assert ours(store) == []
 
 
@@ -91,7 +101,9 @@ async def test_a_pod_that_somebody_deletes_before_it_runs_has_failed_at_once(whe
         assert cluster.failed == {"prod/db": "its probe pod was deleted by somebody before it ran"}
 
 
-@pytest.mark.parametrize("answer", [(403, "Forbidden", 'pods "x" is forbidden: exceeded quota: small'), (422, "Invalid", "bad port")])
+@pytest.mark.parametrize(
+    "answer", [(403, "Forbidden", 'pods "x" is forbidden: exceeded quota: small'), (422, "Invalid", "bad port")]
+)
 async def test_one_that_is_refused_has_failed_and_the_rest_goes_on(answer):
     store = world()
     store.admit = refusing("db", *answer)
@@ -136,7 +148,9 @@ async def test_what_does_not_end_by_itself_is_removed_by_force_and_that_is_told(
     store = world()
     async with live(store) as cluster:
         store.stuck = True
-    assert list(cluster.farewell) == ["3 probe pods did not end within 0.05 s and had to be removed by force: is every node alive?"]
+    assert list(cluster.farewell) == [
+        "3 probe pods did not end within 0.05 s and had to be removed by force: is every node alive?"
+    ]
     assert ours(store) == []
 
 
@@ -155,7 +169,9 @@ async def test_what_a_finalizer_of_somebody_keeps_is_told_and_waited_for_no_long
         async with live(store) as cluster:
             pass
     (path,) = ours(store)
-    said = "is deleted, and kept by the finalizer example.com/keep, which is none of ours: who set it has to take it away"
+    said = (
+        "is deleted, and kept by the finalizer example.com/keep, which is none of ours: who set it has to take it away"
+    )
     assert list(cluster.farewell) == [f"Pod prod/{path.rpartition('/')[2]} {said}"]
     assert store.objects[path]["metadata"]["deletionTimestamp"]
     assert not store.names("leases")

@@ -8,7 +8,13 @@ import pytest
 
 from auditor.cluster.kubernetes.objects import RUN_LABEL, PodOptions
 from auditor.cluster.kubernetes.preflight.checks import PreflightOptions, preflight
-from auditor.cluster.kubernetes.preflight.disruptions import Budget, ScheduledPod, budget_in_the_way, publishing_service, repelled_by
+from auditor.cluster.kubernetes.preflight.disruptions import (
+    Budget,
+    ScheduledPod,
+    budget_in_the_way,
+    publishing_service,
+    repelled_by,
+)
 from auditor.cluster.kubernetes.preflight.permissions import PROBING, ResourceRule, Right, as_rules, missing_rights
 from auditor.cluster.kubernetes.preflight.quota import Quota, quantity, shortages
 from auditor.cluster.kubernetes.reading import LiveSnapshot
@@ -41,7 +47,10 @@ async def look(store, *probes, snapshot=None, **options):
 
 
 def budget(name="web", **spec):
-    return {"metadata": {"name": name, "namespace": "prod"}, "spec": {"selector": {"matchLabels": {"app": "web"}}, **spec}}
+    return {
+        "metadata": {"name": name, "namespace": "prod"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, **spec},
+    }
 
 
 def choosy(term, namespace="prod"):
@@ -69,7 +78,9 @@ async def test_where_nothing_that_is_audited_can_be_measured_there_is_no_run():
     why = "node node-9 is not ready, or cordoned"
     assert found.obstacles == (f"no probe pod can be created for what is audited: {why}",)
     assert not found.can_start([nowhere, here])
-    assert (await look(world(), nowhere, here, audited=("prod",), scope=frozenset({nowhere.name, here.name}))).obstacles == ()
+    assert (
+        await look(world(), nowhere, here, audited=("prod",), scope=frozenset({nowhere.name, here.name}))
+    ).obstacles == ()
 
 
 async def test_requests_grow_with_namespaces_only():
@@ -91,7 +102,10 @@ async def test_missing_rights_stop_an_audited_namespace_and_leave_others_out():
             '{apiGroups: [""], resources: [pods/exec], verbs: [get]} there; deploy/rbac.yaml has all that a run needs'
         ),
     )
-    said = 'grant us {apiGroups: [""], resources: [configmaps], verbs: [create]} there; deploy/rbac.yaml has all that a run needs'
+    said = (
+        'grant us {apiGroups: [""], resources: [configmaps], verbs: [create]} there; deploy/rbac.yaml has all '
+        "that a run needs"
+    )
     assert found.refused["dev/x"] == f"namespace dev: {said}"
     assert not found.can_start([probe()])
 
@@ -122,7 +136,8 @@ def test_what_a_rule_gives(rule, gives):
 def test_rights_are_told_as_rules():
     rights = [Right("", "pods", "list"), Right("policy", "x", "list"), Right("", "pods", "create")]
     assert as_rules(rights) == (
-        '{apiGroups: [""], resources: [pods], verbs: [create, list]}, {apiGroups: [policy], resources: [x], verbs: [list]}'
+        '{apiGroups: [""], resources: [pods], verbs: [create, list]}, {apiGroups: [policy], resources: [x], verbs: '
+        "[list]}"
     )
 
 
@@ -136,7 +151,13 @@ def test_rights_are_told_as_rules():
         ({"maxUnavailable": 1, "selector": {"matchLabels": {"app": "db"}}}, False),
         ({"maxUnavailable": 1, "selector": {}}, True),
         ({"maxUnavailable": 1, "selector": None}, False),
-        ({"maxUnavailable": 1, "selector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["db"]}]}}, True),
+        (
+            {
+                "maxUnavailable": 1,
+                "selector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["db"]}]},
+            },
+            True,
+        ),
     ],
 )
 def test_budgets_that_could_not_be_computed(spec, in_the_way):
@@ -190,7 +211,11 @@ def test_pods_that_would_be_kept_off(term, owner, repels):
 
 async def test_anti_affinity_is_read_from_the_cluster_and_can_be_accepted():
     store = world(("/api/v1/namespaces/prod/pods", choosy(WEB)))
-    assert (await look(store)).refused["prod/web"].startswith("pod prod/web-1 requires that no pod with such labels runs beside it")
+    assert (
+        (await look(store))
+        .refused["prod/web"]
+        .startswith("pod prod/web-1 requires that no pod with such labels runs beside it")
+    )
     assert not (await look(store, accept=frozenset({"anti-affinity"}))).refused
 
 
@@ -198,7 +223,10 @@ async def test_spread_constraints_are_remarked_once_for_a_workload():
     spread = [{"whenUnsatisfiable": "DoNotSchedule", "topologyKey": "zone", **WEB}]
     labels = {"pod-template-hash": "6c9"}
     pods = [
-        {"metadata": {"name": f"web-6c9-{number}", "namespace": "prod", "labels": labels}, "spec": {"topologySpreadConstraints": spread}}
+        {
+            "metadata": {"name": f"web-6c9-{number}", "namespace": "prod", "labels": labels},
+            "spec": {"topologySpreadConstraints": spread},
+        }
         for number in range(2)
     ]
     found = await look(world(*(("/api/v1/namespaces/prod/pods", pod) for pod in pods)))
@@ -206,7 +234,11 @@ async def test_spread_constraints_are_remarked_once_for_a_workload():
 
 
 def quota(hard, used=None, **spec):
-    return {"metadata": {"name": "small", "namespace": "prod"}, "spec": spec, "status": {"hard": hard, "used": used or {}}}
+    return {
+        "metadata": {"name": "small", "namespace": "prod"},
+        "spec": spec,
+        "status": {"hard": hard, "used": used or {}},
+    }
 
 
 @pytest.mark.parametrize(
@@ -214,7 +246,10 @@ def quota(hard, used=None, **spec):
     [
         (quota({"pods": "3", "requests.cpu": "150m", "limits.memory": "288Mi"}), ()),
         (quota({"pods": "3"}, {"pods": "1"}), ("quota small leaves 2 of pods, 3 needed",)),
-        (quota({"requests.cpu": "1"}, {"requests.cpu": "900m"}), ("quota small leaves 100m of requests.cpu, 150m needed",)),
+        (
+            quota({"requests.cpu": "1"}, {"requests.cpu": "900m"}),
+            ("quota small leaves 100m of requests.cpu, 150m needed",),
+        ),
         (quota({"limits.memory": "100Mi"}), ("quota small leaves 100Mi of limits.memory, 288Mi needed",)),
         (quota({"services": "0"}), ()),
         (quota({"pods": "0"}, scopes=["BestEffort"]), ()),
@@ -228,7 +263,8 @@ def test_quotas_that_are_too_small(value, lines):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("250m", "0.25"), ("96Mi", 96 * 2**20), ("1e3", 1000), ("2", 2), ("1.5Gi", 1.5 * 2**30), ("3k", 3000)]
+    ("text", "value"),
+    [("250m", "0.25"), ("96Mi", 96 * 2**20), ("1e3", 1000), ("2", 2), ("1.5Gi", 1.5 * 2**30), ("3k", 3000)],
 )
 def test_quantities(text, value):
     assert quantity(text) == Decimal(value)
@@ -242,7 +278,9 @@ def test_no_quantity():
 async def test_a_quota_stops_an_audited_namespace():
     store = world(("/api/v1/namespaces/prod/resourcequotas", quota({"pods": "0"})))
     found = await look(store)
-    assert found.obstacles == ("namespace prod: quota small leaves 0 of pods, 1 needed: raise the quota, or audit less at a time",)
+    assert found.obstacles == (
+        "namespace prod: quota small leaves 0 of pods, 1 needed: raise the quota, or audit less at a time",
+    )
 
 
 async def test_a_namespace_that_is_being_deleted_takes_no_pods():
@@ -288,13 +326,18 @@ async def test_labels_that_an_unreadable_policy_selects_by_are_not_added_either(
 
 
 async def test_where_a_mesh_can_not_be_kept_out_no_probe_pod_is_created():
-    """Istio's ambient mode adds no container that admission would show, and carries every connection to another port."""
+    """Istio's ambient mode adds no container that admission would show, and carries every connection to
+    another port.
+    """
     namespaces = {"prod": Namespace.of("prod", {"istio.io/dataplane-mode": "ambient"}), "dev": Namespace.of("dev")}
     reading = NetworkPolicy("prod", "p", LabelSelector((("istio.io/dataplane-mode", "x"),)), frozenset())
     pods = probe("prod/web"), probe("dev/web"), probe("dev/in", **{"istio.io/dataplane-mode": "ambient"})
     found = await look(world(), *pods, snapshot=LiveSnapshot(Snapshot(namespaces, (), (reading,))))
     assert set(found.refused) == {"prod/web", "dev/in"}
-    assert "the label istio.io/dataplane-mode, which would keep it out of the mesh, is one that policies read" in found.refused["prod/web"]
+    assert (
+        "the label istio.io/dataplane-mode, which would keep it out of the mesh, is one that policies read"
+        in found.refused["prod/web"]
+    )
     assert not (await look(world(), *pods[:2], snapshot=LiveSnapshot(Snapshot(namespaces, ())))).refused
 
 
@@ -314,13 +357,23 @@ def changed(**changes):
 @pytest.mark.parametrize(
     ("admit", "words"),
     [
-        (lambda _pod: (403, ("Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted:latest"')), "violates PodSecurity"),
+        (
+            lambda _pod: (403, ("Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted:latest"')),
+            "violates PodSecurity",
+        ),
         (lambda _pod: (422, ("Invalid", "spec.x: not valid")), "spec.x: not valid"),
         (changed(spec={"initContainers": [{"name": "istio-init"}]}), "adds the container istio-init"),
         (changed(metadata={"labels": {"app": "other"}}), "changes its label app, app.kubernetes.io/managed-by, "),
         (changed(spec={"hostNetwork": True}), "on its node's network"),
         (
-            changed(spec={"readinessGates": [{"conditionType": "netpol-audit/never"}, {"conditionType": "target-health.elbv2.k8s.aws/x"}]}),
+            changed(
+                spec={
+                    "readinessGates": [
+                        {"conditionType": "netpol-audit/never"},
+                        {"conditionType": "target-health.elbv2.k8s.aws/x"},
+                    ]
+                }
+            ),
             "adds the readiness gate target-health.elbv2.k8s.aws/x",
         ),
         (changed(spec={"readinessGates": []}), "takes out the readiness gate that keeps traffic of Services away"),
@@ -339,8 +392,14 @@ async def test_what_admission_would_refuse_or_change(admit, words):
 @pytest.mark.parametrize(
     ("admit", "words"),
     [
-        (lambda _pod: (400, ("BadRequest", 'admission webhook "x" does not support dry run')), "admission could not be asked beforehand"),
-        (changed(spec={"priority": 1000, "preemptionPolicy": "PreemptLowerPriority"}), "gives probe pods priority 1000"),
+        (
+            lambda _pod: (400, ("BadRequest", 'admission webhook "x" does not support dry run')),
+            "admission could not be asked beforehand",
+        ),
+        (
+            changed(spec={"priority": 1000, "preemptionPolicy": "PreemptLowerPriority"}),
+            "gives probe pods priority 1000",
+        ),
     ],
 )
 async def test_what_is_only_remarked_of_admission(admit, words):
@@ -359,7 +418,9 @@ async def test_a_priority_that_displaces_nobody_needs_no_word():
 
 async def test_what_can_not_be_read_for_the_whole_cluster_is_read_by_namespace():
     store = world((PDBS.format("prod"), budget(maxUnavailable=1)))
-    store.denied = {("list", resource, "") for resource in ("poddisruptionbudgets", "namespaces", "pods", "resourcequotas")}
+    store.denied = {
+        ("list", resource, "") for resource in ("poddisruptionbudgets", "namespaces", "pods", "resourcequotas")
+    }
     store.denied |= {("list", "resourcequotas", "prod")}
     found = await look(store)
     assert "PodDisruptionBudget prod/web" in found.refused["prod/web"]
@@ -370,12 +431,18 @@ async def test_what_can_not_be_read_for_the_whole_cluster_is_read_by_namespace()
 async def test_anti_affinity_of_another_namespace_is_a_remark_and_no_refusal(reach):
     """Whoever may create pods in one namespace could keep all others from being audited."""
     anything = {"labelSelector": {}, **reach}
-    store = world(*(("/api/v1/namespaces/dev/pods", {**choosy(anything, "dev"), "metadata": pod_named(f"x-6c9-{n}")}) for n in range(2)))
+    store = world(
+        *(
+            ("/api/v1/namespaces/dev/pods", {**choosy(anything, "dev"), "metadata": pod_named(f"x-6c9-{n}")})
+            for n in range(2)
+        )
+    )
     found = await look(store, probe(), probe("prod/api", app="api"), probe("dev/x"))
     assert set(found.refused) == {"dev/x"}
     (remark,) = found.remarks
     assert remark == (
-        "pods of dev/x require that no pod with such labels runs beside them, in other namespaces either: they find no place beside the "
+        "pods of dev/x require that no pod with such labels runs beside them, in other namespaces either: they find "
+        "no place beside the "
         "probe pods of prod/api and prod/web during the run, and these none beside them"
     )
 
@@ -410,7 +477,10 @@ async def test_namespaces_that_lack_the_same_rights_are_left_out_in_one_line():
 
 def held(namespace, duration=2**31 - 1):
     labels = {RUN_LABEL: "99999999"}
-    lease = {"metadata": {"name": "netpol-audit", "namespace": namespace, "labels": labels}, "spec": {"leaseDurationSeconds": duration}}
+    lease = {
+        "metadata": {"name": "netpol-audit", "namespace": namespace, "labels": labels},
+        "spec": {"leaseDurationSeconds": duration},
+    }
     return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease
 
 
@@ -428,17 +498,27 @@ async def test_a_namespace_that_somebody_holds_is_found_before_anything_is_creat
 
 def node(name, pods="10", **spec):
     conditions = [{"type": "Ready", "status": "True"}]
-    return "/api/v1/nodes", {"metadata": {"name": name}, "spec": spec, "status": {"allocatable": {"pods": pods}, "conditions": conditions}}
+    return "/api/v1/nodes", {
+        "metadata": {"name": name},
+        "spec": spec,
+        "status": {"allocatable": {"pods": pods}, "conditions": conditions},
+    }
 
 
 def placed(number, on="node-1", phase="Running"):
-    item = {"metadata": {"name": f"p{number}", "namespace": "dev"}, "spec": {"nodeName": on}, "status": {"phase": phase}}
+    item = {
+        "metadata": {"name": f"p{number}", "namespace": "dev"},
+        "spec": {"nodeName": on},
+        "status": {"phase": phase},
+    }
     return "/api/v1/namespaces/dev/pods", item
 
 
 async def test_no_more_probe_pods_are_put_on_a_node_than_it_has_room_for():
     tainted = [{"key": "x", "effect": "NoSchedule"}]
-    store = world(node("node-1", taints=tainted), *(placed(number) for number in range(6)), placed(6, phase="Succeeded"))
+    store = world(
+        node("node-1", taints=tainted), *(placed(number) for number in range(6)), placed(6, phase="Succeeded")
+    )
     probes = [probe(f"prod/{letter}", node="node-1", app=letter) for letter in "abcd"]
     found = await look(store, *probes, scope=frozenset({"prod/c", "prod/d"}))
     said = "node node-1 has room for 2 more pods, and 4 were to be put there"
@@ -449,6 +529,8 @@ async def test_those_without_a_node_share_what_room_the_others_leave():
     store = world(node("node-1", pods="4"), node("node-2", pods="3"), node("full", pods="1"))
     pinned, free = probe("prod/a", node="node-1"), [probe(f"prod/{letter}", app=letter) for letter in "bcd"]
     found = await look(store, pinned, *free)
-    assert found.refused == {"prod/d": "the nodes have room for 2 more pods without a place of their own, and 3 were to be put there"}
+    assert found.refused == {
+        "prod/d": "the nodes have room for 2 more pods without a place of their own, and 3 were to be put there"
+    }
     store.denied = {("list", "nodes", "")}
     assert (await look(store, pinned, *free)).refused == {}

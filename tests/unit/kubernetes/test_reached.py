@@ -23,7 +23,11 @@ TCP = {"tcpSocket": {"port": 1}}
 
 def pod(probe=None, *, ready=True, state="running", ip="10.0.0.1", **more):
     container = {"name": "agent", **({"readinessProbe": probe} if probe else {})}
-    status = {"podIP": ip, "containerStatuses": [{"name": "agent", "ready": ready, "state": {state: {}}}], **more.pop("status", {})}
+    status = {
+        "podIP": ip,
+        "containerStatuses": [{"name": "agent", "ready": ready, "state": {state: {}}}],
+        **more.pop("status", {}),
+    }
     return msgspec.convert({"spec": {"containers": [container], **more}, "status": status}, ReachedPod)
 
 

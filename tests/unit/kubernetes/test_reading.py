@@ -55,14 +55,18 @@ async def test_a_saved_snapshot_gives_the_same_snapshot_and_matrix(api, tmp_path
     again = from_files(manifest_text(live.manifests))
     assert again == live.snapshot
     sides = ({endpoint.name for endpoint in again.endpoints},) * 2
-    matrices = [list(expected_json(evaluate(snapshot), *sides, ports=(), expand=True)) for snapshot in (again, live.snapshot)]
+    matrices = [
+        list(expected_json(evaluate(snapshot), *sides, ports=(), expand=True)) for snapshot in (again, live.snapshot)
+    ]
     assert matrices[0] == matrices[1]
     assert '"denied"' in "".join(matrices[0])
 
 
 async def test_nothing_but_what_matters_is_saved(api, tmp_path):
     text = manifest_text((await take(api, tmp_path)).manifests)
-    assert not [word for word in ("hunter2", "managedFields", "annotations", "image", "env", "uid", "Hostname") if word in text]
+    assert not [
+        word for word in ("hunter2", "managedFields", "annotations", "image", "env", "uid", "Hostname") if word in text
+    ]
     assert not [path for path in api.paths() if "secrets" in path or "configmaps" in path]
 
 
@@ -113,7 +117,9 @@ async def test_an_unknown_namespace_is_wrong_usage(api, tmp_path):
 
 
 async def test_an_unreadable_policy_stops_nothing(api, tmp_path):
-    odd = policy("prod", "odd", {"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"from": [{"serviceAccounts": {}}]}]})
+    odd = policy(
+        "prod", "odd", {"podSelector": {"matchLabels": {"app": "db"}}, "ingress": [{"from": [{"serviceAccounts": {}}]}]}
+    )
     worse = policy("prod", "worse", {"podSelector": {"matchFields": []}})
     api.objects[POLICIES] += [odd, worse]
     live = await take(api, tmp_path)
@@ -123,7 +129,9 @@ async def test_an_unreadable_policy_stops_nothing(api, tmp_path):
         ("prod/worse", None),
     ]
     (problem,) = live.unreadable[0].problems
-    assert str(problem).startswith("NetworkPolicy prod/odd: spec.ingress[0].from[0].serviceAccounts: unknown field 'serviceAccounts'")
+    assert str(problem).startswith(
+        "NetworkPolicy prod/odd: spec.ingress[0].from[0].serviceAccounts: unknown field 'serviceAccounts'"
+    )
     saved = json.loads(manifest_text(live.manifests))["items"]
     assert [item["spec"] for item in saved if item["metadata"]["name"] == "odd"] == [odd["spec"]]
 
@@ -168,7 +176,9 @@ async def test_a_refusal_names_verb_and_resource(api, tmp_path):
 
 async def test_a_server_that_is_none_of_kubernetes_is_said_to_be_one(api, tmp_path):
     del api.objects["/api/v1/nodes"]
-    with pytest.raises(ClusterError, match=r"can't list nodes \(404\): .*: check that the context names a Kubernetes API server"):
+    with pytest.raises(
+        ClusterError, match=r"can't list nodes \(404\): .*: check that the context names a Kubernetes API server"
+    ):
         await take(api, tmp_path)
 
 
@@ -187,7 +197,9 @@ async def test_a_server_that_says_later_is_asked_again(api, tmp_path, code):
 
 async def test_a_server_that_always_says_later_is_given_up(api, tmp_path):
     api.faults[PODS] = [refused(500, "etcdserver: leader changed")] * 50
-    with pytest.raises(ClusterError, match="answered 500, 4 times, asked to list pods in all namespaces: etcdserver: leader changed"):
+    with pytest.raises(
+        ClusterError, match="answered 500, 4 times, asked to list pods in all namespaces: etcdserver: leader changed"
+    ):
         await take(api, tmp_path)
     assert api.paths().count(PODS) == 4
 
@@ -216,11 +228,15 @@ async def test_a_broken_connection_is_tried_again(api, tmp_path):
 
 async def test_silence_ends_at_the_request_timeout(api, tmp_path):
     api.faults[PODS] = [silence]
-    with pytest.raises(ClusterError, match=r"no whole answer within 0.2 s, asked to list pods in all namespaces: try a longer"):
+    with pytest.raises(
+        ClusterError, match=r"no whole answer within 0.2 s, asked to list pods in all namespaces: try a longer"
+    ):
         await take(api, tmp_path, request_timeout=0.2)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>login</html>", b"[]", b'{"items": []}', b'{"metadata": {}, "items": 3}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>login</html>", b"[]", b'{"items": []}', b'{"metadata": {}, "items": 3}', b"\xff"]
+)
 async def test_garbage_is_no_answer(api, tmp_path, body):
     api.faults[PODS] = [web.Response(body=body)]
     with pytest.raises(ClusterError, match="gave no answer that Kubernetes gives, asked to list pods"):
@@ -248,7 +264,9 @@ async def test_the_token_and_the_impersonated_user_go_with_every_request(api, tm
 
 
 def test_two_thousand_pods_are_no_matter():
-    bodies = [json.dumps(pod("prod", f"p{number}", f"10.0.{number // 250}.{number % 250}", app="a")) for number in range(2000)]
+    bodies = [
+        json.dumps(pod("prod", f"p{number}", f"10.0.{number // 250}.{number % 250}", app="a")) for number in range(2000)
+    ]
     values = [msgspec.json.decode(body, type=PodRecord).value() for body in bodies]
     assert len({value.endpoint.addresses for value in values}) == 2000
 
@@ -259,9 +277,13 @@ def fields(value):
 
 PROTOCOLS = st.sampled_from(["TCP", "UDP", "SCTP"])
 PORT_NAMES = st.sampled_from(["http", "dns"])
-PORT = st.fixed_dictionaries({"containerPort": st.integers(1, 65535)}, optional={"name": PORT_NAMES, "protocol": PROTOCOLS})
+PORT = st.fixed_dictionaries(
+    {"containerPort": st.integers(1, 65535)}, optional={"name": PORT_NAMES, "protocol": PROTOCOLS}
+)
 RESTARTS = st.sampled_from(["Always", "Never"])
-CONTAINER = st.fixed_dictionaries({"name": st.just("c")}, optional={"ports": st.lists(PORT, max_size=3), "restartPolicy": RESTARTS})
+CONTAINER = st.fixed_dictionaries(
+    {"name": st.just("c")}, optional={"ports": st.lists(PORT, max_size=3), "restartPolicy": RESTARTS}
+)
 CONTAINERS = st.lists(CONTAINER, max_size=3)
 ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1", "::ffff:10.0.0.3"])
 LABELS = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["", "a", "b"]))
@@ -269,9 +291,12 @@ OWNER_KINDS = st.sampled_from(["ReplicaSet", "Job"])
 OWNER = st.fixed_dictionaries({"kind": OWNER_KINDS, "name": st.just("o")}, optional={"controller": st.booleans()})
 PLACE = {"name": st.just("p"), "namespace": st.just("n")}
 POD_OBJECTS = st.fixed_dictionaries({
-    "metadata": st.fixed_dictionaries(PLACE, optional={"labels": LABELS, "ownerReferences": st.lists(OWNER, max_size=2)}),
+    "metadata": st.fixed_dictionaries(
+        PLACE, optional={"labels": LABELS, "ownerReferences": st.lists(OWNER, max_size=2)}
+    ),
     "spec": st.fixed_dictionaries(
-        {"containers": CONTAINERS}, optional={"initContainers": CONTAINERS, "nodeName": st.just("node-1"), "hostNetwork": st.booleans()}
+        {"containers": CONTAINERS},
+        optional={"initContainers": CONTAINERS, "nodeName": st.just("node-1"), "hostNetwork": st.booleans()},
     ),
     "status": st.fixed_dictionaries({}, optional={
         "phase": st.sampled_from(["Pending", "Running", "Succeeded", "Failed"]),
@@ -285,7 +310,10 @@ SERVICE_OBJECTS = st.fixed_dictionaries({
         "selector": LABELS,
         "ports": st.lists(st.fixed_dictionaries(
             {"port": st.integers(1, 65535)},
-            optional={"name": st.just("x"), "protocol": PROTOCOLS, "targetPort": st.one_of(st.integers(0, 65535), st.just("http"))},
+            optional={
+                "name": st.just("x"), "protocol": PROTOCOLS,
+                "targetPort": st.one_of(st.integers(0, 65535), st.just("http")),
+            },
         ), max_size=2),
         "clusterIP": st.sampled_from(["None", "", "10.96.0.1"]),
         "clusterIPs": st.lists(st.sampled_from(["None", "10.96.0.1", "fd00::9"]), max_size=2),
@@ -312,7 +340,10 @@ def test_every_service_means_what_it_means_in_a_file(value):
 
 async def test_a_namespace_label_that_the_server_keeps_is_kept(api, tmp_path):
     api.objects["/api/v1/namespaces"] = copy.deepcopy([namespace("prod", team="a"), namespace("dev")])
-    assert (await take(api, tmp_path)).snapshot.namespaces["prod"].labels == {"team": "a", "kubernetes.io/metadata.name": "prod"}
+    assert (await take(api, tmp_path)).snapshot.namespaces["prod"].labels == {
+        "team": "a",
+        "kubernetes.io/metadata.name": "prod",
+    }
 
 
 def reviewing(*denied):
@@ -330,7 +361,9 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 async def test_all_rights_that_are_missing_are_told_at_once(api, tmp_path):
-    api.faults["/api/v1/nodes"] = [refused(403, 'nodes is forbidden: User "u" cannot list resource "nodes" in API group ""')]
+    api.faults["/api/v1/nodes"] = [
+        refused(403, 'nodes is forbidden: User "u" cannot list resource "nodes" in API group ""')
+    ]
     api.faults[REVIEWS] = [reviewing(("list", "nodes", ""), ("list", "networkpolicies", ""))] * 50
     with pytest.raises(ForbiddenError) as caught:
         await take(api, tmp_path)
@@ -344,8 +377,12 @@ async def test_all_rights_that_are_missing_are_told_at_once(api, tmp_path):
 
 
 async def test_where_rights_can_not_be_asked_for_the_one_that_was_missed_is_told(api, tmp_path):
-    api.faults["/api/v1/nodes"] = [refused(403, 'nodes is forbidden: User "u" cannot list resource "nodes" in API group ""')]
-    with pytest.raises(ForbiddenError, match=r"may not list nodes \(403\): .*; deploy/rbac.yaml grants all that an audit reads"):
+    api.faults["/api/v1/nodes"] = [
+        refused(403, 'nodes is forbidden: User "u" cannot list resource "nodes" in API group ""')
+    ]
+    with pytest.raises(
+        ForbiddenError, match=r"may not list nodes \(403\): .*; deploy/rbac.yaml grants all that an audit reads"
+    ):
         await take(api, tmp_path)
 
 
@@ -353,7 +390,8 @@ async def test_rights_in_one_namespace_are_asked_for_there(api, tmp_path):
     api.faults["/api/v1/namespaces/prod/pods"] = [refused(403, 'User "u" cannot list resource "pods" in API group ""')]
     api.faults[REVIEWS] = [reviewing(("list", "pods", "prod"), ("list", "services", "prod"), ("list", "pods", ""))] * 50
     with pytest.raises(
-        ForbiddenError, match=r"resources: \[pods\], verbs: \[list\]\}, .*resources: \[services\], verbs: \[list\]\} in prod"
+        ForbiddenError,
+        match=r"resources: \[pods\], verbs: \[list\]\}, .*resources: \[services\], verbs: \[list\]\} in prod",
     ):
         await take(api, tmp_path, "prod")
 
@@ -396,7 +434,9 @@ async def test_who_may_read_one_namespace_only_gets_it_without_nodes_and_is_told
 
 async def test_what_is_missing_in_a_namespace_is_told_with_the_role_that_grants_it(api, tmp_path):
     api.faults["/api/v1/namespaces/prod"] = [refused(403, 'User "u" cannot get resource "namespaces" in API group ""')]
-    api.faults[REVIEWS] = [reviewing(("get", "namespaces", "prod"), ("list", "nodes", ""), ("list", "pods", "dev"))] * 50
+    api.faults[REVIEWS] = [
+        reviewing(("get", "namespaces", "prod"), ("list", "nodes", ""), ("list", "pods", "dev"))
+    ] * 50
     with pytest.raises(ForbiddenError) as caught:
         await take(api, tmp_path, "prod", "dev")
     assert str(caught.value).endswith(

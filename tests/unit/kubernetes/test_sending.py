@@ -25,11 +25,15 @@ EXISTS = refused(409, 'pods "a" already exists', reason="AlreadyExists")
 
 
 async def created(request):
-    return web.json_response({"echo": await request.text(), "type": request.headers["Content-Type"], "method": request.method}, status=201)
+    return web.json_response(
+        {"echo": await request.text(), "type": request.headers["Content-Type"], "method": request.method}, status=201
+    )
 
 
 async def server(api, tmp_path, **options):
-    return ApiServer(await connect(ConnectionOptions(kubeconfig=api.kubeconfig(tmp_path), qps=10_000)), first_pause=0.01, **options)
+    return ApiServer(
+        await connect(ConnectionOptions(kubeconfig=api.kubeconfig(tmp_path), qps=10_000)), first_pause=0.01, **options
+    )
 
 
 async def send(api, tmp_path, method="POST", question=CREATE, *, patience=0, **more):
@@ -56,7 +60,11 @@ async def test_a_body_goes_out_and_bytes_are_counted(api, tmp_path):
             ForbiddenError,
             "grant it the verb create",
         ),
-        (refused(403, 'pods "a" is forbidden: exceeded quota: q'), AdmissionError, r"refused to create pods .*: exceeded quota: q"),
+        (
+            refused(403, 'pods "a" is forbidden: exceeded quota: q'),
+            AdmissionError,
+            r"refused to create pods .*: exceeded quota: q",
+        ),
         (refused(403, "namespace prod is being terminated"), AdmissionError, "being terminated"),
         (refused(400, 'admission webhook "w" denied the request: no'), AdmissionError, r"\(400\): admission webhook"),
         (refused(422, "metadata.name: Invalid value"), InvalidError, "object is not valid"),
@@ -104,7 +112,9 @@ async def test_an_internal_error_is_tried_again_where_it_does_no_harm(api, tmp_p
 
 
 async def test_patience_outlasts_more_failures_than_usual(api, tmp_path):
-    api.faults[PATH] = [broken] * 6 + [refused(403, 'User "u" cannot create resource "pods" in')] + [refused(401), created]
+    api.faults[PATH] = (
+        [broken] * 6 + [refused(403, 'User "u" cannot create resource "pods" in')] + [refused(401), created]
+    )
     assert b"echo" in await send(api, tmp_path, patience=60)
     assert len(api.requests) == 9
 

@@ -43,7 +43,9 @@ def test_policies_that_are_not_evaluated_are_told(api, tmp_path, capsys):
     saved = tmp_path / "saved.json"
     assert run(["snapshot", "--kubeconfig", api.kubeconfig(tmp_path), "-o", str(saved)]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("warning: NetworkPolicy prod/odd: spec.ingres: unknown field 'ingres': did you mean ingress?")
+    assert lines[0].startswith(
+        "warning: NetworkPolicy prod/odd: spec.ingres: unknown field 'ingres': did you mean ingress?"
+    )
     assert lines[1].startswith("warning: 1 CiliumNetworkPolicy in the cluster: not evaluated")
     assert run(["expect", "-f", str(saved)]) == 2
     assert "spec.ingres: unknown field 'ingres'" in capsys.readouterr().err
@@ -87,9 +89,12 @@ def test_help_imports_no_client(arguments):
 import sys
 from auditor.cli.application import run
 code = run({arguments!r})
-print(code, [name for name in ("asyncio", "aiohttp", "kubernetes", "msgspec", "yaml") if name in sys.modules], file=sys.stderr)
+heavy = ("asyncio", "aiohttp", "kubernetes", "msgspec", "yaml")
+print(code, [name for name in heavy if name in sys.modules], file=sys.stderr)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False
+    )
     assert done.stderr == "0 []\n"
 
 
@@ -99,7 +104,10 @@ def test_the_generated_groups_of_the_api_are_never_imported(api, tmp_path):
 import sys
 from auditor.cli.application import run
 code = run({arguments!r})
-print(code, [name for name in sys.modules if name.startswith(("kubernetes.aio.client.api.", "kubernetes.aio.client.models.v1_"))])
+generated = ("kubernetes.aio.client.api.", "kubernetes.aio.client.models.v1_")
+print(code, [name for name in sys.modules if name.startswith(generated)])
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False
+    )
     assert done.stdout == "0 []\n"

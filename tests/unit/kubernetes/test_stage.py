@@ -21,13 +21,22 @@ from tests.unit.kubernetes.test_objects import as_some_enforcers_see_it
 @pytest.mark.parametrize("name", scenarios.with_truth())
 def test_a_policy_written_is_the_policy_that_was_read(name):
     snapshot = scenarios.read(name).snapshot
-    assert [read_live_policy(policy_manifest(policy, {"a": "b"})) for policy in snapshot.policies] == list(snapshot.policies)
+    assert [read_live_policy(policy_manifest(policy, {"a": "b"})) for policy in snapshot.policies] == list(
+        snapshot.policies
+    )
 
 
 def test_ports_of_one_name_go_into_containers_of_their_own():
-    ports = [{"name": "web", "containerPort": 80}, {"name": "web", "containerPort": 81}, {"name": "more", "containerPort": 82}]
+    ports = [
+        {"name": "web", "containerPort": 80},
+        {"name": "web", "containerPort": 81},
+        {"name": "more", "containerPort": 82},
+    ]
     made = _containers({"name": "agent", "image": "x", "ports": ports})
-    assert [(each["name"], each["ports"]) for each in made] == [("agent", [ports[0], ports[2]]), ("agent-1", [ports[1]])]
+    assert [(each["name"], each["ports"]) for each in made] == [
+        ("agent", [ports[0], ports[2]]),
+        ("agent-1", [ports[1]]),
+    ]
 
 
 def test_a_pod_without_ports_has_one_container():
@@ -36,7 +45,11 @@ def test_a_pod_without_ports_has_one_container():
 
 def node(name, *, pods="10", ready="True", **spec):
     conditions = [{"type": "Ready", "status": ready}]
-    return "/api/v1/nodes", {"metadata": {"name": name}, "spec": spec, "status": {"allocatable": {"pods": pods}, "conditions": conditions}}
+    return "/api/v1/nodes", {
+        "metadata": {"name": name},
+        "spec": spec,
+        "status": {"allocatable": {"pods": pods}, "conditions": conditions},
+    }
 
 
 def pod(name, on, phase="Running"):
@@ -96,7 +109,9 @@ async def test_names_of_pods_of_a_conformance_run_are_unique_without_their_last_
     _, running = await staged(store)
     assert set(running) == {f"{place}/{name}" for place in PLACES for name in SIMILAR}
     assert {endpoint.name for endpoint in running.values()} == set(running)
-    seen = {(item["metadata"]["namespace"], as_some_enforcers_see_it(item["metadata"]["name"])) for item in created(store)}
+    seen = {
+        (item["metadata"]["namespace"], as_some_enforcers_see_it(item["metadata"]["name"])) for item in created(store)
+    }
     assert len(seen) == len(created(store)) == len(PLACES) * len(SIMILAR)
 
 
@@ -107,7 +122,9 @@ async def test_pods_of_a_conformance_run_have_a_controller_in_their_namespace_th
     assert len(created(store)) == len(PLACES) * len(SIMILAR)
     for item in created(store):
         (owner,) = item["metadata"]["ownerReferences"]
-        anchor = store.objects[f"/apis/coordination.k8s.io/v1/namespaces/{item['metadata']['namespace']}/leases/{owner['name']}"]
+        anchor = store.objects[
+            f"/apis/coordination.k8s.io/v1/namespaces/{item['metadata']['namespace']}/leases/{owner['name']}"
+        ]
         assert owner["controller"] is True
         assert owner["uid"] == anchor["metadata"]["uid"]
         assert (owner["kind"], owner["apiVersion"]) == ("Lease", "coordination.k8s.io/v1")
@@ -139,7 +156,13 @@ async def test_the_anchors_of_a_conformance_run_that_goes_on_are_no_sign_of_deat
     store = LivingStore()
     await staged(store)
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases"
-    store.put(leases, {"metadata": {"name": NAME, "namespace": HOME, "labels": {RUN_LABEL: RUN}}, "spec": {"leaseDurationSeconds": 30}})
+    store.put(
+        leases,
+        {
+            "metadata": {"name": NAME, "namespace": HOME, "labels": {RUN_LABEL: RUN}},
+            "spec": {"leaseDurationSeconds": 30},
+        },
+    )
     store.pass_time(minutes=2)
     store._touch(store.objects[f"{leases}/{NAME}"]["metadata"])
     found = await find_leftovers(store)

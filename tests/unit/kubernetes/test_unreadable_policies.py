@@ -1,4 +1,6 @@
-"""``audit expect -A`` and ``audit explain -A`` where a policy in force can't be read: what it may decide is no verdict."""
+"""``audit expect -A`` and ``audit explain -A`` where a policy in force can't be read: what it may decide is
+no verdict.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,31 @@ def cluster(api, tmp_path):
 
 
 def rows(text):
-    return {line.split()[1]: line.split()[2:] for line in text.splitlines() if line[:1].isdigit() and "/" in line.split()[1]}
+    return {
+        line.split()[1]: line.split()[2:] for line in text.splitlines() if line[:1].isdigit() and "/" in line.split()[1]
+    }
 
 
 @pytest.mark.parametrize("expand", [[], ["--expand"]])
 def test_the_table_marks_what_is_in_doubt(cluster, expand, capsys):
-    assert run(["expect", *cluster, *expand, "--from", "prod/api", "--from", "prod/db", "--to", "prod/api", "--to", "prod/db"]) == 3
+    assert (
+        run(
+            [
+                "expect",
+                *cluster,
+                *expand,
+                "--from",
+                "prod/api",
+                "--from",
+                "prod/db",
+                "--to",
+                "prod/api",
+                "--to",
+                "prod/db",
+            ]
+        )
+        == 3
+    )
     text = capsys.readouterr().out
     assert rows(text) == {"prod/api": ["●", "?"], "prod/db": ["?", "●"]}
     assert "prod/api, prod/db → itself  every port\n" in text

@@ -1,4 +1,6 @@
-"""A live cluster with a PodDisruptionBudget that keeps the only pod of a policy from being stood in for, as production clusters have."""
+"""A live cluster with a PodDisruptionBudget that keeps the only pod of a policy from being stood in for, as
+production clusters have.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def store_of(*objects):
     pods = [("prod", "db", "10.1.0.2"), ("prod", "web", "10.1.0.3"), ("prod", "api", "10.1.0.4")]
     ready = node("node-1", "192.0.2.1")
     ready["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
-    running = [(f"/api/v1/namespaces/{where}/pods", pod(where, f"{app}-1", address, app=app)) for where, app, address in pods]
+    running = [
+        (f"/api/v1/namespaces/{where}/pods", pod(where, f"{app}-1", address, app=app)) for where, app, address in pods
+    ]
     for _, item in running:
         del item["spec"]["containers"][0]["ports"]
     return LivingStore(namespace("prod"), ("/api/v1/nodes", ready), *running, *map(copy.deepcopy, objects))
@@ -72,7 +76,9 @@ def audited(monkeypatch):
         monkeypatch.setattr(cluster_module, "open_exec", open_exec)
         monkeypatch.setattr(LiveCluster, "open", open_agent)
         options = AuditOptions(ports=(PortRequest(Protocol.TCP, number=80),), probing=SWIFT, **said)
-        return await live.audit_live(live.LiveOptions(ConnectionOptions(), ("prod",)), options, "prod", str, NoProgress())
+        return await live.audit_live(
+            live.LiveOptions(ConnectionOptions(), ("prod",)), options, "prod", str, NoProgress()
+        )
 
     return audit
 
@@ -87,7 +93,8 @@ async def test_with_it_nothing_tells_of_the_policy_and_the_first_line_says_so(au
     assert of_report(report) == 3
     told = headline(report)
     assert told.startswith(
-        "nothing tells whether 1 of 2 policies is enforced: prod/db-only (ingress): none of its pods was probed: prod/db-1: "
+        "nothing tells whether 1 of 2 policies is enforced: prod/db-only (ingress): none of its pods was probed: "
+        "prod/db-1: "
     )
     assert "PodDisruptionBudget" in told
     assert "--accept pdb" in told

@@ -59,7 +59,9 @@ async def test_a_stay_cancelled_at_any_moment_leaves_nothing(insisting, monkeypa
     assert len(streams) > at
 
 
-@pytest.mark.parametrize("error", [UsageError("nothing to probe"), KeyError("a bug"), ClusterError("the cluster failed")])
+@pytest.mark.parametrize(
+    "error", [UsageError("nothing to probe"), KeyError("a bug"), ClusterError("the cluster failed")]
+)
 async def test_an_error_inside_comes_out_once_everything_is_gone(error):
     store = world()
     with pytest.raises(type(error)) as caught:
@@ -94,7 +96,11 @@ async def test_where_nothing_can_be_removed_the_user_learns_what_may_be_left_and
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(UsageError("nothing to probe"), "nothing to probe"), (KeyError("a bug"), "KeyError: 'a bug'"), (asyncio.CancelledError(), None)],
+    [
+        (UsageError("nothing to probe"), "nothing to probe"),
+        (KeyError("a bug"), "KeyError: 'a bug'"),
+        (asyncio.CancelledError(), None),
+    ],
 )
 async def test_what_is_left_is_told_beside_whatever_else_went_wrong(error, told):
     store = world()

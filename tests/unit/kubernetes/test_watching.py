@@ -19,7 +19,9 @@ WATCH = Question(PATH, "watch", "pods", " in all namespaces")
 
 
 def line(kind, version, **fields):
-    return json.dumps({"type": kind, "object": {"metadata": {"resourceVersion": str(version)}, **fields}}).encode() + b"\n"
+    return (
+        json.dumps({"type": kind, "object": {"metadata": {"resourceVersion": str(version)}, **fields}}).encode() + b"\n"
+    )
 
 
 def streaming(*pieces, end=None):
@@ -59,10 +61,14 @@ async def test_a_watch_goes_on_from_the_last_version_however_it_ends(api, tmp_pa
     ]
     assert await events(api, tmp_path, 4) == [("ADDED", "6"), ("MODIFIED", "7"), ("BOOKMARK", "20"), ("DELETED", "22")]
     assert [query["resourceVersion"] for query in api.queries] == ["5", "7", "7", "7", "20"]
-    assert {(query["watch"], query["allowWatchBookmarks"], query["timeoutSeconds"]) for query in api.queries} == {("true", "true", "240")}
+    assert {(query["watch"], query["allowWatchBookmarks"], query["timeoutSeconds"]) for query in api.queries} == {
+        ("true", "true", "240")
+    }
 
 
-@pytest.mark.parametrize("end", [refused(410, "too old"), streaming(b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n')])
+@pytest.mark.parametrize(
+    "end", [refused(410, "too old"), streaming(b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n')]
+)
 async def test_a_forgotten_version_is_told(api, tmp_path, end):
     api.faults[PATH] = [streaming(line("ADDED", 6)), end]
     with pytest.raises(ExpiredError):

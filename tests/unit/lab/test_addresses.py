@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from auditor.cluster.lab.addresses import AddressSet, difference, union
 from auditor.model.snapshot import Family
 
-spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=6)
+spans = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=6
+)
 
 
 def members(items):
@@ -33,4 +35,8 @@ def test_families_stay_apart():
     assert mixed.texts(Family.IPV6) == ("::1",)
     assert ip_address("10.0.0.2") in mixed
     assert ip_address("0.0.0.1") not in mixed
-    assert (mixed - AddressSet.of([ip_network("10.0.0.1/32")])).texts(Family.IPV4) == ("10.0.0.0", "10.0.0.2-10.0.0.3", "10.0.0.9")
+    assert (mixed - AddressSet.of([ip_network("10.0.0.1/32")])).texts(Family.IPV4) == (
+        "10.0.0.0",
+        "10.0.0.2-10.0.0.3",
+        "10.0.0.9",
+    )

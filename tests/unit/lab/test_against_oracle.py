@@ -34,7 +34,10 @@ def lets_through(policing, pod, other, direction, cell):
     allowances = policing.allowances(pod, direction)
     return allowances is None or any(
         (allowed.addresses is None or other.address(family) in allowed.addresses)
-        and (allowed.ports is None or any(each is protocol and first <= port <= last for each, first, last in allowed.ports))
+        and (
+            allowed.ports is None
+            or any(each is protocol and first <= port <= last for each, first, last in allowed.ports)
+        )
         for allowed in allowances
     )
 

@@ -83,7 +83,11 @@ def test_host_network_pods_are_neither_subjects_nor_peers():
 def test_peers_are_the_union_of_their_items_and_blocks_go_by_address():
     peers = rule(pods(labelled(app="web")), block("10.244.1.0/24", "10.244.1.11/32"), block("172.18.0.3/32"))
     (allowed,) = policing(receive(peers, app="db")).allowances(DB, INGRESS)
-    assert [endpoint.name for endpoint in ENDPOINTS if endpoint.addresses[0] in allowed.addresses] == ["a/web", "b/web", "b/shared"]
+    assert [endpoint.name for endpoint in ENDPOINTS if endpoint.addresses[0] in allowed.addresses] == [
+        "a/web",
+        "b/web",
+        "b/shared",
+    ]
     assert [endpoint.name for endpoint in ENDPOINTS if endpoint.addresses[1] in allowed.addresses] == ["a/web"]
 
 
@@ -115,7 +119,9 @@ def test_named_ports_of_egress_are_each_destinations_own():
 
 
 def test_named_ports_of_egress_reach_the_covered_family_of_a_destination_only():
-    (allowed,) = policing(send(rule(block("10.244.0.0/16"), ports=[port(name="sql", protocol=UDP)]), app="web")).allowances(WEB, EGRESS)
+    (allowed,) = policing(
+        send(rule(block("10.244.0.0/16"), ports=[port(name="sql", protocol=UDP)]), app="web")
+    ).allowances(WEB, EGRESS)
     assert allowed == Allowance(AddressSet.of([ip_address("10.244.1.11")]), ((UDP, 53, 53),))
 
 
@@ -125,10 +131,18 @@ def test_named_ports_of_egress_reach_the_covered_family_of_a_destination_only():
         (Dialect.IGNORES_NAMED_PORTS, [rule(ports=[port(name="sql")])], ()),
         (Dialect.IGNORES_NAMED_PORTS, [rule(ports=[port(name="sql"), port()])], (Allowance(None, (ANY_TCP,)),)),
         (Dialect.OWN_NAMESPACE_ONLY, [rule(namespaces(labelled()))], ()),
-        (Dialect.OWN_NAMESPACE_ONLY, [rule(namespaces(labelled()), pods(labelled(app="web")))], (Allowance(of(WEB), None),)),
+        (
+            Dialect.OWN_NAMESPACE_ONLY,
+            [rule(namespaces(labelled()), pods(labelled(app="web")))],
+            (Allowance(of(WEB), None),),
+        ),
         (Dialect.OWN_NAMESPACE_ONLY, [rule()], (Allowance(None, None),)),
         (Dialect.IP_BLOCK_SKIPS_PODS, [rule(block("10.244.1.0/24"), block("172.18.0.0/30"))], None),
-        (Dialect.LABEL_KEY_ONLY, [rule(namespaces(labelled(team="none")))], (Allowance(of(WEB, DB, CLIENT, OTHER_WEB), None),)),
+        (
+            Dialect.LABEL_KEY_ONLY,
+            [rule(namespaces(labelled(team="none")))],
+            (Allowance(of(WEB, DB, CLIENT, OTHER_WEB), None),),
+        ),
     ],
 )
 def test_dialects_where_a_rewrite_has_an_edge(dialect, rules, expected):

@@ -1,4 +1,6 @@
-"""What lint says to write instead, written instead: it does what it says and opens nothing else. And no alarm about what people write."""
+"""What lint says to write instead, written instead: it does what it says and opens nothing else. And no
+alarm about what people write.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,10 @@ def test_a_pod_whose_address_is_not_known_may_be_in_a_private_range(cidr, fires)
 
 def test_pods_with_the_network_of_their_node_are_named_as_what_they_are():
     server = pod("kube-system/apiserver", spec={"hostNetwork": True})
-    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}, **pods(app="apiserver")}
+    peer = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        **pods(app="apiserver"),
+    }
     objects = (server, DNS, pod("prod/hook"), policy("prod/hook", ingress=[{"from": [peer]}]))
     (finding,) = told("peer-matches-nothing", *objects)
     assert "matches only pods with hostNetwork (kube-system/apiserver)" in finding.message
@@ -75,7 +80,12 @@ def test_pods_with_the_network_of_their_node_are_named_as_what_they_are():
     ],
 )
 def test_a_slip_of_the_pen_is_told_from_pods_that_come_later(asked, slip):
-    there = (pod("prod/database"), pod("prod/frontend"), pod("prod/worker-v1"), policy("prod/one", asked, policyTypes=["Ingress"]))
+    there = (
+        pod("prod/database"),
+        pod("prod/frontend"),
+        pod("prod/worker-v1"),
+        policy("prod/one", asked, policyTypes=["Ingress"]),
+    )
     marked = {**pod("prod/x"), "metadata": {"name": "x", "namespace": "prod", "labels": {"canary": "true"}}}
     assert bool(told("selects-no-pod", *there, marked)) is slip
     assert bool(told("selects-no-pod-yet", *there, marked)) is not slip
@@ -104,7 +114,10 @@ def test_the_dns_rule_that_is_shown_opens_dns(space, labels, target):
 
 
 def test_a_rule_is_never_left_without_peers():
-    alone = policy("prod/web", ingress=[{"from": [{"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.0/25", "192.0.2.128/25"]}}]}])
+    alone = policy(
+        "prod/web",
+        ingress=[{"from": [{"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.0/25", "192.0.2.128/25"]}}]}],
+    )
     (finding,) = told("empty-block", pod("prod/web"), alone)
     assert finding.instead == "Remove the whole rule, or an except."
     alone["spec"]["ingress"][0]["from"].append(pods(app="api"))
@@ -135,7 +148,9 @@ def test_an_except_is_never_all_of_its_range(cidr, instead):
 def test_every_namespace_that_was_named_is_in_what_to_write():
     selector = {"matchExpressions": [{"key": "name", "operator": "In", "values": ["dev", "prod"]}]}
     objects = (namespace("dev"), namespace("prod"), pod("dev/a"), pod("prod/b"), pod("data/db"))
-    (finding,) = told("namespace-label-missing", *objects, policy("data/db", ingress=[{"from": [{"namespaceSelector": selector}]}]))
+    (finding,) = told(
+        "namespace-label-missing", *objects, policy("data/db", ingress=[{"from": [{"namespaceSelector": selector}]}])
+    )
     [peer] = yaml.safe_load(finding.instead.partition("\n")[2])
     assert told("namespace-label-missing", *objects, policy("data/db", ingress=[{"from": [peer]}])) == []
     assert peer["namespaceSelector"]["matchExpressions"][0]["values"] == ["dev", "prod"]
@@ -143,7 +158,11 @@ def test_every_namespace_that_was_named_is_in_what_to_write():
 
 def test_a_name_that_no_namespace_has_is_no_reason_to_label_one():
     selector = {"matchLabels": {"kubernetes.io/metadata.name": "prd"}}
-    objects = (namespace("prod"), pod("prod/b"), policy("prod/b", ingress=[{"from": [{"namespaceSelector": selector}]}]))
+    objects = (
+        namespace("prod"),
+        pod("prod/b"),
+        policy("prod/b", ingress=[{"from": [{"namespaceSelector": selector}]}]),
+    )
     (finding,) = told("namespace-label-missing", *objects)
     assert finding.instead.startswith("Namespaces have kubernetes.io/metadata.name: ")
     assert "Label the namespace" not in finding.instead
@@ -156,6 +175,11 @@ def test_names_that_yaml_reads_as_numbers_are_quoted():
 
 def test_a_label_is_not_given_twice_in_what_to_write():
     peer = {"namespaceSelector": {"matchLabels": {"team": "a", "app": "api"}}, **pods(app="web")}
-    objects = (namespace("prod", team="a"), pod("prod/api"), pod("data/db"), policy("data/db", ingress=[{"from": [peer]}]))
+    objects = (
+        namespace("prod", team="a"),
+        pod("prod/api"),
+        pod("data/db"),
+        policy("data/db", ingress=[{"from": [peer]}]),
+    )
     (finding,) = told("pod-label-in-namespace-selector", *objects)
     assert finding.instead.count("app:") == 1

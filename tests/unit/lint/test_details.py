@@ -15,7 +15,12 @@ from tests.unit.lint.case import case, cluster
 
 def pod(name: str, **more: Any) -> dict[str, Any]:
     namespace, _, app = name.partition("/")
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": app, "namespace": namespace, "labels": {"app": app}}, **more}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": app, "namespace": namespace, "labels": {"app": app}},
+        **more,
+    }
 
 
 def namespace(space: str, /, **labels: str) -> dict[str, Any]:
@@ -32,7 +37,9 @@ def policy(name: str, selector: dict[str, str] | None = None, **spec: Any) -> di
     }
 
 
-def service(name: str, selector: dict[str, str] | None, port: int, target: int | str, protocol: str = "TCP", ip: str = "None") -> dict:
+def service(
+    name: str, selector: dict[str, str] | None, port: int, target: int | str, protocol: str = "TCP", ip: str = "None"
+) -> dict:
     space, _, own = name.partition("/")
     ports = [{"port": port, "targetPort": target, "protocol": protocol}]
     spec = {"ports": ports, "clusterIP": ip, **({"selector": selector} if selector else {})}
@@ -119,12 +126,21 @@ def test_rules_together_shadow_one_that_none_of_them_shadows_alone():
 
 def test_of_equal_rules_one_is_told():
     rule = {"from": [pods(app="web")], "ports": [{"port": "sql"}]}
-    objects = (pod("prod/db"), policy("prod/a", ingress=[rule]), policy("prod/b", ingress=[rule]), policy("prod/c", ingress=[rule]))
+    objects = (
+        pod("prod/db"),
+        policy("prod/a", ingress=[rule]),
+        policy("prod/b", ingress=[rule]),
+        policy("prod/c", ingress=[rule]),
+    )
     assert [finding.place.subject for finding in told("shadowed-rule", *objects)] == ["prod/b", "prod/c"]
 
 
 def test_what_holds_by_chance_only_shadows_nothing():
-    web = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "w", "namespace": "prod", "labels": {"app": "web", "team": "a"}}}
+    web = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "w", "namespace": "prod", "labels": {"app": "web", "team": "a"}},
+    }
     objects = (
         web,
         policy("prod/team", ingress=[{"from": [pods(team="a")]}]),
@@ -142,7 +158,11 @@ def test_what_holds_by_chance_only_shadows_nothing():
 
 
 def test_rules_that_an_allow_all_shadows_are_told_once():
-    objects = (pod("prod/web"), policy("prod/open", ingress=[{}]), policy("prod/web", ingress=[{"from": [pods(app="x")]}]))
+    objects = (
+        pod("prod/web"),
+        policy("prod/open", ingress=[{}]),
+        policy("prod/web", ingress=[{"from": [pods(app="x")]}]),
+    )
     assert told("shadowed-rule", *objects) == []
     assert len(told("allow-all-undoes-others", *objects)) == 1
 
@@ -150,7 +170,12 @@ def test_rules_that_an_allow_all_shadows_are_told_once():
 def test_an_except_that_is_opened_again_on_another_port_has_its_effect():
     objects = (
         pod("prod/web"),
-        policy("prod/a", ingress=[{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}], "ports": [{"port": 80}]}]),
+        policy(
+            "prod/a",
+            ingress=[
+                {"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}], "ports": [{"port": 80}]}
+            ],
+        ),
         policy("prod/b", ingress=[{"from": [{"ipBlock": {"cidr": "10.1.0.0/16"}}], "ports": [{"port": 81}]}]),
     )
     assert told("except-opened-again", *objects) == []
@@ -172,7 +197,12 @@ def test_two_peers_that_a_third_one_includes_are_no_slip():
 
 def test_a_pod_alone_reaches_itself_without_two_peers():
     peers = [pods(app="api"), {"namespaceSelector": {"matchLabels": {"name": "prod"}}}]
-    objects = (namespace("prod", name="prod"), pod("prod/api"), pod("prod/db"), policy("prod/db", {"app": "db"}, ingress=[{"from": peers}]))
+    objects = (
+        namespace("prod", name="prod"),
+        pod("prod/api"),
+        pod("prod/db"),
+        policy("prod/db", {"app": "db"}, ingress=[{"from": peers}]),
+    )
     assert told("two-peers-one-dash", *objects) == []
 
 
@@ -204,13 +234,21 @@ def test_half_of_the_address_space_is_the_internet():
 
 def test_a_named_target_is_looked_up_on_each_pod():
     web = pod("prod/web", spec={"containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 8080}]}]})
-    objects = (web, service("prod/web", {"app": "web"}, 80, "http"), policy("prod/web", ingress=[{"ports": [{"port": 80}]}]))
+    objects = (
+        web,
+        service("prod/web", {"app": "web"}, 80, "http"),
+        policy("prod/web", ingress=[{"ports": [{"port": 80}]}]),
+    )
     (finding,) = told("service-port-not-target-port", *objects)
     assert "listen on 8080" in finding.message
 
 
 def test_a_service_without_a_selector_sends_nowhere():
-    objects = (pod("prod/web"), service("prod/web", None, 80, 8080), policy("prod/web", ingress=[{"ports": [{"port": 80}]}]))
+    objects = (
+        pod("prod/web"),
+        service("prod/web", None, 80, 8080),
+        policy("prod/web", ingress=[{"ports": [{"port": 80}]}]),
+    )
     assert told("service-port-not-target-port", *objects) == []
 
 
@@ -231,15 +269,31 @@ def test_a_policy_for_host_network_pods_is_told_once():
 
 
 def test_the_namespaces_of_the_cluster_itself_need_no_policy():
-    assert [finding.place.subject for finding in told("namespace-without-policy", DNS, pod("dev/web"), policy("prod/deny"))] == ["dev"]
+    assert [
+        finding.place.subject for finding in told("namespace-without-policy", DNS, pod("dev/web"), policy("prod/deny"))
+    ] == ["dev"]
 
 
 def test_pods_of_one_workload_are_named_once():
     def replica(number: int) -> dict[str, Any]:
         one = pod("prod/web")
-        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5cfcbcfcdb", "uid": "1", "controller": True}
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "name": "web-5cfcbcfcdb",
+            "uid": "1",
+            "controller": True,
+        }
         labels = {"app": "web", "pod-template-hash": "5cfcbcfcdb"}
-        return {**one, "metadata": {"name": f"web-5cfcbcfcdb-{number}", "namespace": "prod", "labels": labels, "ownerReferences": [owner]}}
+        return {
+            **one,
+            "metadata": {
+                "name": f"web-5cfcbcfcdb-{number}",
+                "namespace": "prod",
+                "labels": labels,
+                "ownerReferences": [owner],
+            },
+        }
 
     objects = (replica(1), replica(2), pod("prod/db"), policy("prod/db", {"app": "db"}))
     (finding,) = told("unprotected-pod", *objects)
@@ -256,6 +310,8 @@ def test_a_named_port_opens_a_path_only_to_pods_that_mean_that_number(number, fi
         declaring("prod/db", number),
         declaring("prod/web", 8080),
         policy("prod/db", {"app": "db"}, ingress=[{"from": [pods(app="api")], "ports": [{"port": 8080}]}]),
-        policy("prod/api", {"app": "api"}, policyTypes=["Egress"], egress=[{"to": [pods()], "ports": [{"port": "http"}]}]),
+        policy(
+            "prod/api", {"app": "api"}, policyTypes=["Egress"], egress=[{"to": [pods()], "ports": [{"port": "http"}]}]
+        ),
     )
     assert bool(told("half-open-path", *objects)) is fires

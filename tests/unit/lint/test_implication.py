@@ -22,7 +22,9 @@ EVERY_LABELS = [
 
 def requirement(random: Random) -> Requirement:
     operator = random.choice(list(Operator))
-    values = tuple(sorted(random.sample(VALUES, random.randint(1, 2)))) if operator in (Operator.IN, Operator.NOT_IN) else ()
+    values = (
+        tuple(sorted(random.sample(VALUES, random.randint(1, 2)))) if operator in (Operator.IN, Operator.NOT_IN) else ()
+    )
     return Requirement(random.choice(KEYS), operator, values)
 
 
@@ -39,7 +41,9 @@ def test_selectors_imply_each_other_exactly_when_no_labels_tell_otherwise():
         admitted = [labels for labels in EVERY_LABELS if matches(narrow, labels)]
         truth = all(matches(wide, labels) for labels in admitted)
         answer = selector_implies(narrow, wide)
-        assert answer == truth or (truth and not admitted), f"{narrow} => {wide}"  # what can't match implies anything; no need to know
+        assert answer == truth or (truth and not admitted), (
+            f"{narrow} => {wide}"
+        )  # what can't match implies anything; no need to know
         seen.add(answer)
     assert seen == {True, False}
 

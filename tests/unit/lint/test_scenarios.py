@@ -1,4 +1,6 @@
-"""Every warning and error about the scenarios has been looked at: what is listed here is true and useful, and there is no other."""
+"""Every warning and error about the scenarios has been looked at: what is listed here is true and useful,
+and there is no other.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ KNOWN = {
 }
 SAID = {
     "seed-pod-selector-alone": "prod/db may open any connection: a policy for Ingress says nothing about egress",
-    "seed-ingress-only-leaves-egress-open": "prod/db may open any connection: a policy for Ingress says nothing about egress",
+    "seed-ingress-only-leaves-egress-open": "prod/db may open any connection: a policy for Ingress says nothing "
+    "about egress",
     "seed-policies-are-per-namespace": "policies are per namespace",
     "seed-extra-dash": "two items, so either one is enough",
     "seed-extra-dash-any-namespace": "pods with app=backend of namespace data",

@@ -21,7 +21,11 @@ def finding(check: str, subject: str) -> LintFinding:
 
 def test_suppresses_the_check_for_the_policies_it_names_until_its_last_day():
     (entry,) = read(HEAD + ENTRY)
-    findings = [finding("shadowed-rule", "prod/db"), finding("shadowed-rule", "dev/db"), finding("redundant-peer", "prod/db")]
+    findings = [
+        finding("shadowed-rule", "prod/db"),
+        finding("shadowed-rule", "dev/db"),
+        finding("redundant-peer", "prod/db"),
+    ]
     after = suppress(findings, [entry], "2027-01-31")
     assert after.findings == tuple(findings[1:])
     assert after.suppressed == ((findings[0], entry),)
@@ -49,8 +53,14 @@ def test_one_that_suppresses_nothing_is_told():
         ("- {id: shadowed-rule, policy: prod/*, owner: x, reason: x}", "needs expires"),
         ("- {id: shadowed-rule, policy: prod/*, owner: x, reason: x, expires: 2027-02-29}", "'2027-02-29' is no day"),
         ("- {id: shadowed-rule, policy: prod/*, owner: x, reason: x, expires: soon}", "'soon' is no day"),
-        ("- {id: shadow-rule, policy: prod/*, owner: x, reason: x, expires: 2027-01-31}", "did you mean shadowed-rule?"),
-        ("- {id: shadowed-rule, polcy: prod/*, policy: a, owner: x, reason: x, expires: 2027-01-31}", "unknown field 'polcy'"),
+        (
+            "- {id: shadow-rule, policy: prod/*, owner: x, reason: x, expires: 2027-01-31}",
+            "did you mean shadowed-rule?",
+        ),
+        (
+            "- {id: shadowed-rule, polcy: prod/*, policy: a, owner: x, reason: x, expires: 2027-01-31}",
+            "unknown field 'polcy'",
+        ),
     ],
 )
 def test_what_is_missing_or_wrong_is_said_with_its_line(entry, said):

@@ -64,7 +64,10 @@ def _stripped(policy: NetworkPolicy, gone: set[tuple]) -> NetworkPolicy:
             kept
             for number, rule in enumerate(rules)
             if (policy.full_name, direction, number, None) not in gone
-            and (kept := _without_peers(rule, lambda peer, at=(direction, number): (policy.full_name, *at, peer) in gone)) is not None
+            and (
+                kept := _without_peers(rule, lambda peer, at=(direction, number): (policy.full_name, *at, peer) in gone)
+            )
+            is not None
         )
         for direction, rules in ((Direction.INGRESS, policy.ingress), (Direction.EGRESS, policy.egress))
     }
@@ -77,7 +80,9 @@ def _without_peers(rule: Rule, is_gone: Callable[[int], bool]) -> Rule | None:
     return None if rule.peers and not left else replace(rule, peers=left)
 
 
-@pytest.mark.parametrize("check", ["shadowed-rule", "redundant-peer", "namespace-label-missing", "peer-matches-nothing", "half-open-path"])
+@pytest.mark.parametrize(
+    "check", ["shadowed-rule", "redundant-peer", "namespace-label-missing", "peer-matches-nothing", "half-open-path"]
+)
 def test_removing_all_that_is_told_changes_no_verdict(check):
     tried = 0
     for seed, snapshot, told in findings(check):
@@ -104,12 +109,16 @@ def test_rules_that_an_allow_all_undoes_change_no_verdict():
         edges = boundaries_in_policies(snapshot)
         kept = {(finding.place.subject, *position(finding.place.path)[:2]) for finding in told}
         undone = [
-            replace(finding, place=replace(finding.place, subject=policy.full_name, path=f"spec.{direction.lower()}[{number}]"))
+            replace(
+                finding,
+                place=replace(finding.place, subject=policy.full_name, path=f"spec.{direction.lower()}[{number}]"),
+            )
             for finding in told
             for policy in snapshot.policies
             for direction in policy.directions
             for number in range(len(policy.rules(direction)))
-            if f"{policy.full_name} {direction.lower()}[{number}]" in finding.message and (policy.full_name, direction, number) not in kept
+            if f"{policy.full_name} {direction.lower()}[{number}]" in finding.message
+            and (policy.full_name, direction, number) not in kept
         ]
         assert undone, f"seed {seed}"
         assert verdicts(without(snapshot, undone), edges) == verdicts(snapshot, edges), f"seed {seed}"

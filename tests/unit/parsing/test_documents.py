@@ -37,7 +37,9 @@ WRONG_TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("data", "line", "fragment"), [case[1:] for case in WRONG_TEXTS], ids=[case[0] for case in WRONG_TEXTS])
+@pytest.mark.parametrize(
+    ("data", "line", "fragment"), [case[1:] for case in WRONG_TEXTS], ids=[case[0] for case in WRONG_TEXTS]
+)
 def test_a_text_that_cannot_be_read(data: str | bytes, line: int, fragment: str) -> None:
     problem = only_problem(data)
     assert problem.line == line
@@ -87,7 +89,15 @@ def test_a_key_given_twice_is_told_with_both_lines_and_hides_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "kind"), [("on", "a boolean"), ("1", "a number"), ("1.5", "a number"), ("null", "null"), ("~", "null"), ("yes", "a boolean")]
+    ("key", "kind"),
+    [
+        ("on", "a boolean"),
+        ("1", "a number"),
+        ("1.5", "a number"),
+        ("null", "null"),
+        ("~", "null"),
+        ("yes", "a boolean"),
+    ],
 )
 def test_a_key_that_is_no_text(key: str, kind: str) -> None:
     problem = only_problem(f"{POD}spec:\n  x:\n    - {key}: a\n")
@@ -105,7 +115,9 @@ def test_quoted_keys_are_text() -> None:
 
 
 def test_the_line_of_what_an_alias_stands_for_is_its_anchors() -> None:
-    found = problems(f"{POLICY}spec:\n  ingress:\n  - from: &peers\n    - {{podSelecto: {{}}}}\n  egress:\n  - to: *peers\n")
+    found = problems(
+        f"{POLICY}spec:\n  ingress:\n  - from: &peers\n    - {{podSelecto: {{}}}}\n  egress:\n  - to: *peers\n"
+    )
     assert [(problem.line, problem.path) for problem in found] == [
         (7, "spec.ingress[0].from[0].podSelecto"),
         (7, "spec.egress[0].to[0].podSelecto"),
@@ -121,7 +133,9 @@ def test_merged_keys_stand_on_their_own_lines_and_give_way_to_others() -> None:
 
 
 def test_the_first_of_several_merged_mappings_wins() -> None:
-    (endpoint,) = read(f"{POD}x: &x {{nodeName: x}}\ny: &y {{nodeName: y, hostNetwork: true}}\nspec: {{<<: [*x, *y]}}\n").endpoints
+    (endpoint,) = read(
+        f"{POD}x: &x {{nodeName: x}}\ny: &y {{nodeName: y, hostNetwork: true}}\nspec: {{<<: [*x, *y]}}\n"
+    ).endpoints
     assert (endpoint.node, endpoint.host_network) == ("x", True)
 
 
@@ -200,7 +214,10 @@ def pod(name: str, **metadata: object) -> dict[str, object]:
 def test_json_documents_after_each_other() -> None:
     one, two = json.dumps(pod("a")), json.dumps(pod("b"))
     assert (
-        names(read(f"{one}\n{two}")) == names(read(f"{one}{two}")) == names(read(f"---\n{one}\n---\n{two}")) == ["default/a", "default/b"]
+        names(read(f"{one}\n{two}"))
+        == names(read(f"{one}{two}"))
+        == names(read(f"---\n{one}\n---\n{two}"))
+        == ["default/a", "default/b"]
     )
 
 
@@ -221,7 +238,12 @@ def test_the_line_of_a_problem_in_json() -> None:
 
 
 def test_the_line_of_an_unknown_field_in_large_json() -> None:
-    bad = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p"}, "spec": {"podSelecto": {}}}
+    bad = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "p"},
+        "spec": {"podSelecto": {}},
+    }
     text = as_json(*(pod(f"pod-{number}", annotations={"x": "y" * 300}) for number in range(4000)), bad)
     assert len(text) > 1 << 20
     problem = only_problem(text)
@@ -238,7 +260,9 @@ def test_a_key_given_twice_in_large_json() -> None:
 
 
 def test_a_key_given_twice_in_json_hides_nothing() -> None:
-    found = problems('{"apiVersion": "v1",\n"kind": "Pod",\n"metadata": {"name": "a",\n"name": "b",\n"labels": {"x": 1}}}')
+    found = problems(
+        '{"apiVersion": "v1",\n"kind": "Pod",\n"metadata": {"name": "a",\n"name": "b",\n"labels": {"x": 1}}}'
+    )
     assert sorted((problem.line, problem.path) for problem in found) == [(4, "metadata.name"), (5, "metadata.labels.x")]
 
 
@@ -249,7 +273,10 @@ def test_cut_json_in_a_json_file_is_called_so() -> None:
 
 
 def test_a_number_of_many_digits_in_json() -> None:
-    assert only_problem('{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": %s}}' % ("9" * 5000)).path == "metadata.name"
+    assert (
+        only_problem('{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": %s}}' % ("9" * 5000)).path
+        == "metadata.name"
+    )
 
 
 @pytest.mark.parametrize(
@@ -268,9 +295,21 @@ def test_paths_are_shown_as_kubectl_does(path: tuple[str | int, ...], shown: str
 
 OTHER_KINDS = [
     (read_intent, POD, "f.yaml:1: these are Kubernetes objects, and no intent with schema: audit.intent/v1"),
-    (read_intent, POD + "---\n" + POD, "f.yaml:1: these are Kubernetes objects, and no intent with schema: audit.intent/v1"),
-    (read_intent, "schema: audit.suppressions/v1\n", "f.yaml:1: this is audit.suppressions/v1, and no intent with schema: audit.intent/v1"),
-    (read_suppressions, POD, "f.yaml:1: these are Kubernetes objects, and no suppressions with schema: audit.suppressions/v1"),
+    (
+        read_intent,
+        POD + "---\n" + POD,
+        "f.yaml:1: these are Kubernetes objects, and no intent with schema: audit.intent/v1",
+    ),
+    (
+        read_intent,
+        "schema: audit.suppressions/v1\n",
+        "f.yaml:1: this is audit.suppressions/v1, and no intent with schema: audit.intent/v1",
+    ),
+    (
+        read_suppressions,
+        POD,
+        "f.yaml:1: these are Kubernetes objects, and no suppressions with schema: audit.suppressions/v1",
+    ),
     (
         lambda source: read_scenario(source, None),
         POD + "---\n" + POD,

@@ -52,13 +52,22 @@ def test_a_whole_intent():
     )
     assert (second.verdict, second.destinations, second.closing) == (Verdict.DENIED, (), False)
     assert (closing.verdict, closing.closing, closing.line) == (Verdict.DENIED, True, 11)
-    assert intent.hosts == {"backup": (ip_address("192.168.5.10"),), "both": (ip_address("192.0.2.1"), ip_address("2001:db8::1"))}
+    assert intent.hosts == {
+        "backup": (ip_address("192.168.5.10"),),
+        "both": (ip_address("192.0.2.1"), ip_address("2001:db8::1")),
+    }
 
 
 def test_otherwise_denied_closes_everything_and_unspecified_nothing():
     text = WHOLE[: WHOLE.index("otherwise:")]
     closing = read(text + "otherwise: denied\n").rules[-1]
-    assert (closing.closing, closing.sources, closing.destinations, closing.ports, closing.line) == (True, (), (), (), 10)
+    assert (closing.closing, closing.sources, closing.destinations, closing.ports, closing.line) == (
+        True,
+        (),
+        (),
+        (),
+        10,
+    )
     assert not any(rule.closing for rule in read(text + "otherwise: unspecified\n").rules)
 
 
@@ -72,23 +81,39 @@ def test_a_star_among_selections_is_everything():
         ("audit.intent/v1", "audit.intent/v2", "intent.yaml:1: schema: must be audit.intent/v1"),
         ("otherwise:", "otherwize:", "intent.yaml:10: otherwize: unknown field 'otherwize': did you mean otherwise?"),
         ("  verdict: allowed", "  verdict: allow", "intent.yaml:8: rules[0].verdict: must be allowed or denied"),
-        ("  verdict: allowed", "  verdict: allowed\n  to: prod", "intent.yaml:9: rules[0].to: the key 'to' is given twice"),
+        (
+            "  verdict: allowed",
+            "  verdict: allowed\n  to: prod",
+            "intent.yaml:9: rules[0].to: the key 'to' is given twice",
+        ),
         (
             "to: prod/app=db}",
             "to: prod/app=db, verdict: denied}",
             "intent.yaml:11: otherwise[0].verdict: unknown field 'verdict': it has no",
         ),
         ("name: the API uses the database", "name: ''", "intent.yaml:4: rules[0].name: a rule needs a name"),
-        ("name: nothing for old things", "name: the API uses the database", "intent.yaml:9: the rule on line 4 is called"),
+        (
+            "name: nothing for old things",
+            "name: the API uses the database",
+            "intent.yaml:9: the rule on line 4 is called",
+        ),
         ("from: prod/app=api", "from: app=a b", "intent.yaml:5: rules[0].from: 'app=a b' in the selection"),
         ("from: prod/app=api", "from: 3", "intent.yaml:5: rules[0].from: must be a list, not a whole number"),
         ("from: prod/app=api", "from: []", "intent.yaml:5: rules[0].from: an empty list selects nothing"),
-        ("TCP/8000-8100", "TCP/8100-8000", "intent.yaml:7: rules[0].ports[1]: the range 'TCP/8100-8000' must go upwards"),
+        (
+            "TCP/8000-8100",
+            "TCP/8100-8000",
+            "intent.yaml:7: rules[0].ports[1]: the range 'TCP/8100-8000' must go upwards",
+        ),
         ("TCP/3306", "TCP/0", "intent.yaml:7: rules[0].ports[0]: port 0 in 'TCP/0' is outside 1-65535"),
         ("TCP/3306", "TCP/-5", "intent.yaml:7: rules[0].ports[0]: '-5' in 'TCP/-5' is no port name"),
         ("TCP/3306", "TCP/HTTP", "intent.yaml:7: rules[0].ports[0]: 'HTTP' in 'TCP/HTTP' is no port name"),
         ("TCP/3306", "TCP/1-²", "intent.yaml:7: rules[0].ports[0]: 'TCP/1-²' is no port"),
-        ("TCP/3306, TCP/8000-8100", "80, TCP/90-80", "intent.yaml:7: rules[0].ports[1]: the range 'TCP/90-80' must go upwards"),
+        (
+            "TCP/3306, TCP/8000-8100",
+            "80, TCP/90-80",
+            "intent.yaml:7: rules[0].ports[1]: the range 'TCP/90-80' must go upwards",
+        ),
         ("TCP/3306", "HTTP/80", "intent.yaml:7: rules[0].ports[0]: unknown protocol 'HTTP'"),
         ("192.168.5.10", "192.168.5", "intent.yaml:2: hosts.backup: '192.168.5' is no IPv4 or IPv6 address"),
         ('"2001:db8::1"', "192.0.2.2", "intent.yaml:2: hosts.both: a host has one address of each family"),
@@ -97,7 +122,9 @@ def test_a_star_among_selections_is_everything():
 )
 def test_what_is_wrong_is_told_with_its_line(old, new, said):
     assert old in WHOLE
-    assert any(text.startswith(said) for text in problems(WHOLE.replace(old, new, 1))), problems(WHOLE.replace(old, new, 1))
+    assert any(text.startswith(said) for text in problems(WHOLE.replace(old, new, 1))), problems(
+        WHOLE.replace(old, new, 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +132,10 @@ def test_what_is_wrong_is_told_with_its_line(old, new, said):
     [
         ("", "intent.yaml: empty: an intent is a mapping"),
         ("- a\n", "intent.yaml:1: must be a mapping"),
-        ("schema: audit.intent/v1\nrules: []\notherwise: unspecified\n", "intent.yaml:2: rules: an intent without a rule says nothing"),
+        (
+            "schema: audit.intent/v1\nrules: []\notherwise: unspecified\n",
+            "intent.yaml:2: rules: an intent without a rule says nothing",
+        ),
         ("schema: audit.intent/v1\nrules: []\n", "intent.yaml:1: otherwise: must be denied, unspecified, or a list"),
         (WHOLE + "---\n" + WHOLE, "intent.yaml:13: an intent is one document"),
     ],

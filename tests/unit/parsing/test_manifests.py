@@ -13,14 +13,17 @@ from tests.unit.parsing.reading import POD, names, only_problem, problems, read
 
 NODES = "".join(
     f"---\napiVersion: v1\nkind: Node\nmetadata: {{name: n{number}}}\n"
-    f"status: {{addresses: [{{type: Hostname, address: n{number}}}, {{type: InternalIP, address: 172.18.0.{number}}}]}}\n"
+    f"status: {{addresses: [{{type: Hostname, address: n{number}}}, {{type: InternalIP, address: "
+    f"172.18.0.{number}}}]}}\n"
     for number in (1, 2, 3)
 )
 
 
 def workload(kind: str, spec: str = "", name: str = "web", labels: str = "{app: web}", metadata: str = "") -> str:
     version = "batch/v1" if kind in ("Job", "CronJob") else "v1" if kind == "ReplicationController" else "apps/v1"
-    template = f"template: {{metadata: {{labels: {labels}}}, spec: {{containers: [{{ports: [{{containerPort: 80}}]}}]}}}}"
+    template = (
+        f"template: {{metadata: {{labels: {labels}}}, spec: {{containers: [{{ports: [{{containerPort: 80}}]}}]}}}}"
+    )
     body = f"{{{spec}{', ' if spec else ''}{template}}}"
     body = f"{{jobTemplate: {{spec: {body}}}}}" if kind == "CronJob" else body
     return f"---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}{metadata}}}\nspec: {body}\n"
@@ -64,7 +67,12 @@ def test_more_replicas_when_asked() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "spec"),
-    [("Deployment", "replicas: 0"), ("Job", "parallelism: 0"), ("Job", "completions: 0"), ("CronJob", "completions: 0")],
+    [
+        ("Deployment", "replicas: 0"),
+        ("Job", "parallelism: 0"),
+        ("Job", "completions: 0"),
+        ("CronJob", "completions: 0"),
+    ],
 )
 def test_no_replicas_are_counted(kind: str, spec: str) -> None:
     snapshot = read(workload(kind, spec))
@@ -79,8 +87,15 @@ def test_a_replica_is_made_from_the_template() -> None:
 
 def test_a_daemon_set_has_a_pod_on_each_node() -> None:
     snapshot = read(workload("DaemonSet") + NODES)
-    assert [(e.name, e.node) for e in snapshot.endpoints if e.namespace] == [("default/web-0", "n1"), ("default/web-1", "n2")]
-    assert [(e.node) for e in read(workload("DaemonSet") + NODES, replicas=3).endpoints if e.namespace] == ["n1", "n2", "n3"]
+    assert [(e.name, e.node) for e in snapshot.endpoints if e.namespace] == [
+        ("default/web-0", "n1"),
+        ("default/web-1", "n2"),
+    ]
+    assert [(e.node) for e in read(workload("DaemonSet") + NODES, replicas=3).endpoints if e.namespace] == [
+        "n1",
+        "n2",
+        "n3",
+    ]
 
 
 SELECTOR = "selector: {matchLabels: {app: web}}"
@@ -92,8 +107,14 @@ SELECTOR = "selector: {matchLabels: {app: web}}"
         (workload("StatefulSet") + owned_pod("StatefulSet", "web"), ["default/real"]),
         (workload("DaemonSet") + owned_pod("DaemonSet", "web"), ["default/real"]),
         (workload("Deployment", SELECTOR) + owned_pod("ReplicaSet", "web-5d8f"), ["default/real"]),
-        (workload("Deployment", SELECTOR) + owned_pod("ReplicaSet", "web-5d8f", "{app: other}"), ["default/real", "default/web"]),
-        (workload("Deployment") + owned_pod("ReplicaSet", "web-5d8f", "{app: web, pod-template-hash: x}"), ["default/real"]),
+        (
+            workload("Deployment", SELECTOR) + owned_pod("ReplicaSet", "web-5d8f", "{app: other}"),
+            ["default/real", "default/web"],
+        ),
+        (
+            workload("Deployment") + owned_pod("ReplicaSet", "web-5d8f", "{app: web, pod-template-hash: x}"),
+            ["default/real"],
+        ),
         (workload("Deployment", labels="{}") + owned_pod("ReplicaSet", "web-5d8f"), ["default/real"]),
         (workload("Deployment", labels="{}") + owned_pod("ReplicaSet", "other-5d8f"), ["default/real", "default/web"]),
         (workload("Deployment", SELECTOR) + owned_pod("Job", "web-5d8f"), ["default/real", "default/web"]),
@@ -102,7 +123,11 @@ SELECTOR = "selector: {matchLabels: {app: web}}"
         (workload("Deployment", SELECTOR) + owned_pod("ReplicaSet", "web-5d8f", phase="Failed"), ["default/web"]),
         (workload("StatefulSet") + owned_pod("StatefulSet", "web", phase="Succeeded"), ["default/web"]),
         (workload("Job") + owned_pod("Job", "web", phase="Succeeded"), []),
-        (workload("Deployment", SELECTOR) + owned_pod("ReplicaSet", "web-5d8f").replace("name: real", "name: real, namespace: x"), None),
+        (
+            workload("Deployment", SELECTOR)
+            + owned_pod("ReplicaSet", "web-5d8f").replace("name: real", "name: real, namespace: x"),
+            None,
+        ),
     ],
 )
 def test_real_pods_stand_for_their_workload(text: str, pods: list[str] | None) -> None:
@@ -118,9 +143,12 @@ def test_a_workload_stands_for_those_that_it_owns() -> None:
 
 def test_a_pod() -> None:
     endpoint = only(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b, labels: {c: d}}\nspec:\n  nodeName: n\n  containers:\n"
-        "  - ports: [{containerPort: 80, name: web}, {containerPort: 53, protocol: UDP}]\n  - ports: [{containerPort: 80, name: web}]\n"
-        "  initContainers:\n  - {restartPolicy: Always, ports: [{containerPort: 81, name: web}]}\n  - ports: [{containerPort: 82}]\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b, labels: {c: d}}\nspec:\n  nodeName: n\n  "
+        "containers:\n"
+        "  - ports: [{containerPort: 80, name: web}, {containerPort: 53, protocol: UDP}]\n  - ports: "
+        "[{containerPort: 80, name: web}]\n"
+        "  initContainers:\n  - {restartPolicy: Always, ports: [{containerPort: 81, name: web}]}\n  - ports: "
+        "[{containerPort: 82}]\n"
         "status: {podIP: 10.0.0.9, podIPs: [{ip: 10.0.0.1}, {ip: '2001:db8::1'}]}\n"
     )
     assert (endpoint.name, endpoint.namespace, endpoint.labels, endpoint.node) == ("b/a", "b", {"c": "d"}, "n")
@@ -156,7 +184,9 @@ def test_finished_pods_are_counted(phase: str) -> None:
 def test_a_host_network_pod_takes_its_nodes_addresses_if_it_has_none() -> None:
     text = POD + "spec: {hostNetwork: true, nodeName: n2}\n"
     assert [str(a) for a in read(text + NODES).endpoint("default/a").addresses] == ["172.18.0.2"]
-    assert [str(a) for a in read(text + "status: {podIP: 10.1.1.1}\n" + NODES).endpoint("default/a").addresses] == ["10.1.1.1"]
+    assert [str(a) for a in read(text + "status: {podIP: 10.1.1.1}\n" + NODES).endpoint("default/a").addresses] == [
+        "10.1.1.1"
+    ]
     assert read(text).endpoint("default/a").addresses == ()
 
 
@@ -172,15 +202,40 @@ WRONG_OBJECTS = [
     (POD + "spec: {nodeName: 5}\n", 4, "spec.nodeName", "quote it"),
     (POD + "spec: {containers: {}}\n", 4, "spec.containers", "must be a list"),
     (POD + "spec: {containers: [{ports: [{}]}]}\n", 4, "spec.containers[0].ports[0]", "needs a containerPort"),
-    (POD + "spec: {containers: [{ports: [{containerPort: 0}]}]}\n", 4, "spec.containers[0].ports[0].containerPort", "outside"),
-    (POD + "spec: {containers: [{ports: [{containerPort: 65536}]}]}\n", 4, "spec.containers[0].ports[0].containerPort", "outside"),
-    (POD + "spec: {containers: [{ports: [{containerPort: '80'}]}]}\n", 4, "spec.containers[0].ports[0].containerPort", "quotes"),
-    (POD + "spec: {containers: [{ports: [{containerPort: 1, protocol: tcp}]}]}\n", 4, "spec.containers[0].ports[0].protocol", "TCP"),
+    (
+        POD + "spec: {containers: [{ports: [{containerPort: 0}]}]}\n",
+        4,
+        "spec.containers[0].ports[0].containerPort",
+        "outside",
+    ),
+    (
+        POD + "spec: {containers: [{ports: [{containerPort: 65536}]}]}\n",
+        4,
+        "spec.containers[0].ports[0].containerPort",
+        "outside",
+    ),
+    (
+        POD + "spec: {containers: [{ports: [{containerPort: '80'}]}]}\n",
+        4,
+        "spec.containers[0].ports[0].containerPort",
+        "quotes",
+    ),
+    (
+        POD + "spec: {containers: [{ports: [{containerPort: 1, protocol: tcp}]}]}\n",
+        4,
+        "spec.containers[0].ports[0].protocol",
+        "TCP",
+    ),
     (POD + "status: {podIP: 010.0.0.1}\n", 4, "status.podIP", "no IP address"),
     (POD + "status: {podIPs: [{ip: 10.0.0.1}, {ip: 10.0.0}]}\n", 4, "status.podIPs[1].ip", "no IP address"),
     (POD + "status: {podIPs: [{ip: 'fe80::1%eth0'}]}\n", 4, "status.podIPs[0].ip", "zone"),
     ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels:\n    b: 1\n", 6, "metadata.labels.b", "quote it"),
-    ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels:\n    b/c/d: e\n", 6, "metadata.labels[b/c/d]", "prefix"),
+    (
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels:\n    b/c/d: e\n",
+        6,
+        "metadata.labels[b/c/d]",
+        "prefix",
+    ),
     ("apiVersion: v1\nkind: Pod\nmetadata: {name: a/b}\n", 3, "metadata.name", "no name"),
     ("apiVersion: v1\nkind: Pod\nmetadata: {name: a b}\n", 3, "metadata.name", "no name"),
     ("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x/y}\n", 3, "metadata.namespace", "no name"),
@@ -191,12 +246,32 @@ WRONG_OBJECTS = [
     ("apiVersion: v1\nkind: null\n", 1, "", "needs apiVersion and kind"),
     ("apiVersion: 1\nkind: Pod\n", 1, "apiVersion", "quote it"),
     ("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {kubernetes.io/metadata.name: b}}\n", 3, None, "a"),
-    ("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{port: 0}]\n", 5, "spec.ports[0]", "1-65535"),
-    ("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  clusterIPs: [x]\n", 5, "spec.clusterIPs[0]", "no IP address"),
-    ("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{port: 1, targetPort: 1.5}]\n", 5, None, "a port's name"),
+    (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{port: 0}]\n",
+        5,
+        "spec.ports[0]",
+        "1-65535",
+    ),
+    (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  clusterIPs: [x]\n",
+        5,
+        "spec.clusterIPs[0]",
+        "no IP address",
+    ),
+    (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{port: 1, targetPort: 1.5}]\n",
+        5,
+        None,
+        "a port's name",
+    ),
     ("apiVersion: v1\nkind: List\nitems:\n- \n", 4, "items[0]", "no Kubernetes object"),
     ("apiVersion: v1\nkind: List\nitems: {}\n", 3, "items", "must be a list"),
-    ("apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n- metadata:\n    name: 5\n", 6, "items[1].metadata.name", "quote it"),
+    (
+        "apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n- metadata:\n    name: 5\n",
+        6,
+        "items[1].metadata.name",
+        "quote it",
+    ),
 ]
 
 
@@ -209,20 +284,30 @@ def test_what_is_wrong_with_an_object(text: str, line: int, path: str | None, fr
 
 
 def test_fields_that_nobody_reads_may_be_anything() -> None:
-    assert names(read(POD + "spec: {containers: [{image: 5}], volumes: x, initContainers: [{restartPolicy: 5, ports: 5}]}\nx: 1\n"))
+    assert names(
+        read(
+            POD + "spec: {containers: [{image: 5}], volumes: x, initContainers: [{restartPolicy: 5, ports: 5}]}\nx: 1\n"
+        )
+    )
 
 
 def test_lists_and_lists_of_a_kind() -> None:
     plain = (
-        "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod, metadata: {name: a}}]}\n"
+        "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod, "
+        "metadata: {name: a}}]}\n"
     )
-    typed = "---\napiVersion: apps/v1\nkind: DeploymentList\nitems:\n- metadata: {name: b}\n- {kind: Deployment, metadata: {name: c}}\n"
+    typed = (
+        "---\napiVersion: apps/v1\nkind: DeploymentList\nitems:\n- metadata: {name: b}\n- {kind: Deployment, "
+        "metadata: {name: c}}\n"
+    )
     empty = "---\napiVersion: v1\nkind: PodList\nitems: null\n"
     assert names(read(plain + typed + empty)) == ["default/a", "default/b", "default/c"]
 
 
 def test_other_kinds_are_counted() -> None:
-    text = "apiVersion: v1\nkind: ConfigMap\n---\napiVersion: v1\nkind: ConfigMap\n---\napiVersion: x.io/v1\nkind: Pod\n"
+    text = (
+        "apiVersion: v1\nkind: ConfigMap\n---\napiVersion: v1\nkind: ConfigMap\n---\napiVersion: x.io/v1\nkind: Pod\n"
+    )
     assert read(text).ignored == {"ConfigMap": 2, "Pod (x.io/v1)": 1}
 
 
@@ -235,7 +320,12 @@ def test_two_objects_of_one_name_are_told_with_both_places(kind: str) -> None:
     version = {"NetworkPolicy": "networking.k8s.io/v1", "Deployment": "apps/v1"}.get(kind, "v1")
     one = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{}}\n"
     with pytest.raises(InputError) as caught:
-        read_snapshot([Source("one.yaml", one.encode()), Source("two.yaml", one.replace("name: a", "name: a, labels: {x: y}").encode())])
+        read_snapshot(
+            [
+                Source("one.yaml", one.encode()),
+                Source("two.yaml", one.replace("name: a", "name: a, labels: {x: y}").encode()),
+            ]
+        )
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == ("two.yaml", 1)
     assert "one.yaml:1" in problem.message
@@ -248,7 +338,9 @@ def test_generated_names_are_never_the_same() -> None:
 
 def test_workloads_that_share_a_name_are_told_apart_by_their_kind() -> None:
     template = "template: {metadata: {labels: {a: b}}}"
-    deployment = f"---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec: {{replicas: 2, {template}}}\n"
+    deployment = (
+        f"---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec: {{replicas: 2, {template}}}\n"
+    )
     job = f"---\napiVersion: batch/v1\nkind: Job\nmetadata: {{name: web}}\nspec: {{{template}}}\n"
     pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
     assert names(read(deployment + job)) == ["default/web-deployment-0", "default/web-deployment-1", "default/web-job"]
@@ -277,7 +369,10 @@ def test_services() -> None:
         head
         % (
             "a",
-            "{selector: {x: y}, clusterIPs: [10.0.0.1, '2001:db8::1'], ports: [{port: 80, targetPort: web}, {port: 81, protocol: UDP}]}",
+            (
+                "{selector: {x: y}, clusterIPs: [10.0.0.1, '2001:db8::1'], ports: [{port: 80, targetPort: web}, {port: "
+                "81, protocol: UDP}]}"
+            ),
         )
         + head % ("b", "{clusterIP: None, publishNotReadyAddresses: true}")
         + head % ("c", "{type: ExternalName, externalName: x}")

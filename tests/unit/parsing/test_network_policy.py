@@ -1,4 +1,6 @@
-"""NetworkPolicies: what the API server refuses or would drop is a problem with its line and path; nulls are what Go makes of them."""
+"""NetworkPolicies: what the API server refuses or would drop is a problem with its line and path; nulls are
+what Go makes of them.
+"""
 
 from ipaddress import ip_network
 
@@ -146,9 +148,13 @@ def test_every_field_of_object_metadata_is_known() -> None:
     fields = (
         "namespace: x, labels: {}, annotations: {a: b c}, uid: x, resourceVersion: '1', generation: 1, "
         "creationTimestamp: 2020-01-01T00:00:00Z, "
-        "finalizers: [], managedFields: [], ownerReferences: [], selfLink: x, deletionTimestamp: null, deletionGracePeriodSeconds: 1"
+        "finalizers: [], managedFields: [], ownerReferences: [], selfLink: x, deletionTimestamp: null, "
+        "deletionGracePeriodSeconds: 1"
     )
-    text = f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: a, {fields}}}\nspec: {{}}\nstatus: {{}}\n"
+    text = (
+        f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: a, {fields}}}\nspec: "
+        f"{{}}\nstatus: {{}}\n"
+    )
     (found,) = read(text).policies
     assert found.full_name == "x/a"
 
@@ -166,7 +172,9 @@ def test_the_same_kind_of_a_foreign_group_is_counted() -> None:
 
 
 def test_all_problems_of_a_policy_come_at_once_in_the_order_of_lines() -> None:
-    found = problems(f"{POLICY}spec:\n  podSelecto: {{}}\n  egress:\n  - to: [{{}}]\n    port: []\n  policyTypes: [x]\n")
+    found = problems(
+        f"{POLICY}spec:\n  podSelecto: {{}}\n  egress:\n  - to: [{{}}]\n    port: []\n  policyTypes: [x]\n"
+    )
     assert [problem.line for problem in found] == [5, 7, 8, 9]
 
 
@@ -191,7 +199,8 @@ def test_policy_types_and_their_defaults(spec: str, directions: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["{}", "{podSelector: null}", "{podSelector: {}}", "{podSelector: {matchLabels: null, matchExpressions: null}}"]
+    "spec",
+    ["{}", "{podSelector: null}", "{podSelector: {}}", "{podSelector: {matchLabels: null, matchExpressions: null}}"],
 )
 def test_a_missing_selector_selects_everything(spec: str) -> None:
     assert policy(f"spec: {spec}").pod_selector == LabelSelector()
@@ -233,7 +242,10 @@ def test_expressions_keep_sorted_values() -> None:
     found = policy(
         EXPRESSION % "{key: k8s.io/a, operator: NotIn, values: [c, b, '']}, {key: d, operator: Exists, values: null}"
     ).pod_selector
-    assert found.match_expressions == (Requirement("k8s.io/a", Operator.NOT_IN, ("", "b", "c")), Requirement("d", Operator.EXISTS))
+    assert found.match_expressions == (
+        Requirement("k8s.io/a", Operator.NOT_IN, ("", "b", "c")),
+        Requirement("d", Operator.EXISTS),
+    )
 
 
 def test_host_bits_are_cut_off() -> None:
@@ -244,7 +256,8 @@ def test_host_bits_are_cut_off() -> None:
 
 def test_lines_are_those_of_the_file() -> None:
     found = policy(
-        "spec:\n  ingress:\n  - from:\n    - podSelector: {}\n    - ipBlock:\n        cidr: 10.0.0.0/8\n    ports:\n    - port: 80\n"
+        "spec:\n  ingress:\n  - from:\n    - podSelector: {}\n    - ipBlock:\n        cidr: 10.0.0.0/8\n    "
+        "ports:\n    - port: 80\n"
     )
     (rule,) = found.ingress
     assert (found.line, rule.line, [peer.line for peer in rule.peers], rule.ports[0].line) == (1, 6, [7, 8], 11)

@@ -19,17 +19,20 @@ from auditor.parsing.source import Source
 
 SCHEMA = json.loads(files("auditor").joinpath("schemas/scenario.schema.json").read_text(encoding="utf-8"))
 HEAD = "schema: audit.scenario/v1\nname: x\ntitle: T\n"
-OBJECTS = """\
+WEB = "{containers: [{ports: [{containerPort: 80, name: web}]}]}"
+OBJECTS = f"""\
 objects:
-  - {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: n}, spec: {containers: [{ports: [{containerPort: 80, name: web}]}]}}
-  - {apiVersion: v1, kind: Pod, metadata: {name: b, namespace: n}}
+  - {{apiVersion: v1, kind: Pod, metadata: {{name: a, namespace: n}}, spec: {WEB}}}
+  - {{apiVersion: v1, kind: Pod, metadata: {{name: b, namespace: n}}}}
 """
 TRUTH = "truth: {ports: [TCP/80], otherwise: denied}\n"
 POLICY = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: n}, spec: %s}"
 
 
 def read(text: str, **manifests: str) -> Scenario:
-    return read_scenario(Source("dir/x.yaml", text.encode()), lambda name: Source(f"dir/{name}", manifests[name].encode()))
+    return read_scenario(
+        Source("dir/x.yaml", text.encode()), lambda name: Source(f"dir/{name}", manifests[name].encode())
+    )
 
 
 def problems(text: str, **manifests: str) -> list[Problem]:
@@ -43,12 +46,15 @@ def truth(rows: str = "", ports: str = "TCP/80", more: str = "") -> dict[Cell, V
 
 
 def allowed(cells: dict[Cell, Verdict]) -> set[str]:
-    return {f"{cell.source} {cell.destination} {cell.port}" for cell, verdict in cells.items() if verdict is Verdict.ALLOWED}
+    return {
+        f"{cell.source} {cell.destination} {cell.port}" for cell, verdict in cells.items() if verdict is Verdict.ALLOWED
+    }
 
 
 def test_a_whole_scenario() -> None:
     scenario = read(
-        f"{HEAD}documents: ['000']\nclaim: C\nclaim_is: wrong\ncovers: [2, 8]\nnodes: [m]\nnode_endpoints: true\nfamilies: [IPv6, IPv4]\n"
+        f"{HEAD}documents: ['000']\nclaim: C\nclaim_is: wrong\ncovers: [2, 8]\nnodes: [m]\nnode_endpoints: "
+        "true\nfamilies: [IPv6, IPv4]\n"
         f"hosts: {{h: 192.0.2.1, i: [192.0.2.2, '2001:db8::2']}}\n{OBJECTS}manifests: [y]\n"
         f"previous_policies:\n  - {POLICY % '{policyTypes: [Egress]}'}\n{TRUTH}",
         y=f"---\n{POLICY % '{}'}\n",
@@ -86,7 +92,12 @@ WRONG = [
     ("hosts: {h/i: 192.0.2.1}\n" + TRUTH, 4, "hosts[h/i]", "no name"),
     ("hosts: {h: [192.0.2.1, 192.0.2.2]}\n" + TRUTH, 4, "hosts.h", "one address of each family"),
     ("hosts: {h: 10.244.0.2}\nnodes: [m]\n" + TRUTH.replace("denied", "no"), 6, "truth.otherwise", "allowed or denied"),
-    ("previous_policies: [{apiVersion: v1, kind: Pod, metadata: {name: a}}]\n" + TRUTH, 4, "previous_policies", "NetworkPolicies"),
+    (
+        "previous_policies: [{apiVersion: v1, kind: Pod, metadata: {name: a}}]\n" + TRUTH,
+        4,
+        "previous_policies",
+        "NetworkPolicies",
+    ),
     ("", 1, "", "either truth or problems"),
     (TRUTH + "problems: [{line: 1, path: '', contains: x}]\n", 1, "", "either truth or problems"),
     ("truth: {otherwise: denied}\n", 4, "truth.ports", "its columns"),
@@ -142,7 +153,11 @@ def test_the_first_row_that_matches_decides_and_self_is_always_allowed() -> None
     rows = "    - {from: n/a, to: n/b, verdict: allowed}\n    - {to: n/b, verdict: denied}\n"
     with pytest.raises(InputError, match=r"rows\[1\]: this row decides no cell"):
         truth(rows)
-    assert allowed(truth("    - {from: n/a, to: [n/b], verdict: allowed}\n")) == {"n/a n/a 80", "n/b n/b 80", "n/a n/b 80"}
+    assert allowed(truth("    - {from: n/a, to: [n/b], verdict: allowed}\n")) == {
+        "n/a n/a 80",
+        "n/b n/b 80",
+        "n/a n/b 80",
+    }
 
 
 def test_a_named_port_is_a_cell_only_where_it_is_declared() -> None:
@@ -157,9 +172,9 @@ def test_columns_that_contradict_each_other() -> None:
 
 def test_a_row_for_one_family() -> None:
     cells = truth("    - {from: n/a, family: IPv6, verdict: allowed}\n", more="families: [IPv4, IPv6]\n")
-    assert {cell.family for cell, verdict in cells.items() if verdict is Verdict.ALLOWED and cell.source != cell.destination} == {
-        Family.IPV6
-    }
+    assert {
+        cell.family for cell, verdict in cells.items() if verdict is Verdict.ALLOWED and cell.source != cell.destination
+    } == {Family.IPV6}
     assert len(cells) == 8
 
 
@@ -231,7 +246,9 @@ def pod(name: str, node: str = "", address: str = "", host_network: bool = False
 BOTH = (Family.IPV4, Family.IPV6)
 
 
-def placed(snapshot: Snapshot, nodes: tuple[str, ...] = ("m", "o"), families: tuple[Family, ...] = BOTH) -> list[tuple[str, str, str]]:
+def placed(
+    snapshot: Snapshot, nodes: tuple[str, ...] = ("m", "o"), families: tuple[Family, ...] = BOTH
+) -> list[tuple[str, str, str]]:
     endpoints = place(snapshot, nodes, families, node_endpoints=True).endpoints
     return [(endpoint.name, endpoint.node, " ".join(map(str, endpoint.addresses))) for endpoint in endpoints]
 
@@ -250,7 +267,10 @@ def test_nodes_go_round_and_addresses_follow() -> None:
 
 
 def test_an_address_that_a_pod_says_is_its_own_is_given_to_no_other() -> None:
-    names = [(name, addresses) for name, _, addresses in placed(pods(pod("a"), pod("b", "m", "10.244.0.2")), families=(Family.IPV4,))]
+    names = [
+        (name, addresses)
+        for name, _, addresses in placed(pods(pod("a"), pod("b", "m", "10.244.0.2")), families=(Family.IPV4,))
+    ]
     assert names[:2] == [("n/a", "10.244.0.3"), ("n/b", "10.244.0.2")]
 
 
@@ -280,7 +300,11 @@ def test_the_schema_takes_what_reads() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(case[0] for case in WRONG if not case[0].startswith(("previous", "hosts: {h: [192", "hosts: {h: x}", "documents"))),
+        *(
+            case[0]
+            for case in WRONG
+            if not case[0].startswith(("previous", "hosts: {h: [192", "hosts: {h: x}", "documents"))
+        ),
         *(f"truth: {{ports: [TCP/80], otherwise: denied, rows: [{row}]}}\n" for row, *_ in WRONG_ROWS[:3]),
     ],
 )

@@ -8,7 +8,9 @@ from auditor.policy.selection import select
 
 
 def pod(name: str, **labels: str) -> Endpoint:
-    return Endpoint(name, EndpointKind.POD, name.partition("/")[0], {key.replace("_", "/"): value for key, value in labels.items()})
+    return Endpoint(
+        name, EndpointKind.POD, name.partition("/")[0], {key.replace("_", "/"): value for key, value in labels.items()}
+    )
 
 
 ENDPOINTS = (
@@ -59,7 +61,8 @@ def test_what_is_selected(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "  ", "=db", "app=a b", "app=a,", ",app=a", "tier in (a", "tier in (a b)", "tier in (a),x(", "a=b=c", "!"]
+    "text",
+    ["", "  ", "=db", "app=a b", "app=a,", ",app=a", "tier in (a", "tier in (a b)", "tier in (a),x(", "a=b=c", "!"],
 )
 def test_what_is_no_selection(text: str) -> None:
     with pytest.raises(UsageError, match="selection"):

@@ -26,7 +26,11 @@ def policy(name: str, app: str, direction: Direction, port: int) -> NetworkPolic
 
 
 def ports(cells, source: str, destination: str) -> set[int]:
-    return {cell.port for cell in cells if (cell.source, cell.destination) == (source, destination) and cell.protocol is Protocol.TCP}
+    return {
+        cell.port
+        for cell in cells
+        if (cell.source, cell.destination) == (source, destination) and cell.protocol is Protocol.TCP
+    }
 
 
 def test_a_pair_is_probed_on_the_ports_of_its_own_policies_and_of_the_destination():
@@ -54,11 +58,15 @@ def test_no_pair_loses_a_verdict_that_the_whole_plan_would_show(snapshot):
     def verdicts(cells):
         found: dict[tuple[object, ...], set[Verdict]] = {}
         for cell in cells:
-            found.setdefault((cell.source, cell.destination, cell.family, cell.protocol), set()).add(matrix.verdict(*cell))
+            found.setdefault((cell.source, cell.destination, cell.family, cell.protocol), set()).add(
+                matrix.verdict(*cell)
+            )
         return found
 
     seen = verdicts(narrow)
-    missing = {key: kinds - seen.get(key, set()) for key, kinds in verdicts(whole).items() if key[3] is not Protocol.SCTP}
+    missing = {
+        key: kinds - seen.get(key, set()) for key, kinds in verdicts(whole).items() if key[3] is not Protocol.SCTP
+    }
     assert not any(missing.values())
 
 

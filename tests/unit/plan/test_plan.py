@@ -31,12 +31,25 @@ def test_a_single_port_is_probed_itself():
 
 
 def test_a_range_is_probed_at_both_edges_and_just_outside():
-    assert chosen(PolicyPort(Protocol.UDP, 100, 200)) == {"UDP/99", "UDP/100", "UDP/200", "UDP/201", "TCP/9999", "UDP/9999"}
+    assert chosen(PolicyPort(Protocol.UDP, 100, 200)) == {
+        "UDP/99",
+        "UDP/100",
+        "UDP/200",
+        "UDP/201",
+        "TCP/9999",
+        "UDP/9999",
+    }
 
 
 def test_ranges_that_end_at_the_limits_stay_inside():
     assert chosen(PolicyPort(Protocol.TCP, 1, 10)) == {"TCP/1", "TCP/10", "TCP/11", "TCP/9999", "UDP/9999"}
-    assert chosen(PolicyPort(Protocol.TCP, 65530, 65535)) == {"TCP/65529", "TCP/65530", "TCP/65535", "TCP/9999", "UDP/9999"}
+    assert chosen(PolicyPort(Protocol.TCP, 65530, 65535)) == {
+        "TCP/65529",
+        "TCP/65530",
+        "TCP/65535",
+        "TCP/9999",
+        "UDP/9999",
+    }
 
 
 def test_where_rules_name_every_port_there_is_none_that_nobody_names():
@@ -54,7 +67,11 @@ def test_sctp_takes_part_only_where_it_is_named():
 
 def test_rules_of_a_direction_that_is_not_in_force_do_not_count():
     policy = NetworkPolicy(
-        "prod", "p", LabelSelector(), frozenset({Direction.INGRESS}), egress=(Rule((), (PolicyPort(Protocol.TCP, 80),)),)
+        "prod",
+        "p",
+        LabelSelector(),
+        frozenset({Direction.INGRESS}),
+        egress=(Rule((), (PolicyPort(Protocol.TCP, 80),)),),
     )
     assert choose_ports(with_policies(policy))[0] == PortRequest(Protocol.TCP, 3306)
     assert PortRequest(Protocol.TCP, 80) not in choose_ports(with_policies(policy))
@@ -70,7 +87,9 @@ def test_cells_cover_every_pair_that_a_policy_can_govern():
 
 
 def test_a_named_port_gives_cells_only_where_it_is_declared():
-    cells = plan_cells(SHOP.endpoints, SHOP.endpoints, (PortRequest(Protocol.TCP, name="sql"), PortRequest(Protocol.TCP, 3306)))
+    cells = plan_cells(
+        SHOP.endpoints, SHOP.endpoints, (PortRequest(Protocol.TCP, name="sql"), PortRequest(Protocol.TCP, 3306))
+    )
     assert {(cell.destination, cell.port) for cell in cells if cell.source == "prod/api"} == {
         (endpoint.name, 3306) for endpoint in SHOP.endpoints
     }

@@ -18,7 +18,14 @@ Reaches: TypeAlias = Callable[..., bool]
 
 
 def by_oracle(snapshot: Snapshot, cell: Cell) -> Verdict | None:
-    return verdict(snapshot, snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination), cell.protocol, cell.port, cell.family)
+    return verdict(
+        snapshot,
+        snapshot.endpoint(cell.source),
+        snapshot.endpoint(cell.destination),
+        cell.protocol,
+        cell.port,
+        cell.family,
+    )
 
 
 def by_evaluator(snapshot: Snapshot, cell: Cell) -> Verdict:
@@ -33,8 +40,13 @@ def by_explanation(snapshot: Snapshot, cell: Cell) -> Verdict:
 def reaches(request: pytest.FixtureRequest) -> Reaches:
     """Whether a source reaches a destination on a port such as ``TCP/80``, according to each judge in turn."""
 
-    def ask(snapshot: Snapshot, source: str, destination: str, port: str = "TCP/80", family: Family = Family.IPV4) -> bool:
+    def ask(
+        snapshot: Snapshot, source: str, destination: str, port: str = "TCP/80", family: Family = Family.IPV4
+    ) -> bool:
         protocol, _, number = port.partition("/")
-        return request.param(snapshot, Cell(source, destination, Protocol(protocol), int(number), family)) is Verdict.ALLOWED
+        return (
+            request.param(snapshot, Cell(source, destination, Protocol(protocol), int(number), family))
+            is Verdict.ALLOWED
+        )
 
     return ask

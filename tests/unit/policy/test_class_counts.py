@@ -50,7 +50,9 @@ def busy(*policies: object) -> Snapshot:
 
 
 def test_a_policy_that_tells_the_pods_of_everybody_apart_is_named() -> None:
-    split = policy("evil/split", {"app": "evil"}, ingress=by_index(0b0101010101, 0b0011001100, 0b1111110000, 0b0000001111))
+    split = policy(
+        "evil/split", {"app": "evil"}, ingress=by_index(0b0101010101, 0b0011001100, 0b1111110000, 0b0000001111)
+    )
     counts = count(busy(split))
     assert counts.tally.number == computed(busy(split)) > 30
     assert counts.namespaces == 6
@@ -78,7 +80,9 @@ def test_where_every_namespace_makes_its_own_share_nobody_is_blamed() -> None:
     names = [f"n{number}" for number in range(40)]
     snapshot = cluster(
         *(pod(f"{name}/{app}", {"app": app}) for name in names for app in ("web", "db")),
-        policies=[policy(f"{name}/{app}", {"app": app}, ingress=[EVERYTHING]) for name in names for app in ("web", "db")],
+        policies=[
+            policy(f"{name}/{app}", {"app": app}, ingress=[EVERYTHING]) for name in names for app in ("web", "db")
+        ],
     )
     counts = count(snapshot)
     assert (counts.tally, counts.namespaces) == (Tally(80), 40)

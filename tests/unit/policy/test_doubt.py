@@ -35,7 +35,9 @@ def between(source: str, destination: str) -> Cell:
     return Cell(source, destination, Protocol.TCP, 80, Family.IPV4)
 
 
-def unknown(name: str = "new", selector: LabelSelector | None = None, namespace: str = "prod", why: str = "can't be read") -> UnknownPolicy:
+def unknown(
+    name: str = "new", selector: LabelSelector | None = None, namespace: str = "prod", why: str = "can't be read"
+) -> UnknownPolicy:
     return UnknownPolicy(namespace, name, selector, why)
 
 
@@ -46,12 +48,19 @@ def in_doubt(snapshot: Snapshot, *policies: UnknownPolicy) -> set[tuple[str, str
 def meanings(policy: UnknownPolicy, random: Random, snapshot: Snapshot) -> list[NetworkPolicy | None]:
     """What the policy may mean: nothing, the extremes in each set of directions, and some rules of other policies."""
     selector = policy.pod_selector or LabelSelector()
-    rules = [(), (EVERYTHING,), *((*other.ingress, *other.egress) for other in random_policies(random, SHAPE, list(snapshot.endpoints)))]
+    rules = [
+        (),
+        (EVERYTHING,),
+        *((*other.ingress, *other.egress) for other in random_policies(random, SHAPE, list(snapshot.endpoints))),
+    ]
     found: list[NetworkPolicy | None] = [None]
     for directions in ({Direction.INGRESS}, {Direction.EGRESS}, set(Direction)):
         for ingress, egress in product(rules[:2], rules[:2]):
             found.append(NetworkPolicy(policy.namespace, policy.name, selector, frozenset(directions), ingress, egress))
-        found += [NetworkPolicy(policy.namespace, policy.name, selector, frozenset(directions), some, some[:1]) for some in rules[2:]]
+        found += [
+            NetworkPolicy(policy.namespace, policy.name, selector, frozenset(directions), some, some[:1])
+            for some in rules[2:]
+        ]
     return found
 
 
@@ -59,14 +68,18 @@ def brute_force(snapshot: Snapshot, unknown: list[UnknownPolicy], random: Random
     """The cells whose verdict, by the oracle, is not the same under every combination of meanings."""
     seen: dict[Cell, set[Verdict | None]] = {}
     for combination in product(*(meanings(one, random, snapshot) for one in unknown)):
-        world = replace(snapshot, policies=(*snapshot.policies, *(meaning for meaning in combination if meaning is not None)))
+        world = replace(
+            snapshot, policies=(*snapshot.policies, *(meaning for meaning in combination if meaning is not None))
+        )
         for cell in all_cells(snapshot):
             ends = (world.endpoint(cell.source), world.endpoint(cell.destination))
             seen.setdefault(cell, set()).add(verdict(world, *ends, cell.protocol, cell.port, cell.family))
     return {cell for cell, verdicts in seen.items() if len(verdicts) > 1}
 
 
-@pytest.mark.parametrize(("seed", "count"), [*((seed, 1) for seed in range(40)), *((seed, 2) for seed in range(40, 50))])
+@pytest.mark.parametrize(
+    ("seed", "count"), [*((seed, 1) for seed in range(40)), *((seed, 2) for seed in range(40, 50))]
+)
 def test_in_doubt_is_what_some_meaning_changes(seed: int, count: int) -> None:
     random = Random(seed)
     snapshot = random_snapshot(random, SHAPE if count == 1 else replace(SHAPE, pods=3, policies=2))
@@ -105,7 +118,10 @@ def test_what_another_policy_denies_on_the_other_side_stays_denied():
 
 def test_what_another_policy_allows_stays_allowed_and_what_it_denies_may_be_allowed():
     snapshot = cluster(
-        WEB, API, DB, policies=[policy("prod/web", {"app": "web"}, ingress=[rule(pods({"app": "api"}))], egress=[EVERYTHING])]
+        WEB,
+        API,
+        DB,
+        policies=[policy("prod/web", {"app": "web"}, ingress=[rule(pods({"app": "api"}))], egress=[EVERYTHING])],
     )
     found = in_doubt(snapshot, unknown(selector=having({"app": "web"})))
     assert found == {("prod/db", "prod/web")}
@@ -119,8 +135,13 @@ def test_a_pod_and_itself_and_its_own_node_stay_certain():
 
 def test_the_reason_names_the_policies_that_matter():
     snapshot = cluster(WEB, API, policies=[policy("prod/open", {"app": "api"}, ingress=[EVERYTHING])])
-    first, second = unknown("a", having({"app": "web"}), why="can't be read: x"), unknown("b", having({"app": "api"}), why="changed")
-    reasons = doubtful_cells(snapshot, [first, second], [between("prod/web", "prod/api"), between("prod/api", "prod/web")])
+    first, second = (
+        unknown("a", having({"app": "web"}), why="can't be read: x"),
+        unknown("b", having({"app": "api"}), why="changed"),
+    )
+    reasons = doubtful_cells(
+        snapshot, [first, second], [between("prod/web", "prod/api"), between("prod/api", "prod/web")]
+    )
     assert reasons == {
         between("prod/web", "prod/api"): "policy prod/a can't be read: x",
         between("prod/api", "prod/web"): "policy prod/a can't be read: x; policy prod/b changed",
@@ -133,7 +154,9 @@ def test_the_reason_names_the_policies_that_matter():
 def test_the_reason_of_many_is_short():
     many = [unknown(f"p{number}", why="changed") for number in range(5)]
     reasons = doubtful_cells(cluster(WEB, API), many, [between("prod/web", "prod/api")])
-    assert list(reasons.values()) == ["policy prod/p0 changed; policy prod/p1 changed; policy prod/p2 changed; 2 more policies in doubt"]
+    assert list(reasons.values()) == [
+        "policy prod/p0 changed; policy prod/p1 changed; policy prod/p2 changed; 2 more policies in doubt"
+    ]
 
 
 def test_without_unknown_policies_nothing_is_in_doubt():

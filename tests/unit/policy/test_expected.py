@@ -45,7 +45,10 @@ def test_ports_give_exactly_one_cell_per_governed_pair():
 
 def test_adjacent_atoms_of_one_verdict_are_joined():
     found = document(SHOP, expand=True)
-    ranges = [(cell["protocol"], cell["port"], cell["end_port"], cell["verdict"]) for cell in cells_between(found, "prod/api", "prod/db")]
+    ranges = [
+        (cell["protocol"], cell["port"], cell["end_port"], cell["verdict"])
+        for cell in cells_between(found, "prod/api", "prod/db")
+    ]
     assert ranges == [
         ("TCP", 1, 3305, "denied"),
         ("TCP", 3306, 3306, "allowed"),
@@ -76,24 +79,33 @@ def test_members_of_a_class_still_reach_themselves():
     twins = with_policies(deny)
     twins = type(twins)(
         twins.namespaces,
-        (*twins.endpoints, type(twins.endpoints[0])("prod/web2", twins.endpoints[0].kind, "prod", {"app": "web"}, (), (), "node-1")),
+        (
+            *twins.endpoints,
+            type(twins.endpoints[0])("prod/web2", twins.endpoints[0].kind, "prod", {"app": "web"}, (), (), "node-1"),
+        ),
         twins.policies,
     )
     found = document(twins, ["prod/web"], ["prod/web"], ports=(PortRequest(Protocol.TCP, 80),))
     [cell] = found["cells"]
     assert (cell["verdict"], cell["notes"]) == ("allowed", [])
     bare = type(twins)(twins.namespaces, tuple(_without_addresses(twins)), twins.policies)
-    [cell] = document(bare, ["prod/web", "prod/web2"], ["prod/web", "prod/web2"], ports=(PortRequest(Protocol.TCP, 80),))["cells"]
+    [cell] = document(
+        bare, ["prod/web", "prod/web2"], ["prod/web", "prod/web2"], ports=(PortRequest(Protocol.TCP, 80),)
+    )["cells"]
     assert (cell["verdict"], cell["notes"]) == ("denied", [Note.SELF_ALLOWED])
 
 
 def _without_addresses(snapshot):
     for endpoint in snapshot.endpoints:
-        yield type(endpoint)(endpoint.name, endpoint.kind, endpoint.namespace, endpoint.labels, (), endpoint.ports, endpoint.node)
+        yield type(endpoint)(
+            endpoint.name, endpoint.kind, endpoint.namespace, endpoint.labels, (), endpoint.ports, endpoint.node
+        )
 
 
 def test_the_own_node_is_noted_where_a_class_runs_on_several():
-    deny = NetworkPolicy("prod", "deny", labels(app="db"), frozenset({Direction.INGRESS}), (Rule((), (PolicyPort(number=1),)),))
+    deny = NetworkPolicy(
+        "prod", "deny", labels(app="db"), frozenset({Direction.INGRESS}), (Rule((), (PolicyPort(number=1),)),)
+    )
     found = document(with_policies(deny), expand=True, ports=(PortRequest(Protocol.TCP, 80),))
     assert cells_between(found, "node/node-2", "prod/db")[0]["verdict"] == "allowed"
     assert cells_between(found, "prod/web", "prod/db")[0]["verdict"] == "denied"

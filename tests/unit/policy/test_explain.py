@@ -43,7 +43,10 @@ def test_a_denial_names_the_isolating_policy_and_only_the_rules_that_came_near()
 def test_every_rule_is_told_when_none_came_near():
     decision = ask("prod/web", "prod/db", 80)
     assert [miss.near for miss in decision.ingress.misses] == [False, False]
-    assert decision.because()[2] == "ingress: prod/db ingress[1] (db.yaml:19): ipBlock 192.168.5.0/24: 10.244.0.2 is outside"
+    assert (
+        decision.because()[2]
+        == "ingress: prod/db ingress[1] (db.yaml:19): ipBlock 192.168.5.0/24: 10.244.0.2 is outside"
+    )
 
 
 def test_a_peer_that_matches_on_another_port_is_near():
@@ -53,7 +56,9 @@ def test_a_peer_that_matches_on_another_port_is_near():
 
 def test_pod_selector_alone_means_the_own_namespace():
     decision = ask("dev/api", "prod/db")
-    assert "a podSelector alone means pods of the policy's own namespace, prod: dev/api is in dev" in decision.because()[1]
+    assert (
+        "a podSelector alone means pods of the policy's own namespace, prod: dev/api is in dev" in decision.because()[1]
+    )
 
 
 def test_missing_namespace_label_is_said():
@@ -86,7 +91,10 @@ def test_requirements_that_fail_are_said_once_per_key():
     selector = LabelSelector((), (Requirement("app", Operator.NOT_IN, ("api",)), Requirement("tier", Operator.EXISTS)))
     decision = ask("prod/api", "prod/db", snapshot=with_rule(Rule((Peer(selector),), ())))
     assert decision.ingress.misses[0].lacks == (
-        "podSelector app notin (api),tier: prod/api has app=api and podSelector app notin (api),tier: prod/api has no label tier",
+        (
+            "podSelector app notin (api),tier: prod/api has app=api and podSelector app notin (api),tier: prod/api has "
+            "no label tier"
+        ),
     )
 
 

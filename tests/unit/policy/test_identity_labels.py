@@ -16,21 +16,38 @@ from tests.oracle.clusters import EVERYTHING, cluster, having, pod, pods, policy
 from tests.strategies import Shape, random_labels, random_snapshot, snapshots
 
 SHAPE = Shape(pods=6, policies=6, hosts=0, node_endpoints=False)
-TEMPLATE = {"app": "web", "pod-template-hash": "6c9b7f8d5", "app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": "web-1"}
+TEMPLATE = {
+    "app": "web",
+    "pod-template-hash": "6c9b7f8d5",
+    "app.kubernetes.io/managed-by": "Helm",
+    "helm.sh/chart": "web-1",
+}
 
 
 def plain_signature(snapshot: Snapshot, endpoint: Endpoint, labels: dict[str, str]) -> tuple[list[bool], ...]:
-    """Which policies select the pod, which peers match it, and which would if namespaces did not count, each asked one by one."""
-    subject = [policy.namespace == endpoint.namespace and matches(policy.pod_selector, labels) for policy in snapshot.policies]
+    """Which policies select the pod, which peers match it, and which would if namespaces did not count,
+    each asked one by one.
+    """
+    subject = [
+        policy.namespace == endpoint.namespace and matches(policy.pod_selector, labels) for policy in snapshot.policies
+    ]
     space = snapshot.namespaces[endpoint.namespace]
     peers = [
-        (matches(peer.namespace_selector, space.labels) if peer.namespace_selector is not None else policy.namespace == endpoint.namespace)
+        (
+            matches(peer.namespace_selector, space.labels)
+            if peer.namespace_selector is not None
+            else policy.namespace == endpoint.namespace
+        )
         and (peer.pod_selector is None or matches(peer.pod_selector, labels))
         for policy in snapshot.policies
         for peer in peers_in_force([policy])
         if peer.ip_block is None
     ]
-    anywhere = [matches(peer.pod_selector, labels) for peer in peers_in_force(snapshot.policies) if peer.pod_selector is not None]
+    anywhere = [
+        matches(peer.pod_selector, labels)
+        for peer in peers_in_force(snapshot.policies)
+        if peer.pod_selector is not None
+    ]
     return subject, peers, anywhere
 
 
@@ -43,7 +60,10 @@ def check_minimal(snapshot: Snapshot, avoid: tuple[LabelSelector, ...] = ()) -> 
         wanted = plain_signature(snapshot, endpoint, dict(endpoint.labels))
         assert plain_signature(snapshot, endpoint, kept) == wanted, endpoint.name
         for key in kept:
-            assert plain_signature(snapshot, endpoint, {k: v for k, v in kept.items() if k != key}) != wanted, (endpoint.name, key)
+            assert plain_signature(snapshot, endpoint, {k: v for k, v in kept.items() if k != key}) != wanted, (
+                endpoint.name,
+                key,
+            )
 
 
 @settings(max_examples=50)
@@ -59,14 +79,18 @@ def test_the_same_on_many_random_clusters_with_and_without_selectors_to_avoid() 
         snapshot = random_snapshot(random, SHAPE)
         check_minimal(snapshot)
         check_minimal(snapshot, tuple(having(random_labels(random)) for _ in range(2)))
-        dropped += sum(len(identity_labels(snapshot, end)) < len(end.labels) for end in snapshot.endpoints if end.selectable)
+        dropped += sum(
+            len(identity_labels(snapshot, end)) < len(end.labels) for end in snapshot.endpoints if end.selectable
+        )
     assert dropped > 50
 
 
 def test_labels_that_no_policy_reads_go():
     web = pod("prod/web", TEMPLATE)
     assert identity_labels(cluster(web), web) == {}
-    assert identity_labels(cluster(web, policies=[policy("prod/web", {"app": "web"}, ingress=[])]), web) == {"app": "web"}
+    assert identity_labels(cluster(web, policies=[policy("prod/web", {"app": "web"}, ingress=[])]), web) == {
+        "app": "web"
+    }
 
 
 def test_a_label_of_a_controller_stays_where_a_policy_reads_it():
@@ -115,7 +139,12 @@ def test_rules_of_a_direction_that_is_not_in_policy_types_do_not_count():
     web = pod("prod/web", {"app": "web"})
     both = policy("prod/db", {"app": "db"}, ingress=[EVERYTHING], egress=[rule(pods({"app": "web"}))])
     for directions, kept in ((both.directions, {"app": "web"}), (frozenset([Direction.INGRESS]), {})):
-        assert identity_labels(cluster(web, policies=[replace(both, pod_selector=having({"x": "y"}), directions=directions)]), web) == kept
+        assert (
+            identity_labels(
+                cluster(web, policies=[replace(both, pod_selector=having({"x": "y"}), directions=directions)]), web
+            )
+            == kept
+        )
 
 
 def test_where_there_is_a_choice_what_is_to_be_avoided_does_not_match():
@@ -137,5 +166,7 @@ def test_the_signature_of_a_namespace_without_policies_is_empty():
 def test_where_there_is_a_choice_labels_of_tools_go_first():
     web = pod("prod/web", {"app": "web", "pod-template-hash": "6c9b7f8d5"})
     missing = Operator.DOES_NOT_EXIST
-    neither = LabelSelector((), where("app", missing).match_expressions + where("pod-template-hash", missing).match_expressions)
+    neither = LabelSelector(
+        (), where("app", missing).match_expressions + where("pod-template-hash", missing).match_expressions
+    )
     assert identity_labels(cluster(web, policies=[policy("prod/bare", neither, ingress=[])]), web) == {"app": "web"}

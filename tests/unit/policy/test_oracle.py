@@ -1,4 +1,6 @@
-"""The oracle's reading of each dialect: one cell that the dialect changes and, beside it, one that it must leave alone."""
+"""The oracle's reading of each dialect: one cell that the dialect changes and, beside it, one that it must
+leave alone.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,27 @@ from auditor.model.labels import Operator
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family, Snapshot
 from auditor.model.verdict import Verdict
-from tests.oracle.clusters import ALL, EVERYTHING, block, cluster, host, namespaces, node, pod, pods, policy, rule, where
+from tests.oracle.clusters import (
+    ALL,
+    EVERYTHING,
+    block,
+    cluster,
+    host,
+    namespaces,
+    node,
+    pod,
+    pods,
+    policy,
+    rule,
+    where,
+)
 from tests.oracle.evaluator import AmbiguousPrediction, before_convergence, may_flake, verdict
 from tests.strategies import LAB_SHAPE, boundaries_in_policies, random_snapshot
 
 WEB = pod("prod/web", {"app": "web"}, "10.244.0.2", "fd00:10:244::2", node="node-1")
-DB = pod("prod/db", {"app": "db", "tier": "back"}, "10.244.1.2", "fd00:10:244:1::2", ports=["sql=TCP/3306"], node="node-2")
+DB = pod(
+    "prod/db", {"app": "db", "tier": "back"}, "10.244.1.2", "fd00:10:244:1::2", ports=["sql=TCP/3306"], node="node-2"
+)
 DEV = pod("dev/web", {"app": "web", "tier": "front"}, "10.244.1.3", "fd00:10:244:1::3", node="node-2")
 NODES = (node("node-1", "172.18.0.2", "fd00:172:18::2"), node("node-2", "172.18.0.3", "fd00:172:18::3"))
 OUTSIDE = host("outside", "203.0.113.10", "2001:db8::10")
@@ -25,14 +42,24 @@ SELECTED = {"app": "db"}
 
 
 def shop(*policies, labels=None):
-    return cluster(WEB, DB, DEV, *NODES, OUTSIDE, policies=policies, labels=labels or {"prod": {"stage": "prod"}, "dev": {"stage": "dev"}})
+    return cluster(
+        WEB,
+        DB,
+        DEV,
+        *NODES,
+        OUTSIDE,
+        policies=policies,
+        labels=labels or {"prod": {"stage": "prod"}, "dev": {"stage": "dev"}},
+    )
 
 
 def reaches(snapshot, source, destination, port="TCP/80", family=Family.IPV4, *, enforcers=(), previous=None) -> bool:
     protocol, _, number = port.partition("/")
     ends = (snapshot.endpoint(source), snapshot.endpoint(destination))
     enforcement = Enforcement.parse(tuple(enforcers))
-    judged = verdict(snapshot, *ends, Protocol(protocol), int(number), family, enforcement=enforcement, previous_policies=previous)
+    judged = verdict(
+        snapshot, *ends, Protocol(protocol), int(number), family, enforcement=enforcement, previous_policies=previous
+    )
     return judged is Verdict.ALLOWED
 
 
@@ -54,9 +81,19 @@ CHANGES: list[tuple[Dialect, Callable[[], Snapshot], tuple, tuple]] = [
     (Dialect.IGNORES_INGRESS, lambda: shop(policy("prod/db", SELECTED, ingress=[], egress=[])), FROM_WEB, TO_WEB),
     (Dialect.IGNORES_UDP, ingress, (*FROM_WEB, "UDP/53"), (*FROM_WEB, "TCP/53")),
     (Dialect.IGNORES_IPV6, ingress, (*FROM_WEB, "TCP/80", Family.IPV6), (*FROM_WEB, "TCP/80", Family.IPV4)),
-    (Dialect.IGNORES_PORTS, lambda: ingress(rule(pods({"app": "web"}), "TCP/1")), (*FROM_WEB, "UDP/2"), (*FROM_DEV, "TCP/1")),
+    (
+        Dialect.IGNORES_PORTS,
+        lambda: ingress(rule(pods({"app": "web"}), "TCP/1")),
+        (*FROM_WEB, "UDP/2"),
+        (*FROM_DEV, "TCP/1"),
+    ),
     (Dialect.IGNORES_END_PORT, lambda: ingress(rule("TCP/80-90")), (*FROM_WEB, "TCP/81"), (*FROM_WEB, "TCP/80")),
-    (Dialect.IGNORES_NAMED_PORTS, lambda: ingress(rule("TCP/sql", "TCP/80")), (*FROM_WEB, "TCP/3306"), (*FROM_WEB, "TCP/80")),
+    (
+        Dialect.IGNORES_NAMED_PORTS,
+        lambda: ingress(rule("TCP/sql", "TCP/80")),
+        (*FROM_WEB, "TCP/3306"),
+        (*FROM_WEB, "TCP/80"),
+    ),
     (Dialect.IGNORES_EXCEPT, lambda: ingress(rule(block("0.0.0.0/0", "203.0.113.0/24"))), FROM_OUTSIDE, FROM_WEB),
     (
         Dialect.IGNORES_NAMESPACE_SELECTOR,
@@ -64,17 +101,39 @@ CHANGES: list[tuple[Dialect, Callable[[], Snapshot], tuple, tuple]] = [
         FROM_DEV,
         ("node/node-1", "prod/db"),
     ),
-    (Dialect.OWN_NAMESPACE_ONLY, lambda: ingress(rule(namespaces(ALL)), rule(pods({"app": "web"}))), FROM_DEV, FROM_WEB),
+    (
+        Dialect.OWN_NAMESPACE_ONLY,
+        lambda: ingress(rule(namespaces(ALL)), rule(pods({"app": "web"}))),
+        FROM_DEV,
+        FROM_WEB,
+    ),
     (Dialect.POD_SELECTOR_ANY_NAMESPACE, lambda: ingress(rule(pods({"tier": "front"}))), FROM_DEV, FROM_WEB),
-    (Dialect.PEERS_OR_INSTEAD_OF_AND, lambda: ingress(rule(pods({"app": "web"}, {"stage": "dev"}))), FROM_WEB, FROM_OUTSIDE),
+    (
+        Dialect.PEERS_OR_INSTEAD_OF_AND,
+        lambda: ingress(rule(pods({"app": "web"}, {"stage": "dev"}))),
+        FROM_WEB,
+        FROM_OUTSIDE,
+    ),
     (Dialect.LABEL_KEY_ONLY, lambda: ingress(rule(pods({"app": "other"}, {"stage": "prod"}))), FROM_DEV, FROM_OUTSIDE),
-    (Dialect.LABEL_KEY_ONLY, lambda: shop(policy("prod/x", {"tier": "other"}, ingress=[])), FROM_WEB, ("prod/db", "prod/web")),
+    (
+        Dialect.LABEL_KEY_ONLY,
+        lambda: shop(policy("prod/x", {"tier": "other"}, ingress=[])),
+        FROM_WEB,
+        ("prod/db", "prod/web"),
+    ),
     (Dialect.LABEL_KEY_ONLY, lambda: ingress(rule(pods(where("app", Operator.IN, "other")))), FROM_WEB, FROM_DEV),
     (Dialect.LABEL_KEY_ONLY, lambda: ingress(rule(pods(where("app", Operator.IN, "other")))), FROM_WEB, FROM_OUTSIDE),
-    (Dialect.NOT_IN_NEEDS_KEY, lambda: ingress(rule(pods(where("tier", Operator.NOT_IN, "x"), ALL))), FROM_WEB, FROM_DEV),
+    (
+        Dialect.NOT_IN_NEEDS_KEY,
+        lambda: ingress(rule(pods(where("tier", Operator.NOT_IN, "x"), ALL))),
+        FROM_WEB,
+        FROM_DEV,
+    ),
     (
         Dialect.FIRST_POLICY_ONLY,
-        lambda: shop(policy("prod/b", SELECTED, ingress=[EVERYTHING]), policy("prod/a", SELECTED, ingress=[rule("TCP/1")])),
+        lambda: shop(
+            policy("prod/b", SELECTED, ingress=[EVERYTHING]), policy("prod/a", SELECTED, ingress=[rule("TCP/1")])
+        ),
         FROM_WEB,
         (*FROM_WEB, "TCP/1"),
     ),
@@ -85,7 +144,12 @@ CHANGES: list[tuple[Dialect, Callable[[], Snapshot], tuple, tuple]] = [
     (Dialect.STATELESS, egress, FROM_WEB, ("prod/web", "dev/web")),
     (Dialect.STATELESS, ingress, TO_WEB, ("prod/db", "prod/db")),
     (Dialect.IP_BLOCK_SKIPS_PODS, lambda: ingress(rule(block("0.0.0.0/0"))), FROM_WEB, FROM_OUTSIDE),
-    (Dialect.IP_BLOCK_SKIPS_PODS, lambda: ingress(rule(block("172.18.0.2/32"))), ("node/node-1", "prod/db"), FROM_OUTSIDE),
+    (
+        Dialect.IP_BLOCK_SKIPS_PODS,
+        lambda: ingress(rule(block("172.18.0.2/32"))),
+        ("node/node-1", "prod/db"),
+        FROM_OUTSIDE,
+    ),
 ]
 
 
@@ -201,11 +265,24 @@ def test_faultless_dialects_differ_from_the_specification_only_by_ip_blocks_insi
             for destination in snapshot.endpoints:
                 for protocol, port in sorted(boundaries_in_policies(snapshot)):
                     plain = verdict(snapshot, source, destination, protocol, port, Family.IPV4)
-                    skipping = verdict(snapshot, source, destination, protocol, port, Family.IPV4, ip_block_matches_cluster=False)
+                    skipping = verdict(
+                        snapshot, source, destination, protocol, port, Family.IPV4, ip_block_matches_cluster=False
+                    )
                     for dialect in same:
                         assert (
-                            verdict(snapshot, source, destination, protocol, port, Family.IPV4, enforcement=Enforcement.parse((dialect,)))
+                            verdict(
+                                snapshot,
+                                source,
+                                destination,
+                                protocol,
+                                port,
+                                Family.IPV4,
+                                enforcement=Enforcement.parse((dialect,)),
+                            )
                             is plain
                         )
                     enforcement = Enforcement.parse((Dialect.IP_BLOCK_SKIPS_PODS,))
-                    assert verdict(snapshot, source, destination, protocol, port, Family.IPV4, enforcement=enforcement) is skipping
+                    assert (
+                        verdict(snapshot, source, destination, protocol, port, Family.IPV4, enforcement=enforcement)
+                        is skipping
+                    )

@@ -1,8 +1,7 @@
 """The evaluator against the independent oracle, and against itself, on random clusters.
 
-Bulk runs take their clusters from seeds, which the failure message names; the hypothesis runs exist because their failures shrink.
-Set ``AUDIT_PROPERTY_FACTOR`` to a whole number to try that many times as many clusters.
-"""
+Bulk runs take their clusters from seeds, which the failure message names; the hypothesis runs exist because their
+failures shrink. Set ``AUDIT_PROPERTY_FACTOR`` to a whole number to try that many times as many clusters."""
 
 from __future__ import annotations
 
@@ -83,7 +82,9 @@ def cells(snapshot: Snapshot, matrix: ExpectedMatrix) -> Iterator[Cell]:
 def judge(snapshot: Snapshot, cell: Cell, *, ip_block_matches_cluster: bool = True) -> Verdict | None:
     """The oracle's verdict."""
     ends = (snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination))
-    return verdict(snapshot, *ends, cell.protocol, cell.port, cell.family, ip_block_matches_cluster=ip_block_matches_cluster)
+    return verdict(
+        snapshot, *ends, cell.protocol, cell.port, cell.family, ip_block_matches_cluster=ip_block_matches_cluster
+    )
 
 
 def differences(snapshot: Snapshot) -> list[tuple[Cell, Verdict | None, Verdict]]:
@@ -97,7 +98,9 @@ def opened(snapshot: Snapshot) -> set[Cell]:
     """The allowed cells on ports that depend on no evaluator."""
     matrix = evaluate(snapshot)
     ports = sorted(boundaries_in_policies(snapshot))
-    asked = (Cell(a.name, b.name, protocol, port, family) for a, b, family in pairs(snapshot) for protocol, port in ports)
+    asked = (
+        Cell(a.name, b.name, protocol, port, family) for a, b, family in pairs(snapshot) for protocol, port in ports
+    )
     return {cell for cell in asked if matrix.verdict(*cell) is Verdict.ALLOWED}
 
 
@@ -164,13 +167,17 @@ def test_atoms_cut_each_protocol_into_all_its_ports() -> None:
 
 
 def test_atoms_hide_no_edge_and_have_no_edge_that_no_rule_draws() -> None:
-    """Inside an atom the oracle never changes its mind; between two atoms some rule has an edge, named ports resolved."""
+    """Inside an atom the oracle never changes its mind; between two atoms some rule has an edge, named
+    ports resolved.
+    """
     for seed, snapshot in clusters(50, start=10_000):
         atoms = evaluate(snapshot).atoms
         edges = boundaries_in_policies(snapshot)
         assert {(atom.protocol, atom.first) for atom in atoms} <= drawn_edges(snapshot), f"seed {seed}"
         for (source, destination, family), atom in product(pairs(snapshot), atoms):
-            ports = {port for protocol, port in edges if protocol is atom.protocol and port in atom} | {(atom.first + atom.last) // 2}
+            ports = {port for protocol, port in edges if protocol is atom.protocol and port in atom} | {
+                (atom.first + atom.last) // 2
+            }
             judged = {verdict(snapshot, source, destination, atom.protocol, port, family) for port in ports}
             assert len(judged) == 1, f"seed {seed}: {source.name} -> {destination.name} {atom} {family}"
 
@@ -223,7 +230,9 @@ def test_copies_of_pods_make_no_new_classes() -> None:
         copies = tuple(replace(pod, name=f"{pod.name}-copy") for pod in plain.endpoints if pod.kind is EndpointKind.POD)
         doubled = evaluate(replace(plain, endpoints=plain.endpoints + copies))
         assert len(doubled.classes) == len(evaluate(plain).classes), f"seed {seed}"
-        assert all(doubled.class_of(copy.name) == doubled.class_of(copy.name.removesuffix("-copy")) for copy in copies), f"seed {seed}"
+        assert all(
+            doubled.class_of(copy.name) == doubled.class_of(copy.name.removesuffix("-copy")) for copy in copies
+        ), f"seed {seed}"
 
 
 def test_asking_for_named_ports_changes_no_verdict() -> None:
@@ -262,7 +271,10 @@ def test_cni_dependent_is_what_hangs_on_ip_blocks_inside_the_cluster() -> None:
         for cell in cells(snapshot, matrix):
             if snapshot.endpoint(cell.source).host_network or snapshot.endpoint(cell.destination).host_network:
                 continue
-            hangs = judge(snapshot, cell) is Verdict.ALLOWED and judge(snapshot, cell, ip_block_matches_cluster=False) is Verdict.DENIED
+            hangs = (
+                judge(snapshot, cell) is Verdict.ALLOWED
+                and judge(snapshot, cell, ip_block_matches_cluster=False) is Verdict.DENIED
+            )
             assert (Note.CNI_DEPENDENT in matrix.notes(*cell)) is hangs, f"seed {seed}: {cell}"
 
 
@@ -270,7 +282,9 @@ def test_undefined_is_where_a_host_network_pod_takes_part() -> None:
     for seed, snapshot in clusters(60, start=50_000):
         matrix = evaluate(snapshot)
         for cell in cells(snapshot, matrix):
-            host_network = snapshot.endpoint(cell.source).host_network or snapshot.endpoint(cell.destination).host_network
+            host_network = (
+                snapshot.endpoint(cell.source).host_network or snapshot.endpoint(cell.destination).host_network
+            )
             assert (Note.UNDEFINED in matrix.notes(*cell)) is host_network, f"seed {seed}: {cell}"
 
 
@@ -293,7 +307,9 @@ def test_address_unknown_only_where_some_address_would_open_the_cell() -> None:
 
 def cells_of_unknown_addresses() -> Iterator[tuple[int, Snapshot, Cell, bool]]:
     """Cells of clusters in which many pods have no address: seed, cluster, cell, and whether the evaluator says so."""
-    shape = Shape(pods=3, policies=3, hosts=1, node_endpoints=False, host_network=0, addressless=0.6, families=(IPV4_ONLY,))
+    shape = Shape(
+        pods=3, policies=3, hosts=1, node_endpoints=False, host_network=0, addressless=0.6, families=(IPV4_ONLY,)
+    )
     for seed in range(60 * FACTOR):
         snapshot = random_snapshot(Random(seed), shape)
         matrix = evaluate(snapshot)
@@ -305,7 +321,9 @@ def could_open(snapshot: Snapshot, cell: Cell, family: Family) -> bool:
     """Whether the oracle allows ``cell`` over ``family`` for some choice of the addresses that are unknown."""
     ends = [snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination)]
     addresses = telling_addresses(snapshot, family)
-    choices = [[end] if end.addresses else [replace(end, addresses=(address,)) for address in addresses] for end in ends]
+    choices = [
+        [end] if end.addresses else [replace(end, addresses=(address,)) for address in addresses] for end in ends
+    ]
     found = (verdict(snapshot, *chosen, cell.protocol, cell.port, family) for chosen in product(*choices))
     return any(end.addresses == () for end in ends) and Verdict.ALLOWED in found
 
@@ -316,9 +334,15 @@ def telling_addresses(snapshot: Snapshot, family: Family) -> list[IPAddress]:
     for policy in snapshot.policies:
         for rule in (*policy.ingress, *policy.egress):
             blocks = [peer.ip_block for peer in rule.peers if peer.ip_block is not None]
-            networks.update(network for block in blocks for network in (block.cidr, *block.excepts) if network.version == family)
+            networks.update(
+                network for block in blocks for network in (block.cidr, *block.excepts) if network.version == family
+            )
     starts = {network.network_address for network in networks}
-    behind = {network.broadcast_address + 1 for network in networks if network.broadcast_address != WHOLE[family].broadcast_address}
+    behind = {
+        network.broadcast_address + 1
+        for network in networks
+        if network.broadcast_address != WHOLE[family].broadcast_address
+    }
     return sorted(starts | behind | {WHOLE[family].network_address})
 
 
@@ -336,7 +360,9 @@ def test_order_changes_nothing() -> None:
         shuffled = replace(
             snapshot,
             endpoints=tuple(random.sample(snapshot.endpoints, len(snapshot.endpoints))),
-            policies=tuple(shuffled_policy(random, policy) for policy in random.sample(snapshot.policies, len(snapshot.policies))),
+            policies=tuple(
+                shuffled_policy(random, policy) for policy in random.sample(snapshot.policies, len(snapshot.policies))
+            ),
         )
         assert opened(shuffled) == opened(snapshot), f"seed {seed}"
 
@@ -346,7 +372,11 @@ def shuffled_policy(random: Random, policy: NetworkPolicy) -> NetworkPolicy:
         rules = list(getattr(policy, direction))
         random.shuffle(rules)
         rules = [
-            replace(rule, peers=tuple(random.sample(rule.peers, len(rule.peers))), ports=tuple(random.sample(rule.ports, len(rule.ports))))
+            replace(
+                rule,
+                peers=tuple(random.sample(rule.peers, len(rule.peers))),
+                ports=tuple(random.sample(rule.ports, len(rule.ports))),
+            )
             for rule in rules
         ]
         policy = replace(policy, **{direction: tuple(rules)})
@@ -365,13 +395,20 @@ def doubled(policy: NetworkPolicy) -> tuple[NetworkPolicy, ...]:
 
 
 def one_direction_each(policy: NetworkPolicy) -> tuple[NetworkPolicy, ...]:
-    return tuple(replace(policy, name=f"{policy.name}-{direction}", directions=frozenset([direction])) for direction in policy.directions)
+    return tuple(
+        replace(policy, name=f"{policy.name}-{direction}", directions=frozenset([direction]))
+        for direction in policy.directions
+    )
 
 
 def one_rule_each(policy: NetworkPolicy) -> tuple[NetworkPolicy, ...]:
     bare = replace(policy, ingress=(), egress=())
-    ingress = [replace(bare, name=f"{policy.name}-in-{number}", ingress=(rule,)) for number, rule in enumerate(policy.ingress)]
-    egress = [replace(bare, name=f"{policy.name}-out-{number}", egress=(rule,)) for number, rule in enumerate(policy.egress)]
+    ingress = [
+        replace(bare, name=f"{policy.name}-in-{number}", ingress=(rule,)) for number, rule in enumerate(policy.ingress)
+    ]
+    egress = [
+        replace(bare, name=f"{policy.name}-out-{number}", egress=(rule,)) for number, rule in enumerate(policy.egress)
+    ]
     return (bare, *ingress, *egress)
 
 
@@ -400,10 +437,14 @@ def ranges_halved(policy: NetworkPolicy) -> tuple[NetworkPolicy, ...]:
     return (replace(policy, ingress=split(policy.ingress), egress=split(policy.egress)),)
 
 
-@pytest.mark.parametrize("rewrite", [renamed, doubled, one_direction_each, one_rule_each, one_peer_and_port_each, ranges_halved])
+@pytest.mark.parametrize(
+    "rewrite", [renamed, doubled, one_direction_each, one_rule_each, one_peer_and_port_each, ranges_halved]
+)
 def test_other_ways_to_write_the_same_policies_mean_the_same(rewrite: Rewrite) -> None:
     for seed, snapshot in clusters(80, start=80_000):
-        matrix = evaluate(replace(snapshot, policies=tuple(new for policy in snapshot.policies for new in rewrite(policy))))
+        matrix = evaluate(
+            replace(snapshot, policies=tuple(new for policy in snapshot.policies for new in rewrite(policy)))
+        )
         plain = evaluate(snapshot)
         for cell in cells(snapshot, matrix):
             assert matrix.verdict(*cell) is plain.verdict(*cell), f"seed {seed}: {cell}"
@@ -428,7 +469,9 @@ def test_one_more_rule_closes_nothing() -> None:
 
 
 def test_one_more_policy_opens_nothing_for_the_free_and_closes_nothing_for_the_isolated() -> None:
-    """A policy can open a cell only where it adds to a pod that was isolated already, and close one only where it isolates a pod anew."""
+    """A policy can open a cell only where it adds to a pod that was isolated already, and close one only
+    where it isolates a pod anew.
+    """
     changes = {"opened": 0, "closed": 0}
     for seed, snapshot in clusters(300, start=100_000):
         (policy,) = random_policies(Random(seed), Shape(policies=1), list(snapshot.endpoints))
@@ -452,7 +495,11 @@ def isolated(policies: tuple[NetworkPolicy, ...], snapshot: Snapshot) -> set[tup
         if direction in policy.directions:
             closed = replace(policy, directions=frozenset([direction]), ingress=(), egress=())
             matrix = evaluate(
-                replace(snapshot, policies=(closed,), endpoints=(*snapshot.endpoints, Endpoint("host/watcher", EndpointKind.HOST)))
+                replace(
+                    snapshot,
+                    policies=(closed,),
+                    endpoints=(*snapshot.endpoints, Endpoint("host/watcher", EndpointKind.HOST)),
+                )
             )
             for pod in snapshot.endpoints:
                 ends = (pod.name, "host/watcher") if direction is Direction.EGRESS else ("host/watcher", pod.name)
@@ -469,7 +516,9 @@ def test_a_connection_needs_egress_and_ingress_and_nothing_else() -> None:
                 replace(
                     snapshot,
                     policies=tuple(
-                        replace(policy, directions=frozenset([direction])) for policy in snapshot.policies if direction in policy.directions
+                        replace(policy, directions=frozenset([direction]))
+                        for policy in snapshot.policies
+                        if direction in policy.directions
                     ),
                 )
             )

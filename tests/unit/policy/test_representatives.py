@@ -23,7 +23,11 @@ from tests.oracle.clusters import EVERYTHING, block, cluster, having, host, node
 from tests.strategies import Shape, boundary_ports, random_snapshot, snapshots
 
 SHAPE = Shape(pods=8, policies=5, nodes=3, hosts=1)
-SHAPES = (SHAPE, Shape(pods=12, policies=3, nodes=2, namespaces=3), Shape(pods=6, policies=8, nodes=1, host_network=0.3))
+SHAPES = (
+    SHAPE,
+    Shape(pods=12, policies=3, nodes=2, namespaces=3),
+    Shape(pods=6, policies=8, nodes=1, host_network=0.3),
+)
 SHADOW_NODE = "elsewhere"
 
 
@@ -62,13 +66,17 @@ def without_blocks_that_tell_pods_apart(snapshot: Snapshot) -> Snapshot:
 
 
 def shadow_of(snapshot: Snapshot, choice: Choice) -> tuple[Snapshot, dict[str, str]]:
-    """The cluster with probe pods in place of its pods, at arbitrary addresses and nodes; and for each end a member that it is for."""
+    """The cluster with probe pods in place of its pods, at arbitrary addresses and nodes; and for each end
+    a member that it is for.
+    """
     members = {probe.name: probe.stands_for[0] for probe in choice.probe_pods}
     shadows = []
     for number, probe in enumerate(choice.probe_pods):
         families = snapshot.endpoint(members[probe.name]).families
         addresses = tuple(shadow_address(number, family) for family in families)
-        shadows.append(Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, addresses, probe.ports, SHADOW_NODE))
+        shadows.append(
+            Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, addresses, probe.ports, SHADOW_NODE)
+        )
     others = [end for end in snapshot.endpoints if not end.selectable]
     return replace(snapshot, endpoints=(*shadows, *others)), members | {end.name: end.name for end in others}
 
@@ -82,9 +90,13 @@ def differences(snapshot: Snapshot, mode: Mode) -> Iterator[str]:
         if source.name == destination.name or not (source.selectable or destination.selectable):
             continue
         numbers = (matrix.class_of(members[source.name]), matrix.class_of(members[destination.name]))
-        for family, (protocol, port) in product(set(source.families) & set(destination.families), boundary_ports(matrix.atoms)):
+        for family, (protocol, port) in product(
+            set(source.families) & set(destination.families), boundary_ports(matrix.atoms)
+        ):
             allowed = matrix.class_verdicts(*numbers, family).allowed >> matrix.port_atoms.index(protocol, port) & 1
-            if (shadow_matrix.verdict(source.name, destination.name, protocol, port, family) is Verdict.ALLOWED) != bool(allowed):
+            if (
+                shadow_matrix.verdict(source.name, destination.name, protocol, port, family) is Verdict.ALLOWED
+            ) != bool(allowed):
                 yield f"{source.name} -> {destination.name} {protocol}/{port} {family}"
 
 
@@ -106,7 +118,9 @@ def requests(random: Random, snapshot: Snapshot) -> Iterator[ProbeRequest]:
     """Requests that audit something, of every mode."""
     nodes = sorted({end.node for end in snapshot.endpoints if end.node})
     for mode in Mode:
-        namespaces = tuple(sorted(random.sample(sorted(snapshot.namespaces), random.randrange(len(snapshot.namespaces)))))
+        namespaces = tuple(
+            sorted(random.sample(sorted(snapshot.namespaces), random.randrange(len(snapshot.namespaces))))
+        )
         usable = random.choice((None, random.sample(nodes, random.randrange(1, len(nodes) + 1))))
         request = ProbeRequest(namespaces, None, mode, usable)
         if any(map(request.audits, snapshot.endpoints)):
@@ -114,7 +128,11 @@ def requests(random: Random, snapshot: Snapshot) -> Iterator[ProbeRequest]:
 
 
 def isolated_directions(snapshot: Snapshot, endpoint: Endpoint) -> set[Direction]:
-    selecting = [item for item in snapshot.policies if item.namespace == endpoint.namespace and matches(item.pod_selector, endpoint.labels)]
+    selecting = [
+        item
+        for item in snapshot.policies
+        if item.namespace == endpoint.namespace and matches(item.pod_selector, endpoint.labels)
+    ]
     return {direction for item in selecting for direction in item.directions}
 
 
@@ -147,10 +165,15 @@ def check_promises(snapshot: Snapshot, request: ProbeRequest) -> None:
         check_nodes(snapshot, matrix, request, {(probe.node, matrix.class_of(probe.stands_for[0])) for probe in probes})
 
 
-def check_nodes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest, places: set[tuple[str, int]]) -> None:
+def check_nodes(
+    snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest, places: set[tuple[str, int]]
+) -> None:
     """Every node and direction in which one of its audited pods is isolated has a probe pod of a class isolated so."""
     tested = {
-        (name, direction) for name, number in places for direction in isolated_directions(snapshot, matrix.representative(number)) if name
+        (name, direction)
+        for name, number in places
+        for direction in isolated_directions(snapshot, matrix.representative(number))
+        if name
     }
     for endpoint in filter(request.audits, snapshot.endpoints):
         if endpoint.node and request.can_use(endpoint.node):
@@ -191,7 +214,14 @@ CLOSED = policy("prod/db", {"app": "db"}, ingress=[], egress=[])
 
 
 def test_one_probe_pod_stands_for_a_class_and_carries_what_policies_read():
-    db = replicas("prod/db", 3, {"app": "db", "controller-revision-hash": "x"}, "StatefulSet/db", ports=["sql=TCP/3306"], node="n1")
+    db = replicas(
+        "prod/db",
+        3,
+        {"app": "db", "controller-revision-hash": "x"},
+        "StatefulSet/db",
+        ports=["sql=TCP/3306"],
+        node="n1",
+    )
     (other, probe) = choose(cluster(*db, pod("dev/web"), policies=[CLOSED])).probe_pods
     assert (probe.name, probe.namespace, probe.labels, probe.node) == ("prod/db", "prod", {"app": "db"}, "n1")
     assert probe.ports == db[0].ports
@@ -212,7 +242,11 @@ def test_few_namespaces_are_disturbed_and_those_of_the_system_last():
     snapshot = cluster(*ends, policies=let_in)
     assert {probe.namespace for probe in choose(snapshot).probe_pods} == {"a", "b"}
     assert {probe.namespace for probe in choose(snapshot, namespaces=("b", "c")).probe_pods} == {"b", "c"}
-    assert {probe.namespace for probe in choose(snapshot, namespaces=("kube-system",)).probe_pods} == {"kube-system", "a", "b"}
+    assert {probe.namespace for probe in choose(snapshot, namespaces=("kube-system",)).probe_pods} == {
+        "kube-system",
+        "a",
+        "b",
+    }
 
 
 def test_a_namespace_that_gets_a_probe_pod_anyway_is_preferred():
@@ -237,9 +271,20 @@ def test_the_member_that_an_enforcer_blind_to_namespaces_takes_for_another_stand
 
 
 def two_ways(*more: Endpoint, **changes: object) -> Snapshot:
-    """Pods of dev that are alike, of which blind enforcers would take one for a pod that web lets in, and another one for db's."""
-    ends = (pod("dev/api", OTHER_NAMED), pod("dev/both", OTHER_NAMED), pod("dev/job", {"app": "job"}), pod("dev/none"), *more)
-    let_in = [policy("prod/db", NAMED, ingress=[rule(pods(OTHER_NAMED))]), policy("prod/web", NAMED, ingress=[rule(pods({"app": "job"}))])]
+    """Pods of dev that are alike, of which blind enforcers would take one for a pod that web lets in, and
+    another one for db's.
+    """
+    ends = (
+        pod("dev/api", OTHER_NAMED),
+        pod("dev/both", OTHER_NAMED),
+        pod("dev/job", {"app": "job"}),
+        pod("dev/none"),
+        *more,
+    )
+    let_in = [
+        policy("prod/db", NAMED, ingress=[rule(pods(OTHER_NAMED))]),
+        policy("prod/web", NAMED, ingress=[rule(pods({"app": "job"}))]),
+    ]
     return cluster(*ends, pod("prod/web", NAMED), policies=let_in, **changes)
 
 
@@ -305,7 +350,10 @@ def test_a_selector_narrows_what_is_audited():
     ("request_", "said"),
     [
         ({"namespaces": ("prd",)}, "no namespace 'prd'; there are: prod"),
-        ({"selector": having({"app": "z"})}, "nothing to audit: no running pod on the pod network in any namespace that matches app=z"),
+        (
+            {"selector": having({"app": "z"})},
+            "nothing to audit: no running pod on the pod network in any namespace that matches app=z",
+        ),
     ],
 )
 def test_a_request_that_audits_nothing_is_an_error(request_, said):
@@ -327,7 +375,9 @@ def test_nodes_that_one_per_class_leaves_out_are_named_and_per_node_adds_few():
     snapshot = cluster(*db, policies=[policy("prod/db", {"app": "db"}, ingress=[rule(pods({}))])])
     choice = choose(snapshot)
     assert by_name(choice) == {"prod/db-n1": ("n1", ("prod/db-n1", "prod/db-n2", "prod/db-n3"))}
-    assert choice.uncovered == ("ingress policies on n2, n3 are not tested, no isolated probe pod runs there: --per-node does",)
+    assert choice.uncovered == (
+        "ingress policies on n2, n3 are not tested, no isolated probe pod runs there: --per-node does",
+    )
     per_node = choose(snapshot, Mode.PER_NODE)
     assert by_name(per_node) == {f"prod/db-{place}": (place, (f"prod/db-{place}",)) for place in ("n1", "n2", "n3")}
     assert per_node.uncovered == ()
@@ -342,7 +392,10 @@ def test_one_per_class_prefers_a_node_that_it_tests_to_one_with_fewer_probe_pods
     ]
     at_n1 = on("n1", pod("prod/both", {"app": "both"}), pod("prod/free-1", {"app": "free"}))
     at_n2 = on("n2", pod("prod/in", {"app": "in"}), pod("prod/on", {"app": "on"}), pod("prod/free-2", {"app": "free"}))
-    assert by_name(choose(cluster(*at_n1, *at_n2, policies=policies)))["prod/free-2"] == ("n2", ("prod/free-1", "prod/free-2"))
+    assert by_name(choose(cluster(*at_n1, *at_n2, policies=policies)))["prod/free-2"] == (
+        "n2",
+        ("prod/free-1", "prod/free-2"),
+    )
 
 
 def test_per_node_takes_one_pod_that_tests_both_directions_rather_than_two():
@@ -353,26 +406,43 @@ def test_per_node_takes_one_pod_that_tests_both_directions_rather_than_two():
         policy("prod/ways", {"app": "ways"}, ingress=inside, egress=inside),
     ]
     nodes = ("n1", "n2", "n3", "n4")
-    ends = [end for place in nodes for app in ("in", "out", "ways") for end in on(place, pod(f"prod/{app}-{place}", {"app": app}))]
+    ends = [
+        end
+        for place in nodes
+        for app in ("in", "out", "ways")
+        for end in on(place, pod(f"prod/{app}-{place}", {"app": app}))
+    ]
     choice = choose(cluster(*ends, policies=policies), Mode.PER_NODE)
     assert [probe.name for probe in choice.probe_pods if probe.node == "n4"] == ["prod/ways-n4"]
     assert choice.uncovered == ()
 
 
 def test_per_node_takes_a_class_that_needs_a_second_one_anyway():
-    policies = [policy("prod/aa", {"app": "aa"}, ingress=[rule(pods({}))]), policy("prod/db", {"app": "db"}, ingress=[])]
+    policies = [
+        policy("prod/aa", {"app": "aa"}, ingress=[rule(pods({}))]),
+        policy("prod/db", {"app": "db"}, ingress=[]),
+    ]
     nodes = ("n1", "n2", "n3")
-    ends = [end for place in nodes for app in ("aa", "db") for end in on(place, pod(f"prod/{app}-{place}", {"app": app}))]
+    ends = [
+        end for place in nodes for app in ("aa", "db") for end in on(place, pod(f"prod/{app}-{place}", {"app": app}))
+    ]
     choice = choose(cluster(*ends, policies=policies), Mode.PER_NODE)
     assert [probe.name for probe in choice.probe_pods] == ["prod/aa-n1", "prod/db-n2", "prod/db-n3"]
 
 
 def test_a_second_probe_pod_runs_on_another_node_where_it_can():
-    db = [*on("n1", pod("prod/db-0", {"app": "db"}), pod("prod/db-1", {"app": "db"})), *on("n2", pod("prod/db-2", {"app": "db"}))]
+    db = [
+        *on("n1", pod("prod/db-0", {"app": "db"}), pod("prod/db-1", {"app": "db"})),
+        *on("n2", pod("prod/db-2", {"app": "db"})),
+    ]
     inside = [rule(pods({}))]
     web = on("n2", pod("prod/web", {"app": "web"}))
     policies = [CLOSED, policy("prod/web", {"app": "web"}, ingress=inside, egress=inside)]
-    assert set(by_name(choose(cluster(*db, *web, policies=policies), Mode.PER_NODE))) == {"prod/db-0", "prod/db-2", "prod/web"}
+    assert set(by_name(choose(cluster(*db, *web, policies=policies), Mode.PER_NODE))) == {
+        "prod/db-0",
+        "prod/db-2",
+        "prod/web",
+    }
 
 
 def test_traffic_within_a_class_takes_two_probe_pods():
@@ -380,7 +450,8 @@ def test_traffic_within_a_class_takes_two_probe_pods():
     snapshot = cluster(*db[:2], *on("n2", db[2]), policies=[CLOSED])
     (within, nodes, other_nodes) = choose(snapshot).uncovered
     assert within == (
-        "traffic between the 3 pods of prod/db is not probed (one probe pod stands for all of them): --per-node or --all-pods does"
+        "traffic between the 3 pods of prod/db is not probed (one probe pod stands for all of them): --per-node or "
+        "--all-pods does"
     )
     assert "n2" in nodes
     assert "n2" in other_nodes
@@ -388,7 +459,10 @@ def test_traffic_within_a_class_takes_two_probe_pods():
     assert by_name(per_node) == {"prod/db@n1": ("n1", ("prod/db-0", "prod/db-1")), "prod/db@n2": ("n2", ("prod/db-2",))}
     assert per_node.uncovered == ()
     same_node = choose(cluster(*db, policies=[CLOSED]), Mode.PER_NODE)
-    assert by_name(same_node) == {"prod/db@n1": ("n1", ("prod/db-0", "prod/db-2")), "prod/db@n1-2": ("n1", ("prod/db-1",))}
+    assert by_name(same_node) == {
+        "prod/db@n1": ("n1", ("prod/db-0", "prod/db-2")),
+        "prod/db@n1-2": ("n1", ("prod/db-1",)),
+    }
 
 
 def test_a_class_that_reaches_itself_needs_one_only():
@@ -423,9 +497,13 @@ def test_nodes_that_cannot_be_used_are_avoided_or_told():
 
 def test_what_has_a_nodes_address_gets_no_probe_pod():
     on_host = pod("prod/agent", {}, "172.18.0.2", host_network=True, node="n1")
-    choice = choose(cluster(pod("prod/a"), on_host, node("n1", "172.18.0.2"), node("n2", "172.18.0.3"), host("out", "203.0.113.10")))
+    choice = choose(
+        cluster(pod("prod/a"), on_host, node("n1", "172.18.0.2"), node("n2", "172.18.0.3"), host("out", "203.0.113.10"))
+    )
     assert [probe.name for probe in choice.probe_pods] == ["prod/a"]
-    assert choice.uncovered == ("1 hostNetwork pod and 2 nodes can't be stood in for: traffic with their addresses is not probed",)
+    assert choice.uncovered == (
+        "1 hostNetwork pod and 2 nodes can't be stood in for: traffic with their addresses is not probed",
+    )
 
 
 def by_block(cidr: str, *excepts: str) -> NetworkPolicy:
@@ -443,9 +521,16 @@ def by_block(cidr: str, *excepts: str) -> NetworkPolicy:
     ],
 )
 def test_pods_that_a_policy_knows_by_address_are_named(x, known):
-    ends = [pod("prod/a", {}, "10.244.0.2"), pod("prod/b", {}, "10.244.0.3"), pod("prod/db", {"app": "db"}, "10.244.0.4"), pod("dev/z")]
+    ends = [
+        pod("prod/a", {}, "10.244.0.2"),
+        pod("prod/b", {}, "10.244.0.3"),
+        pod("prod/db", {"app": "db"}, "10.244.0.4"),
+        pod("dev/z"),
+    ]
     snapshot = cluster(*ends, policies=[x])
-    assert choose(snapshot).uncovered == ((f"policy prod/x knows {known}, which a probe pod can't carry",) if known else ())
+    assert choose(snapshot).uncovered == (
+        (f"policy prod/x knows {known}, which a probe pod can't carry",) if known else ()
+    )
     assert choose(snapshot, selector=having({"app": "db"})).uncovered == choose(snapshot).uncovered
     assert choose(snapshot, namespaces=("dev",)).uncovered == ()
 
@@ -460,7 +545,9 @@ def test_a_probe_pod_keeps_away_from_services_where_it_can():
 
 def test_pods_that_an_unreadable_policy_may_tell_apart_get_a_probe_pod_each_with_the_labels_to_tell():
     web, api = pod("prod/web", {"app": "web", "tier": "x"}), pod("prod/api", {"app": "api", "tier": "x"})
-    snapshot = replace(cluster(web, api), unknown=(UnknownPolicy("prod", "new", having({"app": "web"}), "can't be read"),))
+    snapshot = replace(
+        cluster(web, api), unknown=(UnknownPolicy("prod", "new", having({"app": "web"}), "can't be read"),)
+    )
     found = {probe.name: probe.labels for probe in choose(snapshot).probe_pods}
     assert found == {"prod/api": {}, "prod/web": {"app": "web"}}
     whole_namespace = replace(snapshot, unknown=(UnknownPolicy("prod", "new", None, "can't be read"),))

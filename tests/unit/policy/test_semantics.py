@@ -1,8 +1,8 @@
 """What a NetworkPolicy means, line by line of docs/semantics.md, which the numbers in the tests' names refer to.
 
-Every statement is put to the evaluator, to the explanations and to the tests' own oracle: whoever reads the rules must read them
-like this. What is settled while manifests are read (defaults, finished pods, …) stands in test_semantics_of_manifests.py.
-"""
+Every statement is put to the evaluator, to the explanations and to the tests' own oracle: whoever reads the rules must
+read them like this. What is settled while manifests are read (defaults, finished pods, …) stands in
+test_semantics_of_manifests.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,21 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family, Service, ServicePort
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.evaluator import evaluate
-from tests.oracle.clusters import ALL, EVERYTHING, block, cluster, having, host, namespaces, node, pod, pods, policy, rule, where
+from tests.oracle.clusters import (
+    ALL,
+    EVERYTHING,
+    block,
+    cluster,
+    having,
+    host,
+    namespaces,
+    node,
+    pod,
+    pods,
+    policy,
+    rule,
+    where,
+)
 from tests.oracle.evaluator import before_convergence, verdict
 
 WEB = pod("prod/web", {"app": "web"}, "10.244.0.2", node="node-1")
@@ -64,8 +78,16 @@ def test_02_a_section_that_is_not_in_policy_types_is_ignored(reaches):
 
 
 def test_03_no_rule_allows_nothing_and_an_empty_rule_everything(reaches):
-    closed, opened = shop(policy("prod/db", ingress=[], egress=[])), shop(policy("prod/db", ingress=[EVERYTHING], egress=[EVERYTHING]))
-    for source, destination in (("dev/web", "prod/db"), ("prod/db", "dev/web"), ("host/outside", "prod/db"), ("prod/db", "host/outside")):
+    closed, opened = (
+        shop(policy("prod/db", ingress=[], egress=[])),
+        shop(policy("prod/db", ingress=[EVERYTHING], egress=[EVERYTHING])),
+    )
+    for source, destination in (
+        ("dev/web", "prod/db"),
+        ("prod/db", "dev/web"),
+        ("host/outside", "prod/db"),
+        ("prod/db", "host/outside"),
+    ):
         assert not reaches(closed, source, destination, "TCP/80")
         assert reaches(opened, source, destination, "SCTP/65535")
 
@@ -133,13 +155,19 @@ def test_05_match_labels_needs_the_key_even_for_an_empty_value(reaches):
     ],
 )
 @pytest.mark.parametrize("place", ["peer", "namespace", "subject"])
-def test_05_operators_on_a_missing_an_empty_another_and_a_listed_value(reaches, place, selector, missing, empty, other, listed):
-    """NotIn and DoesNotExist hold where the key is missing, In and Exists don't; the same in each of the three places of a selector."""
+def test_05_operators_on_a_missing_an_empty_another_and_a_listed_value(
+    reaches, place, selector, missing, empty, other, listed
+):
+    """NotIn and DoesNotExist hold where the key is missing, In and Exists don't; the same in each of the
+    three places of a selector.
+    """
     values = {"missing": {}, "empty": {"k": ""}, "other": {"k": "z"}, "listed": {"k": "b"}}
     expected = {"missing": missing, "empty": empty, "other": other, "listed": listed}
     for name, labels in values.items():
         if place == "peer":
-            snapshot = shop(policy("prod/db", {"app": "db"}, ingress=[rule(pods(selector))]), more=(pod("prod/it", labels),))
+            snapshot = shop(
+                policy("prod/db", {"app": "db"}, ingress=[rule(pods(selector))]), more=(pod("prod/it", labels),)
+            )
             assert reaches(snapshot, "prod/it", "prod/db") is expected[name]
         elif place == "namespace":
             policies = [policy("prod/db", {"app": "db"}, ingress=[rule(namespaces(selector))])]
@@ -151,7 +179,9 @@ def test_05_operators_on_a_missing_an_empty_another_and_a_listed_value(reaches, 
 
 
 def test_05_all_conditions_of_a_selector_must_hold(reaches):
-    selector = replace(having({"app": "web", "tier": "x"}), match_expressions=where("old", Operator.DOES_NOT_EXIST).match_expressions)
+    selector = replace(
+        having({"app": "web", "tier": "x"}), match_expressions=where("old", Operator.DOES_NOT_EXIST).match_expressions
+    )
     labels = {"app": "web", "tier": "x"}
     more = (pod("prod/good", labels), pod("prod/old", {**labels, "old": ""}), pod("prod/half", {"app": "web"}))
     snapshot = shop(policy("prod/db", {"app": "db"}, ingress=[rule(pods(selector))]), more=more)
@@ -180,7 +210,12 @@ def test_06_end_port_is_inclusive(reaches, port, expected):
 
 def test_06_end_port_may_equal_port_and_reach_the_last(reaches):
     snapshot = shop(policy("prod/db", {"app": "db"}, ingress=[rule("TCP/80-80", "TCP/65000-65535")]))
-    assert [reaches(snapshot, "prod/web", "prod/db", f"TCP/{port}") for port in (80, 81, 64999, 65535)] == [True, False, False, True]
+    assert [reaches(snapshot, "prod/web", "prod/db", f"TCP/{port}") for port in (80, 81, 64999, 65535)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 NAMED = (
@@ -200,7 +235,9 @@ def test_07_named_ports_resolve_per_destination_in_both_directions(reaches, dire
     }
     snapshot = shop(policies[direction], more=NAMED)
     ports = (8080, 8081, 9090)
-    reached = {end.name: [port for port in ports if reaches(snapshot, "prod/web", end.name, f"TCP/{port}")] for end in NAMED}
+    reached = {
+        end.name: [port for port in ports if reaches(snapshot, "prod/web", end.name, f"TCP/{port}")] for end in NAMED
+    }
     assert reached == {"prod/a": [8080], "prod/b": [8081], "prod/udp": [], "prod/none": [], "prod/many": [8080, 9090]}
     assert not reaches(snapshot, "prod/web", "prod/udp", "UDP/8080")
 
@@ -211,7 +248,10 @@ def test_07_a_named_port_means_nothing_outside_the_cluster(reaches):
 
 
 def test_08_policies_add_up(reaches):
-    one, two = (policy(f"prod/{name}", {"app": "db"}, ingress=[rule(pods({"app": name}), "TCP/3306")]) for name in ("web", "api"))
+    one, two = (
+        policy(f"prod/{name}", {"app": "db"}, ingress=[rule(pods({"app": name}), "TCP/3306")])
+        for name in ("web", "api")
+    )
     deny = policy("prod/deny", ingress=[])
     for policies in ((one, two, deny), (deny, two, one)):
         snapshot = shop(*policies)
@@ -222,7 +262,11 @@ def test_08_policies_add_up(reaches):
 
 
 def test_08_peers_and_ports_of_different_rules_do_not_combine(reaches):
-    snapshot = shop(policy("prod/db", {"app": "db"}, ingress=[rule(pods({"app": "web"}), "TCP/1"), rule(pods({"app": "api"}), "TCP/2")]))
+    snapshot = shop(
+        policy(
+            "prod/db", {"app": "db"}, ingress=[rule(pods({"app": "web"}), "TCP/1"), rule(pods({"app": "api"}), "TCP/2")]
+        )
+    )
     assert reaches(snapshot, "prod/web", "prod/db", "TCP/1")
     assert not reaches(snapshot, "prod/web", "prod/db", "TCP/2")
     assert not reaches(snapshot, "prod/api", "prod/db", "TCP/1")
@@ -338,12 +382,21 @@ def test_12_behind_a_service_the_pod_and_its_target_port_count(reaches):
     assert not reaches(cluster(WEB, DB, policies=[of_service], services=[service]), "prod/web", "prod/db", "TCP/3306")
     assert reaches(cluster(WEB, DB, policies=[of_pod], services=[service]), "prod/web", "prod/db", "TCP/3306")
     by_service_address = policy("prod/web", {"app": "web"}, egress=[rule(block("10.96.0.0/16"))])
-    assert not reaches(cluster(WEB, DB, policies=[by_service_address], services=[service]), "prod/web", "prod/db", "TCP/3306")
+    assert not reaches(
+        cluster(WEB, DB, policies=[by_service_address], services=[service]), "prod/web", "prod/db", "TCP/3306"
+    )
 
 
 def test_13_each_address_family_is_judged_by_itself(reaches):
-    ends = (pod("prod/web", {"app": "web"}, "10.244.0.2", "fd00::2"), pod("prod/db", {"app": "db"}, "10.244.0.3", "fd00::3"))
-    for cidr, version4, version6 in (("10.244.0.2/32", True, False), ("fd00::2/128", False, True), ("::/0", False, True)):
+    ends = (
+        pod("prod/web", {"app": "web"}, "10.244.0.2", "fd00::2"),
+        pod("prod/db", {"app": "db"}, "10.244.0.3", "fd00::3"),
+    )
+    for cidr, version4, version6 in (
+        ("10.244.0.2/32", True, False),
+        ("fd00::2/128", False, True),
+        ("::/0", False, True),
+    ):
         snapshot = cluster(*ends, policies=[policy("prod/db", {"app": "db"}, ingress=[rule(block(cidr))])])
         assert reaches(snapshot, "prod/web", "prod/db", family=Family.IPV4) is version4
         assert reaches(snapshot, "prod/web", "prod/db", family=Family.IPV6) is version6
@@ -353,7 +406,11 @@ def test_13_each_address_family_is_judged_by_itself(reaches):
 
 def test_13_of_an_unknown_address_only_the_whole_family_is_sure(reaches):
     ends = (pod("prod/web", {"app": "web"}), pod("prod/db", {"app": "db"}))
-    for found, expected in ((block("0.0.0.0/0"), True), (block("0.0.0.0/0", "1.1.1.1/32"), False), (block("10.0.0.0/8"), False)):
+    for found, expected in (
+        (block("0.0.0.0/0"), True),
+        (block("0.0.0.0/0", "1.1.1.1/32"), False),
+        (block("10.0.0.0/8"), False),
+    ):
         snapshot = cluster(*ends, policies=[policy("prod/db", {"app": "db"}, ingress=[rule(found)])])
         assert reaches(snapshot, "prod/web", "prod/db") is expected
 
@@ -375,6 +432,7 @@ def test_15_an_enforcer_may_take_its_time():
     snapshot = shop(policy("prod/db", {"app": "db"}, ingress=[]))
     enforcement = Enforcement.parse(("slow:1@node-2",))
     early, late = (
-        verdict(snapshot, WEB, DB, Protocol.TCP, 80, Family.IPV4, enforcement=now) for now in (before_convergence(enforcement), enforcement)
+        verdict(snapshot, WEB, DB, Protocol.TCP, 80, Family.IPV4, enforcement=now)
+        for now in (before_convergence(enforcement), enforcement)
     )
     assert (early, late) == (Verdict.ALLOWED, Verdict.DENIED)

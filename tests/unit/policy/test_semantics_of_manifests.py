@@ -1,4 +1,5 @@
-"""What a NetworkPolicy means as far as that is settled while manifests are read: defaults, finished pods, several documents.
+"""What a NetworkPolicy means as far as that is settled while manifests are read: defaults, finished pods, several
+documents.
 
 The numbers in the tests' names are the lines of docs/semantics.md; test_semantics.py has the rest of them.
 """

@@ -51,7 +51,9 @@ def test_services_are_found_by_name():
         find_service(WORLD, "dev/db")
 
 
-@pytest.mark.parametrize(("block", "covers"), [("10.96.0.0/12", True), ("10.0.0.0/8", False), ("192.168.0.0/16", False)])
+@pytest.mark.parametrize(
+    ("block", "covers"), [("10.96.0.0/12", True), ("10.0.0.0/8", False), ("192.168.0.0/16", False)]
+)
 def test_blocks_over_the_cluster_ip_are_told(block, covers):
     excepts = (ip_network("10.96.0.0/12"),) if block == "10.0.0.0/8" else ()
     rule = Rule((Peer(ip_block=IPBlock(ip_network(block), excepts)),), ())

@@ -1,4 +1,6 @@
-"""The agent's wire format and verdicts, one process against sockets of the test or against another agent, over loopback."""
+"""The agent's wire format and verdicts, one process against sockets of the test or against another agent,
+over loopback.
+"""
 
 import ast
 import errno
@@ -118,7 +120,9 @@ def test_someone_else_answers(server, prober, ports, protocol):
     assert done["allowed"] == 0
 
 
-@pytest.mark.parametrize(("protocol", "outcome"), [("tcp", ("error", "connected-no-token")), ("udp", ("dropped", "timeout"))])
+@pytest.mark.parametrize(
+    ("protocol", "outcome"), [("tcp", ("error", "connected-no-token")), ("udp", ("dropped", "timeout"))]
+)
 def test_another_run_gets_no_answer(ports, server, protocol, outcome):
     with running_agent(identity=PROBER, key="1" * 64) as prober:
         (result,), _ = prober.probe((HERE, protocol, ports[:1], SERVER), timeout=0.5)
@@ -174,7 +178,10 @@ def test_foreign_protocol(prober, banner):
     ("behave", "outcome"),
     [
         (lambda connection: connection.recv(200), ("error", "connected-no-token", "closed by the other end")),
-        (lambda connection: connection.recv(200) and connection.recv(200), ("error", "connected-no-token", "connected, then silence")),
+        (
+            lambda connection: connection.recv(200) and connection.recv(200),
+            ("error", "connected-no-token", "connected, then silence"),
+        ),
         (lambda connection: connection.recv(200) and reset(connection), ("refused", "reset-after-connect", "")),
     ],
 )
@@ -358,15 +365,21 @@ def few_descriptors():
 
 def test_few_descriptors_make_it_slow_not_wrong(ports, server):
     with silent_udp() as (_, silent), running_agent(identity=PROBER, preexec_fn=few_descriptors) as prober:
-        results, _ = prober.probe((HERE, "udp", [silent] * 150, SERVER), (HERE, "tcp", [ports[0]] * 150, SERVER), timeout=0.3, window=1000)
+        results, _ = prober.probe(
+            (HERE, "udp", [silent] * 150, SERVER), (HERE, "tcp", [ports[0]] * 150, SERVER), timeout=0.3, window=1000
+        )
     assert results == [("dropped", "timeout", "")] * 150 + [("allowed", "token", "")] * 150
 
 
-@pytest.mark.parametrize(("before", "connections"), [(None, 600), (few_descriptors, 100)], ids=["many", "few descriptors"])
+@pytest.mark.parametrize(
+    ("before", "connections"), [(None, 600), (few_descriptors, 100)], ids=["many", "few descriptors"]
+)
 def test_connections_that_never_ask_make_room(prober, before, connections):
     ports = free_ports(1)
     with running_agent(identity=SERVER, tcp=ports, preexec_fn=before), ExitStack() as idle:
-        opened = [idle.enter_context(socket.create_connection((HERE, ports[0]), timeout=30)) for _ in range(connections)]
+        opened = [
+            idle.enter_context(socket.create_connection((HERE, ports[0]), timeout=30)) for _ in range(connections)
+        ]
         for one in opened:
             one.send(b"a")
         results, _ = prober.probe((HERE, "tcp", ports * 50, SERVER))
@@ -436,7 +449,9 @@ def test_a_question_has_half_of_an_hmac_and_nothing_of_the_other_half(length):
 
 
 def test_neither_what_is_said_nor_what_is_told_has_the_key(server, ports):
-    said = server.hear_all({"do": "lag"}, {"do": "arrivals", "nonces": ["0" * 16]}, {"do": "listen", "key": KEY}, {"do": KEY * 10})
+    said = server.hear_all(
+        {"do": "lag"}, {"do": "arrivals", "nonces": ["0" * 16]}, {"do": "listen", "key": KEY}, {"do": KEY * 10}
+    )
     assert KEY not in said
 
 
@@ -607,7 +622,11 @@ def batch_of(monkeypatch):
             target = {"address": HERE, "protocol": protocol, "ports": ports, "identity": SERVER}
             command = {"batch": BATCH, "timeout": timeout, "datagrams": 1, "window": window, "targets": [target]}
             batch = agent.Batch(
-                command, agent.asking_with(bytes.fromhex(KEY)), epoll, agent.Output(nowhere.fileno(), epoll), agent.Partings()
+                command,
+                agent.asking_with(bytes.fromhex(KEY)),
+                epoll,
+                agent.Output(nowhere.fileno(), epoll),
+                agent.Partings(),
             )
             batch.clock, batch.epoll, batch.patch = clock, epoll, patch
             patch.setattr(batch, "pass_on", lambda: None)
@@ -701,7 +720,11 @@ def test_shortage_is_waited_out_while_others_are_under_way(batch_of):
 def other_pythons() -> list[str]:
     """The interpreters of other versions that this machine has; the one that runs the tests when there is none."""
     candidates = [shutil.which(f"python3.{minor}") for minor in range(8, 20)]
-    found = [python for python in candidates if python and not subprocess.run([python, "-V"], check=False, capture_output=True).returncode]
+    found = [
+        python
+        for python in candidates
+        if python and not subprocess.run([python, "-V"], check=False, capture_output=True).returncode
+    ]
     return found or [sys.executable]
 
 
@@ -838,7 +861,9 @@ def test_connections_without_room_are_counted(prober):
 def test_what_the_kernel_does_not_tell_is_null(monkeypatch):
     monkeypatch.setattr(agent, "proc_net", lambda _file: [])
     assert agent.Overflows().growth() == (None, None)
-    monkeypatch.setattr(agent, "proc_net", lambda _file: [["Udp:", "InDatagrams"], ["Udp:", "1"], ["TcpExt:", "ListenDrops"]])
+    monkeypatch.setattr(
+        agent, "proc_net", lambda _file: [["Udp:", "InDatagrams"], ["Udp:", "1"], ["TcpExt:", "ListenDrops"]]
+    )
     assert agent.Overflows().growth() == (None, None)
 
 
@@ -883,7 +908,9 @@ def test_nothing_is_lost_where_answers_come_at_once(server, prober, ports):
     assert (done["sent"], done["lost"]) == (4, 0)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not has_ipv6(), reason="NOT TESTED: a network namespace of its own needs root, and IPv6")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not has_ipv6(), reason="NOT TESTED: a network namespace of its own needs root, and IPv6"
+)
 def test_an_ipv6_address_that_is_too_new_to_be_bound_is_no_strangers():
     interface = "ip link add one type veth peer name two && ip addr add 2001:db8::7/64 dev one"
     command = ["unshare", "--net", "sh", "-c", f'{interface} && exec "$0" "$1"', sys.executable, str(AGENT)]

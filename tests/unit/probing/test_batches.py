@@ -27,7 +27,12 @@ def batch_of(*targets):
 
 
 def test_neighbours_share_a_target():
-    batch = batch_of(("10.0.0.1", TCP, 80, "a/x"), ("10.0.0.1", TCP, 81, "a/x"), ("10.0.0.1", UDP, 53, "a/x"), ("10.0.0.1", TCP, 80, "a/x"))
+    batch = batch_of(
+        ("10.0.0.1", TCP, 80, "a/x"),
+        ("10.0.0.1", TCP, 81, "a/x"),
+        ("10.0.0.1", UDP, 53, "a/x"),
+        ("10.0.0.1", TCP, 80, "a/x"),
+    )
     assert batch.command(OURS) == {
         "do": "probe",
         "batch": "00000001",
@@ -56,7 +61,10 @@ def test_results_find_their_attempts():
         [3, "allowed", "token", "", {"seen": "fd00:0::1", "microseconds": 9}],
     ]
     assert batch.take({"allowed": [2, 1500], "others": more}, OURS) == 3
-    assert batch.take({"allowed": [], "others": [[1, "misdelivered", "wrong-identity", "1111111111111111", {}]]}, OURS) == 1
+    assert (
+        batch.take({"allowed": [], "others": [[1, "misdelivered", "wrong-identity", "1111111111111111", {}]]}, OURS)
+        == 1
+    )
     batch.finish({"slowest": 0.0015, "sent": 2, "lost": 1})
     assert batch.results() == [
         AttemptResult(Answer.DROPPED, "timeout", None, AttemptId("00000001", 0, Origin("10.0.0.2", 40000))),
@@ -203,7 +211,10 @@ def test_a_host_without_an_agent_is_proven_by_whoever_reached_it():
 def test_other_peoples_listeners_are_only_connected_to_and_no_agent_listens_for_them():
     cells = [Cell("a/web", site, TCP, 80, V4) for site in ("a/real", "host/db")]
     routing = route_cells(cells, [POD, NODE, REAL, HOST])
-    assert [routing.routes[cell].target for cell in cells] == [Target("10.0.0.9", TCP, 80, None), Target("203.0.113.1", TCP, 80, None)]
+    assert [routing.routes[cell].target for cell in cells] == [
+        Target("10.0.0.9", TCP, 80, None),
+        Target("203.0.113.1", TCP, 80, None),
+    ]
     assert [site.name for site in routing.sites] == ["a/web", "a/real"]
     assert routing.listeners == {"a/web": (), "a/real": ()}
     assert [route.listener.site for route in routing.to_prove] == ["a/real"]
@@ -225,7 +236,9 @@ def test_cell_goes_to_the_seat_of_its_destination(cell, address):
     assert str(route.address) == address
     assert cell.source in route.source.endpoints
     assert cell.destination in route.destination.endpoints
-    assert routing.listeners[route.destination.name] == (Listener(route.destination.name, cell.protocol, cell.port, cell.family),)
+    assert routing.listeners[route.destination.name] == (
+        Listener(route.destination.name, cell.protocol, cell.port, cell.family),
+    )
 
 
 @pytest.mark.parametrize(

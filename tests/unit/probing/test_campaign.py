@@ -11,8 +11,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing import probe_run as probe_run
-from auditor.probing import session
+from auditor.probing import probe_run, session
 from auditor.probing import supervised_agent as agent
 from auditor.probing.losses import in_vain, tries_needed
 from auditor.probing.options import ProbingOptions
@@ -59,7 +58,9 @@ async def test_all_as_expected_takes_one_attempt_each():
     assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
     assert {seen.attempts for seen in outcome.observations.values()} == {1}
     assert len(outcome.observations) == 9
-    assert outcome.attempts == 9 + 2 * 3 + 2 * 3, "each listener's control twice; each agent's node at the start and beside the cells"
+    assert outcome.attempts == 9 + 2 * 3 + 2 * 3, (
+        "each listener's control twice; each agent's node at the start and beside the cells"
+    )
     assert (outcome.unstable, outcome.facts) == (frozenset(), ())
     assert progress.phases == ["starting", "probing", "controls"]
     assert progress.left == 0
@@ -101,7 +102,9 @@ async def test_mismatch_that_lasts_is_retested_and_reported(expected, answer, ve
 async def test_silence_is_retested_more_patiently():
     world = World(answer=only(THERE, TIMEOUT))
     await world.probe()
-    assert Counter(world.asked_timeouts) == {0.2: 2 + 2 + 2, 0.4: 2 * 2}, "of two agents; the other one only calls its node"
+    assert Counter(world.asked_timeouts) == {0.2: 2 + 2 + 2, 0.4: 2 * 2}, (
+        "of two agents; the other one only calls its node"
+    )
 
 
 async def test_mismatch_lasts_as_long_as_a_cni_may_take():
@@ -173,7 +176,9 @@ async def test_cell_that_keeps_changing_is_unstable(relapse):
 
 async def test_relapse_elsewhere_makes_the_late_cell_unstable_too():
     late, relapsing = only(THERE, TIMEOUT, TOKEN), only(BACK, TOKEN, TIMEOUT)
-    outcome = await World(answer=lambda *attempt: late(*attempt) if attempt[0] == "a/0" else relapsing(*attempt)).probe()
+    outcome = await World(
+        answer=lambda *attempt: late(*attempt) if attempt[0] == "a/0" else relapsing(*attempt)
+    ).probe()
     assert outcome.unstable == {THERE, BACK}
     assert outcome.observations[BACK].attempts == 2 + SWIFT.retests
 
@@ -212,9 +217,9 @@ async def test_denial_counts_only_with_its_controls(when):
 
 
 async def test_control_gets_a_second_chance():
-    outcome = await World(answer=only(THERE, RESET), control=lambda *attempt: TIMEOUT if attempt[-1] == 0 else TOKEN).probe(
-        expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED
-    )
+    outcome = await World(
+        answer=only(THERE, RESET), control=lambda *attempt: TIMEOUT if attempt[-1] == 0 else TOKEN
+    ).probe(expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED)
     assert outcome.observations[THERE].verdict is Observed.REFUSED
 
 
@@ -222,10 +227,15 @@ async def test_port_that_cannot_be_opened_makes_its_cells_inconclusive():
     world = World(answer=only(THERE, RESET), control=lambda site, *_: RESET if site == "a/1" else TOKEN)
     world.unbound = {"a/1": [["tcp", 4, 80, "EADDRINUSE: Address already in use"]]}
     progress = Recorder()
-    outcome = await world.probe(expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED, progress=progress)
+    outcome = await world.probe(
+        expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED, progress=progress
+    )
     assert progress.phases == ["starting", "probing", "controls"]
     assert outcome.observations[THERE].verdict is Observed.INCONCLUSIVE
-    assert outcome.observations[THERE].outcome == "the agent of a/1 can't listen on TCP/80: EADDRINUSE: Address already in use"
+    assert (
+        outcome.observations[THERE].outcome
+        == "the agent of a/1 can't listen on TCP/80: EADDRINUSE: Address already in use"
+    )
 
 
 @pytest.mark.parametrize(("arrived", "outcome"), [(True, "reply-lost"), (False, "request-lost"), (None, "timeout")])
@@ -242,13 +252,17 @@ async def test_a_denied_datagram_that_arrives_is_retested_and_counts_as_allowed_
     cell = Cell("a/0", "a/1", UDP, 53, V4)
     world, asked = World(answer=only(cell, TIMEOUT)), count()
     world.arrived = lambda attempt: True if attempt is None else next(asked) < arrivals
-    seen = await world.probe(world.cells([(UDP, 53)]), expected=lambda one: Verdict.DENIED if one == cell else Verdict.ALLOWED)
+    seen = await world.probe(
+        world.cells([(UDP, 53)]), expected=lambda one: Verdict.DENIED if one == cell else Verdict.ALLOWED
+    )
     assert seen.observations[cell].verdict is verdict
     assert seen.observations[cell].attempts == SILENCES + (SWIFT.retests if verdict is Observed.ALLOWED else 1)
     assert not seen.unstable
 
 
-BY_WAY = "it reached its destination from {}, which is not its source: translated on the way, or repeated by somebody else"
+BY_WAY = (
+    "it reached its destination from {}, which is not its source: translated on the way, or repeated by somebody else"
+)
 ELSEWHERE = ("10.0.0.9", 1234)
 
 
@@ -258,9 +272,14 @@ async def test_a_datagram_that_arrives_from_somewhere_else_neither_arrived_nor_d
     cell = Cell("a/0", "a/1", UDP, 53, V4)
     world, asked = World(answer=only(cell, TIMEOUT)), count()
     world.arrived = lambda attempt: attempt is None or (ELSEWHERE if next(asked) < times else False)
-    seen = await world.probe(world.cells([(UDP, 53)]), expected=lambda one: expected if one == cell else Verdict.ALLOWED)
+    seen = await world.probe(
+        world.cells([(UDP, 53)]), expected=lambda one: expected if one == cell else Verdict.ALLOWED
+    )
     observed = seen.observations[cell]
-    assert (observed.verdict, observed.outcome.rpartition("tested: ")[2]) == (Observed.INCONCLUSIVE, BY_WAY.format("10.0.0.9"))
+    assert (observed.verdict, observed.outcome.rpartition("tested: ")[2]) == (
+        Observed.INCONCLUSIVE,
+        BY_WAY.format("10.0.0.9"),
+    )
 
 
 def seen_from(address, answer="allowed", outcome="token"):
@@ -280,7 +299,9 @@ async def test_an_answer_to_what_came_from_somewhere_else_is_no_proof(expected, 
 @pytest.mark.parametrize("expected", [Verdict.ALLOWED, Verdict.DENIED])
 async def test_an_answer_to_what_came_from_a_node_is_one(expected):
     world = World(answer=only(THERE, seen_from("172.18.0.2")))
-    outcome = await world.probe(expected=lambda one: expected if one == THERE else Verdict.ALLOWED, translators=[ip_address("172.18.0.2")])
+    outcome = await world.probe(
+        expected=lambda one: expected if one == THERE else Verdict.ALLOWED, translators=[ip_address("172.18.0.2")]
+    )
     seen = outcome.observations[THERE]
     assert (seen.verdict, seen.outcome, seen.milliseconds) == (Observed.ALLOWED, "token", 1.0)
 
@@ -304,7 +325,9 @@ async def test_silence_later_on_does_not_undo_what_got_through_by_another_way(ex
 
 @pytest.mark.parametrize("batch", [0, 1, 2])
 async def test_agent_that_dies_is_never_a_denial(batch):
-    """In its first control, in the main pass, in the last control: others are judged, its own cells need positive proof."""
+    """In its first control, in the main pass, in the last control: others are judged, its own cells need
+    positive proof.
+    """
     denied = Cell("a/2", "a/1", TCP, 80, V4)
     world = World(3, answer=only(denied, TIMEOUT))
     world.deaths = {"a/1": batch}
@@ -324,7 +347,11 @@ async def test_a_leak_that_could_not_be_retested_is_none(end):
     world = World(3)
     world.deaths = {end: 2}
     world.answer = lambda source, destination, *_: TOKEN
-    expected = {THERE: Verdict.DENIED, Cell("a/2", "a/0", TCP, 80, V4): Verdict.DENIED, Cell("a/1", "a/2", TCP, 80, V4): Verdict.DENIED}
+    expected = {
+        THERE: Verdict.DENIED,
+        Cell("a/2", "a/0", TCP, 80, V4): Verdict.DENIED,
+        Cell("a/1", "a/2", TCP, 80, V4): Verdict.DENIED,
+    }
     outcome = await world.probe(expected=lambda cell: expected.get(cell, Verdict.ALLOWED))
     assert outcome.observations[THERE].verdict is Observed.INCONCLUSIVE
     assert f"agent of {end} ended" in outcome.observations[THERE].outcome
@@ -459,7 +486,9 @@ async def test_a_break_that_only_the_question_after_the_volley_finds():
 
 @pytest.mark.usefixtures("swift_reopening")
 async def test_a_new_agent_knows_nothing_of_what_arrived_before():
-    """The stream breaks in a retest of another cell: what the old agent had logged is lost with it, later tries are not."""
+    """The stream breaks in a retest of another cell: what the old agent had logged is lost with it, later
+    tries are not.
+    """
     silent, back = Cell("a/0", "a/1", UDP, 53, V4), Cell("a/1", "a/0", UDP, 53, V4)
     world = World(2, answer=lambda source, to, *_: {silent[:2]: TIMEOUT, back[:2]: RESET}.get((source, to), TOKEN))
     world.arrived = lambda attempt: attempt is None
@@ -529,7 +558,10 @@ async def test_an_agent_at_another_seat_makes_its_cells_inconclusive():
     world.open = lambda site: proper(places[site.name])
     outcome = await world.probe()
     seen = outcome.observations[Cell("a/2", "a/1", TCP, 80, V4)]
-    assert (seen.verdict, seen.outcome) == (Observed.INCONCLUSIVE, "agent of a/1 does not sit at 10.0.0.2: EADDRNOTAVAIL")
+    assert (seen.verdict, seen.outcome) == (
+        Observed.INCONCLUSIVE,
+        "agent of a/1 does not sit at 10.0.0.2: EADDRNOTAVAIL",
+    )
 
 
 def with_other_peoples(world, **what):
@@ -562,7 +594,9 @@ async def test_silence_of_a_real_listener_counts_if_the_agent_beside_it_can_conn
     assert outcome.observations[cells[0]].verdict is verdict
     assert outcome.observations[cells[1]].outcome == "connected"
     if not there:
-        assert outcome.observations[cells[0]].outcome.startswith("nothing listens on TCP/443 at 10.9.9.9 of x/real before the probes")
+        assert outcome.observations[cells[0]].outcome.startswith(
+            "nothing listens on TCP/443 at 10.9.9.9 of x/real before the probes"
+        )
 
 
 async def test_what_connects_at_the_address_of_a_pod_that_is_gone_may_be_another_pod():

@@ -10,7 +10,7 @@ from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
-from auditor.probing import probe_rounds as probe_rounds
+from auditor.probing import probe_rounds
 from auditor.probing.attempts import Answer, AttemptResult
 from auditor.probing.batches import Attempt, Target
 from auditor.probing.links import End, Links, ends_of
@@ -21,12 +21,21 @@ from tests.unit.probing.world import RESET, TIMEOUT, TOKEN, World
 
 TCP, UDP, V4, V6 = Protocol.TCP, Protocol.UDP, Family.IPV4, Family.IPV6
 ALLOWED, SILENT = AttemptResult(Answer.ALLOWED, "token", 1.0), AttemptResult(Answer.DROPPED, "timeout")
-REFUSED, UNREACHABLE = AttemptResult(Answer.REFUSED, "tcp-reset"), AttemptResult(Answer.REFUSED, "icmp-unreachable: EHOSTUNREACH")
-NODE = ProbeSite("node/n", (ip_address("172.18.0.2"),), (), neighbour="node/m", neighbour_addresses=(ip_address("172.18.0.3"),))
+REFUSED, UNREACHABLE = (
+    AttemptResult(Answer.REFUSED, "tcp-reset"),
+    AttemptResult(Answer.REFUSED, "icmp-unreachable: EHOSTUNREACH"),
+)
+NODE = ProbeSite(
+    "node/n", (ip_address("172.18.0.2"),), (), neighbour="node/m", neighbour_addresses=(ip_address("172.18.0.3"),)
+)
 POD = ProbeSite("a/pod", (ip_address("10.0.0.1"),), ("a/pod",), neighbour="node/n", neighbour_addresses=NODE.addresses)
-FAR = ProbeSite("a/far", (ip_address("10.0.1.1"),), ("a/far",), neighbour="node/m", neighbour_addresses=(ip_address("172.18.0.3"),))
+FAR = ProbeSite(
+    "a/far", (ip_address("10.0.1.1"),), ("a/far",), neighbour="node/m", neighbour_addresses=(ip_address("172.18.0.3"),)
+)
 ALONE = ProbeSite("a/alone", (ip_address("10.0.2.1"),), ("a/alone",))
-WATCHED = ProbeSite("a/watched", (ip_address("10.0.3.1"),), ("a/watched",), neighbour_addresses=NODE.addresses, watched=frozenset({V4}))
+WATCHED = ProbeSite(
+    "a/watched", (ip_address("10.0.3.1"),), ("a/watched",), neighbour_addresses=NODE.addresses, watched=frozenset({V4})
+)
 SITES = (NODE, POD, FAR, ALONE, WATCHED)
 OUT, INTO = Direction.EGRESS, Direction.INGRESS
 
@@ -201,10 +210,18 @@ async def test_calls_cost_no_more_than_a_few_attempts_and_no_phase():
 
 
 def watched_world(*contacts):
-    """Two sites that a kubelet reaches for; ``contacts`` is what it tells, each time that it is asked, the last for ever."""
+    """Two sites that a kubelet reaches for; ``contacts`` is what it tells, each time that it is asked, the
+    last for ever.
+    """
     world = World(2, answer=silent_there())
     world.sites = [
-        ProbeSite(site.name, site.addresses, site.endpoints, neighbour_addresses=site.neighbour_addresses, watched=frozenset({V4}))
+        ProbeSite(
+            site.name,
+            site.addresses,
+            site.endpoints,
+            neighbour_addresses=site.neighbour_addresses,
+            watched=frozenset({V4}),
+        )
         for site in world.sites
     ]
     told = iter(contacts)

@@ -1,4 +1,6 @@
-"""The probe run with real agents as processes, which reach each other over loopback: each site has its own ports instead of an address."""
+"""The probe run with real agents as processes, which reach each other over loopback: each site has its own
+ports instead of an address.
+"""
 
 import asyncio
 from collections import Counter
@@ -55,7 +57,9 @@ class Agents:
 async def test_every_token_comes_back():
     agents = Agents(4, 3)
     outcome = await agents.probe(agents.cells())
-    assert Counter((seen.verdict, seen.outcome) for seen in outcome.observations.values()) == {(Observed.ALLOWED, "token"): 96}
+    assert Counter((seen.verdict, seen.outcome) for seen in outcome.observations.values()) == {
+        (Observed.ALLOWED, "token"): 96
+    }
     assert outcome.attempts >= 96 + 2 * 24
     assert outcome.facts == ()
     assert agents.ended
@@ -80,7 +84,9 @@ class Counting(NoProgress):
 
 
 async def test_agent_killed_in_the_middle_is_never_a_denial():
-    """Its own unfinished cells, and those aimed at it afterwards, are inconclusive; between the others nothing changes."""
+    """Its own unfinished cells, and those aimed at it afterwards, are inconclusive; between the others
+    nothing changes.
+    """
     agents = Agents(3, 40)
     outcome = await agents.probe(agents.cells(), Counting(lambda: agents.channels["p/1"].process.kill()))  # noqa: PLW0108 - not started yet
     verdicts = {cell: seen.verdict for cell, seen in outcome.observations.items()}
@@ -158,7 +164,9 @@ async def test_fifty_thousand_attempts_in_one_batch():
 
 
 class BreakingChannel(ProcessChannel):
-    """Its stream breaks when told to: the agent sees the end of its input and ends by itself, as after a cut exec stream."""
+    """Its stream breaks when told to: the agent sees the end of its input and ends by itself, as after a
+    cut exec stream.
+    """
 
     def break_off(self):
         self.broken, self.failure = True, "the stream broke"
@@ -184,7 +192,9 @@ async def test_streams_that_break_cost_no_cell():
             if name in ("p/0", "p/1"):
                 channel.break_off()
 
-    outcome = await probe(agents.cells(), agents.sites, open_channel, lambda _: Verdict.ALLOWED, OPTIONS, Counting(break_off))
+    outcome = await probe(
+        agents.cells(), agents.sites, open_channel, lambda _: Verdict.ALLOWED, OPTIONS, Counting(break_off)
+    )
     assert Counter(seen.verdict for seen in outcome.observations.values()) == {Observed.ALLOWED: len(agents.cells())}
     assert not any(verdict.is_denied for seen in outcome.observations.values() for verdict in seen.history)
     assert sorted(opened) == ["p/0", "p/0", "p/1", "p/1", "p/2"]

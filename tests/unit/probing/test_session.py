@@ -52,7 +52,13 @@ class Script:
 
 
 def results(*allowed, **changed):
-    return {"kind": "results", "batch": BATCH, "allowed": [part for one in allowed for part in (one, 1000)], "others": [], **changed}
+    return {
+        "kind": "results",
+        "batch": BATCH,
+        "allowed": [part for one in allowed for part in (one, 1000)],
+        "others": [],
+        **changed,
+    }
 
 
 DONE = {"kind": "done", "batch": BATCH, "attempts": 2, "allowed": 2, "slowest": 0.001, "sent": 3, "lost": 1}
@@ -95,8 +101,19 @@ async def test_whole_batch():
         (Script(results(0), {"kind": []}), 1, "said something that is no answer"),
         (Script(results(0), DONE), 1, "said something that is no answer: done, with 1 attempts missing"),
         *(
-            (Script(results(0), results(1), {**DONE, **change}), 2, "said something that is no answer: done, without numbers")
-            for change in ({"slowest": float("nan")}, {"slowest": 1e999}, {"slowest": -1}, {"sent": -1}, {"lost": 4}, {"sent": 1e3})
+            (
+                Script(results(0), results(1), {**DONE, **change}),
+                2,
+                "said something that is no answer: done, without numbers",
+            )
+            for change in (
+                {"slowest": float("nan")},
+                {"slowest": 1e999},
+                {"slowest": -1},
+                {"sent": -1},
+                {"lost": 4},
+                {"sent": 1e3},
+            )
         ),
         (Script(failing="send"), 0, "agent of prod/web could not be reached: broken pipe"),
         (Script(failing="send hangs"), 0, "agent of prod/web took no commands for 0.05 s"),
@@ -125,7 +142,9 @@ async def test_listening():
     failed = [[["tcp", 6, 80, reason]], [["tcp", 4, 81, "\x1b" * 10_000]]]
     channel = Script(*({"kind": "listening", "failed": one, "foreign": [], "more": one is failed[0]} for one in failed))
     session = AgentSession(WEB, channel, OURS)
-    listeners = [Listener("prod/web", *rest) for rest in ((Protocol.TCP, 81, Family.IPV4), (Protocol.TCP, 80, Family.IPV6))]
+    listeners = [
+        Listener("prod/web", *rest) for rest in ((Protocol.TCP, 81, Family.IPV4), (Protocol.TCP, 80, Family.IPV6))
+    ]
     await session.listen([*listeners, Listener("prod/web", Protocol.TCP, 80, Family.IPV4)])
     addresses = ["10.0.0.1"]
     identity = {"key": "00" * 32, "identity": "00" * 8}
@@ -144,9 +163,21 @@ async def test_listening():
         {"kind": "listening", "failed": [["tcp"]]},
         *(
             {"kind": "listening", "failed": [["tcp", family, port, "x"]], "foreign": [], "more": False}
-            for family, port in ((4, 1e999), (4, float("nan")), (4, True), (4, 1 << 16), (4, None), (1e999, 80), (5, 80), ([], 80))
+            for family, port in (
+                (4, 1e999),
+                (4, float("nan")),
+                (4, True),
+                (4, 1 << 16),
+                (4, None),
+                (1e999, 80),
+                (5, 80),
+                ([], 80),
+            )
         ),
-        *({"kind": "listening", "failed": [], "foreign": foreign, "more": False} for foreign in ([[1, "x"]], [["x", None]], [None], None)),
+        *(
+            {"kind": "listening", "failed": [], "foreign": foreign, "more": False}
+            for foreign in ([[1, "x"]], [["x", None]], [None], None)
+        ),
         {"kind": "error", "message": "x"},
         {"kind": "listening", "failed": [], "foreign": [], "more": True},
     ],
@@ -179,7 +210,9 @@ FIRST, SECOND = AttemptId("00000001", 1, HERE), AttemptId("00000001", 2, THERE)
 )
 async def test_arrivals(arrived, complete, known):
     answer = {"kind": "arrivals", "arrived": arrived, "complete": complete}
-    assert await AgentSession(WEB, Script(answer), OURS).arrivals([SECOND, FIRST]) == dict(zip((FIRST, SECOND), known, strict=True))
+    assert await AgentSession(WEB, Script(answer), OURS).arrivals([SECOND, FIRST]) == dict(
+        zip((FIRST, SECOND), known, strict=True)
+    )
 
 
 async def test_arrivals_of_a_probe_that_nobody_knows_the_socket_of():

@@ -24,18 +24,23 @@ SWIFT = ProbingOptions(timeout=0.2, retests=2, settle=0.0)
 class World:
     """Fake agents at sites named ``a/0``, ``a/1``, ….
 
-    ``arrived(nonce)`` says of a UDP attempt whether it arrived where it was aimed, or gives the socket that it seemed to come from;
-    ``arrived(None)`` is None where agents can't tell.
+    ``arrived(nonce)`` says of a UDP attempt whether it arrived where it was aimed, or gives the socket that it seemed
+    to come from; ``arrived(None)`` is None where agents can't tell.
 
     ``answer(source, destination, protocol, port, number of the try)`` gives what comes of an attempt at another site,
-    ``control(site, protocol, port, number of the try)`` what comes of one over loopback, ``node(site, port, number of the try)`` what comes
-    of one at the site's own node, an address 192.0.2.x. ``deaths`` maps a site to the batch number
-    (0 is the first control) that it doesn't survive, ``breaks`` to the numbers of those in the middle of which its stream breaks.
-    """
+    ``control(site, protocol, port, number of the try)`` what comes of one over loopback, ``node(site, port, number of
+    the try)`` what comes of one at the site's own node, an address 192.0.2.x. ``deaths`` maps a site to the batch
+    number (0 is the first control) that it doesn't survive, ``breaks`` to the numbers of those in the middle of which
+    its stream breaks."""
 
     def __init__(self, sites=2, answer=lambda *_: TOKEN, control=lambda *_: TOKEN):
         self.sites = [
-            ProbeSite(f"a/{n}", (ip_address(f"10.0.0.{n + 1}"),), (f"a/{n}",), neighbour_addresses=(ip_address(f"192.0.2.{n + 1}"),))
+            ProbeSite(
+                f"a/{n}",
+                (ip_address(f"10.0.0.{n + 1}"),),
+                (f"a/{n}",),
+                neighbour_addresses=(ip_address(f"192.0.2.{n + 1}"),),
+            )
             for n in range(sites)
         ]
         self.node = lambda *_: RESET
@@ -84,7 +89,9 @@ class World:
 
     def cells(self, ports=((Protocol.TCP, 80),), family=Family.IPV4):
         names = [site.name for site in self.sites]
-        return [Cell(source, to, protocol, port, family) for source in names for to in names for protocol, port in ports]
+        return [
+            Cell(source, to, protocol, port, family) for source in names for to in names for protocol, port in ports
+        ]
 
     async def probe(self, cells=None, expected=lambda _: Verdict.ALLOWED, options=SWIFT, progress=None, **more):
         self.main = asyncio.current_task()
@@ -123,7 +130,11 @@ class FakeChannel:
 
     def _listen(self, command):
         self.world.names[command["identity"]] = self.site.name
-        foreign = [[address, "EADDRNOTAVAIL"] for address in command["addresses"] if address not in map(str, self.site.addresses)]
+        foreign = [
+            [address, "EADDRNOTAVAIL"]
+            for address in command["addresses"]
+            if address not in map(str, self.site.addresses)
+        ]
         failed = self.world.unbound.get(self.site.name, [])
         if self.world.taken_ports and sum(channel.site == self.site for channel in self.world.opened) > 1:
             failed = self.world.taken_ports.pop()
@@ -149,7 +160,9 @@ class FakeChannel:
         world.asked_timeouts.append(command["timeout"])
         first = command["targets"][0]
         world.first_targets.append(world.names.get(first["identity"], first["address"]))
-        results = [result for target in command["targets"] for port in target["ports"] for result in [self._one(target, port)]]
+        results = [
+            result for target in command["targets"] for port in target["ports"] for result in [self._one(target, port)]
+        ]
         for attempt, result in enumerate(results):
             if (dying or breaking) and attempt >= len(results) // 2:
                 self.broken = breaking
@@ -165,7 +178,9 @@ class FakeChannel:
             self.say(kind="results", batch=command["batch"], allowed=allowed, others=others)
         slowest = world.slowest.get(command["timeout"], 0.001)
         sent, lost = world.loss.get(mine, (len(results), 0))
-        self.say(kind="done", batch=command["batch"], attempts=len(results), allowed=0, slowest=slowest, sent=sent, lost=lost)
+        self.say(
+            kind="done", batch=command["batch"], attempts=len(results), allowed=0, slowest=slowest, sent=sent, lost=lost
+        )
 
     def _one(self, target, port):
         world, protocol = self.world, Protocol(target["protocol"].upper())

@@ -55,13 +55,29 @@ HOSTILE = (
     "\u200b::error::no",
 )
 
-texts = st.lists(st.one_of(st.sampled_from((*HOSTILE, "::", "##", "[", "#", " ", "\n", "a")), st.text(max_size=5)), max_size=6).map("".join)
+texts = st.lists(
+    st.one_of(st.sampled_from((*HOSTILE, "::", "##", "[", "#", " ", "\n", "a")), st.text(max_size=5)), max_size=6
+).map("".join)
 
-REGISTERED = {"error", "warning", "notice", "debug", "add-mask", "stop-commands", "set-output", "set-env", "add-path", "group", "TOKEN"}
+REGISTERED = {
+    "error",
+    "warning",
+    "notice",
+    "debug",
+    "add-mask",
+    "stop-commands",
+    "set-output",
+    "set-env",
+    "add-path",
+    "group",
+    "TOKEN",
+}
 
 
 def is_command(line: str) -> bool:
-    """As the runners of GitHub and Azure read a line of a job's output (ActionCommand.TryParseV2 and TryParse, Command.TryParse)."""
+    """As the runners of GitHub and Azure read a line of a job's output (ActionCommand.TryParseV2 and
+    TryParse, Command.TryParse).
+    """
     begin = line.lstrip()
     if begin.startswith("::") and (end := begin.find("::", 2)) > 0 and begin[2:end].split(" ")[0] in REGISTERED:
         return True
@@ -71,4 +87,6 @@ def is_command(line: str) -> bool:
 def is_harmless(text: str) -> bool:
     """Whether each line of ``text`` can be seen as it is and is no command."""
     lines = text.split("\n")
-    return all(line.isprintable() and not is_command(line) for line in lines) and not any(unseen in text for unseen in UNSEEN)
+    return all(line.isprintable() and not is_command(line) for line in lines) and not any(
+        unseen in text for unseen in UNSEEN
+    )

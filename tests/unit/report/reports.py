@@ -26,7 +26,9 @@ OUTCOMES = {
 def endpoint(name: str, number: int) -> Endpoint:
     namespace, _, _ = name.partition("/")
     kind = EndpointKind(namespace) if namespace in ("host", "node") else EndpointKind.POD
-    return Endpoint(name, kind, "" if kind is not EndpointKind.POD else namespace, addresses=(ip_address(f"10.244.0.{number + 2}"),))
+    return Endpoint(
+        name, kind, "" if kind is not EndpointKind.POD else namespace, addresses=(ip_address(f"10.244.0.{number + 2}"),)
+    )
 
 
 def result(
@@ -48,7 +50,9 @@ def result(
     return CellResult(
         Cell(source, destination, Protocol(protocol), int(number), family),
         expected,
-        Observation(observed, outcome or OUTCOMES[observed], () if without_tries else history, None if without_tries else 0.25),
+        Observation(
+            observed, outcome or OUTCOMES[observed], () if without_tries else history, None if without_tries else 0.25
+        ),
         kind,
         notes,
     )
@@ -59,11 +63,15 @@ def denied(source: str, destination: str, port: str) -> CellResult:
 
 
 def leak(source: str, destination: str, port: str) -> CellResult:
-    return result(source, destination, port, Verdict.DENIED, Observed.ALLOWED, Result.LEAK, tries=[Observed.ALLOWED] * 3)
+    return result(
+        source, destination, port, Verdict.DENIED, Observed.ALLOWED, Result.LEAK, tries=[Observed.ALLOWED] * 3
+    )
 
 
 def outage(source: str, destination: str, port: str) -> CellResult:
-    return result(source, destination, port, Verdict.ALLOWED, Observed.DROPPED, Result.OUTAGE, tries=[Observed.DROPPED] * 3)
+    return result(
+        source, destination, port, Verdict.ALLOWED, Observed.DROPPED, Result.OUTAGE, tries=[Observed.DROPPED] * 3
+    )
 
 
 def unstable(source: str, destination: str, port: str) -> CellResult:
@@ -80,7 +88,11 @@ def skipped(source: str, destination: str, port: str) -> CellResult:
 
 
 def report(
-    cells: Iterable[CellResult], findings: Iterable[Finding] = (), *, names: Iterable[str] | None = None, min_coverage: float = 0.0
+    cells: Iterable[CellResult],
+    findings: Iterable[Finding] = (),
+    *,
+    names: Iterable[str] | None = None,
+    min_coverage: float = 0.0,
 ) -> Report:
     cells = tuple(cells)
     if names is None:
@@ -103,7 +115,8 @@ def finding(cells: Iterable[CellResult], title: str = "something differs", **fie
     cells = tuple(cells)
     given = {
         "expected_by": ("prod/db-policy isolates prod/db for Ingress (db.yaml:3), and no rule of it allows this",),
-        "reproduce": f"audit run --lab three-tier --from {cells[0].cell.source} --to {cells[0].cell.destination} --ports TCP/3306",
+        "reproduce": f"audit run --lab three-tier --from {cells[0].cell.source} --to {cells[0].cell.destination} "
+        "--ports TCP/3306",
         "advice": "Check that the CNI enforces egress on node-2.",
         **fields,
     }
@@ -119,7 +132,15 @@ def small() -> Report:
     outages = [outage(API, DB, "TCP/3306")]
     shaky = [unstable(WEB, API, "TCP/8080")]
     open_cells = [
-        result(BACKUP, API, "TCP/8080", Verdict.ALLOWED, Observed.DROPPED, Result.CNI_DEPENDENT, notes=(Note.CNI_DEPENDENT,)),
+        result(
+            BACKUP,
+            API,
+            "TCP/8080",
+            Verdict.ALLOWED,
+            Observed.DROPPED,
+            Result.CNI_DEPENDENT,
+            notes=(Note.CNI_DEPENDENT,),
+        ),
     ]
     misdelivered = [result(API, WEB, "TCP/80", Verdict.ALLOWED, Observed.MISDELIVERED, Result.MISDELIVERED)]
     cells = [
@@ -167,7 +188,9 @@ def small_untested() -> Report:
 
 
 def square(count: int, *, ports: tuple[str, ...] = ("TCP/80", "TCP/443"), faults: int = 0) -> Report:
-    """``count`` pods in namespaces of ten, each pair probed on ``ports``; the first ``faults`` pairs of different pods leak."""
+    """``count`` pods in namespaces of ten, each pair probed on ``ports``; the first ``faults`` pairs of
+    different pods leak.
+    """
     names = [f"namespace-{number // 10}/workload-{number % 10}" for number in range(count)]
     cells, leaks = [], []
     for row, source in enumerate(names):

@@ -94,7 +94,13 @@ def test_policies_that_nothing_tells_of_are_counted_and_listed():
             "reasons": ["none of its pods was probed: prod/db: left out"],
             "accepted": False,
         },
-        {"policy": "prod/sctp", "direction": "egress", "connections": 3, "reasons": ["no SCTP", "one", "two"], "accepted": True},
+        {
+            "policy": "prod/sctp",
+            "direction": "egress",
+            "connections": 3,
+            "reasons": ["no SCTP", "one", "two"],
+            "accepted": True,
+        },
     ]
 
 

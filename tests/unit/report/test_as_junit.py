@@ -26,12 +26,20 @@ def test_the_registry_has_it():
 def test_a_suite_per_source_and_a_case_per_destination():
     root = document(small())
     assert [suite.get("name") for suite in root] == ["prod/web", "host/backup", "prod/api", "prod/db"]
-    assert [element.get("name") for element in root[1]] == ["host/backup -> prod/db", "host/backup -> prod/api", "host/backup -> prod/web"]
+    assert [element.get("name") for element in root[1]] == [
+        "host/backup -> prod/db",
+        "host/backup -> prod/api",
+        "host/backup -> prod/web",
+    ]
 
 
 def test_counts_add_up():
     root = document(small())
-    assert {name: root.get(name) for name in ("tests", "failures", "errors")} == {"tests": "15", "failures": "5", "errors": "2"}
+    assert {name: root.get(name) for name in ("tests", "failures", "errors")} == {
+        "tests": "15",
+        "failures": "5",
+        "errors": "2",
+    }
     for name in ("tests", "failures", "errors"):
         assert sum(int(suite.get(name)) for suite in root) == int(root.get(name))
     assert sum(int(suite.get("skipped")) for suite in root) == 2
@@ -91,7 +99,10 @@ def test_a_failure_names_the_cause_where_it_is_known():
     assert "cause:" not in case(made, "prod/api -> prod/db").find("failure").text
     sure = replace(DIAGNOSIS, alternatives=())
     assert "fits as well" not in case(replace(made, diagnosis=sure), "prod/web -> prod/db").find("failure").text
-    assert "cause:" not in case(replace(made, diagnosis=replace(DIAGNOSIS, faults=())), "prod/web -> prod/db").find("failure").text
+    assert (
+        "cause:"
+        not in case(replace(made, diagnosis=replace(DIAGNOSIS, faults=())), "prod/web -> prod/db").find("failure").text
+    )
 
 
 def test_a_policy_that_nothing_tells_of_is_an_error_and_an_accepted_one_skipped():
@@ -100,6 +111,10 @@ def test_a_policy_that_nothing_tells_of_is_an_error_and_an_accepted_one_skipped(
     suite = next(suite for suite in root if suite.get("name") == "policies")
     [error, accepted] = [case[0] for case in suite]
     assert [case.get("name") for case in suite] == ["prod/db (ingress)", "prod/sctp (egress)"]
-    assert (error.tag, error.get("type"), error.text) == ("error", "untested", "none of its pods was probed: prod/db: left out")
+    assert (error.tag, error.get("type"), error.text) == (
+        "error",
+        "untested",
+        "none of its pods was probed: prod/db: left out",
+    )
     assert (accepted.tag, accepted.get("message")) == ("skipped", "nothing tells whether it is enforced (accepted)")
     assert accepted.text.splitlines() == ["no SCTP", "one", "two"]

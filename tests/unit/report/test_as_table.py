@@ -10,7 +10,19 @@ import pytest
 from auditor import __version__
 from auditor.model.snapshot import Family
 from auditor.report import as_table, renderer
-from tests.unit.report.reports import DB, WEB, finding, inconclusive, leak, report, result, skipped, small, small_untested, square
+from tests.unit.report.reports import (
+    DB,
+    WEB,
+    finding,
+    inconclusive,
+    leak,
+    report,
+    result,
+    skipped,
+    small,
+    small_untested,
+    square,
+)
 
 GOLDEN = Path(__file__).with_name("golden_table.txt")
 
@@ -137,7 +149,9 @@ def test_faults_are_told_by_symbol_and_not_by_colour_alone():
 
 def test_names_cannot_carry_control_sequences():
     evil = "prod/\x1b[31mred"
-    assert "\x1b" not in rendered(report([inconclusive(evil, DB, "TCP/1"), leak(evil, DB, "TCP/2")], [finding([leak(evil, DB, "TCP/2")])]))
+    assert "\x1b" not in rendered(
+        report([inconclusive(evil, DB, "TCP/1"), leak(evil, DB, "TCP/2")], [finding([leak(evil, DB, "TCP/2")])])
+    )
 
 
 def test_markup_in_a_name_is_text():
@@ -179,17 +193,27 @@ def test_very_many_findings_and_reasons_do_not_drown_the_reader():
 
 
 def test_why_nothing_is_concluded_stands_before_the_matrix():
-    cells = [inconclusive("prod/a", "prod/b", "TCP/1"), inconclusive("prod/a", "prod/b", "TCP/2"), result("prod/b", "prod/a", "TCP/1")]
+    cells = [
+        inconclusive("prod/a", "prod/b", "TCP/1"),
+        inconclusive("prod/a", "prod/b", "TCP/2"),
+        result("prod/b", "prod/a", "TCP/1"),
+    ]
     cells[1] = replace(cells[1], observation=replace(cells[1].observation, outcome="listener died"))
     lines = rendered(report(cells)).splitlines()
     assert lines[0].startswith("INCONCLUSIVE  2 inconclusive")
-    assert lines[3:5] == ["  why          1 of 2 inconclusive cells: agent of prod/web ended before", "               finishing its batch"]
+    assert lines[3:5] == [
+        "  why          1 of 2 inconclusive cells: agent of prod/web ended before",
+        "               finishing its batch",
+    ]
     assert lines[5].startswith("  advice       Remove the reasons (all of them are below) and run again")
 
 
 def test_why_the_coverage_is_too_low_stands_before_the_matrix():
     made = report([skipped("prod/a", "prod/b", "SCTP/1"), result("prod/b", "prod/a", "TCP/1")], min_coverage=0.8)
-    assert "  why          1 of 1 skipped cell: SCTP sockets are not available here\n  advice       Remove the reason and" in rendered(made)
+    assert (
+        "  why          1 of 1 skipped cell: SCTP sockets are not available here\n  advice       Remove the reason and"
+        in rendered(made)
+    )
 
 
 def test_run_version_and_time_with_its_zone_are_told_at_the_end():
@@ -213,8 +237,13 @@ def test_the_same_report_gives_the_same_text():
 def test_the_policies_that_nothing_tells_of_are_listed_above_the_matrix():
     lines = rendered(small_untested()).splitlines()
     said = " ".join(" ".join(lines).split())
-    assert said.startswith("INCONCLUSIVE nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed")
-    assert "4 policies in scope, 2 tested; 1 more selects no pod; 1 part of policies not exercised by any connection" in said
+    assert said.startswith(
+        "INCONCLUSIVE nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed"
+    )
+    assert (
+        "4 policies in scope, 2 tested; 1 more selects no pod; 1 part of policies not exercised by any connection"
+        in said
+    )
     begin = lines.index("Not tested, so that nothing tells whether they are enforced: 2 of 4 policies")
     assert begin < lines.index("Observed, from rows to columns:")
     assert lines[begin + 1 : begin + 7] == [

@@ -23,7 +23,10 @@ DIAGNOSIS = Diagnosis(
     alternatives=(Alternative((Fault(Dialect.ENFORCES_NOTHING),), "NetworkPolicies are not enforced at all"),),
     discriminating=CELLS[:2],
 )
-PARTS = tuple(Unexercised("prod/db", "prod/db ingress[0]", f"port TCP/{number}", "no cell observed is on it") for number in range(10))
+PARTS = tuple(
+    Unexercised("prod/db", "prod/db ingress[0]", f"port TCP/{number}", "no cell observed is on it")
+    for number in range(10)
+)
 
 
 def table(diagnosis=None, parts=()):
@@ -38,24 +41,34 @@ def words(text):
 
 def test_the_cause_stands_above_the_matrix():
     text = table(DIAGNOSIS)
-    assert text.index("cause        egress is not enforced on node node-2: explains 3 of 3 leaks") < text.index("Observed, from rows")
+    assert text.index("cause        egress is not enforced on node node-2: explains 3 of 3 leaks") < text.index(
+        "Observed, from rows"
+    )
     assert "advice Compare the CNI's agent on node node-2" in words(text)
 
 
 def test_hypotheses_that_fit_as_well_are_told_with_the_probe_that_decides():
     text = words(table(DIAGNOSIS))
-    assert "fits as well NetworkPolicies are not enforced at all to decide probe prod/web -> prod/db TCP/3306 IPv4 and 1 more cell" in text
+    assert (
+        "fits as well NetworkPolicies are not enforced at all to decide probe prod/web -> prod/db TCP/3306 IPv4 and "
+        "1 more cell" in text
+    )
     assert "no probe between these endpoints" in words(table(replace(DIAGNOSIS, discriminating=())))
     assert "and 2 more; -o json has each" in words(table(replace(DIAGNOSIS, alternatives=DIAGNOSIS.alternatives * 5)))
 
 
 def test_without_a_known_cause_that_is_said():
-    assert "no cause     no known fault explains 2 leaks" in table(Diagnosis("no known fault explains 2 leaks", "See the findings."))
+    assert "no cause     no known fault explains 2 leaks" in table(
+        Diagnosis("no known fault explains 2 leaks", "See the findings.")
+    )
 
 
 def test_what_was_not_exercised_is_counted_and_cut_short():
     text = words(table(parts=PARTS))
-    assert "if it were ignored: 10 parts of 1 policy no cell observed is on it: prod/db ingress[0]: port TCP/0, port TCP/1," in text
+    assert (
+        "if it were ignored: 10 parts of 1 policy no cell observed is on it: prod/db ingress[0]: port TCP/0, port "
+        "TCP/1," in text
+    )
     assert "and 2 more; -o json has each" in text
     assert "Not exercised" not in table()
 
@@ -71,7 +84,9 @@ def test_what_was_not_exercised_stands_below_its_reason():
     ]
 
 
-@pytest.mark.parametrize("diagnosis", [DIAGNOSIS, replace(DIAGNOSIS, faults=(), alternatives=(), contradictions=CELLS[:1])])
+@pytest.mark.parametrize(
+    "diagnosis", [DIAGNOSIS, replace(DIAGNOSIS, faults=(), alternatives=(), contradictions=CELLS[:1])]
+)
 def test_the_json_validates(diagnosis):
     validator("report.schema.json").validate(document(replace(MADE, diagnosis=diagnosis, unexercised=PARTS)))
 

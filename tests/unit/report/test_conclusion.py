@@ -33,12 +33,19 @@ EXIT_CODES = {Conclusion.PASS: 0, Conclusion.FAIL: 1, Conclusion.INCONCLUSIVE: 3
     ("cells", "min_coverage", "conclusion"),
     [
         pytest.param([MATCH, denied(A, B, "TCP/2")], 0.0, Conclusion.PASS, id="all as expected"),
-        pytest.param([MATCH, denied(A, B, "TCP/2")], 1.0, Conclusion.PASS, id="all as expected, full coverage asked for"),
+        pytest.param(
+            [MATCH, denied(A, B, "TCP/2")], 1.0, Conclusion.PASS, id="all as expected, full coverage asked for"
+        ),
         pytest.param([MATCH, leak(A, B, "TCP/2")], 0.0, Conclusion.FAIL, id="a leak"),
         pytest.param([MATCH, outage(A, B, "TCP/2")], 0.0, Conclusion.FAIL, id="an outage"),
         pytest.param([MATCH, unstable(A, B, "TCP/2")], 0.0, Conclusion.FAIL, id="unstable"),
         pytest.param([MATCH, inconclusive(A, B, "TCP/2")], 0.0, Conclusion.INCONCLUSIVE, id="one inconclusive"),
-        pytest.param([leak(A, B, "TCP/1"), inconclusive(A, B, "TCP/2")], 1.0, Conclusion.FAIL, id="a fault wins over inconclusive"),
+        pytest.param(
+            [leak(A, B, "TCP/1"), inconclusive(A, B, "TCP/2")],
+            1.0,
+            Conclusion.FAIL,
+            id="a fault wins over inconclusive",
+        ),
         pytest.param([MATCH, skipped(A, B, "SCTP/2")], 0.0, Conclusion.PASS, id="skipped is not inconclusive"),
         pytest.param([MATCH, skipped(A, B, "SCTP/2")], 0.5, Conclusion.PASS, id="coverage just enough"),
         pytest.param([MATCH, skipped(A, B, "SCTP/2")], 0.51, Conclusion.INCONCLUSIVE, id="coverage too low"),
@@ -65,8 +72,14 @@ def test_headline_tells_every_count():
 
 def test_a_pass_says_plainly_what_was_not_tested():
     cells = [MATCH, *(skipped(A, B, f"SCTP/{port}") for port in range(1, 16))]
-    assert headline(report(cells[:2])) == "1 of 2 connections tested: 1 allowed, 0 denied, all as expected; 1 was not tested"
-    assert headline(report(cells)) == "1 of 16 connections tested: 1 allowed, 0 denied, all as expected; 15 were not tested"
+    assert (
+        headline(report(cells[:2]))
+        == "1 of 2 connections tested: 1 allowed, 0 denied, all as expected; 1 was not tested"
+    )
+    assert (
+        headline(report(cells))
+        == "1 of 16 connections tested: 1 allowed, 0 denied, all as expected; 15 were not tested"
+    )
 
 
 def test_headline_says_that_coverage_is_too_low():
@@ -76,7 +89,10 @@ def test_headline_says_that_coverage_is_too_low():
 
 
 def test_headline_of_nothing_but_skipped():
-    assert headline(report([skipped(A, B, "SCTP/1"), skipped(A, B, "SCTP/2")])) == "2 skipped; none of 2 connections was tested"
+    assert (
+        headline(report([skipped(A, B, "SCTP/1"), skipped(A, B, "SCTP/2")]))
+        == "2 skipped; none of 2 connections was tested"
+    )
 
 
 def test_headline_of_nothing():
@@ -93,7 +109,8 @@ def test_a_policy_that_nothing_tells_of_is_no_pass_and_the_headline_says_it():
     assert conclude(made) is Conclusion.INCONCLUSIVE
     assert of_report(made) == 3
     assert headline(made) == (
-        "nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed: prod/db: left out;"
+        "nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed: "
+        "prod/db: left out;"
         " 1 skipped; 1 of 2 connections tested: 1 allowed, 0 denied"
     )
 
@@ -126,7 +143,10 @@ def test_a_fault_comes_first():
 
 def test_several_policies_are_named_as_far_as_there_is_room_and_a_reason_that_all_have():
     several = [replace(UNTESTED, policy=f"prod/{number}", reasons=("no right", "other")) for number in range(5)]
-    told = "nothing tells whether 5 of 9 policies are enforced: prod/0 (ingress), prod/1 (ingress), prod/2 (ingress) and 2 more"
+    told = (
+        "nothing tells whether 5 of 9 policies are enforced: prod/0 (ingress), prod/1 (ingress), prod/2 "
+        "(ingress) and 2 more"
+    )
     counts = "; 1 connection: 1 allowed, 0 denied"
     assert headline(with_untested(report([MATCH]), *several, in_scope=9)) == f"{told}: no right{counts}"
     different = [*several[:4], replace(several[4], reasons=("another reason",))]
@@ -135,4 +155,6 @@ def test_several_policies_are_named_as_far_as_there_is_room_and_a_reason_that_al
 
 def test_both_directions_of_a_policy_are_one_policy():
     made = with_untested(report([MATCH]), UNTESTED, replace(UNTESTED, direction=Direction.EGRESS), in_scope=1)
-    assert headline(made).startswith("nothing tells whether 1 of 1 policy is enforced: prod/db (ingress), prod/db (egress): none")
+    assert headline(made).startswith(
+        "nothing tells whether 1 of 1 policy is enforced: prod/db (ingress), prod/db (egress): none"
+    )

@@ -27,7 +27,9 @@ ATTRIBUTES = {
     "skipped": {"message"},
     "system-out": set(),
 }
-"""Of the elements that we write, the attributes in the schema of the Jenkins xUnit plugin, which validates, and others agree with."""
+"""Of the elements that we write, the attributes in the schema of the Jenkins xUnit plugin, which validates,
+and others agree with.
+"""
 CHILDREN = {
     "testsuites": ["testsuite"],
     "testsuite": ["testcase", "system-out"],
@@ -60,7 +62,12 @@ CARD = Scorecard(
     convergence=(),
     summary=NONE,
 )
-JUNITS = [(as_junit.render, small()), (as_junit.render, report([])), (lint_as_junit.render, LINTED), (scorecard_as_junit.render, CARD)]
+JUNITS = [
+    (as_junit.render, small()),
+    (as_junit.render, report([])),
+    (lint_as_junit.render, LINTED),
+    (scorecard_as_junit.render, CARD),
+]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

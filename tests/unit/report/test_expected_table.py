@@ -20,7 +20,8 @@ from tests.unit.diagnosis.worlds import DB_POLICY, SHOP, labels, pod, with_polic
 def shown(snapshot, *, sources=None, destinations=None, ports=(), expand=False):
     stream = io.StringIO()
     chosen = [
-        tuple(endpoint for endpoint in snapshot.endpoints if names is None or endpoint.name in names) for names in (sources, destinations)
+        tuple(endpoint for endpoint in snapshot.endpoints if names is None or endpoint.name in names)
+        for names in (sources, destinations)
     ]
     render(evaluate(snapshot, named_ports=ports), ExpectedRequest(*chosen, tuple(ports), expand), stream)
     return stream.getvalue().splitlines()
@@ -45,7 +46,15 @@ DENIED = expected(1, 65535, Verdict.DENIED)
         ([expected(80, 80, notes=(Note.CNI_DEPENDENT,)), expected(81, 81)], "TCP/80 (cni-dependent) TCP/81"),
         ([replace(DENIED, notes=(Note.SELF_ALLOWED,))], "(self-allowed)"),
         (
-            [expected(1, 9, Verdict.DENIED, (Note.FAMILY_DEPENDENT,), ((Family.IPV4, Verdict.DENIED), (Family.IPV6, Verdict.ALLOWED)))],
+            [
+                expected(
+                    1,
+                    9,
+                    Verdict.DENIED,
+                    (Note.FAMILY_DEPENDENT,),
+                    ((Family.IPV4, Verdict.DENIED), (Family.IPV6, Verdict.ALLOWED)),
+                )
+            ],
             "TCP/1-9 (IPv6)",
         ),
     ],
@@ -62,7 +71,10 @@ def test_allowed_ports_in_words(cells, text):
         ([DENIED], Mark.DENIED),
         ([DENIED, expected(80, 80)], Mark.SOME),
         ([expected(80, 80, notes=(Note.CNI_DEPENDENT,))], Mark.UNDECIDED),
-        ([expected(1, 9, Verdict.DENIED, (), ((Family.IPV4, Verdict.DENIED), (Family.IPV6, Verdict.ALLOWED)))], Mark.SOME),
+        (
+            [expected(1, 9, Verdict.DENIED, (), ((Family.IPV4, Verdict.DENIED), (Family.IPV6, Verdict.ALLOWED)))],
+            Mark.SOME,
+        ),
     ],
 )
 def test_symbols(cells, symbol):
@@ -70,13 +82,18 @@ def test_symbols(cells, symbol):
 
 
 def test_classes_name_their_members():
-    assert shown(SHOP)[:3] == ["7 endpoints in 6 classes, 1 policy", "No policy tells apart:", "  prod/web +1: prod/web, dev/api"]
+    assert shown(SHOP)[:3] == [
+        "7 endpoints in 6 classes, 1 policy",
+        "No policy tells apart:",
+        "  prod/web +1: prod/web, dev/api",
+    ]
     assert "No policy tells apart:" not in shown(SHOP, expand=True)
 
 
 def test_words_in_brackets_are_explained_where_they_occur():
     closed = with_policies(
-        NetworkPolicy("prod", "deny", labels(), frozenset(Direction)), NetworkPolicy("dev", "deny", labels(), frozenset(Direction))
+        NetworkPolicy("prod", "deny", labels(), frozenset(Direction)),
+        NetworkPolicy("dev", "deny", labels(), frozenset(Direction)),
     )
     text = " ".join(" ".join(shown(closed)).split())
     assert "(self-allowed): denied between the members of a class; each still reaches itself" in text
@@ -120,7 +137,11 @@ def test_what_the_specification_leaves_open_is_marked_and_said():
 
 
 def test_many_endpoints_have_no_matrix_but_lists():
-    many = replace(SHOP, endpoints=tuple(pod(f"prod/{number}", f"10.244.0.{number + 2}") for number in range(40)), policies=(DB_POLICY,))
+    many = replace(
+        SHOP,
+        endpoints=tuple(pod(f"prod/{number}", f"10.244.0.{number + 2}") for number in range(40)),
+        policies=(DB_POLICY,),
+    )
     lines = shown(many, expand=True)
     assert "40 rows are too many for a matrix; --from and --to choose some." in lines
     assert not any("●" in line for line in lines)

@@ -1,4 +1,6 @@
-"""Nothing that comes from outside moves a cursor, hides text or commands a CI system, whatever is printed and wherever."""
+"""Nothing that comes from outside moves a cursor, hides text or commands a CI system, whatever is printed
+and wherever.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ def test_a_printable_line_is_one_line_and_harmless(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["größe", "数据/db", "{a: [1, 2]}", "::1", "::/0 and fe80::1", "::a and ::b", "2001:db8::1", "# a ## b", "a::b"]
+    "text",
+    ["größe", "数据/db", "{a: [1, 2]}", "::1", "::/0 and fe80::1", "::a and ::b", "2001:db8::1", "# a ## b", "a::b"],
 )
 def test_what_is_harmless_stays_as_it_is(text):
     assert printable(text) == text
@@ -219,7 +222,12 @@ def writing_calls(path):
 
 
 def test_nothing_else_writes_to_people():
-    found = [call for path in PACKAGE.rglob("*.py") if str(path.relative_to(PACKAGE)) not in WRITERS for call in writing_calls(path)]
+    found = [
+        call
+        for path in PACKAGE.rglob("*.py")
+        if str(path.relative_to(PACKAGE)) not in WRITERS
+        for call in writing_calls(path)
+    ]
     assert found == []
 
 

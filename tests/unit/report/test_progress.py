@@ -32,7 +32,10 @@ def test_lines_are_rate_limited():
 
 
 def test_a_line_tells_done_rate_and_time_left():
-    assert lines_of([(1.0, 100), (1.0, 100)]) == ["probing: 1,000 attempts", "probing: 200 of 1,000, 20 %, 100/s, 8 s left"]
+    assert lines_of([(1.0, 100), (1.0, 100)]) == [
+        "probing: 1,000 attempts",
+        "probing: 200 of 1,000, 20 %, 100/s, 8 s left",
+    ]
 
 
 def test_at_most_one_line_every_two_seconds():

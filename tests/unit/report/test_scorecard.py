@@ -16,7 +16,7 @@ from auditor.model.scorecard import Change, Convergence, ScenarioScore, Score
 from auditor.report.scorecard import RENDERERS, scorecard_renderer
 from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
-from tests.unit.conformance.shipped import outcome, trials
+from tests.unit.conformance.shipped import outcome, prepared_scenarios
 from tests.unit.report.test_as_json import validator
 
 NAMES = ("rule-06-end-port", "rule-15-policy-removed")
@@ -25,8 +25,8 @@ NAMES = ("rule-06-end-port", "rule-15-policy-removed")
 @pytest.fixture(scope="module")
 def card():
     """A scorecard with one scenario that departs, one that conforms and one that is refused."""
-    chosen = [trial for trial in trials() if trial.scenario.name in NAMES]
-    listed = [*(trial.scenario for trial in chosen), scenarios.read("seed-final-yaml")]
+    chosen = [prepared for prepared in prepared_scenarios() if prepared.scenario.name in NAMES]
+    listed = [*(prepared.scenario for prepared in chosen), scenarios.read("seed-final-yaml")]
     seen = outcome(Dialect.IGNORES_END_PORT, *chosen, seconds={"rule-15-policy-removed": 1.26})
     return score(chosen, [seen], listed, subject="enforcer ignores-end-port on the lab")
 
@@ -62,7 +62,9 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(card, columns, monkeypa
 
 def test_features_stand_in_columns_where_there_is_room(card, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    begins = [found.start(1) for line in rendered("table", card).splitlines() if (found := re.search(r"  (\d+ of )", line))]
+    begins = [
+        found.start(1) for line in rendered("table", card).splitlines() if (found := re.search(r"  (\d+ of )", line))
+    ]
     assert len(begins) > 5
     assert len(set(begins)) == 1
 
@@ -75,7 +77,9 @@ def test_several_features_that_depart_are_not_several_causes(card):
 
 
 def test_the_table_tells_how_long_changes_took(card):
-    told = rendered("table", replace(card, convergence=(*card.convergence, Convergence(Change.POD_CREATED, {"a": 0.01}, ("b",)))))
+    told = rendered(
+        "table", replace(card, convergence=(*card.convergence, Convergence(Change.POD_CREATED, {"a": 0.01}, ("b",))))
+    )
     assert "policies changed: in force within 1.3 s at most in 1 scenario" in told
     assert "pod created: in force at once in 1 scenario; not as it ought to be when the" in told
 

@@ -30,8 +30,16 @@ def pod(place, name, number, **labels):
 
 def policy(place, name, app, *, ingress=(), egress=None):
     directions = ["Ingress"] if egress is None else ["Ingress", "Egress"]
-    spec = {"podSelector": {"matchLabels": {"app": app}}, "policyTypes": directions, "ingress": list(ingress), "egress": egress or []}
-    return POLICIES.format(place), {"metadata": {"name": name, "namespace": place, "uid": name, "generation": 1}, "spec": spec}
+    spec = {
+        "podSelector": {"matchLabels": {"app": app}},
+        "policyTypes": directions,
+        "ingress": list(ingress),
+        "egress": egress or [],
+    }
+    return POLICIES.format(place), {
+        "metadata": {"name": name, "namespace": place, "uid": name, "generation": 1},
+        "spec": spec,
+    }
 
 
 def excepts(count):
@@ -50,7 +58,14 @@ class Tenancy(LivingStore):
 
     def __init__(self, *policies, apps=2):
         pods = [pod("prod", f"app-{number}", number, app=f"app-{number}") for number in range(apps)]
-        super().__init__(namespace("dev"), namespace("prod"), ("/api/v1/nodes", NODE), *pods, pod("dev", "api", apps, app="api"), *policies)
+        super().__init__(
+            namespace("dev"),
+            namespace("prod"),
+            ("/api/v1/nodes", NODE),
+            *pods,
+            pod("dev", "api", apps, app="api"),
+            *policies,
+        )
         self.renewals = 0
         self.sent = 0
 

@@ -20,7 +20,9 @@ from auditor.run.concluding import Seen
 from auditor.run.expectation import AuditState, Expectation
 from tests.oracle.clusters import cluster, pod
 
-SNAPSHOT = cluster(pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n"))
+SNAPSHOT = cluster(
+    pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
+)
 
 
 class Api:
@@ -53,7 +55,13 @@ class ClusterSession(SimpleNamespace):
 def seen():
     """What an audit of nobody brings back."""
     expectation = Expectation.of(evaluate(SNAPSHOT), (), {})
-    return Seen(SNAPSHOT.endpoints, AuditState(expectation, ProbingOutcome({})), str, facts=("seen",), seconds={"evaluating": 1.0})
+    return Seen(
+        SNAPSHOT.endpoints,
+        AuditState(expectation, ProbingOutcome({})),
+        str,
+        facts=("seen",),
+        seconds={"evaluating": 1.0},
+    )
 
 
 @pytest.fixture
@@ -75,9 +83,17 @@ def audit(monkeypatch):
                 raise what
             return what
 
-        for name, stand_in in {"_read": read, "_prepare": prepare, "connect": connect, "ApiServer": Api, "look": probing}.items():
+        for name, stand_in in {
+            "_read": read,
+            "_prepare": prepare,
+            "connect": connect,
+            "ApiServer": Api,
+            "look": probing,
+        }.items():
             monkeypatch.setattr(live, name, stand_in)
-        return live.audit_live(live.LiveOptions(ConnectionOptions(), ("prod",)), AuditOptions(), "prod", str, NoProgress())
+        return live.audit_live(
+            live.LiveOptions(ConnectionOptions(), ("prod",)), AuditOptions(), "prod", str, NoProgress()
+        )
 
     return start
 
@@ -96,10 +112,23 @@ async def test_without_a_report_there_is_nothing_but_the_error(audit):
     assert not isinstance(caught.value, live.LeftBehindError)
 
 
-PHASES = ["reading", "planning", "preflight", "deploying", "evaluating", "removing", "comparing", "diagnosing", "coverage", "lint"]
+PHASES = [
+    "reading",
+    "planning",
+    "preflight",
+    "deploying",
+    "evaluating",
+    "removing",
+    "comparing",
+    "diagnosing",
+    "coverage",
+    "lint",
+]
 
 
-async def test_what_the_report_says_is_found_out_when_the_cluster_has_been_left_and_its_time_is_told(audit, monkeypatch):
+async def test_what_the_report_says_is_found_out_when_the_cluster_has_been_left_and_its_time_is_told(
+    audit, monkeypatch
+):
     done = []
 
     def noted(name):

@@ -25,7 +25,9 @@ from auditor.run.concluding import Seen, report_on, with_lint
 from auditor.run.expectation import AuditState, Expectation
 from tests.oracle.clusters import cluster, pod
 
-SNAPSHOT = cluster(pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n"))
+SNAPSHOT = cluster(
+    pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
+)
 CELL = Cell("prod/web-1", "prod/db-1", Protocol.TCP, 80, Family.IPV4)
 
 
@@ -63,7 +65,10 @@ async def test_a_cause_that_takes_too_long_to_find_is_said_to_be_not_found(monke
     monkeypatch.setattr(concluding, "diagnose", endless)
     told = await report()
     assert told.diagnosis is not None
-    assert dict(cause_lines(told.diagnosis))["no cause"] == "why 1 connection differs was not searched further after 0.05 s"
+    assert (
+        dict(cause_lines(told.diagnosis))["no cause"]
+        == "why 1 connection differs was not searched further after 0.05 s"
+    )
     assert told.diagnosis.unexplained == (CELL,)
     assert [finding.cells[0].cell for finding in told.findings] == [CELL]
     await until_no_thread_is_left()
@@ -72,7 +77,9 @@ async def test_a_cause_that_takes_too_long_to_find_is_said_to_be_not_found(monke
 async def test_coverage_that_takes_too_long_is_not_taken_for_whole(monkeypatch, short):
     monkeypatch.setattr(concluding, "unexercised", endless)
     told = await report()
-    assert told.facts == ("parts of policies that no probe has exercised: not searched further after 0.05 s, so none is told",)
+    assert told.facts == (
+        "parts of policies that no probe has exercised: not searched further after 0.05 s, so none is told",
+    )
     assert not list(coverage_lines(told.unexercised))
     await until_no_thread_is_left()
 
@@ -90,7 +97,9 @@ async def test_lint_that_takes_too_long_is_not_taken_for_whole(monkeypatch, shor
     before = await report()
     monkeypatch.setattr(concluding, "remarks_on", endless)
     told = await with_lint(before, SNAPSHOT)
-    assert told.facts == ("what is likely not meant in the policies: not searched further after 0.05 s, so none is told",)
+    assert told.facts == (
+        "what is likely not meant in the policies: not searched further after 0.05 s, so none is told",
+    )
     await until_no_thread_is_left()
 
 

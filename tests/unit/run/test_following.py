@@ -42,16 +42,16 @@ def cell(source, destination):
 class MovingCluster:
     """Three pods. ``script`` has, for each time that somebody asks, the states since, each the policies then in force.
 
-    What is enforced is the last state that was told, or with ``enforced`` that one for ever. From ``apart`` on (the number of the question)
-    a/2 has failed.
-    """
+    What is enforced is the last state that was told, or with ``enforced`` that one for ever. From ``apart`` on (the
+    number of the question) a/2 has failed."""
 
     facts = ()
 
     def __init__(self, script=(), policies=(), *, enforced=None, apart=None):
         namespaces = {"a": Namespace.of("a")}
         endpoints = tuple(
-            Endpoint(f"a/{n}", EndpointKind.POD, "a", {"n": str(n)}, (ip_address(f"10.0.0.{n + 1}"),), node="node-1") for n in range(3)
+            Endpoint(f"a/{n}", EndpointKind.POD, "a", {"n": str(n)}, (ip_address(f"10.0.0.{n + 1}"),), node="node-1")
+            for n in range(3)
         )
         self.snapshot = self._in_state(Snapshot(namespaces, endpoints), policies)
         self.world = World(3, self._answer)
@@ -70,11 +70,17 @@ class MovingCluster:
     @staticmethod
     def _in_state(snapshot, policies):
         known = tuple(policy for policy in policies if isinstance(policy, NetworkPolicy))
-        return replace(snapshot, policies=known, unknown=tuple(policy for policy in policies if isinstance(policy, UnknownPolicy)))
+        return replace(
+            snapshot, policies=known, unknown=tuple(policy for policy in policies if isinstance(policy, UnknownPolicy))
+        )
 
     def _answer(self, source, destination, protocol, port, _number):
         self.probed[Cell(source, destination, protocol, port, Family.IPV4)] += 1
-        return TOKEN if self._enforced.verdict(source, destination, protocol, port, Family.IPV4) is Verdict.ALLOWED else TIMEOUT
+        return (
+            TOKEN
+            if self._enforced.verdict(source, destination, protocol, port, Family.IPV4) is Verdict.ALLOWED
+            else TIMEOUT
+        )
 
     async def changes(self):
         states = [self._in_state(self.snapshot, policies) for policies in next(self._script, ())]
@@ -96,7 +102,11 @@ async def audited(cluster, options=OPTIONS):
 
 
 def inconclusive(results):
-    return {one: seen.observation.outcome for one, seen in results.items() if seen.observation.verdict is Observed.INCONCLUSIVE}
+    return {
+        one: seen.observation.outcome
+        for one, seen in results.items()
+        if seen.observation.verdict is Observed.INCONCLUSIVE
+    }
 
 
 async def test_a_cluster_at_rest_is_probed_once():
@@ -113,7 +123,10 @@ async def test_what_a_change_touches_is_judged_by_it_and_probed_again_and_nothin
     assert {one for one, seen in results.items() if seen.expected is Verdict.DENIED} == {cell(0, 1), cell(2, 1)}
     assert {one.result for one in results.values()} == {Result.MATCH}
     assert {one for one, times in cluster.probed.items() if times > 1} == {cell(0, 1), cell(2, 1)}
-    assert report.facts[-1] == "policies or namespaces changed during the run: 2 cells judged by the new ones and probed again"
+    assert (
+        report.facts[-1]
+        == "policies or namespaces changed during the run: 2 cells judged by the new ones and probed again"
+    )
     assert of_report(report) == 0
 
 
@@ -211,7 +224,9 @@ async def test_a_probe_pod_that_is_no_longer_alike_makes_its_cells_inconclusive(
 async def test_also_where_that_turns_out_only_at_a_later_question(apart):
     cluster = MovingCluster([[[isolating(1)]], [[]]] * 20, apart=apart)
     report, results = await audited(cluster)
-    assert {results[one].observation.verdict for one in results if "a/2" in (one.source, one.destination)} == {Observed.INCONCLUSIVE}
+    assert {results[one].observation.verdict for one in results if "a/2" in (one.source, one.destination)} == {
+        Observed.INCONCLUSIVE
+    }
     assert of_report(report) == 3
 
 
@@ -229,7 +244,9 @@ async def test_what_has_no_probe_pod_is_skipped_with_the_reason():
     cluster.sites = cluster.sites[:2]
     cluster.absent = {"a/2": "a PodDisruptionBudget is in the way"}
     _, results = await audited(cluster)
-    skipped = {one: seen.observation.outcome for one, seen in results.items() if seen.observation.verdict is Observed.SKIPPED}
+    skipped = {
+        one: seen.observation.outcome for one, seen in results.items() if seen.observation.verdict is Observed.SKIPPED
+    }
     assert skipped == {one: cluster.absent["a/2"] for one in results if "a/2" in (one.source, one.destination)}
     assert results[cell(0, 1)].result is Result.MATCH
 
@@ -239,7 +256,11 @@ async def test_a_probe_pod_that_could_not_start_makes_its_cells_inconclusive():
     cluster.sites = cluster.sites[:2]
     cluster.failed = {"a/2": "its probe pod can't run: ErrImagePull"}
     report, results = await audited(cluster)
-    told = {one: seen.observation.outcome for one, seen in results.items() if seen.observation.verdict is Observed.INCONCLUSIVE}
+    told = {
+        one: seen.observation.outcome
+        for one, seen in results.items()
+        if seen.observation.verdict is Observed.INCONCLUSIVE
+    }
     assert told == {one: cluster.failed["a/2"] for one in results if "a/2" in (one.source, one.destination)}
     assert of_report(report) == 3
 
@@ -266,7 +287,11 @@ def asks_for_more(monkeypatch):
 async def test_what_changes_while_causes_are_told_apart_is_followed_too(asks_for_more):
     cluster = MovingCluster([(), [[isolating(1)]]])
     _, results = await audited(cluster)
-    assert {one for one, seen in results.items() if seen.expected is Verdict.DENIED} == {cell(0, 1), cell(2, 1), asks_for_more}
+    assert {one for one, seen in results.items() if seen.expected is Verdict.DENIED} == {
+        cell(0, 1),
+        cell(2, 1),
+        asks_for_more,
+    }
     assert {one.result for one in results.values()} == {Result.MATCH}
     assert cluster.probed[asks_for_more] == 1 + SILENCES
 

@@ -1,4 +1,6 @@
-"""A tenant's policies make an audit compute for long: it renews its Leases meanwhile, ends when told to, and leaves nothing."""
+"""A tenant's policies make an audit compute for long: it renews its Leases meanwhile, ends when told to,
+and leaves nothing.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,9 @@ HOSTILE = {
     "twenty thousand excepts": (policy("prod", "p", "app-0", ingress=[excepts(20_000)]),),
     "three thousand excepts of somebody else": (policy("dev", "p", "api", ingress=[excepts(3_000)]),),
     "fifteen hundred rules": (policy("prod", "p", "app-0", ingress=rules(1_500)),),
-    "six hundred policies": tuple(policy("prod", f"p-{number}", f"app-{number % 8}", ingress=rules(1)) for number in range(600)),
+    "six hundred policies": tuple(
+        policy("prod", f"p-{number}", f"app-{number % 8}", ingress=rules(1)) for number in range(600)
+    ),
 }
 
 
@@ -119,7 +123,9 @@ async def test_nothing_blocks_the_loop_whatever_a_tenant_writes(monkeypatch, ren
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_cancelled_at_any_moment_it_leaves_nothing(monkeypatch, seed):
-    store = Tenancy(policy("prod", "p", "app-0", ingress=[excepts(3_000)]), policy("dev", "d", "api", ingress=rules(500)))
+    store = Tenancy(
+        policy("prod", "p", "app-0", ingress=[excepts(3_000)]), policy("dev", "d", "api", ingress=rules(500))
+    )
     task = asyncio.create_task(auditing(store, monkeypatch, restless(store)))
     await asyncio.wait([task], timeout=random.Random(seed).uniform(0, 3))
     task.cancel()

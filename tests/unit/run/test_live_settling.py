@@ -53,7 +53,9 @@ async def test_a_pod_of_another_namespace_stands_for_those_of_one_that_takes_no_
     plan, found = await settled(world(full("aaa")), "prod", snapshot=APART)
     assert places(plan, found) == {"prod", "zzz"}
     assert (found.refused, found.left_out) == ({}, ())
-    assert {name for probe in plan.probes for name in probe.stands_for} == {endpoint.name for endpoint in WORKLOADS.endpoints}
+    assert {name for probe in plan.probes for name in probe.stands_for} == {
+        endpoint.name for endpoint in WORKLOADS.endpoints
+    }
 
 
 async def test_where_all_are_audited_what_was_left_out_is_told_though_nothing_is_to_be_put_there_any_more():

@@ -20,7 +20,9 @@ from tests.oracle.clusters import cluster, host, node, pod, pods, policy, rule
 
 WEB, DB = pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
 SHOP = Service("prod", "shop", {"app": "web"}, (ServicePort(Protocol.TCP, 80, 8080),), (ip_address("10.96.0.9"),))
-SNAPSHOT = cluster(WEB, DB, node("n", "192.0.2.1"), policies=[policy("prod/db", {"app": "db"}, ingress=[])], services=[SHOP])
+SNAPSHOT = cluster(
+    WEB, DB, node("n", "192.0.2.1"), policies=[policy("prod/db", {"app": "db"}, ingress=[])], services=[SHOP]
+)
 
 
 def outside(address):
@@ -33,30 +35,46 @@ def options(**said):
 
 def manifest(endpoint, *containers, sidecars=()):
     namespace, _, name = endpoint.name.partition("/")
-    spec = {"containers": [{"name": each} for each in containers], "initContainers": [{"name": each} for each in sidecars]}
+    spec = {
+        "containers": [{"name": each} for each in containers],
+        "initContainers": [{"name": each} for each in sidecars],
+    }
     return {"kind": "Pod", "metadata": {"namespace": namespace, "name": name}, "spec": spec}
 
 
-@pytest.mark.parametrize(("address", "who"), [("10.96.0.9", "Service prod/shop"), ("10.0.0.2", "pod prod/db-1"), ("192.0.2.1", "node n")])
+@pytest.mark.parametrize(
+    ("address", "who"), [("10.96.0.9", "Service prod/shop"), ("10.0.0.2", "pod prod/db-1"), ("192.0.2.1", "node n")]
+)
 def test_what_is_inside_the_cluster_is_no_host_outside(address, who):
-    with pytest.raises(UsageError, match=f"--external db.example.com: {address} is {who} of this cluster, and no host outside"):
+    with pytest.raises(
+        UsageError, match=f"--external db.example.com: {address} is {who} of this cluster, and no host outside"
+    ):
         plan_live(LiveSnapshot(SNAPSHOT), options(externals=(outside(address),)))
 
 
 def test_a_host_outside_is_audited_beside_the_probe_pods():
     planned = plan_live(LiveSnapshot(SNAPSHOT), options(externals=(outside("198.51.100.7"),)))
-    assert [endpoint.name for endpoint in planned.snapshot.endpoints] == ["prod/db-1", "prod/web-1", "host/db.example.com"]
+    assert [endpoint.name for endpoint in planned.snapshot.endpoints] == [
+        "prod/db-1",
+        "prod/web-1",
+        "host/db.example.com",
+    ]
 
 
 def test_an_address_of_a_pod_that_is_on_its_nodes_network_is_the_nodes():
-    snapshot = cluster(WEB, pod("kube-system/proxy", {}, "192.0.2.1", node="n", host_network=True), node("n", "192.0.2.1"))
+    snapshot = cluster(
+        WEB, pod("kube-system/proxy", {}, "192.0.2.1", node="n", host_network=True), node("n", "192.0.2.1")
+    )
     with pytest.raises(UsageError, match=r"192\.0\.2\.1 is node n of this cluster"):
         plan_live(LiveSnapshot(snapshot), options(externals=(outside("192.0.2.1"),)))
 
 
 @pytest.mark.parametrize(
     "manifests",
-    [(manifest(WEB, "main", "istio-proxy"),), (manifest(WEB, "main", sidecars=["linkerd-proxy"]), manifest(DB, "main"))],
+    [
+        (manifest(WEB, "main", "istio-proxy"),),
+        (manifest(WEB, "main", sidecars=["linkerd-proxy"]), manifest(DB, "main")),
+    ],
 )
 def test_in_place_a_pod_behind_a_meshs_proxy_says_nothing_of_the_network(manifests):
     planned = plan_live(LiveSnapshot(SNAPSHOT, manifests=manifests), options(in_place=True))
@@ -110,7 +128,10 @@ def test_in_place_nothing_is_put_into_pods_of_namespaces_that_are_not_audited():
     assert {namespace for namespace, _ in planned.members.values()} == {"prod"}
     said = "none of its pods is in an audited namespace, so nothing is put into them: -n {} audits it, too"
     assert planned.absent == {"other/dns-1": said.format("other"), "shared/dns-1": said.format("shared")}
-    assert {namespace for namespace, _ in in_place(namespaces=("prod", "shared")).members.values()} == {"prod", "shared"}
+    assert {namespace for namespace, _ in in_place(namespaces=("prod", "shared")).members.values()} == {
+        "prod",
+        "shared",
+    }
     assert len(in_place(namespaces=()).members) == len(in_place(namespaces=()).probes)
 
 
@@ -137,13 +158,20 @@ INDEX = "apps.kubernetes.io/pod-index"
 def replicas(number, namespace="prod", app="web", place=1):
     labels = {"app": app, INDEX: ""}
     return [
-        pod(f"{namespace}/{app}-{one}", {**labels, INDEX: str(one)}, f"10.{place}.{one >> 8}.{one & 255}", node=f"n{one % 7}")
+        pod(
+            f"{namespace}/{app}-{one}",
+            {**labels, INDEX: str(one)},
+            f"10.{place}.{one >> 8}.{one & 255}",
+            node=f"n{one % 7}",
+        )
         for one in range(number)
     ]
 
 
 def splitting(bits_):
-    """A tenant's policy, whose rules tell pods of all namespaces apart by their numbers: 2 to the power of ``bits_`` of each app."""
+    """A tenant's policy, whose rules tell pods of all namespaces apart by their numbers: 2 to the power of
+    ``bits_`` of each app.
+    """
     values = [tuple(str(number) for number in range(2**bits_) if number >> bit & 1) for bit in range(bits_)]
     selectors = [LabelSelector((), (Requirement(INDEX, Operator.IN, each),)) for each in values]
     return policy("evil/split", {"app": "evil"}, ingress=[rule(pods(selector, {})) for selector in selectors])
@@ -151,7 +179,9 @@ def splitting(bits_):
 
 EVIL = pod("evil/evil-0", {"app": "evil"}, "10.9.0.1", node="n0")
 TWO_APPS = (*replicas(64), *replicas(64, "shared", "dns", 2))
-BUSY = cluster(*TWO_APPS, EVIL, policies=[policy("prod/web", {"app": "web"}, ingress=[])], labels={"shared": {"a": "b"}})
+BUSY = cluster(
+    *TWO_APPS, EVIL, policies=[policy("prod/web", {"app": "web"}, ingress=[])], labels={"shared": {"a": "b"}}
+)
 SPLIT = replace(BUSY, policies=(*BUSY.policies, splitting(6)))
 
 
@@ -164,8 +194,10 @@ def refusal(snapshot, **said):
 def test_more_probe_pods_than_are_allowed_are_refused_with_the_policy_that_makes_so_many():
     assert len(plan_live(LiveSnapshot(BUSY), options()).probes) == 2
     assert refusal(SPLIT) == (
-        "this audit would create 129 probe pods in 3 namespaces, more than --max-probe-pods 100: policy evil/split tells so many "
-        f"pods apart, by the labels {INDEX} and app: without it there would be 2; have it changed, or allow more with --max-probe-pods"
+        "this audit would create 129 probe pods in 3 namespaces, more than --max-probe-pods 100: policy evil/split "
+        "tells so many "
+        f"pods apart, by the labels {INDEX} and app: without it there would be 2; have it changed, or allow more "
+        "with --max-probe-pods"
     )
     assert len(plan_live(LiveSnapshot(SPLIT), options(max_probe_pods=129)).probes) == 129
 
@@ -186,12 +218,15 @@ def test_nothing_is_evaluated_before_the_limit_is_found_to_be_passed(monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("mode", "option", "without"), [(Mode.ALL_PODS, "--all-pods", "64 probe pods"), (Mode.PER_NODE, "--per-node", "8 probe pods in")]
+    ("mode", "option", "without"),
+    [(Mode.ALL_PODS, "--all-pods", "64 probe pods"), (Mode.PER_NODE, "--per-node", "8 probe pods in")],
 )
 def test_what_an_option_asks_for_is_put_down_to_the_option(mode, option, without):
     said = refusal(BUSY, max_probe_pods=6, mode=mode)
     assert f"{without}" in said
-    assert said.endswith(f": {option} asks for them; narrow it down by -n or -l, leave {option} out, or allow more with --max-probe-pods")
+    assert said.endswith(
+        f": {option} asks for them; narrow it down by -n or -l, leave {option} out, or allow more with --max-probe-pods"
+    )
 
 
 def test_where_every_policy_has_its_share_of_them_none_is_blamed():
@@ -201,15 +236,20 @@ def test_where_every_policy_has_its_share_of_them_none_is_blamed():
         *(pod(f"{name}/{app}", {"app": app}, node="n") for name in names for app in ("a", "b")),
         policies=[policy(f"{name}/{app}", {"app": app}, ingress=[]) for name in names for app in ("a", "b")],
     )
-    assert refusal(many).endswith("the policies in force tell so many groups of pods apart; allow more with --max-probe-pods")
+    assert refusal(many).endswith(
+        "the policies in force tell so many groups of pods apart; allow more with --max-probe-pods"
+    )
 
 
 def test_in_place_the_pods_are_counted_that_get_something_put_into_them():
     assert len(plan_live(LiveSnapshot(SPLIT), options(in_place=True)).members) == 64
     assert refusal(SPLIT, in_place=True, max_probe_pods=63).startswith(
-        "this audit would put an ephemeral container into 64 pods in 1 namespace, more than --max-probe-pods 63: policy evil/split tells "
+        "this audit would put an ephemeral container into 64 pods in 1 namespace, more than --max-probe-pods 63: "
+        "policy evil/split tells "
     )
-    assert "more than 60 groups of pods" in refusal(SPLIT, in_place=True, selector=LabelSelector(((INDEX, "0"),)), max_probe_pods=3)
+    assert "more than 60 groups of pods" in refusal(
+        SPLIT, in_place=True, selector=LabelSelector(((INDEX, "0"),)), max_probe_pods=3
+    )
 
 
 def test_where_nothing_is_audited_that_is_what_is_said():

@@ -27,14 +27,19 @@ async def test_a_policy_whose_only_pod_was_left_out_is_no_pass():
     report, _ = await audited(lacking(absent=PDB))
     assert of_report(report) == 3
     why = f"a/isolate-2 (ingress): none of its pods was probed: a/2: {PDB}"
-    told = f"nothing tells whether 1 of 1 policy is enforced: {why}; 5 skipped; 4 of 9 connections tested: 4 allowed, 0 denied"
+    told = (
+        f"nothing tells whether 1 of 1 policy is enforced: {why}; 5 skipped; 4 of 9 connections tested: 4 "
+        "allowed, 0 denied"
+    )
     assert headline(report) == told
 
 
 async def test_one_whose_probe_pod_failed_is_named_too():
     report, _ = await audited(lacking(failed="ErrImagePull"))
     assert of_report(report) == 3
-    assert headline(report).startswith("nothing tells whether 1 of 1 policy is enforced: a/isolate-2 (ingress): none of its")
+    assert headline(report).startswith(
+        "nothing tells whether 1 of 1 policy is enforced: a/isolate-2 (ingress): none of its"
+    )
 
 
 async def test_one_that_is_accepted_by_name_is_a_pass_that_says_so():

@@ -1,4 +1,6 @@
-"""The scenarios themselves: each reads, is complete, and its hand-written truth table agrees with the evaluator, cell by cell."""
+"""The scenarios themselves: each reads, is complete, and its hand-written truth table agrees with the
+evaluator, cell by cell.
+"""
 
 import json
 import re
@@ -58,7 +60,9 @@ CLAIMS = {
 """What the source documents show or claim: in which of them, whether it is right, and the scenario that shows it."""
 
 SHOWN_BY_PACKETS = {*range(1, 14), 15}
-"""The lines of docs/semantics.md that a scenario can show; 14 is a property of the probing, 16 and 17 are not implemented."""
+"""The lines of docs/semantics.md that a scenario can show; 14 is a property of the probing, 16 and 17 are
+not implemented.
+"""
 
 
 def source(path: Path) -> Source:
@@ -158,7 +162,11 @@ def test_every_dialect_gives_itself_away_somewhere(dialect: Dialect) -> None:
 def test_flaky_can_give_itself_away() -> None:
     flaky = Enforcement(Enforcer(Dialect.FLAKY, DEFAULT_VALUES[Dialect.FLAKY]))
     case = scenario("seed-default-allow")
-    may = [cell for cell in case.truth if may_flake(case.snapshot.endpoint(cell.source), case.snapshot.endpoint(cell.destination), flaky)]
+    may = [
+        cell
+        for cell in case.truth
+        if may_flake(case.snapshot.endpoint(cell.source), case.snapshot.endpoint(cell.destination), flaky)
+    ]
     assert len(may) > len(case.truth) // 2
 
 
@@ -198,13 +206,17 @@ def test_the_documentation_lists_every_scenario() -> None:
     rows = re.findall(r"^\| \[(.+?)\]\(\.\./scenarios/(.+?)\.yaml\) \| (.*?) \| (.*?) \| (.*?) \|$", text, re.MULTILINE)
     answers = {True: "right", False: "wrong", None: ""}
     cases = map(scenario, NAMES)
-    assert sorted(rows) == sorted((c.name, c.name, " ".join(c.documents), answers[c.claim_is_right], c.title) for c in cases)
+    assert sorted(rows) == sorted(
+        (c.name, c.name, " ".join(c.documents), answers[c.claim_is_right], c.title) for c in cases
+    )
 
 
 def test_the_documented_example_reads() -> None:
     text = (ROOT / "docs/scenarios.md").read_text()
     (example,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    case = read_scenario(Source("db-from-api-only.yaml", example.encode()), lambda entry: pytest.fail(f"asked for {entry}"))
+    case = read_scenario(
+        Source("db-from-api-only.yaml", example.encode()), lambda entry: pytest.fail(f"asked for {entry}")
+    )
     assert set(case.truth.values()) == {Verdict.ALLOWED, Verdict.DENIED}
     assert isinstance(case.snapshot, Snapshot)
 

@@ -1,4 +1,6 @@
-"""``tools/setup`` on a machine that lacks things, played by a PATH of our own: what it installs, when it asks, and what it says."""
+"""``tools/setup`` on a machine that lacks things, played by a PATH of our own: what it installs, when it
+asks, and what it says.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,13 @@ class Machine:
         environment = {"PATH": str(self.bin), **variables}
         if typed is None:
             done = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
             )
             return done.returncode, done.stdout + done.stderr
         ours, theirs = pty.openpty()
@@ -87,7 +95,9 @@ def test_without_a_terminal_it_installs_what_the_lab_needs_and_says_so(tmp_path)
     assert said == f"setup: installing the Debian packages {LAB}\n"
 
 
-@pytest.mark.parametrize(("typed", "code", "installed"), [("y\n", 0, [LAB]), ("n\n", 4, []), ("\n", 4, []), ("\x04", 4, [])])
+@pytest.mark.parametrize(
+    ("typed", "code", "installed"), [("y\n", 0, [LAB]), ("n\n", 4, []), ("\n", 4, []), ("\x04", 4, [])]
+)
 def test_on_a_terminal_it_asks(typed, code, installed, tmp_path):
     machine = Machine(tmp_path, ())
     ended, said = machine.setup(typed=typed)

@@ -1,8 +1,8 @@
 """The few fields of each kind that matter, decoded from raw bodies and encoded again for a saved snapshot.
 
-What these types leave out (environment, annotations, managed fields, images) is never decoded, and so never saved either. They mean
-what ``auditor.parsing`` means by the same fields of a file; a test holds the two together. Fields that the API server leaves
-out when they are empty have that default here.
+What these types leave out (environment, annotations, managed fields, images) is never decoded, and so never saved
+either. They mean what ``auditor.parsing`` means by the same fields of a file; a test holds the two together. Fields
+that the API server leaves out when they are empty have that default here.
 """
 
 from __future__ import annotations
@@ -174,7 +174,13 @@ class NodeRecord(Record, frozen=True):
     def value(self) -> Endpoint:
         name = self.metadata.name
         internal = [_address(item.address) for item in self._internal if item.address]
-        return Endpoint(f"node/{name}", EndpointKind.NODE, labels=self.metadata.labels, addresses=one_per_family(internal), node=name)
+        return Endpoint(
+            f"node/{name}",
+            EndpointKind.NODE,
+            labels=self.metadata.labels,
+            addresses=one_per_family(internal),
+            node=name,
+        )
 
 
 class ServicePortRecord(Record, frozen=True):
@@ -210,9 +216,17 @@ class ServiceRecord(Record, frozen=True):
     def value(self) -> Service:
         spec = self.spec
         addresses = tuple(_address(text) for text in spec.cluster_ips or [spec.cluster_ip] if text not in ("None", ""))
-        ports = tuple(ServicePort(Protocol(port.protocol), port.port, port.target_port or port.port, port.name) for port in spec.ports)
+        ports = tuple(
+            ServicePort(Protocol(port.protocol), port.port, port.target_port or port.port, port.name)
+            for port in spec.ports
+        )
         return Service(
-            self.metadata.namespace, self.metadata.name, spec.selector or None, ports, addresses, spec.publish_not_ready_addresses
+            self.metadata.namespace,
+            self.metadata.name,
+            spec.selector or None,
+            ports,
+            addresses,
+            spec.publish_not_ready_addresses,
         )
 
 

@@ -1,7 +1,8 @@
 """Where the API server is and who we are to it, found out as kubectl does.
 
-The order: --kubeconfig, else the files of $KUBECONFIG, else ~/.kube/config and, without any of these, the service account of the pod that
-we run in. Certificates, tokens and log-in plugins are left to kubernetes.aio; nothing is ever written back to a kubeconfig.
+The order: --kubeconfig, else the files of $KUBECONFIG, else ~/.kube/config and, without any of these, the service
+account of the pod that we run in. Certificates, tokens and log-in plugins are left to kubernetes.aio; nothing is ever
+written back to a kubeconfig.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ IN_CLUSTER = "in-cluster"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """What a user can say about the connection. ``request_timeout`` is in seconds, None for no limit; ``qps`` in requests per second."""
+    """What a user can say about the connection. ``request_timeout`` is in seconds, None for no limit;
+    ``qps`` in requests per second.
+    """
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -99,7 +102,9 @@ async def _load(context: ContextConfig, configuration: Configuration) -> None:
             await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]  # see above
     if "exec" in user and not (hasattr(loader, "token") or getattr(loader, "cert_file", None)):
         reason = " ".join(" ".join(said).split()) or "it gave no token and no certificate"
-        raise ClusterError(f"context {context.name}: the log-in plugin {user['exec'].get('command', '')!r} failed: {reason}")
+        raise ClusterError(
+            f"context {context.name}: the log-in plugin {user['exec'].get('command', '')!r} failed: {reason}"
+        )
 
 
 def _check_data(fields: dict[str, Any]) -> None:
@@ -141,7 +146,10 @@ def _log_of_plugins() -> Iterator[list[str]]:
 
 def _load_in_cluster(configuration: Configuration, options: ConnectionOptions) -> None:
     if options.context:
-        raise UsageError(f"--context {options.context}: there is no kubeconfig, only this pod's service account, which has no contexts")
+        raise UsageError(
+            f"--context {options.context}: there is no kubeconfig, only this pod's service account, which has no "
+            "contexts"
+        )
     with _said_plainly(IN_CLUSTER):
         incluster_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # the library's own lack
 
@@ -155,7 +163,9 @@ def _said_plainly(context: str) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"context {context}: {error.filename}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"context {context}: the kubeconfig's cluster or user can't be read: {' '.join(str(error).split())}") from error
+        raise UsageError(
+            f"context {context}: the kubeconfig's cluster or user can't be read: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _impersonation(options: ConnectionOptions, user: dict[str, Any]) -> tuple[tuple[str, str], ...]:

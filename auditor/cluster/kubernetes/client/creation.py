@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
-from auditor.cluster.kubernetes.client.errors import AdmissionError, ConflictError, ForbiddenError, InvalidError, NotFoundError
+from auditor.cluster.kubernetes.client.errors import (
+    AdmissionError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
 from auditor.cluster.kubernetes.client.server import ApiServer, Question
 from auditor.model.errors import ClusterError
 
@@ -20,7 +26,8 @@ class RefusedHereError(ClusterError):
 async def create(api: ApiServer, question: Question, manifest: Mapping[str, Any]) -> bytes:
     """Create the object that ``manifest`` is; the API server's answer.
 
-    It is created already when an earlier request arrived and only its answer was lost. Raises RefusedHereError when it is refused.
+    It is created already when an earlier request arrived and only its answer was lost. Raises RefusedHereError when it
+    is refused.
     """
     try:
         return await api.send("POST", question, manifest)

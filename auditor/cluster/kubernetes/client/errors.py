@@ -1,7 +1,8 @@
 """What an API server says instead of a good answer, and what becomes of a connection to it, as errors of ours.
 
-One place, so that lists, writes, watches and exec streams say the same thing in the same words. "May not" (authorization) and "will not"
-(admission: quota, Pod Security, webhooks) come with one status code and need different help, so they are told apart here.
+One place, so that lists, writes, watches and exec streams say the same thing in the same words. "May not"
+(authorization) and "will not" (admission: quota, Pod Security, webhooks) come with one status code and need different
+help, so they are told apart here.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Question:
 
 
 class RefusedError(Exception):
-    """Any answer that isn't a good one, as it came, for those who decide whether to ask again. Never shown to a user."""
+    """Any answer that isn't a good one, as it came, for those who decide whether to ask again. Never shown
+    to a user.
+    """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(f"answered {status}")
@@ -61,7 +64,9 @@ class ForbiddenError(ClusterError):
 
 
 class AdmissionError(ClusterError):
-    """The user may do this in general, but quota, Pod Security, a webhook or a namespace's end forbids this object (403 and others)."""
+    """The user may do this in general, but quota, Pod Security, a webhook or a namespace's end forbids this
+    object (403 and others).
+    """
 
 
 class InvalidError(ClusterError):
@@ -75,8 +80,8 @@ class ExpiredError(ClusterError):
 class ConflictError(ClusterError):
     """Something else is there already, or was changed meanwhile (409).
 
-    ``reason`` is the Status's: AlreadyExists, or Conflict for a resourceVersion or uid that is no longer the object's. With
-    ``after_lost_answer`` an earlier attempt got no answer, so that what is there may be our own doing.
+    ``reason`` is the Status's: AlreadyExists, or Conflict for a resourceVersion or uid that is no longer the object's.
+    With ``after_lost_answer`` an earlier attempt got no answer, so that what is there may be our own doing.
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -122,18 +127,28 @@ def unreachable(place: str, question: Question, error: BaseException, limit: flo
             within = "" if limit is None else f" within {limit:g} s"
             said = f"no whole answer{within}, asked to {question}: try a longer --request-timeout"
         case aiohttp.ClientConnectorCertificateError():
-            said = f"its certificate is not trusted: {in_words(error.certificate_error)}: check certificate-authority in the kubeconfig"
+            said = (
+                f"its certificate is not trusted: {in_words(error.certificate_error)}: check "
+                "certificate-authority in the kubeconfig"
+            )
         case aiohttp.ClientSSLError():
-            said = f"TLS failed: {in_words(error.os_error)}: check the server's address and the certificates in the kubeconfig"
+            said = (
+                f"TLS failed: {in_words(error.os_error)}: check the server's address and the certificates in the "
+                "kubeconfig"
+            )
         case aiohttp.ClientConnectorError():
-            said = f"can't be reached: {in_words(error.os_error)}: check the server's address, and that the cluster is up"
+            said = (
+                f"can't be reached: {in_words(error.os_error)}: check the server's address, and that the cluster is up"
+            )
         case _:
             said = f"the connection failed, asked to {question}: {in_words(error)}"
     return ClusterError(f"{place}: {said}")
 
 
 def read_status(body: bytes) -> tuple[str, str]:
-    """Reason and message of the Status object that an API server gives with a refusal; empty when the body is something else."""
+    """Reason and message of the Status object that an API server gives with a refusal; empty when the body
+    is something else.
+    """
     try:
         status: Any = json.loads(body)
     except ValueError:

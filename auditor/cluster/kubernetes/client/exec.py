@@ -1,8 +1,10 @@
-"""The stream to a process that is started in a container: exec over a websocket (``pods/exec``, kubelet's remotecommand protocol).
+"""The stream to a process that is started in a container: exec over a websocket (``pods/exec``, kubelet's remotecommand
+protocol).
 
-Every frame begins with the number of its channel: 0 to 2 are the process's own, 3 brings one Status when the process has ended. A stream
-can end without that, while the process lives on or is gone with its node, so the two ends are told apart. Frames are read only when a
-line is asked for: whoever doesn't read makes the server wait, and the process with it.
+Every frame begins with the number of its channel: 0 to 2 are the process's own, 3 brings one Status when the process
+has ended. A stream can end without that, while the process lives on or is gone with its node, so the two ends are told
+apart. Frames are read only when a line is asked for: whoever doesn't read makes the server wait, and the process with
+it.
 """
 
 from __future__ import annotations
@@ -19,18 +21,22 @@ from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, 
 from auditor.model.printable import printable
 
 PROTOCOLS = ("v4.channel.k8s.io", "v5.channel.k8s.io")
-"""Offered one after the other: API servers 1.30 to 1.35 end v5 themselves, and so answer pings for a node that has died. What v5 adds,
-closing stdin alone, isn't needed: the process sees the end of its stdin when the stream ends."""
+"""Offered one after the other: API servers 1.30 to 1.35 end v5 themselves, and so answer pings for a node that has
+died. What v5 adds, closing stdin alone, isn't needed: the process sees the end of its stdin when the stream ends."""
 STDIN = 0
 FRAME = 32 << 10
 """Bytes of one frame: kubectl's own size. Servers take up to 32 MiB, proxies between may not."""
 LONGEST_LINE = 1 << 20
-"""Bytes of one line of the process: what an agent has to say fits, and nobody in its place can fill this process's memory."""
+"""Bytes of one line of the process: what an agent has to say fits, and nobody in its place can fill this
+process's memory.
+"""
 LONGEST_STATUS = 1 << 16
 LONGEST_WORDS = 300
 LONGEST_EXIT_CODE = 10
 HEARTBEAT = 5.0
-"""Seconds of silence after which the server is asked whether it is still there; after twice as many the stream counts as broken."""
+"""Seconds of silence after which the server is asked whether it is still there; after twice as many the
+stream counts as broken.
+"""
 CLOSE_SECONDS = 2.0
 KILLED = 137
 
@@ -63,10 +69,12 @@ class _Status(msgspec.Struct):
 async def open_exec(api: ApiServer, namespace: str, pod: str, container: str, command: Sequence[str]) -> ExecStream:
     """Start ``command`` in a running container.
 
-    Raises what ``ApiServer.send`` raises. Newer servers agree to the stream before they know whether the process can be started: then
-    the stream is ended from the beginning, and its ``failure`` says why.
+    Raises what ``ApiServer.send`` raises. Newer servers agree to the stream before they know whether the process can be
+    started: then the stream is ended from the beginning, and its ``failure`` says why.
     """
-    question = Question(f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", "create", "pods/exec", f" in pod {namespace}/{pod}")
+    question = Question(
+        f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", "create", "pods/exec", f" in pod {namespace}/{pod}"
+    )
     streams = [(name, "true") for name in ("stdin", "stdout", "stderr")]
     parameters = [("container", container), *(("command", word) for word in command), *streams]
     for protocol in PROTOCOLS:
@@ -80,8 +88,8 @@ async def open_exec(api: ApiServer, namespace: str, pod: str, container: str, co
 class ExecStream:
     """An AgentChannel to a process in a container.
 
-    Once ``receive`` has given ``b""``, ``failure`` says in words why, and ``broken`` whether only the stream has ended, so that the
-    process may be started anew; it is False where the process itself has ended or could not be started.
+    Once ``receive`` has given ``b""``, ``failure`` says in words why, and ``broken`` whether only the stream has ended,
+    so that the process may be started anew; it is False where the process itself has ended or could not be started.
     """
 
     def __init__(self, api: ApiServer, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -142,12 +150,16 @@ class ExecStream:
                 with suppress(aiohttp.ClientError, OSError):
                     await self._socket.pong(message.data)
             case aiohttp.WSMsgType.CLOSE | aiohttp.WSMsgType.CLOSING | aiohttp.WSMsgType.CLOSED:
-                self._end("the stream was closed" if self._closed else "the stream broke: the server closed it", broken=True)
+                self._end(
+                    "the stream was closed" if self._closed else "the stream broke: the server closed it", broken=True
+                )
             case aiohttp.WSMsgType.ERROR:
                 self._end(f"the stream broke: {in_words(message.data)}", broken=True)
 
     async def _next_message(self) -> aiohttp.WSMessage:
-        """The next message of any kind. Silence is first asked about, then taken for the end: a node that has died says nothing more."""
+        """The next message of any kind. Silence is first asked about, then taken for the end: a node that
+        has died says nothing more.
+        """
         for _ in range(2):
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT):
@@ -175,7 +187,10 @@ class ExecStream:
             status = _Status(message=data[:LONGEST_STATUS].decode(errors="replace"))
         code = status.exit_code()
         if code is None:
-            self._end(f"the process could not be started or followed: {_on_one_line(status.message)[:LONGEST_WORDS]}", broken=False)
+            self._end(
+                f"the process could not be started or followed: {_on_one_line(status.message)[:LONGEST_WORDS]}",
+                broken=False,
+            )
             return
         how = "was killed (exit code 137)" if code == KILLED else f"ended with exit code {code}"
         said = _on_one_line(self._stderr.decode(errors="replace"))[-LONGEST_WORDS:]

@@ -1,7 +1,8 @@
 """The kubeconfig files, merged as kubectl merges them.
 
-Done here and not by the client library: that lets the last file's current-context win where kubectl takes the first, and meets an empty
-or malformed file with a traceback. What comes out is one context with its cluster and user, every path in it absolute.
+Done here and not by the client library: that lets the last file's current-context win where kubectl takes the first,
+and meets an empty or malformed file with a traceback. What comes out is one context with its cluster and user, every
+path in it absolute.
 """
 
 from __future__ import annotations
@@ -21,7 +22,19 @@ FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile
 """Fields that hold a path, relative to the file that they stand in."""
 TEXTS = (
     *(f"{name}-data" for name in FILES[:3]),
-    *("server", "tls-server-name", "proxy-url", "cluster", "user", "namespace", "token", "username", "password", "as", "as-uid"),
+    *(
+        "server",
+        "tls-server-name",
+        "proxy-url",
+        "cluster",
+        "user",
+        "namespace",
+        "token",
+        "username",
+        "password",
+        "as",
+        "as-uid",
+    ),
 )
 
 
@@ -49,9 +62,11 @@ class _Merged:
 
 
 def read_context(paths: Sequence[str], context: str | None = None) -> ContextConfig | None:
-    """The context called ``context``, or the current one, of the files at ``paths``; None when none of the files is there.
+    """The context called ``context``, or the current one, of the files at ``paths``; None when none of the files is
+    there.
 
-    Raises UsageError for a file that can't be read and a context that isn't there, InputError for what is wrong inside a file.
+    Raises UsageError for a file that can't be read and a context that isn't there, InputError for what is wrong inside
+    a file.
     """
     merged = _Merged()
     for path in paths:
@@ -130,7 +145,10 @@ def _choose(merged: _Merged, context: str | None) -> ContextConfig:
     cluster = _entry(merged, name, "clusters", "cluster", chosen)
     user = _entry(merged, name, "users", "user", chosen) if chosen.get("user") else {}
     if not str(cluster.get("server", "")).startswith(("https://", "http://")):
-        raise UsageError(f"kubeconfig {merged.place}: cluster {chosen['cluster']!r} needs a server that starts with https:// or http://")
+        raise UsageError(
+            f"kubeconfig {merged.place}: cluster {chosen['cluster']!r} needs a server that starts with https:// or "
+            "http://"
+        )
     return ContextConfig(name, cluster, user, chosen.get("namespace", ""))
 
 
@@ -140,5 +158,7 @@ def _entry(merged: _Merged, context: str, section: str, key: str, chosen: dict[s
         raise UsageError(f"kubeconfig {merged.place}: context {context!r} names no {key}")
     if name not in merged.entries[section]:
         known = ", ".join(sorted(merged.entries[section])) or "none"
-        raise UsageError(f"kubeconfig {merged.place}: context {context!r} names the {key} {name!r}, but there is {known}")
+        raise UsageError(
+            f"kubeconfig {merged.place}: context {context!r} names the {key} {name!r}, but there is {known}"
+        )
     return merged.entries[section][name]

@@ -14,7 +14,9 @@ from auditor.model.errors import ClusterError
 PAGE = 500
 """Items per page: what kubectl asks for."""
 STARTS = 4
-"""How often a list is begun before we say that it can't be had. etcd forgets a list after 5 minutes, or when it is compacted."""
+"""How often a list is begun before we say that it can't be had. etcd forgets a list after 5 minutes, or
+when it is compacted.
+"""
 
 Decoded = TypeVar("Decoded")
 
@@ -26,7 +28,8 @@ async def read_list(
 
     ``parameters`` choose among the items: a labelSelector, say.
 
-    Raises what ``ApiServer.get`` raises; ClusterError, too, for an answer that is no list, and one that expires again and again.
+    Raises what ``ApiServer.get`` raises; ClusterError, too, for an answer that is no list, and one that expires again
+    and again.
     """
     for _ in range(STARTS - 1):
         try:
@@ -36,7 +39,9 @@ async def read_list(
     return await _read_once(api, question, page, parameters or {})
 
 
-async def _read_once(api: ApiServer, question: Question, page: int, chosen: Mapping[str, str]) -> tuple[list[msgspec.Raw], str]:
+async def _read_once(
+    api: ApiServer, question: Question, page: int, chosen: Mapping[str, str]
+) -> tuple[list[msgspec.Raw], str]:
     items: list[msgspec.Raw] = []
     parameters: dict[str, str | int] = {**chosen, "limit": page}
     seen: set[str] = set()

@@ -1,8 +1,8 @@
 """Whether a request that failed is sent again, and after which pause.
 
-Apart from the sending, so that requests and watches outlast the same things. What is never tried again: refusals, silence, and whatever
-could do a thing twice. A lost answer is none of these: Kubernetes names its objects and counts their versions, so a second create or
-update is refused with a conflict, which tells that there was a first one.
+Apart from the sending, so that requests and watches outlast the same things. What is never tried again: refusals,
+silence, and whatever could do a thing twice. A lost answer is none of these: Kubernetes names its objects and counts
+their versions, so a second create or update is refused with a conflict, which tells that there was a first one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ BROKEN = (aiohttp.ServerConnectionError, aiohttp.ClientPayloadError, aiohttp.Cli
 
 
 class Tries:
-    """One request's failures so far. After each one: the seconds to wait before the next try, or the error that ends them."""
+    """One request's failures so far. After each one: the seconds to wait before the next try, or the error
+    that ends them.
+    """
 
     def __init__(self, api: ApiServer, method: str, question: Question, *, repeatable: bool = True) -> None:
         self._api = api
@@ -41,7 +43,9 @@ class Tries:
         self._failing_since: float | None = None
 
     def after_failure(self, error: Exception) -> float:
-        unsent = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientConnectorCertificateError)
+        unsent = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(
+            error, aiohttp.ClientConnectorCertificateError
+        )
         lost = isinstance(error, BROKEN) and not isinstance(error, (aiohttp.ClientConnectorError, TimeoutError))
         end = unreachable(self._api.place, self._question, error, self._api.connection.options.request_timeout)
         if not unsent and not (lost and self._repeatable):

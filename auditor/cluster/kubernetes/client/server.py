@@ -1,8 +1,8 @@
 """Requests to the API server as raw bytes.
 
-Bodies stay bytes since generated models cost thirty times as much to decode. Answers that say "later" and broken connections are tried
-again where that can't do a thing twice unnoticed: a few times, and with ``patience`` for as long as a restart of the API server takes.
-Refusals and silence are told at once.
+Bodies stay bytes since generated models cost thirty times as much to decode. Answers that say "later" and broken
+connections are tried again where that can't do a thing twice unnoticed: a few times, and with ``patience`` for as long
+as a restart of the API server takes. Refusals and silence are told at once.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ Parameters = Mapping[str, str | int] | Sequence[tuple[str, str]]
 class ApiServer:
     """One API server, entered with ``async with``.
 
-    ``calls`` counts requests and exec streams, ``sent`` and ``received`` the bytes of their bodies. ``patience``, which may be set at any
-    moment, is how many seconds of failing connections a request outlasts: 0 until there is something to lose.
+    ``calls`` counts requests and exec streams, ``sent`` and ``received`` the bytes of their bodies. ``patience``, which
+    may be set at any moment, is how many seconds of failing connections a request outlasts: 0 until there is something
+    to lose.
     """
 
     def __init__(self, connection: Connection, *, first_pause: float = FIRST_PAUSE, patience: float = 0) -> None:
@@ -79,16 +80,21 @@ class ApiServer:
         try:
             self._client = RESTClientObject(configuration)
         except (OSError, ValueError) as error:
-            raise ClusterError(f"{self.place}: its certificates can't be loaded: {in_words(error)}: correct the kubeconfig") from error
+            raise ClusterError(
+                f"{self.place}: its certificates can't be loaded: {in_words(error)}: correct the kubeconfig"
+            ) from error
         trace = aiohttp.TraceConfig()
         trace.on_request_end.append(_keep_what_is_said)
-        # Every exec stream and watch keeps a connection: the client library's own pool would be empty after ten of them.
+        # Every exec stream and watch keeps a connection: the client library's own pool would be empty after ten of
+        # them.
         connector = aiohttp.TCPConnector(ssl=self._client.ssl_context, limit=0)
         more = configuration.client_session_kwargs or {}
         self._session = aiohttp.ClientSession(connector=connector, trace_configs=[trace], **more)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await self._session.close()
 
     @property
@@ -106,12 +112,20 @@ class ApiServer:
         return await self.send("GET", question, parameters=parameters)
 
     async def send(
-        self, method: str, question: Question, body: Any = None, parameters: Parameters | None = None, *, content_type: str = JSON
+        self,
+        method: str,
+        question: Question,
+        body: Any = None,
+        parameters: Parameters | None = None,
+        *,
+        content_type: str = JSON,
     ) -> bytes:
-        """The body of a good answer (200 to 202). ``body`` is JSON in bytes, or any value that msgspec can encode as JSON.
+        """The body of a good answer (200 to 202). ``body`` is JSON in bytes, or any value that msgspec can encode as
+        JSON.
 
-        Raises NotFoundError, ForbiddenError, AdmissionError, ConflictError, InvalidError and ExpiredError for these answers, ClusterError
-        for whatever else went wrong. A write whose answer was lost is sent again, except a JSON patch: see ``ConflictError``.
+        Raises NotFoundError, ForbiddenError, AdmissionError, ConflictError, InvalidError and ExpiredError for these
+        answers, ClusterError for whatever else went wrong. A write whose answer was lost is sent again, except a JSON
+        patch: see ``ConflictError``.
         """
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         tries = Tries(self, method, question, repeatable=content_type != JSON_PATCH)
@@ -135,25 +149,37 @@ class ApiServer:
             self.sent += len(data)
         limit = aiohttp.ClientTimeout(total=self.connection.options.request_timeout)
         url = self._url(question, parameters)
-        async with self._session.request(method, url, data=data, headers=headers, timeout=limit, **self._route()) as answer:
+        async with self._session.request(
+            method, url, data=data, headers=headers, timeout=limit, **self._route()
+        ) as answer:
             body = await answer.read()
             self.received += len(body)
             return answer.status, answer.headers, body
 
     @asynccontextmanager
-    async def stream(self, question: Question, parameters: Parameters, *, silence: float) -> AsyncIterator[aiohttp.StreamReader]:
-        """The body of a good answer while it still grows, without an end in time; ``silence`` seconds without a byte break it.
+    async def stream(
+        self, question: Question, parameters: Parameters, *, silence: float
+    ) -> AsyncIterator[aiohttp.StreamReader]:
+        """The body of a good answer while it still grows, without an end in time; ``silence`` seconds without a byte
+        break it.
 
-        Raises RefusedError for any other answer; a connection that fails, then or later, raises the client library's own errors.
+        Raises RefusedError for any other answer; a connection that fails, then or later, raises the client library's
+        own errors.
         """
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=self.connection.options.request_timeout, sock_read=silence)
+        limit = aiohttp.ClientTimeout(
+            total=None, sock_connect=self.connection.options.request_timeout, sock_read=silence
+        )
         headers = await self._headers(question)
-        async with self._session.get(self._url(question, parameters), headers=headers, timeout=limit, **self._route()) as answer:
+        async with self._session.get(
+            self._url(question, parameters), headers=headers, timeout=limit, **self._route()
+        ) as answer:
             if answer.status != 200:
                 raise RefusedError(answer.status, answer.headers, await answer.read())
             yield answer.content
 
-    async def upgrade(self, question: Question, parameters: Parameters, protocol: str) -> aiohttp.ClientWebSocketResponse:
+    async def upgrade(
+        self, question: Question, parameters: Parameters, protocol: str
+    ) -> aiohttp.ClientWebSocketResponse:
         """A websocket at ``question``'s path that speaks ``protocol``. Pings are left to the caller.
 
         Raises what ``send`` raises; nothing is tried again.
@@ -171,7 +197,9 @@ class ApiServer:
         except RefusedError as error:
             raise refusal(self.place, question, error.status, error.body) from error
         except aiohttp.WSServerHandshakeError as error:
-            raise ClusterError(f"{self.place}: speaks no websocket, asked to {question}: {error.message.lower()}") from error
+            raise ClusterError(
+                f"{self.place}: speaks no websocket, asked to {question}: {error.message.lower()}"
+            ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise unreachable(self.place, question, error, limit) from error
 
@@ -208,7 +236,9 @@ class ApiServer:
         return asyncio.get_running_loop().time() - self._failed_at < self.patience
 
 
-async def _keep_what_is_said(_session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
+async def _keep_what_is_said(
+    _session: aiohttp.ClientSession, _context: SimpleNamespace, end: aiohttp.TraceRequestEndParams
+) -> None:
     """Raise what a server said instead of opening a websocket: the client library would forget it."""
     answer = end.response
     if "Upgrade" in answer.request_info.headers and answer.status != 101:

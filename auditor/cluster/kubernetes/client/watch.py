@@ -1,7 +1,9 @@
-"""What happens to the objects of a list from a resourceVersion on (API concepts page, "Efficient detection of changes").
+"""What happens to the objects of a list from a resourceVersion on (API concepts page, "Efficient detection of
+changes").
 
-The server ends every watch after a while, and connections break; neither is an event. So a watch goes on by itself from the last
-resourceVersion that it saw, which bookmarks keep young, and ends only when the server has forgotten that version or can't be had.
+The server ends every watch after a while, and connections break; neither is an event. So a watch goes on by itself from
+the last resourceVersion that it saw, which bookmarks keep young, and ends only when the server has forgotten that
+version or can't be had.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ LONGEST_LINE = 1 << 25
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change. ``kind`` is ADDED, MODIFIED, DELETED or BOOKMARK; a bookmark's ``object`` has nothing but its resourceVersion."""
+    """One change. ``kind`` is ADDED, MODIFIED, DELETED or BOOKMARK; a bookmark's ``object`` has nothing but
+    its resourceVersion.
+    """
 
     kind: str
     object: msgspec.Raw
@@ -61,14 +65,22 @@ async def watch(
 ) -> AsyncGenerator[Event, None]:
     """Every event after ``resource_version``, for as long as it is iterated.
 
-    Raises ExpiredError when the server has forgotten the version: list anew, and watch from there. Raises ForbiddenError, and ClusterError
-    for a server that can't be reached, or answers with no events, several times in a row and for longer than its ``patience``.
+    Raises ExpiredError when the server has forgotten the version: list anew, and watch from there. Raises
+    ForbiddenError, and ClusterError for a server that can't be reached, or answers with no events, several times in a
+    row and for longer than its ``patience``.
     """
-    asked: dict[str, str | int] = {**(parameters or {}), "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_SECONDS}
+    asked: dict[str, str | int] = {
+        **(parameters or {}),
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": WATCH_SECONDS,
+    }
     version, tries, pause = resource_version, Tries(api, "GET", question), api.first_pause
     while True:
         try:
-            async with aclosing(_watch_once(api, question, {**asked, "resourceVersion": version} if version else asked)) as events:
+            async with aclosing(
+                _watch_once(api, question, {**asked, "resourceVersion": version} if version else asked)
+            ) as events:
                 async for event in events:
                     version, tries, pause = event.resource_version, Tries(api, "GET", question), api.first_pause
                     yield event
@@ -90,7 +102,9 @@ async def _watch_once(api: ApiServer, question: Question, parameters: Parameters
             if line.type == "ERROR":
                 code = decode(line.object, _Status, api, question).code
                 raise RefusedError(code, {}, bytes(line.object))
-            yield Event(line.type, line.object, decode(line.object, _Versioned, api, question).metadata.resource_version)
+            yield Event(
+                line.type, line.object, decode(line.object, _Versioned, api, question).metadata.resource_version
+            )
 
 
 async def _lines(api: ApiServer, question: Question, content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
@@ -100,7 +114,9 @@ async def _lines(api: ApiServer, question: Question, content: aiohttp.StreamRead
         api.received += len(piece)
         *lines, rest = (rest + piece).split(b"\n")
         if len(rest) > LONGEST_LINE:
-            raise ClusterError(f"{api.place}: sends an event of more than {LONGEST_LINE >> 20} MiB, asked to {question}")
+            raise ClusterError(
+                f"{api.place}: sends an event of more than {LONGEST_LINE >> 20} MiB, asked to {question}"
+            )
         for line in lines:
             if line.strip():
                 yield line

@@ -1,7 +1,9 @@
-"""What admission made of a probe pod: one with a foreign container or another identity would measure something else than what was asked.
+"""What admission made of a probe pod: one with a foreign container or another identity would measure something else
+than what was asked.
 
-And one with another readiness gate may do harm. Controllers of cloud load balancers put theirs on the pods that they are to send traffic
-to, and send it before the pod is ready, since it is that traffic's health which opens their gate: ours, which never opens, stops them not.
+And one with another readiness gate may do harm. Controllers of cloud load balancers put theirs on the pods that they
+are to send traffic to, and send it before the pod is ready, since it is that traffic's health which opens their gate:
+ours, which never opens, stops them not.
 """
 
 from __future__ import annotations
@@ -52,13 +54,16 @@ class AdmittedPod(Record, frozen=True):
 
 
 def changed_by_admission(admitted: AdmittedPod, wanted: Mapping[str, Any], read: Collection[str]) -> str:
-    """How admission changed what the manifest ``wanted`` is; empty when it left alone what counts. ``read`` are the label keys that
-    policies look at.
+    """How admission changed what the manifest ``wanted`` is; empty when it left alone what counts. ``read`` are the
+    label keys that policies look at.
     """
     spec, labels, own = admitted.spec, admitted.metadata.labels, wanted["metadata"]["labels"]
     foreign = [container.name for container in (*spec.init_containers, *spec.containers) if container.name != CONTAINER]
     if foreign:
-        return f"an admission webhook adds the container {', '.join(foreign)}: exclude pods that a mesh is told to leave alone"
+        return (
+            f"an admission webhook adds the container {', '.join(foreign)}: exclude pods that a mesh is told to "
+            "leave alone"
+        )
     changed = sorted(key for key in own.keys() | set(read) if labels.get(key) != own.get(key))
     if changed:
         return f"an admission webhook changes its label {', '.join(changed)}, and with it what policies take it for"

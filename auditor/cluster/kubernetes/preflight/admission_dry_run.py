@@ -1,7 +1,7 @@
 """What admission would make of probe pods: each kind of them is created once as a server-side dry run.
 
-That asks Pod Security, quotas, LimitRanges, webhooks and policy engines all at once, and shows what webhooks would change. A pod with a
-foreign container or another identity would measure something else than what was asked.
+That asks Pod Security, quotas, LimitRanges, webhooks and policy engines all at once, and shows what webhooks would
+change. A pod with a foreign container or another identity would measure something else than what was asked.
 """
 
 from __future__ import annotations
@@ -40,12 +40,17 @@ async def dry_run(  # noqa: PLR0913 - what probe pods are made of
     users: Mapping[str, int | None],
     withheld: Collection[str],
 ) -> AdmissionDryRun:
-    """Create each kind of ``probes`` once, for show: those of a namespace that have the same label keys, and a node or none."""
+    """Create each kind of ``probes`` once, for show: those of a namespace that have the same label keys,
+    and a node or none.
+    """
     kinds: dict[object, list[ProbePod]] = defaultdict(list)
     for probe in probes:
         kinds[probe.namespace, frozenset(probe.labels), bool(probe.node)].append(probe)
     first = [alike[0] for alike in kinds.values()]
-    manifests = [pod_manifest(probe, 0, run_id, NO_LEASE, options, user=users[probe.namespace], withheld=withheld) for probe in first]
+    manifests = [
+        pod_manifest(probe, 0, run_id, NO_LEASE, options, user=users[probe.namespace], withheld=withheld)
+        for probe in first
+    ]
     tried = await asyncio.gather(*(_try(api, manifest, withheld) for manifest in manifests))
     names = [tuple(probe.name for probe in alike) for alike in kinds.values()]
     refused = tuple((alike, reason) for alike, (reason, _) in zip(names, tried, strict=True) if reason)
@@ -53,7 +58,9 @@ async def dry_run(  # noqa: PLR0913 - what probe pods are made of
 
 
 async def _try(api: ApiServer, manifest: Mapping[str, Any], read: Collection[str]) -> tuple[str, str]:
-    """Why the pod can't be created, and a remark; each empty if there is none. ``read`` are the label keys that policies look at."""
+    """Why the pod can't be created, and a remark; each empty if there is none. ``read`` are the label keys
+    that policies look at.
+    """
     namespace = manifest["metadata"]["namespace"]
     question = Question(f"/api/v1/namespaces/{namespace}/pods", "create", "pods", f" in namespace {namespace}")
     try:
@@ -71,6 +78,7 @@ def _preempts(admitted: AdmittedPod, namespace: str) -> str:
     if admitted.spec.priority <= 0 or admitted.spec.preemption_policy == "Never":
         return ""
     return (
-        f"namespace {namespace}: the cluster's default priority class gives probe pods priority {admitted.spec.priority}: "
+        f"namespace {namespace}: the cluster's default priority class gives probe pods priority "
+        f"{admitted.spec.priority}: "
         "on a full node they could displace pods of lower priority"
     )

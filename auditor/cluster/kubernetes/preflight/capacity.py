@@ -51,7 +51,9 @@ class RoomyNode(NodeRecord, frozen=True):
 
 
 async def room_for_pods(api: ApiServer) -> Mapping[str, int]:
-    """How many more pods each node takes, by its name, sorted; nodes that take none are left out. Raises ClusterError."""
+    """How many more pods each node takes, by its name, sorted; nodes that take none are left out. Raises
+    ClusterError.
+    """
     listed, _ = await read_list(api, NODES)
     nodes = [node for item in listed if (node := decode(item, RoomyNode, api, NODES)).takes_pods]
     items, _ = await read_list(api, PODS)
@@ -64,14 +66,19 @@ def _room(nodes: Iterable[RoomyNode], taken: Mapping[str, int]) -> dict[str, int
     """How many more pods each of ``nodes`` takes, as far as they say how many they take at all."""
     known = (node for node in nodes if "pods" in node.status.allocatable)
     return {
-        node.metadata.name: max(0, int(node.status.allocatable["pods"]) - taken.get(node.metadata.name, 0) - KEPT_FREE) for node in known
+        node.metadata.name: max(0, int(node.status.allocatable["pods"]) - taken.get(node.metadata.name, 0) - KEPT_FREE)
+        for node in known
     }
 
 
-def without_room(nodes: Sequence[RoomyNode], taken: Mapping[str, int], probes: Iterable[ProbePod]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The names of those ``probes``, taken in this order, for which there is no room beside the ``taken`` places, with the reason.
+def without_room(
+    nodes: Sequence[RoomyNode], taken: Mapping[str, int], probes: Iterable[ProbePod]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The names of those ``probes``, taken in this order, for which there is no room beside the ``taken`` places, with
+    the reason.
 
-    A probe pod with a node of its own may go there whatever its taints; the others share what room is left on nodes without any.
+    A probe pod with a node of its own may go there whatever its taints; the others share what room is left on nodes
+    without any.
     """
     room = _room(nodes, taken)
     by_node: dict[str, list[str]] = defaultdict(list)
@@ -85,5 +92,8 @@ def without_room(nodes: Sequence[RoomyNode], taken: Mapping[str, int], probes: I
         room[node] = max(0, room.get(node, 0) - len(names))
     left = sum(room[node.metadata.name] for node in nodes if node.takes_pods and node.metadata.name in room)
     if len(free) > left and any("pods" in node.status.allocatable for node in nodes):
-        why = f"the nodes have room for {pluralize(left, 'more pod')} without a place of their own, and {len(free)} were to be put there"
+        why = (
+            f"the nodes have room for {pluralize(left, 'more pod')} without a place of their own, and {len(free)} "
+            "were to be put there"
+        )
         yield tuple(free[left:]), why

@@ -1,8 +1,8 @@
 """Everything that could make a run harmful or useless, found out before it creates anything.
 
-What concerns one probe pod makes that pod be left out, with the reason; what concerns a namespace, all pods of that namespace: nobody who
-has a say in one may decide for another. The run is stopped where nothing that is audited is left. The number of requests grows with the
-namespaces that probe pods stand in, never with pods or cells.
+What concerns one probe pod makes that pod be left out, with the reason; what concerns a namespace, all pods of that
+namespace: nobody who has a say in one may decide for another. The run is stopped where nothing that is audited is left.
+The number of requests grows with the namespaces that probe pods stand in, never with pods or cells.
 """
 
 from __future__ import annotations
@@ -45,9 +45,11 @@ SCC_USERS = "openshift.io/sa.scc.uid-range"
 
 @dataclass(frozen=True, slots=True)
 class PreflightOptions:
-    """``audited`` are namespaces (none: all): what stands in the way in one costs that one, until none is left. ``accept``: of ACCEPTABLE.
+    """``audited`` are namespaces (none: all): what stands in the way in one costs that one, until none is left.
+    ``accept``: of ACCEPTABLE.
 
-    ``scope`` names the probe pods (none: all) that stand for what is audited: without any of them there is nothing to measure.
+    ``scope`` names the probe pods (none: all) that stand for what is audited: without any of them there is nothing to
+    measure.
     """
 
     audited: tuple[str, ...] = ()
@@ -61,11 +63,12 @@ class PreflightOptions:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What was found. ``refused`` has the reason for each probe pod, by name, that must not be created; ``obstacles`` stop the run.
+    """What was found. ``refused`` has the reason for each probe pod, by name, that must not be created; ``obstacles``
+    stop the run.
 
-    ``closed`` has the reason for each namespace in which nothing can be created; ``left_out`` are lines about those that are audited.
-    ``users`` is whom the agent is to run as, by namespace, None where admission chooses; ``withheld`` are the label keys that policies in
-    force read: both are for ``pod_manifest``.
+    ``closed`` has the reason for each namespace in which nothing can be created; ``left_out`` are lines about those
+    that are audited. ``users`` is whom the agent is to run as, by namespace, None where admission chooses; ``withheld``
+    are the label keys that policies in force read: both are for ``pod_manifest``.
     """
 
     refused: Mapping[str, str]
@@ -96,7 +99,11 @@ class NamespaceState(Record, frozen=True):
 
 
 async def preflight(
-    api: ApiServer, live: LiveSnapshot, probe_pods: Sequence[ProbePod], options: PreflightOptions, run_id: str = "00000000"
+    api: ApiServer,
+    live: LiveSnapshot,
+    probe_pods: Sequence[ProbePod],
+    options: PreflightOptions,
+    run_id: str = "00000000",
 ) -> Preflight:
     """Find out whether ``probe_pods`` can be created, and which of them had better not be.
 
@@ -108,7 +115,9 @@ async def preflight(
 class _Preflight:
     """One preflight, while it goes on."""
 
-    def __init__(self, api: ApiServer, live: LiveSnapshot, probe_pods: Sequence[ProbePod], options: PreflightOptions, run_id: str) -> None:
+    def __init__(
+        self, api: ApiServer, live: LiveSnapshot, probe_pods: Sequence[ProbePod], options: PreflightOptions, run_id: str
+    ) -> None:
         self._api = api
         self._live = live
         self._probes = probe_pods
@@ -163,13 +172,19 @@ class _Preflight:
         counts = Counter(probe.namespace for probe in self._probes)
         for namespace in self._namespaces:
             if namespace in missing:
-                self._close(namespace, f"grant us {as_rules(missing[namespace])} there; deploy/rbac.yaml has all that a run needs")
+                self._close(
+                    namespace,
+                    f"grant us {as_rules(missing[namespace])} there; deploy/rbac.yaml has all that a run needs",
+                )
             if namespace in held:
                 self._close(namespace, held[namespace])
             if namespace in ending:
                 self._close(namespace, "is being deleted, and takes no new pods")
             if namespace in reading:
-                why = f"a policy in force there reads the label {RUN_LABEL}, which every probe pod must have: take it out there"
+                why = (
+                    f"a policy in force there reads the label {RUN_LABEL}, which every probe pod must have: take "
+                    "it out there"
+                )
                 self._close(namespace, why)
             for line in shortages(by_namespace[namespace], counts[namespace], self._options.pod):
                 self._close(namespace, f"{line}: raise the quota, or audit less at a time")
@@ -179,7 +194,9 @@ class _Preflight:
         for probe in self._probes:
             reasons = (
                 _repeated_port_name(probe),
-                f"node {probe.node} is not ready, or cordoned" if probe.node and probe.node not in self._live.ready_nodes else "",
+                f"node {probe.node} is not ready, or cordoned"
+                if probe.node and probe.node not in self._live.ready_nodes
+                else "",
                 _in_mesh(probe, snapshot.namespaces, withheld),
                 publishing_service(snapshot.services, probe),
                 "" if "pdb" in accept else budget_in_the_way(budgets, probe),
@@ -205,7 +222,9 @@ class _Preflight:
         for names, reason in without_room(nodes, taken, in_order):
             self._refuse(names, reason)
 
-    async def _dry_run(self, missing: Mapping[str, object], users: Mapping[str, int | None], withheld: frozenset[str]) -> None:
+    async def _dry_run(
+        self, missing: Mapping[str, object], users: Mapping[str, int | None], withheld: frozenset[str]
+    ) -> None:
         """Ask admission about what is left to be created."""
         probes = [probe for probe in self._allowed() if probe.namespace not in missing]
         result = await dry_run(self._api, probes, self._run_id, self._options.pod, users=users, withheld=withheld)
@@ -229,7 +248,9 @@ class _Preflight:
     def _close(self, namespace: str, why: str) -> None:
         """Nothing can be created in ``namespace``; the first reason is kept."""
         self._closed.setdefault(namespace, why)
-        self._refuse([probe.name for probe in self._probes if probe.namespace == namespace], f"namespace {namespace}: {why}")
+        self._refuse(
+            [probe.name for probe in self._probes if probe.namespace == namespace], f"namespace {namespace}: {why}"
+        )
 
     def _refuse(self, names: Iterable[str], why: str) -> None:
         """Leave these probe pods out; the first reason is kept."""
@@ -242,7 +263,9 @@ def in_lines(closed: Mapping[str, str]) -> list[str]:
     alike: dict[str, list[str]] = defaultdict(list)
     for namespace, why in closed.items():
         alike[why].append(namespace)
-    return [f"{'namespaces' if len(names) > 1 else 'namespace'} {', '.join(names)}: {why}" for why, names in alike.items()]
+    return [
+        f"{'namespaces' if len(names) > 1 else 'namespace'} {', '.join(names)}: {why}" for why, names in alike.items()
+    ]
 
 
 def _in_mesh(probe: ProbePod, namespaces: Mapping[str, Namespace], withheld: frozenset[str]) -> str:
@@ -254,7 +277,13 @@ def _in_mesh(probe: ProbePod, namespaces: Mapping[str, Namespace], withheld: fro
 
 
 def _repeated_port_name(probe: ProbePod) -> str:
-    """A container may use each port name once (v1 ContainerPort); a workload with several containers may not be so strict."""
+    """A container may use each port name once (v1 ContainerPort); a workload with several containers may
+    not be so strict.
+    """
     counts = Counter(port.name for port in probe.ports if port.name)
     repeated = sorted(name for name, count in counts.items() if count > 1)
-    return f"its workload declares the port name {', '.join(repeated)} more than once, which one container can't" if repeated else ""
+    return (
+        f"its workload declares the port name {', '.join(repeated)} more than once, which one container can't"
+        if repeated
+        else ""
+    )

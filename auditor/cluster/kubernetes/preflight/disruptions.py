@@ -1,8 +1,9 @@
-"""What makes a probe pod dangerous to the workload whose labels it carries: judged from objects of the cluster, without asking it anything.
+"""What makes a probe pod dangerous to the workload whose labels it carries: judged from objects of the cluster, without
+asking it anything.
 
-A Service that publishes addresses which are not ready would send it traffic. A PodDisruptionBudget that has to know the scale of the pods'
-controllers can't be computed while a probe pod matches it, and then allows no eviction at all. A required anti-affinity keeps real pods
-off the probe pod's node, and the probe pod off theirs.
+A Service that publishes addresses which are not ready would send it traffic. A PodDisruptionBudget that has to know the
+scale of the pods' controllers can't be computed while a probe pod matches it, and then allows no eviction at all. A
+required anti-affinity keeps real pods off the probe pod's node, and the probe pod off theirs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ class Selector(Record, frozen=True):
     match_expressions: tuple[Expression, ...] = ()
 
     def value(self) -> LabelSelector:
-        requirements = (Requirement(item.key, Operator(item.operator), tuple(sorted(item.values))) for item in self.match_expressions)
+        requirements = (
+            Requirement(item.key, Operator(item.operator), tuple(sorted(item.values)))
+            for item in self.match_expressions
+        )
         return LabelSelector(tuple(sorted(self.match_labels.items())), tuple(requirements))
 
 
@@ -69,7 +73,9 @@ class Budget(Record, frozen=True):
 
     @property
     def needs_scale(self) -> bool:
-        """Whether the disruption controller has to find the controller of each pod that it covers (getExpectedPodCount)."""
+        """Whether the disruption controller has to find the controller of each pod that it covers
+        (getExpectedPodCount).
+        """
         return self.spec.max_unavailable is not None or isinstance(self.spec.min_available, str)
 
 
@@ -82,19 +88,25 @@ class AffinityTerm(Record, frozen=True):
     namespace_selector: Selector | None = None
 
     def covers(self, owner: str, namespace: Namespace, labels: Labels) -> bool:
-        """Whether it concerns a pod with ``labels`` in ``namespace``, when it stands in a pod of the namespace ``owner``."""
+        """Whether it concerns a pod with ``labels`` in ``namespace``, when it stands in a pod of the
+        namespace ``owner``.
+        """
         if self.label_selector is None or not matches(self.label_selector.value(), labels):
             return False
         if not self.namespaces and self.namespace_selector is None:
             return namespace.name == owner
         selector = self.namespace_selector
-        return namespace.name in self.namespaces or (selector is not None and matches(selector.value(), namespace.labels))
+        return namespace.name in self.namespaces or (
+            selector is not None and matches(selector.value(), namespace.labels)
+        )
 
 
 class AntiAffinity(Record, frozen=True):
     """v1 PodAntiAffinity."""
 
-    required: tuple[AffinityTerm, ...] = msgspec.field(default=(), name="requiredDuringSchedulingIgnoredDuringExecution")
+    required: tuple[AffinityTerm, ...] = msgspec.field(
+        default=(), name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
 
 
 class Affinity(Record, frozen=True):
@@ -145,7 +157,9 @@ class ScheduledPod(Record, frozen=True):
 
     def repels(self, namespace: Namespace, labels: Labels) -> bool:
         anti = self.spec.affinity.pod_anti_affinity if self.spec.affinity else None
-        return anti is not None and any(term.covers(self.metadata.namespace, namespace, labels) for term in anti.required)
+        return anti is not None and any(
+            term.covers(self.metadata.namespace, namespace, labels) for term in anti.required
+        )
 
     def counts(self, namespace: str, labels: Labels) -> bool:
         """Whether a spread constraint that can keep pods from being scheduled counts a pod with ``labels``."""
@@ -163,7 +177,9 @@ def publishing_service(services: Iterable[Service], probe: ProbePod) -> str:
         if service.publish_not_ready and service.selector and service.namespace == probe.namespace:
             wanted = LabelSelector(tuple(sorted(service.selector.items())))
             if matches(wanted, probe.labels):
-                return f"Service {service.namespace}/{service.name} selects it and publishes addresses that are not ready"
+                return (
+                    f"Service {service.namespace}/{service.name} selects it and publishes addresses that are not ready"
+                )
     return ""
 
 
@@ -172,7 +188,10 @@ def budget_in_the_way(budgets: Iterable[Budget], probe: ProbePod) -> str:
     for budget in budgets:
         if budget.needs_scale and budget.covers(probe.namespace, probe.labels):
             name = f"PodDisruptionBudget {budget.metadata.namespace}/{budget.metadata.name}"
-            return f"{name} selects it and could not be computed beside it, so that nothing could be evicted: --accept pdb does it anyway"
+            return (
+                f"{name} selects it and could not be computed beside it, so that nothing could be evicted: "
+                "--accept pdb does it anyway"
+            )
     return ""
 
 
@@ -190,11 +209,15 @@ def repelled_by(pods: Iterable[ScheduledPod], namespaces: Mapping[str, Namespace
 
 
 def remarks_on(
-    budgets: Sequence[Budget], pods: Sequence[ScheduledPod], namespaces: Mapping[str, Namespace], probes: Sequence[ProbePod]
+    budgets: Sequence[Budget],
+    pods: Sequence[ScheduledPod],
+    namespaces: Mapping[str, Namespace],
+    probes: Sequence[ProbePod],
 ) -> tuple[str, ...]:
     """What is harmless and yet seen: lines in the order of their objects."""
     lines = [
-        f"PodDisruptionBudget {budget.metadata.namespace}/{budget.metadata.name} counts probe pods among its expected pods during the run"
+        f"PodDisruptionBudget {budget.metadata.namespace}/{budget.metadata.name} counts probe pods among its "
+        "expected pods during the run"
         for budget in budgets
         if not budget.needs_scale and any(budget.covers(probe.namespace, probe.labels) for probe in probes)
     ]
@@ -215,7 +238,8 @@ def _repelled_from_elsewhere(
                 found.setdefault(_workload(pod), {})[probe.name] = None
     for workload, names in sorted(found.items()):
         yield (
-            f"pods of {workload} require that no pod with such labels runs beside them, in other namespaces either: they find no place "
+            f"pods of {workload} require that no pod with such labels runs beside them, in other namespaces either: "
+            "they find no place "
             f"beside the probe pods of {_some(sorted(names))} during the run, and these none beside them"
         )
 

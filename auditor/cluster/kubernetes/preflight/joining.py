@@ -11,17 +11,25 @@ from auditor.cluster.kubernetes.preflight.occupancy import occupants
 from auditor.cluster.kubernetes.preflight.permissions import JOINING, as_rules, missing_rights
 
 
-async def preflight_in_place(api: ApiServer, members: Mapping[str, tuple[str, str]], absent: Mapping[str, str]) -> Preflight:
+async def preflight_in_place(
+    api: ApiServer, members: Mapping[str, tuple[str, str]], absent: Mapping[str, str]
+) -> Preflight:
     """Find out which of ``members``, namespace and name of a pod by the name of its probe pod, can be joined.
 
-    Of the ``absent`` ones, which stand for audited pods too, it is known why they can't. Raises ClusterError when the API server can't be
-    reached.
+    Of the ``absent`` ones, which stand for audited pods too, it is known why they can't. Raises ClusterError when the
+    API server can't be reached.
     """
     namespaces = sorted({namespace for namespace, _ in members.values()})
     missing, held = await asyncio.gather(missing_rights(api, namespaces, JOINING), occupants(api, namespaces))
-    rights = {namespace: f"may not join pods: grant us {as_rules(rights)} there" for namespace, rights in missing.items()}
+    rights = {
+        namespace: f"may not join pods: grant us {as_rules(rights)} there" for namespace, rights in missing.items()
+    }
     closed = {**held, **rights}
-    refused = {name: f"namespace {namespace}: {closed[namespace]}" for name, (namespace, _) in members.items() if namespace in closed}
+    refused = {
+        name: f"namespace {namespace}: {closed[namespace]}"
+        for name, (namespace, _) in members.items()
+        if namespace in closed
+    }
     lines = in_lines(closed)
     if refused.keys() >= members.keys():
         reasons = dict.fromkeys([*refused.values(), *absent.values()])

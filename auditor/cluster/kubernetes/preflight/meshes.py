@@ -1,7 +1,8 @@
 """Pods whose connections a service mesh takes over.
 
-Its proxy completes every handshake beside the pod, whatever becomes of it further on. Who tries from inside such a pod meets the proxy,
-and not the network: each connection would look allowed. Probe pods are kept out of meshes; pods that are probed in place can't be.
+Its proxy completes every handshake beside the pod, whatever becomes of it further on. Who tries from inside such a pod
+meets the proxy, and not the network: each connection would look allowed. Probe pods are kept out of meshes; pods that
+are probed in place can't be.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.labels import Labels
 from auditor.model.snapshot import Namespace, Snapshot
 
-PROXIES = frozenset({"istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane", "envoy-sidecar", "envoy", "nginx-mesh-sidecar"})
+PROXIES = frozenset(
+    {"istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane", "envoy-sidecar", "envoy", "nginx-mesh-sidecar"}
+)
 """What meshes call the containers of their proxies."""
 AMBIENT = "istio.io/dataplane-mode"
 """The label, of pods and namespaces, by which Istio takes connections without a container in the pod."""
-PROXIED = "a service mesh takes the connections of its pods, so what is tried from inside them says nothing about the network"
+PROXIED = (
+    "a service mesh takes the connections of its pods, so what is tried from inside them says nothing about the network"
+)
 
 
 def proxied_pods(live: LiveSnapshot) -> frozenset[str]:
@@ -40,5 +45,7 @@ def _captured(snapshot: Snapshot) -> Iterator[str]:
 
 
 def is_captured(labels: Labels, namespace: Namespace) -> bool:
-    """Whether the connections of a pod with ``labels`` in ``namespace`` are taken over on its node. The pod's own label decides."""
+    """Whether the connections of a pod with ``labels`` in ``namespace`` are taken over on its node. The
+    pod's own label decides.
+    """
     return labels.get(AMBIENT, namespace.labels.get(AMBIENT)) == "ambient"

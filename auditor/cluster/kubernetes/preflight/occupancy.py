@@ -14,7 +14,9 @@ from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord, serve
 
 
 async def occupants(api: ApiServer, namespaces: Iterable[str]) -> dict[str, str]:
-    """For each of ``namespaces`` that could not be locked now: why. Where that may not be seen, it can. Raises ClusterError."""
+    """For each of ``namespaces`` that could not be locked now: why. Where that may not be seen, it can.
+    Raises ClusterError.
+    """
     found = await asyncio.gather(*(_holding(api, namespace) for namespace in namespaces))
     leases = [lease for lease in found if lease is not None]
     now = await server_time(api) if leases else datetime.now(UTC)
@@ -32,11 +34,16 @@ async def _holding(api: ApiServer, namespace: str) -> LeaseRecord | None:
 
 
 def occupied(found: LeaseRecord, now: datetime, *, last_try: bool = False) -> str:
-    """Why the Lease ``found`` keeps its namespace from being audited; empty when it can be cleared away, and was not on ``last_try``."""
+    """Why the Lease ``found`` keeps its namespace from being audited; empty when it can be cleared away,
+    and was not on ``last_try``.
+    """
     where = f"namespace {found.metadata.namespace}"
     if not found.run_id:
         return f"{where}: the Lease {NAME} there was not made by an audit; rename or delete it"
     keeping = foreign_finalizers(found.metadata.finalizers)
     if keeping and not found.is_alive(now):
-        return f"{where}: the Lease {NAME} of a run that is dead is kept by the finalizer {keeping}, which is none of ours: take that away"
+        return (
+            f"{where}: the Lease {NAME} of a run that is dead is kept by the finalizer {keeping}, which is none "
+            "of ours: take that away"
+        )
     return found.holding(now) if last_try or found.is_alive(now) else ""

@@ -1,4 +1,6 @@
-"""Policies of other kinds than NetworkPolicy: noticed and counted, since they change what the cluster allows and are not evaluated."""
+"""Policies of other kinds than NetworkPolicy: noticed and counted, since they change what the cluster
+allows and are not evaluated.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,17 @@ SHADOWS = {"projectcalico.org": "crd.projectcalico.org"}
 
 
 async def count_foreign(api: ApiServer) -> tuple[dict[str, int], list[str]]:
-    """How many policies of foreign kinds the whole cluster has, by kind as ``Snapshot.ignored`` names it; none where there are none.
+    """How many policies of foreign kinds the whole cluster has, by kind as ``Snapshot.ignored`` names it; none where
+    there are none.
 
-    And a line for each kind that is served but can't be counted. Raises ClusterError when the API server can't say what it serves.
+    And a line for each kind that is served but can't be counted. Raises ClusterError when the API server can't say what
+    it serves.
     """
     question = Question("/apis", "get", "API groups")
-    groups = {group.name: group.preferred_version.version for group in decode(await api.get(question), GroupList, api, question).groups}
+    groups = {
+        group.name: group.preferred_version.version
+        for group in decode(await api.get(question), GroupList, api, question).groups
+    }
     counts: dict[str, int] = {}
     notes: list[str] = []
     for group in sorted(FOREIGN.keys() & groups.keys()):
@@ -58,7 +65,9 @@ async def _count_group(api: ApiServer, group: str, version: str, counts: dict[st
         if name in counts:
             name = f"{kind} ({group}/{version})"
         try:
-            items, _ = await read_list(api, Question(f"{path}/{resource}", "list", f"{resource}.{group}", " in all namespaces"))
+            items, _ = await read_list(
+                api, Question(f"{path}/{resource}", "list", f"{resource}.{group}", " in all namespaces")
+            )
         except ClusterError as error:
             notes.append(f"{kind} can't be counted: {error}")
         else:

@@ -1,7 +1,8 @@
-"""What a run may do in each namespace that it creates something in, asked before it creates anything and told all at once.
+"""What a run may do in each namespace that it creates something in, asked before it creates anything and told all at
+once.
 
-One SelfSubjectRulesReview for each namespace answers it for authorizers that can list their rules; what that leaves open is asked with one
-SelfSubjectAccessReview for each right.
+One SelfSubjectRulesReview for each namespace answers it for authorizers that can list their rules; what that leaves
+open is asked with one SelfSubjectAccessReview for each right.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ PROBING = (
     *_rights("discovery.k8s.io", "endpointslices", "list"),
     *_rights("policy", "poddisruptionbudgets", "list"),
 )
-"""What a run needs in every namespace where it creates probe pods. Exec by websocket is a GET to some versions, a POST to others."""
+"""What a run needs in every namespace where it creates probe pods. Exec by websocket is a GET to some
+versions, a POST to others.
+"""
 
 JOINING = (
     *_rights("", "pods", "get"),
@@ -102,7 +105,9 @@ class AccessReview(Record, frozen=True):
     status: AccessStatus = AccessStatus()
 
 
-async def missing_rights(api: ApiServer, namespaces: Iterable[str], needed: Sequence[Right] = PROBING) -> Mapping[str, tuple[Right, ...]]:
+async def missing_rights(
+    api: ApiServer, namespaces: Iterable[str], needed: Sequence[Right] = PROBING
+) -> Mapping[str, tuple[Right, ...]]:
     """Those of ``needed`` that we don't have, by namespace; nothing for a namespace where we have them all."""
     names = sorted(set(namespaces))
     found = await asyncio.gather(*(_missing(api, name, needed) for name in names))
@@ -119,7 +124,9 @@ async def _missing(api: ApiServer, namespace: str, needed: Sequence[Right]) -> t
 
 
 async def unreadable(api: ApiServer, namespaces: Sequence[str]) -> str:
-    """In words, every right that we lack for reading ``namespaces`` (none: all of them), empty if there is none. Raises ClusterError."""
+    """In words, every right that we lack for reading ``namespaces`` (none: all of them), empty if there is
+    none. Raises ClusterError.
+    """
     asked = [(name, right) for name in namespaces or ("",) for right in READING_IN_NAMESPACES]
     asked += [(name, NAMED) for name in namespaces] or [("", right) for right in READING_CLUSTER]
     allowed = await asyncio.gather(*(_may(api, namespace, right) for namespace, right in asked))
@@ -127,19 +134,33 @@ async def unreadable(api: ApiServer, namespaces: Sequence[str]) -> str:
     for (namespace, right), may in zip(asked, allowed, strict=True):
         if not may:
             lacking.setdefault(namespace, []).append(right)
-    return "; ".join(as_rules(rights) + (f" in {namespace}" if namespace else "") for namespace, rights in lacking.items())
+    return "; ".join(
+        as_rules(rights) + (f" in {namespace}" if namespace else "") for namespace, rights in lacking.items()
+    )
 
 
 async def _may(api: ApiServer, namespace: str, right: Right) -> bool:
     question = Question(f"{GROUP}/selfsubjectaccessreviews", "create", "selfsubjectaccessreviews.authorization.k8s.io")
     resource, _, subresource = right.resource.partition("/")
-    attributes = {"namespace": namespace, "verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
-    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
+    attributes = {
+        "namespace": namespace,
+        "verb": right.verb,
+        "group": right.group,
+        "resource": resource,
+        "subresource": subresource,
+    }
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
     return decode(await api.send("POST", question, body), AccessReview, api, question).status.allowed
 
 
 def as_rules(rights: Iterable[Right]) -> str:
-    """``rights`` as rules of a Role, to be pasted: ``{apiGroups: [""], resources: [pods], verbs: [create, delete]}, …``."""
+    """``rights`` as rules of a Role, to be pasted: ``{apiGroups: [""], resources: [pods], verbs: [create,
+    delete]}, …``.
+    """
     rules = []
     for (group, resource), same in groupby(sorted(rights), key=lambda right: (right.group, right.resource)):
         verbs = ", ".join(right.verb for right in same)

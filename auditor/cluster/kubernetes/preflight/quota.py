@@ -1,7 +1,7 @@
 """Whether a namespace's ResourceQuotas leave room for what a run creates there.
 
-A dry run finds out for one pod; only the sum tells for all of them. Quotas with scopes that depend on more than what we set ourselves are
-left to the dry run.
+A dry run finds out for one pod; only the sum tells for all of them. Quotas with scopes that depend on more than what we
+set ourselves are left to the dry run.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class Quota(Record, frozen=True):
 
 
 def quantity(text: str) -> Decimal:
-    """The value of a quantity such as ``250m``, ``96Mi``, ``1e3`` (apimachinery resource.Quantity). ValueError when it is none."""
+    """The value of a quantity such as ``250m``, ``96Mi``, ``1e3`` (apimachinery resource.Quantity).
+    ValueError when it is none.
+    """
     number = text.rstrip("numkMGTPEi")
     suffix = text[len(number) :]
     try:
@@ -93,7 +95,9 @@ def needed(pods: int, options: PodOptions) -> dict[str, Decimal]:
 
 
 def shortages(quotas: Iterable[Quota], pods: int, options: PodOptions) -> tuple[str, ...]:
-    """What is missing in one namespace for ``pods`` probe pods, a phrase for each resource of each quota that is too small."""
+    """What is missing in one namespace for ``pods`` probe pods, a phrase for each resource of each quota
+    that is too small.
+    """
     wanted = needed(pods, options)
     lines = []
     for quota in quotas:
@@ -102,7 +106,9 @@ def shortages(quotas: Iterable[Quota], pods: int, options: PodOptions) -> tuple[
         for resource in sorted(quota.status.hard.keys() & wanted.keys()):
             free = quantity(quota.status.hard[resource]) - quantity(quota.status.used.get(resource, "0"))
             if wanted[resource] > free:
-                lines.append(f"quota {quota.metadata.name} leaves {_text(free)} of {resource}, {_text(wanted[resource])} needed")
+                lines.append(
+                    f"quota {quota.metadata.name} leaves {_text(free)} of {resource}, {_text(wanted[resource])} needed"
+                )
     return tuple(lines)
 
 

@@ -1,9 +1,10 @@
 """What happens to policies and namespaces while a run goes on: each state that the cluster goes through, as a snapshot.
 
-A verdict is about one state of the policies. So from the moment at which they were read they are watched, and whoever judges can ask
-what changed since. A watch that the API server has forgotten is replaced by a new list, which is compared with what was known. Whoever
-asks gets such a list, too, lest a watch that lags behind, or may not be had, look like a cluster at rest. What says the same in such a
-list and yet was written since, may have said anything in between: it changed there and back.
+A verdict is about one state of the policies. So from the moment at which they were read they are watched, and whoever
+judges can ask what changed since. A watch that the API server has forgotten is replaced by a new list, which is
+compared with what was known. Whoever asks gets such a list, too, lest a watch that lags behind, or may not be had, look
+like a cluster at rest. What says the same in such a list and yet was written since, may have said anything in between:
+it changed there and back.
 """
 
 from __future__ import annotations
@@ -26,14 +27,18 @@ from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Snapshot
 
-POLICIES = Question("/apis/networking.k8s.io/v1/networkpolicies", "watch", "networkpolicies.networking.k8s.io", " in all namespaces")
+POLICIES = Question(
+    "/apis/networking.k8s.io/v1/networkpolicies", "watch", "networkpolicies.networking.k8s.io", " in all namespaces"
+)
 NAMESPACES = Question("/api/v1/namespaces", "watch", "namespaces")
 
 FORGOTTEN = "the API server forgot a part of what changed in {} during the run: what came and went in it is not known"
 
 
 class Changes:
-    """The states of a cluster since ``snapshot``, while entered. ``versions`` are the resourceVersions of the lists it was read from."""
+    """The states of a cluster since ``snapshot``, while entered. ``versions`` are the resourceVersions of
+    the lists it was read from.
+    """
 
     def __init__(self, api: ApiServer, snapshot: Snapshot, versions: Mapping[str, str]) -> None:
         self._api = api
@@ -47,7 +52,9 @@ class Changes:
         self._tasks += [asyncio.create_task(self._follow(question)) for question in (POLICIES, NAMESPACES)]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

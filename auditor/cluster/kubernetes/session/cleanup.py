@@ -1,7 +1,8 @@
 """Deleting what runs have left in a cluster: after a crash, or when somebody else's run is to end.
 
-Each object is deleted with its uid as a precondition, so that nothing that took its place is hit, and the Lease of a run that was taken for
-dead only as it was seen. What a finalizer of somebody else keeps has been deleted as far as that is ours to do: it is told, and no failure.
+Each object is deleted with its uid as a precondition, so that nothing that took its place is hit, and the Lease of a
+run that was taken for dead only as it was seen. What a finalizer of somebody else keeps has been deleted as far as that
+is ours to do: it is told, and no failure.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from dataclasses import dataclass, replace
 from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
 from auditor.cluster.kubernetes.session.finalizers import HELD_PATIENCE, foreign_finalizers, kept
-from auditor.cluster.kubernetes.session.leftovers import KINDS, NAMESPACE, LeftObject, Leftover, Place, list_labelled, listing
+from auditor.cluster.kubernetes.session.leftovers import (
+    KINDS,
+    NAMESPACE,
+    LeftObject,
+    Leftover,
+    Place,
+    list_labelled,
+    listing,
+)
 from auditor.model.errors import ClusterError
 
 LOOK_AGAIN_EVERY = 0.3
@@ -29,7 +38,9 @@ class Deletion:
 
 
 async def delete_leftovers(api: ApiServer, objects: Sequence[Leftover], *, patience: float = 60.0) -> Deletion:
-    """Delete ``objects`` and wait until they are gone, at most ``patience`` seconds; for what somebody keeps, no longer than a moment."""
+    """Delete ``objects`` and wait until they are gone, at most ``patience`` seconds; for what somebody
+    keeps, no longer than a moment.
+    """
     failed: dict[str, str] = {}
     living: set[Place] = set()
     held = [item for item in objects if item.ending and (item.kept_by or item.kind == NAMESPACE)]
@@ -41,7 +52,11 @@ async def delete_leftovers(api: ApiServer, objects: Sequence[Leftover], *, patie
                 living.add(item.judged_by)
             elif error is not None:
                 failed[item.uid] = f"{item} could not be deleted: {error}"
-    waited_for = {item.uid: item for item in objects if item.uid not in failed and item.judged_by not in living and item not in held}
+    waited_for = {
+        item.uid: item
+        for item in objects
+        if item.uid not in failed and item.judged_by not in living and item not in held
+    }
     still = await _wait(api, waited_for, patience)
     left = [item for item in still if not item.kept_by]
     others = sorted([*held, *(item for item in still if item.kept_by)], key=lambda item: list(KINDS).index(item.kind))
@@ -50,7 +65,9 @@ async def delete_leftovers(api: ApiServer, objects: Sequence[Leftover], *, patie
 
 
 def _in_order(objects: Iterable[Leftover]) -> list[list[Leftover]]:
-    """``objects`` in the order of deletion. First what tells that a run is alive: if that has changed, nothing of it is touched."""
+    """``objects`` in the order of deletion. First what tells that a run is alive: if that has changed,
+    nothing of it is touched.
+    """
     items = list(objects)
     signs = [item for item in items if item.is_sign_of_life]
     return [signs, *([item for item in items if item.kind == kind and not item.is_sign_of_life] for kind in KINDS)]
@@ -58,17 +75,29 @@ def _in_order(objects: Iterable[Leftover]) -> list[list[Leftover]]:
 
 def _keeping(item: Leftover) -> str:
     if not item.kept_by:
-        return f"{item} has been on its way out since {item.ending:%Y-%m-%d %H:%M:%S} UTC: its conditions tell what keeps it"
+        return (
+            f"{item} has been on its way out since {item.ending:%Y-%m-%d %H:%M:%S} UTC: its conditions tell what "
+            "keeps it"
+        )
     return kept(item, item.kept_by)
 
 
 async def _delete(api: ApiServer, item: Leftover) -> ClusterError | None:
     """Delete ``item``; why it could not be. Whatever took its place is no reason, unless its version counts."""
     group, resource, named = KINDS[item.kind]
-    path = f"{group}/namespaces/{item.namespace}/{resource}/{item.name}" if item.namespace else f"{group}/{resource}/{item.name}"
+    path = (
+        f"{group}/namespaces/{item.namespace}/{resource}/{item.name}"
+        if item.namespace
+        else f"{group}/{resource}/{item.name}"
+    )
     question = Question(path, "delete", named, f" in namespace {item.namespace}" if item.namespace else f" {item.name}")
     preconditions = {"uid": item.uid, **({"resourceVersion": item.version} if item.version else {})}
-    options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": preconditions}
+    options = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": preconditions,
+    }
     try:
         with suppress(NotFoundError):
             await api.send("DELETE", question, options)
@@ -85,7 +114,11 @@ async def _wait(api: ApiServer, objects: Mapping[str, Leftover], patience: float
     while True:
         listed = await asyncio.gather(*(list_labelled(api, listing(kind, namespace)) for kind, namespace in places))
         there = [decode(item, LeftObject, api, listing("Pod", "")).metadata for items in listed for item in items]
-        still = [replace(objects[each.uid], kept_by=foreign_finalizers(each.finalizers)) for each in there if each.uid in objects]
+        still = [
+            replace(objects[each.uid], kept_by=foreign_finalizers(each.finalizers))
+            for each in there
+            if each.uid in objects
+        ]
         bound = patience if any(not item.kept_by for item in still) else min(patience, HELD_PATIENCE)
         if not still or loop.time() - began >= bound:
             return still

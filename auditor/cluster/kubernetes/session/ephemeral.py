@@ -1,7 +1,8 @@
-"""An ephemeral container in a real pod, in which an agent can be started: it shares the pod's network namespace and so its identity.
+"""An ephemeral container in a real pod, in which an agent can be started: it shares the pod's network namespace and so
+its identity.
 
-Kubernetes has no way to remove one. It ends when the run does or, should nobody end it, after its lifetime; that it was there stays
-written in the pod until the pod is replaced (Ephemeral Containers page).
+Kubernetes has no way to remove one. It ends when the run does or, should nobody end it, after its lifetime; that it was
+there stays written in the pod until the pod is replaced (Ephemeral Containers page).
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ import msgspec
 from auditor.cluster.kubernetes.client.api_types import Metadata, Record
 from auditor.cluster.kubernetes.client.exec import ExecStream, open_exec
 from auditor.cluster.kubernetes.client.listing import decode
-from auditor.cluster.kubernetes.client.server import AdmissionError, ApiServer, ForbiddenError, InvalidError, NotFoundError, Question
+from auditor.cluster.kubernetes.client.server import (
+    AdmissionError,
+    ApiServer,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    Question,
+)
 from auditor.cluster.kubernetes.objects import NAME, USER, PodOptions
 from auditor.cluster.kubernetes.session.pod_status import ContainerState
 from auditor.cluster.kubernetes.session.reached import ReachedPod
@@ -34,7 +42,9 @@ def take(n):
         b += c
     return b
 exec(compile(take(int(take(8))), "agent.py", "exec"), {"__name__": "__main__"})"""
-"""The agent can't be mounted into a pod that is there already, so it comes over the stream: its length in 8 digits, then its source."""
+"""The agent can't be mounted into a pod that is there already, so it comes over the stream: its length in 8
+digits, then its source.
+"""
 END = """import os
 for name in os.listdir("/proc"):
     if name.isdigit() and int(name) != os.getpid():
@@ -70,7 +80,10 @@ class HostPod(Record, frozen=True):
     status: EphemeralStatus = EphemeralStatus()
 
     def of(self, container: str) -> NamedStatus:
-        return next((each for each in self.status.ephemeral_container_statuses if each.name == container), NamedStatus(container))
+        return next(
+            (each for each in self.status.ephemeral_container_statuses if each.name == container),
+            NamedStatus(container),
+        )
 
 
 class EphemeralContainer:

@@ -1,4 +1,6 @@
-"""What somebody else keeps in the cluster though it has been deleted: nobody but he can let it go, so it is told and not waited for."""
+"""What somebody else keeps in the cluster though it has been deleted: nobody but he can let it go, so it is
+told and not waited for.
+"""
 
 from __future__ import annotations
 
@@ -17,4 +19,7 @@ def foreign_finalizers(finalizers: Iterable[str]) -> str:
 
 def kept(what: object, finalizers: str) -> str:
     """That ``what`` is kept by ``finalizers``, as a line for people."""
-    return f"{what} is deleted, and kept by the finalizer {finalizers}, which is none of ours: who set it has to take it away"
+    return (
+        f"{what} is deleted, and kept by the finalizer {finalizers}, which is none of ours: who set it has to "
+        "take it away"
+    )

@@ -1,4 +1,5 @@
-"""The states that policies and namespaces go through, from what is told of them: events of watches, and whole lists now and then.
+"""The states that policies and namespaces go through, from what is told of them: events of watches, and whole lists now
+and then.
 
 Nothing here waits for anything, and nothing grows with more than what was told: it is done beside the event loop.
 """
@@ -14,7 +15,9 @@ from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.snapshot import Namespace, Snapshot
 
 MOST_STATES = 64
-"""States kept between two questions. Beyond that, older ones are merged into one that knows nothing of what was different in them."""
+"""States kept between two questions. Beyond that, older ones are merged into one that knows nothing of what
+was different in them.
+"""
 UNFOLLOWED = "changed too often during the run to be followed"
 
 Key = tuple[str, str]
@@ -22,7 +25,9 @@ Policy = NetworkPolicy | UnknownPolicy
 
 
 class Told(NamedTuple):
-    """One object as a list or an event has it. ``mark`` is another one after each change of it; ``value`` None: it is gone."""
+    """One object as a list or an event has it. ``mark`` is another one after each change of it; ``value``
+    None: it is gone.
+    """
 
     key: Key
     mark: str
@@ -66,7 +71,9 @@ class History:
             self._keep(self._state())
 
     def compare(self, listed: Iterable[Told], *, of_policies: bool) -> None:
-        """Take in all that there is of a kind. What says the same as before and yet was written since, changed there and back."""
+        """Take in all that there is of a kind. What says the same as before and yet was written since,
+        changed there and back.
+        """
         found = {told.key: told for told in listed}
         gone = [Told(key, "", None) for key in self._policies if key not in found] if of_policies else []
         before, changes, back = self._snapshot, gone, set()
@@ -108,7 +115,9 @@ class History:
         return True
 
     def _there_and_back(self, keys: set[Key]) -> None:
-        """Keep the state between two that are the same: what these policies, or the labels of these namespaces, said in it is not known."""
+        """Keep the state between two that are the same: what these policies, or the labels of these
+        namespaces, said in it is not known.
+        """
         now = self._snapshot
         between = replace(
             now,
@@ -135,13 +144,18 @@ class History:
 
 
 def merged(one: Snapshot, other: Snapshot) -> Snapshot:
-    """A state with which every verdict that ``one`` or ``other`` gives is possible, and certain only where both give it.
+    """A state with which every verdict that ``one`` or ``other`` gives is possible, and certain only where both give
+    it.
 
     A policy that is not the same in both is unknown; so is one that looks at labels of namespaces, where these differ.
     """
     moved = one.namespaces != other.namespaces
     here = {_key(policy): policy for policy in one.policies}
-    certain = {_key(policy) for policy in other.policies if here.get(_key(policy)) == policy and not (moved and _reads_namespaces(policy))}
+    certain = {
+        _key(policy)
+        for policy in other.policies
+        if here.get(_key(policy)) == policy and not (moved and _reads_namespaces(policy))
+    }
     uncertain = {_key(policy) for policy in (*one.policies, *other.policies)} - certain
     blurred = tuple(UnknownPolicy(*key, None, UNFOLLOWED) for key in sorted(uncertain))
     unknown = {policy for policy in (*one.unknown, *other.unknown) if _key(policy) not in uncertain}

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RanImage:
-    """What ran on ``node``: ``image_id`` as the kubelet tells it, ``NAME@sha256:…`` or, of local images, ``sha256:…``."""
+    """What ran on ``node``: ``image_id`` as the kubelet tells it, ``NAME@sha256:…`` or, of local images,
+    ``sha256:…``.
+    """
 
     node: str
     image_id: str
 
 
 def image_facts(image: str, ran: Iterable[RanImage]) -> Iterator[str]:
-    """What a reader of the report should know of the agents' image, which was asked for as ``image``; nothing if by its digest."""
+    """What a reader of the report should know of the agents' image, which was asked for as ``image``;
+    nothing if by its digest.
+    """
     by_digest: dict[str, set[str]] = {}
     for each in ran:
         if each.image_id:

@@ -1,7 +1,8 @@
 """A live cluster probed from inside its own pods: true identity and real listeners, and no new pods.
 
-An ephemeral container joins one pod of each identity class and fires from there. What it aims at are the ports on which the pods declare
-to listen; their own processes answer, so a connection that is made says "allowed", and nothing is ever sent over it.
+An ephemeral container joins one pod of each identity class and fires from there. What it aims at are the ports on which
+the pods declare to listen; their own processes answer, so a connection that is made says "allowed", and nothing is ever
+sent over it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from auditor.probing.sites import AgentChannel, Contact, ProbeSite, Witnesses
 class InPlacePlan:
     """Which pods to join. ``pods`` has for each endpoint of ``snapshot`` that is a pod its namespace and its own name.
 
-    ``audited`` are the namespaces to lock, None for all. ``versions`` are the resourceVersions of the lists that ``snapshot`` was read
-    from, by path.
+    ``audited`` are the namespaces to lock, None for all. ``versions`` are the resourceVersions of the lists that
+    ``snapshot`` was read from, by path.
     """
 
     snapshot: Snapshot
@@ -43,12 +44,15 @@ class InPlacePlan:
 
 
 class InPlaceCluster(ClusterSession):
-    """The cluster behind ``api``, while entered with an ephemeral container in each of the pods of ``guests``, for the run ``run_id``.
+    """The cluster behind ``api``, while entered with an ephemeral container in each of the pods of ``guests``, for the
+    run ``run_id``.
 
     Raises ClusterError when none of them can be joined.
     """
 
-    def __init__(self, api: ApiServer, run_id: str, plan: InPlacePlan, progress: Progress, reproduce: Callable[[Cell], str]) -> None:
+    def __init__(
+        self, api: ApiServer, run_id: str, plan: InPlacePlan, progress: Progress, reproduce: Callable[[Cell], str]
+    ) -> None:
         namespaces = {namespace for namespace, _ in plan.pods.values()}
         super().__init__(api, run_id, plan.snapshot, plan.versions, namespaces, reproduce, plan.audited)
         self._plan = plan
@@ -68,7 +72,9 @@ class InPlaceCluster(ClusterSession):
 
     @property
     def sites(self) -> Sequence[ProbeSite]:
-        """One in each pod that was joined, whose own processes listen, and one without an agent for each host outside."""
+        """One in each pod that was joined, whose own processes listen, and one without an agent for each
+        host outside.
+        """
         return [
             ProbeSite(
                 endpoint.name,
@@ -103,7 +109,9 @@ class InPlaceCluster(ClusterSession):
         return {name: labels for name, labels in zip(self._containers, pods, strict=True) if labels is not None}
 
     def _leave_out(self, blocked: Mapping[str, str]) -> None:
-        self._absent |= {name: blocked[namespace] for name, (namespace, _) in self._pods.items() if namespace in blocked}
+        self._absent |= {
+            name: blocked[namespace] for name, (namespace, _) in self._pods.items() if namespace in blocked
+        }
         self._pods = {name: place for name, place in self._pods.items() if place[0] not in blocked}
 
     async def _put_in(self) -> None:
@@ -111,7 +119,9 @@ class InPlaceCluster(ClusterSession):
         self._when_leaving(self._end)
         await all_of(self._join(name, *place) for name, place in self._pods.items())
         if not self._containers:
-            raise ClusterError(f"no pod could be joined: {next(iter({**self._failed, **self._absent}.values()), 'there is none')}")
+            raise ClusterError(
+                f"no pod could be joined: {next(iter({**self._failed, **self._absent}.values()), 'there is none')}"
+            )
 
     async def _join(self, name: str, namespace: str, pod: str) -> None:
         container = EphemeralContainer(self._api, self._run_id, namespace, pod, self._plan.options)
@@ -133,7 +143,10 @@ class InPlaceCluster(ClusterSession):
             whose = "1 pod lists" if len(there) == 1 else f"{len(there)} pods list"
             self.farewell = [f"{whose} an ephemeral container of this run until replaced"]
         if left:
-            self.farewell = [*self.farewell, f"{len(left)} of these could not be ended and will end by themselves: {left[0]}"]
+            self.farewell = [
+                *self.farewell,
+                f"{len(left)} of these could not be ended and will end by themselves: {left[0]}",
+            ]
 
 
 async def _ended(container: EphemeralContainer) -> str:

@@ -1,9 +1,11 @@
-"""One run at a time in an audited namespace: a Lease that is lock, sign of life and owner of everything that the run creates there.
+"""One run at a time in an audited namespace: a Lease that is lock, sign of life and owner of everything that the run
+creates there.
 
-In namespaces that are no more than peers, where other runs may have probe pods at the same time, it has a name of its own and locks
-nothing. Deleting it makes the garbage collector remove the rest. That is also how a dead run is cleared away: once its Lease has not
-been renewed for its duration, the next run deletes it and creates its own, with a new uid. Whether it is alive is judged by the API
-server's clock alone, by the times that the server itself writes into managedFields: clocks of machines that auditors run on may disagree.
+In namespaces that are no more than peers, where other runs may have probe pods at the same time, it has a name of its
+own and locks nothing. Deleting it makes the garbage collector remove the rest. That is also how a dead run is cleared
+away: once its Lease has not been renewed for its duration, the next run deletes it and creates its own, with a new uid.
+Whether it is alive is judged by the API server's clock alone, by the times that the server itself writes into
+managedFields: clocks of machines that auditors run on may disagree.
 
 Whatever is in the way in one namespace costs that namespace: it is left out, unless nothing is left to audit.
 """
@@ -41,8 +43,9 @@ GROUP = "/apis/coordination.k8s.io/v1"
 RESOURCE = "leases.coordination.k8s.io"
 RENEW_EVERY = 10.0
 RENEW_WITHIN = 8.0
-"""Seconds after which a renewal that hangs is given up for the next one, lest a slow server make a living run look dead: of three in
-the life of a Lease, two may hang. Both are what few Leases get; see ``auditor.cluster.kubernetes.session.pace`` for many."""
+"""Seconds after which a renewal that hangs is given up for the next one, lest a slow server make a living run look
+dead: of three in the life of a Lease, two may hang. Both are what few Leases get; see
+``auditor.cluster.kubernetes.session.pace`` for many."""
 
 
 def holder(run_id: str) -> str:
@@ -82,7 +85,9 @@ class Moment(NamedTuple):
 
 @dataclass(slots=True)
 class _Held:
-    """A Lease of ours, as the server last told it. ``renewed`` is when it was, or a little earlier; ``keeping`` renews it again."""
+    """A Lease of ours, as the server last told it. ``renewed`` is when it was, or a little earlier;
+    ``keeping`` renews it again.
+    """
 
     name: str
     manifest: dict[str, Any]
@@ -93,14 +98,18 @@ class _Held:
 
 
 class Leases:
-    """The Leases of one run, one for each of ``namespaces``, in which it creates something; those in ``locked`` (None: all) are locked.
+    """The Leases of one run, one for each of ``namespaces``, in which it creates something; those in ``locked`` (None:
+    all) are locked.
 
-    ``anchors`` are by namespace, for the owner references. ``lost`` says in words when one was taken from us while we held it: what it
-    owned is going away then. ``blocked`` has the namespaces in which none could be taken, with the reason: nothing may be created there.
-    ``take`` first; then ``release`` in any case, also after a ``take`` that failed or was cancelled.
+    ``anchors`` are by namespace, for the owner references. ``lost`` says in words when one was taken from us while we
+    held it: what it owned is going away then. ``blocked`` has the namespaces in which none could be taken, with the
+    reason: nothing may be created there. ``take`` first; then ``release`` in any case, also after a ``take`` that
+    failed or was cancelled.
     """
 
-    def __init__(self, api: ApiServer, namespaces: Iterable[str], run_id: str, locked: Collection[str] | None = None) -> None:
+    def __init__(
+        self, api: ApiServer, namespaces: Iterable[str], run_id: str, locked: Collection[str] | None = None
+    ) -> None:
         self._api = api
         self._namespaces = sorted(set(namespaces))
         self._locked = frozenset(self._namespaces).intersection(self._namespaces if locked is None else locked)
@@ -122,7 +131,8 @@ class Leases:
     async def take(self) -> None:
         """Take them all, in the order of their names, and keep each renewed from then on.
 
-        Raises ClusterError that names the holders when others hold all that are locked; what was taken is released by then.
+        Raises ClusterError that names the holders when others hold all that are locked; what was taken is released by
+        then.
         """
         self.blocked = {}
         try:
@@ -134,10 +144,14 @@ class Leases:
             raise
 
     async def release(self) -> tuple[str, ...]:
-        """Delete them, and with them all they own. A line for each one that could not be deleted. May be called again."""
+        """Delete them, and with them all they own. A line for each one that could not be deleted. May be
+        called again.
+        """
         await self._renew_no_more()
         lines = await asyncio.gather(*(self._release(namespace) for namespace in self._held))
-        self._held = {namespace: held for (namespace, held), line in zip(self._held.items(), lines, strict=True) if line}
+        self._held = {
+            namespace: held for (namespace, held), line in zip(self._held.items(), lines, strict=True) if line
+        }
         return tuple(line for line in lines if line)
 
     def _check_what_is_left(self) -> None:
@@ -157,13 +171,18 @@ class Leases:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         locks = namespace in self._locked
         name = lease_name(self._run_id, locks=locks)
-        held = self._held[namespace] = _Held(name, lease_manifest(namespace, name, self._run_id, self._holder, now, self._pace.lasts))
+        held = self._held[namespace] = _Held(
+            name, lease_manifest(namespace, name, self._run_id, self._holder, now, self._pace.lasts)
+        )
         if not locks:
             await self._sweep(namespace)
         question = Question(f"{GROUP}/namespaces/{namespace}/leases", "create", RESOURCE, f" in namespace {namespace}")
         for last_try in (False, True):
             try:
-                self._note(held, decode(await self._api.send("POST", question, held.manifest), LeaseRecord, self._api, question))
+                self._note(
+                    held,
+                    decode(await self._api.send("POST", question, held.manifest), LeaseRecord, self._api, question),
+                )
             except ConflictError as error:
                 found = await self._find(namespace)
                 if found is not None and self._is_ours(found):
@@ -177,7 +196,9 @@ class Leases:
         return None
 
     async def _clear_away(self, found: LeaseRecord, error: ConflictError, *, last_try: bool) -> None:
-        """Delete ``found`` if its run is dead and this is not the ``last_try``; OccupiedError if it is alive, or none of ours."""
+        """Delete ``found`` if its run is dead and this is not the ``last_try``; OccupiedError if it is
+        alive, or none of ours.
+        """
         now = await server_time(self._api)
         if in_the_way := occupied(found, now, last_try=last_try):
             raise OccupiedError(in_the_way) from error
@@ -211,7 +232,9 @@ class Leases:
             held.keeping = asyncio.create_task(self._keep(told.metadata.namespace, held))
 
     async def _keep(self, namespace: str, held: _Held) -> None:
-        """Renew one again and again. The first time is another one for each, so that they are spread over the time from then on."""
+        """Renew one again and again. The first time is another one for each, so that they are spread over
+        the time from then on.
+        """
         turn = self._namespaces.index(namespace) + 1
         pause = self._pace.every * turn / len(self._namespaces)
         while not held.lost:
@@ -233,7 +256,9 @@ class Leases:
                     await self._renew(namespace, held)
 
     async def _renew(self, namespace: str, held: _Held) -> None:
-        """Renew one. A server that can't be reached now may be reached in ten seconds, so only the Lease's own end counts."""
+        """Renew one. A server that can't be reached now may be reached in ten seconds, so only the Lease's
+        own end counts.
+        """
         began = Moment.now()
         held.manifest["spec"]["renewTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         question = replace(_question("update", namespace, held.name), urgent=True)
@@ -256,9 +281,14 @@ class Leases:
     async def doubtful(self) -> dict[str, str]:
         """The namespaces in which the run may have been taken for dead and cleared away by now, with the reason.
 
-        One that was not renewed for as long as it lasts is renewed here and now: if it is still this very one, nobody has touched it.
+        One that was not renewed for as long as it lasts is renewed here and now: if it is still this very one, nobody
+        has touched it.
         """
-        old = {namespace: held for namespace, held in self._held.items() if not held.lost and held.renewed.age > self._pace.lasts}
+        old = {
+            namespace: held
+            for namespace, held in self._held.items()
+            if not held.lost and held.renewed.age > self._pace.lasts
+        }
         await asyncio.gather(*(self._renew_soon(namespace, held) for namespace, held in old.items()))
         return {namespace: reason for namespace, held in self._held.items() if (reason := self._doubt(namespace, held))}
 
@@ -279,10 +309,21 @@ class Leases:
 
 
 async def delete_lease(api: ApiServer, lease: LeaseRecord, *, whatever_version: bool = False) -> None:
-    """Delete ``lease``, if it is still this very one and, unless ``whatever_version``, as it was. Nothing to do when it is not."""
+    """Delete ``lease``, if it is still this very one and, unless ``whatever_version``, as it was. Nothing
+    to do when it is not.
+    """
     metadata = lease.metadata
-    preconditions = {"uid": metadata.uid} if whatever_version else {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
-    options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": preconditions}
+    preconditions = (
+        {"uid": metadata.uid}
+        if whatever_version
+        else {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+    )
+    options = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": preconditions,
+    }
     with suppress(NotFoundError, ConflictError):
         await api.send("DELETE", _question("delete", metadata.namespace, metadata.name), options)
 

@@ -1,8 +1,9 @@
 """Whether a run is alive, told by its Leases and the API server's clock.
 
-Judged by the times that the server itself writes into managedFields: clocks of machines that auditors run on may disagree with it, and a
-living run that is taken for a dead one loses its probe pods. Whoever may create Leases in a namespace can write one that looks like ours,
-so what it says of itself counts within bounds, and for its own namespace alone.
+Judged by the times that the server itself writes into managedFields: clocks of machines that auditors run on may
+disagree with it, and a living run that is taken for a dead one loses its probe pods. Whoever may create Leases in a
+namespace can write one that looks like ours, so what it says of itself counts within bounds, and for its own namespace
+alone.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class LeaseRecord(Record, frozen=True):
         """Whose it is, since when, and what to do: for who finds it in the way."""
         since = f"{self.spec.acquire_time:%Y-%m-%d %H:%M:%S} UTC" if self.spec.acquire_time else "a while"
         return (
-            f"namespace {self.metadata.namespace}: {self.spec.holder_identity or 'somebody'} has been auditing here since {since} "
+            f"namespace {self.metadata.namespace}: {self.spec.holder_identity or 'somebody'} has been auditing here "
+            f"since {since} "
             f"(last sign of life {self.silence(now):.0f} s ago): wait until it has ended, or end it with "
             f"'audit cleanup --run {self.run_id}'"
         )
@@ -97,11 +99,14 @@ class Review(Record, frozen=True):
 
 
 async def server_time(api: ApiServer) -> datetime:
-    """The time by the API server's clock, in whole seconds; by ours where the server can't tell it (before Kubernetes 1.28).
+    """The time by the API server's clock, in whole seconds; by ours where the server can't tell it (before Kubernetes
+    1.28).
 
     Raises ClusterError where it could and doesn't: our clock may be wrong, and a living run be taken for a dead one.
     """
-    question = Question("/apis/authentication.k8s.io/v1/selfsubjectreviews", "create", "selfsubjectreviews.authentication.k8s.io")
+    question = Question(
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews", "create", "selfsubjectreviews.authentication.k8s.io"
+    )
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     with suppress(NotFoundError):
         told = decode(await api.send("POST", question, body), Review, api, question).metadata.creation_timestamp

@@ -1,8 +1,9 @@
 """What runs have left in a cluster, and which of them are still going on.
 
-Whoever may create objects in a namespace can give them our label and our names, and a Lease any run. So whether a run is alive is asked
-for each namespace by itself, of its Lease there: in another, the same Lease neither protects nor condemns anything for long. What carries
-our label and a name of ours, and is owned by no Lease of ours, is named and never touched.
+Whoever may create objects in a namespace can give them our label and our names, and a Lease any run. So whether a run
+is alive is asked for each namespace by itself, of its Lease there: in another, the same Lease neither protects nor
+condemns anything for long. What carries our label and a name of ours, and is owned by no Lease of ours, is named and
+never touched.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ KINDS: Mapping[str, tuple[str, str, str]] = {
     "Pod": ("/api/v1", "pods", "pods"),
     NAMESPACE: ("/api/v1", "namespaces", "namespaces"),
 }
-"""By kind: the path of its API group, its resource, and that as RBAC names it. Leases own the rest, and only runs of ``audit conformance``
-have namespaces of their own."""
+"""By kind: the path of its API group, its resource, and that as RBAC names it. Leases own the rest, and only runs of
+``audit conformance`` have namespaces of their own."""
 
 Place = tuple[str, str]
 """A namespace and a run."""
@@ -50,7 +51,12 @@ class OwnerReference(Record, frozen=True):
 
     def is_lease_of(self, run_id: str) -> bool:
         names = (NAME, lease_name(run_id, locks=False), anchor_name(run_id))
-        return self.controller and self.kind == LEASE and self.api_version.startswith("coordination.k8s.io/") and self.name in names
+        return (
+            self.controller
+            and self.kind == LEASE
+            and self.api_version.startswith("coordination.k8s.io/")
+            and self.name in names
+        )
 
 
 class LeftMetadata(Record, frozen=True):
@@ -75,7 +81,8 @@ class LeftObject(Record, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """One object of the run ``run_id``. ``version`` is the resourceVersion that it must still have to be deleted, empty for any.
+    """One object of the run ``run_id``. ``version`` is the resourceVersion that it must still have to be deleted, empty
+    for any.
 
     ``ending`` is since when it has been on its way out, ``kept_by`` names the finalizers of somebody else that keep it.
     """
@@ -97,7 +104,9 @@ class Leftover:
 
     @property
     def judged_by(self) -> Place:
-        """The namespace whose Lease tells whether it is still in use, and the run. Namespaces of our own have one Lease for all."""
+        """The namespace whose Lease tells whether it is still in use, and the run. Namespaces of our own
+        have one Lease for all.
+        """
         return namespace_prefix(self.run_id) if is_named_after(self.place, self.run_id) else self.place, self.run_id
 
     @property
@@ -110,10 +119,11 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What was found. ``holders`` are by namespace and run, as are those ``alive``: still going on there, or so it must be taken.
+    """What was found. ``holders`` are by namespace and run, as are those ``alive``: still going on there, or so it must
+    be taken.
 
-    ``strangers`` are lines about what only looks like ours. ``now`` is the API server's time, ``unseen`` the namespaces, with what could
-    not be listed there.
+    ``strangers`` are lines about what only looks like ours. ``now`` is the API server's time, ``unseen`` the
+    namespaces, with what could not be listed there.
     """
 
     objects: tuple[Leftover, ...]
@@ -124,7 +134,9 @@ class Leftovers:
     strangers: tuple[str, ...] = ()
 
     def chosen(self, run_id: str | None, older_than: float) -> tuple[Leftover, ...]:
-        """What to delete: of one run if it is named, else of all that aren't alive; only what is older than so many seconds."""
+        """What to delete: of one run if it is named, else of all that aren't alive; only what is older than
+        so many seconds.
+        """
         return tuple(
             item if run_id is None else replace(item, version="")
             for item in self.objects
@@ -168,7 +180,8 @@ async def find_leftovers(api: ApiServer, namespaces: Sequence[str] = ()) -> Left
 def _alive(objects: Iterable[Leftover], leases: Mapping[Place, LeaseRecord], now: datetime) -> set[Place]:
     """Where runs are going on: where their Lease says so.
 
-    A run that gives a sign of life in another namespace has for some time longer to give one here: one of many renewals may be late.
+    A run that gives a sign of life in another namespace has for some time longer to give one here: one of many renewals
+    may be late.
     """
     alive = {place for place, lease in leases.items() if lease.is_alive(now)}
     elsewhere = {run_id for _, run_id in alive}
@@ -191,10 +204,14 @@ def _sorted_out(api: ApiServer, listed: Mapping[str, Iterable[msgspec.Raw]]) -> 
             found = _named_like_ours(kind, metadata)
             if found is None:
                 continue
-            if kind in (LEASE, NAMESPACE) or any(owner.is_lease_of(found.run_id) for owner in metadata.owner_references):
+            if kind in (LEASE, NAMESPACE) or any(
+                owner.is_lease_of(found.run_id) for owner in metadata.owner_references
+            ):
                 objects.append(found)
             else:
-                strangers.append(f"{found} has the label and the name of an audit, but no Lease of one owns it: left alone")
+                strangers.append(
+                    f"{found} has the label and the name of an audit, but no Lease of one owns it: left alone"
+                )
     return objects, strangers
 
 
@@ -240,7 +257,9 @@ async def _list(api: ApiServer, kind: str, namespaces: Sequence[str]) -> tuple[l
 async def _list_homes(
     api: ApiServer, objects: Iterable[Leftover], namespaces: Collection[str]
 ) -> tuple[list[msgspec.Raw], Collection[str]]:
-    """The Leases of runs with namespaces of their own that stand outside ``namespaces``, and where these can't be listed."""
+    """The Leases of runs with namespaces of their own that stand outside ``namespaces``, and where these
+    can't be listed.
+    """
     homes = {item.judged_by[0] for item in objects} - set(namespaces)
     return await _list(api, LEASE, sorted(homes)) if namespaces and homes else ([], ())
 
@@ -258,7 +277,9 @@ async def _list_namespaces(api: ApiServer, namespaces: Sequence[str]) -> list[ms
         items = await list_labelled(api, question)
     except ForbiddenError:
         return []
-    return [item for item in items if not namespaces or decode(item, LeftObject, api, question).metadata.name in namespaces]
+    return [
+        item for item in items if not namespaces or decode(item, LeftObject, api, question).metadata.name in namespaces
+    ]
 
 
 async def _all_namespaces(api: ApiServer) -> list[str]:

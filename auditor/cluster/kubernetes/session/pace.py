@@ -1,7 +1,8 @@
-"""How often the Leases of a run are renewed, so that many of them leave room for other requests and none looks dead meanwhile.
+"""How often the Leases of a run are renewed, so that many of them leave room for other requests and none looks dead
+meanwhile.
 
-Each namespace is judged by its own Lease, so each Lease must be renewed. A few are every ten seconds; of hundreds each is less often, and
-says itself that it lasts longer.
+Each namespace is judged by its own Lease, so each Lease must be renewed. A few are every ten seconds; of hundreds each
+is less often, and says itself that it lasts longer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from auditor.cluster.kubernetes.objects import LEASE_SECONDS, LONGEST_LEASE_SECO
 from auditor.model.errors import ClusterError
 
 SHARE = 0.2
-"""The part of all requests that renewals are to take up, unless there are so many Leases that they have to take more, up to ``MOST``."""
+"""The part of all requests that renewals are to take up, unless there are so many Leases that they have to
+take more, up to ``MOST``.
+"""
 MOST = 0.5
 LIVES = 3
 """How many renewals fit into the life of a Lease: one that fails or hangs, and the one after it, too, cost nothing."""
@@ -21,7 +24,8 @@ LIVES = 3
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Each Lease is renewed ``every`` so many seconds and ``lasts`` so many; as many renewals as ``at_once`` may be under way.
+    """Each Lease is renewed ``every`` so many seconds and ``lasts`` so many; as many renewals as ``at_once`` may be
+    under way.
 
     A renewal that hangs is given up after ``within`` seconds.
     """
@@ -43,5 +47,6 @@ def pace_for(leases: int, qps: float, every: float, within: float) -> Pace:
         allow = f"allow {ceil(10 * needed) / 10:g}, or audit fewer"
         raise ClusterError(f"--qps {qps:g} is too little to keep the Leases of {leases:,} namespaces renewed: {allow}")
     spread = min(longest, max(every, leases / (SHARE * qps)))
-    # While the server answers there is hardly ever more than one; room for a quarter is for one that lets each of them hang.
+    # While the server answers there is hardly ever more than one; room for a quarter is for one that lets each of them
+    # hang.
     return Pace(spread, max(LEASE_SECONDS, ceil(LIVES * spread)), 8 + leases // 4, within + 2 / qps)

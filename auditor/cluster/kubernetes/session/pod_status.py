@@ -94,7 +94,9 @@ class StartingPod(Record, frozen=True):
         for condition in self.status.conditions:
             if condition.type == "PodScheduled" and condition.status == "False":
                 return _words(condition.reason, condition.message)
-        reasons = [each.state.waiting.reason for each in self.status.container_statuses if each.state.waiting is not None]
+        reasons = [
+            each.state.waiting.reason for each in self.status.container_statuses if each.state.waiting is not None
+        ]
         return ", ".join([self.status.phase, *reasons])
 
 

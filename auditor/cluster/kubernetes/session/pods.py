@@ -13,7 +13,16 @@ from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of,
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.client.watch import watch
-from auditor.cluster.kubernetes.objects import CONTAINER, RUN_LABEL, USER, Anchor, PodOptions, config_map_manifest, pod_manifest, pod_name
+from auditor.cluster.kubernetes.objects import (
+    CONTAINER,
+    RUN_LABEL,
+    USER,
+    Anchor,
+    PodOptions,
+    config_map_manifest,
+    pod_manifest,
+    pod_name,
+)
 from auditor.cluster.kubernetes.preflight.admission import AdmittedPod, changed_by_admission
 from auditor.cluster.kubernetes.session.finalizers import HELD_PATIENCE, foreign_finalizers, kept
 from auditor.cluster.kubernetes.session.images import RanImage
@@ -28,7 +37,9 @@ from auditor.probing.sites import Contact
 ALL_PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
 DELETED = "its probe pod was deleted by somebody before it ran"
 PATIENCE_FOR_REMOVAL = 20.0
-"""Seconds that pods get to end by themselves before they are removed by force: the kubelet of a dead node never says that they ended."""
+"""Seconds that pods get to end by themselves before they are removed by force: the kubelet of a dead node
+never says that they ended.
+"""
 
 
 class EndingMetadata(Record, frozen=True):
@@ -49,8 +60,8 @@ class EndingPod(Record, frozen=True):
 class ProbePods:
     """The probe pods ``probes`` of the run ``run_id``.
 
-    ``started`` has, by the name of the ProbePod, the endpoint that runs now, ``reached`` what its status told of its network link, and
-    ``failed`` why there is none.
+    ``started`` has, by the name of the ProbePod, the endpoint that runs now, ``reached`` what its status told of its
+    network link, and ``failed`` why there is none.
     """
 
     def __init__(self, api: ApiServer, run_id: str, probes: Sequence[ProbePod], options: PodOptions) -> None:
@@ -70,9 +81,11 @@ class ProbePods:
         """Where there are any, sorted."""
         return sorted({probe.namespace for probe in self._probes})
 
-    async def create(self, anchors: Mapping[str, Anchor], agent: str, withheld: Collection[str], users: Mapping[str, int | None]) -> None:
-        """Create them all, with the ConfigMap that holds the source ``agent``; ``anchors`` are the Leases by namespace, ``withheld`` the
-        label keys that policies in force read.
+    async def create(
+        self, anchors: Mapping[str, Anchor], agent: str, withheld: Collection[str], users: Mapping[str, int | None]
+    ) -> None:
+        """Create them all, with the ConfigMap that holds the source ``agent``; ``anchors`` are the Leases by namespace,
+        ``withheld`` the label keys that policies in force read.
 
         A pod that is refused is ``failed``; what isn't about one pod raises ClusterError.
         """
@@ -84,7 +97,9 @@ class ProbePods:
         )
 
     async def _create_config_map(self, namespace: str, anchor: Anchor, agent: str) -> None:
-        question = Question(f"/api/v1/namespaces/{namespace}/configmaps", "create", "configmaps", f" in namespace {namespace}")
+        question = Question(
+            f"/api/v1/namespaces/{namespace}/configmaps", "create", "configmaps", f" in namespace {namespace}"
+        )
         try:
             await create(self._api, question, config_map_manifest(namespace, self._run_id, anchor, agent))
         except RefusedHereError as error:
@@ -92,9 +107,13 @@ class ProbePods:
                 if probe.namespace == namespace:
                     self.failed[probe.name] = f"namespace {namespace}: {error}"
 
-    async def _create(self, number: int, probe: ProbePod, anchor: Anchor, withheld: Collection[str], user: int | None) -> None:
+    async def _create(
+        self, number: int, probe: ProbePod, anchor: Anchor, withheld: Collection[str], user: int | None
+    ) -> None:
         manifest = pod_manifest(probe, number, self._run_id, anchor, self._options, user=user, withheld=withheld)
-        question = Question(f"/api/v1/namespaces/{probe.namespace}/pods", "create", "pods", f" in namespace {probe.namespace}")
+        question = Question(
+            f"/api/v1/namespaces/{probe.namespace}/pods", "create", "pods", f" in namespace {probe.namespace}"
+        )
         try:
             answer = await create(self._api, question, manifest)
         except RefusedHereError as error:
@@ -107,14 +126,18 @@ class ProbePods:
             await self._delete(probe.namespace, name=manifest["metadata"]["name"])
 
     async def wait(self, seconds: float, has_started: Callable[[str], None]) -> None:
-        """Wait until every pod runs or has failed, at most ``seconds``; ``has_started`` gets the name of the ProbePod that does."""
+        """Wait until every pod runs or has failed, at most ``seconds``; ``has_started`` gets the name of
+        the ProbePod that does.
+        """
         last: dict[str, str] = {}
         try:
             async with asyncio.timeout(seconds):
                 await self._settled(last, has_started)
         except TimeoutError:
             for probe in self._waiting:
-                self.failed[probe.name] = f"its probe pod did not start within {seconds:g} s: {last.get(probe.name, 'no word of it')}"
+                self.failed[probe.name] = (
+                    f"its probe pod did not start within {seconds:g} s: {last.get(probe.name, 'no word of it')}"
+                )
 
     async def _settled(self, last: dict[str, str], has_started: Callable[[str], None]) -> None:
         """Wait until every pod runs or has failed; ``last`` gets, by the name of the ProbePod, how far it has come."""
@@ -141,7 +164,9 @@ class ProbePods:
     def _selection(self) -> Mapping[str, str]:
         return {"labelSelector": f"{RUN_LABEL}={self._run_id}"}
 
-    def _judge(self, item: msgspec.Raw, last: dict[str, str], has_started: Callable[[str], None], *, deleted: bool = False) -> None:
+    def _judge(
+        self, item: msgspec.Raw, last: dict[str, str], has_started: Callable[[str], None], *, deleted: bool = False
+    ) -> None:
         """Take in one state of one pod; ``deleted``: its last."""
         pod = decode(item, StartingPod, self._api, ALL_PODS)
         probe = self._by_place.get((pod.metadata.namespace, pod.metadata.name))
@@ -201,12 +226,16 @@ class ProbePods:
         left = list(places)
         await all_of(self._delete(namespace, force=True) for namespace in sorted({namespace for namespace, _ in left}))
         pods = pluralize(len(left), "probe pod")
-        told = f"{pods} did not end within {PATIENCE_FOR_REMOVAL:g} s and had to be removed by force: is every node alive?"
+        told = (
+            f"{pods} did not end within {PATIENCE_FOR_REMOVAL:g} s and had to be removed by force: is every node alive?"
+        )
         return [told] if left else []
 
     async def _delete(self, namespace: str, *, force: bool = False, name: str = "") -> None:
         """Delete the pods of the run in ``namespace``, or the one of them called ``name``."""
-        question = Question(f"/api/v1/namespaces/{namespace}/pods", "deletecollection", "pods", f" in namespace {namespace}")
+        question = Question(
+            f"/api/v1/namespaces/{namespace}/pods", "deletecollection", "pods", f" in namespace {namespace}"
+        )
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -217,7 +246,9 @@ class ProbePods:
         await self._api.send("DELETE", question, body, which)
 
     async def _left(self) -> tuple[dict[tuple[str, str], str], str]:
-        """Namespace and name of each pod that is there, with the finalizers that keep it, and the resourceVersion of that list."""
+        """Namespace and name of each pod that is there, with the finalizers that keep it, and the
+        resourceVersion of that list.
+        """
         items, version = await read_list(self._api, ALL_PODS, parameters=self._selection)
         return dict(map(self._keeping, items)), version
 

@@ -1,7 +1,7 @@
 """What a pod's status tells of packets on its network link: its node's addresses, and whether the kubelet reaches it.
 
-The kubelet connects to the pod's first address for readiness probes of some kinds, and NetworkPolicies may not keep a node from its own
-pods. A container without such a probe is "ready" as soon as it runs, which says nothing.
+The kubelet connects to the pod's first address for readiness probes of some kinds, and NetworkPolicies may not keep a
+node from its own pods. A container without such a probe is "ready" as soon as it runs, which says nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ STATUS_SECONDS = 2.0
 
 
 class Target(Record, frozen=True):
-    """v1 TCPSocketAction, HTTPGetAction and GRPCAction, as far as they agree. ``host``: not the pod, but this is asked."""
+    """v1 TCPSocketAction, HTTPGetAction and GRPCAction, as far as they agree. ``host``: not the pod, but
+    this is asked.
+    """
 
     host: str = ""
 
@@ -88,21 +90,33 @@ class ReachedPod(Record, frozen=True):
     @property
     def node_addresses(self) -> tuple[IPAddress, ...]:
         """The addresses of its node, one for each family; older API servers tell the first alone."""
-        listed = [each.ip for each in self.status.host_ips if each.ip] or ([self.status.host_ip] if self.status.host_ip else [])
+        listed = [each.ip for each in self.status.host_ips if each.ip] or (
+            [self.status.host_ip] if self.status.host_ip else []
+        )
         return one_per_family([ip_address(text) for text in listed])
 
     @property
     def watched(self) -> frozenset[Family]:
         """Over which family the kubelet keeps reaching for it, if it does."""
-        return frozenset({Family(ip_address(self.status.pod_ip).version)}) if self.status.pod_ip and self._probes() else frozenset()
+        return (
+            frozenset({Family(ip_address(self.status.pod_ip).version)})
+            if self.status.pod_ip and self._probes()
+            else frozenset()
+        )
 
     @property
     def contact(self) -> Contact | None:
         """That the kubelet reaches it, if that is so."""
-        ready = {each.name for each in self.status.container_statuses if each.ready and each.state.get("running") is not None}
+        ready = {
+            each.name for each in self.status.container_statuses if each.ready and each.state.get("running") is not None
+        }
         seconds = [probe.seconds for name, probe in self._probes().items() if name in ready]
         return Contact(self.watched, min(seconds)) if seconds and self.watched else None
 
     def _probes(self) -> dict[str, Probe]:
-        probed = {container.name: container.readiness_probe for container in self.spec.containers if not self.spec.host_network}
+        probed = {
+            container.name: container.readiness_probe
+            for container in self.spec.containers
+            if not self.spec.host_network
+        }
         return {name: probe for name, probe in probed.items() if probe is not None and probe.crosses_link}

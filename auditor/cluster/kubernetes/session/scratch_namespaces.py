@@ -1,8 +1,9 @@
 """Namespaces of our own in a live cluster, with pods and policies that are nobody's but ours.
 
-Nothing here touches what is not ours, so there is little to be careful about but the leaving: every namespace carries the run's label and
-a name that begins with the run's own, and one of them has nothing in it but the Lease that says whether the run is alive. Pods take the
-agent over the exec stream, as those that are joined in place do: a pod without a volume starts faster, and a hundred ConfigMaps are saved.
+Nothing here touches what is not ours, so there is little to be careful about but the leaving: every namespace carries
+the run's label and a name that begins with the run's own, and one of them has nothing in it but the Lease that says
+whether the run is alive. Pods take the agent over the exec stream, as those that are joined in place do: a pod without
+a volume starts faster, and a hundred ConfigMaps are saved.
 """
 
 from __future__ import annotations
@@ -81,9 +82,13 @@ def place_of(pod: str) -> tuple[str, str]:
 
 
 class _Starting:
-    """Pods called ``names`` on their way to running. ``failed`` gets why one doesn't, ``gate`` has a place for each that may start now."""
+    """Pods called ``names`` on their way to running. ``failed`` gets why one doesn't, ``gate`` has a place
+    for each that may start now.
+    """
 
-    def __init__(self, api: ApiServer, names: AbstractSet[str], failed: dict[str, str], advance: Callable[[int], None]) -> None:
+    def __init__(
+        self, api: ApiServer, names: AbstractSet[str], failed: dict[str, str], advance: Callable[[int], None]
+    ) -> None:
         self._api = api
         self._names = {place_of(name): name for name in names}
         self._failed = failed
@@ -121,7 +126,9 @@ class _Starting:
         self._news.set()
 
     async def wait(self, seconds: float, tasks: Sequence[asyncio.Future[None]]) -> None:
-        """Wait until no pod is on its way, at most so many seconds. Raises what any of ``tasks``, which bring the news, has failed with."""
+        """Wait until no pod is on its way, at most so many seconds. Raises what any of ``tasks``, which
+        bring the news, has failed with.
+        """
         try:
             async with asyncio.timeout(seconds):
                 while self._on_the_way:
@@ -135,14 +142,16 @@ class _Starting:
                             task.result()
         except TimeoutError:
             for name in self._on_the_way:
-                self._failed[name] = f"its pod did not start within {seconds:g} s: {self._last.get(name, 'no word of it')}"
+                self._failed[name] = (
+                    f"its pod did not start within {seconds:g} s: {self._last.get(name, 'no word of it')}"
+                )
 
 
 class ScratchNamespaces:
     """What the run ``run_id`` puts into its own namespaces.
 
-    By endpoint name, ``failed`` has why a pod doesn't run, and ``reached`` what was known of the network link of one when it started;
-    ``images`` ran.
+    By endpoint name, ``failed`` has why a pod doesn't run, and ``reached`` what was known of the network link of one
+    when it started; ``images`` ran.
     """
 
     def __init__(self, api: ApiServer, run_id: str, options: PodOptions) -> None:
@@ -162,14 +171,23 @@ class ScratchNamespaces:
 
         def manifest(namespace: Namespace) -> dict[str, Any]:
             labels = {key: value for key, value in namespace.labels.items() if key != NAMESPACE_NAME_LABEL}
-            return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name, "labels": {**self._ours, **labels}}}
+            return {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": namespace.name, "labels": {**self._ours, **labels}},
+            }
 
         await all_of(create(self._api, question, manifest(namespace)) for namespace in namespaces)
 
     async def start_pods(
-        self, pods: Sequence[Endpoint], policies: Iterable[NetworkPolicy], seconds: float, advance: Callable[[int], None]
+        self,
+        pods: Sequence[Endpoint],
+        policies: Iterable[NetworkPolicy],
+        seconds: float,
+        advance: Callable[[int], None],
     ) -> dict[str, Endpoint]:
-        """Create a pod for each of ``pods``, on its node; those that run within so many seconds, by name, as they really are.
+        """Create a pod for each of ``pods``, on its node; those that run within so many seconds, by name, as they
+        really are.
 
         The others are ``failed``. No label of ours is one that ``policies`` read.
         """
@@ -200,7 +218,9 @@ class ScratchNamespaces:
         return starting.running
 
     async def _take_anchor(self, namespace: str) -> None:
-        """Create what owns the pods in ``namespace``: some enforcers pass over pods without a controller, and others may adopt them."""
+        """Create what owns the pods in ``namespace``: some enforcers pass over pods without a controller,
+        and others may adopt them.
+        """
         question = Question(f"{LEASES}/namespaces/{namespace}/leases", "create", LEASE, f" in namespace {namespace}")
         answer = await create(self._api, question, anchor_manifest(namespace, self._run_id))
         if not answer:
@@ -219,7 +239,9 @@ class ScratchNamespaces:
         del container["volumeMounts"]
         container["resources"]["requests"] = REQUESTS
         spec["containers"] = _containers(container)
-        question = Question(f"/api/v1/namespaces/{pod.namespace}/pods", "create", "pods", f" in namespace {pod.namespace}")
+        question = Question(
+            f"/api/v1/namespaces/{pod.namespace}/pods", "create", "pods", f" in namespace {pod.namespace}"
+        )
         for tries_left in reversed(range(ACCOUNT_TRIES)):
             try:
                 await create(self._api, question, manifest)
@@ -249,7 +271,10 @@ class ScratchNamespaces:
     async def heard(self, names: Collection[str]) -> dict[str, Contact]:
         """Which of the pods of the endpoints called ``names`` the kubelet reaches. Raises ClusterError."""
         items, _ = await read_list(self._api, PODS, parameters=self._selection)
-        pods = ((decode(item, StartingPod, self._api, PODS).metadata, decode(item, ReachedPod, self._api, PODS)) for item in items)
+        pods = (
+            (decode(item, StartingPod, self._api, PODS).metadata, decode(item, ReachedPod, self._api, PODS))
+            for item in items
+        )
         contacts = ((f"{metadata.namespace}/{metadata.name}", pod.contact) for metadata, pod in pods)
         return {name: contact for name, contact in contacts if name in names and contact is not None}
 
@@ -289,7 +314,9 @@ class ScratchNamespaces:
     async def relabel_pod(self, pod: str, before: Labels, after: Labels) -> None:
         """Give the pod of the endpoint called ``pod`` the labels ``after`` in the place of ``before``."""
         namespace, name = place_of(pod)
-        question = Question(f"/api/v1/namespaces/{namespace}/pods/{name}", "patch", "pods", f" in namespace {namespace}")
+        question = Question(
+            f"/api/v1/namespaces/{namespace}/pods/{name}", "patch", "pods", f" in namespace {namespace}"
+        )
         await self._relabel(question, before, after)
 
     async def relabel_namespace(self, name: str, before: Labels, after: Labels) -> None:
@@ -306,12 +333,15 @@ class ScratchNamespaces:
 
         async def delete(name: str) -> None:
             with suppress(NotFoundError, ConflictError):
-                await self._api.send("DELETE", Question(f"/api/v1/namespaces/{name}", "delete", "namespaces", f" {name}"), options)
+                await self._api.send(
+                    "DELETE", Question(f"/api/v1/namespaces/{name}", "delete", "namespaces", f" {name}"), options
+                )
 
         await all_of(map(delete, namespaces))
 
     async def clear(self, seconds: float = GONE_WITHIN, *, but: str = "") -> list[str]:
-        """Delete every namespace of the run, except ``but``, and wait until they are gone, at most so many seconds; what is still there.
+        """Delete every namespace of the run, except ``but``, and wait until they are gone, at most so many seconds;
+        what is still there.
 
         The cluster goes on with what it has begun to delete.
         """
@@ -333,14 +363,22 @@ class ScratchNamespaces:
 
 
 def _containers(container: dict[str, Any]) -> list[dict[str, Any]]:
-    """``container``, and as many more as it takes for each of its ports to have a name that no other port of its container has."""
+    """``container``, and as many more as it takes for each of its ports to have a name that no other port
+    of its container has.
+    """
     several: list[list[dict[str, Any]]] = [[]]
     for port in container["ports"]:
         names = ({other.get("name", other["containerPort"]) for other in ports} for ports in several)
-        place = next((number for number, there in enumerate(names) if port.get("name", port["containerPort"]) not in there), len(several))
+        place = next(
+            (number for number, there in enumerate(names) if port.get("name", port["containerPort"]) not in there),
+            len(several),
+        )
         several[place:place] = [[]] if place == len(several) else []
         several[place].append(port)
-    return [{**container, "name": f"{CONTAINER}-{number}" if number else CONTAINER, "ports": ports} for number, ports in enumerate(several)]
+    return [
+        {**container, "name": f"{CONTAINER}-{number}" if number else CONTAINER, "ports": ports}
+        for number, ports in enumerate(several)
+    ]
 
 
 def _policies(policy: NetworkPolicy, verb: str, rest: str = "") -> Question:

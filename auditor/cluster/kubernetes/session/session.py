@@ -1,6 +1,8 @@
-"""What every stay in a live cluster has in common: the Leases, the watch on what changes, and leaving everything as it was.
+"""What every stay in a live cluster has in common: the Leases, the watch on what changes, and leaving everything as it
+was.
 
-However a stay ends, by an error or by cancellation at any moment, what it put in is taken out again, in the reverse order.
+However a stay ends, by an error or by cancellation at any moment, what it put in is taken out again, in the reverse
+order.
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ PATIENCE = 45.0
 class ClusterSession:
     """One run's stay in the cluster behind ``api``: what adapters of ``auditor.cluster.interface`` build on.
 
-    ``snapshot`` is what is audited, read from lists with the resourceVersions ``versions`` (by path). No other run may be in the namespaces
-    that are ``locked`` (None: all). ``farewell`` has, once left, what
-    there is to say about the leaving.
+    ``snapshot`` is what is audited, read from lists with the resourceVersions ``versions`` (by path). No other run may
+    be in the namespaces that are ``locked`` (None: all). ``farewell`` has, once left, what there is to say about the
+    leaving.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what every stay depends on
@@ -107,7 +109,9 @@ class ClusterSession:
             self._failed.setdefault(name, reason)
 
     async def _labels_now(self) -> Mapping[str, Labels]:
-        """The labels that the pods of endpoints have now, by endpoint name, as far as they are there. Raises ClusterError."""
+        """The labels that the pods of endpoints have now, by endpoint name, as far as they are there.
+        Raises ClusterError.
+        """
         raise NotImplementedError
 
     def _leave_out(self, blocked: Mapping[str, str]) -> None:
@@ -144,7 +148,9 @@ class ClusterSession:
             raise
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         await self._take_out(error)
 
     async def _release(self) -> None:
@@ -154,7 +160,8 @@ class ClusterSession:
     async def _take_out(self, error: BaseException | None) -> None:
         """Take everything out, also if cancelled meanwhile; each step of it is bounded.
 
-        Raises ClusterError when something may be left. That is worth more than what ended the stay before, ``error``, but tells it, too.
+        Raises ClusterError when something may be left. That is worth more than what ended the stay before, ``error``,
+        but tells it, too.
         """
         ending = asyncio.ensure_future(self._stack.aclose())
         cancelled = False
