@@ -12,10 +12,11 @@ from random import Random
 
 from hypothesis import strategies as st
 
+from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
-from auditor.model.policy import Direction, IPBlock, IPNetwork, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, ContainerPort, PortRange, Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Namespace, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 
 KEYS = ("app", "tier")
 VALUES = ("", "x", "y")

@@ -25,7 +25,8 @@ from auditor.model.errors import UsageError
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.lint.suppressions import Suppression
-    from auditor.model.snapshot import IPAddress, Snapshot
+    from auditor.model.addresses import IPAddress
+    from auditor.model.snapshot import Snapshot
 
 SEVERITIES = ("error", "warning", "info")
 

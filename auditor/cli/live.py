@@ -12,10 +12,11 @@ import click
 
 from auditor.cli.connection import CONNECTION, read_connection
 from auditor.cli.parameters import check_scope, namespace_option, refuse
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.probe_pod import MAX_PROBE_PODS
-from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress
+from auditor.model.snapshot import Endpoint, EndpointKind
 
 if TYPE_CHECKING:
     from auditor.run.live_plan import LiveOptions

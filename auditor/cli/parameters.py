@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 
 import click
 
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint, IPAddress
+from auditor.model.snapshot import Endpoint
 from auditor.probing.options import ProbingOptions
 
 Decorator: TypeAlias = Callable[[Any], Any]

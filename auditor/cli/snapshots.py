@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.cli.connection import CONNECTION, read_connection
 from auditor.cli.parameters import refuse
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem, UsageError
-from auditor.model.snapshot import Endpoint, IPAddress, Snapshot
+from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:

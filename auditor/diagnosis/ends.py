@@ -14,8 +14,9 @@ from itertools import accumulate
 from operator import or_
 
 from auditor.diagnosis.cells import Cells
+from auditor.model.addresses import IPNetwork
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import IPBlock, IPNetwork, Peer
+from auditor.model.policy import IPBlock, Peer
 from auditor.model.snapshot import Family
 from auditor.policy.addresses import NestedRanges, Ranges, bounds
 from auditor.policy.bits import bits, octets_of

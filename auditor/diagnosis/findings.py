@@ -10,7 +10,8 @@ from auditor.model.ports import Protocol
 from auditor.model.report import CellResult, Finding
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Result, Verdict
-from auditor.policy.explain import Decision, Side, decide, policy_place
+from auditor.policy.explain import Decision, decide
+from auditor.policy.plain_reading import Side, policy_place
 
 TOLD = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE, Result.CNI_DEPENDENT)
 """The results that become findings, the gravest first."""

@@ -20,8 +20,9 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer
 from auditor.model.snapshot import Endpoint, Family
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.bits import bits
-from auditor.policy.explain import Decision, Side, decide
+from auditor.policy.explain import Decision, decide
 from auditor.policy.groups import Groups
+from auditor.policy.plain_reading import Side
 
 CauseKey: TypeAlias = tuple[object, ...]
 Ends: TypeAlias = tuple[Endpoint, Endpoint]

@@ -26,7 +26,12 @@ class Certainty:
         self._resolved = resolved
         unknown = resolved.snapshot.unknown
         self._extremes = (
-            [Refined(evaluate(each), resolved) for each in extremes(resolved.snapshot, unknown)] if unknown else []
+            [
+                Refined(evaluate(each.snapshot, tiers=each.tiers), resolved)
+                for each in extremes(resolved.snapshot, unknown)
+            ]
+            if unknown
+            else []
         )
 
     def of(self, found: Iterable[Violation]) -> list[Violation]:

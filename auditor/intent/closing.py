@@ -14,7 +14,7 @@ from auditor.intent.violations import Violation
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange
 from auditor.model.snapshot import Endpoint
-from auditor.policy.explain import Grant
+from auditor.policy.plain_reading import Grant
 
 
 def narrowing(resolved: ResolvedIntent, grant: Grant, violation: Sequence[Violation]) -> Iterator[Draft]:

@@ -23,8 +23,7 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Verdict
-from auditor.policy.explain import place, policy_place
-from auditor.policy.selectors import matches
+from auditor.policy.plain_reading import place, policy_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +197,7 @@ def _selectors(resolved: ResolvedIntent, direction: Direction, pods: Sequence[En
             else (resolved.sources[number], rule.sources)
         )
         selector = _named(texts, pods[0].namespace)
-        if selector is not None and names <= ends and all(matches(selector, pod.labels) for pod in pods):
+        if selector is not None and names <= ends and all(selector.matches(pod.labels) for pod in pods):
             yield selector
     yield common_labels(pods)
 

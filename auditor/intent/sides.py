@@ -17,7 +17,6 @@ from auditor.model.intent import Edit
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, Family
 from auditor.policy.evaluator import evaluate
-from auditor.policy.selectors import matches
 
 EVALUATION = 5
 """An evaluation costs, for each endpoint, what looking at so many pairs does."""
@@ -204,5 +203,5 @@ def _selected(resolved: ResolvedIntent, namespace: str, policies: Sequence[Netwo
         for name, endpoint in resolved.endpoints.items()
         if endpoint.selectable
         and endpoint.namespace == namespace
-        and any(matches(policy.pod_selector, endpoint.labels) for policy in policies)
+        and any(policy.pod_selector.matches(endpoint.labels) for policy in policies)
     }

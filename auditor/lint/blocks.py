@@ -9,8 +9,9 @@ from itertools import islice, zip_longest
 from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
 from auditor.lint.listing import MOST_NAMES, listed_first
 from auditor.lint.policy_index import Opening, PolicyIndex
+from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction, IPBlock
-from auditor.model.snapshot import Family, IPAddress, Service
+from auditor.model.snapshot import Family, Service
 from auditor.policy.addresses import AddressIntervals, Located, bounds
 from auditor.policy.bits import bits
 

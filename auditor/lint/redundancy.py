@@ -29,7 +29,7 @@ from auditor.model.labels import LabelSelector
 from auditor.model.notation import SIDES, brief, brief_block
 from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
 from auditor.model.words import pluralize
-from auditor.policy.explain import place
+from auditor.policy.plain_reading import place
 
 ADDITIVE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
 ALLOW_ALL = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#allow-all-ingress-traffic"

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from auditor.model.addresses import IPAddress
 from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import PortRange
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Verdict
 
 

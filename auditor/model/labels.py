@@ -30,6 +30,18 @@ class Requirement:
     operator: Operator
     values: tuple[str, ...] = ()
 
+    def meets(self, labels: Labels) -> bool:
+        """Whether ``labels`` meet it. NotIn and DoesNotExist hold where the key is missing, In and Exists don't."""
+        match self.operator:
+            case Operator.IN:
+                return self.key in labels and labels[self.key] in self.values
+            case Operator.NOT_IN:
+                return self.key not in labels or labels[self.key] not in self.values
+            case Operator.EXISTS:
+                return self.key in labels
+            case Operator.DOES_NOT_EXIST:
+                return self.key not in labels
+
     def __str__(self) -> str:
         if self.operator is Operator.EXISTS:
             return self.key
@@ -59,6 +71,20 @@ class LabelSelector:
         return frozenset(
             (*(key for key, _ in self.match_labels), *(requirement.key for requirement in self.match_expressions))
         )
+
+    def matches(self, labels: Labels) -> bool:
+        """Whether ``labels`` meet every condition; the empty selector matches everything."""
+        return all(labels.get(key) == value for key, value in self.match_labels) and all(
+            requirement.meets(labels) for requirement in self.match_expressions
+        )
+
+    def unmet(self, labels: Labels) -> list[str]:
+        """What ``labels`` lack, one phrase for each condition that fails: ``has no label name``, ``has role=web``."""
+        failing = [key for key, value in self.match_labels if labels.get(key) != value]
+        failing += [requirement.key for requirement in self.match_expressions if not requirement.meets(labels)]
+        return [
+            f"has {key}={labels[key]}" if key in labels else f"has no label {key}" for key in dict.fromkeys(failing)
+        ]
 
     def __str__(self) -> str:
         """The notation of ``kubectl --selector``; ``{}`` for the empty selector."""

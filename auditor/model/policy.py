@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
-from typing import TypeAlias
 
+from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.labels import LabelSelector
 from auditor.model.ports import Protocol
-
-IPNetwork: TypeAlias = IPv4Network | IPv6Network
 
 
 class Direction(StrEnum):
@@ -35,6 +32,10 @@ class IPBlock:
     def is_whole_family(self) -> bool:
         """Whether every address of the family is inside."""
         return self.cidr.prefixlen == 0 and not self.excepts
+
+    def __contains__(self, address: IPAddress) -> bool:
+        """Whether ``address`` is inside, and in no except."""
+        return address in self.cidr and not any(address in network for network in self.excepts)
 
     def __str__(self) -> str:
         return f"{self.cidr} except {', '.join(map(str, self.excepts))}" if self.excepts else str(self.cidr)
@@ -74,6 +75,11 @@ class PolicyPort:
     end_port: int | None = None
     name: str | None = None
     line: int = field(default=0, compare=False)
+
+    @property
+    def last(self) -> int | None:
+        """The last port of the range that begins with ``number``; None without a number."""
+        return self.number if self.end_port is None else self.end_port
 
     def __str__(self) -> str:
         if self.name is not None:
@@ -123,7 +129,8 @@ class NetworkPolicy:
 
 @dataclass(frozen=True, slots=True)
 class UnknownPolicy:
-    """A NetworkPolicy in force whose meaning is not known: it can't be read. ``why`` says so in words, for people.
+    """A policy in force whose meaning is not known: it can't be read. ``why`` says so in words, for people; ``tier``
+    names its API.
 
     ``pod_selector`` None: not even the pods that it selects are known, so it may be all of its namespace.
     """
@@ -132,6 +139,7 @@ class UnknownPolicy:
     name: str
     pod_selector: LabelSelector | None
     why: str
+    tier: str = "NetworkPolicy"
 
     @property
     def full_name(self) -> str:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from ipaddress import IPv4Address, IPv6Address
-from typing import TypeAlias
 
+from auditor.model.addresses import IPAddress
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import ContainerPort, Protocol
-
-IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 
 class Family(IntEnum):

@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import ip_address
 
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.intent import Intent, IntentRule
 from auditor.model.policy import PolicyPort
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
-from auditor.model.snapshot import IPAddress
 from auditor.model.verdict import Verdict
 from auditor.parsing.documents import Document, read_documents, refuse_other_kinds
 from auditor.parsing.fields import Fields

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL
 from auditor.model.policy import NetworkPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress, Namespace, Service, ServicePort, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServicePort, Snapshot
 from auditor.parsing.documents import Document, read_documents
 from auditor.parsing.fields import Fields
 from auditor.parsing.labels import read_labels

@@ -7,8 +7,9 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 
+from auditor.model.addresses import IPNetwork
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import Direction, IPBlock, IPNetwork, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.parsing.fields import Fields
 from auditor.parsing.labels import LONGEST_NAME, LONGEST_PREFIX, PREFIX, read_labels, read_selector

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 
 FIRST_HOST = 2
 MOST_PODS = 250

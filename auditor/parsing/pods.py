@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 
+from auditor.model.addresses import IPAddress
 from auditor.model.labels import Labels
 from auditor.model.ports import FIRST_PORT, LAST_PORT, ContainerPort, Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress
+from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.parsing.fields import Fields
 from auditor.parsing.labels import read_labels
 

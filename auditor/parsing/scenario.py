@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.scenario import ExpectedProblem, Scenario
-from auditor.model.snapshot import Family, IPAddress, Snapshot
+from auditor.model.snapshot import Family, Snapshot
 from auditor.parsing.documents import Document, read_documents, refuse_other_kinds
 from auditor.parsing.fields import Fields
 from auditor.parsing.manifests import Objects, assemble

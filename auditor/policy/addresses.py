@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 
-from auditor.model.policy import IPBlock, IPNetwork
-from auditor.model.snapshot import Family, IPAddress
+from auditor.model.addresses import IPAddress, IPNetwork
+from auditor.model.policy import IPBlock
+from auditor.model.snapshot import Family
 
 
 def bounds(network: IPNetwork) -> tuple[int, int]:

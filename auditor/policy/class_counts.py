@@ -18,7 +18,7 @@ from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.atoms import policy_ports, port_names
 from auditor.policy.bits import bits, mask_of
-from auditor.policy.evaluator import peers_blocked, peers_selected
+from auditor.policy.compiled import peers_blocked, peers_selected
 from auditor.policy.groups import Groups
 from auditor.probe_pods.models import fewest_namespaces
 

@@ -1,67 +1,84 @@
 """What becomes uncertain when some policies in force aren't known: they can't be read, or they changed while their
 effect was measured.
 
-A policy can only isolate the pods that it selects and allow some traffic of theirs. So whatever unknown policies mean,
-each verdict lies between two extremes: all of them isolate both directions and allow nothing, or all of them allow
-everything. Both extremes are possible meanings, each direction of each policy being free, hence a cell is certain
-exactly where the two agree.
+Whatever unknown policies mean, each verdict lies between two extremes: all of them allow the least that one of their
+kind can, or the most. What that is their tier knows: a NetworkPolicy can only isolate the pods that it selects and
+allow some traffic of theirs. Both extremes are possible meanings, each direction of each policy being free, hence a
+cell is certain exactly where the two agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
-from auditor.model.labels import LabelSelector
-from auditor.model.policy import Direction, NetworkPolicy, Rule, UnknownPolicy
+from auditor.model.policy import Direction, UnknownPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
-from auditor.policy.selectors import matches
+from auditor.policy.tiers import Tier
+from auditor.policy.tiers_in_order import TIERS
 
 NAMED_AT_MOST = 3
-EVERYTHING = (Rule(),)
 
 
-def may_select(policy: UnknownPolicy, endpoint: Endpoint) -> bool:
-    """Whether ``endpoint`` may be among the pods that ``policy`` applies to."""
-    return (
-        endpoint.selectable
-        and endpoint.namespace == policy.namespace
-        and (policy.pod_selector is None or matches(policy.pod_selector, endpoint.labels))
-    )
+def may_select(policy: UnknownPolicy, endpoint: Endpoint, tiers: Sequence[Tier] = TIERS) -> bool:
+    """Whether ``policy`` may have a say in traffic of ``endpoint``."""
+    return any(tier.name == policy.tier and tier.may_select(policy, endpoint) for tier in tiers)
 
 
-def doubtful_cells(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], cells: Iterable[Cell]) -> dict[Cell, str]:
+def doubtful_cells(
+    snapshot: Snapshot, unknown: Sequence[UnknownPolicy], cells: Iterable[Cell], tiers: Sequence[Tier] = TIERS
+) -> dict[Cell, str]:
     """Those of ``cells`` whose verdict depends on what the policies ``unknown`` mean, with the reason in words, in
     order.
 
     ``snapshot.policies`` are all others in force. A reason is ``policy NAMESPACE/NAME WHY`` for each policy that
     matters. Raises KeyError for a cell with a name that is no endpoint.
     """
-    touching = _Touching(snapshot, unknown)
+    touching = _Touching(snapshot, unknown, tiers)
     touched = [cell for cell in cells if touching.either_end(cell)]
     if not touched:
         return {}
-    least, most = map(evaluate, extremes(snapshot, unknown))
-    doubtful = [cell for cell in touched if least.verdict(*cell) is not most.verdict(*cell)]
+    least, most = extremes(snapshot, unknown, tiers)
+    at_least, at_most = evaluate(least.snapshot, tiers=least.tiers), evaluate(most.snapshot, tiers=most.tiers)
+    doubtful = [cell for cell in touched if at_least.verdict(*cell) is not at_most.verdict(*cell)]
     if len(unknown) == 1:
         return dict.fromkeys(doubtful, _reason(unknown[0]))
-    return _reasons(snapshot, unknown, touching, doubtful)
+    return _reasons(least, unknown, touching, doubtful)
 
 
-def extremes(snapshot: Snapshot, unknown: Sequence[UnknownPolicy]) -> tuple[Snapshot, Snapshot]:
-    """``snapshot`` with ``unknown`` in force, which isolate and allow nothing; and which allow everything."""
-    return _with(snapshot, unknown, ()), _with(snapshot, unknown, EVERYTHING)
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """The least, or the most, that policies which can't be read may allow: what to evaluate in their place."""
+
+    snapshot: Snapshot
+    tiers: Sequence[Tier]
+
+
+def extremes(
+    snapshot: Snapshot, unknown: Sequence[UnknownPolicy], tiers: Sequence[Tier] = TIERS
+) -> tuple[Extreme, Extreme]:
+    """``snapshot`` with ``unknown`` in force, each meaning the least that it can allow; and each the most."""
+    least, most = Extreme(snapshot, ()), Extreme(snapshot, ())
+    for tier in tiers:
+        own = [policy for policy in unknown if policy.tier == tier.name]
+        least = Extreme(*_added(least, tier.extremes(least.snapshot, own)[0]))
+        most = Extreme(*_added(most, tier.extremes(most.snapshot, own)[1]))
+    return least, most
+
+
+def _added(before: Extreme, after: tuple[Snapshot, Tier]) -> tuple[Snapshot, Sequence[Tier]]:
+    return after[0], (*before.tiers, after[1])
 
 
 class _Touching:
     """Which of the unknown policies may select which endpoint, as positions."""
 
-    def __init__(self, snapshot: Snapshot, unknown: Sequence[UnknownPolicy]) -> None:
+    def __init__(self, snapshot: Snapshot, unknown: Sequence[UnknownPolicy], tiers: Sequence[Tier]) -> None:
         self._positions: Mapping[str, tuple[int, ...]] = {
-            endpoint.name: tuple(number for number, policy in enumerate(unknown) if may_select(policy, endpoint))
+            endpoint.name: tuple(number for number, policy in enumerate(unknown) if may_select(policy, endpoint, tiers))
             for endpoint in snapshot.endpoints
         }
 
@@ -74,7 +91,7 @@ class _Touching:
 
 
 def _reasons(
-    snapshot: Snapshot, unknown: Sequence[UnknownPolicy], touching: _Touching, doubtful: Sequence[Cell]
+    least: Extreme, unknown: Sequence[UnknownPolicy], touching: _Touching, doubtful: Sequence[Cell]
 ) -> dict[Cell, str]:
     """For each doubtful cell the policies that matter: those at an end that would deny if they all isolated and allowed
     nothing.
@@ -83,9 +100,9 @@ def _reasons(
     """
     mattering: dict[Cell, list[int]] = {cell: [] for cell in doubtful}
     for direction in Direction:
-        least = evaluate(_one_way(_with(snapshot, unknown, ()), direction))
+        one_way = evaluate(least.snapshot, tiers=least.tiers, directions=(direction,))
         for cell, positions in mattering.items():
-            if least.verdict(*cell) is Verdict.DENIED:
+            if one_way.verdict(*cell) is Verdict.DENIED:
                 positions.extend(touching.end(cell, direction))
     return {
         cell: _sentence([unknown[position] for position in sorted(set(positions))])
@@ -101,24 +118,3 @@ def _sentence(policies: Sequence[UnknownPolicy]) -> str:
     named = [_reason(policy) for policy in policies[:NAMED_AT_MOST]]
     more = len(policies) - len(named)
     return "; ".join([*named, f"{pluralize(more, 'more policy', 'more policies')} in doubt"] if more else named)
-
-
-def _meaning(policy: UnknownPolicy, rules: tuple[Rule, ...]) -> NetworkPolicy:
-    """``policy`` as one that isolates every pod in question in both directions and allows ``rules`` in both."""
-    return NetworkPolicy(
-        policy.namespace, policy.name, policy.pod_selector or LabelSelector(), frozenset(Direction), rules, rules
-    )
-
-
-def _with(snapshot: Snapshot, unknown: Sequence[UnknownPolicy], rules: tuple[Rule, ...]) -> Snapshot:
-    return replace(snapshot, policies=(*snapshot.policies, *(_meaning(policy, rules) for policy in unknown)))
-
-
-def _one_way(snapshot: Snapshot, direction: Direction) -> Snapshot:
-    """``snapshot`` with the policies of ``direction`` alone."""
-    kept = (
-        replace(policy, directions=frozenset({direction}))
-        for policy in snapshot.policies
-        if direction in policy.directions
-    )
-    return replace(snapshot, policies=tuple(kept))

@@ -10,23 +10,13 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import IPBlock, NetworkPolicy, Peer
+from auditor.model.policy import IPBlock
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.policy.addresses import AddressIntervals, Located
 from auditor.policy.atoms import PortName
 from auditor.policy.bits import mask_of, span
 from auditor.policy.label_index import LabelIndex
-
-
-def peers_in_force(policies: Iterable[NetworkPolicy]) -> list[Peer]:
-    """Every peer of the rules in force."""
-    return [
-        peer
-        for policy in policies
-        for direction in policy.directions
-        for rule in policy.rules(direction)
-        for peer in rule.peers
-    ]
+from auditor.policy.traits import Traits, network_policy_traits
 
 
 def _read_keys(selectors: Iterable[LabelSelector]) -> set[str]:
@@ -36,13 +26,14 @@ def _read_keys(selectors: Iterable[LabelSelector]) -> set[str]:
 class Groups:
     """The groups of a snapshot's endpoints, numbered in order of first appearance, and bitsets over them."""
 
-    def __init__(self, snapshot: Snapshot, names: set[PortName]) -> None:
-        """``names`` are the port names that count as traits."""
+    def __init__(self, snapshot: Snapshot, names: set[PortName], traits: Iterable[Traits] | None = None) -> None:
+        """``names`` are the port names that count, and ``traits`` what policies look at; None: the
+        NetworkPolicies of ``snapshot``.
+        """
         self._namespaces = snapshot.namespaces
-        peers = peers_in_force(snapshot.policies)
-        blocks = {peer.ip_block for peer in peers if peer.ip_block is not None}
-        pod_selectors = {policy.pod_selector for policy in snapshot.policies}
-        pod_selectors |= {peer.pod_selector for peer in peers if peer.pod_selector is not None}
+        everywhere = [network_policy_traits(snapshot)] if traits is None else list(traits)
+        pod_selectors = frozenset[LabelSelector]().union(*(each.pod_selectors for each in everywhere))
+        blocks = frozenset[IPBlock]().union(*(each.blocks for each in everywhere))
         keys = _read_keys(pod_selectors)
         self._intervals = {family: AddressIntervals(blocks, family) for family in Family}
         self.of_endpoint: list[int] = []

@@ -12,9 +12,7 @@ from auditor.model.ports import PortRange, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.atoms import PortAtoms
-
-Part: TypeAlias = tuple[int, int]
-"""Port atoms and the destinations that they reach, both as bitsets."""
+from auditor.policy.partition import Part
 
 Rows: TypeAlias = Sequence[tuple[Part, ...]]
 """For each identity class as a source: parts whose atoms are disjoint and together all atoms."""

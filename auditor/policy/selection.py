@@ -14,7 +14,6 @@ from fnmatch import fnmatchcase
 from auditor.model.errors import UsageError
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.snapshot import Endpoint
-from auditor.policy.selectors import matches
 
 KEY = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 VALUE = r"[A-Za-z0-9_.-]*"
@@ -55,7 +54,7 @@ def _by_labels(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]
         for endpoint in endpoints
         if endpoint.namespace
         and (not namespace or endpoint.namespace == namespace)
-        and matches(selector, endpoint.labels)
+        and selector.matches(endpoint.labels)
     )
 
 

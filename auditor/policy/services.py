@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress, Service, Snapshot
-from auditor.policy.selectors import matches
+from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def blocks_that_cover(
     return tuple(
         (policy, peer.ip_block, address)
         for policy in snapshot.policies
-        if source.selectable and policy.namespace == source.namespace and matches(policy.pod_selector, source.labels)
+        if source.selectable and policy.namespace == source.namespace and policy.pod_selector.matches(source.labels)
         for rule in policy.rules(Direction.EGRESS)
         for peer in rule.peers
         if peer.ip_block is not None

@@ -18,7 +18,6 @@ from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.policy.doubt import may_select
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.policy.selectors import matches
 from auditor.probe_pods.gaps import (
     endpoints_without_probe_pods,
     pods_known_by_address,
@@ -63,7 +62,7 @@ class ProbeRequest:
         return (
             endpoint.selectable
             and (not self.namespaces or endpoint.namespace in self.namespaces)
-            and (self.selector is None or matches(self.selector, endpoint.labels))
+            and (self.selector is None or self.selector.matches(endpoint.labels))
         )
 
     def can_use(self, node: str) -> bool:
@@ -136,7 +135,7 @@ def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeReque
     for number, ((identity, *_), members) in enumerate(groups.items()):
         example = members[0]
         selecting = [
-            policy for policy in by_namespace.get(example.namespace, ()) if matches(policy.pod_selector, example.labels)
+            policy for policy in by_namespace.get(example.namespace, ()) if policy.pod_selector.matches(example.labels)
         ]
         isolated = frozenset(direction for policy in selecting for direction in policy.directions)
         audited = tuple(filter(request.audits, members))

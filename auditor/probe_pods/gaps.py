@@ -10,8 +10,8 @@ from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.words import pluralize
 from auditor.policy.bits import bits
-from auditor.policy.groups import Groups, peers_in_force
-from auditor.policy.selectors import matches
+from auditor.policy.groups import Groups
+from auditor.policy.traits import peers_in_force
 from auditor.probe_pods.models import Pair, PodClass
 from auditor.probe_pods.names import workload_name
 
@@ -132,5 +132,5 @@ def _told_apart(groups: Groups, block: IPBlock) -> int:
 
 def _selects(policy: NetworkPolicy, endpoint: Endpoint) -> bool:
     return (
-        endpoint.selectable and endpoint.namespace == policy.namespace and matches(policy.pod_selector, endpoint.labels)
+        endpoint.selectable and endpoint.namespace == policy.namespace and policy.pod_selector.matches(endpoint.labels)
     )

@@ -13,8 +13,7 @@ from functools import cache
 
 from auditor.model.labels import Labels, LabelSelector
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.policy.groups import peers_in_force
-from auditor.policy.selectors import matches
+from auditor.policy.traits import peers_in_force
 
 TOOL_KEYS = (
     "pod-template-hash",
@@ -76,7 +75,7 @@ class PodSelectors:
     def _of(self, namespace: str) -> frozenset[LabelSelector]:
         """The selectors that are held against the labels of pods in ``namespace``."""
         labels = self._namespaces[namespace].labels
-        reaching = [pods for namespaces, pods in self._elsewhere.items() if matches(namespaces, labels)]
+        reaching = [pods for namespaces, pods in self._elsewhere.items() if namespaces.matches(labels)]
         return frozenset(self._own.get(namespace, ())).union(*reaching)
 
     def _in_any_reading(self, namespace: str) -> frozenset[LabelSelector]:
@@ -102,17 +101,17 @@ class PodSelectors:
 
     def _matched(self, namespace: str, labels: frozenset[tuple[str, str]]) -> frozenset[LabelSelector]:
         known = dict(labels)
-        return frozenset(selector for selector in self.in_any_reading(namespace) if matches(selector, known))
+        return frozenset(selector for selector in self.in_any_reading(namespace) if selector.matches(known))
 
     def _matched_besides(self, namespace: str) -> frozenset[tuple[str, LabelSelector]]:
         labels = self._namespaces[namespace].labels
-        return frozenset(("namespaces", selector) for selector in self._besides if matches(selector, labels))
+        return frozenset(("namespaces", selector) for selector in self._besides if selector.matches(labels))
 
     def signature(self, namespace: str, labels: Labels) -> frozenset[LabelSelector]:
         """Those that match ``labels`` on a pod in ``namespace``. Pods of a namespace with equal signatures are alike to
         policies, but for their addresses and named ports.
         """
-        return frozenset(selector for selector in self.of(namespace) if matches(selector, labels))
+        return frozenset(selector for selector in self.of(namespace) if selector.matches(labels))
 
 
 def identity_labels(snapshot: Snapshot, endpoint: Endpoint, *, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
@@ -130,13 +129,13 @@ def fewest_labels(
     """A smallest part of ``labels`` that the same of ``selectors`` match; see ``identity_labels``."""
     order = sorted(labels, key=lambda key: (not is_for_tools(key), key))
     first = _drop_in_order(selectors, labels, order)
-    hit = [selector for selector in avoid if matches(selector, first)]
+    hit = [selector for selector in avoid if selector.matches(first)]
     if not hit:
         return first
     unwelcome = [key for key in order if any(reads(selector, key) for selector in hit)]
     orders = [[key, *order] for key in unwelcome] + [[*unwelcome, *order]]
     answers = [first, *(_drop_in_order(selectors, labels, list(dict.fromkeys(keys))) for keys in orders)]
-    return min(answers, key=lambda answer: (sum(matches(selector, answer) for selector in avoid), len(answer)))
+    return min(answers, key=lambda answer: (sum(selector.matches(answer) for selector in avoid), len(answer)))
 
 
 def is_for_tools(key: str) -> bool:
@@ -168,4 +167,4 @@ def _drop_in_order(selectors: Collection[LabelSelector], labels: Labels, order: 
 
 def _can_go(key: str, labels: Labels, reading: Collection[LabelSelector]) -> bool:
     without = {other: value for other, value in labels.items() if other != key}
-    return all(matches(selector, without) == matches(selector, labels) for selector in reading)
+    return all(selector.matches(without) == selector.matches(labels) for selector in reading)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from types import TracebackType
 from typing import Self
 
-from auditor.model.snapshot import IPAddress
+from auditor.model.addresses import IPAddress
 from auditor.model.words import pluralize
 from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, Listener, by_way_of
 from auditor.probing.batches import Attempt, Batch, Loss, Target

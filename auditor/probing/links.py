@@ -16,9 +16,10 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Family, IPAddress
+from auditor.model.snapshot import Family
 from auditor.probing.attempts import Answer, AttemptResult, Listener
 from auditor.probing.batches import Attempt, Target
 from auditor.probing.routes import Route, Routing

@@ -15,7 +15,6 @@ from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
-from auditor.policy.selectors import matches
 from auditor.probing.plan import choose_ports, plan_cells, port_order
 
 
@@ -55,5 +54,5 @@ def _ports(snapshot: Snapshot, endpoint: Endpoint, direction: Direction) -> froz
 
 def _selects(policy: NetworkPolicy, endpoint: Endpoint) -> bool:
     return (
-        endpoint.selectable and endpoint.namespace == policy.namespace and matches(policy.pod_selector, endpoint.labels)
+        endpoint.selectable and endpoint.namespace == policy.namespace and policy.pod_selector.matches(endpoint.labels)
     )

@@ -15,9 +15,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import IPAddress
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
 from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from auditor.model.addresses import IPAddress
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Family, IPAddress
+from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell
 from auditor.probing.attempts import Listener
 from auditor.probing.batches import Target

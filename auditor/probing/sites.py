@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from auditor.model.snapshot import Family, IPAddress
+from auditor.model.addresses import IPAddress
+from auditor.model.snapshot import Family
 
 
 @dataclass(frozen=True, slots=True)

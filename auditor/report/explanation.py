@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from auditor.model.addresses import IPAddress
 from auditor.model.policy import IPBlock, NetworkPolicy
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import IPAddress, Service
+from auditor.model.snapshot import Service
 from auditor.model.verdict import Cell, Note, Verdict
-from auditor.policy.explain import Decision, policy_place
+from auditor.policy.explain import Decision
+from auditor.policy.plain_reading import policy_place
 from auditor.report.console import print_paragraph
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}

@@ -10,7 +10,6 @@ from auditor.cli.exit_codes import of_report
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement, Enforcer
 from auditor.model.verdict import Observed, Result, Verdict
-from auditor.policy.selectors import matches
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.headline import headline
@@ -85,7 +84,7 @@ class WithoutSome(Lab):
 
 
 def _is_selected(policy, end):
-    return end.selectable and end.namespace == policy.namespace and matches(policy.pod_selector, end.labels)
+    return end.selectable and end.namespace == policy.namespace and policy.pod_selector.matches(end.labels)
 
 
 @pytest.mark.parametrize("dialect", [dialect for dialect in Dialect if dialect is not Dialect.SLOW])

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeAlias
 
-from auditor.model.policy import IPNetwork
-from auditor.model.snapshot import Family, IPAddress
+from auditor.model.addresses import IPAddress, IPNetwork
+from auditor.model.snapshot import Family
 
 Span: TypeAlias = tuple[int, int]
 """First and last integer of a range, both included."""

@@ -13,8 +13,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TypedDict
 
 from auditor.cluster.lab.addresses import AddressSet
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import ClusterError
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.probing.sites import ProbeSite
 
 _NEXT_HOPS = {Family.IPV4: "169.254.1.1", Family.IPV6: "fe80::1"}

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
+from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Requirement
-from auditor.model.policy import IPBlock, IPNetwork, NetworkPolicy, Peer, Rule
-from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress, Namespace, Snapshot
+from auditor.model.policy import IPBlock, NetworkPolicy, Peer, Rule
+from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Snapshot
 from auditor.model.verdict import Cell
 
 

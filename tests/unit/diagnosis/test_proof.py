@@ -17,7 +17,6 @@ from auditor.model.ports import Protocol
 from auditor.model.report import CellResult, Report, Summary
 from auditor.model.verdict import Note, Observation, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.policy.selectors import matches
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.run.audit import AuditOptions, asked_about, plan
 from tests.lab import scenarios
@@ -234,13 +233,13 @@ def shown_by_nothing(snapshot, seen):
                 mine = (
                     subject.selectable
                     and subject.namespace == each.namespace
-                    and matches(each.pod_selector, subject.labels)
+                    and each.pod_selector.matches(subject.labels)
                 )
                 if mine and one.cell.source != one.cell.destination and Note.UNDEFINED not in one.notes:
                     of_direction = verdict(one_way, ends[one.cell.source], ends[one.cell.destination], *one.cell[2:])
                     verdicts[of_direction].append(one)
             selects = any(
-                end.selectable and end.namespace == each.namespace and matches(each.pod_selector, end.labels)
+                end.selectable and end.namespace == each.namespace and each.pod_selector.matches(end.labels)
                 for end in ends.values()
             )
             needed = verdicts[Verdict.DENIED] or verdicts[Verdict.ALLOWED]

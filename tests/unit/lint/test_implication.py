@@ -11,7 +11,6 @@ import pytest
 from auditor.lint.implication import block_implies, peer_implies, selector_implies
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import IPBlock, Peer
-from auditor.policy.selectors import matches
 
 KEYS, VALUES = ("a", "b"), ("1", "2")
 EVERY_LABELS = [
@@ -38,8 +37,8 @@ def test_selectors_imply_each_other_exactly_when_no_labels_tell_otherwise():
     seen = set()
     for _ in range(3000):
         narrow, wide = selector(random), selector(random)
-        admitted = [labels for labels in EVERY_LABELS if matches(narrow, labels)]
-        truth = all(matches(wide, labels) for labels in admitted)
+        admitted = [labels for labels in EVERY_LABELS if narrow.matches(labels)]
+        truth = all(wide.matches(labels) for labels in admitted)
         answer = selector_implies(narrow, wide)
         assert answer == truth or (truth and not admitted), (
             f"{narrow} => {wide}"

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from auditor.model.labels import LabelSelector, Operator
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.policy.groups import peers_in_force
-from auditor.policy.selectors import matches
+from auditor.policy.traits import peers_in_force
 from auditor.probe_pods.labels import PodSelectors, identity_labels
 from tests.oracle.clusters import EVERYTHING, cluster, having, pod, pods, policy, rule, where
 from tests.strategies import Shape, random_labels, random_snapshot, snapshots
@@ -29,24 +28,22 @@ def plain_signature(snapshot: Snapshot, endpoint: Endpoint, labels: dict[str, st
     each asked one by one.
     """
     subject = [
-        policy.namespace == endpoint.namespace and matches(policy.pod_selector, labels) for policy in snapshot.policies
+        policy.namespace == endpoint.namespace and policy.pod_selector.matches(labels) for policy in snapshot.policies
     ]
     space = snapshot.namespaces[endpoint.namespace]
     peers = [
         (
-            matches(peer.namespace_selector, space.labels)
+            peer.namespace_selector.matches(space.labels)
             if peer.namespace_selector is not None
             else policy.namespace == endpoint.namespace
         )
-        and (peer.pod_selector is None or matches(peer.pod_selector, labels))
+        and (peer.pod_selector is None or peer.pod_selector.matches(labels))
         for policy in snapshot.policies
         for peer in peers_in_force([policy])
         if peer.ip_block is None
     ]
     anywhere = [
-        matches(peer.pod_selector, labels)
-        for peer in peers_in_force(snapshot.policies)
-        if peer.pod_selector is not None
+        peer.pod_selector.matches(labels) for peer in peers_in_force(snapshot.policies) if peer.pod_selector is not None
     ]
     return subject, peers, anywhere
 

@@ -15,9 +15,10 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
-from auditor.model.policy import Direction, IPNetwork, NetworkPolicy
+from auditor.model.addresses import IPAddress, IPNetwork
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import decide

@@ -9,14 +9,14 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
 from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule, UnknownPolicy
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, IPAddress, Service, ServicePort, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Service, ServicePort, Snapshot
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.policy.selectors import matches
 from auditor.probe_pods.choice import Choice, Mode, ProbeRequest, choose_probe_pods
 from auditor.probe_pods.models import fewest_namespaces
 from tests.oracle.clusters import EVERYTHING, block, cluster, having, host, node, pod, pods, policy, rule
@@ -131,7 +131,7 @@ def isolated_directions(snapshot: Snapshot, endpoint: Endpoint) -> set[Direction
     selecting = [
         item
         for item in snapshot.policies
-        if item.namespace == endpoint.namespace and matches(item.pod_selector, endpoint.labels)
+        if item.namespace == endpoint.namespace and item.pod_selector.matches(endpoint.labels)
     ]
     return {direction for item in selecting for direction in item.directions}
 

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import msgspec
 
+from auditor.model.addresses import IPAddress
 from auditor.model.ports import ContainerPort, Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, IPAddress, Namespace, Service, ServicePort
+from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServicePort
 from auditor.parsing.pods import FINISHED, Owner, PodObject, one_per_family
 
 

@@ -17,7 +17,6 @@ from auditor.cluster.kubernetes.client.api_types import Record
 from auditor.model.labels import Labels, LabelSelector, Operator, Requirement
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Namespace, Service
-from auditor.policy.selectors import matches
 
 MOST_NAMED = 3
 
@@ -69,7 +68,7 @@ class Budget(Record, frozen=True):
     def covers(self, namespace: str, labels: Labels) -> bool:
         """A null selector selects nothing, an empty one everything (policy/v1)."""
         selector = self.spec.selector
-        return self.metadata.namespace == namespace and selector is not None and matches(selector.value(), labels)
+        return self.metadata.namespace == namespace and selector is not None and selector.value().matches(labels)
 
     @property
     def needs_scale(self) -> bool:
@@ -91,13 +90,13 @@ class AffinityTerm(Record, frozen=True):
         """Whether it concerns a pod with ``labels`` in ``namespace``, when it stands in a pod of the
         namespace ``owner``.
         """
-        if self.label_selector is None or not matches(self.label_selector.value(), labels):
+        if self.label_selector is None or not self.label_selector.value().matches(labels):
             return False
         if not self.namespaces and self.namespace_selector is None:
             return namespace.name == owner
         selector = self.namespace_selector
         return namespace.name in self.namespaces or (
-            selector is not None and matches(selector.value(), namespace.labels)
+            selector is not None and selector.value().matches(namespace.labels)
         )
 
 
@@ -166,7 +165,7 @@ class ScheduledPod(Record, frozen=True):
         return self.metadata.namespace == namespace and any(
             spread.when_unsatisfiable == "DoNotSchedule"
             and spread.label_selector is not None
-            and matches(spread.label_selector.value(), labels)
+            and spread.label_selector.value().matches(labels)
             for spread in self.spec.topology_spread_constraints
         )
 
@@ -176,7 +175,7 @@ def publishing_service(services: Iterable[Service], probe: ProbePod) -> str:
     for service in services:
         if service.publish_not_ready and service.selector and service.namespace == probe.namespace:
             wanted = LabelSelector(tuple(sorted(service.selector.items())))
-            if matches(wanted, probe.labels):
+            if wanted.matches(probe.labels):
                 return (
                     f"Service {service.namespace}/{service.name} selects it and publishes addresses that are not ready"
                 )

@@ -17,9 +17,10 @@ from auditor.cluster.kubernetes.objects import AGENT_FILE, PodOptions
 from auditor.cluster.kubernetes.session.ephemeral import EphemeralContainer
 from auditor.cluster.kubernetes.session.images import RanImage, image_facts
 from auditor.cluster.kubernetes.session.session import ClusterSession
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
-from auditor.model.snapshot import EndpointKind, IPAddress, Snapshot
+from auditor.model.snapshot import EndpointKind, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.options import Progress
 from auditor.probing.sites import AgentChannel, Contact, ProbeSite, Witnesses

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import PodIP, Record
-from auditor.model.snapshot import Family, IPAddress
+from auditor.model.addresses import IPAddress
+from auditor.model.snapshot import Family
 from auditor.parsing.pods import one_per_family
 from auditor.probing.sites import Contact
 

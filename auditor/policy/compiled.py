@@ -1,0 +1,102 @@
+"""What a rule means, compiled once: its subjects, its peers and its ports as bitsets.
+
+The evaluator, lint and intent read these. ``auditor.policy.explain`` does not, on purpose, and neither do the lab and
+the tests' oracle: they are independent readings of the same rules, and would share this module's mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from auditor.model.policy import NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.ports import FIRST_PORT, LAST_PORT
+from auditor.model.snapshot import Family
+from auditor.policy.atoms import PortAtoms, PortName
+from auditor.policy.groups import Groups
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """What one rule allows: its peers, found by selectors or by ipBlock, and for each set of atoms the destinations
+    that it opens.
+
+    A named port opens its atom on those destinations only that declare it; ``Groups.everything`` stands for no such
+    limit. A hostNetwork pod counts as its node, which declares none.
+    """
+
+    subjects: int
+    selected: int
+    blocked: Mapping[Family, int]
+    has_blocks: bool
+    ports: Mapping[int, int]
+
+
+class RuleCompiler:
+    """Compiles rules against the groups and port atoms of one snapshot. ``declared`` has the groups that declare each
+    port name.
+    """
+
+    def __init__(self, groups: Groups, atoms: PortAtoms, declared: Mapping[PortName, Mapping[int, int]]) -> None:
+        self._groups = groups
+        self._atoms = atoms
+        self._declared = declared
+        self._ports_of = cache(self._resolve_ports)
+
+    def subjects(self, policy: NetworkPolicy) -> int:
+        """The groups that ``policy`` selects."""
+        return self._groups.with_labels(policy.pod_selector) & self._groups.in_namespace(policy.namespace)
+
+    def rule(self, policy: NetworkPolicy, rule: Rule, subjects: int) -> CompiledRule:
+        """``rule`` of ``policy``, which selects ``subjects``."""
+        selected, blocked = peers_selected(self._groups, policy, rule), peers_blocked(self._groups, rule)
+        has_blocks = any(peer.ip_block is not None for peer in rule.peers)
+        return CompiledRule(subjects, selected, blocked, has_blocks, self._ports_of(rule.ports))
+
+    def _resolve_ports(self, ports: tuple[PolicyPort, ...]) -> Mapping[int, int]:
+        """The port items as atoms with the destinations on which they mean these atoms."""
+        everything = self._groups.everything
+        if not ports:
+            return {self._atoms.everything: everything}
+        numbered = 0
+        named: dict[int, int] = {}
+        for port in ports:
+            if port.name is not None:
+                for number, declaring in self._declared[port.protocol, port.name].items():
+                    atom = self._atoms.mask(port.protocol, number, number)
+                    named[atom] = named.get(atom, 0) | (declaring & self._groups.selectable)
+            else:
+                numbered |= self._atoms.mask(port.protocol, port.number or FIRST_PORT, port.last or LAST_PORT)
+        if numbered:
+            named[numbered] = everything
+        return named
+
+
+def peers_selected(groups: Groups, policy: NetworkPolicy, rule: Rule) -> int:
+    """The groups that the peers of ``rule``, one of ``policy``, name by selectors: all where it names no
+    peer at all.
+    """
+    selected = 0 if rule.peers else groups.everything
+    for peer in rule.peers:
+        if peer.ip_block is None:
+            selected |= _select(groups, policy, peer)
+    return selected
+
+
+def peers_blocked(groups: Groups, rule: Rule) -> dict[Family, int]:
+    """The groups that the peers of ``rule`` name by ipBlocks, for each family."""
+    blocked = dict.fromkeys(Family, 0)
+    for peer in rule.peers:
+        if peer.ip_block is not None:
+            for family in Family:
+                blocked[family] |= groups.in_block(peer.ip_block, family)
+    return blocked
+
+
+def _select(groups: Groups, policy: NetworkPolicy, peer: Peer) -> int:
+    if peer.namespace_selector is None:
+        mask = groups.in_namespace(policy.namespace)
+    else:
+        mask = groups.in_namespaces(peer.namespace_selector)
+    return mask if peer.pod_selector is None else mask & groups.with_labels(peer.pod_selector)
