@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import aiohttp
 
+from auditor.cluster.kubernetes.client.config import Connection
 from auditor.cluster.kubernetes.client.errors import ConflictError, Question, refusal, unreachable
-
-if TYPE_CHECKING:
-    from auditor.cluster.kubernetes.client.server import ApiServer
 
 ATTEMPTS = 4
 """How often one thing is asked before we say that it can't be had."""
@@ -27,12 +25,30 @@ JUST_STARTED = LATER | {401, 403}
 BROKEN = (aiohttp.ServerConnectionError, aiohttp.ClientPayloadError, aiohttp.ClientOSError, ConnectionResetError)
 
 
+class Server(Protocol):
+    """What is known of the server that is asked: how to name it, and whether it has been in trouble of late."""
+
+    patience: float
+    first_pause: float
+    connection: Connection
+
+    @property
+    def place(self) -> str:
+        """Which server it is, for messages."""
+
+    def note_failure(self) -> None:
+        """Take note that a connection failed just now."""
+
+    def is_disturbed(self) -> bool:
+        """Whether one has failed of late."""
+
+
 class Tries:
     """One request's failures so far. After each one: the seconds to wait before the next try, or the error
     that ends them.
     """
 
-    def __init__(self, api: ApiServer, method: str, question: Question, *, repeatable: bool = True) -> None:
+    def __init__(self, api: Server, method: str, question: Question, *, repeatable: bool = True) -> None:
         self._api = api
         self._question = question
         self._reads = method in {"GET", "DELETE"}
