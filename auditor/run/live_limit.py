@@ -12,8 +12,8 @@ from auditor.model.errors import LimitError
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Snapshot
 from auditor.model.words import pluralize
-from auditor.policy.class_counts import ClassCounts
 from auditor.probe_pods.choice import Mode, ProbeRequest
+from auditor.probe_pods.class_counts import ClassCounts
 
 COUNTED_TO = 20
 """How far beyond the limit classes are counted, as a multiple of it."""

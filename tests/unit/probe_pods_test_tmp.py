@@ -6,8 +6,8 @@ import pytest
 
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.snapshot import Snapshot
-from auditor.policy.class_counts import ClassCounts, Culprit, Tally
 from auditor.policy.evaluator import evaluate
+from auditor.probe_pods.class_counts import ClassCounts, Culprit, Tally
 from tests.oracle.clusters import ALL, EVERYTHING, cluster, pod, pods, policy, rule
 from tests.strategies import Shape, random_snapshot
 
