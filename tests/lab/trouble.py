@@ -248,8 +248,10 @@ def table(outcomes: list[Outcome]) -> str:
         lines.append(f"{name:<{width}}" + "".join(f"{figure or '·':>13}" for figure in figures))
     lines += [
         "",
-        "'fault named': audits that say so in a reason or a fact; 'missed': connections that differ in truth, said "
-        "to be as expected",
+        (
+            "'fault named': audits that say so in a reason or a fact; 'missed': connections that differ in truth, said "
+            "to be as expected"
+        ),
         "",
     ]
     for name, some in sorted(rows.items()):
