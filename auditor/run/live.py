@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from auditor.cluster.kubernetes.client.config import connect
@@ -19,9 +19,12 @@ from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
 from auditor.cluster.kubernetes.session.in_place import InPlaceCluster, InPlacePlan
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
+from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import Report
+from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.options import Progress
+from auditor.probing.plan import choose_ports
 from auditor.run.audit import AuditOptions, check_accepted, look
 from auditor.run.concluding import Seconds, Seen, report_on, with_lint
 from auditor.run.live_plan import LiveOptions, LivePlan, plan_live
@@ -72,6 +75,8 @@ async def audit_live(
             check_accepted(live.snapshot, audit_options.accept_untested)
         with seconds.of("planning"):
             intended = await apart(plan_live, live, options)
+            tried = await apart(_tcp_ports, intended.snapshot, audit_options.ports)
+            options = replace(options, pods=options.pods.apart_from(tried))
             findings = await apart(against_intent, live.snapshot, options.intent)
         with seconds.of("preflight"):
             progress.phase("preflight", 0)
@@ -87,6 +92,13 @@ async def audit_live(
     if left is not None:
         raise LeftBehindError(str(left), whole) from left
     return whole
+
+
+def _tcp_ports(snapshot: Snapshot, asked: Collection[PortRequest]) -> frozenset[int]:
+    """The TCP ports that are tried, or may be."""
+    wanted = [(port.protocol, port.number) for port in (*choose_ports(snapshot), *asked)]
+    wanted += [(port.protocol, port.number) for endpoint in snapshot.endpoints for port in endpoint.ports]
+    return frozenset(number for protocol, number in wanted if protocol is Protocol.TCP and number)
 
 
 async def _stay(

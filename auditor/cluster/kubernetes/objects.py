@@ -10,12 +10,12 @@ to everybody else first.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from auditor.model.labels import Labels, LabelSelector
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
-from auditor.model.ports import ContainerPort
+from auditor.model.ports import LAST_PORT, ContainerPort
 from auditor.model.probe_pod import ProbePod
 
 NAME = "netpol-audit"
@@ -53,15 +53,13 @@ MESH_ANNOTATIONS: Labels = {
 """What keeps a mesh's sidecar out: some meshes read the label, some the annotation, some either, by their version."""
 
 REACHED_PORT = 10011
-"""Where the first process of a probe pod's container listens, for the kubelet alone. No cell would be wrong
-if it were probed, too.
-"""
-WAIT = f"""import signal, socket, threading, time
+"""Where the first process of a probe pod's container listens, for the kubelet alone, unless that port is tried."""
+WAIT = """import signal, socket, threading, time
 def listen():
     try:
-        return socket.create_server(("", {REACHED_PORT}), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", REACHED), family=socket.AF_INET6, dualstack_ipv6=True)
     except (OSError, ValueError):
-        return socket.create_server(("", {REACHED_PORT}))
+        return socket.create_server(("", REACHED))
 def let_in():
     listener = listen()
     while True:
@@ -69,18 +67,19 @@ def let_in():
             listener.accept()[0].close()
         except OSError:
             time.sleep(0.1)
-signal.pthread_sigmask(0, {{15}})
+signal.pthread_sigmask(0, {15})
 threading.Thread(target=let_in, daemon=True).start()
-signal.sigwait({{15}})"""
+signal.sigwait({15})"""
 """A container's first process ignores SIGTERM unless it asks for it; this one waits for nothing else, so that a pod
 ends at once. Beside that it lets the kubelet in, which shows that packets cross the pod's network link, whatever
-policies say."""
+policies say. ``REACHED`` stands for the port."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodOptions:
     """What a user can say about probe pods. ``cpu``, ``cpu_limit`` and ``memory`` (request and limit) are quantities of
-    Kubernetes, ``lifetime`` the seconds after which the kubelet ends a pod that nobody removed.
+    Kubernetes, ``lifetime`` the seconds after which the kubelet ends a pod that nobody removed. ``reached_port`` is
+    where the kubelet reaches it: no port that is tried.
     """
 
     image: str = DEFAULT_IMAGE
@@ -88,6 +87,11 @@ class PodOptions:
     cpu_limit: str = "500m"
     memory: str = "96Mi"
     lifetime: int = 900
+    reached_port: int = REACHED_PORT
+
+    def apart_from(self, tried: Collection[int]) -> PodOptions:
+        """These options with a ``reached_port`` that is none of the TCP ports ``tried``."""
+        return replace(self, reached_port=next(port for port in range(REACHED_PORT, LAST_PORT) if port not in tried))
 
 
 def apart(name: str) -> str:
@@ -267,9 +271,9 @@ def _container(ports: tuple[ContainerPort, ...], options: PodOptions) -> dict[st
         "name": CONTAINER,
         "image": options.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-ISc", WAIT],
+        "command": ["python3", "-ISc", WAIT.replace("REACHED", str(options.reached_port))],
         "ports": [_port(port) for port in ports],
-        "readinessProbe": _reached_by_the_kubelet(),
+        "readinessProbe": _reached_by_the_kubelet(options.reached_port),
         "resources": {
             "requests": {"cpu": options.cpu, "memory": options.memory},
             "limits": {"cpu": options.cpu_limit, "memory": options.memory},
@@ -283,7 +287,7 @@ def _container(ports: tuple[ContainerPort, ...], options: PodOptions) -> dict[st
     }
 
 
-def _reached_by_the_kubelet() -> dict[str, Any]:
+def _reached_by_the_kubelet(port: int) -> dict[str, Any]:
     """The container is ready while the kubelet reaches the pod; the pod itself never is, for its readiness gate stays
     shut.
 
@@ -296,7 +300,7 @@ def _reached_by_the_kubelet() -> dict[str, Any]:
         "failureThreshold": 1,
         "successThreshold": 1,
     }
-    return {"tcpSocket": {"port": REACHED_PORT}, **once}
+    return {"tcpSocket": {"port": port}, **once}
 
 
 def _port(port: ContainerPort) -> dict[str, Any]:

@@ -12,9 +12,14 @@ from ipaddress import ip_address
 import msgspec
 import pytest
 
-from auditor.cluster.kubernetes.objects import REACHED_PORT, WAIT
+from auditor.cluster.kubernetes.objects import REACHED_PORT, WAIT, Anchor, PodOptions, pod_manifest
 from auditor.cluster.kubernetes.session.reached import ReachedPod
-from auditor.model.snapshot import Family
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
+from auditor.model.ports import Protocol
+from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Family, Snapshot
+from auditor.run import live as live_run
 from tests.unit.kubernetes.living import NAMES, live, world
 
 V4 = frozenset({Family.IPV4})
@@ -111,20 +116,23 @@ async def test_a_pod_whose_probe_admission_took_out_is_not_watched():
 
 
 @pytest.fixture
-def first_process():
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", REACHED_PORT)) == 0:
-            pytest.skip("NOT TESTED: somebody here listens on that port")
-    process = subprocess.Popen([sys.executable, "-ISc", WAIT])
+def port():
+    with socket.create_server(("", 0)) as free:
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def first_process(port):
+    process = subprocess.Popen([sys.executable, "-ISc", WAIT.replace("REACHED", str(port))])
     yield process
     process.kill()
     process.wait()
 
 
-def connects(address):
+def connects(address, port):
     for _ in range(200):
         try:
-            socket.create_connection((address, REACHED_PORT), 1).close()
+            socket.create_connection((address, port), 1).close()
         except OSError:
             time.sleep(0.05)
         else:
@@ -132,9 +140,25 @@ def connects(address):
     return False
 
 
-def test_the_first_process_lets_the_kubelet_in_again_and_again(first_process):
-    assert connects("127.0.0.1")
+def test_the_first_process_lets_the_kubelet_in_again_and_again(first_process, port):
+    assert connects("127.0.0.1", port)
     for _ in range(300):  # more than any queue holds
-        socket.create_connection(("127.0.0.1", REACHED_PORT), 5).close()
+        socket.create_connection(("127.0.0.1", port), 5).close()
     first_process.terminate()
     assert first_process.wait(20) == 0
+
+
+def test_the_kubelet_reaches_a_port_that_is_not_tried():
+    tried = {REACHED_PORT, REACHED_PORT + 1}
+    options = PodOptions().apart_from(tried)
+    probe = ProbePod("prod/db", "prod", {}, (), "", ())
+    container = pod_manifest(probe, 0, "0a1b2c3d", Anchor("netpol-audit", "u"), options)["spec"]["containers"][0]
+    assert container["readinessProbe"]["tcpSocket"] == {"port": REACHED_PORT + 2}
+    assert f'("", {REACHED_PORT + 2})' in container["command"][-1]
+
+
+async def test_a_port_that_a_policy_names_is_left_to_the_audit():
+    rule = Rule(ports=(PolicyPort(Protocol.TCP, REACHED_PORT),))
+    opening = NetworkPolicy("prod", "p", LabelSelector(), frozenset({Direction.INGRESS}), (rule,))
+    there = Snapshot(namespaces={}, endpoints=(), policies=(opening,))
+    assert {REACHED_PORT - 1, REACHED_PORT, REACHED_PORT + 1} & live_run._tcp_ports(there, ()) == {REACHED_PORT}
