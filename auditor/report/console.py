@@ -75,7 +75,7 @@ def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, ha
     width = console.width
     widths = width - indent, width - hang
     lines: Iterable[str | Text]
-    if console.color_system is None:
+    if isinstance(text, str) or console.color_system is None:
         plain = printable(text if isinstance(text, str) else text.plain)
         lines = [plain[begin:end].rstrip() for begin, end in pairwise((0, *_breaks(plain, *widths), len(plain)))]
     else:
@@ -91,7 +91,7 @@ def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, ha
 
 def print_line(console: Console, line: str | Text, margin: int = 0) -> None:
     """Print ``line`` behind ``margin`` columns as it is, however long, with what can't be seen in it escaped."""
-    if console.color_system is None:
+    if isinstance(line, str) or console.color_system is None:
         shown = printable(line if isinstance(line, str) else line.plain)
     else:
         shown = _coloured(console, _printable(line))
@@ -105,7 +105,9 @@ def print_above(console: Console, line: Text) -> None:
 
 def _coloured(console: Console, line: Text) -> str:
     """``line`` with what makes ``console`` show its styles."""
-    segments = Text.assemble(line).render(console)
+    segments: Iterable[Segment] = (
+        Text.assemble(line).render(console) if line.spans else [Segment(line.plain, console.get_style(line.style))]
+    )
     if console.no_color:
         segments = Segment.remove_color(segments)
     system = COLOR_SYSTEMS[console.color_system or "standard"]
@@ -113,9 +115,7 @@ def _coloured(console: Console, line: Text) -> str:
     return "".join(style.render(text, color_system=system) if style else text for text, style in shown)
 
 
-def _printable(text: str | Text) -> Text:
-    if isinstance(text, str):
-        return Text(printable(text))
+def _printable(text: Text) -> Text:
     places = [place for danger in dangers(text.plain) for place in danger]
     if not places:
         return text

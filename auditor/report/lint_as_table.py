@@ -20,6 +20,7 @@ STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.
 def render(report: LintReport, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     console = open_console(stream)
+    console.size = console.size  # asked for once, not for each of what may be 100,000 lines
     conclusion = report.conclusion
     print_paragraph(
         console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {_headline(report)}")
