@@ -10,7 +10,7 @@ from auditor.model.ports import Protocol
 from auditor.model.report import CellResult, Finding
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Result, Verdict
-from auditor.policy.explain import Decision, decide
+from auditor.policy.explain import Decision, Decisions
 from auditor.policy.plain_reading import Side, policy_place
 
 TOLD = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE, Result.CNI_DEPENDENT)
@@ -36,9 +36,10 @@ Reason = tuple[str, ...]
 def find(snapshot: Snapshot, results: Iterable[CellResult], reproduce: Callable[[Cell], str]) -> tuple[Finding, ...]:
     """The findings among ``results``, the gravest kind first and, within a kind, the one with most cells first."""
     groups: dict[tuple[Result, Reason], list[tuple[CellResult, Decision]]] = {}
+    decisions = Decisions(snapshot)
     for result in results:
         if result.result in TOLD:
-            decision = decide(snapshot, result.cell)
+            decision = decisions.of(result.cell)
             groups.setdefault((result.result, _reason(decision)), []).append((result, decision))
     found = [_finding(kind, reason, members, reproduce) for (kind, reason), members in groups.items()]
     return tuple(sorted(found, key=lambda finding: (TOLD.index(finding.kind), -len(finding.cells))))

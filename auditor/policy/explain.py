@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from auditor.model.policy import Direction
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.matrix import always_allowed, governed
@@ -69,6 +69,24 @@ def decide(snapshot: Snapshot, cell: Cell, tiers: Sequence[Tier] = TIERS) -> Dec
     if exemption or all(map(decision.allowed, Direction)):
         return decision
     return replace(decision, verdict=Verdict.DENIED)
+
+
+class Decisions:
+    """Decisions about many cells of one snapshot, each made with what can have a part in it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._endpoints = {endpoint.name: endpoint for endpoint in reversed(snapshot.endpoints)}
+        self._policies: dict[str, list[NetworkPolicy]] = {}
+        for policy in snapshot.policies:
+            self._policies.setdefault(policy.namespace, []).append(policy)
+
+    def of(self, cell: Cell) -> Decision:
+        """What ``decide`` says of ``cell``. Raises KeyError when source or destination is no endpoint."""
+        ends = self._endpoints[cell.source], self._endpoints[cell.destination]
+        namespaces = dict.fromkeys(end.namespace for end in ends)
+        policies = tuple(policy for name in namespaces for policy in self._policies.get(name, ()))
+        return decide(replace(self._snapshot, endpoints=ends, policies=policies), cell)
 
 
 def _exemption(source: Endpoint, destination: Endpoint) -> str:

@@ -368,7 +368,7 @@ def policies_of_one_name(number: int) -> Iterator[Document]:
 
 
 def measured(command: Sequence[str]) -> tuple[float, float, int]:
-    """Seconds of processor, MiB at most and exit code of the process ``command``; other work on the machine counts little so."""
+    """Seconds of processor (other work on the machine counts little so), MiB at most and exit code of ``command``."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)

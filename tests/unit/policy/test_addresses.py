@@ -13,7 +13,11 @@ from auditor.policy.addresses import AddressIntervals, Located, NestedRanges, Ra
 
 BASE = int(IPv4Address("10.0.0.0"))
 addresses = st.integers(BASE - 2, BASE + 66)
-networks = st.builds(lambda address, length: ip_network((address, length), strict=False), st.integers(BASE, BASE + 63), st.integers(26, 32))
+networks = st.builds(
+    lambda address, length: ip_network((address, length), strict=False),
+    st.integers(BASE, BASE + 63),
+    st.integers(26, 32),
+)
 several = st.lists(networks, max_size=8)
 
 
@@ -47,7 +51,9 @@ def test_ranges_include_what_one_network_includes(given_ones, network):
 @given(several, addresses, st.integers(0, 20))
 def test_ranges_that_meet_are_the_widest_with_a_common_address(given_ones, first, more):
     widest = {each for each in given_ones if not any(each != other and each.subnet_of(other) for other in given_ones)}
-    meeting = sorted(bounds(each) for each in widest if any(holds(each, address) for address in range(first, first + more + 1)))
+    meeting = sorted(
+        bounds(each) for each in widest if any(holds(each, address) for address in range(first, first + more + 1))
+    )
     assert list(Ranges(given_ones).meeting(first, first + more)) == meeting
 
 

@@ -21,7 +21,7 @@ from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.policy.explain import decide
+from auditor.policy.explain import Decisions, decide
 from auditor.policy.matrix import ExpectedMatrix
 from tests.oracle.evaluator import is_own_node, verdict
 from tests.strategies import (
@@ -352,6 +352,13 @@ def test_explanations_reach_the_same_verdict() -> None:
         matrix = evaluate(snapshot)
         for cell in cells(snapshot, matrix):
             assert decide(snapshot, cell).verdict is matrix.verdict(*cell), f"seed {seed}: {cell}"
+
+
+def test_a_decision_among_many_is_the_decision_about_one() -> None:
+    for seed, snapshot in clusters(60):
+        decisions = Decisions(snapshot)
+        for cell in cells(snapshot, evaluate(snapshot)):
+            assert decisions.of(cell) == decide(snapshot, cell), (seed, cell)
 
 
 def test_order_changes_nothing() -> None:
