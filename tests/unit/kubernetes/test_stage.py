@@ -115,6 +115,12 @@ async def test_names_of_pods_of_a_conformance_run_are_unique_without_their_last_
     assert len(seen) == len(created(store)) == len(PLACES) * len(SIMILAR)
 
 
+async def test_of_each_pod_that_runs_it_is_known_how_its_link_is_watched():
+    stage, running = await staged(LivingStore())
+    assert stage.reached.keys() == running.keys()
+    assert all(pod.node_addresses for pod in stage.reached.values())
+
+
 async def test_pods_of_a_conformance_run_have_a_controller_in_their_namespace_that_is_there():
     store = LivingStore()
     await staged(store)

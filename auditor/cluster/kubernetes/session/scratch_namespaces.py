@@ -112,6 +112,7 @@ class _Starting:
             self.give_up()
         elif pod.is_running and (endpoint := decode(item, PodRecord, self._api, PODS).value().endpoint).addresses:
             self.running[name] = replace(endpoint, name=name)
+            self.reached[name] = decode(item, ReachedPod, self._api, PODS)
             self.images.append(RanImage(endpoint.node, pod.image_id(CONTAINER)))
             self._advance(1)
             self.give_up()
