@@ -13,7 +13,7 @@ from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.matrix import always_allowed, governed
-from auditor.policy.plain_reading import Side, explain_side
+from auditor.policy.plain_reading import Side
 from auditor.policy.tiers import Answer, Judgement, Tier, fold_judgements
 from auditor.policy.tiers_in_order import TIERS
 
@@ -57,18 +57,25 @@ def _chain_lines(chain: Sequence[Judgement]) -> list[str]:
     """
     deciding = fold_judgements(chain)
     asked = chain if deciding is None else chain[: chain.index(deciding) + 1]
-    return [line for judgement in asked for line in judgement.because]
+    return [line for judgement in asked for line in judgement.lines]
 
 
 def decide(snapshot: Snapshot, cell: Cell, tiers: Sequence[Tier] = TIERS) -> Decision:
     """The expected verdict of ``cell`` with its reasons. Raises KeyError when source or destination is no endpoint."""
     exemption = _exemption(snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination))
     chain = {direction: tuple(tier.judge(snapshot, cell, direction) for tier in tiers) for direction in Direction}
-    egress, ingress = explain_side(snapshot, cell, Direction.EGRESS), explain_side(snapshot, cell, Direction.INGRESS)
+    egress, ingress = (
+        _network_policies(chain[direction], direction) for direction in (Direction.EGRESS, Direction.INGRESS)
+    )
     decision = Decision(cell, Verdict.ALLOWED, egress, ingress, exemption, chain)
     if exemption or all(map(decision.allowed, Direction)):
         return decision
     return replace(decision, verdict=Verdict.DENIED)
+
+
+def _network_policies(chain: Sequence[Judgement], direction: Direction) -> Side:
+    """What NetworkPolicies say; that none isolates anything where they are no tier."""
+    return next((judgement.side for judgement in chain if judgement.side is not None), Side(direction, ""))
 
 
 class Decisions:

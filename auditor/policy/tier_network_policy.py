@@ -42,7 +42,7 @@ class NetworkPolicyTier:
         """The plain reading, by ``auditor.policy.explain``."""
         side = explain_side(snapshot, cell, direction)
         answer = Answer.NEXT if not side.isolating else Answer.ACCEPT if side.allowed else Answer.DENY
-        return Judgement(self.name, answer, side.lines)
+        return Judgement(self.name, answer, side=side)
 
     def may_select(self, policy: UnknownPolicy, endpoint: Endpoint) -> bool:
         """Whether ``endpoint`` may be among the pods that ``policy`` applies to."""

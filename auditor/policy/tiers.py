@@ -23,6 +23,7 @@ from auditor.policy.atoms import PortAtoms, PortName
 from auditor.policy.groups import Groups
 from auditor.policy.matrix import Reading, Rows
 from auditor.policy.partition import Part, join_equal
+from auditor.policy.plain_reading import Side
 from auditor.policy.traits import Traits
 
 TierPart: TypeAlias = tuple[int, int, int]
@@ -45,12 +46,18 @@ class Answer(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """One tier's answer for one connection and direction. ``because`` has a line for each thing that decided, for
-    people.
+    people; where ``side`` says it, what NetworkPolicies say of that end, the lines are its own.
     """
 
     tier: str
     answer: Answer
     because: tuple[str, ...] = ()
+    side: Side | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What decided, one line for each thing."""
+        return self.because if self.side is None else self.side.lines
 
 
 @dataclass(frozen=True, slots=True)
