@@ -11,7 +11,7 @@ from tests.bench import diagnosing, evaluating, growing, round_trips, running
 def main() -> None:
     evaluating.run()
     diagnosing.run()
-    growing.run()
+    growing.run_briefly()
     running.run()
     round_trips.run()
     subprocess.run([sys.executable, "-m", "tests.bench.agent"], check=True)
