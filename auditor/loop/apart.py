@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 
 THREAD_NAME = "apart"
 AGAIN_AFTER = 0.1
+LARGE = 2000
+"""Attempts, say, up to which a thread costs more than it is worth."""
 
 
 async def apart(work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -32,6 +34,13 @@ async def apart(work: Callable[Parameters, Result], *args: Parameters.args, **kw
         return await job.result()
     finally:
         job.abandon()
+
+
+async def apart_if_large(
+    size: int, work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Result:
+    """The same where there are so many things to work on that the loop would miss a turn; else at once."""
+    return await apart(work, *args, **kwargs) if size > LARGE else work(*args, **kwargs)
 
 
 class _AbandonedError(BaseException):

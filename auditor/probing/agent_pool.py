@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from types import TracebackType
 from typing import Self
 
+from auditor.loop.apart import apart_if_large
 from auditor.model.addresses import IPAddress
 from auditor.model.words import pluralize
 from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, Listener, by_way_of
@@ -142,19 +143,13 @@ class AgentPool:
 
     async def fire(self, probe_round: ProbeRound, seconds: float) -> list[AttemptResult]:
         """Make every attempt, give each so many seconds, and return one try for each, in order."""
-        concerned = {attempt.source for attempt in probe_round} | {attempt.destination for attempt in probe_round}
+        concerned = await apart_if_large(len(probe_round), _concerned, probe_round)
         await _together(self._reopen(agent) for name, agent in self._agents.items() if name in concerned and agent.lost)
         before = {name: agent.reopened for name, agent in self._agents.items()}
         self._probe_rounds += 1
-        tries: list[AttemptResult | None] = [None] * len(probe_round)
-        by_site: dict[str, list[int]] = defaultdict(list)
-        for position, attempt in enumerate(probe_round):
-            reason = self._gone(attempt)
-            if reason:
-                tries[position] = AttemptResult(Answer.ERROR, reason)
-                self._progress.advance(1)
-            else:
-                by_site[attempt.source].append(position)
+        gone = {name: agent.gone for name, agent in self._agents.items()}
+        by_site, tries = await apart_if_large(len(probe_round), _divided, probe_round, gone)
+        self._progress.advance(sum(one is not None for one in tries))
         self.slowest = 0.0
         self._lost_now = {}
 
@@ -168,21 +163,17 @@ class AgentPool:
         await _together(fire(number, *entry) for number, entry in enumerate(by_site.items()))
         fired = [one for one in tries if one is not None]
         losing = any(loss.lost for loss in self._lost_now.values())
-        asked = questionable(probe_round, fired) | (concerned & self._agents.keys() if losing else set())
+        questioned = await apart_if_large(len(fired), questionable, probe_round, fired)
+        asked = questioned | (concerned & self._agents.keys() if losing else set())
         excuses_found, lag = await self._disruptions(asked, before, seconds)
         if seconds >= LOSS_SECONDS and lag <= LOSS_LAG:
             self._note_losses()
-        return taken_back(probe_round, fired, excuses_found)
+        return await apart_if_large(len(fired), taken_back, probe_round, fired, excuses_found)
 
     def _note_losses(self) -> None:
         for name, (sent, lost) in self._lost_now.items():
             before = self._losses.get(name, Loss())
             self._losses[name] = Loss(before.sent + sent, before.lost + lost)
-
-    def _gone(self, attempt: Attempt) -> str:
-        """Why an attempt can't be made, or not be answered, for want of an agent."""
-        needed = (attempt.source,) if attempt.target.identity is None else (attempt.source, attempt.destination)
-        return next((gone for site in needed if (gone := self._agents[site].gone)), "")
 
     def _batch(self, targets: Sequence[Target], seconds: float, agents: int) -> Batch:
         return Batch(
@@ -250,8 +241,31 @@ class AgentPool:
         return known
 
 
+def _concerned(probe_round: ProbeRound) -> set[str]:
+    """The names of the sites at either end of the attempts."""
+    return {attempt.source for attempt in probe_round} | {attempt.destination for attempt in probe_round}
+
+
+def _divided(
+    probe_round: ProbeRound, gone: Mapping[str, str]
+) -> tuple[dict[str, list[int]], list[AttemptResult | None]]:
+    """The positions of the attempts that each site is to make, and a try for each attempt that can't be made, or not be
+    answered, for want of an agent: ``gone`` says why there is none at a site, empty if there is one.
+    """
+    tries: list[AttemptResult | None] = [None] * len(probe_round)
+    by_site: dict[str, list[int]] = defaultdict(list)
+    for position, attempt in enumerate(probe_round):
+        reason = gone[attempt.source] or (gone[attempt.destination] if attempt.target.identity is not None else "")
+        if reason:
+            tries[position] = AttemptResult(Answer.ERROR, reason)
+        else:
+            by_site[attempt.source].append(position)
+    return by_site, tries
+
+
 async def _together(jobs: Iterable[Coroutine[None, None, None]]) -> None:
     """Do all jobs at once. Raises ExceptionGroup when any of them fails, which cancels the others."""
     async with asyncio.TaskGroup() as tasks:
         for job in jobs:
             tasks.create_task(job)
+            await asyncio.sleep(0)  # or all of them would begin in one turn of the loop

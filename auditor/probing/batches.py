@@ -6,6 +6,7 @@ import itertools
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -108,7 +109,13 @@ def port_number(port: object) -> int:
 def _address(text: object) -> str:
     if not isinstance(text, str):
         raise TypeError("no address")
-    return str(ip_address(text))
+    return _normal(text)
+
+
+@lru_cache(maxsize=1 << 12)
+def _normal(address: str) -> str:
+    """The one spelling of an address; agents tell the same few again and again."""
+    return str(ip_address(address))
 
 
 @dataclass(slots=True)

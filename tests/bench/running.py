@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from auditor.cluster.lab.lab import Lab
+from auditor.loop.watchdog import BOUND, Block, Watchdog
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import PortRequest, Protocol
@@ -23,6 +25,7 @@ PORTS = (
     PortRequest(Protocol.UDP, 80),
     PortRequest(Protocol.UDP, 81),
 )
+MANY_PORTS = tuple(PortRequest(protocol, port) for protocol in (Protocol.TCP, Protocol.UDP) for port in range(80, 86))
 ONLY_80 = (Rule((), (PolicyPort(Protocol.TCP, 80), PolicyPort(Protocol.UDP, 80))),)
 
 
@@ -54,16 +57,17 @@ async def _up_and_down(pods: int, nodes: int) -> float:
         return time.perf_counter() - began
 
 
-async def _audit(pods: int, nodes: int) -> tuple[float, float, str]:
-    """Seconds in all, seconds of the main pass, and what came out."""
+async def _audit(pods: int, nodes: int, ports: Sequence[PortRequest] = PORTS) -> tuple[float, float, str, Block]:
+    """Seconds in all, seconds of the main pass, what came out, and the longest time without a turn of the loop."""
     began = time.perf_counter()
     async with Lab(snapshot(pods, nodes), nodes=[f"node-{number + 1}" for number in range(nodes)]) as lab:
-        report = await audit(lab, "bench", AuditOptions(ports=PORTS), NoProgress())
+        with Watchdog() as watchdog:
+            report = await audit(lab, "bench", AuditOptions(ports=ports), NoProgress())
     seconds = time.perf_counter() - began
     summary = report.summary
     verdicts = f"{summary.cells} cells, {summary.allowed} allowed, {summary.denied} denied"
     outcome = f"{verdicts}, {summary.faults} faults, {summary.inconclusive} inconclusive"
-    return seconds, report.seconds.get("probing", 0.0), outcome
+    return seconds, report.seconds.get("probing", 0.0), outcome, watchdog.longest
 
 
 def run() -> None:
@@ -72,14 +76,15 @@ def run() -> None:
         seconds = min(asyncio.run(_up_and_down(pods, nodes)) for _ in range(3))
         say(f"lab up: {pods} pods on {nodes} nodes (best of 3)", f"{seconds:.2f} s", limit)
     timeout = ProbingOptions().timeout
-    for pods, nodes, limit in ((9, 2, "; limit 4 s"), (60, 4, "")):
-        seconds, probing, outcome = asyncio.run(_audit(pods, nodes))
+    for pods, nodes, ports, limit in ((9, 2, PORTS, "; limit 4 s"), (60, 4, PORTS, ""), (60, 4, MANY_PORTS, "")):
+        seconds, probing, outcome, block = asyncio.run(_audit(pods, nodes, ports))
         say(
             f"audit, lab included: {outcome}",
             f"{seconds:.2f} s",
             f"{seconds / timeout:.2f} x the deny timeout of {timeout:g} s{limit}",
         )
         say("  of which the main pass", f"{probing:.2f} s", f"{probing / timeout:.2f} x the deny timeout")
+        say("  longest the event loop went without a turn", f"{block.computing:.2f} s", f"limit {BOUND:g} s; {block}")
 
 
 if __name__ == "__main__":
