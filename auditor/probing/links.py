@@ -58,9 +58,16 @@ def ends_of(route: Route) -> tuple[End, ...]:
 
 
 def neighbours(routing: Routing, sites: Iterable[ProbeSite]) -> tuple[ProbeSite, ...]:
-    """The sites, of all ``sites`` there are, that take no part in ``seating`` but are neighbours of one that does."""
-    there = {site.name: site for site in sites}
-    wanted = dict.fromkeys(site.neighbour for site in routing.sites if routing.listeners[site.name])
+    """The sites, of all ``sites`` there are, that take no part in ``routing`` but are neighbours of one that answers
+    there, or of one that has to do with another node.
+    """
+    there, listeners = {site.name: site for site in sites}, routing.listeners
+    wanted = dict.fromkeys(site.neighbour for site in routing.sites if listeners[site.name])
+    pairs = {route.pair: route for route in routing.routes.values()}.values()
+    away = (route for route in pairs if "" != route.source.node != route.destination.node != "")
+    wanted |= dict.fromkeys(
+        end.neighbour for route in away for end in (route.source, route.destination) if not end.is_node
+    )
     taking_part = {site.name for site in routing.sites}
     return tuple(there[name] for name in wanted if name in there and name not in taking_part and there[name].agent)
 
@@ -85,23 +92,35 @@ class Links:
     ) -> None:
         """Take in what came of the attempts of one round, the last ``calls`` of which are calls."""
         cells = len(attempts) - calls
-        enough: set[tuple[str, str, str]] = set()
+        enough: set[tuple[str, str, str, bool]] = set()
+        # Pairs are many: once both ends have enough of this round, the rest of theirs tells nothing more.
+        kept: defaultdict[tuple[str, bool, bool], int] = defaultdict(int)
         for number, (attempt, one) in enumerate(zip(attempts, tries, strict=True)):
             got_through = one.answer is Answer.ALLOWED
-            if not got_through and not (one.answer is Answer.REFUSED and _is_reset(attempt, one)):
+            if not got_through and not (one.answer is Answer.REFUSED and is_reset(attempt, one)):
                 continue
-            key = (attempt.source, attempt.destination, attempt.target.address)
-            if number < cells and key in enough:
-                continue
-            enough.add(key)
+            if number < cells:
+                source, destination, address = attempt.source, attempt.destination, attempt.target.address
+                key = (source, destination, address, got_through)
+                if key in enough:
+                    continue
+                enough.add(key)
+                kept_out, kept_in = kept[source, ":" in address, True], kept[destination, ":" in address, False]
+                if min(kept_out, kept_in) >= ANSWERED_KEPT:
+                    continue
             for end in self._crossed(attempt):
                 if not got_through and end.direction is Direction.INGRESS:
                     continue
                 self._note(end, probe_round)
                 if number >= cells:
                     self._helpful.setdefault(end, attempt)
-                elif got_through and attempt not in self._answered[end]:
-                    self._answered[end].append(attempt)
+                elif got_through:
+                    kept[end.site, end.family is Family.IPV6, end.direction is Direction.EGRESS] += 1
+                    self._keep(end, attempt)
+
+    def _keep(self, end: End, attempt: Attempt) -> None:
+        if attempt not in self._answered[end]:
+            self._answered[end].append(attempt)
 
     def _note(self, end: End, probe_round: int) -> None:
         moments = self._heard[end]
@@ -222,7 +241,8 @@ class Links:
         return end.site if len(self._sites[end.site].addresses) == 1 else f"{end.site} over {end.family}"
 
 
-def _is_reset(attempt: Attempt, one: AttemptResult) -> bool:
+def is_reset(attempt: Attempt, one: AttemptResult) -> bool:
+    """Whether a refusal is one that only a packet can have brought."""
     return attempt.target.protocol is Protocol.TCP and one.outcome.partition(":")[0] in RESETS
 
 

@@ -24,7 +24,7 @@ FEW = 10
 """As if so many packets more had been sent, and half of one lost: a handful of answers doesn't show that
 nothing gets lost.
 """
-TELLING = 30
+TELLING = 16
 """Packets of one agent from which on it may be found worse off than all together."""
 
 

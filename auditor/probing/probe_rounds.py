@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from auditor.loop.apart import apart_if_large
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Family
 from auditor.model.words import pluralize
@@ -22,11 +24,25 @@ from auditor.probing.batches import Attempt
 from auditor.probing.links import End, Links
 from auditor.probing.merging import DENIALS
 from auditor.probing.options import Progress
+from auditor.probing.paths import Path, Paths
 from auditor.probing.sites import Witnesses
 
 CONTACT_SECONDS = 5.0
 """How long somebody else, a kubelet say, is waited for to tell that it reaches a site."""
 CONTACT_PAUSE = 0.5
+
+
+class Calls(NamedTuple):
+    """What goes out with a round to show that packets get through: ``at_ends`` calls over the links of sites,
+    ``between_nodes`` those over ``paths``.
+    """
+
+    at_ends: Sequence[Attempt] = ()
+    between_nodes: Sequence[Attempt] = ()
+    paths: Collection[Path] = ()
+
+
+NO_CALLS = Calls()
 
 
 @dataclass(slots=True)
@@ -37,6 +53,7 @@ class ProbeRounds:
 
     pool: AgentPool
     links: Links
+    paths: Paths
     witnesses: Witnesses
     progress: Progress
     number: int = 0
@@ -69,29 +86,41 @@ class ProbeRounds:
         return tries[: len(controls)]
 
     async def fire(
-        self, phase: str, wanted: Sequence[Attempt], seconds: float, calls: Sequence[Attempt] = (), pause: float = 0.0
+        self, phase: str, wanted: Sequence[Attempt], seconds: float, calls: Calls = NO_CALLS, pause: float = 0.0
     ) -> list[AttemptResult]:
         """After ``pause``, make the attempts ``wanted`` and ``calls``; one try for each of the former."""
-        probe_round = [*wanted, *calls]
+        probe_round = [*wanted, *calls.at_ends, *calls.between_nodes]
         self.number += 1
         with self.phase(phase, len(probe_round)):
             await asyncio.sleep(pause)
             tries = await self.pool.fire(probe_round, seconds)
-        self.links.take(self.number, probe_round, tries, len(calls))
-        dead = self.links.silenced(self.number, calls)
-        answers = tries[: len(wanted)]
-        return (
-            [_unless_dead(attempt, one, dead) for attempt, one in zip(wanted, answers, strict=True)]
-            if dead
-            else answers
-        )
+        return await apart_if_large(len(wanted), self._take, wanted, calls, tries)
 
-    async def wait_for_contacts(self, lacking: Callable[[], list[End]], since: float) -> None:
+    def _take(self, wanted: Sequence[Attempt], calls: Calls, tries: Sequence[AttemptResult]) -> list[AttemptResult]:
+        """Take in what was heard; the tries of those ``wanted``, of which what a dead link explains says nothing."""
+        heard = [*wanted, *calls.at_ends]
+        self.links.take(self.number, heard, tries[: len(heard)], len(calls.at_ends))
+        self.paths.take(self.number, [*heard, *calls.between_nodes], tries)
+        dead = self.links.silenced(self.number, calls.at_ends)
+        apart = self.paths.silenced(self.number, calls.paths)
+        answers = list(tries[: len(wanted)])
+        if dead:
+            answers = [_unless_dead(*each, dead) for each in zip(wanted, answers, strict=True)]
+        if apart:
+            answers = [self._unless_apart(*each, apart) for each in zip(wanted, answers, strict=True)]
+        return answers
+
+    def _unless_apart(self, attempt: Attempt, one: AttemptResult, apart: Mapping[Path, str]) -> AttemptResult:
+        """``one``, unless it looks like a denial and nothing passed between the nodes of its ends."""
+        path = self.paths.between(attempt) if one.answer in DENIALS else None
+        return one if path is None or path not in apart else AttemptResult(Answer.ERROR, apart[path])
+
+    async def wait_for_contacts(self, lacking: Callable[[], Awaitable[list[End]]], since: float) -> None:
         """Ask who else hears the sites of the ends that are ``lacking``, since that moment; wait a while
         where somebody keeps trying.
         """
         bound = time.monotonic() + CONTACT_SECONDS
-        while ends := lacking():
+        while ends := await lacking():
             names, began = sorted({end.site for end in ends}), time.monotonic()
             try:
                 contacts = await self.witnesses.heard(names)
@@ -103,7 +132,7 @@ class ProbeRounds:
             for name in names:
                 fresh = name in contacts and began - contacts[name].seconds >= since
                 self.links.take_contacts([name], contacts, self.number if fresh else None)
-            if not self.links.watched(lacking()) or time.monotonic() >= bound:
+            if not self.links.watched(await lacking()) or time.monotonic() >= bound:
                 return
             await asyncio.sleep(CONTACT_PAUSE)
 

@@ -11,17 +11,19 @@ that stands for a denial is tried again with other sockets.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from auditor.loop.apart import apart_if_large
 from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
 from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool
-from auditor.probing.attempts import Answer, AttemptId, AttemptResult, agrees, wants_retest
+from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, agrees, wants_retest
 from auditor.probing.batches import Attempt
 from auditor.probing.controls import Controls, control_of
 from auditor.probing.history import History
@@ -29,11 +31,17 @@ from auditor.probing.links import End, Links, ends_of, neighbours
 from auditor.probing.losses import MOST_LOST, in_vain, packets, told, tries_needed, unbearable
 from auditor.probing.merging import lost_where, observe
 from auditor.probing.options import ProbingOptions, Progress
-from auditor.probing.probe_rounds import ProbeRounds
+from auditor.probing.paths import Path, Paths, path_of
+from auditor.probing.probe_rounds import Calls, ProbeRounds
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
 from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
 from auditor.probing.stability import Flapping, find_flapping, is_late
 
+Result = TypeVar("Result")
+
+PROBING = "probing"
+LEAST_SILENCES = 3
+"""How often silence is met before it stands for a denial, two of them in the second pass; unless it would take long."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 0.8
 LONGEST_SETTLING = 6
@@ -94,13 +102,19 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     hear the sites. An agent that fails makes its cells inconclusive and raises nothing; however this ends, by
     cancellation too, every channel is closed.
     """
-    routing = route_cells(cells, sites, absent)
-    places = (*sites, *witnesses.sites)
-    async with AgentPool((*routing.sites, *neighbours(routing, places)), open, options, progress, translators) as pool:
-        probe_rounds = ProbeRounds(pool, Links(places, routing.listeners), witnesses, progress)
-        probe_run = _ProbeRun(routing, probe_rounds, {cell: expected(cell) for cell in routing.routes}, options)
+    places, large = (*sites, *witnesses.sites), len(cells)
+    routing = await apart_if_large(large, route_cells, cells, sites, absent)
+    there = await apart_if_large(large, lambda: (*routing.sites, *neighbours(routing, places)))
+    async with AgentPool(there, open, options, progress, translators) as pool:
+
+        def prepare() -> _ProbeRun:
+            links, paths = Links(places, routing.listeners), Paths(places, there)
+            probe_rounds = ProbeRounds(pool, links, paths, witnesses, progress)
+            return _ProbeRun(routing, probe_rounds, {cell: expected(cell) for cell in routing.routes}, options)
+
+        probe_run = await apart_if_large(large, prepare)
         await probe_run.run()
-        return probe_run.outcome(routing.skipped)
+        return await apart_if_large(large, probe_run.outcome, routing.skipped)
 
 
 def _control_attempts(routes: Sequence[Route]) -> list[Attempt]:
@@ -117,16 +131,23 @@ class _ProbeRun:
         expected: Mapping[Cell, Verdict | None],
         options: ProbingOptions,
     ) -> None:
-        self._seating = routing
         self._routes = routing.routes
         self._to_prove = routing.to_prove
         self._probe_rounds = probe_rounds
         self._pool = probe_rounds.pool
         self._links = probe_rounds.links
+        self._between_nodes = probe_rounds.paths
+        self._listeners = self._between_nodes.listeners(routing.listeners, routing.routes.values())
         self._expected = expected
         self._options = options
         self._controls = Controls({})
-        self._ends = {route.pair: ends_of(route) for route in routing.routes.values()}
+        pairs = {route.pair: route for route in routing.routes.values()}
+        self._ends = {pair: ends_of(route) for pair, route in pairs.items()}
+        self._paths = {
+            pair: path for pair, route in pairs.items() if (path := path_of(route.source, route.destination, pair[2]))
+        }
+        deniable = sum(verdict is Verdict.DENIED for verdict in expected.values())
+        self._least_silences = LEAST_SILENCES if deniable <= MOST_CONFIRMING else 0
         self._history = History(expected)
         self._began = 0.0
         self._rounds = 0
@@ -135,10 +156,10 @@ class _ProbeRun:
     async def run(self) -> None:
         await self._start()
         self._began = time.monotonic()
-        await self._pass("probing")
+        await self._pass(PROBING)
         await self._retest()
         await self._look_again()
-        self._take_back_what_could_not_be_retested()
+        await self._computed(self._take_back_what_could_not_be_retested)
         self._waited = time.monotonic() - self._began
         if self._history.late:
             await self._confirm()
@@ -157,29 +178,51 @@ class _ProbeRun:
             {end._replace(direction=Direction.EGRESS) for ends in self._ends.values() for end in ends},
         )
         tries = await self._probe_rounds.start(
-            self._seating.listeners, _control_attempts(self._to_prove), sorted(sources), timeout
+            self._listeners, _control_attempts(self._to_prove), sorted(sources), timeout
         )
         self._controls = Controls(self._pool.unbound)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "before the probes")
         deniable = (route for cell, route in self._routes.items() if self._expected[cell] is not Verdict.ALLOWED)
         watched = self._links.watched(self._ends_of(deniable))
-        await self._probe_rounds.wait_for_contacts(
-            lambda: [end for end in watched if not self._links.moments(end)], 0.0
-        )
+
+        async def lacking() -> list[End]:
+            return [end for end in watched if not self._links.moments(end)]
+
+        await self._probe_rounds.wait_for_contacts(lacking, 0.0)
 
     async def _end(self) -> None:
         """The controls after the probes, and whatever it takes to show that links carried packets all the while."""
         probed, timeout = time.monotonic(), self._options.timeout
-        calls = self._links.calls(self._unheard())
+        unheard, paths = await self._unheard(), await self._computed(self._untravelled)
+        across = [*self._between_nodes.calls(paths), *self._between_nodes.last_calls(paths)]
+        calls = Calls(self._links.calls(unheard), across)
         tries = await self._probe_rounds.fire("controls", _control_attempts(self._to_prove), timeout, calls)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "after the probes")
-        if unheard := self._unheard():
-            await self._probe_rounds.fire(
-                "controls patiently", (), 2 * timeout, self._links.calls(unheard, patiently=True)
-            )
+        unheard, paths = await self._unheard(), await self._computed(self._untravelled)
+        across = self._between_nodes.calls(paths)
+        if unheard or across:
+            calls = Calls(self._links.calls(unheard, patiently=True), across)
+            await self._probe_rounds.fire("controls patiently", (), 2 * timeout, calls)
         await self._probe_rounds.wait_for_contacts(self._unheard, probed)
 
-    def _unheard(self) -> list[End]:
+    async def _computed(self, work: Callable[[], Result]) -> Result:
+        """What ``work``, which goes through all cells, returns."""
+        return await apart_if_large(len(self._routes), work)
+
+    async def _unheard(self) -> list[End]:
+        return await self._computed(self._ends_in_doubt)
+
+    def _untravelled(self) -> list[Path]:
+        """The paths of what looks denied so far, where more must be known of them."""
+        counting = {
+            (path, probe_round)
+            for cell, _, probe_round in self._history.denials()
+            if (path := self._paths.get(self._routes[cell].pair))
+        }
+        provable = self._between_nodes.is_provable
+        return sorted({path for path, at in counting if not provable(path) or self._between_nodes.doubt(path, at)})
+
+    def _ends_in_doubt(self) -> list[End]:
         """The ends of what looks denied so far, where more must be known of their links before that counts."""
         counting = {
             (end, probe_round)
@@ -205,9 +248,19 @@ class _ProbeRun:
         self._controls.record(final.values(), when)
 
     async def _fire(self, phase: str, cells: Sequence[Cell], seconds: float, pause: float = 0.0) -> list[AttemptResult]:
+        wanted, ends, paths = await apart_if_large(len(cells), self._aimed, cells)
+        # How much is lost shows only where it lasts long enough for packets to be sent again.
+        across = self._between_nodes.calls(paths, from_pods=phase == PROBING)
+        calls = Calls(self._links.calls(ends), across, paths)
+        return await self._probe_rounds.fire(phase, wanted, seconds, calls, pause)
+
+    def _aimed(self, cells: Sequence[Cell]) -> tuple[list[Attempt], list[End], list[Path]]:
+        """An attempt for each of ``cells``, and the ends and paths that they need."""
         routes = [self._routes[cell] for cell in cells]
         wanted = [Attempt(route.source.name, route.destination.name, route.target) for route in routes]
-        return await self._probe_rounds.fire(phase, wanted, seconds, self._links.calls(self._ends_of(routes)), pause)
+        pairs = dict.fromkeys(route.pair for route in routes)
+        paths = dict.fromkeys(path for pair in pairs if (path := self._paths.get(pair)))
+        return wanted, self._ends_of(routes), list(paths)
 
     async def _pass(self, phase: str) -> None:
         """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
@@ -223,11 +276,11 @@ class _ProbeRun:
                 f"{timeout:g} s"
             )
             tries.update(zip(silent, await self._fire(f"{phase} patiently", silent, timeout), strict=True))
-        for cell, one in tries.items():
-            self._record(cell, one, fired)
+        await apart_if_large(len(tries), self._record, list(tries.items()), fired)
 
-    def _record(self, cell: Cell, one: AttemptResult, fired: float) -> None:
-        self._history.record(cell, one, self._probe_rounds.number, fired - self._began)
+    def _record(self, tries: Iterable[tuple[Cell, AttemptResult]], fired: float) -> None:
+        for cell, one in tries:
+            self._history.record(cell, one, self._probe_rounds.number, fired - self._began)
 
     def _open_questions(self) -> list[Cell]:
         """The cells whose last try can't stand, between agents that can still try again."""
@@ -248,7 +301,7 @@ class _ProbeRun:
         through enough retests.
         """
         pause = FIRST_PAUSE
-        while pending := self._open_questions():
+        while pending := await self._computed(self._open_questions):
             if self._rounds >= self._retests and self._has_settled():
                 break
             self._rounds += 1
@@ -269,7 +322,7 @@ class _ProbeRun:
     @property
     def _silences(self) -> int:
         """How many silent tries stand for a denial."""
-        return tries_needed(in_vain(self._pool.losses))
+        return max(self._least_silences, tries_needed(in_vain(self._pool.losses)))
 
     def _has_settled(self) -> bool:
         """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it
@@ -300,8 +353,7 @@ class _ProbeRun:
         unheard = any(self._history.tries[cell][-1].answer in (Answer.DROPPED, Answer.ERROR) for cell in cells)
         fired = time.monotonic() + pause
         tries = await self._fire(phase, cells, seconds or self._options.timeout * (2 if unheard else 1), pause)
-        for cell, one in zip(cells, tries, strict=True):
-            self._record(cell, one, fired)
+        await apart_if_large(len(cells), self._record, list(zip(cells, tries, strict=True)), fired)
 
     async def _look_again(self) -> bool:
         """Try silence that stands for a denial again, later and over other sockets, as often as the loss of packets
@@ -311,9 +363,7 @@ class _ProbeRun:
         if self._pool.slowest > SLOW_SHARE * seconds:
             seconds = self._options.timeout
         for look in range(SECOND_LOOKS):
-            # Those that came to agree are confirmed more often than that.
-            asked = [cell for cell in self._routes if cell not in self._history.late and self._can_be_tried(cell)]
-            missing = {cell: self._history.silences_missing(cell, self._silences) for cell in asked}
+            missing = await self._computed(self._silences_missing)
             cells = [
                 cell
                 for turn in range(max(missing.values(), default=0))
@@ -335,6 +385,13 @@ class _ProbeRun:
             seconds = 2 * self._options.timeout
         return True
 
+    def _silences_missing(self) -> dict[Cell, int]:
+        """How often each cell whose silence stands for a denial is to be tried once more for that."""
+        needed, late = self._silences, self._history.late
+        missing = {cell: self._history.silences_missing(cell, needed) for cell in self._routes}
+        # Those that came to agree are confirmed more often than that.
+        return {cell: n for cell, n in missing.items() if n and cell not in late and self._can_be_tried(cell)}
+
     def _last(self, cell: Cell, count: int) -> Sequence[AttemptResult]:
         """The last ``count`` tries of ``cell``."""
         return self._history.tries[cell][-count:] if count else ()
@@ -344,7 +401,7 @@ class _ProbeRun:
         await self._pass("confirming")
         times = min(CONFIRMATIONS, max(1, MOST_CONFIRMING // len(self._history.late)))
         await self._again("confirming", list(self._history.late) * times)
-        await self._again("retesting", self._doubtful())
+        await self._again("retesting", await self._computed(self._doubtful))
 
     def _doubtful(self) -> list[Cell]:
         """The cells to retest at last: those that relapsed or said nothing, and, once any relapsed, those
@@ -361,6 +418,15 @@ class _ProbeRun:
 
     async def _trace_lost_datagrams(self) -> None:
         """Ask destinations which of the UDP probes that got no answer had reached them."""
+        aimed = await self._computed(self._silent_datagrams)
+        if not any(aimed.values()):
+            return
+        with self._probe_rounds.phase("tracing", 0):
+            known = await self._pool.arrivals(aimed)
+        await self._computed(lambda: self._tell_where_lost(known))
+
+    def _silent_datagrams(self) -> dict[str, list[AttemptId]]:
+        """The UDP probes that got no answer, by the site that they were aimed at."""
         aimed: dict[str, list[AttemptId]] = defaultdict(list)
         for cell, tries in self._history.tries.items():
             if cell.protocol is Protocol.UDP:
@@ -369,20 +435,19 @@ class _ProbeRun:
                 aimed[self._routes[cell].destination.name] += [
                     one.attempt_id for one in telling if one.silent and one.attempt_id
                 ]
-        if not any(aimed.values()):
-            return
-        with self._probe_rounds.phase("tracing", 0):
-            known = await self._pool.arrivals(aimed)
+        return aimed
+
+    def _tell_where_lost(self, known: Mapping[AttemptId, Arrival]) -> None:
         for cell, tries in self._history.tries.items():
             for number, one in enumerate(tries):
-                if one.attempt_id in known:
+                if one.attempt_id and one.attempt_id in known:
                     tries[number] = lost_where(one, self._expected[cell], arrived=known[one.attempt_id])
 
     async def _retest_one_way_leaks(self) -> None:
         """Try again what only the destinations' logs showed to differ, after every other retest."""
         pending = [
             cell
-            for cell in self._open_questions()
+            for cell in await self._computed(self._open_questions)
             if cell.protocol is Protocol.UDP and self._history.tries[cell][-1].milliseconds is None
         ]
         leaks = [cell for cell in pending if self._history.tries[cell][-1].answer is Answer.ALLOWED]
@@ -411,6 +476,7 @@ class _ProbeRun:
             *self._probe_rounds.facts,
             told(self._pool.losses),
             *self._convergence(flapping.unstable),
+            *self._between_nodes.unshown(self._denied_between_nodes(unheard)),
         )
         return ProbingOutcome(
             observations, (flapping,), tuple(filter(None, facts)), self._pool.attempts, self._probe_rounds.seconds
@@ -428,10 +494,17 @@ class _ProbeRun:
                 if (end, probe_round) not in known
             }
             reasons = [known[end, probe_round] for end in ends]
+            if path := self._paths.get(self._routes[cell].pair):
+                reasons.append(self._between_nodes.doubt(path, probe_round))
             if told_by.silent and ends:
                 reasons.append(self._doubt_of_silence(cell))
             doubts[cell] = next(filter(None, reasons), "")
         return doubts
+
+    def _denied_between_nodes(self, doubts: Mapping[Cell, str]) -> Counter[Path]:
+        """How many connections count as denied, by the paths that they take."""
+        pairs = (self._routes[cell].pair for cell, doubt in doubts.items() if not doubt)
+        return Counter(path for pair in pairs if (path := self._paths.get(pair)))
 
     def _doubt_of_silence(self, cell: Cell) -> str:
         """Why silence does not stand for a denial; empty if it does."""

@@ -162,6 +162,30 @@ async def test_one_family_says_nothing_of_the_other():
     assert by_family[Family.IPV4] == {Result.LEAK}
 
 
+def nodes_apart(ground):
+    """Every node and its pods are well, and nothing passes from one node to another."""
+    for index in ground.topology.nodes.values():
+        ground.rules(index, "chain in { type filter hook prerouting priority -310; iifname uplink drop; }")
+
+
+@pytest.mark.parametrize("at", ["", "probing", "trying silence again", "controls"])
+@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+async def test_nodes_that_are_kept_apart_leave_no_denial_proven(enforcer, at):
+    """Nothing that is allowed goes from node to node."""
+    report = await audited(
+        nodes_apart, enforcer, at=at, sources=("a/db", "b/client"), destinations=("a/web", "b/web"), ports=PORTS[:1]
+    )
+    there = {endpoint.name: endpoint.node for endpoint in REACHABLE}
+    far = [
+        result
+        for result in report.cells
+        if there[result.cell.source] != there[result.cell.destination] and result.expected is Verdict.DENIED
+    ]
+    assert far
+    assert Result.MATCH not in {result.result for result in far}
+    assert at or all("nothing was answered between nodes" in reason for reason in reasons(far))
+
+
 def losing(share):
     """So much of what arrives at each pod is lost, though not of what it says to itself."""
 

@@ -33,7 +33,7 @@ from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
 from tests.lab.trouble_clock import SETTING
 from tests.lab.trouble_disk import ROOM, on_a_full_disk
-from tests.lab.trouble_faults import BEFORE, BEYOND, CLOCK, DISK, DURING, FAULTS, OPENED, Fault, Scene
+from tests.lab.trouble_faults import BEFORE, CLOCK, DISK, DURING, FAULTS, OPENED, Fault, Scene
 from tests.lab.trouble_ground import Ground, normal
 from tests.lab.trouble_worlds import Judged, Plan, differs, draw, judge, planned_ports
 
@@ -221,7 +221,7 @@ def _play(number: int, seed: int, name: str) -> Outcome:
         kept = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:
-            outcome = play(number, seed, next(fault for fault in (*FAULTS, *BEYOND) if fault.name == name))
+            outcome = play(number, seed, next(fault for fault in FAULTS if fault.name == name))
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -274,7 +274,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, metavar="NUMBER", help="play this one audit again")
     parser.add_argument("--details", action="store_true", help="tell every audit, not only the wrong ones")
     arguments = parser.parse_args()
-    faults = [fault.name for fault in (*FAULTS, *(BEYOND if arguments.f else ())) if arguments.f in fault.name]
+    faults = [fault.name for fault in FAULTS if arguments.f in fault.name]
     numbers = range(arguments.n) if arguments.only is None else [arguments.only]
     began, outcomes = time.monotonic(), []
     with ProcessPoolExecutor(arguments.j, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -408,6 +408,7 @@ FAULTS = (
     Fault("route on the node a black hole", node_route_blackholed, LOST),
     Fault("neighbour entry wrong", neighbour_wrong, LOST),
     Fault("small packets only", tiny_packets_only, LOST),
+    Fault("nodes apart", nodes_apart, f"{LOST}|nothing was answered between nodes", is_outage=True),
     Fault("loss on a link", loss, LOST),
     Fault("loss everywhere", loss_everywhere, LOST),
     Fault("flood of datagrams", flood, f"{LOST}|flood|buffer|{AGENT}", (BEFORE, DURING)),
@@ -424,7 +425,3 @@ FAULTS = (
     Fault("lab killed", lab_killed, r"lab: ", (DURING,)),
     Fault("none", nothing, r"(?!)", (BEFORE,)),
 )
-BEYOND = (Fault("nodes apart", nodes_apart, LOST, is_outage=True),)
-"""What is not played unless it is asked for: an audit does not find it out where no connection that is
-allowed goes from node to node.
-"""

@@ -120,6 +120,7 @@ class LiveCluster(ClusterSession):
             agent=there,
             neighbour_addresses=beside,
             watched=watched,
+            node=endpoint.node,
         )
 
     @property

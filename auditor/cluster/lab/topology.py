@@ -155,14 +155,28 @@ def _sites(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]])
     """Every place where an agent can run: pods, hosts, then all nodes."""
     nodes = list(node_addresses)
 
-    def site(name: str, addresses: tuple[IPAddress, ...], endpoints: tuple[str, ...], neighbour: str) -> ProbeSite:
+    def site(
+        name: str, addresses: tuple[IPAddress, ...], endpoints: tuple[str, ...], neighbour: str, node: str
+    ) -> ProbeSite:
         beside = node_addresses.get(neighbour, ())
         return ProbeSite(
-            name, addresses, endpoints, neighbour=f"node/{neighbour}" if beside else "", neighbour_addresses=beside
+            name,
+            addresses,
+            endpoints,
+            neighbour=f"node/{neighbour}" if beside else "",
+            neighbour_addresses=beside,
+            node=node,
+            is_node=bool(node) and name == f"node/{node}",
         )
 
     sites = [
-        site(endpoint.name, endpoint.addresses, (endpoint.name,), endpoint.node or nodes[0] if nodes else "")
+        site(
+            endpoint.name,
+            endpoint.addresses,
+            (endpoint.name,),
+            endpoint.node or nodes[0] if nodes else "",
+            endpoint.node,
+        )
         for endpoint in snapshot.endpoints
         if endpoint.kind is not EndpointKind.NODE and not endpoint.host_network
     ]
@@ -170,7 +184,7 @@ def _sites(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]])
         # No policy is about what nodes, and hosts outside, have to do with each other.
         another = next((other for other in nodes if other != node), "")
         residents = tuple(endpoint.name for endpoint in _residents(snapshot, node))
-        sites.append(site(f"node/{node}", node_addresses[node], residents, another))
+        sites.append(site(f"node/{node}", node_addresses[node], residents, another, node))
     return tuple(sites)
 
 

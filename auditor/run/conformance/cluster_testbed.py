@@ -60,7 +60,14 @@ class ClusterTestbed:
 
     def _seat(self, name: str, pod: Endpoint) -> ProbeSite:
         link = self._scratch.reached[name]
-        return ProbeSite(name, pod.addresses, (name,), neighbour_addresses=link.node_addresses, watched=link.watched)
+        return ProbeSite(
+            name,
+            pod.addresses,
+            (name,),
+            neighbour_addresses=link.node_addresses,
+            watched=link.watched,
+            node=pod.node,
+        )
 
     @property
     def absent(self) -> Mapping[str, str]:

@@ -85,6 +85,13 @@ def test_only_what_must_have_crossed_a_link_proves_it(made, answer, out_of_sourc
     assert doubts(known, End("a/pod", OUT, V6), End("a/pod", INTO, V4)) == [True, True]
 
 
+def test_a_port_that_is_refused_hides_no_other_that_is_reached():
+    known = links()
+    for probe_round in range(3):
+        known.take(probe_round, [attempt(POD, FAR)] * 2, [REFUSED, ALLOWED])
+    assert doubts(known, End("a/far", INTO, V4)) == [False]
+
+
 def test_a_pod_that_reaches_itself_proves_nothing():
     known = links()
     for probe_round in range(3):

@@ -44,6 +44,7 @@ class World:
             for n in range(sites)
         ]
         self.node = lambda *_: RESET
+        self.node_by_address = None
         self.witnesses = NO_WITNESSES
         self.answer = answer
         self.control = control
@@ -184,7 +185,9 @@ class FakeChannel:
 
     def _one(self, target, port):
         world, protocol = self.world, Protocol(target["protocol"].upper())
-        if target["address"].startswith("192.0.2."):
+        if target["address"].startswith("192.0.2.") and not target["identity"]:
+            if world.node_by_address:
+                return world.node_by_address(self.site.name, port, 0, target["address"])
             number = world.tries[self.site.name, "node", port] = world.tries.get((self.site.name, "node", port), -1) + 1
             return world.node(self.site.name, port, number)
         aimed_at = world.names.get(target["identity"]) or next(

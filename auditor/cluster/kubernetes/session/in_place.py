@@ -84,6 +84,7 @@ class InPlaceCluster(ClusterSession):
                 agent=endpoint.kind is EndpointKind.POD,
                 listens=False,
                 neighbour_addresses=self._node_addresses.get(endpoint.name, ()),
+                node=endpoint.node,
             )
             for endpoint in self._snapshot.endpoints
             if endpoint.addresses and (endpoint.name in self._containers or endpoint.kind is EndpointKind.HOST)
