@@ -145,7 +145,9 @@ class Hearing:
         mine = [
             cell
             for cell in self._cells
-            if (cell.source if sends else cell.destination) == end.name and cell.family is family
+            if (cell.source if sends else cell.destination) == end.name
+            and cell.family is family
+            and cell.protocol is not Protocol.SCTP  # nobody tries it
         ]
         if sends:
             yield from ((end, node, Protocol.TCP, port, family) for port in (9, 10250))

@@ -102,13 +102,11 @@ async def test_a_pod_without_a_network_is_never_denied(enforcer, harm):
     report = await audited(harm, enforcer)
     assert {result.result for result in concerned(report)} == {Result.INCONCLUSIVE}
     if harm is down:  # an agent without any address says so itself
-        found = {
-            (result.cell.family, result.observation.outcome)
-            for result in report.cells
-            if result.cell[:2] == ("b/web", VICTIM)
-        }
-        words = "nothing was heard from {} over {} over its network link, so silence proves nothing"
-        assert found == {(family, words.format(VICTIM, family)) for family in Family}
+        for result in report.cells:
+            if result.cell[:2] == ("b/web", VICTIM):
+                said = f"nothing was heard from {VICTIM} over {result.cell.family} over its network link, so "
+                # Silence, or that its own node says that it can't be reached: either proves nothing.
+                assert result.observation.outcome.startswith(said)
     others = [result for result in report.cells if VICTIM not in result.cell[:2]]
     expected = {Result.MATCH, Result.UNDEFINED} if enforcer == "spec" else {Result.MATCH, Result.UNDEFINED, Result.LEAK}
     assert {result.result for result in others} <= expected

@@ -54,14 +54,17 @@ MESH_ANNOTATIONS: Labels = {
 
 REACHED_PORT = 10011
 """Where the first process of a probe pod's container listens, for the kubelet alone, unless that port is tried."""
-WAIT = """import signal, socket, threading, time
+WAIT = """import os, signal, socket, threading, time
 def listen():
     try:
         return socket.create_server(("", REACHED), family=socket.AF_INET6, dualstack_ipv6=True)
     except (OSError, ValueError):
         return socket.create_server(("", REACHED))
 def let_in():
-    listener = listen()
+    try:
+        listener = listen()
+    except OSError:
+        return
     while True:
         try:
             listener.accept()[0].close()
@@ -69,7 +72,8 @@ def let_in():
             time.sleep(0.1)
 signal.pthread_sigmask(0, {15})
 threading.Thread(target=let_in, daemon=True).start()
-signal.sigwait({15})"""
+signal.sigwait({15})
+os._exit(0)"""
 """A container's first process ignores SIGTERM unless it asks for it; this one waits for nothing else, so that a pod
 ends at once. Beside that it lets the kubelet in, which shows that packets cross the pod's network link, whatever
 policies say. ``REACHED`` stands for the port."""
