@@ -119,6 +119,7 @@ async def test_of_each_pod_that_runs_it_is_known_how_its_link_is_watched():
     stage, running = await staged(LivingStore())
     assert stage.reached.keys() == running.keys()
     assert all(pod.node_addresses for pod in stage.reached.values())
+    assert (await stage.heard(set(running))).keys() == running.keys()
 
 
 async def test_pods_of_a_conformance_run_have_a_controller_in_their_namespace_that_is_there():

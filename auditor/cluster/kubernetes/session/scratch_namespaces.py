@@ -272,12 +272,15 @@ class ScratchNamespaces:
     async def heard(self, names: Collection[str]) -> dict[str, Contact]:
         """Which of the pods of the endpoints called ``names`` the kubelet reaches. Raises ClusterError."""
         items, _ = await read_list(self._api, PODS, parameters=self._selection)
-        pods = (
-            (decode(item, StartingPod, self._api, PODS).metadata, decode(item, ReachedPod, self._api, PODS))
-            for item in items
-        )
-        contacts = ((f"{metadata.namespace}/{metadata.name}", pod.contact) for metadata, pod in pods)
-        return {name: contact for name, contact in contacts if name in names and contact is not None}
+        wanted = {place_of(name): name for name in names}
+        contacts: dict[str, Contact] = {}
+        for item in items:
+            metadata = decode(item, StartingPod, self._api, PODS).metadata
+            name = wanted.get((metadata.namespace, metadata.name))
+            contact = decode(item, ReachedPod, self._api, PODS).contact
+            if name is not None and contact is not None:
+                contacts[name] = contact
+        return contacts
 
     async def open(self, pod: str) -> ExecStream:
         """Start an agent in the pod of the endpoint called ``pod``."""
