@@ -50,9 +50,12 @@ class Mirror:
         return self._complete == set(PATHS)
 
     def has(self, versions: Mapping[str, Mapping[str, str]]) -> bool:
-        """Whether it has all these objects in these versions: resourceVersions by kind and ``NAMESPACE/NAME``."""
+        """Whether it has all these objects in these versions, or later ones, by kind and ``NAMESPACE/NAME``.
+
+        An object may have changed since somebody looked, and then never comes in that very version.
+        """
         return all(
-            key in self._objects[kind] and self._objects[kind][key]["metadata"]["resourceVersion"] == version
+            key in self._objects[kind] and int(self._objects[kind][key]["metadata"]["resourceVersion"]) >= int(version)
             for kind, expected in versions.items()
             for key, version in expected.items()
         )
