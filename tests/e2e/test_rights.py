@@ -81,8 +81,8 @@ NOT_MISSED = {
     # way.
     ("conformance", Grant("coordination.k8s.io", "leases", "get")),
     ("conformance", Grant("coordination.k8s.io", "leases", "list")),
-    # None of these few scenarios takes a policy away in the middle, and a Lease goes with its namespace: it is deleted by
-    # itself only where a dead run's is in the way.
+    # None of these few scenarios takes a policy away in the middle, and a Lease goes with its namespace: it is
+    # deleted by itself only where a dead run's is in the way.
     ("conformance", Grant("networking.k8s.io", "networkpolicies", "delete")),
     ("conformance", Grant("coordination.k8s.io", "leases", "delete")),
     # Renewal comes after ten seconds, which these few scenarios may not last.
