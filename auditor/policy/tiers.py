@@ -128,6 +128,8 @@ def fold_rows(rows_by_tier: Sequence[Sequence[TierRow]], everything: int, destin
 
 
 def _fold(of_source: Sequence[TierRow], everything: int, destinations: int) -> tuple[Part, ...]:
+    if len(of_source) == 1:  # its parts are apart already
+        return tuple((atoms, destinations & ~denied) for atoms, _, denied in of_source[0])
     parts: Sequence[TierPart] = ((everything, 0, 0),)
     for row in of_source:
         parts = [
