@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "conformance": "Run all scenarios against an enforcer, and score it feature by feature.",
     "preflight": "See what an audit of a live cluster would meet; create nothing.",
     "cleanup": "Remove what audits have left in a live cluster.",
+    "rbac": "Print the rights that an audit needs, and no others, as manifests.",
     "snapshot": "Save what matters of a live cluster to a file.",
     "scenarios": "List the scenarios that come with the auditor.",
     "enforcers": "List the enforcers that the lab can run, faulty ones included.",

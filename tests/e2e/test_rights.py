@@ -20,8 +20,9 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("rbac.yaml", "everywhere.yaml", "conformance.yaml")
 OBJECTS = [item for name in FILES for item in yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")) if item]
 ACCOUNT = "system:serviceaccount:netpol-audit:netpol-audit"
-READ, READ_NAMESPACE, PROBE, IN_PLACE, CLEANUP, CONFORMANCE = (
-    f"netpol-audit-{use}" for use in ("read", "read-namespace", "probe", "in-place", "cleanup", "conformance")
+READ, SNAPSHOT, READ_NAMESPACE, PROBE, IN_PLACE, CLEANUP, CONFORMANCE = (
+    f"netpol-audit-{use}"
+    for use in ("read", "snapshot", "read-namespace", "probe", "in-place", "cleanup", "conformance")
 )
 RBAC = "rbac.authorization.k8s.io"
 
@@ -66,6 +67,7 @@ USES = {
     "run": (here(READ, PROBE), ("run", "-n", world.PROD, "-q")),
     "in-place": (here(READ, IN_PLACE), ("run", "-n", world.PROD, "--in-place", "-q")),
     "snapshot": (grants(READ_NAMESPACE), ("snapshot", "-n", world.PROD)),
+    "snapshot-of-all": (here(SNAPSHOT), ("snapshot", "-A")),
     "cleanup": (here(CLEANUP), ("cleanup", "-n", world.OTHER, "--run", "0badcafe")),
     "conformance": (
         here(CONFORMANCE),

@@ -1,0 +1,134 @@
+"""``audit rbac``: the rights for just what somebody means to do, as manifests to be applied."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from auditor.cli import parameters
+from auditor.cli.exit_codes import AS_EXPECTED
+from auditor.cli.help import SectionedCommand
+from auditor.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.role_manifests import Account, Grant
+
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+ACCOUNT = re.compile(rf"{parameters.NAMESPACE}/{LABEL}(\.{LABEL})*\Z")
+LONGEST_NAME = 253 - len("-read-namespace")
+"""Of an account, after whose name roles are called: Kubernetes takes 253 characters."""
+
+
+def _read_account(_context: click.Context, _option: click.Parameter, text: str | None) -> Account | None:
+    from auditor.cluster.kubernetes.role_manifests import Account
+
+    if text is None:
+        return None
+    namespace, _, name = text.partition("/")
+    if not ACCOUNT.match(text) or len(name) > LONGEST_NAME:
+        raise click.BadParameter(f"{text!r}: write NAMESPACE/NAME, such as monitoring/netpol-audit")
+    return Account(namespace, name)
+
+
+@click.command(
+    "rbac",
+    cls=SectionedCommand,
+    examples=(
+        "audit rbac -n prod -n staging | kubectl apply -f -",
+        "audit rbac --snapshot -A",
+        "audit rbac --run --cleanup -A --service-account monitoring/netpol-audit",
+    ),
+)
+@parameters.namespace_option("Where pods may be probed from, read or cleaned up: in this namespace; may be repeated.")
+@click.option(
+    "-A", "--all-namespaces", is_flag=True, help="In all namespaces; for runs, this amounts to cluster-admin."
+)
+@click.option("--run", "running", is_flag=True, help="For 'audit run'. The default where no other use is named.")
+@click.option("--in-place", is_flag=True, help="For 'audit run --in-place'.")
+@click.option(
+    "--snapshot", is_flag=True, help="For what only reads: 'audit snapshot', 'expect', 'explain', 'lint', 'intent'."
+)
+@click.option("--cleanup", is_flag=True, help="For 'audit cleanup'.")
+@click.option("--conformance", is_flag=True, help="For 'audit conformance', which amounts to cluster-admin.")
+@click.option(
+    "--service-account",
+    "account",
+    callback=_read_account,
+    metavar="NAMESPACE/NAME",
+    help="Who gets the rights; the namespace must be there. [default: netpol-audit/netpol-audit, with its namespace]",
+)
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    namespaces: tuple[str, ...],
+    all_namespaces: bool,
+    running: bool,
+    in_place: bool,
+    snapshot: bool,
+    cleanup: bool,
+    conformance: bool,
+    account: Account | None,
+) -> int:
+    """Print the rights that an audit needs and no others, as YAML for kubectl apply.
+
+    Asks no cluster. A run reads the whole cluster, and puts probe pods only where -n or -A says: name the namespaces of
+    the peers, too.
+    """
+    parameters.check_scope(namespaces, all_namespaces=all_namespaces)
+    uses = frozenset(
+        name
+        for name, given in (
+            ("run", running),
+            ("in-place", in_place),
+            ("snapshot", snapshot),
+            ("cleanup", cleanup),
+            ("conformance", conformance),
+        )
+        if given
+    ) or frozenset({"run"})
+    _check_where(uses, bool(namespaces), all_namespaces=all_namespaces)
+    _print(grants(uses, tuple(dict.fromkeys(namespaces)) or None), account)
+    return AS_EXPECTED
+
+
+def _check_where(uses: frozenset[str], named: bool, *, all_namespaces: bool) -> None:
+    if uses == {"conformance"}:
+        if named:
+            raise UsageError("--conformance is about the whole cluster: leave -n out")
+    elif not named and not all_namespaces:
+        raise UsageError("say where: -n NAMESPACE, or -A for all namespaces")
+
+
+def grants(uses: frozenset[str], namespaces: tuple[str, ...] | None) -> list[Grant]:
+    """What ``uses`` need in ``namespaces`` (None: in all), each role once."""
+    from auditor.cluster.kubernetes.role_manifests import Grant
+    from auditor.cluster.kubernetes.roles import Role
+
+    found = []
+    if uses & {"run", "in-place"}:
+        found.append(Grant(Role.READ))
+    elif "snapshot" in uses:
+        found.append(Grant(Role.SNAPSHOT) if namespaces is None else Grant(Role.READ_NAMESPACE, namespaces))
+    for use, role in (("run", Role.PROBE), ("in-place", Role.IN_PLACE), ("cleanup", Role.CLEANUP)):
+        if use in uses:
+            found.append(Grant(role, namespaces))
+    return [*found, *([Grant(Role.CONFORMANCE)] if "conformance" in uses else [])]
+
+
+def _print(granted: list[Grant], account: Account | None) -> None:
+    from auditor.cluster.kubernetes.role_manifests import (
+        SEPARATOR,
+        Account,
+        account_manifests,
+        binding_manifests,
+        role_manifest,
+    )
+    from auditor.report.lines import say
+
+    who = account or Account()
+    documents = account_manifests(who, with_namespace=account is None)
+    documents += [role_manifest(grant.role, who) for grant in granted]
+    documents += [binding for grant in granted for binding in binding_manifests(grant, who)]
+    for line in SEPARATOR.join(documents).splitlines():
+        say(line)

@@ -1,0 +1,138 @@
+"""What each use of the auditor needs of a cluster's RBAC: the one definition of it.
+
+``audit rbac`` prints it for what is asked for, and tools/write-manifests writes deploy/ from it. That each right is
+needed, and that none is missing, is shown on a real cluster (tests/e2e/test_rights.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """rbac/v1 PolicyRule: ``verbs`` on the ``resources`` of API ``groups`` (``""`` is the core group), and ``why``."""
+
+    groups: tuple[str, ...]
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    why: str = ""
+
+
+class Role(Enum):
+    """A ClusterRole for each use. The value is its name after the service account's: ``netpol-audit-read``."""
+
+    READ = "read"
+    SNAPSHOT = "snapshot"
+    READ_NAMESPACE = "read-namespace"
+    PROBE = "probe"
+    IN_PLACE = "in-place"
+    CLEANUP = "cleanup"
+    CONFORMANCE = "conformance"
+
+
+PURPOSES: Mapping[Role, str] = {
+    Role.READ: "audit snapshot, expect, explain, lint, intent and preflight; audit run beside one of the roles below",
+    Role.SNAPSHOT: "audit snapshot, expect, explain, lint and intent of a whole cluster, for whoever runs no audits",
+    Role.READ_NAMESPACE: "audit snapshot -n, for somebody who may read single namespaces only; "
+    'the built-in role "view" is enough, too',
+    Role.PROBE: "audit run",
+    Role.IN_PLACE: "audit run --in-place",
+    Role.CLEANUP: "audit cleanup",
+    Role.CONFORMANCE: "audit conformance",
+}
+
+_CORE = ("",)
+_POLICIES = ("networking.k8s.io",)
+_LEASES = ("coordination.k8s.io",)
+
+_OTHER_POLICIES = (
+    Rule(
+        ("cilium.io",),
+        ("ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"),
+        ("list",),
+        "Policies of other kinds are only counted: where there are some, the report says so.",
+    ),
+    Rule(("crd.projectcalico.org", "projectcalico.org"), ("networkpolicies", "globalnetworkpolicies"), ("list",)),
+    Rule(("crd.antrea.io",), ("networkpolicies", "clusternetworkpolicies"), ("list",)),
+    Rule(
+        ("policy.networking.k8s.io",),
+        ("adminnetworkpolicies", "baselineadminnetworkpolicies", "clusternetworkpolicies"),
+        ("list",),
+    ),
+)
+
+RULES: Mapping[Role, tuple[Rule, ...]] = {
+    Role.READ: (
+        Rule(_CORE, ("pods",), ("list", "watch"), "The cluster as it is, and what changes in it during a run."),
+        Rule(_CORE, ("namespaces",), ("get", "list", "watch")),
+        Rule(_CORE, ("nodes", "services"), ("list",)),
+        Rule(_POLICIES, ("networkpolicies",), ("list", "watch")),
+        Rule(
+            ("discovery.k8s.io",),
+            ("endpointslices",),
+            ("list",),
+            "Whether a Service would send traffic to a probe pod, and whether one did.",
+        ),
+        Rule(
+            ("policy",),
+            ("poddisruptionbudgets",),
+            ("list",),
+            "What a probe pod must not disturb, and what must have room for it.",
+        ),
+        Rule(_CORE, ("resourcequotas",), ("list",)),
+        *_OTHER_POLICIES,
+    ),
+    Role.SNAPSHOT: (
+        Rule(_CORE, ("namespaces", "nodes", "pods", "services"), ("list",)),
+        Rule(_POLICIES, ("networkpolicies",), ("list",)),
+        *_OTHER_POLICIES,
+    ),
+    Role.READ_NAMESPACE: (
+        Rule(_CORE, ("namespaces",), ("get",)),
+        Rule(_CORE, ("pods", "services"), ("list",)),
+        Rule(_POLICIES, ("networkpolicies",), ("list",)),
+    ),
+    Role.PROBE: (
+        Rule(
+            _LEASES,
+            ("leases",),
+            ("create", "delete", "get", "list", "update"),
+            "Lock, sign of life, and owner of the rest; those of dead runs are found and deleted.",
+        ),
+        Rule(_CORE, ("configmaps",), ("create",), "The agent's source."),
+        Rule(_CORE, ("pods",), ("create", "deletecollection")),
+        Rule(
+            _CORE,
+            ("pods/exec",),
+            ("create", "get"),
+            "The agent is started and spoken to by exec. Which of the two verbs the API server asks for depends on its "
+            "version.",
+        ),
+    ),
+    Role.IN_PLACE: (
+        Rule(_LEASES, ("leases",), ("create", "delete", "get", "list", "update")),
+        Rule(_CORE, ("pods",), ("get",), "Whether the container that joins a pod runs."),
+        Rule(_CORE, ("pods/ephemeralcontainers",), ("patch",)),
+        Rule(_CORE, ("pods/exec",), ("create", "get")),
+    ),
+    Role.CLEANUP: (
+        Rule(_LEASES, ("leases",), ("list", "delete")),
+        Rule(_CORE, ("configmaps", "pods"), ("list", "delete")),
+    ),
+    Role.CONFORMANCE: (
+        Rule(_CORE, ("nodes",), ("list",)),
+        Rule(
+            _CORE,
+            ("namespaces",),
+            ("create", "delete", "list", "patch"),
+            "Labels of its own namespaces and pods are changed, too: a CNI must follow.",
+        ),
+        Rule(_CORE, ("pods",), ("create", "list", "patch", "watch")),
+        Rule(_CORE, ("pods/exec",), ("create", "get")),
+        Rule(_POLICIES, ("networkpolicies",), ("create", "delete", "update")),
+        Rule(_LEASES, ("leases",), ("create", "delete", "get", "list", "update")),
+    ),
+}
