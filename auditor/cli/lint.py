@@ -157,7 +157,7 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
 
     live = run_interruptibly(read_live(connection))
     warn(f"{problem} (not looked at)" for policy in live.unreadable for problem in policy.problems)
-    warn([*not_evaluated(live.foreign, "the cluster"), *live.notes])
+    warn([*not_evaluated(live.other_kinds, "the cluster"), *live.notes])
     return live.snapshot
 
 

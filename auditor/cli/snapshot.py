@@ -86,7 +86,7 @@ def _warnings(live: LiveSnapshot) -> list[str]:
     ]
     lines += [
         f"{count} {kind} in the cluster: not evaluated and not saved; what is expected may be wrong where they apply"
-        for kind, count in live.foreign.items()
+        for kind, count in live.other_kinds.items()
     ]
     return [*lines, *live.notes]
 

@@ -100,7 +100,7 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
     live = run_interruptibly(read_live(connection))
     for policy in live.snapshot.unknown:
         warn([f"policy {policy.full_name} {policy.why}: it is not evaluated"])
-    warn([*not_evaluated(live.foreign, "the cluster"), *live.notes])
+    warn([*not_evaluated(live.other_kinds, "the cluster"), *live.notes])
     return live.snapshot
 
 

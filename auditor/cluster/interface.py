@@ -33,7 +33,7 @@ class Cluster(Protocol):
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """The endpoints whose agent could not be seated, or stands for them no longer, with the reason:
+        """The endpoints whose agent could not be started, or no longer stands for them, with the reason:
         their cells are inconclusive.
         """
 

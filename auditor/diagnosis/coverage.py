@@ -40,7 +40,7 @@ def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unex
     return tuple(found)
 
 
-def _sides(filters: Filters, direction: Direction) -> list[_Side]:
+def _sides(filters: Filters, direction: Direction) -> list[_PolicySide]:
     """Each policy's part in ``direction``, with what all others there make of the cells."""
     parts = filters.parts(direction)
     isolated = [0 if part is None else part.isolated for part in parts]
@@ -48,7 +48,9 @@ def _sides(filters: Filters, direction: Direction) -> list[_Side]:
     passing_by_others = without_each([0 if part is None else part.allowed for part in parts], filters.unfiltered(), or_)
     passing_opposite = filters.passing(Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS)
     return [
-        _Side(filters, policy, direction, own, by_others, passing, own & ~passing & passing_opposite, passing_opposite)
+        _PolicySide(
+            filters, policy, direction, own, by_others, passing, own & ~passing & passing_opposite, passing_opposite
+        )
         for policy, own, by_others, passing in zip(
             filters.policies, isolated, isolated_by_others, passing_by_others, strict=True
         )
@@ -56,7 +58,7 @@ def _sides(filters: Filters, direction: Direction) -> list[_Side]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class _PolicySide:
     """One policy in one direction: the cells that it isolates, and what the others isolate and allow.
 
     ``up_to_it`` are those of which nothing else decides: neither another policy nor the other end's.

@@ -31,7 +31,7 @@ Chain: TypeAlias = tuple[Misreading, ...]
 """Misreadings that one enforcer has together; the first changes a policy first."""
 
 
-class Reading(NamedTuple):
+class PolicyReading(NamedTuple):
     """How one policy is read: one of the ``previous`` or of those in force, changed by ``dialects``;
     whether its ipBlocks skip pods.
     """
@@ -41,7 +41,7 @@ class Reading(NamedTuple):
     skips_pods: bool
 
     @classmethod
-    def by(cls, chain: Chain) -> Reading:
+    def by(cls, chain: Chain) -> PolicyReading:
         """As an enforcer reads it that has all of ``chain`` for this policy."""
         found = [dialect for dialect, _ in chain]
         return cls(
@@ -69,7 +69,7 @@ class Filters:
         self._previous = tuple(previous)
         self._indices = {policy.full_name: index for index, policy in enumerate(self.policies)}
         self._rewritten: dict[tuple[bool, int, tuple[Dialect, ...]], NetworkPolicy | None] = {}
-        self._parts: dict[tuple[int, Reading, Direction], PolicyPart | None] = {}
+        self._parts: dict[tuple[int, PolicyReading, Direction], PolicyPart | None] = {}
         self._unlimited: dict[tuple[Direction, Chain], list[PolicyPart | None]] = {}
         self._sides: dict[tuple[Direction, Chain], int] = {}
         self._peers: dict[tuple[str, Peer, Direction, bool], int] = {}
@@ -109,7 +109,7 @@ class Filters:
         """Each policy's part in the filters of ``direction``, in order; None where it has none."""
         everywhere = tuple((dialect, limit) for dialect, limit in chain if not limit)
         key = (direction, everywhere)
-        reading = Reading.by(everywhere)
+        reading = PolicyReading.by(everywhere)
         if key not in self._unlimited:
             self._unlimited[key] = [
                 self._part(index, reading, direction) for index in range(len(self._known_to(reading)))
@@ -122,14 +122,14 @@ class Filters:
             index = indices.get(name)
             if index is not None:
                 parts[index] = self._part(
-                    index, Reading.by(tuple(item for item in chain if item[1] in ("", name))), direction
+                    index, PolicyReading.by(tuple(item for item in chain if item[1] in ("", name))), direction
                 )
         return parts
 
-    def _known_to(self, reading: Reading) -> Sequence[NetworkPolicy]:
+    def _known_to(self, reading: PolicyReading) -> Sequence[NetworkPolicy]:
         return self._previous if reading.previous else self.policies
 
-    def _part(self, index: int, reading: Reading, direction: Direction) -> PolicyPart | None:
+    def _part(self, index: int, reading: PolicyReading, direction: Direction) -> PolicyPart | None:
         """The part of one policy, read so."""
         key = (index, reading, direction)
         if key not in self._parts:
@@ -140,7 +140,7 @@ class Filters:
                 self._parts[key] = self._make_part(policy, direction, reading.skips_pods)
         return self._parts[key]
 
-    def _read(self, index: int, reading: Reading) -> NetworkPolicy | None:
+    def _read(self, index: int, reading: PolicyReading) -> NetworkPolicy | None:
         """A policy as the dialects take it: the same object as without the last of them where that one
         changes nothing.
         """

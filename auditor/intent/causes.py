@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from auditor.intent.resolved_intent import ResolvedIntent
-from auditor.intent.sides import Trial
+from auditor.intent.sides import WhatIf
 from auditor.intent.violations import Violation
 from auditor.model.intent import IntentRule
 from auditor.model.labels import LabelSelector
@@ -49,7 +49,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Exposure:
     """What opens a side: a peer of a policy's rule, or nothing but that no policy isolates; and the atoms
     that it opens.
     """
@@ -61,9 +61,9 @@ class Opening:
 class Causes:
     """Finds causes in one snapshot."""
 
-    def __init__(self, resolved: ResolvedIntent, trial: Trial) -> None:
+    def __init__(self, resolved: ResolvedIntent, what_if: WhatIf) -> None:
         self._resolved = resolved
-        self._trial = trial
+        self._what_if = what_if
         self._groups = Groups(resolved.snapshot, set())
         self._group_of = dict(
             zip((each.name for each in resolved.snapshot.endpoints), self._groups.of_endpoint, strict=True)
@@ -100,17 +100,17 @@ class Causes:
         sides = _sides(self._resolved.rules[rule], ends)
         while atoms:
             first = atoms & -atoms
-            openings = {direction: self._opening(direction, ends, family, first) for direction in Direction}
+            exposures = {direction: self._exposure(direction, ends, family, first) for direction in Direction}
             covered = atoms
-            for opening in openings.values():
-                covered &= opening.atoms
-            yield openings[sides[0]].key, sides, covered
+            for exposure in exposures.values():
+                covered &= exposure.atoms
+            yield exposures[sides[0]].key, sides, covered
             atoms &= ~covered
 
     def _closed(self, ends: Ends, family: Family, atoms: int) -> Iterator[tuple[CauseKey, tuple[Direction, ...], int]]:
         """``atoms`` by the sides that deny them."""
         denied = {
-            direction: atoms & ~self._trial.before[direction].reached(ends[0].name, ends[1].name, family)
+            direction: atoms & ~self._what_if.before[direction].reached(ends[0].name, ends[1].name, family)
             for direction in (Direction.INGRESS, Direction.EGRESS)
         }
         for sides in ((Direction.INGRESS, Direction.EGRESS), (Direction.INGRESS,), (Direction.EGRESS,)):
@@ -137,7 +137,7 @@ class Causes:
             )
         return self._isolating[key]
 
-    def _opening(self, direction: Direction, ends: Ends, family: Family, atom: int) -> Opening:
+    def _exposure(self, direction: Direction, ends: Ends, family: Family, atom: int) -> Exposure:
         """What opens ``atom`` in ``direction``: the first rule that does, as ``decide()`` reads them."""
         pod, other = _pod(direction, ends), ends[0] if direction is Direction.INGRESS else ends[1]
         isolating = self.isolating(direction, pod)
@@ -149,8 +149,8 @@ class Causes:
                     (place for place, peer in enumerate(rule.peers) if self._is_peer(policy, peer, other, family)), None
                 )
                 if peer is not None or not rule.peers:
-                    return Opening((direction, policy, number, peer), self._resolved.ports_at(rule.ports, ends[1]))
-        return Opening((direction, pod.namespace), self._resolved.atoms.everything)
+                    return Exposure((direction, policy, number, peer), self._resolved.ports_at(rule.ports, ends[1]))
+        return Exposure((direction, pod.namespace), self._resolved.atoms.everything)
 
     def all_openings(self, direction: Direction, found: Iterable[Violation]) -> list[PeerPlace]:
         """Every peer of a policy's rule that opens any of ``found`` in ``direction``, each once."""

@@ -14,9 +14,9 @@ from auditor.intent.closing import isolating, narrowing, removing
 from auditor.intent.drafts import Draft
 from auditor.intent.opening import opening
 from auditor.intent.resolved_intent import Refined, ResolvedIntent
-from auditor.intent.sides import Trial
+from auditor.intent.sides import WhatIf
 from auditor.intent.violations import Violation, find_violations
-from auditor.model.intent import CellGroup, Change, Intent, IntentFinding, IntentKind
+from auditor.model.intent import CellGroup, Intent, IntentFinding, IntentKind, ProposedChange
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Verdict
@@ -49,12 +49,12 @@ def check_intent(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding,
     ]
     found = find_violations(Refined(matrix, resolved), resolved)
     if found:
-        trial = Trial(resolved)
-        causes = Causes(resolved, trial)
+        what_if = WhatIf(resolved)
+        causes = Causes(resolved, what_if)
         certainty = Certainty(resolved)
         for number, (violations, is_cut) in found.items():
             violation = certainty.of(violations)
-            findings += [(number, _finding(resolved, trial, causes, cause)) for cause in causes.of(number, violation)]
+            findings += [(number, _finding(resolved, what_if, causes, cause)) for cause in causes.of(number, violation)]
             if is_cut:
                 findings.append((number, _more(resolved, number)))
     return tuple(finding for _, finding in sorted(findings, key=lambda each: each[0]))
@@ -71,12 +71,12 @@ def _more(resolved: ResolvedIntent, number: int) -> IntentFinding:
     )
 
 
-def _finding(resolved: ResolvedIntent, trial: Trial, causes: Causes, cause: Cause) -> IntentFinding:
+def _finding(resolved: ResolvedIntent, what_if: WhatIf, causes: Causes, cause: Cause) -> IntentFinding:
     rule, decision = resolved.rules[cause.rule], cause.decision
     kind = _kind(resolved, cause.rule)
     pairs = sum(violation.pairs(resolved) for violation in cause.violation)
     now = "denied" if kind is IntentKind.CLOSED else "allowed"
-    change, tried = _mend(resolved, trial, causes, cause)
+    change, tried = _mend(resolved, what_if, causes, cause)
     return IntentFinding(
         kind,
         rule,
@@ -90,24 +90,24 @@ def _finding(resolved: ResolvedIntent, trial: Trial, causes: Causes, cause: Caus
     )
 
 
-def _mend(resolved: ResolvedIntent, trial: Trial, causes: Causes, cause: Cause) -> tuple[Change | None, int]:
+def _mend(resolved: ResolvedIntent, what_if: WhatIf, causes: Causes, cause: Cause) -> tuple[ProposedChange | None, int]:
     """The change that mends ``cause`` and touches least of what the intent is silent of, and how many were
     evaluated.
     """
     best: tuple[int, Draft] | None = None
     tried = 0
     for draft in islice(_drafts(resolved, causes, cause), MOST_TRIES):
-        if trial.spent > MOST_EFFORT:
+        if what_if.spent > MOST_EFFORT:
             break
         tried += 1
-        unspecified = trial.unspecified(draft.edits, cause.violation)
+        unspecified = what_if.unspecified(draft.edits, cause.violation)
         if unspecified is not None and (best is None or unspecified < best[0]):
             best = (unspecified, draft)
         if unspecified == 0:
             break
     if best is None:
         return None, tried
-    return Change(best[1].title, best[1].yaml, best[1].edits, best[0]), tried
+    return ProposedChange(best[1].title, best[1].yaml, best[1].edits, best[0]), tried
 
 
 def _drafts(resolved: ResolvedIntent, causes: Causes, cause: Cause) -> Iterator[Draft]:

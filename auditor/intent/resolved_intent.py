@@ -1,4 +1,4 @@
-"""The intent on the ground of one cluster: which rules speak of which endpoints, and what they demand of a pair, for
+"""An intent resolved in one cluster: which rules speak of which endpoints, and what they demand of a pair, for
 every port at once.
 
 Endpoints of which the same rules speak share a *signature*. What is demanded of a pair depends on the two signatures
@@ -215,7 +215,7 @@ class ResolvedIntent:
 
 
 class Refined:
-    """An expected matrix in the atoms of a ``Ground``, which split its own."""
+    """An expected matrix in the atoms of a ``ResolvedIntent``, which split its own."""
 
     def __init__(self, matrix: ExpectedMatrix, resolved: ResolvedIntent) -> None:
         self.matrix = matrix
@@ -228,7 +228,7 @@ class Refined:
         return [self._resolved.atoms.mask(atom.protocol, atom.first, atom.last) for atom in self.matrix.atoms]
 
     def refine(self, atoms: int) -> int:
-        """``atoms`` of the matrix as atoms of the ground."""
+        """``atoms`` of the matrix as atoms of the resolved intent."""
         if atoms not in self._known:
             mask = 0
             for number in bits(atoms):

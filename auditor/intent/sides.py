@@ -22,7 +22,7 @@ EVALUATION = 5
 """An evaluation costs, for each endpoint, what looking at so many pairs does."""
 
 
-class Side:
+class OneWay:
     """Who reaches whom as far as one direction is concerned, by ``policies`` alone."""
 
     def __init__(self, resolved: ResolvedIntent, policies: Iterable[NetworkPolicy], direction: Direction) -> None:
@@ -52,15 +52,15 @@ class _Group:
     members: tuple[Endpoint, ...]
 
 
-class Trial:
+class WhatIf:
     """The policies of one snapshot, and what becomes of them under changes."""
 
     def __init__(self, resolved: ResolvedIntent) -> None:
         self._resolved = resolved
-        self._sides: dict[tuple[Direction, tuple[NetworkPolicy, ...]], Side] = {}
-        self.before = {direction: Side(resolved, resolved.snapshot.policies, direction) for direction in Direction}
+        self._sides: dict[tuple[Direction, tuple[NetworkPolicy, ...]], OneWay] = {}
+        self.before = {direction: OneWay(resolved, resolved.snapshot.policies, direction) for direction in Direction}
         self.spent = 0
-        """How many pairs, and endpoints for each evaluation, were looked at: what trials have cost."""
+        """How many pairs, and endpoints for each evaluation, were looked at: what asking has cost."""
         numbers: dict[tuple[Signature, int, int], int] = {}
         one, other = self.before.values()
         self.base = {
@@ -84,21 +84,21 @@ class Trial:
         mended = all(changed.mends(violation) for violation in finding)
         return changed.unspecified() if mended else None
 
-    def side(self, direction: Direction, policies: tuple[NetworkPolicy, ...]) -> Side:
+    def side(self, direction: Direction, policies: tuple[NetworkPolicy, ...]) -> OneWay:
         """The side of ``policies`` alone, computed once."""
         key = (direction, policies)
         if key not in self._sides:
             self.spent += EVALUATION * len(self._resolved.endpoints)
-            self._sides[key] = Side(self._resolved, policies, direction)
+            self._sides[key] = OneWay(self._resolved, policies, direction)
         return self._sides[key]
 
 
 class _Changed:
     """The cluster after some edits, as far as they reach."""
 
-    def __init__(self, resolved: ResolvedIntent, trial: Trial, edits: Sequence[Edit]) -> None:
-        self._resolved, self._trial = resolved, trial
-        self._after: dict[tuple[Direction, str], Side] = {}
+    def __init__(self, resolved: ResolvedIntent, what_if: WhatIf, edits: Sequence[Edit]) -> None:
+        self._resolved, self._what_if = resolved, what_if
+        self._after: dict[tuple[Direction, str], OneWay] = {}
         self._touched: dict[Direction, set[str]] = {direction: set() for direction in Direction}
         for namespace in {
             policy.namespace for edit in edits for policy in (edit.before, edit.after) if policy is not None
@@ -108,7 +108,7 @@ class _Changed:
             for direction in Direction:
                 touching = [policy for policy in {*mine} ^ {*after} if direction in policy.directions]
                 if touching:
-                    self._after[direction, namespace] = trial.side(direction, after)
+                    self._after[direction, namespace] = what_if.side(direction, after)
                     self._touched[direction] |= _selected(resolved, namespace, touching)
         self._groups = self._group()
 
@@ -117,7 +117,7 @@ class _Changed:
         members: dict[tuple[int, ...], list[Endpoint]] = {}
         for name, endpoint in self._resolved.endpoints.items():
             touched = (name in names for names in self._touched.values())
-            key = (self._trial.base[name], *touched, *(side.class_of(name) for side in sides))
+            key = (self._what_if.base[name], *touched, *(side.class_of(name) for side in sides))
             members.setdefault(key, []).append(endpoint)
         groups = [_Group(self._resolved.signatures[ends[0].name], tuple(ends)) for ends in members.values()]
         return {member.name: group for group in groups for member in group.members}
@@ -126,7 +126,7 @@ class _Changed:
         mask = self._resolved.atoms.everything
         for direction, pod in ((Direction.EGRESS, source), (Direction.INGRESS, destination)):
             side = self._after.get((direction, pod.namespace)) if pod.name in self._touched[direction] else None
-            mask &= (side or self._trial.before[direction]).reached(source.name, destination.name, family)
+            mask &= (side or self._what_if.before[direction]).reached(source.name, destination.name, family)
         return mask
 
     def mends(self, violation: Violation) -> bool:
@@ -136,7 +136,7 @@ class _Changed:
             if pair is None:
                 continue
             demand = self._resolved.demand(ends[0][0].signature, ends[1][0].signature)
-            self._trial.spent += 1
+            self._what_if.spent += 1
             for family, atoms in violation.atoms.items():
                 if demand.violation(self._reached(*pair, family)) & atoms:
                     return False
@@ -159,9 +159,9 @@ class _Changed:
             demand = self._resolved.demand(source.signature, destination.signature)
             silent = ~(demand.allowed | demand.denied)
             changes = False
-            self._trial.spent += 1
+            self._what_if.spent += 1
             for family in self._resolved.families(*pair):
-                before, after = self._trial.reached(*pair, family), self._reached(*pair, family)
+                before, after = self._what_if.reached(*pair, family), self._reached(*pair, family)
                 if demand.violation(after) & ~demand.violation(before):
                     return None
                 changes = changes or bool((before ^ after) & silent)

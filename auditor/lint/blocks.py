@@ -8,7 +8,7 @@ from itertools import islice, zip_longest
 
 from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
 from auditor.lint.listing import MOST_NAMES, listed_first
-from auditor.lint.policy_index import Opening, PolicyIndex
+from auditor.lint.policy_index import IndexedRule, PolicyIndex
 from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction, IPBlock
 from auditor.model.snapshot import Family, Service
@@ -18,22 +18,22 @@ from auditor.policy.bits import bits
 BLOCKS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-ipblock-selectors"
 
 
-def _blocks(policy_index: PolicyIndex) -> Iterator[tuple[Opening, IPBlock, int, Place]]:
+def _blocks(policy_index: PolicyIndex) -> Iterator[tuple[IndexedRule, IPBlock, int, Place]]:
     """Every ipBlock in force of a policy that selects someone, with the pods that it covers and no selector
     of the rule admits anyway.
     """
-    for opening in policy_index.openings:
-        if opening.subjects:
+    for indexed in policy_index.rules:
+        if indexed.subjects:
             selected = 0
-            for peer, reach in zip(opening.rule.peers, opening.reach, strict=True):
+            for peer, reach in zip(indexed.rule.peers, indexed.reach, strict=True):
                 selected |= reach if peer.ip_block is None else 0
-            for number, peer in enumerate(opening.rule.peers):
+            for number, peer in enumerate(indexed.rule.peers):
                 if peer.ip_block is not None:
-                    place = peer_place(opening.policy, opening.direction, opening.number, number)
+                    place = peer_place(indexed.policy, indexed.direction, indexed.number, number)
                     yield (
-                        opening,
+                        indexed,
                         peer.ip_block,
-                        opening.reach[number] & policy_index.groups.selectable & ~selected,
+                        indexed.reach[number] & policy_index.groups.selectable & ~selected,
                         place,
                     )
 
@@ -55,9 +55,9 @@ def covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 def internet_covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Blocks for any address that leave the pods' own addresses in."""
-    for opening, block, covered, place in _blocks(policy_index):
+    for indexed, block, covered, place in _blocks(policy_index):
         if covered and _is_the_internet(block):
-            word = "from" if opening.direction is Direction.INGRESS else "to"
+            word = "from" if indexed.direction is Direction.INGRESS else "to"
             message = (
                 f"ipBlock {block} covers pods of the cluster, too ({policy_index.names(covered)}); network "
                 "plugins differ on whether it opens them"
@@ -78,8 +78,8 @@ def covers_services(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Blocks in egress rules that cover ClusterIPs: these addresses are translated before most plugins look."""
     blocks = [
         (block, place)
-        for opening, block, _, place in _blocks(policy_index)
-        if opening.direction is Direction.EGRESS and not _is_the_internet(block)
+        for indexed, block, _, place in _blocks(policy_index)
+        if indexed.direction is Direction.EGRESS and not _is_the_internet(block)
     ]
     addresses = _ServiceAddresses(policy_index.snapshot.services, [block for block, _ in blocks])
     for block, place in blocks:
@@ -131,10 +131,10 @@ def _located(intervals: AddressIntervals, addresses: Iterable[IPAddress | None])
 
 def empty_block(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Blocks whose excepts take everything away."""
-    for opening, block, _, place in _blocks(policy_index):
+    for indexed, block, _, place in _blocks(policy_index):
         if _is_empty(block):
             # Without a peer left, the rule would be for everyone.
-            what = "peer" if len(opening.rule.peers) > 1 else "whole rule"
+            what = "peer" if len(indexed.rule.peers) > 1 else "whole rule"
             yield Remark(
                 place,
                 f"ipBlock {block} is empty: its excepts take all of {block.cidr} away",

@@ -12,7 +12,7 @@ from heapq import merge
 from itertools import groupby, islice
 from typing import Any, TypeAlias
 
-from auditor.lint.implication import ANYTHING, Condition, conditions
+from auditor.lint.implication import ANYTHING, LabelCondition, conditions
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.policy import IPBlock, Peer
 from auditor.policy.addresses import bounds
@@ -31,7 +31,7 @@ this get an index.
 Buckets: TypeAlias = Sequence[Sequence[int]]
 """Positions in several parts, each ascending."""
 
-Conditions: TypeAlias = Mapping[Any, Condition]
+Conditions: TypeAlias = Mapping[Any, LabelCondition]
 """What is asked of each of several labels, whatever stands for a label."""
 
 
@@ -79,7 +79,7 @@ class ConditionIndex:
         places = [()] + [place for key, condition in given.items() for place in self._asked(key, condition)]
         return [self._at[place] for place in places if place in self._at]
 
-    def _asked(self, key: Hashable, condition: Condition) -> Sequence[Hashable]:
+    def _asked(self, key: Hashable, condition: LabelCondition) -> Sequence[Hashable]:
         """Where what ``condition`` implies may be."""
         if condition.negated:
             return (*_places(key, condition), (key, False, None))
@@ -91,7 +91,7 @@ class ConditionIndex:
         ), (key, False)
 
 
-def _places(key: Hashable, condition: Condition) -> list[Hashable]:
+def _places(key: Hashable, condition: LabelCondition) -> list[Hashable]:
     """Where a condition is put: at each value that it allows, at the one by which one that excludes values
     is found, or without any.
     """

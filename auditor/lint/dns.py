@@ -12,7 +12,7 @@ from textwrap import indent
 from auditor.lint.finding import Check, Place, Remark, Severity, policy_place
 from auditor.lint.implication import excepts_of
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import SYSTEM, Opening, PolicyIndex
+from auditor.lint.policy_index import SYSTEM, IndexedRule, PolicyIndex
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.notation import peer_yaml
 from auditor.model.policy import Direction, IPBlock, Peer
@@ -87,22 +87,22 @@ class _Dns:
             for protocol, numbers in self.ports.items()
         }
 
-    def opened(self, opening: Opening, protocol: Protocol) -> bool:
+    def opened(self, indexed: IndexedRule, protocol: Protocol) -> bool:
         """Whether an egress rule lets its pods ask a DNS server over ``protocol``."""
         wanted = self._wanted[protocol]
         if not self.pods:
             unresolved = any(
                 port.name is not None and "dns" in port.name and port.protocol is protocol
-                for port in opening.rule.ports
+                for port in indexed.rule.ports
             )
-            return unresolved or any(atoms & wanted for atoms in opening.ports)
-        if not any(atoms & wanted for atoms in opening.ports):
+            return unresolved or any(atoms & wanted for atoms in indexed.ports)
+        if not any(atoms & wanted for atoms in indexed.ports):
             return False
-        reached = opening.peers & self.pods and any(
-            atoms & wanted and meant & self.pods for atoms, meant in opening.ports.items()
+        reached = indexed.peers & self.pods and any(
+            atoms & wanted and meant & self.pods for atoms, meant in indexed.ports.items()
         )
         return bool(reached) or any(
-            peer.ip_block is not None and self._holds_dns(peer.ip_block) for peer in opening.rule.peers
+            peer.ip_block is not None and self._holds_dns(peer.ip_block) for peer in indexed.rule.peers
         )
 
     def _holds_dns(self, block: IPBlock) -> bool:
@@ -123,9 +123,9 @@ def _targets(port: ServicePort, pods: Iterable[Endpoint]) -> set[int]:
     return {number for pod in pods for number in pod.resolve(port.protocol, port.target)}
 
 
-def _needs_names(opening: Opening) -> bool:
+def _needs_names(indexed: IndexedRule) -> bool:
     """Whether a rule opens anything but single addresses, for which nobody needs DNS."""
-    peers = opening.rule.peers
+    peers = indexed.rule.peers
     return not peers or any(peer.ip_block is None or peer.ip_block.cidr.num_addresses > 1 for peer in peers)
 
 
@@ -134,12 +134,12 @@ def _dns_gaps(policy_index: PolicyIndex, dns: _Dns, protocol: Protocol, out_of: 
     each pod is told once.
     """
     sending = served = 0
-    for opening in policy_index.openings:
-        if opening.direction is Direction.EGRESS:
-            if _needs_names(opening):
-                sending |= opening.subjects
-            if dns.opened(opening, protocol):
-                served |= opening.subjects
+    for indexed in policy_index.rules:
+        if indexed.direction is Direction.EGRESS:
+            if _needs_names(indexed):
+                sending |= indexed.subjects
+            if dns.opened(indexed, protocol):
+                served |= indexed.subjects
     left = out_of & sending & ~served & ~dns.pods & ~policy_index.uncertain
     for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True):
         if Direction.EGRESS in policy.directions and policy.egress and subjects & left:

@@ -19,7 +19,7 @@ NO_RANGES = Ranges(())
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class LabelCondition:
     """What a selector asks of one label: whether the label may be missing, and ``values``: the only ones
     or, ``negated``, none of them.
     """
@@ -28,17 +28,17 @@ class Condition:
     values: frozenset[str] = frozenset()
     negated: bool = True
 
-    def both(self, other: Condition) -> Condition:
+    def both(self, other: LabelCondition) -> LabelCondition:
         """The condition that holds where both do."""
         missing = self.may_be_missing and other.may_be_missing
         if self.negated and other.negated:
-            return Condition(missing, self.values | other.values)
+            return LabelCondition(missing, self.values | other.values)
         if self.negated or other.negated:
             only, never = (other, self) if self.negated else (self, other)
-            return Condition(missing, only.values - never.values, negated=False)
-        return Condition(missing, self.values & other.values, negated=False)
+            return LabelCondition(missing, only.values - never.values, negated=False)
+        return LabelCondition(missing, self.values & other.values, negated=False)
 
-    def implies(self, other: Condition) -> bool:
+    def implies(self, other: LabelCondition) -> bool:
         """Whether ``other`` holds wherever this does."""
         if self.may_be_missing and not other.may_be_missing:
             return False
@@ -47,30 +47,30 @@ class Condition:
         return self.values.isdisjoint(other.values) if other.negated else self.values <= other.values
 
 
-ANYTHING = Condition()
+ANYTHING = LabelCondition()
 
 
-def _condition(requirement: Requirement) -> Condition:
+def _condition(requirement: Requirement) -> LabelCondition:
     match requirement.operator:
         case Operator.IN:
-            return Condition(may_be_missing=False, values=frozenset(requirement.values), negated=False)
+            return LabelCondition(may_be_missing=False, values=frozenset(requirement.values), negated=False)
         case Operator.NOT_IN:
-            return Condition(values=frozenset(requirement.values))
+            return LabelCondition(values=frozenset(requirement.values))
         case Operator.EXISTS:
-            return Condition(may_be_missing=False)
+            return LabelCondition(may_be_missing=False)
         case Operator.DOES_NOT_EXIST:
-            return Condition(negated=False)
+            return LabelCondition(negated=False)
 
 
 @lru_cache(MOST_REMEMBERED)
-def conditions(selector: LabelSelector) -> dict[str, Condition]:
+def conditions(selector: LabelSelector) -> dict[str, LabelCondition]:
     """What ``selector`` asks of each label that it reads."""
-    found: dict[str, list[Condition]] = {}
+    found: dict[str, list[LabelCondition]] = {}
     for key, value in selector.match_labels:
-        found.setdefault(key, []).append(Condition(may_be_missing=False, values=frozenset({value}), negated=False))
+        found.setdefault(key, []).append(LabelCondition(may_be_missing=False, values=frozenset({value}), negated=False))
     for requirement in selector.match_expressions:
         found.setdefault(requirement.key, []).append(_condition(requirement))
-    return {key: reduce(Condition.both, parts) for key, parts in found.items()}
+    return {key: reduce(LabelCondition.both, parts) for key, parts in found.items()}
 
 
 @lru_cache(MOST_REMEMBERED)

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from auditor.lint.covering import FEW, in_order, most_compared
 from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
 from auditor.lint.implication import ANYTHING, conditions
-from auditor.lint.policy_index import SYSTEM, Opening, PolicyIndex, meet
+from auditor.lint.policy_index import SYSTEM, IndexedRule, PolicyIndex, meet
 from auditor.model.labels import NAMESPACE_NAME_LABEL
 from auditor.model.policy import Direction, Peer, PolicyPort
 from auditor.policy.bits import bits
@@ -27,12 +27,12 @@ def half_open(policy_index: PolicyIndex) -> Iterator[Remark]:
     the pods is open.
     """
     answers = _Answers(policy_index)
-    for opening in policy_index.openings:
-        if opening.subjects and opening.ports:
-            for number, (peer, reach) in enumerate(zip(opening.rule.peers, opening.reach, strict=True)):
-                if reach and _is_all_known(policy_index, peer) and _cut_off(policy_index, opening, reach, answers):
-                    place = peer_place(opening.policy, opening.direction, opening.number, number)
-                    yield _half_open_remark(policy_index, opening, reach, place)
+    for indexed in policy_index.rules:
+        if indexed.subjects and indexed.ports:
+            for number, (peer, reach) in enumerate(zip(indexed.rule.peers, indexed.reach, strict=True)):
+                if reach and _is_all_known(policy_index, peer) and _cut_off(policy_index, indexed, reach, answers):
+                    place = peer_place(indexed.policy, indexed.direction, indexed.number, number)
+                    yield _half_open_remark(policy_index, indexed, reach, place)
 
 
 class _Answers:
@@ -41,34 +41,34 @@ class _Answers:
     def __init__(self, policy_index: PolicyIndex) -> None:
         self._few: dict[tuple[Direction, int], list[int]] = defaultdict(list)
         self._many: dict[tuple[Direction, str], list[int]] = defaultdict(list)
-        self._openings = [
-            _with_unknown_addresses(policy_index, opening) if opening.subjects else opening
-            for opening in policy_index.openings
+        self._rules = [
+            _with_unknown_addresses(policy_index, indexed) if indexed.subjects else indexed
+            for indexed in policy_index.rules
         ]
         self._representatives = policy_index.groups.representatives
-        self._most = most_compared(len(self._openings))
-        for number, opening in enumerate(self._openings):
-            if opening.subjects.bit_count() <= FEW:
-                for group in bits(opening.subjects):
-                    self._few[opening.direction, group].append(number)
+        self._most = most_compared(len(self._rules))
+        for number, indexed in enumerate(self._rules):
+            if indexed.subjects.bit_count() <= FEW:
+                for group in bits(indexed.subjects):
+                    self._few[indexed.direction, group].append(number)
             else:
-                self._many[opening.direction, opening.policy.namespace].append(number)
+                self._many[indexed.direction, indexed.policy.namespace].append(number)
         self._namespaces: dict[int, set[str]] = {}
 
-    def may_meet(self, opening: Opening, reach: int) -> bool:
-        """Whether any rule of the pods ``reach`` lets through something that ``opening`` opens to them, or
+    def may_meet(self, indexed: IndexedRule, reach: int) -> bool:
+        """Whether any rule of the pods ``reach`` lets through something that ``indexed`` opens to them, or
         nobody can say of so many.
         """
-        other = OTHER_SIDE[opening.direction]
-        from_here = Opening(
-            opening.policy,
-            opening.direction,
-            opening.number,
-            opening.rule,
-            opening.subjects,
+        other = OTHER_SIDE[indexed.direction]
+        from_here = IndexedRule(
+            indexed.policy,
+            indexed.direction,
+            indexed.number,
+            indexed.rule,
+            indexed.subjects,
             (reach,),
             reach,
-            opening.ports,
+            indexed.ports,
         )
         if reach not in self._namespaces:
             self._namespaces[reach] = {self._representatives[group].namespace for group in bits(reach)}
@@ -79,7 +79,7 @@ class _Answers:
         compared = 0
         for number in in_order(buckets, self._most):
             compared += 1
-            if meet(from_here, self._openings[number]):
+            if meet(from_here, self._rules[number]):
                 return True
         return compared >= self._most
 
@@ -102,28 +102,28 @@ def _is_all_known(policy_index: PolicyIndex, peer: Peer) -> bool:
     )
 
 
-def _cut_off(policy_index: PolicyIndex, opening: Opening, reach: int, answers: _Answers) -> bool:
-    other = OTHER_SIDE[opening.direction]
+def _cut_off(policy_index: PolicyIndex, indexed: IndexedRule, reach: int, answers: _Answers) -> bool:
+    other = OTHER_SIDE[indexed.direction]
     if reach & (~policy_index.isolated[other] | policy_index.uncertain) or (
-        reach == opening.subjects and reach.bit_count() == 1 and policy_index.count(reach) == 1
+        reach == indexed.subjects and reach.bit_count() == 1 and policy_index.count(reach) == 1
     ):
         return False
-    return not answers.may_meet(opening, reach)
+    return not answers.may_meet(indexed, reach)
 
 
-def _with_unknown_addresses(policy_index: PolicyIndex, opening: Opening) -> Opening:
-    """``opening`` with the pods whose address isn't known among its peers, if one of its ipBlocks may hold them."""
-    blocks = [peer.ip_block.cidr for peer in opening.rule.peers if peer.ip_block is not None]
+def _with_unknown_addresses(policy_index: PolicyIndex, indexed: IndexedRule) -> IndexedRule:
+    """``indexed`` with the pods whose address isn't known among its peers, if one of its ipBlocks may hold them."""
+    blocks = [peer.ip_block.cidr for peer in indexed.rule.peers if peer.ip_block is not None]
     may_hold = any(
         block.version == network.version and block.overlaps(network) for block in blocks for network in POD_NETWORKS
     )
-    return replace(opening, peers=opening.peers | policy_index.without_address) if may_hold else opening
+    return replace(indexed, peers=indexed.peers | policy_index.without_address) if may_hold else indexed
 
 
-def _half_open_remark(policy_index: PolicyIndex, opening: Opening, reach: int, place: Place) -> Remark:
-    ingress = opening.direction is Direction.INGRESS
-    ports = _ports(opening.rule.ports) or "every port"
-    subjects, others = policy_index.names(opening.subjects), policy_index.names(reach)
+def _half_open_remark(policy_index: PolicyIndex, indexed: IndexedRule, reach: int, place: Place) -> Remark:
+    ingress = indexed.direction is Direction.INGRESS
+    ports = _ports(indexed.rule.ports) or "every port"
+    subjects, others = policy_index.names(indexed.subjects), policy_index.names(reach)
     if ingress:
         message = f"admits {others} to {subjects} on {ports}, but the egress policies of {others} let none of that out"
         need, section = f"a policy that selects {others} has to let it out", "egress:\n- to"

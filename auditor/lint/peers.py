@@ -25,10 +25,10 @@ BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-polic
 
 def _peers(policy_index: PolicyIndex) -> Iterator[tuple[NetworkPolicy, Peer, int, Place]]:
     """Every peer in force that is made of selectors, with its policy, reach and place."""
-    for opening in policy_index.openings:
-        for number, (peer, reach) in enumerate(zip(opening.rule.peers, opening.reach, strict=True)):
+    for indexed in policy_index.rules:
+        for number, (peer, reach) in enumerate(zip(indexed.rule.peers, indexed.reach, strict=True)):
             if peer.ip_block is None:
-                yield opening.policy, peer, reach, peer_place(opening.policy, opening.direction, opening.number, number)
+                yield indexed.policy, peer, reach, peer_place(indexed.policy, indexed.direction, indexed.number, number)
 
 
 def namespace_label_missing(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -164,8 +164,8 @@ def two_peers_one_dash(policy_index: PolicyIndex) -> Iterator[Remark]:
     Only where pods exist that meet both, which is what tells a slip from two peers that are meant: a podSelector that
     no pod of the selected namespaces meets can't have been meant for these.
     """
-    for opening in policy_index.openings:
-        peers = opening.rule.peers
+    for indexed in policy_index.rules:
+        peers = indexed.rule.peers
         admitted_otherwise: list[int] = []
         for number in range(len(peers) - 1):
             pair = (peers[number], peers[number + 1])
@@ -174,16 +174,16 @@ def two_peers_one_dash(policy_index: PolicyIndex) -> Iterator[Remark]:
             if pods is None or spaces is None:
                 continue
             both = Peer(pods.pod_selector, spaces.namespace_selector)
-            meant = policy_index.reach(opening.policy, both)
-            admitted_otherwise = admitted_otherwise or without_each(opening.reach, 0, or_, width=2)
-            extra = (opening.reach[number] | opening.reach[number + 1]) & ~meant & ~admitted_otherwise[number]
-            if policy_index.count(opening.subjects) == 1:
-                extra &= ~opening.subjects  # a pod reaches itself anyway
+            meant = policy_index.reach(indexed.policy, both)
+            admitted_otherwise = admitted_otherwise or without_each(indexed.reach, 0, or_, width=2)
+            extra = (indexed.reach[number] | indexed.reach[number + 1]) & ~meant & ~admitted_otherwise[number]
+            if policy_index.count(indexed.subjects) == 1:
+                extra &= ~indexed.subjects  # a pod reaches itself anyway
             if meant and extra:
                 yield _dash_remark(
                     policy_index,
-                    opening.policy,
-                    peer_place(opening.policy, opening.direction, opening.number, number + 1),
+                    indexed.policy,
+                    peer_place(indexed.policy, indexed.direction, indexed.number, number + 1),
                     both,
                     extra,
                 )

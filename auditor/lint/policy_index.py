@@ -32,7 +32,7 @@ IN_EVERY_CLUSTER = ("default", SYSTEM, "kube-public", "kube-node-lease")
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class IndexedRule:
     """What one rule in force opens: its subjects, the reach of each of its peers, and the ports.
 
     Sets are over groups. ``ports`` maps sets of atoms to the destinations on which they are meant, as a named port
@@ -82,19 +82,21 @@ class PolicyIndex:
         for policy, subjects in zip(snapshot.policies, self.subjects, strict=True):
             for direction in policy.directions:
                 self.isolated[direction] |= subjects
-        self.openings = [
-            self._opening(policy, direction, number, rule, subjects)
+        self.rules = [
+            self._indexed_rule(policy, direction, number, rule, subjects)
             for policy, subjects in zip(snapshot.policies, self.subjects, strict=True)
             for direction in Direction
             for number, rule in enumerate(policy.rules(direction))
         ]
 
-    def _opening(self, policy: NetworkPolicy, direction: Direction, number: int, rule: Rule, subjects: int) -> Opening:
+    def _indexed_rule(
+        self, policy: NetworkPolicy, direction: Direction, number: int, rule: Rule, subjects: int
+    ) -> IndexedRule:
         reach = tuple(self.reach(policy, peer) for peer in rule.peers)
         peers = 0 if rule.peers else self.groups.everything
         for mask in reach:
             peers |= mask
-        return Opening(policy, direction, number, rule, subjects, reach, peers, self._ports(rule.ports))
+        return IndexedRule(policy, direction, number, rule, subjects, reach, peers, self._ports(rule.ports))
 
     def reach(self, policy: NetworkPolicy, peer: Peer) -> int:
         """The groups that ``peer`` means in ``policy``: by selectors, or by address over any family."""
@@ -317,7 +319,7 @@ def port_range(port: PolicyPort) -> tuple[int, int]:
     return port.number, port.number if port.end_port is None else port.end_port
 
 
-def meet(one: Opening, other: Opening) -> bool:
+def meet(one: IndexedRule, other: IndexedRule) -> bool:
     """Whether an egress rule and an ingress rule, in either order, together open any port between any two pods."""
     egress, ingress = (one, other) if one.direction is Direction.EGRESS else (other, one)
     if not egress.subjects & ingress.peers:

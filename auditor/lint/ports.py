@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from auditor.lint.covering import FEW, most_compared
 from auditor.lint.finding import Check, Remark, Severity, port_place
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import Opening, PolicyIndex, port_range
+from auditor.lint.policy_index import IndexedRule, PolicyIndex, port_range
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction, PolicyPort
 from auditor.model.ports import Protocol
@@ -20,24 +20,24 @@ PORTS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/network-po
 SERVICE_PAGE = "https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports"
 
 
-def _port_items(policy_index: PolicyIndex) -> Iterator[tuple[Opening, int, PolicyPort, int]]:
+def _port_items(policy_index: PolicyIndex) -> Iterator[tuple[IndexedRule, int, PolicyPort, int]]:
     """Each port of each rule in force, with the pods that would have to have it."""
-    for opening in policy_index.openings:
+    for indexed in policy_index.rules:
         destinations = (
-            opening.subjects if opening.direction is Direction.INGRESS else opening.peers
+            indexed.subjects if indexed.direction is Direction.INGRESS else indexed.peers
         ) & policy_index.groups.selectable
-        if not destinations or (opening.direction is Direction.EGRESS and not opening.rule.peers):
+        if not destinations or (indexed.direction is Direction.EGRESS and not indexed.rule.peers):
             continue
-        if opening.direction is Direction.EGRESS and any(peer.ip_block is not None for peer in opening.rule.peers):
+        if indexed.direction is Direction.EGRESS and any(peer.ip_block is not None for peer in indexed.rule.peers):
             continue  # what listens at an address, nobody has declared
-        for number, port in enumerate(opening.rule.ports):
-            yield opening, number, port, destinations
+        for number, port in enumerate(indexed.rule.ports):
+            yield indexed, number, port, destinations
 
 
 def named_port_undeclared(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Named ports that none of the pods they are looked up on declares with that protocol."""
     names_of: dict[int, list[tuple[Protocol, str]]] = {}
-    for opening, number, port, destinations in _port_items(policy_index):
+    for indexed, number, port, destinations in _port_items(policy_index):
         if port.name is None or any(meant & destinations for meant in policy_index.port_reach(port).values()):
             continue
         if destinations not in names_of:
@@ -62,7 +62,7 @@ def named_port_undeclared(policy_index: PolicyIndex) -> Iterator[Remark]:
             f"port named {port.name}"
         )
         yield Remark(
-            port_place(opening.policy, opening.direction, opening.number, number), f"{message}: it opens nothing", hint
+            port_place(indexed.policy, indexed.direction, indexed.number, number), f"{message}: it opens nothing", hint
         )
 
 
@@ -72,7 +72,7 @@ def wrong_protocol(policy_index: PolicyIndex) -> Iterator[Remark]:
     """
     offers = policy_index.offers
     opened = _OpenedAtoms(policy_index)
-    for opening, number, port, destinations in _port_items(policy_index):
+    for indexed, number, port, destinations in _port_items(policy_index):
         if (
             port.number is None
             or port.end_port is not None
@@ -82,7 +82,7 @@ def wrong_protocol(policy_index: PolicyIndex) -> Iterator[Remark]:
         others = [other for other in Protocol if offers.offering(other, port.number, port.number) & destinations]
         if not others:
             continue
-        reached = opened.for_all_of(opening)
+        reached = opened.for_all_of(indexed)
         missing = [other for other in others if not reached >> policy_index.atoms.index(other, port.number) & 1]
         if missing and missing == others:
             message = (
@@ -92,7 +92,7 @@ def wrong_protocol(policy_index: PolicyIndex) -> Iterator[Remark]:
             )
             left_out = " (the protocol is TCP where none is given)" if port.protocol is Protocol.TCP else ""
             hint = f"Write the protocol that is spoken{left_out}:\n- {{protocol: {others[0]}, port: {port.number}}}"
-            yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
+            yield Remark(port_place(indexed.policy, indexed.direction, indexed.number, number), message, hint)
 
 
 class _OpenedAtoms:
@@ -101,9 +101,9 @@ class _OpenedAtoms:
     def __init__(self, policy_index: PolicyIndex) -> None:
         self._everything = policy_index.atoms.everything
         self._opened: dict[tuple[str, Direction], dict[int, int]] = defaultdict(lambda: defaultdict(int))
-        for opening in policy_index.openings:
-            for atoms in opening.ports:
-                self._opened[opening.policy.namespace, opening.direction][opening.subjects] |= atoms
+        for indexed in policy_index.rules:
+            for atoms in indexed.ports:
+                self._opened[indexed.policy.namespace, indexed.direction][indexed.subjects] |= atoms
         self._few: dict[tuple[str, Direction], dict[int, list[int]]] = {}
         self._many: dict[tuple[str, Direction], list[int]] = {}
         for key, opened in self._opened.items():
@@ -114,14 +114,14 @@ class _OpenedAtoms:
                     self._few[key][group].append(subjects)
         self._found: dict[tuple[str, Direction, int], int] = {}
 
-    def for_all_of(self, opening: Opening) -> int:
-        """The atoms that are open for all pods of ``opening``; all of them where so many rules are for
+    def for_all_of(self, indexed: IndexedRule) -> int:
+        """The atoms that are open for all pods of ``indexed``; all of them where so many rules are for
         other pods that nobody can say.
         """
-        key = (opening.policy.namespace, opening.direction)
-        if (*key, opening.subjects) not in self._found:
-            self._found[*key, opening.subjects] = self._find(key, opening.subjects)
-        return self._found[*key, opening.subjects]
+        key = (indexed.policy.namespace, indexed.direction)
+        if (*key, indexed.subjects) not in self._found:
+            self._found[*key, indexed.subjects] = self._find(key, indexed.subjects)
+        return self._found[*key, indexed.subjects]
 
     def _find(self, key: tuple[str, Direction], subjects: int) -> int:
         group = subjects.bit_length() - 1
@@ -138,7 +138,7 @@ class _OpenedAtoms:
 def service_port(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Numbers that are a Service's port and not the port of the pods behind it."""
     offers = policy_index.offers
-    for opening, number, port, destinations in _port_items(policy_index):
+    for indexed, number, port, destinations in _port_items(policy_index):
         if port.number is None or offers.offering(port.protocol, *port_range(port)) & destinations:
             continue
         found = offers.by_service(port.protocol, port.number, destinations)
@@ -149,7 +149,7 @@ def service_port(policy_index: PolicyIndex) -> Iterator[Remark]:
                 "policy sees"
             )
             hint = f"- {{protocol: {port.protocol}, port: {found.target}}}"
-            yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
+            yield Remark(port_place(indexed.policy, indexed.direction, indexed.number, number), message, hint)
 
 
 def port_not_offered(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -157,7 +157,7 @@ def port_not_offered(policy_index: PolicyIndex) -> Iterator[Remark]:
     are likely all known.
     """
     offers = policy_index.offers
-    for opening, number, port, destinations in _port_items(policy_index):
+    for indexed, number, port, destinations in _port_items(policy_index):
         if port.number is None or destinations & ~offers.fully_known:
             continue
         first, last = port_range(port)
@@ -169,7 +169,7 @@ def port_not_offered(policy_index: PolicyIndex) -> Iterator[Remark]:
                 f"{'declares' if policy_index.count(destinations) == 1 else 'declare'} no such port"
             )
             hint = f"Known ports: {listed(offers.ports(destinations), 8)}."
-            yield Remark(port_place(opening.policy, opening.direction, opening.number, number), message, hint)
+            yield Remark(port_place(indexed.policy, indexed.direction, indexed.number, number), message, hint)
 
 
 CHECKS = (

@@ -24,7 +24,7 @@ from auditor.lint.covering import (
 from auditor.lint.finding import Check, Remark, Severity, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
-from auditor.lint.policy_index import Opening, PolicyIndex, port_range
+from auditor.lint.policy_index import IndexedRule, PolicyIndex, port_range
 from auditor.model.labels import LabelSelector
 from auditor.model.notation import SIDES, brief, brief_block
 from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
@@ -77,48 +77,48 @@ class _Ports:
 class _Candidate:
     """A rule with its ports, and whether it is found to be superfluous."""
 
-    opening: Opening
+    indexed: IndexedRule
     ports: _Ports
     removed: bool = False
     index: PeerIndex | None = None
 
     def peers_like(self, peer: Peer) -> Iterable[int]:
         """The positions of its peers that may include ``peer``."""
-        peers = self.opening.rule.peers
+        peers = self.indexed.rule.peers
         if len(peers) <= FEW:
             return range(len(peers))
         if self.index is None:
-            self.index = PeerIndex(enumerate(peers), self.opening.policy.namespace)
+            self.index = PeerIndex(enumerate(peers), self.indexed.policy.namespace)
         return in_order(self.index.including(peer), most_compared(len(peers)))
 
 
 def _candidates(policy_index: PolicyIndex) -> dict[tuple[str, Direction], list[_Candidate]]:
     """The rules of policies that select someone, by namespace and direction."""
     found: dict[tuple[str, Direction], list[_Candidate]] = defaultdict(list)
-    for opening in policy_index.openings:
-        if opening.subjects:
-            ports = _Ports(policy_index, opening.rule.ports, everything=not opening.rule.ports)
-            found[opening.policy.namespace, opening.direction].append(_Candidate(opening, ports))
+    for indexed in policy_index.rules:
+        if indexed.subjects:
+            ports = _Ports(policy_index, indexed.rule.ports, everything=not indexed.rule.ports)
+            found[indexed.policy.namespace, indexed.direction].append(_Candidate(indexed, ports))
     return found
 
 
-def _covers_subjects(cover: Opening, opening: Opening) -> bool:
-    if cover.policy is opening.policy:
+def _covers_subjects(cover: IndexedRule, indexed: IndexedRule) -> bool:
+    if cover.policy is indexed.policy:
         return True
-    return not opening.subjects & ~cover.subjects and selector_implies(
-        opening.policy.pod_selector, cover.policy.pod_selector
+    return not indexed.subjects & ~cover.subjects and selector_implies(
+        indexed.policy.pod_selector, cover.policy.pod_selector
     )
 
 
 def _covers_peer(cover: _Candidate, peer: Peer | None, reach: int) -> bool:
     """Whether some peer of ``cover`` includes ``peer``, which reaches ``reach``; None means everyone."""
-    opening = cover.opening
-    if not opening.rule.peers:
+    indexed = cover.indexed
+    if not indexed.rule.peers:
         return True
-    if peer is None or reach & ~opening.peers:
+    if peer is None or reach & ~indexed.peers:
         return False
     return any(
-        not reach & ~opening.reach[number] and peer_implies(peer, opening.rule.peers[number], opening.policy.namespace)
+        not reach & ~indexed.reach[number] and peer_implies(peer, indexed.rule.peers[number], indexed.policy.namespace)
         for number in cover.peers_like(peer)
     )
 
@@ -132,36 +132,36 @@ class _Rules:
         self._most = most_compared(len(candidates))
         numbered = list(enumerate(candidates))
         self._peers = PeerIndex(
-            ((number, peer) for number, each in numbered for peer in each.opening.rule.peers or (None,)), namespace
+            ((number, peer) for number, each in numbered for peer in each.indexed.rule.peers or (None,)), namespace
         )
         self._named = [number for number, each in numbered if each.ports.names]
         self._ports = PortIndex((number, each.ports.atoms) for number, each in numbered if not each.ports.names)
         self._subjects = ConditionIndex(
-            (number, conditions(each.opening.policy.pod_selector)) for number, each in numbered
+            (number, conditions(each.indexed.policy.pod_selector)) for number, each in numbered
         )
         once = self._repeated = 0
         for each in candidates:
             self._repeated |= once & each.ports.atoms
             once |= each.ports.atoms
 
-    def opening(self, candidate: _Candidate) -> list[_Candidate]:
+    def covering(self, candidate: _Candidate) -> list[_Candidate]:
         """The rules that together open all that ``candidate`` does; none if they don't."""
         if len(self._candidates) == 1 or candidate.ports.atoms & ~self._repeated:
             return []  # nobody else opens some of its ports
-        rule = candidate.opening.rule
-        peers: list[tuple[Peer | None, int]] = list(zip(rule.peers, candidate.opening.reach, strict=True)) or [
-            (None, candidate.opening.peers)
+        rule = candidate.indexed.rule
+        peers: list[tuple[Peer | None, int]] = list(zip(rule.peers, candidate.indexed.reach, strict=True)) or [
+            (None, candidate.indexed.peers)
         ]
         used: dict[int, _Candidate] = {}
         other_sides = self._other_sides(candidate)
         for peer, reach in peers:
-            found = self._opening_to(candidate, peer, reach, other_sides)
+            found = self._covering_at(candidate, peer, reach, other_sides)
             if not found:
                 return []
             used.update((id(cover), cover) for cover in found)
         return list(used.values())
 
-    def _opening_to(
+    def _covering_at(
         self, candidate: _Candidate, peer: Peer | None, reach: int, other_sides: Sequence[Buckets]
     ) -> list[_Candidate]:
         """The rules that together open all ports of ``candidate`` to ``peer``; none if they don't."""
@@ -177,7 +177,7 @@ class _Rules:
 
     def _other_sides(self, candidate: _Candidate) -> list[Buckets]:
         """Where the rules are that may be for the pods of ``candidate``, and where those that may open its ports."""
-        found = [self._subjects.including(conditions(candidate.opening.policy.pod_selector))]
+        found = [self._subjects.including(conditions(candidate.indexed.policy.pod_selector))]
         sharing = None if candidate.ports.names else self._ports.sharing(candidate.ports.atoms)
         return found if sharing is None else [*found, [self._named, *sharing]]
 
@@ -189,7 +189,7 @@ class _Rules:
                 cover is not candidate
                 and not cover.removed
                 and cover.ports.may_share(candidate.ports)
-                and _covers_subjects(cover.opening, candidate.opening)
+                and _covers_subjects(cover.indexed, candidate.indexed)
             ):
                 yield cover
 
@@ -199,12 +199,12 @@ def shadowed_rules(policy_index: PolicyIndex) -> Iterator[Remark]:
     for (namespace, _), candidates in _candidates(policy_index).items():
         rules = _Rules(policy_index, namespace, candidates)
         for candidate in reversed(candidates):
-            by = rules.opening(candidate)
+            by = rules.covering(candidate)
             if not by:
                 continue
             candidate.removed = True
-            if not any(cover.opening.is_allow_all for cover in by):
-                opening = candidate.opening
+            if not any(cover.indexed.is_allow_all for cover in by):
+                indexed = candidate.indexed
                 message = (
                     f"removing this rule changes no verdict: {listed_of(by, _name_of)} "
                     f"{'opens' if len(by) == 1 else 'open'} all of it"
@@ -213,16 +213,16 @@ def shadowed_rules(policy_index: PolicyIndex) -> Iterator[Remark]:
                     "Policies add up; a narrower rule takes nothing away from a wider one. Remove this rule, "
                     "or narrow the wider one."
                 )
-                yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
+                yield Remark(rule_place(indexed.policy, indexed.direction, indexed.number), message, instead)
 
 
 def redundant_peers(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers of a rule that another peer of the same rule includes. Of equal ones the last are told."""
-    for opening in policy_index.openings:
-        peers = opening.rule.peers
+    for indexed in policy_index.rules:
+        peers = indexed.rule.peers
         if len(peers) < 2:
             continue
-        namespace = opening.policy.namespace
+        namespace = indexed.policy.namespace
         index = PeerIndex(enumerate(peers), namespace)
         most = most_compared(len(peers))
         removed: set[int] = set()
@@ -242,18 +242,18 @@ def redundant_peers(policy_index: PolicyIndex) -> Iterator[Remark]:
                     "one list are alternatives"
                 )
                 yield Remark(
-                    peer_place(opening.policy, opening.direction, opening.number, number),
+                    peer_place(indexed.policy, indexed.direction, indexed.number, number),
                     message,
                     "Remove it; or the wider one, if only this is meant.",
                 )
 
 
-def _name(opening: Opening) -> str:
-    return place(opening.policy, opening.direction, opening.number)
+def _name(indexed: IndexedRule) -> str:
+    return place(indexed.policy, indexed.direction, indexed.number)
 
 
 def _name_of(candidate: _Candidate) -> str:
-    return _name(candidate.opening)
+    return _name(candidate.indexed)
 
 
 def allow_all_undoes(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -261,16 +261,16 @@ def allow_all_undoes(policy_index: PolicyIndex) -> Iterator[Remark]:
     for candidates in _candidates(policy_index).values():
         undone_by = _undone(candidates)
         for candidate in candidates:
-            opening = candidate.opening
-            undone = undone_by.get(opening.policy.pod_selector) if opening.is_allow_all else None
+            indexed = candidate.indexed
+            undone = undone_by.get(indexed.policy.pod_selector) if indexed.is_allow_all else None
             if undone:
                 number = pluralize(len(undone), "other rule")
                 message = (
-                    f"allows everything to {policy_index.names(opening.subjects)}, so {number} of these pods "
+                    f"allows everything to {policy_index.names(indexed.subjects)}, so {number} of these pods "
                     f"{'means' if len(undone) == 1 else 'mean'} nothing: {listed_of(undone, _name_of)}"
                 )
-                instead = f"Policies add up: the widest rule wins. {_less_than_all(opening)}"
-                yield Remark(rule_place(opening.policy, opening.direction, opening.number), message, instead)
+                instead = f"Policies add up: the widest rule wins. {_less_than_all(indexed)}"
+                yield Remark(rule_place(indexed.policy, indexed.direction, indexed.number), message, instead)
 
 
 def _undone(candidates: Sequence[_Candidate]) -> dict[LabelSelector, list[_Candidate]]:
@@ -278,14 +278,14 @@ def _undone(candidates: Sequence[_Candidate]) -> dict[LabelSelector, list[_Candi
 
     A selector that so many others are compared with that not all were left out altogether, rather than counted too low.
     """
-    wide = list(dict.fromkeys(each.opening.policy.pod_selector for each in candidates if each.opening.is_allow_all))
+    wide = list(dict.fromkeys(each.indexed.policy.pod_selector for each in candidates if each.indexed.is_allow_all))
     if not wide:
         return {}
     index = ConditionIndex((number, conditions(selector)) for number, selector in enumerate(wide))
     narrow: dict[LabelSelector, list[int]] = defaultdict(list)
     for number, each in enumerate(candidates):
-        if not each.opening.is_allow_all:
-            narrow[each.opening.policy.pod_selector].append(number)
+        if not each.indexed.is_allow_all:
+            narrow[each.indexed.policy.pod_selector].append(number)
     found: dict[LabelSelector, list[int]] = defaultdict(list)
     left = len(candidates) * most_compared(len(candidates))
     for selector, numbers in narrow.items():
@@ -299,10 +299,10 @@ def _undone(candidates: Sequence[_Candidate]) -> dict[LabelSelector, list[_Candi
     return {selector: [candidates[number] for number in sorted(numbers)] for selector, numbers in found.items()}
 
 
-def _less_than_all(opening: Opening) -> str:
+def _less_than_all(indexed: IndexedRule) -> str:
     """What to do about a rule that allows everything. A policy whose only rule goes isolates all the same."""
-    side = SIDES[opening.direction]
-    if len(opening.policy.rules(opening.direction)) > 1:
+    side = SIDES[indexed.direction]
+    if len(indexed.policy.rules(indexed.direction)) > 1:
         return f"Remove this rule, or give it {side} and ports."
     return (
         f"Give it {side} and ports, or remove the policy: without this rule alone it would cut off whom no other "
@@ -316,13 +316,13 @@ def except_opened_again(policy_index: PolicyIndex) -> Iterator[Remark]:
         blocks = [
             (each, number, peer.ip_block)
             for each in candidates
-            for number, peer in enumerate(each.opening.rule.peers)
+            for number, peer in enumerate(each.indexed.rule.peers)
             if peer.ip_block
         ]
         index = BlockIndex((position, block) for position, (_, _, block) in enumerate(blocks))
         most = most_compared(sum(len(block.excepts) for _, _, block in blocks))
         for candidate, number, block in blocks:
-            opening = candidate.opening
+            indexed = candidate.indexed
             for excepted in block.excepts:
                 lost = IPBlock(excepted)
                 others = (blocks[position] for position in in_order(index.including(lost), most))
@@ -333,19 +333,19 @@ def except_opened_again(policy_index: PolicyIndex) -> Iterator[Remark]:
                         f"except {excepted} has no effect: ipBlock {brief_block(again)} in {_name_of(by)} "
                         "opens that range again"
                     )
-                    instead = "except takes away from its own cidr only. " + _taking_away(by.opening, again, lost)
+                    instead = "except takes away from its own cidr only. " + _taking_away(by.indexed, again, lost)
                     yield Remark(
-                        peer_place(opening.policy, opening.direction, opening.number, number), message, instead
+                        peer_place(indexed.policy, indexed.direction, indexed.number, number), message, instead
                     )
 
 
-def _taking_away(opening: Opening, block: IPBlock, lost: IPBlock) -> str:
-    """How to keep ``lost`` out of ``block``, a peer of ``opening``: excepts are parts of the cidr, and a
+def _taking_away(indexed: IndexedRule, block: IPBlock, lost: IPBlock) -> str:
+    """How to keep ``lost`` out of ``block``, a peer of ``indexed``: excepts are parts of the cidr, and a
     rule without peers is for all.
     """
     if block.cidr != lost.cidr:
         return "Give the other ipBlock the same except."
-    return f"Remove the other {'ipBlock' if len(opening.rule.peers) > 1 else 'rule'}, or this except."
+    return f"Remove the other {'ipBlock' if len(indexed.rule.peers) > 1 else 'rule'}, or this except."
 
 
 def _readmits(other: _Candidate, block: IPBlock, candidate: _Candidate, lost: IPBlock) -> bool:
@@ -353,7 +353,7 @@ def _readmits(other: _Candidate, block: IPBlock, candidate: _Candidate, lost: IP
     return (
         not candidate.ports.atoms & ~other.ports.atoms
         and candidate.ports.names <= other.ports.names
-        and _covers_subjects(other.opening, candidate.opening)
+        and _covers_subjects(other.indexed, candidate.indexed)
         and block_implies(lost, block)
     )
 

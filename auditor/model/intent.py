@@ -96,7 +96,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ProposedChange:
     """A change of policies that was evaluated: it mends every cell of its finding and no cell is further from the
     intent than before.
 
@@ -138,5 +138,5 @@ class IntentFinding:
     groups: tuple[CellGroup, ...] = ()
     example: Cell | None = None
     because: tuple[str, ...] = ()
-    change: Change | None = None
+    change: ProposedChange | None = None
     tried: int = 0

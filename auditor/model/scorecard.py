@@ -10,7 +10,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, Summary
 
 
-class Change(StrEnum):
+class ChangeKind(StrEnum):
     """What may change in a cluster while policies are in force, so that an enforcer has to follow."""
 
     POD_CREATED = "pod created"
@@ -79,7 +79,7 @@ class Convergence:
     ``late`` where not in time.
     """
 
-    change: Change
+    change: ChangeKind
     seconds: Mapping[str, float] = field(hash=False)
     late: tuple[str, ...] = ()
 

@@ -20,7 +20,7 @@ from auditor.model.snapshot import Family, Snapshot
 from auditor.policy.atoms import cut_atoms, port_names
 from auditor.policy.classes import identity_classes
 from auditor.policy.groups import Groups
-from auditor.policy.matrix import ExpectedMatrix, Partition, Reading, Rows
+from auditor.policy.matrix import BlockReading, ExpectedMatrix, Partition, Rows
 from auditor.policy.partition import Part, intersect
 from auditor.policy.tiers import CompiledTier, Tier, Universe, fold_rows
 from auditor.policy.tiers_in_order import TIERS
@@ -62,13 +62,13 @@ def evaluate(
 
 def _readings(
     tiers: Sequence[CompiledTier], sources: Sequence[int], universe: Universe, directions: Collection[Direction]
-) -> dict[Reading, dict[Family, Rows]]:
+) -> dict[BlockReading, dict[Family, Rows]]:
     """The rows of ``sources``, given as groups, under every reading and for every family; equal ones are the same
     object.
     """
     computed: dict[tuple[Hashable, ...], Rows] = {}
-    readings: dict[Reading, dict[Family, Rows]] = {}
-    for reading in Reading:
+    readings: dict[BlockReading, dict[Family, Rows]] = {}
+    for reading in BlockReading:
         readings[reading] = {}
         for family in Family:
             key = tuple(tier.fingerprint(family, reading) for tier in tiers)
@@ -83,7 +83,7 @@ def _rows(  # noqa: PLR0913, PLR0917 - what one set of rows depends on
     sources: Sequence[int],
     universe: Universe,
     family: Family,
-    reading: Reading,
+    reading: BlockReading,
     directions: Collection[Direction],
 ) -> Rows:
     """For each of ``sources`` its row: atoms with the destinations that they reach, by what all directions allow."""

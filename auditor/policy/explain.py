@@ -14,7 +14,7 @@ from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.matrix import always_allowed, governed
 from auditor.policy.plain_reading import Side
-from auditor.policy.tiers import Answer, Judgement, Tier, fold_judgements
+from auditor.policy.tiers import Judgement, Tier, TierAnswer, fold_judgements
 from auditor.policy.tiers_in_order import TIERS
 
 
@@ -36,7 +36,7 @@ class Decision:
     def allowed(self, direction: Direction) -> bool:
         """Whether the policies of all tiers let the connection through in ``direction``."""
         deciding = fold_judgements(self.chain[direction])
-        return deciding is None or deciding.answer is Answer.ACCEPT
+        return deciding is None or deciding.answer is TierAnswer.ACCEPT
 
     def because(self) -> tuple[str, ...]:
         """One line for each thing that decided: exemption, deciding rules, or the isolating policies and their near

@@ -18,7 +18,7 @@ Rows: TypeAlias = Sequence[tuple[Part, ...]]
 """For each identity class as a source: parts whose atoms are disjoint and together all atoms."""
 
 
-class Reading(Enum):
+class BlockReading(Enum):
     """How ipBlocks treat addresses about which the specification, or the input, leaves a doubt."""
 
     BY_ADDRESS = auto()
@@ -102,16 +102,16 @@ class ExpectedMatrix:
         snapshot: Snapshot,
         partition: Partition,
         atoms: PortAtoms,
-        rows: Mapping[Reading, Mapping[Family, Rows]],
+        rows: Mapping[BlockReading, Mapping[Family, Rows]],
     ) -> None:
         self.snapshot = snapshot
         self.classes = partition.classes
         self.class_of_endpoint = partition.class_of_endpoint
         self.port_atoms = atoms
         self._bit_of_class = partition.bit_of_class
-        self._rows = rows[Reading.BY_ADDRESS]
-        self._rows_outside_only = rows[Reading.OUTSIDE_ONLY]
-        self._rows_unknown_inside = rows[Reading.UNKNOWN_INSIDE]
+        self._rows = rows[BlockReading.BY_ADDRESS]
+        self._rows_outside_only = rows[BlockReading.OUTSIDE_ONLY]
+        self._rows_unknown_inside = rows[BlockReading.UNKNOWN_INSIDE]
 
     @property
     def atoms(self) -> tuple[PortRange, ...]:

@@ -13,7 +13,7 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Translation:
+class ServiceRoute:
     """One way that a connection to a Service can go: to ``backend`` on port ``number``."""
 
     backend: Endpoint
@@ -41,20 +41,20 @@ def backends(snapshot: Snapshot, service: Service) -> tuple[Endpoint, ...]:
     )
 
 
-def translate(snapshot: Snapshot, service: Service, request: PortRequest) -> tuple[Translation, ...]:
+def translate(snapshot: Snapshot, service: Service, request: PortRequest) -> tuple[ServiceRoute, ...]:
     """Where a connection to ``request``, a port of ``service`` by number or name, can end; a named target port resolves
     per backend.
 
     Empty when the Service has no such port, or no backend that declares the target.
     """
-    ways: list[Translation] = []
+    ways: list[ServiceRoute] = []
     for port in service.ports:
         asked = port.name == request.name if request.name else port.number == request.number
         if not asked or port.protocol is not request.protocol:
             continue
         for backend in backends(snapshot, service):
             numbers = (port.target,) if isinstance(port.target, int) else backend.resolve(port.protocol, port.target)
-            ways.extend(Translation(backend, number) for number in numbers)
+            ways.extend(ServiceRoute(backend, number) for number in numbers)
     return tuple(ways)
 
 

@@ -16,10 +16,10 @@ from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
 from auditor.policy.bits import bits, mask_of
 from auditor.policy.compiled import CompiledRule, RuleCompiler
-from auditor.policy.matrix import Reading
+from auditor.policy.matrix import BlockReading
 from auditor.policy.partition import partition
 from auditor.policy.plain_reading import explain_side
-from auditor.policy.tiers import Answer, Judgement, TierRow, Universe
+from auditor.policy.tiers import Judgement, TierAnswer, TierRow, Universe
 from auditor.policy.traits import Traits, network_policy_traits
 
 EVERYTHING = (Rule(),)
@@ -41,7 +41,7 @@ class NetworkPolicyTier:
     def judge(self, snapshot: Snapshot, cell: Cell, direction: Direction) -> Judgement:
         """The plain reading, by ``auditor.policy.explain``."""
         side = explain_side(snapshot, cell, direction)
-        answer = Answer.NEXT if not side.isolating else Answer.ACCEPT if side.allowed else Answer.DENY
+        answer = TierAnswer.NEXT if not side.isolating else TierAnswer.ACCEPT if side.allowed else TierAnswer.DENY
         return Judgement(self.name, answer, side=side)
 
     def may_select(self, policy: UnknownPolicy, endpoint: Endpoint) -> bool:
@@ -100,25 +100,27 @@ class CompiledNetworkPolicies:
             sets.update(rule.blocked.values())
         return sets
 
-    def fingerprint(self, family: Family, reading: Reading) -> Hashable:
+    def fingerprint(self, family: Family, reading: BlockReading) -> Hashable:
         """The peers of every rule: all else is the same for every family and reading."""
         return tuple(self._peers(rule, family, reading) for rule in self._all_rules)
 
-    def _peers(self, rule: CompiledRule, family: Family, reading: Reading) -> int:
+    def _peers(self, rule: CompiledRule, family: Family, reading: BlockReading) -> int:
         blocked = rule.blocked[family]
-        if reading is Reading.OUTSIDE_ONLY:
+        if reading is BlockReading.OUTSIDE_ONLY:
             blocked &= self._groups.hosts
-        elif reading is Reading.UNKNOWN_INSIDE and rule.has_blocks:
+        elif reading is BlockReading.UNKNOWN_INSIDE and rule.has_blocks:
             blocked |= self._groups.without_address
         return rule.selected | blocked
 
-    def rows(self, sources: Sequence[int], direction: Direction, family: Family, reading: Reading) -> Sequence[TierRow]:
+    def rows(
+        self, sources: Sequence[int], direction: Direction, family: Family, reading: BlockReading
+    ) -> Sequence[TierRow]:
         """Whoever is isolated has what the rules open and nothing else."""
         if direction is Direction.EGRESS:
             return self._egress_rows(sources, family, reading)
         return self._ingress_rows(sources, family, reading)
 
-    def _egress_rows(self, sources: Sequence[int], family: Family, reading: Reading) -> Sequence[TierRow]:
+    def _egress_rows(self, sources: Sequence[int], family: Family, reading: BlockReading) -> Sequence[TierRow]:
         opened = {
             subjects: _merge((rule.ports, self._peers(rule, family, reading)) for rule in rules)
             for subjects, rules in self._rules[Direction.EGRESS].items()
@@ -136,7 +138,7 @@ class CompiledNetworkPolicies:
             rows.append(shared[keys])
         return rows
 
-    def _ingress_rows(self, sources: Sequence[int], family: Family, reading: Reading) -> Sequence[TierRow]:
+    def _ingress_rows(self, sources: Sequence[int], family: Family, reading: BlockReading) -> Sequence[TierRow]:
         by_peers: dict[int, list[tuple[Mapping[int, int], int]]] = {}
         for rules in self._rules[Direction.INGRESS].values():
             for rule in rules:

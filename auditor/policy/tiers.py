@@ -21,7 +21,7 @@ from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
 from auditor.policy.atoms import PortAtoms, PortName
 from auditor.policy.groups import Groups
-from auditor.policy.matrix import Reading, Rows
+from auditor.policy.matrix import BlockReading, Rows
 from auditor.policy.partition import Part, join_equal
 from auditor.policy.plain_reading import Side
 from auditor.policy.traits import Traits
@@ -35,7 +35,7 @@ TierRow: TypeAlias = tuple[TierPart, ...]
 """What a tier answers for one source: parts whose atoms are disjoint and together all atoms."""
 
 
-class Answer(StrEnum):
+class TierAnswer(StrEnum):
     """What a tier says of a connection in one direction."""
 
     ACCEPT = "accept"
@@ -50,7 +50,7 @@ class Judgement:
     """
 
     tier: str
-    answer: Answer
+    answer: TierAnswer
     because: tuple[str, ...] = ()
     side: Side | None = None
 
@@ -77,10 +77,12 @@ class CompiledTier(Protocol):
     def told_apart(self) -> set[int]:
         """Every set of groups that some policy treats as one; what is in the same of these sets can't be told apart."""
 
-    def fingerprint(self, family: Family, reading: Reading) -> Hashable:
+    def fingerprint(self, family: Family, reading: BlockReading) -> Hashable:
         """Equal for two families and readings exactly where ``rows`` are equal."""
 
-    def rows(self, sources: Sequence[int], direction: Direction, family: Family, reading: Reading) -> Sequence[TierRow]:
+    def rows(
+        self, sources: Sequence[int], direction: Direction, family: Family, reading: BlockReading
+    ) -> Sequence[TierRow]:
         """For each of ``sources``, given as groups, what the tier answers; equal rows are the same object where that is
         cheap.
         """
@@ -143,4 +145,4 @@ def _fold(of_source: Sequence[TierRow], everything: int, destinations: int) -> t
 
 def fold_judgements(judgements: Sequence[Judgement]) -> Judgement | None:
     """The judgement that decides, the first that is not NEXT; None where none does and the connection is allowed."""
-    return next((judgement for judgement in judgements if judgement.answer is not Answer.NEXT), None)
+    return next((judgement for judgement in judgements if judgement.answer is not TierAnswer.NEXT), None)

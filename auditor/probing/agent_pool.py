@@ -21,7 +21,7 @@ from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, 
 from auditor.probing.batches import Attempt, Batch, Loss, Target
 from auditor.probing.disruptions import Disruption, disruptions, questionable, taken_back
 from auditor.probing.keys import RunKey
-from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite
 from auditor.probing.supervised_agent import SupervisedAgent
 
@@ -45,7 +45,7 @@ class AgentPool:
         sites: Sequence[ProbeSite],
         open_channel: Callable[[ProbeSite], Awaitable[AgentChannel]],
         options: ProbingOptions,
-        progress: Progress,
+        progress: ProbingProgress,
         translators: Iterable[IPAddress] = (),
     ) -> None:
         run = RunKey.draw(site.name for site in sites)
@@ -165,10 +165,10 @@ class AgentPool:
         losing = any(loss.lost for loss in self._lost_now.values())
         questioned = await apart_if_large(len(fired), questionable, probe_round, fired)
         asked = questioned | (concerned & self._agents.keys() if losing else set())
-        excuses_found, lag = await self._disruptions(asked, before, seconds)
+        disruptions_found, lag = await self._disruptions(asked, before, seconds)
         if seconds >= LOSS_SECONDS and lag <= LOSS_LAG:
             self._note_losses()
-        return await apart_if_large(len(fired), taken_back, probe_round, fired, excuses_found)
+        return await apart_if_large(len(fired), taken_back, probe_round, fired, disruptions_found)
 
     def _note_losses(self) -> None:
         for name, (sent, lost) in self._lost_now.items():
@@ -226,18 +226,18 @@ class AgentPool:
         return found, max(lags)
 
     async def arrivals(self, attempt_ids: Mapping[str, Sequence[AttemptId]]) -> dict[AttemptId, Arrival]:
-        """For UDP attempts, listed by the site they were aimed at, whether they arrived there."""
+        """For UDP attempts, listed by the site they were sent to, whether they arrived there."""
         known: dict[AttemptId, Arrival] = {}
 
-        async def ask(agent: SupervisedAgent, aimed: Sequence[AttemptId]) -> None:
+        async def ask(agent: SupervisedAgent, asked: Sequence[AttemptId]) -> None:
             since = self._reopened_in.get(agent.site.name, -1)
-            arrived = await agent.session.arrivals(aimed) if agent.session else {}
-            for attempt_id in aimed:
+            arrived = await agent.session.arrivals(asked) if agent.session else {}
+            for attempt_id in asked:
                 # An agent knows nothing of what arrived before its own time.
                 there = arrived.get(attempt_id)
                 known[attempt_id] = there if there or self._fired_in[attempt_id.batch] > since else None
 
-        await _together(ask(self._agents[site], aimed) for site, aimed in attempt_ids.items())
+        await _together(ask(self._agents[site], asked) for site, asked in attempt_ids.items())
         return known
 
 

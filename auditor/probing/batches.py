@@ -35,7 +35,7 @@ class Target(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """What one agent is to try: the names of its site and of the one that it aims at, and the aim."""
+    """What one agent is to try: the names of its site and of the one that it tries to reach, and the target."""
 
     source: str
     destination: str
@@ -224,5 +224,5 @@ class Batch:
         self.tries = [failed if one is None else one for one in self.tries]
 
     def results(self) -> list[AttemptResult]:
-        """One try for each aim. Call it once the batch is finished or given up."""
+        """One try for each target. Call it once the batch is finished or given up."""
         return [one for one in self.tries if one is not None]

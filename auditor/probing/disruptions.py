@@ -39,7 +39,7 @@ class Disruption:
 def disruptions(
     site: str, *, gone: str, restarted: bool, health: Health | None, timeout: float
 ) -> Iterator[Disruption]:
-    """The excuses of an agent that is ``gone`` (why; else empty), was ``restarted`` meanwhile, or was not well."""
+    """What disrupted an agent that is ``gone`` (why; else empty), was ``restarted`` meanwhile, or was not well."""
     if gone or health is None:
         yield Disruption(gone or f"agent of {site} can't tell whether it was there all the time")
         return
@@ -67,7 +67,7 @@ def questionable(probe_round: Iterable[Attempt], tries: Iterable[AttemptResult])
 def taken_back(
     probe_round: Iterable[Attempt], tries: Iterable[AttemptResult], found: Mapping[str, Collection[Disruption]]
 ) -> list[AttemptResult]:
-    """The tries; those that an excuse of their destination covers say nothing any more."""
+    """The tries; those that a disruption at their destination covers no longer say anything."""
     return [
         _taken_back(attempt, one, found.get(attempt.destination, ()))
         for attempt, one in zip(probe_round, tries, strict=True)

@@ -12,7 +12,7 @@ from auditor.probing.stability import is_late, relapsed
 LOST = "nothing came back, and packets do get lost here"
 
 
-class History:
+class AttemptHistory:
     """The tries of each cell, oldest first. ``late`` has the cells that came to agree, each with the
     seconds that this took.
     """
@@ -46,9 +46,9 @@ class History:
         for cell, tries in self.tries.items():
             told = decisive(self.expected[cell], tries)
             if told.answer in DENIALS:
-                yield cell, told, self.telling_volley(cell)
+                yield cell, told, self.telling_round(cell)
 
-    def telling_volley(self, cell: Cell) -> int:
+    def telling_round(self, cell: Cell) -> int:
         """The last round in which a try of ``cell`` said something."""
         tries = zip(self._probe_rounds[cell], self.tries[cell], strict=False)
         return max((probe_round for probe_round, one in tries if one.answer is not Answer.ERROR), default=0)

@@ -25,7 +25,7 @@ class ProbingOptions:
     window: int = 1024
 
 
-class Progress(Protocol):
+class ProbingProgress(Protocol):
     """Where probing tells how far it is. Calls are cheap and come in order; a phase ends when the next begins."""
 
     def phase(self, name: str, attempts: int) -> None:

@@ -1,4 +1,4 @@
-"""Volleys: attempts that all agents make at once, each with calls that show whether the network links concerned carry
+"""Rounds: attempts that all agents make at once, each with calls that show whether the network links concerned carry
 packets.
 
 What looks like a denial says nothing where an end that answers calls as a rule did not in the same round. Calls are
@@ -23,7 +23,7 @@ from auditor.probing.attempts import Answer, AttemptResult, Listener
 from auditor.probing.batches import Attempt
 from auditor.probing.links import End, Links
 from auditor.probing.merging import DENIALS
-from auditor.probing.options import Progress
+from auditor.probing.options import ProbingProgress
 from auditor.probing.paths import Path, Paths
 from auditor.probing.sites import Witnesses
 
@@ -55,7 +55,7 @@ class ProbeRounds:
     links: Links
     paths: Paths
     witnesses: Witnesses
-    progress: Progress
+    progress: ProbingProgress
     number: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     facts: list[str] = field(default_factory=list)

@@ -26,11 +26,11 @@ from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, agrees, wants_retest
 from auditor.probing.batches import Attempt
 from auditor.probing.controls import Controls, control_of
-from auditor.probing.history import History
+from auditor.probing.history import AttemptHistory
 from auditor.probing.links import End, Links, ends_of, neighbours
 from auditor.probing.losses import MOST_LOST, in_vain, packets, told, tries_needed, unbearable
 from auditor.probing.merging import lost_where, observe
-from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.paths import Path, Paths, path_of
 from auditor.probing.probe_rounds import Calls, ProbeRounds
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
@@ -66,7 +66,7 @@ once more.
 class ProbingOutcome:
     """What probing saw.
 
-    ``observations`` has every cell that was asked for. ``wavering`` is what changed its answer, for each time that was
+    ``observations`` has every cell that was asked for. ``flapping`` is what changed its answer, for each time that was
     probed. ``facts`` are lines worth knowing beside the findings; ``seconds`` the wall time of each phase, in order.
     """
 
@@ -88,7 +88,7 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     open: Callable[[ProbeSite], Awaitable[AgentChannel]],  # noqa: A002 - the cluster's word for it
     expected: Callable[[Cell], Verdict | None],
     options: ProbingOptions,
-    progress: Progress,
+    progress: ProbingProgress,
     *,
     absent: Mapping[str, str] = NOBODY,
     translators: Iterable[IPAddress] = (),
@@ -148,7 +148,7 @@ class _ProbeRun:
         }
         deniable = sum(verdict is Verdict.DENIED for verdict in expected.values())
         self._least_silences = LEAST_SILENCES if deniable <= MOST_CONFIRMING else 0
-        self._history = History(expected)
+        self._history = AttemptHistory(expected)
         self._began = 0.0
         self._rounds = 0
         self._waited = 0.0
@@ -248,13 +248,13 @@ class _ProbeRun:
         self._controls.record(final.values(), when)
 
     async def _fire(self, phase: str, cells: Sequence[Cell], seconds: float, pause: float = 0.0) -> list[AttemptResult]:
-        wanted, ends, paths = await apart_if_large(len(cells), self._aimed, cells)
+        wanted, ends, paths = await apart_if_large(len(cells), self._attempts_at, cells)
         # How much is lost shows only where it lasts long enough for packets to be sent again.
         across = self._between_nodes.calls(paths, from_pods=phase == PROBING)
         calls = Calls(self._links.calls(ends), across, paths)
         return await self._probe_rounds.fire(phase, wanted, seconds, calls, pause)
 
-    def _aimed(self, cells: Sequence[Cell]) -> tuple[list[Attempt], list[End], list[Path]]:
+    def _attempts_at(self, cells: Sequence[Cell]) -> tuple[list[Attempt], list[End], list[Path]]:
         """An attempt for each of ``cells``, and the ends and paths that they need."""
         routes = [self._routes[cell] for cell in cells]
         wanted = [Attempt(route.source.name, route.destination.name, route.target) for route in routes]
@@ -418,24 +418,24 @@ class _ProbeRun:
 
     async def _trace_lost_datagrams(self) -> None:
         """Ask destinations which of the UDP probes that got no answer had reached them."""
-        aimed = await self._computed(self._silent_datagrams)
-        if not any(aimed.values()):
+        by_site = await self._computed(self._silent_datagrams)
+        if not any(by_site.values()):
             return
         with self._probe_rounds.phase("tracing", 0):
-            known = await self._pool.arrivals(aimed)
+            known = await self._pool.arrivals(by_site)
         await self._computed(lambda: self._tell_where_lost(known))
 
     def _silent_datagrams(self) -> dict[str, list[AttemptId]]:
         """The UDP probes that got no answer, by the site that they were aimed at."""
-        aimed: dict[str, list[AttemptId]] = defaultdict(list)
+        by_site: dict[str, list[AttemptId]] = defaultdict(list)
         for cell, tries in self._history.tries.items():
             if cell.protocol is Protocol.UDP:
                 # One that arrived in spite of a denial is a leak, whichever try it was.
                 telling = tries if self._expected[cell] is Verdict.DENIED else tries[-1:]
-                aimed[self._routes[cell].destination.name] += [
+                by_site[self._routes[cell].destination.name] += [
                     one.attempt_id for one in telling if one.silent and one.attempt_id
                 ]
-        return aimed
+        return by_site
 
     def _tell_where_lost(self, known: Mapping[AttemptId, Arrival]) -> None:
         for cell, tries in self._history.tries.items():

@@ -241,7 +241,7 @@ def _unexpected(message: dict[str, Any]) -> BadAnswerError:
 
 
 def _arrivals(attempt_ids: Sequence[AttemptId], answer: Mapping[str, Any]) -> dict[AttemptId, Arrival]:
-    """What an ``arrivals`` answer says of ``shots``; nothing where it makes no sense."""
+    """What an ``arrivals`` answer says of ``attempt_ids``; nothing where it makes no sense."""
     try:
         pairs = {nonce: zip(parts[::2], parts[1::2], strict=True) for nonce, *parts in answer["arrived"]}
         sockets = {nonce: [origin(address, port) for address, port in each] for nonce, each in pairs.items()}

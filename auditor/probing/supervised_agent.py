@@ -20,13 +20,13 @@ from auditor.probing.sites import AgentChannel, ProbeSite
 
 OPEN_SECONDS = 60.0
 START_PAUSES = (0.5, 2.0, 5.0)
-"""Seconds before each further trial to start an agent: a kubelet that is busy, or an API server that
+"""Seconds before each further attempt to start an agent: a kubelet that is busy, or an API server that
 restarts, may refuse for a while.
 """
 REOPEN_SECONDS = 45.0
 """How long a new agent is tried for where a stream broke."""
 REOPEN_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
-"""Seconds before each trial; the last for all further ones."""
+"""Seconds before each attempt; the last for all further ones."""
 MOST_REOPENINGS = 5
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from auditor.model.intent import CellGroup, Change, IntentFinding
+from auditor.model.intent import CellGroup, IntentFinding, ProposedChange
 from auditor.report.documents import write_json
 from auditor.report.intent import IntentReport
 
@@ -62,6 +62,6 @@ def _group(group: CellGroup) -> dict[str, Any]:
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: ProposedChange) -> dict[str, Any]:
     policies = [policy.full_name for edit in change.edits if (policy := edit.before or edit.after) is not None]
     return {"title": change.title, "yaml": change.yaml, "policies": policies, "unspecified_pairs": change.unspecified}

@@ -10,7 +10,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from auditor.model.intent import CellGroup, Change, IntentFinding, IntentKind
+from auditor.model.intent import CellGroup, IntentFinding, IntentKind, ProposedChange
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.words import pluralize
 from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion
@@ -71,7 +71,7 @@ def _print_finding(console: Console, finding: IntentFinding) -> None:
     print_paragraph(console)
 
 
-def _print_change(console: Console, change: Change) -> None:
+def _print_change(console: Console, change: ProposedChange) -> None:
     print_paragraph(console, f"change, evaluated: {change.title}", 2, 6)
     for line in change.yaml.split("\n"):
         print_line(console, Text("      " + line, style="dim"))

@@ -10,8 +10,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Protocol, TextIO
 
-from auditor.probing.options import NoProgress
-from auditor.probing.options import Progress as ProbingProgress
+from auditor.probing.options import NoProgress, ProbingProgress
 from auditor.report.console import open_console
 from auditor.report.lines import write_line
 

@@ -27,7 +27,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
 from auditor.probing.narrowing import plan_narrowly
-from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells
 from auditor.probing.probe_run import ProbingOutcome, probe
 from auditor.run.concluding import Seen, report_on
@@ -131,12 +131,12 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     return matrix, ProbePlan(tuple(ports), narrow, remark)
 
 
-async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress: Progress) -> Report:
+async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress: ProbingProgress) -> Report:
     """Audit ``cluster``, which is up, and report. Raises what ``look`` raises."""
     return await report_on(await look(cluster, options, progress), subject, options.min_coverage, progress)
 
 
-async def look(cluster: Cluster, options: AuditOptions, progress: Progress) -> Seen:
+async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgress) -> Seen:
     """Probe ``cluster``, which is up, for all that a report needs of it.
 
     Raises UsageError when a selection or port matches nothing, ClusterError when the cluster fails under it.
@@ -175,7 +175,7 @@ def _intend(snapshot: Snapshot, options: AuditOptions, failed: Mapping[str, str]
 
 
 async def _probe(
-    cluster: Cluster, expectation: Expectation, cells: Sequence[Cell], options: AuditOptions, progress: Progress
+    cluster: Cluster, expectation: Expectation, cells: Sequence[Cell], options: AuditOptions, progress: ProbingProgress
 ) -> ProbingOutcome:
     absent = {**cluster.absent, **cluster.failed}
     return await probe(
@@ -192,7 +192,7 @@ async def _probe(
 
 
 async def _follow_changes(
-    cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: Progress
+    cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: ProbingProgress
 ) -> AuditState:
     """Judge anew what changes in the cluster have touched since it was read, and probe it anew; what never
     comes to rest is doubtful.
@@ -224,7 +224,7 @@ async def _ended(cluster: Cluster, audit_state: AuditState, reprobed: Collection
 
 
 async def _diagnose(
-    cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: Progress
+    cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: ProbingProgress
 ) -> tuple[AuditState, Diagnosis | None, bool]:
     """Where several causes fit what differs, make the probes that tell them apart. What is known of the cause, and if
     that is all.

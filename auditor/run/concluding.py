@@ -24,7 +24,7 @@ from auditor.model.report import CellResult, PolicyTests, Report, Summary
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
-from auditor.probing.options import Progress
+from auditor.probing.options import ProbingProgress
 from auditor.run.expectation import AuditState
 from auditor.run.remarks import remarks_on
 
@@ -67,7 +67,7 @@ class Seen:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Progress) -> Report:
+async def report_on(seen: Seen, subject: str, min_coverage: float, progress: ProbingProgress) -> Report:
     """The report of what was ``seen``."""
     progress.phase("comparing", 0)
     seconds = Seconds(seen.seconds)

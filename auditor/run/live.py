@@ -23,7 +23,7 @@ from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import Report
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
-from auditor.probing.options import Progress
+from auditor.probing.options import ProbingProgress
 from auditor.probing.plan import choose_ports
 from auditor.run.audit import AuditOptions, check_accepted, look
 from auditor.run.concluding import Seconds, Seen, report_on, with_lint
@@ -59,7 +59,7 @@ async def audit_live(
     audit_options: AuditOptions,
     subject: str,
     reproduce: Callable[[Cell], str],
-    progress: Progress,
+    progress: ProbingProgress,
 ) -> Report:
     """Audit the cluster with probe pods of our own and report; nothing of it stays.
 
@@ -102,7 +102,7 @@ def _tcp_ports(snapshot: Snapshot, asked: Collection[PortRequest]) -> frozenset[
 
 
 async def _stay(
-    session: LiveCluster | InPlaceCluster, options: AuditOptions, progress: Progress, before: Seconds
+    session: LiveCluster | InPlaceCluster, options: AuditOptions, progress: ProbingProgress, before: Seconds
 ) -> tuple[Seen, ClusterError | None]:
     """What the cluster showed while it was entered, and why something may be left there, if anything may.
 
@@ -128,7 +128,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
     run_id: str,
     intended: LivePlan,
     options: LiveOptions,
-    progress: Progress,
+    progress: ProbingProgress,
     reproduce: Callable[[Cell], str],
 ) -> tuple[LivePlan, LiveCluster | InPlaceCluster]:
     """What is done in the end, and the cluster to enter, once nothing stands in the way. Raises

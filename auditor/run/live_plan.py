@@ -198,12 +198,12 @@ def _size_in_place(probes: Sequence[ProbePod], joined: Mapping[str, object]) -> 
 
 
 def _remarks(live: LiveSnapshot) -> Sequence[str]:
-    foreign = [
+    other_kinds = [
         f"{count} {kind} in force, too, and not evaluated: where they apply, what is expected may be wrong"
-        for kind, count in live.foreign.items()
+        for kind, count in live.other_kinds.items()
     ]
     unknown = [
         f"policy {policy.full_name} {policy.why}: what it may decide is inconclusive"
         for policy in live.snapshot.unknown
     ]
-    return [*foreign, *unknown, *live.notes]
+    return [*other_kinds, *unknown, *live.notes]

@@ -50,7 +50,7 @@ def grants(name: str) -> list[Grant]:
     ]
 
 
-FOREIGN = ("cilium.io", "crd.projectcalico.org", "projectcalico.org", "crd.antrea.io", "policy.networking.k8s.io")
+OTHER_KINDS = ("cilium.io", "crd.projectcalico.org", "projectcalico.org", "crd.antrea.io", "policy.networking.k8s.io")
 """Groups whose kinds a plain cluster does not have, so that nothing there can be missed."""
 BY_NAME = Grant("", "namespaces", "get")
 """Only what reads a single namespace needs it."""
@@ -58,7 +58,7 @@ BY_NAME = Grant("", "namespaces", "get")
 
 def here(*names: str) -> list[Grant]:
     """All that these ClusterRoles grant and that can be missed on this cluster by an audit."""
-    return [grant for name in names for grant in grants(name) if grant.group not in FOREIGN and grant != BY_NAME]
+    return [grant for name in names for grant in grants(name) if grant.group not in OTHER_KINDS and grant != BY_NAME]
 
 
 CHANGING = FEW

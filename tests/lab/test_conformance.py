@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from auditor.model.dialect import Enforcement
-from auditor.model.scorecard import Change, Score
+from auditor.model.scorecard import ChangeKind, Score
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.run.conformance.on_lab import LabConformanceOptions, conform_on_lab
 from tests.lab import scenarios
@@ -40,8 +40,8 @@ async def test_the_specification_conforms_and_follows_every_change():
     card = await run(probing=PATIENT)
     assert card.behaviour == "this CNI behaves like: spec"
     assert card.score is Score.CONFORMS
-    assert {each.change for each in card.convergence} == set(Change)
-    assert [each.late for each in card.convergence] == [()] * len(Change)
+    assert {each.change for each in card.convergence} == set(ChangeKind)
+    assert [each.late for each in card.convergence] == [()] * len(ChangeKind)
     assert card.summary.faults == card.summary.inconclusive == 0
 
 

@@ -208,7 +208,7 @@ async def test_an_agent_that_dies_ends_its_stream_and_can_be_replaced(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-async def test_opening_a_seat_twice_ends_the_first_agent():
+async def test_opening_a_site_twice_ends_the_first_agent():
     async with rigged(world()) as rig:
         site = next(site for site in rig.lab.sites if site.name == "a/db")
         second = await listening(rig.lab, [site])

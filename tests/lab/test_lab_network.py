@@ -50,7 +50,7 @@ async def test_everyone_reaches_everyone_and_each_is_seen_by_its_own_address():
                         assert answer == f"{destination.name} {source.addresses[number]}"
 
 
-async def test_seats_cover_every_endpoint_once():
+async def test_sites_cover_every_endpoint_once():
     async with rigged(world()) as rig:
         covered = [name for site in rig.lab.sites for name in site.endpoints]
         assert sorted(covered) == sorted(endpoint.name for endpoint in ENDPOINTS)

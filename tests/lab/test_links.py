@@ -13,7 +13,7 @@ from auditor.model.verdict import Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.run.audit import AuditOptions, audit
 from tests.lab.lab_rig import EGRESS, ENDPOINTS, INGRESS, NODES, TCP, UDP, deny, labelled, policy, world
-from tests.lab.trouble_ground import Ground
+from tests.lab.troubled_lab import TroubledLab
 
 pytestmark = [
     pytest.mark.lab,
@@ -27,38 +27,38 @@ REACHABLE = tuple(endpoint for endpoint in ENDPOINTS if not endpoint.host_networ
 BOTH_WAYS = policy(labelled(), INGRESS, EGRESS, name="default-deny")
 
 
-def down(ground):
+def down(troubled):
     """The node's end of the victim's link is taken down, as when a CNI forgets a pod."""
-    ground.inside(ground.node_of(VICTIM), "ip", "link", "set", ground.interface_of(VICTIM), "down")
+    troubled.inside(troubled.node_of(VICTIM), "ip", "link", "set", troubled.interface_of(VICTIM), "down")
 
 
-def gone(ground):
-    ground.inside(ground.node_of(VICTIM), "ip", "link", "delete", ground.interface_of(VICTIM))
+def gone(troubled):
+    troubled.inside(troubled.node_of(VICTIM), "ip", "link", "delete", troubled.interface_of(VICTIM))
 
 
-def no_way_in(ground):
+def no_way_in(troubled):
     """Nothing that others send reaches the victim, though its own connections work: a firewall of its own, say."""
-    ground.rules(
-        ground.index(VICTIM), "chain in { type filter hook input priority 0; iifname eth0 ct state new drop; }"
+    troubled.rules(
+        troubled.index(VICTIM), "chain in { type filter hook input priority 0; iifname eth0 ct state new drop; }"
     )
 
 
-def no_way_out(ground):
-    ground.rules(
-        ground.index(VICTIM),
+def no_way_out(troubled):
+    troubled.rules(
+        troubled.index(VICTIM),
         "chain out { type filter hook output priority 0; oifname eth0 tcp flags syn / syn,ack drop; }",
     )
 
 
-def no_ipv6(ground):
+def no_ipv6(troubled):
     address = next(
         str(address)
-        for link in ground.topology.links
+        for link in troubled.topology.links
         if link.pod.name == VICTIM
         for address in link.pod.addresses
         if address.version == 6
     )
-    ground.inside(ground.node_of(VICTIM), "ip", "-6", "route", "delete", address)
+    troubled.inside(troubled.node_of(VICTIM), "ip", "-6", "route", "delete", address)
 
 
 class Harming(NoProgress):
@@ -77,10 +77,10 @@ async def audited(harm, enforcer, *, at="", policies=(BOTH_WAYS,), **options):
     async with Lab(
         world(*policies, endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse((enforcer,))
     ) as lab:
-        ground = Ground(lab)
+        troubled = TroubledLab(lab)
         if not at:
-            harm(ground)
-        progress = Harming(at, lambda: harm(ground))
+            harm(troubled)
+        progress = Harming(at, lambda: harm(troubled))
         options = {"ports": PORTS, "probing": PATIENT, **options}
         return await audit(lab, "links", AuditOptions(**options), progress)
 
@@ -160,10 +160,10 @@ async def test_one_family_says_nothing_of_the_other():
     assert by_family[Family.IPV4] == {Result.LEAK}
 
 
-def nodes_apart(ground):
+def nodes_apart(troubled):
     """Every node and its pods are well, and nothing passes from one node to another."""
-    for index in ground.topology.nodes.values():
-        ground.rules(index, "chain in { type filter hook prerouting priority -310; iifname uplink drop; }")
+    for index in troubled.topology.nodes.values():
+        troubled.rules(index, "chain in { type filter hook prerouting priority -310; iifname uplink drop; }")
 
 
 @pytest.mark.parametrize("at", ["", "probing", "trying silence again", "controls"])
@@ -187,10 +187,10 @@ async def test_nodes_that_are_kept_apart_leave_no_denial_proven(enforcer, at):
 def losing(share):
     """So much of what arrives at each pod is lost, though not of what it says to itself."""
 
-    def harm(ground):
+    def harm(troubled):
         rule = f"iifname eth0 numgen random mod 100 < {share} drop"
         for pod in (VICTIM, "a/db", "b/client", "b/web"):
-            ground.rules(ground.index(pod), f"chain in {{ type filter hook input priority 0; {rule}; }}")
+            troubled.rules(troubled.index(pod), f"chain in {{ type filter hook input priority 0; {rule}; }}")
 
     return harm
 
@@ -234,16 +234,16 @@ async def test_a_flood_of_datagrams_hides_no_leak():
     async with Lab(
         world(deny(INGRESS), endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse(("enforces-nothing",))
     ) as lab:
-        ground = Ground(lab)
+        troubled = TroubledLab(lab)
         try:
             for _ in range(3):
-                ground.python(FLOOD, "10.244.0.10", 53, index=ground.index("a/db"))
+                troubled.python(FLOOD, "10.244.0.10", 53, index=troubled.index("a/db"))
             options = AuditOptions(
                 ports=PORTS[1:], sources=("b/client", "b/web"), destinations=(VICTIM,), probing=PATIENT
             )
             report = await audit(lab, "flood", options, NoProgress())
         finally:
-            ground.end()
+            troubled.end()
     over_ipv4 = [result for result in report.cells if result.cell.family is Family.IPV4]
     assert over_ipv4
     assert Result.MATCH not in {result.result for result in over_ipv4}, [result.observation for result in over_ipv4]

@@ -271,7 +271,7 @@ async def test_an_end_that_is_cancelled_again_and_again_still_closes_every_strea
     assert all(channel._writer.transport.is_closing() for channel in channels)
 
 
-async def test_agents_at_each_others_seats_are_found_out():
+async def test_agents_at_each_others_sites_are_found_out():
     async with Lab(world(), nodes=NODES) as lab:
         sites = {site.name: site for site in lab.sites}
         places = {**sites, "a/web": sites["a/db"], "a/db": sites["a/web"]}

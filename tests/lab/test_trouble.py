@@ -16,7 +16,7 @@ from auditor.model.verdict import Observation, Observed, Result
 from auditor.probing.options import NoProgress
 from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
-from tests.lab import scenarios, trouble_ground
+from tests.lab import scenarios, troubled_lab
 from tests.lab.naming import World
 from tests.lab.trouble import (
     BROKEN,
@@ -32,8 +32,8 @@ from tests.lab.trouble import (
     table,
 )
 from tests.lab.trouble_faults import FAULTS
-from tests.lab.trouble_ground import Ground, normal
 from tests.lab.trouble_worlds import NOTHING, Plan, draw, judge
+from tests.lab.troubled_lab import TroubledLab, normal
 
 pytestmark = pytest.mark.lab
 
@@ -89,20 +89,20 @@ async def test_an_outage_that_nothing_but_the_fault_explains_is_a_false_failure(
 
 @AS_ROOT
 async def test_every_namespace_of_a_lab_is_found(monkeypatch):
-    monkeypatch.setattr(trouble_ground, "GONE_WITHIN", 0.0)
+    monkeypatch.setattr(troubled_lab, "GONE_WITHIN", 0.0)
     one = plan()
     async with Lab(one.world.snapshot, nodes=one.nodes) as lab:
-        ground = Ground(lab)
+        troubled = TroubledLab(lab)
         for site in lab.sites:
             channel = await lab.open(site)
-            ground.inside(ground.index(site.name), "ip", "route", "get", str(site.addresses[0]))
-            assert ground.agent(site.name) > 0
+            troubled.inside(troubled.index(site.name), "ip", "route", "get", str(site.addresses[0]))
+            assert troubled.agent(site.name) > 0
             await channel.close()
             with pytest.raises(ProcessLookupError):
-                ground.agent(site.name)
-        assert ground.inner in ground.left_behind()
+                troubled.agent(site.name)
+        assert troubled.inner in troubled.left_behind()
     monkeypatch.undo()
-    assert ground.left_behind() == []
+    assert troubled.left_behind() == []
 
 
 @AS_ROOT

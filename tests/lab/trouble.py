@@ -34,8 +34,8 @@ from auditor.run.audit import audit
 from tests.lab.trouble_clock import SETTING
 from tests.lab.trouble_disk import ROOM, on_a_full_disk
 from tests.lab.trouble_faults import BEFORE, CLOCK, DISK, DURING, FAULTS, OPENED, Fault, Scene
-from tests.lab.trouble_ground import Ground, normal
 from tests.lab.trouble_worlds import Judged, Plan, differs, draw, judge, planned_ports
+from tests.lab.troubled_lab import TroubledLab, normal
 
 LONGEST = 100.0
 SHOWN = 3
@@ -131,13 +131,13 @@ async def _audit(plan: Plan, fault: Fault, outcome: Outcome, random: Random) -> 
         os.environ.pop(SETTING, None)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: outcome.wrong.append(f"unhandled in the event loop: {context}"))
-    ground = None
+    troubled = None
     try:
         agent = "tests.lab.trouble_clock"
         async with Lab(plan.world.snapshot, nodes=plan.nodes, enforcement=plan.enforcement, agent=agent) as lab:
-            ground = Ground(lab)
+            troubled = TroubledLab(lab)
             struck = Struck(
-                lab, fault, Scene(ground, plan.victim, planned_ports(plan.world.cells, plan.victim), random)
+                lab, fault, Scene(troubled, plan.victim, planned_ports(plan.world.cells, plan.victim), random)
             )
             try:
                 await struck.begin()
@@ -145,11 +145,11 @@ async def _audit(plan: Plan, fault: Fault, outcome: Outcome, random: Random) -> 
                     return await audit(struck, str(plan), plan.options, struck)
             finally:
                 await struck.settle()
-                ground.end()
+                troubled.end()
                 outcome.struck = outcome.struck or struck.struck
                 outcome.wrong += struck.problems
     finally:
-        if ground is not None and (left := ground.left_behind()):
+        if troubled is not None and (left := troubled.left_behind()):
             outcome.wrong.append(f"left behind: processes {left}")
 
 

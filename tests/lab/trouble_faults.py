@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.lab.trouble_ground import Ground
+from tests.lab.troubled_lab import TroubledLab
 
 BEFORE, OPENED, DURING = "before", "opened", "during"
 """When a fault may strike: before any agent is there, when the victim's has just been started, or later on,
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Scene:
     """Where a fault strikes: at ``site``, of an audit that sends to ``ports`` (number, whether UDP)."""
 
-    ground: Ground
+    troubled: TroubledLab
     site: str
     ports: list[tuple[int, bool]]
     random: Random
@@ -39,31 +39,31 @@ class Scene:
 
     @property
     def agent(self) -> int:
-        return self.ground.agent(self.site)
+        return self.troubled.agent(self.site)
 
     @property
     def inside(self) -> int:
-        return self.ground.index(self.site)
+        return self.troubled.index(self.site)
 
     @property
     def node(self) -> int:
         """The other end of the victim's link: its node, or the fabric."""
-        return self.ground.node_of(self.site) or 0
+        return self.troubled.node_of(self.site) or 0
 
     @property
     def far_interface(self) -> str:
-        if self.ground.node_of(self.site):
-            return self.ground.interface_of(self.site)
-        topology, index = self.ground.topology, self.inside
+        if self.troubled.node_of(self.site):
+            return self.troubled.interface_of(self.site)
+        topology, index = self.troubled.topology, self.inside
         hosts = index - len(topology.nodes) - len(topology.links)
         return f"node{index}" if index <= len(topology.nodes) else f"host{index}" if hosts > 0 else ""
 
     @property
     def near_interface(self) -> str:
-        return "uplink" if 1 <= self.inside <= len(self.ground.topology.nodes) else "eth0"
+        return "uplink" if 1 <= self.inside <= len(self.troubled.topology.nodes) else "eth0"
 
     def addresses(self, family: int | None = None) -> list[str]:
-        site = next(site for site in self.ground.lab.sites if site.name == self.site)
+        site = next(site for site in self.troubled.lab.sites if site.name == self.site)
         return [str(address) for address in site.addresses if family in (None, address.version)]
 
 
@@ -98,7 +98,7 @@ def stopped_for_a_while(scene: Scene) -> None:
     pid, seconds = scene.agent, scene.random.uniform(0.2, 3.0)
     scene.severity = f"{seconds:.1f} s"
     os.kill(pid, signal.SIGSTOP)
-    scene.ground.start("sh", "-c", f"sleep {seconds:.2f}; kill -CONT {pid}")
+    scene.troubled.start("sh", "-c", f"sleep {seconds:.2f}; kill -CONT {pid}")
 
 
 def slowed(scene: Scene) -> None:
@@ -112,15 +112,15 @@ def _in_turns(scene: Scene, pid: int, off: float, on: float, seconds: float) -> 
     loop = (
         f"for i in $(seq {turns}); do kill -STOP {pid}; sleep {off:.3f}; kill -CONT {pid} || exit; sleep {on:.3f}; done"
     )
-    scene.ground.start("sh", "-c", f"trap 'kill -CONT {pid}' EXIT; {loop}")
+    scene.troubled.start("sh", "-c", f"trap 'kill -CONT {pid}' EXIT; {loop}")
 
 
 def link_down(scene: Scene) -> None:
-    scene.ground.inside(scene.node, "ip", "link", "set", scene.far_interface, "down")
+    scene.troubled.inside(scene.node, "ip", "link", "set", scene.far_interface, "down")
 
 
 def link_down_in_the_pod(scene: Scene) -> None:
-    scene.ground.inside(scene.inside, "ip", "link", "set", scene.near_interface, "down")
+    scene.troubled.inside(scene.inside, "ip", "link", "set", scene.near_interface, "down")
 
 
 def link_flaps(scene: Scene) -> None:
@@ -130,9 +130,9 @@ def link_flaps(scene: Scene) -> None:
     _drop(scene, "in", "")
     _drop(scene, "out", "")
     stop = "nft delete table inet trouble"
-    scene.ground.start("sh", "-c", f"sleep {seconds:.2f}; {stop}", index=scene.inside)
+    scene.troubled.start("sh", "-c", f"sleep {seconds:.2f}; {stop}", index=scene.inside)
     if scene.node != scene.inside:
-        scene.ground.start("sh", "-c", f"sleep {seconds:.2f}; {stop}", index=scene.node)
+        scene.troubled.start("sh", "-c", f"sleep {seconds:.2f}; {stop}", index=scene.node)
 
 
 def _drop(scene: Scene, way: str, match: str) -> None:
@@ -144,7 +144,7 @@ def _drop(scene: Scene, way: str, match: str) -> None:
         f"chain {way} {{\n type filter hook prerouting priority -310; policy accept;\n iifname {interface} "
         f"{match} drop\n}}"
     )
-    scene.ground.rules(where, chain)
+    scene.troubled.rules(where, chain)
 
 
 def link_deaf(scene: Scene) -> None:
@@ -170,22 +170,22 @@ def one_protocol_dead(scene: Scene) -> None:
 
 def address_removed(scene: Scene) -> None:
     for address in scene.random.sample(found := scene.addresses(), scene.random.randint(1, len(found))):
-        scene.ground.inside(scene.inside, "ip", "addr", "del", address, "dev", scene.near_interface, check=False)
+        scene.troubled.inside(scene.inside, "ip", "addr", "del", address, "dev", scene.near_interface, check=False)
 
 
 def own_route_removed(scene: Scene) -> None:
     for flag in ("-4", "-6"):
-        scene.ground.inside(scene.inside, "ip", flag, "route", "del", "default", check=False)
+        scene.troubled.inside(scene.inside, "ip", flag, "route", "del", "default", check=False)
 
 
 def node_route_removed(scene: Scene) -> None:
     for address in scene.addresses():
-        scene.ground.inside(scene.node, "ip", "route", "del", address, "dev", scene.far_interface, check=False)
+        scene.troubled.inside(scene.node, "ip", "route", "del", address, "dev", scene.far_interface, check=False)
 
 
 def node_route_blackholed(scene: Scene) -> None:
     for address in scene.addresses():
-        scene.ground.inside(scene.node, "ip", "route", "replace", "blackhole", address, check=False)
+        scene.troubled.inside(scene.node, "ip", "route", "replace", "blackhole", address, check=False)
 
 
 def neighbour_wrong(scene: Scene) -> None:
@@ -203,17 +203,17 @@ def neighbour_wrong(scene: Scene) -> None:
             "nud",
             "permanent",
         )
-        scene.ground.inside(scene.node, *argv, check=False)
+        scene.troubled.inside(scene.node, *argv, check=False)
 
 
 def tiny_packets_only(scene: Scene) -> None:
-    scene.ground.inside(scene.inside, "ip", "link", "set", scene.near_interface, "mtu", "576")
+    scene.troubled.inside(scene.inside, "ip", "link", "set", scene.near_interface, "mtu", "576")
 
 
 def nodes_apart(scene: Scene) -> None:
     """Every node and its pods are well, and nothing passes from one node to another."""
-    for index in scene.ground.topology.nodes.values():
-        scene.ground.rules(
+    for index in scene.troubled.topology.nodes.values():
+        scene.troubled.rules(
             index, "chain in {\n type filter hook prerouting priority -310; policy accept;\n iifname uplink drop\n}"
         )
 
@@ -231,8 +231,8 @@ def loss_everywhere(scene: Scene) -> None:
     share = scene.random.choice((1, 2, 5, 10, 20, 30))
     scene.severity = f"{share} %"
     match = f"meta l4proto {{ tcp, udp }} numgen random mod 100 < {share} drop"
-    for index in scene.ground.topology.nodes.values():
-        scene.ground.rules(
+    for index in scene.troubled.topology.nodes.values():
+        scene.troubled.rules(
             index, f"chain everywhere {{\n type filter hook forward priority -200; policy accept;\n {match}\n}}"
         )
 
@@ -259,11 +259,11 @@ while time.monotonic() < until:
 
 def flood(scene: Scene) -> None:
     """Datagrams at the victim, from its own node or from any other place, for a few seconds."""
-    places = sorted({scene.node, *scene.ground.topology.site_namespaces.values()} - {scene.inside})
+    places = sorted({scene.node, *scene.troubled.topology.site_namespaces.values()} - {scene.inside})
     source = scene.random.choice([scene.node, scene.random.choice(places)])
     ports = [number for number, udp in scene.ports if udp] or [9]
     for address in scene.addresses():
-        scene.ground.python(FLOOD, address, scene.random.uniform(3.0, 6.0), *ports[:4], index=source)
+        scene.troubled.python(FLOOD, address, scene.random.uniform(3.0, 6.0), *ports[:4], index=source)
 
 
 LISTEN = """
@@ -287,7 +287,7 @@ time.sleep(float(sys.argv[1]))
 def ports_taken(scene: Scene) -> None:
     """Somebody else's listeners sit where the agent's should, and say nothing."""
     some = scene.random.sample(scene.ports, scene.random.randint(1, min(3, len(scene.ports))))
-    scene.ground.python(LISTEN, 14, *(f"{'u' if udp else 't'}{number}" for number, udp in some), index=scene.inside)
+    scene.troubled.python(LISTEN, 14, *(f"{'u' if udp else 't'}{number}" for number, udp in some), index=scene.inside)
     time.sleep(0.15)
 
 
@@ -336,7 +336,7 @@ def descriptors_short(scene: Scene) -> None:
     least = max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
     limit = scene.random.choice((least, least + 1, least + 2, least + 8))
     scene.severity = f"{limit - least} more"
-    scene.ground.inside(0, "prlimit", "--pid", str(pid), f"--nofile={limit}:{limit}")
+    scene.troubled.inside(0, "prlimit", "--pid", str(pid), f"--nofile={limit}:{limit}")
 
 
 def memory_short(scene: Scene) -> None:
@@ -344,12 +344,12 @@ def memory_short(scene: Scene) -> None:
     size = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     more = scene.random.choice((0, 64, 256, 1024))
     scene.severity = f"{more} kB more"
-    scene.ground.inside(0, "prlimit", "--pid", str(pid), f"--as={size + more * 1024}")
+    scene.troubled.inside(0, "prlimit", "--pid", str(pid), f"--as={size + more * 1024}")
 
 
 def source_ports_short(scene: Scene) -> None:
     span = scene.random.choice(("40000 40001", "40000 40003", "40000 40015"))
-    scene.ground.inside(scene.inside, "sh", "-c", f"echo '{span}' > /proc/sys/net/ipv4/ip_local_port_range")
+    scene.troubled.inside(scene.inside, "sh", "-c", f"echo '{span}' > /proc/sys/net/ipv4/ip_local_port_range")
 
 
 def controller_starved(scene: Scene) -> None:
@@ -361,7 +361,7 @@ def controller_starved(scene: Scene) -> None:
 def controller_stopped_for_a_while(scene: Scene) -> None:
     seconds = scene.random.uniform(0.5, 4.0)
     scene.severity = f"{seconds:.1f} s"
-    scene.ground.start("sh", "-c", f"kill -STOP {os.getpid()}; sleep {seconds:.2f}; kill -CONT {os.getpid()}")
+    scene.troubled.start("sh", "-c", f"kill -STOP {os.getpid()}; sleep {seconds:.2f}; kill -CONT {os.getpid()}")
 
 
 def everything_stopped_for_a_while(scene: Scene) -> None:
@@ -369,19 +369,19 @@ def everything_stopped_for_a_while(scene: Scene) -> None:
     seconds = scene.random.uniform(0.5, 3.0)
     scene.severity = f"{seconds:.1f} s"
     pids = []
-    for site in scene.ground.lab.sites:
+    for site in scene.troubled.lab.sites:
         with suppress(ProcessLookupError):
-            pids.append(str(scene.ground.agent(site.name)))
-    scene.ground.start("sh", "-c", f"kill -STOP {' '.join(pids)}; sleep {seconds:.2f}; kill -CONT {' '.join(pids)}")
+            pids.append(str(scene.troubled.agent(site.name)))
+    scene.troubled.start("sh", "-c", f"kill -STOP {' '.join(pids)}; sleep {seconds:.2f}; kill -CONT {' '.join(pids)}")
 
 
 def machine_busy(scene: Scene) -> None:
     for _ in range(6):
-        scene.ground.python("import time\nuntil = time.monotonic() + 6\nwhile time.monotonic() < until: pass")
+        scene.troubled.python("import time\nuntil = time.monotonic() + 6\nwhile time.monotonic() < until: pass")
 
 
 def lab_killed(scene: Scene) -> None:
-    os.kill(scene.ground.inner, signal.SIGKILL)
+    os.kill(scene.troubled.inner, signal.SIGKILL)
 
 
 def nothing(_scene: Scene) -> None:

@@ -109,12 +109,12 @@ def draw(random: Random, *, bundled: bool = False) -> Plan:
         enforcement,
         (cell.source,) if one_source else (),
         (cell.destination,) if one_destination else (),
-        _seat_of(world, random.choice((cell.source, cell.destination, cell.destination))),
+        _site_of(world, random.choice((cell.source, cell.destination, cell.destination))),
         (PortRequest(cell.protocol, number=cell.port),) if random.random() < 0.25 else (),
     )
 
 
-def _seat_of(world: World, name: str) -> str:
+def _site_of(world: World, name: str) -> str:
     endpoint = world.snapshot.endpoint(name)
     return f"node/{endpoint.node}" if endpoint.host_network else name
 

@@ -30,7 +30,7 @@ from auditor.model.verdict import Cell
 from auditor.policy.doubt import may_select
 from auditor.policy.evaluator import evaluate
 from auditor.probe_pods.labels import PodSelectors
-from auditor.probing.options import Progress
+from auditor.probing.options import ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
 AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
@@ -68,7 +68,12 @@ class LiveCluster(ClusterSession):
     """
 
     def __init__(
-        self, api: ApiServer, run_id: str, deployment: Deployment, progress: Progress, reproduce: Callable[[Cell], str]
+        self,
+        api: ApiServer,
+        run_id: str,
+        deployment: Deployment,
+        progress: ProbingProgress,
+        reproduce: Callable[[Cell], str],
     ) -> None:
         self._deployment = deployment
         self._progress = progress
@@ -107,9 +112,9 @@ class LiveCluster(ClusterSession):
     @property
     def sites(self) -> Sequence[ProbeSite]:
         """One for each probe pod that runs, and one without an agent for each host outside."""
-        return [self._seat(endpoint) for endpoint in self._snapshot.endpoints if endpoint.addresses]
+        return [self._site(endpoint) for endpoint in self._snapshot.endpoints if endpoint.addresses]
 
-    def _seat(self, endpoint: Endpoint) -> ProbeSite:
+    def _site(self, endpoint: Endpoint) -> ProbeSite:
         there = endpoint.name in self._pods.started
         link = self._pods.reached[endpoint.name] if there else ReachedPod()
         beside, watched = link.node_addresses, link.watched

@@ -20,7 +20,7 @@ from auditor.cluster.kubernetes.client.listing import PAGE, decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, NotFoundError, Question
 from auditor.cluster.kubernetes.objects import RUN_LABEL
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
-from auditor.cluster.kubernetes.preflight.other_policy_kinds import count_foreign
+from auditor.cluster.kubernetes.preflight.other_policy_kinds import count_other_kinds
 from auditor.cluster.kubernetes.preflight.permissions import unreadable
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
@@ -51,7 +51,7 @@ class LiveSnapshot:
     unreadable: tuple[UnreadablePolicy, ...] = ()
     manifests: tuple[Mapping[str, Any], ...] = ()
     resource_versions: Mapping[str, str] = field(default_factory=dict)
-    foreign: Mapping[str, int] = field(default_factory=dict)
+    other_kinds: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ready_nodes: frozenset[str] = frozenset()
 
@@ -118,15 +118,15 @@ class _Reading:
         # Last, so that whatever was found stands in one of them, or in one that is gone by now.
         namespaces = named or await self._records(CORE, "namespaces", NamespaceRecord)
         self._objects.namespaces |= {each.metadata.name: each.value() for each in namespaces}
-        foreign, notes = await count_foreign(self._api)
+        other_kinds, notes = await count_other_kinds(self._api)
         snapshot = await apart(assemble, self._objects, replicas=0, hosts={})
-        ignored = dict(sorted((Counter(snapshot.ignored) + Counter(foreign)).items()))
+        ignored = dict(sorted((Counter(snapshot.ignored) + Counter(other_kinds)).items()))
         return LiveSnapshot(
             replace(snapshot, ignored=ignored, unknown=tuple(map(unknown_policy, self._unreadable))),
             tuple(self._unreadable),
             (*(saved(namespace, "Namespace") for namespace in namespaces), *self._manifests),
             self._versions,
-            foreign,
+            other_kinds,
             (*self._notes, *notes),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
         )

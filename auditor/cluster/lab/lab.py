@@ -111,7 +111,7 @@ class Lab:
         control = self._running()
         namespace = self._topology.site_namespaces.get(site.name)
         if namespace is None:
-            raise ClusterError(f"lab: there is no seat {site.name!r}")
+            raise ClusterError(f"lab: there is no probe site {site.name!r}")
         near_end, far_end = socket.socketpair()
         try:
             with far_end:

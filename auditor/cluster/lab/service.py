@@ -20,7 +20,7 @@ _LARGEST_READ = 1 << 18
 _MOST_DESCRIPTORS = 64
 
 
-class Service:
+class LabService:
     """The supervisor's answers.
 
     Requests: ``build`` (namespaces, ipv6), ``program`` (rulesets, later), ``open`` (namespace, and a descriptor for the

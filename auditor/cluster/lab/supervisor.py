@@ -21,7 +21,7 @@ from auditor.cluster.lab import wire
 from auditor.cluster.lab.agents import Agents
 from auditor.cluster.lab.isolation import IsolationError, die_with_parent, in_words, leave_host, private_mounts
 from auditor.cluster.lab.networks import Networks
-from auditor.cluster.lab.service import Service
+from auditor.cluster.lab.service import LabService
 
 _WAITED = {signal.SIGTERM, signal.SIGCHLD}
 
@@ -71,7 +71,7 @@ def _be_inner(control: socket.socket, agents: Agents, ip: str, nft: str) -> int:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         gc.freeze()
-        Service(control, agents, Networks(ip, nft)).run()
+        LabService(control, agents, Networks(ip, nft)).run()
     except (OSError, ValueError) as error:
         _tell(control, f"the lab broke down: {error}")
         return 1

@@ -50,7 +50,7 @@ class Topology:
     """The network of a snapshot.
 
     ``nodes`` maps each node's bare name to the index of its namespace and ``node_addresses`` to its addresses;
-    ``seat_namespaces`` maps a site's name likewise. The fabric is namespace 0. ``nodes_without_endpoints`` are places
+    ``site_namespaces`` maps a site's name likewise. The fabric is namespace 0. ``nodes_without_endpoints`` are places
     for agents as well, which are no endpoint's.
     """
 

@@ -1,4 +1,4 @@
-"""Many trials side by side on a live cluster, and how they really stand there: with the addresses, nodes and labels
+"""Many scenarios side by side on a live cluster, and how they really stand there: with the addresses, nodes and labels
 that they got.
 
 A scenario's hosts, nodes and hostNetwork pods are not put into the cluster, since nothing in it can stand for them
@@ -15,14 +15,14 @@ from auditor.cluster.kubernetes.client.creation import all_of
 from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
-from auditor.model.scorecard import Change
+from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.policy.evaluator import evaluate
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
-from auditor.run.conformance.course import lost_meaning
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
+from auditor.run.conformance.renaming import readdressed
+from auditor.run.conformance.scenario_run import lost_meaning
 from auditor.run.conformance.testbed import ActualState
-from auditor.run.conformance.translation import readdressed
 
 ABSENT: Mapping[EndpointKind, str] = {
     EndpointKind.HOST: "a host outside the cluster, of which none is at hand",
@@ -32,7 +32,7 @@ ABSENT: Mapping[EndpointKind, str] = {
 
 
 class ClusterTestbed:
-    """``trials`` on ``stage``; ``nodes`` has, by scenario, the cluster's node for each node of the scenario's."""
+    """The prepared scenarios on ``stage``; ``nodes`` has, by scenario, the cluster's node for each of its nodes."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class ClusterTestbed:
 
     @property
     def sites(self) -> Sequence[ProbeSite]:
-        return [self._seat(name, pod) for name, pod in self._running.items()]
+        return [self._site(name, pod) for name, pod in self._running.items()]
 
-    def _seat(self, name: str, pod: Endpoint) -> ProbeSite:
+    def _site(self, name: str, pod: Endpoint) -> ProbeSite:
         link = self._scratch.reached[name]
         return ProbeSite(
             name,
@@ -95,7 +95,7 @@ class ClusterTestbed:
         return await self._scratch.open(site.name)
 
     async def set_up(self, seconds: float, advance: Callable[[int], None]) -> None:
-        """Have every trial stand as it begins. Raises ClusterError when not one pod runs."""
+        """Have every scenario stand as it begins. Raises ClusterError when not one pod runs."""
         self._start_seconds = seconds
         await self._scratch.create_namespaces(
             namespace for prepared in self._prepared_scenarios for namespace in prepared.start.namespaces.values()
@@ -109,10 +109,10 @@ class ClusterTestbed:
         await all_of(self._put_policies(prepared, prepared.start) for prepared in self._prepared_scenarios)
 
     async def change(self, prepared: PreparedScenario) -> None:
-        assert prepared.step is not None  # noqa: S101 - only trials with a change are followed
+        assert prepared.step is not None  # noqa: S101 - only scenarios with a change are followed
         before, after = prepared.step.before, prepared.step.after
         labels = {endpoint.name: endpoint.labels for endpoint in before.endpoints}
-        if prepared.step.change is Change.POD_CREATED:
+        if prepared.step.change is ChangeKind.POD_CREATED:
             await self._start([pod for pod in self._pods(prepared, after) if pod.name not in labels], lambda _: None)
         for endpoint in after.endpoints:
             if endpoint.labels != labels.get(endpoint.name, endpoint.labels):

@@ -20,7 +20,7 @@ from auditor.model.diagnosis import Fault, Scope, ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy
-from auditor.model.scorecard import Change
+from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
@@ -110,11 +110,11 @@ FEATURES: Sequence[Feature] = (
 )
 """All features but those of changes, in the order in which they are told."""
 
-CHANGES: Mapping[Change, Feature] = {
-    Change.POLICIES_CHANGED: Feature("changed-policies", "policies that change are followed"),
-    Change.POD_CREATED: Feature("new-pods", "pods that come later are policed"),
-    Change.POD_RELABELLED: Feature("pod-labels", "pods that get other labels are followed"),
-    Change.NAMESPACE_RELABELLED: Feature("namespace-labels", "namespaces that get other labels are followed"),
+CHANGES: Mapping[ChangeKind, Feature] = {
+    ChangeKind.POLICIES_CHANGED: Feature("changed-policies", "policies that change are followed"),
+    ChangeKind.POD_CREATED: Feature("new-pods", "pods that come later are policed"),
+    ChangeKind.POD_RELABELLED: Feature("pod-labels", "pods that get other labels are followed"),
+    ChangeKind.NAMESPACE_RELABELLED: Feature("namespace-labels", "namespaces that get other labels are followed"),
 }
 
 

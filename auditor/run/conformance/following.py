@@ -14,14 +14,14 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from auditor.loop.apart import apart
-from auditor.model.scorecard import Change
+from auditor.model.scorecard import ChangeKind
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import agrees
 from auditor.probing.batches import Attempt
-from auditor.probing.options import NoProgress, ProbingOptions, Progress
+from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.routes import Route, route_cells
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.testbed import Testbed
@@ -31,9 +31,9 @@ PAUSE = 0.05
 
 
 async def follow_changes(
-    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: Progress
+    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: ProbingProgress
 ) -> dict[str, float | None]:
-    """Make the change of each of ``trials``. Seconds by scenario; None where the settle time was too short.
+    """Make the change of each of ``prepared_scenarios``. Seconds by scenario; None where the settle time was too short.
     Raises ClusterError.
     """
     if not prepared_scenarios:
@@ -65,11 +65,11 @@ async def follow_changes(
 
 
 def _brings_pod(prepared: PreparedScenario) -> bool:
-    return prepared.step is not None and prepared.step.change is Change.POD_CREATED
+    return prepared.step is not None and prepared.step.change is ChangeKind.POD_CREATED
 
 
 class _Following:
-    """The changes of one course, and when each was made."""
+    """The changes of one run, and when each was made."""
 
     def __init__(self, testbed: Testbed, options: ProbingOptions) -> None:
         self._testbed = testbed
@@ -78,7 +78,7 @@ class _Following:
         self.timeout = min(SHORT_TIMEOUT, options.timeout)
 
     async def make(self, prepared_scenarios: Sequence[PreparedScenario]) -> None:
-        """Make the change in each of ``trials``."""
+        """Make the change in each of ``prepared_scenarios``."""
 
         async def make(prepared: PreparedScenario) -> None:
             await self._testbed.change(prepared)

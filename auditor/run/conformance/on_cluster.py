@@ -28,10 +28,10 @@ from auditor.model.scenario import Scenario
 from auditor.model.scorecard import Scorecard
 from auditor.model.snapshot import Namespace
 from auditor.model.words import pluralize
-from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.run.conformance.cluster_testbed import ClusterTestbed
-from auditor.run.conformance.course import Outcome, run_course
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
+from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
 from auditor.run.conformance.waves import Wave, make_waves
 
@@ -49,7 +49,7 @@ class ClusterConformanceOptions:
 
 
 async def conform_on_cluster(
-    scenarios: Sequence[Scenario], options: ClusterConformanceOptions, progress: Progress
+    scenarios: Sequence[Scenario], options: ClusterConformanceOptions, progress: ProbingProgress
 ) -> Scorecard:
     """Run ``scenarios`` on the cluster and score its enforcer.
 
@@ -74,7 +74,9 @@ async def conform_on_cluster(
 class _Run:
     """One run on a cluster. ``seconds`` has the time of each phase, ``facts`` what a reader must know."""
 
-    def __init__(self, api: ApiServer, run_id: str, options: ClusterConformanceOptions, progress: Progress) -> None:
+    def __init__(
+        self, api: ApiServer, run_id: str, options: ClusterConformanceOptions, progress: ProbingProgress
+    ) -> None:
         self._api = api
         self._run_id = run_id
         self._options = options
@@ -87,8 +89,8 @@ class _Run:
         """What there is to say of the pods' image."""
         return image_facts(self._options.image, self._scratch.images)
 
-    async def run(self, prepared_scenarios: Sequence[PreparedScenario]) -> list[Outcome]:
-        """What was seen of ``trials``, wave by wave. Leaves nothing behind."""
+    async def run(self, prepared_scenarios: Sequence[PreparedScenario]) -> list[ScenarioOutcome]:
+        """What was seen of ``prepared_scenarios``, wave by wave. Leaves nothing behind."""
         room = await room_for_pods(self._api)
         if not room:
             raise ClusterError(f"{self._api.place}: no node takes any more pods")
@@ -105,13 +107,13 @@ class _Run:
                     )
             return outcomes
 
-    async def _wave(self, wave: Wave, which: str) -> Outcome:
+    async def _wave(self, wave: Wave, which: str) -> ScenarioOutcome:
         testbed = ClusterTestbed(self._scratch, wave.prepared_scenarios, wave.nodes)
         with self._phase("starting"):
             self._progress.phase(f"starting pods{which}", testbed.size)
             await testbed.set_up(self._options.start_seconds, self._progress.advance)
         with self._phase("probing"):
-            return await run_course(testbed, wave.prepared_scenarios, self._options.probing, self._progress)
+            return await run_scenarios(testbed, wave.prepared_scenarios, self._options.probing, self._progress)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

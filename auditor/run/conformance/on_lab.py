@@ -13,11 +13,11 @@ from auditor.loop.apart import apart
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
 from auditor.model.scenario import Scenario
-from auditor.model.scorecard import Change, Scorecard
-from auditor.probing.options import NoProgress, ProbingOptions, Progress
+from auditor.model.scorecard import ChangeKind, Scorecard
+from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
-from auditor.run.conformance.course import Outcome, run_course
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
+from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
 from auditor.run.conformance.testbed import ActualState
 
@@ -36,7 +36,7 @@ class LabConformanceOptions:
 
 
 class LabTestbed:
-    """One trial on a lab of its own."""
+    """One scenario on a lab of its own."""
 
     def __init__(self, lab: Lab, enforcement: Enforcement) -> None:
         self._lab = lab
@@ -75,7 +75,7 @@ class LabTestbed:
 
 
 async def conform_on_lab(
-    scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: Progress
+    scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: ProbingProgress
 ) -> Scorecard:
     """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node
     that no scenario has.
@@ -86,7 +86,7 @@ async def conform_on_lab(
     progress.phase("scenarios", len(prepared_scenarios))
     gate = asyncio.Semaphore(LABS_PER_PROCESSOR * (os.cpu_count() or 1))
 
-    async def run(prepared: PreparedScenario) -> Outcome:
+    async def run(prepared: PreparedScenario) -> ScenarioOutcome:
         async with gate:
             outcome = await _run(prepared, options)
         progress.advance(1)
@@ -100,7 +100,7 @@ async def conform_on_lab(
     return replace(scored, seconds={"scenarios": probed - began, "scoring": time.monotonic() - probed})
 
 
-async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> Outcome:
+async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> ScenarioOutcome:
     enforcement = _there(options.enforcement, prepared)
     lab = Lab(
         replace(prepared.snapshot, policies=prepared.start.policies),
@@ -108,13 +108,13 @@ async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> Ou
         enforcement=enforcement,
     )
     async with lab:
-        if prepared.step is not None and prepared.step.change is not Change.POLICIES_CHANGED:
+        if prepared.step is not None and prepared.step.change is not ChangeKind.POLICIES_CHANGED:
             await lab.program(enforcement, labels_of=prepared.start)
-        return await run_course(LabTestbed(lab, enforcement), [prepared], options.probing, NoProgress())
+        return await run_scenarios(LabTestbed(lab, enforcement), [prepared], options.probing, NoProgress())
 
 
 def _there(enforcement: Enforcement, prepared: PreparedScenario) -> Enforcement:
-    """``enforcement`` on those nodes that the trial has."""
+    """``enforcement`` on those nodes that the scenario has."""
     return replace(
         enforcement,
         on_node={node: each for node, each in enforcement.on_node.items() if node in prepared.scenario.nodes},

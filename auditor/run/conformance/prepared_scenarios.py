@@ -13,11 +13,11 @@ from itertools import islice
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
 from auditor.model.scenario import Scenario
-from auditor.model.scorecard import Change
+from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, Namespace, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.run.conformance.translation import Translation
+from auditor.run.conformance.renaming import Renaming
 
 MOST_PREPARED = 4
 """In how many scenarios each kind of change is made."""
@@ -28,19 +28,19 @@ LEAST_CELLS = 2
 class Step:
     """One change: how the scenario stands ``before`` and ``after`` it."""
 
-    change: Change
+    change: ChangeKind
     before: Snapshot
     after: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedScenario:
-    """One scenario, translated by ``names``. ``snapshot`` and ``truth`` are those of the scenario as
+    """One scenario, renamed by ``names``. ``snapshot`` and ``truth`` are those of the scenario as
     written, to which ``step`` leads.
     """
 
     scenario: Scenario
-    names: Translation
+    names: Renaming
     snapshot: Snapshot
     truth: Mapping[Cell, Verdict]
     step: Step | None = None
@@ -54,7 +54,9 @@ class PreparedScenario:
     def previous_policies(self) -> tuple[NetworkPolicy, ...] | None:
         """The policies before they changed; None if they never did."""
         return (
-            self.step.before.policies if self.step is not None and self.step.change is Change.POLICIES_CHANGED else None
+            self.step.before.policies
+            if self.step is not None and self.step.change is ChangeKind.POLICIES_CHANGED
+            else None
         )
 
     @property
@@ -64,19 +66,19 @@ class PreparedScenario:
 
 
 def prepare_scenarios(scenarios: Sequence[Scenario], prefix: str) -> list[PreparedScenario]:
-    """A trial for each of ``scenarios`` that has a truth table.
+    """One prepared scenario for each of ``scenarios`` that has a truth table.
 
     ``prefix`` comes before the names of its namespaces and hosts; ``{name}`` and ``{number}`` in it are the scenario's.
     """
     shown = [scenario for scenario in scenarios if scenario.truth]
     steps = choose_steps(shown)
     return [
-        _prepared(scenario, Translation(prefix.format(name=scenario.name, number=n)), steps)
+        _prepared(scenario, Renaming(prefix.format(name=scenario.name, number=n)), steps)
         for n, scenario in enumerate(shown)
     ]
 
 
-def _prepared(scenario: Scenario, names: Translation, steps: Mapping[str, Step]) -> PreparedScenario:
+def _prepared(scenario: Scenario, names: Renaming, steps: Mapping[str, Step]) -> PreparedScenario:
     snapshot = names.snapshot(scenario.snapshot)
     step = steps.get(scenario.name)
     return PreparedScenario(
@@ -98,9 +100,9 @@ def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
     for scenario in scenarios:
         if scenario.previous_policies is not None:
             before = replace(scenario.snapshot, policies=scenario.previous_policies)
-            steps[scenario.name] = Step(Change.POLICIES_CHANGED, before, scenario.snapshot)
+            steps[scenario.name] = Step(ChangeKind.POLICIES_CHANGED, before, scenario.snapshot)
     # In turn, lest the first kind take all of a few scenarios.
-    for change in list(Change) * MOST_PREPARED:
+    for change in list(ChangeKind) * MOST_PREPARED:
         if sum(step.change is change for step in steps.values()) < MOST_PREPARED:
             unchanged = (scenario for scenario in scenarios if scenario.name not in steps)
             steps |= dict(
@@ -109,11 +111,11 @@ def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
     return steps
 
 
-def _step(scenario: Scenario, change: Change) -> Step | None:
+def _step(scenario: Scenario, change: ChangeKind) -> Step | None:
     for before in _beginnings(scenario.snapshot, change):
         step = Step(change, before, scenario.snapshot)
         verdicts = [scenario.truth[cell] for cell in changed_cells(step, scenario.truth)]
-        if len(verdicts) >= LEAST_CELLS and (change is not Change.POD_CREATED or len(set(verdicts)) > 1):
+        if len(verdicts) >= LEAST_CELLS and (change is not ChangeKind.POD_CREATED or len(set(verdicts)) > 1):
             return step
     return None
 
@@ -134,19 +136,19 @@ def changed_cells(step: Step, truth: Mapping[Cell, Verdict]) -> list[Cell]:
     return found
 
 
-def _beginnings(snapshot: Snapshot, change: Change) -> Iterator[Snapshot]:
+def _beginnings(snapshot: Snapshot, change: ChangeKind) -> Iterator[Snapshot]:
     """How a scenario that becomes ``snapshot`` by ``change`` may begin."""
     pods = [endpoint for endpoint in snapshot.endpoints if endpoint.selectable]
-    if change is Change.POD_CREATED:
+    if change is ChangeKind.POD_CREATED:
         for pod in pods[1:]:
             yield replace(snapshot, endpoints=tuple(endpoint for endpoint in snapshot.endpoints if endpoint is not pod))
-    elif change is Change.POD_RELABELLED:
+    elif change is ChangeKind.POD_RELABELLED:
         for pod in pods:
             for labels in _others(pod.labels, [other.labels for other in pods]):
                 yield replace(
                     snapshot, endpoints=tuple(_labelled(endpoint, pod, labels) for endpoint in snapshot.endpoints)
                 )
-    elif change is Change.NAMESPACE_RELABELLED:
+    elif change is ChangeKind.NAMESPACE_RELABELLED:
         given = {name: _own_labels(namespace) for name, namespace in snapshot.namespaces.items()}
         for name, own in given.items():
             for labels in _others(own, list(given.values())):

@@ -11,13 +11,13 @@ from auditor.diagnosis.search import diagnose
 from auditor.model.policy import NetworkPolicy
 from auditor.model.report import CellResult, Summary
 from auditor.model.scenario import Scenario
-from auditor.model.scorecard import Change, Convergence, FeatureScore, ScenarioScore, Scorecard
+from auditor.model.scorecard import ChangeKind, Convergence, FeatureScore, ScenarioScore, Scorecard
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Result
 from auditor.run.conformance.behaviour import behaviour
-from auditor.run.conformance.course import Outcome, merged
 from auditor.run.conformance.features import cells_by_feature
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
+from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED)
 REFUSED = "its point is that its manifests are refused: there is nothing to run"
@@ -25,12 +25,12 @@ REFUSED = "its point is that its manifests are refused: there is nothing to run"
 
 def score(
     prepared_scenarios: Sequence[PreparedScenario],
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[ScenarioOutcome],
     scenarios: Sequence[Scenario],
     *,
     subject: str,
 ) -> Scorecard:
-    """The scorecard of all ``outcomes`` together. ``trials`` are those of ``scenarios`` that were run."""
+    """The scorecard of all ``outcomes`` together. ``prepared_scenarios`` are those of ``scenarios`` that were run."""
     snapshot = merged([outcome.snapshot for outcome in outcomes])
     results = {result.cell: result for outcome in outcomes for result in outcome.results}
     seconds = {name: taken for outcome in outcomes for name, taken in outcome.seconds.items()}
@@ -52,7 +52,7 @@ def score(
 
 
 def _previous(prepared_scenarios: Iterable[PreparedScenario], snapshot: Snapshot) -> list[NetworkPolicy]:
-    """The policies of before the changes, all trials together: what a stale enforcer still has."""
+    """The policies of before the changes, all scenarios together: what a stale enforcer still has."""
     changed = [prepared for prepared in prepared_scenarios if prepared.previous_policies is not None]
     gone = {namespace for prepared in changed for namespace in prepared.snapshot.namespaces}
     kept = [policy for policy in snapshot.policies if policy.namespace not in gone]
@@ -108,7 +108,7 @@ def _convergence(
     prepared_scenarios: Sequence[PreparedScenario], seconds: Mapping[str, float | None]
 ) -> tuple[Convergence, ...]:
     found = []
-    for change in Change:
+    for change in ChangeKind:
         names = [
             prepared.scenario.name
             for prepared in prepared_scenarios

@@ -15,7 +15,7 @@ from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 @dataclass(frozen=True, slots=True)
 class ActualState:
-    """One trial as it really stands: ``before`` its change (None: it has none) and in the end, with the
+    """One scenario as it really stands: ``before`` its change (None: it has none) and in the end, with the
     addresses and nodes there are.
     """
 
@@ -24,7 +24,7 @@ class ActualState:
 
 
 class Testbed(Protocol):
-    """Where trials stand as they begin, with all their policies in force. Every method raises ClusterError."""
+    """Where scenarios stand as they begin, with all their policies in force. Every method raises ClusterError."""
 
     @property
     def sites(self) -> Sequence[ProbeSite]:
@@ -50,7 +50,7 @@ class Testbed(Protocol):
         """Start an agent at ``site``."""
 
     async def change(self, prepared: PreparedScenario) -> None:
-        """Make the change of ``trial``; return once the cluster has taken it, and a new pod runs."""
+        """Make the change of ``prepared``; return once the cluster has taken it, and a new pod runs."""
 
     def actual(self, prepared: PreparedScenario) -> ActualState:
-        """How ``trial`` really stands. Its pods must be there, for their addresses to be known."""
+        """How ``prepared`` really stands. Its pods must be there, for their addresses to be known."""

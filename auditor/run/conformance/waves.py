@@ -1,4 +1,4 @@
-"""Which trials are up in a cluster together, and on which nodes."""
+"""Which scenarios are up in a cluster together, and on which nodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 @dataclass(slots=True)
 class Wave:
-    """Trials that are up together; ``nodes`` has, by scenario, which node of the cluster stands for which
+    """Scenarios that are up together; ``nodes`` has, by scenario, which node of the cluster stands for which
     of the scenario's.
     """
 
@@ -19,7 +19,7 @@ class Wave:
     nodes: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def pods_of(self, prepared: PreparedScenario) -> Counter[str]:
-        """How many pods of ``trial`` are on each node."""
+        """How many pods of ``prepared`` are on each node."""
         nodes = self.nodes[prepared.scenario.name]
         return Counter(nodes[pod.node] for pod in prepared.snapshot.endpoints if pod.selectable)
 
@@ -29,7 +29,7 @@ class Wave:
         return sum(map(self.pods_of, self.prepared_scenarios), Counter())
 
     def giving_way(self, following: Wave) -> list[PreparedScenario]:
-        """As many of the trials as must go for ``following`` to have room. To end pods takes as much of a
+        """As many of the scenarios as must go for ``following`` to have room. To end pods takes as much of a
         node as to start them.
         """
         wanted, freed = following.pods, Counter[str]()
@@ -43,7 +43,7 @@ class Wave:
 
 
 def make_waves(prepared_scenarios: Iterable[PreparedScenario], room: Mapping[str, int]) -> list[Wave]:
-    """``trials`` in as few waves as ``room``, the number of pods that each node takes, lets be.
+    """``prepared_scenarios`` in as few waves as ``room``, the number of pods that each node takes, lets be.
 
     A scenario's nodes are different ones as far as there are enough, the emptiest first.
     """

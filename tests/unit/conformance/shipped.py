@@ -1,4 +1,4 @@
-"""The shipped scenarios as trials, and what a course under a dialect would see of them, by the tests' own evaluator."""
+"""The shipped scenarios, prepared, and what a run under a dialect would see of them, by the tests' own evaluator."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.report import CellResult
 from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.run.conformance.course import Outcome, merged
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
+from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
 from tests.lab import scenarios
 from tests.oracle.evaluator import AmbiguousPrediction, verdict
 
@@ -22,12 +22,12 @@ def prepared_scenarios() -> tuple[PreparedScenario, ...]:
     return tuple(prepare_scenarios([scenarios.read(name) for name in scenarios.names()], "{name}."))
 
 
-def outcome(dialect: Dialect, *chosen: PreparedScenario, seconds=None) -> Outcome:
-    """What a course over ``chosen`` would see under ``dialect`` everywhere."""
+def outcome(dialect: Dialect, *chosen: PreparedScenario, seconds=None) -> ScenarioOutcome:
+    """What a run over ``chosen`` would see under ``dialect`` everywhere."""
     snapshot = merged([prepared.snapshot for prepared in chosen])
     matrix = evaluate(snapshot)
     results = [_result(prepared, cell, matrix, dialect) for prepared in chosen for cell in prepared.truth]
-    return Outcome(snapshot, tuple(results), seconds or {})
+    return ScenarioOutcome(snapshot, tuple(results), seconds or {})
 
 
 def _result(prepared, cell, matrix, dialect):

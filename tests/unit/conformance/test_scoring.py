@@ -6,10 +6,10 @@ from functools import cache
 import pytest
 
 from auditor.model.dialect import FAULTLESS, Dialect
-from auditor.model.scorecard import Change, Score
+from auditor.model.scorecard import ChangeKind, Score
 from auditor.model.verdict import Observation, Observed, Result, Verdict
-from auditor.run.conformance.course import merged
 from auditor.run.conformance.features import CHANGES, FEATURES, cells_by_feature
+from auditor.run.conformance.scenario_run import merged
 from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
 from tests.unit.conformance.shipped import outcome, prepared_scenarios
@@ -114,11 +114,11 @@ def test_convergence_tells_what_took_how_long_and_what_was_late():
     chosen = [
         prepared
         for prepared in prepared_scenarios()
-        if prepared.step is not None and prepared.step.change is Change.POLICIES_CHANGED
+        if prepared.step is not None and prepared.step.change is ChangeKind.POLICIES_CHANGED
     ][:2]
     first, second = (prepared.scenario.name for prepared in chosen)
     (found,) = card(Dialect.SPEC, chosen, seconds={first: 0.25, second: None}).convergence
-    assert (found.change, dict(found.seconds), found.late) == (Change.POLICIES_CHANGED, {first: 0.25}, (second,))
+    assert (found.change, dict(found.seconds), found.late) == (ChangeKind.POLICIES_CHANGED, {first: 0.25}, (second,))
 
 
 def unseen(result):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from auditor.cluster.kubernetes.preflight.other_policy_kinds import FOREIGN
+from auditor.cluster.kubernetes.preflight.other_policy_kinds import OTHER_KINDS
 from auditor.cluster.kubernetes.preflight.permissions import (
     JOINING,
     NAMED,
@@ -95,8 +95,8 @@ def test_no_role_reads_secrets_or_has_everything():
 def test_reading():
     assert set(READING_IN_NAMESPACES) | set(READING_CLUSTER) | {NAMED} <= READ
     assert granted(READ_NAMESPACE) == {*READING_IN_NAMESPACES, NAMED}
-    foreign = {Right(group, resource, "list") for group, kinds in FOREIGN.items() for resource in kinds}
-    assert {right for right in READ if right.group in FOREIGN} == foreign
+    foreign = {Right(group, resource, "list") for group, kinds in OTHER_KINDS.items() for resource in kinds}
+    assert {right for right in READ if right.group in OTHER_KINDS} == foreign
 
 
 @pytest.mark.parametrize(("role", "needed"), [("netpol-audit-probe", PROBING), ("netpol-audit-in-place", JOINING)])

@@ -96,7 +96,7 @@ async def test_the_image_that_really_ran_is_told():
     assert fact.startswith(f"image {DEFAULT_IMAGE} is not the same on all nodes: sha256:{1:064x} on ")
 
 
-async def test_hosts_outside_are_seats_without_an_agent_and_what_got_no_probe_pod_is_absent():
+async def test_hosts_outside_are_sites_without_an_agent_and_what_got_no_probe_pod_is_absent():
     store = world()
     outside = pod("host/example", "", "192.0.2.1")
     outside = replace(outside, kind=EndpointKind.HOST, labels={}, node="", namespace="")
@@ -138,7 +138,7 @@ def streams(monkeypatch):
     return opened
 
 
-async def test_an_agent_is_started_in_the_probe_pod_of_its_seat(streams):
+async def test_an_agent_is_started_in_the_probe_pod_of_its_site(streams):
     store = world()
     async with live(store) as cluster:
         await until(lambda: len(streams) == 3)

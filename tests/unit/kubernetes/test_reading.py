@@ -156,8 +156,8 @@ async def test_foreign_policies_are_counted(api, tmp_path):
     }
     api.faults["/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies"] = [refused(403)]
     live = await take(api, tmp_path)
-    assert live.foreign == {"CiliumNetworkPolicy": 3, "NetworkPolicy (crd.projectcalico.org/v1)": 1}
-    assert live.snapshot.ignored == {**live.foreign, "Pod (finished)": 1, "Service (ExternalName)": 1}
+    assert live.other_kinds == {"CiliumNetworkPolicy": 3, "NetworkPolicy (crd.projectcalico.org/v1)": 1}
+    assert live.snapshot.ignored == {**live.other_kinds, "Pod (finished)": 1, "Service (ExternalName)": 1}
     assert [note.partition(":")[0] for note in live.notes] == ["AdminNetworkPolicy can't be counted"]
 
 

@@ -17,8 +17,8 @@ from auditor.model.verdict import Cell, Verdict
 from auditor.policy.doubt import doubtful_cells, extremes
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import decide
-from auditor.policy.matrix import Reading, always_allowed
-from auditor.policy.tiers import Answer, Judgement, TierRow, Universe, fold_judgements
+from auditor.policy.matrix import BlockReading, always_allowed
+from auditor.policy.tiers import Judgement, TierAnswer, TierRow, Universe, fold_judgements
 from auditor.policy.tiers_in_order import TIERS
 from auditor.policy.traits import Traits
 from tests.oracle.clusters import cluster, having, pod, pods, policy, rule
@@ -33,7 +33,7 @@ class Line:
     direction: Direction
     peer: LabelSelector
     port: PolicyPort
-    answer: Answer
+    answer: TierAnswer
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Ordered:
         for number, line in enumerate(self.lines):
             if line.direction is direction and self._matches(line, subject, other, cell):
                 return Judgement(self.name, line.answer, (f"{self.name} rule {number}: {line.answer}",))
-        return Judgement(self.name, Answer.NEXT)
+        return Judgement(self.name, TierAnswer.NEXT)
 
     @staticmethod
     def _matches(line: Line, subject: Endpoint, other: Endpoint, cell: Cell) -> bool:
@@ -68,9 +68,9 @@ class Ordered:
         return endpoint.selectable and (policy.pod_selector is None or policy.pod_selector.matches(endpoint.labels))
 
     def extremes(self, snapshot: Snapshot, unknown: Sequence[UnknownPolicy]):
-        return tuple((snapshot, self._meaning(unknown, answer)) for answer in (Answer.DENY, Answer.ACCEPT))
+        return tuple((snapshot, self._meaning(unknown, answer)) for answer in (TierAnswer.DENY, TierAnswer.ACCEPT))
 
-    def _meaning(self, unknown: Sequence[UnknownPolicy], answer: Answer) -> Ordered:
+    def _meaning(self, unknown: Sequence[UnknownPolicy], answer: TierAnswer) -> Ordered:
         everywhere = [PolicyPort(protocol, 1, 65535) for protocol in Protocol]
         everybody = LabelSelector()
         first = tuple(
@@ -91,7 +91,7 @@ class Compiled:
         groups = self.universe.groups
         return {groups.with_labels(each) for line in self.lines for each in (line.subject, line.peer)}
 
-    def fingerprint(self, family: Family, reading: Reading) -> Hashable:
+    def fingerprint(self, family: Family, reading: BlockReading) -> Hashable:
         return ()
 
     def rows(self, sources, direction, family, reading) -> Sequence[TierRow]:
@@ -111,7 +111,11 @@ class Compiled:
                 new = there & ~(accepted | denied | passed)
                 sets = [
                     mask | (new if line.answer is answer else 0)
-                    for mask, answer in ((accepted, Answer.ACCEPT), (denied, Answer.DENY), (passed, Answer.NEXT))
+                    for mask, answer in (
+                        (accepted, TierAnswer.ACCEPT),
+                        (denied, TierAnswer.DENY),
+                        (passed, TierAnswer.NEXT),
+                    )
                 ]
                 split += [(part & wanted, *sets)] if part & wanted else []
                 split += [(part & ~wanted, accepted, denied, passed)] if part & ~wanted else []
@@ -125,12 +129,12 @@ WEB, DB, SPY = (having({"app": name}) for name in ("web", "db", "spy"))
 ADMIN = Ordered(
     "Admin",
     (
-        Line(DB, Direction.INGRESS, WEB, TCP_80, Answer.NEXT),
-        Line(DB, Direction.INGRESS, SPY, TCP_ALL, Answer.DENY),
-        Line(DB, Direction.INGRESS, WEB, TCP_ALL, Answer.ACCEPT),
+        Line(DB, Direction.INGRESS, WEB, TCP_80, TierAnswer.NEXT),
+        Line(DB, Direction.INGRESS, SPY, TCP_ALL, TierAnswer.DENY),
+        Line(DB, Direction.INGRESS, WEB, TCP_ALL, TierAnswer.ACCEPT),
     ),
 )
-BASELINE = Ordered("Baseline", (Line(WEB, Direction.INGRESS, SPY, TCP_ALL, Answer.DENY),))
+BASELINE = Ordered("Baseline", (Line(WEB, Direction.INGRESS, SPY, TCP_ALL, TierAnswer.DENY),))
 ALL_TIERS = (ADMIN, *TIERS, BASELINE)
 PODS = cluster(
     pod("shop/web", {"app": "web"}),
@@ -190,7 +194,7 @@ def random_tier(dice: random.Random, name: str, snapshot: Snapshot) -> Ordered:
                 dice.choice(list(Direction)),
                 dice.choice(selectors),
                 port(),
-                dice.choice(list(Answer)),
+                dice.choice(list(TierAnswer)),
             )
             for _ in range(dice.randint(1, 4))
         ),
@@ -212,7 +216,7 @@ def test_evaluator_and_explain_agree_on_random_tiers(seed):
             )
             plain = all(
                 (deciding := fold_judgements([tier.judge(snapshot, asked, direction) for tier in tiers])) is None
-                or deciding.answer is Answer.ACCEPT
+                or deciding.answer is TierAnswer.ACCEPT
                 for direction in Direction
             )
             expected = Verdict.ALLOWED if plain or always_allowed(source, destination) else Verdict.DENIED

@@ -1,4 +1,4 @@
-"""Commands and results of batches, listeners' controls, and the seating of cells."""
+"""Commands and results of batches, listeners' controls, and the routing of cells."""
 
 import re
 from ipaddress import ip_address
@@ -124,7 +124,7 @@ def test_texts_of_an_agent_are_short_and_printable():
         assert one.outcome.isprintable()
 
 
-def test_an_agent_that_no_seat_has_is_somebody_unknown():
+def test_an_agent_that_no_site_has_is_somebody_unknown():
     batch = batch_of(("10.0.0.1", TCP, 80, "a/x"))
     batch.take({"allowed": [], "others": [[0, "misdelivered", "wrong-identity", "2222222222222222", {}]]}, OURS)
     assert batch.results()[0].outcome == "wrong-identity: somebody unknown"
@@ -229,7 +229,7 @@ def test_other_peoples_listeners_are_only_connected_to_and_no_agent_listens_for_
         (Cell("node/n0", "a/web", TCP, 80, V4), "10.0.0.1"),
     ],
 )
-def test_cell_goes_to_the_seat_of_its_destination(cell, address):
+def test_cell_goes_to_the_site_of_its_destination(cell, address):
     routing = route_cells([cell], [POD, NODE])
     assert not routing.skipped
     route = routing.routes[cell]

@@ -186,11 +186,11 @@ def silent_there(*more):
     [
         (lambda *_: RESET, Observed.DROPPED),
         (lambda *_: TOKEN, Observed.DROPPED),
-        (lambda _seat, port, _number: RESET if port == 10250 else TIMEOUT, Observed.DROPPED),
+        (lambda _site, port, _number: RESET if port == 10250 else TIMEOUT, Observed.DROPPED),
         (lambda *_: TIMEOUT, Observed.INCONCLUSIVE),
         (lambda site, *_: TIMEOUT if site == "a/0" else RESET, Observed.INCONCLUSIVE),
         (lambda site, *_: TIMEOUT if site == "a/1" else RESET, Observed.INCONCLUSIVE),
-        (lambda _seat, _port, number: RESET if number < 2 else TIMEOUT, Observed.INCONCLUSIVE),
+        (lambda _site, _port, number: RESET if number < 2 else TIMEOUT, Observed.INCONCLUSIVE),
         (lambda *_: ("refused", "icmp-unreachable", "EHOSTUNREACH"), Observed.INCONCLUSIVE),
     ],
     ids=["reset", "accepted", "kubelet", "silent", "silent-source", "silent-destination", "dies", "no-neighbour"],

@@ -474,7 +474,7 @@ async def test_what_was_aimed_at_an_agent_that_was_gone_meanwhile_says_nothing(l
 
 
 @pytest.mark.usefixtures("swift_reopening")
-async def test_a_break_that_only_the_question_after_the_volley_finds():
+async def test_a_break_that_only_the_question_after_the_round_finds():
     """Its own batch had ended before: it is a destination only when its stream breaks."""
     world = World(3, answer=only(THERE, RESET, TOKEN))
     world.breaks_at_lag = {"a/1"}
@@ -551,7 +551,7 @@ async def test_a_new_agent_waits_until_the_old_one_has_left_its_ports():
     assert world.taken_ports == []
 
 
-async def test_an_agent_at_another_seat_makes_its_cells_inconclusive():
+async def test_an_agent_at_another_site_makes_its_cells_inconclusive():
     world = World(3)
     places = {"a/0": world.sites[1], "a/1": world.sites[0], "a/2": world.sites[2]}
     proper = world.open

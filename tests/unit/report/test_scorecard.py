@@ -12,7 +12,7 @@ import pytest
 
 from auditor.model.dialect import Dialect
 from auditor.model.report import Summary
-from auditor.model.scorecard import Change, Convergence, ScenarioScore, Score
+from auditor.model.scorecard import ChangeKind, Convergence, ScenarioScore, Score
 from auditor.report.scorecard import RENDERERS, scorecard_renderer
 from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
@@ -78,7 +78,8 @@ def test_several_features_that_depart_are_not_several_causes(card):
 
 def test_the_table_tells_how_long_changes_took(card):
     told = rendered(
-        "table", replace(card, convergence=(*card.convergence, Convergence(Change.POD_CREATED, {"a": 0.01}, ("b",))))
+        "table",
+        replace(card, convergence=(*card.convergence, Convergence(ChangeKind.POD_CREATED, {"a": 0.01}, ("b",)))),
     )
     assert "policies changed: in force within 1.3 s at most in 1 scenario" in told
     assert "pod created: in force at once in 1 scenario; not as it ought to be when the" in told

@@ -39,7 +39,7 @@ from auditor.model.snapshot import Namespace
 from auditor.parsing.pods import FINISHED
 
 ACCEPTABLE = ("anti-affinity", "pdb")
-"""The hazards that a user can accept."""
+"""The disruptions that a user can accept."""
 SCC_USERS = "openshift.io/sa.scc.uid-range"
 
 

@@ -12,7 +12,7 @@ from auditor.cluster.kubernetes.client.server import ApiServer, Question
 from auditor.model.errors import ClusterError
 from auditor.parsing.manifests import GROUPS
 
-FOREIGN: Mapping[str, Mapping[str, str]] = {
+OTHER_KINDS: Mapping[str, Mapping[str, str]] = {
     "cilium.io": {
         "ciliumnetworkpolicies": "CiliumNetworkPolicy",
         "ciliumclusterwidenetworkpolicies": "CiliumClusterwideNetworkPolicy",
@@ -31,8 +31,8 @@ SHADOWS = {"projectcalico.org": "crd.projectcalico.org"}
 """Groups that show the same objects as another one does."""
 
 
-async def count_foreign(api: ApiServer) -> tuple[dict[str, int], list[str]]:
-    """How many policies of foreign kinds the whole cluster has, by kind as ``Snapshot.ignored`` names it; none where
+async def count_other_kinds(api: ApiServer) -> tuple[dict[str, int], list[str]]:
+    """How many policies of other kinds the whole cluster has, by kind as ``Snapshot.ignored`` names it; none where
     there are none.
 
     And a line for each kind that is served but can't be counted. Raises ClusterError when the API server can't say what
@@ -45,14 +45,14 @@ async def count_foreign(api: ApiServer) -> tuple[dict[str, int], list[str]]:
     }
     counts: dict[str, int] = {}
     notes: list[str] = []
-    for group in sorted(FOREIGN.keys() & groups.keys()):
+    for group in sorted(OTHER_KINDS.keys() & groups.keys()):
         if SHADOWS.get(group) not in groups:
             await _count_group(api, group, groups[group], counts, notes)
     return {kind: count for kind, count in counts.items() if count}, notes
 
 
 async def _count_group(api: ApiServer, group: str, version: str, counts: dict[str, int], notes: list[str]) -> None:
-    path, kinds = f"/apis/{group}/{version}", FOREIGN[group]
+    path, kinds = f"/apis/{group}/{version}", OTHER_KINDS[group]
     try:
         question = Question(path, "get", f"resources of {group}/{version}")
         served = {resource.name for resource in decode(await api.get(question), ResourceList, api, question).resources}

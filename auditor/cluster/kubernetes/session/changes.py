@@ -22,7 +22,7 @@ from auditor.cluster.kubernetes.client.creation import all_of
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.client.watch import watch
-from auditor.cluster.kubernetes.session.history import History, Told
+from auditor.cluster.kubernetes.session.history import StateHistory, Told
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.snapshot import Snapshot
@@ -43,7 +43,7 @@ class Changes:
     def __init__(self, api: ApiServer, snapshot: Snapshot, versions: Mapping[str, str]) -> None:
         self._api = api
         self._versions = versions
-        self._history = History(snapshot)
+        self._history = StateHistory(snapshot)
         self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self.trouble = ""

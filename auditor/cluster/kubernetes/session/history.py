@@ -48,7 +48,7 @@ class Told(NamedTuple):
         return cls(key, mark, policy if isinstance(policy, NetworkPolicy) else unknown_policy(policy))
 
 
-class History:
+class StateHistory:
     """The states since ``snapshot``, oldest first; ``states`` are those that nobody has asked for yet."""
 
     def __init__(self, snapshot: Snapshot) -> None:

@@ -22,7 +22,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
 from auditor.model.snapshot import EndpointKind, Snapshot
 from auditor.model.verdict import Cell
-from auditor.probing.options import Progress
+from auditor.probing.options import ProbingProgress
 from auditor.probing.sites import AgentChannel, Contact, ProbeSite, Witnesses
 
 
@@ -45,14 +45,19 @@ class InPlacePlan:
 
 
 class InPlaceCluster(ClusterSession):
-    """The cluster behind ``api``, while entered with an ephemeral container in each of the pods of ``guests``, for the
+    """The cluster behind ``api``, while entered with an ephemeral container in each of the pods of ``plan``, for the
     run ``run_id``.
 
     Raises ClusterError when none of them can be joined.
     """
 
     def __init__(
-        self, api: ApiServer, run_id: str, plan: InPlacePlan, progress: Progress, reproduce: Callable[[Cell], str]
+        self,
+        api: ApiServer,
+        run_id: str,
+        plan: InPlacePlan,
+        progress: ProbingProgress,
+        reproduce: Callable[[Cell], str],
     ) -> None:
         namespaces = {namespace for namespace, _ in plan.pods.values()}
         super().__init__(api, run_id, plan.snapshot, plan.versions, namespaces, reproduce, plan.audited)

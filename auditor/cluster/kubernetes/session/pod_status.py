@@ -23,7 +23,7 @@ HOPELESS = frozenset(
 """Why a container waits when waiting longer won't help."""
 
 
-class Waiting(Record, frozen=True):
+class StateDetail(Record, frozen=True):
     """v1 ContainerStateWaiting and ContainerStateTerminated, as far as they agree."""
 
     reason: str = ""
@@ -34,9 +34,9 @@ class Waiting(Record, frozen=True):
 class ContainerState(Record, frozen=True):
     """v1 ContainerState."""
 
-    waiting: Waiting | None = None
+    waiting: StateDetail | None = None
     running: dict[str, Any] | None = None
-    terminated: Waiting | None = None
+    terminated: StateDetail | None = None
 
     @property
     def hopeless(self) -> str:

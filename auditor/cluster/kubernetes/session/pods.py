@@ -119,7 +119,7 @@ class ProbePods:
         except RefusedHereError as error:
             self.failed[probe.name] = f"its probe pod was refused: {error}"
             return
-        # The rehearsal was one of several pods, and a webhook may care for what they differ in.
+        # The dry run had one pod of several, and a webhook may decide by what differs between them.
         changed = answer and changed_by_admission(decode(answer, AdmittedPod, self._api, question), manifest, withheld)
         if changed:
             self.failed[probe.name] = f"{changed}: it was taken away at once"

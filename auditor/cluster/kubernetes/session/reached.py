@@ -21,7 +21,7 @@ STATUS_SECONDS = 2.0
 """How long the news of a probe may take from the kubelet to the API server."""
 
 
-class Target(Record, frozen=True):
+class KubeletTarget(Record, frozen=True):
     """v1 TCPSocketAction, HTTPGetAction and GRPCAction, as far as they agree. ``host``: not the pod, but
     this is asked.
     """
@@ -32,9 +32,9 @@ class Target(Record, frozen=True):
 class Probe(Record, frozen=True):
     """v1 Probe."""
 
-    tcp_socket: Target | None = None
-    http_get: Target | None = None
-    grpc: Target | None = None
+    tcp_socket: KubeletTarget | None = None
+    http_get: KubeletTarget | None = None
+    grpc: KubeletTarget | None = None
     period_seconds: int = 10
     timeout_seconds: int = 1
     failure_threshold: int = 3

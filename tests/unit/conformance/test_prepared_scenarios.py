@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from auditor.model.scorecard import Change
+from auditor.model.scorecard import ChangeKind
 from auditor.policy.evaluator import evaluate
 from auditor.run.conformance.prepared_scenarios import MOST_PREPARED, prepare_scenarios
 from tests.lab import scenarios
@@ -19,7 +19,7 @@ def test_every_scenario_with_a_truth_table_is_tried():
 
 def test_every_kind_of_change_is_made_a_few_times():
     counts = Counter(prepared.step.change for prepared in stepped())
-    assert counts == dict.fromkeys(Change, MOST_PREPARED)
+    assert counts == dict.fromkeys(ChangeKind, MOST_PREPARED)
 
 
 def test_every_change_leads_to_the_scenario_as_written():
@@ -37,12 +37,12 @@ def test_every_change_changes_verdicts_or_brings_some():
             if {cell.source, cell.destination} <= there:
                 assert before.verdict(*cell) is not prepared.truth[cell]
             else:
-                assert prepared.step.change is Change.POD_CREATED
+                assert prepared.step.change is ChangeKind.POD_CREATED
 
 
 def test_scenarios_that_tell_of_a_change_get_that_one():
     (prepared,) = prepare_scenarios([scenarios.read("rule-15-policy-removed")], "x-")
-    assert prepared.step.change is Change.POLICIES_CHANGED
+    assert prepared.step.change is ChangeKind.POLICIES_CHANGED
     assert [policy.full_name for policy in prepared.previous_policies] == ["x-x/default-deny"]
 
 

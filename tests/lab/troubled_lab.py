@@ -34,7 +34,7 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-class Ground:
+class TroubledLab:
     """The processes and network namespaces of ``lab``, which is up."""
 
     def __init__(self, lab) -> None:

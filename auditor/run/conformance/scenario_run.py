@@ -1,4 +1,4 @@
-"""One course over a ground: the changes, each timed until it has come into force, and then every cell of
+"""One run of scenarios on a testbed: the changes, each timed until it has come into force, and then every cell of
 every scenario.
 """
 
@@ -14,7 +14,7 @@ from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.probing.options import ProbingOptions, Progress
+from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.probe_run import ProbingOutcome, probe
 from auditor.run.conformance.following import follow_changes
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
@@ -24,8 +24,8 @@ LOST_MEANING = "what could be set up here does not mean the same: by the policie
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a course saw. ``snapshot`` is everything that was there in the end, under its translated names.
+class ScenarioOutcome:
+    """What a run of scenarios saw. ``snapshot`` is everything that was there in the end, under the new names.
 
     ``seconds`` is, by scenario, how long its change took to come into force; None where it did not.
     """
@@ -37,10 +37,10 @@ class Outcome:
     attempts: int = 0
 
 
-async def run_course(
-    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: Progress
-) -> Outcome:
-    """Make the changes of ``trials``, then probe all cells of all of them. Raises ClusterError."""
+async def run_scenarios(
+    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: ProbingProgress
+) -> ScenarioOutcome:
+    """Make the changes of ``prepared_scenarios``, then probe all cells of all of them. Raises ClusterError."""
     seconds = await follow_changes(
         testbed, [prepared for prepared in prepared_scenarios if prepared.step is not None], options, progress
     )
@@ -48,8 +48,8 @@ async def run_course(
 
 
 async def _probe_all(
-    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: Progress
-) -> Outcome:
+    testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: ProbingProgress
+) -> ScenarioOutcome:
     snapshots = [testbed.actual(prepared).snapshot for prepared in prepared_scenarios]
     absent, failed = dict(testbed.absent), dict(testbed.failed)
     expectation = await apart(_expect, snapshots, prepared_scenarios, absent, failed)
@@ -67,12 +67,12 @@ async def _probe_all(
         witnesses=witnesses,
     )
     results = await apart(expectation.results, outcome)
-    return Outcome(expectation.snapshot, results, {}, (*testbed.facts, *outcome.facts), outcome.attempts)
+    return ScenarioOutcome(expectation.snapshot, results, {}, (*testbed.facts, *outcome.facts), outcome.attempts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Expectation:
-    """What is expected of the cells of all trials together, and which of them need not be probed."""
+    """What is expected of the cells of all scenarios together, and which of them need not be probed."""
 
     snapshot: Snapshot
     matrix: ExpectedMatrix
@@ -133,7 +133,7 @@ def _unseen(
 def lost_meaning(
     matrix: ExpectedMatrix, prepared_scenarios: Sequence[PreparedScenario], absent: Collection[str]
 ) -> dict[Cell, str]:
-    """The cells of those trials whose policies do not say, where they stand now, what their truth table demands, with
+    """The cells of scenarios whose policies, where they stand now, do not say what their truth table demands; each with
     the reason.
 
     What ends at an ``absent`` endpoint is not tried anyway, and so does not count.

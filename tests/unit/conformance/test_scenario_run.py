@@ -1,4 +1,4 @@
-"""A course over a ground where not every pod has come to run."""
+"""A run on a testbed where not every pod has come to run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from auditor.model.scorecard import Score
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Result, Verdict
 from auditor.probing.options import NoProgress
-from auditor.run.conformance.course import run_course
 from auditor.run.conformance.prepared_scenarios import prepare_scenarios
+from auditor.run.conformance.scenario_run import run_scenarios
 from auditor.run.conformance.scoring import score
 from auditor.run.conformance.testbed import ActualState
 from tests.oracle.clusters import cluster, host, pod
@@ -32,7 +32,7 @@ class HalfTestbed:
         self.failed = {"a/2": REASON}
 
     async def change(self, prepared):
-        """No trial has one."""
+        """No scenario has one."""
 
     @staticmethod
     def actual(prepared):
@@ -55,7 +55,7 @@ def prepared_scenarios():
 
 async def test_a_pod_that_never_ran_leaves_its_scenario_open():
     chosen = prepared_scenarios()
-    outcome = await run_course(HalfTestbed(), chosen, SWIFT, NoProgress())
+    outcome = await run_scenarios(HalfTestbed(), chosen, SWIFT, NoProgress())
     found = {result.cell[:2]: result for result in outcome.results}
     assert found["a/0", "a/1"].result is Result.MATCH
     for ends in (("a/0", "a/2"), ("a/2", "a/1"), ("a/2", "a/2")):

@@ -6,12 +6,12 @@ import pytest
 
 from auditor.model.labels import NAMESPACE_NAME_LABEL
 from auditor.policy.evaluator import evaluate
-from auditor.run.conformance.course import lost_meaning, merged
-from auditor.run.conformance.translation import Translation, readdressed, smallest_range
+from auditor.run.conformance.renaming import Renaming, readdressed, smallest_range
+from auditor.run.conformance.scenario_run import lost_meaning, merged
 from tests.lab import scenarios
 from tests.unit.conformance.shipped import prepared_scenarios
 
-NAMES = Translation("run-7-")
+NAMES = Renaming("run-7-")
 
 
 def test_all_scenarios_in_one_cluster_keep_their_truth_tables():
@@ -35,11 +35,11 @@ def test_no_two_scenarios_share_a_name():
 
 
 def test_a_namespace_is_found_by_its_new_name():
-    translated = NAMES.snapshot(scenarios.read("rule-05-namespace-name-label").snapshot)
-    assert translated.namespaces["run-7-y"].labels[NAMESPACE_NAME_LABEL] == "run-7-y"
+    renamed = NAMES.snapshot(scenarios.read("rule-05-namespace-name-label").snapshot)
+    assert renamed.namespaces["run-7-y"].labels[NAMESPACE_NAME_LABEL] == "run-7-y"
     asked = {
         value
-        for policy in translated.policies
+        for policy in renamed.policies
         for rule in policy.ingress
         for peer in rule.peers
         for value in [
@@ -60,7 +60,7 @@ def test_names_come_back():
 
 
 def moved(prepared, addresses):
-    """The pods of ``trial`` at other addresses."""
+    """The pods of ``prepared`` at other addresses."""
     return [
         pod.__class__(
             pod.name,

@@ -18,7 +18,7 @@ from auditor.model.verdict import Cell
 
 
 @dataclass(frozen=True, slots=True)
-class Translation:
+class Renaming:
     """Puts ``prefix`` before every name that is shared in a cluster."""
 
     prefix: str
