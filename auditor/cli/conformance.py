@@ -16,9 +16,10 @@ from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
 from auditor.cli.help import SectionedCommand
 from auditor.cli.live import refuse_live_options
+from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.model.errors import UsageError
 from auditor.probing.options import ProbingOptions
-from auditor.report.scorecard import RENDERERS
+from auditor.report.registry import CONFORMANCE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -41,8 +42,7 @@ class ConformanceOptions:
     connection: ConnectionOptions
     image: str | None
     start_seconds: float
-    output: str
-    output_file: str | None
+    outputs: Outputs
     quiet: bool
 
 
@@ -63,15 +63,7 @@ class ConformanceOptions:
     metavar="NAME",
     help="Only this scenario; may be repeated. See 'audit scenarios'.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(list(RENDERERS)),
-    default="table",
-    show_default=True,
-    help="Format of the scorecard.",
-)
-@click.option("--output-file", metavar="FILE", help="Write the scorecard to this file, whole or not at all.")
+@output_options(CONFORMANCE)
 @parameters.timeout_option
 @click.option(
     "--settle",
@@ -100,7 +92,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     lab: bool,
     enforcers: tuple[str, ...],
     scenarios: tuple[str, ...],
-    output: str,
+    output: tuple[Output, ...],
     output_file: str | None,
     timeout: float,
     settle: float,
@@ -121,9 +113,10 @@ def command(  # noqa: PLR0913 - one parameter for each option
         refuse_live_options()
     probing = ProbingOptions(timeout=timeout, settle=settle)
     reached = read_connection(**connection)
+    outputs = read_outputs(output, output_file, CONFORMANCE)
     return conformance(
         ConformanceOptions(
-            enforcers if lab else None, scenarios, probing, reached, image, start_seconds, output, output_file, quiet
+            enforcers if lab else None, scenarios, probing, reached, image, start_seconds, outputs, quiet
         )
     )
 
@@ -131,19 +124,17 @@ def command(  # noqa: PLR0913 - one parameter for each option
 def conformance(options: ConformanceOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.interruption import LEAVES_NOTHING, LEAVES_PODS, run_interruptibly
-    from auditor.cli.output import check_output, now, open_output, tell
+    from auditor.cli.output import now
     from auditor.model.scorecard import Score
     from auditor.report.progress import open_progress
-    from auditor.report.scorecard import scorecard_renderer
 
-    check_output(options.output_file)
+    options.outputs.check()
     scenarios = read_scenarios(options.scenarios)
     began, after_kill = now(), LEAVES_PODS if options.enforcers is None else LEAVES_NOTHING
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         card = run_interruptibly(_run(options, scenarios, progress), after_kill)
-    with open_output(options.output_file) as stream:
-        scorecard_renderer(options.output)(replace(card, began=began), stream)
-    tell(card.score, card.behaviour, options.output_file, quiet=options.quiet)
+    options.outputs.deliver(CONFORMANCE, replace(card, began=began))
+    options.outputs.tell(card.score, card.behaviour, quiet=options.quiet)
     return {Score.CONFORMS: AS_EXPECTED, Score.DEPARTS: FINDINGS}.get(card.score, INCONCLUSIVE)
 
 

@@ -11,8 +11,10 @@ from auditor.cli import parameters
 from auditor.cli.connection import connection_options
 from auditor.cli.exit_codes import AS_EXPECTED, INCONCLUSIVE
 from auditor.cli.help import SectionedCommand
+from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.cli.snapshots import InputOptions, choose_input, read_endpoints
 from auditor.model.ports import PortRequest
+from auditor.report.registry import EXPECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class ExpectOptions:
     sources: tuple[str, ...]
     destinations: tuple[str, ...]
     expand: bool
-    output: str
+    outputs: Outputs
 
 
 @click.command(
@@ -47,22 +49,16 @@ class ExpectOptions:
 @click.option(
     "--expand", is_flag=True, help="Show every endpoint by itself, and not one for all that no policy can tell apart."
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Format of the result.",
-)
+@output_options(EXPECT)
 @connection_options
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option
     *,
     ports: tuple[PortRequest, ...],
     sources: tuple[str, ...],
     destinations: tuple[str, ...],
     expand: bool,
-    output: str,
+    output: tuple[Output, ...],
+    output_file: str | None,
     **read: Any,
 ) -> int:
     """Show who should reach whom on which ports, by the policies alone.
@@ -70,29 +66,21 @@ def command(
     The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for
     some. Exit code 3 means that a policy of the live cluster can't be read; what it may decide is marked.
     """
-    return expect(ExpectOptions(choose_input(**read), ports, sources, destinations, expand, output))
+    outputs = read_outputs(output, output_file, EXPECT)
+    return expect(ExpectOptions(choose_input(**read), ports, sources, destinations, expand, outputs))
 
 
 def expect(options: ExpectOptions) -> int:
-    """Write what ``options`` ask for to stdout. Returns the exit code."""
-    import sys
-
+    """Do what ``options`` say. Returns the exit code."""
     from auditor.policy.evaluator import evaluate
+    from auditor.policy.matrix import MatrixView
     from auditor.run.audit import choose
 
+    options.outputs.check()
     snapshot = read_endpoints(options.read)
     sources = choose(snapshot.endpoints, options.sources)
     destinations = choose(snapshot.endpoints, options.destinations)
     parameters.check_ports(destinations, options.ports)
     matrix = evaluate(snapshot, named_ports=options.ports)
-    if options.output == "json":
-        from auditor.report.documents import write_json
-        from auditor.report.expected_as_json import expected_json
-
-        names = ({endpoint.name for endpoint in chosen} for chosen in (sources, destinations))
-        write_json(expected_json(matrix, *names, ports=options.ports, expand=options.expand), sys.stdout)
-    else:
-        from auditor.report.expected_as_table import ExpectedRequest, render
-
-        render(matrix, ExpectedRequest(sources, destinations, options.ports, options.expand), sys.stdout)
+    options.outputs.deliver(EXPECT, MatrixView(matrix, sources, destinations, options.ports, options.expand))
     return INCONCLUSIVE if snapshot.unknown else AS_EXPECTED

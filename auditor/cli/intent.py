@@ -10,8 +10,10 @@ import click
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
 from auditor.cli.help import SectionedCommand
+from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.cli.snapshots import InputOptions, check_stdin, choose_input, read_endpoints
 from auditor.model.errors import UsageError
+from auditor.report.registry import INTENT
 
 if TYPE_CHECKING:
     from auditor.model.intent import Intent
@@ -23,8 +25,7 @@ class IntentOptions:
 
     intent: str
     read: InputOptions
-    output: str
-    output_file: str | None
+    outputs: Outputs
 
 
 @click.command(
@@ -38,44 +39,33 @@ class IntentOptions:
 @parameters.recursive_option
 @parameters.replicas_option
 @parameters.host_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Format of the result.",
-)
-@click.option(
-    "--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]"
-)
+@output_options(INTENT)
 @connection_options
-def command(*, intent: str, output: str, output_file: str | None, **read: Any) -> int:
+def command(*, intent: str, output: tuple[Output, ...], output_file: str | None, **read: Any) -> int:
     """Hold policies against what people meant, for every port: of files with -f, of the live cluster with -A.
 
     Each finding names the rule of the intent, what opens or closes the cells, and a change that was evaluated before it
     is shown. Exit code 1 means findings; 3 that there are none, but a policy in force can't be read.
     """
-    return intent_command(IntentOptions(intent, choose_input(**read), output, output_file))
+    outputs = read_outputs(output, output_file, INTENT)
+    return intent_command(IntentOptions(intent, choose_input(**read), outputs))
 
 
 def intent_command(options: IntentOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.exit_codes import of_conclusion
-    from auditor.cli.output import check_output, open_output
     from auditor.intent import check_intent
     from auditor.policy.evaluator import evaluate
-    from auditor.report.intent import IntentReport, intent_renderer
+    from auditor.report.intent import IntentReport
 
     check_stdin(options.read.paths, "--intent", options.intent)
-    check_output(options.output_file)
+    options.outputs.check()
     intent = read_intent_file(options.intent)
     snapshot = intent.with_hosts(read_endpoints(options.read))
     findings = check_intent(evaluate(snapshot), intent)
     unknown = tuple(policy.full_name for policy in snapshot.unknown)
     report = IntentReport(intent.file, options.read.name, len(intent.rules), len(snapshot.policies), findings, unknown)
-    with open_output(options.output_file) as stream:
-        intent_renderer(options.output)(report, stream)
+    options.outputs.deliver(INTENT, report)
     return of_conclusion(report.conclusion)
 
 

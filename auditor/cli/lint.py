@@ -10,6 +10,7 @@ import click
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
+from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.cli.snapshots import (
     InputOptions,
     check_stdin,
@@ -21,6 +22,7 @@ from auditor.cli.snapshots import (
     warn,
 )
 from auditor.model.errors import UsageError
+from auditor.report.registry import LINT
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
@@ -39,8 +41,7 @@ class LintOptions:
     namespaces: tuple[str, ...]
     suppressions: str | None
     fail_on: str
-    output: str
-    output_file: str | None
+    outputs: Outputs
 
 
 @click.command(
@@ -73,12 +74,7 @@ class LintOptions:
     show_default=True,
     help="The least severity for exit code 1.",
 )
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "json", "junit"]), default="table", show_default=True, help="Format."
-)
-@click.option(
-    "--output-file", metavar="FILE", help="Write to this file, whole or not at all. [default: standard output]"
-)
+@output_options(LINT)
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
 @click.option("--explain", metavar="ID", help="Say what a check is about, and why it matters.")
 @connection_options
@@ -92,7 +88,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     all_namespaces: bool,
     suppressions: str | None,
     fail_on: str,
-    output: str,
+    output: tuple[Output, ...],
     output_file: str | None,
     list_checks: bool,
     explain: str | None,
@@ -114,7 +110,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     refuse_the_other_input(files=bool(paths))
     # The client of a cluster is more to import than all the rest, so files come without it.
     read = InputOptions(paths, recursive, replicas, hosts) if paths else read_connection(**connection)
-    return lint_command(LintOptions(read, namespaces, suppressions, fail_on, output, output_file))
+    outputs = read_outputs(output, output_file, LINT)
+    return lint_command(LintOptions(read, namespaces, suppressions, fail_on, outputs))
 
 
 def lint_command(options: LintOptions) -> int:
@@ -122,12 +119,11 @@ def lint_command(options: LintOptions) -> int:
     from datetime import datetime
 
     from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS
-    from auditor.cli.output import check_output, open_output
     from auditor.lint import Severity, lint
     from auditor.lint.suppressions import suppress
-    from auditor.report.lint import LintReport, lint_renderer
+    from auditor.report.lint import LintReport
 
-    check_output(options.output_file)
+    options.outputs.check()
     accepted = _read_suppressions(options.suppressions)
     files = options.read if isinstance(options.read, InputOptions) else None
     snapshot = read_input(options.read) if isinstance(options.read, InputOptions) else _read_live(options.read)
@@ -140,8 +136,7 @@ def lint_command(options: LintOptions) -> int:
     result = suppress(lint(snapshot, complete=complete), accepted, today).about(options.namespaces)
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
     report = LintReport(subject, policies, result, Severity(options.fail_on))
-    with open_output(options.output_file) as stream:
-        lint_renderer(options.output)(report, stream)
+    options.outputs.deliver(LINT, report)
     return FINDINGS if report.failed else AS_EXPECTED
 
 

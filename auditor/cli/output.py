@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from auditor.cli.replacement import check_replaceable, replacing
 from auditor.model.errors import ClusterError, UsageError
 from auditor.report.lines import say_aside
-
-if TYPE_CHECKING:
-    from auditor.model.report import Report
 
 STANDARD_OUTPUT = (None, "-")
 DESCRIPTOR = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
@@ -32,55 +29,51 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def check_output(path: str | None) -> None:
-    """Find out before a long run whether ``path`` can be written. Raises UsageError or ClusterError when it can't."""
+def is_standard_output(path: str | None) -> bool:
+    """Whether ``path`` stands for it: None, ``-``, or a path to our descriptor 1 such as /dev/stdout."""
+    return path in STANDARD_OUTPUT or _descriptor(path or "") == (os.getpid(), 1)
+
+
+def check_output(path: str | None, given: str = "") -> None:
+    """Find out before a long run whether ``path`` can be written. Raises UsageError or ClusterError when it can't,
+    which say what option was ``given``: ``--output-file PATH`` unless told otherwise.
+    """
     if path in STANDARD_OUTPUT:
         return
-    with _said_plainly(path):
-        if _is_special(path):
+    given = given or f"--output-file {path}"
+    with _said_plainly(path, given):
+        if _is_special(path, given):
             _check_special(path)
             return
         target = Path(os.path.realpath(path))
         if target.is_dir():
-            raise UsageError(f"--output-file {path}: is a directory")
+            raise UsageError(f"{given}: is a directory")
         if not target.parent.is_dir():
-            raise UsageError(f"--output-file {path}: there is no directory {target.parent}")
+            raise UsageError(f"{given}: there is no directory {target.parent}")
         check_replaceable(target)
 
 
 @contextmanager
-def open_output(path: str | None) -> Iterator[TextIO]:
+def open_output(path: str | None, given: str = "") -> Iterator[TextIO]:
     """A text stream to standard output or, when ``path`` is given, to a file that takes its place once the block has
     ended well.
 
     An existing file stays as it was until then, and for good if the block fails; a symbolic link stays one. What is no
     regular file, or stands for an open descriptor such as /dev/stdout, is written to as it is. Raises ClusterError when
-    the file can't be written.
+    the file can't be written; it says what option was ``given``, as ``check_output`` does.
     """
     if path in STANDARD_OUTPUT:
         yield sys.stdout
         sys.stdout.flush()
         return
-    with _said_plainly(path):
-        if _is_special(path):
+    given = given or f"--output-file {path}"
+    with _said_plainly(path, given):
+        if _is_special(path, given):
             with open(_open_special(path), "w", encoding="utf-8") as stream:
                 yield stream
         else:
-            with replacing(Path(os.path.realpath(path))) as stream:
+            with replacing(Path(os.path.realpath(path)), given) as stream:
                 yield stream
-
-
-def deliver(report: Report, output: str, path: str | None, *, quiet: bool) -> None:
-    """Write ``report`` in the format ``output`` to where it is to go, and say on stderr what it comes to
-    where that is a file.
-    """
-    from auditor.report import renderer
-    from auditor.report.conclusion import conclude
-    from auditor.report.headline import headline
-
-    with open_output(path) as stream:
-        renderer(output)(report, stream)
-    tell(conclude(report), headline(report), path, quiet=quiet)
 
 
 def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> None:
@@ -91,7 +84,7 @@ def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> No
         say_aside(f"{conclusion.upper()}  {headline} ({path})")
 
 
-def _is_special(path: str) -> bool:
+def _is_special(path: str, given: str) -> bool:
     """Whether ``path`` is a device, a pipe or the like, or an open descriptor, all of which are written to
     and never replaced.
     """
@@ -102,7 +95,7 @@ def _is_special(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     if stat.S_ISBLK(mode):
-        raise UsageError(f"--output-file {path}: is a disk: name a file on it")
+        raise UsageError(f"{given}: is a disk: name a file on it")
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
@@ -143,17 +136,17 @@ def _descriptor(path: str) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _said_plainly(path: str) -> Iterator[None]:
+def _said_plainly(path: str, given: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        said = f"--output-file {path}: {(error.strerror or str(error)).lower()}"
-        raise ClusterError(said if _is_device(path) else f"{said}; nothing was written there") from error
+        said = f"{given}: {(error.strerror or str(error)).lower()}"
+        raise ClusterError(said if _is_device(path, given) else f"{said}; nothing was written there") from error
 
 
-def _is_device(path: str) -> bool:
+def _is_device(path: str, given: str) -> bool:
     with suppress(OSError):
-        return _is_special(path)
+        return _is_special(path, given)
     return False

@@ -31,13 +31,15 @@ LONGEST_NAME = 200
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[TextIO]:
-    """A text stream to what will be at ``target`` once the block has ended well. Raises OSError or ClusterError."""
+def replacing(target: Path, given: str) -> Iterator[TextIO]:
+    """A text stream to what will be at ``target`` once the block has ended well. Raises OSError, or ClusterError that
+    begins with ``given``.
+    """
     with _open_draft(target) as draft:
         with open(draft.descriptor, "w", encoding="utf-8", closefd=False) as stream:
             yield stream
         os.fsync(draft.descriptor)
-        draft.publish()
+        draft.publish(given)
 
 
 def check_replaceable(target: Path) -> None:
@@ -56,7 +58,7 @@ class _Draft:
         self._target = target
         self._temporary = temporary
 
-    def publish(self) -> None:
+    def publish(self, given: str) -> None:
         """Put it at the target: by a link where nothing is, else by renaming, or by copying what only that
         leaves as it is.
         """
@@ -71,7 +73,7 @@ class _Draft:
         if old is None or self.can_replace(old):
             self._rename()
         else:
-            self._copy()
+            self._copy(given)
 
     def can_replace(self, old: os.stat_result) -> bool:
         """Whether a file of its own can be all that ``old`` is. If so, it is, but for the name."""
@@ -90,7 +92,7 @@ class _Draft:
         self._temporary.replace(self._target)
         self._temporary = None
 
-    def _copy(self) -> None:
+    def _copy(self, given: str) -> None:
         """Write into the old file: other names for it would keep its old content, or its owner can't be had
         for a new one.
         """
@@ -104,9 +106,7 @@ class _Draft:
                 os.fsync(into)
             except OSError as error:
                 said = (error.strerror or str(error)).lower()
-                raise ClusterError(
-                    f"--output-file {self._target}: {said}; it has parts of both its old content and the new"
-                ) from error
+                raise ClusterError(f"{given}: {said}; it has parts of both its old content and the new") from error
         finally:
             os.close(into)
 

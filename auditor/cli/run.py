@@ -12,11 +12,12 @@ from auditor.cli.connection import CONNECTION, connection_options
 from auditor.cli.help import SectionedCommand
 from auditor.cli.intent import read_intent_file
 from auditor.cli.live import live_options, read_live_run, refuse_live_options
+from auditor.cli.outputs import Output, output_options, read_outputs
 from auditor.cli.snapshots import check_stdin
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.probing.options import ProbingOptions
-from auditor.report import RENDERERS
+from auditor.report.registry import DRY_RUN, RUN
 
 DEFAULTS = ProbingOptions()
 
@@ -40,15 +41,7 @@ DEFAULTS = ProbingOptions()
 @parameters.ports_option
 @parameters.from_option
 @parameters.to_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(list(RENDERERS)),
-    default="table",
-    show_default=True,
-    help="Format of the report.",
-)
-@click.option("--output-file", metavar="FILE", help="Write the report to this file, whole or not at all.")
+@output_options(RUN)
 @click.option("--dry-run", is_flag=True, help="Show what would be probed and what is expected; send nothing.")
 @click.option(
     "--min-coverage",
@@ -127,7 +120,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     settle: float,
     datagrams: int,
     window: int,
-    output: str,
+    output: tuple[Output, ...],
     output_file: str | None,
     dry_run: bool,
     quiet: bool,
@@ -152,6 +145,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         accept_untested=frozenset(accept_untested),
         probing=probing,
     )
+    outputs = read_outputs(output, output_file, DRY_RUN if dry_run else RUN)
     check_stdin(paths, "--intent", intent)
     if dry_run and intent is not None:
         raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")
@@ -166,10 +160,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
         if paths:
             parameters.refuse(CONNECTION, "is about live clusters: leave it or -f out")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
-        return run_live(
-            LiveRunOptions(replace(chosen, intent=meant), options, again, output, output_file, dry_run, quiet, paths)
-        )
+        return run_live(LiveRunOptions(replace(chosen, intent=meant), options, again, outputs, dry_run, quiet, paths))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
     refuse_live_options()
-    return run_on_lab(LabRunOptions(scenario, enforcers, options, output, output_file, dry_run, quiet, meant))
+    return run_on_lab(LabRunOptions(scenario, enforcers, options, outputs, dry_run, quiet, meant))

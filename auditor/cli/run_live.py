@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import LEAVES_PODS, run_interruptibly
-from auditor.cli.output import check_output, deliver, now, open_output
+from auditor.cli.output import now
+from auditor.cli.outputs import Outputs, deliver_report
+from auditor.model.errors import AuditError, ClusterError
 from auditor.model.verdict import Cell
 from auditor.report.lines import say_aside
+from auditor.report.registry import DRY_RUN
 
 if TYPE_CHECKING:
     from auditor.model.probe_pod import ProbePod
@@ -37,8 +40,7 @@ class LiveRunOptions:
     live: LiveOptions
     audit: AuditOptions
     again: tuple[str, ...]
-    output: str
-    output_file: str | None
+    outputs: Outputs
     dry_run: bool
     quiet: bool
     paths: tuple[str, ...] = ()
@@ -49,7 +51,7 @@ def run_live(options: LiveRunOptions) -> int:
     from auditor.report.progress import open_progress
     from auditor.run.live import LeftBehindError, audit_live
 
-    check_output(options.output_file)
+    options.outputs.check()
     if options.dry_run:
         return _show(options)
     if options.live.in_place:
@@ -63,7 +65,12 @@ def run_live(options: LiveRunOptions) -> int:
             report = run_interruptibly(audited, LEAVES_PODS)
         except LeftBehindError as error:
             report, left = error.report, error
-    deliver(replace(report, began=began), options.output, options.output_file, quiet=options.quiet)
+    try:
+        deliver_report(replace(report, began=began), options.outputs, quiet=options.quiet)
+    except AuditError as error:
+        if left is not None:
+            raise ClusterError(*left.lines, *error.lines) from error
+        raise
     if left is not None:
         raise left
     return of_report(report)
@@ -73,12 +80,10 @@ def _show(options: LiveRunOptions) -> int:
     """Say what a run would do: which probe pods it would create, and the expected matrix."""
     from auditor.cli.snapshots import InputOptions, read_input
     from auditor.cluster.kubernetes.reading import LiveSnapshot
-    from auditor.report import dry_run
     from auditor.run.audit import plan
     from auditor.run.live import read_live
     from auditor.run.live_plan import plan_live
 
-    render = dry_run.renderer(options.output)
     live = (
         LiveSnapshot(read_input(InputOptions(options.paths)))
         if options.paths
@@ -90,8 +95,7 @@ def _show(options: LiveRunOptions) -> int:
     )
     for line in _intentions(intended, in_place=options.live.in_place):
         say_aside(line)
-    with open_output(options.output_file) as stream:
-        render(matrix, probes, stream)
+    options.outputs.deliver(DRY_RUN, (matrix, probes))
     return AS_EXPECTED
 
 

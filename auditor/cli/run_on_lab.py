@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from auditor.cli import parameters
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
-from auditor.cli.output import check_output, deliver, now, open_output
+from auditor.cli.output import now
+from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.snapshots import check_manifests
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
 from auditor.model.report import Report
 from auditor.model.scenario import Scenario
+from auditor.report.registry import DRY_RUN
 
 if TYPE_CHECKING:
     from auditor.model.intent import Intent
@@ -31,8 +33,7 @@ class LabRunOptions:
     scenario: str
     enforcers: tuple[str, ...]
     audit: AuditOptions
-    output: str
-    output_file: str | None
+    outputs: Outputs
     dry_run: bool
     quiet: bool
     intent: Intent | None = None
@@ -49,19 +50,16 @@ def run_on_lab(options: LabRunOptions) -> int:
     check_manifests(scenario)
     enforcement = read_enforcement(options.enforcers, scenario)
     parameters.check_ports(scenario.snapshot.endpoints, options.audit.ports)
-    check_output(options.output_file)
+    options.outputs.check()
     matrix, probes = plan(scenario.snapshot, options.audit)
     if options.dry_run:
-        from auditor.report import dry_run
-
-        with open_output(options.output_file) as stream:
-            dry_run.renderer(options.output)(matrix, probes, stream)
+        options.outputs.deliver(DRY_RUN, (matrix, probes))
         return AS_EXPECTED
     began = now()
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         progress.note(f"{scenario.name}: {size(matrix)}, {pluralize(len(probes.cells), 'cell')}")
         report = run_interruptibly(audit_on_lab(scenario, enforcement, options, progress))
-    deliver(replace(report, began=began), options.output, options.output_file, quiet=options.quiet)
+    deliver_report(replace(report, began=began), options.outputs, quiet=options.quiet)
     return of_report(report)
 
 

@@ -12,14 +12,11 @@ from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
 from auditor.model.errors import UsageError
+from auditor.report.registry import all_formats
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
-
-
-FORMATS = ("json", "yaml", "table")
-"""What -o takes elsewhere: nobody means a file of such a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: s
     cluster; secrets are not asked for, and environment, annotations and images are left out.
     """
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
-    if output_file in FORMATS:
+    if output_file and output_file.partition("=")[0] in all_formats() | {"yaml"}:  # elsewhere -o names a format
         raise UsageError("-o names a file here, and what it gets is JSON: write -o cluster.json")
     return snapshot(SnapshotOptions(read_connection(**connection), namespaces, output_file))
 

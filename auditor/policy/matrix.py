@@ -8,7 +8,7 @@ from enum import Enum, auto
 from functools import cached_property
 from typing import TypeAlias
 
-from auditor.model.ports import PortRange, Protocol
+from auditor.model.ports import PortRange, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.atoms import PortAtoms
@@ -222,3 +222,16 @@ def _split_one(
     inside, outside = mask & reachable, mask & ~reachable
     pieces = [((*reached[:number], reached[number] | atoms, *reached[number + 1 :]), inside)] if inside else []
     return [*pieces, (reached, outside)] if outside else pieces
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixView:
+    """The part of a matrix to show: between which endpoints, on which ports (all without any), by endpoint rather than
+    by class.
+    """
+
+    matrix: ExpectedMatrix
+    sources: tuple[Endpoint, ...]
+    destinations: tuple[Endpoint, ...]
+    ports: tuple[PortRequest, ...] = ()
+    expand: bool = False

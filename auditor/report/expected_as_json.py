@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
+from typing import TextIO
 
 from auditor.model.snapshot import Endpoint, EndpointKind
-from auditor.policy.matrix import ExpectedMatrix, always_allowed
+from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern, Ports
 from auditor.policy.unreadable import Unreadable
+from auditor.report.documents import write_json
 
 SCHEMA = "audit.expected/v1"
 DOUBT = '"doubt":true,'
+
+
+def render(view: MatrixView, stream: TextIO) -> None:
+    """Write what ``view`` shows to ``stream``."""
+    names = ({endpoint.name for endpoint in chosen} for chosen in (view.sources, view.destinations))
+    write_json(expected_json(view.matrix, *names, ports=view.ports, expand=view.expand), stream)
 
 
 def expected_json(

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
+from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import pluralize
-from auditor.policy.matrix import ExpectedMatrix, always_allowed
+from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
 from auditor.policy.unreadable import Unreadable
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
@@ -33,18 +33,6 @@ MEANINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedRequest:
-    """The part of a matrix to show: between which endpoints, on which ports (all without any), by endpoint
-    rather than by class.
-    """
-
-    sources: tuple[Endpoint, ...]
-    destinations: tuple[Endpoint, ...]
-    ports: tuple[PortRequest, ...] = ()
-    expand: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Party:
     """A row and column: one endpoint, or a class with the first of its members as the example."""
 
@@ -57,14 +45,15 @@ Cells = dict[tuple[int, int], tuple[ExpectedCell, ...]]
 """The cells of each pair of parties, given by position, that a policy governs."""
 
 
-def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> None:
-    """Write the part of ``matrix`` that ``request`` asks for to ``stream``."""
+def render(view: MatrixView, stream: TextIO) -> None:
+    """Write what ``view`` shows to ``stream``."""
+    matrix = view.matrix
     console = open_console(stream)
     symbols = Symbols(plain=not can_write(stream, EVERY_SYMBOL))
-    parties = _endpoints(request) if request.expand else _classes(matrix, request)
-    cells = _cells(matrix, request, parties)
+    parties = _endpoints(view) if view.expand else _classes(view)
+    cells = _cells(view, parties)
     doubted = _doubted(matrix, parties, cells)
-    print_paragraph(console, _headline(matrix, request))
+    print_paragraph(console, _headline(view))
     for policy in matrix.snapshot.unknown:
         print_paragraph(console, f"In doubt: policy {policy.full_name} {policy.why}", 0, 4)
     _print_members(parties, lambda text, hang: print_paragraph(console, text, 0, hang), symbols)
@@ -98,8 +87,9 @@ def render(matrix: ExpectedMatrix, request: ExpectedRequest, stream: TextIO) -> 
     print_paragraph(console, f"{rest}; -o json has every cell.")
 
 
-def _headline(matrix: ExpectedMatrix, request: ExpectedRequest) -> str:
-    shown = {endpoint.name for endpoint in (*request.sources, *request.destinations)}
+def _headline(view: MatrixView) -> str:
+    matrix = view.matrix
+    shown = {endpoint.name for endpoint in (*view.sources, *view.destinations)}
     classes = {matrix.class_of(name) for name in shown}
     policies = pluralize(len(matrix.snapshot.policies), "policy", "policies")
     counts = f"{pluralize(len(shown), 'endpoint')} in {pluralize(len(classes), 'class', 'classes')}, {policies}"
@@ -107,13 +97,14 @@ def _headline(matrix: ExpectedMatrix, request: ExpectedRequest) -> str:
     return f"{counts}; ignored: {ignored}" if ignored else counts
 
 
-def _endpoints(request: ExpectedRequest) -> list[Party]:
-    chosen = {endpoint.name: endpoint for endpoint in (*request.sources, *request.destinations)}
+def _endpoints(view: MatrixView) -> list[Party]:
+    chosen = {endpoint.name: endpoint for endpoint in (*view.sources, *view.destinations)}
     return [Party(name, endpoint, (name,)) for name, endpoint in chosen.items()]
 
 
-def _classes(matrix: ExpectedMatrix, request: ExpectedRequest) -> list[Party]:
-    chosen = {endpoint.name for endpoint in (*request.sources, *request.destinations)}
+def _classes(view: MatrixView) -> list[Party]:
+    matrix = view.matrix
+    chosen = {endpoint.name for endpoint in (*view.sources, *view.destinations)}
     parties = []
     for number in sorted({matrix.class_of(name) for name in chosen}):
         members = tuple(member for member in matrix.classes[number].members if member in chosen)
@@ -122,22 +113,23 @@ def _classes(matrix: ExpectedMatrix, request: ExpectedRequest) -> list[Party]:
     return parties
 
 
-def _cells(matrix: ExpectedMatrix, request: ExpectedRequest, parties: Sequence[Party]) -> Cells:
-    expected = ExpectedCells(matrix, request.ports)
+def _cells(view: MatrixView, parties: Sequence[Party]) -> Cells:
+    matrix = view.matrix
+    expected = ExpectedCells(matrix, view.ports)
     known: dict[tuple[Pattern, object], tuple[ExpectedCell, ...]] = {}
-    sources = {endpoint.name for endpoint in request.sources}
-    destinations = {endpoint.name for endpoint in request.destinations}
+    sources = {endpoint.name for endpoint in view.sources}
+    destinations = {endpoint.name for endpoint in view.destinations}
     found: Cells = {}
     for row, source in enumerate(parties):
         if sources.isdisjoint(source.members):
             continue
         number = matrix.class_of(source.example.name)
-        patterns = expected.by_policy(number) if request.expand else expected.from_class(number)
+        patterns = expected.by_policy(number) if view.expand else expected.from_class(number)
         for column, party in enumerate(parties):
             if destinations.isdisjoint(party.members):
                 continue
             pattern: Pattern | None = patterns[matrix.class_of(party.example.name)]
-            if request.expand and always_allowed(source.example, party.example):
+            if view.expand and always_allowed(source.example, party.example):
                 pattern = expected.endpoint_pattern(source.example, party.example)
             if pattern is not None:
                 key = (pattern, party.example.ports if expected.asks_by_name else None)

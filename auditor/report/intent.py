@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TextIO, TypeAlias
 
 from auditor.model.intent import IntentFinding
 from auditor.report.conclusion import Conclusion
@@ -31,14 +28,3 @@ class IntentReport:
         if self.findings:
             return Conclusion.FAIL
         return Conclusion.INCONCLUSIVE if self.unknown else Conclusion.PASS
-
-
-Renderer: TypeAlias = Callable[[IntentReport, TextIO], None]
-
-RENDERERS: Mapping[str, str] = {"table": "auditor.report.intent_as_table", "json": "auditor.report.intent_as_json"}
-
-
-def intent_renderer(name: str) -> Renderer:
-    """The renderer called ``name``, a key of ``RENDERERS``; imported only now."""
-    render: Renderer = import_module(RENDERERS[name]).render
-    return render

@@ -1,11 +1,8 @@
-"""The findings of lint, for a person, for programs and for CI systems: an interface and a registry."""
+"""The findings of lint, for a person, for programs and for CI systems: what they are told of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TextIO, TypeAlias
 
 from auditor.lint.finding import Severity
 from auditor.lint.suppressions import Sorted
@@ -33,18 +30,3 @@ class LintReport:
     def count(self, severity: Severity) -> int:
         """How many findings have ``severity``."""
         return sum(finding.severity is severity for finding in self.sorted.findings)
-
-
-Renderer: TypeAlias = Callable[[LintReport, TextIO], None]
-
-RENDERERS: Mapping[str, str] = {
-    "table": "auditor.report.lint_as_table",
-    "json": "auditor.report.lint_as_json",
-    "junit": "auditor.report.lint_as_junit",
-}
-
-
-def lint_renderer(name: str) -> Renderer:
-    """The renderer called ``name``, a key of ``RENDERERS``; imported only now."""
-    render: Renderer = import_module(RENDERERS[name]).render
-    return render

@@ -15,8 +15,9 @@ from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import Summary
 from auditor.model.verdict import Note, Observed, Result
 from auditor.policy.evaluator import evaluate
-from auditor.report import as_json, renderer
+from auditor.report import as_json
 from auditor.report.expected_as_json import expected_json
+from auditor.report.registry import RUN, renderer
 from tests.unit.diagnosis.worlds import SHOP, labels, with_policies
 from tests.unit.report.reports import report, small, small_untested, square
 
@@ -42,7 +43,7 @@ def test_reports_validate(made):
 
 
 def test_the_registry_has_it():
-    assert renderer("json") is as_json.render
+    assert renderer(RUN, "json") is as_json.render
 
 
 def test_a_cell_is_told_whole():

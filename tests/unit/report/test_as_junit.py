@@ -4,7 +4,8 @@ import io
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
-from auditor.report import as_junit, renderer
+from auditor.report import as_junit
+from auditor.report.registry import RUN, renderer
 from tests.unit.report.reports import inconclusive, leak, outage, report, result, skipped, small, small_untested
 from tests.unit.report.test_cause import DIAGNOSIS
 
@@ -20,7 +21,7 @@ def case(made, name):
 
 
 def test_the_registry_has_it():
-    assert renderer("junit") is as_junit.render
+    assert renderer(RUN, "junit") is as_junit.render
 
 
 def test_a_suite_per_source_and_a_case_per_destination():

@@ -9,7 +9,8 @@ import pytest
 
 from auditor import __version__
 from auditor.model.snapshot import Family
-from auditor.report import as_table, renderer
+from auditor.report import as_table
+from auditor.report.registry import RUN, renderer
 from tests.unit.report.reports import (
     DB,
     WEB,
@@ -63,7 +64,7 @@ def test_golden_table_at_80_columns():
 
 
 def test_the_registry_has_it():
-    assert renderer("table") is as_table.render
+    assert renderer(RUN, "table") is as_table.render
 
 
 def test_thirty_endpoints_stay_inside_80_columns():

@@ -11,8 +11,9 @@ from auditor.model.ports import ContainerPort, PortRequest, Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.evaluator import evaluate
+from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
-from auditor.report.expected_as_table import EVERY_PORT, ExpectedRequest, listed, mark, ports_text, render
+from auditor.report.expected_as_table import EVERY_PORT, listed, mark, ports_text, render
 from auditor.report.marks import Mark
 from tests.unit.diagnosis.worlds import DB_POLICY, SHOP, labels, pod, with_policies
 
@@ -23,7 +24,7 @@ def shown(snapshot, *, sources=None, destinations=None, ports=(), expand=False):
         tuple(endpoint for endpoint in snapshot.endpoints if names is None or endpoint.name in names)
         for names in (sources, destinations)
     ]
-    render(evaluate(snapshot, named_ports=ports), ExpectedRequest(*chosen, tuple(ports), expand), stream)
+    render(MatrixView(evaluate(snapshot, named_ports=ports), *chosen, tuple(ports), expand), stream)
     return stream.getvalue().splitlines()
 
 

@@ -13,7 +13,7 @@ import pytest
 from auditor.model.dialect import Dialect
 from auditor.model.report import Summary
 from auditor.model.scorecard import ChangeKind, Convergence, ScenarioScore, Score
-from auditor.report.scorecard import RENDERERS, scorecard_renderer
+from auditor.report.registry import CONFORMANCE, formats_of, renderer
 from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
 from tests.unit.conformance.shipped import outcome, prepared_scenarios
@@ -33,7 +33,7 @@ def card():
 
 def rendered(name, card):
     stream = io.StringIO()
-    scorecard_renderer(name)(card, stream)
+    renderer(CONFORMANCE, name)(card, stream)
     return stream.getvalue()
 
 
@@ -121,7 +121,7 @@ def test_an_inconclusive_scenario_is_an_error_in_junit(card):
     assert root.get("errors") == "1"
 
 
-@pytest.mark.parametrize("name", RENDERERS)
+@pytest.mark.parametrize("name", formats_of(CONFORMANCE))
 def test_nothing_to_tell_is_told(name):
     empty = score([], [], [], subject="nobody")
     assert "nothing was observed" in rendered(name, empty)

@@ -1,0 +1,75 @@
+"""The documents that commands write, and the formats of each: a new format is a function and a line here.
+
+``-o`` and ``--help`` of every command offer what stands here. Renderers are imported when they are asked for: a run
+that writes JSON needs no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeAlias, TypeVar, cast
+
+if TYPE_CHECKING:
+    from auditor.model.report import Report
+    from auditor.model.scorecard import Scorecard
+    from auditor.policy.matrix import ExpectedMatrix, MatrixView
+    from auditor.probing.plan import ProbePlan
+    from auditor.report.intent import IntentReport
+    from auditor.report.lint import LintReport
+
+Value = TypeVar("Value")
+Renderer: TypeAlias = Callable[[Value, TextIO], None]
+"""Writes the whole of a document to a text stream. Raises what the stream raises (OSError)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document(Generic[Value]):
+    """What a command writes, made of a ``Value``, under the name that messages use."""
+
+    name: str
+
+
+RUN: Document[Report] = Document("report")
+DRY_RUN: Document[tuple[ExpectedMatrix, ProbePlan]] = Document("dry run")
+EXPECT: Document[MatrixView] = Document("expected matrix")
+INTENT: Document[IntentReport] = Document("intent report")
+LINT: Document[LintReport] = Document("lint report")
+CONFORMANCE: Document[Scorecard] = Document("scorecard")
+
+DEFAULT_FORMAT = "table"
+FORMATS: Mapping[tuple[Document[Any], str], str] = {
+    (RUN, "table"): "as_table:render",
+    (RUN, "json"): "as_json:render",
+    (RUN, "junit"): "as_junit:render",
+    (DRY_RUN, "table"): "dry_run:render_table",
+    (DRY_RUN, "json"): "dry_run:render_json",
+    (EXPECT, "table"): "expected_as_table:render",
+    (EXPECT, "json"): "expected_as_json:render",
+    (INTENT, "table"): "intent_as_table:render",
+    (INTENT, "json"): "intent_as_json:render",
+    (LINT, "table"): "lint_as_table:render",
+    (LINT, "json"): "lint_as_json:render",
+    (LINT, "junit"): "lint_as_junit:render",
+    (CONFORMANCE, "table"): "scorecard_as_table:render",
+    (CONFORMANCE, "json"): "scorecard_as_json:render",
+    (CONFORMANCE, "junit"): "scorecard_as_junit:render",
+}
+"""The renderer of each document in each format, as ``MODULE:FUNCTION`` in this package."""
+
+
+def formats_of(document: Document[Any]) -> tuple[str, ...]:
+    """The names of the formats of ``document``, in the order in which help lists them."""
+    return tuple(name for known, name in FORMATS if known == document)
+
+
+def all_formats() -> frozenset[str]:
+    """The names of the formats of any document."""
+    return frozenset(name for _, name in FORMATS)
+
+
+def renderer(document: Document[Value], name: str) -> Renderer[Value]:
+    """What writes ``document`` in the format ``name``; KeyError when it has no such format."""
+    module, _, function = FORMATS[document, name].partition(":")
+    return cast("Renderer[Value]", getattr(import_module(f"{__package__}.{module}"), function))
