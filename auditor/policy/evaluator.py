@@ -88,10 +88,11 @@ def _rows(  # noqa: PLR0913, PLR0917 - what one set of rows depends on
 ) -> Rows:
     """For each of ``sources`` its row: atoms with the destinations that they reach, by what all directions allow."""
     atoms, destinations = universe.atoms.everything, universe.groups.everything
+    unlimited = ((atoms, destinations),)
     egress, ingress = (
         fold_rows([tier.rows(sources, direction, family, reading) for tier in tiers], atoms, destinations)
         if direction in directions
-        else [((atoms, destinations),)] * len(sources)
+        else [unlimited] * len(sources)
         for direction in (Direction.EGRESS, Direction.INGRESS)
     )
     joint: dict[tuple[int, int], tuple[Part, ...]] = {}
@@ -99,6 +100,6 @@ def _rows(  # noqa: PLR0913, PLR0917 - what one set of rows depends on
     for out, into in zip(egress, ingress, strict=True):
         key = (id(out), id(into))
         if key not in joint:
-            joint[key] = intersect(out, into)
+            joint[key] = into if out == unlimited else out if into == unlimited else intersect(out, into)
         rows.append(joint[key])
     return rows

@@ -126,7 +126,7 @@ class CompiledNetworkPolicies:
             for subjects, rules in self._rules[Direction.EGRESS].items()
         }
         openings = list(opened.values())
-        undecided: TierRow = ((self._atoms.everything, 0, 0),)
+        undecided: TierRow = ((self._atoms.everything, self._groups.everything, 0),)
         shared: dict[tuple[int, ...], TierRow] = {}
         rows = []
         for source, keys in zip(sources, _concerning(sources, opened), strict=True):
@@ -153,11 +153,10 @@ class CompiledNetworkPolicies:
         return [shared[keys] for keys in concerning]
 
     def _final(self, isolated: int, openings: Sequence[Mapping[int, int]]) -> TierRow:
-        """ACCEPT where ``openings`` reach, DENY everywhere else among the destinations ``isolated``."""
-        merged = _merge((opening, isolated) for opening in openings)
-        return tuple(
-            (atoms, reached, isolated & ~reached) for atoms, reached in partition(self._atoms.everything, merged)
-        )
+        """ACCEPT where ``openings`` reach, all of it ``isolated``; DENY everywhere else among these destinations."""
+        free = self._groups.everything & ~isolated
+        parts = partition(self._atoms.everything, _unite(openings))
+        return tuple((atoms, reached | free, isolated) for atoms, reached in parts)
 
 
 def _merge(pairs: Iterable[tuple[Mapping[int, int], int]]) -> dict[int, int]:
@@ -167,6 +166,15 @@ def _merge(pairs: Iterable[tuple[Mapping[int, int], int]]) -> dict[int, int]:
         for atoms, destinations in ports.items():
             merged[atoms] = merged.get(atoms, 0) | (destinations & limit)
     return merged
+
+
+def _unite(openings: Sequence[Mapping[int, int]]) -> dict[int, int]:
+    """The same without limits."""
+    united = dict(openings[0]) if openings else {}
+    for ports in openings[1:]:
+        for atoms, destinations in ports.items():
+            united[atoms] = united[atoms] | destinations if atoms in united else destinations
+    return united
 
 
 def _concerning(sources: Sequence[int], sets: Iterable[int]) -> list[tuple[int, ...]]:

@@ -27,8 +27,8 @@ from auditor.policy.plain_reading import Side
 from auditor.policy.traits import Traits
 
 TierPart: TypeAlias = tuple[int, int, int]
-"""Port atoms; of all destinations those that traffic on them is accepted to; those that it is denied to. The others are
-for the next tier.
+"""Port atoms; of all destinations those that traffic on them isn't denied to; those that the tier decides on, accepting
+or denying. All others are for the next tier.
 """
 
 TierRow: TypeAlias = tuple[TierPart, ...]
@@ -130,17 +130,17 @@ def fold_rows(rows_by_tier: Sequence[Sequence[TierRow]], everything: int, destin
 
 
 def _fold(of_source: Sequence[TierRow], everything: int, destinations: int) -> tuple[Part, ...]:
-    if len(of_source) == 1:  # its parts are apart already
-        return tuple((atoms, destinations & ~denied) for atoms, _, denied in of_source[0])
-    parts: Sequence[TierPart] = ((everything, 0, 0),)
+    if len(of_source) == 1:  # the same sets as the tier's: thousands of them are kept
+        return tuple((atoms, undenied) for atoms, undenied, _ in of_source[0])
+    parts: Sequence[TierPart] = ((everything, destinations, 0),)
     for row in of_source:
         parts = [
-            (atoms & tier_atoms, allowed | accepted & ~decided, decided | accepted | denied)
+            (atoms & tier_atoms, allowed & (undenied | decided), decided | decided_here)
             for atoms, allowed, decided in parts
-            for tier_atoms, accepted, denied in row
+            for tier_atoms, undenied, decided_here in row
             if atoms & tier_atoms
         ]
-    return join_equal([(atoms, allowed | destinations & ~decided) for atoms, allowed, decided in parts])
+    return join_equal((atoms, allowed) for atoms, allowed, _ in parts)
 
 
 def fold_judgements(judgements: Sequence[Judgement]) -> Judgement | None:

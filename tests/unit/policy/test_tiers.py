@@ -120,7 +120,7 @@ class Compiled:
                 split += [(part & wanted, *sets)] if part & wanted else []
                 split += [(part & ~wanted, accepted, denied, passed)] if part & ~wanted else []
             parts = split
-        return tuple((part, accepted, denied) for part, accepted, denied, _ in parts)
+        return tuple((part, groups.everything & ~denied, accepted | denied) for part, accepted, denied, _ in parts)
 
 
 TCP_80 = PolicyPort(Protocol.TCP, 80)
