@@ -20,6 +20,7 @@ import click
 from auditor import __version__
 from auditor.cli.exit_codes import AS_EXPECTED
 from auditor.cli.failures import exit_code_of
+from auditor.cli.options_file import with_options_of_files
 from auditor.model.errors import UsageError
 from auditor.report.lines import say_what_libraries_say
 
@@ -78,7 +79,7 @@ def audit(*, debug: bool) -> None:
     """Find out who can reach whom in a cluster, and whether its NetworkPolicies say so.
 
     Exit codes: 0 all as expected; 1 findings; 2 wrong usage or input; 3 inconclusive, or coverage too low; 4 cluster,
-    permission or environment error; 130 interrupted, after cleaning up.
+    permission or environment error; 130 interrupted, after cleaning up. @FILE stands for the options in that file.
     """
 
 
@@ -94,7 +95,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _interrupt)
-        with audit.make_context("audit", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        given = with_options_of_files(sys.argv[1:] if arguments is None else arguments)
+        with audit.make_context("audit", given) as context:
             result = audit.invoke(context)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the outermost frame
