@@ -1,5 +1,5 @@
-"""How far a running audit is, told on stderr: a live bar on a terminal, a plain line now and then
-elsewhere, nothing when quiet.
+"""How far a running audit is, told on stderr: a live bar on a terminal, a line for each phase elsewhere, nothing when
+quiet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from auditor.probing.options import NoProgress, ProbingProgress
 from auditor.report.console import open_console
 from auditor.report.lines import write_line
 
-SECONDS_BETWEEN_LINES = 2.0
+FIRST_PAUSE = 10.0
+"""Seconds after which a phase that still lasts is told of again."""
 
 
 class Progress(ProbingProgress, Protocol):
@@ -36,28 +37,36 @@ DUMB = ("dumb", "unknown")
 
 
 class LineProgress:
-    """A line when a phase begins and, while it lasts, at most one every ``SECONDS_BETWEEN_LINES``."""
+    """A line when a phase begins, unless the one before is called the same, and then after ``FIRST_PAUSE`` and each
+    time after twice as long: what lasts for hours leaves a log that can be read.
+    """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._name = ""
+        self._name: str | None = None
         self._total = self._done = 0
         self._begun = self._told = clock()
+        self._pause = FIRST_PAUSE
 
     def note(self, text: str) -> None:
         self._tell(text)
 
     def phase(self, name: str, attempts: int) -> None:
+        again = name == self._name
         self._name, self._total, self._done = name, attempts, 0
         self._begun = self._clock()
+        if again:
+            return
+        self._pause = FIRST_PAUSE
         self._tell(f"{name}: {attempts:,} attempts" if attempts else name)
 
     def advance(self, attempts: int) -> None:
         self._done += attempts
         now = self._clock()
-        if now - self._told < SECONDS_BETWEEN_LINES:
+        if now - self._told < self._pause:
             return
+        self._pause *= 2
         rate = self._done / max(now - self._begun, 1e-9)
         of = f" of {self._total:,}, {100 * self._done // self._total} %" if self._total else ""
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate and self._done < self._total else ""

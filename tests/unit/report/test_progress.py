@@ -27,37 +27,60 @@ def lines_of(steps):
     return stream.getvalue().splitlines()
 
 
-def test_lines_are_rate_limited():
-    assert lines_of([(0.1, 10)] * 10) == ["probing: 1,000 attempts"]
+def test_a_short_phase_is_one_line():
+    assert lines_of([(0.9, 10)] * 10) == ["probing: 1,000 attempts"]
 
 
 def test_a_line_tells_done_rate_and_time_left():
-    assert lines_of([(1.0, 100), (1.0, 100)]) == [
+    assert lines_of([(5.0, 500), (5.0, 300)]) == [
         "probing: 1,000 attempts",
-        "probing: 200 of 1,000, 20 %, 100/s, 8 s left",
+        "probing: 800 of 1,000, 80 %, 80/s, 2 s left",
     ]
 
 
-def test_at_most_one_line_every_two_seconds():
-    assert len(lines_of([(0.5, 10)] * 40)) == 1 + 10
+def test_an_hour_is_a_handful_of_lines():
+    told = lines_of([(1.0, 1)] * 3600)
+    assert len(told) == 1 + 8
+    assert len(set(told)) == len(told)
+
+
+def test_what_is_done_again_and_again_is_told_once():
+    stream, clock = io.StringIO(), Clock()
+    progress = LineProgress(stream, clock)
+    for name in ("probing", "retesting", "retesting", "retesting", "probing"):
+        progress.phase(name, 9)
+        clock.now += 1
+        progress.advance(9)
+    assert stream.getvalue().splitlines() == ["probing: 9 attempts", "retesting: 9 attempts", "probing: 9 attempts"]
+
+
+def test_the_next_phase_is_told_of_soon_after_a_long_one():
+    stream, clock = io.StringIO(), Clock()
+    progress = LineProgress(stream, clock)
+    for name in ("probing", "tracing"):
+        progress.phase(name, 1000)
+        for _ in range(11):
+            clock.now += 1
+            progress.advance(10)
+    assert len(stream.getvalue().splitlines()) == 4
 
 
 def test_a_phase_of_unknown_length_tells_no_share():
     stream, clock = io.StringIO(), Clock()
     progress = LineProgress(stream, clock)
     progress.phase("setting up", 0)
-    clock.now = 4.0
-    progress.advance(8)
-    assert stream.getvalue().splitlines() == ["setting up", "setting up: 8, 2/s"]
+    clock.now = 10.0
+    progress.advance(20)
+    assert stream.getvalue().splitlines() == ["setting up", "setting up: 20, 2/s"]
 
 
 def test_a_rate_below_one_a_second_is_not_told():
     stream, clock = io.StringIO(), Clock()
     progress = LineProgress(stream, clock)
     progress.phase("scenarios", 2)
-    clock.now = 4.0
+    clock.now = 10.0
     progress.advance(1)
-    assert stream.getvalue().splitlines()[1:] == ["scenarios: 1 of 2, 50 %, 4 s left"]
+    assert stream.getvalue().splitlines()[1:] == ["scenarios: 1 of 2, 50 %, 10 s left"]
 
 
 def test_plain_lines_when_the_stream_is_no_terminal():
