@@ -48,6 +48,7 @@ class LiveRunOptions:
 
 def run_live(options: LiveRunOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
+    from auditor.cluster.kubernetes.client.own_pod import own_pod
     from auditor.report.progress import open_progress
     from auditor.run.live import LeftBehindError, audit_live
 
@@ -58,6 +59,8 @@ def run_live(options: LiveRunOptions) -> int:
         say_aside(TRACES)
     began, left = now(), None
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
+        if (pod := own_pod()) is not None:
+            progress.note(f"running in {pod}" + (f" as {pod.account}" if pod.account else ""))
         audited = audit_live(
             options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress
         )

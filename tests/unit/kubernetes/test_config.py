@@ -197,6 +197,22 @@ async def test_in_a_pod_it_is_the_service_account(write, monkeypatch):
         await connect(ConnectionOptions("/nowhere"))
 
 
+async def test_in_a_pod_whose_user_has_no_home_it_is_the_service_account(write, monkeypatch):
+    def unknown(_user):
+        raise KeyError
+
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", write("pod-token", "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", write("certificate", "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert (await connect(ConnectionOptions())).context == "in-cluster"
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    with pytest.raises(UsageError, match="no such file"):
+        await connect(ConnectionOptions())
+
+
 async def test_a_server_that_is_not_there_is_told(api, tmp_path):
     path = api.kubeconfig(tmp_path, cluster={"server": "http://127.0.0.1:1"})
     with pytest.raises(

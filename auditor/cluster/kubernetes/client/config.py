@@ -83,7 +83,8 @@ def _paths(options: ConnectionOptions) -> list[str]:
     if options.kubeconfig is not None:
         return [options.kubeconfig]
     listed = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
-    return listed or [str(Path.home() / ".kube" / "config")]
+    # A user of a container may have no home, which Path makes an error of.
+    return listed or [os.path.expanduser("~/.kube/config")]  # noqa: PTH111
 
 
 async def _load(context: ContextConfig, configuration: Configuration) -> None:

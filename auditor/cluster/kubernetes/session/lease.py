@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from auditor.cluster.kubernetes.client.listing import decode, read_list
+from auditor.cluster.kubernetes.client.own_pod import own_pod
 from auditor.cluster.kubernetes.client.server import (
     AdmissionError,
     ApiServer,
@@ -50,6 +51,9 @@ dead: of three in the life of a Lease, two may hang. Both are what few Leases ge
 
 def holder(run_id: str) -> str:
     """Who holds the Leases of a run, for whoever finds them."""
+    pod = own_pod()
+    if pod is not None:
+        return f"{pod}, run {run_id}"
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
