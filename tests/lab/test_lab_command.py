@@ -93,7 +93,7 @@ def test_a_full_disk_is_exit_code_4():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("phase", ["setting up the lab", "controls: ", "probing: ", "retesting: "])
+@pytest.mark.parametrize("phase", ["setting up the lab", "starting: ", "probing: ", "retesting: "])
 def test_an_interrupted_run_cleans_up_and_says_so(tmp_path, number, phase):
     command = [
         sys.executable,

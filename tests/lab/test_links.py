@@ -14,6 +14,7 @@ from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.run.audit import AuditOptions, audit
 from tests.lab.lab_rig import EGRESS, ENDPOINTS, INGRESS, NODES, TCP, UDP, deny, labelled, policy, world
 from tests.lab.troubled_lab import TroubledLab
+from tests.marking import slow
 
 pytestmark = [
     pytest.mark.lab,
@@ -122,7 +123,7 @@ async def test_nor_as_the_source_or_the_destination_alone(selection):
     assert of_report(report) == 3
 
 
-@pytest.mark.parametrize("at", ["probing", "trying silence again", "controls"])
+@pytest.mark.parametrize("at", ["probing", slow("trying silence again"), "controls"])
 async def test_a_link_that_dies_in_the_middle_leaves_nothing_proven(at):
     report = await audited(down, "spec", at=at)
     denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
@@ -166,7 +167,7 @@ def nodes_apart(troubled):
         troubled.rules(index, "chain in { type filter hook prerouting priority -310; iifname uplink drop; }")
 
 
-@pytest.mark.parametrize("at", ["", "probing", "trying silence again", "controls"])
+@pytest.mark.parametrize("at", ["", "probing", slow("trying silence again"), slow("controls")])
 @pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
 async def test_nodes_that_are_kept_apart_leave_no_denial_proven(enforcer, at):
     """Nothing that is allowed goes from node to node."""

@@ -25,6 +25,7 @@ from auditor.run.audit import AuditOptions, audit
 from tests.bench.running import snapshot
 from tests.lab.audits_in_trouble import COMMAND, SHORT, agent_at, trouble
 from tests.lab.lab_rig import INGRESS, NODES, ROOT, TCP, UDP, deny, world
+from tests.marking import slow
 from tests.unit.cli.audit_process import environment
 
 pytestmark = pytest.mark.lab
@@ -59,7 +60,7 @@ def kill_and_unplug(pid):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: entering the lab's namespaces needs root")
-@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+@pytest.mark.parametrize("enforcer", ["spec", slow("enforces-nothing")])
 @pytest.mark.parametrize(
     ("harm", "selection"),
     [
@@ -67,10 +68,10 @@ def kill_and_unplug(pid):
         (hang, ()),
         (kill_and_unplug, ()),
         (kill, ("--to", VICTIM)),
-        (hang, ("--to", VICTIM)),
         (kill, ("--from", VICTIM)),
+        slow(hang, ("--to", VICTIM)),
     ],
-    ids=["killed", "hung", "unplugged", "killed-destination", "hung-destination", "killed-source"],
+    ids=["killed", "hung", "unplugged", "killed-destination", "killed-source", "hung-destination"],
 )
 def test_an_agent_lost_in_the_main_pass_makes_its_cells_inconclusive(harm, selection, enforcer):
     with trouble(*SHORT, *selection, "--enforcer", enforcer) as run:
@@ -112,7 +113,7 @@ def test_kill_of_the_audit_at_any_moment_leaves_nothing(moment, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name != "report"]
 
 
-@pytest.mark.parametrize("moment", MOMENTS[:6], ids=lambda moment: f"{0.3 + moment:.2f}s")
+@pytest.mark.parametrize("moment", [*MOMENTS[:2], *map(slow, MOMENTS[2:6])], ids=lambda moment: f"{0.3 + moment:.2f}s")
 @pytest.mark.parametrize(
     "numbers", [("INT",), ("INT", "INT"), ("INT",) * 5, ("TERM",), ("HUP",), ("INT", "TERM")], ids="-".join
 )
@@ -194,7 +195,7 @@ def test_modules_in_the_working_directory_are_none_of_ours(tmp_path):
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="NOT TESTED: becoming another user needs root"
 )
-@pytest.mark.parametrize("processes", [1, 2, 4, 6, 8, 10, 40])
+@pytest.mark.parametrize("processes", [1, 2, slow(4), slow(6), 8, slow(10), 40])
 def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
     user = str(1_000_000 + os.getpid() * 10 + processes % 10)  # nobody else's, so that nobody else's processes count
     become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
@@ -218,8 +219,8 @@ def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
     [
         ("slow:3", (), 0, "PASS  "),
         ("slow:30", ("--settle", "2"), 1, "FAIL  "),
-        ("flaky:0.3", (), 1, "FAIL  "),
-        ("flaky:0.9", (), 1, "FAIL  "),
+        slow("flaky:0.3", (), 1, "FAIL  "),
+        slow("flaky:0.9", (), 1, "FAIL  "),
     ],
 )
 def test_slow_and_flaky_enforcers_are_judged_as_what_they_are(enforcer, options, code, beginning):

@@ -33,11 +33,10 @@ SHOWN_BY = {
 
 
 @pytest.mark.parametrize("name", scenarios.with_truth())
-async def test_packets_agree_with_the_truth_table_and_the_evaluator(name):
+async def test_packets_agree_with_the_truth_table(name):
     scenario = scenarios.read(name)
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
         table = await audit(lab, name, AuditOptions(ports=scenario.ports, probing=HASTY), NoProgress())
-        chosen = await audit(lab, name, AuditOptions(probing=HASTY), NoProgress())
     observed = {result.cell: result.observation.verdict for result in table.cells}
     assert set(observed) == set(scenario.truth)
     wrong = {
@@ -46,13 +45,22 @@ async def test_packets_agree_with_the_truth_table_and_the_evaluator(name):
         if (observed[cell] is Observed.ALLOWED) != (truth is Verdict.ALLOWED)
     }
     assert wrong == {}
+    assert conclude(table) is Conclusion.PASS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", scenarios.with_truth())
+async def test_packets_agree_with_the_evaluator_on_the_ports_that_an_audit_chooses(name):
+    scenario = scenarios.read(name)
+    async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
+        chosen = await audit(lab, name, AuditOptions(probing=HASTY), NoProgress())
     different = [
         str(result.cell)
         for result in chosen.cells
         if result.result not in (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)
     ]
     assert different == []
-    assert [conclude(report) for report in (table, chosen)] == [Conclusion.PASS, Conclusion.PASS]
+    assert conclude(chosen) is Conclusion.PASS
 
 
 async def test_a_scenario_is_inconclusive_where_the_only_pod_of_a_policy_takes_no_part():

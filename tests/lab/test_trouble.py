@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -17,6 +19,7 @@ from auditor.probing.options import NoProgress
 from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
 from tests.lab import scenarios, troubled_lab
+from tests.lab.audits_in_trouble import until
 from tests.lab.naming import World
 from tests.lab.trouble import (
     BROKEN,
@@ -34,6 +37,7 @@ from tests.lab.trouble import (
 from tests.lab.trouble_faults import FAULTS
 from tests.lab.trouble_worlds import NOTHING, Plan, draw, judge
 from tests.lab.troubled_lab import TroubledLab, normal
+from tests.marking import slow
 
 pytestmark = pytest.mark.lab
 
@@ -87,6 +91,12 @@ async def test_an_outage_that_nothing_but_the_fault_explains_is_a_false_failure(
     assert column(unstable, named=True) == RIGHT_FAIL
 
 
+def has_agent(troubled, site):
+    with suppress(ProcessLookupError):
+        return troubled.agent(site) > 0
+    return False
+
+
 @AS_ROOT
 async def test_every_namespace_of_a_lab_is_found(monkeypatch):
     monkeypatch.setattr(troubled_lab, "GONE_WITHIN", 0.0)
@@ -96,7 +106,7 @@ async def test_every_namespace_of_a_lab_is_found(monkeypatch):
         for site in lab.sites:
             channel = await lab.open(site)
             troubled.inside(troubled.index(site.name), "ip", "route", "get", str(site.addresses[0]))
-            assert troubled.agent(site.name) > 0
+            assert until(partial(has_agent, troubled, site.name))  # it is being started
             await channel.close()
             with pytest.raises(ProcessLookupError):
                 troubled.agent(site.name)
@@ -107,7 +117,15 @@ async def test_every_namespace_of_a_lab_is_found(monkeypatch):
 
 @AS_ROOT
 @pytest.mark.parametrize(
-    "name", ["agent killed", "agent stopped for a while", "clock wrong", "disk full", "descriptors short", "none"]
+    "name",
+    [
+        "agent killed",
+        slow("agent stopped for a while"),
+        "clock wrong",
+        "disk full",
+        slow("descriptors short"),
+        "none",
+    ],
 )
 def test_an_audit_in_trouble_says_nothing_wrong(name):
     fault = next(fault for fault in FAULTS if fault.name == name)
