@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from auditor.model.report import Report
-    from auditor.report.conclusion import Conclusion
+    from auditor.model.verdict import Conclusion
 
 AS_EXPECTED: Final = 0
 FINDINGS: Final = 1
@@ -25,6 +25,6 @@ def of_report(report: Report) -> int:
 
 def of_conclusion(conclusion: Conclusion) -> int:
     """The exit code that tells ``conclusion``."""
-    from auditor.report.conclusion import Conclusion
+    from auditor.model.verdict import Conclusion
 
     return {Conclusion.PASS: AS_EXPECTED, Conclusion.FAIL: FINDINGS, Conclusion.INCONCLUSIVE: INCONCLUSIVE}[conclusion]

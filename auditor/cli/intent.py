@@ -55,8 +55,8 @@ def intent_command(options: IntentOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.exit_codes import of_conclusion
     from auditor.intent import check_intent
+    from auditor.model.intent import IntentReport
     from auditor.policy.evaluator import evaluate
-    from auditor.report.intent import IntentReport
 
     check_stdin(options.read.paths, "--intent", options.intent)
     options.outputs.check()

@@ -26,8 +26,8 @@ from auditor.report.registry import LINT
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
-    from auditor.lint.suppressions import Suppression
     from auditor.model.addresses import IPAddress
+    from auditor.model.lint import Suppression
     from auditor.model.snapshot import Snapshot
 
 SEVERITIES = ("error", "warning", "info")
@@ -119,9 +119,9 @@ def lint_command(options: LintOptions) -> int:
     from datetime import datetime
 
     from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS
-    from auditor.lint import Severity, lint
+    from auditor.lint import lint
     from auditor.lint.suppressions import suppress
-    from auditor.report.lint import LintReport
+    from auditor.model.lint import LintReport, Severity
 
     options.outputs.check()
     accepted = _read_suppressions(options.suppressions)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from auditor.cli import parameters
@@ -15,14 +16,13 @@ from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.snapshots import check_manifests
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
-from auditor.model.report import Report
 from auditor.model.scenario import Scenario
+from auditor.model.verdict import Cell
 from auditor.report.registry import DRY_RUN
 
 if TYPE_CHECKING:
     from auditor.model.intent import Intent
     from auditor.policy.matrix import ExpectedMatrix
-    from auditor.report.progress import Progress
     from auditor.run.audit import AuditOptions
 
 
@@ -44,6 +44,7 @@ def run_on_lab(options: LabRunOptions) -> int:
     from auditor.model.words import pluralize
     from auditor.report.progress import open_progress
     from auditor.run.audit import plan
+    from auditor.run.lab import LabOptions, audit_lab
     from auditor.run.sources import load_scenario
 
     scenario = load_scenario(options.scenario)
@@ -58,7 +59,14 @@ def run_on_lab(options: LabRunOptions) -> int:
     began = now()
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         progress.note(f"{scenario.name}: {size(matrix)}, {pluralize(len(probes.cells), 'cell')}")
-        report = run_interruptibly(audit_on_lab(scenario, enforcement, options, progress))
+        audited = audit_lab(
+            LabOptions(scenario, enforcement, options.intent),
+            options.audit,
+            subject(scenario, options.enforcers),
+            lambda cell: again(cell, options.scenario, options.enforcers),
+            progress,
+        )
+        report = run_interruptibly(audited)
     deliver_report(replace(report, began=began), options.outputs, quiet=options.quiet)
     return of_report(report)
 
@@ -89,35 +97,17 @@ def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:
     return enforcement
 
 
-async def audit_on_lab(
-    scenario: Scenario, enforcement: Enforcement, options: LabRunOptions, progress: Progress
-) -> Report:
-    """Set the lab up for ``scenario``, audit it, and take it down again."""
-    from auditor.cli.reproduction import again
-    from auditor.cluster.lab.lab import Lab
-    from auditor.loop.apart import apart
-    from auditor.run.audit import look
-    from auditor.run.concluding import report_on, with_lint
-    from auditor.run.remarks import against_intent
-
-    findings = await apart(against_intent, scenario.snapshot, options.intent)
-    progress.phase("setting up the lab", 0)
-    began = monotonic()
-    lab = Lab(
-        scenario.snapshot,
-        nodes=scenario.nodes,
-        enforcement=enforcement,
-        previous_policies=scenario.previous_policies,
-        reproduce=lambda cell: again(cell, options.scenario, options.enforcers),
-    )
-    async with lab as cluster:
-        up = monotonic() - began
-        seen = await look(cluster, options.audit, progress)
-    seen = replace(seen, seconds={"lab": up, **seen.seconds})
-    report = await report_on(seen, subject(scenario, options.enforcers), options.audit.min_coverage, progress)
-    return replace(await with_lint(report, scenario.snapshot), intent=findings)
-
-
 def subject(scenario: Scenario, enforcers: tuple[str, ...]) -> str:
     """What is audited, in words."""
     return f"scenario {scenario.name} on the lab, enforcer {', '.join(enforcers) or 'spec'}"
+
+
+def again(cell: Cell, scenario: str, enforcers: Iterable[str]) -> str:
+    """A shell command that probes ``cell``, in every address family that its ends have in common, on a lab
+    like the one it was found on.
+    """
+    words = ["audit", "run", "--lab", scenario]
+    for enforcer in enforcers:
+        words += ["--enforcer", enforcer]
+    words += ["--from", cell.source, "--to", cell.destination, "--ports", f"{cell.protocol}/{cell.port}"]
+    return shlex.join(words)

@@ -6,12 +6,13 @@ check is one function over a ``Scene``; ``CHECKS`` lists them, the gravest first
 
 from __future__ import annotations
 
-from auditor.lint.finding import Check, LintFinding, Place, Severity
+from auditor.lint.finding import Check
 from auditor.lint.policy_index import PolicyIndex
 from auditor.lint.registry import CHECKS
+from auditor.model.lint import LintFinding, Severity
 from auditor.model.snapshot import Snapshot
 
-__all__ = ["CHECKS", "Check", "LintFinding", "Place", "Severity", "lint"]
+__all__ = ["CHECKS", "Check", "lint"]
 
 
 def lint(snapshot: Snapshot, *, complete: bool = True) -> tuple[LintFinding, ...]:

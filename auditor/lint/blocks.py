@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
 
-from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
+from auditor.lint.finding import Check, Remark, peer_place
 from auditor.lint.listing import MOST_NAMES, listed_first
 from auditor.lint.policy_index import IndexedRule, PolicyIndex
 from auditor.model.addresses import IPAddress
+from auditor.model.lint import Place, Severity
 from auditor.model.policy import Direction, IPBlock
 from auditor.model.snapshot import Family, Service
 from auditor.policy.addresses import AddressIntervals, Located, bounds

@@ -9,11 +9,12 @@ from ipaddress import ip_address
 from operator import or_
 from textwrap import indent
 
-from auditor.lint.finding import Check, Place, Remark, Severity, policy_place
+from auditor.lint.finding import Check, Remark, policy_place
 from auditor.lint.implication import excepts_of
 from auditor.lint.listing import listed
 from auditor.lint.policy_index import SYSTEM, IndexedRule, PolicyIndex
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
+from auditor.model.lint import Place, Severity
 from auditor.model.notation import peer_yaml
 from auditor.model.policy import Direction, IPBlock, Peer
 from auditor.model.ports import Protocol

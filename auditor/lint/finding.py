@@ -1,4 +1,4 @@
-"""What lint says: findings, each from one check and about one place.
+"""What lint is made of: checks, what they have to say, and the places that they say it of.
 
 A check yields remarks; it knows neither its own name nor who has suppressed what. ``lint()`` makes findings of them.
 """
@@ -7,52 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from auditor.lint.policy_index import PolicyIndex
+from auditor.model.lint import Place, Severity
 from auditor.model.notation import SIDES
 from auditor.model.policy import Direction, NetworkPolicy
 
 CONCEPT_PAGE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/"
-
-
-class Severity(StrEnum):
-    """How grave a finding is, the gravest first."""
-
-    ERROR = "error"
-    """The policy can't be what its author meant."""
-    WARNING = "warning"
-    """The policy is most likely not what its author meant, or will surprise someone."""
-    INFO = "info"
-    """Worth knowing; often meant so."""
-
-    def reaches(self, threshold: Severity) -> bool:
-        """Whether this is as grave as ``threshold``, or graver."""
-        order = list(Severity)
-        return order.index(self) <= order.index(threshold)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something stands: ``subject`` is a policy as ``NAMESPACE/NAME``, or a namespace.
-
-    ``line`` counts from 1, 0 when unknown; ``file`` means something only with a line. ``path`` is in kubectl's
-    notation: ``spec.ingress[0].from[1]``.
-    """
-
-    subject: str
-    file: str = ""
-    line: int = 0
-    path: str = ""
-
-    @property
-    def namespace(self) -> str:
-        """The namespace of the policy, or the one that is meant itself."""
-        return self.subject.partition("/")[0]
-
-    def __str__(self) -> str:
-        origin = f"{self.file}:{self.line}" if self.line else ""
-        return " ".join(part for part in (origin, self.subject, self.path) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +44,6 @@ class Check:
     def page(self) -> str:
         """Where this project describes it."""
         return f"docs/lint.md#{self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class LintFinding:
-    """A remark with the check that made it."""
-
-    check: str
-    severity: Severity
-    place: Place
-    message: str
-    instead: str = ""
 
 
 def policy_place(policy: NetworkPolicy, path: str = "", line: int = 0) -> Place:

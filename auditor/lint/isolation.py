@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.lint.finding import Check, Place, Remark, Severity
+from auditor.lint.finding import Check, Remark
 from auditor.lint.listing import listed
 from auditor.lint.policy_index import IN_EVERY_CLUSTER, PolicyIndex
 from auditor.model.labels import LabelSelector
+from auditor.model.lint import Place, Severity
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from ipaddress import ip_network
 
 from auditor.lint.covering import FEW, in_order, most_compared
-from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
+from auditor.lint.finding import Check, Remark, peer_place
 from auditor.lint.implication import ANYTHING, conditions
 from auditor.lint.policy_index import SYSTEM, IndexedRule, PolicyIndex, meet
 from auditor.model.labels import NAMESPACE_NAME_LABEL
+from auditor.model.lint import Place, Severity
 from auditor.model.policy import Direction, Peer, PolicyPort
 from auditor.policy.bits import bits
 

@@ -7,11 +7,12 @@ from collections.abc import Set as AbstractSet
 from operator import or_
 
 from auditor.lint.area import Area
-from auditor.lint.finding import Check, Place, Remark, Severity, peer_place
+from auditor.lint.finding import Check, Remark, peer_place
 from auditor.lint.hints import labels_seen, looks_misspelt, names_a_namespace, namespace_hint
 from auditor.lint.listing import listed
 from auditor.lint.policy_index import PolicyIndex
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
+from auditor.model.lint import Place, Severity
 from auditor.model.notation import peer_yaml
 from auditor.model.policy import NetworkPolicy, Peer
 from auditor.model.words import pluralize

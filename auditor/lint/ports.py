@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from auditor.lint.covering import FEW, most_compared
-from auditor.lint.finding import Check, Remark, Severity, port_place
+from auditor.lint.finding import Check, Remark, port_place
 from auditor.lint.listing import listed
 from auditor.lint.policy_index import IndexedRule, PolicyIndex, port_range
+from auditor.model.lint import Severity
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction, PolicyPort
 from auditor.model.ports import Protocol

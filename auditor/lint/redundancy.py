@@ -21,11 +21,12 @@ from auditor.lint.covering import (
     in_order,
     most_compared,
 )
-from auditor.lint.finding import Check, Remark, Severity, peer_place, rule_place
+from auditor.lint.finding import Check, Remark, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
 from auditor.lint.policy_index import IndexedRule, PolicyIndex, port_range
 from auditor.model.labels import LabelSelector
+from auditor.model.lint import Severity
 from auditor.model.notation import SIDES, brief, brief_block
 from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
 from auditor.model.words import pluralize

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from auditor.lint import blocks, dns, isolation, paths, peers, ports, redundancy, subjects
-from auditor.lint.finding import Check, Severity
+from auditor.lint.finding import Check
+from auditor.model.lint import Severity
 
 MODULES = (subjects, peers, ports, dns, paths, blocks, redundancy, isolation)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor.lint.finding import Check, Remark, Severity, policy_place
+from auditor.lint.finding import Check, Remark, policy_place
 from auditor.lint.hints import labels_seen, looks_misspelt
 from auditor.lint.listing import listed
 from auditor.lint.policy_index import PolicyIndex
+from auditor.model.lint import Severity
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.words import pluralize

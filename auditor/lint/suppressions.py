@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 
-from auditor.lint.finding import LintFinding
 from auditor.lint.registry import CHECKS
 from auditor.model.errors import InputError, Problem
+from auditor.model.lint import LintFinding, Sorted, Suppression
 from auditor.parsing.documents import Document, read_documents, refuse_other_kinds
 from auditor.parsing.fields import Fields
 from auditor.parsing.source import Source
@@ -24,52 +22,6 @@ from auditor.parsing.source import Source
 SCHEMA = "audit.suppressions/v1"
 REQUIRED = ("id", "policy", "owner", "reason", "expires")
 DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Suppression:
-    """An accepted finding. ``policy`` is a glob on ``NAMESPACE/NAME`` or, for findings about a namespace, on its name.
-
-    ``expires`` is the last day on which it holds, as ``YYYY-MM-DD``.
-    """
-
-    check: str
-    policy: str
-    owner: str
-    reason: str
-    expires: str
-    file: str = ""
-    line: int = 0
-
-    def covers(self, finding: LintFinding) -> bool:
-        """Whether it speaks of ``finding``, expired or not."""
-        return self.check == finding.check and fnmatchcase(finding.place.subject, self.policy)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.file}:{self.line}: {self.check} for {self.policy} ({self.owner}, until {self.expires}: "
-            f"{self.reason})"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Sorted:
-    """Findings after suppression: those that count, those that don't with what suppresses them, and
-    suppressions that do nothing.
-    """
-
-    findings: tuple[LintFinding, ...]
-    suppressed: tuple[tuple[LintFinding, Suppression], ...] = ()
-    expired: tuple[Suppression, ...] = ()
-    unused: tuple[Suppression, ...] = ()
-
-    def about(self, namespaces: Collection[str]) -> Sorted:
-        """The same with findings about ``namespaces`` only; all of them when there are none."""
-        if not namespaces:
-            return self
-        findings = tuple(each for each in self.findings if each.place.namespace in namespaces)
-        suppressed = tuple((each, by) for each, by in self.suppressed if each.place.namespace in namespaces)
-        return replace(self, findings=findings, suppressed=suppressed)
 
 
 def suppress(findings: Iterable[LintFinding], suppressions: Sequence[Suppression], today: str) -> Sorted:

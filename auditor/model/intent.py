@@ -14,7 +14,7 @@ from auditor.model.addresses import IPAddress
 from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import PortRange
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
-from auditor.model.verdict import Cell, Verdict
+from auditor.model.verdict import Cell, Conclusion, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +140,25 @@ class IntentFinding:
     because: tuple[str, ...] = ()
     change: ProposedChange | None = None
     tried: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IntentReport:
+    """The findings about ``rules`` rules of the file ``intent``, held against the policies of ``subject``.
+
+    ``unknown`` names policies in force that can't be read: with any, nothing is certain.
+    """
+
+    intent: str
+    subject: str
+    rules: int
+    policies: int
+    findings: tuple[IntentFinding, ...]
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """Inconclusive where nothing was found but not everything is known."""
+        if self.findings:
+            return Conclusion.FAIL
+        return Conclusion.INCONCLUSIVE if self.unknown else Conclusion.PASS

@@ -102,3 +102,16 @@ class Observation:
     @property
     def attempts(self) -> int:
         return len(self.history)
+
+
+class Conclusion(StrEnum):
+    """The audit as a whole."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    """Every cell that got a verdict is as expected, enough of them did, and each policy in scope was tested."""
+    FAIL = "fail"
+    """At least one fault. One that was found stays one, whatever else could not be measured."""
+    INCONCLUSIVE = "inconclusive"
+    """No fault, but a cell without a verdict for a reason that is not its own, too many of them, or an
+    untested policy.
+    """

@@ -13,11 +13,11 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from auditor.loop.apart import apart_if_large
 from auditor.model.addresses import IPAddress
+from auditor.model.outcome import ProbingOutcome
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
@@ -35,7 +35,7 @@ from auditor.probing.paths import Path, Paths, path_of
 from auditor.probing.probe_rounds import Calls, ProbeRounds
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
 from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
-from auditor.probing.stability import Flapping, find_flapping, is_late
+from auditor.probing.stability import find_flapping, is_late
 
 Result = TypeVar("Result")
 
@@ -60,26 +60,6 @@ MOST_CONFIRMING = 4096
 """How many such tries may go out together; with more cells in doubt, each is asked less often, but at least
 once more.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ProbingOutcome:
-    """What probing saw.
-
-    ``observations`` has every cell that was asked for. ``flapping`` is what changed its answer, for each time that was
-    probed. ``facts`` are lines worth knowing beside the findings; ``seconds`` the wall time of each phase, in order.
-    """
-
-    observations: Mapping[Cell, Observation]
-    flapping: tuple[Flapping, ...] = ()
-    facts: tuple[str, ...] = ()
-    attempts: int = 0
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def unstable(self) -> frozenset[Cell]:
-        """The cells that changed their answer and not for good."""
-        return frozenset().union(*(each.unstable for each in self.flapping))
 
 
 async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its callers stay one line

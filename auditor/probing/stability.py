@@ -9,9 +9,9 @@ agreed before.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
+from auditor.model.outcome import Flapping
 from auditor.model.verdict import Cell, Verdict
 from auditor.probing.attempts import AttemptResult, agrees
 
@@ -31,27 +31,6 @@ def relapsed(expected: Verdict | None, tries: Sequence[AttemptResult]) -> bool:
     """Whether a cell that had agreed differed again."""
     agreed = opinions(expected, tries)
     return any(before and not after for before, after in itertools.pairwise(agreed))
-
-
-@dataclass(frozen=True, slots=True)
-class Flapping:
-    """What changed its answer in one probing: the cells that ``relapsed``, and those that were merely ``late``."""
-
-    relapsed: frozenset[Cell]
-    late: frozenset[Cell]
-
-    @property
-    def unstable(self) -> frozenset[Cell]:
-        """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that
-        were merely late as well.
-        """
-        return self.relapsed | self.late if self.relapsed else frozenset()
-
-    def without(self, cells: Collection[Cell]) -> Flapping:
-        """The same where ``cells`` have been judged by something else since: their relapse speaks against
-        no other cell, either.
-        """
-        return Flapping(self.relapsed.difference(cells), self.late.difference(cells))
 
 
 def find_flapping(expected: Mapping[Cell, Verdict | None], tries: Mapping[Cell, Sequence[AttemptResult]]) -> Flapping:

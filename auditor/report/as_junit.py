@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, PolicyTests, Report
-from auditor.model.verdict import Cell, Result
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.model.verdict import Cell, Conclusion, Result
+from auditor.report.conclusion import conclude
 from auditor.report.documents import count_cases, lines, write_xml
 from auditor.report.grouping import expectation, observation
 from auditor.report.headline import headline

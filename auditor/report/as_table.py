@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from auditor.model.report import CellResult, Finding, Report
-from auditor.model.verdict import Result
+from auditor.model.verdict import Conclusion, Result
 from auditor.model.words import pluralize
 from auditor.report.cause import cause_lines, coverage_lines, lint_lines, tests_line, untested_lines, why_lines
-from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion, conclude
+from auditor.report.conclusion import CONCLUSION_STYLES, conclude
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
 from auditor.report.headline import headline, origin

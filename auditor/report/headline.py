@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from auditor import __version__
 from auditor.model.report import PolicyTests, Report, Summary
+from auditor.model.scorecard import Score, Scorecard
+from auditor.model.verdict import Conclusion
 from auditor.model.words import pluralize
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.conclusion import conclude
 
 COUNTS = (
     ("leaks", "leak", "leaks"),
@@ -23,6 +25,7 @@ COUNTS = (
 
 
 MOST_POLICIES = 3
+SEVERAL = {Score.CONFORMS: "conform", Score.DEPARTS: "depart"}
 
 
 def headline(report: Report) -> str:
@@ -115,3 +118,16 @@ def percent(share: float) -> str:
     """A share as a percentage, cut off and not rounded: 100 % means all."""
     tenths = int(share * 1000 + 1e-9) / 10
     return f"{tenths:g} %"
+
+
+def scorecard_headline(card: Scorecard) -> str:
+    """The counts: ``62 scenarios, 1 of them departs; 3,074 cells: 5 outages``."""
+    scores = [scenario.score for scenario in card.scenarios]
+    parts = [
+        f"{scores.count(score)} {score if scores.count(score) == 1 else SEVERAL.get(score, score)}"
+        for score in dict.fromkeys(scores)
+    ]
+    cells = ", ".join(told(card.summary)) or "all as expected"
+    return (
+        f"{pluralize(len(scores), 'scenario')} ({', '.join(parts)}), {pluralize(card.summary.cells, 'cell')}: {cells}"
+    )

@@ -7,9 +7,8 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from auditor.model.intent import CellGroup, IntentFinding, ProposedChange
+from auditor.model.intent import CellGroup, IntentFinding, IntentReport, ProposedChange
 from auditor.report.documents import write_json
-from auditor.report.intent import IntentReport
 
 SCHEMA = "audit.intent-report/v1"
 

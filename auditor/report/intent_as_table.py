@@ -10,12 +10,12 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from auditor.model.intent import CellGroup, IntentFinding, IntentKind, ProposedChange
+from auditor.model.intent import CellGroup, IntentFinding, IntentKind, IntentReport, ProposedChange
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
+from auditor.model.verdict import Conclusion
 from auditor.model.words import pluralize
-from auditor.report.conclusion import CONCLUSION_STYLES, Conclusion
+from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_line, print_paragraph
-from auditor.report.intent import IntentReport
 
 STYLES = {IntentKind.OPEN: "bold red", IntentKind.CLOSED: "bold yellow", IntentKind.EMPTY: "bold cyan"}
 MOST_NAMES = 4

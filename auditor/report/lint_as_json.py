@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from auditor.lint.finding import LintFinding, Severity
 from auditor.lint.registry import CHECKS
-from auditor.lint.suppressions import Suppression
+from auditor.model.lint import LintFinding, LintReport, Severity, Suppression
 from auditor.report.documents import write_json
-from auditor.report.lint import LintReport
 
 SCHEMA = "audit.lint/v1"
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import TextIO
 from xml.etree import ElementTree as ET
 
-from auditor.lint.finding import LintFinding
 from auditor.lint.registry import CHECKS
+from auditor.model.lint import LintFinding, LintReport
 from auditor.report.documents import count_cases, lines, write_xml
-from auditor.report.lint import LintReport
 
 
 def render(report: LintReport, stream: TextIO) -> None:

@@ -7,12 +7,10 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from auditor.lint.finding import LintFinding, Severity
-from auditor.lint.suppressions import Sorted
+from auditor.model.lint import LintFinding, LintReport, Severity, Sorted
 from auditor.model.words import pluralize
 from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_line, print_paragraph
-from auditor.report.lint import LintReport
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
 

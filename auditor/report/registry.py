@@ -12,12 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
+    from auditor.model.intent import IntentReport
+    from auditor.model.lint import LintReport
     from auditor.model.report import Report
     from auditor.model.scorecard import Scorecard
     from auditor.policy.matrix import ExpectedMatrix, MatrixView
     from auditor.probing.plan import ProbePlan
-    from auditor.report.intent import IntentReport
-    from auditor.report.lint import LintReport
+    from auditor.run.explanation import Explanation
+    from auditor.run.preflight import Outlook
 
 Value = TypeVar("Value")
 Renderer: TypeAlias = Callable[[Value, TextIO], None]
@@ -33,6 +35,8 @@ class Document(Generic[Value]):
 
 RUN: Document[Report] = Document("report")
 DRY_RUN: Document[tuple[ExpectedMatrix, ProbePlan]] = Document("dry run")
+EXPLAIN: Document[Explanation] = Document("explanation")
+PREFLIGHT: Document[Outlook] = Document("preflight report")
 EXPECT: Document[MatrixView] = Document("expected matrix")
 INTENT: Document[IntentReport] = Document("intent report")
 LINT: Document[LintReport] = Document("lint report")
@@ -47,6 +51,8 @@ FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (DRY_RUN, "json"): "dry_run:render_json",
     (EXPECT, "table"): "expected_as_table:render",
     (EXPECT, "json"): "expected_as_json:render",
+    (EXPLAIN, "table"): "explanation_as_table:render",
+    (PREFLIGHT, "table"): "preflight_as_table:render",
     (INTENT, "table"): "intent_as_table:render",
     (INTENT, "json"): "intent_as_json:render",
     (LINT, "table"): "lint_as_table:render",

@@ -8,8 +8,7 @@ from xml.etree import ElementTree as ET
 from auditor.model.report import Summary
 from auditor.model.scorecard import Score, Scorecard
 from auditor.report.documents import count_cases, lines, write_xml
-from auditor.report.headline import told
-from auditor.report.scorecard import headline
+from auditor.report.headline import scorecard_headline, told
 
 TAGS = {Score.DEPARTS: "failure", Score.INCONCLUSIVE: "error", Score.SKIPPED: "skipped"}
 
@@ -40,7 +39,7 @@ def render(card: Scorecard, stream: TextIO) -> None:
     if card.score is Score.INCONCLUSIVE and root.find(".//error") is None:
         # A CI system takes a document without an error for a success, which a run that showed nothing is not.
         whole = ET.SubElement(root, "testsuite", name="conformance")
-        _add(whole, "cells", card.score, card.behaviour, headline(card))
+        _add(whole, "cells", card.score, card.behaviour, scorecard_headline(card))
     for suite in (*root, root):
         count_cases(suite, sum(card.seconds.values()) if suite is root else 0.0)
     write_xml(root, stream)

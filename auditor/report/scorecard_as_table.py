@@ -13,8 +13,7 @@ from auditor.model.scorecard import Convergence, FeatureScore, Score, Scorecard
 from auditor.model.words import pluralize
 from auditor.report.cause import cause_lines
 from auditor.report.console import open_console, print_paragraph
-from auditor.report.headline import origin, told
-from auditor.report.scorecard import headline
+from auditor.report.headline import origin, scorecard_headline, told
 
 STYLES = {Score.CONFORMS: "green", Score.DEPARTS: "bold red", Score.INCONCLUSIVE: "bold yellow", Score.SKIPPED: "dim"}
 SCORE_WIDTH = 13
@@ -27,7 +26,7 @@ def render(card: Scorecard, stream: TextIO) -> None:
     """Write ``card`` to ``stream``."""
     console = open_console(stream)
     print_paragraph(console, Text.assemble((card.score.upper(), STYLES[card.score]), f"  {card.behaviour}"))
-    print_paragraph(console, headline(card))
+    print_paragraph(console, scorecard_headline(card))
     print_paragraph(console, Text(card.subject, style="dim"))
     _print_cause(console, card)
     _print_features(console, card)

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from auditor.intent import check_intent
-from auditor.lint import Severity, lint
+from auditor.lint import lint
 from auditor.model.intent import Intent, IntentFinding
+from auditor.model.lint import Severity
 from auditor.model.report import PolicyRemark
 from auditor.model.snapshot import Snapshot
 from auditor.policy.evaluator import evaluate

@@ -9,10 +9,10 @@ import pytest
 from auditor.cluster.lab.lab import Lab
 from auditor.diagnosis.proof import ONLY_ITSELF, UNDEFINED
 from auditor.model.dialect import Dialect, Enforcement, Enforcer
-from auditor.model.verdict import Result
+from auditor.model.verdict import Conclusion, Result
 from auditor.probing.options import NoProgress
 from auditor.probing.routes import NO_SCTP
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.conclusion import conclude
 from auditor.run.audit import AuditOptions, audit
 from tests.lab.auditing import HASTY, audit_under
 from tests.marking import slow

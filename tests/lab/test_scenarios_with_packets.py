@@ -9,9 +9,9 @@ import pytest
 from auditor.cli.exit_codes import of_report
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement, Enforcer
-from auditor.model.verdict import Observed, Result, Verdict
+from auditor.model.verdict import Conclusion, Observed, Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
 from auditor.run.audit import AuditOptions, audit
 from tests.lab import scenarios

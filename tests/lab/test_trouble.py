@@ -14,9 +14,8 @@ from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import Enforcement
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import Summary
-from auditor.model.verdict import Observation, Observed, Result
+from auditor.model.verdict import Conclusion, Observation, Observed, Result
 from auditor.probing.options import NoProgress
-from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
 from tests.lab import scenarios, troubled_lab
 from tests.lab.audits_in_trouble import until

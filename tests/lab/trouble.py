@@ -27,9 +27,9 @@ from random import Random
 from auditor.cluster.lab.lab import Lab
 from auditor.model.errors import AuditError
 from auditor.model.report import Report
+from auditor.model.verdict import Conclusion
 from auditor.probing.options import NoProgress
 from auditor.probing.sites import AgentChannel, ProbeSite
-from auditor.report.conclusion import Conclusion
 from auditor.run.audit import audit
 from tests.lab.trouble_clock import SETTING
 from tests.lab.trouble_disk import ROOM, on_a_full_disk

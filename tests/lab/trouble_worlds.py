@@ -13,10 +13,10 @@ from random import Random
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement, Enforcer
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import CellResult, Report
-from auditor.model.verdict import Cell, Observation, Observed, Result
+from auditor.model.verdict import Cell, Conclusion, Observation, Observed, Result
 from auditor.policy.evaluator import evaluate
 from auditor.probing.options import ProbingOptions
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.conclusion import conclude
 from auditor.run.audit import AuditOptions
 from tests.lab import scenarios
 from tests.lab.naming import World

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from auditor.diagnosis.comparison import compare
 from auditor.loop.apart import apart
+from auditor.model.outcome import ProbingOutcome
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.probing.options import ProbingOptions, ProbingProgress
-from auditor.probing.probe_run import ProbingOutcome, probe
+from auditor.probing.probe_run import probe
 from auditor.run.conformance.following import follow_changes
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.testbed import Testbed

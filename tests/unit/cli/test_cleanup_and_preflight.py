@@ -3,11 +3,14 @@ from __future__ import annotations
 import pytest
 
 from auditor.cli.application import run
-from auditor.cli.preflight import describe
 from auditor.cluster.kubernetes.client import config
 from auditor.cluster.kubernetes.client import server as api
 from auditor.cluster.kubernetes.preflight.checks import Preflight
 from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Snapshot
+from auditor.report.preflight_as_table import describe
+from auditor.run.live_plan import LivePlan
+from auditor.run.preflight import Outlook
 from tests.unit.kubernetes.store import Store
 from tests.unit.kubernetes.test_cleanup import ALIVE, DEAD
 from tests.unit.kubernetes.test_cleanup import run as leave
@@ -131,7 +134,8 @@ def test_a_preflight_is_told_line_by_line():
     found = Preflight({"prod/b": "why", "prod/c": "why"}, remarks=("by the way",))
     lines = ["ok        prod/a on node-1", "refused   prod/b, prod/c: why", "remark    by the way"]
     end = "1 of 3 probe pods in 1 namespace can be created: a run can"
-    assert list(describe(probes, found)) == [*lines, f"{end} start"]
+    intended = LivePlan(None, Snapshot({}, (), ()), tuple(probes), frozenset(), ())
+    assert list(describe(Outlook(intended, found))) == [*lines, f"{end} start"]
     stopped = Preflight(found.refused, ("in the way",), found.remarks)
-    assert list(describe(probes, stopped)) == [*lines, "obstacle  in the way", f"{end}'t start"]
+    assert list(describe(Outlook(intended, stopped))) == [*lines, "obstacle  in the way", f"{end}'t start"]
     assert not Preflight({probe.name: "why" for probe in probes}).can_start(probes)

@@ -285,6 +285,18 @@ def test_a_report_that_is_whole_is_told_though_something_was_left(capsys, monkey
     assert shown.err == "error: the server is gone; 'audit cleanup --run 1' removes what is left\n"
 
 
+def test_what_was_left_is_told_though_the_report_can_not_be_written(capsys, monkeypatch):
+    async def leave_something(*_):
+        raise LeftBehindError("the server is gone; 'audit cleanup --run 1' removes what is left", small())
+
+    monkeypatch.setattr("auditor.run.live.audit_live", leave_something)
+    assert run(["run", "-A", "-q", "--output-file", "/dev/full"]) == 4
+    assert capsys.readouterr().err.splitlines() == [
+        "error: the server is gone; 'audit cleanup --run 1' removes what is left",
+        "error: --output-file /dev/full: no space left on device",
+    ]
+
+
 def test_what_an_audit_cost_the_api_server_is_in_the_report(capsys, monkeypatch):
     async def audited(*_):
         return replace(small(), api={"calls": 1234, "received": 20_400, "sent": 7_000})

@@ -15,9 +15,9 @@ from auditor.diagnosis.proof import NOT_PLANNED, ONLY_ITSELF, UNDEFINED, Asked, 
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult, Report, Summary
-from auditor.model.verdict import Note, Observation, Observed, Result, Verdict
+from auditor.model.verdict import Conclusion, Note, Observation, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.conclusion import conclude
 from auditor.run.audit import AuditOptions, asked_about, plan
 from tests.lab import scenarios
 from tests.oracle.clusters import block, cluster, host, node, pod, pods, policy, rule

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from auditor.lint import Severity, lint
+from auditor.lint import lint
+from auditor.model.lint import Severity
 from auditor.parsing.manifests import read_snapshot
 from auditor.parsing.source import Source
 from tests.unit.lint.case import cluster

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.lint import CHECKS, LintFinding, lint
+from auditor.lint import CHECKS, lint
+from auditor.model.lint import LintFinding
 from auditor.model.snapshot import Snapshot
 from tests.unit.lint.case import DIRECTORY, case, cluster
 

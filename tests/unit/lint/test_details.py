@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from auditor.lint import LintFinding, lint
+from auditor.lint import lint
 from auditor.model.labels import LabelSelector
+from auditor.model.lint import LintFinding
 from auditor.model.policy import UnknownPolicy
 from tests.unit.lint.case import case, cluster
 

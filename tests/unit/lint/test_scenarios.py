@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.lint import Severity, lint
+from auditor.lint import lint
+from auditor.model.lint import Severity
 from auditor.run.sources import load_scenario, scenario_names
 
 KNOWN = {

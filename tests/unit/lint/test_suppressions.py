@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.lint import LintFinding, Place, Severity
 from auditor.lint.suppressions import read_suppressions, suppress
 from auditor.model.errors import InputError
+from auditor.model.lint import LintFinding, Place, Severity
 from auditor.parsing.source import Source
 
 HEAD = "schema: audit.suppressions/v1\nsuppressions:\n"

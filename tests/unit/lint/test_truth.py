@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from auditor.lint import lint
-from auditor.lint.finding import LintFinding
+from auditor.model.lint import LintFinding
 from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.snapshot import Snapshot
 from auditor.policy.evaluator import evaluate

@@ -7,7 +7,8 @@ import pytest
 from auditor.cli.exit_codes import of_report
 from auditor.model.policy import Direction
 from auditor.model.report import PolicyTests
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.model.verdict import Conclusion
+from auditor.report.conclusion import conclude
 from auditor.report.headline import headline, percent
 from tests.unit.report.reports import (
     ACCEPTED,

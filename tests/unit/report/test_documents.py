@@ -9,12 +9,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from auditor.lint.finding import Severity
-from auditor.lint.suppressions import Sorted
+from auditor.model.lint import LintReport, Severity, Sorted
 from auditor.model.report import Summary
 from auditor.model.scorecard import ScenarioScore, Scorecard
 from auditor.report import as_json, as_junit, lint_as_junit, scorecard_as_junit
-from auditor.report.lint import LintReport
 from tests.unit.report.reports import inconclusive, leak, report, result, skipped, small
 
 COUNTS = {"tests", "failures", "errors"}

@@ -20,13 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from auditor.lint.finding import Severity
-from auditor.lint.suppressions import Sorted
+from auditor.model.lint import LintReport, Severity, Sorted
 from auditor.model.printable import printable
 from auditor.report import as_json, as_junit, as_table, lint_as_json, lint_as_junit, lint_as_table
 from auditor.report.console import open_console, print_line, print_paragraph
 from auditor.report.lines import say, say_aside, say_traceback, say_what_libraries_say
-from auditor.report.lint import LintReport
 from auditor.report.progress import LineProgress
 from auditor.report.progress_bar import BarProgress
 from tests.unit.report.hostile import COMMANDS, HOSTILE, is_command, is_harmless, texts

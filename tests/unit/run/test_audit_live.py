@@ -11,9 +11,9 @@ from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import ClusterError
+from auditor.model.outcome import ProbingOutcome
 from auditor.policy.evaluator import evaluate
 from auditor.probing.options import NoProgress
-from auditor.probing.probe_run import ProbingOutcome
 from auditor.run import concluding, live
 from auditor.run.audit import AuditOptions
 from auditor.run.concluding import Seen

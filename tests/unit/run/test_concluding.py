@@ -9,15 +9,15 @@ from dataclasses import replace
 import pytest
 
 from auditor.loop.apart import THREAD_NAME
+from auditor.model.outcome import ProbingOutcome
 from auditor.model.ports import Protocol
 from auditor.model.report import Report
 from auditor.model.snapshot import Family
-from auditor.model.verdict import Cell, Observation, Observed
+from auditor.model.verdict import Cell, Conclusion, Observation, Observed
 from auditor.policy.evaluator import evaluate
 from auditor.probing.options import NoProgress
-from auditor.probing.probe_run import ProbingOutcome
 from auditor.report.cause import cause_lines, coverage_lines
-from auditor.report.conclusion import Conclusion, conclude
+from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
 from auditor.run import audit as auditing
 from auditor.run import concluding

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from auditor.cli.preflight import describe_joining
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.probe_pods.choice import Mode
+from auditor.report.preflight_as_table import describe
 from auditor.run import live_settling
 from auditor.run.live_plan import LiveOptions, plan_live
 from auditor.run.live_settling import settle
+from auditor.run.preflight import Outlook
 from tests.oracle.clusters import cluster, pod, policy
 from tests.unit.kubernetes.store import Store
 from tests.unit.kubernetes.test_preflight import held, quota
@@ -102,12 +103,12 @@ async def test_in_place_where_no_pod_may_be_joined_that_is_an_obstacle():
     plan, found = await settled(store, "prod", snapshot=APART, in_place=True)
     (obstacle,) = found.obstacles
     assert obstacle.startswith("no pod can be joined: namespace prod: may not join pods: grant us {")
-    assert list(describe_joining(plan, found))[-1].endswith("can be joined: a run can't start")
+    assert list(describe(Outlook(plan, found, in_place=True)))[-1].endswith("can be joined: a run can't start")
 
 
 async def test_a_preflight_in_place_says_which_pods_get_what_and_that_it_stays():
     plan, found = await settled(world(), "prod", snapshot=APART, in_place=True)
-    assert list(describe_joining(plan, found)) == [
+    assert list(describe(Outlook(plan, found, in_place=True))) == [
         "ok        pod prod/db-1 would list an ephemeral container until recreated",
         "ok        pod prod/web-1 would list an ephemeral container until recreated",
         (

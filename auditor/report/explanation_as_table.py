@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
 
-from auditor.model.addresses import IPAddress
-from auditor.model.policy import IPBlock, NetworkPolicy
-from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Service
-from auditor.model.verdict import Cell, Note, Verdict
-from auditor.policy.explain import Decision
+from auditor.model.verdict import Note, Verdict
 from auditor.policy.plain_reading import policy_place
-from auditor.report.console import print_paragraph
+from auditor.report.console import open_console, print_paragraph
+from auditor.run.explanation import Explained, Explanation, ServicePort
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}
 NOTE_WORDS = {
@@ -25,18 +21,20 @@ NOTE_WORDS = {
 }
 
 
-def print_translation(
-    service: Service,
-    port: PortRequest,
-    cells: Sequence[Cell],
-    covering: Sequence[tuple[NetworkPolicy, IPBlock, IPAddress]],
-    console: Console,
-) -> None:
-    """Print what connections to ``port`` of ``service`` become, and which ipBlocks cover its address."""
-    name = f"service/{service.namespace}/{service.name}"
-    ends = ", ".join(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in cells))
-    print_paragraph(console, f"{name} {port} is sent to {ends}: policies see the backend pod and its port")
-    for policy, block, address in covering:
+def render(explanation: Explanation, stream: TextIO) -> None:
+    """Write ``explanation`` to ``stream``, one paragraph for each connection in question."""
+    console = open_console(stream)
+    if explanation.by_way_of:
+        _print_translation(explanation.by_way_of, console)
+    for each in explanation.connections:
+        _print_decision(each, console)
+
+
+def _print_translation(asked: ServicePort, console: Console) -> None:
+    name = f"service/{asked.service.namespace}/{asked.service.name}"
+    ends = ", ".join(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in asked.cells))
+    print_paragraph(console, f"{name} {asked.port} is sent to {ends}: policies see the backend pod and its port")
+    for policy, block, address in asked.covering:
         said = (
             f"note: {policy_place(policy)} has ipBlock {block}, which covers the ClusterIP {address}: whether "
             "that counts is up to the CNI"
@@ -44,10 +42,8 @@ def print_translation(
         print_paragraph(console, said, 2, 4)
 
 
-def print_decision(decision: Decision, notes: Sequence[Note], console: Console, doubt: str = "") -> None:
-    """Print ``decision`` on ``console``, with what ``notes`` mean; it is none where ``doubt`` says which
-    policy can't be read.
-    """
+def _print_decision(explained: Explained, console: Console) -> None:
+    decision, doubt = explained.decision, explained.doubt
     word, style = ("IN DOUBT", "bold yellow") if doubt else (decision.verdict.value.upper(), STYLES[decision.verdict])
     line = Text(word, style=style)
     line.append(f"  {decision.cell}", style="not bold default")
@@ -57,5 +53,5 @@ def print_decision(decision: Decision, notes: Sequence[Note], console: Console, 
         print_paragraph(console, f"{decision.verdict.value} by what can be read:", 2, 4)
     for reason in decision.because():
         print_paragraph(console, reason, 2, 4)
-    for note in notes:
+    for note in explained.notes:
         print_paragraph(console, f"note: {NOTE_WORDS.get(note, note.value)}", 2, 4)

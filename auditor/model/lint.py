@@ -1,0 +1,129 @@
+"""What lint says: findings, each from one check and about one place, and which of them somebody has accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from auditor.model.verdict import Conclusion
+
+
+class Severity(StrEnum):
+    """How grave a finding is, the gravest first."""
+
+    ERROR = "error"
+    """The policy can't be what its author meant."""
+    WARNING = "warning"
+    """The policy is most likely not what its author meant, or will surprise someone."""
+    INFO = "info"
+    """Worth knowing; often meant so."""
+
+    def reaches(self, threshold: Severity) -> bool:
+        """Whether this is as grave as ``threshold``, or graver."""
+        order = list(Severity)
+        return order.index(self) <= order.index(threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands: ``subject`` is a policy as ``NAMESPACE/NAME``, or a namespace.
+
+    ``line`` counts from 1, 0 when unknown; ``file`` means something only with a line. ``path`` is in kubectl's
+    notation: ``spec.ingress[0].from[1]``.
+    """
+
+    subject: str
+    file: str = ""
+    line: int = 0
+    path: str = ""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the policy, or the one that is meant itself."""
+        return self.subject.partition("/")[0]
+
+    def __str__(self) -> str:
+        origin = f"{self.file}:{self.line}" if self.line else ""
+        return " ".join(part for part in (origin, self.subject, self.path) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class LintFinding:
+    """A remark with the check that made it."""
+
+    check: str
+    severity: Severity
+    place: Place
+    message: str
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """An accepted finding. ``policy`` is a glob on ``NAMESPACE/NAME`` or, for findings about a namespace, on its name.
+
+    ``expires`` is the last day on which it holds, as ``YYYY-MM-DD``.
+    """
+
+    check: str
+    policy: str
+    owner: str
+    reason: str
+    expires: str
+    file: str = ""
+    line: int = 0
+
+    def covers(self, finding: LintFinding) -> bool:
+        """Whether it speaks of ``finding``, expired or not."""
+        return self.check == finding.check and fnmatchcase(finding.place.subject, self.policy)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}:{self.line}: {self.check} for {self.policy} ({self.owner}, until {self.expires}: "
+            f"{self.reason})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Findings after suppression: those that count, those that don't with what suppresses them, and
+    suppressions that do nothing.
+    """
+
+    findings: tuple[LintFinding, ...]
+    suppressed: tuple[tuple[LintFinding, Suppression], ...] = ()
+    expired: tuple[Suppression, ...] = ()
+    unused: tuple[Suppression, ...] = ()
+
+    def about(self, namespaces: Collection[str]) -> Sorted:
+        """The same with findings about ``namespaces`` only; all of them when there are none."""
+        if not namespaces:
+            return self
+        findings = tuple(each for each in self.findings if each.place.namespace in namespaces)
+        suppressed = tuple((each, by) for each, by in self.suppressed if each.place.namespace in namespaces)
+        return replace(self, findings=findings, suppressed=suppressed)
+
+
+@dataclass(frozen=True, slots=True)
+class LintReport:
+    """What lint says of ``subject``, which has ``policies`` policies; findings that reach ``fail_on`` make it fail."""
+
+    subject: str
+    policies: int
+    sorted: Sorted
+    fail_on: Severity
+
+    @property
+    def failed(self) -> bool:
+        return any(finding.severity.reaches(self.fail_on) for finding in self.sorted.findings)
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """Pass or fail; what lint can't know it says nothing about."""
+        return Conclusion.FAIL if self.failed else Conclusion.PASS
+
+    def count(self, severity: Severity) -> int:
+        """How many findings have ``severity``."""
+        return sum(finding.severity is severity for finding in self.sorted.findings)

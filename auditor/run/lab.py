@@ -1,0 +1,58 @@
+"""The audit of a scenario on the embedded lab: set it up, audit, take it down again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from auditor.cluster.lab.lab import Lab
+from auditor.loop.apart import apart
+from auditor.model.dialect import Enforcement
+from auditor.model.intent import Intent
+from auditor.model.report import Report
+from auditor.model.scenario import Scenario
+from auditor.model.verdict import Cell
+from auditor.probing.options import ProbingProgress
+from auditor.run.audit import AuditOptions, look
+from auditor.run.concluding import report_on, with_lint
+from auditor.run.remarks import against_intent
+
+
+@dataclass(frozen=True, slots=True)
+class LabOptions:
+    """Which scenario, what enforces its policies, and what they are meant to do, if that is to be checked, too."""
+
+    scenario: Scenario
+    enforcement: Enforcement
+    intent: Intent | None = None
+
+
+async def audit_lab(
+    options: LabOptions,
+    audit_options: AuditOptions,
+    subject: str,
+    reproduce: Callable[[Cell], str],
+    progress: ProbingProgress,
+) -> Report:
+    """Audit a scenario and report on it as ``subject``; ``reproduce`` gives the command that probes one cell again.
+
+    Raises UsageError and InputError for options that match nothing, ClusterError when there can be no lab.
+    """
+    scenario = options.scenario
+    findings = await apart(against_intent, scenario.snapshot, options.intent)
+    progress.phase("setting up the lab", 0)
+    began = monotonic()
+    lab = Lab(
+        scenario.snapshot,
+        nodes=scenario.nodes,
+        enforcement=options.enforcement,
+        previous_policies=scenario.previous_policies,
+        reproduce=reproduce,
+    )
+    async with lab as cluster:
+        up = monotonic() - began
+        seen = await look(cluster, audit_options, progress)
+    seen = replace(seen, seconds={"lab": up, **seen.seconds})
+    report = await report_on(seen, subject, audit_options.min_coverage, progress)
+    return replace(await with_lint(report, scenario.snapshot), intent=findings)
