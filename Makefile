@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock clean setup setup-live setup-bench e2e kind-node-image cluster-up cluster-shell cluster-down
+.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock clean setup setup-live setup-bench e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ cluster-up: ## a kind cluster to try things on: one control plane, two workers, 
 
 cluster-shell: ## a shell that reaches that cluster
 	@tests/e2e/cluster/shell
+
+chart-tools: ## what the tests of deploy/ render and check with: Helm, kubectl, kubernetes-validate
+	@tools/chart-tools
 
 cluster-down: ## end that cluster and all that belongs to it
 	@tests/e2e/cluster/down

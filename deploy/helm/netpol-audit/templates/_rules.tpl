@@ -1,0 +1,74 @@
+{{- /* Written by tools/write-manifests. */}}
+{{- define "netpol-audit.rules.read" -}}
+# The cluster as it is, and what changes in it during a run.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [nodes, services]
+  verbs: [list]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [list, watch]
+# Whether a Service would send traffic to a probe pod, and whether one did.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
+# What a probe pod must not disturb, and what must have room for it.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [resourcequotas]
+  verbs: [list]
+# Policies of other kinds are only counted: where there are some, the report says so.
+- apiGroups: [cilium.io]
+  resources: [ciliumnetworkpolicies, ciliumclusterwidenetworkpolicies]
+  verbs: [list]
+- apiGroups: [crd.projectcalico.org, projectcalico.org]
+  resources: [networkpolicies, globalnetworkpolicies]
+  verbs: [list]
+- apiGroups: [crd.antrea.io]
+  resources: [networkpolicies, clusternetworkpolicies]
+  verbs: [list]
+- apiGroups: [policy.networking.k8s.io]
+  resources: [adminnetworkpolicies, baselineadminnetworkpolicies, clusternetworkpolicies]
+  verbs: [list]
+{{- end }}
+
+{{- define "netpol-audit.rules.probe" -}}
+# Lock, sign of life, and owner of the rest; those of dead runs are found and deleted.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create, delete, get, list, update]
+# The agent's source.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [create, deletecollection]
+# The agent is started and spoken to by exec. Which of the two verbs the API server asks for depends on its version.
+- apiGroups: [""]
+  resources: [pods/exec]
+  verbs: [create, get]
+{{- end }}
+
+{{- define "netpol-audit.rules.in-place" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create, delete, get, list, update]
+# Whether the container that joins a pod runs.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [pods/ephemeralcontainers]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [pods/exec]
+  verbs: [create, get]
+{{- end }}

@@ -1,0 +1,279 @@
+"""The Helm chart and the kustomize overlays render the same objects, which grant what ``audit rbac`` prints, say
+nothing that Kubernetes or the auditor don't know, and meet the Pod Security Standard "restricted".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from auditor import __version__
+from auditor.cli.application import audit
+from auditor.cli.exit_codes import ENVIRONMENT, FINDINGS, INCONCLUSIVE, INTERRUPTED, WRONG_INPUT
+from auditor.cli.options_file import with_options_of_files
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "deploy" / "helm" / "netpol-audit"
+OVERLAYS = ROOT / "deploy" / "kustomize" / "overlays"
+CACHE = Path(os.environ.get("E2E_CACHE") or os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / (
+    "" if "E2E_CACHE" in os.environ else "netpol-audit"
+)
+NEWEST = ("1.35", "1.36", "1.37")
+HELMS_OWN = {"app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart"}
+IMAGE = ("--set", "image.repository=registry.example/netpol-audit")
+ALL = (*IMAGE, "--set", "allNamespaces=true")
+SOME = (*IMAGE, "--set", "namespaces={prod,staging}")
+EVERYTHING = {
+    "namespaces": ["prod", "123"],
+    "peerNamespaces": ["dev", "prod"],
+    "options": ["--timeout 2", "-l 'app in (web, db)'", "# by night"],
+    "secretOptions": "webhook",
+    "intent": "schema: audit.intent/v1\nrules: []\n",
+    "image": {"repository": "registry.example/netpol-audit", "digest": f"sha256:{'0' * 64}"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "serviceAccount": {"name": "nightly", "annotations": {"team": "network"}},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "low",
+    "podAnnotations": {"a": "true"},
+    "podLabels": {"b": "1"},
+    "networkPolicy": {"enabled": True, "egress": [{"ports": [{"protocol": "TCP", "port": 5432}]}]},
+}
+
+
+def tool(name, found=None):
+    """Where the programme ``name`` is. Skips the test, which says how to get it, where it isn't."""
+    kept = CACHE / (found or f"bin/{name}")
+    path = str(kept) if kept.exists() else shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is missing: make chart-tools gets it")
+    return path
+
+
+def call(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def helm(*arguments, release="netpol-audit"):
+    return call(tool("helm"), "template", release, CHART, "-n", "netpol-audit", *arguments)
+
+
+def helm_text(*arguments, **named):
+    done = helm(*arguments, **named)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def kustomize_text(directory):
+    done = call(tool("kubectl"), "kustomize", directory)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def objects(text):
+    return [item for item in yaml.safe_load_all(text) if item]
+
+
+def without_helms_labels(item):
+    if isinstance(item, dict):
+        return {key: without_helms_labels(value) for key, value in item.items() if key not in HELMS_OWN}
+    return [without_helms_labels(each) for each in item] if isinstance(item, list) else item
+
+
+def by_name(items):
+    named = {(item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]): item for item in items}
+    assert len(named) == len(items)
+    return named
+
+
+def one(items, kind):
+    (found,) = [item for item in items if item["kind"] == kind]
+    return found
+
+
+def pod(items):
+    return one(items, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    path = tmp_path_factory.mktemp("values") / "values.yaml"
+    path.write_text(json.dumps(EVERYTHING), encoding="utf-8")
+    return ("-f", str(path))
+
+
+@pytest.mark.parametrize(("overlay", "values"), [("all-namespaces", ALL), ("namespaces", SOME)])
+def test_chart_and_overlay_render_the_same(overlay, values):
+    from_kustomize = by_name(objects(kustomize_text(OVERLAYS / overlay)))
+    namespace = from_kustomize.pop(("Namespace", "", "netpol-audit"))
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert by_name(without_helms_labels(objects(helm_text(*values)))) == from_kustomize
+
+
+def test_the_components_render_what_the_values_do(tmp_path):
+    shutil.copytree(ROOT / "deploy" / "kustomize", tmp_path / "kustomize")
+    overlay = tmp_path / "kustomize" / "overlays" / "all-namespaces"
+    path = overlay / "kustomization.yaml"
+    text = path.read_text(encoding="utf-8").replace("components: []", "components:")
+    assert "# - ../../components/" in text
+    path.write_text(text.replace("# - ../../components/", "  - ../../components/"), encoding="utf-8")
+    intent = ROOT / "deploy" / "kustomize" / "components" / "intent" / "intent.yaml"
+    rendered = helm_text(*ALL, "--set", "networkPolicy.enabled=true", "--set-file", f"intent={intent}")
+    from_kustomize = by_name(objects(kustomize_text(overlay)))
+    del from_kustomize["Namespace", "", "netpol-audit"]
+    assert by_name(without_helms_labels(objects(rendered))) == from_kustomize
+
+
+@pytest.mark.parametrize(
+    ("values", "uses"),
+    [
+        (ALL, ("-A",)),
+        (SOME, ("-n", "prod", "-n", "staging")),
+        ((*SOME, "--set", "inPlace=true"), ("--in-place", "-n", "prod", "-n", "staging")),
+        ((*ALL, "--set", "inPlace=true"), ("--in-place", "-A")),
+        ((*SOME, "--set", "peerNamespaces={dev,prod}"), ("-n", "prod", "-n", "staging", "-n", "dev")),
+    ],
+)
+def test_the_chart_grants_what_audit_rbac_prints(values, uses):
+    printed = objects(CliRunner().invoke(audit, ["rbac", *uses]).output)
+    rendered = objects(helm_text(*values))
+    granted = [item for item in rendered if item["kind"] == "ServiceAccount" or "rbac" in item["apiVersion"]]
+    for item in granted:
+        del item["metadata"]["labels"]
+    expected = by_name([item for item in printed if item["kind"] != "Namespace"])
+    assert by_name(granted) == expected
+
+
+def test_whoever_grants_rights_himself_gets_none(everything):
+    without = helm_text(*everything, "--set", "rbac.create=false", "--set", "serviceAccount.create=false")
+    assert {item["kind"] for item in objects(without)} == {"ConfigMap", "CronJob", "NetworkPolicy"}
+    assert pod(objects(without))["serviceAccountName"] == "nightly"
+
+
+@pytest.mark.parametrize("version", NEWEST)
+def test_kubernetes_knows_every_field(version, everything, tmp_path):
+    validate = tool("kubernetes-validate", "validate/bin/kubernetes-validate")
+    texts = [helm_text(*ALL), helm_text(*SOME, "--set", "inPlace=true"), helm_text(*everything)]
+    texts += [kustomize_text(path) for path in sorted(OVERLAYS.iterdir())]
+    path = tmp_path / "objects.yaml"
+    path.write_text("\n---\n".join(texts), encoding="utf-8")
+    done = call(validate, "-k", version, "--strict", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    path.write_text(texts[0].replace("backoffLimit", "backofLimit"), encoding="utf-8")
+    assert call(validate, "-k", version, "--strict", path).returncode == 1
+
+
+@pytest.mark.parametrize("values", [ALL, SOME, (*SOME, "--set", "inPlace=true"), None])
+def test_the_auditor_knows_every_option(values, everything, tmp_path):
+    items = objects(helm_text(*(values or everything)))
+    (container,) = pod(items)["containers"]
+    for name, text in one(items, "ConfigMap")["data"].items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    words = [word.replace("/etc/netpol-audit/", f"{tmp_path}/") for word in container["args"]]
+    words = [word for word in words if not word.startswith("@/etc/netpol-audit-secret/")]
+    name, *options = with_options_of_files(words)
+    context = audit.get_command(click.Context(audit), name).make_context(name, list(options))
+    assert context.params["in_place"] == ("--in-place" in options)
+    chosen = {"allNamespaces": context.params["all_namespaces"], "namespaces": context.params["namespaces"]}
+    if values is None:
+        assert chosen["namespaces"] == ("prod", "123")
+        assert context.params["selector"] == "app in (web, db)"
+        assert context.params["intent"].endswith("intent.yaml")
+    else:
+        assert chosen in (
+            {"allNamespaces": True, "namespaces": ()},
+            {"allNamespaces": False, "namespaces": ("prod", "staging")},
+        )
+
+
+def test_one_image_serves_the_audit_and_its_probe_pods(everything):
+    for text in (helm_text(*ALL), helm_text(*everything), kustomize_text(OVERLAYS / "namespaces")):
+        (container,) = pod(objects(text))["containers"]
+        assert {"name": "AUDIT_IMAGE", "value": container["image"]} in container["env"]
+        assert container["args"][:3] == ["run", "--image", "$(AUDIT_IMAGE)"]
+
+
+def test_findings_are_not_tried_again_and_evictions_are(everything):
+    spec = one(objects(helm_text(*everything)), "CronJob")["spec"]
+    job = spec["jobTemplate"]["spec"]
+    (disrupted, ended) = job["podFailurePolicy"]["rules"]
+    assert disrupted == {
+        "action": "Ignore",
+        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    }
+    assert ended["action"] == "FailJob"
+    assert ended["onExitCodes"]["containerName"] == pod(objects(helm_text(*everything)))["containers"][0]["name"]
+    assert set(ended["onExitCodes"]["values"]) == {FINDINGS, WRONG_INPUT, INCONCLUSIVE}
+    assert not {ENVIRONMENT, INTERRUPTED} & set(ended["onExitCodes"]["values"])
+    assert job["template"]["spec"]["restartPolicy"] == "Never"
+    assert spec["concurrencyPolicy"] == "Forbid"
+
+
+def test_the_pod_meets_the_restricted_standard(everything):
+    for text in (helm_text(*ALL), helm_text(*everything), kustomize_text(OVERLAYS / "namespaces")):
+        spec = pod(objects(text))
+        (container,) = spec["containers"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert all(set(volume) - {"name"} <= {"configMap", "secret"} for volume in spec["volumes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (IMAGE, "say what is audited: namespaces, or allNamespaces"),
+        ((*SOME, "--set", "allNamespaces=true"), "leave one or the other out"),
+        ((*ALL, "--set", "peerNamespaces={dev}"), "leave one or the other out"),
+        (("--set", "allNamespaces=true"), "image.repository: say where the image is"),
+        ((*ALL, "--set", "schedul=x"), "schedul"),
+        ((*ALL, "--set", "startingDeadlineSeconds=5"), "minimum: got 5, want 10"),
+        ((*IMAGE, "--set", "namespaces={Prod}"), "/namespaces/0"),
+        ((*ALL, "--set", "options={@/etc/other}"), "/options/0"),
+        ((*ALL, "--set", "job.retries=3"), "retries"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(arguments, said):
+    done = helm(*arguments)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("values", [ALL, (*SOME, "--set", "rbac.create=false"), None])
+def test_helm_finds_nothing_to_complain_of(values, everything):
+    done = call(tool("helm"), "lint", "--strict", CHART, *(values or everything))
+    assert done.returncode == 0, done.stdout
+
+
+def test_two_releases_share_no_object():
+    first, second = (by_name(objects(helm_text(*SOME, release=name))) for name in ("one", "two"))
+    assert not set(first) & set(second)
+
+
+def test_the_notes_say_how_to_get_the_rights_that_are_not_granted():
+    more = ("--set", "rbac.create=false", "--set", "peerNamespaces={dev}", "--set", "inPlace=true")
+    command = call(tool("helm"), "install", "--dry-run=client", "netpol-audit", CHART, "-n", "audits", *SOME, *more)
+    assert command.returncode == 0, command.stderr
+    words = "audit rbac --in-place -n prod -n staging -n dev --service-account audits/netpol-audit"
+    assert words in " ".join(command.stdout.split())
+
+
+def test_the_chart_is_of_this_version():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert chart["appVersion"] == __version__
+    for path in OVERLAYS.glob("*/kustomization.yaml"):
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["images"][0]["newTag"] == __version__
