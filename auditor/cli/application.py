@@ -6,7 +6,6 @@ them.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -21,6 +20,7 @@ from auditor import __version__
 from auditor.cli.exit_codes import AS_EXPECTED
 from auditor.cli.failures import exit_code_of
 from auditor.cli.options_file import with_options_of_files
+from auditor.loop.collections import brief_collections
 from auditor.model.errors import UsageError
 from auditor.report.lines import say_what_libraries_say
 
@@ -38,11 +38,6 @@ COMMANDS: Mapping[str, str] = {
     "scenarios": "List the scenarios that come with the auditor.",
     "enforcers": "List the enforcers that the lab can run, faulty ones included.",
 }
-
-OBJECTS_BETWEEN_COLLECTIONS = 50_000
-"""Python looks for unreachable cycles after 700 new objects; of a large cluster we make millions to keep,
-and hardly a cycle.
-"""
 
 
 class LazyGroup(click.Group):
@@ -90,13 +85,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     context: click.Context | None = None
     try:
         _fill_closed_streams()
-        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
         say_what_libraries_say()
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _interrupt)
         given = with_options_of_files(sys.argv[1:] if arguments is None else arguments)
-        with audit.make_context("audit", given) as context:
+        with brief_collections(), audit.make_context("audit", given) as context:
             result = audit.invoke(context)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the outermost frame

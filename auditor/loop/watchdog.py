@@ -3,12 +3,15 @@
 A loop that computes renews no Lease and hears no signal. So under ``--debug`` and in tests a short timer of its own is
 watched: how much too late it comes is how long the loop was blocked. Beside that time stands how long this process
 computed within it: on a machine that is busy with other things, every process has to wait for its turn, and that is no
-fault of the loop's.
+fault of the loop's. What work beside the loop computes counts there, too, since the loop may wait for the interpreter;
+what the loop's own thread computed, and garbage collections, which stop all threads, are what it was held up by for
+certain.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import sysconfig
 import threading
@@ -31,13 +34,14 @@ LIBRARIES = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "p
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One time without a turn: ``seconds`` of it, in ``computing`` of which this process computed;
-    ``where`` it was seen, if it was.
+    """One time without a turn: ``seconds`` of it, in ``computing`` of which this process computed; ``where`` it was
+    seen, if it was. For ``held`` seconds the loop's own thread computed, or garbage was collected.
     """
 
     seconds: float = 0.0
     computing: float = 0.0
     where: str = ""
+    held: float = 0.0
 
     def __str__(self) -> str:
         where = f" at {self.where}" if self.where else ""
@@ -47,22 +51,24 @@ class Block:
 class Watchdog:
     """Watches the running loop while entered. ``told`` gets each block longer than ``BOUND``, after it.
 
-    ``longest`` is the one with most computing in it.
+    ``longest`` is the one with most computing in it, ``heaviest`` the one that held up the loop the most.
     """
 
     def __init__(self, told: Callable[[Block], None] = lambda _: None) -> None:
-        self.longest = Block()
+        self.longest = self.heaviest = Block()
         self._told = told
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.get_ident()
         self._timer: asyncio.TimerHandle
         self._over = threading.Event()
-        self._due = self._began = 0.0
+        self._due = self._began = self._own = 0.0
+        self._collecting = self._collected = 0.0
         self._where = ""
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        gc.callbacks.append(self._on_collection)
         self._wait()
         threading.Thread(target=self._look_on, name="watchdog", daemon=True).start()
         return self
@@ -73,10 +79,11 @@ class Watchdog:
         self._timer.cancel()
         self._over.set()
         self._judge()
+        gc.callbacks.remove(self._on_collection)
 
     def _wait(self) -> None:
         self._where = ""
-        self._began = time.process_time()
+        self._began, self._own, self._collected = time.process_time(), time.thread_time(), 0.0
         self._due = time.monotonic() + TICK
         self._timer = self._loop.call_later(TICK, self._tick)
 
@@ -86,11 +93,21 @@ class Watchdog:
 
     def _judge(self) -> None:
         seconds = max(0.0, time.monotonic() - self._due)
-        block = Block(seconds, min(seconds, time.process_time() - self._began), self._where)
-        if block.computing > self.longest.computing:
-            self.longest = block
+        computing, held = time.process_time() - self._began, time.thread_time() - self._own + self._collected
+        block = Block(seconds, min(seconds, computing), self._where, min(seconds, held))
+        self.longest = max(self.longest, block, key=lambda each: each.computing)
+        self.heaviest = max(self.heaviest, block, key=lambda each: each.held)
         if seconds > BOUND:
             self._told(block)
+
+    def _on_collection(self, phase: str, _info: dict[str, int]) -> None:
+        """Add up collections in other threads; those in the loop's own count with it."""
+        if threading.get_ident() == self._thread:
+            return
+        if phase == "start":
+            self._collecting = time.thread_time()
+        else:
+            self._collected += time.thread_time() - self._collecting
 
     def _look_on(self) -> None:
         """Keep, while the loop is late, where it was seen first."""

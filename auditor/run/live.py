@@ -6,7 +6,6 @@ it.
 
 from __future__ import annotations
 
-import gc
 import secrets
 import time
 from collections.abc import Callable, Collection
@@ -81,8 +80,6 @@ async def audit_live(
         with seconds.of("preflight"):
             progress.phase("preflight", 0)
             intended, session = await _prepare(api, run_id, intended, options, progress, reproduce)
-            # What was read stays until the end, and a collection that looks through it stops the loop (docs/adr/0014).
-            gc.freeze()
         chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
         seen, left = await _stay(session, chosen, progress, seconds)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from auditor.cluster.lab.lab import Lab
+from auditor.loop.collections import brief_collections
 from auditor.loop.watchdog import BOUND, Block, Watchdog
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
@@ -61,7 +62,7 @@ async def _audit(pods: int, nodes: int, ports: Sequence[PortRequest] = PORTS) ->
     """Seconds in all, seconds of the main pass, what came out, and the longest time without a turn of the loop."""
     began = time.perf_counter()
     async with Lab(snapshot(pods, nodes), nodes=[f"node-{number + 1}" for number in range(nodes)]) as lab:
-        with Watchdog() as watchdog:
+        with brief_collections(), Watchdog() as watchdog:
             report = await audit(lab, "bench", AuditOptions(ports=ports), NoProgress())
     seconds = time.perf_counter() - began
     summary = report.summary
@@ -84,7 +85,11 @@ def run() -> None:
             f"{seconds / timeout:.2f} x the deny timeout of {timeout:g} s{limit}",
         )
         say("  of which the main pass", f"{probing:.2f} s", f"{probing / timeout:.2f} x the deny timeout")
-        say("  longest the event loop went without a turn", f"{block.computing:.2f} s", f"limit {BOUND:g} s; {block}")
+        say(
+            "  longest the event loop went without a turn",
+            f"{block.computing:.2f} s",
+            f"{block.computing / BOUND:.2f} x the limit of {BOUND:g} s; {block}",
+        )
 
 
 if __name__ == "__main__":

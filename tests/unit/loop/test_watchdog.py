@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 
 from auditor.loop.apart import apart
@@ -49,3 +50,29 @@ async def test_work_apart_is_no_block():
         await asyncio.sleep(0.05)
         await apart(compute, 0.6)
     assert watchdog.longest.computing < BOUND
+
+
+async def test_what_work_apart_computes_does_not_hold_up_the_loop_but_its_collections_do():
+    def collect():
+        kept = [[] for _ in range(500_000)]
+        compute(0.3)
+        for _ in range(20):
+            gc.collect()
+        return len(kept)
+
+    with Watchdog() as watchdog:
+        await asyncio.sleep(0.05)
+        await apart(compute, 0.6)
+        without = watchdog.heaviest.held
+        await apart(collect)
+    assert without < BOUND / 2
+    assert watchdog.heaviest.held > 2 * without
+
+
+async def test_what_holds_up_the_loop_is_what_its_own_thread_computes():
+    with Watchdog() as watchdog:
+        await asyncio.sleep(0.05)
+        compute(BOUND + 0.3)
+        await asyncio.sleep(0.05)
+    assert watchdog.heaviest.held >= BOUND
+    assert gc.callbacks == []

@@ -14,6 +14,7 @@ import pytest
 from auditor.cluster.kubernetes import live as adapter
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.loop.apart import THREAD_NAME
+from auditor.loop.collections import brief_collections
 from auditor.loop.watchdog import BOUND, Watchdog
 from auditor.run import audit as auditing_it
 from auditor.run import concluding, expectation
@@ -114,7 +115,7 @@ async def test_nothing_blocks_the_loop_whatever_a_tenant_writes(monkeypatch, ren
     monkeypatch.setattr(concluding, "ANALYSIS_SECONDS", 0.5)
     store = Tenancy(*HOSTILE[which], apps=8)
     bound = max(2 * BOUND, alone(HOSTILE[which]))
-    with Watchdog() as watchdog:
+    with brief_collections(), Watchdog() as watchdog:
         await auditing(store, monkeypatch, closed)
     assert watchdog.longest.computing < bound, watchdog.longest
     assert store.left() == []
