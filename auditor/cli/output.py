@@ -31,7 +31,9 @@ def now() -> str:
 
 def is_standard_output(path: str | None) -> bool:
     """Whether ``path`` stands for it: None, ``-``, or a path to our descriptor 1 such as /dev/stdout."""
-    return path in STANDARD_OUTPUT or _descriptor(path or "") == (os.getpid(), 1)
+    with suppress(OSError):  # what can't be looked at is told by whoever writes there
+        return path in STANDARD_OUTPUT or _descriptor(path or "") == (os.getpid(), 1)
+    return False
 
 
 def check_output(path: str | None, given: str = "") -> None:

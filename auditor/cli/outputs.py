@@ -173,4 +173,6 @@ def _file(path: str) -> object:
     with suppress(OSError):
         status = os.stat(path)  # noqa: PTH116 - what is no file is no Path's business
         return (status.st_dev, status.st_ino) if S_ISREG(status.st_mode) else None
-    return os.path.realpath(path)
+    with suppress(OSError):
+        return os.path.realpath(path)
+    return path

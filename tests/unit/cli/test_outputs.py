@@ -138,3 +138,17 @@ def test_help_and_option_offer_a_new_format_that_one_line_adds(lint, monkeypatch
     command = outputs.output_options(toy)(lambda **_: 0)
     help_texts = [option.metavar for option in command.__click_params__]
     assert "table|csv[=FILE]" in help_texts
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--output-file", "out"], "--output-file out"), (["-o", "json=out", "-o", "junit=other"], "-o json=out")],
+)
+def test_a_folder_that_is_gone_is_told_by_what_was_to_be_written_there(tmp_path, monkeypatch, capfd, options, said):
+    policy, gone = tmp_path / "policy.yaml", tmp_path / "gone"
+    policy.write_text(POLICY)
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run(["lint", "-f", str(policy), *options]) == 4
+    assert capfd.readouterr().err == f"error: {said}: no such file or directory; nothing was written there\n"
