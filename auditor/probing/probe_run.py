@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TypeVar
 
 from auditor.loop.apart import apart_if_large
@@ -205,11 +206,11 @@ class _ProbeRun:
     def _ends_in_doubt(self) -> list[End]:
         """The ends of what looks denied so far, where more must be known of their links before that counts."""
         counting = {
-            (end, probe_round)
+            (end, probe_round, cell.protocol)
             for cell, _, probe_round in self._history.denials()
             for end in self._ends[self._routes[cell].pair]
         }
-        return sorted({end for end, probe_round in counting if self._links.doubt(end, probe_round)})
+        return sorted({end for end, at, protocol in counting if self._links.doubt(end, at, protocol)})
 
     def _ends_of(self, routes: Iterable[Route]) -> list[End]:
         pairs = dict.fromkeys(route.pair for route in routes)
@@ -464,16 +465,11 @@ class _ProbeRun:
 
     def _doubts(self) -> dict[Cell, str]:
         """Why what looks like a denial says nothing of policies, for each cell of which that is so."""
-        known: dict[tuple[End, int], str] = {}
+        doubt_of_end = cache(self._links.doubt)
         doubts: dict[Cell, str] = {}
         for cell, told_by, probe_round in self._history.denials():
             ends = self._ends[self._routes[cell].pair]
-            known |= {
-                (end, probe_round): self._links.doubt(end, probe_round)
-                for end in ends
-                if (end, probe_round) not in known
-            }
-            reasons = [known[end, probe_round] for end in ends]
+            reasons = [doubt_of_end(end, probe_round, cell.protocol) for end in ends]
             if path := self._paths.get(self._routes[cell].pair):
                 reasons.append(self._between_nodes.doubt(path, probe_round))
             if told_by.silent and ends:
