@@ -39,6 +39,8 @@ class ExplainOptions:
 @parameters.file_option
 @parameters.live_option
 @parameters.recursive_option
+@parameters.exclude_option
+@parameters.keep_going_option
 @parameters.replicas_option
 @parameters.host_option
 @output_options(EXPLAIN)

@@ -37,6 +37,8 @@ class IntentOptions:
 @parameters.file_option
 @parameters.live_option
 @parameters.recursive_option
+@parameters.exclude_option
+@parameters.keep_going_option
 @parameters.replicas_option
 @parameters.host_option
 @output_options(INTENT)

@@ -62,6 +62,8 @@ class LintOptions:
     help="File, directory or scenario to read, or - for standard input; may be repeated. Without it: the live cluster.",
 )
 @parameters.recursive_option
+@parameters.exclude_option
+@parameters.keep_going_option
 @parameters.replicas_option
 @parameters.host_option
 @parameters.namespace_option("Only findings about this; may be repeated.")
@@ -82,6 +84,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     *,
     paths: tuple[str, ...],
     recursive: bool,
+    exclude: tuple[str, ...],
+    keep_going: bool,
     replicas: int,
     hosts: dict[str, tuple[IPAddress, ...]],
     namespaces: tuple[str, ...],
@@ -109,7 +113,11 @@ def command(  # noqa: PLR0913 - one parameter for each option
         raise UsageError("nothing to look at: give -f PATH, or -n NAMESPACE or -A for the live cluster")
     refuse_the_other_input(files=bool(paths))
     # The client of a cluster is more to import than all the rest, so files come without it.
-    read = InputOptions(paths, recursive, replicas, hosts) if paths else read_connection(**connection)
+    read = (
+        InputOptions(paths, recursive, exclude, keep_going, replicas, hosts)
+        if paths
+        else read_connection(**connection)
+    )
     outputs = read_outputs(output, output_file, LINT)
     return lint_command(LintOptions(read, namespaces, suppressions, fail_on, outputs))
 

@@ -92,6 +92,25 @@ live_option: Decorator = click.option(
 recursive_option: Decorator = click.option(
     "-R", "--recursive", is_flag=True, help="Read the directories below a directory, too."
 )
+exclude_option: Decorator = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out what matches, of directories: a name, or a path below the directory; may be repeated.",
+)
+keep_going_option: Decorator = click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Answer without the objects that can't be read; what they may decide is in doubt.",
+)
+default_namespace_option: Decorator = click.option(
+    "-n",
+    "--namespace",
+    "default_namespace",
+    callback=lambda context, option, name: name and _read_namespaces(context, option, (name,))[0],
+    metavar="NAMESPACE",
+    help="The namespace of objects and names that have none. [default: default]",
+)
 replicas_option: Decorator = click.option(
     "--replicas",
     type=click.IntRange(min=1),

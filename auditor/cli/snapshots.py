@@ -23,20 +23,22 @@ if TYPE_CHECKING:
     from auditor.model.scenario import Scenario
 
 
-FILES_ONLY = ("recursive", "replicas", "hosts")
+FILES_ONLY = ("recursive", "exclude", "keep_going", "replicas", "hosts")
 """The parameters that mean nothing where a live cluster is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What to read: ``paths`` of files, directories and scenarios, how deep, how many replicas, and external hosts
-    beside them.
+    """What to read: ``paths`` of files, directories and scenarios, how deep, what of them not, how many replicas, and
+    external hosts beside them.
 
-    With ``connection``, the live cluster instead.
+    ``keep_going`` without the objects that can't be read. With ``connection``, the live cluster instead.
     """
 
     paths: tuple[str, ...]
     recursive: bool = False
+    exclude: tuple[str, ...] = ()
+    keep_going: bool = False
     replicas: int = 2
     hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
     connection: ConnectionOptions | None = None
@@ -59,6 +61,8 @@ def choose_input(
     paths: tuple[str, ...],
     all_namespaces: bool,
     recursive: bool,
+    exclude: tuple[str, ...],
+    keep_going: bool,
     replicas: int,
     hosts: Mapping[str, tuple[IPAddress, ...]],
     **rest: Any,
@@ -71,7 +75,8 @@ def choose_input(
     if bool(paths) == all_namespaces:
         raise UsageError("give -f PATH to read files, or -A to read the live cluster" + (", not both" if paths else ""))
     refuse_the_other_input(files=bool(paths))
-    return InputOptions(paths, recursive, replicas, hosts, read_connection(**rest) if all_namespaces else None)
+    connection = read_connection(**rest) if all_namespaces else None
+    return InputOptions(paths, recursive, exclude, keep_going, replicas, hosts, connection)
 
 
 def refuse_the_other_input(*, files: bool) -> None:
@@ -152,11 +157,13 @@ def read_input(options: InputOptions) -> Snapshot:
 
     if options.connection is not None:
         return _read_live(options.connection)
-    sources = load_sources(options.paths, recursive=options.recursive)
-    scenarios = [source for source in sources if is_scenario(source)]
+    sources = load_sources(options.paths, recursive=options.recursive, exclude=options.exclude)
+    scenarios = [source for source in sources if not source.found and is_scenario(source)]
     if not scenarios:
-        snapshot = read_snapshot(sources, replicas=options.replicas, hosts=options.hosts)
-        warn(not_evaluated(snapshot.ignored, "the input"))
+        snapshot = read_snapshot(
+            sources, replicas=options.replicas, hosts=options.hosts, keep_going=options.keep_going
+        )
+        _say_what_does_not_count(snapshot)
         return snapshot
     if len(sources) > 1:
         raise UsageError(f"{scenarios[0].name}: a scenario is a whole cluster; give it alone")
@@ -165,6 +172,15 @@ def read_input(options: InputOptions) -> Snapshot:
     scenario = read_scenario(scenarios[0], manifests_beside(scenarios[0].name))
     check_manifests(scenario)
     return scenario.snapshot
+
+
+def _say_what_does_not_count(snapshot: Snapshot) -> None:
+    from auditor.report.skipped import skipped_lines
+
+    warn(f"{problem} (left out)" for problem in snapshot.problems)
+    for line in skipped_lines(snapshot.skipped):
+        say_aside(line)
+    warn([*snapshot.remarks, *not_evaluated(snapshot.ignored, "the input")])
 
 
 def check_manifests(scenario: Scenario) -> None:

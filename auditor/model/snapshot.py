@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from auditor.model.addresses import IPAddress
+from auditor.model.errors import Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import ContainerPort, Protocol
+from auditor.model.skipped import Skipped
 
 
 class Family(IntEnum):
@@ -116,6 +118,10 @@ class Snapshot:
     force that nobody can read: what they touch has no certain verdict. ``ignored`` counts the objects that were read
     and play no part, by kind, with the reason in brackets where it is not the kind itself: ``{"ConfigMap": 3, "Pod
     (finished)": 1}``.
+
+    Files may hold more than a cluster would: ``skipped`` is what is no object; ``problems`` are those of objects that
+    are left out because of them; ``variants`` the first of policies that are there twice, and differently (they are
+    among ``unknown``); ``remarks`` say in words what else of the input does not count.
     """
 
     namespaces: Mapping[str, Namespace]
@@ -124,6 +130,10 @@ class Snapshot:
     services: tuple[Service, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     unknown: tuple[UnknownPolicy, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    variants: tuple[NetworkPolicy, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint called ``name``; KeyError when there is none."""

@@ -14,7 +14,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 from auditor.model.errors import Problem
-from auditor.parsing.paths import DEEPEST, Lines, Path, Step, key_twice, show_path, too_deep
+from auditor.parsing.paths import DEEPEST, Doubt, Parsed, Path, Step, key_twice, show_path, too_deep
 
 SPACE = re.compile(r"[ \t\r\n]*")
 SKIPPING = json.JSONDecoder()
@@ -25,7 +25,7 @@ def looks_like_json(text: str) -> bool:
     return text[SPACE.match(text).end() :][:1] in ("{", "[")  # type: ignore[union-attr]
 
 
-def read_json(name: str, text: str) -> tuple[list[tuple[Any, Lines]], list[Problem]]:
+def read_json(name: str, text: str) -> tuple[list[Parsed], list[Problem]]:
     """The documents in ``text``, one or several after each other, and what is wrong. Raises JSONDecodeError
     when it is no JSON.
     """
@@ -41,20 +41,18 @@ def read_json(name: str, text: str) -> tuple[list[tuple[Any, Lines]], list[Probl
 
     decoder = json.JSONDecoder(object_pairs_hook=mapping)
     places = _Places(text)
-    documents: list[tuple[Any, Lines]] = []
-    problems: list[Problem] = []
+    documents: list[Parsed] = []
     at = places.skip(0)
     while at < len(text):
         try:
             value, end = decoder.raw_decode(text, at)
         except RecursionError:
-            return documents, [*problems, Problem(too_deep(), name, places.line(at))]
-        if twice:
-            problems += places.doubtful(name, at)
-            twice = False
-        documents.append((value, lambda path, root=at: places.find(root, path)))  # type: ignore[misc]
+            return documents, [Problem(too_deep(), name, places.line(at))]
+        doubts = list(places.doubtful(name, at)) if twice else []
+        twice = False
+        documents.append(Parsed(value, lambda path, root=at: places.find(root, path), doubts))  # type: ignore[misc]
         at = places.skip(end)
-    return documents, problems
+    return documents, []
 
 
 class _Places:
@@ -86,20 +84,20 @@ class _Places:
             stands, value = self._known[value][step]
         return self.line(stands)
 
-    def doubtful(self, name: str, root: int) -> Iterator[Problem]:
-        """A problem for each key that a mapping below ``root`` has twice."""
+    def doubtful(self, name: str, root: int) -> Iterator[Doubt]:
+        """A doubt for each key that a mapping below ``root`` has twice."""
         left: list[tuple[int, Path]] = [(root, ())]
         while left:
             at, path = left.pop()
             if len(path) > DEEPEST:
-                yield Problem(too_deep(), name, self.line(at))
+                yield Doubt(path, Problem(too_deep(), name, self.line(at)))
                 return
             first: dict[Step, int] = {}
             for step, stands, value in self._parts(at):
                 if step in first:
-                    yield Problem(
-                        key_twice(str(step), self.line(first[step])), name, self.line(stands), show_path((*path, step))
-                    )
+                    said = key_twice(str(step), self.line(first[step]))
+                    whole = (*path, step)
+                    yield Doubt(whole, Problem(said, name, self.line(stands), show_path(whole)))
                 first.setdefault(step, stands)
                 left.append((value, (*path, step)))
 

@@ -11,17 +11,23 @@ from typing import Any
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
+from auditor.model.skipped import Skipped
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServicePort, Snapshot
-from auditor.parsing.documents import Document, read_documents
+from auditor.parsing.documents import Document, parse_documents
+from auditor.parsing.differing import Differing, remarks
 from auditor.parsing.fields import Fields
+from auditor.parsing.found import read_found
+from auditor.parsing.kustomizations import patch_files
 from auditor.parsing.labels import read_labels
+from auditor.parsing.leftovers import unfilled_template, why_no_object
 from auditor.parsing.network_policy import API_VERSION, read_policy
 from auditor.parsing.paths import Path
 from auditor.parsing.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
 from auditor.parsing.source import Source
 from auditor.parsing.stand_ins import StandIns
+from auditor.parsing.unreadable import may_be_in, unreadable_policy
 
 CORE, APPS, BATCH, NETWORKING = "", "apps", "batch", "networking.k8s.io"
 GROUPS = {
@@ -44,7 +50,11 @@ NAME = re.compile(r"[A-Za-z0-9._-]*\Z")
 
 @dataclass
 class Objects:
-    """What has been read so far, by kind, with every problem."""
+    """What has been read so far, by kind, with every problem.
+
+    ``unknown`` are policies that can't be read, or are there twice, and differently. ``unreadable`` are files in which
+    policies may be and that can't be read. ``patches`` are files that kustomizations use as such.
+    """
 
     default_namespace: str = "default"
     namespaces: dict[str, Namespace] = field(default_factory=dict)
@@ -54,30 +64,39 @@ class Objects:
     policies: list[NetworkPolicy] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
+    skipped: list[Skipped] = field(default_factory=list)
+    differing: list[Differing] = field(default_factory=list)
+    unknown: list[UnknownPolicy] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    _seen: dict[tuple[str, str, str], Fields] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+    patches: frozenset[str] = frozenset()
+    _seen: dict[tuple[str, str, str], tuple[Fields, Any]] = field(default_factory=dict)
     _generated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    _readers: Mapping[str, Callable[[Fields, str, str], None]] = field(init=False)
+    _readers: Mapping[str, tuple[Callable[[Fields, str, str], Any], list[Any]]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._readers = {
-            "Namespace": lambda fields, _, name: self.namespaces.__setitem__(name, _read_namespace(fields, name)),
-            "Pod": lambda fields, namespace, name: self.pods.append(read_pod(fields, namespace, name)),
-            "Node": lambda fields, _, name: self.nodes.append(_read_node(fields, name)),
-            "Service": self._add_service,
-            "NetworkPolicy": self._add_policy,
-            **dict.fromkeys(WORKLOADS, self._add_workload),
+            "Pod": (read_pod, self.pods),
+            "Node": (lambda fields, _, name: _read_node(fields, name), self.nodes),
+            "Service": (_read_service, self.services),
+            "NetworkPolicy": (read_policy, self.policies),
+            **dict.fromkeys(WORKLOADS, (_read_workload, self.workloads)),
         }
 
     def add(self, document: Document, path: tuple[str | int, ...] = (), value: Any = None) -> None:
         """Read the object at ``path`` of ``document``; a List's items one by one."""
         value = document.value if value is None else value
+        if document.found and (cause := why_no_object(document, value, self.patches)) is not None:
+            self.skipped.append(cause)
+            return
         if not isinstance(value, dict):
+            self._note_doubts(document, path)
             self.problems.append(document.problem(path, "is no Kubernetes object: a mapping with apiVersion and kind"))
             return
         fields = Fields(document, self.problems, path, value)
         kind, version = fields.text("kind"), fields.text("apiVersion")
         if not kind or not version:
+            self._note_doubts(document, path)
             if value.get("kind") in (None, "") or value.get("apiVersion") in (None, ""):
                 fields.note("is no Kubernetes object: it needs apiVersion and kind")
             return
@@ -87,15 +106,36 @@ class Objects:
             return
         self._add_object(fields, kind, version)
 
+    def _note_doubts(self, document: Document, path: tuple[str | int, ...]) -> None:
+        """Whoever reads the part at ``path`` can't pass over what is doubtful in it."""
+        self.problems += [doubt.problem for doubt in document.doubts if doubt.path[: len(path)] == path]
+
     def _add_object(self, fields: Fields, kind: str, version: str) -> None:
         group = version.rpartition("/")[0]
         if kind == "NetworkPolicy" and version != API_VERSION and ("." not in group or group == NETWORKING):
             gone = " is gone since Kubernetes 1.16" if group == "extensions" else " has no NetworkPolicy"
             fields.note(f"{version}{gone}: write {API_VERSION}", "apiVersion")
             return
+        if kind not in GROUPS and (meant := _misspelt(kind, group)):
+            fields.note(f"{version} has no {kind}: did you mean {meant}?", "kind")
+            return
         if kind not in GROUPS or group != GROUPS[kind]:
             self.ignored[f"{kind} ({version})" if kind in GROUPS else kind] += 1
             return
+        before = len(self.problems)
+        self._note_doubts(fields.document, fields.path)
+        named = self._read_object(fields, kind)
+        wrong = self.problems[before:]
+        if fields.document.found and (unfilled := unfilled_template(fields, kind, wrong)):
+            del self.problems[before:]
+            self.skipped.append(unfilled)
+        elif not wrong:
+            self._keep(fields, kind, named)
+        elif kind == "NetworkPolicy":
+            self.unknown.append(unreadable_policy(fields, named.namespace, named.name, wrong))
+
+    def _read_object(self, fields: Fields, kind: str) -> _Named:
+        """The object with its name and namespace."""
         metadata = fields.section("metadata")
         strict = kind == "NetworkPolicy"
         namespace = (
@@ -104,8 +144,9 @@ class Objects:
         name = self._name(metadata, "name", strict=strict) or self._generated_name(metadata, kind, namespace)
         if not name and metadata.value.get("name") in (None, ""):
             fields.note(f"a {kind} needs a metadata.name", "metadata")
-        if self._is_new(fields, kind, namespace, name):
-            self._readers[kind](fields, namespace, name)
+        read = _read_namespace if kind == "Namespace" else self._readers[kind][0]
+        value = read(fields, namespace, name)
+        return _Named(namespace, name, value)
 
     def _name(self, metadata: Fields, key: str, *, strict: bool = False) -> str:
         """A name that can stand in ``NAMESPACE/NAME``; the API server's rules are not asked here.
@@ -124,35 +165,53 @@ class Objects:
         self._generated[kind, namespace, prefix] += 1
         return f"{prefix}{self._generated[kind, namespace, prefix]}"
 
-    def _is_new(self, fields: Fields, kind: str, namespace: str, name: str) -> bool:
-        """Whether no object of this kind and name was read; an identical copy is passed over, another one a problem."""
-        key = (kind, namespace, name)
-        first = self._seen.get(key)
-        if first is None or not name:
-            self._seen[key] = fields
-            return True
-        if first.value != fields.value:
-            place = f"{first.document.source}:{first.line}"
-            fields.note(
-                f"{kind} {namespace + '/' if namespace else ''}{name} is defined already, and differently, at "
-                f"{place}: remove one"
-            )
-        return False
-
-    def _add_workload(self, fields: Fields, namespace: str, name: str) -> None:
-        self.workloads.append(read_workload(fields, fields.value["kind"], namespace, name))
-
-    def _add_policy(self, fields: Fields, namespace: str, name: str) -> None:
-        before = len(self.problems)
-        policy = read_policy(fields, namespace, name)
-        if len(self.problems) == before:
-            self.policies.append(policy)
-
-    def _add_service(self, fields: Fields, namespace: str, name: str) -> None:
-        if fields.section("spec").text("type") == "ExternalName":
+    def _keep(self, fields: Fields, kind: str, named: _Named) -> None:
+        """Keep an object under its name; one that is there already is passed over where all that is read of it is the
+        same.
+        """
+        key = (kind, named.namespace, named.name)
+        if key in self._seen:
+            first, value = self._seen[key]
+            if value != named.value:
+                self._note_differing(Differing(kind, named.full_name, first, fields), value, named.value)
+            return
+        self._seen[key] = (fields, named.value)
+        if kind == "Namespace":
+            self.namespaces[named.name] = named.value
+        elif named.value is None:
             self.ignored["Service (ExternalName)"] += 1
         else:
-            self.services.append(_read_service(fields, namespace, name))
+            self._readers[kind][1].append(named.value)
+
+    def _note_differing(self, twice: Differing, first: Any, second: Any) -> None:
+        if not (twice.first.document.found or twice.second.document.found):
+            twice.second.note(
+                f"{twice.kind} {twice.name} is defined already, and differently, at {twice.first_place}: remove one"
+            )
+            return
+        if isinstance(first, NetworkPolicy) and not any(policy.full_name == twice.name for policy in self.unknown):
+            selector = first.pod_selector if first.pod_selector == second.pod_selector else None
+            self.unknown.append(UnknownPolicy(first.namespace, first.name, selector, twice.why))
+        self.differing.append(twice)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What was read of an object, and how it is called."""
+
+    namespace: str
+    name: str
+    value: Any
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+def _misspelt(kind: str, group: str) -> str:
+    """The kind of ``group`` that ``kind``, which is none of those that are read, is but for its letters' case."""
+    same = [known for known, its in GROUPS.items() if its == group and known.lower() == kind.lower()]
+    return same[0] if same else ""
 
 
 def _with_kind(item: Any, list_kind: str, version: str) -> Any:
@@ -162,7 +221,11 @@ def _with_kind(item: Any, list_kind: str, version: str) -> Any:
     return {} if item is None else item
 
 
-def _read_namespace(fields: Fields, name: str) -> Namespace:
+def _read_workload(fields: Fields, namespace: str, name: str) -> Workload:
+    return read_workload(fields, fields.value["kind"], namespace, name)
+
+
+def _read_namespace(fields: Fields, _: str, name: str) -> Namespace:
     labels = read_labels(fields.section("metadata"), "labels")
     if labels.get(NAMESPACE_NAME_LABEL, name) != name:
         fields.note(
@@ -191,8 +254,11 @@ def _read_node(fields: Fields, name: str) -> Endpoint:
     )
 
 
-def _read_service(fields: Fields, namespace: str, name: str) -> Service:
+def _read_service(fields: Fields, namespace: str, name: str) -> Service | None:
+    """The Service that ``fields`` are; None for an ExternalName."""
     spec = fields.section("spec")
+    if spec.text("type") == "ExternalName":
+        return None
     given: list[tuple[str, Path]] = [
         (text, ("clusterIPs", number)) for number, text in enumerate(spec.texts("clusterIPs"))
     ]
@@ -218,10 +284,18 @@ def _read_service(fields: Fields, namespace: str, name: str) -> Service:
 
 def read_objects(sources: Iterable[Source], default_namespace: str = "default") -> Objects:
     """Every object of ``sources``, with every problem noted."""
-    objects = Objects(default_namespace)
+    sources = list(sources)
+    objects = Objects(default_namespace, patches=patch_files(sources))
     for source in sources:
-        documents, problems = read_documents(source)
+        if source.found:
+            found = read_found(source)
+            objects.skipped += found.skipped
+            objects.ignored += found.ignored
+            documents, problems = found.documents, found.problems
+        else:
+            documents, problems = parse_documents(source)
         objects.problems += problems
+        objects.unreadable += [source.name] if problems else []
         for document in documents:
             objects.add(document)
     return objects
@@ -233,16 +307,19 @@ def read_snapshot(
     replicas: int = 2,
     hosts: Mapping[str, tuple[IPAddress, ...]] | None = None,
     default_namespace: str = "default",
+    keep_going: bool = False,
 ) -> Snapshot:
     """The cluster that the objects in ``sources`` describe, with ``hosts`` outside it.
 
     A workload gives one endpoint for each replica, at most ``replicas``. Raises InputError with every problem of every
-    source.
+    source, unless told to ``keep_going`` without the objects that have one.
     """
     objects = read_objects(sources, default_namespace)
     if objects.problems:
         place = {source.name: number for number, source in reversed(list(enumerate(sources)))}
-        raise InputError(sorted(objects.problems, key=lambda problem: (place[problem.file], problem.line)))
+        objects.problems.sort(key=lambda problem: (place[problem.file], problem.line))
+        if not keep_going:
+            raise InputError(objects.problems)
     return assemble(objects, replicas=replicas, hosts=hosts or {})
 
 
@@ -270,8 +347,21 @@ def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAdd
     for name in (*(endpoint.namespace for endpoint in endpoints), *(policy.namespace for policy in objects.policies)):
         if name and name not in namespaces:
             namespaces[name] = Namespace.of(name)
-    pluralize = {kind: count for kind, count in sorted(ignored.items()) if count}
-    return Snapshot(namespaces, tuple(endpoints), tuple(objects.policies), tuple(objects.services), pluralize)
+    counts = {kind: count for kind, count in sorted(ignored.items()) if count}
+    unknown = (*objects.unknown, *may_be_in(objects.unreadable, namespaces))
+    unsure = {policy.full_name for policy in objects.unknown}
+    return Snapshot(
+        namespaces,
+        tuple(endpoints),
+        tuple(policy for policy in objects.policies if policy.full_name not in unsure),
+        tuple(objects.services),
+        counts,
+        unknown=unknown,
+        problems=tuple(objects.problems),
+        skipped=tuple(objects.skipped),
+        remarks=tuple(remarks(objects.differing)),
+        variants=tuple(policy for policy in objects.policies if policy.full_name in unsure),
+    )
 
 
 def _told_apart(workloads: Sequence[Workload], pods: Sequence[Endpoint]) -> list[Workload]:

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from auditor.model.errors import Problem
 
 Step: TypeAlias = str | int
 Path: TypeAlias = tuple[Step, ...]
 Lines: TypeAlias = Callable[[Path], int]
 """The line of the part at a path, counted from 1; of the nearest part above where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What can't be read with certainty at ``path``, such as a key given twice: a problem where anybody reads it."""
+
+    path: Path
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document's value, the lines of its parts, and what is doubtful in it."""
+
+    value: Any
+    lines: Lines
+    doubts: Sequence[Doubt] = ()
+
 
 DEEPEST = 200
 """More levels than any Kubernetes object has; deeper text is refused, which keeps every walk over it bounded."""

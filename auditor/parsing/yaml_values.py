@@ -9,12 +9,13 @@ limited.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, TypeAlias
 
 import yaml
 
 from auditor.model.errors import Problem
-from auditor.parsing.paths import DEEPEST, Lines, Path, Step, key_twice, show_path, too_deep
+from auditor.parsing.paths import DEEPEST, Doubt, Lines, Parsed, Path, Step, key_twice, show_path, too_deep
 from auditor.parsing.yaml_scalars import AS_WRITTEN, CONSTRUCTED, TAG, constructed, plain_value
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,36 +40,38 @@ class _Stop(Exception):  # noqa: N818 - it ends the reading of a text, and is no
         self.line = line
 
 
-def read_yaml(name: str, text: bytes) -> tuple[list[tuple[Any, Lines]], list[Problem]]:
-    """The documents in ``text`` that aren't empty, each with its lines, and what is wrong with the text."""
-    problems: list[Problem] = []
-    documents: list[tuple[Any, Lines]] = []
+def read_yaml(name: str, text: bytes, lines_before: int = 0) -> tuple[list[Parsed], list[Problem]]:
+    """The documents in ``text`` that aren't empty, and why its reading stopped, if it did.
+
+    ``lines_before`` is where in its file ``text`` begins.
+    """
+    documents: list[Parsed] = []
+    builder = _Builder(name, lines_before)
     try:
-        for value, line, tables in _Builder(name, problems).documents(text):
+        for value, line, tables, doubts in builder.documents(text):
             if value is not None:
-                documents.append((value, _lines(value, line, tables)))
+                documents.append(Parsed(value, _lines(value, line, tables), doubts))
+        return documents, []
     except _Stop as stop:
-        problems.append(Problem(stop.message, name, stop.line))
+        problem = Problem(stop.message, name, stop.line)
     except yaml.MarkedYAMLError as error:
-        problems.append(_syntax_problem(name, error))
+        problem = _syntax_problem(name, error, lines_before)
     except yaml.reader.ReaderError as error:
-        line = len((text[: error.position] + b".").splitlines())
-        problems.append(
-            Problem(
-                f"not valid YAML: the character U+{int(error.character):04X} may not stand in it: remove it", name, line
-            )
+        line = len((text[: error.position] + b".").splitlines()) + lines_before
+        problem = Problem(
+            f"not valid YAML: the character U+{int(error.character):04X} may not stand in it: remove it", name, line
         )
     except yaml.YAMLError as error:
-        problems.append(Problem(f"not valid YAML: {' '.join(str(error).split())}", name))
-    return documents, problems
+        problem = Problem(f"not valid YAML: {' '.join(str(error).split())}", name)
+    return documents, [*(doubt.problem for doubt in builder.doubts), problem]
 
 
-def _syntax_problem(name: str, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(name: str, error: yaml.MarkedYAMLError, lines_before: int) -> Problem:
     mark, start = error.problem_mark or error.context_mark, error.context_mark
     said = " ".join(part for part in (error.problem, error.context) if part)
     if mark is not None and start is not None and start.line != mark.line:
-        said += f" that starts on line {start.line + 1}"
-    return Problem(f"not valid YAML: {said}", name, mark.line + 1 if mark else 0)
+        said += f" that starts on line {start.line + lines_before + 1}"
+    return Problem(f"not valid YAML: {said}", name, mark.line + lines_before + 1 if mark else 0)
 
 
 def _lines(value: Any, line: int, tables: dict[int, _Table]) -> Lines:
@@ -87,7 +90,7 @@ def _lines(value: Any, line: int, tables: dict[int, _Table]) -> Lines:
 class _Open:
     """A mapping or sequence whose end has not come yet. ``size`` counts its parts with all aliases written out."""
 
-    __slots__ = ("anchor", "is_mapping", "key", "key_line", "line", "merged", "size", "table", "value")
+    __slots__ = ("anchor", "before_merge", "is_mapping", "key", "key_line", "line", "merged", "size", "table", "value")
 
     def __init__(self, value: Any, line: int, anchor: str | None) -> None:
         self.value = value
@@ -98,19 +101,21 @@ class _Open:
         self.key: Any = _NO_KEY
         self.key_line = 0
         self.merged: list[Any] = []
+        self.before_merge = 0
         self.size = 1
 
 
 class _Builder:
     """Turns events into values, and notes what must not be: keys given twice, keys that are no text, loops."""
 
-    def __init__(self, name: str, problems: list[Problem]) -> None:
-        self._problems = problems
+    def __init__(self, name: str, lines_before: int) -> None:
         self._name = name
+        self._first = lines_before + 1
         self._plain: dict[str, Any] = {}
         self._start_document()
 
     def _start_document(self) -> None:
+        self.doubts: list[Doubt] = []
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._tables: dict[int, _Table] = {}
@@ -118,9 +123,9 @@ class _Builder:
         self._root_line = 0
         self._aliased = 0
 
-    def documents(self, text: bytes) -> Iterator[tuple[Any, int, dict[int, _Table]]]:
-        """Each document's value, its line, and the lines of the parts of each mapping and sequence, by the
-        ``id`` of that.
+    def documents(self, text: bytes) -> Iterator[tuple[Any, int, dict[int, _Table], list[Doubt]]]:
+        """Each document's value, its line, the lines of the parts of each mapping and sequence, by the ``id`` of that,
+        and what is doubtful in it.
         """
         loader = LOADER(text)
         handlers: dict[type, Callable[[Any], None]] = {
@@ -138,7 +143,7 @@ class _Builder:
                 if kind in handlers:
                     handlers[kind](event)
                 elif kind is yaml.DocumentEndEvent:
-                    yield self._root, self._root_line, self._tables
+                    yield self._root, self._root_line, self._tables, self.doubts
                     self._start_document()
         finally:
             loader.dispose()
@@ -150,10 +155,11 @@ class _Builder:
                 path.append(len(part.value))
             elif isinstance(part.key, str):
                 path.append(part.key)
-        self._problems.append(Problem(message, self._name, line, show_path((*path, *steps))))
+        whole = (*path, *steps)
+        self.doubts.append(Doubt(whole, Problem(message, self._name, line, show_path(whole))))
 
     def _scalar(self, event: Any) -> None:
-        line, text = event.start_mark.line + 1, event.value
+        line, text = event.start_mark.line + self._first, event.value
         plain = event.tag is None and event.implicit[0]
         if not plain:
             value = self._tagged(event, line)
@@ -192,10 +198,10 @@ class _Builder:
     def _take_merge(self, at: _Open, line: int) -> None:
         if at.merged:
             self._note("the key '<<' is given twice: merge a list of mappings, as in <<: [*a, *b]", line)
-        at.key, at.key_line = _MERGE, line
+        at.key, at.key_line, at.before_merge = _MERGE, line, len(at.value)
 
     def _begin(self, event: Any, value: Any) -> None:
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + self._first
         if len(self._stack) >= DEEPEST:
             raise _Stop(too_deep(), line)
         if event.tag not in COLLECTION_TAGS:
@@ -218,6 +224,7 @@ class _Builder:
         self._put(ended.value, ended.line)
 
     def _merge(self, ended: _Open) -> None:
+        overridden = set(islice(ended.value, ended.before_merge))
         parts = [part for merged in ended.merged for part in (merged if isinstance(merged, list) else [merged])]
         for part in parts:
             if not isinstance(part, dict):
@@ -227,9 +234,14 @@ class _Builder:
                 if key not in ended.value:
                     ended.value[key] = value
                     ended.table[key] = self._tables[id(part)][key]
+                elif key in overridden and ended.value[key] != value:
+                    self._note(
+                        f"kubectl lets a merge that comes after the key {key!r} override it: put << first",
+                        ended.table[key],
+                    )
 
     def _alias(self, event: Any) -> None:
-        line, name = event.start_mark.line + 1, event.anchor
+        line, name = event.start_mark.line + self._first, event.anchor
         if name not in self._anchors:
             self._note(f"the alias *{name} stands for nothing: no anchor &{name} comes before it", line)
         value, size = self._anchors.get(name, (None, 1))

@@ -5,10 +5,13 @@ Reading is pure and takes bytes; this is the one place that opens files for it, 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import auditor
@@ -25,18 +28,20 @@ LARGEST = 256 << 20
 """Bytes of one file: some thousand pods take a tenth of it, and reading it takes forty times as much memory."""
 
 
-def load_sources(paths: Sequence[str], *, recursive: bool = False) -> list[Source]:
+def load_sources(paths: Sequence[str], *, recursive: bool = False, exclude: Sequence[str] = ()) -> list[Source]:
     """The files at ``paths``, those of directories in order of their names; ``-`` is standard input.
+
+    Of directories, what matches a glob of ``exclude`` is left out: a name, or a path below the directory.
 
     Raises UsageError for a path that can't be read or holds too much, for a directory without a file to read, and for
     standard input asked for twice.
     """
     if paths.count(STDIN) > 1:
         raise UsageError(f"{STDIN}: standard input can be read once only")
-    return [source for path in paths for source in _load(path, recursive=recursive)]
+    return [source for path in paths for source in _load(path, recursive=recursive, exclude=exclude)]
 
 
-def _load(path: str, *, recursive: bool) -> Iterator[Source]:
+def _load(path: str, *, recursive: bool, exclude: Sequence[str]) -> Iterator[Source]:
     if path == STDIN:
         with _said_plainly(STDIN_NAME):
             data = sys.stdin.buffer.read(LARGEST + 1)
@@ -44,31 +49,53 @@ def _load(path: str, *, recursive: bool) -> Iterator[Source]:
         return
     with _said_plainly(path):
         is_directory = Path(path).is_dir()
-        files = sorted(_files(Path(path), recursive=recursive)) if is_directory else [Path(path)]
+        wanted = _Wanted(Path(path), recursive=recursive, exclude=exclude)
+        files = sorted(wanted.files(Path(path))) if is_directory else [Path(path)]
     if not files:
         below = "" if recursive else " (--recursive reads the directories below it, too)"
-        raise UsageError(f"{path}: no {', '.join(sorted(SUFFIXES))} file in this directory{below}")
-    yield from map(_read, map(str, files) if is_directory else [path])
+        but = " that --exclude leaves" if exclude else ""
+        raise UsageError(f"{path}: no {', '.join(sorted(SUFFIXES))} file in this directory{but}{below}")
+    if is_directory:
+        yield from (_read(str(file), found=True) for file in files)
+    else:
+        yield _read(path)
 
 
-def _files(directory: Path, *, recursive: bool) -> Iterator[Path]:
-    for entry in directory.iterdir():
-        if entry.suffix in SUFFIXES and entry.is_file():
-            yield entry
-        elif recursive and entry.is_dir() and not entry.is_symlink():
-            yield from _files(entry, recursive=True)
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What of a directory is read."""
+
+    root: Path
+    recursive: bool
+    exclude: Sequence[str]
+
+    def files(self, directory: Path) -> Iterator[Path]:
+        """The files in ``directory``, which is the root or below it."""
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                path = directory / entry.name
+                if self._excluded(path):
+                    continue
+                if path.suffix in SUFFIXES and entry.is_file():
+                    yield path
+                elif self.recursive and entry.is_dir(follow_symlinks=False):
+                    yield from self.files(path)
+
+    def _excluded(self, path: Path) -> bool:
+        below = path.relative_to(self.root).as_posix() if self.exclude else ""
+        return any(fnmatchcase(below, glob.rstrip("/")) or fnmatchcase(path.name, glob) for glob in self.exclude)
 
 
-def _read(path: str) -> Source:
+def _read(path: str, *, found: bool = False) -> Source:
     with _said_plainly(path), Path(path).open("rb") as file:
         data = file.read(LARGEST + 1)
-    return _bounded(path, data)
+    return _bounded(path, data, found=found)
 
 
-def _bounded(name: str, data: bytes) -> Source:
+def _bounded(name: str, data: bytes, *, found: bool = False) -> Source:
     if len(data) > LARGEST:
         raise UsageError(f"{name}: more than {LARGEST >> 20} MiB: give the objects of fewer namespaces at a time")
-    return Source(name, data)
+    return Source(name, data, found)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ WRONG_SPEC = "spec: {podSelecto: {}}\n"
 
 WRONG_TEXTS = [
     ("latin-1", b"a: 1\nb: \xe9\n", 2, "UTF-8"),
-    ("UTF-16", POD.encode("utf-16"), 1, "UTF-8"),
+    ("half of UTF-16", POD.encode("utf-16") + b"x", 1, "UTF-8"),
     ("UTF-16 without a mark", POD.encode("utf-16-le"), 1, "UTF-8"),
     ("NUL", "a: 1\nb: \0\n", 2, "NUL"),
     ("control character", "a: 1\nb: \x01\n", 2, "U+0001"),
@@ -68,6 +68,12 @@ def test_lines_are_counted_whatever_ends_them(line_break: str) -> None:
     assert only_problem((POLICY + WRONG_SPEC).replace("\n", line_break)).line == 4
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_says_the_encoding(encoding: str) -> None:
+    mark = "\ufeff" if encoding.endswith(("le", "be")) else ""
+    assert names(read((mark + POD).encode(encoding))) == ["default/a"]
+
+
 def test_a_byte_order_mark_is_passed_over() -> None:
     assert only_problem("\ufeff" + POLICY + WRONG_SPEC).line == 4
 
@@ -110,6 +116,21 @@ def test_a_key_that_is_a_mapping() -> None:
     assert (only_problem(f"{POD}? {{a: b}}\n: c\n").line) == 4
 
 
+@pytest.mark.parametrize("data", ["{9000: a, true: b}", "{a: 1, a: 2}", "!vault x", "{1.5: a}"])
+def test_what_is_doubtful_in_a_kind_of_which_nothing_is_read(data: str) -> None:
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {data}\n"
+    in_a_list = json.dumps({"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "ConfigMap"}]})
+    assert read(text).ignored == {"ConfigMap": 1}
+    assert read(in_a_list.replace('"ConfigMap"', '"ConfigMap", "x": 1, "x": 2')).ignored == {"ConfigMap": 1}
+
+
+def test_what_is_doubtful_in_one_item_of_a_list_matters_there_only() -> None:
+    pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {1: x}}}"
+    secret = "{apiVersion: v1, kind: Secret, data: {1: x}}"
+    problem = only_problem(f"apiVersion: v1\nkind: List\nitems:\n- {secret}\n- {pod}\n")
+    assert (problem.line, problem.path) == (5, "items[1].metadata.labels")
+
+
 def test_quoted_keys_are_text() -> None:
     assert names(read(POD + '"on": 1\n"1": 2\n"null": 3\n')) == ["default/a"]
 
@@ -134,7 +155,7 @@ def test_merged_keys_stand_on_their_own_lines_and_give_way_to_others() -> None:
 
 def test_the_first_of_several_merged_mappings_wins() -> None:
     (endpoint,) = read(
-        f"{POD}x: &x {{nodeName: x}}\ny: &y {{nodeName: y, hostNetwork: true}}\nspec: {{<<: [*x, *y]}}\n"
+        f"{POD}x: &x {{nodeName: x}}\nz: &y {{nodeName: z, hostNetwork: true}}\nspec: {{<<: [*x, *y]}}\n"
     ).endpoints
     assert (endpoint.node, endpoint.host_network) == ("x", True)
 
@@ -143,11 +164,12 @@ def test_the_first_of_several_merged_mappings_wins() -> None:
     ("text", "line", "fragment"),
     [
         ("spec: {<<: 5}\n", 4, "mapping"),
+        ("x: &x {a: 1}\nspec: {a: 2, <<: *x}\n", 5, "put << first"),
         ("spec: {<<: {a: 1}, <<: {b: 1}}\n", 4, "'<<' is given twice"),
         ("x: *nowhere\n", 4, "*nowhere"),
         ("x: !!python/object:os.system y\n", 4, "!!python/object:os.system"),
         ("x: !mine [1]\n", 4, "!mine"),
-        ("x: &x\n  y: [*x]\n", 5, "inside the very thing"),
+        ("x: &x\n  z: [*x]\n", 5, "inside the very thing"),
     ],
 )
 def test_misused_yaml(text: str, line: int, fragment: str) -> None:
@@ -172,7 +194,29 @@ def test_a_bomb_of_aliased_peers() -> None:
     ("text", "value"),
     [
         ("80", 80),
-        ("0o17", "0o17"),
+        ("0o17", 15),
+        ("010", 8),
+        ("08", 8),
+        ("0b11", 3),
+        ("+8", 8),
+        ("-0x1F", -31),
+        ("1e3", 1000),
+        ("8.0", 8),
+        ("5.", 5),
+        (".5", 0.5),
+        ("1e-1", 0.1),
+        ("1e", "1e"),
+        ("0x", "0x"),
+        ("1.2.3", "1.2.3"),
+        ("-x", "-x"),
+        ("y", True),
+        ("N", False),
+        ("Yes", True),
+        ("yEs", "yEs"),
+        ("none", "none"),
+        (".inf", float("inf")),
+        ("-.Inf", float("-inf")),
+        ("1__0", 10),
         ("0x1F", 31),
         ("1_000", 1000),
         ("12:30", "12:30"),

@@ -6,7 +6,7 @@ import pytest
 
 from auditor.model.errors import InputError
 from auditor.model.ports import ContainerPort, Protocol
-from auditor.model.snapshot import Endpoint, ServicePort
+from auditor.model.snapshot import Endpoint, ServicePort, Snapshot
 from auditor.parsing.manifests import read_snapshot
 from auditor.parsing.source import Source
 from tests.unit.parsing.reading import POD, names, only_problem, problems, read
@@ -143,7 +143,7 @@ def test_a_workload_stands_for_those_that_it_owns() -> None:
 
 def test_a_pod() -> None:
     endpoint = only(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b, labels: {c: d}}\nspec:\n  nodeName: n\n  "
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b, labels: {c: d}}\nspec:\n  nodeName: m\n  "
         "containers:\n"
         "  - ports: [{containerPort: 80, name: web}, {containerPort: 53, protocol: UDP}]\n  - ports: "
         "[{containerPort: 80, name: web}]\n"
@@ -151,7 +151,7 @@ def test_a_pod() -> None:
         "[{containerPort: 82}]\n"
         "status: {podIP: 10.0.0.9, podIPs: [{ip: 10.0.0.1}, {ip: '2001:db8::1'}]}\n"
     )
-    assert (endpoint.name, endpoint.namespace, endpoint.labels, endpoint.node) == ("b/a", "b", {"c": "d"}, "n")
+    assert (endpoint.name, endpoint.namespace, endpoint.labels, endpoint.node) == ("b/a", "b", {"c": "d"}, "m")
     assert endpoint.addresses == (ip_address("10.0.0.1"), ip_address("2001:db8::1"))
     assert endpoint.ports == (
         ContainerPort(Protocol.TCP, 80, "web"),
@@ -315,25 +315,41 @@ def test_the_same_object_twice_counts_once() -> None:
     assert names(read(f"{POD}---\n{POD}")) == ["default/a"]
 
 
-@pytest.mark.parametrize("kind", ["Pod", "Service", "NetworkPolicy", "Namespace", "Deployment"])
-def test_two_objects_of_one_name_are_told_with_both_places(kind: str) -> None:
+DIFFERENT = {
+    "Pod": "metadata: {name: a, labels: {x: z}}",
+    "Service": "metadata: {name: a}\nspec: {selector: {x: z}}",
+    "NetworkPolicy": "metadata: {name: a}\nspec: {policyTypes: [Egress]}",
+    "Namespace": "metadata: {name: a, labels: {x: z}}",
+    "Deployment": "metadata: {name: a}\nspec: {replicas: 2}",
+}
+
+
+def two(kind: str, second: str, *, found: bool = False) -> Snapshot:
     version = {"NetworkPolicy": "networking.k8s.io/v1", "Deployment": "apps/v1"}.get(kind, "v1")
-    one = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{}}\n"
+    head = f"apiVersion: {version}\nkind: {kind}\n"
+    texts = (head + "metadata: {name: a}\nspec: {}\n", head + second)
+    return read_snapshot(
+        [Source(name, text.encode(), found) for name, text in zip(("one.yaml", "two.yaml"), texts, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("kind", DIFFERENT)
+def test_two_objects_of_one_name_are_told_with_both_places(kind: str) -> None:
     with pytest.raises(InputError) as caught:
-        read_snapshot(
-            [
-                Source("one.yaml", one.encode()),
-                Source("two.yaml", one.replace("name: a", "name: a, labels: {x: y}").encode()),
-            ]
-        )
+        two(kind, DIFFERENT[kind])
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == ("two.yaml", 1)
     assert "one.yaml:1" in problem.message
 
 
+@pytest.mark.parametrize("kind", DIFFERENT)
+def test_two_objects_of_which_all_that_is_read_is_the_same_are_one(kind: str) -> None:
+    assert two(kind, "metadata: {name: a, annotations: {x: z}}\nspec: {}\n") == two(kind, "metadata: {name: a}\nspec: {}\n")
+
+
 def test_generated_names_are_never_the_same() -> None:
     text = "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\n"
-    assert names(read(f"{text}---\n{text}spec: {{nodeName: n}}\n")) == ["default/a-1", "default/a-2"]
+    assert names(read(f"{text}---\n{text}spec: {{nodeName: m}}\n")) == ["default/a-1", "default/a-2"]
 
 
 def test_workloads_that_share_a_name_are_told_apart_by_their_kind() -> None:
@@ -370,7 +386,7 @@ def test_services() -> None:
         % (
             "a",
             (
-                "{selector: {x: y}, clusterIPs: [10.0.0.1, '2001:db8::1'], ports: [{port: 80, targetPort: web}, {port: "
+                "{selector: {x: z}, clusterIPs: [10.0.0.1, '2001:db8::1'], ports: [{port: 80, targetPort: web}, {port: "
                 "81, protocol: UDP}]}"
             ),
         )
@@ -380,7 +396,7 @@ def test_services() -> None:
     )
     a, b, d = snapshot.services
     assert a.ports == (ServicePort(Protocol.TCP, 80, "web"), ServicePort(Protocol.UDP, 81, 81))
-    assert (a.selector, a.cluster_ips) == ({"x": "y"}, (ip_address("10.0.0.1"), ip_address("2001:db8::1")))
+    assert (a.selector, a.cluster_ips) == ({"x": "z"}, (ip_address("10.0.0.1"), ip_address("2001:db8::1")))
     assert (b.selector, b.cluster_ips, b.publish_not_ready) == (None, (), True)
     assert (d.selector, d.cluster_ips) == (None, (ip_address("10.0.0.2"),))
     assert snapshot.ignored == {"Service (ExternalName)": 1}

@@ -94,7 +94,7 @@ WRONG = [
     (BLOCK % "{cidr: 10.0.0.0/8, except: ['2001:db8::/32']}", f"{BLOCK_PATH}.except[0]", "inside the cidr"),
     (PORT % "{port: 0}", f"{PORT_PATH}.port", "outside 1-65535"),
     (PORT % "{port: 65536}", f"{PORT_PATH}.port", "outside 1-65535"),
-    (PORT % "{port: 80.0}", f"{PORT_PATH}.port", "not 80.0"),
+    (PORT % "{port: 80.5}", f"{PORT_PATH}.port", "not 80.5"),
     (PORT % "{port: true}", f"{PORT_PATH}.port", "not a boolean"),
     (PORT % "{port: '80'}", f"{PORT_PATH}.port", "remove the quotes"),
     (PORT % "{port: HTTP}", f"{PORT_PATH}.port", "no port name"),

@@ -22,11 +22,11 @@ HEAD = "schema: audit.scenario/v1\nname: x\ntitle: T\n"
 WEB = "{containers: [{ports: [{containerPort: 80, name: web}]}]}"
 OBJECTS = f"""\
 objects:
-  - {{apiVersion: v1, kind: Pod, metadata: {{name: a, namespace: n}}, spec: {WEB}}}
-  - {{apiVersion: v1, kind: Pod, metadata: {{name: b, namespace: n}}}}
+  - {{apiVersion: v1, kind: Pod, metadata: {{name: a, namespace: 'n'}}, spec: {WEB}}}
+  - {{apiVersion: v1, kind: Pod, metadata: {{name: b, namespace: 'n'}}}}
 """
 TRUTH = "truth: {ports: [TCP/80], otherwise: denied}\n"
-POLICY = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: n}, spec: %s}"
+POLICY = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: 'n'}, spec: %s}"
 
 
 def read(text: str, **manifests: str) -> Scenario:
@@ -55,7 +55,7 @@ def test_a_whole_scenario() -> None:
     scenario = read(
         f"{HEAD}documents: ['000']\nclaim: C\nclaim_is: wrong\ncovers: [2, 8]\nnodes: [m]\nnode_endpoints: "
         "true\nfamilies: [IPv6, IPv4]\n"
-        f"hosts: {{h: 192.0.2.1, i: [192.0.2.2, '2001:db8::2']}}\n{OBJECTS}manifests: [y]\n"
+        f"hosts: {{h: 192.0.2.1, i: [192.0.2.2, '2001:db8::2']}}\n{OBJECTS}manifests: ['y']\n"
         f"previous_policies:\n  - {POLICY % '{policyTypes: [Egress]}'}\n{TRUTH}",
         y=f"---\n{POLICY % '{}'}\n",
     )
@@ -133,7 +133,7 @@ def test_what_is_wrong_with_a_row(row: str, path: str, fragment: str) -> None:
     ("head", "path", "fragment"),
     [
         ("schema: audit.scenario/v2\nname: x\ntitle: T\n", "schema", "audit.scenario/v1"),
-        ("schema: audit.scenario/v1\nname: y\ntitle: T\n", "name", "the file's name, x"),
+        ("schema: audit.scenario/v1\nname: 'y'\ntitle: T\n", "name", "the file's name, x"),
         ("schema: audit.scenario/v1\ntitle: T\n", "", "needs a name"),
         ("schema: audit.scenario/v1\nname: x\n", "", "needs a title"),
     ],
@@ -185,7 +185,7 @@ def test_a_node_and_its_own_pods_reach_each_other() -> None:
     assert not any(cell.source.startswith("node/") and cell.destination.startswith("node/") for cell in cells)
 
 
-PROBLEMS = f"{HEAD}manifests: [y]\nproblems:\n  - {{line: %s, path: 'spec.x', contains: unknown}}\n"
+PROBLEMS = f"{HEAD}manifests: ['y']\nproblems:\n  - {{line: %s, path: 'spec.x', contains: unknown}}\n"
 
 
 def test_a_scenario_of_problems() -> None:
@@ -217,7 +217,7 @@ def test_a_manifest_that_cannot_be_loaded() -> None:
         raise FileNotFoundError(2, "No such file", name)
 
     with pytest.raises(InputError, match=r"dir/x.yaml:4: manifests\[0\]: can't read y: No such file"):
-        read_scenario(Source("dir/x.yaml", f"{HEAD}manifests: [y]\n{TRUTH}".encode()), load)
+        read_scenario(Source("dir/x.yaml", f"{HEAD}manifests: ['y']\n{TRUTH}".encode()), load)
 
 
 @pytest.mark.parametrize(

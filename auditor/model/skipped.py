@@ -1,0 +1,39 @@
+"""What was found in a directory and is no Kubernetes object, by its cause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why something was skipped. What a file named by itself could not get away with."""
+
+    TEMPLATE = "template"
+    KUSTOMIZATION = "kustomization"
+    PATCH = "patch"
+    CHART = "chart"
+    VALUES = "values"
+    WORKFLOW = "workflow"
+    COMPOSE = "compose"
+    ENCRYPTED = "encrypted"
+    BINARY = "binary"
+    NOT_YAML = "not-yaml"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """One file, or one document of it that begins on ``line`` (0: the whole file). ``kind`` is what the document says
+    that it is, where it says so.
+    """
+
+    cause: Cause
+    file: str
+    line: int = 0
+    kind: str = ""
+
+    @property
+    def place(self) -> str:
+        """``FILE`` or ``FILE:LINE``."""
+        return f"{self.file}:{self.line}" if self.line else self.file

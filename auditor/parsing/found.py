@@ -1,0 +1,227 @@
+"""Files that nobody named: what was found in a directory need not be a manifest at all.
+
+Only what holds no object may be skipped, so a text is looked at before it is read: without the words ``apiVersion`` and
+``kind`` there can be none, and a document that says on its first level that it is a ConfigMap is one, whatever else is
+in it. All others are read as if somebody had named them; what then can't be read is skipped unless it names a kind on
+which verdicts hang.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from auditor.model.errors import Problem
+from auditor.model.skipped import Cause, Skipped
+from auditor.parsing.documents import Document, as_documents, parse_documents, utf_8
+from auditor.parsing.json_values import looks_like_json
+from auditor.parsing.source import Source
+from auditor.parsing.yaml_values import read_yaml
+
+DECISIVE = (
+    "NetworkPolicy",
+    "Namespace",
+    "Pod",
+    "Service",
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "ReplicationController",
+    "Job",
+    "CronJob",
+    "Node",
+)
+"""The kinds on which verdicts hang."""
+NAMES_DECISIVE = re.compile(rb"""["']?kind["']?\s*:\s*["']?(%s)(?:List)?\b""" % "|".join(DECISIVE).encode())
+FIRST_LEVEL = re.compile(rb"""^["']?(kind|apiVersion)["']?[ \t]*:[ \t]*["']?([^\s"'#]*)["']?[ \t]*(?:#.*)?\r?$""", re.M)
+BETWEEN_DOCUMENTS = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.M)
+NEVER_PODS = frozenset(
+    {
+        b"APIService",
+        b"Certificate",
+        b"ClusterIssuer",
+        b"ClusterRole",
+        b"ClusterRoleBinding",
+        b"ConfigMap",
+        b"CustomResourceDefinition",
+        b"HorizontalPodAutoscaler",
+        b"Ingress",
+        b"IngressClass",
+        b"Issuer",
+        b"LimitRange",
+        b"MutatingWebhookConfiguration",
+        b"PersistentVolume",
+        b"PersistentVolumeClaim",
+        b"PodDisruptionBudget",
+        b"PodMonitor",
+        b"PriorityClass",
+        b"PrometheusRule",
+        b"ResourceQuota",
+        b"Role",
+        b"RoleBinding",
+        b"Secret",
+        b"ServiceAccount",
+        b"ServiceMonitor",
+        b"StorageClass",
+        b"ValidatingWebhookConfiguration",
+    }
+)
+"""Kinds that make no pods and of which nothing is read, so that their text, often long, need not be."""
+TEMPLATING = re.compile(r"\{\{|\{%|<%|\$\{[^}]*\}|\$\([A-Za-z_][^)]*\)|<[A-Za-z][^<>\n]*>|%[A-Z_]{2,}%|@[A-Z_]{2,}@")
+"""What stands for something that is filled in later: Helm, Go and Jinja, ERB, envsubst, make, and words for people."""
+ENCRYPTED = re.compile(rb"\A\0GITCRYPT|\A\$ANSIBLE_VAULT|-----BEGIN (?:AGE|PGP)|ENC\[AES256_GCM|\Aage-encryption")
+OPERATIONS = re.compile(rb"""(?:^|[\[{,])\s*-?\s*["']?op["']?\s*:\s*["']?(?:add|remove|replace|move|copy|test)\b""", re.M)
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml")
+CHARTS = ("chart.yaml", "chart.yml", "requirements.yaml", "requirements.yml")
+WORKFLOWS = re.compile(
+    r"(?:^|/)(?:\.github|\.circleci|\.gitlab|\.woodpecker|\.tekton-ci|\.buildkite)/"
+    r"|(?:^|/)(?:\.gitlab-ci|\.travis|\.drone|azure-pipelines|cloudbuild|skaffold|\.pre-commit-config)[^/]*$"
+)
+COMPOSE = re.compile(r"(?:^|[/.-])compose(?:[.-][^/]*)?\.ya?ml$")
+VALUES = re.compile(r"(?:^|[/._-])values(?:[._-][^/]*)?\.(?:ya?ml|json)$|/ci/[^/]*\.ya?ml$")
+
+
+@dataclass(slots=True)
+class Found:
+    """What is in one source: objects to be read, what can't be, what is skipped, and how many objects play no part."""
+
+    documents: list[Document] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+
+def read_found(source: Source) -> Found:
+    """What is in ``source``, which was found in a directory."""
+    found = Found()
+    data = utf_8(source.data)
+    if not data.strip():
+        return found
+    if ENCRYPTED.search(data, 0, 4096) and not NAMES_DECISIVE.search(data):
+        found.skipped.append(Skipped(Cause.ENCRYPTED, source.name))
+    elif not _is_text(data):
+        _read_binary(source, data, found)
+    elif not _may_hold_object(data):
+        found.skipped.append(Skipped(cause_of(source.name, data), source.name))
+    elif looks_like_json(data[:1024].decode("utf-8", "replace")):
+        _read_whole(source, data, found)
+    else:
+        _read_pieces(source, data, found)
+    return found
+
+
+def _may_hold_object(text: bytes) -> bool:
+    return b"apiVersion" in text and b"kind" in text or b"networking.k8s.io" in text or bool(NAMES_DECISIVE.search(text))
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in data
+
+
+def _read_binary(source: Source, data: bytes, found: Found) -> None:
+    """Skip what is no text, but not a manifest in another encoding."""
+    if NAMES_DECISIVE.search(data.replace(b"\0", b"")):
+        found.problems += parse_documents(source)[1]
+    else:
+        found.skipped.append(Skipped(Cause.BINARY, source.name))
+
+
+def _read_whole(source: Source, data: bytes, found: Found) -> None:
+    documents, problems = parse_documents(source)
+    found.documents += documents
+    _settle(source, data, problems, 0, found)
+
+
+def _read_pieces(source: Source, data: bytes, found: Found) -> None:
+    """Read each document by itself: one that can't be read says nothing of the others."""
+    for piece, lines_before in _pieces(data):
+        kind = _never_pods(piece)
+        if kind:
+            found.ignored[kind] += 1
+            continue
+        if not _may_hold_object(piece):
+            if _says_something(piece):
+                found.skipped.append(Skipped(cause_of(source.name, piece), source.name, lines_before + 1))
+            continue
+        parsed, problems = read_yaml(source.name, piece, lines_before)
+        documents, problems = as_documents(source, piece.decode(), parsed, problems, lines_before)
+        found.documents += documents
+        _settle(source, piece, problems, lines_before, found)
+
+
+def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """The documents of ``data``, each with the number of lines before it; all in one where directives come first."""
+    if data.startswith(b"%"):
+        yield data, 0
+        return
+    starts = [0, *(mark.start() for mark in BETWEEN_DOCUMENTS.finditer(data) if mark.start())]
+    lines = 0
+    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+        piece = data[start:end]
+        yield piece, lines
+        lines += piece.count(b"\n")
+
+
+def _says_something(piece: bytes) -> bool:
+    return any(
+        line.strip() and not line.lstrip().startswith(b"#") and not line.startswith((b"---", b"..."))
+        for line in piece.splitlines()
+    )
+
+
+def _never_pods(piece: bytes) -> str:
+    """The kind of ``piece`` where it is one of ``NEVER_PODS`` without doubt; else empty."""
+    first_level: dict[bytes, bytes] = {}
+    for name, value in FIRST_LEVEL.findall(piece):
+        if name in first_level:
+            return ""
+        first_level[name] = value
+    kind = first_level.get(b"kind", b"")
+    return kind.decode() if kind in NEVER_PODS and first_level.get(b"apiVersion") else ""
+
+
+def _settle(source: Source, text: bytes, problems: list[Problem], lines_before: int, found: Found) -> None:
+    """Decide what ``problems`` with ``text`` mean: nothing, where it is a template or names no kind that matters."""
+    if not problems:
+        return
+    decisive = NAMES_DECISIVE.search(text)
+    kind = decisive[1].decode() if decisive else ""
+    line = lines_before + 1 if lines_before else 0
+    if is_template(text.decode("utf-8", "replace")):
+        found.skipped.append(Skipped(Cause.TEMPLATE, source.name, line, kind))
+    elif decisive:
+        found.problems += problems
+    else:
+        cause = cause_of(source.name, text)
+        found.skipped.append(Skipped(Cause.NOT_YAML if cause is Cause.DATA else cause, source.name, line))
+
+
+def is_template(text: str) -> bool:
+    """Whether something in ``text`` is to be filled in by a template engine."""
+    return "{{" in text or "{%" in text or "<%" in text
+
+
+def cause_of(name: str, text: bytes) -> Cause:
+    """Why ``text``, of the file called ``name``, holds no object."""
+    low = name.lower()
+    base = low.rpartition("/")[2]
+    for cause, holds in (
+        (Cause.KUSTOMIZATION, base in KUSTOMIZATIONS),
+        (Cause.CHART, base in CHARTS),
+        (Cause.WORKFLOW, WORKFLOWS.search(low)),
+        (Cause.COMPOSE, COMPOSE.search(low)),
+        (Cause.ENCRYPTED, ENCRYPTED.search(text)),
+        (Cause.PATCH, OPERATIONS.search(text)),
+        (Cause.TEMPLATE, "/templates/" in low and b"{{" in text),
+        (Cause.VALUES, VALUES.search(low)),
+    ):
+        if holds:
+            return cause
+    return Cause.DATA

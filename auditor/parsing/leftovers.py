@@ -1,0 +1,92 @@
+"""Documents of found files that are read as YAML and yet are no object: recognised by their shape."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from auditor.model.errors import Problem
+from auditor.model.skipped import Cause, Skipped
+from auditor.parsing.documents import Document
+from auditor.parsing.fields import Fields
+from auditor.parsing.found import DECISIVE, TEMPLATING, cause_of
+
+PATCH_DIRECTIVES = ("$patch", "$retainKeys")
+TEMPLATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
+"""Workloads that the API server refuses without a selector and labels in their template."""
+
+
+def why_no_object(document: Document, value: Any, patches: Collection[str]) -> Skipped | None:
+    """What to skip ``value``, a document or an item of a List, as; None where it is an object, or claims to be."""
+    kind = value.get("kind") if isinstance(value, dict) else None
+    cause = _cause(document, value, patches)
+    if cause is None:
+        return None
+    return Skipped(cause, document.source, _line(document), kind if kind in DECISIVE else "")
+
+
+def _cause(document: Document, value: Any, patches: Collection[str]) -> Cause | None:
+    if not isinstance(value, dict):
+        if isinstance(value, list) and any(_claims_to_be_decisive(item) for item in value):
+            return None
+        return cause_of(document.source, repr(value)[:2000].encode())
+    kind, version = value.get("kind"), value.get("apiVersion")
+    if kind in ("Kustomization", "Component") and str(version).startswith("kustomize.config.k8s.io"):
+        return Cause.KUSTOMIZATION
+    if not kind or not version:
+        return None if _claims_to_be_decisive(value) else cause_of(document.source, b"")
+    if posixpath.normpath(document.source) in patches or any(key in value or key in _spec(value) for key in PATCH_DIRECTIVES):
+        return Cause.PATCH
+    if kind in TEMPLATED and str(version).startswith("apps/") and _is_fragment(_spec(value)):
+        return Cause.PATCH
+    return None
+
+
+def _claims_to_be_decisive(value: Any) -> bool:
+    """Whether ``value`` says that it is of a kind that matters, or of the API of policies, and is not whole."""
+    if not isinstance(value, dict):
+        return False
+    kind, version = value.get("kind"), value.get("apiVersion")
+    return (kind in DECISIVE if isinstance(kind, str) else False) or (
+        isinstance(version, str) and "networking.k8s.io" in version and "metadata" in value
+    )
+
+
+def _spec(value: dict[str, Any]) -> dict[str, Any]:
+    spec = value.get("spec")
+    return spec if isinstance(spec, dict) else {}
+
+
+def _is_fragment(spec: dict[str, Any]) -> bool:
+    """Whether a workload has neither a selector nor labels in its template: a part of one, to be merged into another."""
+    template = spec.get("template")
+    metadata = template.get("metadata") if isinstance(template, dict) else None
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return not spec.get("selector") and not labels
+
+
+def unfilled_template(fields: Fields, kind: str, problems: Sequence[Problem]) -> Skipped | None:
+    """What to skip an object as whose ``problems`` are places that a template engine would have filled in."""
+    if problems and any(TEMPLATING.search(text) for text in _texts(fields.value)):
+        return Skipped(Cause.TEMPLATE, fields.document.source, _line(fields.document), kind)
+    return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every key and every text in ``value``."""
+    parts: list[Any] = [value]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            parts += [*part, *part.values()]
+        elif isinstance(part, list):
+            parts += part
+        elif isinstance(part, str):
+            yield part
+
+
+def _line(document: Document) -> int:
+    """The document's line; 0 for one that begins its file."""
+    line = document.lines(())
+    return line if line > 1 else 0

@@ -1,0 +1,72 @@
+"""What was found and is no object: one line for each cause, for people, and all of it for programs."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from auditor.model.skipped import Cause, Skipped
+from auditor.model.words import pluralize
+
+WORDS: Mapping[Cause, tuple[str, str]] = {
+    Cause.TEMPLATE: ("template", "templates"),
+    Cause.KUSTOMIZATION: ("kustomization", "kustomizations"),
+    Cause.PATCH: ("patch", "patches"),
+    Cause.CHART: ("description of a chart", "descriptions of charts"),
+    Cause.VALUES: ("values file", "values files"),
+    Cause.WORKFLOW: ("CI workflow", "CI workflows"),
+    Cause.COMPOSE: ("compose file", "compose files"),
+    Cause.ENCRYPTED: ("encrypted file", "encrypted files"),
+    Cause.BINARY: ("binary file", "binary files"),
+    Cause.NOT_YAML: ("text that is neither YAML nor JSON", "texts that are neither YAML nor JSON"),
+    Cause.DATA: ("text without apiVersion and kind", "texts without apiVersion and kind"),
+}
+"""One of a cause, and several."""
+EXAMPLES = 2
+TEMPLATES = "templates"
+
+
+def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
+    """A line for each cause: how many, where, and what to do about it where something can be done."""
+    return [_line(cause, found) for cause in Cause if (found := [each for each in skipped if each.cause is cause])]
+
+
+def _line(cause: Cause, found: Sequence[Skipped]) -> str:
+    places = list(dict.fromkeys(each.place for each in found))
+    more = f" and {len(places) - EXAMPLES:,} more" if len(places) > EXAMPLES else ""
+    said = f"skipped {pluralize(len(found), *WORDS[cause])}: {', '.join(places[:EXAMPLES])}{more}"
+    return f"{said}{_with_policies(found)}{_remedy(cause, found)}"
+
+
+def _with_policies(found: Iterable[Skipped]) -> str:
+    policies = sum(each.kind == "NetworkPolicy" for each in found)
+    return f" ({pluralize(policies, 'NetworkPolicy', 'NetworkPolicies')} among them)" if policies else ""
+
+
+def _remedy(cause: Cause, found: Sequence[Skipped]) -> str:
+    if cause is Cause.KUSTOMIZATION:
+        directory = posixpath.dirname(found[0].file) or "."
+        return f"; what they change is not seen: render first: kubectl kustomize {directory} | audit ... -f -"
+    if cause is Cause.TEMPLATE and (charts := [chart for each in found if (chart := _chart_of(each.file))]):
+        return f"; render first: helm template {charts[0]} | audit ... -f -"
+    if cause is Cause.TEMPLATE:
+        return "; fill them in first"
+    if cause is Cause.ENCRYPTED:
+        return "; decrypt first what matters"
+    return ""
+
+
+def _chart_of(file: str) -> str:
+    """The directory of the chart that a template in ``templates/`` belongs to; empty where there is none."""
+    steps = file.split("/")
+    return "/".join(steps[: steps.index(TEMPLATES)]) or "." if TEMPLATES in steps[:-1] else ""
+
+
+def skipped_json(skipped: Sequence[Skipped]) -> list[dict[str, Any]]:
+    """All of it, by cause."""
+    return [
+        {"cause": cause.value, "count": len(found), "places": [each.place for each in found]}
+        for cause in Cause
+        if (found := [each for each in skipped if each.cause is cause])
+    ]
