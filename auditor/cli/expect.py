@@ -66,7 +66,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """Show who should reach whom on which ports, by the policies alone.
 
     The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for
-    some. Exit code 3 means that a policy of the live cluster can't be read; what it may decide is marked.
+    some. Exit code 3 means that something can't be read; what it may decide is marked.
     """
     outputs = read_outputs(output, output_file, EXPECT)
     return expect(ExpectOptions(choose_input(**read), ports, sources, destinations, expand, outputs))
@@ -85,4 +85,4 @@ def expect(options: ExpectOptions) -> int:
     parameters.check_ports(destinations, options.ports)
     matrix = evaluate(snapshot, named_ports=options.ports)
     options.outputs.deliver(EXPECT, MatrixView(matrix, sources, destinations, options.ports, options.expand))
-    return INCONCLUSIVE if snapshot.unknown else AS_EXPECTED
+    return INCONCLUSIVE if snapshot.unknown or snapshot.problems else AS_EXPECTED

@@ -78,4 +78,4 @@ def explain_command(options: ExplainOptions) -> int:
     destination = service_name(options.destination) or endpoint_called(snapshot, options.destination)
     explanation = explain(snapshot, source, destination, options.port)
     options.outputs.deliver(EXPLAIN, explanation)
-    return INCONCLUSIVE if explanation.in_doubt else AS_EXPECTED
+    return INCONCLUSIVE if explanation.in_doubt or snapshot.problems else AS_EXPECTED

@@ -66,7 +66,9 @@ def intent_command(options: IntentOptions) -> int:
     snapshot = intent.with_hosts(read_endpoints(options.read))
     findings = check_intent(evaluate(snapshot), intent)
     unknown = tuple(policy.full_name for policy in snapshot.unknown)
-    report = IntentReport(intent.file, options.read.name, len(intent.rules), len(snapshot.policies), findings, unknown)
+    report = IntentReport(
+        intent.file, options.read.name, len(intent.rules), len(snapshot.policies), findings, unknown, snapshot.left_out
+    )
     options.outputs.deliver(INTENT, report)
     return of_conclusion(report.conclusion)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -114,9 +114,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     refuse_the_other_input(files=bool(paths))
     # The client of a cluster is more to import than all the rest, so files come without it.
     read = (
-        InputOptions(paths, recursive, exclude, keep_going, replicas, hosts)
-        if paths
-        else read_connection(**connection)
+        InputOptions(paths, recursive, exclude, keep_going, replicas, hosts) if paths else read_connection(**connection)
     )
     outputs = read_outputs(output, output_file, LINT)
     return lint_command(LintOptions(read, namespaces, suppressions, fail_on, outputs))
@@ -126,7 +124,7 @@ def lint_command(options: LintOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from datetime import datetime
 
-    from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS
+    from auditor.cli.exit_codes import of_conclusion
     from auditor.lint import lint
     from auditor.lint.suppressions import suppress
     from auditor.model.lint import LintReport, Severity
@@ -135,6 +133,7 @@ def lint_command(options: LintOptions) -> int:
     accepted = _read_suppressions(options.suppressions)
     files = options.read if isinstance(options.read, InputOptions) else None
     snapshot = read_input(options.read) if isinstance(options.read, InputOptions) else _read_live(options.read)
+    snapshot = replace(snapshot, policies=(*snapshot.policies, *snapshot.variants))
     subject = in_words(files.paths) if files else "the cluster"
     if not snapshot.endpoints and not snapshot.policies:
         raise UsageError(f"{subject}: no network policy and no pod to look at")
@@ -143,9 +142,9 @@ def lint_command(options: LintOptions) -> int:
     today = datetime.now().astimezone().date().isoformat()
     result = suppress(lint(snapshot, complete=complete), accepted, today).about(options.namespaces)
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
-    report = LintReport(subject, policies, result, Severity(options.fail_on))
+    report = LintReport(subject, policies, result, Severity(options.fail_on), snapshot.left_out)
     options.outputs.deliver(LINT, report)
-    return FINDINGS if report.failed else AS_EXPECTED
+    return of_conclusion(report.conclusion)
 
 
 def _read_suppressions(path: str | None) -> tuple[Suppression, ...]:

@@ -56,7 +56,7 @@ def in_words(paths: Sequence[str]) -> str:
     return ", ".join("standard input" if path == STDIN else path for path in paths)
 
 
-def choose_input(
+def choose_input(  # noqa: PLR0913 - one parameter for each option
     *,
     paths: tuple[str, ...],
     all_namespaces: bool,
@@ -160,9 +160,7 @@ def read_input(options: InputOptions) -> Snapshot:
     sources = load_sources(options.paths, recursive=options.recursive, exclude=options.exclude)
     scenarios = [source for source in sources if not source.found and is_scenario(source)]
     if not scenarios:
-        snapshot = read_snapshot(
-            sources, replicas=options.replicas, hosts=options.hosts, keep_going=options.keep_going
-        )
+        snapshot = read_snapshot(sources, replicas=options.replicas, hosts=options.hosts, keep_going=options.keep_going)
         _say_what_does_not_count(snapshot)
         return snapshot
     if len(sources) > 1:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from auditor.model.addresses import IPAddress
 from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import PortRange
+from auditor.model.skipped import NOTHING_LEFT_OUT, LeftOut
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Conclusion, Verdict
 
@@ -155,10 +156,11 @@ class IntentReport:
     policies: int
     findings: tuple[IntentFinding, ...]
     unknown: tuple[str, ...] = ()
+    left_out: LeftOut = NOTHING_LEFT_OUT
 
     @property
     def conclusion(self) -> Conclusion:
         """Inconclusive where nothing was found but not everything is known."""
         if self.findings:
             return Conclusion.FAIL
-        return Conclusion.INCONCLUSIVE if self.unknown else Conclusion.PASS
+        return Conclusion.INCONCLUSIVE if self.unknown or self.left_out.problems else Conclusion.PASS

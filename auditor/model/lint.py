@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from auditor.model.skipped import NOTHING_LEFT_OUT, LeftOut
 from auditor.model.verdict import Conclusion
 
 
@@ -114,6 +115,7 @@ class LintReport:
     policies: int
     sorted: Sorted
     fail_on: Severity
+    left_out: LeftOut = NOTHING_LEFT_OUT
 
     @property
     def failed(self) -> bool:
@@ -121,8 +123,10 @@ class LintReport:
 
     @property
     def conclusion(self) -> Conclusion:
-        """Pass or fail; what lint can't know it says nothing about."""
-        return Conclusion.FAIL if self.failed else Conclusion.PASS
+        """Fail with findings; inconclusive without any where objects that can't be read are left out."""
+        if self.failed:
+            return Conclusion.FAIL
+        return Conclusion.INCONCLUSIVE if self.left_out.problems else Conclusion.PASS
 
     def count(self, severity: Severity) -> int:
         """How many findings have ``severity``."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from auditor.model.errors import Problem
 
 
 class Cause(StrEnum):
@@ -37,3 +40,17 @@ class Skipped:
     def place(self) -> str:
         """``FILE`` or ``FILE:LINE``."""
         return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """All of the input that plays no part: objects by kind, what is no object, and what is wrong with objects that are
+    left out because of it.
+    """
+
+    ignored: Mapping[str, int] = field(default_factory=dict, hash=False)
+    skipped: tuple[Skipped, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+NOTHING_LEFT_OUT = LeftOut()

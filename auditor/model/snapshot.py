@@ -11,7 +11,7 @@ from auditor.model.errors import Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import ContainerPort, Protocol
-from auditor.model.skipped import Skipped
+from auditor.model.skipped import LeftOut, Skipped
 
 
 class Family(IntEnum):
@@ -134,6 +134,11 @@ class Snapshot:
     problems: tuple[Problem, ...] = ()
     variants: tuple[NetworkPolicy, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What of the input plays no part."""
+        return LeftOut(self.ignored, self.skipped, self.problems)
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint called ``name``; KeyError when there is none."""

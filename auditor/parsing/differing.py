@@ -43,6 +43,6 @@ def remarks(differing: Sequence[Differing]) -> Iterator[str]:
     rest = len({(each.kind, each.name) for each in differing}) - 1
     more = f" (and {rest:,} more)" if rest else ""
     yield (
-        f"{first.kind} {first.name} {first.why}{more}: what such policies decide is in doubt, and of all else the first counts; give "
-        "one of the variants alone, or leave the others out with --exclude"
+        f"{first.kind} {first.name} {first.why}{more}: what such policies decide is in doubt, and of all else the "
+        "first counts; give one of the variants alone, or leave the others out with --exclude"
     )

@@ -36,8 +36,10 @@ DECISIVE = (
 )
 """The kinds on which verdicts hang."""
 NAMES_DECISIVE = re.compile(rb"""["']?kind["']?\s*:\s*["']?(%s)(?:List)?\b""" % "|".join(DECISIVE).encode())
-FIRST_LEVEL = re.compile(rb"""^["']?(kind|apiVersion)["']?[ \t]*:[ \t]*["']?([^\s"'#]*)["']?[ \t]*(?:#.*)?\r?$""", re.M)
-BETWEEN_DOCUMENTS = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.M)
+FIRST_LEVEL = re.compile(
+    rb"""^["']?(kind|apiVersion)["']?[ \t]*:[ \t]*["']?([^\s"'#]*)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE
+)
+BETWEEN_DOCUMENTS = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 NEVER_PODS = frozenset(
     {
         b"APIService",
@@ -73,7 +75,9 @@ NEVER_PODS = frozenset(
 TEMPLATING = re.compile(r"\{\{|\{%|<%|\$\{[^}]*\}|\$\([A-Za-z_][^)]*\)|<[A-Za-z][^<>\n]*>|%[A-Z_]{2,}%|@[A-Z_]{2,}@")
 """What stands for something that is filled in later: Helm, Go and Jinja, ERB, envsubst, make, and words for people."""
 ENCRYPTED = re.compile(rb"\A\0GITCRYPT|\A\$ANSIBLE_VAULT|-----BEGIN (?:AGE|PGP)|ENC\[AES256_GCM|\Aage-encryption")
-OPERATIONS = re.compile(rb"""(?:^|[\[{,])\s*-?\s*["']?op["']?\s*:\s*["']?(?:add|remove|replace|move|copy|test)\b""", re.M)
+OPERATIONS = re.compile(
+    rb"""(?:^|[\[{,])\s*-?\s*["']?op["']?\s*:\s*["']?(?:add|remove|replace|move|copy|test)\b""", re.MULTILINE
+)
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml")
 CHARTS = ("chart.yaml", "chart.yml", "requirements.yaml", "requirements.yml")
 WORKFLOWS = re.compile(
@@ -100,7 +104,7 @@ def read_found(source: Source) -> Found:
     data = utf_8(source.data)
     if not data.strip():
         return found
-    if ENCRYPTED.search(data, 0, 4096) and not NAMES_DECISIVE.search(data):
+    if ENCRYPTED.search(data, 0, 4096) and not _says_its_kind(data):
         found.skipped.append(Skipped(Cause.ENCRYPTED, source.name))
     elif not _is_text(data):
         _read_binary(source, data, found)
@@ -114,7 +118,14 @@ def read_found(source: Source) -> Found:
 
 
 def _may_hold_object(text: bytes) -> bool:
-    return b"apiVersion" in text and b"kind" in text or b"networking.k8s.io" in text or bool(NAMES_DECISIVE.search(text))
+    words = b"apiVersion" in text and b"kind" in text
+    return words or b"networking.k8s.io" in text or NAMES_DECISIVE.search(text) is not None
+
+
+def _says_its_kind(data: bytes) -> bool:
+    """Whether an encrypted text still tells what it is: sops leaves the names of kinds as they are, if told so."""
+    kinds = [value for name, value in FIRST_LEVEL.findall(data) if name == b"kind"]
+    return bool(NAMES_DECISIVE.search(data) or (kinds and not any(kind.startswith(b"ENC[") for kind in kinds)))
 
 
 def _is_text(data: bytes) -> bool:

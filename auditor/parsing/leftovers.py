@@ -13,6 +13,7 @@ from auditor.parsing.fields import Fields
 from auditor.parsing.found import DECISIVE, TEMPLATING, cause_of
 
 PATCH_DIRECTIVES = ("$patch", "$retainKeys")
+KUSTOMIZATION_KINDS = ("Kustomization", "Component")
 TEMPLATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 """Workloads that the API server refuses without a selector and labels in their template."""
 
@@ -28,19 +29,22 @@ def why_no_object(document: Document, value: Any, patches: Collection[str]) -> S
 
 def _cause(document: Document, value: Any, patches: Collection[str]) -> Cause | None:
     if not isinstance(value, dict):
-        if isinstance(value, list) and any(_claims_to_be_decisive(item) for item in value):
-            return None
-        return cause_of(document.source, repr(value)[:2000].encode())
+        several = value if isinstance(value, list) else ()
+        claims = any(_claims_to_be_decisive(item) for item in several)
+        return None if claims else cause_of(document.source, repr(value)[:2000].encode())
     kind, version = value.get("kind"), value.get("apiVersion")
-    if kind in ("Kustomization", "Component") and str(version).startswith("kustomize.config.k8s.io"):
+    if kind in KUSTOMIZATION_KINDS and str(version).startswith("kustomize.config.k8s.io"):
         return Cause.KUSTOMIZATION
     if not kind or not version:
         return None if _claims_to_be_decisive(value) else cause_of(document.source, b"")
-    if posixpath.normpath(document.source) in patches or any(key in value or key in _spec(value) for key in PATCH_DIRECTIVES):
-        return Cause.PATCH
-    if kind in TEMPLATED and str(version).startswith("apps/") and _is_fragment(_spec(value)):
-        return Cause.PATCH
-    return None
+    return Cause.PATCH if _is_patch(document, value, patches) else None
+
+
+def _is_patch(document: Document, value: dict[str, Any], patches: Collection[str]) -> bool:
+    spec = _spec(value)
+    if posixpath.normpath(document.source) in patches or any(key in value or key in spec for key in PATCH_DIRECTIVES):
+        return True
+    return value["kind"] in TEMPLATED and str(value["apiVersion"]).startswith("apps/") and _is_fragment(spec)
 
 
 def _claims_to_be_decisive(value: Any) -> bool:
@@ -59,7 +63,7 @@ def _spec(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_fragment(spec: dict[str, Any]) -> bool:
-    """Whether a workload has neither a selector nor labels in its template: a part of one, to be merged into another."""
+    """Whether a workload has neither a selector nor labels in its template: a part, to be merged into a whole one."""
     template = spec.get("template")
     metadata = template.get("metadata") if isinstance(template, dict) else None
     labels = metadata.get("labels") if isinstance(metadata, dict) else None

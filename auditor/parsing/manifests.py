@@ -15,8 +15,8 @@ from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.skipped import Skipped
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServicePort, Snapshot
-from auditor.parsing.documents import Document, parse_documents
 from auditor.parsing.differing import Differing, remarks
+from auditor.parsing.documents import Document, parse_documents
 from auditor.parsing.fields import Fields
 from auditor.parsing.found import read_found
 from auditor.parsing.kustomizations import patch_files

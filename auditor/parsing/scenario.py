@@ -12,7 +12,7 @@ from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.scenario import ExpectedProblem, Scenario
 from auditor.model.snapshot import Family, Snapshot
-from auditor.parsing.documents import Document, read_documents, refuse_other_kinds
+from auditor.parsing.documents import Document, parse_documents, read_documents, refuse_other_kinds
 from auditor.parsing.fields import Fields
 from auditor.parsing.manifests import Objects, assemble
 from auditor.parsing.placement import place
@@ -216,7 +216,7 @@ class _Reading:
             except OSError as error:
                 self._fields.note(f"can't read {name}: {error.strerror or error}", "manifests", number)
                 continue
-            documents, problems = read_documents(source)
+            documents, problems = parse_documents(source)
             objects.problems += problems
             for document in documents:
                 objects.add(document)

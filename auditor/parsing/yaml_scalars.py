@@ -1,7 +1,7 @@
 """YAML's scalars: what a piece of text without quotes is, and what tags make of it.
 
-Without a tag the rules are those of kubectl's parser (go-yaml v2, resolve.go), not PyYAML's: ``y`` is a boolean, ``1e3``
-and ``08`` are numbers, and numbers to the base 60 are text.
+Without a tag the rules are those of kubectl's parser (go-yaml v2, resolve.go), not PyYAML's: ``y`` is a boolean,
+``1e3`` and ``08`` are numbers, and numbers to the base 60 are text.
 """
 
 from __future__ import annotations

@@ -51,7 +51,6 @@ def read_yaml(name: str, text: bytes, lines_before: int = 0) -> tuple[list[Parse
         for value, line, tables, doubts in builder.documents(text):
             if value is not None:
                 documents.append(Parsed(value, _lines(value, line, tables), doubts))
-        return documents, []
     except _Stop as stop:
         problem = Problem(stop.message, name, stop.line)
     except yaml.MarkedYAMLError as error:
@@ -63,6 +62,8 @@ def read_yaml(name: str, text: bytes, lines_before: int = 0) -> tuple[list[Parse
         )
     except yaml.YAMLError as error:
         problem = Problem(f"not valid YAML: {' '.join(str(error).split())}", name)
+    else:
+        return documents, []
     return documents, [*(doubt.problem for doubt in builder.doubts), problem]
 
 

@@ -11,6 +11,7 @@ from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern, Ports
 from auditor.policy.unreadable import Unreadable
 from auditor.report.documents import write_json
+from auditor.report.skipped import left_out_json
 
 SCHEMA = "audit.expected/v1"
 DOUBT = '"doubt":true,'
@@ -39,7 +40,7 @@ def expected_json(
         endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in sources or endpoint.name in destinations
     ]
     yield ",\n".join(_endpoint_json(matrix, endpoint) for endpoint in shown)
-    yield f'],"ignored":{json.dumps(dict(sorted(matrix.snapshot.ignored.items())))},'
+    yield f"],{json.dumps(left_out_json(matrix.snapshot.left_out))[1:-1]},"
     if matrix.snapshot.unknown:
         yield f'"unknown_policies":{json.dumps([policy.full_name for policy in matrix.snapshot.unknown])},'
     yield '"cells":['

@@ -16,6 +16,7 @@ from auditor.policy.unreadable import Unreadable
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
 from auditor.report.matrix import Grid, grid_lines, legend_lines
+from auditor.report.skipped import ignored_line
 
 MOST_ROWS = 30
 MOST_MEMBERS = 10
@@ -93,7 +94,7 @@ def _headline(view: MatrixView) -> str:
     classes = {matrix.class_of(name) for name in shown}
     policies = pluralize(len(matrix.snapshot.policies), "policy", "policies")
     counts = f"{pluralize(len(shown), 'endpoint')} in {pluralize(len(classes), 'class', 'classes')}, {policies}"
-    ignored = ", ".join(f"{number:,} {kind}" for kind, number in sorted(matrix.snapshot.ignored.items()))
+    ignored = ignored_line(matrix.snapshot.left_out)
     return f"{counts}; ignored: {ignored}" if ignored else counts
 
 

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from auditor.model.intent import CellGroup, IntentFinding, IntentReport, ProposedChange
 from auditor.report.documents import write_json
+from auditor.report.skipped import left_out_json
 
 SCHEMA = "audit.intent-report/v1"
 
@@ -24,6 +25,7 @@ def render(report: IntentReport, stream: TextIO) -> None:
         "conclusion": report.conclusion,
         "findings": [finding_item(finding) for finding in report.findings],
         "unknown_policies": list(report.unknown),
+        **left_out_json(report.left_out),
     }
     write_json([json.dumps(document, indent=1) + "\n"], stream)
 

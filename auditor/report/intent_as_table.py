@@ -16,6 +16,7 @@ from auditor.model.verdict import Conclusion
 from auditor.model.words import pluralize
 from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_line, print_paragraph
+from auditor.report.skipped import ignored_line
 
 STYLES = {IntentKind.OPEN: "bold red", IntentKind.CLOSED: "bold yellow", IntentKind.EMPTY: "bold cyan"}
 MOST_NAMES = 4
@@ -36,6 +37,8 @@ def render(report: IntentReport, stream: TextIO) -> None:
     print_paragraph(console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {held}"))
     for name in report.unknown:
         print_paragraph(console, f"in doubt: policy {name} can't be read", 0, 4)
+    if ignored := ignored_line(report.left_out):
+        print_paragraph(console, f"ignored: {ignored}", 0, 4)
     if report.findings:
         print_paragraph(console)
     print_findings(console, report.findings)

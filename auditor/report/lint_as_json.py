@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from auditor.lint.registry import CHECKS
 from auditor.model.lint import LintFinding, LintReport, Severity, Suppression
 from auditor.report.documents import write_json
+from auditor.report.skipped import left_out_json
 
 SCHEMA = "audit.lint/v1"
 
@@ -26,6 +27,7 @@ def render(report: LintReport, stream: TextIO) -> None:
         "suppressed": [{**_finding(each), "suppression": _suppression(by)} for each, by in found.suppressed],
         "expired_suppressions": [_suppression(each) for each in found.expired],
         "unused_suppressions": [_suppression(each) for each in found.unused],
+        **left_out_json(report.left_out),
     }
     write_json([json.dumps(document, indent=1) + "\n"], stream)
 

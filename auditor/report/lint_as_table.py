@@ -11,6 +11,7 @@ from auditor.model.lint import LintFinding, LintReport, Severity, Sorted
 from auditor.model.words import pluralize
 from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_line, print_paragraph
+from auditor.report.skipped import ignored_line
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
 
@@ -59,4 +60,5 @@ def _headline(report: LintReport) -> str:
         f"{pluralize(report.policies, 'policy', 'policies')} of {report.subject}: "
         + (", ".join(counts) or "no finding")
         + (f"; {suppressed} suppressed" if suppressed else "")
+        + (f"; ignored: {ignored}" if (ignored := ignored_line(report.left_out)) else "")
     )

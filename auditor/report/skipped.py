@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from auditor.model.skipped import Cause, Skipped
+from auditor.model.skipped import Cause, LeftOut, Skipped
 from auditor.model.words import pluralize
 
 WORDS: Mapping[Cause, tuple[str, str]] = {
@@ -63,10 +63,18 @@ def _chart_of(file: str) -> str:
     return "/".join(steps[: steps.index(TEMPLATES)]) or "." if TEMPLATES in steps[:-1] else ""
 
 
-def skipped_json(skipped: Sequence[Skipped]) -> list[dict[str, Any]]:
-    """All of it, by cause."""
-    return [
+def ignored_line(left_out: LeftOut) -> str:
+    """``3 ConfigMap, 1 Secret``; empty where no object is ignored."""
+    return ", ".join(f"{number:,} {kind}" for kind, number in sorted(left_out.ignored.items()))
+
+
+def left_out_json(left_out: LeftOut) -> dict[str, Any]:
+    """All of it: ``ignored`` and ``skipped``, and ``problems`` where there are any."""
+    by_cause = ((cause, [each for each in left_out.skipped if each.cause is cause]) for cause in Cause)
+    skipped = [
         {"cause": cause.value, "count": len(found), "places": [each.place for each in found]}
-        for cause in Cause
-        if (found := [each for each in skipped if each.cause is cause])
+        for cause, found in by_cause
+        if found
     ]
+    problems = {"problems": [str(problem) for problem in left_out.problems]} if left_out.problems else {}
+    return {"ignored": dict(sorted(left_out.ignored.items())), "skipped": skipped, **problems}

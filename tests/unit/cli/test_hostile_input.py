@@ -59,7 +59,7 @@ def test_as_a_process(tmp_path):
     (tmp_path / "\x1b[2Ja\n::error::no\udcff.yaml").write_text("kind: [", encoding="utf-8")
     done = audit_process("expect", "-f", ".", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("\\x1b[2Ja\\n::error::no\\udcff.yaml:2: ")
+    assert "\\x1b[2Ja\\n::error::no\\udcff.yaml\n" in done.stderr
     assert is_harmless(done.stderr)
 
 

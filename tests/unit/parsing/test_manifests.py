@@ -344,7 +344,9 @@ def test_two_objects_of_one_name_are_told_with_both_places(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", DIFFERENT)
 def test_two_objects_of_which_all_that_is_read_is_the_same_are_one(kind: str) -> None:
-    assert two(kind, "metadata: {name: a, annotations: {x: z}}\nspec: {}\n") == two(kind, "metadata: {name: a}\nspec: {}\n")
+    assert two(kind, "metadata: {name: a, annotations: {x: z}}\nspec: {}\n") == two(
+        kind, "metadata: {name: a}\nspec: {}\n"
+    )
 
 
 def test_generated_names_are_never_the_same() -> None:
