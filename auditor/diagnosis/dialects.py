@@ -1,155 +1,232 @@
-"""What each dialect makes of policies, for predicting what an enforcer of that dialect lets through.
+"""What the diagnosis knows of each dialect, in one place: how it misreads policies, what it filters and when, in which
+scopes it makes sense, and what is said of it.
 
-``auditor.model.dialect`` has the definitions. The lab's faulty enforcers are written apart from this on purpose:
-packets under the one are diagnosed by the other.
+``auditor.model.dialect`` has names and definitions. The lab's faulty enforcers and the tests' oracle are written apart
+from this on purpose: packets under the one are diagnosed by the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
+from auditor.diagnosis.misreadings import (
+    Rewrite,
+    any_namespace,
+    both_directions,
+    by_peer,
+    by_port,
+    by_rule,
+    by_selector,
+    ignoring,
+    key_needed,
+    keys_alone,
+    lone_pods_anywhere,
+    nothing,
+    two_peers,
+    without_except,
+)
+from auditor.model.diagnosis import ScopeKind
 from auditor.model.dialect import Dialect
-from auditor.model.labels import LabelSelector, Operator, Requirement
-from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.policy import Direction
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
 
-Rewrite: TypeAlias = Callable[[NetworkPolicy], NetworkPolicy | None]
-"""A policy as the dialect takes it; None when it takes no notice of it."""
-
-ANY = LabelSelector()
-
-
-def _nothing(_: NetworkPolicy) -> None:
-    return None
+NOT_READ_SO = (
+    "This CNI reads policies otherwise than the specification: update it, or write the policies without this feature."
+)
 
 
-def _ignoring(direction: Direction) -> Rewrite:
-    return lambda policy: replace(policy, directions=policy.directions - {direction})
+class Timing(Enum):
+    """How an enforcer answers differently from one moment to the next."""
+
+    LATE = auto()
+    """It lets through for a while what it denies later. Predicted as it is before it has converged."""
+    NOW_AND_THEN = auto()
+    """It drops some of what it lets through."""
 
 
-def _both_directions(policy: NetworkPolicy) -> NetworkPolicy:
-    return replace(policy, directions=frozenset(Direction))
+class Traffic(Enum):
+    """Traffic that an enforcer may exempt from filtering, whatever the policies say."""
+
+    TO_ITSELF = auto()
+    WITH_OWN_NODE = auto()
+    UDP = auto()
+    IPV6 = auto()
 
 
-def _by_rule(change: Callable[[Rule], Rule | None]) -> Rewrite:
-    """Change every rule of either direction, in force or not; a rule that becomes None allows nothing."""
-
-    def changed(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-        return tuple(rule for rule in map(change, rules) if rule is not None)
-
-    def rewritten(policy: NetworkPolicy) -> NetworkPolicy:
-        ingress, egress = changed(policy.ingress), changed(policy.egress)
-        return (
-            policy
-            if (ingress, egress) == (policy.ingress, policy.egress)
-            else replace(policy, ingress=ingress, egress=egress)
-        )
-
-    return rewritten
+EXEMPT = frozenset({Traffic.TO_ITSELF, Traffic.WITH_OWN_NODE})
+"""What the specification exempts."""
 
 
-def _by_port(change: Callable[[PolicyPort], PolicyPort | None]) -> Rewrite:
-    """Change every port item. A rule whose last item goes allows nothing: an empty list would allow every port."""
+@dataclass(frozen=True, slots=True)
+class DialectSpec:
+    """One dialect.
 
-    def changed(rule: Rule) -> Rule | None:
-        ports = tuple(port for port in map(change, rule.ports) if port is not None)
-        if ports == rule.ports:
-            return rule
-        return replace(rule, ports=ports) if ports else None
+    ``phrase`` says what is wrong, before a place; ``said_of`` says it instead for a kind of scope, whose name stands
+    for ``{}``. ``advice`` says what to do. ``rewrite`` gives a policy as the dialect takes it, for dialects that are a
+    way to misread one. It ``exempts`` traffic from filtering, or ``filters`` what the specification exempts.
 
-    return _by_rule(changed)
+    Where it is not looked for: ``unseen`` dialects differ in nothing that an audit could see; those ``about`` one
+    direction, or not ``by_direction``, say nothing of one direction of a node's filters that a simpler fault would not;
+    ``not_for`` names protocols and families for which they are nothing, the same without them, or another dialect.
+    """
 
+    phrase: str = ""
+    advice: str = NOT_READ_SO
+    rewrite: Rewrite | None = None
+    said_of: Mapping[ScopeKind, str] = field(default_factory=dict)
+    exempts: Traffic | None = None
+    filters: Traffic | None = None
+    first_policy_only: bool = False
+    skips_pods: bool = False
+    previous_policies: bool = False
+    tracks_connections: bool = True
+    timing: Timing | None = None
+    unseen: bool = False
+    about: Direction | None = None
+    by_direction: bool = True
+    not_for: frozenset[str] = frozenset()
 
-def _by_peer(change: Callable[[Peer], tuple[Peer, ...]]) -> Rewrite:
-    """Change every peer into any number of peers. A rule whose last peer goes allows nothing."""
-
-    def changed(rule: Rule) -> Rule | None:
-        peers = tuple(peer for old in rule.peers for peer in change(old))
-        if peers == rule.peers:
-            return rule
-        return replace(rule, peers=peers) if peers else None
-
-    return _by_rule(changed)
-
-
-def _without_except(peer: Peer) -> tuple[Peer, ...]:
-    block = peer.ip_block
-    return (peer,) if block is None or not block.excepts else (replace(peer, ip_block=replace(block, excepts=())),)
-
-
-def _any_namespace(peer: Peer) -> tuple[Peer, ...]:
-    return (peer,) if peer.namespace_selector is None else (replace(peer, namespace_selector=ANY),)
-
-
-def _lone_pods_anywhere(peer: Peer) -> tuple[Peer, ...]:
-    lone = peer.pod_selector is not None and peer.namespace_selector is None
-    return (replace(peer, namespace_selector=ANY) if lone else peer,)
+    def said(self, kind: ScopeKind, name: str, place: str) -> str:
+        """What is wrong in the scope of this kind and name, which ``place`` says in words."""
+        return self.said_of[kind].format(name) if kind in self.said_of else self.phrase + place
 
 
-def _two_peers(peer: Peer) -> tuple[Peer, ...]:
-    if peer.pod_selector is None or peer.namespace_selector is None:
-        return (peer,)
-    return (
-        Peer(pod_selector=peer.pod_selector, line=peer.line),
-        Peer(namespace_selector=peer.namespace_selector, line=peer.line),
-    )
-
-
-def _by_selector(change: Callable[[LabelSelector], LabelSelector]) -> Rewrite:
-    """Change the policy's own selector and those of every peer."""
-
-    def optional(selector: LabelSelector | None) -> LabelSelector | None:
-        return selector if selector is None else change(selector)
-
-    peers = _by_peer(
-        lambda peer: (
-            replace(
-                peer, pod_selector=optional(peer.pod_selector), namespace_selector=optional(peer.namespace_selector)
-            ),
-        )
-    )
-
-    def changed(policy: NetworkPolicy) -> NetworkPolicy | None:
-        return peers(replace(policy, pod_selector=change(policy.pod_selector)))
-
-    return changed
-
-
-def _keys_alone(selector: LabelSelector) -> LabelSelector:
-    present = [Requirement(key, Operator.EXISTS) for key, _ in selector.match_labels]
-    present += [
-        Requirement(item.key, Operator.EXISTS) for item in selector.match_expressions if item.operator is Operator.IN
-    ]
-    return LabelSelector(
-        (), (*present, *(item for item in selector.match_expressions if item.operator is not Operator.IN))
-    )
-
-
-def _key_needed(selector: LabelSelector) -> LabelSelector:
-    needed = [
-        Requirement(item.key, Operator.EXISTS)
-        for item in selector.match_expressions
-        if item.operator is Operator.NOT_IN
-    ]
-    return replace(selector, match_expressions=(*selector.match_expressions, *needed))
-
-
-REWRITES: Mapping[Dialect, Rewrite] = {
-    Dialect.ENFORCES_NOTHING: _nothing,
-    Dialect.SLOW: _nothing,
-    Dialect.IGNORES_EGRESS: _ignoring(Direction.EGRESS),
-    Dialect.IGNORES_INGRESS: _ignoring(Direction.INGRESS),
-    Dialect.ISOLATES_BOTH_DIRECTIONS: _both_directions,
-    Dialect.IGNORES_PORTS: _by_rule(lambda rule: replace(rule, ports=())),
-    Dialect.IGNORES_END_PORT: _by_port(lambda port: port if port.end_port is None else replace(port, end_port=None)),
-    Dialect.IGNORES_NAMED_PORTS: _by_port(lambda port: port if port.name is None else None),
-    Dialect.IGNORES_EXCEPT: _by_peer(_without_except),
-    Dialect.IGNORES_NAMESPACE_SELECTOR: _by_peer(_any_namespace),
-    Dialect.OWN_NAMESPACE_ONLY: _by_peer(lambda peer: (peer,) if peer.namespace_selector is None else ()),
-    Dialect.POD_SELECTOR_ANY_NAMESPACE: _by_peer(_lone_pods_anywhere),
-    Dialect.PEERS_OR_INSTEAD_OF_AND: _by_peer(_two_peers),
-    Dialect.LABEL_KEY_ONLY: _by_selector(_keys_alone),
-    Dialect.NOT_IN_NEEDS_KEY: _by_selector(_key_needed),
+SPECS: Mapping[Dialect, DialectSpec] = {
+    Dialect.SPEC: DialectSpec(unseen=True),
+    Dialect.ENFORCES_NOTHING: DialectSpec(
+        phrase="NetworkPolicies are not enforced",
+        advice=(
+            "Install a CNI or policy agent that enforces NetworkPolicy (Flannel by itself is none), or see "
+            "whether its agent runs and has finished starting."
+        ),
+        rewrite=nothing,
+        by_direction=False,
+        not_for=frozenset({str(Protocol.UDP), str(Family.IPV6)}),
+        said_of={
+            ScopeKind.CLUSTER: "NetworkPolicies are not enforced at all",
+            ScopeKind.POLICY: "policy {} is not in force",
+        },
+    ),
+    Dialect.IGNORES_EGRESS: DialectSpec(
+        phrase="egress is not enforced",
+        advice="See whether this CNI supports egress rules and has them switched on.",
+        rewrite=ignoring(Direction.EGRESS),
+        about=Direction.EGRESS,
+    ),
+    Dialect.IGNORES_INGRESS: DialectSpec(
+        phrase="ingress is not enforced",
+        advice="See whether this CNI's agent programs ingress rules.",
+        rewrite=ignoring(Direction.INGRESS),
+        about=Direction.INGRESS,
+    ),
+    Dialect.IGNORES_UDP: DialectSpec(
+        phrase="UDP is not filtered",
+        advice="See whether this CNI filters UDP; until it does, UDP services are open to everybody.",
+        exempts=Traffic.UDP,
+        not_for=frozenset(map(str, Protocol)),
+    ),
+    Dialect.IGNORES_IPV6: DialectSpec(
+        phrase="IPv6 is not filtered",
+        advice="Switch on IPv6 policy enforcement in the CNI, or run the cluster with IPv4 alone.",
+        exempts=Traffic.IPV6,
+        not_for=frozenset({*map(str, Family), str(Protocol.UDP)}),
+    ),
+    Dialect.IGNORES_PORTS: DialectSpec(
+        phrase="the ports of rules are ignored",
+        rewrite=by_rule(lambda rule: replace(rule, ports=())),
+    ),
+    Dialect.IGNORES_END_PORT: DialectSpec(
+        phrase="endPort is ignored",
+        rewrite=by_port(lambda port: port if port.end_port is None else replace(port, end_port=None)),
+    ),
+    Dialect.IGNORES_NAMED_PORTS: DialectSpec(
+        phrase="named ports match nothing",
+        rewrite=by_port(lambda port: port if port.name is None else None),
+    ),
+    Dialect.IGNORES_EXCEPT: DialectSpec(
+        phrase="the except list of ipBlocks is ignored",
+        rewrite=by_peer(without_except),
+    ),
+    Dialect.IGNORES_NAMESPACE_SELECTOR: DialectSpec(
+        phrase="a namespaceSelector matches every namespace",
+        rewrite=by_peer(any_namespace),
+    ),
+    Dialect.OWN_NAMESPACE_ONLY: DialectSpec(
+        phrase="a namespaceSelector matches nothing",
+        rewrite=by_peer(lambda peer: (peer,) if peer.namespace_selector is None else ()),
+    ),
+    Dialect.POD_SELECTOR_ANY_NAMESPACE: DialectSpec(
+        phrase="a podSelector alone matches pods of every namespace",
+        rewrite=by_peer(lone_pods_anywhere),
+    ),
+    Dialect.PEERS_OR_INSTEAD_OF_AND: DialectSpec(
+        phrase="podSelector and namespaceSelector of one peer are taken as two peers",
+        rewrite=by_peer(two_peers),
+    ),
+    Dialect.LABEL_KEY_ONLY: DialectSpec(
+        phrase="labels are compared by key alone",
+        rewrite=by_selector(keys_alone),
+    ),
+    Dialect.NOT_IN_NEEDS_KEY: DialectSpec(
+        phrase="NotIn fails where the label is missing",
+        rewrite=by_selector(key_needed),
+    ),
+    Dialect.FIRST_POLICY_ONLY: DialectSpec(
+        phrase="only the first by name of a pod's policies is in force",
+        advice="This CNI does not add policies up: update it, or put all rules for a pod into one policy.",
+        first_policy_only=True,
+    ),
+    Dialect.ISOLATES_BOTH_DIRECTIONS: DialectSpec(
+        phrase="every policy isolates in both directions",
+        advice=(
+            "This CNI takes a policy for one direction as one for both: update it, or allow the other "
+            "direction by a rule."
+        ),
+        rewrite=both_directions,
+    ),
+    Dialect.BLOCKS_SELF: DialectSpec(
+        phrase="traffic of a pod to itself is filtered",
+        advice=("The specification never cuts a pod off from itself: report it to the CNI, or allow it with a rule."),
+        filters=Traffic.TO_ITSELF,
+    ),
+    Dialect.BLOCKS_OWN_NODE: DialectSpec(
+        phrase="traffic between a pod and its own node is filtered",
+        advice=(
+            "The specification never cuts a pod off from its node: probes of the kubelet may fail; report it "
+            "to the CNI."
+        ),
+        filters=Traffic.WITH_OWN_NODE,
+    ),
+    Dialect.STATELESS: DialectSpec(
+        phrase="connections are not tracked, so replies are filtered",
+        advice=("See whether connection tracking works: the policy rules must accept established connections first."),
+        by_direction=False,
+        tracks_connections=False,
+    ),
+    Dialect.STALE: DialectSpec(
+        phrase="the policies of before the last change are enforced",
+        advice="Restart the CNI's agent, and see in its log why it has missed the last change.",
+        by_direction=False,
+        previous_policies=True,
+    ),
+    Dialect.SLOW: DialectSpec(
+        phrase="policies take effect later than this audit waited",
+        advice="Wait for the CNI to converge and audit again, or give it longer with --settle.",
+        rewrite=nothing,
+        timing=Timing.LATE,
+    ),
+    Dialect.FLAKY: DialectSpec(
+        phrase="allowed connections are dropped now and then",
+        advice="Look for a CNI agent that is restarting, a full connection-tracking table or a lossy link.",
+        timing=Timing.NOW_AND_THEN,
+    ),
+    Dialect.REJECTS: DialectSpec(unseen=True),
+    Dialect.IP_BLOCK_SKIPS_PODS: DialectSpec(
+        phrase="ipBlocks do not match pods and nodes (the specification leaves it open)",
+        advice="Use selectors for pods, and ipBlocks for addresses outside the cluster only.",
+        skips_pods=True,
+    ),
 }
-"""The dialects that are a way to misread a policy. ``slow`` is predicted as it is before it has converged."""

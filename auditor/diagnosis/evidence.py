@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import log2
 
 from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.dialects import SPECS, Timing
 from auditor.diagnosis.predictors import Prediction, Predictor
 from auditor.model.diagnosis import Hypothesis, ScopeKind
 from auditor.model.dialect import Dialect
@@ -80,7 +81,7 @@ class Evidence:
         """How well ``faults`` fit."""
         prediction = self.predictor.predict(faults, timed=bool(self.changing))
         varying = prediction.varying
-        if not varying & self.changing and all(fault.dialect is not Dialect.STATELESS for fault in faults):
+        if not varying & self.changing and all(SPECS[fault.dialect].tracks_connections for fault in faults):
             varying = 0
         settled = self.cells.everything & ~self.changing
         wrong = (prediction.allowed ^ self.allowed) & settled
@@ -113,7 +114,7 @@ class Evidence:
         cells = prediction.allowed & prediction.varying & ~self.predictor.specification
         closed, changing = cells & ~self.differing, cells & self.changing
         stays_open = cells & self.differing & ~changing
-        if any(fault.dialect is Dialect.SLOW for fault in faults):
+        if any(SPECS[fault.dialect].timing is Timing.LATE for fault in faults):
             return (closed, 0) if closed.bit_count() <= stays_open.bit_count() else (0, stays_open)
         return (closed, 0) if closed.bit_count() > changing.bit_count() else (0, 0)
 
@@ -172,6 +173,6 @@ class Fit:
 def _surprise(faults: Hypothesis, varying: int, varied: int) -> float:
     if not varied:
         return 0.0
-    narrow = sum(NARROWER for fault in faults if fault.dialect in (Dialect.FLAKY, Dialect.SLOW) and fault.scope.name)
+    narrow = sum(NARROWER for fault in faults if SPECS[fault.dialect].timing and fault.scope.name)
     share = varied / varying
     return narrow - varying * sum(part * log2(part) for part in (share, 1 - share) if part)

@@ -17,7 +17,7 @@ from operator import or_
 from typing import NamedTuple, TypeAlias
 
 from auditor.diagnosis.cells import Cells
-from auditor.diagnosis.dialects import REWRITES
+from auditor.diagnosis.dialects import EXEMPT, SPECS, Traffic
 from auditor.diagnosis.ends import Ends
 from auditor.model.dialect import Dialect
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
@@ -45,9 +45,9 @@ class PolicyReading(NamedTuple):
         """As an enforcer reads it that has all of ``chain`` for this policy."""
         found = [dialect for dialect, _ in chain]
         return cls(
-            Dialect.STALE in found,
-            tuple(dialect for dialect in found if dialect in REWRITES),
-            Dialect.IP_BLOCK_SKIPS_PODS in found,
+            any(SPECS[dialect].previous_policies for dialect in found),
+            tuple(dialect for dialect in found if SPECS[dialect].rewrite is not None),
+            any(SPECS[dialect].skips_pods for dialect in found),
         )
 
 
@@ -89,7 +89,7 @@ class Filters:
         everywhere = {dialect for dialect, policy in chain if not policy}
         passing = self.unfiltered(everywhere)
         parts = [part for part in self.parts(direction, chain) if part is not None]
-        if Dialect.FIRST_POLICY_ONLY in everywhere:
+        if any(SPECS[dialect].first_policy_only for dialect in everywhere):
             return passing | _first_only(parts, self.cells.everything)
         isolated = 0
         for part in parts:
@@ -99,11 +99,22 @@ class Filters:
 
     def unfiltered(self, dialects: AbstractSet[Dialect] = frozenset()) -> int:
         """The cells that no enforcer of ``dialects`` filters, whatever the policies say."""
+        specs = [SPECS[dialect] for dialect in dialects]
+        exempt = EXEMPT.difference(spec.filters for spec in specs).union(spec.exempts for spec in specs)
+        passing = 0
+        for traffic in exempt:
+            passing |= self._traffic.get(traffic, 0)
+        return passing
+
+    @cached_property
+    def _traffic(self) -> Mapping[Traffic | None, int]:
         cells = self.cells
-        mask = 0 if Dialect.BLOCKS_SELF in dialects else cells.to_itself
-        mask |= 0 if Dialect.BLOCKS_OWN_NODE in dialects else cells.with_own_node
-        mask |= cells.protocols.get(Protocol.UDP, 0) if Dialect.IGNORES_UDP in dialects else 0
-        return mask | (cells.families.get(Family.IPV6, 0) if Dialect.IGNORES_IPV6 in dialects else 0)
+        return {
+            Traffic.TO_ITSELF: cells.to_itself,
+            Traffic.WITH_OWN_NODE: cells.with_own_node,
+            Traffic.UDP: cells.protocols.get(Protocol.UDP, 0),
+            Traffic.IPV6: cells.families.get(Family.IPV6, 0),
+        }
 
     def parts(self, direction: Direction, chain: Chain = ()) -> list[PolicyPart | None]:
         """Each policy's part in the filters of ``direction``, in order; None where it has none."""
@@ -150,7 +161,8 @@ class Filters:
         key = (reading.previous, index, dialects)
         if key not in self._rewritten:
             before = self._read(index, reading._replace(dialects=dialects[:-1]))
-            after = None if before is None else REWRITES[dialects[-1]](before)
+            rewrite = SPECS[dialects[-1]].rewrite
+            after = before if before is None or rewrite is None else rewrite(before)
             self._rewritten[key] = before if after == before else after
         return self._rewritten[key]
 

@@ -5,41 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import permutations
 
-from auditor.diagnosis.dialects import REWRITES
+from auditor.diagnosis.dialects import SPECS, DialectSpec
 from auditor.diagnosis.predictors import Predictor
 from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Family
-
-UNSEEN = (Dialect.SPEC, Dialect.REJECTS)
-TIMED = (Dialect.SLOW, Dialect.FLAKY)
-ONE_DIRECTION = {Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS}
-
-WHOLE = {Dialect.ENFORCES_NOTHING, Dialect.STATELESS, Dialect.STALE, *ONE_DIRECTION, *TIMED}
-"""Dialects that one direction of a node's filters can't have alone, or that a simpler one says for it."""
-
-SAID_OTHERWISE = {
-    (Dialect.ENFORCES_NOTHING, str(Protocol.UDP)),
-    (Dialect.ENFORCES_NOTHING, str(Family.IPV6)),
-    *((Dialect.IGNORES_UDP, str(protocol)) for protocol in Protocol),
-    *((Dialect.IGNORES_IPV6, str(family)) for family in Family),
-    (Dialect.IGNORES_IPV6, str(Protocol.UDP)),
-}
-"""What, for a protocol or family, is nothing, the same without it, or what another dialect says of it."""
 
 
 def faults(predictor: Predictor, *, stale: bool) -> Iterator[Fault]:
     """All of them; ``stale`` when the policies before the last change are known."""
     shared = [*_nodes(predictor), *_namespaces(predictor), *_traffic(predictor)]
     for dialect in Dialect:
-        if dialect in UNSEEN or (dialect is Dialect.STALE and not stale):
+        spec = SPECS[dialect]
+        if spec.unseen or (spec.previous_policies and not stale):
             continue
         yield Fault(dialect)
         for scope in shared:
-            if _makes_sense(dialect, scope):
+            if _makes_sense(spec, scope):
                 yield Fault(dialect, scope)
-        if dialect in REWRITES and dialect not in TIMED:
+        if spec.rewrite is not None and spec.timing is None:
             yield from _in_policies(predictor, dialect)
 
 
@@ -60,18 +44,18 @@ def _traffic(predictor: Predictor) -> Iterator[Scope]:
     yield from (Scope(ScopeKind.PROTOCOL, str(protocol)) for protocol in Protocol if protocol in cells.protocols)
 
 
-def _makes_sense(dialect: Dialect, scope: Scope) -> bool:
+def _makes_sense(spec: DialectSpec, scope: Scope) -> bool:
     """Whether the dialect in this scope is something else than a simpler dialect or scope would say."""
-    if dialect in TIMED:
+    if spec.timing is not None:
         return scope.kind is ScopeKind.NODE
     if scope.kind in (ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE):
-        return dialect not in WHOLE
-    return (dialect, scope.name) not in SAID_OTHERWISE or scope.kind not in (ScopeKind.FAMILY, ScopeKind.PROTOCOL)
+        return spec.by_direction and spec.about is None
+    return scope.name not in spec.not_for or scope.kind not in (ScopeKind.FAMILY, ScopeKind.PROTOCOL)
 
 
 def _in_policies(predictor: Predictor, dialect: Dialect) -> Iterator[Fault]:
     for policy in predictor.filters.policies:
-        if dialect not in ONE_DIRECTION or len(policy.directions) > 1:
+        if SPECS[dialect].about is None or len(policy.directions) > 1:
             yield Fault(dialect, Scope(ScopeKind.POLICY, policy.full_name))
 
 

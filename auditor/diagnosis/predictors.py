@@ -12,9 +12,9 @@ from functools import cached_property
 from itertools import product
 
 from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.dialects import SPECS, Timing
 from auditor.diagnosis.filters import Chain, Filters
 from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
-from auditor.model.dialect import Dialect
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import Protocol
 
@@ -63,7 +63,7 @@ class Predictor:
         """
         allowed = self._passing(Direction.EGRESS, faults) & self._passing(Direction.INGRESS, faults)
         varying = self._timed(faults, allowed) if timed else 0
-        if any(fault.dialect is Dialect.STATELESS for fault in faults):
+        if any(not SPECS[fault.dialect].tracks_connections for fault in faults):
             # Destinations log datagrams, so one that ought not to arrive is seen to do so without a reply.
             logged = self.cells.protocols.get(Protocol.UDP, 0) & ~self.specification
             answers = [reply.answered(faults) | logged for reply in self._replies]
@@ -78,10 +78,11 @@ class Predictor:
         """The cells on which enforcers answer differently from one moment to the next."""
         varying = 0
         for fault in faults:
-            if fault.dialect is Dialect.FLAKY:
+            timing = SPECS[fault.dialect].timing
+            if timing is Timing.NOW_AND_THEN:
                 filtered = self._region(fault.scope, Direction.EGRESS) | self._region(fault.scope, Direction.INGRESS)
                 varying |= allowed & filtered & ~self.cells.to_itself & ~self.cells.with_own_node
-            elif fault.dialect is Dialect.SLOW:
+            elif timing is Timing.LATE:
                 varying |= allowed & ~self._without(fault, faults)
         return varying
 
@@ -135,7 +136,7 @@ class Predictor:
                 mask &= region if inside else ~region
             if mask:
                 in_force = [fault for fault, inside in zip(faults, concerned, strict=True) if inside]
-                exempt = stateless and all(fault.dialect is not Dialect.STATELESS for fault in in_force)
+                exempt = stateless and all(SPECS[fault.dialect].tracks_connections for fault in in_force)
                 passing |= mask if exempt else mask & self.filters.passing(direction, _chain(in_force))
         return passing
 

@@ -23,15 +23,15 @@ from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
 
-PAIRED = 120
+PAIRED_FAULTS = 120
 """How many single faults are tried in pairs, the best first."""
 
-WORTH = 2
+WORTHY_RATIO = 2
 """A second fault has to do away with all errors or this part of them: one in a hundred mostly takes in some
 odd cell by chance.
 """
 
-MASKED = 2
+BEST_WITH_MASKED = 2
 """For how many of the best single faults one is looked for that changes nothing but beside it."""
 
 VARIED, VARIANTS = 6, 8
@@ -82,13 +82,13 @@ def search(evidence: Evidence, *, stale: bool = False) -> list[Fit]:
     if all(fit.errors for fit in pairs):
         pairs += _with_masked(evidence, singles, [fit for fit in tried if not fit.explained])
     best_pair = min((fit for fit in pairs if fit.is_credible), key=lambda fit: fit.rank, default=None)
-    if best_pair is None or (best is not None and best.errors < WORTH * best_pair.errors):
+    if best_pair is None or (best is not None and best.errors < WORTHY_RATIO * best_pair.errors):
         found = _with_ties(best, singles) if best is not None else []
     else:
         found = _with_ties(best_pair, _variants(evidence, [fit for fit in pairs if fit.fits_like(best_pair)], classes))
     least = min((fit.errors for fit in (*singles, *pairs)), default=0)
     # What is right but for a few contradictions is not made wrong by something else that has more against it.
-    return [] if found and found[0].errors > WORTH * least else found
+    return [] if found and found[0].errors > WORTHY_RATIO * least else found
 
 
 Classes = dict[Prediction, list[Fit]]
@@ -106,7 +106,7 @@ def _by_prediction(fits: Iterable[Fit]) -> Classes:
 def _pairs(evidence: Evidence, classes: Classes) -> list[Fit]:
     """Two faults together, each of which explains something."""
     queues = [iter(_kinds_in_turn(fits)) for fits in classes.values()]
-    candidates = list(islice((fit for row in zip_longest(*queues) for fit in row if fit is not None), PAIRED))
+    candidates = list(islice((fit for row in zip_longest(*queues) for fit in row if fit is not None), PAIRED_FAULTS))
     return [evidence.fit((*one.faults, *other.faults)) for one, other in combinations(candidates, 2)]
 
 
@@ -114,7 +114,7 @@ def _with_masked(evidence: Evidence, singles: Sequence[Fit], silent: Iterable[Fi
     """The best single faults, each with those that explain nothing alone: one of them may close what the
     other opens.
     """
-    best = sorted(singles, key=lambda fit: fit.rank)[:MASKED]
+    best = sorted(singles, key=lambda fit: fit.rank)[:BEST_WITH_MASKED]
     wide = [fit for fit in silent if fit.faults[0].scope.kind is not ScopeKind.POLICY]
     return [evidence.fit((*one.faults, *other.faults)) for one in best for other in wide]
 
