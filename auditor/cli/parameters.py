@@ -21,7 +21,7 @@ NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 def _read_ports(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[PortRequest, ...]:
     try:
-        return tuple(dict.fromkeys(PortRequest.parse(port) for text in texts for port in text.split(",")))
+        return tuple(dict.fromkeys(port for text in texts for port in PortRequest.parse_list(text)))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -66,7 +66,8 @@ ports_option: Decorator = click.option(
     multiple=True,
     callback=_read_ports,
     metavar="PORTS",
-    help="Only these ports, such as TCP/80,UDP/53,TCP/http. A name is looked up at each destination.",
+    help="Only these ports, such as TCP/80,443,UDP/53,TCP/http: a protocol holds until the next one, and "
+    "without any it is TCP. A name is looked up at each destination.",
 )
 from_option: Decorator = click.option(
     "--from",

@@ -17,6 +17,15 @@ class Protocol(StrEnum):
     SCTP = "SCTP"
 
 
+def split_protocol(text: str) -> tuple[str | None, str]:
+    """The protocol of a port, None where it has none, and the rest: of ``TCP/80`` as of ``80/tcp`` and ``tcp:80``."""
+    before, divider, after = text.strip().replace(":", "/", 1).rpartition("/")
+    if not divider:
+        return None, after
+    is_behind = after.upper() in tuple(Protocol) and before.upper() not in tuple(Protocol)
+    return (after, before) if is_behind else (before, after)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PortRange:
     """The ports ``first`` to ``last``, both included, of one protocol. A port atom is such a range that no
@@ -58,13 +67,31 @@ class PortRequest:
 
     @classmethod
     def parse(cls, text: str) -> PortRequest:
-        """Read ``TCP/80``, ``UDP/53`` or ``TCP/http``; the protocol may be left out and is TCP then.
+        """Read ``TCP/80``, ``TCP/http``, ``80/tcp`` as kubectl and Docker write it, or ``tcp:80``; without a protocol,
+        it is TCP.
 
         Raises ValueError, with a text for the user, when it is none of these.
         """
-        protocol_text, slash, port_text = text.strip().rpartition("/")
+        return cls._parse(text, Protocol.TCP)
+
+    @classmethod
+    def parse_list(cls, text: str) -> list[PortRequest]:
+        """Read ports with commas between them. A protocol holds for what follows without one: ``UDP/53,9999`` are two
+        UDP ports, as reports write them.
+
+        Raises ValueError as ``parse`` does.
+        """
+        requests: list[PortRequest] = []
+        for part in text.split(","):
+            requests.append(cls._parse(part, requests[-1].protocol if requests else Protocol.TCP))
+        return requests
+
+    @classmethod
+    def _parse(cls, text: str, otherwise: Protocol) -> PortRequest:
+        """Read one port; without a protocol, ``otherwise`` is it."""
+        protocol_text, port_text = split_protocol(text)
         try:
-            protocol = Protocol(protocol_text.upper()) if slash else Protocol.TCP
+            protocol = otherwise if protocol_text is None else Protocol(protocol_text.upper())
         except ValueError:
             raise ValueError(f"unknown protocol {protocol_text!r} in {text!r}: write TCP, UDP or SCTP") from None
         if port_text.isascii() and port_text.isdigit():

@@ -21,7 +21,7 @@ from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.intent import Intent, IntentRule
 from auditor.model.policy import PolicyPort
-from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
+from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol, split_protocol
 from auditor.model.verdict import Verdict
 from auditor.parsing.documents import Document, read_documents, refuse_other_kinds
 from auditor.parsing.fields import Fields
@@ -144,9 +144,9 @@ def parse_port(text: str) -> PolicyPort:
 
     Raises ValueError, with a text for the user, when it is none of these.
     """
-    protocol, slash, port = text.strip().rpartition("/")
-    if slash and port == "*" and protocol in PROTOCOLS:
-        return PolicyPort(Protocol(protocol))
+    protocol, port = split_protocol(text)
+    if port == "*" and protocol is not None and protocol.upper() in PROTOCOLS:
+        return PolicyPort(Protocol(protocol.upper()))
     first, dash, last = port.partition("-")
     if dash and port.isascii() and first.isdigit() and last.isdigit():
         start, end = PortRequest.parse(f"{protocol or 'TCP'}/{first}"), int(last)
