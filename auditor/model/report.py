@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.intent import IntentFinding
+from auditor.model.night import Surroundings
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint
+from auditor.model.standing import Comparison
 from auditor.model.verdict import Cell, Note, Observation, Observed, Result, Verdict
 
 
@@ -152,7 +154,9 @@ class Report:
     lab. ``diagnosis`` is None where nothing differs from the specification; ``policies`` says which policies were put
     to the test at all, ``unexercised`` has the parts of policies about which the cells say nothing. ``lint`` is what is
     likely not meant in the policies, whatever enforces them; ``intent`` is where they differ from what was meant, when
-    somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``.
+    somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``. ``surroundings`` are what
+    the cluster was like; ``comparison`` is how the findings stand against earlier runs, None where they were held
+    against none.
     """
 
     subject: str
@@ -172,3 +176,5 @@ class Report:
     lint: tuple[PolicyRemark, ...] = ()
     intent: tuple[IntentFinding, ...] = ()
     began: str = ""
+    surroundings: Surroundings | None = None
+    comparison: Comparison | None = None

@@ -39,7 +39,7 @@ class Endpoint:
     ``name`` is unique in a snapshot: ``NAMESPACE/POD``, ``host/NAME`` or ``node/NAME``. ``addresses`` holds at most one
     address per family, the primary first; it is empty where a manifest gives none. ``node`` is the bare name of the
     node that a pod runs on, if known, and a node's own bare name. ``workload`` names a pod's controller as
-    ``Kind/name``, if it has one.
+    ``Kind/name``, if it has one; a probe pod ``stands_for`` the workloads ``NAMESPACE/NAME``.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Endpoint:
     node: str = ""
     host_network: bool = False
     workload: str = ""
+    stands_for: tuple[str, ...] = ()
 
     @property
     def selectable(self) -> bool:

@@ -22,6 +22,7 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.probe_pods.choice import Mode, ProbeRequest, check_request, choose_probe_pods
+from auditor.probe_pods.names import workload_name
 from auditor.run.live_limit import check_classes, check_number
 
 
@@ -88,8 +89,12 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
     members = joined.members
     put = [probe for probe in choice.probe_pods if probe.name in members or not options.in_place]
     check_number(put, request, options.max_probe_pods, in_place=options.in_place)
+    workload_of = {endpoint.name: workload_name(endpoint) for endpoint in workloads.endpoints}
     pods = [
-        replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe)
+        replace(
+            replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe),
+            stands_for=tuple(sorted({workload_of[name] for name in probe.stands_for})),
+        )
         for probe in choice.probe_pods
     ]
     return LivePlan(

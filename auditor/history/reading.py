@@ -1,0 +1,105 @@
+"""A run from a file: a record, or the JSON report that ``audit run -o json`` wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from auditor.history.codec import BadRecordError, decode, decompress, schema_of
+from auditor.history.identity import stable_reason
+from auditor.history.recording import Head, Seen, build_night
+from auditor.model.errors import InputError, Problem
+from auditor.model.night import End, Night, NightFinding, Port, Surroundings
+from auditor.parsing.source import Source
+
+REPORT = "audit.report/v1"
+OLD = "it was written by an older version of audit, which didn't say which workloads an endpoint stands for"
+
+
+class _Endpoint(msgspec.Struct):
+    name: str
+    node: str = ""
+    stands_for: tuple[str, ...] | None = None
+
+
+class _Cell(msgspec.Struct):
+    source: str
+    destination: str
+    protocol: str
+    port: int
+    family: str
+    expected: str
+    result: str
+
+    @property
+    def question(self) -> tuple[str, str, Port]:
+        return self.source, self.destination, Port(self.protocol, self.port, self.family)
+
+
+class _Finding(msgspec.Struct):
+    kind: str
+    title: str
+    expected_by: tuple[str, ...]
+    cells: tuple[_Cell, ...]
+
+
+class _Report(msgspec.Struct):
+    version: str
+    run: str
+    subject: str
+    conclusion: str
+    summary: dict[str, Any]
+    seconds: dict[str, float]
+    findings: tuple[_Finding, ...]
+    cells: tuple[_Cell, ...]
+    endpoints: tuple[_Endpoint, ...]
+    began: str = ""
+    surroundings: Surroundings | None = None
+
+
+def read_night(source: Source) -> Night:
+    """The run that ``source`` tells of. Raises InputError where it tells of none."""
+    try:
+        content = decompress(source.data)
+        return _of_report(content) if schema_of(content) == REPORT else decode(content)
+    except BadRecordError as error:
+        said = f"neither a report of 'audit run -o json' nor a record of its history: {error}"
+        raise InputError([Problem(said, source.name)]) from None
+
+
+def _of_report(content: bytes) -> Night:
+    try:
+        report = msgspec.json.decode(content, type=_Report)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRecordError(f"it is at odds with {REPORT}: {error}") from None
+    if any(each.stands_for is None for each in report.endpoints):
+        raise BadRecordError(OLD)
+    summary = report.summary
+    counts = {
+        "connections": summary.get("cells", 0),
+        **{
+            name: summary.get(name, 0)
+            for name in ("leaks", "outages", "unstable", "misdelivered", "inconclusive", "skipped")
+        },
+    }
+    head = Head(
+        report.run,
+        report.version,
+        report.began,
+        report.subject,
+        report.conclusion,
+        float(summary.get("coverage", 0)),
+        round(sum(report.seconds.values()), 3),
+        counts,
+    )
+    ends = {each.name: End(tuple(each.stands_for or ()), each.node) for each in report.endpoints}
+    known = ends.keys()
+    if any(each.source not in known or each.destination not in known for each in report.cells):
+        raise BadRecordError("its connections name endpoints that it doesn't have")
+    seen = [Seen(cell.source, cell.destination, cell.question[2], cell.expected, cell.result) for cell in report.cells]
+    findings = [
+        (NightFinding(each.kind, stable_reason(each.expected_by), each.title), [cell.question for cell in each.cells])
+        for each in report.findings
+    ]
+    return build_night(head, ends, seen, findings, report.surroundings)
