@@ -12,10 +12,12 @@ from auditor.cli.connection import CONNECTION, connection_options
 from auditor.cli.help import SectionedCommand
 from auditor.cli.intent import read_intent_file
 from auditor.cli.live import live_options, read_live_run, refuse_live_options
+from auditor.cli.nightly import NightlyOptions, nightly_options, read_nightly
 from auditor.cli.outputs import Output, output_options, read_outputs
 from auditor.cli.snapshots import check_stdin
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
+from auditor.model.standing import FailOn
 from auditor.probing.options import ProbingOptions
 from auditor.report.registry import DRY_RUN, RUN
 
@@ -28,6 +30,7 @@ DEFAULTS = ProbingOptions()
     examples=(
         "audit run -n prod --dry-run",
         "audit run -n prod",
+        "audit run -A --history /var/lib/audit --fail-on new",
         "audit run --lab demo --enforcer ignores-egress@node-2",
     ),
 )
@@ -104,6 +107,7 @@ DEFAULTS = ProbingOptions()
     metavar="FILE",
     help="Also hold the policies against what is meant: who may reach whom (docs/intent.md).",
 )
+@nightly_options
 @live_options
 @connection_options
 def command(  # noqa: PLR0913 - one parameter for each option
@@ -126,6 +130,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
     quiet: bool,
     paths: tuple[str, ...],
     intent: str | None,
+    history: str | None,
+    history_keep: int,
+    history_days: int,
+    baseline: str | None,
+    fail_on: str | None,
+    suppressions: str | None,
     **live: Any,
 ) -> int:
     """Audit a cluster: compute who should reach whom, probe every cell with real packets, and explain each difference.
@@ -150,6 +160,14 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if dry_run and intent is not None:
         raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")
     meant = None if intent is None else read_intent_file(intent)
+    nightly = NightlyOptions(
+        history, history_keep, history_days, baseline, FailOn(fail_on) if fail_on else None, suppressions
+    )
+    if dry_run and nightly.asked:
+        raise UsageError(
+            "--history, --baseline, --fail-on and --suppressions say nothing with --dry-run: there are no findings"
+        )
+    before = read_nightly(nightly)
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live
 
@@ -160,8 +178,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
         if paths:
             parameters.refuse(CONNECTION, "is about live clusters: leave it or -f out")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
-        return run_live(LiveRunOptions(replace(chosen, intent=meant), options, again, outputs, dry_run, quiet, paths))
+        chosen = replace(chosen, intent=meant)
+        return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
     refuse_live_options()
-    return run_on_lab(LabRunOptions(scenario, enforcers, options, outputs, dry_run, quiet, meant))
+    return run_on_lab(LabRunOptions(scenario, enforcers, options, outputs, dry_run, quiet, before, meant))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import LEAVES_PODS, run_interruptibly
+from auditor.cli.nightly import Before, held_against, keep_record
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
 from auditor.model.errors import AuditError, ClusterError
@@ -43,6 +44,7 @@ class LiveRunOptions:
     outputs: Outputs
     dry_run: bool
     quiet: bool
+    before: Before
     paths: tuple[str, ...] = ()
 
 
@@ -68,8 +70,10 @@ def run_live(options: LiveRunOptions) -> int:
             report = run_interruptibly(audited, LEAVES_PODS)
         except LeftBehindError as error:
             report, left = error.report, error
+    report = held_against(replace(report, began=began), options.before)
+    keep_record(report, options.before.options)
     try:
-        deliver_report(replace(report, began=began), options.outputs, quiet=options.quiet)
+        deliver_report(report, options.outputs, quiet=options.quiet)
     except AuditError as error:
         if left is not None:
             raise ClusterError(*left.lines, *error.lines) from error

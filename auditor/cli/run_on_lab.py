@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from auditor.cli import parameters
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
+from auditor.cli.nightly import Before, held_against, keep_record
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.snapshots import check_manifests
@@ -36,6 +37,7 @@ class LabRunOptions:
     outputs: Outputs
     dry_run: bool
     quiet: bool
+    before: Before
     intent: Intent | None = None
 
 
@@ -67,7 +69,9 @@ def run_on_lab(options: LabRunOptions) -> int:
             progress,
         )
         report = run_interruptibly(audited)
-    deliver_report(replace(report, began=began), options.outputs, quiet=options.quiet)
+    report = held_against(replace(report, began=began), options.before)
+    keep_record(report, options.before.options)
+    deliver_report(report, options.outputs, quiet=options.quiet)
     return of_report(report)
 
 

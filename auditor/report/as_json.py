@@ -13,9 +13,11 @@ from typing import Any, TextIO
 import msgspec
 
 from auditor import __version__
+from auditor.history.identity import finding_id, stable_reason, workloads_of
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Unexercised
 from auditor.model.report import CellResult, Finding, Report, UntestedPolicy
 from auditor.model.snapshot import Endpoint
+from auditor.model.standing import Comparison, Departed, Standing
 from auditor.model.verdict import Cell
 from auditor.report.conclusion import conclude
 from auditor.report.documents import write_json
@@ -87,6 +89,8 @@ def _head(report: Report) -> dict[str, Any]:
         "attempts": report.attempts,
         "seconds": {name: round(duration, 3) for name, duration in report.seconds.items()},
         **({"api": report.api} if report.api else {}),
+        **({"surroundings": report.surroundings} if report.surroundings is not None else {}),
+        **({"comparison": comparison_item(report.comparison)} if report.comparison is not None else {}),
         **({"diagnosis": _diagnosis(report.diagnosis)} if report.diagnosis is not None else {}),
     }
 
@@ -128,6 +132,48 @@ def fault_item(fault: Fault) -> dict[str, Any]:
     if fault.scope.name:
         entry["name"] = fault.scope.name
     return entry
+
+
+def comparison_item(comparison: Comparison) -> dict[str, Any]:
+    """How findings stand against earlier runs, as the schemas have it."""
+    return {
+        "against": comparison.against,
+        "fail_on": comparison.fail_on,
+        "failing": len(comparison.failing),
+        "findings": list(map(_standing, comparison.standings)),
+        "departed": list(map(_departed, comparison.departed)),
+        "changes": comparison.changes,
+        "expired_suppressions": comparison.expired,
+        "unused_suppressions": comparison.unused,
+    }
+
+
+def _standing(each: Standing) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "kind": each.kind,
+        "title": each.title,
+        "age": each.age,
+        "connections": dict(each.connections),
+        "evidence": each.evidence,
+        "since": each.since,
+        "nights": each.nights,
+        "examples": each.examples,
+        "suppressions": each.accepted,
+        "changes": each.changes,
+    }
+
+
+def _departed(each: Departed) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "kind": each.kind,
+        "title": each.title,
+        "age": each.age,
+        "began": each.began,
+        "reasons": each.reasons,
+        "changes": each.changes,
+    }
 
 
 def _untested(each: UntestedPolicy) -> dict[str, Any]:
@@ -174,6 +220,7 @@ def _cell(each: CellResult) -> dict[str, Any]:
 
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
+        "id": finding_id(finding.kind, stable_reason(finding.expected_by)),
         "kind": finding.kind,
         "title": finding.title,
         "expected_by": finding.expected_by,
@@ -193,6 +240,7 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
         entry["node"] = endpoint.node
     if endpoint.workload:
         entry["workload"] = endpoint.workload
+    entry["stands_for"] = workloads_of(endpoint)
     if endpoint.host_network:
         entry["host_network"] = True
     return entry

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 from xml.etree import ElementTree as ET
 
+from auditor.history.identity import finding_id
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, PolicyTests, Report
 from auditor.model.verdict import Cell, Conclusion, Result
@@ -26,14 +27,14 @@ OPEN = (Result.CNI_DEPENDENT, Result.UNDEFINED)
 def render(report: Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     root = ET.Element("testsuites", name="audit")
-    causes = _causes(report.diagnosis)
+    causes, borne = _causes(report.diagnosis), _borne(report)
     by_source: defaultdict[str, defaultdict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
     for each in report.cells:
         by_source[each.cell.source][each.cell.destination].append(each)
     for source, by_destination in by_source.items():
         suite = ET.SubElement(root, "testsuite", name=source)
         for destination, cells in by_destination.items():
-            suite.append(_case(source, destination, cells, causes))
+            suite.append(_case(source, destination, cells, causes, borne))
         count_cases(suite, _seconds([each for cells in by_destination.values() for each in cells]))
     if report.policies.untested:
         _add_policies_suite(root, report.policies)
@@ -56,10 +57,28 @@ def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
     return dict.fromkeys(diagnosis.explained, lines((f"cause: {diagnosis.title}{more}", f"advice: {diagnosis.advice}")))
 
 
-def _case(source: str, destination: str, cells: Sequence[CellResult], causes: Mapping[Cell, str]) -> ET.Element:
+def _borne(report: Report) -> Mapping[Cell, str]:
+    """For each cell of a finding that doesn't make the run fail, why not: it is known, say, or accepted."""
+    if report.comparison is None:
+        return {}
+    found: dict[Cell, str] = {}
+    for finding, standing in zip(report.findings, report.comparison.standings, strict=False):  # the intent's come last
+        if not standing.fails(report.comparison.fail_on):
+            found |= dict.fromkeys((each.cell for each in finding.cells), standing.age.value)
+    return found
+
+
+def _case(
+    source: str,
+    destination: str,
+    cells: Sequence[CellResult],
+    causes: Mapping[Cell, str],
+    borne: Mapping[Cell, str],
+) -> ET.Element:
     name = f"{source} -> {destination}"
     case = ET.Element("testcase", classname=source, name=name, time=f"{_seconds(cells):.3f}")
-    faults = [each for each in cells if each.result in FAULTS]
+    faults = [each for each in cells if each.result in FAULTS and each.cell not in borne]
+    tolerated = [each for each in cells if each.result in FAULTS and each.cell in borne]
     inconclusive = [each for each in cells if each.result is Result.INCONCLUSIVE]
     skipped = [each for each in cells if each.result is Result.SKIPPED]
     if faults:
@@ -72,9 +91,15 @@ def _case(source: str, destination: str, cells: Sequence[CellResult], causes: Ma
         )
     elif inconclusive:
         _add(case, "error", inconclusive, inconclusive)
+    elif tolerated:
+        _add(case, "skipped", tolerated, [])
+        ages = dict.fromkeys(borne[each.cell] for each in tolerated)
+        case[-1].set("message", f"{' and '.join(ages)}: {_kinds_and_ports(tolerated)}")
     elif len(skipped) == len(cells):
         _add(case, "skipped", skipped, [])
-    remarks = [each for each in cells if each.result in OPEN] + (skipped if len(skipped) < len(cells) else [])
+    remarks = (
+        [each for each in cells if each.result in OPEN] + tolerated + (skipped if len(skipped) < len(cells) else [])
+    )
     if remarks:
         ET.SubElement(case, "system-out").text = _described(remarks)
     return case
@@ -83,14 +108,18 @@ def _case(source: str, destination: str, cells: Sequence[CellResult], causes: Ma
 def _add(
     case: ET.Element, tag: str, cells: Sequence[CellResult], described: Sequence[CellResult], causes: Iterable[str] = ()
 ) -> None:
-    kinds = sorted({each.result.value for each in cells})
-    ports = ", ".join(dict.fromkeys(f"{each.cell.protocol}/{each.cell.port}" for each in cells))
-    element = ET.SubElement(case, tag, message=f"{' and '.join(kinds)} on {ports}")
+    element = ET.SubElement(case, tag, message=_kinds_and_ports(cells))
     if tag != "skipped":
-        element.set("type", kinds[0])
+        element.set("type", min(each.result.value for each in cells))
         element.text = "\n".join([_described(described), *causes])
     else:
         element.set("message", "; ".join(dict.fromkeys(each.observation.outcome for each in cells)))
+
+
+def _kinds_and_ports(cells: Sequence[CellResult]) -> str:
+    kinds = sorted({each.result.value for each in cells})
+    ports = ", ".join(dict.fromkeys(f"{each.cell.protocol}/{each.cell.port}" for each in cells))
+    return f"{' and '.join(kinds)} on {ports}"
 
 
 def _described(cells: Sequence[CellResult]) -> str:
@@ -119,11 +148,17 @@ def _add_policies_suite(root: ET.Element, policies: PolicyTests) -> None:
 
 
 def _add_intent_suite(root: ET.Element, report: Report) -> None:
-    """A failure for each finding of the intent."""
+    """A failure for each finding of the intent; skipped where it is known and doesn't make the run fail."""
+    told = report.comparison
+    ages = {} if told is None else {each.id: each.age for each in told.standings if not each.fails(told.fail_on)}
     suite = ET.SubElement(root, "testsuite", name="intent")
     for finding in report.intent:
         case = ET.SubElement(suite, "testcase", classname="intent", name=str(finding.rule), time="0.000")
-        failure = ET.SubElement(case, "failure", message=finding.title, type=finding.kind.value)
+        age = ages.get(finding_id(f"intent: {finding.kind}", (finding.rule.name,)))
+        message = finding.title if age is None else f"{age}: {finding.title}"
+        failure = ET.SubElement(case, "failure" if age is None else "skipped", message=message)
+        if age is None:
+            failure.set("type", finding.kind.value)
         failure.text = lines(finding.because)
     count_cases(suite, 0.0)
 

@@ -22,6 +22,7 @@ from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
 from auditor.report.matrix import Grid, grid_lines, legend_lines
+from auditor.report.standing import comparison_lines
 
 MOST_ENDPOINTS = 30
 MOST_FINDINGS = 5
@@ -55,6 +56,8 @@ class _Table:
     def tell(self) -> None:
         self._write_headline()
         self._write_cause()
+        if self._report.comparison is not None:
+            self._write_section(comparison_lines(self._report.comparison))
         self._write_section(untested_lines(self._report.policies))
         self._write_matrix()
         findings = sorted(self._report.findings, key=lambda finding: FINDING_ORDER.index(finding.kind))

@@ -14,16 +14,24 @@ CONCLUSION_STYLES = {Conclusion.PASS: "bold green", Conclusion.FAIL: "bold red",
 def conclude(report: Report) -> Conclusion:
     """The conclusion of ``report``.
 
-    Skipped cells count against coverage; a report in which not a single cell got a verdict is never a pass. Neither is
-    one in which nothing tells whether a policy in scope is enforced, unless that was accepted by the policy's name.
+    Findings that are known or accepted don't count where somebody has said so. Skipped cells count against coverage; a
+    report in which not a single cell got a verdict is never a pass. Neither is one in which nothing tells whether a
+    policy in scope is enforced, unless that was accepted by the policy's name.
     """
     summary = report.summary
     too_little = summary.coverage < report.min_coverage or not has_verdicts(report)
-    if summary.faults or report.intent:
+    if has_failing(report):
         return Conclusion.FAIL
     if summary.inconclusive or too_little or report.policies.open or report.policies.unfinished:
         return Conclusion.INCONCLUSIVE
     return Conclusion.PASS
+
+
+def has_failing(report: Report) -> bool:
+    """Whether any finding makes the audit fail: held against earlier runs, not each of them does."""
+    if report.comparison is not None:
+        return bool(report.comparison.failing)
+    return bool(report.summary.faults or report.intent)
 
 
 def has_verdicts(report: Report) -> bool:

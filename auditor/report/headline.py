@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from auditor import __version__
 from auditor.model.report import PolicyTests, Report, Summary
 from auditor.model.scorecard import Score, Scorecard
+from auditor.model.standing import Age, Comparison
 from auditor.model.verdict import Conclusion
 from auditor.model.words import pluralize
 from auditor.report.conclusion import conclude
@@ -24,6 +26,16 @@ COUNTS = (
 """Fields of Summary with their words for one and for several, in the order in which they are told."""
 
 
+AGES = {
+    Age.NEW: "new",
+    Age.EXPIRED: "no longer accepted",
+    Age.INCOMPARABLE: "not looked at before",
+    Age.KNOWN: "known",
+    Age.ACCEPTED: "accepted",
+    Age.GONE: "gone",
+}
+"""Each age in the words that follow a number."""
+
 MOST_POLICIES = 3
 SEVERAL = {Score.CONFORMS: "conform", Score.DEPARTS: "depart"}
 
@@ -36,11 +48,21 @@ def headline(report: Report) -> str:
     """
     summary, accepted = report.summary, _accepted(report.policies)
     conclusion = conclude(report)
-    if conclusion is Conclusion.PASS:
+    put_up_with = conclusion is not Conclusion.FAIL and bool(summary.faults or report.intent)
+    if conclusion is Conclusion.PASS and not put_up_with:
         return _joined(_as_expected(summary), accepted)
     wrong, unproven = ", ".join(_wrong(report)), _unproven(report.policies)
-    gravest = (wrong, unproven) if conclusion is Conclusion.FAIL else (unproven, wrong)
+    if report.comparison is not None and report.comparison.standings:
+        wrong = f"{wrong} ({ages_in_words(report.comparison)})"
+    gravest = (wrong, unproven) if conclusion is Conclusion.FAIL or put_up_with else (unproven, wrong)
     return _joined(*gravest, accepted, _verdicts(summary))
+
+
+def ages_in_words(comparison: Comparison) -> str:
+    """How many findings are of which age: ``2 findings: 1 new, 1 known``."""
+    ages = Counter(each.age for each in comparison.standings)
+    told = ", ".join(f"{ages[age]:,} {AGES[age]}" for age in Age if ages[age])
+    return f"{pluralize(len(comparison.standings), 'finding')}: {told}"
 
 
 def _joined(*parts: str) -> str:

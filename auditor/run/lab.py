@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from auditor.cluster.lab.lab import Lab
+from auditor.history.surroundings import surroundings_of
 from auditor.loop.apart import apart
 from auditor.model.dialect import Enforcement
 from auditor.model.intent import Intent
@@ -55,4 +56,5 @@ async def audit_lab(
         seen = await look(cluster, audit_options, progress)
     seen = replace(seen, seconds={"lab": up, **seen.seconds})
     report = await report_on(seen, subject, audit_options.min_coverage, progress)
-    return replace(await with_lint(report, scenario.snapshot), intent=findings)
+    around = await apart(surroundings_of, scenario.snapshot, intent=None if options.intent is None else findings)
+    return replace(await with_lint(report, scenario.snapshot), intent=findings, surroundings=around)

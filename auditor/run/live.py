@@ -16,6 +16,7 @@ from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.live import Deployment, LiveCluster
 from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
 from auditor.cluster.kubernetes.session.in_place import InPlaceCluster, InPlacePlan
+from auditor.history.surroundings import surroundings_of
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.ports import PortRequest, Protocol
@@ -85,7 +86,9 @@ async def audit_live(
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
     report = await report_on(seen, subject, audit_options.min_coverage, progress)
     report = await with_lint(report, live.snapshot, options.namespaces)
-    whole = replace(report, run_id=run_id, api=traffic, intent=findings)
+    meant = None if options.intent is None else findings
+    around = await apart(surroundings_of, live.snapshot, options.namespaces, intent=meant)
+    whole = replace(report, run_id=run_id, api=traffic, intent=findings, surroundings=around)
     if left is not None:
         raise LeftBehindError(str(left), whole) from left
     return whole

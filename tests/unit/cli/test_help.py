@@ -45,6 +45,7 @@ def test_an_audits_options_stand_under_headings():
         "Scope",
         "Probe pods",
         "Report",
+        "From night to night",
         "Probing",
         "Options",
         "Connection to a live cluster",

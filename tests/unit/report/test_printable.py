@@ -194,6 +194,7 @@ WRITERS = {
     "cluster/lab/channel.py": "a pipe to an agent",
     "cluster/lab/networks.py": "the standard input of nft and ip",
     "cli/help.py": "click's own formatter, for texts of ours",
+    "history/store.py": "compressed records",
 }
 """Who may write, and to what."""
 FORBIDDEN = {

@@ -255,3 +255,19 @@ def test_in_place_the_pods_are_counted_that_get_something_put_into_them():
 def test_where_nothing_is_audited_that_is_what_is_said():
     with pytest.raises(UsageError, match="nothing to audit"):
         plan_live(LiveSnapshot(SPLIT), options(selector=LabelSelector((("app", "none"),))))
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_probe_pod_says_which_workloads_it_stands_for(in_place):
+    """Their names are the same on other nights, whichever pod gives the probe pod its name."""
+    alike = [
+        replace(
+            pod(f"prod/{name}-7d4b9c-{suffix}", {"pod-template-hash": "7d4b9c"}, f"10.0.1.{number}", node="n"),
+            workload=f"ReplicaSet/{name}-7d4b9c",
+        )
+        for number, (name, suffix) in enumerate([("b", "x"), ("a", "y"), ("b", "z")])
+    ]
+    known = cluster(DB, *alike, node("n", "192.0.2.1"), policies=[policy("prod/db", {"app": "db"}, ingress=[])])
+    planned = plan_live(LiveSnapshot(known), options(in_place=in_place))
+    told = {endpoint.stands_for for endpoint in planned.snapshot.endpoints}
+    assert told == {("prod/db-1",), ("prod/a", "prod/b")}

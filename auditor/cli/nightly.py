@@ -1,0 +1,199 @@
+"""What ``audit run`` does from night to night: hold its findings against earlier runs and against what was accepted,
+and keep a record.
+
+A history that can't be read or written costs the history and never the run: one line on stderr says so.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.model.errors import UsageError
+from auditor.model.standing import FailOn
+from auditor.report.lines import say_aside
+
+if TYPE_CHECKING:
+    from auditor.history.suppressions import Accepted
+    from auditor.model.night import Night
+    from auditor.model.report import Report
+
+NIGHTS_LOOKED_AT = 30
+"""How many records are asked about a connection of which the latest ones say nothing."""
+NOTHING_BEFORE = "no earlier run"
+
+
+@dataclass(frozen=True, slots=True)
+class NightlyOptions:
+    """Where records are kept and how many of them, what is known, which findings fail, and what is accepted."""
+
+    history: str | None = None
+    keep: int = 400
+    days: int = 400
+    baseline: str | None = None
+    fail_on: FailOn | None = None
+    suppressions: str | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is to be held against anything."""
+        return any((self.history, self.baseline, self.fail_on, self.suppressions))
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What is known before a run: earlier runs, the latest first, who they are in words, and what is accepted."""
+
+    options: NightlyOptions
+    nights: tuple[Night, ...] = ()
+    against: str = NOTHING_BEFORE
+    accepted: Accepted | None = None
+
+
+def nightly_options(command: Any) -> Any:
+    """Give ``command`` the options of ``read_nightly``."""
+    options = (
+        click.option("--history", metavar="DIR", help="Keep a record of the run here, and tell what is new in it."),
+        click.option(
+            "--history-keep",
+            type=click.IntRange(min=1),
+            default=400,
+            show_default=True,
+            metavar="N",
+            help="How many records stay.",
+        ),
+        click.option(
+            "--history-days",
+            type=click.IntRange(1, 36500),
+            default=400,
+            show_default=True,
+            metavar="DAYS",
+            help="How long records stay.",
+        ),
+        click.option(
+            "--baseline",
+            metavar="FILE",
+            help="What is known already: from 'audit baseline', a JSON report or a record.",
+        ),
+        click.option(
+            "--fail-on",
+            type=click.Choice([each.value for each in FailOn]),
+            help="Which findings make exit code 1: those that are not known, any, or leaks. [default: new with "
+            "--baseline, else any]",
+        ),
+        click.option(
+            "--suppressions", metavar="FILE", help="Findings that are accepted, each with owner, reason and expiry."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def read_nightly(options: NightlyOptions) -> Before:
+    """What is known before the run that is about to begin.
+
+    Raises UsageError or InputError for a baseline or for suppressions that can't be read. A history that can't be is
+    told, and taken for empty: whatever is found then is not known.
+    """
+    from datetime import datetime
+
+    from auditor.history.suppressions import Accepted, read_finding_suppressions
+    from auditor.run.sources import load_sources
+
+    if not options.asked:
+        return Before(options)
+    if options.fail_on is FailOn.NEW and not options.baseline and not options.history:
+        raise UsageError("--fail-on new: new since when? Give --history DIR or --baseline FILE")
+    sources = load_sources([options.suppressions]) if options.suppressions is not None else []
+    suppressions = [each for source in sources for each in read_finding_suppressions(source)]
+    accepted = Accepted(suppressions, datetime.now().astimezone().date().isoformat())
+    if options.baseline is not None:
+        known = read_run(options.baseline)
+        return Before(options, (known,), f"baseline {options.baseline}{_of(known)}", accepted)
+    nights = read_history(options.history, NIGHTS_LOOKED_AT) if options.history is not None else ()
+    against = f"the latest run of {options.history}{_of(nights[0])}" if nights else NOTHING_BEFORE
+    return Before(options, nights, against, accepted)
+
+
+def _of(night: Night) -> str:
+    return f" (run {night.run}{f' of {night.began}' if night.began else ''})"
+
+
+def read_run(path: str) -> Night:
+    """The run that the file at ``path`` tells of, or the latest one where that is a history. Raises UsageError or
+    InputError.
+    """
+    from auditor.history.reading import read_night
+    from auditor.run.sources import load_sources
+
+    if Path(path).is_dir():
+        nights = read_history(path, 1)
+        if not nights:
+            raise UsageError(f"{path}: no record of a run is there")
+        return nights[0]
+    return read_night(load_sources([path])[0])
+
+
+def read_history(directory: str, most: int) -> tuple[Night, ...]:
+    """The latest ``most`` runs in ``directory``, the latest first; none where nothing is kept there yet. What can't be
+    read is told and skipped.
+    """
+    from auditor.history.store import HistoryStore
+
+    try:
+        past = HistoryStore(Path(directory)).read(most)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        _warn(f"--history {directory}: {_why(error)}; nothing is known of earlier runs")
+        return ()
+    for line in past.skipped:
+        _warn(line)
+    return past.nights
+
+
+def held_against(report: Report, before: Before) -> Report:
+    """``report`` with how its findings stand against what was known before."""
+    from auditor.history.comparing import compare
+
+    options = before.options
+    if not options.asked:
+        return report
+    fail_on = options.fail_on or (FailOn.NEW if options.baseline else FailOn.ANY)
+    accepted = (before.accepted,) if before.accepted is not None else ()
+    return replace(report, comparison=compare(record_of(report), before.nights, before.against, fail_on, *accepted))
+
+
+def record_of(report: Report) -> Night:
+    """The record of ``report``, whose conclusion is that of the run itself, whatever was known or accepted."""
+    from auditor import __version__
+    from auditor.history.recording import night_of
+    from auditor.report.conclusion import conclude
+
+    return night_of(report, __version__, conclude(replace(report, comparison=None)))
+
+
+def keep_record(report: Report, options: NightlyOptions) -> None:
+    """Keep a record of ``report`` where that is asked for; where it can't be, say so."""
+    from auditor.history.store import HistoryStore, Retention
+
+    if options.history is None:
+        return
+    try:
+        HistoryStore(Path(options.history)).keep(record_of(report), Retention(options.keep, options.days))
+    except OSError as error:
+        _warn(f"--history {options.history}: {_why(error)}; no record of this run is kept")
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _warn(line: str) -> None:
+    with suppress(OSError):
+        say_aside(f"warning: {line}")

@@ -1,0 +1,64 @@
+"""How findings stand against earlier runs, in lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from auditor.model.standing import Age, Comparison, Departed, Standing
+from auditor.model.words import pluralize
+
+MOST_TOLD = 10
+IN_FULL = (Age.NEW, Age.EXPIRED, Age.INCOMPARABLE)
+WORDS = {
+    Age.NEW: "NEW",
+    Age.EXPIRED: "NO LONGER ACCEPTED",
+    Age.INCOMPARABLE: "NOT LOOKED AT BEFORE",
+    Age.KNOWN: "known",
+    Age.ACCEPTED: "accepted",
+}
+
+
+def comparison_lines(comparison: Comparison) -> Iterator[str]:
+    """A heading and what there is to tell below it, the gravest first; details are indented."""
+    if not (comparison.standings or comparison.departed or comparison.unused):
+        return
+    yield f"Compared with {comparison.against}:"
+    standings = sorted(comparison.standings, key=lambda each: list(Age).index(each.age))
+    for standing in standings[:MOST_TOLD]:
+        yield from standing_lines(standing)
+    yield from _more(standings)
+    for departed in comparison.departed[:MOST_TOLD]:
+        yield from departed_lines(departed)
+    yield from _more(comparison.departed)
+    yield from (f"expired: {each}" for each in comparison.expired)
+    yield from (f"suppresses nothing, remove it: {each}" for each in comparison.unused)
+
+
+def _more(items: Sequence[object]) -> Iterator[str]:
+    if len(items) > MOST_TOLD:
+        yield f"and {len(items) - MOST_TOLD} more; -o json has each"
+
+
+def standing_lines(each: Standing) -> Iterator[str]:
+    """A finding of this run, and what is new in it."""
+    since = f", since {each.since[:10]} ({pluralize(each.nights, 'run')})" if each.since and each.nights > 1 else ""
+    yield f"{WORDS[each.age]}{since}: {each.kind}: {each.title}"
+    unknown = sum(count for age, count in each.connections.items() if age in IN_FULL)
+    if unknown:
+        known = each.connections.get(Age.KNOWN, 0)
+        more = f" beside {known:,} known" if known else ""
+        listed = ", ".join(each.examples) + (" and others" if unknown > len(each.examples) else "")
+        yield f"  {pluralize(unknown, 'connection')}{more}: {listed}"
+    yield from (f"  accepted: {line}" for line in each.accepted)
+    yield from (f"  changed since: {line}" for line in each.changes)
+
+
+def departed_lines(each: Departed) -> Iterator[str]:
+    """A finding that is no more, or of which nobody can say so."""
+    seen = f", last seen {each.began[:10]}" if each.began else ""
+    if each.age is Age.GONE:
+        yield f"gone{seen}: {each.kind}: {each.title}"
+    else:
+        yield f"not looked at again{seen}: {each.kind}: {each.title}"
+        yield f"  {'; '.join(each.reasons)}"
+    yield from (f"  changed since: {line}" for line in each.changes)
