@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock clean setup setup-live setup-bench e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
+.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock lock-image clean setup setup-live setup-bench e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +42,16 @@ lab-trouble: setup ## 200 audits to whose agents, links or machine something hap
 bench: setup-bench ## measured ratios against peers and limits
 	$(PYTHON) -m tests.bench
 
-lock: setup ## write requirements.lock anew from pyproject.toml
-	.venv/bin/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--strip-extras --no-header --allow-unsafe --extra dev --output-file requirements.lock pyproject.toml
+COMPILE = .venv/bin/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	--strip-extras --no-header --allow-unsafe
+
+lock: setup ## write requirements*.lock anew from pyproject.toml: for development, for running alone, for building a wheel
+	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	$(MAKE) lock-image
+
+lock-image: setup
+	$(COMPILE) --constraint requirements.lock --output-file requirements-run.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --only-build-deps --build-deps-for wheel --output-file requirements-build.lock pyproject.toml
 
 clean: ## remove what the targets above have made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,6 +15,7 @@ NODE_IMAGE=kindest/node:v$KUBERNETES_VERSION-debian
 PUBLISHED_PYTHON=python:3.11-slim
 PROBE_IMAGE=audit-e2e/python:3
 AGENT_IMAGE=audit-e2e/node-agent:1 # what can program a node's packet filter: nft, ip, nsenter and Python
+AUDIT_IMAGE=netpol-audit:e2e # the auditor, as the Containerfile describes it
 FROM_HERE='comes with the node image made here: make kind-node-image, then E2E_ENGINE=private' # what is said where a registry serves
 
 HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
