@@ -25,16 +25,16 @@ from auditor.model.errors import UsageError
 from auditor.report.lines import say_what_libraries_say
 
 COMMANDS: Mapping[str, str] = {
-    "run": "Audit a cluster: probe every cell and compare with what its policies demand.",
+    "run": "Audit a cluster: try every connection and compare it with what the policies say.",
     "expect": "Show who should reach whom, by the policies alone.",
     "explain": "Say why one connection is allowed or denied.",
-    "lint": "Look for what is likely not meant in network policies.",
-    "intent": "Hold network policies against what people meant.",
-    "conformance": "Run all scenarios against an enforcer, and score it feature by feature.",
-    "preflight": "See what an audit of a live cluster would meet; create nothing.",
-    "cleanup": "Remove what audits have left in a live cluster.",
+    "lint": "Find likely mistakes in network policies.",
+    "intent": "Check network policies against a declared intent.",
+    "conformance": "Score an enforcer feature by feature, by running all scenarios against it.",
+    "preflight": "Check whether an audit could run; creates nothing.",
+    "cleanup": "Remove what earlier audits left in a live cluster.",
     "rbac": "Print the rights that an audit needs, and no others, as manifests.",
-    "snapshot": "Save what matters of a live cluster to a file.",
+    "snapshot": "Save the relevant part of a live cluster to a file.",
     "scenarios": "List the scenarios that come with the auditor.",
     "enforcers": "List the enforcers that the lab can run, faulty ones included.",
 }

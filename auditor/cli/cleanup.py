@@ -40,7 +40,7 @@ class CleanupOptions:
 def _read_run(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
     if text is not None and not RUN_ID.match(text):
         raise click.BadParameter(
-            f"{text!r} is no run: its id has eight of 0-9 and a-f, as the report and the Lease tell it"
+            f"{text!r} is not a run id: it is eight of 0-9 and a-f, as in the report and the Lease"
         )
     return text
 
@@ -49,16 +49,20 @@ def _read_age(_context: click.Context, _option: click.Parameter, text: str) -> f
     """Seconds."""
     found = DURATION.match(text)
     if not found:
-        raise click.BadParameter(f"{text!r} is no time: write 30s, 10m or 1h")
+        raise click.BadParameter(f"{text!r} is not a valid duration: write 30s, 10m or 1h")
     return float(found[1]) * UNITS[found[2]]
 
 
 @click.command("cleanup", cls=SectionedCommand)
-@parameters.namespace_option("Only here; repeatable.")
+@parameters.namespace_option("Only this namespace; may be repeated.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, which is also the default.")
 @click.option("--run", "run_id", callback=_read_run, metavar="ID", help="Only this run, even if it is still going on.")
 @click.option(
-    "--older-than", callback=_read_age, default="0", metavar="TIME", help="Only what was created so long ago: 10m, 1h."
+    "--older-than",
+    callback=_read_age,
+    default="0",
+    metavar="TIME",
+    help="Only what was created at least this long ago: 10m, 1h.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
 @connection_options
@@ -123,7 +127,7 @@ def conclude(chosen: Sequence[Leftover], done: Deletion) -> Iterator[str]:
 def describe(found: Leftovers, chosen: tuple[Leftover, ...]) -> list[str]:
     """A line for each run of which there is anything, or for each of its parts that have different Leases or fates."""
     if not found.objects:
-        return ["nothing of an audit is left"]
+        return ["no audit has left anything behind"]
     parts: dict[tuple[str, str, bool], list[Leftover]] = {}
     for item in found.objects:
         of = found.holders.get(item.judged_by) or f"run {item.run_id}, whose Lease is gone"

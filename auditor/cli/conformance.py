@@ -54,7 +54,7 @@ class ConformanceOptions:
         "audit conformance --lab --enforcer ignores-end-port",
     ),
 )
-@click.option("--lab", is_flag=True, help="On the embedded lab, and not on a live cluster.")
+@click.option("--lab", is_flag=True, help="Use the embedded lab instead of a live cluster.")
 @parameters.enforcer_option
 @click.option(
     "--scenario",
@@ -71,9 +71,9 @@ class ConformanceOptions:
     default=DEFAULTS.settle,
     show_default=True,
     metavar="SECONDS",
-    help="How long a mismatch must last, and how long a change may take.",
+    help="How long a mismatch must last to count, and how long a change may take.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Tell no progress.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option(
     "--image", metavar="IMAGE", help="Image of the pods: any with python3, 3.8 or later. [default: see docs/safety.md]"
 )
@@ -101,11 +101,11 @@ def command(  # noqa: PLR0913 - one parameter for each option
     start_seconds: float,
     **connection: Any,
 ) -> int:
-    """Run every scenario against the enforcer of a live cluster, or of the lab, and tell which features of policies it
-    gets right.
+    """Run every scenario against the enforcer of a live cluster, or of the lab, and report which features of policies
+    it gets right.
 
     On a live cluster this takes place in new namespaces called netpol-conf-..., with pods and policies of its own, and
-    touches nothing else; all of it is removed in the end. Exit codes: 0 conforms; 1 departs; 3 inconclusive.
+    touches nothing else; all of it is removed at the end. Exit codes: 0 conforms; 1 departs; 3 inconclusive.
     """
     if enforcers and not lab:
         raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")

@@ -22,7 +22,7 @@ def _read_duration(_context: click.Context, _option: click.Parameter, text: str)
     """Seconds; None for 0, which means no limit."""
     found = DURATION.match(text)
     if not found:
-        raise click.BadParameter(f"{text!r} is no time: write 30s, 1m or, for no limit, 0")
+        raise click.BadParameter(f"{text!r} is not a valid duration: write 30s, 1m or, for no limit, 0")
     return float(found[1]) * UNITS[found[2]] or None
 
 
@@ -49,7 +49,7 @@ qps_option: Decorator = click.option(
     default=50.0,
     show_default=True,
     metavar="N",
-    help="Requests per second; after a rest, two seconds' worth may go at once.",
+    help="Requests per second; after a pause, two seconds' worth may go out at once.",
 )
 
 

@@ -11,7 +11,7 @@ from auditor.model.dialect import DEFAULT_VALUES, DEFINITIONS, FAULTLESS, Dialec
 def command() -> int:
     """List the enforcers that the lab can run, faulty ones included.
 
-    Use them as audit run --enforcer NAME, NAME:VALUE or NAME@NODE.
+    Use one with 'audit run --lab SCENARIO --enforcer NAME', NAME:VALUE or NAME@NODE.
     """
     import sys
 

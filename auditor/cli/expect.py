@@ -49,7 +49,9 @@ class ExpectOptions:
 @parameters.from_option
 @parameters.to_option
 @click.option(
-    "--expand", is_flag=True, help="Show every endpoint by itself, and not one for all that no policy can tell apart."
+    "--expand",
+    is_flag=True,
+    help="Show every endpoint by itself, rather than one for all that no policy can tell apart.",
 )
 @output_options(EXPECT)
 @connection_options
@@ -65,7 +67,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
 ) -> int:
     """Show who should reach whom on which ports, by the policies alone.
 
-    The answer is exact for every port: it is given for ranges of ports that no rule splits, unless --ports asks for
+    The answer is exact for every port. It is given for ranges of ports that no rule splits, unless --ports names
     some. Exit code 3 means that something can't be read; what it may decide is marked.
     """
     outputs = read_outputs(output, output_file, EXPECT)

@@ -57,9 +57,10 @@ def command(
     output_file: str | None,
     **read: Any,
 ) -> int:
-    """Say why SOURCE can or can't reach DESTINATION on PORT, such as prod/web prod/db TCP/3306.
+    """Explain why SOURCE can or can't reach DESTINATION on PORT, such as prod/web prod/db TCP/3306.
 
-    DESTINATION may be a Service, service/prod/db: then for each backend, on the port that the Service sends PORT to.
+    DESTINATION may be a Service, such as service/prod/db: then each backend is explained, on the port that the Service
+    sends PORT to.
 
     Names the policies that isolate each side and the rule that allows or, when denied, the rules that came near and
     what they lacked.

@@ -33,7 +33,7 @@ class IntentOptions:
     cls=SectionedCommand,
     examples=("audit intent -f manifests/ -R --intent intent.yaml",),
 )
-@click.option("--intent", required=True, metavar="FILE", help="What is meant: who may reach whom (docs/intent.md).")
+@click.option("--intent", required=True, metavar="FILE", help="The intent: who may reach whom (docs/intent.md).")
 @parameters.file_option
 @parameters.live_option
 @parameters.recursive_option
@@ -44,10 +44,10 @@ class IntentOptions:
 @output_options(INTENT)
 @connection_options
 def command(*, intent: str, output: tuple[Output, ...], output_file: str | None, **read: Any) -> int:
-    """Hold policies against what people meant, for every port: of files with -f, of the live cluster with -A.
+    """Check policies against a declared intent, for every port: of files with -f, of the live cluster with -A.
 
-    Each finding names the rule of the intent, what opens or closes the cells, and a change that was evaluated before it
-    is shown. Exit code 1 means findings; 3 that there are none, but a policy in force can't be read.
+    Each finding names the rule of the intent, what opens or closes the connections, and a change that was evaluated
+    before it is shown. Exit code 1 means findings; 3 that there are none, but that a policy in force can't be read.
     """
     outputs = read_outputs(output, output_file, INTENT)
     return intent_command(IntentOptions(intent, choose_input(**read), outputs))

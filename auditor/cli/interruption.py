@@ -94,4 +94,4 @@ def _watching() -> Iterator[None]:
         return
     with Watchdog(lambda block: say_aside(f"debug: {block}")) as watchdog:
         yield
-    say_aside(f"debug: at the most, the event loop was {watchdog.longest}")
+    say_aside(f"debug: at most, the event loop was {watchdog.longest}")

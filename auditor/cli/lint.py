@@ -66,19 +66,19 @@ class LintOptions:
 @parameters.keep_going_option
 @parameters.replicas_option
 @parameters.host_option
-@parameters.namespace_option("Only findings about this; may be repeated.")
+@parameters.namespace_option("Only findings in this namespace; may be repeated.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces of the live cluster.")
-@click.option("--suppressions", metavar="FILE", help="Findings that are accepted, each with owner, reason and expiry.")
+@click.option("--suppressions", metavar="FILE", help="A file of accepted findings, each with owner, reason and expiry.")
 @click.option(
     "--fail-on",
     type=click.Choice(SEVERITIES),
     default="warning",
     show_default=True,
-    help="The least severity for exit code 1.",
+    help="The lowest severity that gives exit code 1.",
 )
 @output_options(LINT)
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
-@click.option("--explain", metavar="ID", help="Say what a check is about, and why it matters.")
+@click.option("--explain", metavar="ID", help="Explain what a check is about and why it matters.")
 @connection_options
 def command(  # noqa: PLR0913 - one parameter for each option
     *,
@@ -98,10 +98,10 @@ def command(  # noqa: PLR0913 - one parameter for each option
     explain: str | None,
     **connection: Any,
 ) -> int:
-    """Look for what is likely not meant in network policies: of files with -f, of the live cluster with -n or -A.
+    """Find likely mistakes in network policies: of files with -f, of the live cluster with -n or -A.
 
-    The live cluster is read as a whole, since peers are in other namespaces; nothing but reading is done to it. Exit
-    code 1 means findings of the severity --fail-on, or graver.
+    The live cluster is read as a whole, since peers are in other namespaces, and nothing in it is changed. Exit code 1
+    means findings of the severity --fail-on or worse.
     """
     if list_checks or explain is not None:
         return _describe(explain)

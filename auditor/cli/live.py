@@ -48,7 +48,7 @@ def refuse_live_options() -> None:
     """Raise UsageError when an option that is about live clusters was given to the command that runs, which
     is to use the lab.
     """
-    refuse(LIVE_ONLY, "is about live clusters: leave it or --lab out")
+    refuse(LIVE_ONLY, "applies to live clusters only: leave out either it or --lab")
 
 
 def _read_externals(
@@ -72,12 +72,14 @@ OPTIONS: Sequence[Decorator] = (
         "-l", "--selector", metavar="SELECTOR", help="Audit only pods with these labels, such as app=web,tier!=cache."
     ),
     click.option(
-        "--per-node", is_flag=True, help="Probe pods on every node on which policies isolate pods, for each direction."
+        "--per-node",
+        is_flag=True,
+        help="Create probe pods on every node where policies isolate pods, for each direction.",
     ),
     click.option(
         "--all-pods",
         is_flag=True,
-        help="A probe pod for every audited pod, and not one for all that no policy can tell apart.",
+        help="One probe pod for every audited pod, rather than one for all pods that no policy can tell apart.",
     ),
     click.option(
         "--in-place",
@@ -91,7 +93,10 @@ OPTIONS: Sequence[Decorator] = (
         multiple=True,
         callback=_read_externals,
         metavar="HOST:PORT",
-        help="Also try to connect to this host outside the cluster, by TCP; may be repeated. No other is ever probed.",
+        help=(
+            "Also try to connect to this host outside the cluster, by TCP; may be repeated. No other host "
+            "outside is ever probed."
+        ),
     ),
     click.option(
         "--image",
@@ -119,7 +124,7 @@ OPTIONS: Sequence[Decorator] = (
         "--accept",
         type=click.Choice(["pdb", "anti-affinity"]),
         multiple=True,
-        help="Put up with this harm: a PodDisruptionBudget that allows no eviction meanwhile, or probe pods that "
+        help="Accept this harm: a PodDisruptionBudget that allows no eviction meanwhile, or probe pods that "
         "keep real pods off nodes.",
     ),
 )

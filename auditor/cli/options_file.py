@@ -33,7 +33,7 @@ def _words(argument: str) -> list[str]:
     except OSError as error:
         raise UsageError(f"{argument}: {(error.strerror or str(error)).lower()}: name a file with options") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{argument}: is no text: name a file with options") from error
+        raise UsageError(f"{argument}: is not text: name a file with options") from error
     return [word for line in _lines(argument, text) for word in line]
 
 

@@ -45,7 +45,7 @@ def _read_hosts(
         try:
             address = ip_address(address_text)
         except ValueError:
-            raise click.BadParameter(f"{text!r}: {address_text!r} is no IPv4 or IPv6 address") from None
+            raise click.BadParameter(f"{text!r}: {address_text!r} is not a valid IPv4 or IPv6 address") from None
         if any(other.version == address.version for other in hosts.get(name, ())):
             raise click.BadParameter(f"{text!r}: {name} has an IPv{address.version} address already")
         hosts[name] = (*hosts.get(name, ()), address)
@@ -56,7 +56,8 @@ def _read_namespaces(_context: click.Context, _option: click.Parameter, names: t
     for name in names:
         if not re.fullmatch(NAMESPACE, name):
             raise click.BadParameter(
-                f"{name!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
+                f"{name!r} is not a valid namespace name: use at most 63 of a-z, 0-9 and '-', with a letter "
+                "or digit at both ends"
             )
     return names
 
@@ -88,7 +89,7 @@ file_option: Decorator = click.option(
     help="File, directory or scenario to read, or - for standard input; may be repeated.",
 )
 live_option: Decorator = click.option(
-    "-A", "--all-namespaces", is_flag=True, help="Read the live cluster, and no files."
+    "-A", "--all-namespaces", is_flag=True, help="Read the live cluster instead of files."
 )
 recursive_option: Decorator = click.option(
     "-R", "--recursive", is_flag=True, help="Read the directories below a directory, too."
@@ -118,7 +119,7 @@ replicas_option: Decorator = click.option(
     default=2,
     show_default=True,
     metavar="N",
-    help="At most so many endpoints per workload.",
+    help="At most this many endpoints per workload.",
 )
 enforcer_option: Decorator = click.option(
     "--enforcer",

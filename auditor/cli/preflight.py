@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 @output_options(PREFLIGHT)
 @connection_options
 def command(*, output: tuple[Output, ...], output_file: str | None, **given: Any) -> int:
-    """See what an audit of a live cluster would meet: permissions, quotas, admission, and what its probe pods could
+    """Check whether an audit of a live cluster could run: permissions, quotas, admission, and what its probe pods could
     harm.
 
-    Takes the options of 'audit run' that choose what is audited. Nothing is created: admission is asked by server-side
-    dry runs. Exits with 0 when a run could start, with 4 when it could not.
+    Takes the options of 'audit run' that choose what is audited. Nothing is created: admission is checked by
+    server-side dry runs. Exits with 0 if a run could start, with 4 if it could not.
     """
     options, _ = read_live_run(given)
     return preflight(options, read_outputs(output, output_file, PREFLIGHT))

@@ -51,13 +51,13 @@ DEFAULTS = ProbingOptions()
     type=click.FloatRange(0, 100),
     default=0.0,
     metavar="PERCENT",
-    help="Exit with 3 unless so many of all cells get a verdict.",
+    help="Exit with 3 unless at least this share of all connections gets a verdict.",
 )
 @click.option(
     "--accept-untested",
     multiple=True,
     metavar="NAMESPACE/NAME",
-    help="Put up with nothing telling whether this policy is enforced, which makes a run inconclusive otherwise; "
+    help="Accept that nothing shows whether this policy is enforced; otherwise the run is inconclusive; "
     "may be repeated.",
 )
 @parameters.timeout_option
@@ -67,7 +67,7 @@ DEFAULTS = ProbingOptions()
     default=DEFAULTS.retests,
     show_default=True,
     metavar="N",
-    help="How often a mismatch is tried again, at least.",
+    help="How often a mismatch is tried again, at the least.",
 )
 @click.option(
     "--settle",
@@ -75,7 +75,7 @@ DEFAULTS = ProbingOptions()
     default=DEFAULTS.settle,
     show_default=True,
     metavar="SECONDS",
-    help="How long a mismatch must last: a slow enforcer gets this long.",
+    help="How long a mismatch must last to count: the time that a slow enforcer gets.",
 )
 @click.option(
     "--datagrams",
@@ -93,19 +93,19 @@ DEFAULTS = ProbingOptions()
     metavar="N",
     help="Attempts under way at once.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Tell no progress.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option(
     "-f",
     "--filename",
     "paths",
     multiple=True,
     metavar="PATH",
-    help="With --dry-run: of this saved snapshot, and no live cluster.",
+    help="With --dry-run: use this saved snapshot instead of a live cluster.",
 )
 @click.option(
     "--intent",
     metavar="FILE",
-    help="Also hold the policies against what is meant: who may reach whom (docs/intent.md).",
+    help="Also check the policies against this intent: who may reach whom (docs/intent.md).",
 )
 @nightly_options
 @live_options
@@ -138,11 +138,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
     suppressions: str | None,
     **live: Any,
 ) -> int:
-    """Audit a cluster: compute who should reach whom, probe every cell with real packets, and explain each difference.
+    """Audit a cluster: compute who should reach whom, try every connection with real packets, and explain each
+    difference.
 
-    A live cluster gets probe pods that carry the workloads' identity, and none of them stays: docs/safety.md says what
-    is created. With
-    --lab the cluster is a scenario, set up on this machine as a small network without a way out.
+    On a live cluster it creates probe pods that carry the workloads' identity and removes them all afterwards;
+    docs/safety.md says what is created. With --lab the cluster is a scenario, set up on this machine as a small network
+    with no way out.
     """
     from auditor.run.audit import AuditOptions
 
@@ -176,7 +177,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         if paths and not dry_run:
             raise UsageError("-f goes with --dry-run: packets need a cluster")
         if paths:
-            parameters.refuse(CONNECTION, "is about live clusters: leave it or -f out")
+            parameters.refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
         chosen = replace(chosen, intent=meant)
         return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths))

@@ -60,7 +60,7 @@ def run_on_lab(options: LabRunOptions) -> int:
         return AS_EXPECTED
     began = now()
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
-        progress.note(f"{scenario.name}: {size(matrix)}, {pluralize(len(probes.cells), 'cell')}")
+        progress.note(f"{scenario.name}: {size(matrix)}, {pluralize(len(probes.cells), 'connection')}")
         audited = audit_lab(
             LabOptions(scenario, enforcement, options.intent),
             options.audit,
@@ -79,10 +79,7 @@ def size(matrix: ExpectedMatrix) -> str:
     """How much there is to audit: ``9 endpoints in 7 classes``."""
     from auditor.model.words import pluralize
 
-    return (
-        f"{pluralize(len(matrix.snapshot.endpoints), 'endpoint')} in "
-        f"{pluralize(len(matrix.classes), 'class', 'classes')}"
-    )
+    return f"{pluralize(len(matrix.snapshot.endpoints), 'endpoint')} in {pluralize(len(matrix.classes), 'group')}"
 
 
 def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:

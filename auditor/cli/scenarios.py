@@ -9,7 +9,7 @@ CLAIMS = {True: "claim holds", False: "claim is wrong", None: ""}
 
 @click.command("scenarios")
 def command() -> int:
-    """List the scenarios that come with the auditor: name, title, and whether the claim that one tests holds."""
+    """List the scenarios that come with the auditor: name, title, and whether the claim that it tests holds."""
     import sys
 
     from auditor.report.console import open_console, print_paragraph

@@ -36,10 +36,11 @@ class SnapshotOptions:
 )
 @connection_options
 def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: str | None, **connection: Any) -> int:
-    """Save what matters of a live cluster: namespaces, nodes, pods, services and network policies, as one List in JSON.
+    """Save the relevant part of a live cluster, namespaces, nodes, pods, services and network policies, as one JSON
+    List.
 
-    'audit expect', 'explain', 'lint', 'intent' and 'run --dry-run' read it with -f. Nothing but reading is done to the
-    cluster; secrets are not asked for, and environment, annotations and images are left out.
+    'audit expect', 'explain', 'lint', 'intent' and 'run --dry-run' read it with -f. Nothing in the cluster is
+    changed; secrets are not read, and environment variables, annotations and images are left out.
     """
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     if output_file and output_file.partition("=")[0] in all_formats() | {"yaml"}:  # elsewhere -o names a format

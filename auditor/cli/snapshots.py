@@ -84,7 +84,7 @@ def refuse_the_other_input(*, files: bool) -> None:
     cluster, are read.
     """
     if files:
-        refuse(CONNECTION, "is about live clusters: leave it or -f out")
+        refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
     else:
         refuse(FILES_ONLY, "goes with -f: a live cluster has the pods and nodes that it has")
 

@@ -39,7 +39,7 @@ class Cluster(Protocol):
 
     @property
     def facts(self) -> Sequence[str]:
-        """What a reader of the report must know about how this cluster is audited: what is stood in for,
+        """What a reader of the report must know about how this cluster is audited: what is represented,
         and what isn't.
         """
 

@@ -22,7 +22,7 @@ from auditor.policy.bits import without_each
 from auditor.policy.plain_reading import place, policy_place
 
 OTHERS = {Direction.INGRESS: "source", Direction.EGRESS: "destination"}
-NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every cell observed"
+NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every connection observed"
 
 
 def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unexercised, ...]:
@@ -79,7 +79,10 @@ class _PolicySide:
             everything = f"all of its {self.direction.lower()}"
             return [
                 Unexercised(
-                    self.policy.full_name, where, everything, "no cell observed has a pod that it selects at this end"
+                    self.policy.full_name,
+                    where,
+                    everything,
+                    "no connection observed has a pod that it selects at this end",
                 )
             ]
         found = []
@@ -87,7 +90,7 @@ class _PolicySide:
         masks = [self.filters.rule(self.policy.namespace, rule, self.direction) for rule in rules]
         if not self._isolation_matters(masks):
             open_to_all = not self.isolated & ~reduce(or_, masks, 0)
-            reason = "its own rules allow every cell observed" if open_to_all else NO_DIFFERENCE
+            reason = "its own rules allow every connection observed" if open_to_all else NO_DIFFERENCE
             found.append(Unexercised(self.policy.full_name, where, f"isolation for {self.direction.lower()}", reason))
         for number, (rule, mask, others) in enumerate(zip(rules, masks, without_each(masks, 0, or_), strict=True)):
             found += self._in_rule(number, rule, mask, self.up_to_it & ~others)
@@ -129,9 +132,9 @@ class _PolicySide:
         ):
             return f"no {OTHERS[self.direction]} observed is one of its peers"
         if rule.ports and not any(self.filters.port(port) & self.isolated for port in rule.ports):
-            return "no cell observed is on one of its ports"
+            return "no connection observed is on one of its ports"
         if not mask & self.isolated:
-            return "no cell observed has one of its peers and one of its ports"
+            return "no connection observed has one of its peers and one of its ports"
         return NO_DIFFERENCE
 
     def _changed_peers(
@@ -163,14 +166,22 @@ class _PolicySide:
         concerned = from_peers & up_to_it
         for port, mask, others in zip(rule.ports, ports, without_each(ports, 0, or_), strict=True):
             if len(ports) > 1:
-                yield f"port {port}", mask & ~others & concerned, NO_DIFFERENCE if mask else "no cell observed is on it"
+                yield (
+                    f"port {port}",
+                    mask & ~others & concerned,
+                    NO_DIFFERENCE if mask else "no connection observed is on it",
+                )
             if port.end_port is not None and port.end_port != port.number:
                 later = mask & ~self.filters.port(replace(port, end_port=None))
-                reason = NO_DIFFERENCE if later & self.isolated else "no cell observed is on a later port of the range"
+                reason = (
+                    NO_DIFFERENCE if later & self.isolated else "no connection observed is on a later port of the range"
+                )
                 yield f"endPort of {port}", later & ~others & concerned, reason
         if ports:
             more = from_peers & ~on_ports
             reason = (
-                NO_DIFFERENCE if more & self.isolated else "no cell observed is with one of its peers on another port"
+                NO_DIFFERENCE
+                if more & self.isolated
+                else "no connection observed is with one of its peers on another port"
             )
-            yield "the limit to its ports", more & up_to_it, reason
+            yield "its restriction to these ports", more & up_to_it, reason

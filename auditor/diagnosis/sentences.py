@@ -24,10 +24,10 @@ PLACES: Mapping[ScopeKind, str] = {
 KINDS: Sequence[tuple[Result, str]] = (
     (Result.LEAK, "leak"),
     (Result.OUTAGE, "outage"),
-    (Result.UNSTABLE, "unstable cell"),
-    (Result.CNI_DEPENDENT, "cell left to the CNI"),
+    (Result.UNSTABLE, "unstable connection"),
+    (Result.CNI_DEPENDENT, "connection left to the CNI"),
 )
-PLURALS = {"cell left to the CNI": "cells left to the CNI"}
+PLURALS = {"connection left to the CNI": "connections left to the CNI"}
 
 
 def in_words(faults: Hypothesis) -> str:
@@ -46,7 +46,7 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
     unexplained = evidence.cells.listed(best.unexplained) + evidence.untold
     title = _with_numbers(evidence, best)
     if unexplained:
-        title += f"; {pluralize(len(unexplained), 'cell')} unexplained"
+        title += f"; {pluralize(len(unexplained), 'connection')} unexplained"
     return Diagnosis(
         title=title,
         advice=" ".join(dict.fromkeys(map(advice_for, best.faults))),
@@ -59,10 +59,16 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
 
 
 def _with_numbers(evidence: Evidence, fit: Fit) -> str:
-    return (
-        f"{in_words(fit.faults)}: explains {_share(evidence, fit)}; "
-        f"{pluralize(fit.contradictions.bit_count(), 'contradiction')}"
-    )
+    return f"{in_words(fit.faults)}: explains {_share(evidence, fit)}{_against(fit)}"
+
+
+def _against(fit: Fit) -> str:
+    """How many of the connections that the hypothesis changes do not show it: ``, and nothing speaks against it``."""
+    against = fit.contradictions.bit_count()
+    if not against:
+        return ", and nothing speaks against it"
+    changed = pluralize((fit.explained | fit.contradictions).bit_count(), "connection")
+    return f"; {against:,} of the {changed} that it would change {'does' if against == 1 else 'do'} not fit"
 
 
 def _beside(evidence: Evidence, fit: Fit, best: Fit) -> str:
@@ -87,12 +93,11 @@ def nothing_known(evidence: Evidence) -> Diagnosis:
     kinds = [(evidence.where(kind), word) for kind, word in KINDS]
     counts = [pluralize(cells.bit_count(), word, PLURALS.get(word, "")) for cells, word in kinds if cells]
     if evidence.untold:
-        counts.append(f"{pluralize(len(evidence.untold), 'cell')} answered by someone else")
+        counts.append(f"{pluralize(len(evidence.untold), 'connection')} answered by someone else")
     return Diagnosis(
         title=f"no known fault explains {', '.join(counts)}",
-        advice="See the findings one by one. An enforcer that still has older policies, or a fault of the network "
-        "beside policies, can "
-        "look like this.",
+        advice="Look at the findings one by one. An enforcer that still has older policies, or a network fault that "
+        "has nothing to do with policies, can look like this.",
         unexplained=evidence.cells.listed(evidence.differing) + evidence.untold,
     )
 

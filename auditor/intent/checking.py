@@ -67,7 +67,7 @@ def _kind(resolved: ResolvedIntent, rule: int) -> IntentKind:
 def _more(resolved: ResolvedIntent, number: int) -> IntentFinding:
     rule = resolved.rules[number]
     return IntentFinding(
-        _kind(resolved, number), rule, f"{rule}: too many cells more to tell their causes; mend those above first"
+        _kind(resolved, number), rule, f"{rule}: too many more connections to find their causes; fix those above first"
     )
 
 

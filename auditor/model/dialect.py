@@ -142,7 +142,7 @@ def _parse_enforcer(text: str) -> Enforcer:
     try:
         value = float(value_text)
     except ValueError:
-        raise ValueError(f"enforcer {text!r}: {value_text!r} is no number") from None
+        raise ValueError(f"enforcer {text!r}: {value_text!r} is not a number") from None
     limit = 1.0 if dialect is Dialect.FLAKY else 600.0
     if not 0.0 <= value <= limit:
         raise ValueError(f"enforcer {text!r}: the value must be between 0 and {limit:g}")

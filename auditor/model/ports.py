@@ -100,7 +100,9 @@ class PortRequest:
                 raise ValueError(f"port {number} in {text!r} is outside {FIRST_PORT}-{LAST_PORT}")
             return cls(protocol, number=number)
         if not port_text or not all(c.isascii() and (c.isalnum() or c == "-") for c in port_text):
-            raise ValueError(f"{text!r} is no port: write PROTOCOL/NUMBER or PROTOCOL/NAME, such as TCP/80 or TCP/http")
+            raise ValueError(
+                f"{text!r} is not a valid port: write PROTOCOL/NUMBER or PROTOCOL/NAME, such as TCP/80 or TCP/http"
+            )
         return cls(protocol, name=port_text)
 
     def __str__(self) -> str:

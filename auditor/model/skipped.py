@@ -1,4 +1,4 @@
-"""What was found in a directory and is no Kubernetes object, by its cause."""
+"""What was found in a directory and is not a Kubernetes object, by its cause."""
 
 from __future__ import annotations
 

@@ -54,7 +54,11 @@ def parse_documents(source: Source) -> tuple[list[Document], list[Problem]]:
         return [], [Problem(f"byte {error.start} is not UTF-8: save the file as UTF-8", source.name, line)]
     if (nul := text.find("\0")) >= 0:
         return [], [
-            Problem("a NUL byte, so no UTF-8 text: save the file as UTF-8", source.name, text.count("\n", 0, nul) + 1)
+            Problem(
+                "a NUL byte, so this is not UTF-8 text: save the file as UTF-8",
+                source.name,
+                text.count("\n", 0, nul) + 1,
+            )
         ]
     parsed, problems = _read_values(source.name, text, data)
     return as_documents(source, text, parsed, problems)

@@ -126,7 +126,7 @@ def _read_ends(fields: Fields, key: str) -> tuple[str, ...]:
 
 def _read_ports(fields: Fields) -> tuple[PolicyPort, ...]:
     if fields.value.get("ports") == []:
-        fields.note("an empty list is no port: leave the field out for every port", "ports")
+        fields.note("an empty list gives no port: leave the field out for every port", "ports")
     ports = []
     for number, item in enumerate(fields.items("ports")):
         if not isinstance(item, str):
@@ -156,7 +156,8 @@ def parse_port(text: str) -> PolicyPort:
     request = PortRequest.parse(text)
     if request.name and not is_port_name(request.name):
         raise ValueError(
-            f"{request.name!r} in {text!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them)"
+            f"{request.name!r} in {text!r} is not a valid port name (at most 15 of a-z, 0-9 and '-', a letter "
+            "among them)"
         )
     return (
         PolicyPort(request.protocol, name=request.name)
@@ -174,7 +175,7 @@ def _read_hosts(fields: Fields) -> Mapping[str, tuple[IPAddress, ...]]:
             try:
                 addresses.append(ip_address(text))
             except ValueError:
-                fields.note(f"{text!r} is no IPv4 or IPv6 address", name)
+                fields.note(f"{text!r} is not a valid IPv4 or IPv6 address", name)
         if len({address.version for address in addresses}) < len(addresses):
             fields.note("a host has one address of each family", name)
         if "/" in name or value in (None, []):

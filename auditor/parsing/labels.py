@@ -36,7 +36,7 @@ def key_error(key: str) -> str:
         return ""
     prefix, slash, name = key.rpartition("/")
     if slash and (not prefix or len(prefix) > LONGEST_PREFIX or not PREFIX.match(prefix)):
-        return f"the prefix {prefix!r} of label key {key!r} is no DNS name"
+        return f"the prefix {prefix!r} of label key {key!r} is not a valid DNS name"
     if not name or len(name) > LONGEST_NAME or not NAME.match(name):
         return (
             f"label key {key!r} must be at most {LONGEST_NAME} letters, digits, '-', '_' and '.', with a letter "

@@ -91,14 +91,16 @@ class Objects:
             return
         if not isinstance(value, dict):
             self._note_doubts(document, path)
-            self.problems.append(document.problem(path, "is no Kubernetes object: a mapping with apiVersion and kind"))
+            self.problems.append(
+                document.problem(path, "is not a Kubernetes object, which is a mapping with apiVersion and kind")
+            )
             return
         fields = Fields(document, self.problems, path, value)
         kind, version = fields.text("kind"), fields.text("apiVersion")
         if not kind or not version:
             self._note_doubts(document, path)
             if value.get("kind") in (None, "") or value.get("apiVersion") in (None, ""):
-                fields.note("is no Kubernetes object: it needs apiVersion and kind")
+                fields.note("is not a Kubernetes object: it needs apiVersion and kind")
             return
         if kind == "List" or (kind.endswith("List") and "items" in value):
             for number, item in enumerate(fields.items("items")):
@@ -154,7 +156,7 @@ class Objects:
         """
         name = metadata.text(key) or ""
         if not NAME.match(name) and not strict:
-            metadata.note(f"{name!r} is no name: use letters, digits, '-' and '.'", key)
+            metadata.note(f"{name!r} is not a valid name: use letters, digits, '-' and '.'", key)
         return name
 
     def _generated_name(self, metadata: Fields, kind: str, namespace: str) -> str:

@@ -104,11 +104,18 @@ def _check_names(metadata: Fields, namespace: str, name: str) -> None:
     """The name is a DNS subdomain, the namespace a DNS label (apimachinery/pkg/api/validation)."""
     if name and (len(name) > LONGEST_PREFIX or not PREFIX.match(name)):
         metadata.note(
-            f"{name!r} is no name: at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends", "name"
+            (
+                f"{name!r} is not a valid name: use at most 253 of a-z, 0-9, '-' and '.', with a letter or digit "
+                "at both ends"
+            ),
+            "name",
         )
     if namespace and (len(namespace) > LONGEST_NAME or "." in namespace or not PREFIX.match(namespace)):
         metadata.note(
-            f"{namespace!r} is no namespace: at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends",
+            (
+                f"{namespace!r} is not a valid namespace name: use at most 63 of a-z, 0-9 and '-', with a letter "
+                "or digit at both ends"
+            ),
             "namespace",
         )
 
@@ -165,7 +172,7 @@ def _read_network(fields: Fields, text: str, *steps: str | int) -> IPNetwork | N
     if not slash:
         said = "write an address, a slash and a prefix length, such as 10.0.0.0/8"
     elif not PREFIX_LENGTH.match(prefix):
-        said = f"{prefix!r} is no prefix length"
+        said = f"{prefix!r} is not a valid prefix length"
     elif re.search(r"(?:^|[.])0[0-9]", address):
         said = "write its numbers without leading zeros"
     elif "%" in address:
@@ -174,12 +181,12 @@ def _read_network(fields: Fields, text: str, *steps: str | int) -> IPNetwork | N
         try:
             network = ip_network(text, strict=False)
         except ValueError:
-            said = f"{address!r} is no address, or {prefix} is too long a prefix for it"
+            said = f"{address!r} is not a valid address, or {prefix} is too long a prefix for it"
         else:
             if network.version == 4 or network.network_address.ipv4_mapped is None:
                 return network
             said = "write an IPv4 address as such"
-    fields.note(f"{text!r} is no CIDR: {said}", *steps)
+    fields.note(f"{text!r} is not a valid CIDR: {said}", *steps)
     return None
 
 
@@ -235,7 +242,8 @@ def _read_port_number_or_name(fields: Fields) -> tuple[int | None, str | None]:
         if not is_port_name(port):
             quoted = ": remove the quotes of a number" if port.isdigit() else ""
             fields.note(
-                f"{port!r} is no port name (at most 15 of a-z, 0-9 and '-', a letter among them){quoted}", "port"
+                f"{port!r} is not a valid port name (at most 15 of a-z, 0-9 and '-', a letter among them){quoted}",
+                "port",
             )
         return None, port
     number = fields.number("port")

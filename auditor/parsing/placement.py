@@ -77,7 +77,7 @@ class _Placement:
         if pod.node in self._nodes:
             return self._nodes.index(pod.node)
         if pod.node:
-            raise UsageError(f"{pod.name} runs on node {pod.node!r}, which is none of {', '.join(self._nodes)}")
+            raise UsageError(f"{pod.name} runs on node {pod.node!r}, which is not one of {', '.join(self._nodes)}")
         self._turn += 1
         return (self._turn - 1) % len(self._nodes)
 

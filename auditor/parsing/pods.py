@@ -57,7 +57,7 @@ def read_address(fields: Fields, text: str, *steps: str | int) -> IPAddress | No
     try:
         address = ip_address(text)
     except ValueError:
-        fields.note(f"{text!r} is no IP address", *steps)
+        fields.note(f"{text!r} is not a valid IP address", *steps)
         return None
     if isinstance(address, IPv4Address):
         return address

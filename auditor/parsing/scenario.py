@@ -183,7 +183,7 @@ class _Reading:
         hosts: dict[str, tuple[IPAddress, ...]] = {}
         for name, value in section.value.items():
             if not name or "/" in name or name.split() != [name]:
-                section.note(f"{name!r} is no name of a host: leave out '/' and white space", name)
+                section.note(f"{name!r} is not a valid host name here: leave out '/' and white space", name)
             texts = [value] if isinstance(value, str) else section.texts(name)
             addresses = [address for text in texts if (address := read_address(section, text, name)) is not None]
             hosts[name] = one_per_family(addresses)

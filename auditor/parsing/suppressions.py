@@ -63,7 +63,7 @@ def _read_one(
     if missing:
         fields.note(f"a suppression needs {', '.join(missing)}")
     if texts["expires"] and not _is_day(texts["expires"]):
-        fields.note(f"{texts['expires']!r} is no day: write YYYY-MM-DD", "expires")
+        fields.note(f"{texts['expires']!r} is not a valid date: write YYYY-MM-DD", "expires")
     return read(fields, texts)
 
 

@@ -50,7 +50,7 @@ def read_truth(fields: Fields, snapshot: Snapshot, families: Sequence[Family]) -
                 table.fill(source, destination)
     for number, row in enumerate(rows):
         if number not in table.used:
-            row.fields.note("this row decides no cell: rows above it, or what is always allowed, do already; remove it")
+            row.fields.note("this row decides nothing: rows above it, or what is always allowed, already do; remove it")
     if table.conflicts:
         fields.note(
             f"two columns are one port there and differ: {table.conflicts[0]}; give both the same verdict", "ports"
@@ -103,7 +103,7 @@ def _read_row(
     ports = _read_ports(fields, "ports")
     for number, port in enumerate(ports):
         if port not in columns:
-            fields.note(f"{port} is none of the table's columns: {', '.join(map(str, columns))}", "ports", number)
+            fields.note(f"{port} is not one of the table's columns: {', '.join(map(str, columns))}", "ports", number)
     family = fields.text("family")
     known = {str(each): each for each in families}
     if family is not None and family not in known:

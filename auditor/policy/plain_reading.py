@@ -143,7 +143,7 @@ class _Question:
         direction do.
         """
         if not pod.selectable:
-            return "it is no pod on the pod network"
+            return "it is not a pod on the pod network"
         if not any(policy.namespace == pod.namespace for policy in self.snapshot.policies):
             return f"namespace {pod.namespace} has none"
         selecting = [policy_place(policy) for policy in self.snapshot.policies if _selects(policy, pod)]
@@ -180,7 +180,7 @@ class _Question:
         if peer.ip_block is not None:
             return self._block_lacks(peer.ip_block, end)
         if not end.selectable:
-            return f"{peer}: {end.name} is no pod on the pod network", False
+            return f"{peer}: {end.name} is not a pod on the pod network", False
         lacks: list[str] = []
         parts = 0
         if peer.namespace_selector is not None:

@@ -80,7 +80,8 @@ def _parse_labels(labels: str, text: str) -> LabelSelector:
             requirements.append(Requirement(key, Operator.DOES_NOT_EXIST if missing else Operator.EXISTS))
         else:
             raise UsageError(
-                f"{condition!r} in the selection {text!r} is no condition on a label, such as app=web, tier in "
+                f"{condition!r} in the selection {text!r} is not a valid condition on a label, such as "
+                "app=web, tier in "
                 "(a,b) or !old"
             )
     return LabelSelector((), tuple(requirements))

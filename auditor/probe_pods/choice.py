@@ -117,7 +117,7 @@ def check_request(snapshot: Snapshot, request: ProbeRequest) -> None:
     if not any(request.audits(endpoint) for endpoint in snapshot.endpoints):
         where = f"in {', '.join(request.namespaces)}" if request.namespaces else "in any namespace"
         which = f" that matches {request.selector}" if request.selector is not None else ""
-        raise UsageError(f"nothing to audit: no running pod on the pod network {where}{which}")
+        raise UsageError(f"nothing to audit: there is no running pod on the pod network {where}{which}")
 
 
 def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest) -> list[PodClass]:

@@ -75,7 +75,7 @@ def unusable_nodes(endpoints: Iterable[Endpoint], can_use: Callable[[str], bool]
     if pods:
         nodes = listed(sorted(pods))
         yield (
-            f"{pluralize(sum(pods.values()), 'pod')} on {nodes}, which can't take probe pods: stood in for on "
+            f"{pluralize(sum(pods.values()), 'pod')} on {nodes}, which can't take probe pods: represented on "
             "other nodes, if at all"
         )
 
@@ -86,7 +86,7 @@ def endpoints_without_probe_pods(snapshot: Snapshot) -> Iterator[str]:
     nodes = sum(endpoint.kind is EndpointKind.NODE for endpoint in snapshot.endpoints)
     parts = [pluralize(number, word) for number, word in ((pods, "hostNetwork pod"), (nodes, "node")) if number]
     if parts:
-        yield f"{' and '.join(parts)} can't be stood in for: traffic with their addresses is not probed"
+        yield f"{' and '.join(parts)} can't be represented: traffic with their addresses is not probed"
 
 
 def pods_known_by_address(snapshot: Snapshot, audits: Callable[[Endpoint], bool]) -> Iterator[str]:

@@ -132,7 +132,7 @@ class AgentPool:
         again = "silence meanwhile was tried again"
         return [
             *(reason for agent in agents if (reason := agent.ended)),
-            *(f"{line}: it was started anew" for line in anew),
+            *(f"{line}: it was started again" for line in anew),
             *(f"{line} that somebody sent it: {again}" for line in lacks),
         ]
 

@@ -126,7 +126,7 @@ class ProbeRounds:
                 contacts = await self.witnesses.heard(names)
             except ClusterError as error:
                 self.facts.append(
-                    f"whether anybody reaches {pluralize(len(names), 'pod')} could not be looked up: {error}"
+                    f"whether anybody reaches {pluralize(len(names), 'pod')} could not be found out: {error}"
                 )
                 return
             for name in names:

@@ -253,7 +253,8 @@ class _ProbeRun:
                 break
             timeout *= 2
             self._probe_rounds.facts.append(
-                f"answers took up to {self._pool.slowest:.2f} s: {len(silent)} silent cells were tried again for "
+                f"answers took up to {self._pool.slowest:.2f} s: "
+                f"{pluralize(len(silent), 'silent connection')} tried again for "
                 f"{timeout:g} s"
             )
             tries.update(zip(silent, await self._fire(f"{phase} patiently", silent, timeout), strict=True))
@@ -502,8 +503,8 @@ class _ProbeRun:
         ]
         if converged:
             yield (
-                f"{pluralize(len(converged), 'cell')} took up to {max(converged):.1f} s to converge; a further "
-                "pass over all cells agreed"
+                f"{pluralize(len(converged), 'connection')} took up to {max(converged):.1f} s to converge; a further "
+                "pass over all connections agreed"
             )
         lasting = sum(self._history.differs(cell) for cell in tries if cell not in shaky)
         if lasting:

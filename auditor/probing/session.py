@@ -75,7 +75,7 @@ class AgentSession:
     async def listen(self, listeners: Sequence[Listener], then: Batch | None = None) -> None:
         """Make the agent listen; ``unbound`` then has the listeners that could not be opened, and why.
 
-        An agent that does not sit at its site's addresses ends the session. The command for a batch that is to run next
+        An agent that is not at its site's addresses ends the session. The command for a batch that is to run next
         can go out with this one: ``then`` must be the next one to be passed to ``run``.
         """
         self._commanded = then if then is not None and then.targets else None
@@ -88,7 +88,7 @@ class AgentSession:
             try:
                 more = self._take_listening(answer, unbound)
             except (KeyError, TypeError, ValueError) as error:
-                self._end(f"said something that is no answer: {words(repr(error))}")
+                self._end(f"sent something that is not an answer: {words(repr(error))}")
                 return
             answer = await self._receive("before it was ready", 0.0) if more else None
 
@@ -109,7 +109,7 @@ class AgentSession:
         for wire, family, port, reason in answer["failed"]:
             unbound[Listener(self.site.name, WIRE_NAMES[wire], port_number(port), Family(family))] = words(reason)
         for address, reason in answer["foreign"]:
-            self._end(f"does not sit at {words(address)}: {words(reason)}")
+            self._end(f"is not at {words(address)}: {words(reason)}")
         if answer["kind"] != "listening" or (answer["more"] and len(unbound) == known):
             raise ValueError("more of nothing")
         return answer["more"] is True
@@ -137,7 +137,7 @@ class AgentSession:
                     if self._heard > most:
                         self._end("said more than there can be to say about its batch")
             except BadAnswerError as error:
-                self._end(f"said something that is no answer: {error}")
+                self._end(f"sent something that is not an answer: {error}")
         if not self.lost:
             batch.give_up(self.ended)
             advance(left)
@@ -149,7 +149,7 @@ class AgentSession:
             return None
         seconds = number(answer, "seconds", LONGEST_SECONDS)
         if seconds is None:
-            self._end(f"said something that is no answer: {_unexpected(answer)}")
+            self._end(f"sent something that is not an answer: {_unexpected(answer)}")
             return None
         return Health(seconds, count(answer, "udp_overruns"), count(answer, "listen_overflows"))
 
@@ -188,7 +188,7 @@ class AgentSession:
             await self._send(command)
         answer = await self._receive(when, 0.0)
         if answer is not None and answer.get("kind") != kind:
-            self._end(f"said something that is no answer: {_unexpected(answer)}")
+            self._end(f"sent something that is not an answer: {_unexpected(answer)}")
             return None
         return answer
 
@@ -198,7 +198,7 @@ class AgentSession:
             async with asyncio.timeout(self._patience):
                 await self._channel.send(line)
         except TimeoutError:
-            self._end(f"took no commands for {self._patience:g} s")
+            self._end(f"accepted no commands for {self._patience:g} s")
         except OSError as error:
             self._end_of_stream(f"could not be reached: {error}")
 
@@ -211,7 +211,7 @@ class AgentSession:
             async with asyncio.timeout(bound):
                 line = await self._channel.receive()
         except TimeoutError:
-            self._end(f"said nothing for {bound:g} s, {when}")
+            self._end(f"sent nothing for {bound:g} s, {when}")
             return None
         except OSError as error:
             self._end_of_stream(f"could not be heard: {error}")
@@ -231,7 +231,7 @@ class AgentSession:
         except (ValueError, RecursionError):
             message = None
         if not isinstance(message, dict):
-            self._end(f"said something that is no answer: {line[:80]!r}")
+            self._end(f"sent something that is not an answer: {line[:80]!r}")
             return None
         return message
 

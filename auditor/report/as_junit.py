@@ -17,7 +17,7 @@ from auditor.model.report import CellResult, PolicyTests, Report
 from auditor.model.verdict import Cell, Conclusion, Result
 from auditor.report.conclusion import conclude
 from auditor.report.documents import count_cases, lines, write_xml
-from auditor.report.grouping import expectation, observation
+from auditor.report.grouping import expectation, in_words, observation
 from auditor.report.headline import headline
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE)
@@ -53,7 +53,7 @@ def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
     if diagnosis is None or not diagnosis.faults:
         return {}
     others = len(diagnosis.alternatives)
-    more = f" ({others} {'other fits' if others == 1 else 'others fit'} as well)" if others else ""
+    more = f" ({others} other {'cause' if others == 1 else 'causes'} would explain this as well)" if others else ""
     return dict.fromkeys(diagnosis.explained, lines((f"cause: {diagnosis.title}{more}", f"advice: {diagnosis.advice}")))
 
 
@@ -113,7 +113,7 @@ def _add(
         element.set("type", min(each.result.value for each in cells))
         element.text = "\n".join([_described(described), *causes])
     else:
-        element.set("message", "; ".join(dict.fromkeys(each.observation.outcome for each in cells)))
+        element.set("message", "; ".join(dict.fromkeys(in_words(each.observation.outcome) for each in cells)))
 
 
 def _kinds_and_ports(cells: Sequence[CellResult]) -> str:
@@ -139,7 +139,7 @@ def _add_policies_suite(root: ET.Element, policies: PolicyTests) -> None:
     suite = ET.SubElement(root, "testsuite", name="policies")
     for each in policies.untested:
         case = ET.SubElement(suite, "testcase", classname="policies", name=str(each), time="0.000")
-        message = "nothing tells whether it is enforced" + (" (accepted)" if each.accepted else "")
+        message = "nothing shows whether it is enforced" + (" (accepted)" if each.accepted else "")
         element = ET.SubElement(case, "skipped" if each.accepted else "error", message=message)
         if not each.accepted:
             element.set("type", "untested")

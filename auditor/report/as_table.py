@@ -17,7 +17,7 @@ from auditor.model.words import pluralize
 from auditor.report.cause import cause_lines, coverage_lines, lint_lines, tests_line, untested_lines, why_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, conclude
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
-from auditor.report.grouping import Traffic, by_reason, cell_order, ports_text, traffic
+from auditor.report.grouping import Traffic, by_reason, cell_order, in_words, ports_text, traffic
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
@@ -97,7 +97,7 @@ class _Table:
     def _write_intent(self) -> None:
         if self._report.intent:
             self._line()
-            self._line(Text("The policies are not what was meant, whoever enforces them:", style="bold"))
+            self._line(Text("The policies don't say what was meant, whatever enforces them:", style="bold"))
             print_findings(self._console, self._report.intent)
 
     def _write_section(self, lines: Iterable[str]) -> None:
@@ -160,7 +160,7 @@ class _Table:
         return (
             [],
             str,
-            f"{len(names)} endpoints in {len(groups)} namespaces: too many for a matrix; -o json has every cell.",
+            f"{len(names)} endpoints in {len(groups)} namespaces: too many for a matrix; -o json has every connection.",
         )
 
     def _write_finding(self, finding: Finding, number: str) -> None:
@@ -173,7 +173,7 @@ class _Table:
         if len(gathered) > MOST_LINES_OF_A_FINDING:
             self._line(
                 f"{self._symbols.ellipsis} and {len(gathered) - MOST_LINES_OF_A_FINDING} more such lines; -o json "
-                "has every cell",
+                "has every connection",
                 2,
             )
         for heading, lines in (
@@ -192,7 +192,7 @@ class _Table:
         self._line()
         self._line(Text(f"And {pluralize(len(findings), 'more finding')}; -o json has each in full:", style="bold"))
         for finding in findings[:MOST_FINDINGS_IN_BRIEF]:
-            self._line(f"{finding.kind.upper()}  {finding.title}: {pluralize(len(finding.cells), 'cell')}", 2, 6)
+            self._line(f"{finding.kind.upper()}  {finding.title}: {pluralize(len(finding.cells), 'connection')}", 2, 6)
         if len(findings) > MOST_FINDINGS_IN_BRIEF:
             self._line(f"and {len(findings) - MOST_FINDINGS_IN_BRIEF} more", 2)
 
@@ -217,17 +217,17 @@ class _Table:
         if not cells:
             return
         self._line()
-        self._line(Text(f"{result.value.capitalize()}: {pluralize(len(cells), 'cell')}", style="bold"))
+        self._line(Text(f"{result.value.capitalize()}: {pluralize(len(cells), 'connection')}", style="bold"))
         reasons = by_reason(cells)
         for reason, group in list(reasons.items())[:MOST_REASONS]:
             pairs = list(dict.fromkeys((each.cell.source, each.cell.destination) for each in group))
             first = f"{pairs[0][0]} {self._symbols.arrow} {pairs[0][1]}"
             where = f"{first} and {pluralize(len(pairs) - 1, 'more pair')}" if len(pairs) > 1 else first
-            self._line(f"{len(group)}  {reason} ({where})", 2, 4)
+            self._line(f"{len(group)}  {in_words(reason)} ({where})", 2, 4)
         if len(reasons) > MOST_REASONS:
             rest = sum(map(len, list(reasons.values())[MOST_REASONS:]))
             more = pluralize(len(reasons) - MOST_REASONS, "more reason")
-            self._line(f"and {pluralize(rest, 'cell')} for {more}; -o json has each", 2)
+            self._line(f"and {pluralize(rest, 'connection')} for {more}; -o json has each", 2)
 
     def _write_facts(self) -> None:
         self._line()

@@ -8,7 +8,7 @@ from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.report import PolicyRemark, PolicyTests, Report, UntestedPolicy
 from auditor.model.verdict import Result
 from auditor.model.words import pluralize
-from auditor.report.grouping import by_reason
+from auditor.report.grouping import by_reason, in_words
 
 MOST_ALTERNATIVES = 3
 MOST_PARTS = 8
@@ -22,7 +22,7 @@ def cause_lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "advice", diagnosis.advice
     shown = diagnosis.alternatives[:MOST_ALTERNATIVES]
     for number, alternative in enumerate(shown):
-        yield "" if number else "fits as well", alternative.title
+        yield "" if number else "or possibly", alternative.title
     hidden = len(diagnosis.alternatives) - len(shown)
     if hidden:
         yield "", f"and {hidden} more; -o json has each"
@@ -32,26 +32,24 @@ def cause_lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
 
 def _told_apart(diagnosis: Diagnosis) -> tuple[str, str]:
     if not diagnosis.discriminating:
-        return "", "(no probe between these endpoints tells them apart)"
+        return "", "(no connection between these endpoints tells them apart)"
     more = len(diagnosis.discriminating) - 1
-    return "to decide", f"probe {diagnosis.discriminating[0]}" + (
-        f" and {pluralize(more, 'more cell')}" if more else ""
+    return "to decide", f"try {diagnosis.discriminating[0]}" + (
+        f" and {pluralize(more, 'more connection')}" if more else ""
     )
 
 
 def why_lines(report: Report) -> Iterator[tuple[str, str]]:
-    """Why an inconclusive ``report`` is: the most frequent reason for which cells have no verdict, and what
-    to do about it.
-    """
+    """Why ``report`` is inconclusive: the most frequent reason why connections have no verdict, and what to do."""
     kind = Result.INCONCLUSIVE if report.summary.inconclusive else Result.SKIPPED
     cells = [each for each in report.cells if each.result is kind]
     if not cells:
         return
     reasons = by_reason(cells)
     reason, having = next(iter(reasons.items()))
-    yield "why", f"{len(having):,} of {pluralize(len(cells), f'{kind} cell')}: {reason}"
-    remove = "the reason" if len(reasons) == 1 else "the reasons (all of them are below)"
-    yield "advice", f"Remove {remove} and run again: of these cells nothing is known, neither good nor bad."
+    yield "why", f"{len(having):,} of {pluralize(len(cells), f'{kind} connection')}: {in_words(reason)}"
+    fix = "the cause" if len(reasons) == 1 else "the causes (all are listed below)"
+    yield "advice", f"Fix {fix} and run again; these connections have no verdict."
 
 
 def tests_line(report: Report) -> str:
@@ -65,7 +63,7 @@ def tests_line(report: Report) -> str:
     if policies.without_pods:
         parts.append(f"{policies.without_pods:,} more {'selects' if policies.without_pods == 1 else 'select'} no pod")
     if report.unexercised:
-        parts.append(f"{pluralize(len(report.unexercised), 'part')} of policies not exercised by any connection")
+        parts.append(f"{pluralize(len(report.unexercised), 'part')} of policies not covered by any connection")
     return "; ".join(parts)
 
 
@@ -75,7 +73,7 @@ def untested_lines(policies: PolicyTests) -> Iterator[str]:
         return
     number = policies.in_scope - policies.tested
     yield (
-        f"Not tested, so that nothing tells whether they are enforced: {number:,} of "
+        f"Not tested, so nothing shows whether they are enforced: {number:,} of "
         f"{pluralize(policies.in_scope, 'policy', 'policies')}"
     )
     for each in policies.untested[:MOST_PARTS]:
@@ -84,15 +82,16 @@ def untested_lines(policies: PolicyTests) -> Iterator[str]:
         yield f"and {len(policies.untested) - MOST_PARTS:,} more; -o json has each"
     if policies.open:
         yield (
-            "Remove the reasons and run again, or accept a policy as untested: --accept-untested "
-            f"{policies.open[0].policy}"
+            f"Fix the causes and run again, or accept a policy as untested: --accept-untested {policies.open[0].policy}"
         )
 
 
 def _why_untested(each: UntestedPolicy) -> str:
     more = len(each.reasons) - MOST_REASONS
     reasons = "; ".join(each.reasons[:MOST_REASONS]) + (f"; and {pluralize(more, 'more reason')}" if more > 0 else "")
-    return f"{pluralize(each.connections, 'connection')} could have told: {reasons}" if each.connections else reasons
+    return (
+        f"{pluralize(each.connections, 'connection')} could have shown it: {reasons}" if each.connections else reasons
+    )
 
 
 def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
@@ -103,7 +102,8 @@ def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
         return
     policies = pluralize(len({part.policy for part in parts}), "policy", "policies")
     yield (
-        f"Not exercised, so that nobody would notice if it were ignored: {pluralize(len(parts), 'part')} of {policies}"
+        f"Not covered by any connection (a CNI could ignore these unnoticed): {pluralize(len(parts), 'part')} "
+        f"of {policies}"
     )
     shown = parts[:MOST_PARTS]
     for reason in dict.fromkeys(part.reason for part in shown):
@@ -119,7 +119,8 @@ def lint_lines(remarks: Sequence[PolicyRemark]) -> Iterator[str]:
     if not remarks:
         return
     yield (
-        f"Likely not meant, whatever enforces it ('audit lint' says more): {pluralize(len(remarks), 'place')} in "
+        "Likely mistakes, whatever enforces the policies ('audit lint' says more): "
+        f"{pluralize(len(remarks), 'place')} in "
         "the policies"
     )
     for remark in remarks[:MOST_REMARKS]:

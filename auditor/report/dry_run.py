@@ -18,7 +18,7 @@ def render_table(planned: tuple[ExpectedMatrix, ProbePlan], stream: TextIO) -> N
     verdicts = list(probes.expected(matrix).values())
     allowed = verdicts.count(Verdict.ALLOWED)
     cells = (
-        f"{len(verdicts):,} cells, an attempt each at least: {allowed:,} should be allowed, "
+        f"{len(verdicts):,} connections to try, each at least once: {allowed:,} should be allowed, "
         f"{len(verdicts) - allowed:,} denied"
     )
     print_paragraph(console, f"DRY RUN  {cells}")

@@ -25,10 +25,10 @@ EVERY_PORT = "every port"
 NO_PORT = "no port"
 MEANINGS = {
     Note.CNI_DEPENDENT: "allowed by an ipBlock for an address inside the cluster, which is up to the CNI",
-    Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification says nothing",
+    Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification defines nothing",
     Note.ADDRESS_UNKNOWN: "denied, unless an ipBlock covers the address, which is not known",
-    Note.SELF_ALLOWED: "denied between the members of a class; each still reaches itself",
-    Note.OWN_NODE_ALLOWED: "denied between this node and the class; its pods on this node are still allowed",
+    Note.SELF_ALLOWED: "denied between the members of a group; each still reaches itself",
+    Note.OWN_NODE_ALLOWED: "denied between this node and the group; its pods on this node are still allowed",
 }
 """What the notes in brackets mean; that of FAMILY_DEPENDENT is told by the name of the family."""
 
@@ -85,7 +85,7 @@ def render(view: MatrixView, stream: TextIO) -> None:
         if doubted
         else "Whatever is not allowed here is denied"
     )
-    print_paragraph(console, f"{rest}; -o json has every cell.")
+    print_paragraph(console, f"{rest}; -o json has every connection.")
 
 
 def _headline(view: MatrixView) -> str:
@@ -93,7 +93,7 @@ def _headline(view: MatrixView) -> str:
     shown = {endpoint.name for endpoint in (*view.sources, *view.destinations)}
     classes = {matrix.class_of(name) for name in shown}
     policies = pluralize(len(matrix.snapshot.policies), "policy", "policies")
-    counts = f"{pluralize(len(shown), 'endpoint')} in {pluralize(len(classes), 'class', 'classes')}, {policies}"
+    counts = f"{pluralize(len(shown), 'endpoint')} in {pluralize(len(classes), 'group')}, {policies}"
     ignored = ignored_line(matrix.snapshot.left_out)
     return f"{counts}; ignored: {ignored}" if ignored else counts
 

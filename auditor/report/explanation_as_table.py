@@ -14,8 +14,8 @@ from auditor.run.explanation import Explained, Explanation, ServicePort
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}
 NOTE_WORDS = {
-    Note.CNI_DEPENDENT: "rests on an ipBlock that covers an address inside the cluster: the specification leaves "
-    "this to the CNI",
+    Note.CNI_DEPENDENT: "depends on an ipBlock that covers an address inside the cluster, which the specification "
+    "leaves to the CNI",
     Note.UNDEFINED: "a hostNetwork pod takes part: the specification defines no behaviour",
     Note.ADDRESS_UNKNOWN: "an ipBlock might allow it, but the input does not give the address",
 }

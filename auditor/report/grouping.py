@@ -19,6 +19,8 @@ Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
 PROTOCOL_ORDER = tuple(Protocol)
+OUTCOMES = {"token": "answered", "connected-no-token": "connected, but no answer"}
+"""Raw outcomes with a word of the wire format in them, in words for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +92,22 @@ def expectation(each: CellResult) -> str:
     return f"{each.expected} ({notes})" if notes else str(each.expected)
 
 
+def in_words(outcome: str) -> str:
+    """A raw outcome for people: what only the wire format calls a token is an answer."""
+    name, colon, detail = outcome.partition(":")
+    return OUTCOMES.get(name, name) + colon + detail
+
+
 def observation(seen: Observation) -> str:
-    """The verdict with its raw outcome and tries: ``dropped (timeout, 3 tries)``; ``dropped (timeout;
-    tries: allowed, dropped)``.
+    """The verdict with its outcome and tries: ``dropped (timeout, 3 tries)``; ``dropped (timeout; tries: allowed,
+    dropped)``.
     """
-    tries = len(seen.history)
+    outcome, tries = in_words(seen.outcome), len(seen.history)
     if len(set(seen.history)) > 1:
-        return f"{seen.verdict} ({seen.outcome}; tries: {', '.join(seen.history)})"
+        return f"{seen.verdict} ({outcome}; tries: {', '.join(seen.history)})"
     if not tries:
-        return f"{seen.verdict} ({seen.outcome})"
-    return f"{seen.verdict} ({seen.outcome}, {tries} {'try' if tries == 1 else 'tries'})"
+        return f"{seen.verdict} ({outcome})"
+    return f"{seen.verdict} ({outcome}, {tries} {'try' if tries == 1 else 'tries'})"
 
 
 def by_reason(cells: Iterable[CellResult]) -> dict[str, list[CellResult]]:

@@ -89,7 +89,7 @@ def _verdicts(summary: Summary) -> str:
 def _wrong(report: Report) -> list[str]:
     counts, summary = told(report.summary), report.summary
     if report.intent:
-        counts.append(f"{pluralize(len(report.intent), 'finding')} of the intent")
+        counts.append(f"{pluralize(len(report.intent), 'finding')} about the intent")
     if summary.coverage < report.min_coverage:
         counts.append(f"coverage {percent(summary.coverage)} is below the {percent(report.min_coverage)} asked for")
     return counts
@@ -108,7 +108,7 @@ def _unproven(policies: PolicyTests) -> str:
     which = (
         f"{number:,} of {pluralize(policies.in_scope, 'policy', 'policies')} {'is' if number == 1 else 'are'} enforced"
     )
-    return f"nothing tells whether {which}: {names}{more}{why}"
+    return f"nothing shows whether {which}: {names}{more}{why}"
 
 
 def _accepted(policies: PolicyTests) -> str:
@@ -143,13 +143,12 @@ def percent(share: float) -> str:
 
 
 def scorecard_headline(card: Scorecard) -> str:
-    """The counts: ``62 scenarios, 1 of them departs; 3,074 cells: 5 outages``."""
+    """The counts: ``62 scenarios, 1 of them departs; 3,074 connections: 5 outages``."""
     scores = [scenario.score for scenario in card.scenarios]
     parts = [
         f"{scores.count(score)} {score if scores.count(score) == 1 else SEVERAL.get(score, score)}"
         for score in dict.fromkeys(scores)
     ]
-    cells = ", ".join(told(card.summary)) or "all as expected"
-    return (
-        f"{pluralize(len(scores), 'scenario')} ({', '.join(parts)}), {pluralize(card.summary.cells, 'cell')}: {cells}"
-    )
+    came_out = ", ".join(told(card.summary)) or "all as expected"
+    connections = pluralize(card.summary.cells, "connection")
+    return f"{pluralize(len(scores), 'scenario')} ({', '.join(parts)}), {connections}: {came_out}"

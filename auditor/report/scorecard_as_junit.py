@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 from auditor.model.report import Summary
 from auditor.model.scorecard import Score, Scorecard
 from auditor.report.documents import count_cases, lines, write_xml
+from auditor.report.grouping import in_words
 from auditor.report.headline import scorecard_headline, told
 
 TAGS = {Score.DEPARTS: "failure", Score.INCONCLUSIVE: "error", Score.SKIPPED: "skipped"}
@@ -27,7 +28,9 @@ def render(card: Scorecard, stream: TextIO) -> None:
         )
     scenarios = ET.SubElement(root, "testsuite", name="scenarios")
     for scenario in card.scenarios:
-        departures = lines(f"{each.result}: {each.cell}: {each.observation.outcome}" for each in scenario.departures)
+        departures = lines(
+            f"{each.result}: {each.cell}: {in_words(each.observation.outcome)}" for each in scenario.departures
+        )
         _add(
             scenarios,
             scenario.name,

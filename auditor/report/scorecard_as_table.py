@@ -61,17 +61,17 @@ def _print_features(console: Console, card: Scorecard) -> None:
         )
     if card.diagnosis is not None and sum(feature.score is Score.DEPARTS for feature in card.features) > 1:
         print_paragraph(
-            console, "A cell counts for every feature that it shows: which of them is at fault is what the cause says."
+            console, "A connection counts for every feature that it shows; the cause says which of them is at fault."
         )
     print_paragraph(console)
 
 
 def feature_counts(feature: FeatureScore) -> str:
-    """``5 of 5 cells in 1 scenario``, and what they were where they were not as expected."""
+    """``5 of 5 connections in 1 scenario``, and what they were where they were not as expected."""
     summary = feature.summary
     good = summary.cells - summary.faults - summary.inconclusive - summary.skipped
     wrong = ", ".join(told(summary))
-    return f"{good} of {pluralize(summary.cells, 'cell')} in {pluralize(len(feature.scenarios), 'scenario')}" + (
+    return f"{good} of {pluralize(summary.cells, 'connection')} in {pluralize(len(feature.scenarios), 'scenario')}" + (
         f": {wrong}" if wrong else ""
     )
 
@@ -87,7 +87,7 @@ def _print_scenarios(console: Console, card: Scorecard) -> None:
         for each in scenario.departures[:MOST_CELLS]:
             print_paragraph(console, f"{each.result}: {each.cell}", 15, 17)
         if len(scenario.departures) > MOST_CELLS:
-            print_paragraph(console, f"and {len(scenario.departures) - MOST_CELLS} more; -o json has every one", 15)
+            print_paragraph(console, f"and {len(scenario.departures) - MOST_CELLS} more; -o json has each", 15)
     if any(scenario.score is not Score.CONFORMS for scenario in card.scenarios):
         print_paragraph(console)
 

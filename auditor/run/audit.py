@@ -93,7 +93,7 @@ def check_accepted(snapshot: Snapshot, accepted: Collection[str]) -> None:
     known = {policy.full_name for policy in snapshot.policies} | {policy.full_name for policy in snapshot.unknown}
     for name in sorted(accepted):
         if name not in known:
-            raise UsageError(f"--accept-untested {name}: there is no such policy; write NAMESPACE/NAME, as reports do")
+            raise UsageError(f"--accept-untested {name}: no policy has this name; write NAMESPACE/NAME, as reports do")
 
 
 def asked_about(endpoints: Sequence[Endpoint], options: AuditOptions) -> dict[Direction, frozenset[str]]:
@@ -127,7 +127,8 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
         return matrix, ProbePlan(tuple(ports), cells)
     narrow = plan_narrowly(snapshot, sources, destinations, options.scope)
     remark = (
-        f"{len(cells):,} cells would be too many: each pair is probed on the ports that its own policies and pods name"
+        f"{len(cells):,} connections would be too many to try: each pair is probed on the ports that its own policies "
+        "and pods name"
     )
     return matrix, ProbePlan(tuple(ports), narrow, remark)
 
@@ -274,16 +275,18 @@ def _told(audit_state: AuditState, reprobed: Collection[Cell]) -> AuditState:
     if not reprobed:
         return audit_state
     fact = (
-        f"policies or namespaces changed during the run: {pluralize(len(reprobed), 'cell')} judged by the new "
-        "ones and probed again"
+        f"policies or namespaces changed during the run: {pluralize(len(reprobed), 'connection')} probed "
+        "again and judged by the new ones"
     )
     return replace(audit_state, outcome=replace(audit_state.outcome, facts=(*audit_state.outcome.facts, fact)))
 
 
 def _facts(snapshot: Snapshot, matrix: ExpectedMatrix) -> list[str]:
     endpoints = pluralize(len(snapshot.endpoints), "endpoint")
-    classes = pluralize(len(matrix.classes), "identity class", "identity classes")
-    facts = [f"{endpoints} in {classes}, {pluralize(len(snapshot.policies), 'policy', 'policies')}"]
+    groups = pluralize(len(matrix.classes), "group")
+    facts = [
+        f"{endpoints} in {groups} (alike to every policy), {pluralize(len(snapshot.policies), 'policy', 'policies')}"
+    ]
     if snapshot.ignored:
         facts.append(
             "not taken into account: "

@@ -103,7 +103,7 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
 
 def _needless(tests: PolicyTests, accepted: Collection[str]) -> list[str]:
     names = [] if tests.unfinished else sorted(set(accepted) - set(tests.accepted))
-    return [f"policy {name} is accepted as untested (--accept-untested) and needs no such thing" for name in names]
+    return [f"policy {name} is accepted as untested (--accept-untested) and is tested anyway" for name in names]
 
 
 async def with_lint(report: Report, policies: Snapshot, namespaces: Collection[str] = ()) -> Report:
@@ -128,7 +128,7 @@ def _not_found(differing: Sequence[Cell]) -> Diagnosis:
     what = pluralize(len(differing), "connection differs", "connections differ")
     return Diagnosis(
         title=f"why {what} was not searched further after {ANALYSIS_SECONDS:g} s",
-        advice="See the findings one by one, or audit fewer pods at a time: then there is less to compare.",
+        advice="Look at the findings one by one, or audit fewer pods at a time, so that there is less to compare.",
         unexplained=tuple(differing),
     )
 

@@ -189,8 +189,8 @@ def _size(probes: Sequence[ProbePod]) -> str:
     pods = pluralize(sum(len(probe.stands_for) for probe in probes), "pod")
     namespaces = pluralize(len({probe.namespace for probe in probes}), "namespace")
     return (
-        f"{pods} stood in for by {pluralize(len(probes), 'probe pod')} in {namespaces}, at L3/L4: a service mesh "
-        "takes no part"
+        f"{pods} represented by {pluralize(len(probes), 'probe pod')} in {namespaces} (L3/L4 only; "
+        "service meshes bypassed)"
     )
 
 
@@ -204,7 +204,7 @@ def _size_in_place(probes: Sequence[ProbePod], joined: Mapping[str, object]) -> 
 
 def _remarks(live: LiveSnapshot) -> Sequence[str]:
     other_kinds = [
-        f"{count} {kind} in force, too, and not evaluated: where they apply, what is expected may be wrong"
+        f"{count} {kind} also in force and not evaluated: where they apply, what is expected may be wrong"
         for kind, count in live.other_kinds.items()
     ]
     unknown = [

@@ -89,7 +89,7 @@ def test_sixty_probe_pods_survive_everybody_s_clearing_up(crowd: None, kubectl: 
     ):
         code, report, told = running.end()
     assert code == 0, told
-    (longest,) = [line for line in told.splitlines() if line.startswith("debug: at the most, the event loop was ")]
+    (longest,) = [line for line in told.splitlines() if line.startswith("debug: at most, the event loop was ")]
     print(longest)
     assert report["summary"]["cells"] == COUNT * COUNT
     assert report["summary"]["allowed"] == COUNT * COUNT

@@ -94,7 +94,7 @@ def test_the_command_tells_by_its_exit_code_and_in_every_format(tmp_path):
     ("words", "complaint"),
     [
         (("--enforcer", "spec"), "--enforcer goes with --lab"),
-        (("--lab", "--image", "x"), "--image is about live clusters"),
+        (("--lab", "--image", "x"), "--image applies to live clusters only"),
         (("--lab", "--scenario", "rule-06-end-prot"), "did you mean rule-06-end-port"),
         (("--lab", "--enforcer", "spec@nowhere"), "no scenario has a node 'nowhere'"),
         (("--lab", "--enforcer", "unheard-of"), "unknown enforcer"),

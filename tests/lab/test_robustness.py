@@ -292,7 +292,7 @@ async def test_agents_at_each_others_sites_are_found_out():
     concerned = {cell for cell in cells if {"a/web", "a/db"} & set(cell[:2])}
     assert {outcome.observations[cell].verdict for cell in concerned} == {Observed.INCONCLUSIVE}
     reasons = {outcome.observations[cell].outcome for cell in concerned}
-    said = "agent of {} does not sit at 10.244.{}.{}: EADDRNOTAVAIL: Cannot assign requested address"
+    said = "agent of {} is not at 10.244.{}.{}: EADDRNOTAVAIL: Cannot assign requested address"
     assert reasons == {said.format("a/web", 0, 10), said.format("a/db", 1, 11)}
     assert {outcome.observations[cell].verdict for cell in set(cells) - concerned} == {Observed.ALLOWED}
 

@@ -75,7 +75,7 @@ async def test_a_scenario_is_inconclusive_where_the_only_pod_of_a_policy_takes_n
         accepted = await audit(lab, "accepted", accepting, NoProgress())
     assert [of_report(report) for report in (whole, lacking, accepted)] == [0, 3, 0]
     told = (
-        f"nothing tells whether 1 of 1 policy is enforced: {policy.full_name} (ingress): none of its pods was probed: "
+        f"nothing shows whether 1 of 1 policy is enforced: {policy.full_name} (ingress): none of its pods was probed: "
     )
     assert headline(lacking).startswith(told)
     assert headline(accepted).endswith(f"1 policy accepted as untested: {policy.full_name}")

@@ -125,7 +125,7 @@ def _check(snapshot: Snapshot, nodes: Sequence[str]) -> None:
             raise ClusterError(f"lab: {endpoint.name} has no address: place the snapshot before building it")
         if endpoint.kind is not EndpointKind.HOST and endpoint.node not in nodes:
             raise ClusterError(
-                f"lab: {endpoint.name} is on node {endpoint.node!r}, which is none of {', '.join(nodes)}"
+                f"lab: {endpoint.name} is on node {endpoint.node!r}, which is not one of {', '.join(nodes)}"
             )
         owner = (
             f"node/{endpoint.node}" if endpoint.kind is EndpointKind.NODE or endpoint.host_network else endpoint.name

@@ -24,7 +24,8 @@ def behaviour(results: Sequence[CellResult], diagnosis: Diagnosis | None) -> str
         return "nothing was observed of this CNI"
     unseen = sum(result.result is Result.INCONCLUSIVE for result in results)
     doubt = (
-        f"; {unseen:,} of {pluralize(unseen + len(telling), 'cell')} {'is' if unseen == 1 else 'are'} inconclusive"
+        f"; {unseen:,} of {pluralize(unseen + len(telling), 'connection')} {'is' if unseen == 1 else 'are'} "
+        "inconclusive"
         if unseen
         else ""
     )
@@ -34,7 +35,7 @@ def behaviour(results: Sequence[CellResult], diagnosis: Diagnosis | None) -> str
 def _likeness(telling: Sequence[CellResult], diagnosis: Diagnosis | None) -> str:
     if diagnosis is None:
         if all(result.expected is Verdict.ALLOWED for result in telling):
-            return f"{Dialect.SPEC} (or {Dialect.ENFORCES_NOTHING}: no cell was observed that ought to be closed)"
+            return f"{Dialect.SPEC} (or {Dialect.ENFORCES_NOTHING}: no connection that should be denied was observed)"
         seen = {result.observation.verdict for result in telling}
         rejects = Observed.REFUSED in seen and Observed.DROPPED not in seen
         return f"{Dialect.REJECTS} (spec; what it denies, it answers)" if rejects else str(Dialect.SPEC)
@@ -45,11 +46,11 @@ def _likeness(telling: Sequence[CellResult], diagnosis: Diagnosis | None) -> str
         others = [_in_dialects(alternative.faults) for alternative in diagnosis.alternatives]
         more = len(others) - MOST_ALTERNATIVES
         text += (
-            f" (or {', or '.join(others[:MOST_ALTERNATIVES])}{f', or {more} more' if more > 0 else ''}: no cell "
+            f" (or {', or '.join(others[:MOST_ALTERNATIVES])}{f', or {more} more' if more > 0 else ''}: no connection "
             "tells them apart)"
         )
     if diagnosis.unexplained:
-        text += f"; {pluralize(len(diagnosis.unexplained), 'cell')} that differ are not explained by that"
+        text += f"; that leaves {pluralize(len(diagnosis.unexplained), 'difference')} unexplained"
     return text
 
 

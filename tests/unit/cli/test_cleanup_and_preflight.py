@@ -53,7 +53,7 @@ def test_dead_runs_are_removed_and_living_ones_left_alone(store, capsys):
     assert list(store.objects) == ["/api/v1/namespaces/prod"]
     said(capsys)
     assert run(["cleanup"]) == 0
-    assert said(capsys) == ["nothing of an audit is left"]
+    assert said(capsys) == ["no audit has left anything behind"]
 
 
 def test_a_dry_run_and_an_age_delete_nothing(store, capsys):
@@ -69,9 +69,8 @@ def test_what_somebody_keeps_is_told_and_is_no_error_on_any_night(store, capsys,
     pod = f"/api/v1/namespaces/prod/pods/netpol-audit-{DEAD}-0-x"
     store.objects[pod]["metadata"]["finalizers"] = ["example.com/keep"]
     line = (
-        f"Pod prod/netpol-audit-{DEAD}-0-x is deleted, and kept by the finalizer example.com/keep, which is none of "
-        "ours: "
-        "who set it has to take it away"
+        f"Pod prod/netpol-audit-{DEAD}-0-x is deleted, and kept by the finalizer example.com/keep, which is not "
+        "ours: whoever set it has to remove it"
     )
     assert run(["cleanup", "-n", "prod"]) == 0
     assert said(capsys)[-2:] == [line, "deleted 2 of 3 objects"]
@@ -114,10 +113,10 @@ def test_what_can_not_be_deleted_is_an_error(store, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--run", "../x"], "is no run"),
-        (["--older-than", "soon"], "is no time"),
+        (["--run", "../x"], "is not a run id"),
+        (["--older-than", "soon"], "is not a valid duration"),
         (["-n", "prod", "-A"], "exclude each other"),
-        (["-n", "../x"], "is no namespace"),
+        (["-n", "../x"], "is not a valid namespace name"),
     ],
 )
 def test_wrong_usage(store, capsys, arguments, words):

@@ -96,7 +96,7 @@ def test_expect_with_a_host(manifests, capsys):
 def test_expect_as_a_table(manifests, capsys):
     assert run(["expect", "-f", manifests]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "2 endpoints in 2 classes, 1 policy; ignored: 1 ConfigMap",
+        "2 endpoints in 2 groups, 1 policy; ignored: 1 ConfigMap",
         "",
         "Expected, from rows to columns:",
         "            1 2",
@@ -107,7 +107,7 @@ def test_expect_as_a_table(manifests, capsys):
         "prod/web → itself  every port",
         "prod/web → prod/db  TCP/3306",
         "prod/db → prod/web, itself  every port",
-        "Whatever is not allowed here is denied; -o json has every cell.",
+        "Whatever is not allowed here is denied; -o json has every connection.",
     ]
 
 

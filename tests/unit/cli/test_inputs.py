@@ -94,11 +94,14 @@ def test_standard_input_is_called_by_its_name():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["expect", "-f", "cilium", "--context", "prod"], "--context is about live clusters: leave it or -f out"),
-        (["lint", "-f", "cilium", "--qps", "1"], "--qps is about live clusters: leave it or -f out"),
+        (
+            ["expect", "-f", "cilium", "--context", "prod"],
+            "--context applies to live clusters only: leave out either it or -f",
+        ),
+        (["lint", "-f", "cilium", "--qps", "1"], "--qps applies to live clusters only: leave out either it or -f"),
         (
             ["run", "--dry-run", "-n", "prod", "-f", "cilium", "--as", "me"],
-            "--as is about live clusters: leave it or -f out",
+            "--as applies to live clusters only: leave out either it or -f",
         ),
         (
             ["expect", "-A", "--replicas", "3"],
@@ -112,7 +115,7 @@ def test_standard_input_is_called_by_its_name():
             ["lint", "-A", "--host", "backup=192.0.2.1"],
             "--host goes with -f: a live cluster has the pods and nodes that it has",
         ),
-        (["lint", "-n", "Prod"], "'Prod' is no namespace"),
+        (["lint", "-n", "Prod"], "'Prod' is not a valid namespace name"),
         (["snapshot", "-o", "yaml"], "-o names a file here, and what it gets is JSON: write -o cluster.json"),
         (
             ["run", "--dry-run", "-n", "prod", "--intent", "intent"],

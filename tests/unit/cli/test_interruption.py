@@ -106,7 +106,7 @@ def test_debug_tells_how_long_nobody_listened(capsys):
         r"debug: \d+\.\d\d s without a turn, 0\.\d\d s of it computing at test_interruption\.py:\d+, in blocking",
         lines[0],
     )
-    assert lines[1].startswith("debug: at the most, the event loop was ")
+    assert lines[1].startswith("debug: at most, the event loop was ")
 
 
 def test_without_debug_nothing_is_told(capsys):

@@ -59,15 +59,15 @@ def refused(capsys, *arguments):
         ([], "say what to audit: -n NAMESPACE, or -A for all namespaces, or --lab SCENARIO"),
         (["-n", "prod", "-A"], "-n and -A exclude each other"),
         (["-A", "--per-node", "--all-pods"], "--per-node and --all-pods exclude each other"),
-        (["-n", "Prod"], "'Prod' is no namespace"),
+        (["-n", "Prod"], "'Prod' is not a valid namespace name"),
         (["-n", "prod", "--enforcer", "spec"], "--enforcer goes with --lab"),
         (["-n", "prod", "-f", "snapshot.json"], "-f goes with --dry-run"),
         (["-n", "prod", "--accept", "anything"], "Invalid value for '--accept'"),
         (["-n", "prod", "--start-timeout", "0"], "Invalid value for '--start-timeout'"),
-        (["--lab", "three-tier", "-n", "prod"], "--namespace is about live clusters"),
-        (["--lab", "three-tier", "-f", "snapshot.json"], "--filename is about live clusters"),
-        (["--lab", "three-tier", "--in-place"], "--in-place is about live clusters"),
-        (["--lab", "three-tier", "--kubeconfig", "x"], "--kubeconfig is about live clusters"),
+        (["--lab", "three-tier", "-n", "prod"], "--namespace applies to live clusters only"),
+        (["--lab", "three-tier", "-f", "snapshot.json"], "--filename applies to live clusters only"),
+        (["--lab", "three-tier", "--in-place"], "--in-place applies to live clusters only"),
+        (["--lab", "three-tier", "--kubeconfig", "x"], "--kubeconfig applies to live clusters only"),
     ],
 )
 def test_what_makes_no_sense_is_refused(capsys, arguments, said):
@@ -259,7 +259,7 @@ def test_a_dry_run_in_place_counts_declared_ports_only(capsys, saved):
         shown[name] = capsys.readouterr().out.splitlines()[0].split(",")[0]
     # From each of two pods to each of two: on TCP 80, 3306 and 9999 and UDP 9999, or on the one port that a pod
     # declares.
-    assert shown == {"probe pods": "DRY RUN  16 cells", "in place": "DRY RUN  4 cells"}
+    assert shown == {"probe pods": "DRY RUN  16 connections to try", "in place": "DRY RUN  4 connections to try"}
 
 
 def test_what_could_not_be_removed_is_an_error_of_the_environment(capsys, monkeypatch):

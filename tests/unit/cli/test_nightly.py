@@ -147,7 +147,7 @@ def test_a_baseline_that_is_none_is_refused_in_one_line(tmp_path):
         (ACCEPTED.replace("kind: leak", "kind: leek") % "2999-12-31", "did you mean leak"),
         (ACCEPTED.replace("TCP/5432", "tcp/5432") % "2999-12-31", "'tcp/5432' is no port"),
         (ACCEPTED.replace("owner: net, ", "") % "2999-12-31", "a suppression needs owner"),
-        (ACCEPTED % "2999-02-30", "is no day"),
+        (ACCEPTED % "2999-02-30", "is not a valid date"),
     ],
 )
 def test_a_suppression_without_what_it_needs_is_refused(tmp_path, text, said):

@@ -44,7 +44,7 @@ def test_what_follows_two_dashes_and_a_lone_at_sign_stay(write):
     ("text", "said"),
     [
         ("-n prod\n-l 'app", ":2: no closing quotation"),
-        (b"\xff\xfe", "is no text"),
+        (b"\xff\xfe", "is not text"),
         ("-A\n@other", ":2: a file with options can't name another one"),
     ],
 )

@@ -116,7 +116,7 @@ def test_each_rule_says_why_where_the_code_does():
         (("-A", "--service-account", "a/b\n"), "write NAMESPACE/NAME"),
         (("-A", "--service-account", "a/b..c"), "write NAMESPACE/NAME"),
         (("-A", "--service-account", f"a/{'b' * 240}"), "write NAMESPACE/NAME"),
-        (("-n", "Prod"), "no namespace"),
+        (("-n", "Prod"), "is not a valid namespace name"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, words):

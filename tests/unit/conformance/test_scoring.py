@@ -134,7 +134,7 @@ def test_what_stayed_open_is_said_with_what_the_enforcer_behaves_like():
     )
     open_cells = len(results) // 2
     assert one.score is Score.INCONCLUSIVE
-    assert one.behaviour == f"this CNI behaves like: spec; {open_cells} of {len(results)} cells are inconclusive"
+    assert one.behaviour == f"this CNI behaves like: spec; {open_cells} of {len(results)} connections are inconclusive"
 
 
 def test_who_was_seen_to_close_nothing_may_enforce_nothing():
@@ -144,7 +144,7 @@ def test_who_was_seen_to_close_nothing_may_enforce_nothing():
     one = score(
         chosen, [replace(seen, results=tuple(results))], [prepared.scenario for prepared in chosen], subject="x"
     )
-    assert "spec (or enforces-nothing: no cell was observed that ought to be closed)" in one.behaviour
+    assert "spec (or enforces-nothing: no connection that should be denied was observed)" in one.behaviour
     assert (
         card(
             Dialect.SPEC,

@@ -19,7 +19,7 @@ from auditor.model.snapshot import Snapshot
 from auditor.policy.plain_reading import place, policy_place
 
 OTHERS = {Direction.INGRESS: "source", Direction.EGRESS: "destination"}
-NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every cell observed"
+NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every connection observed"
 
 
 def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unexercised, ...]:
@@ -62,13 +62,16 @@ class _Side:
             everything = f"all of its {self.direction.lower()}"
             return [
                 Unexercised(
-                    self.policy.full_name, where, everything, "no cell observed has a pod that it selects at this end"
+                    self.policy.full_name,
+                    where,
+                    everything,
+                    "no connection observed has a pod that it selects at this end",
                 )
             ]
         found = []
         if not self._matters(None):
             open_to_all = self._allowed(self.policy.rules(self.direction)) == self.isolated
-            reason = "its own rules allow every cell observed" if open_to_all else NO_DIFFERENCE
+            reason = "its own rules allow every connection observed" if open_to_all else NO_DIFFERENCE
             found.append(Unexercised(self.policy.full_name, where, f"isolation for {self.direction.lower()}", reason))
         for number, rule in enumerate(self.policy.rules(self.direction)):
             found += self._in_rule(number, rule)
@@ -89,9 +92,9 @@ class _Side:
         if rule.peers and not any(peers):
             return f"no {OTHERS[self.direction]} observed is one of its peers"
         if rule.ports and not any(self.filters.port(port) & self.isolated for port in rule.ports):
-            return "no cell observed is on one of its ports"
+            return "no connection observed is on one of its ports"
         if not self.filters.rule(namespace, rule, self.direction) & self.isolated:
-            return "no cell observed has one of its peers and one of its ports"
+            return "no connection observed has one of its peers and one of its ports"
         return NO_DIFFERENCE
 
     def _changed_peers(self, rule: Rule) -> Iterator[tuple[str, Rule | None, str]]:
@@ -126,16 +129,18 @@ class _Side:
                 first = replace(port, end_port=None)
                 later = self.filters.port(port) & ~self.filters.port(first)
                 ports = (*rule.ports[:index], first, *rule.ports[index + 1 :])
-                reason = NO_DIFFERENCE if later & self.isolated else "no cell observed is on a later port of the range"
+                reason = (
+                    NO_DIFFERENCE if later & self.isolated else "no connection observed is on a later port of the range"
+                )
                 yield f"endPort of {port}", replace(rule, ports=ports), reason
         if rule.ports:
             unlimited = replace(rule, ports=())
             more = self._allowed((unlimited,)) & ~self._allowed((rule,))
-            reason = NO_DIFFERENCE if more else "no cell observed is with one of its peers on another port"
-            yield "the limit to its ports", unlimited, reason
+            reason = NO_DIFFERENCE if more else "no connection observed is with one of its peers on another port"
+            yield "its restriction to these ports", unlimited, reason
 
     def _why_port(self, port: PolicyPort) -> str:
-        return NO_DIFFERENCE if self.filters.port(port) else "no cell observed is on it"
+        return NO_DIFFERENCE if self.filters.port(port) else "no connection observed is on it"
 
     def _matters_with(self, number: int, instead: Iterable[Rule]) -> bool:
         """Whether any verdict changes with ``instead`` in place of the rule."""

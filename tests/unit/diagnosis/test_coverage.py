@@ -44,7 +44,7 @@ def test_a_denied_cell_exercises_isolation():
     deny = [policy("a/deny", DATABASE, ingress=[])]
     assert whats(deny, "a/web > a/db 80") == set()
     assert parts(deny, "a/web > a/api 80") == {
-        ("all of its ingress", "no cell observed has a pod that it selects at this end"),
+        ("all of its ingress", "no connection observed has a pod that it selects at this end"),
     }
 
 
@@ -57,7 +57,7 @@ def test_a_cell_that_is_no_fault_whatever_it_answers_exercises_nothing(kind):
 
 def test_a_policy_that_allows_everything_shows_no_isolation():
     allow = [policy("a/allow", DATABASE, ingress=[rule()])]
-    assert ("isolation for ingress", "its own rules allow every cell observed") in parts(allow, "a/web > a/db 80")
+    assert ("isolation for ingress", "its own rules allow every connection observed") in parts(allow, "a/web > a/db 80")
 
 
 def test_isolation_by_two_policies_is_exercised_for_neither():
@@ -73,9 +73,9 @@ def test_a_rule_is_exercised_by_a_cell_that_it_alone_allows():
 
 def test_a_rule_whose_ports_nobody_tries():
     allow = [policy("a/allow", DATABASE, ingress=[rule(pods({"app": "web"}), "TCP/5432")])]
-    assert parts(allow, "a/web > a/db 80") == {("the rule", "no cell observed is on one of its ports")}
+    assert parts(allow, "a/web > a/db 80") == {("the rule", "no connection observed is on one of its ports")}
     assert parts(allow, "a/web > a/db 5432", "a/api > a/db 80") == {
-        ("the limit to its ports", "no cell observed is with one of its peers on another port")
+        ("its restriction to these ports", "no connection observed is with one of its peers on another port")
     }
     assert whats(allow, "a/web > a/db 5432", "a/web > a/db 80") == set()
 
@@ -99,14 +99,14 @@ def test_an_end_port_needs_a_later_port():
     allow = [policy("a/allow", DATABASE, ingress=[rule("TCP/80-90")])]
     first, last, outside = ("a/web > a/db 80", "a/web > a/db 90", "a/web > a/db 91")
     assert parts(allow, first, outside) == {
-        ("endPort of TCP/80-90", "no cell observed is on a later port of the range")
+        ("endPort of TCP/80-90", "no connection observed is on a later port of the range")
     }
     assert whats(allow, first, last, outside) == set()
 
 
 def test_each_port_item_is_looked_at():
     allow = [policy("a/allow", DATABASE, ingress=[rule("TCP/80", "TCP/81")])]
-    assert parts(allow, "a/web > a/db 80", "a/web > a/db 82") == {("port TCP/81", "no cell observed is on it")}
+    assert parts(allow, "a/web > a/db 80", "a/web > a/db 82") == {("port TCP/81", "no connection observed is on it")}
 
 
 def test_what_the_other_end_denies_exercises_nothing():

@@ -51,7 +51,7 @@ def test_a_cluster_that_enforces_nothing_is_one_sentence(demo):
     leaks = sum(result.result is Result.LEAK for result in results)
     assert (
         diagnosis.title
-        == f"NetworkPolicies are not enforced at all: explains {leaks} of {leaks} leaks; 0 contradictions"
+        == f"NetworkPolicies are not enforced at all: explains {leaks} of {leaks} leaks, and nothing speaks against it"
     )
     assert "Install a CNI" in diagnosis.advice
     assert diagnosis.unexplained == diagnosis.contradictions == ()
@@ -69,7 +69,8 @@ def test_one_node_is_named_where_the_others_contradict(demo):
     diagnosis, results = told(demo, "ignores-egress@node-2")
     leaks = sum(result.result is Result.LEAK for result in results)
     assert (
-        diagnosis.title == f"egress is not enforced on node node-2: explains {leaks} of {leaks} leaks; 0 contradictions"
+        diagnosis.title
+        == f"egress is not enforced on node node-2: explains {leaks} of {leaks} leaks, and nothing speaks against it"
     )
     assert diagnosis.advice.startswith("Compare the CNI's agent on node node-2 with that of the other nodes")
 
@@ -80,8 +81,8 @@ def test_leaks_and_outages_are_counted_apart(demo):
     )
     outages = sum(result.result is Result.OUTAGE for result in results)
     assert (
-        f"explains 0 of 1 leak and {outages} of {outages} outages; 0 contradictions; 1 cell unexplained"
-        in diagnosis.title
+        f"explains 0 of 1 leak and {outages} of {outages} outages, and nothing speaks against it; 1 connection "
+        "unexplained" in diagnosis.title
     )
     assert diagnosis.unexplained == (LEAK,)
 
@@ -114,7 +115,7 @@ def test_an_answer_by_a_stranger_is_explained_by_nothing(demo):
     first = demo.cells[0]
     change = lambda result: replace(result, result=Result.MISDELIVERED) if result.cell == first else result  # noqa: E731
     diagnosis, _ = told(demo, "spec", change=change)
-    assert diagnosis.title == "no known fault explains 1 cell answered by someone else"
+    assert diagnosis.title == "no known fault explains 1 connection answered by someone else"
     assert diagnosis.unexplained == (first,)
 
 

@@ -118,7 +118,7 @@ async def test_impersonation_of_the_option_beats_that_of_the_kubeconfig(write):
         (
             config("a", current="a", user={"client-certificate-data": "%", "client-key-data": "%"}),
             {},
-            "client-certificate-data is no base64",
+            "client-certificate-data is not valid base64",
         ),
         (config("a", current="a", user={"tokenFile": "gone"}), {}, "gone: no such file or directory"),
         (
@@ -139,7 +139,7 @@ async def test_what_is_missing_is_one_line(write, value, options, words):
     ("text", "words"),
     [
         ("a: [", "config:2: not valid YAML"),
-        ("- a\n", "is no kubeconfig: a mapping with clusters, users and contexts"),
+        ("- a\n", "is not a kubeconfig, which is a mapping with clusters, users and contexts"),
         ("clusters: {}\n", "clusters: must be a list, not a mapping"),
         ("clusters: []\nclusters: []\n", "config:2: clusters: the key 'clusters' is given twice"),
         ("contexts:\n- context: {}\n", "config:2: contexts[0]: needs a name"),

@@ -338,7 +338,7 @@ async def test_where_that_can_not_be_looked_up_it_is_told():
     async with live(store) as cluster:
         store.denied.add(("list", "pods", ""))
         await cluster.changes()
-        assert "whether somebody relabelled its pods during the run could not be looked up: " in cluster.facts[-1]
+        assert "whether someone relabelled its pods during the run could not be found out: " in cluster.facts[-1]
         store.denied.clear()
 
 

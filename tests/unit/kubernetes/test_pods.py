@@ -98,7 +98,7 @@ async def test_a_pod_that_somebody_deletes_before_it_runs_has_failed_at_once(whe
 
     store.start = start
     async with live(store, start_seconds=3600.0) as cluster:
-        assert cluster.failed == {"prod/db": "its probe pod was deleted by somebody before it ran"}
+        assert cluster.failed == {"prod/db": "its probe pod was deleted by someone before it ran"}
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,7 @@ async def test_what_a_finalizer_of_somebody_keeps_is_told_and_waited_for_no_long
         async with live(store) as cluster:
             pass
     (path,) = ours(store)
-    said = (
-        "is deleted, and kept by the finalizer example.com/keep, which is none of ours: who set it has to take it away"
-    )
+    said = "is deleted, and kept by the finalizer example.com/keep, which is not ours: whoever set it has to remove it"
     assert list(cluster.farewell) == [f"Pod prod/{path.rpartition('/')[2]} {said}"]
     assert store.objects[path]["metadata"]["deletionTimestamp"]
     assert not store.names("leases")

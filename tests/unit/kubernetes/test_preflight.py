@@ -98,12 +98,12 @@ async def test_missing_rights_stop_an_audited_namespace_and_leave_others_out():
     found = await look(store, probe(), probe("dev/x"), audited=("prod",), scope=frozenset({"prod/web"}))
     assert found.obstacles == (
         (
-            'namespace prod: grant us {apiGroups: [""], resources: [pods], verbs: [create]}, '
-            '{apiGroups: [""], resources: [pods/exec], verbs: [get]} there; deploy/rbac.yaml has all that a run needs'
+            'namespace prod: missing permission: {apiGroups: [""], resources: [pods], verbs: [create]}, '
+            '{apiGroups: [""], resources: [pods/exec], verbs: [get]}; deploy/rbac.yaml has all that a run needs'
         ),
     )
     said = (
-        'grant us {apiGroups: [""], resources: [configmaps], verbs: [create]} there; deploy/rbac.yaml has all '
+        'missing permission: {apiGroups: [""], resources: [configmaps], verbs: [create]}; deploy/rbac.yaml has all '
         "that a run needs"
     )
     assert found.refused["dev/x"] == f"namespace dev: {said}"
@@ -271,7 +271,7 @@ def test_quantities(text, value):
 
 
 def test_no_quantity():
-    with pytest.raises(ValueError, match="'soon' is no quantity"):
+    with pytest.raises(ValueError, match="'soon' is not a valid quantity"):
         quantity("soon")
 
 
@@ -471,7 +471,7 @@ async def test_namespaces_that_lack_the_same_rights_are_left_out_in_one_line():
     store.denied = {("create", "pods", name) for name in "ab"}
     found = await look(store, *(probe(f"{name}/x") for name in "abc"))
     (line,) = found.left_out
-    assert line.startswith("left out: namespaces a, b: grant us ")
+    assert line.startswith("left out: namespaces a, b: missing permission: ")
     assert found.obstacles == ()
 
 
@@ -521,7 +521,7 @@ async def test_no_more_probe_pods_are_put_on_a_node_than_it_has_room_for():
     )
     probes = [probe(f"prod/{letter}", node="node-1", app=letter) for letter in "abcd"]
     found = await look(store, *probes, scope=frozenset({"prod/c", "prod/d"}))
-    said = "node node-1 has room for 2 more pods, and 4 were to be put there"
+    said = "node node-1 has room for 2 more pods, and 4 were to go there"
     assert found.refused == dict.fromkeys(["prod/a", "prod/b"], said)
 
 
@@ -530,7 +530,7 @@ async def test_those_without_a_node_share_what_room_the_others_leave():
     pinned, free = probe("prod/a", node="node-1"), [probe(f"prod/{letter}", app=letter) for letter in "bcd"]
     found = await look(store, pinned, *free)
     assert found.refused == {
-        "prod/d": "the nodes have room for 2 more pods without a place of their own, and 3 were to be put there"
+        "prod/d": "the nodes have room for 2 more pods without a place of their own, and 3 were to go there"
     }
     store.denied = {("list", "nodes", "")}
     assert (await look(store, pinned, *free)).refused == {}

@@ -184,7 +184,7 @@ async def test_a_server_that_is_none_of_kubernetes_is_said_to_be_one(api, tmp_pa
 
 async def test_who_is_not_known_is_told_to_log_in(api, tmp_path):
     api.faults["/api/v1/namespaces"] = [refused(401, "Unauthorized")]
-    with pytest.raises(ClusterError, match=r"doesn't know who we are \(401\): log in anew"):
+    with pytest.raises(ClusterError, match=r"doesn't accept the credentials \(401\): log in again"):
         await take(api, tmp_path)
 
 
@@ -239,7 +239,7 @@ async def test_silence_ends_at_the_request_timeout(api, tmp_path):
 )
 async def test_garbage_is_no_answer(api, tmp_path, body):
     api.faults[PODS] = [web.Response(body=body)]
-    with pytest.raises(ClusterError, match="gave no answer that Kubernetes gives, asked to list pods"):
+    with pytest.raises(ClusterError, match="gave an answer that is not Kubernetes', asked to list pods"):
         await take(api, tmp_path)
 
 

@@ -55,10 +55,10 @@ def test_policies_that_are_not_evaluated_are_told(api, tmp_path, capsys):
     ("arguments", "code", "words"),
     [
         (["-n", "nope"], 2, "there is no namespace 'nope' (-n nope)"),
-        (["-n", "../secrets"], 2, "'../secrets' is no namespace"),
+        (["-n", "../secrets"], 2, "'../secrets' is not a valid namespace name"),
         (["-n", "prod", "-A"], 2, "-n and -A exclude each other"),
         (["--context", "x"], 2, "there is no context 'x': there is fake"),
-        (["--request-timeout", "soon"], 2, "'soon' is no time: write 30s"),
+        (["--request-timeout", "soon"], 2, "'soon' is not a valid duration: write 30s"),
         (["--qps", "0"], 2, "--qps"),
         (["-o", "/nowhere/file"], 2, "there is no directory /nowhere"),
         (["--request-timeout", "200ms"], 4, "no whole answer within 0.2 s"),

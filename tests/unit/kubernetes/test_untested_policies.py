@@ -93,7 +93,7 @@ async def test_with_it_nothing_tells_of_the_policy_and_the_first_line_says_so(au
     assert of_report(report) == 3
     told = headline(report)
     assert told.startswith(
-        "nothing tells whether 1 of 2 policies is enforced: prod/db-only (ingress): none of its pods was probed: "
+        "nothing shows whether 1 of 2 policies is enforced: prod/db-only (ingress): none of its pods was probed: "
         "prod/db-1: "
     )
     assert "PodDisruptionBudget" in told
@@ -109,6 +109,6 @@ async def test_accepted_by_name_it_is_a_pass(audited):
 
 async def test_a_name_that_no_policy_has_is_refused_before_anything_is_created(audited):
     store = store_of(policy("db-only"), BUDGET)
-    with pytest.raises(UsageError, match="--accept-untested prod/other: there is no such policy"):
+    with pytest.raises(UsageError, match="--accept-untested prod/other: no policy has this name"):
         await audited(store, accept_untested=frozenset({"prod/other"}))
     assert [request for request in store.requests if request[0] == "POST"] == []

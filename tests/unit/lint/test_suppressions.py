@@ -51,8 +51,11 @@ def test_one_that_suppresses_nothing_is_told():
         ("- {id: shadowed-rule, policy: prod/*, reason: x, expires: 2027-01-31}", "needs owner"),
         ("- {id: shadowed-rule, policy: prod/*, owner: x, reason: ' ', expires: 2027-01-31}", "needs reason"),
         ("- {id: shadowed-rule, policy: prod/*, owner: x, reason: x}", "needs expires"),
-        ("- {id: shadowed-rule, policy: prod/*, owner: x, reason: x, expires: 2027-02-29}", "'2027-02-29' is no day"),
-        ("- {id: shadowed-rule, policy: prod/*, owner: x, reason: x, expires: soon}", "'soon' is no day"),
+        (
+            "- {id: shadowed-rule, policy: prod/*, owner: x, reason: x, expires: 2027-02-29}",
+            "'2027-02-29' is not a valid date",
+        ),
+        ("- {id: shadowed-rule, policy: prod/*, owner: x, reason: x, expires: soon}", "'soon' is not a valid date"),
         (
             "- {id: shadow-rule, policy: prod/*, owner: x, reason: x, expires: 2027-01-31}",
             "did you mean shadowed-rule?",

@@ -53,7 +53,7 @@ def test_nothing_to_read_is_nothing(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["hello", "5", "- a", "[]", '[{"kind": "Pod"}]', "true"])
 def test_a_document_that_is_no_mapping(text: str) -> None:
-    assert "no Kubernetes object" in only_problem(text).message
+    assert "not a Kubernetes object" in only_problem(text).message
 
 
 @pytest.mark.parametrize(

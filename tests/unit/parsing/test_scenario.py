@@ -86,10 +86,10 @@ WRONG = [
     ("claim: C\nclaim_is: maybe\n" + TRUTH, 5, "claim_is", "right or wrong"),
     ("families: [IPv5]\n" + TRUTH, 4, "families[0]", "IPv4 or IPv6"),
     ("nodes: [m, m]\n" + TRUTH, 4, "nodes", "twice"),
-    ("hosts: {h: x}\n" + TRUTH, 4, "hosts.h", "no IP address"),
+    ("hosts: {h: x}\n" + TRUTH, 4, "hosts.h", "is not a valid IP address"),
     ("hosts: {h: []}\n" + TRUTH, 4, "hosts.h", "needs an address"),
     ("hosts: {h: 5}\n" + TRUTH, 4, "hosts.h", "must be a list"),
-    ("hosts: {h/i: 192.0.2.1}\n" + TRUTH, 4, "hosts[h/i]", "no name"),
+    ("hosts: {h/i: 192.0.2.1}\n" + TRUTH, 4, "hosts[h/i]", "is not a valid host name"),
     ("hosts: {h: [192.0.2.1, 192.0.2.2]}\n" + TRUTH, 4, "hosts.h", "one address of each family"),
     ("hosts: {h: 10.244.0.2}\nnodes: [m]\n" + TRUTH.replace("denied", "no"), 6, "truth.otherwise", "allowed or denied"),
     (
@@ -109,7 +109,7 @@ WRONG_ROWS = [
     ("{verdict: allowed, too: x}", "too", "did you mean to?"),
     ("{verdict: maybe}", "verdict", "allowed or denied"),
     ("{from: n/a}", "verdict", "allowed or denied"),
-    ("{ports: [TCP/81], verdict: allowed}", "ports[0]", "none of the table's columns: TCP/80"),
+    ("{ports: [TCP/81], verdict: allowed}", "ports[0]", "not one of the table's columns: TCP/80"),
     ("{from: n/z, verdict: allowed}", "from", "matches no endpoint"),
     ("{to: [n/a, '=x'], verdict: allowed}", "to", "selection"),
     ("{family: IPv6, verdict: allowed}", "family", "scenario's families: IPv4"),
@@ -151,7 +151,7 @@ def test_a_scenario_is_one_mapping(text: str) -> None:
 
 def test_the_first_row_that_matches_decides_and_self_is_always_allowed() -> None:
     rows = "    - {from: n/a, to: n/b, verdict: allowed}\n    - {to: n/b, verdict: denied}\n"
-    with pytest.raises(InputError, match=r"rows\[1\]: this row decides no cell"):
+    with pytest.raises(InputError, match=r"rows\[1\]: this row decides nothing"):
         truth(rows)
     assert allowed(truth("    - {from: n/a, to: [n/b], verdict: allowed}\n")) == {
         "n/a n/a 80",
@@ -277,7 +277,7 @@ def test_an_address_that_a_pod_says_is_its_own_is_given_to_no_other() -> None:
 @pytest.mark.parametrize(
     ("snapshot", "nodes", "fragment"),
     [
-        (pods(pod("a", "z")), ("m",), "node 'z', which is none of m"),
+        (pods(pod("a", "z")), ("m",), "node 'z', which is not one of m"),
         (pods(*(pod(str(number)) for number in range(251))), ("m",), "more than 250 pods"),
         (pods(), tuple(map(str, range(251))), "251 nodes"),
         (pods(pod("a", address="10.1.1.1"), pod("b", address="10.1.1.1")), ("m",), "n/b and n/a both have"),

@@ -78,6 +78,6 @@ def test_only_too_many_cells_are_narrowed_and_that_is_said(monkeypatch):
     monkeypatch.setattr(run, "MOST_CELLS", len(whole.cells) - 1)
     narrow = plan(snapshot, AuditOptions())[1]
     assert len(narrow.cells) < len(whole.cells)
-    assert f"{len(whole.cells):,} cells would be too many" in narrow.remark
+    assert f"{len(whole.cells):,} connections would be too many" in narrow.remark
     named = AuditOptions(ports=tuple(PortRequest(Protocol.TCP, number) for number in range(1, len(whole.cells))))
     assert plan(SHOP, named)[1].remark == ""

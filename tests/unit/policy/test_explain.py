@@ -100,7 +100,7 @@ def test_requirements_that_fail_are_said_once_per_key():
 
 def test_hosts_and_nodes_are_no_pods_for_selectors():
     decision = ask("host/other", "prod/db", snapshot=with_rule(Rule((Peer(LabelSelector()),), ())))
-    assert decision.ingress.misses[0].lacks == ("podSelector {}: host/other is no pod on the pod network",)
+    assert decision.ingress.misses[0].lacks == ("podSelector {}: host/other is not a pod on the pod network",)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_hosts_and_nodes_are_no_pods_for_selectors():
         ("prod/db", "prod/db (db.yaml:1) is for Ingress alone"),
         ("prod/web", "none of namespace prod selects it"),
         ("dev/api", "namespace dev has none"),
-        ("host/backup", "it is no pod on the pod network"),
+        ("host/backup", "it is not a pod on the pod network"),
     ],
 )
 def test_why_nothing_isolates_the_source(pod, why):

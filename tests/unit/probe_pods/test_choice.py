@@ -352,7 +352,7 @@ def test_a_selector_narrows_what_is_audited():
         ({"namespaces": ("prd",)}, "no namespace 'prd'; there are: prod"),
         (
             {"selector": having({"app": "z"})},
-            "nothing to audit: no running pod on the pod network in any namespace that matches app=z",
+            "nothing to audit: there is no running pod on the pod network in any namespace that matches app=z",
         ),
     ],
 )
@@ -492,7 +492,7 @@ def test_nodes_that_cannot_be_used_are_avoided_or_told():
     snapshot = cluster(*here, *there, *only_there, policies=[policy("prod/b", {"app": "b"}, ingress=[EVERYTHING])])
     choice = choose(snapshot, usable_nodes=["n1"])
     assert {name: place for name, (place, _) in by_name(choice).items()} == {"prod/a-1": "n1", "prod/b": ""}
-    assert choice.uncovered == ("2 pods on n2, which can't take probe pods: stood in for on other nodes, if at all",)
+    assert choice.uncovered == ("2 pods on n2, which can't take probe pods: represented on other nodes, if at all",)
 
 
 def test_what_has_a_nodes_address_gets_no_probe_pod():
@@ -502,7 +502,7 @@ def test_what_has_a_nodes_address_gets_no_probe_pod():
     )
     assert [probe.name for probe in choice.probe_pods] == ["prod/a"]
     assert choice.uncovered == (
-        "1 hostNetwork pod and 2 nodes can't be stood in for: traffic with their addresses is not probed",
+        "1 hostNetwork pod and 2 nodes can't be represented: traffic with their addresses is not probed",
     )
 
 

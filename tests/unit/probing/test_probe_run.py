@@ -146,7 +146,7 @@ async def test_late_convergence():
     assert outcome.observations[THERE].history == (Observed.DROPPED, *[Observed.ALLOWED] * (2 + CONFIRMATIONS))
     assert outcome.observations[BACK].attempts == 2
     assert not outcome.unstable
-    assert outcome.facts[0].startswith("1 cell took up to 0.1 s to converge")
+    assert outcome.facts[0].startswith("1 connection took up to 0.1 s to converge")
     assert progress.left == 0
 
 
@@ -362,7 +362,7 @@ async def test_agent_that_hangs_is_given_up(monkeypatch):
     outcome = await World(3, answer=only(THERE, None)).probe()
     verdicts = Counter(seen.verdict for cell, seen in outcome.observations.items() if cell.source == "a/0")
     assert verdicts[Observed.INCONCLUSIVE] == 2
-    assert "a/0 said nothing" in outcome.facts[0]
+    assert "a/0 sent nothing" in outcome.facts[0]
     assert outcome.observations[Cell("a/1", "a/2", TCP, 80, V4)].verdict is Observed.ALLOWED
 
 
@@ -454,7 +454,7 @@ async def test_a_stream_that_breaks_is_opened_again_and_only_the_rest_is_fired(b
     world.breaks = {"a/1": [batch]}
     outcome = await world.probe(progress=progress)
     assert {(seen.verdict, seen.attempts) for seen in outcome.observations.values()} == {(Observed.ALLOWED, 1)}
-    assert outcome.facts == ("the stream to the agent of a/1 broke 1 time: it was started anew",)
+    assert outcome.facts == ("the stream to the agent of a/1 broke 1 time: it was started again",)
     assert len(world.opened) == 4
     fired = {key: number + 1 for key, number in world.tries.items() if not key[-1]}
     assert set(fired.values()) <= {1, 2}
@@ -560,7 +560,7 @@ async def test_an_agent_at_another_site_makes_its_cells_inconclusive():
     seen = outcome.observations[Cell("a/2", "a/1", TCP, 80, V4)]
     assert (seen.verdict, seen.outcome) == (
         Observed.INCONCLUSIVE,
-        "agent of a/1 does not sit at 10.0.0.2: EADDRNOTAVAIL",
+        "agent of a/1 is not at 10.0.0.2: EADDRNOTAVAIL",
     )
 
 

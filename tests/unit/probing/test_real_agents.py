@@ -198,5 +198,5 @@ async def test_streams_that_break_cost_no_cell():
     assert Counter(seen.verdict for seen in outcome.observations.values()) == {Observed.ALLOWED: len(agents.cells())}
     assert not any(verdict.is_denied for seen in outcome.observations.values() for verdict in seen.history)
     assert sorted(opened) == ["p/0", "p/0", "p/1", "p/1", "p/2"]
-    assert {"the stream to the agent of p/0 broke 1 time: it was started anew"} <= set(outcome.facts)
+    assert {"the stream to the agent of p/0 broke 1 time: it was started again"} <= set(outcome.facts)
     assert agents.ended

@@ -87,24 +87,24 @@ async def test_whole_batch():
         (Script(), 0, "agent of prod/web ended before finishing its batch"),
         (Script(results(0)), 1, "agent of prod/web ended before finishing its batch"),
         (Script(results(0, 1)), 2, "agent of prod/web ended before finishing its batch"),
-        (Script(results(0), HANGS), 1, "agent of prod/web said nothing for 0.06 s, before finishing its batch"),
-        (Script(results(0), b"Segmentation fault\n"), 1, "said something that is no answer: b'Segmentation fault"),
-        (Script(results(0), b"\xff\xfe\n"), 1, "said something that is no answer"),
-        (Script(results(0), b"[" * 100000 + b"\n"), 1, "said something that is no answer"),
-        (Script(results(0), b"[]\n"), 1, "said something that is no answer"),
-        (Script(results(0), results(1, batch="ffffffff")), 1, "said something that is no answer"),
-        (Script(results(0), results(0)), 1, "said something that is no answer"),
-        (Script(results(0), results(7)), 1, "said something that is no answer"),
-        (Script(results(0), results()), 1, "said something that is no answer"),
-        (Script(results(0), {"kind": "results", "batch": BATCH}), 1, "said something that is no answer"),
+        (Script(results(0), HANGS), 1, "agent of prod/web sent nothing for 0.06 s, before finishing its batch"),
+        (Script(results(0), b"Segmentation fault\n"), 1, "sent something that is not an answer: b'Segmentation fault"),
+        (Script(results(0), b"\xff\xfe\n"), 1, "sent something that is not an answer"),
+        (Script(results(0), b"[" * 100000 + b"\n"), 1, "sent something that is not an answer"),
+        (Script(results(0), b"[]\n"), 1, "sent something that is not an answer"),
+        (Script(results(0), results(1, batch="ffffffff")), 1, "sent something that is not an answer"),
+        (Script(results(0), results(0)), 1, "sent something that is not an answer"),
+        (Script(results(0), results(7)), 1, "sent something that is not an answer"),
+        (Script(results(0), results()), 1, "sent something that is not an answer"),
+        (Script(results(0), {"kind": "results", "batch": BATCH}), 1, "sent something that is not an answer"),
         (Script(results(0), {"kind": "error", "message": "no such batch"}), 1, "no such batch"),
-        (Script(results(0), {"kind": []}), 1, "said something that is no answer"),
-        (Script(results(0), DONE), 1, "said something that is no answer: done, with 1 attempts missing"),
+        (Script(results(0), {"kind": []}), 1, "sent something that is not an answer"),
+        (Script(results(0), DONE), 1, "sent something that is not an answer: done, with 1 attempts missing"),
         *(
             (
                 Script(results(0), results(1), {**DONE, **change}),
                 2,
-                "said something that is no answer: done, without numbers",
+                "sent something that is not an answer: done, without numbers",
             )
             for change in (
                 {"slowest": float("nan")},
@@ -116,7 +116,7 @@ async def test_whole_batch():
             )
         ),
         (Script(failing="send"), 0, "agent of prod/web could not be reached: broken pipe"),
-        (Script(failing="send hangs"), 0, "agent of prod/web took no commands for 0.05 s"),
+        (Script(failing="send hangs"), 0, "agent of prod/web accepted no commands for 0.05 s"),
     ],
 )
 async def test_batch_that_breaks_off(channel, kept, reason):
@@ -185,7 +185,7 @@ async def test_listening():
 async def test_listening_goes_wrong(answer):
     session = AgentSession(WEB, Script(answer), OURS)
     await session.listen([])
-    assert "said something that is no answer" in session.ended
+    assert "sent something that is not an answer" in session.ended
 
 
 HERE, THERE = Origin("10.0.0.1", 40001), Origin("10.0.0.2", 40002)

@@ -51,7 +51,7 @@ def test_a_failure_lists_its_ports():
     failure = case(report(cells), "a/a -> a/b").find("failure")
     assert failure.get("message") == "leak and outage on TCP/80, UDP/53"
     assert failure.text.splitlines() == [
-        "leak: TCP/80 IPv4: expected denied, observed allowed (token, 3 tries)",
+        "leak: TCP/80 IPv4: expected denied, observed allowed (answered, 3 tries)",
         "outage: UDP/53 IPv4: expected allowed, observed dropped (timeout, 3 tries)",
     ]
 
@@ -94,7 +94,10 @@ def test_a_failure_names_the_cause_where_it_is_known():
     made = replace(small(), diagnosis=DIAGNOSIS)
     told = case(made, "prod/web -> prod/db").find("failure").text.splitlines()
     assert told[-2:] == [
-        "cause: egress is not enforced on node node-2: explains 3 of 3 leaks; 0 contradictions (1 other fits as well)",
+        (
+            "cause: egress is not enforced on node node-2: explains 3 of 3 leaks, and nothing speaks against it "
+            "(1 other cause would explain this as well)"
+        ),
         "advice: Compare the CNI's agent on node node-2 with that of the other nodes.",
     ]
     assert "cause:" not in case(made, "prod/api -> prod/db").find("failure").text
@@ -117,5 +120,5 @@ def test_a_policy_that_nothing_tells_of_is_an_error_and_an_accepted_one_skipped(
         "untested",
         "none of its pods was probed: prod/db: left out",
     )
-    assert (accepted.tag, accepted.get("message")) == ("skipped", "nothing tells whether it is enforced (accepted)")
+    assert (accepted.tag, accepted.get("message")) == ("skipped", "nothing shows whether it is enforced (accepted)")
     assert accepted.text.splitlines() == ["no SCTP", "one", "two"]

@@ -164,22 +164,25 @@ def test_reasons_are_counted_and_the_most_frequent_comes_first():
     cells += [inconclusive("prod/a", "prod/b", "TCP/1")]
     cells += [replace(each, observation=replace(each.observation, outcome="listener died")) for each in cells[1:] * 2]
     text = rendered(report(cells))
-    assert "Inconclusive: 3 cells" in text
+    assert "Inconclusive: 3 connections" in text
     assert text.index("2  listener died (prod/a → prod/b)") < text.index("1  agent of prod/web ended")
-    assert "Skipped: 1 cell" in text
+    assert "Skipped: 1 connection" in text
 
 
 def test_a_finding_of_many_cells_is_cut_short_and_says_so():
     cells = [leak(f"a/{number}", f"b/{number}", f"TCP/{number + 1}") for number in range(20)]
     text = rendered(report(cells, [finding(cells)]))
-    assert "… and 8 more such lines; -o json has every cell" in text
+    assert "… and 8 more such lines; -o json has every connection" in text
 
 
 def test_only_the_first_findings_are_told_in_full():
     cells = [leak(f"a/{number}", "b/b", "TCP/1") for number in range(7)]
     text = rendered(report(cells, [finding([cell], f"title {number}") for number, cell in enumerate(cells)]))
     assert text.count("reproduce with") == 5
-    assert "And 2 more findings; -o json has each in full:\n  LEAK  title 5: 1 cell\n  LEAK  title 6: 1 cell\n" in text
+    assert (
+        "And 2 more findings; -o json has each in full:\n  LEAK  title 5: 1 connection\n  LEAK  title 6: 1 connection\n"
+        in text
+    )
 
 
 def test_very_many_findings_and_reasons_do_not_drown_the_reader():
@@ -190,7 +193,7 @@ def test_very_many_findings_and_reasons_do_not_drown_the_reader():
     assert text.count("\n  LEAK  title") == 20
     assert "\n  and 35 more\n" in text
     assert text.count("  reason ") == 8
-    assert "\n  and 52 cells for 52 more reasons; -o json has each\n" in text
+    assert "\n  and 52 connections for 52 more reasons; -o json has each\n" in text
 
 
 def test_why_nothing_is_concluded_stands_before_the_matrix():
@@ -203,17 +206,17 @@ def test_why_nothing_is_concluded_stands_before_the_matrix():
     lines = rendered(report(cells)).splitlines()
     assert lines[0].startswith("INCONCLUSIVE  2 inconclusive")
     assert lines[3:5] == [
-        "  why          1 of 2 inconclusive cells: agent of prod/web ended before",
+        "  why          1 of 2 inconclusive connections: agent of prod/web ended before",
         "               finishing its batch",
     ]
-    assert lines[5].startswith("  advice       Remove the reasons (all of them are below) and run again")
+    assert lines[5].startswith("  advice       Fix the causes (all are listed below) and run again")
 
 
 def test_why_the_coverage_is_too_low_stands_before_the_matrix():
     made = report([skipped("prod/a", "prod/b", "SCTP/1"), result("prod/b", "prod/a", "TCP/1")], min_coverage=0.8)
     assert (
-        "  why          1 of 1 skipped cell: SCTP sockets are not available here\n  advice       Remove the reason and"
-        in rendered(made)
+        "  why          1 of 1 skipped connection: SCTP sockets are not available here\n"
+        "  advice       Fix the cause and" in rendered(made)
     )
 
 
@@ -239,20 +242,19 @@ def test_the_policies_that_nothing_tells_of_are_listed_above_the_matrix():
     lines = rendered(small_untested()).splitlines()
     said = " ".join(" ".join(lines).split())
     assert said.startswith(
-        "INCONCLUSIVE nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed"
+        "INCONCLUSIVE nothing shows whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed"
     )
     assert (
-        "4 policies in scope, 2 tested; 1 more selects no pod; 1 part of policies not exercised by any connection"
-        in said
+        "4 policies in scope, 2 tested; 1 more selects no pod; 1 part of policies not covered by any connection" in said
     )
-    begin = lines.index("Not tested, so that nothing tells whether they are enforced: 2 of 4 policies")
+    begin = lines.index("Not tested, so nothing shows whether they are enforced: 2 of 4 policies")
     assert begin < lines.index("Observed, from rows to columns:")
     assert lines[begin + 1 : begin + 7] == [
-        "  prod/db (ingress): 15 connections could have told: none of its pods was",
+        "  prod/db (ingress): 15 connections could have shown it: none of its pods was",
         "    probed: prod/db: left out",
-        "  prod/sctp (egress): accepted; 3 connections could have told: no SCTP; one; and",
-        "    1 more reason",
-        "  Remove the reasons and run again, or accept a policy as untested:",
+        "  prod/sctp (egress): accepted; 3 connections could have shown it: no SCTP; one;",
+        "    and 1 more reason",
+        "  Fix the causes and run again, or accept a policy as untested:",
         "    --accept-untested prod/db",
     ]
 

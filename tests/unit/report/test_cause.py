@@ -15,7 +15,7 @@ MADE = small()
 CELLS = tuple(each.cell for each in MADE.cells)
 EGRESS = (Fault(Dialect.IGNORES_EGRESS, Scope(ScopeKind.NODE, "node-2")),)
 DIAGNOSIS = Diagnosis(
-    "egress is not enforced on node node-2: explains 3 of 3 leaks; 0 contradictions",
+    "egress is not enforced on node node-2: explains 3 of 3 leaks, and nothing speaks against it",
     "Compare the CNI's agent on node node-2 with that of the other nodes.",
     EGRESS,
     explained=CELLS[:3],
@@ -24,7 +24,7 @@ DIAGNOSIS = Diagnosis(
     discriminating=CELLS[:2],
 )
 PARTS = tuple(
-    Unexercised("prod/db", "prod/db ingress[0]", f"port TCP/{number}", "no cell observed is on it")
+    Unexercised("prod/db", "prod/db ingress[0]", f"port TCP/{number}", "no connection observed is on it")
     for number in range(10)
 )
 
@@ -50,10 +50,10 @@ def test_the_cause_stands_above_the_matrix():
 def test_hypotheses_that_fit_as_well_are_told_with_the_probe_that_decides():
     text = words(table(DIAGNOSIS))
     assert (
-        "fits as well NetworkPolicies are not enforced at all to decide probe prod/web -> prod/db TCP/3306 IPv4 and "
-        "1 more cell" in text
+        "or possibly NetworkPolicies are not enforced at all to decide try prod/web -> prod/db TCP/3306 IPv4 and "
+        "1 more connection" in text
     )
-    assert "no probe between these endpoints" in words(table(replace(DIAGNOSIS, discriminating=())))
+    assert "no connection between these endpoints" in words(table(replace(DIAGNOSIS, discriminating=())))
     assert "and 2 more; -o json has each" in words(table(replace(DIAGNOSIS, alternatives=DIAGNOSIS.alternatives * 5)))
 
 
@@ -66,17 +66,17 @@ def test_without_a_known_cause_that_is_said():
 def test_what_was_not_exercised_is_counted_and_cut_short():
     text = words(table(parts=PARTS))
     assert (
-        "if it were ignored: 10 parts of 1 policy no cell observed is on it: prod/db ingress[0]: port TCP/0, port "
-        "TCP/1," in text
+        "(a CNI could ignore these unnoticed): 10 parts of 1 policy no connection observed is on it: prod/db "
+        "ingress[0]: port TCP/0, port TCP/1," in text
     )
     assert "and 2 more; -o json has each" in text
-    assert "Not exercised" not in table()
+    assert "Not covered" not in table()
 
 
 def test_what_was_not_exercised_stands_below_its_reason():
     parts = (PARTS[0], Unexercised("prod/web", "prod/web", "isolation for egress", "no cell is about it"), PARTS[1])
     lines = table(parts=parts).splitlines()
-    begin = lines.index("  no cell observed is on it:")
+    begin = lines.index("  no connection observed is on it:")
     assert lines[begin + 1 : begin + 4] == [
         "    prod/db ingress[0]: port TCP/0, port TCP/1",
         "  no cell is about it:",

@@ -110,7 +110,7 @@ def test_a_policy_that_nothing_tells_of_is_no_pass_and_the_headline_says_it():
     assert conclude(made) is Conclusion.INCONCLUSIVE
     assert of_report(made) == 3
     assert headline(made) == (
-        "nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed: "
+        "nothing shows whether 1 of 4 policies is enforced: prod/db (ingress): none of its pods was probed: "
         "prod/db: left out;"
         " 1 skipped; 1 of 2 connections tested: 1 allowed, 0 denied"
     )
@@ -126,7 +126,7 @@ def test_one_that_was_accepted_is_told_and_counts_for_nothing():
     told = "1 connection: 1 allowed, 0 denied, all as expected; 1 policy accepted as untested: prod/sctp"
     assert headline(made) == told
     both = headline(with_untested(report([MATCH]), UNTESTED, ACCEPTED))
-    assert both.startswith("nothing tells whether 1 of 4 policies is enforced: prod/db (ingress): none")
+    assert both.startswith("nothing shows whether 1 of 4 policies is enforced: prod/db (ingress): none")
     assert both.endswith("left out; 1 policy accepted as untested: prod/sctp; 1 connection: 1 allowed, 0 denied")
 
 
@@ -139,13 +139,13 @@ def test_it_is_no_pass_where_that_took_too_long_to_find_out():
 def test_a_fault_comes_first():
     made = with_untested(report([leak(A, B, "TCP/1")]), UNTESTED)
     assert conclude(made) is Conclusion.FAIL
-    assert headline(made).startswith("1 leak; nothing tells whether 1 of 4 policies is enforced: prod/db (ingress)")
+    assert headline(made).startswith("1 leak; nothing shows whether 1 of 4 policies is enforced: prod/db (ingress)")
 
 
 def test_several_policies_are_named_as_far_as_there_is_room_and_a_reason_that_all_have():
     several = [replace(UNTESTED, policy=f"prod/{number}", reasons=("no right", "other")) for number in range(5)]
     told = (
-        "nothing tells whether 5 of 9 policies are enforced: prod/0 (ingress), prod/1 (ingress), prod/2 "
+        "nothing shows whether 5 of 9 policies are enforced: prod/0 (ingress), prod/1 (ingress), prod/2 "
         "(ingress) and 2 more"
     )
     counts = "; 1 connection: 1 allowed, 0 denied"
@@ -157,5 +157,5 @@ def test_several_policies_are_named_as_far_as_there_is_room_and_a_reason_that_al
 def test_both_directions_of_a_policy_are_one_policy():
     made = with_untested(report([MATCH]), UNTESTED, replace(UNTESTED, direction=Direction.EGRESS), in_scope=1)
     assert headline(made).startswith(
-        "nothing tells whether 1 of 1 policy is enforced: prod/db (ingress), prod/db (egress): none"
+        "nothing shows whether 1 of 1 policy is enforced: prod/db (ingress), prod/db (egress): none"
     )

@@ -84,7 +84,7 @@ def test_symbols(cells, symbol):
 
 def test_classes_name_their_members():
     assert shown(SHOP)[:3] == [
-        "7 endpoints in 6 classes, 1 policy",
+        "7 endpoints in 6 groups, 1 policy",
         "No policy tells apart:",
         "  prod/web +1: prod/web, dev/api",
     ]
@@ -97,7 +97,7 @@ def test_words_in_brackets_are_explained_where_they_occur():
         NetworkPolicy("dev", "deny", labels(), frozenset(Direction)),
     )
     text = " ".join(" ".join(shown(closed)).split())
-    assert "(self-allowed): denied between the members of a class; each still reaches itself" in text
+    assert "(self-allowed): denied between the members of a group; each still reaches itself" in text
     assert "(cni-dependent):" not in text
     assert "(self-allowed)" not in " ".join(shown(closed, expand=True))
 

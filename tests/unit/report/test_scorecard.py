@@ -46,7 +46,7 @@ def test_the_table_begins_with_the_conclusion_and_the_likeness(card):
 def test_the_table_has_a_line_for_each_feature_and_for_what_did_not_conform(card):
     text = rendered("table", card)
     assert "departs      endPort" in text
-    assert "cells in 1 scenario: 5 outages" in text
+    assert "connections in 1 scenario: 5 outages" in text
     assert "outage: x/client -> x/server TCP/8000 IPv4" in text
     assert "skipped      seed-final-yaml: its point is" in text
     assert "rule-15-policy-removed:" not in text
@@ -71,7 +71,7 @@ def test_features_stand_in_columns_where_there_is_room(card, monkeypatch):
 
 def test_several_features_that_depart_are_not_several_causes(card):
     words = " ".join(rendered("table", card).split())
-    assert "A cell counts for every feature that it shows: which of them is at fault is what the cause says." in words
+    assert "A connection counts for every feature that it shows; the cause says which of them is at fault." in words
     fine = replace(card, diagnosis=None)
     assert "A cell counts" not in rendered("table", fine)
 

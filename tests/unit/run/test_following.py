@@ -125,7 +125,7 @@ async def test_what_a_change_touches_is_judged_by_it_and_probed_again_and_nothin
     assert {one for one, times in cluster.probed.items() if times > 1} == {cell(0, 1), cell(2, 1)}
     assert (
         report.facts[-1]
-        == "policies or namespaces changed during the run: 2 cells judged by the new ones and probed again"
+        == "policies or namespaces changed during the run: 2 connections probed again and judged by the new ones"
     )
     assert of_report(report) == 0
 

@@ -94,7 +94,7 @@ async def test_in_place_a_namespace_whose_pods_may_not_be_joined_costs_itself():
     assert (found.refused, found.obstacles) == ({}, ())
     assert sorted(line.split(":")[1] for line in found.left_out) == [" namespace aaa", " namespace zzz"]
     (reason,) = plan.absent.values()
-    assert reason.startswith("namespace aaa: may not join pods: grant us {")
+    assert reason.startswith("namespace aaa: may not join pods; missing permission: {")
 
 
 async def test_in_place_where_no_pod_may_be_joined_that_is_an_obstacle():
@@ -102,7 +102,7 @@ async def test_in_place_where_no_pod_may_be_joined_that_is_an_obstacle():
     store.denied = {("patch", "pods/ephemeralcontainers", "prod")}
     plan, found = await settled(store, "prod", snapshot=APART, in_place=True)
     (obstacle,) = found.obstacles
-    assert obstacle.startswith("no pod can be joined: namespace prod: may not join pods: grant us {")
+    assert obstacle.startswith("no pod can be joined: namespace prod: may not join pods; missing permission: {")
     assert list(describe(Outlook(plan, found, in_place=True)))[-1].endswith("can be joined: a run can't start")
 
 

@@ -28,7 +28,7 @@ async def test_a_policy_whose_only_pod_was_left_out_is_no_pass():
     assert of_report(report) == 3
     why = f"a/isolate-2 (ingress): none of its pods was probed: a/2: {PDB}"
     told = (
-        f"nothing tells whether 1 of 1 policy is enforced: {why}; 5 skipped; 4 of 9 connections tested: 4 "
+        f"nothing shows whether 1 of 1 policy is enforced: {why}; 5 skipped; 4 of 9 connections tested: 4 "
         "allowed, 0 denied"
     )
     assert headline(report) == told
@@ -38,7 +38,7 @@ async def test_one_whose_probe_pod_failed_is_named_too():
     report, _ = await audited(lacking(failed="ErrImagePull"))
     assert of_report(report) == 3
     assert headline(report).startswith(
-        "nothing tells whether 1 of 1 policy is enforced: a/isolate-2 (ingress): none of its"
+        "nothing shows whether 1 of 1 policy is enforced: a/isolate-2 (ingress): none of its"
     )
 
 
@@ -50,7 +50,7 @@ async def test_one_that_is_accepted_by_name_is_a_pass_that_says_so():
 
 
 async def test_a_policy_that_is_not_there_can_not_be_accepted():
-    with pytest.raises(UsageError, match="--accept-untested a/isolate: there is no such policy; write NAMESPACE/NAME"):
+    with pytest.raises(UsageError, match="--accept-untested a/isolate: no policy has this name; write NAMESPACE/NAME"):
         await audited(lacking(absent=PDB), replace(OPTIONS, accept_untested=frozenset({"a/isolate"})))
 
 
@@ -58,7 +58,7 @@ async def test_what_needs_no_acceptance_is_told():
     cluster = MovingCluster(policies=[isolating(2)])
     report, _ = await audited(cluster, replace(OPTIONS, accept_untested=frozenset({"a/isolate-2"})))
     assert of_report(report) == 0
-    assert "policy a/isolate-2 is accepted as untested (--accept-untested) and needs no such thing" in report.facts
+    assert "policy a/isolate-2 is accepted as untested (--accept-untested) and is tested anyway" in report.facts
 
 
 async def test_a_policy_that_comes_during_the_run_is_in_scope():

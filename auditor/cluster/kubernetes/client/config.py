@@ -115,7 +115,7 @@ def _check_data(fields: dict[str, Any]) -> None:
             try:
                 b64decode("".join(text.split()), validate=True)
             except ValueError as error:
-                raise ValueError(f"{name} is no base64") from error
+                raise ValueError(f"{name} is not valid base64") from error
 
 
 def _with_token(user: dict[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def refusal(place: str, question: Question, status: int, body: bytes, attempts: 
         case 400 | 403 | 422 if DENIED.match(said):
             kind, text = AdmissionError, f"refused to {question} ({status}){told}"
         case 401:
-            text = "doesn't know who we are (401): log in anew, or choose another --context"
+            text = "doesn't accept the credentials (401): log in again, or choose another --context"
         case 403:
             grant = f"grant it the verb {question.verb} on {question.resource}"
             kind, text = ForbiddenError, f"may not {question} (403): {grant}{said and f' ({said})'}"

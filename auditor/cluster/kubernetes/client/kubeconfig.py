@@ -93,7 +93,9 @@ def _merge(merged: _Merged, path: str, data: bytes) -> None:
         problems.append(Problem("a kubeconfig is one document: remove the others", path))
     for document in documents[:1]:
         if not isinstance(document.value, dict):
-            problems.append(document.problem((), "is no kubeconfig: a mapping with clusters, users and contexts"))
+            problems.append(
+                document.problem((), "is not a kubeconfig, which is a mapping with clusters, users and contexts")
+            )
             continue
         fields = Fields(document, problems, (), document.value)
         merged.current = merged.current or fields.text("current-context") or ""

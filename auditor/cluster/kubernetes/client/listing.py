@@ -63,4 +63,4 @@ def decode(body: bytes | msgspec.Raw, kind: type[Decoded], api: ApiServer, quest
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         where = f"{api.connection.server} (context {api.connection.context})"
-        raise ClusterError(f"{where}: gave no answer that Kubernetes gives, asked to {question}: {error}") from error
+        raise ClusterError(f"{where}: gave an answer that is not Kubernetes', asked to {question}: {error}") from error

@@ -87,13 +87,13 @@ def without_room(
     free = by_node.pop("", [])
     for node, names in by_node.items():
         if node in room and len(names) > room[node]:
-            why = f"node {node} has room for {pluralize(room[node], 'more pod')}, and {len(names)} were to be put there"
+            why = f"node {node} has room for {pluralize(room[node], 'more pod')}, and {len(names)} were to go there"
             yield tuple(names[room[node] :]), why
         room[node] = max(0, room.get(node, 0) - len(names))
     left = sum(room[node.metadata.name] for node in nodes if node.takes_pods and node.metadata.name in room)
     if len(free) > left and any("pods" in node.status.allocatable for node in nodes):
         why = (
             f"the nodes have room for {pluralize(left, 'more pod')} without a place of their own, and {len(free)} "
-            "were to be put there"
+            "were to go there"
         )
         yield tuple(free[left:]), why

@@ -174,7 +174,7 @@ class _Preflight:
             if namespace in missing:
                 self._close(
                     namespace,
-                    f"grant us {as_rules(missing[namespace])} there; deploy/rbac.yaml has all that a run needs",
+                    f"missing permission: {as_rules(missing[namespace])}; deploy/rbac.yaml has all that a run needs",
                 )
             if namespace in held:
                 self._close(namespace, held[namespace])

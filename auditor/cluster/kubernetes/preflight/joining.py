@@ -22,7 +22,7 @@ async def preflight_in_place(
     namespaces = sorted({namespace for namespace, _ in members.values()})
     missing, held = await asyncio.gather(missing_rights(api, namespaces, JOINING), occupants(api, namespaces))
     rights = {
-        namespace: f"may not join pods: grant us {as_rules(rights)} there" for namespace, rights in missing.items()
+        namespace: f"may not join pods; missing permission: {as_rules(rights)}" for namespace, rights in missing.items()
     }
     closed = {**held, **rights}
     refused = {

@@ -43,7 +43,7 @@ def occupied(found: LeaseRecord, now: datetime, *, last_try: bool = False) -> st
     keeping = foreign_finalizers(found.metadata.finalizers)
     if keeping and not found.is_alive(now):
         return (
-            f"{where}: the Lease {NAME} of a run that is dead is kept by the finalizer {keeping}, which is none "
-            "of ours: take that away"
+            f"{where}: the Lease {NAME} of a run that is dead is kept by the finalizer {keeping}, which is not "
+            "ours: remove it"
         )
     return found.holding(now) if last_try or found.is_alive(now) else ""

@@ -72,7 +72,7 @@ def quantity(text: str) -> Decimal:
     try:
         return Decimal(number) * SUFFIXES[suffix]
     except (InvalidOperation, KeyError):
-        raise ValueError(f"{text!r} is no quantity, such as 250m or 96Mi") from None
+        raise ValueError(f"{text!r} is not a valid quantity, such as 250m or 96Mi") from None
 
 
 def needed(pods: int, options: PodOptions) -> dict[str, Decimal]:

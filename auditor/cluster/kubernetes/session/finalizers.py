@@ -20,6 +20,5 @@ def foreign_finalizers(finalizers: Iterable[str]) -> str:
 def kept(what: object, finalizers: str) -> str:
     """That ``what`` is kept by ``finalizers``, as a line for people."""
     return (
-        f"{what} is deleted, and kept by the finalizer {finalizers}, which is none of ours: who set it has to "
-        "take it away"
+        f"{what} is deleted, and kept by the finalizer {finalizers}, which is not ours: whoever set it has to remove it"
     )

@@ -35,7 +35,7 @@ from auditor.model.words import pluralize
 from auditor.probing.sites import Contact
 
 ALL_PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
-DELETED = "its probe pod was deleted by somebody before it ran"
+DELETED = "its probe pod was deleted by someone before it ran"
 PATIENCE_FOR_REMOVAL = 20.0
 """Seconds that pods get to end by themselves before they are removed by force: the kubelet of a dead node
 never says that they ended.
@@ -122,7 +122,7 @@ class ProbePods:
         # The dry run had one pod of several, and a webhook may decide by what differs between them.
         changed = answer and changed_by_admission(decode(answer, AdmittedPod, self._api, question), manifest, withheld)
         if changed:
-            self.failed[probe.name] = f"{changed}: it was taken away at once"
+            self.failed[probe.name] = f"{changed}: it was removed at once"
             await self._delete(probe.namespace, name=manifest["metadata"]["name"])
 
     async def wait(self, seconds: float, has_started: Callable[[str], None]) -> None:

@@ -101,7 +101,7 @@ class ClusterSession:
         try:
             now = await self._labels_now()
         except ClusterError as error:
-            self._unseen = f"whether somebody relabelled its pods during the run could not be looked up: {error}"
+            self._unseen = f"whether someone relabelled its pods during the run could not be found out: {error}"
             return
         before = {endpoint.name: endpoint.labels for endpoint in self._snapshot.endpoints}
         relabelled = await apart(self._relabelling.look, before, now)
