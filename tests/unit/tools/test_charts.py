@@ -28,6 +28,7 @@ CACHE = Path(os.environ.get("E2E_CACHE") or os.environ.get("XDG_CACHE_HOME", Pat
 )
 NEWEST = ("1.35", "1.36", "1.37")
 HELMS_OWN = {"app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart"}
+KEPT = {"helm.sh/resource-policy": "keep"}
 IMAGE = ("--set", "image.repository=registry.example/netpol-audit")
 ALL = (*IMAGE, "--set", "allNamespaces=true")
 SOME = (*IMAGE, "--set", "namespaces={prod,staging}")
@@ -37,6 +38,8 @@ EVERYTHING = {
     "options": ["--timeout 2", "-l 'app in (web, db)'", "# by night"],
     "secretOptions": "webhook",
     "intent": "schema: audit.intent/v1\nrules: []\n",
+    "suppressions": "schema: audit.finding-suppressions/v1\nsuppressions: []\n",
+    "history": {"storageClassName": "slow", "size": "500Mi", "accessModes": ["ReadWriteMany"]},
     "image": {"repository": "registry.example/netpol-audit", "digest": f"sha256:{'0' * 64}"},
     "imagePullSecrets": [{"name": "registry"}],
     "serviceAccount": {"name": "nightly", "annotations": {"team": "network"}},
@@ -85,7 +88,11 @@ def objects(text):
 
 def without_helms_labels(item):
     if isinstance(item, dict):
-        return {key: without_helms_labels(value) for key, value in item.items() if key not in HELMS_OWN}
+        return {
+            key: without_helms_labels(value)
+            for key, value in item.items()
+            if key not in HELMS_OWN and not (key == "annotations" and value == KEPT)
+        }
     return [without_helms_labels(each) for each in item] if isinstance(item, list) else item
 
 
@@ -123,11 +130,13 @@ def test_the_components_render_what_the_values_do(tmp_path):
     shutil.copytree(ROOT / "deploy" / "kustomize", tmp_path / "kustomize")
     overlay = tmp_path / "kustomize" / "overlays" / "all-namespaces"
     path = overlay / "kustomization.yaml"
-    text = path.read_text(encoding="utf-8").replace("components: []", "components:")
+    text = path.read_text(encoding="utf-8")
     assert "# - ../../components/" in text
     path.write_text(text.replace("# - ../../components/", "  - ../../components/"), encoding="utf-8")
-    intent = ROOT / "deploy" / "kustomize" / "components" / "intent" / "intent.yaml"
-    rendered = helm_text(*ALL, "--set", "networkPolicy.enabled=true", "--set-file", f"intent={intent}")
+    components = ROOT / "deploy" / "kustomize" / "components"
+    files = [f"{name}={components / name / name}.yaml" for name in ("intent", "suppressions")]
+    more = [word for file in files for word in ("--set-file", file)]
+    rendered = helm_text(*ALL, "--set", "networkPolicy.enabled=true", *more)
     from_kustomize = by_name(objects(kustomize_text(overlay)))
     del from_kustomize["Namespace", "", "netpol-audit"]
     assert by_name(without_helms_labels(objects(rendered))) == from_kustomize
@@ -155,7 +164,9 @@ def test_the_chart_grants_what_audit_rbac_prints(values, uses):
 
 def test_whoever_grants_rights_himself_gets_none(everything):
     without = helm_text(*everything, "--set", "rbac.create=false", "--set", "serviceAccount.create=false")
-    assert {item["kind"] for item in objects(without)} == {"ConfigMap", "CronJob", "NetworkPolicy"}
+    assert {item["kind"] for item in objects(without)} == {
+        *("ConfigMap", "CronJob", "NetworkPolicy", "PersistentVolumeClaim"),
+    }
     assert pod(objects(without))["serviceAccountName"] == "nightly"
 
 
@@ -188,6 +199,8 @@ def test_the_auditor_knows_every_option(values, everything, tmp_path):
         assert chosen["namespaces"] == ("prod", "123")
         assert context.params["selector"] == "app in (web, db)"
         assert context.params["intent"].endswith("intent.yaml")
+        assert context.params["suppressions"].endswith("suppressions.yaml")
+        assert context.params["history"] == "/var/lib/netpol-audit"
     else:
         assert chosen in (
             {"allNamespaces": True, "namespaces": ()},
@@ -230,7 +243,9 @@ def test_the_pod_meets_the_restricted_standard(everything):
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-        assert all(set(volume) - {"name"} <= {"configMap", "secret"} for volume in spec["volumes"])
+        assert all(
+            set(volume) - {"name"} <= {"configMap", "secret", "persistentVolumeClaim"} for volume in spec["volumes"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -245,6 +260,7 @@ def test_the_pod_meets_the_restricted_standard(everything):
         ((*IMAGE, "--set", "namespaces={Prod}"), "/namespaces/0"),
         ((*ALL, "--set", "options={@/etc/other}"), "/options/0"),
         ((*ALL, "--set", "job.retries=3"), "retries"),
+        ((*ALL, "--set", "history.size=0"), "/history/size"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(arguments, said):
@@ -257,6 +273,17 @@ def test_values_that_make_no_sense_are_refused(arguments, said):
 def test_helm_finds_nothing_to_complain_of(values, everything):
     done = call(tool("helm"), "lint", "--strict", CHART, *(values or everything))
     assert done.returncode == 0, done.stdout
+
+
+def test_the_history_outlives_the_release_and_may_be_elsewhere_or_nowhere():
+    claim = one(objects(helm_text(*ALL)), "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"] == KEPT
+    there = objects(helm_text(*ALL, "--set", "history.existingClaim=nights"))
+    assert "PersistentVolumeClaim" not in {item["kind"] for item in there}
+    assert pod(there)["volumes"][1]["persistentVolumeClaim"] == {"claimName": "nights"}
+    without = objects(helm_text(*ALL, "--set", "history.enabled=false"))
+    assert [volume["name"] for volume in pod(without)["volumes"]] == ["config"]
+    assert "history" not in str(without)
 
 
 def test_two_releases_share_no_object():
