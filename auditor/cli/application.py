@@ -22,7 +22,7 @@ from auditor.cli.failures import exit_code_of
 from auditor.cli.options_file import with_options_of_files
 from auditor.loop.collections import brief_collections
 from auditor.model.errors import UsageError
-from auditor.report.lines import say_what_libraries_say
+from auditor.report.lines import say_what_libraries_say, say_what_we_do
 
 COMMANDS: Mapping[str, str] = {
     "run": "Audit a cluster: try every connection and compare it with what the policies say.",
@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
             return None
         command = import_module(f"auditor.cli.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101 - a command's module without its command is our own mistake
-        return command
+        return _with_debug(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -67,6 +67,23 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _with_debug(command: click.Command) -> click.Command:
+    """``command``, which takes --debug as the group does: people write it where they are when something goes wrong."""
+    if not any(parameter.name == "debug" for parameter in command.params):
+        told = "Log each request, retry, Lease renewal and agent to stderr; show tracebacks of errors."
+        option = click.Option(
+            ["--debug"], is_flag=True, is_eager=True, expose_value=False, callback=_read_debug, help=told
+        )
+        command.params.append(option)
+    return command
+
+
+def _read_debug(context: click.Context, _option: click.Parameter, debug: bool) -> None:
+    if debug:
+        context.find_root().params["debug"] = True
+        say_what_we_do(debug=True)
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, envvar="AUDIT_DEBUG", help="Show tracebacks of errors.")
 @click.version_option(__version__, prog_name="audit")
@@ -76,6 +93,8 @@ def audit(*, debug: bool) -> None:
     Exit codes: 0 all as expected; 1 findings; 2 wrong usage or input; 3 inconclusive, or coverage too low; 4 cluster,
     permission or environment error; 130 interrupted, after cleaning up. @FILE stands for the options in that file.
     """
+    if debug:
+        say_what_we_do(debug=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

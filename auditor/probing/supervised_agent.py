@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from auditor.model.errors import AuditError
@@ -17,6 +18,8 @@ from auditor.probing.batches import Batch
 from auditor.probing.keys import RunKey
 from auditor.probing.session import AgentSession
 from auditor.probing.sites import AgentChannel, ProbeSite
+
+log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 60.0
 START_PAUSES = (0.5, 2.0, 5.0)
@@ -84,6 +87,7 @@ class SupervisedAgent:
             return f"agent of {self.site.name} did not start within {seconds:g} s"
         except (AuditError, OSError) as error:
             return f"agent of {self.site.name} could not be started: {error}"
+        log.debug("agent of %s started", self.site.name)
         self.session = AgentSession(self.site, channel, self._run)
         return ""
 
@@ -105,6 +109,7 @@ class SupervisedAgent:
         clock = asyncio.get_running_loop().time
         bound, pauses = clock() + REOPEN_SECONDS, itertools.chain(REOPEN_PAUSES, itertools.repeat(REOPEN_PAUSES[-1]))
         while self.lost and (old := self.session):
+            log.debug("agent of %s lost: %s; starting another", self.site.name, self.gone)
             await old.close()
             await asyncio.sleep(next(pauses))
             failure = await self._open(max(1.0, bound - clock()))

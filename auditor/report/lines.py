@@ -15,6 +15,9 @@ from typing import TextIO
 
 from auditor.model.printable import printable
 
+OURS = "auditor"
+"""The name above those of all our loggers."""
+
 
 def say(line: str = "") -> None:
     """Print ``line`` on stdout. Raises OSError when it can't be written."""
@@ -45,15 +48,25 @@ def say_what_libraries_say() -> None:
     sys.unraisablehook = _show_unraisable
     root = logging.getLogger()
     if not any(isinstance(handler, _Lines) for handler in root.handlers):
-        root.addHandler(_Lines(logging.WARNING))
+        root.addHandler(_Lines())
+    say_what_we_do(debug=False)
+
+
+def say_what_we_do(*, debug: bool) -> None:
+    """From now on our own log comes as lines or, without ``debug``, not at all. Libraries' logs begin with warnings."""
+    logging.getLogger(OURS).setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
 class _Lines(logging.Handler):
     """Log records as lines on stderr, with the traceback of an error that comes with one."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        ours = record.name.partition(".")[0] == OURS
+        if record.levelno < logging.WARNING and not ours:
+            return
         try:
-            say_aside(f"{record.levelname.lower()}: {record.name}: {record.getMessage()}")
+            of = "" if ours else f"{record.name}: "
+            say_aside(f"{record.levelname.lower()}: {of}{record.getMessage()}")
             if record.exc_info and record.exc_info[1] is not None:
                 say_traceback(record.exc_info[1])
         except Exception:  # noqa: BLE001, S110 - a library's log, which nobody can be told about, ends no audit

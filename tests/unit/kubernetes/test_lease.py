@@ -223,7 +223,8 @@ async def test_a_lease_of_somebody_else_is_never_touched():
     assert LEASE in store.objects
 
 
-async def test_they_are_renewed_and_a_loss_is_told(monkeypatch):
+async def test_they_are_renewed_and_a_loss_is_told(monkeypatch, caplog):
+    caplog.set_level("DEBUG", "auditor")
     monkeypatch.setattr(module, "RENEW_EVERY", 0.001)
     store = Store()
     held = leases(store)
@@ -237,6 +238,9 @@ async def test_they_are_renewed_and_a_loss_is_told(monkeypatch):
     await until(lambda: len(store.requests) > seen + 3)
     store.broken.clear()
     assert not held.lost
+    logged = [record.getMessage() for record in caplog.records]
+    assert any(line.endswith(" in namespace prod renewed") for line in logged)
+    assert any(" in namespace prod not renewed: " in line for line in logged)
     del store.objects[LEASE]
     await until(lambda: held.lost)
     assert held.lost == "namespace prod: the Lease of this run was deleted, and its probe pods with it"

@@ -449,7 +449,8 @@ def swift_reopening(monkeypatch):
 
 @pytest.mark.usefixtures("swift_reopening")
 @pytest.mark.parametrize("batch", [0, 1, 2])
-async def test_a_stream_that_breaks_is_opened_again_and_only_the_rest_is_fired(batch):
+async def test_a_stream_that_breaks_is_opened_again_and_only_the_rest_is_fired(batch, caplog):
+    caplog.set_level("DEBUG", "auditor")
     world, progress = World(3), Recorder()
     world.breaks = {"a/1": [batch]}
     outcome = await world.probe(progress=progress)
@@ -461,6 +462,9 @@ async def test_a_stream_that_breaks_is_opened_again_and_only_the_rest_is_fired(b
     assert sum(number == 2 for number in fired.values()) <= 2  # those that the first agent made and could not tell
     assert progress.left == 0
     assert all(channel.closed for channel in world.opened)
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged.count("agent of a/1 started") == 2
+    assert sum(line.startswith("agent of a/1 lost: ") for line in logged) == 1
 
 
 @pytest.mark.usefixtures("swift_reopening")

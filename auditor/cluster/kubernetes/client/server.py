@@ -8,6 +8,7 @@ as a restart of the API server takes. Refusals and silence are told at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace, TracebackType
@@ -48,6 +49,8 @@ __all__ = [
     "NotFoundError",
     "Question",
 ]
+
+log = logging.getLogger(__name__)
 
 LONGEST_MESSAGE = 1 << 21
 """Bytes of one message over a websocket; kubelets send 32 KiB at once."""
@@ -133,11 +136,13 @@ class ApiServer:
             try:
                 status, headers, answer = await self._exchange(method, question, data, parameters, content_type)
             except (aiohttp.ClientError, OSError, ValueError) as error:
+                log.debug("%s %s: %s", method, question.path, in_words(error))
                 pause = tries.after_failure(error)
             else:
                 if status in (200, 201, 202):
                     return answer
                 pause = tries.after_refusal(status, headers, answer)
+            log.debug("%s %s: once more in %.2f s", method, question.path, pause)
             await asyncio.sleep(pause)
 
     async def _exchange(
@@ -154,6 +159,7 @@ class ApiServer:
         ) as answer:
             body = await answer.read()
             self.received += len(body)
+            log.debug("%s %s: %d, %d bytes", method, question.path, answer.status, len(body))
             return answer.status, answer.headers, body
 
     @asynccontextmanager
@@ -173,6 +179,7 @@ class ApiServer:
         async with self._session.get(
             self._url(question, parameters), headers=headers, timeout=limit, **self._route()
         ) as answer:
+            log.debug("GET %s: %d, a stream", question.path, answer.status)
             if answer.status != 200:
                 raise RefusedError(answer.status, answer.headers, await answer.read())
             yield answer.content
@@ -193,6 +200,7 @@ class ApiServer:
                 socket: aiohttp.ClientWebSocketResponse = await self._session.ws_connect(
                     url, protocols=[protocol], headers=headers, **options
                 )
+                log.debug("GET %s: a websocket", question.path)
                 return socket
         except RefusedError as error:
             raise refusal(self.place, question, error.status, error.body) from error

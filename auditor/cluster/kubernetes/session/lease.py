@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import os
 import socket
 import time
@@ -39,6 +40,8 @@ from auditor.cluster.kubernetes.preflight.occupancy import occupied
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord, server_time
 from auditor.cluster.kubernetes.session.pace import pace_for
 from auditor.model.errors import ClusterError
+
+log = logging.getLogger(__name__)
 
 GROUP = "/apis/coordination.k8s.io/v1"
 RESOURCE = "leases.coordination.k8s.io"
@@ -270,6 +273,7 @@ class Leases:
             answer = await self._api.send("PUT", question, held.manifest)
             self._note(held, decode(answer, LeaseRecord, self._api, question))
             held.renewed = began
+            log.debug("Lease %s in namespace %s renewed", held.name, namespace)
         except (ConflictError, NotFoundError):
             with suppress(ClusterError):
                 found = await self._find(namespace)
@@ -278,8 +282,8 @@ class Leases:
                     return self._note(held, found)
                 by = f"taken over by {found.spec.holder_identity}" if found is not None else "deleted"
                 held.lost = f"namespace {namespace}: the Lease of this run was {by}, and its probe pods with it"
-        except ClusterError:
-            pass
+        except ClusterError as error:
+            log.debug("Lease %s in namespace %s not renewed: %s", held.name, namespace, error)
         return None
 
     async def doubtful(self) -> dict[str, str]:
