@@ -123,14 +123,14 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 def conformance(options: ConformanceOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
-    from auditor.cli.interruption import LEAVES_NOTHING, LEAVES_PODS, run_interruptibly
+    from auditor.cli.interruption import LEAVES_NAMESPACES, LEAVES_NOTHING, run_interruptibly
     from auditor.cli.output import now
     from auditor.model.scorecard import Score
     from auditor.report.progress import open_progress
 
     options.outputs.check()
     scenarios = read_scenarios(options.scenarios)
-    began, after_kill = now(), LEAVES_PODS if options.enforcers is None else LEAVES_NOTHING
+    began, after_kill = now(), LEAVES_NAMESPACES if options.enforcers is None else LEAVES_NOTHING
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         card = run_interruptibly(_run(options, scenarios, progress), after_kill)
     options.outputs.deliver(CONFORMANCE, replace(card, began=began))

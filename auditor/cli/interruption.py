@@ -25,7 +25,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 LEAVES_NOTHING = "leaves nothing behind either"
 LEAVES_PODS = (
-    "would leave the rest there: pods end by their deadline, and 'audit cleanup' removes it from half a minute later on"
+    "would leave its probe pods there: they end by their deadline, and 'audit cleanup' removes them from half a minute "
+    "later on"
+)
+LEAVES_CONTAINERS = (
+    "would leave its ephemeral containers running until their deadline, and its Leases, which 'audit cleanup' removes "
+    "from half a minute later on"
+)
+LEAVES_NAMESPACES = (
+    "would leave its namespaces netpol-conf-... there; 'audit cleanup' removes them from half a minute later on"
 )
 LEAVES_THE_REST = "would leave the rest for another 'audit cleanup'"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
-from auditor.cli.interruption import LEAVES_PODS, run_interruptibly
+from auditor.cli.interruption import LEAVES_CONTAINERS, LEAVES_PODS, run_interruptibly
 from auditor.cli.nightly import Before, held_against, keep_record
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
@@ -67,7 +67,7 @@ def run_live(options: LiveRunOptions) -> int:
             options.live, options.audit, subject(options.live), lambda cell: _reproduce(options.again, cell), progress
         )
         try:
-            report = run_interruptibly(audited, LEAVES_PODS)
+            report = run_interruptibly(audited, LEAVES_CONTAINERS if options.live.in_place else LEAVES_PODS)
         except LeftBehindError as error:
             report, left = error.report, error
     report = held_against(replace(report, began=began), options.before)

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from auditor.cli import application
-from auditor.cli.interruption import LEAVES_NOTHING, LEAVES_PODS, LEAVES_THE_REST, run_interruptibly
+from auditor.cli.interruption import LEAVES_NOTHING, LEAVES_PODS, LEAVES_THE_REST, SIGNALS, run_interruptibly
 from auditor.loop.apart import apart
 
 
@@ -138,3 +138,36 @@ def test_an_ignored_signal_stays_ignored():
         assert run_interruptibly(work()) == "went on"
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "work", "left"),
+    [
+        (["run", "-n", "prod"], "auditor.run.live.audit_live", "probe pods"),
+        (["run", "-n", "prod", "--in-place"], "auditor.run.live.audit_live", "ephemeral containers"),
+        (["conformance"], "auditor.cli.conformance._run", "namespaces netpol-conf-..."),
+        (["run", "--lab", "demo"], "auditor.run.lab.audit_lab", "nothing behind"),
+    ],
+)
+def test_the_second_signal_says_what_a_kill_would_leave_of_this_very_command(
+    arguments, work, left, capsys, monkeypatch
+):
+    async def interrupted_twice(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(30)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(work, interrupted_twice)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        assert application.run([*arguments, "-q"]) == 130
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    said = [line for line in capsys.readouterr().err.splitlines() if "kill -9" in line]
+    assert len(said) == 1
+    assert left in said[0]
+    assert ("'audit cleanup'" in said[0]) is ("--lab" not in arguments)
