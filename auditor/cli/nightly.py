@@ -100,27 +100,33 @@ def read_nightly(options: NightlyOptions) -> Before:
     Raises UsageError or InputError for a baseline or for suppressions that can't be read. A history that can't be is
     told, and taken for empty: whatever is found then is not known.
     """
+    if not options.asked:
+        return Before(options)
+    if options.fail_on is FailOn.NEW and not options.baseline and not options.history:
+        raise UsageError("--fail-on new: new since when? Give --history DIR or --baseline FILE")
+    accepted = read_accepted(options.suppressions)
+    if options.baseline is not None:
+        known = read_run(options.baseline)
+        return Before(options, (known,), f"baseline {options.baseline}{name_of(known)}", accepted)
+    nights = read_history(options.history, NIGHTS_LOOKED_AT) if options.history is not None else ()
+    against = f"the latest run of {options.history}{name_of(nights[0])}" if nights else NOTHING_BEFORE
+    return Before(options, nights, against, accepted)
+
+
+def read_accepted(path: str | None) -> Accepted:
+    """What the file of suppressions at ``path`` accepts today; nothing without one. Raises UsageError or InputError."""
     from datetime import datetime
 
     from auditor.history.suppressions import Accepted, read_finding_suppressions
     from auditor.run.sources import load_sources
 
-    if not options.asked:
-        return Before(options)
-    if options.fail_on is FailOn.NEW and not options.baseline and not options.history:
-        raise UsageError("--fail-on new: new since when? Give --history DIR or --baseline FILE")
-    sources = load_sources([options.suppressions]) if options.suppressions is not None else []
+    sources = load_sources([path]) if path is not None else []
     suppressions = [each for source in sources for each in read_finding_suppressions(source)]
-    accepted = Accepted(suppressions, datetime.now().astimezone().date().isoformat())
-    if options.baseline is not None:
-        known = read_run(options.baseline)
-        return Before(options, (known,), f"baseline {options.baseline}{_of(known)}", accepted)
-    nights = read_history(options.history, NIGHTS_LOOKED_AT) if options.history is not None else ()
-    against = f"the latest run of {options.history}{_of(nights[0])}" if nights else NOTHING_BEFORE
-    return Before(options, nights, against, accepted)
+    return Accepted(suppressions, datetime.now().astimezone().date().isoformat())
 
 
-def _of(night: Night) -> str:
+def name_of(night: Night) -> str:
+    """Which run it is, to stand after the name of its file."""
     return f" (run {night.run}{f' of {night.began}' if night.began else ''})"
 
 

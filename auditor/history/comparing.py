@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 from auditor.history.changes import Change, changes_between
 from auditor.history.identity import finding_id, fingerprint
@@ -62,18 +63,19 @@ def faulty_of(night: Night, others: Sequence[Night] = (), accepted: Accepted = N
     Of workloads that one probe pod stands for, here and in all ``others``, and that are accepted alike, one speaks for
     all.
     """
+    if not night.findings:
+        return []
     speakers = [_speakers(end.workloads, others, accepted) for end in night.ends]
+    faults = [
+        [(night.ports[port], state - FIRST_FINDING) for port, state in states.items() if state >= FIRST_FINDING]
+        for states in night.states
+    ]
     found: list[dict[Connection, set[Nodes]]] = [{} for _ in night.findings]
     for source, row in enumerate(night.rows):
         for destination, pattern in enumerate(row):
             nodes = Nodes(night.ends[source].node, night.ends[destination].node)
-            for port, state in night.states[pattern].items():
-                if state < FIRST_FINDING:
-                    continue
-                for one in speakers[source]:
-                    for other in speakers[destination]:
-                        connection = Connection(one, other, night.ports[port])
-                        found[state - FIRST_FINDING].setdefault(connection, set()).add(nodes)
+            for (port, finding), one, other in product(faults[pattern], speakers[source], speakers[destination]):
+                found[finding].setdefault(Connection(one, other, port), set()).add(nodes)
     return [
         Faulty(night, number, {connection: frozenset(nodes) for connection, nodes in sorted(connections.items())})
         for number, connections in enumerate(found)

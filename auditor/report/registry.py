@@ -12,12 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
+    from auditor.history.trend import Trend
     from auditor.model.intent import IntentReport
     from auditor.model.lint import LintReport
     from auditor.model.report import Report
     from auditor.model.scorecard import Scorecard
     from auditor.policy.matrix import ExpectedMatrix, MatrixView
     from auditor.probing.plan import ProbePlan
+    from auditor.report.comparison import ComparedRuns
     from auditor.run.explanation import Explanation
     from auditor.run.preflight import Outlook
 
@@ -41,6 +43,8 @@ EXPECT: Document[MatrixView] = Document("expected matrix")
 INTENT: Document[IntentReport] = Document("intent report")
 LINT: Document[LintReport] = Document("lint report")
 CONFORMANCE: Document[Scorecard] = Document("scorecard")
+COMPARE: Document[ComparedRuns] = Document("comparison")
+HISTORY: Document[Trend] = Document("history")
 
 DEFAULT_FORMAT = "table"
 FORMATS: Mapping[tuple[Document[Any], str], str] = {
@@ -58,6 +62,10 @@ FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (LINT, "table"): "lint_as_table:render",
     (LINT, "json"): "lint_as_json:render",
     (LINT, "junit"): "lint_as_junit:render",
+    (COMPARE, "table"): "comparison_as_table:render",
+    (COMPARE, "json"): "comparison_as_json:render",
+    (HISTORY, "table"): "history_as_table:render",
+    (HISTORY, "json"): "history_as_json:render",
     (CONFORMANCE, "table"): "scorecard_as_table:render",
     (CONFORMANCE, "json"): "scorecard_as_json:render",
     (CONFORMANCE, "junit"): "scorecard_as_junit:render",

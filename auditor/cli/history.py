@@ -1,0 +1,34 @@
+"""``audit history``: what came of the last runs."""
+
+from __future__ import annotations
+
+import click
+
+from auditor.cli.help import SectionedCommand
+from auditor.cli.outputs import Output, output_options, read_outputs
+from auditor.model.errors import UsageError
+from auditor.report.registry import HISTORY
+
+
+@click.command(
+    "history", cls=SectionedCommand, examples=("audit history /var/lib/audit", "audit history /var/lib/audit --last 90")
+)
+@click.argument("directory")
+@click.option(
+    "--last", type=click.IntRange(1, 1000), default=14, show_default=True, metavar="N", help="How many runs to tell of."
+)
+@output_options(HISTORY)
+def command(*, directory: str, last: int, output: tuple[Output, ...], output_file: str | None) -> int:
+    """Show what came of the last runs whose records are in DIRECTORY ('audit run --history'): what was new, gone or
+    incomparable each time, how long each finding has stood, and which come and go.
+    """
+    from auditor.cli.nightly import read_history
+    from auditor.history.trend import LOOKED_BACK, trend_of
+
+    outputs = read_outputs(output, output_file, HISTORY)
+    outputs.check()
+    nights = read_history(directory, last + LOOKED_BACK)
+    if not nights:
+        raise UsageError(f"{directory}: no record of a run is there: 'audit run --history {directory}' keeps them")
+    outputs.deliver(HISTORY, trend_of(nights, last))
+    return 0

@@ -1,0 +1,58 @@
+"""A history for people: a line for each run, then the course of each finding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.text import Text
+
+from auditor.history.trend import Course, NightInBrief, Trend
+from auditor.model.words import pluralize
+from auditor.report.console import open_console, print_line, print_paragraph
+from auditor.report.headline import percent
+
+COLUMNS = ("run begun", "conclusion", "leaks", "outages", "other", "coverage", "new", "gone", "unseen")
+WIDTHS = (-20, -12, 6, 8, 6, 9, 5, 5, 7)
+MOST_FINDINGS = 20
+MOST_NIGHTS = 40
+
+
+def render(trend: Trend, stream: TextIO) -> None:
+    """Write ``trend`` to ``stream``."""
+    console = open_console(stream)
+    print_line(console, _row(COLUMNS))
+    for night in trend.nights:
+        print_line(console, _row(_night(night)))
+    if not trend.findings:
+        print_paragraph(console, "No finding in any of these runs.")
+        return
+    print_paragraph(console)
+    print_paragraph(console, Text("Findings, the oldest run first: + there, - as expected, ? nobody looked", "bold"))
+    for each in trend.findings[:MOST_FINDINGS]:
+        print_paragraph(console, f"{each.course[-MOST_NIGHTS:]}  {_state(each)}: {each.kind}: {each.title}", 2, 4)
+    if len(trend.findings) > MOST_FINDINGS:
+        print_paragraph(console, f"and {len(trend.findings) - MOST_FINDINGS} more; -o json has each", 2)
+
+
+def _row(texts: Sequence[str]) -> str:
+    cells = zip(texts, WIDTHS, strict=True)
+    return " ".join(text.ljust(-width) if width < 0 else text.rjust(width) for text, width in cells).rstrip()
+
+
+def _night(night: NightInBrief) -> tuple[str, ...]:
+    counts = night.counts
+    other = counts.get("unstable", 0) + counts.get("misdelivered", 0)
+    numbers = (counts.get("leaks", 0), counts.get("outages", 0), other)
+    ages = (night.new, night.gone, night.incomparable)
+    began = night.began.replace("T", " ").removesuffix("Z") or night.run
+    told = (f"{number:,}" if number else "-" for number in (*numbers, *ages))
+    leaks, outages, others, new, gone, unlike = told
+    return began, night.conclusion, leaks, outages, others, percent(night.coverage), new, gone, unlike
+
+
+def _state(each: Course) -> str:
+    flaps = ", comes and goes" if each.flaps else ""
+    if each.stands:
+        return f"stands since {each.since[:10]} ({pluralize(each.nights, 'run')}){flaps}"
+    return f"gone{flaps}"
