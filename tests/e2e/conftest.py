@@ -43,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="an image with Python and nft for the node agent (default: the image for pods)",
     )
     group.addoption(
+        "--e2e-audit-image",
+        metavar="IMAGE",
+        help="the image with the auditor for its CronJob, as tests/e2e/cluster/build-audit-image makes it",
+    )
+    group.addoption(
         "--e2e-faults",
         metavar="PROGRAMME",
         help="stops and starts parts of the cluster, as tests/e2e/cluster/node does",

@@ -15,7 +15,6 @@ NODE_IMAGE=kindest/node:v$KUBERNETES_VERSION-debian
 PUBLISHED_PYTHON=python:3.11-slim
 PROBE_IMAGE=audit-e2e/python:3
 AGENT_IMAGE=audit-e2e/node-agent:1 # what can program a node's packet filter: nft, ip, nsenter and Python
-AUDIT_IMAGE=netpol-audit:e2e # the auditor, as the Containerfile describes it
 FROM_HERE='comes with the node image made here: make kind-node-image, then E2E_ENGINE=private' # what is said where a registry serves
 
 HERE=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
@@ -28,6 +27,7 @@ DEBIAN_TREES=$CACHE/debian    # root file systems as debootstrap leaves them
 IMAGES=$CACHE/images          # docker archives
 NODE=$CACHE/node              # root file system of the node image
 STATE=$CACHE/cluster$OWN      # what exists only while a cluster does: kubeconfig, the private Docker's socket and pid
+readonly AUDIT_IMAGE=netpol-audit:e2e # the auditor, as the Containerfile describes it; it is no part of the node image and its recipe
 DOCKER_DATA=$CACHE/docker$OWN # the private Docker's images, kept from one cluster to the next
 
 # Runs a command as the first process of a pid namespace: whatever it starts and forgets ends with it, also by kill -9 of unshare.
