@@ -10,6 +10,9 @@ from fnmatch import fnmatchcase
 from auditor.model.skipped import NOTHING_LEFT_OUT, LeftOut
 from auditor.model.verdict import Conclusion
 
+SPECIAL = frozenset("*?[")
+"""What stands for other characters in a glob."""
+
 
 class Severity(StrEnum):
     """How grave a finding is, the gravest first."""
@@ -78,7 +81,10 @@ class Suppression:
 
     def covers(self, finding: LintFinding) -> bool:
         """Whether it speaks of ``finding``, expired or not."""
-        return self.check == finding.check and fnmatchcase(finding.place.subject, self.policy)
+        subject = finding.place.subject
+        return self.check == finding.check and (
+            subject == self.policy if SPECIAL.isdisjoint(self.policy) else fnmatchcase(subject, self.policy)
+        )
 
     def __str__(self) -> str:
         return (

@@ -64,9 +64,11 @@ def _columns() -> int:
     return max(MIN_WIDTH, int(text)) if text.isascii() and text.isdigit() else DEFAULT_WIDTH
 
 
-def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, hang: int | None = None) -> None:
+def print_paragraph(
+    console: Console, text: str | Text = "", indent: int = 0, hang: int | None = None, *, first_word: str = ""
+) -> None:
     """Print ``text`` wrapped to the console's width: the first line indented by ``indent`` columns, the others by
-    ``hang``.
+    ``hang``. ``first_word`` is the style of the first word of a ``text`` without styles of its own.
 
     A word that is longer than a line stays whole, so that it can be copied. What can't be seen in ``text``, line ends
     too, is escaped.
@@ -85,17 +87,33 @@ def print_paragraph(console: Console, text: str | Text = "", indent: int = 0, ha
             piece.rstrip()
     margin = indent
     for line in lines:
-        print_line(console, line, margin if line else 0)
-        margin = hang
+        print_line(console, line, margin if line else 0, first_word=first_word)
+        margin, first_word = hang, ""
 
 
-def print_line(console: Console, line: str | Text, margin: int = 0) -> None:
-    """Print ``line`` behind ``margin`` columns as it is, however long, with what can't be seen in it escaped."""
+def print_line(console: Console, line: str | Text, margin: int = 0, *, style: str = "", first_word: str = "") -> None:
+    """Print ``line`` behind ``margin`` columns as it is, however long, with what can't be seen in it escaped.
+
+    ``first_word`` is the style of the first word of a ``line`` without styles of its own, and ``style`` that of the
+    rest.
+    """
     if isinstance(line, str) or console.color_system is None:
-        shown = printable(line if isinstance(line, str) else line.plain)
+        plain = printable(line if isinstance(line, str) else line.plain)
+        end = len(plain.partition(" ")[0]) if first_word else 0
+        shown = _in_style(console, plain[:end], first_word) + _in_style(console, plain[end:], style)
     else:
         shown = _coloured(console, _printable(line))
     console.file.write(f"{' ' * margin}{shown}\n")
+
+
+def _in_style(console: Console, text: str, style: str) -> str:
+    """``text``, which is printable, with what makes ``console`` show it in ``style``."""
+    if not style or console.color_system is None:
+        return text
+    found = console.get_style(style)
+    return (found.without_color if console.no_color else found).render(
+        text, color_system=COLOR_SYSTEMS[console.color_system]
+    )
 
 
 def print_above(console: Console, line: Text) -> None:

@@ -34,12 +34,11 @@ def render(report: LintReport, stream: TextIO) -> None:
 
 
 def _print_finding(console: Console, finding: LintFinding) -> None:
-    line = Text(finding.severity.value, style=STYLES[finding.severity])
-    line.append(f" {finding.check}  {finding.place}", style="not bold default")
-    print_paragraph(console, line, 0, 2)
+    headline = f"{finding.severity} {finding.check}  {finding.place}"
+    print_paragraph(console, headline, 0, 2, first_word=STYLES[finding.severity])
     print_paragraph(console, finding.message, 2, 4)
     for text in finding.instead.split("\n") if finding.instead else ():
-        print_line(console, Text("    " + text, style="dim"))
+        print_line(console, text, 4, style="dim")
     print_paragraph(console)
 
 

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import json
 import sys
+from io import StringIO
 from itertools import product
 
 import pytest
 
 from auditor.diagnosis.coverage import unexercised
 from auditor.lint import lint
+from auditor.lint.suppressions import suppress
+from auditor.model.lint import LintFinding, LintReport, Place, Severity, Sorted, Suppression
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
 from auditor.parsing.manifests import read_snapshot
 from auditor.parsing.source import Source
+from auditor.report import lint_as_table
 from tests.bench.growing import SHAPES, listed
 
 SMALL, MIDDLE, LARGE = 48, 96, 192
@@ -71,6 +75,35 @@ def test_lint_grows_with_its_input(name):
 @pytest.mark.parametrize("name", [name for name in SHAPES if name not in BROKEN])
 def test_coverage_grows_with_its_input(name):
     assert growth(cover, name) < MOST
+
+
+@pytest.mark.parametrize("pattern", ["shop/p{:04}", "shop/p{:04}-*", "n{:04}/*", "shop/p{:04}?"])
+def test_suppressions_grow_with_their_input(pattern):
+    def accept(number):
+        places = [Place(f"shop/p{each:04}-x") for each in range(number)]
+        findings = [LintFinding("shadowed-rule", Severity.INFO, place, "") for place in places]
+        accepted = [
+            Suppression("shadowed-rule", pattern.format(each), "x", "x", "2030-01-01") for each in range(number)
+        ]
+        return lambda: suppress(findings, accepted, "2026-01-01")
+
+    few, many = (lines_of(accept(number)) for number in (LARGE, 4 * LARGE))
+    assert many < 6 * few
+
+
+def test_colours_cost_little(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    places = [Place(f"shop/p{each}", "many.yaml", each + 1, "spec.ingress[0]") for each in range(LARGE)]
+    findings = [LintFinding("shadowed-rule", Severity.INFO, place, "says " * 30, "- from:\n  - x") for place in places]
+    report = LintReport("many.yaml", LARGE, Sorted(tuple(findings)), Severity.ERROR)
+    lint_as_table.render(report, Terminal())  # what is remembered of styles afterwards counts for none of the two
+    plain, coloured = (lines_of(lambda to=to: lint_as_table.render(report, to())) for to in (StringIO, Terminal))
+    assert coloured < 1.5 * plain
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
 
 
 def cover(snapshot):

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auditor.lint.suppressions import read_suppressions, suppress
 from auditor.model.errors import InputError
-from auditor.model.lint import LintFinding, Place, Severity
+from auditor.model.lint import LintFinding, Place, Severity, Suppression
 from auditor.parsing.source import Source
 
 HEAD = "schema: audit.suppressions/v1\nsuppressions:\n"
@@ -43,6 +47,33 @@ def test_after_its_last_day_it_is_told_and_suppresses_nothing():
 def test_one_that_suppresses_nothing_is_told():
     (entry,) = read(HEAD + ENTRY)
     assert suppress([finding("shadowed-rule", "dev/db")], [entry], "2026-01-01").unused == (entry,)
+
+
+def accepting(check: str, pattern: str) -> Suppression:
+    return Suppression(check, pattern, "somebody", "why not", "2027-01-31")
+
+
+CHECKS = ("shadowed-rule", "redundant-peer")
+PATTERNS = ("*", "p*", "prod/*", "prod/d?", "prod/[de]b", "prod/db", "prod", "prod/d[b", "dev/[!d]*", "prod/db*", "")
+SUBJECTS = ("prod", "prod/db", "prod/eb", "prod/dbx", "dev/db", "dev/web", "prod/d[b")
+
+
+@given(
+    st.lists(st.builds(accepting, st.sampled_from(CHECKS), st.sampled_from(PATTERNS)), max_size=8),
+    st.lists(st.builds(finding, st.sampled_from(CHECKS), st.sampled_from(SUBJECTS)), max_size=6),
+)
+def test_each_finding_is_held_against_the_first_suppression_that_covers_it(suppressions, findings):
+    first = [next((by for by in suppressions if covers(by, each)), None) for each in findings]
+    after = suppress(findings, suppressions, "2026-01-01")
+    assert after.findings == tuple(each for each, by in zip(findings, first, strict=True) if by is None)
+    assert [id(by) for _, by in after.suppressed] == [id(by) for by in first if by is not None]
+    assert [id(each) for each in after.unused] == [
+        id(each) for each in suppressions if all(each is not by for by in first)
+    ]
+
+
+def covers(suppression: Suppression, of: LintFinding) -> bool:
+    return suppression.check == of.check and fnmatchcase(of.place.subject, suppression.policy)
 
 
 @pytest.mark.parametrize(
