@@ -78,6 +78,7 @@ def expect(options: ExpectOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.policy.evaluator import evaluate
     from auditor.policy.matrix import MatrixView
+    from auditor.policy.patterns import hangs_on_labels
     from auditor.run.audit import choose
 
     options.outputs.check()
@@ -86,5 +87,7 @@ def expect(options: ExpectOptions) -> int:
     destinations = choose(snapshot.endpoints, options.destinations)
     parameters.check_ports(destinations, options.ports)
     matrix = evaluate(snapshot, named_ports=options.ports)
-    options.outputs.deliver(EXPECT, MatrixView(matrix, sources, destinations, options.ports, options.expand))
-    return INCONCLUSIVE if snapshot.unknown or snapshot.problems else AS_EXPECTED
+    view = MatrixView(matrix, sources, destinations, options.ports, options.expand)
+    options.outputs.deliver(EXPECT, view)
+    unsure = snapshot.unknown or snapshot.problems or hangs_on_labels(view)
+    return INCONCLUSIVE if unsure else AS_EXPECTED

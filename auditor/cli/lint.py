@@ -164,8 +164,8 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
 
 
 def _knows_namespaces(snapshot: Snapshot) -> bool:
-    """Whether files tell of namespaces: one that is merely implied has no label but its name."""
-    return any(len(namespace.labels) > 1 for namespace in snapshot.namespaces.values())
+    """Whether files tell of namespaces: one that is merely implied may have any labels."""
+    return all(namespace.known for namespace in snapshot.namespaces.values())
 
 
 def _check_namespaces(snapshot: Snapshot, namespaces: tuple[str, ...]) -> None:

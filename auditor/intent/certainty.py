@@ -15,6 +15,7 @@ from auditor.intent.violations import Violation
 from auditor.model.snapshot import Family
 from auditor.policy.doubt import extremes
 from auditor.policy.evaluator import evaluate
+from auditor.policy.unknown_labels import label_extremes
 
 
 class Certainty:
@@ -30,7 +31,7 @@ class Certainty:
                 Refined(evaluate(each.snapshot, tiers=each.tiers), resolved)
                 for each in extremes(resolved.snapshot, unknown)
             ]
-            if unknown
+            if unknown or label_extremes(resolved.snapshot)
             else []
         )
 

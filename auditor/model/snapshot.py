@@ -39,7 +39,8 @@ class Endpoint:
     ``name`` is unique in a snapshot: ``NAMESPACE/POD``, ``host/NAME`` or ``node/NAME``. ``addresses`` holds at most one
     address per family, the primary first; it is empty where a manifest gives none. ``node`` is the bare name of the
     node that a pod runs on, if known, and a node's own bare name. ``workload`` names a pod's controller as
-    ``Kind/name``, if it has one; a probe pod ``stands_for`` the workloads ``NAMESPACE/NAME``.
+    ``Kind/name``, if it has one; a probe pod ``stands_for`` the workloads ``NAMESPACE/NAME``. ``unknown_labels`` are
+    keys of labels that it has or may have, with values that nobody can know.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Endpoint:
     host_network: bool = False
     workload: str = ""
     stands_for: tuple[str, ...] = ()
+    unknown_labels: frozenset[str] = frozenset()
 
     @property
     def selectable(self) -> bool:
@@ -76,15 +78,18 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A namespace and its labels, ``kubernetes.io/metadata.name`` always among them."""
+    """A namespace and its labels, ``kubernetes.io/metadata.name`` always among them. Not ``known``: it may have others,
+    too, since the input does not have the namespace itself.
+    """
 
     name: str
     labels: Labels
+    known: bool = True
 
     @classmethod
-    def of(cls, name: str, labels: Labels | None = None) -> Namespace:
+    def of(cls, name: str, labels: Labels | None = None, *, known: bool = True) -> Namespace:
         """A namespace as the API server would store it: with the label that carries its name."""
-        return cls(name, {**(labels or {}), NAMESPACE_NAME_LABEL: name})
+        return cls(name, {**(labels or {}), NAMESPACE_NAME_LABEL: name}, known)
 
 
 @dataclass(frozen=True, slots=True)

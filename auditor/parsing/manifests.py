@@ -322,12 +322,14 @@ def read_snapshot(
         objects.problems.sort(key=lambda problem: (place[problem.file], problem.line))
         if not keep_going:
             raise InputError(objects.problems)
-    return assemble(objects, replicas=replicas, hosts=hosts or {})
+    return assemble(objects, replicas=replicas, hosts=hosts or {}, whole=False)
 
 
-def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAddress, ...]]) -> Snapshot:
-    """The snapshot that ``objects``, which have no problems, describe. Raises InputError when names of
-    endpoints collide.
+def assemble(
+    objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAddress, ...]], whole: bool = True
+) -> Snapshot:
+    """The snapshot that ``objects`` describe. ``whole``: they are all of the cluster, and a namespace without an object
+    has no labels. Raises InputError when names of endpoints collide.
     """
     ignored = Counter(objects.ignored)
     ignored.update({"Pod (finished)": sum(pod.finished for pod in objects.pods)})
@@ -348,7 +350,7 @@ def assemble(objects: Objects, *, replicas: int, hosts: Mapping[str, tuple[IPAdd
     namespaces = dict(objects.namespaces)
     for name in (*(endpoint.namespace for endpoint in endpoints), *(policy.namespace for policy in objects.policies)):
         if name and name not in namespaces:
-            namespaces[name] = Namespace.of(name)
+            namespaces[name] = Namespace.of(name, known=whole)
     counts = {kind: count for kind, count in sorted(ignored.items()) if count}
     unknown = (*objects.unknown, *may_be_in(objects.unreadable, namespaces))
     unsure = {policy.full_name for policy in objects.unknown}

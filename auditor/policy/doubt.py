@@ -10,7 +10,7 @@ cell is certain exactly where the two agree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auditor.model.policy import Direction, UnknownPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
@@ -19,6 +19,7 @@ from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.policy.tiers import Tier
 from auditor.policy.tiers_in_order import TIERS
+from auditor.policy.unknown_labels import label_extremes
 
 NAMED_AT_MOST = 3
 
@@ -60,13 +61,19 @@ class Extreme:
 def extremes(
     snapshot: Snapshot, unknown: Sequence[UnknownPolicy], tiers: Sequence[Tier] = TIERS
 ) -> tuple[Extreme, Extreme]:
-    """``snapshot`` with ``unknown`` in force, each meaning the least that it can allow; and each the most."""
+    """``snapshot`` with ``unknown`` in force, each meaning the least that it can allow, as labels do that nobody knows;
+    and each the most.
+    """
     least, most = Extreme(snapshot, ()), Extreme(snapshot, ())
     for tier in tiers:
         own = [policy for policy in unknown if policy.tier == tier.name]
         least = Extreme(*_added(least, tier.extremes(least.snapshot, own)[0]))
         most = Extreme(*_added(most, tier.extremes(most.snapshot, own)[1]))
-    return least, most
+    least_labels, most_labels = label_extremes(least.snapshot), label_extremes(most.snapshot)
+    return (
+        replace(least, snapshot=least_labels.least if least_labels else least.snapshot),
+        replace(most, snapshot=most_labels.most if most_labels else most.snapshot),
+    )
 
 
 def _added(before: Extreme, after: tuple[Snapshot, Tier]) -> tuple[Snapshot, Sequence[Tier]]:

@@ -24,6 +24,7 @@ from auditor.policy.matrix import BlockReading, ExpectedMatrix, Partition, Rows
 from auditor.policy.partition import Part, intersect
 from auditor.policy.tiers import CompiledTier, Tier, Universe, fold_rows
 from auditor.policy.tiers_in_order import TIERS
+from auditor.policy.unknown_labels import label_extremes
 
 
 def evaluate(
@@ -57,6 +58,21 @@ def evaluate(
         partition=Partition(classes, [class_of_group[group] for group in groups.of_endpoint], sources),
         atoms=atoms,
         rows=_readings(compiled, sources, universe, directions),
+        extremes=lambda: _label_extremes(snapshot, named_ports, tiers, directions),
+    )
+
+
+def _label_extremes(
+    snapshot: Snapshot, named_ports: Collection[PortRequest], tiers: Sequence[Tier], directions: Collection[Direction]
+) -> Sequence[ExpectedMatrix]:
+    extremes = label_extremes(snapshot)
+    return (
+        [
+            evaluate(each, named_ports=named_ports, tiers=tiers, directions=directions)
+            for each in (extremes.least, extremes.most)
+        ]
+        if extremes
+        else ()
     )
 
 

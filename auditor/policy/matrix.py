@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
+from itertools import product
 from typing import TypeAlias
 
 from auditor.model.ports import PortRange, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.atoms import PortAtoms
+from auditor.policy.bits import bits
 from auditor.policy.partition import Part
 
 Rows: TypeAlias = Sequence[tuple[Part, ...]]
@@ -53,12 +55,14 @@ class Partition:
 class PairVerdicts:
     """All that the policies say about one pair of classes over one family: sets of port atoms.
 
-    ``cni_dependent`` is a part of ``allowed``, ``address_unknown`` is disjoint from it.
+    ``cni_dependent`` is a part of ``allowed``, ``address_unknown`` is disjoint from it; ``labels_unknown`` may be in
+    either.
     """
 
     allowed: int
     cni_dependent: int
     address_unknown: int
+    labels_unknown: int = 0
 
 
 def governed(source: Endpoint, destination: Endpoint) -> bool:
@@ -103,12 +107,18 @@ class ExpectedMatrix:
         partition: Partition,
         atoms: PortAtoms,
         rows: Mapping[BlockReading, Mapping[Family, Rows]],
+        extremes: Callable[[], Sequence[ExpectedMatrix]] = tuple,
     ) -> None:
+        """``extremes`` are the least and the most that may be allowed, depending on labels that are not known; none
+        where nothing depends on them.
+        """
         self.snapshot = snapshot
         self.classes = partition.classes
         self.class_of_endpoint = partition.class_of_endpoint
         self.port_atoms = atoms
         self._bit_of_class = partition.bit_of_class
+        self._make_extremes = extremes
+        self._known_at_extremes: dict[int, frozenset[tuple[int, ...]]] = {}
         self._rows = rows[BlockReading.BY_ADDRESS]
         self._rows_outside_only = rows[BlockReading.OUTSIDE_ONLY]
         self._rows_unknown_inside = rows[BlockReading.UNKNOWN_INSIDE]
@@ -153,7 +163,38 @@ class ExpectedMatrix:
         unknown_inside = self._rows_unknown_inside[family]
         certain = allowed if outside_only is self._rows[family] else _reached(outside_only[source], bit)
         possible = allowed if unknown_inside is self._rows[family] else _reached(unknown_inside[source], bit)
-        return PairVerdicts(allowed, allowed & ~certain, possible & ~allowed)
+        doubtful = self._labels_unknown(source, destination, family)
+        return PairVerdicts(allowed, allowed & ~certain, possible & ~allowed, doubtful)
+
+    @cached_property
+    def _extremes(self) -> Sequence[ExpectedMatrix]:
+        return self._make_extremes()
+
+    @property
+    def has_extremes(self) -> bool:
+        """Whether anything may depend on labels that are not known."""
+        return bool(self._extremes)
+
+    def _labels_unknown(self, source: int, destination: int, family: Family) -> int:
+        """The atoms on which unknown labels decide between any members of two classes."""
+        if not self._extremes:
+            return 0
+        doubtful = 0
+        for ends in product(self._classes_at_extremes(source), self._classes_at_extremes(destination)):
+            least, most = (
+                matrix.class_verdicts(*pair, family).allowed
+                for matrix, pair in zip(self._extremes, zip(*ends, strict=True), strict=True)
+            )
+            doubtful |= most & ~least
+        return doubtful
+
+    def _classes_at_extremes(self, number: int) -> frozenset[tuple[int, ...]]:
+        """For each member of a class, but each once, its classes at the extremes."""
+        if number not in self._known_at_extremes:
+            self._known_at_extremes[number] = frozenset(
+                tuple(matrix.class_of(member) for matrix in self._extremes) for member in self.classes[number].members
+            )
+        return self._known_at_extremes[number]
 
     def split_by_verdicts(self, source: int, family: Family, destinations: int) -> list[tuple[PairVerdicts, int]]:
         """Split ``destinations``, a set of bits that stand for classes, by what ``class_verdicts`` says of
@@ -174,9 +215,20 @@ class ExpectedMatrix:
                     piece for reached, mask in split for piece in _split_one(reached, mask, number, atoms, reachable)
                 ]
         return [
-            (PairVerdicts(by_address, by_address & ~certain, possible & ~by_address), mask)
+            (PairVerdicts(by_address, by_address & ~certain, possible & ~by_address, doubtful), part)
             for (by_address, certain, possible), mask in split
+            for doubtful, part in self._split_by_doubt(source, family, mask)
         ]
+
+    def _split_by_doubt(self, source: int, family: Family, destinations: int) -> Iterable[tuple[int, int]]:
+        """Split ``destinations``, as above, by the atoms on which unknown labels decide."""
+        if not self._extremes:
+            return ((0, destinations),)
+        split: dict[int, int] = {}
+        for bit in bits(destinations):
+            doubtful = self._labels_unknown(source, self.class_of_bit[bit], family)
+            split[doubtful] = split.get(doubtful, 0) | 1 << bit
+        return split.items()
 
     def verdict(
         self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4
@@ -199,6 +251,8 @@ class ExpectedMatrix:
             return ()
         atom = self.port_atoms.index(protocol, port)
         pair = self.class_verdicts(self.class_of(source), self.class_of(destination), family)
+        if pair.labels_unknown >> atom & 1:
+            return (Note.LABELS_UNKNOWN,)
         if pair.cni_dependent >> atom & 1:
             return (Note.CNI_DEPENDENT,)
         return (Note.ADDRESS_UNKNOWN,) if pair.address_unknown >> atom & 1 else ()

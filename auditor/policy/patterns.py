@@ -15,7 +15,7 @@ from auditor.model.ports import PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.bits import bits
-from auditor.policy.matrix import ExpectedMatrix, PairVerdicts, always_allowed, common_families, governed
+from auditor.policy.matrix import ExpectedMatrix, MatrixView, PairVerdicts, always_allowed, common_families, governed
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,8 @@ class ExpectedCells:
         alone = all(len(self._matrix.classes[number].members) == 1 for number in (source, destination))
         if alone and always_allowed(*ends):
             return self._always(*ends)
-        if all(pair.allowed == self._matrix.port_atoms.everything for _, pair in pattern.families):
+        everything = self._matrix.port_atoms.everything
+        if all(pair.allowed == everything and not pair.labels_unknown for _, pair in pattern.families):
             return pattern
         return Pattern(pattern.families, pattern.notes + self._member_notes(source, destination))
 
@@ -165,7 +166,9 @@ class ExpectedCells:
         """The longest runs of atoms of one protocol that ``pattern`` treats alike, as first and last atom."""
         ranges = self._matrix.port_atoms.ranges
         sets = [
-            mask for _, pair in pattern.families for mask in (pair.allowed, pair.cni_dependent, pair.address_unknown)
+            mask
+            for _, pair in pattern.families
+            for mask in (pair.allowed, pair.cni_dependent, pair.address_unknown, pair.labels_unknown)
         ]
         first = 0
         for atom in range(1, len(ranges) + 1):
@@ -187,6 +190,8 @@ class ExpectedCells:
         primary = pattern.families[0][1]
         denied_somewhere = any(other is Verdict.DENIED for _, other in by_family)
         notes = [note for note in pattern.notes if note is Note.UNDEFINED or denied_somewhere]
+        if any(pair.labels_unknown >> atom & 1 for _, pair in pattern.families):
+            notes.append(Note.LABELS_UNKNOWN)
         if primary.cni_dependent >> atom & 1 and Note.UNDEFINED not in notes:
             notes.append(Note.CNI_DEPENDENT)
         if primary.address_unknown >> atom & 1 and Note.UNDEFINED not in notes:
@@ -199,3 +204,19 @@ class ExpectedCells:
 def _without_repetition(verdicts: tuple[tuple[Family, PairVerdicts], ...]) -> tuple[tuple[Family, PairVerdicts], ...]:
     """Only the primary family's verdicts where all families agree."""
     return verdicts[:1] if all(pair == verdicts[0][1] for _, pair in verdicts) else verdicts
+
+
+def hangs_on_labels(view: MatrixView) -> bool:
+    """Whether any cell that ``view`` shows depends on labels that are not known."""
+    matrix = view.matrix
+    if not matrix.has_extremes:
+        return False
+    cells = ExpectedCells(matrix, view.ports)
+    destinations = {matrix.class_of(endpoint.name) for endpoint in view.destinations}
+    return any(
+        Note.LABELS_UNKNOWN in cell.notes
+        for source in {matrix.class_of(endpoint.name) for endpoint in view.sources}
+        for number, pattern in enumerate(cells.from_class(source))
+        if pattern is not None and number in destinations
+        for cell in cells.cells(pattern, matrix.representative(number))
+    )

@@ -26,6 +26,8 @@ NO_PORT = "no port"
 MEANINGS = {
     Note.CNI_DEPENDENT: "allowed by an ipBlock for an address inside the cluster, which is up to the CNI",
     Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification defines nothing",
+    Note.LABELS_UNKNOWN: "hangs on labels that the input does not tell: of namespaces without a Namespace object, "
+    "or given by controllers",
     Note.ADDRESS_UNKNOWN: "denied, unless an ipBlock covers the address, which is not known",
     Note.SELF_ALLOWED: "denied between the members of a group; each still reaches itself",
     Note.OWN_NODE_ALLOWED: "denied between this node and the group; its pods on this node are still allowed",
@@ -153,6 +155,8 @@ def mark(cells: Sequence[ExpectedCell]) -> Mark:
     """The symbol for all that is expected between two parties."""
     if not cells:
         return Mark.NONE
+    if any(Note.LABELS_UNKNOWN in cell.notes for cell in cells):
+        return Mark.INCONCLUSIVE
     if any(note in (Note.CNI_DEPENDENT, Note.UNDEFINED) for cell in cells for note in cell.notes):
         return Mark.UNDECIDED
     verdicts = {verdict for cell in cells for verdict in (cell.verdict, *(verdict for _, verdict in cell.families))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auditor.model.addresses import IPAddress
@@ -15,6 +16,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
 from auditor.policy.matrix import common_families
 from auditor.policy.services import blocks_that_cover, find_service, translate
+from auditor.policy.unknown_labels import label_extremes
 
 SERVICE_PREFIXES = ("service", "svc")
 
@@ -67,10 +69,14 @@ def explain(snapshot: Snapshot, source: Endpoint, destination: Endpoint | str, p
         cells = list(by_way_of.cells) if by_way_of else []
     matrix = evaluate(snapshot, named_ports=[port])
     doubts = doubtful_cells(snapshot, snapshot.unknown, cells) if snapshot.unknown else {}
-    connections = (
-        Explained(decide(snapshot, cell), tuple(matrix.notes(*cell)), doubts.get(cell, "")) for cell in cells
-    )
+    connections = (_explained(snapshot, cell, matrix.notes(*cell), doubts.get(cell, "")) for cell in cells)
     return Explanation(tuple(connections), by_way_of)
+
+
+def _explained(snapshot: Snapshot, cell: Cell, notes: Sequence[Note], doubt: str) -> Explained:
+    if not doubt and Note.LABELS_UNKNOWN in notes and (extremes := label_extremes(snapshot)):
+        doubt = f"it {extremes.why}"
+    return Explained(decide(snapshot, cell), tuple(notes), doubt)
 
 
 def service_name(text: str) -> str | None:
