@@ -147,7 +147,8 @@ class IntentFinding:
 class IntentReport:
     """The findings about ``rules`` rules of the file ``intent``, held against the policies of ``subject``.
 
-    ``unknown`` names policies in force that can't be read: with any, nothing is certain.
+    ``unknown`` names policies in force that can't be read: with any, nothing is certain; ``doubts`` say what else is
+    not.
     """
 
     intent: str
@@ -157,10 +158,11 @@ class IntentReport:
     findings: tuple[IntentFinding, ...]
     unknown: tuple[str, ...] = ()
     left_out: LeftOut = NOTHING_LEFT_OUT
+    doubts: tuple[str, ...] = ()
 
     @property
     def conclusion(self) -> Conclusion:
         """Inconclusive where nothing was found but not everything is known."""
         if self.findings:
             return Conclusion.FAIL
-        return Conclusion.INCONCLUSIVE if self.unknown or self.left_out.problems else Conclusion.PASS
+        return Conclusion.INCONCLUSIVE if self.unknown or self.left_out.problems or self.doubts else Conclusion.PASS

@@ -127,7 +127,8 @@ class Snapshot:
 
     Files may hold more than a cluster would: ``skipped`` is what is no object; ``problems`` are those of objects that
     are left out because of them; ``variants`` the first of policies that are there twice, and differently (they are
-    among ``unknown``); ``remarks`` say in words what else of the input does not count.
+    among ``unknown``); ``remarks`` say in words what else of the input does not count. ``absent`` says of names that
+    somebody may ask for, and that are no endpoint or Service, what they are: ``is a pod that has finished``.
     """
 
     namespaces: Mapping[str, Namespace]
@@ -140,6 +141,7 @@ class Snapshot:
     problems: tuple[Problem, ...] = ()
     variants: tuple[NetworkPolicy, ...] = ()
     remarks: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def left_out(self) -> LeftOut:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auditor.parsing.fields import Fields
+from auditor.parsing.pods import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,20 @@ class Differing:
 
 def _place(fields: Fields) -> str:
     return f"{fields.document.source}:{fields.line}"
+
+
+def unsure_of(workload: Workload, first: Workload, second: Workload) -> Workload:
+    """``workload``; where it is ``first``, without those labels of its pods that ``second`` has otherwise."""
+    if workload is not first:
+        return workload
+    one, other = first.template.labels, second.template.labels
+    differing = {key for key in (*one, *other) if one.get(key) != other.get(key)}
+    template = replace(
+        first.template,
+        labels={key: value for key, value in one.items() if key not in differing},
+        unknown_labels=first.template.unknown_labels | differing,
+    )
+    return replace(workload, template=template)
 
 
 def remarks(differing: Sequence[Differing]) -> Iterator[str]:

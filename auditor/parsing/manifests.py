@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem
@@ -15,13 +15,15 @@ from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.skipped import Skipped
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServicePort, Snapshot
-from auditor.parsing.differing import Differing, remarks
+from auditor.parsing.differing import Differing, remarks, unsure_of
 from auditor.parsing.documents import Document, parse_documents
 from auditor.parsing.fields import Fields
 from auditor.parsing.found import read_found
+from auditor.parsing.given_labels import numbered_pods, values_asked_for
 from auditor.parsing.kustomizations import patch_files
 from auditor.parsing.labels import read_labels
 from auditor.parsing.leftovers import unfilled_template, why_no_object
+from auditor.parsing.makers import MAKES_PODS, has_pod_template, makes_pods
 from auditor.parsing.network_policy import API_VERSION, read_policy
 from auditor.parsing.paths import Path
 from auditor.parsing.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
@@ -48,6 +50,10 @@ CLUSTER_SCOPED = ("Namespace", "Node")
 NAME = re.compile(r"[A-Za-z0-9._-]*\Z")
 
 
+_Reader: TypeAlias = tuple[Callable[[Fields, str, str], Any], list[Any]]
+"""How an object is read, and where it is kept."""
+
+
 @dataclass
 class Objects:
     """What has been read so far, by kind, with every problem.
@@ -69,10 +75,11 @@ class Objects:
     unknown: list[UnknownPolicy] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
     patches: frozenset[str] = frozenset()
     _seen: dict[tuple[str, str, str], tuple[Fields, Any]] = field(default_factory=dict)
     _generated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    _readers: Mapping[str, tuple[Callable[[Fields, str, str], Any], list[Any]]] = field(init=False)
+    _readers: Mapping[str, _Reader] = field(init=False)
 
     def __post_init__(self) -> None:
         self._readers = {
@@ -82,6 +89,11 @@ class Objects:
             "NetworkPolicy": (read_policy, self.policies),
             **dict.fromkeys(WORKLOADS, (_read_workload, self.workloads)),
         }
+
+    @property
+    def _custom(self) -> _Reader:
+        """How objects of kinds that nobody here knows are read that have a pod template."""
+        return _read_workload, self.workloads
 
     def add(self, document: Document, path: tuple[str | int, ...] = (), value: Any = None) -> None:
         """Read the object at ``path`` of ``document``; a List's items one by one."""
@@ -121,22 +133,29 @@ class Objects:
         if kind not in GROUPS and (meant := _misspelt(kind, group)):
             fields.note(f"{version} has no {kind}: did you mean {meant}?", "kind")
             return
-        if kind not in GROUPS or group != GROUPS[kind]:
-            self.ignored[f"{kind} ({version})" if kind in GROUPS else kind] += 1
-            return
+        if GROUPS.get(kind) == group:
+            self._add_known(fields, kind, kind)
+        elif has_pod_template(fields.value):
+            self._add_known(fields, f"{kind}.{group}", kind)
+        else:
+            why = f" ({MAKES_PODS})" if makes_pods(kind, group) else f" ({version})" if kind in GROUPS else ""
+            self.ignored[f"{kind}{why}"] += 1
+
+    def _add_known(self, fields: Fields, key: str, kind: str) -> None:
+        """Read the object that ``fields`` are; ``key`` is its kind, with the group for those of others."""
         before = len(self.problems)
         self._note_doubts(fields.document, fields.path)
-        named = self._read_object(fields, kind)
+        named = self._read_object(fields, key, kind)
         wrong = self.problems[before:]
         if fields.document.found and (unfilled := unfilled_template(fields, kind, wrong)):
             del self.problems[before:]
             self.skipped.append(unfilled)
         elif not wrong:
-            self._keep(fields, kind, named)
+            self._keep(fields, key, named)
         elif kind == "NetworkPolicy":
             self.unknown.append(unreadable_policy(fields, named.namespace, named.name, wrong))
 
-    def _read_object(self, fields: Fields, kind: str) -> _Named:
+    def _read_object(self, fields: Fields, key: str, kind: str) -> _Named:
         """The object with its name and namespace."""
         metadata = fields.section("metadata")
         strict = kind == "NetworkPolicy"
@@ -146,7 +165,7 @@ class Objects:
         name = self._name(metadata, "name", strict=strict) or self._generated_name(metadata, kind, namespace)
         if not name and metadata.value.get("name") in (None, ""):
             fields.note(f"a {kind} needs a metadata.name", "metadata")
-        read = _read_namespace if kind == "Namespace" else self._readers[kind][0]
+        read = _read_namespace if key == "Namespace" else self._readers.get(key, self._custom)[0]
         value = read(fields, namespace, name)
         return _Named(namespace, name, value)
 
@@ -182,8 +201,12 @@ class Objects:
             self.namespaces[named.name] = named.value
         elif named.value is None:
             self.ignored["Service (ExternalName)"] += 1
+            target = fields.section("spec").text("externalName") or "a name outside"
+            self.absent[f"service/{named.full_name}"] = (
+                f"is an ExternalName, another name for {target}: no policy sees it"
+            )
         else:
-            self._readers[kind][1].append(named.value)
+            self._readers.get(kind, self._custom)[1].append(named.value)
 
     def _note_differing(self, twice: Differing, first: Any, second: Any) -> None:
         if not (twice.first.document.found or twice.second.document.found):
@@ -194,6 +217,11 @@ class Objects:
         if isinstance(first, NetworkPolicy) and not any(policy.full_name == twice.name for policy in self.unknown):
             selector = first.pod_selector if first.pod_selector == second.pod_selector else None
             self.unknown.append(UnknownPolicy(first.namespace, first.name, selector, twice.why))
+        if isinstance(first, Namespace):
+            common = {key: value for key, value in first.labels.items() if second.labels.get(key) == value}
+            self.namespaces[first.name] = Namespace.of(first.name, common, known=False)
+        elif isinstance(first, Workload):
+            self.workloads[:] = [unsure_of(each, first, second) for each in self.workloads]
         self.differing.append(twice)
 
 
@@ -337,7 +365,15 @@ def assemble(
     stand_ins = StandIns(objects.pods, objects.workloads)
     nodes = [node.node for node in objects.nodes][:replicas]
     workloads = _told_apart([workload for workload in objects.workloads if not stand_ins.stand_for(workload)], running)
-    made = [endpoint for workload in workloads for endpoint in _replicas_of(workload, nodes, replicas, ignored)]
+    asked = values_asked_for(objects.policies)
+    made = [endpoint for workload in workloads for endpoint in _replicas_of(workload, nodes, replicas, asked)]
+    idle = [workload for workload in workloads if workload.replicas is not None and workload.replicas <= 0]
+    ignored.update(f"{workload.kind} (no replicas)" for workload in idle)
+    absent = {
+        **objects.absent,
+        **{pod.endpoint.name: "is a pod that has finished: nothing reaches it" for pod in objects.pods if pod.finished},
+        **{each.template.name: f"is a {each.kind} without replicas: it has no pods" for each in idle},
+    }
     outside = [Endpoint(f"host/{name}", EndpointKind.HOST, addresses=addresses) for name, addresses in hosts.items()]
     addresses = {node.node: node.addresses for node in objects.nodes}
     endpoints = [_at_node(endpoint, addresses) for endpoint in (*running, *made)] + outside + objects.nodes
@@ -364,6 +400,7 @@ def assemble(
         problems=tuple(objects.problems),
         skipped=tuple(objects.skipped),
         remarks=tuple(remarks(objects.differing)),
+        absent=absent,
         variants=tuple(policy for policy in objects.policies if policy.full_name in unsure),
     )
 
@@ -387,15 +424,15 @@ def _at_node(endpoint: Endpoint, addresses: Mapping[str, tuple[IPAddress, ...]])
     return replace(endpoint, addresses=addresses[endpoint.node])
 
 
-def _replicas_of(workload: Workload, nodes: Sequence[str], most: int, ignored: Counter[str]) -> list[Endpoint]:
+def _replicas_of(workload: Workload, nodes: Sequence[str], most: int, asked: Collection[str]) -> list[Endpoint]:
     """An endpoint for each replica, at most ``most``; of a DaemonSet one for each of ``nodes``, or a single
-    one without any.
+    one without any. Of pods with numbers, those that policies ask for are among them: ``asked`` are values of labels.
     """
     template = workload.template
+    if workload.ordinals is not None:
+        return numbered_pods(workload, workload.ordinals, most, asked)
     one_each = list(nodes) or [template.node]
     homes = one_each if workload.replicas is None else [template.node] * min(workload.replicas, most)
-    if not homes:
-        ignored[f"{workload.kind} (no replicas)"] += 1
     if len(homes) == 1:
         return [replace(template, node=homes[0])]
     return [replace(template, name=f"{template.name}-{number}", node=home) for number, home in enumerate(homes)]

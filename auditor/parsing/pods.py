@@ -11,6 +11,7 @@ from auditor.model.labels import Labels
 from auditor.model.ports import FIRST_PORT, LAST_PORT, ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.parsing.fields import Fields
+from auditor.parsing.given_labels import given_labels
 from auditor.parsing.labels import read_labels
 
 FINISHED = ("Succeeded", "Failed")
@@ -38,9 +39,17 @@ class PodObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Ordinals:
+    """The numbers by which a controller tells its pods apart: from ``start``, in their names or in a label alone."""
+
+    start: int
+    names_pods: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
-    """A workload object. ``replicas`` None: one for each node. ``selector`` holds matchLabels, or the
-    template's labels without them.
+    """A workload object. ``replicas`` None: one for each node. ``ordinals`` None: its pods are all the same.
+    ``selector`` holds matchLabels, or the template's labels without them.
     """
 
     kind: str
@@ -50,6 +59,7 @@ class Workload:
     replicas: int | None
     selector: Labels
     owner: Owner | None
+    ordinals: Ordinals | None = None
 
 
 def read_address(fields: Fields, text: str, *steps: str | int) -> IPAddress | None:
@@ -134,26 +144,39 @@ def _read_ports(spec: Fields) -> tuple[ContainerPort, ...]:
 
 
 def read_workload(fields: Fields, kind: str, namespace: str, name: str) -> Workload:
-    """The workload that ``fields`` are."""
+    """The workload that ``fields`` are: of any kind with a pod template in its spec, or in that of its jobs."""
     spec = fields.section("spec")
     owner = read_owner(fields.section("metadata"))
-    if kind == "CronJob":
+    if spec.value.get("jobTemplate") is not None:
         spec = spec.section("jobTemplate").section("spec")
     template = spec.section("template")
     pod_spec = template.section("spec")
+    labels = read_labels(template.section("metadata"), "labels")
+    given = given_labels(fields.text("apiVersion") or "", kind, name)
     endpoint = Endpoint(
         name=f"{namespace}/{name}",
         kind=EndpointKind.POD,
         namespace=namespace,
-        labels=read_labels(template.section("metadata"), "labels"),
+        labels={**labels, **given.known},
         ports=_read_ports(pod_spec),
         node=pod_spec.text("nodeName") or "",
         host_network=pod_spec.flag("hostNetwork"),
         workload=f"{kind}/{name}",
+        unknown_labels=given.unknown - labels.keys(),
     )
-    selector = spec.section("selector")
-    labels = selector.value if kind == "ReplicationController" else selector.section("matchLabels").value
-    return Workload(kind, namespace, name, endpoint, _replicas(spec, kind), _texts(labels) or endpoint.labels, owner)
+    selector = spec.section("selector").value
+    chosen = selector.get("matchLabels") if isinstance(selector.get("matchLabels"), dict) else selector
+    replicas = _replicas(spec, kind)
+    return Workload(
+        kind, namespace, name, endpoint, replicas, _texts(chosen) or labels, owner, _read_ordinals(spec, kind)
+    )
+
+
+def _read_ordinals(spec: Fields, kind: str) -> Ordinals | None:
+    if kind == "StatefulSet":
+        return Ordinals(spec.section("ordinals").number("start") or 0, names_pods=True)
+    indexed = kind in ("Job", "CronJob") and spec.value.get("completionMode") == "Indexed"
+    return Ordinals(0, names_pods=False) if indexed else None
 
 
 def _texts(labels: Mapping[str, object]) -> dict[str, str]:
@@ -161,9 +184,9 @@ def _texts(labels: Mapping[str, object]) -> dict[str, str]:
 
 
 def _replicas(spec: Fields, kind: str) -> int | None:
-    if kind == "DaemonSet":
+    if kind.endswith("DaemonSet"):
         return None
-    if kind in ("Job", "CronJob"):
+    if spec.value.get("parallelism") is not None or spec.value.get("completions") is not None:
         parallelism, completions = spec.number("parallelism"), spec.number("completions")
         wanted = 1 if parallelism is None else parallelism
         return wanted if completions is None else min(wanted, completions)

@@ -11,9 +11,13 @@ from collections.abc import Sequence
 
 from auditor.parsing.pods import PodObject, Workload
 
-MADE_BY = {"ReplicaSet": "Deployment", "Job": "CronJob"}
-"""The kind between a workload and its pods, and the workload's kind. That object in between may be missing
-from the input.
+MADE_BY = {
+    "ReplicaSet": ("Deployment", "Rollout"),
+    "Job": ("CronJob",),
+    "ReplicationController": ("DeploymentConfig",),
+}
+"""The kind between a workload and its pods, and the kinds that the workload may be of. That object in between may be
+missing from the input.
 """
 
 
@@ -30,8 +34,8 @@ class StandIns:
                 continue
             namespace = pod.endpoint.namespace
             self._owners.add((pod.owner.kind, namespace, pod.owner.name))
-            if pod.owner.kind in MADE_BY:
-                self._between[MADE_BY[pod.owner.kind], namespace].append(pod)
+            for kind in MADE_BY.get(pod.owner.kind, ()):
+                self._between[kind, namespace].append(pod)
 
     def stand_for(self, workload: Workload) -> bool:
         """Whether real pods of ``workload`` are there, or the workload that owns it."""

@@ -77,6 +77,7 @@ class _Extremes:
         named = {endpoint.namespace for endpoint in snapshot.endpoints if endpoint.selectable}
         self._namespaces = [each for name, each in snapshot.namespaces.items() if not each.known and name in named]
         self._pods = [each for each in snapshot.endpoints if each.selectable and each.unknown_labels]
+        self._unknown = frozenset[str]().union(*(each.unknown_labels for each in self._pods))
         self._unsure: dict[tuple[str, LabelSelector], tuple[str, ...]] = {}
 
     def both(self) -> LabelExtremes | None:
@@ -108,6 +109,8 @@ class _Extremes:
 
     def _unsure_pods(self, selector: LabelSelector) -> tuple[str, ...]:
         key = ("pod", selector)
+        if self._unknown.isdisjoint(selector.keys):
+            return ()
         if key not in self._unsure:
             self._unsure[key] = tuple(each.name for each in self._pods if pod_may_match(selector, each) is None)
         return self._unsure[key]

@@ -118,10 +118,10 @@ SELECTOR = "selector: {matchLabels: {app: web}}"
         (workload("Deployment", labels="{}") + owned_pod("ReplicaSet", "web-5d8f"), ["default/real"]),
         (workload("Deployment", labels="{}") + owned_pod("ReplicaSet", "other-5d8f"), ["default/real", "default/web"]),
         (workload("Deployment", SELECTOR) + owned_pod("Job", "web-5d8f"), ["default/real", "default/web"]),
-        (workload("StatefulSet", SELECTOR) + owned_pod("ReplicaSet", "web-5d8f"), ["default/real", "default/web"]),
+        (workload("StatefulSet", SELECTOR) + owned_pod("ReplicaSet", "web-5d8f"), ["default/real", "default/web-0"]),
         (workload("CronJob") + owned_pod("Job", "web-123"), ["default/real"]),
         (workload("Deployment", SELECTOR) + owned_pod("ReplicaSet", "web-5d8f", phase="Failed"), ["default/web"]),
-        (workload("StatefulSet") + owned_pod("StatefulSet", "web", phase="Succeeded"), ["default/web"]),
+        (workload("StatefulSet") + owned_pod("StatefulSet", "web", phase="Succeeded"), ["default/web-0"]),
         (workload("Job") + owned_pod("Job", "web", phase="Succeeded"), []),
         (
             workload("Deployment", SELECTOR)
