@@ -40,9 +40,8 @@ class ExpectOptions:
 )
 @parameters.file_option
 @parameters.live_option
-@parameters.recursive_option
-@parameters.exclude_option
-@parameters.keep_going_option
+@parameters.input_options
+@parameters.default_namespace_option
 @parameters.replicas_option
 @parameters.host_option
 @parameters.ports_option

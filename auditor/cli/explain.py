@@ -12,7 +12,7 @@ from auditor.cli.connection import connection_options
 from auditor.cli.exit_codes import AS_EXPECTED, INCONCLUSIVE
 from auditor.cli.help import SectionedCommand
 from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
-from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, read_endpoints
+from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, in_namespace, read_endpoints
 from auditor.model.ports import PortRequest
 from auditor.report.registry import EXPLAIN
 
@@ -38,9 +38,8 @@ class ExplainOptions:
 )
 @parameters.file_option
 @parameters.live_option
-@parameters.recursive_option
-@parameters.exclude_option
-@parameters.keep_going_option
+@parameters.input_options
+@parameters.default_namespace_option
 @parameters.replicas_option
 @parameters.host_option
 @output_options(EXPLAIN)
@@ -75,8 +74,9 @@ def explain_command(options: ExplainOptions) -> int:
 
     options.outputs.check()
     snapshot = read_endpoints(options.read)
-    source = endpoint_called(snapshot, options.source)
-    destination = service_name(options.destination) or endpoint_called(snapshot, options.destination)
+    source = endpoint_called(snapshot, in_namespace(options.source, options.read.namespace))
+    named = in_namespace(options.destination, options.read.namespace)
+    destination = service_name(named) or endpoint_called(snapshot, named)
     explanation = explain(snapshot, source, destination, options.port)
     options.outputs.deliver(EXPLAIN, explanation)
     return INCONCLUSIVE if explanation.in_doubt or snapshot.problems else AS_EXPECTED

@@ -17,6 +17,7 @@ from auditor.report.registry import INTENT
 
 if TYPE_CHECKING:
     from auditor.model.intent import Intent
+    from auditor.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,8 @@ class IntentOptions:
 @click.option("--intent", required=True, metavar="FILE", help="The intent: who may reach whom (docs/intent.md).")
 @parameters.file_option
 @parameters.live_option
-@parameters.recursive_option
-@parameters.exclude_option
-@parameters.keep_going_option
+@parameters.input_options
+@parameters.default_namespace_option
 @parameters.replicas_option
 @parameters.host_option
 @output_options(INTENT)
@@ -66,11 +66,25 @@ def intent_command(options: IntentOptions) -> int:
     snapshot = intent.with_hosts(read_endpoints(options.read))
     findings = check_intent(evaluate(snapshot), intent)
     unknown = tuple(policy.full_name for policy in snapshot.unknown)
-    report = IntentReport(
-        intent.file, options.read.name, len(intent.rules), len(snapshot.policies), findings, unknown, snapshot.left_out
-    )
+    doubts = () if findings else _doubts(snapshot, intent)
+    counts = len(intent.rules), len(snapshot.policies)
+    report = IntentReport(intent.file, options.read.name, *counts, findings, unknown, snapshot.left_out, doubts)
     options.outputs.deliver(INTENT, report)
     return of_conclusion(report.conclusion)
+
+
+def _doubts(snapshot: Snapshot, intent: Intent) -> tuple[str, ...]:
+    """What makes it doubtful that the policies are what was meant: unknown labels, where with some of them they are
+    not.
+    """
+    from auditor.intent import check_intent
+    from auditor.policy.evaluator import evaluate
+    from auditor.policy.unknown_labels import label_extremes
+
+    extremes = label_extremes(snapshot)
+    if extremes and any(check_intent(evaluate(each), intent) for each in (extremes.least, extremes.most)):
+        return (f"it {extremes.why}",)
+    return ()
 
 
 def read_intent_file(path: str) -> Intent:

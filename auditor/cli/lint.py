@@ -14,10 +14,10 @@ from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.cli.snapshots import (
     InputOptions,
     check_stdin,
-    in_words,
     not_evaluated,
     read_input,
     read_live,
+    read_rendered,
     refuse_the_other_input,
     warn,
 )
@@ -61,12 +61,12 @@ class LintOptions:
     metavar="PATH",
     help="File, directory or scenario to read, or - for standard input; may be repeated. Without it: the live cluster.",
 )
-@parameters.recursive_option
-@parameters.exclude_option
-@parameters.keep_going_option
+@parameters.input_options
 @parameters.replicas_option
 @parameters.host_option
-@parameters.namespace_option("Only findings in this namespace; may be repeated.")
+@parameters.namespace_option(
+    "Only findings in this namespace; may be repeated. A single one is also the namespace of objects that have none."
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces of the live cluster.")
 @click.option("--suppressions", metavar="FILE", help="A file of accepted findings, each with owner, reason and expiry.")
 @click.option(
@@ -86,6 +86,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
     recursive: bool,
     exclude: tuple[str, ...],
     keep_going: bool,
+    kustomizations: tuple[str, ...],
+    charts: tuple[str, ...],
+    values: tuple[str, ...],
     replicas: int,
     hosts: dict[str, tuple[IPAddress, ...]],
     namespaces: tuple[str, ...],
@@ -107,14 +110,19 @@ def command(  # noqa: PLR0913 - one parameter for each option
         return _describe(explain)
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     check_stdin(paths, "--suppressions", suppressions)
-    if paths and all_namespaces:
+    rendered = read_rendered(kustomizations, charts, values)
+    files = bool(paths or rendered)
+    if files and all_namespaces:
         raise UsageError("-f and -A exclude each other: -A is for the live cluster")
-    if not paths and not namespaces and not all_namespaces:
+    if not files and not namespaces and not all_namespaces:
         raise UsageError("nothing to look at: give -f PATH, or -n NAMESPACE or -A for the live cluster")
-    refuse_the_other_input(files=bool(paths))
+    refuse_the_other_input(files=files)
     # The client of a cluster is more to import than all the rest, so files come without it.
+    namespace = namespaces[0] if len(namespaces) == 1 else ""
     read = (
-        InputOptions(paths, recursive, exclude, keep_going, replicas, hosts) if paths else read_connection(**connection)
+        InputOptions(paths, recursive, exclude, keep_going, namespace, rendered, replicas, hosts)
+        if files
+        else read_connection(**connection)
     )
     outputs = read_outputs(output, output_file, LINT)
     return lint_command(LintOptions(read, namespaces, suppressions, fail_on, outputs))
@@ -134,7 +142,7 @@ def lint_command(options: LintOptions) -> int:
     files = options.read if isinstance(options.read, InputOptions) else None
     snapshot = read_input(options.read) if isinstance(options.read, InputOptions) else _read_live(options.read)
     snapshot = replace(snapshot, policies=(*snapshot.policies, *snapshot.variants))
-    subject = in_words(files.paths) if files else "the cluster"
+    subject = files.name if files else "the cluster"
     if not snapshot.endpoints and not snapshot.policies:
         raise UsageError(f"{subject}: no network policy and no pod to look at")
     _check_namespaces(snapshot, options.namespaces)

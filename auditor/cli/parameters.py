@@ -100,6 +100,26 @@ exclude_option: Decorator = click.option(
     metavar="GLOB",
     help="Leave out what matches, of directories: a name, or a path below the directory; may be repeated.",
 )
+kustomize_option: Decorator = click.option(
+    "-k",
+    "--kustomize",
+    "kustomizations",
+    multiple=True,
+    metavar="DIR",
+    help="Render this kustomization with kubectl or kustomize, and read what comes out; may be repeated.",
+)
+helm_option: Decorator = click.option(
+    "--helm",
+    "charts",
+    multiple=True,
+    metavar="CHART",
+    help="Render this chart with helm, and read what comes out; may be repeated.",
+)
+values_option: Decorator = click.option(
+    "--values", multiple=True, metavar="FILE", help="Values for the charts of --helm; may be repeated."
+)
+
+
 keep_going_option: Decorator = click.option(
     "--keep-going",
     is_flag=True,
@@ -145,6 +165,20 @@ host_option: Decorator = click.option(
     metavar="NAME=ADDRESS",
     help="An external host; may be repeated.",
 )
+
+
+def input_options(command: Any) -> Any:
+    """Give ``command`` the options that say which files to read, and how, but for -f itself."""
+    for option in (
+        keep_going_option,
+        exclude_option,
+        recursive_option,
+        values_option,
+        helm_option,
+        kustomize_option,
+    ):
+        command = option(command)
+    return command
 
 
 def namespace_option(told: str) -> Decorator:

@@ -21,10 +21,32 @@ if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.model.scenario import Scenario
+    from auditor.parsing.source import Source
 
 
-FILES_ONLY = ("recursive", "exclude", "keep_going", "replicas", "hosts")
+SERVICE_PREFIXES = ("service", "svc")
+FILES_ONLY = ("recursive", "exclude", "keep_going", "default_namespace", "replicas", "hosts")
 """The parameters that mean nothing where a live cluster is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What other programs render: directories of kustomizations, charts, and files of values for these."""
+
+    kustomizations: tuple[str, ...] = ()
+    charts: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.kustomizations or self.charts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is rendered, in words."""
+        return (*(f"-k {each}" for each in self.kustomizations), *(f"--helm {each}" for each in self.charts))
+
+
+NOTHING_RENDERED = Rendered()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +54,16 @@ class InputOptions:
     """What to read: ``paths`` of files, directories and scenarios, how deep, what of them not, how many replicas, and
     external hosts beside them.
 
-    ``keep_going`` without the objects that can't be read. With ``connection``, the live cluster instead.
+    ``keep_going`` without the objects that can't be read. ``namespace`` is that of objects and names that have none;
+    empty: default. With ``connection``, the live cluster instead.
     """
 
     paths: tuple[str, ...]
     recursive: bool = False
     exclude: tuple[str, ...] = ()
     keep_going: bool = False
+    namespace: str = ""
+    rendered: Rendered = NOTHING_RENDERED
     replicas: int = 2
     hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
     connection: ConnectionOptions | None = None
@@ -46,7 +71,7 @@ class InputOptions:
     @property
     def name(self) -> str:
         """What is read, in words."""
-        return in_words(self.paths) or "the live cluster"
+        return in_words((*self.paths, *self.rendered.names)) or "the live cluster"
 
 
 def in_words(paths: Sequence[str]) -> str:
@@ -63,6 +88,10 @@ def choose_input(  # noqa: PLR0913 - one parameter for each option
     recursive: bool,
     exclude: tuple[str, ...],
     keep_going: bool,
+    default_namespace: str | None,
+    kustomizations: tuple[str, ...],
+    charts: tuple[str, ...],
+    values: tuple[str, ...],
     replicas: int,
     hosts: Mapping[str, tuple[IPAddress, ...]],
     **rest: Any,
@@ -72,11 +101,22 @@ def choose_input(  # noqa: PLR0913 - one parameter for each option
 
     Raises UsageError unless it is one of the two.
     """
-    if bool(paths) == all_namespaces:
-        raise UsageError("give -f PATH to read files, or -A to read the live cluster" + (", not both" if paths else ""))
-    refuse_the_other_input(files=bool(paths))
+    rendered = read_rendered(kustomizations, charts, values)
+    files = bool(paths or rendered)
+    if files == all_namespaces:
+        raise UsageError("give -f PATH to read files, or -A to read the live cluster" + (", not both" if files else ""))
+    refuse_the_other_input(files=files)
     connection = read_connection(**rest) if all_namespaces else None
-    return InputOptions(paths, recursive, exclude, keep_going, replicas, hosts, connection)
+    return InputOptions(
+        paths, recursive, exclude, keep_going, default_namespace or "", rendered, replicas, hosts, connection
+    )
+
+
+def read_rendered(kustomizations: tuple[str, ...], charts: tuple[str, ...], values: tuple[str, ...]) -> Rendered:
+    """What -k, --helm and --values say. Raises UsageError for values without a chart."""
+    if values and not charts:
+        raise UsageError("--values goes with --helm CHART")
+    return Rendered(kustomizations, charts, values)
 
 
 def refuse_the_other_input(*, files: bool) -> None:
@@ -158,9 +198,16 @@ def read_input(options: InputOptions) -> Snapshot:
     if options.connection is not None:
         return _read_live(options.connection)
     sources = load_sources(options.paths, recursive=options.recursive, exclude=options.exclude)
+    sources += _render(options)
     scenarios = [source for source in sources if not source.found and is_scenario(source)]
     if not scenarios:
-        snapshot = read_snapshot(sources, replicas=options.replicas, hosts=options.hosts, keep_going=options.keep_going)
+        snapshot = read_snapshot(
+            sources,
+            replicas=options.replicas,
+            hosts=options.hosts,
+            keep_going=options.keep_going,
+            default_namespace=options.namespace or "default",
+        )
         _say_what_does_not_count(snapshot)
         return snapshot
     if len(sources) > 1:
@@ -170,6 +217,18 @@ def read_input(options: InputOptions) -> Snapshot:
     scenario = read_scenario(scenarios[0], manifests_beside(scenarios[0].name))
     check_manifests(scenario)
     return scenario.snapshot
+
+
+def _render(options: InputOptions) -> list[Source]:
+    if not options.rendered:
+        return []
+    from auditor.run.rendering import render_chart, render_kustomization
+
+    rendered = options.rendered
+    return [
+        *map(render_kustomization, rendered.kustomizations),
+        *(render_chart(chart, rendered.values, options.namespace) for chart in rendered.charts),
+    ]
 
 
 def _say_what_does_not_count(snapshot: Snapshot) -> None:
@@ -189,11 +248,21 @@ def check_manifests(scenario: Scenario) -> None:
         )
 
 
+def in_namespace(name: str, namespace: str) -> str:
+    """``name``, of a pod or as ``service/NAME`` of a Service, in ``namespace`` where it names none and one is given."""
+    prefix, slash, rest = name.partition("/")
+    if not namespace or (slash and (prefix not in SERVICE_PREFIXES or "/" in rest)):
+        return name
+    return f"{prefix}/{namespace}/{rest}" if slash else f"{namespace}/{name}"
+
+
 def endpoint_called(snapshot: Snapshot, name: str) -> Endpoint:
     """The endpoint of ``snapshot`` called ``name``; UsageError, with the closest names, when there is none."""
     try:
         return snapshot.endpoint(name)
     except KeyError:
+        if name in snapshot.absent:
+            raise UsageError(f"{name} {snapshot.absent[name]}") from None
         names = [endpoint.name for endpoint in snapshot.endpoints]
         close = [each for each in names if each.startswith(f"{name}-")][:3] or get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else _how_to_write(name)

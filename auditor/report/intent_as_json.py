@@ -26,6 +26,7 @@ def render(report: IntentReport, stream: TextIO) -> None:
         "findings": [finding_item(finding) for finding in report.findings],
         "unknown_policies": list(report.unknown),
         **left_out_json(report.left_out),
+        **({"doubts": list(report.doubts)} if report.doubts else {}),
     }
     write_json([json.dumps(document, indent=1) + "\n"], stream)
 

@@ -30,13 +30,15 @@ def render(report: IntentReport, stream: TextIO) -> None:
     outcome = {
         Conclusion.PASS: "the policies are what was meant",
         Conclusion.FAIL: pluralize(len(report.findings), "finding"),
-        Conclusion.INCONCLUSIVE: "no finding, but not all policies are known",
+        Conclusion.INCONCLUSIVE: "no finding, but not everything is known",
     }[conclusion]
     policies = f"{pluralize(report.policies, 'policy', 'policies')} of {report.subject}"
     held = f"{outcome}: {pluralize(report.rules, 'rule')} of {report.intent} against {policies}"
     print_paragraph(console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {held}"))
     for name in report.unknown:
         print_paragraph(console, f"in doubt: policy {name} can't be read", 0, 4)
+    for doubt in report.doubts:
+        print_paragraph(console, f"in doubt: {doubt}", 0, 4)
     if ignored := ignored_line(report.left_out):
         print_paragraph(console, f"ignored: {ignored}", 0, 4)
     if report.findings:

@@ -91,6 +91,8 @@ def _by_way_of(snapshot: Snapshot, source: Endpoint, name: str, port: PortReques
     try:
         service = find_service(snapshot, name)
     except KeyError:
+        if (why := snapshot.absent.get(f"service/{name}")) is not None:
+            raise UsageError(f"service/{name} {why}") from None
         known = ", ".join(f"service/{service.namespace}/{service.name}" for service in snapshot.services) or "none"
         raise UsageError(f"there is no Service {name!r} in the input; there are: {known}") from None
     cells = _service_cells(snapshot, source, service, port)

@@ -143,3 +143,159 @@ def test_the_name_of_a_deployment_leads_to_its_pods(tmp_path, capsys):
     assert (
         "no endpoint is called 'prod/web': did you mean prod/web-7d9f8b6c5-x2zqk or prod/web-7d9f8b6c5-b8lmn?" in text
     )
+
+
+def test_explain_says_what_a_name_is_that_is_no_endpoint(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: prod}\n---\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: job, namespace: prod}\nstatus: {phase: Succeeded}\n---\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {name: out, namespace: prod}\n"
+        "spec: {type: ExternalName, externalName: x.org}\n"
+    )
+    file = str(tmp_path / "a.yaml")
+    assert "prod/job is a pod that has finished" in said(capsys, 2, "explain", "-f", file, "prod/web", "prod/job", "80")
+    assert "service/prod/out is an ExternalName, another name for x.org" in said(
+        capsys, 2, "explain", "-f", file, "prod/web", "service/prod/out", "80"
+    )
+
+
+NOWHERE = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {selector: {}, ports: [{port: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: p}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+"""
+
+
+def test_a_namespace_for_what_has_none(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(NOWHERE)
+    (tmp_path / "intent.yaml").write_text(
+        "schema: audit.intent/v1\nrules:\n"
+        "- {name: r, from: prod/web, to: prod/db, verdict: denied}\notherwise: unspecified\n"
+    )
+    file = str(tmp_path / "a.yaml")
+    assert run(["expect", "-n", "prod", "-f", file]) == 0
+    assert "prod/web" in capsys.readouterr().out
+    assert run(["explain", "-n", "prod", "-f", file, "web", "db", "80"]) == 0
+    assert "prod/web -> prod/db" in capsys.readouterr().out
+    assert run(["intent", "-n", "prod", "-f", file, "--intent", str(tmp_path / "intent.yaml")]) == 0
+    assert run(["lint", "-n", "prod", "-f", file, "--fail-on", "error"]) == 0
+    assert "sends TCP/80 nowhere" in said(capsys, 2, "explain", "-n", "prod", "-f", file, "web", "svc/db", "80")
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("allowed", 3), ("denied", 3)])
+def test_an_intent_that_hangs_on_unknown_labels_is_inconclusive(tmp_path, verdict, code, capsys):
+    (tmp_path / "a.yaml").write_text(
+        NOWHERE.replace("name: web}", "name: web, namespace: other}").replace(
+            "policyTypes: [Ingress]", "ingress: [{from: [{namespaceSelector: {matchLabels: {team: a}}}]}]"
+        )
+    )
+    (tmp_path / "intent.yaml").write_text(
+        "schema: audit.intent/v1\nrules:\n"
+        f"- {{name: r, from: other/web, to: default/db, verdict: {verdict}}}\notherwise: unspecified\n"
+    )
+    paths = ["-f", str(tmp_path / "a.yaml"), "--intent", str(tmp_path / "intent.yaml")]
+    assert run(["intent", *paths]) == code
+    assert "in doubt: it hangs on labels" in capsys.readouterr().out
+    assert run(["explain", *paths[:2], "other/web", "default/db", "80"]) == 3
+    capsys.readouterr()
+    assert run(["expect", *paths[:2], "-o", "json"]) == 3
+    assert "labels-unknown" in capsys.readouterr().out
+
+
+@pytest.fixture
+def broken(tmp_path):
+    (tmp_path / "good.yaml").write_text(MANIFESTS)
+    (tmp_path / "bad.yaml").write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        "metadata: {name: bad, namespace: prod}\nspec: {podSelecto: {}}\n"
+    )
+    return str(tmp_path)
+
+
+def test_keep_going_answers_and_marks_in_doubt_what_the_broken_policy_may_decide(broken, capsys):
+    assert "bad.yaml:4: spec.podSelecto: unknown field" in said(capsys, 2, "expect", "-f", broken)
+    assert run(["expect", "-f", broken, "--keep-going", "-o", "json"]) == 3
+    output = capsys.readouterr()
+    assert '"doubt":true' in output.out
+    assert '"problems": [' in output.out
+    assert "(left out)" in output.err
+    assert run(["lint", "-f", broken, "--keep-going", "--fail-on", "error"]) == 3
+    assert run(["explain", "-f", broken, "--keep-going", "prod/web", "prod/db", "3306"]) == 3
+    assert "IN DOUBT" in capsys.readouterr().out
+
+
+def test_keep_going_where_a_whole_file_cannot_be_read(broken, tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text("kind: NetworkPolicy\na: b: c\n")
+    assert run(["expect", "-f", broken, "--keep-going", "-o", "json"]) == 3
+    assert '"doubt":true' in capsys.readouterr().out
+
+
+def test_exclude(broken, tmp_path, capsys):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "bad.yaml").write_text((tmp_path / "bad.yaml").read_text())
+    for globs in (["bad.yaml"], ["*/bad.yaml", "bad.*"], ["below", "bad.yaml"], ["below/", "ba?.yaml"]):
+        options = [word for glob in globs for word in ("--exclude", glob)]
+        assert run(["expect", "-R", "-f", broken, *options]) == 0
+    text = said(capsys, 2, "expect", "-f", broken, "--exclude", "*")
+    assert "file in this directory that --exclude leaves" in text
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Programs on a PATH of their own, which print MANIFESTS and leave what they were called with in ``called``."""
+    where = tmp_path / "bin"
+    where.mkdir()
+    (tmp_path / "m.yaml").write_text(MANIFESTS)
+    monkeypatch.setenv("PATH", str(where))
+
+    def install(name, script=""):
+        say_all = f'while IFS= read -r line; do echo "$line"; done < {tmp_path}/m.yaml'
+        text = script or f'echo "$0 $*" >> {tmp_path}/called; {say_all}'
+        (where / name).write_text(f"#!/bin/sh\n{text}\n")
+        (where / name).chmod(0o755)
+        return tmp_path / "called"
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "called"),
+    [
+        ("kubectl", ["-k", "over/prod"], "kubectl kustomize over/prod"),
+        ("kustomize", ["-k", "over/prod"], "kustomize build over/prod"),
+        ("helm", ["--helm", "shop", "--values", "v.yaml"], "helm template shop --values v.yaml"),
+        ("helm", ["--helm", "shop", "-n", "prod"], "helm template shop --namespace prod"),
+    ],
+)
+def test_what_others_render_is_read(programs, program, options, called, capsys):
+    log = programs(program)
+    assert run(["expect", *options]) == 0
+    assert "prod/web" in capsys.readouterr().out
+    assert log.read_text().strip().endswith(f"/{called}")
+    assert run(["lint", *options, "--fail-on", "error"]) == 0
+    assert run(["explain", *options, "prod/web", "prod/db", "3306"]) == 0
+
+
+def test_a_program_that_is_missing_or_fails_is_one_line(programs, capsys):
+    assert said(capsys, 2, "expect", "-k", "d") == (
+        "error: -k d: neither kubectl nor kustomize is on the PATH: install one, or render it elsewhere and give -f -\n"
+    )
+    assert "--helm c: helm is not on the PATH" in said(capsys, 2, "lint", "--helm", "c")
+    programs("helm", "echo first >&2; echo 'Error: no such chart' >&2; exit 1")
+    assert said(capsys, 2, "lint", "--helm", "c") == "error: helm template c failed: Error: no such chart\n"
+    assert "--values goes with --helm" in said(capsys, 2, "expect", "-k", "d", "--values", "v")
+    assert "not both" in said(capsys, 2, "expect", "-A", "-k", "d")
