@@ -172,8 +172,9 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
 
 
 def _knows_namespaces(snapshot: Snapshot) -> bool:
-    """Whether files tell of namespaces: one that is merely implied may have any labels."""
-    return all(namespace.known for namespace in snapshot.namespaces.values())
+    """Whether files tell of namespaces: of all in which anything is, and of a label of any of them but its name."""
+    namespaces = snapshot.namespaces.values()
+    return all(each.known for each in namespaces) and any(len(each.labels) > 1 for each in namespaces)
 
 
 def _check_namespaces(snapshot: Snapshot, namespaces: tuple[str, ...]) -> None:

@@ -165,7 +165,8 @@ def read_workload(fields: Fields, kind: str, namespace: str, name: str) -> Workl
         unknown_labels=given.unknown - labels.keys(),
     )
     selector = spec.section("selector").value
-    chosen = selector.get("matchLabels") if isinstance(selector.get("matchLabels"), dict) else selector
+    match_labels = selector.get("matchLabels")
+    chosen = match_labels if isinstance(match_labels, dict) else selector
     replicas = _replicas(spec, kind)
     return Workload(
         kind, namespace, name, endpoint, replicas, _texts(chosen) or labels, owner, _read_ordinals(spec, kind)
