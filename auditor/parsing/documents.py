@@ -15,6 +15,7 @@ from auditor.parsing.paths import Doubt, Lines, Parsed, Path, show_path
 from auditor.parsing.source import Source
 from auditor.parsing.yaml_values import read_yaml
 
+TEMPLATE_HINT = "this looks like a template: render it first, as 'helm template' does"
 UTF_8_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -111,7 +112,7 @@ def _hinted(problem: Problem, line: str) -> Problem:
     """``problem``, which stands on ``line``, with what most likely is the matter there."""
     hint = ""
     if "{{" in line:
-        hint = "this looks like a template: render it first, as 'helm template' does"
+        hint = TEMPLATE_HINT
     elif "\t" in line[: len(line) - len(line.lstrip())]:
         hint = "a tab: indent with spaces"
     return replace(problem, message=f"{problem.message}: {hint}") if hint else problem

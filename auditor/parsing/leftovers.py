@@ -8,7 +8,7 @@ from typing import Any
 
 from auditor.model.errors import Problem
 from auditor.model.skipped import Cause, Skipped
-from auditor.parsing.documents import Document
+from auditor.parsing.documents import TEMPLATE_HINT, Document
 from auditor.parsing.fields import Fields
 from auditor.parsing.found import DECISIVE, TEMPLATING, cause_of
 
@@ -72,7 +72,9 @@ def _is_fragment(spec: dict[str, Any]) -> bool:
 
 def unfilled_template(fields: Fields, kind: str, problems: Sequence[Problem]) -> Skipped | None:
     """What to skip an object as whose ``problems`` are places that a template engine would have filled in."""
-    if problems and any(TEMPLATING.search(text) for text in _texts(fields.value)):
+    # Without quotes, {{ x }} is a mapping whose key is one: nothing is left of it but the problem and its hint.
+    hinted = any(TEMPLATE_HINT in problem.message for problem in problems)
+    if hinted or (problems and any(TEMPLATING.search(text) for text in _texts(fields.value))):
         return Skipped(Cause.TEMPLATE, fields.document.source, _line(fields.document), kind)
     return None
 

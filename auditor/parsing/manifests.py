@@ -46,6 +46,7 @@ GROUPS = {
     "CronJob": BATCH,
     "NetworkPolicy": NETWORKING,
 }
+EXTERNAL_NAME = "is an ExternalName, another name for a host: no policy sees it; ask for the host itself"
 CLUSTER_SCOPED = ("Namespace", "Node")
 NAME = re.compile(r"[A-Za-z0-9._-]*\Z")
 
@@ -201,10 +202,7 @@ class Objects:
             self.namespaces[named.name] = named.value
         elif named.value is None:
             self.ignored["Service (ExternalName)"] += 1
-            target = fields.section("spec").text("externalName") or "a name outside"
-            self.absent[f"service/{named.full_name}"] = (
-                f"is an ExternalName, another name for {target}: no policy sees it"
-            )
+            self.absent[f"service/{named.full_name}"] = EXTERNAL_NAME
         else:
             self._readers.get(kind, self._custom)[1].append(named.value)
 

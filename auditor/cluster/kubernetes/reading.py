@@ -26,7 +26,7 @@ from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Snapshot
-from auditor.parsing.manifests import Objects, assemble
+from auditor.parsing.manifests import EXTERNAL_NAME, Objects, assemble
 
 READ_NAMESPACE = "netpol-audit-read-namespace"
 WITHOUT_NODES = (
@@ -158,6 +158,8 @@ class _Reading:
             value = self._take(service, "Service")
             if service.is_external_name:
                 self._objects.ignored["Service (ExternalName)"] += 1
+                metadata = service.metadata
+                self._objects.absent[f"service/{metadata.namespace}/{metadata.name}"] = EXTERNAL_NAME
             else:
                 self._objects.services.append(value)
 

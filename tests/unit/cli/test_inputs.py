@@ -154,7 +154,7 @@ def test_explain_says_what_a_name_is_that_is_no_endpoint(tmp_path, capsys):
     )
     file = str(tmp_path / "a.yaml")
     assert "prod/job is a pod that has finished" in said(capsys, 2, "explain", "-f", file, "prod/web", "prod/job", "80")
-    assert "service/prod/out is an ExternalName, another name for x.org" in said(
+    assert "service/prod/out is an ExternalName, another name for a host" in said(
         capsys, 2, "explain", "-f", file, "prod/web", "service/prod/out", "80"
     )
 

@@ -118,7 +118,7 @@ def test_pods_of_an_indexed_job_have_numbers() -> None:
         (
             "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: ExternalName, externalName: x.org}\n",
             "service/default/s",
-            "x.org",
+            "is an ExternalName",
         ),
     ],
 )
