@@ -8,7 +8,7 @@ lest a link that dies in between leaves its denials proven.
 
 Where nobody is at hand who could try a direction, an answer in the other one has to do: its packets crossed the link
 both ways. Links can lose one protocol and carry the other (a firewall of the host's, say), so where a neighbour can try
-both, each is tried, and a denial needs one of its own.
+both, each is tried, and where it gets through by one alone, denials of the other count only if somebody else did by it.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ class Links:
         self._helpful: dict[End, Attempt] = {}
         self._answered: dict[End, deque[Attempt]] = defaultdict(lambda: deque(maxlen=ANSWERED_KEPT))
         self._carried: set[tuple[str, Family, Protocol]] = set()
+        self._visited: set[tuple[str, Family]] = set()
 
     def take(
         self, probe_round: int, attempts: Sequence[Attempt], tries: Sequence[AttemptResult], calls: int = 0
@@ -114,7 +115,7 @@ class Links:
             for end in self._crossed(attempt):
                 if not got_through and end.direction is Direction.INGRESS:
                     continue
-                self._note(end, probe_round, attempt.target.protocol)
+                self._note(end, probe_round, attempt.target.protocol, attempt.source)
                 if number >= cells:
                     self._helpful.setdefault(end, attempt)
                 elif got_through:
@@ -126,8 +127,10 @@ class Links:
         if attempt not in self._answered[end]:
             self._answered[end].append(attempt)
 
-    def _note(self, end: End, probe_round: int, protocol: Protocol) -> None:
+    def _note(self, end: End, probe_round: int, protocol: Protocol, source: str | None = None) -> None:
         self._carried.add((end.site, end.family, protocol))
+        if source == self._sites[end.site].neighbour:
+            self._visited.add((end.site, end.family))
         moments = self._heard[end]
         if not moments or moments[-1] != probe_round:
             moments.append(probe_round)
@@ -249,10 +252,14 @@ class Links:
             return f"nothing was heard from {name} over its network link after the probes"
         if not any(moment <= probe_round for moment in moments):
             return f"nothing was heard from {name} over its network link before the probes"
-        can_be_tried = any(attempt.target.protocol is protocol for attempt in self._into(end))
-        if can_be_tried and not self._has_carried(end, protocol):
+        if not self._has_carried(end, protocol) and self._is_kept_from(end, protocol):
             return f"no {protocol} was heard from {name} over its network link"
         return ""
+
+    def _is_kept_from(self, end: End, protocol: Protocol) -> bool:
+        """Whether its neighbour could try ``protocol``, too, when it got through to the end's site by another."""
+        can_be_tried = any(attempt.target.protocol is protocol for attempt in self._into(end))
+        return can_be_tried and (end.site, end.family) in self._visited
 
     def _is_proven(self, end: End) -> bool:
         """Whether the end was heard in its direction, or, where nobody could try that one, in the other."""

@@ -60,7 +60,7 @@ def test_a_policy_that_is_enforced_and_not_meant_fails_too_and_is_told_apart(tmp
     assert audit_process(*dash).returncode == 0
     told = audit_process(*dash, "--intent", path)
     assert told.returncode == 1
-    assert told.stdout.startswith("FAIL  2 findings of the intent; ")
+    assert told.stdout.startswith("FAIL  2 findings about the intent; ")
     assert "merge its two peers" in " ".join(told.stdout.split())
     report = json.loads(audit_process(*dash, "--intent", path, "-o", "json").stdout)
     validator("report.schema.json").validate(report)

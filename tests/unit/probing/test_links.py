@@ -148,6 +148,9 @@ def test_each_protocol_that_the_neighbour_can_try_needs_an_answer_of_its_own():
     known, into = Links(SITES, route_cells(cells, SITES).listeners), End("a/pod", INTO, V4)
     by_tcp, by_udp = attempt(NODE, POD), attempt(NODE, POD, UDP)
     assert known.calls([into]) == [by_tcp, by_udp]
+    known.take(0, [attempt(FAR, POD), by_tcp, by_udp], [ALLOWED, SILENT, SILENT], 2)
+    known.take(2, [attempt(FAR, POD)], [ALLOWED])
+    assert known.doubt(into, 1, UDP) == "", "a node that can't reach its pod at all says nothing of UDP"
     known.take(0, [by_tcp, by_udp], [ALLOWED, SILENT], 2)
     known.take(2, [by_tcp], [ALLOWED], 1)
     assert [known.doubt(into, 1, protocol) for protocol in (TCP, UDP)] == [
