@@ -1,7 +1,7 @@
 """Lint of policies: what is likely not meant, found by what the policies mean and not by how they are written.
 
 Pure and fast enough for every run: ``lint(snapshot)`` takes about a second for 1,000 policies and 10,000 pods. Each
-check is one function over a ``Scene``; ``CHECKS`` lists them, the gravest first.
+check is one function over a ``PolicyIndex``; ``CHECKS`` lists them, the gravest first.
 """
 
 from __future__ import annotations
