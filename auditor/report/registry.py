@@ -51,6 +51,7 @@ FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (RUN, "table"): "as_table:render",
     (RUN, "json"): "as_json:render",
     (RUN, "junit"): "as_junit:render",
+    (RUN, "metrics"): "as_metrics:render",
     (DRY_RUN, "table"): "dry_run:render_table",
     (DRY_RUN, "json"): "dry_run:render_json",
     (EXPECT, "table"): "expected_as_table:render",

@@ -1,0 +1,95 @@
+"""The report for Prometheus: OpenMetrics text that the node exporter's textfile collector reads as well.
+
+The labels are few and bounded: results, kinds, ages and namespaces, and never a pod, a pair of endpoints or, outside
+of ``netpol_audit_info``, the id of a run.
+"""
+
+from __future__ import annotations
+
+import time
+from calendar import timegm
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from auditor import __version__
+from auditor.model.report import Report
+from auditor.model.verdict import Conclusion, Result
+from auditor.report.conclusion import conclude
+from auditor.report.documents import as_utf8
+
+NOT_COMPARED = "not-compared"
+"""The age of findings that were held against no earlier run."""
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One gauge: its name after ``netpol_audit_``, what it is, and its samples."""
+
+    name: str
+    help: str
+    samples: Sequence[tuple[Labels, float]]
+
+
+def render(report: Report, stream: TextIO) -> None:
+    """Write ``report`` to ``stream``."""
+    as_utf8(stream).writelines(f"{line}\n" for line in metric_lines(report))
+
+
+def metric_lines(report: Report) -> Iterator[str]:
+    """The lines of the document."""
+    for family in _families(report):
+        name = f"netpol_audit_{family.name}"
+        yield f"# HELP {name} {family.help}"
+        yield f"# TYPE {name} gauge"
+        yield from (f"{name}{_labels(labels)} {value:.15g}" for labels, value in family.samples)
+    yield "# EOF"
+
+
+def _labels(labels: Labels) -> str:
+    told = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{told}}}" if told else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _families(report: Report) -> Iterator[Family]:
+    conclusion = conclude(report)
+    results = Counter(each.result for each in report.cells)
+    seconds = sum(report.seconds.values())
+    yield Family("cells", "Connections, by result.", [({"result": each}, results[each]) for each in Result])
+    yield Family("findings", "Findings, by kind, namespace of a destination and age.", _findings(report))
+    if report.comparison is not None:
+        yield Family("failing_findings", "Findings that make the run fail.", [({}, len(report.comparison.failing))])
+    yield Family("coverage_ratio", "Share of connections that got a verdict.", [({}, report.summary.coverage)])
+    yield Family("untested_policies", "Policies that nothing tells of.", [({}, len(report.policies.open))])
+    yield Family("duration_seconds", "How long the run took.", [({}, round(seconds, 3))])
+    if report.began:
+        ended = timegm(time.strptime(report.began, "%Y-%m-%dT%H:%M:%SZ")) + round(seconds)
+        yield Family("last_run_timestamp_seconds", "When the last run ended.", [({}, ended)])
+        if conclusion is not Conclusion.INCONCLUSIVE:
+            yield Family("last_conclusive_timestamp_seconds", "When the last conclusive run ended.", [({}, ended)])
+    conclusions = [({"conclusion": each}, float(each is conclusion)) for each in Conclusion]
+    yield Family("conclusion", "1 for what the run comes to.", conclusions)
+    yield Family("info", "The auditor and the run.", [({"version": __version__, "run": report.run_id}, 1)])
+
+
+def _findings(report: Report) -> list[tuple[Labels, float]]:
+    """How many findings there are, by kind, namespace and age; one counts in each namespace that it touches."""
+    standings = report.comparison.standings if report.comparison is not None else ()
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for number, finding in enumerate(report.findings):
+        age = standings[number].age.value if standings else NOT_COMPARED
+        for namespace in {each.cell.destination.partition("/")[0] for each in finding.cells}:
+            counts[finding.kind, namespace, age] += 1
+    intent = standings[len(report.findings) :] if standings else ()
+    counts.update(("intent", "", each.age.value) for each in intent)
+    if not standings and report.intent:
+        counts["intent", "", NOT_COMPARED] += len(report.intent)
+    names = ("kind", "namespace", "age")
+    return [(dict(zip(names, key, strict=True)), count) for key, count in sorted(counts.items())]
