@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from auditor.diagnosis.findings import find, ports_of
+from auditor.diagnosis.findings import _combinations, find, ports_of
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Family
@@ -93,3 +93,13 @@ def test_ports_in_words_are_sorted_by_protocol_and_number():
         for protocol, port in ((Protocol.UDP, 53), (Protocol.TCP, 443), (Protocol.TCP, 80))
     ]
     assert ports_of(cells) == "TCP/80, TCP/443, UDP/53"
+
+
+def test_a_pod_and_itself_is_a_combination_only_where_it_is_among_the_connections():
+    ends = ("prod/web", "prod/db")
+    between = [result(one, other, 3306, Result.LEAK).cell for one in ends for other in ends if one != other]
+    to_itself = result("prod/db", "prod/db", 3306, Result.LEAK).cell
+    assert _combinations(between) == (2, 2)
+    assert _combinations([*between, to_itself]) == (3, 3)
+    assert _combinations([between[0], to_itself]) == (2, 2)
+    assert _combinations([*between, to_itself, between[0]._replace(port=80)]) == (4, 6)

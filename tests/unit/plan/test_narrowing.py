@@ -81,3 +81,17 @@ def test_only_too_many_cells_are_narrowed_and_that_is_said(monkeypatch):
     assert f"{len(whole.cells):,} connections would be too many" in narrow.remark
     named = AuditOptions(ports=tuple(PortRequest(Protocol.TCP, number) for number in range(1, len(whole.cells))))
     assert plan(SHOP, named)[1].remark == ""
+
+
+def test_declared_ports_are_probed_all_however_many_there_are(monkeypatch):
+    declared = ContainerPort(Protocol.TCP, 8080)
+    ends = tuple(pod(f"prod/{name}", f"10.244.0.{n}", declared) for n, name in enumerate(("web", "db", "api"), 2))
+    snapshot = replace(with_policies(policy("in", "db", Direction.INGRESS, 5433)), endpoints=ends)
+    options = AuditOptions(declared_only=True)
+    _, whole = plan(snapshot, options)
+    monkeypatch.setattr(run, "MOST_CELLS", len(whole.cells) - 1)
+    _, still = plan(snapshot, options)
+    assert (still.cells, still.remark) == (whole.cells, "")
+    assert {cell.port for cell in still.cells} == {8080}
+    _, narrow = plan(snapshot, AuditOptions())
+    assert narrow.remark

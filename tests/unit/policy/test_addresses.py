@@ -32,6 +32,11 @@ def holds(network, address):
     return IPv4Address(address) in network
 
 
+def test_a_range_holds_its_first_and_its_last_address_and_no_other():
+    ranges = Ranges([ip_network("10.0.0.4/30"), ip_network("10.0.0.12/32")])
+    assert [number - BASE for number in range(BASE, BASE + 16) if ranges.hold(number)] == [4, 5, 6, 7, 12]
+
+
 @given(networks, addresses)
 def test_bounds_are_the_first_and_the_last_address(network, address):
     first, last = bounds(network)

@@ -583,3 +583,10 @@ def test_names_that_would_be_the_same_get_a_number_that_is_free():
         "prod/x-4": ("prod/p2",),
         "prod/x-2": ("prod/x-2",),
     }
+
+
+@pytest.mark.parametrize(("cidr", "told"), [("10.244.0.2/32", True), ("10.244.0.2/31", False), ("0.0.0.0/0", False)])
+def test_a_single_address_is_told_even_where_it_holds_every_pod(cidr, told):
+    snapshot = cluster(pod("prod/db", {"app": "db"}, "10.244.0.2"), policies=[by_block(cidr)])
+    known = f"policy prod/x knows prod/db by address (ipBlock {cidr}), which a probe pod can't carry"
+    assert choose(snapshot).uncovered == ((known,) if told else ())

@@ -271,3 +271,17 @@ def test_a_probe_pod_says_which_workloads_it_stands_for(in_place):
     planned = plan_live(LiveSnapshot(known), options(in_place=in_place))
     told = {endpoint.stands_for for endpoint in planned.snapshot.endpoints}
     assert told == {("prod/db-1",), ("prod/a", "prod/b")}
+
+
+def test_in_place_a_pod_of_the_namespace_and_node_that_were_chosen_is_joined():
+    ends = [
+        pod("aaa/web-0", {"app": "web"}, "10.0.1.1", node="n1"),
+        pod("prod/web-1", {"app": "web"}, "10.0.1.2", node="n1"),
+        pod("prod/web-2", {"app": "web"}, "10.0.1.3", node="n2"),
+        pod("prod/db-1", {"app": "db"}, "10.0.1.4", node="n1"),
+    ]
+    snapshot = cluster(*ends, policies=[policy("prod/db", {"app": "db"}, ingress=[])])
+    planned = in_place(snapshot, ("aaa", "prod"))
+    (probe,) = (probe for probe in planned.probes if len(probe.stands_for) == 3)
+    assert (probe.namespace, probe.node) == ("prod", "n2")
+    assert planned.members[probe.name] == ("prod", "web-2")
