@@ -6,6 +6,24 @@ tried again for as long as a CNI that is slow to program its rules may take. Whe
 further pass over all cells tells convergence from instability (``auditor.probing.stability``). Every round has calls
 besides its attempts, which show that the network links concerned carry packets (``auditor.probing.links``), and silence
 that stands for a denial is tried again with other sockets.
+
+What becomes of each cell (docs/architecture.md has the same in sentences):
+
+    state            event                                             next
+    untried          answer agrees with the policies                   settled
+                     answer differs, or nothing was learnt             doubtful
+    settled,         a later try over another socket is silent, too    settled
+      by silence     a later try is answered                           doubtful
+    doubtful         differs until nothing changed for ``settle``      confirmed: a finding
+                     agrees now                                        converged late: a further pass over all cells
+                     the agent ended meanwhile                         inconclusive, never "denied"
+    converged late   agrees in the further pass                        settled: a fact, "took up to N s"
+                     differs again                                     unstable
+    any denied       listener not proven before and after              inconclusive
+                     an end not heard over its own link                inconclusive
+                     destination stood still or overran, or too many
+                       packets are lost, and it was silence            tried again, else inconclusive
+                     UDP: its datagram is logged at the destination    allowed one way: a leak where denial is expected
 """
 
 from __future__ import annotations
