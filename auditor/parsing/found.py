@@ -188,14 +188,15 @@ def _says_something(piece: bytes) -> bool:
 
 
 def _never_pods(piece: bytes) -> str:
-    """The kind of ``piece`` where it is one of ``NEVER_PODS`` without doubt; else empty."""
+    """The kind of ``piece`` where it is one of ``NEVER_PODS``, or a list of them, without doubt; else empty."""
     first_level: dict[bytes, bytes] = {}
     for name, value in FIRST_LEVEL.findall(piece):
         if name in first_level:
             return ""
         first_level[name] = value
     kind = first_level.get(b"kind", b"")
-    return kind.decode() if kind in NEVER_PODS and first_level.get(b"apiVersion") else ""
+    never = kind.removesuffix(b"List") in NEVER_PODS
+    return kind.decode() if never and first_level.get(b"apiVersion") else ""
 
 
 def _settle(source: Source, text: bytes, problems: list[Problem], lines_before: int, found: Found) -> None:

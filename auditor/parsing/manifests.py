@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, TypeAlias
 
 from auditor.model.addresses import IPAddress
@@ -365,6 +366,7 @@ def assemble(
     workloads = _told_apart([workload for workload in objects.workloads if not stand_ins.stand_for(workload)], running)
     asked = values_asked_for(objects.policies)
     made = [endpoint for workload in workloads for endpoint in _replicas_of(workload, nodes, replicas, asked)]
+    made = _named_apart(made, running)
     idle = [workload for workload in workloads if workload.replicas is not None and workload.replicas <= 0]
     ignored.update(f"{workload.kind} (no replicas)" for workload in idle)
     absent = {
@@ -414,6 +416,18 @@ def _told_apart(workloads: Sequence[Workload], pods: Sequence[Endpoint]) -> list
         else workload
         for workload in workloads
     ]
+
+
+def _named_apart(made: Sequence[Endpoint], pods: Sequence[Endpoint]) -> list[Endpoint]:
+    """``made``, of which the second replica of one workload may be called as another workload is: such get a number."""
+    taken = {pod.name for pod in pods}
+    apart = []
+    for endpoint in made:
+        numbered = (f"{endpoint.name}.{number}" for number in count(2))
+        name = endpoint.name if endpoint.name not in taken else next(each for each in numbered if each not in taken)
+        taken.add(name)
+        apart.append(endpoint if name == endpoint.name else replace(endpoint, name=name))
+    return apart
 
 
 def _at_node(endpoint: Endpoint, addresses: Mapping[str, tuple[IPAddress, ...]]) -> Endpoint:

@@ -141,3 +141,12 @@ def test_labels_that_two_variants_of_a_namespace_have_otherwise_are_unknown() ->
         {"x": "z", "kubernetes.io/metadata.name": "a"},
         False,
     )
+
+
+def test_a_generated_name_is_not_that_of_another_workloads_replica() -> None:
+    several = workload("Job", "parallelism: 2")
+    assert sorted(names(read(several + workload("Job").replace("{name: web}", "{generateName: web-}")))) == [
+        "default/web-0",
+        "default/web-1",
+        "default/web-1.2",
+    ]
