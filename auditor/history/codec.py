@@ -59,7 +59,7 @@ def schema_of(content: bytes) -> str:
     try:
         return msgspec.json.decode(content, type=_Schema).schema
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise BadRecordError("it is no JSON object") from None
+        raise BadRecordError("it is not a JSON object") from None
 
 
 def decode(content: bytes) -> Night:

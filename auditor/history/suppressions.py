@@ -109,5 +109,5 @@ def _read_one(fields: Fields, texts: dict[str, str]) -> FindingSuppression:
             f"no finding is of kind {kind!r}: {f'did you mean {near[0]}' if near else ', '.join(KINDS)}", "kind"
         )
     if port and not PORT.fullmatch(port):
-        fields.note(f"{port!r} is no port: write TCP/5432, TCP/* or '*'", "port")
+        fields.note(f"{port!r} is not a valid port: write TCP/5432, TCP/* or '*'", "port")
     return FindingSuppression(**texts, file=fields.document.source, line=fields.line)
