@@ -145,7 +145,7 @@ def test_a_baseline_that_is_none_is_refused_in_one_line(tmp_path):
     ("text", "said"),
     [
         (ACCEPTED.replace("kind: leak", "kind: leek") % "2999-12-31", "did you mean leak"),
-        (ACCEPTED.replace("TCP/5432", "tcp/5432") % "2999-12-31", "'tcp/5432' is no port"),
+        (ACCEPTED.replace("TCP/5432", "tcp/5432") % "2999-12-31", "'tcp/5432' is not a valid port"),
         (ACCEPTED.replace("owner: net, ", "") % "2999-12-31", "a suppression needs owner"),
         (ACCEPTED % "2999-02-30", "is not a valid date"),
     ],
