@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
+import random
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 AGENT = Path(__file__).parents[3] / "probes" / "agent.py"
@@ -15,24 +17,23 @@ PROBER = "12345678abcdef00"
 BATCH = "00c0ffee"
 
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+OURS = range(10_000 + WORKER * 2_800, 12_800 + WORKER * 2_800)
+"""Ports that nobody takes between our choice and our use of them: other workers have others, and connections get higher
+ones from Linux.
+"""
+
+
 def free_ports(count):
     """Ports on which nobody listens, neither TCP nor UDP."""
-    with_ports = []
-    for _ in range(50 * count):
-        stream, datagram = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        stream.bind(("127.0.0.1", 0))
-        try:
-            datagram.bind(stream.getsockname())
-        except OSError:
-            stream.close()
-        else:
-            with_ports.append((stream, datagram))
-        if len(with_ports) == count:
+    ports = []
+    for port in random.sample(OURS, len(OURS)):
+        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram, suppress(OSError):
+            stream.bind(("127.0.0.1", port))
+            datagram.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
             break
-    ports = [stream.getsockname()[1] for stream, _ in with_ports]
-    for pair in with_ports:
-        for one in pair:
-            one.close()
     return ports
 
 
