@@ -103,3 +103,4 @@ def _watching() -> Iterator[None]:
     with Watchdog(lambda block: say_aside(f"debug: {block}")) as watchdog:
         yield
     say_aside(f"debug: at most, the event loop was {watchdog.longest}")
+    say_aside(f"debug: at most, its own thread or a garbage collection held it up for {watchdog.heaviest.held:.3f} s")

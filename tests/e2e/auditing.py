@@ -5,6 +5,7 @@ the enforcer in force.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from tests.e2e.live import read_world
 from tests.e2e.recording import PODS, Recording
 from tests.oracle.evaluator import AmbiguousPrediction, may_flake, verdict
 from tests.unit.cli.audit_process import environment
+from tests.watching import LIMIT
 
 Report = dict[str, Any]
 
@@ -33,6 +35,9 @@ NO_VERDICT = (Result.INCONCLUSIVE, Result.SKIPPED)
 MANAGED = "app.kubernetes.io/managed-by=netpol-audit"
 RUN_LABEL = "netpol-audit/run"
 PATIENCE = 180
+HELD_UP = re.compile(r"held it up for (\d+\.\d+) s\n")
+held_up: list[float] = []
+"""Seconds for which the event loop of each audit of the suite was held up at most."""
 
 
 def command(kubectl: Kubectl, *arguments: str) -> list[str]:
@@ -80,10 +85,13 @@ class Audited:
 def run_audit(kubectl: Kubectl, image: str, *more: str) -> Audited:
     """Audit the shop."""
     with Recording(kubectl, PODS) as recording:
-        done = audit(kubectl, *run_arguments(image, *more))
-    assert done.stdout, done.stderr
+        done = audit(kubectl, *run_arguments(image, *more), "--debug")
+    complaints = "".join(line for line in done.stderr.splitlines(keepends=True) if not line.startswith("debug: "))
+    assert done.stdout, complaints
+    held_up.extend(map(float, HELD_UP.findall(done.stderr)))
+    assert held_up[-1] <= LIMIT, f"the event loop was held up for {held_up[-1]} s"
     report = json.loads(done.stdout)
-    return Audited(done.returncode, report, done.stderr, tuple(_probes(report, recording)))
+    return Audited(done.returncode, report, complaints, tuple(_probes(report, recording)))
 
 
 def _probes(report: Report, recording: Recording) -> Iterator[Endpoint]:

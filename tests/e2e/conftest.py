@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import world
+from tests.e2e.auditing import held_up
 from tests.e2e.enforcers.interface import ClusterNetwork, Enforcer, GivenEnforcer
 from tests.e2e.enforcers.nftables import NftablesEnforcer
 from tests.e2e.kubectl import Kubectl
@@ -69,6 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         config.hook.pytest_deselected(items=mine)
         items[:] = [item for item in items if item not in mine]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if held_up:
+        terminalreporter.write_line(
+            f"{len(held_up)} audits were watched: at most, an event loop was held up for {max(held_up):.3f} s"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -101,12 +101,15 @@ def test_debug_tells_how_long_nobody_listened(capsys):
         context.params["debug"] = True
         run_interruptibly(blocking())
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert re.fullmatch(
         r"debug: \d+\.\d\d s without a turn, 0\.\d\d s of it computing at test_interruption\.py:\d+, in blocking",
         lines[0],
     )
     assert lines[1].startswith("debug: at most, the event loop was ")
+    assert re.fullmatch(
+        r"debug: at most, its own thread or a garbage collection held it up for 0\.[45]\d\d s", lines[2]
+    )
 
 
 def test_without_debug_nothing_is_told(capsys):
