@@ -96,8 +96,8 @@ HEX_16 = re.compile(r"[0-9a-f]{16}\Z")
 HEX_64 = re.compile(r"[0-9a-f]{64}\Z")
 
 YOUNG = 0.15
-"""Seconds after which a silent attempt no longer takes a place in the window: most of the silent ones are
-being dropped.
+"""Seconds after which a silent attempt no longer takes a place in the window: most of the silent ones are being
+dropped.
 """
 
 BURST = 64
@@ -302,8 +302,8 @@ class Listeners:
         self.arrivals = Arrivals()
 
     def listen(self, mark: str, ask: Ask, ports: list[tuple[str, int]]) -> list[Any]:
-        """Listen on ``ports``, pairs of protocol and number, and nowhere else; the ones that failed, as the
-        wire format has them.
+        """Listen on ``ports``, pairs of protocol and number, and nowhere else; the ones that failed, as the wire format
+        has them.
         """
         self.close()
         self._mark = mark.encode()
@@ -458,8 +458,8 @@ class Listeners:
 
 
 def own_address(item: tuple[int, int, bytes]) -> tuple[int, int, bytes]:
-    """The ancillary item that makes an answer leave from the address that was asked, out of the one that
-    came with the question.
+    """The ancillary item that makes an answer leave from the address that was asked, out of the one that came with the
+    question.
     """
     level, kind, data = item
     if kind == IP_PKTINFO:
@@ -486,8 +486,8 @@ def foreign_addresses(addresses: list[str]) -> list[list[str]]:
 
 
 def is_assigned(address: str) -> bool:
-    """Whether the kernel lists this IPv6 address as one of this namespace: so new a one that it can't be
-    bound to yet, too.
+    """Whether the kernel lists this IPv6 address as one of this namespace: so new a one that it can't be bound to yet,
+    too.
     """
     if ":" not in address:
         return False
@@ -507,8 +507,8 @@ class Overflows:
         self._connections: int | None = None
 
     def growth(self) -> tuple[int | None, int | None]:
-        """Datagrams for want of room in a receive buffer, connections for want of room at a listener; None
-        where that can't be read.
+        """Datagrams for want of room in a receive buffer, connections for want of room at a listener; None where that
+        can't be read.
         """
         before = self._datagrams, self._connections
         self._datagrams, self._connections = udp_overruns(), table_sum("netstat", "TcpExt:", ("ListenDrops",))
@@ -530,8 +530,8 @@ def udp_overruns() -> int | None:
 
 
 def table_sum(file: str, table: str, columns: tuple[str, ...]) -> int | None:
-    """The sum of some columns, as far as they exist, of a table of /proc/self/net that has a line of names
-    and a line of numbers.
+    """The sum of some columns, as far as they exist, of a table of /proc/self/net that has a line of names and a line
+    of numbers.
     """
     lines = [words for words in proc_net(file) if words[0] == table]
     if len(lines) != 2 or columns[0] not in lines[0]:
@@ -549,8 +549,8 @@ def proc_net(file: str) -> list[list[str]]:
 
 
 class Partings:
-    """Connections to other people's listeners that were closed on our side: kept a moment for theirs, lest
-    they see a reset.
+    """Connections to other people's listeners that were closed on our side: kept a moment for theirs, lest they see a
+    reset.
     """
 
     def __init__(self) -> None:
@@ -845,8 +845,8 @@ class Batch:
         return (nonce, mark, address) if compare_digest(data, right) else None
 
     def _answered(self, attempt: int, mark: bytes, seen: bytes, when: float = 0.0) -> None:
-        """End an attempt that an agent of this run answered, which says that its question came from
-        ``seen``, empty if as it was sent.
+        """End an attempt that an agent of this run answered, which says that its question came from ``seen``, empty if
+        as it was sent.
         """
         more = {"seen": seen.decode()} if seen else {}
         if mark != self._flying[attempt][4]:

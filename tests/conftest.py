@@ -26,8 +26,8 @@ PERSONAL = (
 
 
 def pytest_configure() -> None:
-    """Take signals back that whoever started us has ignored: a shell for a job in the background, nohup.
-    Children would inherit that.
+    """Take signals back that whoever started us has ignored: a shell for a job in the background, nohup. Children would
+    inherit that.
     """
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),

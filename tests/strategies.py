@@ -24,8 +24,8 @@ PORT_NAMES = ("http", "dns")
 PORT_NUMBERS = (FIRST_PORT, 53, 80, 81, 8080, LAST_PORT)
 PORT_RANGES = ((80, 80), (80, 81), (53, 8080), (FIRST_PORT, LAST_PORT))
 EPHEMERAL_CUT = (1000, 40000)
-"""Covers a part of the ports that clients connect from, so that what a stateless enforcer does becomes a
-matter of luck.
+"""Covers a part of the ports that clients connect from, so that what a stateless enforcer does becomes a matter of
+luck.
 """
 PROTOCOLS = (Protocol.TCP, Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.UDP, Protocol.SCTP)
 DUAL, IPV4_ONLY, IPV6_ONLY = (Family.IPV4, Family.IPV6), (Family.IPV4,), (Family.IPV6,)
@@ -120,8 +120,8 @@ def boundary_ports(atoms: tuple[PortRange, ...]) -> list[tuple[Protocol, int]]:
 
 
 def boundaries_in_policies(snapshot: Snapshot) -> set[tuple[Protocol, int]]:
-    """Both sides of every edge that any rule or declared port draws, for every protocol, whatever an
-    evaluator makes of them.
+    """Both sides of every edge that any rule or declared port draws, for every protocol, whatever an evaluator makes of
+    them.
     """
     edges = {FIRST_PORT, LAST_PORT}
     for policy in snapshot.policies:

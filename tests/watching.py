@@ -11,8 +11,8 @@ from auditor.loop.collections import brief_collections
 from auditor.loop.watchdog import BOUND, Watchdog
 
 LIMIT = 2 * BOUND
-"""Seconds that the loop's own thread computes, or garbage is collected, without a turn in between. On a machine that
-is busy with other things the same work takes twice as long.
+"""Seconds that the loop's own thread computes, or garbage is collected, without a turn in between. On a machine that is
+busy with other things the same work takes twice as long.
 """
 
 

@@ -1,5 +1,5 @@
-"""The command line: one module per command, each of which parses, builds a frozen options object, calls,
-and returns an exit code.
+"""The command line: one module per command, each of which parses, builds a frozen options object, calls, and returns an
+exit code.
 """
 
 import sys

@@ -149,16 +149,16 @@ def _interrupt(_signal_number: int, _frame: FrameType | None) -> None:
 
 
 def _end_in_peace() -> None:
-    """We are ending already: a second Ctrl-C changes nothing, not even while the interpreter ends, when it
-    would decide our exit code.
+    """We are ending already: a second Ctrl-C changes nothing, not even while the interpreter ends, when it would decide
+    our exit code.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _discard_unwritten_output() -> None:
-    """Keep the interpreter from failing once more, at its exit and with a code of its own, on output that
-    can't be written.
+    """Keep the interpreter from failing once more, at its exit and with a code of its own, on output that can't be
+    written.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

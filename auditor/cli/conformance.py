@@ -1,5 +1,5 @@
-"""``audit conformance``: every scenario against one enforcer, on the embedded lab or on a live cluster, and
-a scorecard.
+"""``audit conformance``: every scenario against one enforcer, on the embedded lab or on a live cluster, and a
+scorecard.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ def conformance(options: ConformanceOptions) -> int:
 
 
 def read_scenarios(names: Sequence[str]) -> list[Scenario]:
-    """The scenarios called ``names``; all that come with the auditor when there are none. Raises UsageError
-    for an unknown name.
+    """The scenarios called ``names``; all that come with the auditor when there are none. Raises UsageError for an
+    unknown name.
     """
     from auditor.run.sources import load_scenario, scenario_names
 

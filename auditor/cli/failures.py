@@ -65,8 +65,8 @@ def _where_to_look(error: click.ClickException) -> str:
 
 
 def _about_file(error: OSError) -> str:
-    """What the system says, with the file if there is one. Without one it is our output: nothing else is
-    left to be read or written.
+    """What the system says, with the file if there is one. Without one it is our output: nothing else is left to be
+    read or written.
     """
     reason = (error.strerror or str(error)).lower()
     return f"{error.filename if error.filename is not None else 'standard output'}: {reason}"

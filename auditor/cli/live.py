@@ -45,8 +45,8 @@ LIVE_ONLY = frozenset(
 
 
 def refuse_live_options() -> None:
-    """Raise UsageError when an option that is about live clusters was given to the command that runs, which
-    is to use the lab.
+    """Raise UsageError when an option that is about live clusters was given to the command that runs, which is to use
+    the lab.
     """
     refuse(LIVE_ONLY, "applies to live clusters only: leave out either it or --lab")
 

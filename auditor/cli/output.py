@@ -87,8 +87,8 @@ def tell(conclusion: str, headline: str, path: str | None, *, quiet: bool) -> No
 
 
 def _is_special(path: str, given: str) -> bool:
-    """Whether ``path`` is a device, a pipe or the like, or an open descriptor, all of which are written to
-    and never replaced.
+    """Whether ``path`` is a device, a pipe or the like, or an open descriptor, all of which are written to and never
+    replaced.
     """
     if _descriptor(path) is not None:
         return True

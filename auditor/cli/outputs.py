@@ -1,5 +1,5 @@
-"""Which formats of a document go where: ``-o FORMAT``, ``-o FORMAT=FILE`` (as often as one likes) and
-``--output-file FILE``.
+"""Which formats of a document go where: ``-o FORMAT``, ``-o FORMAT=FILE`` (as often as one likes) and ``--output-file
+FILE``.
 """
 
 from __future__ import annotations

@@ -195,8 +195,8 @@ def check_scope(namespaces: Collection[str], *, all_namespaces: bool) -> None:
 
 
 def refuse(names: Collection[str], why: str) -> None:
-    """Raise UsageError when an option that arrives as one of ``names`` was given to the command that runs:
-    ``why`` it can't be.
+    """Raise UsageError when an option that arrives as one of ``names`` was given to the command that runs: ``why`` it
+    can't be.
     """
     context = click.get_current_context()
     for parameter in context.command.params:
@@ -206,8 +206,8 @@ def refuse(names: Collection[str], why: str) -> None:
 
 
 def check_ports(destinations: Iterable[Endpoint], ports: Iterable[PortRequest]) -> None:
-    """Raise UsageError for a port asked for by a name that no destination declares: a slip of the pen, and
-    not an empty answer.
+    """Raise UsageError for a port asked for by a name that no destination declares: a slip of the pen, and not an empty
+    answer.
     """
     destinations = tuple(destinations)
     for request in ports:

@@ -1,5 +1,5 @@
-"""``audit preflight``: what ``audit run`` would create in a live cluster and what would stop it, without
-creating anything.
+"""``audit preflight``: what ``audit run`` would create in a live cluster and what would stop it, without creating
+anything.
 """
 
 from __future__ import annotations

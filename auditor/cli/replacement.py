@@ -59,8 +59,8 @@ class _Draft:
         self._temporary = temporary
 
     def publish(self, given: str) -> None:
-        """Put it at the target: by a link where nothing is, else by renaming, or by copying what only that
-        leaves as it is.
+        """Put it at the target: by a link where nothing is, else by renaming, or by copying what only that leaves as it
+        is.
         """
         old = _status(self._target)
         if old is None and self._temporary is None:
@@ -93,8 +93,8 @@ class _Draft:
         self._temporary = None
 
     def _copy(self, given: str) -> None:
-        """Write into the old file: other names for it would keep its old content, or its owner can't be had
-        for a new one.
+        """Write into the old file: other names for it would keep its old content, or its owner can't be had for a new
+        one.
         """
         size = os.fstat(self.descriptor).st_size
         into = os.open(self._target, os.O_WRONLY | os.O_CLOEXEC)
@@ -193,8 +193,8 @@ def _link(descriptor: int, path: Path) -> None:
 
 
 def _make_like(descriptor: int, target: Path, old: os.stat_result) -> bool:
-    """Give the new file owner, group, mode and extended attributes of ``old``, which is at ``target``;
-    False where we may not.
+    """Give the new file owner, group, mode and extended attributes of ``old``, which is at ``target``; False where we
+    may not.
     """
     new = os.fstat(descriptor)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):

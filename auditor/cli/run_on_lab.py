@@ -83,8 +83,8 @@ def size(matrix: ExpectedMatrix) -> str:
 
 
 def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:
-    """The enforcers that ``texts`` name. Raises UsageError for an unknown one, or for a node that
-    ``scenario`` does not have.
+    """The enforcers that ``texts`` name. Raises UsageError for an unknown one, or for a node that ``scenario`` does not
+    have.
     """
     try:
         enforcement = Enforcement.parse(texts)
@@ -104,8 +104,8 @@ def subject(scenario: Scenario, enforcers: tuple[str, ...]) -> str:
 
 
 def again(cell: Cell, scenario: str, enforcers: Iterable[str]) -> str:
-    """A shell command that probes ``cell``, in every address family that its ends have in common, on a lab
-    like the one it was found on.
+    """A shell command that probes ``cell``, in every address family that its ends have in common, on a lab like the one
+    it was found on.
     """
     words = ["audit", "run", "--lab", scenario]
     for enforcer in enforcers:

@@ -1,5 +1,5 @@
-"""From the paths after ``-f``, or from the live cluster, to a snapshot: what ``audit expect`` and ``audit
-explain`` have in common.
+"""From the paths after ``-f``, or from the live cluster, to a snapshot: what ``audit expect`` and ``audit explain``
+have in common.
 """
 
 from __future__ import annotations

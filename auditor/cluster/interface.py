@@ -33,8 +33,8 @@ class Cluster(Protocol):
 
     @property
     def failed(self) -> Mapping[str, str]:
-        """The endpoints whose agent could not be started, or no longer stands for them, with the reason:
-        their cells are inconclusive.
+        """The endpoints whose agent could not be started, or no longer stands for them, with the reason: their cells
+        are inconclusive.
         """
 
     @property
@@ -48,8 +48,8 @@ class Cluster(Protocol):
         """Who can tell that the sites' network links carry packets."""
 
     async def changes(self) -> Sequence[Snapshot]:
-        """The states that the cluster went through since the last call, oldest first; empty when nothing
-        that matters has changed.
+        """The states that the cluster went through since the last call, oldest first; empty when nothing that matters
+        has changed.
         """
 
     async def open(self, site: ProbeSite) -> AgentChannel:

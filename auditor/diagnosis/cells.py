@@ -21,8 +21,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Cells:
-    """``cells``, numbered in their order; every set here is a bitset over these numbers. Every end must be
-    in ``snapshot``.
+    """``cells``, numbered in their order; every set here is a bitset over these numbers. Every end must be in
+    ``snapshot``.
     """
 
     def __init__(self, snapshot: Snapshot, cells: Sequence[Cell]) -> None:
@@ -51,8 +51,8 @@ class Cells:
         return tuple(self.cells[number] for number in bits(mask))
 
     def subjects(self, direction: Direction) -> dict[str, int]:
-        """For each endpoint the cells in which its filter of ``direction`` has a say: those that it sends,
-        or that it receives.
+        """For each endpoint the cells in which its filter of ``direction`` has a say: those that it sends, or that it
+        receives.
         """
         return self.sources if direction is Direction.EGRESS else self.destinations
 

@@ -97,8 +97,8 @@ class _PolicySide:
         return found
 
     def _isolation_matters(self, masks: Sequence[int]) -> bool:
-        """Whether any verdict changes when the policy doesn't isolate at all: what is freed is what nobody
-        else isolates.
+        """Whether any verdict changes when the policy doesn't isolate at all: what is freed is what nobody else
+        isolates.
         """
         freed = self.isolated & ~self.isolated_by_others & ~self.passing_by_others
         return bool(freed & ~reduce(or_, masks, 0) & self.passing_opposite or self._allowed_alone(masks))

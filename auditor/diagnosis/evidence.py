@@ -17,8 +17,8 @@ from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Note, Result, Verdict
 
 TELLING = (Result.MATCH, Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.CNI_DEPENDENT)
-"""The results that say what the enforcer did. What wasn't observed, is undefined or was answered by a
-stranger says nothing of it.
+"""The results that say what the enforcer did. What wasn't observed, is undefined or was answered by a stranger says
+nothing of it.
 """
 
 NARROWER = 5.0
@@ -28,8 +28,8 @@ DOUBT = 8.0
 """Bits within which chance decides between two hypotheses."""
 
 CHANCE = 5
-"""At a share of losses that retests still find, no more than this many cells look steadily denied for each
-that is seen to change.
+"""At a share of losses that retests still find, no more than this many cells look steadily denied for each that is seen
+to change.
 """
 
 SCOPES = tuple(ScopeKind)
@@ -151,8 +151,8 @@ class Fit:
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Occam's order: what speaks against it; fewer faults; less left to chance; the simpler scope; the
-        order of the dialects.
+        """Occam's order: what speaks against it; fewer faults; less left to chance; the simpler scope; the order of the
+        dialects.
         """
         return (
             self.errors,

@@ -32,8 +32,8 @@ Chain: TypeAlias = tuple[Misreading, ...]
 
 
 class PolicyReading(NamedTuple):
-    """How one policy is read: one of the ``previous`` or of those in force, changed by ``dialects``;
-    whether its ipBlocks skip pods.
+    """How one policy is read: one of the ``previous`` or of those in force, changed by ``dialects``; whether its
+    ipBlocks skip pods.
     """
 
     previous: bool
@@ -77,8 +77,8 @@ class Filters:
         self._subjects: dict[tuple[str, object, Direction], int] = {}
 
     def passing(self, direction: Direction, chain: Chain = ()) -> int:
-        """The cells that the filters of ``direction`` let through, all run by an enforcer with the
-        misreadings of ``chain``.
+        """The cells that the filters of ``direction`` let through, all run by an enforcer with the misreadings of
+        ``chain``.
         """
         key = (direction, chain)
         if key not in self._sides:
@@ -260,8 +260,8 @@ class Filters:
 
     @cached_property
     def _numbered_ports(self) -> Mapping[Protocol, tuple[list[int], list[int]]]:
-        """For each protocol the port numbers in order, and the cells on all numbers up to each: a cell is
-        on one port alone.
+        """For each protocol the port numbers in order, and the cells on all numbers up to each: a cell is on one port
+        alone.
         """
         found = {}
         for protocol in Protocol:

@@ -1,5 +1,5 @@
-"""From cells that differ to what a person is told: one finding for the cells that differ in the same way
-for the same rules.
+"""From cells that differ to what a person is told: one finding for the cells that differ in the same way for the same
+rules.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def _ports_in_brief(cells: Sequence[Cell]) -> str:
 
 
 def _combinations(cells: Sequence[Cell]) -> tuple[int, int]:
-    """How many of source, destination and port there are among ``cells``, and how many there could be of
-    different ends.
+    """How many of source, destination and port there are among ``cells``, and how many there could be of different
+    ends.
     """
     sources, destinations = {cell.source for cell in cells}, {cell.destination for cell in cells}
     ports = {(cell.protocol, cell.port) for cell in cells}

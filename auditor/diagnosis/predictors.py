@@ -125,8 +125,8 @@ class Predictor:
         return EPHEMERAL_PORTS if any(first < cut <= last for cut in cuts) else (first,)
 
     def _passing(self, direction: Direction, faults: Hypothesis, *, stateless: bool = False) -> int:
-        """The cells that pass the filters of ``direction``; with ``stateless`` only the filters of
-        stateless enforcers count.
+        """The cells that pass the filters of ``direction``; with ``stateless`` only the filters of stateless enforcers
+        count.
         """
         passing = 0
         regions = [self._region(fault.scope, direction) for fault in faults]

@@ -50,8 +50,8 @@ NOTHING = Asked({}, {})
 
 
 def policy_tests(snapshot: Snapshot, results: Sequence[CellResult], asked: Asked) -> PolicyTests:
-    """Which of the policies that select a pod of ``asked`` are tested by ``results``, which are all of the
-    audit, skipped ones too.
+    """Which of the policies that select a pod of ``asked`` are tested by ``results``, which are all of the audit,
+    skipped ones too.
     """
     pods = _Pods(snapshot, asked)
     in_scope = [
@@ -135,8 +135,8 @@ class _Evidence:
         return mask
 
     def missing(self, policy: NetworkPolicy, direction: Direction, pods: _Pods) -> UntestedPolicy | None:
-        """What there is to say where nothing tells whether ``policy`` is enforced in ``direction``; None
-        where something does.
+        """What there is to say where nothing tells whether ``policy`` is enforced in ``direction``; None where
+        something does.
         """
         own = self._filters.isolated(policy, direction) & self._asked[direction]
         wanted = self._wanted(own, direction)

@@ -27,8 +27,8 @@ PAIRED_FAULTS = 120
 """How many single faults are tried in pairs, the best first."""
 
 WORTHY_RATIO = 2
-"""A second fault has to do away with all errors or this part of them: one in a hundred mostly takes in some
-odd cell by chance.
+"""A second fault has to do away with all errors or this part of them: one in a hundred mostly takes in some odd cell by
+chance.
 """
 
 BEST_WITH_MASKED = 2
@@ -120,8 +120,8 @@ def _with_masked(evidence: Evidence, singles: Sequence[Fit], silent: Iterable[Fi
 
 
 def _kinds_in_turn(fits: Sequence[Fit]) -> list[Fit]:
-    """The best of each kind of scope first, then the second best: alone they predict the same, but beside
-    another fault they may not.
+    """The best of each kind of scope first, then the second best: alone they predict the same, but beside another fault
+    they may not.
     """
     seen: Counter[ScopeKind] = Counter()
     turns: list[tuple[int, Fit]] = []

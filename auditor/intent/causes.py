@@ -27,15 +27,15 @@ from auditor.policy.plain_reading import Side
 CauseKey: TypeAlias = tuple[object, ...]
 Ends: TypeAlias = tuple[Endpoint, Endpoint]
 PeerPlace: TypeAlias = tuple[NetworkPolicy, int, int | None]
-"""A policy, one of its rules and one of the peers there, counted from 0; None where the rule has none and
-so means every peer.
+"""A policy, one of its rules and one of the peers there, counted from 0; None where the rule has none and so means
+every peer.
 """
 
 
 @dataclass(slots=True)
 class Cause:
-    """Cells of one rule that are wrong for one reason. ``sides`` are those at which it can be mended, the
-    likeliest first.
+    """Cells of one rule that are wrong for one reason. ``sides`` are those at which it can be mended, the likeliest
+    first.
     """
 
     rule: int
@@ -50,8 +50,8 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What opens a side: a peer of a policy's rule, or nothing but that no policy isolates; and the atoms
-    that it opens.
+    """What opens a side: a peer of a policy's rule, or nothing but that no policy isolates; and the atoms that it
+    opens.
     """
 
     key: CauseKey

@@ -1,5 +1,5 @@
-"""Changes that might close what is open and was meant denied, the smallest first. Whether they do is found
-out by evaluating them.
+"""Changes that might close what is open and was meant denied, the smallest first. Whether they do is found out by
+evaluating them.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def narrowing(resolved: ResolvedIntent, grant: Grant, violation: Sequence[Violat
 
 
 def _merged(policy: NetworkPolicy, direction: Direction, number: int, peer: Peer) -> Iterator[Draft]:
-    """The rule with ``peer`` and another as one, where one selects pods and the other namespaces: the
-    pitfall of the extra dash.
+    """The rule with ``peer`` and another as one, where one selects pods and the other namespaces: the pitfall of the
+    extra dash.
     """
     rule = policy.rules(direction)[number]
     for other in rule.peers:

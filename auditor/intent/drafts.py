@@ -79,8 +79,8 @@ def with_all_rules(policy: NetworkPolicy, direction: Direction, rules: tuple[Rul
 
 
 def _section(policy: NetworkPolicy, direction: Direction) -> str:
-    """A section of ``policy`` as YAML. Without a rule it needs policyTypes: where that is absent, so is
-    Egress (NetworkPolicySpec).
+    """A section of ``policy`` as YAML. Without a rule it needs policyTypes: where that is absent, so is Egress
+    (NetworkPolicySpec).
     """
     section = direction.lower()
     if rules := policy.rules(direction):

@@ -1,5 +1,5 @@
-"""Changes that might open what is closed and was meant allowed: one more rule in a policy that isolates, or
-a policy beside it.
+"""Changes that might open what is closed and was meant allowed: one more rule in a policy that isolates, or a policy
+beside it.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ Signature: TypeAlias = tuple[int, int, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is demanded of a pair: sets of atoms. ``by_rule`` shares them out, each atom to the first rule
-    that speaks of it.
+    """What is demanded of a pair: sets of atoms. ``by_rule`` shares them out, each atom to the first rule that speaks
+    of it.
     """
 
     allowed: int
@@ -91,8 +91,8 @@ class ResolvedIntent:
         return as_source, as_destination, self._ports[key]
 
     def ports_at(self, ports: Iterable[PolicyPort], destination: Endpoint) -> int:
-        """The atoms that ``ports`` mean at ``destination``: all of them if there are none, a name what is
-        declared there.
+        """The atoms that ``ports`` mean at ``destination``: all of them if there are none, a name what is declared
+        there.
         """
         ports = tuple(ports)
         mask = 0 if ports else self.atoms.everything
@@ -124,8 +124,8 @@ class ResolvedIntent:
         return governed(source, destination) and not always_allowed(source, destination)
 
     def count_pairs(self, sources: Sequence[Endpoint], destinations: Sequence[Endpoint]) -> int:
-        """How many pairs of the two, either all the same or all different, a policy can decide about; all
-        of one are of one kind.
+        """How many pairs of the two, either all the same or all different, a policy can decide about; all of one are of
+        one kind.
         """
         if sources[0].selectable and destinations[0].selectable:
             return len(sources) * len(destinations) - (len(sources) if sources[0] is destinations[0] else 0)

@@ -100,8 +100,8 @@ def find_violations(refined: Refined, resolved: ResolvedIntent) -> dict[int, tup
 
 
 class _Search:
-    """What is found so far: for each rule and pair of cohorts the atoms by family. ``full`` are rules of
-    which enough is found.
+    """What is found so far: for each rule and pair of cohorts the atoms by family. ``full`` are rules of which enough
+    is found.
     """
 
     def __init__(self, refined: Refined, resolved: ResolvedIntent, profiles: _Profiles) -> None:

@@ -18,8 +18,8 @@ NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Some of the namespaces, as a set of their numbers and in words. ``has_pods``: some pod there is one
-    that selectors can match.
+    """Some of the namespaces, as a set of their numbers and in words. ``has_pods``: some pod there is one that
+    selectors can match.
     """
 
     mask: int

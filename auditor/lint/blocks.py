@@ -20,8 +20,8 @@ BLOCKS = "https://kubernetes.io/docs/concepts/services-networking/network-polici
 
 
 def _blocks(policy_index: PolicyIndex) -> Iterator[tuple[IndexedRule, IPBlock, int, Place]]:
-    """Every ipBlock in force of a policy that selects someone, with the pods that it covers and no selector
-    of the rule admits anyway.
+    """Every ipBlock in force of a policy that selects someone, with the pods that it covers and no selector of the rule
+    admits anyway.
     """
     for indexed in policy_index.rules:
         if indexed.subjects:

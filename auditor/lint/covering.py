@@ -19,13 +19,13 @@ from auditor.policy.addresses import bounds
 from auditor.policy.bits import bits
 
 COMPARISONS = 500_000
-"""How many pairs a check compares within one rule or namespace; where that doesn't reach for all, each part
-meets ``LEAST`` others.
+"""How many pairs a check compares within one rule or namespace; where that doesn't reach for all, each part meets
+``LEAST`` others.
 """
 LEAST = 50
 FEW = 16
-"""Port sets with more atoms than this are candidates for every question, and lists with more peers than
-this get an index.
+"""Port sets with more atoms than this are candidates for every question, and lists with more peers than this get an
+index.
 """
 
 Buckets: TypeAlias = Sequence[Sequence[int]]
@@ -92,8 +92,8 @@ class ConditionIndex:
 
 
 def _places(key: Hashable, condition: LabelCondition) -> list[Hashable]:
-    """Where a condition is put: at each value that it allows, at the one by which one that excludes values
-    is found, or without any.
+    """Where a condition is put: at each value that it allows, at the one by which one that excludes values is found, or
+    without any.
     """
     if condition.negated:
         return [(key, False, value) for value in condition.values] or [(key, False, None)]

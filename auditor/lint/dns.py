@@ -131,8 +131,8 @@ def _needs_names(indexed: IndexedRule) -> bool:
 
 
 def _dns_gaps(policy_index: PolicyIndex, dns: _Dns, protocol: Protocol, out_of: int) -> Iterator[tuple[Place, int]]:
-    """For each policy the pods of ``out_of`` that can send somewhere but can't ask DNS over ``protocol``;
-    each pod is told once.
+    """For each policy the pods of ``out_of`` that can send somewhere but can't ask DNS over ``protocol``; each pod is
+    told once.
     """
     sending = served = 0
     for indexed in policy_index.rules:

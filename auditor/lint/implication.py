@@ -20,8 +20,8 @@ NO_RANGES = Ranges(())
 
 @dataclass(frozen=True, slots=True)
 class LabelCondition:
-    """What a selector asks of one label: whether the label may be missing, and ``values``: the only ones
-    or, ``negated``, none of them.
+    """What a selector asks of one label: whether the label may be missing, and ``values``: the only ones or,
+    ``negated``, none of them.
     """
 
     may_be_missing: bool = True
@@ -116,8 +116,8 @@ def excepts_of(block: IPBlock) -> Ranges:
 
 
 class _ById:
-    """A block as the key of a cache: the same object, since comparing thousands of excepts takes longer
-    than to go through them.
+    """A block as the key of a cache: the same object, since comparing thousands of excepts takes longer than to go
+    through them.
     """
 
     __slots__ = ("block",)

@@ -45,8 +45,8 @@ def unprotected_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 
 def no_default_deny(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Directions in which a namespace has no policy for all of its pods, so that new pods, or some of the
-    present ones, are open.
+    """Directions in which a namespace has no policy for all of its pods, so that new pods, or some of the present ones,
+    are open.
     """
     covered = {
         (policy.namespace, direction)

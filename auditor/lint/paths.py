@@ -24,8 +24,8 @@ POD_NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.
 
 
 def half_open(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Peers that one side admits and the other side's policies cut off entirely: no port between any two of
-    the pods is open.
+    """Peers that one side admits and the other side's policies cut off entirely: no port between any two of the pods is
+    open.
     """
     answers = _Answers(policy_index)
     for indexed in policy_index.rules:
@@ -57,8 +57,8 @@ class _Answers:
         self._namespaces: dict[int, set[str]] = {}
 
     def may_meet(self, indexed: IndexedRule, reach: int) -> bool:
-        """Whether any rule of the pods ``reach`` lets through something that ``indexed`` opens to them, or
-        nobody can say of so many.
+        """Whether any rule of the pods ``reach`` lets through something that ``indexed`` opens to them, or nobody can
+        say of so many.
         """
         other = OTHER_SIDE[indexed.direction]
         from_here = IndexedRule(
@@ -86,8 +86,8 @@ class _Answers:
 
 
 def _is_all_known(policy_index: PolicyIndex, peer: Peer) -> bool:
-    """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which
-    nothing is said.
+    """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which nothing is
+    said.
     """
     selector = peer.namespace_selector
     if peer.ip_block is not None or selector is None:

@@ -76,8 +76,8 @@ def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remar
 def _labels_of_pods(
     policy_index: PolicyIndex, selector: LabelSelector, carrying: Mapping[tuple[str, str], AbstractSet[str]]
 ) -> Iterator[tuple[str, str, list[str]]]:
-    """The labels of ``selector`` that pods have instead, each with the namespaces of these pods that meet
-    all else of ``selector``.
+    """The labels of ``selector`` that pods have instead, each with the namespaces of these pods that meet all else of
+    ``selector``.
     """
     if not any(carrying.get(pair) for pair in selector.match_labels):
         return

@@ -189,8 +189,8 @@ class PolicyIndex:
 
     @cached_property
     def uncertain(self) -> int:
-        """The pods of namespaces with a policy that can't be read: they may be isolated, and may be allowed
-        more than is known.
+        """The pods of namespaces with a policy that can't be read: they may be isolated, and may be allowed more than
+        is known.
         """
         mask = 0
         for policy in self.snapshot.unknown:
@@ -235,8 +235,8 @@ class PolicyIndex:
         return _sliced({group: len(members) for group, members in self._members.items()})
 
     def names(self, mask: int) -> str:
-        """The endpoints of ``mask`` for people: the workloads that they belong to, the first few by name,
-        then how many more.
+        """The endpoints of ``mask`` for people: the workloads that they belong to, the first few by name, then how many
+        more.
         """
         if mask not in self._names:
             first = list(islice(dict.fromkeys(islice(self._workloads_in(mask), MOST_LOOKED_AT)), MOST_NAMES + 1))
@@ -254,8 +254,8 @@ class PolicyIndex:
 
     @cached_property
     def _workload_counts(self) -> tuple[list[int], list[int]]:
-        """How many workloads each group has that are in no other, sliced; and the groups of each workload
-        that is in several.
+        """How many workloads each group has that are in no other, sliced; and the groups of each workload that is in
+        several.
         """
         groups: dict[str, list[int]] = defaultdict(list)
         for group, names in self._workloads.items():

@@ -1,5 +1,5 @@
-"""Checks of ports: rules that open a port which no selected pod has, under another protocol, or under the
-Service's number.
+"""Checks of ports: rules that open a port which no selected pod has, under another protocol, or under the Service's
+number.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class _OpenedAtoms:
         self._found: dict[tuple[str, Direction, int], int] = {}
 
     def for_all_of(self, indexed: IndexedRule) -> int:
-        """The atoms that are open for all pods of ``indexed``; all of them where so many rules are for
-        other pods that nobody can say.
+        """The atoms that are open for all pods of ``indexed``; all of them where so many rules are for other pods that
+        nobody can say.
         """
         key = (indexed.policy.namespace, indexed.direction)
         if (*key, indexed.subjects) not in self._found:
@@ -154,8 +154,8 @@ def service_port(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 
 def port_not_offered(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Numbers that no pod has, where all pods declare ports and are behind Services, so that their ports
-    are likely all known.
+    """Numbers that no pod has, where all pods declare ports and are behind Services, so that their ports are likely all
+    known.
     """
     offers = policy_index.offers
     for indexed, number, port, destinations in _port_items(policy_index):

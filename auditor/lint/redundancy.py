@@ -57,8 +57,8 @@ class _Ports:
         return bool(self.atoms & other.atoms) or (bool(other.names) and bool(self.atoms or self.names))
 
     def cover(self, policy_index: PolicyIndex, other: _Ports) -> bool:
-        """Whether every port of ``other`` is among these. A name is if it is given here, too, or if its
-        whole protocol is open.
+        """Whether every port of ``other`` is among these. A name is if it is given here, too, or if its whole protocol
+        is open.
         """
         if other.atoms & ~self.atoms:
             return False
@@ -341,8 +341,8 @@ def except_opened_again(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 
 def _taking_away(indexed: IndexedRule, block: IPBlock, lost: IPBlock) -> str:
-    """How to keep ``lost`` out of ``block``, a peer of ``indexed``: excepts are parts of the cidr, and a
-    rule without peers is for all.
+    """How to keep ``lost`` out of ``block``, a peer of ``indexed``: excepts are parts of the cidr, and a rule without
+    peers is for all.
     """
     if block.cidr != lost.cidr:
         return "Give the other ipBlock the same except."

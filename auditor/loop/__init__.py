@@ -1,3 +1,3 @@
-"""The event loop's own affairs: work that would block it is done apart from it, and a watchdog measures
-whether anything does.
+"""The event loop's own affairs: work that would block it is done apart from it, and a watchdog measures whether
+anything does.
 """

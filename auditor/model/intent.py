@@ -46,8 +46,8 @@ class IntentRule:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """All that was meant. ``rules`` come before the ``closing`` ones; ``hosts`` are addresses outside the
-    cluster, by name.
+    """All that was meant. ``rules`` come before the ``closing`` ones; ``hosts`` are addresses outside the cluster, by
+    name.
     """
 
     rules: tuple[IntentRule, ...]

@@ -95,8 +95,8 @@ class Suppression:
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """Findings after suppression: those that count, those that don't with what suppresses them, and
-    suppressions that do nothing.
+    """Findings after suppression: those that count, those that don't with what suppresses them, and suppressions that
+    do nothing.
     """
 
     findings: tuple[LintFinding, ...]

@@ -17,14 +17,14 @@ class Flapping:
 
     @property
     def unstable(self) -> frozenset[Cell]:
-        """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that
-        were merely late as well.
+        """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that were merely
+        late as well.
         """
         return self.relapsed | self.late if self.relapsed else frozenset()
 
     def without(self, cells: Collection[Cell]) -> Flapping:
-        """The same where ``cells`` have been judged by something else since: their relapse speaks against
-        no other cell, either.
+        """The same where ``cells`` have been judged by something else since: their relapse speaks against no other
+        cell, either.
         """
         return Flapping(self.relapsed.difference(cells), self.late.difference(cells))
 

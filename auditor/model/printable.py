@@ -14,13 +14,13 @@ INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00
 """Characters without any width that Python calls printable: a name may differ from another one in these alone."""
 
 ANYWHERE = re.compile(r"#(?=#\w*\[)")
-"""``##[``, ``##vso[`` and ``##teamcity[`` are commands to GitHub, Azure Pipelines and TeamCity, wherever in
-a line they stand.
+"""``##[``, ``##vso[`` and ``##teamcity[`` are commands to GitHub, Azure Pipelines and TeamCity, wherever in a line they
+stand.
 """
 
 AT_BEGIN = re.compile(r"\s*(:):(?![0-9A-Fa-f]{1,4}[ :])[A-Za-z][-\w]*(?: .*?)?::")
-"""``::error file=…::`` is a command to GitHub where a line begins with it, blanks aside. ``::a and
-fe80::1`` is about IPv6.
+"""``::error file=…::`` is a command to GitHub where a line begins with it, blanks aside. ``::a and fe80::1`` is about
+IPv6.
 """
 
 
@@ -43,8 +43,8 @@ def escape(character: str) -> str:
 
 
 def printable(line: str) -> str:
-    """``line`` as one line that moves no cursor, hides nothing, and is no command to a CI system. Twice is
-    the same as once.
+    """``line`` as one line that moves no cursor, hides nothing, and is no command to a CI system. Twice is the same as
+    once.
     """
     parts, done = [], 0
     for begin, end in dangers(line):

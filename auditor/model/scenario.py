@@ -14,8 +14,8 @@ from auditor.model.verdict import Cell, Verdict
 
 @dataclass(frozen=True, slots=True)
 class ExpectedProblem:
-    """A problem that reading the scenario's manifests must report: on this line, at this path, in words
-    that contain ``contains``.
+    """A problem that reading the scenario's manifests must report: on this line, at this path, in words that contain
+    ``contains``.
     """
 
     line: int

@@ -29,8 +29,8 @@ class Score(StrEnum):
 
 
 def score_of(summary: Summary) -> Score:
-    """What ``summary`` comes to: one fault departs, one cell without a verdict leaves it open; what is
-    skipped counts for nothing.
+    """What ``summary`` comes to: one fault departs, one cell without a verdict leaves it open; what is skipped counts
+    for nothing.
     """
     if summary.faults:
         return Score.DEPARTS
@@ -41,8 +41,8 @@ def score_of(summary: Summary) -> Score:
 
 @dataclass(frozen=True, slots=True)
 class FeatureScore:
-    """One feature of NetworkPolicies. ``summary`` counts the cells that show it, which are those of
-    ``scenarios`` that it decides.
+    """One feature of NetworkPolicies. ``summary`` counts the cells that show it, which are those of ``scenarios`` that
+    it decides.
     """
 
     feature: str
@@ -75,8 +75,8 @@ class ScenarioScore:
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """How long one kind of change took to come into force: ``seconds`` for each scenario in which it did,
-    ``late`` where not in time.
+    """How long one kind of change took to come into force: ``seconds`` for each scenario in which it did, ``late``
+    where not in time.
     """
 
     change: ChangeKind

@@ -104,8 +104,8 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service. ``selector`` None means that its endpoints are managed by hand; ``cluster_ips`` is empty
-    for a headless one.
+    """A Service. ``selector`` None means that its endpoints are managed by hand; ``cluster_ips`` is empty for a
+    headless one.
     """
 
     namespace: str

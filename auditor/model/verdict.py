@@ -11,8 +11,8 @@ from auditor.model.snapshot import Family
 
 
 class Cell(NamedTuple):
-    """One question: can ``source`` reach ``destination`` (names of endpoints) on this protocol and port,
-    over this family?
+    """One question: can ``source`` reach ``destination`` (names of endpoints) on this protocol and port, over this
+    family?
     """
 
     source: str

@@ -119,8 +119,8 @@ def _hinted(problem: Problem, line: str) -> Problem:
 
 
 def refuse_other_kinds(documents: Sequence[Document], schema: str, kind: str, hint: str = "") -> None:
-    """Raise InputError, with one line instead of many, when ``documents`` are of another kind than
-    ``kind``, which has ``schema``.
+    """Raise InputError, with one line instead of many, when ``documents`` are of another kind than ``kind``, which has
+    ``schema``.
     """
     for document in documents[:1]:
         given = document.value.get("schema") if isinstance(document.value, dict) else None

@@ -26,8 +26,8 @@ def looks_like_json(text: str) -> bool:
 
 
 def read_json(name: str, text: str) -> tuple[list[Parsed], list[Problem]]:
-    """The documents in ``text``, one or several after each other, and what is wrong. Raises JSONDecodeError
-    when it is no JSON.
+    """The documents in ``text``, one or several after each other, and what is wrong. Raises JSONDecodeError when it is
+    no JSON.
     """
     twice = False
 
@@ -102,8 +102,8 @@ class _Places:
                 left.append((value, (*path, step)))
 
     def _parts(self, at: int) -> list[tuple[Step, int, int]]:
-        """Of each part of the mapping or list at ``at``: its key or number, where that stands, and where
-        the value does.
+        """Of each part of the mapping or list at ``at``: its key or number, where that stands, and where the value
+        does.
         """
         text = self._text
         parts: list[tuple[Step, int, int]] = []

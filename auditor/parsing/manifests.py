@@ -172,8 +172,8 @@ class Objects:
         return _Named(namespace, name, value)
 
     def _name(self, metadata: Fields, key: str, *, strict: bool = False) -> str:
-        """A name that can stand in ``NAMESPACE/NAME``; the API server's rules are not asked here.
-        ``strict``: others ask them.
+        """A name that can stand in ``NAMESPACE/NAME``; the API server's rules are not asked here. ``strict``: others
+        ask them.
         """
         name = metadata.text(key) or ""
         if not NAME.match(name) and not strict:
@@ -406,8 +406,8 @@ def assemble(
 
 
 def _told_apart(workloads: Sequence[Workload], pods: Sequence[Endpoint]) -> list[Workload]:
-    """``workloads``, with the kind added to the names of those that share one: a Deployment and a Job may
-    both be called ``prod/web``.
+    """``workloads``, with the kind added to the names of those that share one: a Deployment and a Job may both be
+    called ``prod/web``.
     """
     taken = Counter([pod.name for pod in pods] + [workload.template.name for workload in workloads])
     return [
@@ -437,8 +437,8 @@ def _at_node(endpoint: Endpoint, addresses: Mapping[str, tuple[IPAddress, ...]])
 
 
 def _replicas_of(workload: Workload, nodes: Sequence[str], most: int, asked: Collection[str]) -> list[Endpoint]:
-    """An endpoint for each replica, at most ``most``; of a DaemonSet one for each of ``nodes``, or a single
-    one without any. Of pods with numbers, those that policies ask for are among them: ``asked`` are values of labels.
+    """An endpoint for each replica, at most ``most``; of a DaemonSet one for each of ``nodes``, or a single one without
+    any. Of pods with numbers, those that policies ask for are among them: ``asked`` are values of labels.
     """
     template = workload.template
     if workload.ordinals is not None:

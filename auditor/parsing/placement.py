@@ -1,5 +1,5 @@
-"""Nodes and addresses for a cluster that exists only in files, by rule, so that reading it twice gives the
-same cluster.
+"""Nodes and addresses for a cluster that exists only in files, by rule, so that reading it twice gives the same
+cluster.
 """
 
 from __future__ import annotations

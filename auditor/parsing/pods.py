@@ -120,8 +120,8 @@ def _read_addresses(status: Fields) -> tuple[IPAddress, ...]:
 
 
 def _read_ports(spec: Fields) -> tuple[ContainerPort, ...]:
-    """The ports of all containers and of restartable init containers, which run as long as the pod (pod
-    spec, sidecar containers).
+    """The ports of all containers and of restartable init containers, which run as long as the pod (pod spec, sidecar
+    containers).
     """
     sidecars = [
         container for container in spec.maps("initContainers") if container.value.get("restartPolicy") == "Always"

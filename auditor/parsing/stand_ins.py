@@ -48,8 +48,8 @@ class StandIns:
 
 
 def _made(pod: PodObject, workload: Workload) -> bool:
-    """Whether ``pod``, made by an object in between, looks like one of ``workload``: by its labels, or its
-    maker's name without any.
+    """Whether ``pod``, made by an object in between, looks like one of ``workload``: by its labels, or its maker's name
+    without any.
     """
     if workload.selector:
         return workload.selector.items() <= pod.endpoint.labels.items()

@@ -73,8 +73,8 @@ def _whole(plain: str) -> Any:
 
 
 def constructed(tag: str, text: str) -> Any:
-    """The value of ``text`` by a tag of ``CONSTRUCTED``; infinity for too many digits, ``text`` itself
-    where it doesn't fit its tag.
+    """The value of ``text`` by a tag of ``CONSTRUCTED``; infinity for too many digits, ``text`` itself where it doesn't
+    fit its tag.
     """
     try:
         return CONSTRUCTED[tag](yaml.ScalarNode(tag, text))

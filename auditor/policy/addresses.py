@@ -17,8 +17,8 @@ def bounds(network: IPNetwork) -> tuple[int, int]:
 
 
 class Ranges:
-    """The union of networks of one family, for many questions. Of nested ones the widest counts, so that
-    they are apart and in order.
+    """The union of networks of one family, for many questions. Of nested ones the widest counts, so that they are apart
+    and in order.
     """
 
     def __init__(self, networks: Iterable[IPNetwork]) -> None:
@@ -77,8 +77,8 @@ class NestedRanges:
 
 
 class AddressIntervals:
-    """The address space of one family, cut at the edges of every ipBlock: addresses of one interval are in
-    the same ipBlocks.
+    """The address space of one family, cut at the edges of every ipBlock: addresses of one interval are in the same
+    ipBlocks.
     """
 
     def __init__(self, blocks: Iterable[IPBlock], family: Family) -> None:
@@ -95,8 +95,8 @@ class AddressIntervals:
         return bisect_right(self._starts, int(address)) - 1
 
     def inside(self, network: IPNetwork) -> tuple[int, int]:
-        """The first of the intervals that make up ``network``, and the one after the last; the network must
-        be part of a given block.
+        """The first of the intervals that make up ``network``, and the one after the last; the network must be part of
+        a given block.
         """
         first, last = bounds(network)
         return bisect_left(self._starts, first), bisect_left(self._starts, last + 1)

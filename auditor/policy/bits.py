@@ -48,8 +48,8 @@ def span(first: int, last: int) -> int:
 def without_each(
     masks: Sequence[int], start: int, join: Callable[[int, int], int] = and_, *, width: int = 1
 ) -> list[int]:
-    """For each place of ``width`` neighbours among ``masks``: all other masks joined, and ``start``. Joined
-    once, not once for each.
+    """For each place of ``width`` neighbours among ``masks``: all other masks joined, and ``start``. Joined once, not
+    once for each.
     """
     before = list(accumulate(masks, join, initial=start))
     after = list(accumulate(reversed(masks), join, initial=start))[::-1]

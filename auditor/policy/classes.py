@@ -11,8 +11,8 @@ from auditor.policy.matrix import IdentityClass
 def identity_classes(
     snapshot: Snapshot, groups: Groups, traits: set[int]
 ) -> tuple[tuple[IdentityClass, ...], list[int]]:
-    """Join groups that share every trait. Returns the classes, in order of their first members, and the
-    class of each group.
+    """Join groups that share every trait. Returns the classes, in order of their first members, and the class of each
+    group.
     """
     everything = groups.everything
     signatures: list[list[int]] = [[] for _ in groups.representatives]

@@ -27,8 +27,8 @@ class Groups:
     """The groups of a snapshot's endpoints, numbered in order of first appearance, and bitsets over them."""
 
     def __init__(self, snapshot: Snapshot, names: set[PortName], traits: Iterable[Traits] | None = None) -> None:
-        """``names`` are the port names that count, and ``traits`` what policies look at; None: the
-        NetworkPolicies of ``snapshot``.
+        """``names`` are the port names that count, and ``traits`` what policies look at; None: the NetworkPolicies of
+        ``snapshot``.
         """
         self._namespaces = snapshot.namespaces
         everywhere = [network_policy_traits(snapshot)] if traits is None else list(traits)

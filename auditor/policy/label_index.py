@@ -11,8 +11,8 @@ from auditor.policy.bits import mask_of, octets_of
 
 
 class LabelIndex:
-    """Things by their labels, numbered in order; sets are bitsets over the numbers, and are made when they
-    are first asked for.
+    """Things by their labels, numbered in order; sets are bitsets over the numbers, and are made when they are first
+    asked for.
     """
 
     def __init__(self, labels: Sequence[Labels | None]) -> None:

@@ -42,8 +42,8 @@ class IdentityClass:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """The identity classes; for each endpoint the number of its class; for each class the bit that stands
-    for it in rows.
+    """The identity classes; for each endpoint the number of its class; for each class the bit that stands for it in
+    rows.
     """
 
     classes: tuple[IdentityClass, ...]
@@ -83,8 +83,8 @@ def always_allowed(source: Endpoint, destination: Endpoint) -> bool:
 
 
 def common_families(source: Endpoint, destination: Endpoint) -> tuple[Family, ...]:
-    """The families over which the two can talk, the destination's primary first. Unknown addresses go with
-    any, or IPv4.
+    """The families over which the two can talk, the destination's primary first. Unknown addresses go with any, or
+    IPv4.
     """
     if not destination.addresses:
         return source.families or (Family.IPV4,)
@@ -154,8 +154,8 @@ class ExpectedMatrix:
         return governed(self.endpoint(source), self.endpoint(destination))
 
     def class_verdicts(self, source: int, destination: int, family: Family) -> PairVerdicts:
-        """What the policies say about a pair of classes, given by number, leaving out what holds for
-        particular members only.
+        """What the policies say about a pair of classes, given by number, leaving out what holds for particular members
+        only.
         """
         bit = self._bit_of_class[destination]
         allowed = _reached(self._rows[family][source], bit)
@@ -197,8 +197,8 @@ class ExpectedMatrix:
         return self._known_at_extremes[number]
 
     def split_by_verdicts(self, source: int, family: Family, destinations: int) -> list[tuple[PairVerdicts, int]]:
-        """Split ``destinations``, a set of bits that stand for classes, by what ``class_verdicts`` says of
-        ``source`` and each.
+        """Split ``destinations``, a set of bits that stand for classes, by what ``class_verdicts`` says of ``source``
+        and each.
         """
         rows = [
             self._rows[family][source],
@@ -270,8 +270,8 @@ def _reached(row: tuple[Part, ...], bit: int) -> int:
 def _split_one(
     reached: tuple[int, ...], mask: int, number: int, atoms: int, reachable: int
 ) -> list[tuple[tuple[int, ...], int]]:
-    """Split the destinations ``mask`` into those in ``reachable``, which reading ``number`` reaches on
-    ``atoms`` too, and the rest.
+    """Split the destinations ``mask`` into those in ``reachable``, which reading ``number`` reaches on ``atoms`` too,
+    and the rest.
     """
     inside, outside = mask & reachable, mask & ~reachable
     pieces = [((*reached[:number], reached[number] | atoms, *reached[number + 1 :]), inside)] if inside else []

@@ -19,8 +19,8 @@ FEW = 48
 
 
 def partition(everything: int, openings: Mapping[int, int]) -> tuple[Part, ...]:
-    """Split the atoms ``everything`` so that each part's destinations are what ``openings``, by atoms, have
-    for all its atoms.
+    """Split the atoms ``everything`` so that each part's destinations are what ``openings``, by atoms, have for all its
+    atoms.
     """
     return _by_comparing(everything, openings) if len(openings) <= FEW else _by_atom(everything, openings)
 

@@ -20,8 +20,8 @@ from auditor.policy.matrix import ExpectedMatrix, MatrixView, PairVerdicts, alwa
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What decides the cells of a pair, apart from its names: the verdicts of each family, and whose
-    particular members differ.
+    """What decides the cells of a pair, apart from its names: the verdicts of each family, and whose particular members
+    differ.
     """
 
     families: tuple[tuple[Family, PairVerdicts], ...]
@@ -30,8 +30,8 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCell:
-    """A cell for ``port`` to ``end_port``. ``families`` has a verdict for each family where they differ,
-    and is empty otherwise.
+    """A cell for ``port`` to ``end_port``. ``families`` has a verdict for each family where they differ, and is empty
+    otherwise.
     """
 
     protocol: Protocol
@@ -46,8 +46,8 @@ Ports: TypeAlias = Sequence[PortRequest]
 
 
 class ExpectedCells:
-    """The cells of a matrix: for each pair one per run of atoms with one verdict or, when ``ports`` are
-    given, one per port.
+    """The cells of a matrix: for each pair one per run of atoms with one verdict or, when ``ports`` are given, one per
+    port.
     """
 
     def __init__(self, matrix: ExpectedMatrix, ports: Ports = ()) -> None:
@@ -61,8 +61,8 @@ class ExpectedCells:
         return any(request.name for request in self._ports)
 
     def from_class(self, source: int) -> list[Pattern | None]:
-        """The pattern of the pair of ``source`` and each class; None where no policy governs it or no
-        address family is common.
+        """The pattern of the pair of ``source`` and each class; None where no policy governs it or no address family is
+        common.
         """
         patterns = self.by_policy(source)
         selectable = self._matrix.representative(source).selectable

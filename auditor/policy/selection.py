@@ -40,8 +40,8 @@ def select(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
 
 
 def parse_selector(text: str) -> LabelSelector:
-    """The label selector that ``text`` is, in the notation of ``kubectl --selector``. Raises UsageError
-    when it is none.
+    """The label selector that ``text`` is, in the notation of ``kubectl --selector``. Raises UsageError when it is
+    none.
     """
     return _parse_labels(text, text)
 

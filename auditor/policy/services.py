@@ -1,5 +1,5 @@
-"""Services: what a connection to one becomes, since policies see the backend pod and its port, not the
-Service's address.
+"""Services: what a connection to one becomes, since policies see the backend pod and its port, not the Service's
+address.
 """
 
 from __future__ import annotations

@@ -121,8 +121,8 @@ def check_request(snapshot: Snapshot, request: ProbeRequest) -> None:
 
 
 def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest) -> list[PodClass]:
-    """The classes of pods on the pod network, by their first member's name; split where policies that
-    nobody can read may split them.
+    """The classes of pods on the pod network, by their first member's name; split where policies that nobody can read
+    may split them.
     """
     by_namespace: dict[str, list[NetworkPolicy]] = {}
     for policy in snapshot.policies:
@@ -180,8 +180,8 @@ def _probe_pods(
 
 
 def _stood_for(pod_class: PodClass, models: Sequence[Endpoint], model: Endpoint) -> tuple[str, ...]:
-    """The members for which ``model`` stands: itself, those for which it is the first model on their node,
-    the first model all others.
+    """The members for which ``model`` stands: itself, those for which it is the first model on their node, the first
+    model all others.
     """
     own = {one.name: one.name for one in models}
     at_node = {one.node: one.name for one in reversed(models) if one.node}

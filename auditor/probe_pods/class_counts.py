@@ -50,8 +50,8 @@ class Culprit:
 
 
 class ClassCounts:
-    """The identity classes of the pods of ``snapshot`` on the pod network that are among ``endpoints``;
-    counted up to ``most``.
+    """The identity classes of the pods of ``snapshot`` on the pod network that are among ``endpoints``; counted up to
+    ``most``.
     """
 
     def __init__(self, snapshot: Snapshot, endpoints: Iterable[Endpoint], most: int) -> None:

@@ -155,8 +155,8 @@ class Models:
         return bool(pod_class.denies_itself and pod_class.audited and len(self.of_class[pod_class.number]) == 1)
 
     def lacking_second(self) -> list[PodClass]:
-        """The classes whose traffic between different members is audited, not all allowed, and not tested
-        by their one model.
+        """The classes whose traffic between different members is audited, not all allowed, and not tested by their one
+        model.
         """
         return [pod_class for pod_class in self._classes if self._lacks_second(pod_class)]
 
@@ -183,8 +183,8 @@ class Models:
 
 
 def fewest_namespaces(options: Iterable[set[str]]) -> set[str]:
-    """Few namespaces of which each of ``options`` has one: those without alternative, then whatever serves
-    most, kube-* last.
+    """Few namespaces of which each of ``options`` has one: those without alternative, then whatever serves most, kube-*
+    last.
     """
     choices = list(options)
     chosen = set().union(*(choice for choice in choices if len(choice) == 1))

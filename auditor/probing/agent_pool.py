@@ -27,8 +27,8 @@ from auditor.probing.supervised_agent import SupervisedAgent
 
 OPEN_AT_ONCE = 32
 LOSS_SECONDS = 1.0
-"""How long attempts must last for loss to show: TCP sends again after a second, and what is sent again
-sooner may merely be slow.
+"""How long attempts must last for loss to show: TCP sends again after a second, and what is sent again sooner may
+merely be slow.
 """
 LOSS_LAG = 0.1
 """Seconds for which an agent may have had no turn where what was sent again counts as lost."""
@@ -202,8 +202,8 @@ class AgentPool:
     async def _disruptions(
         self, sites: Iterable[str], before: Mapping[str, int], seconds: float
     ) -> tuple[dict[str, list[Disruption]], float]:
-        """For those of ``sites`` whose agents were gone or not well meanwhile, what that explains; and the
-        longest lag, in seconds.
+        """For those of ``sites`` whose agents were gone or not well meanwhile, what that explains; and the longest lag,
+        in seconds.
         """
         found: dict[str, list[Disruption]] = {}
         lags = [0.0]

@@ -88,8 +88,8 @@ class Listener(NamedTuple):
 
 
 def by_way_of(address: str, one: AttemptResult) -> AttemptResult:
-    """What a try is worth that reached its destination from an address that is not its source's: anybody
-    may have sent it on.
+    """What a try is worth that reached its destination from an address that is not its source's: anybody may have sent
+    it on.
     """
     reason = (
         f"it reached its destination from {address}, which is not its source: translated on the way, or "

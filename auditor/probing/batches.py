@@ -16,16 +16,16 @@ from auditor.probing.attempts import Answer, AttemptId, AttemptResult, Origin
 from auditor.probing.keys import RunKey
 
 _NUMBERS = itertools.count(secrets.randbits(32))
-"""Batches are told apart by nonces that begin with their names, so names are counted: drawn ones would meet
-now and then.
+"""Batches are told apart by nonces that begin with their names, so names are counted: drawn ones would meet now and
+then.
 """
 
 WIRE_PROTOCOLS = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
 
 
 class Target(NamedTuple):
-    """One attempt: where it goes, and the identity that has to answer; without one, a completed TCP
-    handshake is all that is wanted.
+    """One attempt: where it goes, and the identity that has to answer; without one, a completed TCP handshake is all
+    that is wanted.
     """
 
     address: str
@@ -43,8 +43,8 @@ class Attempt(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Packets as their source saw them: ``sent`` SYNs and datagrams for attempts that were answered,
-    ``lost`` those sent in vain.
+    """Packets as their source saw them: ``sent`` SYNs and datagrams for attempts that were answered, ``lost`` those
+    sent in vain.
     """
 
     sent: int = 0
@@ -78,8 +78,8 @@ def count(message: Mapping[str, Any], key: str) -> int | None:
 
 
 def words(text: str) -> str:
-    """What an agent says, fit for people: at most 200 characters, all of them printable. Raises TypeError
-    where it is no text.
+    """What an agent says, fit for people: at most 200 characters, all of them printable. Raises TypeError where it is
+    no text.
     """
     if not isinstance(text, str):
         raise TypeError("no text")
@@ -158,8 +158,8 @@ class Batch:
         }
 
     def take(self, message: dict[str, Any], run: RunKey) -> int:
-        """Take in a ``results`` message; how many attempts it had. Raises BadAnswerError when it isn't one,
-        or brings nothing new.
+        """Take in a ``results`` message; how many attempts it had. Raises BadAnswerError when it isn't one, or brings
+        nothing new.
         """
         try:
             allowed, others = message["allowed"], message["others"]

@@ -67,8 +67,8 @@ class Controls:
         return f"the listener of {listener} did not answer its own agent {when}: {one.outcome}"
 
     def unproven(self, route: Route, reached: Iterable[Listener] = ()) -> str:
-        """Why the route's listener isn't proven alive; empty if it is. ``reached``: the listeners that any
-        source reached.
+        """Why the route's listener isn't proven alive; empty if it is. ``reached``: the listeners that any source
+        reached.
         """
         listener = route.listener
         if not route.destination.agent:

@@ -23,8 +23,8 @@ LAG_SHARE = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Disruption:
-    """Why a destination can't be blamed. ``silence_only``: what it did answer holds. ``protocol``: that one
-    alone; None: any.
+    """Why a destination can't be blamed. ``silence_only``: what it did answer holds. ``protocol``: that one alone;
+    None: any.
     """
 
     reason: str

@@ -13,8 +13,8 @@ LOST = "nothing came back, and packets do get lost here"
 
 
 class AttemptHistory:
-    """The tries of each cell, oldest first. ``late`` has the cells that came to agree, each with the
-    seconds that this took.
+    """The tries of each cell, oldest first. ``late`` has the cells that came to agree, each with the seconds that this
+    took.
     """
 
     def __init__(self, expected: Mapping[Cell, Verdict | None]) -> None:
@@ -40,8 +40,8 @@ class AttemptHistory:
         return agrees(self.expected[cell], self.tries[cell][-1]) is False
 
     def denials(self) -> Iterator[tuple[Cell, AttemptResult, int]]:
-        """The cells that look denied so far, with the try that decides, and the last round in which any try
-        said something.
+        """The cells that look denied so far, with the try that decides, and the last round in which any try said
+        something.
         """
         for cell, tries in self.tries.items():
             told = decisive(self.expected[cell], tries)
@@ -54,8 +54,8 @@ class AttemptHistory:
         return max((probe_round for probe_round, one in tries if one.answer is not Answer.ERROR), default=0)
 
     def silences_missing(self, cell: Cell, needed: int) -> int:
-        """How many more silent tries it takes for the silence of ``cell`` to stand for a denial; 0 where it
-        doesn't stand for one.
+        """How many more silent tries it takes for the silence of ``cell`` to stand for a denial; 0 where it doesn't
+        stand for one.
         """
         if self.expected[cell] is not Verdict.DENIED:
             return 0

@@ -34,8 +34,8 @@ ASKED_IN_VAIN = 3
 ANSWERED_KEPT = 2
 """How many attempts that were answered are kept for each end, to be made again where no neighbour answers."""
 RESETS = frozenset({"tcp-reset", "reset-after-connect"})
-"""Refusals that only a packet can have brought. What looks like an ICMP error may be the pod's own kernel
-that finds no neighbour.
+"""Refusals that only a packet can have brought. What looks like an ICMP error may be the pod's own kernel that finds no
+neighbour.
 """
 
 
@@ -211,8 +211,8 @@ class Links:
         ]
 
     def silenced(self, probe_round: int, calls: Iterable[Attempt]) -> dict[tuple[str, Family], str]:
-        """The sites, by name and family, that answered such calls before and were not heard in this round;
-        with the reason.
+        """The sites, by name and family, that answered such calls before and were not heard in this round; with the
+        reason.
         """
         called = {end for attempt in calls for end in self._crossed(attempt) if self._helpful.get(end) == attempt}
         unheard = {(end.site, end.family): end for end in called if probe_round not in self.moments(end)}
@@ -222,8 +222,8 @@ class Links:
         }
 
     def _crossed(self, attempt: Attempt) -> tuple[End, ...]:
-        """The ends whose links an attempt crosses, if it crosses any: its source, and its destination if
-        that is a site.
+        """The ends whose links an attempt crosses, if it crosses any: its source, and its destination if that is a
+        site.
         """
         source, destination, address = attempt.source, attempt.destination, attempt.target.address
         if source == destination or address == "::1" or address.startswith("127."):

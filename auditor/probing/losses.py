@@ -17,20 +17,20 @@ MISSED = 1 / 1000
 MOST_LOST = 0.25
 """The share of packets above which silence proves nothing, however often it is met."""
 UNSEEN = 1.2
-"""An attempt none of whose packets was answered does not count among those that were: so loss is more than
-what these tell.
+"""An attempt none of whose packets was answered does not count among those that were: so loss is more than what these
+tell.
 """
 FEW = 10
-"""As if so many packets more had been sent, and half of one lost: a handful of answers doesn't show that
-nothing gets lost.
+"""As if so many packets more had been sent, and half of one lost: a handful of answers doesn't show that nothing gets
+lost.
 """
 TELLING = 16
 """Packets of one agent from which on it may be found worse off than all together."""
 
 
 def in_vain(losses: Iterable[Loss]) -> float:
-    """The share, 0 to 1, of questions that go unanswered for loss alone: of all agents' ``losses``, or of
-    the worst agent's.
+    """The share, 0 to 1, of questions that go unanswered for loss alone: of all agents' ``losses``, or of the worst
+    agent's.
     """
     several = list(losses)
     total = Loss(sum(loss.sent for loss in several), sum(loss.lost for loss in several))
@@ -42,8 +42,8 @@ def _share(loss: Loss) -> float:
 
 
 def packets(share: float) -> float:
-    """The share of packets that get lost where ``share`` of the questions goes unanswered: either question
-    or answer was lost.
+    """The share of packets that get lost where ``share`` of the questions goes unanswered: either question or answer
+    was lost.
     """
     return 1 - math.sqrt(1 - share)
 

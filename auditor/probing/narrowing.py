@@ -40,8 +40,8 @@ def plan_narrowly(
 
 
 def _ports(snapshot: Snapshot, endpoint: Endpoint, direction: Direction) -> frozenset[PortRequest]:
-    """What the policies that isolate ``endpoint`` in ``direction`` name, what it declares as a destination,
-    and ports that nobody names.
+    """What the policies that isolate ``endpoint`` in ``direction`` name, what it declares as a destination, and ports
+    that nobody names.
     """
     policies = tuple(
         replace(policy, directions=frozenset({direction}))

@@ -170,8 +170,8 @@ class Paths:
             moments.append(probe_round)
 
     def silenced(self, probe_round: int, paths: Iterable[Path]) -> dict[Path, str]:
-        """Those of ``paths``, which were called, over which something was heard before and nothing in this round;
-        with the reason.
+        """Those of ``paths``, which were called, over which something was heard before and nothing in this round; with
+        the reason.
         """
         known = ((path, self._heard.get(path)) for path in dict.fromkeys(paths) if self.is_provable(path))
         silent = [path for path, moments in known if moments and moments[-1] != probe_round]
@@ -199,8 +199,8 @@ class Paths:
         return ""
 
     def unshown(self, denials: Counter[Path]) -> Iterator[str]:
-        """What there is to tell of ``denials``, connections by their paths, where nobody could try the path and
-        nothing was answered over it.
+        """What there is to tell of ``denials``, connections by their paths, where nobody could try the path and nothing
+        was answered over it.
         """
         unheard = [path for path in sorted(denials) if path not in self._heard and not self.is_provable(path)]
         for path in unheard[:SHOWN]:

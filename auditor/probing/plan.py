@@ -26,8 +26,8 @@ def port_order(port: PortRequest) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """The cells to probe, sources in order, and the ports that they were made from. ``remark`` says what
-    was left out, empty if nothing.
+    """The cells to probe, sources in order, and the ports that they were made from. ``remark`` says what was left out,
+    empty if nothing.
     """
 
     ports: tuple[PortRequest, ...]

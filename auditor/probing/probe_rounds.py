@@ -47,8 +47,8 @@ NO_CALLS = Calls()
 
 @dataclass(slots=True)
 class ProbeRounds:
-    """The rounds of ``agent pool``. ``number`` is that of the last one, ``seconds`` the wall time of
-    phases; ``facts`` are worth telling.
+    """The rounds of ``agent pool``. ``number`` is that of the last one, ``seconds`` the wall time of phases; ``facts``
+    are worth telling.
     """
 
     pool: AgentPool
@@ -75,8 +75,8 @@ class ProbeRounds:
         ends: Iterable[End],
         seconds: float,
     ) -> list[AttemptResult]:
-        """Start all agents; one try for each of ``controls``, which go out with the command to listen, as
-        do calls from ``ends``.
+        """Start all agents; one try for each of ``controls``, which go out with the command to listen, as do calls from
+        ``ends``.
         """
         calls = self.links.calls(ends)
         probe_round = [*controls, *calls]
@@ -116,8 +116,8 @@ class ProbeRounds:
         return one if path is None or path not in apart else AttemptResult(Answer.ERROR, apart[path])
 
     async def wait_for_contacts(self, lacking: Callable[[], Awaitable[list[End]]], since: float) -> None:
-        """Ask who else hears the sites of the ends that are ``lacking``, since that moment; wait a while
-        where somebody keeps trying.
+        """Ask who else hears the sites of the ends that are ``lacking``, since that moment; wait a while where somebody
+        keeps trying.
         """
         bound = time.monotonic() + CONTACT_SECONDS
         while ends := await lacking():

@@ -68,8 +68,8 @@ LONGEST_SETTLING = 6
 SLOW_SHARE = 0.25
 """The share of the timeout above which the slowest answer shows that the silent ones may just have been slower."""
 CONFIRMATIONS = 8
-"""How often a cell is asked again when its answer is in doubt: enough to catch an enforcer that drops, or
-lets through, one in three.
+"""How often a cell is asked again when its answer is in doubt: enough to catch an enforcer that drops, or lets through,
+one in three.
 """
 SECOND_LOOKS = 6
 """How often it is tried to have silence that stands for a denial met often enough."""
@@ -169,8 +169,8 @@ class _ProbeRun:
         await self._end()
 
     async def _start(self) -> None:
-        """Start the agents; the controls before the probes go out with the command to listen, and so do the
-        first calls.
+        """Start the agents; the controls before the probes go out with the command to listen, and so do the first
+        calls.
         """
         timeout, sources = (
             self._options.timeout,
@@ -297,8 +297,8 @@ class _ProbeRun:
         )
 
     async def _retest(self) -> None:
-        """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and
-        through enough retests.
+        """Try mismatches again, with growing pauses, until they are gone or have lasted long enough and through enough
+        retests.
         """
         pause = FIRST_PAUSE
         while pending := await self._computed(self._open_questions):
@@ -325,15 +325,15 @@ class _ProbeRun:
         return max(self._least_silences, tries_needed(in_vain(self._pool.losses)))
 
     def _has_settled(self) -> bool:
-        """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it
-        does, the others' turn comes.
+        """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it does, the
+        others' turn comes.
         """
         settle, passed = self._options.settle, time.monotonic() - self._began
         return passed >= max(self._history.late.values(), default=0.0) + settle or passed >= LONGEST_SETTLING * settle
 
     def _take_back_what_could_not_be_retested(self) -> None:
-        """A difference whose agent has ended meanwhile never lasted: its pod may have been going away, and
-        its rules with it.
+        """A difference whose agent has ended meanwhile never lasted: its pod may have been going away, and its rules
+        with it.
         """
         for cell, tries in self._history.tries.items():
             if self._history.differs(cell) and not self._can_be_tried(cell):
@@ -404,8 +404,8 @@ class _ProbeRun:
         await self._again("retesting", await self._computed(self._doubtful))
 
     def _doubtful(self) -> list[Cell]:
-        """The cells to retest at last: those that relapsed or said nothing, and, once any relapsed, those
-        that never answered.
+        """The cells to retest at last: those that relapsed or said nothing, and, once any relapsed, those that never
+        answered.
         """
         any_relapsed = any(map(self._history.relapsed, self._routes))
         doubtful: list[Cell] = []

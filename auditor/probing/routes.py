@@ -69,8 +69,8 @@ class Routing:
 
 
 def route_cells(cells: Iterable[Cell], sites: Sequence[ProbeSite], absent: Mapping[str, str] = NOBODY) -> Routing:
-    """Find both ends of each cell. ``absent`` has the reason why an endpoint has no site, where there is
-    more to say than just that.
+    """Find both ends of each cell. ``absent`` has the reason why an endpoint has no site, where there is more to say
+    than just that.
     """
     by_endpoint = {endpoint: site for site in sites for endpoint in site.endpoints}
     routes: dict[Cell, Route] = {}

@@ -102,8 +102,8 @@ class AgentSession:
         return {"do": "listen", **identity, "addresses": addresses, **ports}
 
     def _take_listening(self, answer: dict[str, Any], unbound: dict[Listener, str]) -> bool:
-        """Take in one line of an answer; whether more of them follow. Raises KeyError, TypeError or
-        ValueError when it makes no sense.
+        """Take in one line of an answer; whether more of them follow. Raises KeyError, TypeError or ValueError when it
+        makes no sense.
         """
         known = len(unbound)
         for wire, family, port, reason in answer["failed"]:

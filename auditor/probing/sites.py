@@ -83,8 +83,8 @@ class AgentChannel(Protocol):
 
     @property
     def broken(self) -> bool:
-        """Whether it was only the stream that ended, so that a new agent can be started at the site. May be
-        asked at any time.
+        """Whether it was only the stream that ended, so that a new agent can be started at the site. May be asked at
+        any time.
         """
 
     @property

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 OPEN_SECONDS = 60.0
 START_PAUSES = (0.5, 2.0, 5.0)
-"""Seconds before each further attempt to start an agent: a kubelet that is busy, or an API server that
-restarts, may refuse for a while.
+"""Seconds before each further attempt to start an agent: a kubelet that is busy, or an API server that restarts, may
+refuse for a while.
 """
 REOPEN_SECONDS = 45.0
 """How long a new agent is tried for where a stream broke."""
@@ -34,8 +34,8 @@ MOST_REOPENINGS = 5
 
 
 class SupervisedAgent:
-    """The agent at ``site``, whichever it is at the moment. Requests are made one at a time; none raises
-    for what the agent does.
+    """The agent at ``site``, whichever it is at the moment. Requests are made one at a time; none raises for what the
+    agent does.
     """
 
     def __init__(
@@ -92,8 +92,8 @@ class SupervisedAgent:
         return ""
 
     async def fire(self, batch: Batch, advance: Callable[[int], None]) -> list[AttemptResult]:
-        """Run ``batch``; one try for each attempt, made by as many agents as it takes. ``advance`` is told
-        of every attempt once.
+        """Run ``batch``; one try for each attempt, made by as many agents as it takes. ``advance`` is told of every
+        attempt once.
         """
         if self.session:
             await self.session.run(batch, advance)

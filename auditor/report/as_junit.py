@@ -47,8 +47,8 @@ def render(report: Report, stream: TextIO) -> None:
 
 
 def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
-    """For each cell that the diagnosis explains, what is told of it: a CI system shows single failures, and
-    little else.
+    """For each cell that the diagnosis explains, what is told of it: a CI system shows single failures, and little
+    else.
     """
     if diagnosis is None or not diagnosis.faults:
         return {}

@@ -26,8 +26,8 @@ from auditor.report.standing import comparison_lines
 
 MOST_ENDPOINTS = 30
 MOST_FINDINGS = 5
-"""How many findings are told in full: the gravest with most cells come first, and the matrix above must
-stay on the screen.
+"""How many findings are told in full: the gravest with most cells come first, and the matrix above must stay on the
+screen.
 """
 MOST_FINDINGS_IN_BRIEF = 20
 MOST_LINES_OF_A_FINDING = 12
@@ -101,8 +101,8 @@ class _Table:
             print_findings(self._console, self._report.intent)
 
     def _write_section(self, lines: Iterable[str]) -> None:
-        """A bold heading, the first of ``lines``, and the others below it, as far in as they begin; nothing
-        at all without any.
+        """A bold heading, the first of ``lines``, and the others below it, as far in as they begin; nothing at all
+        without any.
         """
         for number, line in enumerate(lines):
             if number == 0:
@@ -138,8 +138,8 @@ class _Table:
         self._line(f"Ports: {ports_text([each.cell for each in self._report.cells], families=False)}")
 
     def _matrix_scope(self) -> tuple[list[str], Callable[[str], str], str]:
-        """What the matrix shows: its names, the name under which an endpoint counts, and a remark on what
-        that leaves out.
+        """What the matrix shows: its names, the name under which an endpoint counts, and a remark on what that leaves
+        out.
         """
         involved = {name for each in self._report.cells for name in (each.cell.source, each.cell.destination)}
         names = sorted(involved, key=lambda name: (self._position(name), name))

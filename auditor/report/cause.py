@@ -95,8 +95,8 @@ def _why_untested(each: UntestedPolicy) -> str:
 
 
 def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
-    """What could be ignored without this audit noticing, by the reason; nothing where every part of every
-    policy was exercised.
+    """What could be ignored without this audit noticing, by the reason; nothing where every part of every policy was
+    exercised.
     """
     if not parts:
         return

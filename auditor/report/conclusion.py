@@ -1,5 +1,5 @@
-"""What an audit comes to in one word: the verdict line, the JSON and the exit code all ask here, so that
-they can't disagree.
+"""What an audit comes to in one word: the verdict line, the JSON and the exit code all ask here, so that they can't
+disagree.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ TAGS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
 def as_utf8(stream: TextIO) -> TextIO:
-    """``stream``, which writes UTF-8 from now on; what UTF-8 can't carry, half of a surrogate pair, becomes
-    a backslash escape.
+    """``stream``, which writes UTF-8 from now on; what UTF-8 can't carry, half of a surrogate pair, becomes a backslash
+    escape.
     """
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -39,8 +39,8 @@ def lines(texts: Iterable[str]) -> str:
 
 
 def count_cases(suite: ET.Element, seconds: float) -> None:
-    """Set the counts of ``suite``, a ``testsuite`` or the ``testsuites`` at the root, by its cases, and the
-    time it took.
+    """Set the counts of ``suite``, a ``testsuite`` or the ``testsuites`` at the root, by its cases, and the time it
+    took.
     """
     cases = list(suite.iter("testcase"))
     suite.set("tests", str(len(cases)))

@@ -65,8 +65,8 @@ def _endpoint_json(matrix: ExpectedMatrix, endpoint: Endpoint) -> str:
 
 
 class _Tails:
-    """The part of each cell's JSON that follows the names, for a pattern and a destination; rendered once
-    for each pattern.
+    """The part of each cell's JSON that follows the names, for a pattern and a destination; rendered once for each
+    pattern.
     """
 
     def __init__(self, cells: ExpectedCells) -> None:

@@ -181,8 +181,8 @@ def _distinct(cells: Cells) -> Iterable[tuple[ExpectedCell, ...]]:
 
 
 def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str, str, str]]:
-    """Sources, destinations and allowed ports of everything that is allowed; sources with the same
-    destinations share lines.
+    """Sources, destinations and allowed ports of everything that is allowed; sources with the same destinations share
+    lines.
     """
     texts = {id(same): ports_text(same) for same in _distinct(cells)}
     by_lines: dict[tuple[tuple[str, str], ...], list[str]] = {}

@@ -25,8 +25,8 @@ OUTCOMES = {"token": "answered", "connected-no-token": "connected, but no answer
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Cells with one expectation and one observation: every one of ``sources`` to every one of
-    ``destinations`` on all of ``ports``.
+    """Cells with one expectation and one observation: every one of ``sources`` to every one of ``destinations`` on all
+    of ``ports``.
     """
 
     sources: tuple[str, ...]
@@ -37,8 +37,8 @@ class Traffic:
 
 
 def traffic(cells: Iterable[CellResult], position: Callable[[str], int], *, families: bool) -> list[Traffic]:
-    """``cells`` gathered, in the order of ``position`` of their endpoints' names. ``families``: whether to
-    name address families.
+    """``cells`` gathered, in the order of ``position`` of their endpoints' names. ``families``: whether to name address
+    families.
     """
     ordered = sorted(cells, key=lambda each: cell_order(each.cell, position))
     by_pair = _gather(
@@ -72,8 +72,8 @@ def cell_order(cell: Cell, position: Callable[[str], int]) -> tuple[int, int, in
 
 
 def ports_text(cells: Sequence[Cell], *, families: bool) -> str:
-    """The ports of ``cells`` such as ``TCP/80,443 UDP/53``; by address family, with its name behind, where
-    ``families`` asks for it.
+    """The ports of ``cells`` such as ``TCP/80,443 UDP/53``; by address family, with its name behind, where ``families``
+    asks for it.
     """
     parts: list[str] = []
     for family, of_family in sorted(_gather(cells, lambda cell: cell.family if families else 0).items()):

@@ -1,5 +1,5 @@
-"""The findings of an intent for a person: what was meant, which cells differ, what decides them, and the
-change that mends them.
+"""The findings of an intent for a person: what was meant, which cells differ, what decides them, and the change that
+mends them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The scorecard for a person: what the enforcer behaves like, then each feature, then the scenarios that
-did not conform.
+"""The scorecard for a person: what the enforcer behaves like, then each feature, then the scenarios that did not
+conform.
 """
 
 from __future__ import annotations

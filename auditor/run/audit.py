@@ -43,8 +43,8 @@ MOST_CELLS = 50_000
 MOST_FURTHER_CELLS = 20_000
 """Beyond so many cells, none is looked for that would tell hypotheses apart."""
 SEARCH_SECONDS = 10.0
-"""How long pods wait in the cluster while the cause is looked for; after that there are no probes that
-would tell causes apart.
+"""How long pods wait in the cluster while the cause is looked for; after that there are no probes that would tell
+causes apart.
 """
 RESTLESS = "policies or labels of namespaces that decide this kept changing during the run"
 
@@ -196,8 +196,8 @@ async def _probe(
 async def _follow_changes(
     cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: ProbingProgress
 ) -> AuditState:
-    """Judge anew what changes in the cluster have touched since it was read, and probe it anew; what never
-    comes to rest is doubtful.
+    """Judge anew what changes in the cluster have touched since it was read, and probe it anew; what never comes to
+    rest is doubtful.
     """
     reprobed: set[Cell] = set()
     for _ in range(MOST_REPROBES):
@@ -254,8 +254,8 @@ def _search(audit_state: AuditState, options: AuditOptions) -> Diagnosis | None:
 
 
 def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell, ...]:
-    """Cells between the chosen endpoints that a plan leaves out: at ports inside the ranges whose edges it
-    probes. None beyond --ports.
+    """Cells between the chosen endpoints that a plan leaves out: at ports inside the ranges whose edges it probes. None
+    beyond --ports.
     """
     if options.ports or options.declared_only:
         return ()

@@ -106,8 +106,8 @@ def renewed(before: ProbingOutcome, again: ProbingOutcome) -> ProbingOutcome:
 
 
 def after(states: Iterable[Snapshot], before: Expectation, failed: Mapping[str, str]) -> tuple[Expectation, set[Cell]]:
-    """What is expected now, after ``states``, and every cell about which any two of them disagree: a
-    verdict may have flapped.
+    """What is expected now, after ``states``, and every cell about which any two of them disagree: a verdict may have
+    flapped.
     """
     cells = tuple(before.verdicts)
     touched: set[Cell] = set()

@@ -114,8 +114,8 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """For an audit in place: the pod to join in the place of each probe pod, and why there is none, by the
-    probe pod's name.
+    """For an audit in place: the pod to join in the place of each probe pod, and why there is none, by the probe pod's
+    name.
     """
 
     members: Mapping[str, Endpoint] = field(default_factory=dict)
@@ -125,8 +125,8 @@ class _Joined:
     def of(
         cls, live: LiveSnapshot, probes: Iterable[ProbePod], request: ProbeRequest, closed: Mapping[str, str]
     ) -> _Joined:
-        """Only audited pods are joined: an ephemeral container stays in a pod, and may stay only where that
-        was asked for.
+        """Only audited pods are joined: an ephemeral container stays in a pod, and may stay only where that was asked
+        for.
         """
         members: dict[str, Endpoint] = {}
         absent: dict[str, str] = {}

@@ -1,5 +1,5 @@
-"""What is said of the policies that a run audits, whoever enforces them: what lint finds, and where they
-are not what was meant.
+"""What is said of the policies that a run audits, whoever enforces them: what lint finds, and where they are not what
+was meant.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from auditor.policy.evaluator import evaluate
 def remarks_on(
     snapshot: Snapshot, namespaces: Collection[str] = (), *, complete: bool = True
 ) -> tuple[PolicyRemark, ...]:
-    """The warnings and errors about policies in ``namespaces`` (none: all), the gravest first. ``complete``
-    as for ``lint``.
+    """The warnings and errors about policies in ``namespaces`` (none: all), the gravest first. ``complete`` as for
+    ``lint``.
     """
     return tuple(
         PolicyRemark(finding.check, finding.severity, str(finding.place), finding.message)
@@ -29,7 +29,7 @@ def remarks_on(
 
 
 def against_intent(snapshot: Snapshot, intent: Intent | None) -> tuple[IntentFinding, ...]:
-    """Where the policies of ``snapshot`` differ from ``intent``; nothing without one. Raises UsageError or
-    InputError for a wrong one.
+    """Where the policies of ``snapshot`` differ from ``intent``; nothing without one. Raises UsageError or InputError
+    for a wrong one.
     """
     return () if intent is None else check_intent(evaluate(intent.with_hosts(snapshot)), intent)

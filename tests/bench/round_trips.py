@@ -24,8 +24,8 @@ PORTS = (80, 81)
 
 
 class SlowChannel:
-    """A channel on which every line arrives ``DELAY`` seconds later, in either direction; lines don't wait
-    for one another.
+    """A channel on which every line arrives ``DELAY`` seconds later, in either direction; lines don't wait for one
+    another.
     """
 
     broken = False

@@ -1,5 +1,5 @@
-"""Audits of the real cluster as users start them, held against what the tests' own evaluator predicts for
-the enforcer in force.
+"""Audits of the real cluster as users start them, held against what the tests' own evaluator predicts for the enforcer
+in force.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def run_arguments(image: str, *more: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Audited:
-    """A run that has ended: its exit code, what it reported and the probe pods that it used, as endpoints
-    by the report's names.
+    """A run that has ended: its exit code, what it reported and the probe pods that it used, as endpoints by the
+    report's names.
     """
 
     code: int
@@ -175,8 +175,8 @@ def _problem(
 
 
 def left_behind(kubectl: Kubectl, patience: float = 20) -> list[str]:
-    """Whatever of ours is in the cluster and stays there: the garbage collector gets up to ``patience``
-    seconds for what is its own.
+    """Whatever of ours is in the cluster and stays there: the garbage collector gets up to ``patience`` seconds for
+    what is its own.
     """
     until = time.monotonic() + patience
     while found := in_cluster(kubectl):

@@ -1,5 +1,5 @@
-"""The suite's own hand on the cluster: kubectl, so that a fault in the project's client can neither hide
-nor help itself.
+"""The suite's own hand on the cluster: kubectl, so that a fault in the project's client can neither hide nor help
+itself.
 """
 
 from __future__ import annotations

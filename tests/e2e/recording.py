@@ -26,8 +26,8 @@ class Change:
 
 
 class Recording:
-    """A watch of each of ``paths`` in the background, from entering to leaving it. What there is already
-    begins it, as ADDED.
+    """A watch of each of ``paths`` in the background, from entering to leaving it. What there is already begins it, as
+    ADDED.
     """
 
     def __init__(self, kubectl: Kubectl, *paths: str) -> None:

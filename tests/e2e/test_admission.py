@@ -1,5 +1,5 @@
-"""Clusters whose admission refuses probe pods or changes them: policies and webhooks of the API server
-itself, no imitation of them.
+"""Clusters whose admission refuses probe pods or changes them: policies and webhooks of the API server itself, no
+imitation of them.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def pod(labels, image):
 
 
 def until_admission(kubectl, image, labels, answers):
-    """Wait until ``answers`` is in what the API server says of such a pod: it takes a moment until it has
-    read its configuration.
+    """Wait until ``answers`` is in what the API server says of such a pod: it takes a moment until it has read its
+    configuration.
     """
     end = time.monotonic() + IN_FORCE_WITHIN
     said = ""

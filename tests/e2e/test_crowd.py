@@ -21,8 +21,8 @@ RUN_LABEL = "netpol-audit/run"
 
 @pytest.fixture
 def crowd(kubectl: Kubectl, image: str) -> Iterator[None]:
-    """Pods that nobody starts, each of which asks for a probe pod of its own: what they are stood in for
-    does not depend on them.
+    """Pods that nobody starts, each of which asks for a probe pod of its own: what they are stood in for does not
+    depend on them.
     """
     kubectl.delete_namespaces(NAMES)
     kubectl.apply(map(world.namespace, NAMES))

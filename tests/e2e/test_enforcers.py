@@ -1,5 +1,5 @@
-"""The suite's own enforcer does what each dialect's definition says, before anything is built on it:
-packets from the real pods.
+"""The suite's own enforcer does what each dialect's definition says, before anything is built on it: packets from the
+real pods.
 """
 
 from __future__ import annotations

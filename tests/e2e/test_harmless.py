@@ -1,5 +1,5 @@
-"""An audit among production workloads disturbs none of them: every object is compared before and after, and
-watched in between.
+"""An audit among production workloads disturbs none of them: every object is compared before and after, and watched in
+between.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from tests.e2e.kubectl import Kubectl
 from tests.e2e.recording import EVENTS, PODS, SLICES, Recording
 
 COUNTS_PODS = ("PodDisruptionBudget", "EndpointSlice", "Endpoints")
-"""Their controllers write down how many pods there are, ready or not: these must be as before once the
-probe pods have gone.
+"""Their controllers write down how many pods there are, ready or not: these must be as before once the probe pods have
+gone.
 """
 PROBE_POD = "netpol-audit-"
 

@@ -1,5 +1,5 @@
-"""An audit that dies at any moment leaves nothing that a clean-up, or the cluster itself, can't remove; and
-two never meet.
+"""An audit that dies at any moment leaves nothing that a clean-up, or the cluster itself, can't remove; and two never
+meet.
 """
 
 from __future__ import annotations

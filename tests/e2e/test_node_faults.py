@@ -1,5 +1,5 @@
-"""Parts of the cluster stop while an audit runs: a right answer or none, a clear line, and nothing left
-behind in the end.
+"""Parts of the cluster stop while an audit runs: a right answer or none, a clear line, and nothing left behind in the
+end.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def test_a_worker_fails(worker, kubectl, image, nodes, what):
 
 
 def controllers_are_back(kubectl):
-    """Return when the garbage collector works again: controllers end when they can't renew their lease, and
-    start anew after a pause.
+    """Return when the garbage collector works again: controllers end when they can't renew their lease, and start anew
+    after a pause.
     """
 
     def renewed():

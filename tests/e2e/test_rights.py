@@ -1,5 +1,5 @@
-"""The rights that are shipped are enough for each use, and each single one of them is missed, and said to
-be, where it is not granted.
+"""The rights that are shipped are enough for each use, and each single one of them is missed, and said to be, where it
+is not granted.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A PodDisruptionBudget as production has it keeps the only pod of a policy from being stood in for:
-nothing tells of that policy.
+"""A PodDisruptionBudget as production has it keeps the only pod of a policy from being stood in for: nothing tells of
+that policy.
 """
 
 from __future__ import annotations

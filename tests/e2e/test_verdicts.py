@@ -1,5 +1,5 @@
-"""What an audit finds, with the lab's enforcer on the nodes: nothing against the specification, and each
-dialect as its definition says.
+"""What an audit finds, with the lab's enforcer on the nodes: nothing against the specification, and each dialect as its
+definition says.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def test_an_enforcer_that_rejects_passes(faulty, kubectl, image):
 
 
 TRIES_OF_BLOCKS_SELF = 4
-"""Its rules go into each new pod after the pod runs: where the first probe is quicker, nothing is blocked
-yet and all is as expected.
+"""Its rules go into each new pod after the pod runs: where the first probe is quicker, nothing is blocked yet and all
+is as expected.
 """
 
 

@@ -17,8 +17,8 @@ from auditor.run.audit import AuditOptions, audit, plan
 from tests.oracle.evaluator import AmbiguousPrediction, before_convergence, may_flake, verdict
 
 HASTY = ProbingOptions(timeout=0.3, retests=2, settle=0.0)
-"""For a lab, where a round trip takes a fraction of a millisecond unless the machine is busy, which the
-retests are for.
+"""For a lab, where a round trip takes a fraction of a millisecond unless the machine is busy, which the retests are
+for.
 """
 
 PATIENT = ProbingOptions(timeout=0.3, retests=2, settle=4.0)
@@ -34,8 +34,8 @@ NEVER = 60.0
 
 @dataclass(frozen=True)
 class Prediction:
-    """The cells that must differ from the specification, those that may, and those that must or may be
-    without a verdict.
+    """The cells that must differ from the specification, those that may, and those that must or may be without a
+    verdict.
     """
 
     must: frozenset[Cell]
@@ -176,8 +176,8 @@ class Hearing:
 
 
 def _is_node_of(node: Endpoint, pod: Endpoint) -> bool:
-    """Whether ``node`` is the one that ``pod`` hangs on: what they have to do with each other crosses the
-    pod's link alone.
+    """Whether ``node`` is the one that ``pod`` hangs on: what they have to do with each other crosses the pod's link
+    alone.
     """
     return not node.selectable and bool(node.node) and pod.selectable and pod.node == node.node
 
@@ -264,8 +264,8 @@ def nodes_of(lab: Lab) -> dict[str, Endpoint]:
 
 
 def enforcers() -> list[tuple[Enforcer, ProbingOptions]]:
-    """Every dialect with the patience that its audit needs; ``slow`` twice: waited for, and caught before
-    it has converged.
+    """Every dialect with the patience that its audit needs; ``slow`` twice: waited for, and caught before it has
+    converged.
     """
     plain = [(Enforcer(dialect), HASTY) for dialect in Dialect if dialect not in (Dialect.SLOW, Dialect.FLAKY)]
     return [

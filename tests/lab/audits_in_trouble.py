@@ -1,5 +1,5 @@
-"""``audit run`` as a process of its own to which things happen: its agents found and ended, and whatever it
-leaves found.
+"""``audit run`` as a process of its own to which things happen: its agents found and ended, and whatever it leaves
+found.
 """
 
 import json

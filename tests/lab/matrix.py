@@ -39,8 +39,8 @@ T = TypeVar("T")
 
 @dataclass
 class Row:
-    """One world: the cells that differed under each enforcer of the whole cluster; what was wrong with the
-    audits; causes as named.
+    """One world: the cells that differed under each enforcer of the whole cluster; what was wrong with the audits;
+    causes as named.
     """
 
     name: str

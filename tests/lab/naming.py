@@ -92,8 +92,8 @@ def is_named(truth: Hypothesis, diagnosis: Diagnosis, evidence: Evidence) -> boo
 
 @dataclass(frozen=True)
 class Case:
-    """A fault that could be seen: its kind for the table, whether it was named, and that first, and in
-    words what was said of what.
+    """A fault that could be seen: its kind for the table, whether it was named, and that first, and in words what was
+    said of what.
     """
 
     kind: str
@@ -129,8 +129,8 @@ def case(world: World, enforcement: Enforcement, results: Sequence[CellResult]) 
 
 @dataclass
 class Tally:
-    """Cases of one kind: in how many the fault was visible, in how many it was named, or even first, and
-    what was said instead.
+    """Cases of one kind: in how many the fault was visible, in how many it was named, or even first, and what was said
+    instead.
     """
 
     visible: int = 0

@@ -154,8 +154,8 @@ async def _audit(plan: Plan, fault: Fault, outcome: Outcome, random: Random) -> 
 
 
 def column(judged: Judged, *, named: bool) -> str:
-    """Where a report counts; ``named``: whether it says of the fault what it is, without which a failure
-    must have the enforcer's cause.
+    """Where a report counts; ``named``: whether it says of the fault what it is, without which a failure must have the
+    enforcer's cause.
     """
     if judged.conclusion is Conclusion.PASS:
         return FALSE_PASS if judged.differing else RIGHT_PASS

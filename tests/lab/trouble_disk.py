@@ -1,5 +1,5 @@
-"""``audit run --output-file`` on a disk that is full, or nearly: a report arrives whole or the run says
-that it did not.
+"""``audit run --output-file`` on a disk that is full, or nearly: a report arrives whole or the run says that it did
+not.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ exit $code
 
 
 def on_a_full_disk(plan: Plan, filled: int) -> tuple[int, str, str]:
-    """Audit ``plan``'s scenario with ``filled`` bytes of a small disk in use. The exit code, what it said,
-    and what is wrong with that.
+    """Audit ``plan``'s scenario with ``filled`` bytes of a small disk in use. The exit code, what it said, and what is
+    wrong with that.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "disk")

@@ -19,8 +19,8 @@ from random import Random
 from tests.lab.troubled_lab import TroubledLab
 
 BEFORE, OPENED, DURING = "before", "opened", "during"
-"""When a fault may strike: before any agent is there, when the victim's has just been started, or later on,
-in a phase of the audit.
+"""When a fault may strike: before any agent is there, when the victim's has just been started, or later on, in a phase
+of the audit.
 """
 
 _PIDFD_GETFD = 438
@@ -136,8 +136,8 @@ def link_flaps(scene: Scene) -> None:
 
 
 def _drop(scene: Scene, way: str, match: str) -> None:
-    """Lose what ``match`` says of the frames to (``in``) or from (``out``) the victim, as they arrive at
-    the other end of its link.
+    """Lose what ``match`` says of the frames to (``in``) or from (``out``) the victim, as they arrive at the other end
+    of its link.
     """
     where, interface = (scene.inside, scene.near_interface) if way == "in" else (scene.node, scene.far_interface)
     chain = (

@@ -1,5 +1,5 @@
-"""What an audit in trouble is of: a cluster, an enforcer, a part of the connections, and the site that the
-fault strikes.
+"""What an audit in trouble is of: a cluster, an enforcer, a part of the connections, and the site that the fault
+strikes.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def _enforcement(world: World, random: Random) -> Enforcement:
 
 
 def draw(random: Random, *, bundled: bool = False) -> Plan:
-    """A plan in which, where the enforcer errs at all, the fault strikes where it would hide that;
-    ``bundled``: of a scenario.
+    """A plan in which, where the enforcer errs at all, the fault strikes where it would hide that; ``bundled``: of a
+    scenario.
     """
     telling: list[Cell] = []
     while not telling:
@@ -150,8 +150,8 @@ def _chosen(plan: Plan) -> list[CellResult]:
 
 
 def truth(world: World, enforcement: Enforcement, cells: Iterable[CellResult]) -> frozenset[Cell]:
-    """Those of ``cells`` that differ from the specification under ``enforcement``; what an audit left out
-    by itself counts, too.
+    """Those of ``cells`` that differ from the specification under ``enforcement``; what an audit left out by itself
+    counts, too.
     """
     ends = {end.name: end for end in world.snapshot.endpoints}
     judged = [one for one in cells if one.result is not Result.UNDEFINED and one.cell.protocol is not Protocol.SCTP]

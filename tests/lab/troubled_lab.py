@@ -1,5 +1,5 @@
-"""A lab that is up, reached from outside: its network namespaces, its agents, and what is left of it
-afterwards. Needs root.
+"""A lab that is up, reached from outside: its network namespaces, its agents, and what is left of it afterwards. Needs
+root.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class TroubledLab:
         self.inside(index, "nft", "delete", "table", "inet", "trouble", check=False)
 
     def start(self, *command: str, index: int | None = None) -> None:
-        """Start something that goes on beside the audit, in a namespace or outside; ``end`` ends it, at the
-        latest time does.
+        """Start something that goes on beside the audit, in a namespace or outside; ``end`` ends it, at the latest time
+        does.
         """
         entering = [] if index is None else ["nsenter", f"--net={self._paths[index]}"]
         bounded = ["timeout", "-s", "KILL", str(LONGEST), *entering, *command]
@@ -116,8 +116,8 @@ class TroubledLab:
         return found
 
     def _users(self, ended: float) -> list[int]:
-        """Whoever is in the lab's network namespaces and was there before its end: a later lab's may be
-        called by the same numbers.
+        """Whoever is in the lab's network namespaces and was there before its end: a later lab's may be called by the
+        same numbers.
         """
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         return [pid for pid in pids if net_of(pid) in self.networks and _started(pid) < ended]

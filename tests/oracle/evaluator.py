@@ -98,8 +98,8 @@ def crosses_filter(pod: Endpoint, other: Endpoint) -> bool:
 
 
 def is_own_node(pod: Endpoint, other: Endpoint) -> bool:
-    """Whether ``other`` has the address of the node that ``pod`` runs on: the node itself or a pod on the
-    host's network.
+    """Whether ``other`` has the address of the node that ``pod`` runs on: the node itself or a pod on the host's
+    network.
     """
     at_node_address = other.kind is EndpointKind.NODE or other.host_network
     return at_node_address and pod.node != "" and pod.node == other.node

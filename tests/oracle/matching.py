@@ -98,8 +98,8 @@ def rule_matches(
 def peer_matches(
     peer: Peer, policy: NetworkPolicy, other: Endpoint, family: Family, behaviour: EnforcerBehaviour
 ) -> bool:
-    """NetworkPolicyPeer: an ipBlock by address; podSelector alone in the policy's namespace; with
-    namespaceSelector, AND.
+    """NetworkPolicyPeer: an ipBlock by address; podSelector alone in the policy's namespace; with namespaceSelector,
+    AND.
     """
     dialect = behaviour.dialect
     if peer.ip_block is not None:
@@ -140,8 +140,8 @@ def block_matches(block: IPBlock, other: Endpoint, family: Family, behaviour: En
 
 
 def port_matches(port: PolicyPort, packet: Packet, dialect: Dialect) -> bool:
-    """NetworkPolicyPort: a name means what the destination pod declares under it; a missing port means all
-    of the protocol.
+    """NetworkPolicyPort: a name means what the destination pod declares under it; a missing port means all of the
+    protocol.
     """
     if port.protocol is not packet.protocol:
         return False
@@ -157,8 +157,8 @@ def port_matches(port: PolicyPort, packet: Packet, dialect: Dialect) -> bool:
 
 
 def declares(destination: Endpoint, protocol: Protocol, name: str, number: int) -> bool:
-    """Whether the pod declares ``number`` under ``name``. A pod on the host's network is its node's
-    address, which declares nothing.
+    """Whether the pod declares ``number`` under ``name``. A pod on the host's network is its node's address, which
+    declares nothing.
     """
     if not destination.selectable:
         return False

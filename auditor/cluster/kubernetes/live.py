@@ -154,8 +154,8 @@ class LiveCluster(ClusterSession):
         await asyncio.gather(*(stream.close() for stream in opened if not isinstance(stream, BaseException)))
 
     async def changes(self) -> Sequence[Snapshot]:
-        """The states since the last call. A probe pod that one of them tells apart from its workload has
-        ``failed`` from then on.
+        """The states since the last call. A probe pod that one of them tells apart from its workload has ``failed``
+        from then on.
         """
         states = await super().changes()
         for state in states:
@@ -176,8 +176,8 @@ class LiveCluster(ClusterSession):
         return await self._pods.labels()
 
     def _told_apart(self, state: Snapshot, pods: Mapping[str, Endpoint]) -> list[str]:
-        """The probe pods, as ``pods`` has them, that ``state`` tells apart from what they stand for, or
-        whose workloads it does.
+        """The probe pods, as ``pods`` has them, that ``state`` tells apart from what they stand for, or whose workloads
+        it does.
         """
         found = []
         matrix = evaluate(replace(self._deployment.workloads, policies=state.policies, namespaces=state.namespaces))
@@ -217,8 +217,8 @@ class LiveCluster(ClusterSession):
         self._pods = ProbePods(self._api, self._run_id, self._probes, self._deployment.options)
 
     async def _take_from_services(self) -> None:
-        """Remove the probe pods of each namespace in which a Service sends them traffic. Raises
-        ClusterError when none is left.
+        """Remove the probe pods of each namespace in which a Service sends them traffic. Raises ClusterError when none
+        is left.
         """
         for namespace, service in (await exposed(self._api, set(self._pods.place_of.values()))).items():
             said = (

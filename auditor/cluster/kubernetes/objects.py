@@ -29,13 +29,13 @@ AGENT_DIRECTORY = "/netpol-audit"
 AGENT_FILE = "agent.py"
 DEFAULT_IMAGE = "docker.io/library/python:3.13-slim"
 USER = 65532
-"""Whom the agent runs as, where the namespace does not assign users itself: no account of any image is
-expected to have this number.
+"""Whom the agent runs as, where the namespace does not assign users itself: no account of any image is expected to have
+this number.
 """
 LEASE_SECONDS = 30
 LONGEST_LEASE_SECONDS = 4 * LEASE_SECONDS
-"""What a Lease is believed at most when it says how long it lasts: some for other versions of this program,
-and none for ever.
+"""What a Lease is believed at most when it says how long it lasts: some for other versions of this program, and none
+for ever.
 """
 
 MESH_LABELS: Labels = {
@@ -137,8 +137,8 @@ def lease_name(run_id: str, *, locks: bool) -> str:
 
 
 def anchor_name(run_id: str) -> str:
-    """The name of the Lease that owns the pods of ``audit conformance`` in one of its namespaces, and that
-    says nothing else.
+    """The name of the Lease that owns the pods of ``audit conformance`` in one of its namespaces, and that says nothing
+    else.
     """
     return f"{NAME}-{run_id}-owner"
 
@@ -235,8 +235,8 @@ def added_labels(run_id: str, withheld: Collection[str]) -> dict[str, str]:
 
 
 def _for_autoscalers(lifetime: int) -> dict[str, str]:
-    """What keeps the cluster autoscaler from adding a node for a pod that finds no room, and lets it remove
-    one that the pod is on.
+    """What keeps the cluster autoscaler from adding a node for a pod that finds no room, and lets it remove one that
+    the pod is on.
     """
     prefix = "cluster-autoscaler.kubernetes.io"
     return {f"{prefix}/safe-to-evict": "true", f"{prefix}/pod-scale-up-delay": f"{lifetime}s"}

@@ -23,8 +23,8 @@ UNSAVED = ("managedFields", "annotations")
 
 @dataclass(frozen=True, slots=True)
 class UnreadablePolicy:
-    """A NetworkPolicy with ``problems``. ``pod_selector`` None: not even the pods that it selects are
-    known, so all of its namespace.
+    """A NetworkPolicy with ``problems``. ``pod_selector`` None: not even the pods that it selects are known, so all of
+    its namespace.
     """
 
     namespace: str
@@ -70,8 +70,8 @@ def _pod_selector(document: Document) -> LabelSelector | None:
 
 
 def saved_policy(item: Mapping[str, Any], *, readable: bool) -> dict[str, Any]:
-    """``item`` as a manifest. One that can't be read keeps all but the noise: whoever reads it again is to
-    find the same problems.
+    """``item`` as a manifest. One that can't be read keeps all but the noise: whoever reads it again is to find the
+    same problems.
     """
     metadata = item.get("metadata") or {}
     if readable:

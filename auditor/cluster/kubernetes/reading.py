@@ -66,8 +66,8 @@ async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: 
 
 
 async def read_namespace(api: ApiServer, name: str) -> NamespaceRecord:
-    """The namespace that somebody has named with -n. Raises UsageError when it is not there, ClusterError
-    when it can't be read.
+    """The namespace that somebody has named with -n. Raises UsageError when it is not there, ClusterError when it can't
+    be read.
     """
     question = Question(f"{CORE}/namespaces/{name}", "get", "namespaces", f" {name}")
     try:
@@ -132,8 +132,8 @@ class _Reading:
         )
 
     async def _read_nodes(self) -> list[NodeRecord]:
-        """None, and a note, where single namespaces are read by somebody who has rights there alone: nodes
-        are in no namespace.
+        """None, and a note, where single namespaces are read by somebody who has rights there alone: nodes are in no
+        namespace.
         """
         try:
             return await self._records(CORE, "nodes", NodeRecord)

@@ -1,5 +1,5 @@
-"""Forks agents: the supervisor has imported the agent once, so each further one costs a fork and no start
-of an interpreter.
+"""Forks agents: the supervisor has imported the agent once, so each further one costs a fork and no start of an
+interpreter.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Agents:
         return child
 
     def end(self, namespace: int, process: int) -> None:
-        """Kill the agent ``process`` of this namespace, if it still runs, and wait until it is gone and its
-        ports are free.
+        """Kill the agent ``process`` of this namespace, if it still runs, and wait until it is gone and its ports are
+        free.
         """
         if self._running.get(namespace) == process:
             del self._running[namespace]

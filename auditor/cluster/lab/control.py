@@ -85,8 +85,8 @@ class Control:
         return cls(process, line, diagnostics)
 
     async def request(self, do: str, stream: socket.socket | None = None, **arguments: object) -> wire.Message:
-        """Ask for ``do`` and return the answer; ``stream`` is passed along. Raises ClusterError, also when
-        the supervisor is gone.
+        """Ask for ``do`` and return the answer; ``stream`` is passed along. Raises ClusterError, also when the
+        supervisor is gone.
         """
         if self._failure is not None:
             raise ClusterError(self._failure)
@@ -136,8 +136,8 @@ class Control:
                 self._diagnostics = -1
 
     async def _kill(self) -> None:
-        """Kill the supervisor and see it end, however often this is cancelled: the event loop must not
-        outlive its child's end.
+        """Kill the supervisor and see it end, however often this is cancelled: the event loop must not outlive its
+        child's end.
         """
         with suppress(ProcessLookupError):
             self._process.kill()
@@ -149,8 +149,8 @@ class Control:
         ending.cancel()
 
     async def _send(self, frame: bytes, stream: socket.socket | None) -> None:
-        """Send the whole frame, even if this is cancelled: the rest of a frame cut short would be taken for
-        the next one.
+        """Send the whole frame, even if this is cancelled: the rest of a frame cut short would be taken for the next
+        one.
         """
         sending = asyncio.create_task(self._send_whole(frame, stream.dup() if stream is not None else None))
         self._under_way.add(sending)

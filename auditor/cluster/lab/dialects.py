@@ -1,5 +1,5 @@
-"""What each dialect makes of policies: a rewrite of the policy where that says it all, a flag for the
-compiler where not.
+"""What each dialect makes of policies: a rewrite of the policy where that says it all, a flag for the compiler where
+not.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def _both_directions(policy: NetworkPolicy) -> NetworkPolicy:
 
 
 def _ports(change: Callable[[PolicyPort], PolicyPort | None]) -> Callable[[Rule], Rule | None]:
-    """A rewrite of each port item. A rule that had port items and has none left allows nothing, where an
-    empty list would allow all.
+    """A rewrite of each port item. A rule that had port items and has none left allows nothing, where an empty list
+    would allow all.
     """
 
     def rule(rule: Rule) -> Rule | None:

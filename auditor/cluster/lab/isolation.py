@@ -68,8 +68,8 @@ def enter_network(descriptor: int) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process the moment its parent, known to be ``parent``, ends; end at once if
-    it has ended already.
+    """Have the kernel kill this process the moment its parent, known to be ``parent``, ends; end at once if it has
+    ended already.
     """
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     if os.getppid() != parent:

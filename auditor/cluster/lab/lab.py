@@ -72,8 +72,8 @@ class Lab:
 
     @property
     def sites(self) -> Sequence[ProbeSite]:
-        """One for each pod on the pod network, each external host, and each node that is an endpoint or has
-        hostNetwork pods.
+        """One for each pod on the pod network, each external host, and each node that is an endpoint or has hostNetwork
+        pods.
         """
         return self._topology.sites
 

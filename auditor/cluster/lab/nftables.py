@@ -74,8 +74,8 @@ class Ruleset:
         return "@" + self._sets.setdefault((family, texts), f"addresses{len(self._sets)}")
 
     def render(self, hooks: Iterable[Sequence[str]]) -> str:
-        """The transaction that puts this table, with base chains (each its name, then its lines), in place
-        of the last one.
+        """The transaction that puts this table, with base chains (each its name, then its lines), in place of the last
+        one.
         """
         lines = [f"table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
         for (family, elements), name in self._sets.items():
@@ -99,8 +99,8 @@ class Ruleset:
         return lines
 
     def after(self) -> list[str]:
-        """What a base chain does with the packets that every policy let through: a reply proves nothing
-        about its connection.
+        """What a base chain does with the packets that every policy let through: a reply proves nothing about its
+        connection.
         """
         return [f"ct direction original ct mark set {self.generation}"] if self.behaviour.stateful else []
 

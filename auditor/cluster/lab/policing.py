@@ -23,8 +23,8 @@ PortSpan: TypeAlias = tuple[Protocol, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Packets that are let through: to or from ``addresses`` (None: any), to a destination port in
-    ``ports`` (None: of any protocol).
+    """Packets that are let through: to or from ``addresses`` (None: any), to a destination port in ``ports`` (None: of
+    any protocol).
     """
 
     addresses: AddressSet | None

@@ -18,8 +18,8 @@ from auditor.model.snapshot import Endpoint, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to put in force: ``rulesets`` (namespace, text) now, ``later`` (seconds, namespace, text) after
-    that many seconds.
+    """What to put in force: ``rulesets`` (namespace, text) now, ``later`` (seconds, namespace, text) after that many
+    seconds.
     """
 
     rulesets: tuple[tuple[int, str], ...]
@@ -84,8 +84,8 @@ def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
 
 
 def _sides(policing: Policing, pod: Endpoint | None) -> tuple[Allowances, Allowances]:
-    """What ``pod`` may receive and send; anything where the snapshot doesn't have it yet, since no policy
-    selects what isn't there.
+    """What ``pod`` may receive and send; anything where the snapshot doesn't have it yet, since no policy selects what
+    isn't there.
     """
     return (
         (None, None)

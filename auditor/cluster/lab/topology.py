@@ -189,14 +189,14 @@ def _sites(snapshot: Snapshot, node_addresses: dict[str, tuple[IPAddress, ...]])
 
 
 _End = tuple[int, str, tuple[IPAddress, ...]]
-"""One end of a link: its namespace, its interface and the addresses that live in that namespace (the upper
-end of the fabric has none).
+"""One end of a link: its namespace, its interface and the addresses that live in that namespace (the upper end of the
+fabric has none).
 """
 
 
 def _connect(batches: list[list[str]], upper: _End, lower: _End, behind: Sequence[IPAddress] = ()) -> None:
-    """Link ``lower`` to ``upper``, give it its addresses and a default route, and route it, with what is
-    ``behind`` it, from ``upper``.
+    """Link ``lower`` to ``upper``, give it its addresses and a default route, and route it, with what is ``behind`` it,
+    from ``upper``.
     """
     (above, device, own), (below, peer_device, addresses) = upper, lower
     upper_mac, lower_mac = (f"02:{side}:00:00:{below >> 8:02x}:{below & 255:02x}" for side in ("0a", "0b"))

@@ -16,8 +16,8 @@ MOST_ALTERNATIVES = 2
 
 
 def behaviour(results: Sequence[CellResult], diagnosis: Diagnosis | None) -> str:
-    """The sentence: ``this CNI behaves like: spec except ignores-end-port``; with what was not seen of it,
-    as it may lie there.
+    """The sentence: ``this CNI behaves like: spec except ignores-end-port``; with what was not seen of it, as it may
+    lie there.
     """
     telling = [result for result in results if is_telling(result)]
     if not telling and diagnosis is None:

@@ -121,8 +121,8 @@ CHANGES: Mapping[ChangeKind, Feature] = {
 def cells_by_feature(
     snapshot: Snapshot, cells: Sequence[Cell], prepared_scenarios: Sequence[PreparedScenario]
 ) -> dict[Feature, tuple[Cell, ...]]:
-    """The cells among ``cells``, which are all in ``snapshot``, that show each feature; features that none
-    shows are left out.
+    """The cells among ``cells``, which are all in ``snapshot``, that show each feature; features that none shows are
+    left out.
     """
     predictor = Predictor(Cells(snapshot, cells))
     found = {feature: predictor.cells.listed(_mask(predictor, feature)) for feature in FEATURES}

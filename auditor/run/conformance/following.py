@@ -102,8 +102,8 @@ class _Following:
     async def until(
         self, pool: AgentPool, routes: Mapping[Cell, Route], expected: Mapping[Cell, Verdict]
     ) -> dict[Cell, float]:
-        """Try until every cell has answered as expected, or the settle time is over; when the try began
-        with which each did.
+        """Try until every cell has answered as expected, or the settle time is over; when the try began with which each
+        did.
         """
         reached: dict[Cell, float] = {}
         pending = [cell for cell in expected if cell in routes]

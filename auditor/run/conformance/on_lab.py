@@ -77,8 +77,8 @@ class LabTestbed:
 async def conform_on_lab(
     scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: ProbingProgress
 ) -> Scorecard:
-    """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node
-    that no scenario has.
+    """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node that no
+    scenario has.
     """
     began = time.monotonic()
     prepared_scenarios = await apart(prepare_scenarios, scenarios, PREFIX)

@@ -35,8 +35,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PreparedScenario:
-    """One scenario, renamed by ``names``. ``snapshot`` and ``truth`` are those of the scenario as
-    written, to which ``step`` leads.
+    """One scenario, renamed by ``names``. ``snapshot`` and ``truth`` are those of the scenario as written, to which
+    ``step`` leads.
     """
 
     scenario: Scenario
@@ -121,8 +121,8 @@ def _step(scenario: Scenario, change: ChangeKind) -> Step | None:
 
 
 def changed_cells(step: Step, truth: Mapping[Cell, Verdict]) -> list[Cell]:
-    """The cells of ``truth`` that tell whether ``step`` has come into force: they had another verdict, or
-    an end that wasn't there.
+    """The cells of ``truth`` that tell whether ``step`` has come into force: they had another verdict, or an end that
+    wasn't there.
     """
     matrix = evaluate(step.before)
     there = {endpoint.name for endpoint in step.before.endpoints}

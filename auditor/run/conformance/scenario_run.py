@@ -1,5 +1,5 @@
-"""One run of scenarios on a testbed: the changes, each timed until it has come into force, and then every cell of
-every scenario.
+"""One run of scenarios on a testbed: the changes, each timed until it has come into force, and then every cell of every
+scenario.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ def _unseen(
     absent: Mapping[str, str],
     failed: Mapping[str, str],
 ) -> dict[Cell, Observation]:
-    """What need not be probed: the cells of scenarios that mean something else here, and those of pods that
-    ought to run and don't.
+    """What need not be probed: the cells of scenarios that mean something else here, and those of pods that ought to
+    run and don't.
     """
     unseen: dict[Cell, Observation] = {}
     for prepared in prepared_scenarios:

@@ -1,5 +1,5 @@
-"""The seam between conformance and what it runs on: a lab for each scenario, or a part of a live cluster
-for many at once.
+"""The seam between conformance and what it runs on: a lab for each scenario, or a part of a live cluster for many at
+once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 @dataclass(frozen=True, slots=True)
 class ActualState:
-    """One scenario as it really stands: ``before`` its change (None: it has none) and in the end, with the
-    addresses and nodes there are.
+    """One scenario as it really stands: ``before`` its change (None: it has none) and in the end, with the addresses
+    and nodes there are.
     """
 
     snapshot: Snapshot

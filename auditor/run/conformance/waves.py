@@ -11,8 +11,8 @@ from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 @dataclass(slots=True)
 class Wave:
-    """Scenarios that are up together; ``nodes`` has, by scenario, which node of the cluster stands for which
-    of the scenario's.
+    """Scenarios that are up together; ``nodes`` has, by scenario, which node of the cluster stands for which of the
+    scenario's.
     """
 
     prepared_scenarios: list[PreparedScenario] = field(default_factory=list)
@@ -29,8 +29,8 @@ class Wave:
         return sum(map(self.pods_of, self.prepared_scenarios), Counter())
 
     def giving_way(self, following: Wave) -> list[PreparedScenario]:
-        """As many of the scenarios as must go for ``following`` to have room. To end pods takes as much of a
-        node as to start them.
+        """As many of the scenarios as must go for ``following`` to have room. To end pods takes as much of a node as to
+        start them.
         """
         wanted, freed = following.pods, Counter[str]()
         going = []

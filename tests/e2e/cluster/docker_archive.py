@@ -17,8 +17,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def write_archive(roots: Sequence[Path], name: str, entrypoint: Sequence[str], archive: Path) -> None:
-    """Write the folders *roots*, lowest layer first, as the image *name* (with its tag); the archive
-    appears whole or not at all.
+    """Write the folders *roots*, lowest layer first, as the image *name* (with its tag); the archive appears whole or
+    not at all.
     """
     layers = [_write_layer(root, archive.with_suffix(f".layer{index}")) for index, root in enumerate(roots)]
     digests = [_sha256(layer) for layer in layers]

@@ -23,8 +23,8 @@ ROOT = [] if shutil.which("nft") else ["chroot", "/host"]
 
 
 def load(rules, network=""):
-    """Run nft on ``rules``, in the network namespace at the path ``network`` if given. Returns what went
-    wrong, or an empty text.
+    """Run nft on ``rules``, in the network namespace at the path ``network`` if given. Returns what went wrong, or an
+    empty text.
     """
     enter = ["nsenter", f"--net={network}"] if network else []
     done = subprocess.run([*ROOT, *enter, "nft", "-f", "-"], input=rules, capture_output=True, text=True, check=False)

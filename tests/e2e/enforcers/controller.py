@@ -37,8 +37,8 @@ PAUSE = 0.5
 
 @dataclass
 class Wanted:
-    """What is to be in force: kept by the controller, read by each node's task. ``revision`` grows with
-    every change of anything.
+    """What is to be in force: kept by the controller, read by each node's task. ``revision`` grows with every change of
+    anything.
     """
 
     enforcement: Enforcement = field(default_factory=Enforcement)
@@ -121,8 +121,8 @@ class Controller:
                 await stop(agent)
 
     async def _feed(self, node: str, agent: Process) -> None:
-        """Send the rules of ``node`` whenever they change. Raises ConnectionError or TimeoutError when the
-        stream is of no more use.
+        """Send the rules of ``node`` whenever they change. Raises ConnectionError or TimeoutError when the stream is of
+        no more use.
         """
         in_force: NodeRules | None = None
         revision, enforcer = -1, None
@@ -141,8 +141,8 @@ class Controller:
     async def _linger(
         self, node: str, agent: Process, enforcer: Enforcer, in_force: NodeRules | None, revision: int, *, new: bool
     ) -> NodeRules | None:
-        """A slow enforcer's way: it begins with filtering nothing, and whatever changes comes in force
-        late. Returns what is in force.
+        """A slow enforcer's way: it begins with filtering nothing, and whatever changes comes in force late. Returns
+        what is in force.
         """
         if new:
             in_force = await self._put(node, agent, NodeRules(), in_force)

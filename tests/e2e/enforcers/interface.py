@@ -19,8 +19,8 @@ class Enforcer(Protocol):
     """Whether ``use`` can make it misunderstand."""
 
     def use(self, *enforcers: str) -> None:
-        """Enforce as ``enforcers`` say (``auditor.model.dialect.Enforcement.parse``; none: the
-        specification) from now on.
+        """Enforce as ``enforcers`` say (``auditor.model.dialect.Enforcement.parse``; none: the specification) from now
+        on.
         """
 
     def settle(self) -> None:

@@ -33,8 +33,8 @@ class NodeRules:
 def compile_node(
     snapshot: Snapshot, policies: Sequence[NetworkPolicy], enforcer: Enforcer, node: str, generation: int
 ) -> NodeRules:
-    """The rules of ``node`` for ``policies``, as ``enforcer`` understands them. ``slow`` and ``stale`` are
-    up to the caller.
+    """The rules of ``node`` for ``policies``, as ``enforcer`` understands them. ``slow`` and ``stale`` are up to the
+    caller.
     """
     behaviour = BEHAVIOURS[enforcer.dialect]
     if not behaviour.filters:
@@ -89,8 +89,8 @@ def _jumps(side: str, chains: Mapping[Endpoint, str | None]) -> list[str]:
 
 
 def _flaky(enforcer: Enforcer, snapshot: Snapshot, policies: Sequence[NetworkPolicy]) -> list[str]:
-    """Drops the share of new connections to pods of the policies' namespaces, by a hash, so that all
-    packets of one fare alike.
+    """Drops the share of new connections to pods of the policies' namespaces, by a hash, so that all packets of one
+    fare alike.
     """
     if not BEHAVIOURS[enforcer.dialect].flaky or not enforcer.value:
         return []

@@ -1,5 +1,5 @@
-"""Commands given what a pull request or a tenant may write: no control sequence and no command to a CI
-system comes out.
+"""Commands given what a pull request or a tenant may write: no control sequence and no command to a CI system comes
+out.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Coverage, which looks at each part once, against its definition, which takes each part away and compares
-every verdict.
+"""Coverage, which looks at each part once, against its definition, which takes each part away and compares every
+verdict.
 """
 
 from __future__ import annotations

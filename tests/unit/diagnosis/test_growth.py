@@ -1,5 +1,5 @@
-"""Lint and coverage do work in proportion to what they read. Counted are executed lines, not seconds, so a
-busy machine changes nothing.
+"""Lint and coverage do work in proportion to what they read. Counted are executed lines, not seconds, so a busy machine
+changes nothing.
 """
 
 from __future__ import annotations

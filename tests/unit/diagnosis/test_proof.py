@@ -1,5 +1,5 @@
-"""Which policies a set of results puts to the test, and which could have been ignored altogether without
-any of them being different.
+"""Which policies a set of results puts to the test, and which could have been ignored altogether without any of them
+being different.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ SPEC = {Verdict.ALLOWED: Observed.ALLOWED, Verdict.DENIED: Observed.DROPPED}
 
 
 def results(snapshot, options=EVERYTHING, *, without=lambda _: ""):
-    """What an audit sees where the specification is enforced; ``without`` says why a cell is skipped, and
-    nothing of one that isn't.
+    """What an audit sees where the specification is enforced; ``without`` says why a cell is skipped, and nothing of
+    one that isn't.
     """
     matrix, probes = plan(snapshot, options)
     found = []

@@ -1,5 +1,5 @@
-"""Single faults in the scopes that no lab can be given: observations are made filter by filter, by the
-tests' own evaluator.
+"""Single faults in the scopes that no lab can be given: observations are made filter by filter, by the tests' own
+evaluator.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ def test_odd_cells_beside_one_fault_are_no_second_fault(seed):
 @pytest.mark.parametrize("dialect", [Dialect.IGNORES_UDP, Dialect.IGNORES_IPV6, Dialect.IGNORES_PORTS])
 @pytest.mark.parametrize("seed", [2, 8, 11])
 def test_a_few_unstable_cells_do_not_make_a_leaky_enforcer_a_slow_or_lossy_one(dialect, seed):
-    """What stays open for good and what is closed for good can't both be the doing of an enforcer that is
-    about to close everything.
+    """What stays open for good and what is closed for good can't both be the doing of an enforcer that is about to
+    close everything.
     """
     world = World.random(seed, size=300)
     results = observe(world, Fault(dialect, Scope(ScopeKind.NAMESPACE, "space-0")))
@@ -166,8 +166,8 @@ def test_outages_that_last_are_not_put_down_to_losses_because_one_cell_changes()
 
 
 def test_a_fault_that_shows_only_beside_another_one_on_the_same_node_is_named_with_it():
-    """Named ports that match nothing close what nobody sees closed, since egress is open on the node; but
-    not all that it should be.
+    """Named ports that match nothing close what nobody sees closed, since egress is open on the node; but not all that
+    it should be.
     """
     world = World.random(4, size=300)
     matrix = evaluate(world.snapshot)

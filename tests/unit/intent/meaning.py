@@ -1,5 +1,5 @@
-"""What an intent means, cell by cell and slowly, for tests: who is spoken of, what is demanded, and where
-the oracle says otherwise.
+"""What an intent means, cell by cell and slowly, for tests: who is spoken of, what is demanded, and where the oracle
+says otherwise.
 """
 
 from __future__ import annotations

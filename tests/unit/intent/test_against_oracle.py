@@ -33,8 +33,8 @@ KINDS = {"allowed": IntentKind.CLOSED, "denied": IntentKind.OPEN}
 
 
 def worlds(count, start):
-    """Clusters with intents: seed, cluster, intent, its meaning, and the findings, None where the intent
-    contradicts itself.
+    """Clusters with intents: seed, cluster, intent, its meaning, and the findings, None where the intent contradicts
+    itself.
     """
     for seed in range(start, start + count * FACTOR):
         random = Random(seed)

@@ -1,5 +1,5 @@
-"""A small API server on loopback: lists with pages, and whatever fault a test plans. In a thread, so that
-commands can be tested.
+"""A small API server on loopback: lists with pages, and whatever fault a test plans. In a thread, so that commands can
+be tested.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from aiohttp import web
 
 
 class FakeApi:
-    """``objects`` by the path of their list for all namespaces; ``faults`` by path: answers to give first,
-    one per request.
+    """``objects`` by the path of their list for all namespaces; ``faults`` by path: answers to give first, one per
+    request.
     """
 
     def __init__(self, objects, groups=None):

@@ -1,5 +1,5 @@
-"""An event loop in which time passes as soon as everybody waits: minutes of pauses are over at once, and
-always in the same order.
+"""An event loop in which time passes as soon as everybody waits: minutes of pauses are over at once, and always in the
+same order.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The API server in memory with life in it: watches tell what happens, a kubelet starts pods, and any
-request may meet a cancellation.
+"""The API server in memory with life in it: watches tell what happens, a kubelet starts pods, and any request may meet
+a cancellation.
 """
 
 from __future__ import annotations
@@ -205,8 +205,8 @@ def namespace(name, **labels):
 
 
 def policy(name, *allowed, of="prod", app="db", **spec):
-    """A policy that lets nobody in to ``app`` but pods with the ``allowed`` values of the label app, of the
-    same namespace.
+    """A policy that lets nobody in to ``app`` but pods with the ``allowed`` values of the label app, of the same
+    namespace.
     """
     peers = [{"podSelector": {"matchLabels": {"app": each}}} for each in allowed]
     rules = [{"from": peers}] if peers else []

@@ -1,5 +1,5 @@
-"""An API server in memory, behind the interface of ApiServer: objects with uids and versions, owners, dry
-runs, admission and RBAC.
+"""An API server in memory, behind the interface of ApiServer: objects with uids and versions, owners, dry runs,
+admission and RBAC.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The shipped manifests grant what the auditor asks for before it begins, and nothing beside; on a real
-cluster tests/e2e asks for more.
+"""The shipped manifests grant what the auditor asks for before it begins, and nothing beside; on a real cluster
+tests/e2e asks for more.
 """
 
 from __future__ import annotations

@@ -151,8 +151,8 @@ def test_no_autoscaler_adds_a_node_for_it_or_keeps_one():
 
 
 def as_some_enforcers_see_it(name):
-    """The AWS VPC CNI keys what it enforces by a pod's name without its last part, so that pods of one
-    workload share their rules.
+    """The AWS VPC CNI keys what it enforces by a pod's name without its last part, so that pods of one workload share
+    their rules.
     """
     return name.replace(".", "_").rpartition("-")[0] or name
 

@@ -65,8 +65,8 @@ class Limited(Store):
 
 
 async def live_through(namespaces, *, qps=50.0, seconds=240, others=0):
-    """A run with so many Leases and so many ordinary requests waiting all the time: the server, and who
-    looked dead meanwhile.
+    """A run with so many Leases and so many ordinary requests waiting all the time: the server, and who looked dead
+    meanwhile.
     """
     server = Limited(qps)
     held = Leases(server, [f"ns-{number:04}" for number in range(namespaces)], "11111111")

@@ -1,5 +1,5 @@
-"""A live cluster with a PodDisruptionBudget that keeps the only pod of a policy from being stood in for, as
-production clusters have.
+"""A live cluster with a PodDisruptionBudget that keeps the only pod of a policy from being stood in for, as production
+clusters have.
 """
 
 from __future__ import annotations

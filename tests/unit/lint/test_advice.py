@@ -1,5 +1,5 @@
-"""What lint says to write instead, written instead: it does what it says and opens nothing else. And no
-alarm about what people write.
+"""What lint says to write instead, written instead: it does what it says and opens nothing else. And no alarm about
+what people write.
 """
 
 from __future__ import annotations

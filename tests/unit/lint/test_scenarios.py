@@ -1,5 +1,5 @@
-"""Every warning and error about the scenarios has been looked at: what is listed here is true and useful,
-and there is no other.
+"""Every warning and error about the scenarios has been looked at: what is listed here is true and useful, and there is
+no other.
 """
 
 from __future__ import annotations

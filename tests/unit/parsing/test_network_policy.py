@@ -1,5 +1,5 @@
-"""NetworkPolicies: what the API server refuses or would drop is a problem with its line and path; nulls are
-what Go makes of them.
+"""NetworkPolicies: what the API server refuses or would drop is a problem with its line and path; nulls are what Go
+makes of them.
 """
 
 from ipaddress import ip_network

@@ -480,8 +480,8 @@ def test_one_more_rule_closes_nothing() -> None:
 
 
 def test_one_more_policy_opens_nothing_for_the_free_and_closes_nothing_for_the_isolated() -> None:
-    """A policy can open a cell only where it adds to a pod that was isolated already, and close one only
-    where it isolates a pod anew.
+    """A policy can open a cell only where it adds to a pod that was isolated already, and close one only where it
+    isolates a pod anew.
     """
     changes = {"opened": 0, "closed": 0}
     for seed, snapshot in clusters(300, start=100_000):

@@ -158,8 +158,8 @@ def test_05_match_labels_needs_the_key_even_for_an_empty_value(reaches):
 def test_05_operators_on_a_missing_an_empty_another_and_a_listed_value(
     reaches, place, selector, missing, empty, other, listed
 ):
-    """NotIn and DoesNotExist hold where the key is missing, In and Exists don't; the same in each of the
-    three places of a selector.
+    """NotIn and DoesNotExist hold where the key is missing, In and Exists don't; the same in each of the three places
+    of a selector.
     """
     values = {"missing": {}, "empty": {"k": ""}, "other": {"k": "z"}, "listed": {"k": "b"}}
     expected = {"missing": missing, "empty": empty, "other": other, "listed": listed}

@@ -66,8 +66,8 @@ def without_blocks_that_tell_pods_apart(snapshot: Snapshot) -> Snapshot:
 
 
 def shadow_of(snapshot: Snapshot, choice: Choice) -> tuple[Snapshot, dict[str, str]]:
-    """The cluster with probe pods in place of its pods, at arbitrary addresses and nodes; and for each end
-    a member that it is for.
+    """The cluster with probe pods in place of its pods, at arbitrary addresses and nodes; and for each end a member
+    that it is for.
     """
     members = {probe.name: probe.stands_for[0] for probe in choice.probe_pods}
     shadows = []
@@ -271,8 +271,8 @@ def test_the_member_that_an_enforcer_blind_to_namespaces_takes_for_another_stand
 
 
 def two_ways(*more: Endpoint, **changes: object) -> Snapshot:
-    """Pods of dev that are alike, of which blind enforcers would take one for a pod that web lets in, and
-    another one for db's.
+    """Pods of dev that are alike, of which blind enforcers would take one for a pod that web lets in, and another one
+    for db's.
     """
     ends = (
         pod("dev/api", OTHER_NAMED),

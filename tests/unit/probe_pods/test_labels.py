@@ -24,8 +24,8 @@ TEMPLATE = {
 
 
 def plain_signature(snapshot: Snapshot, endpoint: Endpoint, labels: dict[str, str]) -> tuple[list[bool], ...]:
-    """Which policies select the pod, which peers match it, and which would if namespaces did not count,
-    each asked one by one.
+    """Which policies select the pod, which peers match it, and which would if namespaces did not count, each asked one
+    by one.
     """
     subject = [
         policy.namespace == endpoint.namespace and policy.pod_selector.matches(labels) for policy in snapshot.policies

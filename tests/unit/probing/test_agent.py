@@ -1,5 +1,5 @@
-"""The agent's wire format and verdicts, one process against sockets of the test or against another agent,
-over loopback.
+"""The agent's wire format and verdicts, one process against sockets of the test or against another agent, over
+loopback.
 """
 
 import ast

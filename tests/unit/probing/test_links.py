@@ -237,8 +237,8 @@ async def test_calls_cost_no_more_than_a_few_attempts_and_no_phase():
 
 
 def watched_world(*contacts):
-    """Two sites that a kubelet reaches for; ``contacts`` is what it tells, each time that it is asked, the
-    last for ever.
+    """Two sites that a kubelet reaches for; ``contacts`` is what it tells, each time that it is asked, the last for
+    ever.
     """
     world = World(2, answer=silent_there())
     world.sites = [

@@ -325,8 +325,8 @@ async def test_silence_later_on_does_not_undo_what_got_through_by_another_way(ex
 
 @pytest.mark.parametrize("batch", [0, 1, 2])
 async def test_agent_that_dies_is_never_a_denial(batch):
-    """In its first control, in the main pass, in the last control: others are judged, its own cells need
-    positive proof.
+    """In its first control, in the main pass, in the last control: others are judged, its own cells need positive
+    proof.
     """
     denied = Cell("a/2", "a/1", TCP, 80, V4)
     world = World(3, answer=only(denied, TIMEOUT))
@@ -490,8 +490,8 @@ async def test_a_break_that_only_the_question_after_the_round_finds():
 
 @pytest.mark.usefixtures("swift_reopening")
 async def test_a_new_agent_knows_nothing_of_what_arrived_before():
-    """The stream breaks in a retest of another cell: what the old agent had logged is lost with it, later
-    tries are not.
+    """The stream breaks in a retest of another cell: what the old agent had logged is lost with it, later tries are
+    not.
     """
     silent, back = Cell("a/0", "a/1", UDP, 53, V4), Cell("a/1", "a/0", UDP, 53, V4)
     world = World(2, answer=lambda source, to, *_: {silent[:2]: TIMEOUT, back[:2]: RESET}.get((source, to), TOKEN))

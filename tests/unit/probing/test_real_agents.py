@@ -1,5 +1,5 @@
-"""The probe run with real agents as processes, which reach each other over loopback: each site has its own
-ports instead of an address.
+"""The probe run with real agents as processes, which reach each other over loopback: each site has its own ports
+instead of an address.
 """
 
 import asyncio
@@ -166,8 +166,8 @@ async def test_fifty_thousand_attempts_in_one_batch():
 
 
 class BreakingChannel(ProcessChannel):
-    """Its stream breaks when told to: the agent sees the end of its input and ends by itself, as after a
-    cut exec stream.
+    """Its stream breaks when told to: the agent sees the end of its input and ends by itself, as after a cut exec
+    stream.
     """
 
     def break_off(self):

@@ -75,8 +75,8 @@ REGISTERED = {
 
 
 def is_command(line: str) -> bool:
-    """As the runners of GitHub and Azure read a line of a job's output (ActionCommand.TryParseV2 and
-    TryParse, Command.TryParse).
+    """As the runners of GitHub and Azure read a line of a job's output (ActionCommand.TryParseV2 and TryParse,
+    Command.TryParse).
     """
     begin = line.lstrip()
     if begin.startswith("::") and (end := begin.find("::", 2)) > 0 and begin[2:end].split(" ")[0] in REGISTERED:

@@ -188,8 +188,8 @@ def small_untested() -> Report:
 
 
 def square(count: int, *, ports: tuple[str, ...] = ("TCP/80", "TCP/443"), faults: int = 0) -> Report:
-    """``count`` pods in namespaces of ten, each pair probed on ``ports``; the first ``faults`` pairs of
-    different pods leak.
+    """``count`` pods in namespaces of ten, each pair probed on ``ports``; the first ``faults`` pairs of different pods
+    leak.
     """
     names = [f"namespace-{number // 10}/workload-{number % 10}" for number in range(count)]
     cells, leaks = [], []

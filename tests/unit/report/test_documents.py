@@ -25,8 +25,8 @@ ATTRIBUTES = {
     "skipped": {"message"},
     "system-out": set(),
 }
-"""Of the elements that we write, the attributes in the schema of the Jenkins xUnit plugin, which validates,
-and others agree with.
+"""Of the elements that we write, the attributes in the schema of the Jenkins xUnit plugin, which validates, and others
+agree with.
 """
 CHILDREN = {
     "testsuites": ["testsuite"],

@@ -1,5 +1,5 @@
-"""A tenant's policies make an audit compute for long: it renews its Leases meanwhile, ends when told to,
-and leaves nothing.
+"""A tenant's policies make an audit compute for long: it renews its Leases meanwhile, ends when told to, and leaves
+nothing.
 """
 
 from __future__ import annotations

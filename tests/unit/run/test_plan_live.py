@@ -169,8 +169,8 @@ def replicas(number, namespace="prod", app="web", place=1):
 
 
 def splitting(bits_):
-    """A tenant's policy, whose rules tell pods of all namespaces apart by their numbers: 2 to the power of
-    ``bits_`` of each app.
+    """A tenant's policy, whose rules tell pods of all namespaces apart by their numbers: 2 to the power of ``bits_`` of
+    each app.
     """
     values = [tuple(str(number) for number in range(2**bits_) if number >> bit & 1) for bit in range(bits_)]
     selectors = [LabelSelector((), (Requirement(INDEX, Operator.IN, each),)) for each in values]

@@ -1,5 +1,5 @@
-"""The scenarios themselves: each reads, is complete, and its hand-written truth table agrees with the
-evaluator, cell by cell.
+"""The scenarios themselves: each reads, is complete, and its hand-written truth table agrees with the evaluator, cell
+by cell.
 """
 
 import json
@@ -60,8 +60,8 @@ CLAIMS = {
 """What the source documents show or claim: in which of them, whether it is right, and the scenario that shows it."""
 
 SHOWN_BY_PACKETS = {*range(1, 14), 15}
-"""The lines of docs/semantics.md that a scenario can show; 14 is a property of the probing, 16 and 17 are
-not implemented.
+"""The lines of docs/semantics.md that a scenario can show; 14 is a property of the probing, 16 and 17 are not
+implemented.
 """
 
 

@@ -1,5 +1,5 @@
-"""``tools/setup`` on a machine that lacks things, played by a PATH of our own: what it installs, when it
-asks, and what it says.
+"""``tools/setup`` on a machine that lacks things, played by a PATH of our own: what it installs, when it asks, and what
+it says.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ IN_CLUSTER = "in-cluster"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """What a user can say about the connection. ``request_timeout`` is in seconds, None for no limit;
-    ``qps`` in requests per second.
+    """What a user can say about the connection. ``request_timeout`` is in seconds, None for no limit; ``qps`` in
+    requests per second.
     """
 
     kubeconfig: str | None = None

@@ -64,8 +64,8 @@ class ForbiddenError(ClusterError):
 
 
 class AdmissionError(ClusterError):
-    """The user may do this in general, but quota, Pod Security, a webhook or a namespace's end forbids this
-    object (403 and others).
+    """The user may do this in general, but quota, Pod Security, a webhook or a namespace's end forbids this object (403
+    and others).
     """
 
 
@@ -146,8 +146,8 @@ def unreachable(place: str, question: Question, error: BaseException, limit: flo
 
 
 def read_status(body: bytes) -> tuple[str, str]:
-    """Reason and message of the Status object that an API server gives with a refusal; empty when the body
-    is something else.
+    """Reason and message of the Status object that an API server gives with a refusal; empty when the body is something
+    else.
     """
     try:
         status: Any = json.loads(body)

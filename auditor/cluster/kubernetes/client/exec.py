@@ -27,15 +27,15 @@ STDIN = 0
 FRAME = 32 << 10
 """Bytes of one frame: kubectl's own size. Servers take up to 32 MiB, proxies between may not."""
 LONGEST_LINE = 1 << 20
-"""Bytes of one line of the process: what an agent has to say fits, and nobody in its place can fill this
-process's memory.
+"""Bytes of one line of the process: what an agent has to say fits, and nobody in its place can fill this process's
+memory.
 """
 LONGEST_STATUS = 1 << 16
 LONGEST_WORDS = 300
 LONGEST_EXIT_CODE = 10
 HEARTBEAT = 5.0
-"""Seconds of silence after which the server is asked whether it is still there; after twice as many the
-stream counts as broken.
+"""Seconds of silence after which the server is asked whether it is still there; after twice as many the stream counts
+as broken.
 """
 CLOSE_SECONDS = 2.0
 KILLED = 137
@@ -157,8 +157,8 @@ class ExecStream:
                 self._end(f"the stream broke: {in_words(message.data)}", broken=True)
 
     async def _next_message(self) -> aiohttp.WSMessage:
-        """The next message of any kind. Silence is first asked about, then taken for the end: a node that
-        has died says nothing more.
+        """The next message of any kind. Silence is first asked about, then taken for the end: a node that has died says
+        nothing more.
         """
         for _ in range(2):
             with suppress(TimeoutError):

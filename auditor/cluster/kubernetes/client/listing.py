@@ -14,8 +14,8 @@ from auditor.model.errors import ClusterError
 PAGE = 500
 """Items per page: what kubectl asks for."""
 STARTS = 4
-"""How often a list is begun before we say that it can't be had. etcd forgets a list after 5 minutes, or
-when it is compacted.
+"""How often a list is begun before we say that it can't be had. etcd forgets a list after 5 minutes, or when it is
+compacted.
 """
 
 Decoded = TypeVar("Decoded")

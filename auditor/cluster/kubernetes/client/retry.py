@@ -44,8 +44,8 @@ class Server(Protocol):
 
 
 class Tries:
-    """One request's failures so far. After each one: the seconds to wait before the next try, or the error
-    that ends them.
+    """One request's failures so far. After each one: the seconds to wait before the next try, or the error that ends
+    them.
     """
 
     def __init__(self, api: Server, method: str, question: Question, *, repeatable: bool = True) -> None:

@@ -1,5 +1,5 @@
-"""When the next request may start: ``--qps`` a second, after a rest a burst at once, and what is urgent
-before everything else.
+"""When the next request may start: ``--qps`` a second, after a rest a burst at once, and what is urgent before
+everything else.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ import asyncio
 from collections import deque
 
 BURST_SECONDS = 2.0
-"""How many seconds' worth of requests may start together after a rest (kubectl itself: 6 s, 300 requests at
-50 per second).
+"""How many seconds' worth of requests may start together after a rest (kubectl itself: 6 s, 300 requests at 50 per
+second).
 """
 
 

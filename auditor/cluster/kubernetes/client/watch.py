@@ -30,8 +30,8 @@ LONGEST_LINE = 1 << 25
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change. ``kind`` is ADDED, MODIFIED, DELETED or BOOKMARK; a bookmark's ``object`` has nothing but
-    its resourceVersion.
+    """One change. ``kind`` is ADDED, MODIFIED, DELETED or BOOKMARK; a bookmark's ``object`` has nothing but its
+    resourceVersion.
     """
 
     kind: str

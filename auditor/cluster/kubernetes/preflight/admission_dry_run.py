@@ -40,8 +40,8 @@ async def dry_run(  # noqa: PLR0913 - what probe pods are made of
     users: Mapping[str, int | None],
     withheld: Collection[str],
 ) -> AdmissionDryRun:
-    """Create each kind of ``probes`` once, for show: those of a namespace that have the same label keys,
-    and a node or none.
+    """Create each kind of ``probes`` once, for show: those of a namespace that have the same label keys, and a node or
+    none.
     """
     kinds: dict[object, list[ProbePod]] = defaultdict(list)
     for probe in probes:
@@ -58,8 +58,8 @@ async def dry_run(  # noqa: PLR0913 - what probe pods are made of
 
 
 async def _try(api: ApiServer, manifest: Mapping[str, Any], read: Collection[str]) -> tuple[str, str]:
-    """Why the pod can't be created, and a remark; each empty if there is none. ``read`` are the label keys
-    that policies look at.
+    """Why the pod can't be created, and a remark; each empty if there is none. ``read`` are the label keys that
+    policies look at.
     """
     namespace = manifest["metadata"]["namespace"]
     question = Question(f"/api/v1/namespaces/{namespace}/pods", "create", "pods", f" in namespace {namespace}")

@@ -277,8 +277,8 @@ def _in_mesh(probe: ProbePod, namespaces: Mapping[str, Namespace], withheld: fro
 
 
 def _repeated_port_name(probe: ProbePod) -> str:
-    """A container may use each port name once (v1 ContainerPort); a workload with several containers may
-    not be so strict.
+    """A container may use each port name once (v1 ContainerPort); a workload with several containers may not be so
+    strict.
     """
     counts = Counter(port.name for port in probe.ports if port.name)
     repeated = sorted(name for name, count in counts.items() if count > 1)

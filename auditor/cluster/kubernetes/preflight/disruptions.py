@@ -87,8 +87,8 @@ class AffinityTerm(Record, frozen=True):
     namespace_selector: Selector | None = None
 
     def covers(self, owner: str, namespace: Namespace, labels: Labels) -> bool:
-        """Whether it concerns a pod with ``labels`` in ``namespace``, when it stands in a pod of the
-        namespace ``owner``.
+        """Whether it concerns a pod with ``labels`` in ``namespace``, when it stands in a pod of the namespace
+        ``owner``.
         """
         if self.label_selector is None or not self.label_selector.value().matches(labels):
             return False

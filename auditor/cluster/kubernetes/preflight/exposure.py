@@ -1,5 +1,5 @@
-"""Whether any Service sends traffic to a pod that must not get any: read from the EndpointSlices, which the
-data plane follows.
+"""Whether any Service sends traffic to a pod that must not get any: read from the EndpointSlices, which the data plane
+follows.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class EndpointSlice(Record, frozen=True):
 
 
 async def exposed(api: ApiServer, pods: Collection[tuple[str, str]]) -> dict[str, str]:
-    """The namespaces in which a Service sends traffic to any of ``pods`` (namespace and name), sorted, each
-    with the first such Service.
+    """The namespaces in which a Service sends traffic to any of ``pods`` (namespace and name), sorted, each with the
+    first such Service.
     """
     namespaces = sorted({namespace for namespace, _ in pods})
     found = await all_of(_exposed(api, namespace, pods) for namespace in namespaces)

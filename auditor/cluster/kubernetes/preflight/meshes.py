@@ -45,7 +45,7 @@ def _captured(snapshot: Snapshot) -> Iterator[str]:
 
 
 def is_captured(labels: Labels, namespace: Namespace) -> bool:
-    """Whether the connections of a pod with ``labels`` in ``namespace`` are taken over on its node. The
-    pod's own label decides.
+    """Whether the connections of a pod with ``labels`` in ``namespace`` are taken over on its node. The pod's own label
+    decides.
     """
     return labels.get(AMBIENT, namespace.labels.get(AMBIENT)) == "ambient"

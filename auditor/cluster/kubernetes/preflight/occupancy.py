@@ -14,8 +14,8 @@ from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord, serve
 
 
 async def occupants(api: ApiServer, namespaces: Iterable[str]) -> dict[str, str]:
-    """For each of ``namespaces`` that could not be locked now: why. Where that may not be seen, it can.
-    Raises ClusterError.
+    """For each of ``namespaces`` that could not be locked now: why. Where that may not be seen, it can. Raises
+    ClusterError.
     """
     found = await asyncio.gather(*(_holding(api, namespace) for namespace in namespaces))
     leases = [lease for lease in found if lease is not None]
@@ -34,8 +34,8 @@ async def _holding(api: ApiServer, namespace: str) -> LeaseRecord | None:
 
 
 def occupied(found: LeaseRecord, now: datetime, *, last_try: bool = False) -> str:
-    """Why the Lease ``found`` keeps its namespace from being audited; empty when it can be cleared away,
-    and was not on ``last_try``.
+    """Why the Lease ``found`` keeps its namespace from being audited; empty when it can be cleared away, and was not on
+    ``last_try``.
     """
     where = f"namespace {found.metadata.namespace}"
     if not found.run_id:

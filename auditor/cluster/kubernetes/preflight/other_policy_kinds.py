@@ -1,5 +1,5 @@
-"""Policies of other kinds than NetworkPolicy: noticed and counted, since they change what the cluster
-allows and are not evaluated.
+"""Policies of other kinds than NetworkPolicy: noticed and counted, since they change what the cluster allows and are
+not evaluated.
 """
 
 from __future__ import annotations

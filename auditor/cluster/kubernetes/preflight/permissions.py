@@ -51,8 +51,8 @@ PROBING = (
     *_rights("discovery.k8s.io", "endpointslices", "list"),
     *_rights("policy", "poddisruptionbudgets", "list"),
 )
-"""What a run needs in every namespace where it creates probe pods. Exec by websocket is a GET to some
-versions, a POST to others.
+"""What a run needs in every namespace where it creates probe pods. Exec by websocket is a GET to some versions, a POST
+to others.
 """
 
 JOINING = (
@@ -124,8 +124,8 @@ async def _missing(api: ApiServer, namespace: str, needed: Sequence[Right]) -> t
 
 
 async def unreadable(api: ApiServer, namespaces: Sequence[str]) -> str:
-    """In words, every right that we lack for reading ``namespaces`` (none: all of them), empty if there is
-    none. Raises ClusterError.
+    """In words, every right that we lack for reading ``namespaces`` (none: all of them), empty if there is none. Raises
+    ClusterError.
     """
     asked = [(name, right) for name in namespaces or ("",) for right in READING_IN_NAMESPACES]
     asked += [(name, NAMED) for name in namespaces] or [("", right) for right in READING_CLUSTER]

@@ -64,8 +64,8 @@ class Quota(Record, frozen=True):
 
 
 def quantity(text: str) -> Decimal:
-    """The value of a quantity such as ``250m``, ``96Mi``, ``1e3`` (apimachinery resource.Quantity).
-    ValueError when it is none.
+    """The value of a quantity such as ``250m``, ``96Mi``, ``1e3`` (apimachinery resource.Quantity). ValueError when it
+    is none.
     """
     number = text.rstrip("numkMGTPEi")
     suffix = text[len(number) :]
@@ -95,8 +95,8 @@ def needed(pods: int, options: PodOptions) -> dict[str, Decimal]:
 
 
 def shortages(quotas: Iterable[Quota], pods: int, options: PodOptions) -> tuple[str, ...]:
-    """What is missing in one namespace for ``pods`` probe pods, a phrase for each resource of each quota
-    that is too small.
+    """What is missing in one namespace for ``pods`` probe pods, a phrase for each resource of each quota that is too
+    small.
     """
     wanted = needed(pods, options)
     lines = []

@@ -1,5 +1,5 @@
-"""Lists of the whole cluster or, where that is not granted, of those namespaces that matter, as far as they
-may be read.
+"""Lists of the whole cluster or, where that is not granted, of those namespaces that matter, as far as they may be
+read.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class WideReading:
-    """Reads for ``namespaces``. ``remarks`` tell what could not be read there; of what is ``narrow``,
-    nothing was read elsewhere.
+    """Reads for ``namespaces``. ``remarks`` tell what could not be read there; of what is ``narrow``, nothing was read
+    elsewhere.
     """
 
     def __init__(self, api: ApiServer, namespaces: Sequence[str]) -> None:
@@ -30,8 +30,8 @@ class WideReading:
         self.narrow: set[str] = set()
 
     async def read(self, group: str, resource: str, kind: type[AnyRecord]) -> list[AnyRecord]:
-        """The objects of ``resource`` in the whole cluster or, where that is not granted, in our namespaces
-        as far as it is there.
+        """The objects of ``resource`` in the whole cluster or, where that is not granted, in our namespaces as far as
+        it is there.
         """
         try:
             return await self.listed(Question(f"{group}/{resource}", "list", resource, " in all namespaces"), kind)

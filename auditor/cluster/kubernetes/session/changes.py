@@ -36,8 +36,8 @@ FORGOTTEN = "the API server forgot a part of what changed in {} during the run: 
 
 
 class Changes:
-    """The states of a cluster since ``snapshot``, while entered. ``versions`` are the resourceVersions of
-    the lists it was read from.
+    """The states of a cluster since ``snapshot``, while entered. ``versions`` are the resourceVersions of the lists it
+    was read from.
     """
 
     def __init__(self, api: ApiServer, snapshot: Snapshot, versions: Mapping[str, str]) -> None:

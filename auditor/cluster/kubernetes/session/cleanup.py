@@ -38,8 +38,8 @@ class Deletion:
 
 
 async def delete_leftovers(api: ApiServer, objects: Sequence[Leftover], *, patience: float = 60.0) -> Deletion:
-    """Delete ``objects`` and wait until they are gone, at most ``patience`` seconds; for what somebody
-    keeps, no longer than a moment.
+    """Delete ``objects`` and wait until they are gone, at most ``patience`` seconds; for what somebody keeps, no longer
+    than a moment.
     """
     failed: dict[str, str] = {}
     living: set[Place] = set()
@@ -65,8 +65,8 @@ async def delete_leftovers(api: ApiServer, objects: Sequence[Leftover], *, patie
 
 
 def _in_order(objects: Iterable[Leftover]) -> list[list[Leftover]]:
-    """``objects`` in the order of deletion. First what tells that a run is alive: if that has changed,
-    nothing of it is touched.
+    """``objects`` in the order of deletion. First what tells that a run is alive: if that has changed, nothing of it is
+    touched.
     """
     items = list(objects)
     signs = [item for item in items if item.is_sign_of_life]

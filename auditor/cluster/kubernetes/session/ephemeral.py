@@ -42,8 +42,8 @@ def take(n):
         b += c
     return b
 exec(compile(take(int(take(8))), "agent.py", "exec"), {"__name__": "__main__"})"""
-"""The agent can't be mounted into a pod that is there already, so it comes over the stream: its length in 8
-digits, then its source.
+"""The agent can't be mounted into a pod that is there already, so it comes over the stream: its length in 8 digits,
+then its source.
 """
 END = """import os
 for name in os.listdir("/proc"):

@@ -1,5 +1,5 @@
-"""What somebody else keeps in the cluster though it has been deleted: nobody but he can let it go, so it is
-told and not waited for.
+"""What somebody else keeps in the cluster though it has been deleted: nobody but he can let it go, so it is told and
+not waited for.
 """
 
 from __future__ import annotations

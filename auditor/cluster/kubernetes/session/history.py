@@ -15,8 +15,8 @@ from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.snapshot import Namespace, Snapshot
 
 MOST_STATES = 64
-"""States kept between two questions. Beyond that, older ones are merged into one that knows nothing of what
-was different in them.
+"""States kept between two questions. Beyond that, older ones are merged into one that knows nothing of what was
+different in them.
 """
 UNFOLLOWED = "changed too often during the run to be followed"
 
@@ -25,8 +25,8 @@ Policy = NetworkPolicy | UnknownPolicy
 
 
 class Told(NamedTuple):
-    """One object as a list or an event has it. ``mark`` is another one after each change of it; ``value``
-    None: it is gone.
+    """One object as a list or an event has it. ``mark`` is another one after each change of it; ``value`` None: it is
+    gone.
     """
 
     key: Key
@@ -71,8 +71,8 @@ class StateHistory:
             self._keep(self._state())
 
     def compare(self, listed: Iterable[Told], *, of_policies: bool) -> None:
-        """Take in all that there is of a kind. What says the same as before and yet was written since,
-        changed there and back.
+        """Take in all that there is of a kind. What says the same as before and yet was written since, changed there
+        and back.
         """
         found = {told.key: told for told in listed}
         gone = [Told(key, "", None) for key in self._policies if key not in found] if of_policies else []
@@ -115,8 +115,8 @@ class StateHistory:
         return True
 
     def _there_and_back(self, keys: set[Key]) -> None:
-        """Keep the state between two that are the same: what these policies, or the labels of these
-        namespaces, said in it is not known.
+        """Keep the state between two that are the same: what these policies, or the labels of these namespaces, said in
+        it is not known.
         """
         now = self._snapshot
         between = replace(

@@ -17,8 +17,8 @@ class RanImage:
 
 
 def image_facts(image: str, ran: Iterable[RanImage]) -> Iterator[str]:
-    """What a reader of the report should know of the agents' image, which was asked for as ``image``;
-    nothing if by its digest.
+    """What a reader of the report should know of the agents' image, which was asked for as ``image``; nothing if by its
+    digest.
     """
     by_digest: dict[str, set[str]] = {}
     for each in ran:

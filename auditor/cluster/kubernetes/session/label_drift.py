@@ -26,8 +26,8 @@ class LabelDrift:
         self._read |= keys_read((*state.policies, *state.unknown))
 
     def look(self, before: Mapping[str, Labels], now: Mapping[str, Labels]) -> dict[str, str]:
-        """Those of ``before``, labels by endpoint name, that differ ``now`` to any policy so far, with the
-        reason not to judge them.
+        """Those of ``before``, labels by endpoint name, that differ ``now`` to any policy so far, with the reason not
+        to judge them.
         """
         changed = {name: _differing(labels, now[name]) & self._read for name, labels in before.items() if name in now}
         return {

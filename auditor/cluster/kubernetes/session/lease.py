@@ -92,8 +92,8 @@ class Moment(NamedTuple):
 
 @dataclass(slots=True)
 class _Held:
-    """A Lease of ours, as the server last told it. ``renewed`` is when it was, or a little earlier;
-    ``keeping`` renews it again.
+    """A Lease of ours, as the server last told it. ``renewed`` is when it was, or a little earlier; ``keeping`` renews
+    it again.
     """
 
     name: str
@@ -203,8 +203,8 @@ class Leases:
         return None
 
     async def _clear_away(self, found: LeaseRecord, error: ConflictError, *, last_try: bool) -> None:
-        """Delete ``found`` if its run is dead and this is not the ``last_try``; OccupiedError if it is
-        alive, or none of ours.
+        """Delete ``found`` if its run is dead and this is not the ``last_try``; OccupiedError if it is alive, or none
+        of ours.
         """
         now = await server_time(self._api)
         if in_the_way := occupied(found, now, last_try=last_try):
@@ -239,8 +239,8 @@ class Leases:
             held.keeping = asyncio.create_task(self._keep(told.metadata.namespace, held))
 
     async def _keep(self, namespace: str, held: _Held) -> None:
-        """Renew one again and again. The first time is another one for each, so that they are spread over
-        the time from then on.
+        """Renew one again and again. The first time is another one for each, so that they are spread over the time from
+        then on.
         """
         turn = self._namespaces.index(namespace) + 1
         pause = self._pace.every * turn / len(self._namespaces)
@@ -263,8 +263,8 @@ class Leases:
                     await self._renew(namespace, held)
 
     async def _renew(self, namespace: str, held: _Held) -> None:
-        """Renew one. A server that can't be reached now may be reached in ten seconds, so only the Lease's
-        own end counts.
+        """Renew one. A server that can't be reached now may be reached in ten seconds, so only the Lease's own end
+        counts.
         """
         began = Moment.now()
         held.manifest["spec"]["renewTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -317,8 +317,8 @@ class Leases:
 
 
 async def delete_lease(api: ApiServer, lease: LeaseRecord, *, whatever_version: bool = False) -> None:
-    """Delete ``lease``, if it is still this very one and, unless ``whatever_version``, as it was. Nothing
-    to do when it is not.
+    """Delete ``lease``, if it is still this very one and, unless ``whatever_version``, as it was. Nothing to do when it
+    is not.
     """
     metadata = lease.metadata
     preconditions = (

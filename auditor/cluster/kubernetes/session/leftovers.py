@@ -104,8 +104,8 @@ class Leftover:
 
     @property
     def judged_by(self) -> Place:
-        """The namespace whose Lease tells whether it is still in use, and the run. Namespaces of our own
-        have one Lease for all.
+        """The namespace whose Lease tells whether it is still in use, and the run. Namespaces of our own have one Lease
+        for all.
         """
         return namespace_prefix(self.run_id) if is_named_after(self.place, self.run_id) else self.place, self.run_id
 
@@ -134,8 +134,8 @@ class Leftovers:
     strangers: tuple[str, ...] = ()
 
     def chosen(self, run_id: str | None, older_than: float) -> tuple[Leftover, ...]:
-        """What to delete: of one run if it is named, else of all that aren't alive; only what is older than
-        so many seconds.
+        """What to delete: of one run if it is named, else of all that aren't alive; only what is older than so many
+        seconds.
         """
         return tuple(
             item if run_id is None else replace(item, version="")
@@ -257,8 +257,8 @@ async def _list(api: ApiServer, kind: str, namespaces: Sequence[str]) -> tuple[l
 async def _list_homes(
     api: ApiServer, objects: Iterable[Leftover], namespaces: Collection[str]
 ) -> tuple[list[msgspec.Raw], Collection[str]]:
-    """The Leases of runs with namespaces of their own that stand outside ``namespaces``, and where these
-    can't be listed.
+    """The Leases of runs with namespaces of their own that stand outside ``namespaces``, and where these can't be
+    listed.
     """
     homes = {item.judged_by[0] for item in objects} - set(namespaces)
     return await _list(api, LEASE, sorted(homes)) if namespaces and homes else ([], ())

@@ -14,8 +14,8 @@ from auditor.cluster.kubernetes.objects import LEASE_SECONDS, LONGEST_LEASE_SECO
 from auditor.model.errors import ClusterError
 
 SHARE = 0.2
-"""The part of all requests that renewals are to take up, unless there are so many Leases that they have to
-take more, up to ``MOST``.
+"""The part of all requests that renewals are to take up, unless there are so many Leases that they have to take more,
+up to ``MOST``.
 """
 MOST = 0.5
 LIVES = 3

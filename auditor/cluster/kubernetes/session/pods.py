@@ -37,8 +37,8 @@ from auditor.probing.sites import Contact
 ALL_PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
 DELETED = "its probe pod was deleted by someone before it ran"
 PATIENCE_FOR_REMOVAL = 20.0
-"""Seconds that pods get to end by themselves before they are removed by force: the kubelet of a dead node
-never says that they ended.
+"""Seconds that pods get to end by themselves before they are removed by force: the kubelet of a dead node never says
+that they ended.
 """
 
 
@@ -126,8 +126,8 @@ class ProbePods:
             await self._delete(probe.namespace, name=manifest["metadata"]["name"])
 
     async def wait(self, seconds: float, has_started: Callable[[str], None]) -> None:
-        """Wait until every pod runs or has failed, at most ``seconds``; ``has_started`` gets the name of
-        the ProbePod that does.
+        """Wait until every pod runs or has failed, at most ``seconds``; ``has_started`` gets the name of the ProbePod
+        that does.
         """
         last: dict[str, str] = {}
         try:
@@ -246,8 +246,8 @@ class ProbePods:
         await self._api.send("DELETE", question, body, which)
 
     async def _left(self) -> tuple[dict[tuple[str, str], str], str]:
-        """Namespace and name of each pod that is there, with the finalizers that keep it, and the
-        resourceVersion of that list.
+        """Namespace and name of each pod that is there, with the finalizers that keep it, and the resourceVersion of
+        that list.
         """
         items, version = await read_list(self._api, ALL_PODS, parameters=self._selection)
         return dict(map(self._keeping, items)), version

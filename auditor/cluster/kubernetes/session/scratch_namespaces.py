@@ -82,8 +82,8 @@ def place_of(pod: str) -> tuple[str, str]:
 
 
 class _Starting:
-    """Pods called ``names`` on their way to running. ``failed`` gets why one doesn't, ``gate`` has a place
-    for each that may start now.
+    """Pods called ``names`` on their way to running. ``failed`` gets why one doesn't, ``gate`` has a place for each
+    that may start now.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class _Starting:
         self._news.set()
 
     async def wait(self, seconds: float, tasks: Sequence[asyncio.Future[None]]) -> None:
-        """Wait until no pod is on its way, at most so many seconds. Raises what any of ``tasks``, which
-        bring the news, has failed with.
+        """Wait until no pod is on its way, at most so many seconds. Raises what any of ``tasks``, which bring the news,
+        has failed with.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -219,8 +219,8 @@ class ScratchNamespaces:
         return starting.running
 
     async def _take_anchor(self, namespace: str) -> None:
-        """Create what owns the pods in ``namespace``: some enforcers pass over pods without a controller,
-        and others may adopt them.
+        """Create what owns the pods in ``namespace``: some enforcers pass over pods without a controller, and others
+        may adopt them.
         """
         question = Question(f"{LEASES}/namespaces/{namespace}/leases", "create", LEASE, f" in namespace {namespace}")
         answer = await create(self._api, question, anchor_manifest(namespace, self._run_id))
@@ -367,8 +367,8 @@ class ScratchNamespaces:
 
 
 def _containers(container: dict[str, Any]) -> list[dict[str, Any]]:
-    """``container``, and as many more as it takes for each of its ports to have a name that no other port
-    of its container has.
+    """``container``, and as many more as it takes for each of its ports to have a name that no other port of its
+    container has.
     """
     several: list[list[dict[str, Any]]] = [[]]
     for port in container["ports"]:

@@ -109,8 +109,8 @@ class ClusterSession:
             self._failed.setdefault(name, reason)
 
     async def _labels_now(self) -> Mapping[str, Labels]:
-        """The labels that the pods of endpoints have now, by endpoint name, as far as they are there.
-        Raises ClusterError.
+        """The labels that the pods of endpoints have now, by endpoint name, as far as they are there. Raises
+        ClusterError.
         """
         raise NotImplementedError
 
