@@ -87,7 +87,7 @@ async def audit_live(
     report = await report_on(seen, subject, audit_options.min_coverage, progress)
     report = await with_lint(report, live.snapshot, options.namespaces)
     meant = None if options.intent is None else findings
-    around = await apart(surroundings_of, live.snapshot, options.namespaces, intent=meant)
+    around = await apart(surroundings_of, live.snapshot, options.namespaces, live.versions, intent=meant)
     whole = replace(report, run_id=run_id, api=traffic, intent=findings, surroundings=around)
     if left is not None:
         raise LeftBehindError(str(left), whole) from left

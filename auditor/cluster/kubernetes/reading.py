@@ -8,7 +8,7 @@ on from there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -44,7 +44,7 @@ class LiveSnapshot:
     ``unreadable`` policies are in force, and in ``snapshot`` as unknown ones. ``ready_nodes`` are the nodes, by bare
     name, that take and run pods. ``manifests`` has every object that the snapshot was made of, with the fields that
     matter, by kind, namespace and name. ``resource_versions`` are by the path of the list. ``notes`` are lines for
-    people.
+    people. ``versions`` are those that nodes run, by what they are of.
     """
 
     snapshot: Snapshot
@@ -54,6 +54,19 @@ class LiveSnapshot:
     other_kinds: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ready_nodes: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def versions_on(nodes: Iterable[NodeRecord]) -> dict[str, str]:
+    """What ``nodes`` run, by what it is a version of; where they differ, each version once, with commas between."""
+    infos = [node.status.node_info for node in nodes]
+    found = {
+        "kubelet": {info.kubelet_version for info in infos},
+        "kernel": {info.kernel_version for info in infos},
+        "operating system": {info.os_image for info in infos},
+        "container runtime": {info.container_runtime_version for info in infos},
+    }
+    return {what: ", ".join(sorted(versions - {""})) for what, versions in found.items() if versions - {""}}
 
 
 async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: int = PAGE) -> LiveSnapshot:
@@ -129,6 +142,7 @@ class _Reading:
             other_kinds,
             (*self._notes, *notes),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
+            versions_on(nodes),
         )
 
     async def _read_nodes(self) -> list[NodeRecord]:

@@ -421,6 +421,17 @@ async def test_nodes_that_take_no_probe_pods(api, tmp_path):
     assert (await take(api, tmp_path)).ready_nodes == {"linux", "unknown"}
 
 
+async def test_what_nodes_run_is_told_each_version_once_and_is_not_saved(api, tmp_path):
+    newer, older = ({"kubeletVersion": version, "kernelVersion": "6.1.0-28"} for version in ("v1.36.1", "v1.35.4"))
+    api.objects["/api/v1/nodes"] = [
+        {"metadata": {"name": name}, "status": {"nodeInfo": info}}
+        for name, info in (("a", newer), ("b", older), ("c", newer), ("d", {}))
+    ]
+    live = await take(api, tmp_path)
+    assert live.versions == {"kubelet": "v1.35.4, v1.36.1", "kernel": "6.1.0-28"}
+    assert "v1.36.1" not in str(live.manifests)
+
+
 async def test_who_may_read_one_namespace_only_gets_it_without_nodes_and_is_told(api, tmp_path):
     api.faults["/api/v1/nodes"] = [refused(403, 'User "u" cannot list resource "nodes" in API group ""')]
     live = await take(api, tmp_path, "prod")

@@ -69,7 +69,7 @@ def audit(monkeypatch):
     """Audits in which ``what`` comes of the probing."""
 
     async def read(*_):
-        return LiveSnapshot(SNAPSHOT)
+        return LiveSnapshot(SNAPSHOT, versions={"kernel": "6.1.0"})
 
     async def connect(_options):
         return None
@@ -104,6 +104,7 @@ async def test_what_may_be_left_does_not_cost_the_report(audit):
     assert caught.value.report.facts == ("seen", "gone in 1 s")
     assert caught.value.report.endpoints == SNAPSHOT.endpoints
     assert caught.value.report.api == {"calls": 3, "received": 2, "sent": 1}
+    assert caught.value.report.surroundings.versions == {"kernel": "6.1.0"}
 
 
 async def test_without_a_report_there_is_nothing_but_the_error(audit):

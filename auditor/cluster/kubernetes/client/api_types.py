@@ -143,11 +143,21 @@ class NodeSpec(Record, frozen=True):
     unschedulable: bool = False
 
 
+class NodeInfo(Record, frozen=True):
+    """v1 NodeSystemInfo."""
+
+    kubelet_version: str = ""
+    kernel_version: str = ""
+    os_image: str = ""
+    container_runtime_version: str = ""
+
+
 class NodeStatus(Record, frozen=True):
     """v1 NodeStatus."""
 
     addresses: list[NodeAddress] = []
     conditions: list[Condition] = []
+    node_info: NodeInfo = NodeInfo()
 
 
 class NodeRecord(Record, frozen=True):
