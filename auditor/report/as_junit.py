@@ -1,7 +1,9 @@
 """The report for a CI system: JUnit XML with a test suite per source and a test case per destination.
 
 A fault on any port makes the case a failure, an inconclusive port makes it an error, and a case of which no port was
-probed is skipped.
+probed is skipped. Of very many pairs those that are as expected share one case for each source, and where those that
+aren't are too many as well, all of a source share one: GitLab takes no document of more than 250,000 XML objects
+(gitlab-org/gitlab issue 507482).
 """
 
 from __future__ import annotations
@@ -22,16 +24,22 @@ from auditor.report.headline import headline
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE)
 OPEN = (Result.CNI_DEPENDENT, Result.UNDEFINED)
+MOST_CASES = 10_000
+"""Above so many, cases are put together."""
+MOST_DESCRIBED = 200
+"""Connections that one case describes; the rest is counted."""
+
+Pairs = dict[str, list[CellResult]]
 
 
 def render(report: Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     root = ET.Element("testsuites", name="audit")
     causes, borne = _causes(report.diagnosis), _borne(report)
-    by_source: defaultdict[str, defaultdict[str, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
+    by_source: defaultdict[str, Pairs] = defaultdict(dict)
     for each in report.cells:
-        by_source[each.cell.source][each.cell.destination].append(each)
-    for source, by_destination in by_source.items():
+        by_source[each.cell.source].setdefault(each.cell.destination, []).append(each)
+    for source, by_destination in _few(by_source).items():
         suite = ET.SubElement(root, "testsuite", name=source)
         for destination, cells in by_destination.items():
             suite.append(_case(source, destination, cells, causes, borne))
@@ -44,6 +52,29 @@ def render(report: Report, stream: TextIO) -> None:
         _add_inconclusive_suite(root, report)
     count_cases(root, sum(report.seconds.values()))
     write_xml(root, stream)
+
+
+def _few(by_source: Mapping[str, Pairs]) -> Mapping[str, Pairs]:
+    """``by_source``, with as few pairs put together as it takes for ``MOST_CASES`` cases."""
+    if sum(map(len, by_source.values())) <= MOST_CASES:
+        return by_source
+    as_expected = {source: _together(pairs, "others, as expected") for source, pairs in by_source.items()}
+    if sum(map(len, as_expected.values())) <= MOST_CASES:
+        return as_expected
+    return {source: _together(pairs, "destinations", only_matches=False) for source, pairs in by_source.items()}
+
+
+def _together(pairs: Pairs, what: str, *, only_matches: bool = True) -> Pairs:
+    """``pairs`` of one source, of which those that are as expected, or else all, are put together as ``what``."""
+    alike = {
+        name: cells
+        for name, cells in pairs.items()
+        if not only_matches or {each.result for each in cells} == {Result.MATCH}
+    }
+    if len(alike) < 2:
+        return pairs
+    others = {name: cells for name, cells in pairs.items() if name not in alike}
+    return {**others, f"{len(alike):,} {what}": [each for cells in alike.values() for each in cells]}
 
 
 def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
@@ -101,7 +132,7 @@ def _case(
         [each for each in cells if each.result in OPEN] + tolerated + (skipped if len(skipped) < len(cells) else [])
     )
     if remarks:
-        ET.SubElement(case, "system-out").text = _described(remarks)
+        ET.SubElement(case, "system-out").text = _described(remarks, case)
     return case
 
 
@@ -111,7 +142,7 @@ def _add(
     element = ET.SubElement(case, tag, message=_kinds_and_ports(cells))
     if tag != "skipped":
         element.set("type", min(each.result.value for each in cells))
-        element.text = "\n".join([_described(described), *causes])
+        element.text = "\n".join([_described(described, case), *causes])
     else:
         element.set("message", "; ".join(dict.fromkeys(in_words(each.observation.outcome) for each in cells)))
 
@@ -122,12 +153,17 @@ def _kinds_and_ports(cells: Sequence[CellResult]) -> str:
     return f"{' and '.join(kinds)} on {ports}"
 
 
-def _described(cells: Sequence[CellResult]) -> str:
-    return lines(
-        f"{each.result}: {each.cell.protocol}/{each.cell.port} {each.cell.family}:"
-        f" expected {expectation(each)}, observed {observation(each.observation)}"
-        for each in cells
-    )
+def _described(cells: Sequence[CellResult], case: ET.Element) -> str:
+    """``cells`` of ``case``, with their destinations where the case's name doesn't have them."""
+    named = str(case.get("name"))
+    told = [
+        f"{each.result}: {'' if named.endswith(f'-> {each.cell.destination}') else f'{each.cell.destination} '}"
+        f"{each.cell.protocol}/{each.cell.port}"
+        f" {each.cell.family}: expected {expectation(each)}, observed {observation(each.observation)}"
+        for each in cells[:MOST_DESCRIBED]
+    ]
+    more = len(cells) - MOST_DESCRIBED
+    return lines([*told, f"and {more:,} more"] if more > 0 else told)
 
 
 def _seconds(cells: Sequence[CellResult]) -> float:

@@ -122,3 +122,42 @@ def test_a_policy_that_nothing_tells_of_is_an_error_and_an_accepted_one_skipped(
     )
     assert (accepted.tag, accepted.get("message")) == ("skipped", "nothing shows whether it is enforced (accepted)")
     assert accepted.text.splitlines() == ["no SCTP", "one", "two"]
+
+
+def many(monkeypatch, limit):
+    monkeypatch.setattr(as_junit, "MOST_CASES", limit)
+    cells = [result(f"a/{n}", f"b/{m}", "TCP/80") for n in range(3) for m in range(5)]
+    return report(
+        [*cells[1:], leak("a/0", "b/0", "TCP/80"), leak("a/1", "b/9", "TCP/80"), leak("a/1", "b/9", "TCP/81")]
+    )
+
+
+def names_and_tags(root):
+    return {element.get("name"): [child.tag for child in element] for element in root.iter("testcase")}
+
+
+def test_of_very_many_pairs_those_as_expected_share_a_case_for_each_source(monkeypatch):
+    assert len(names_and_tags(document(many(monkeypatch, 16)))) == 16
+    root = document(many(monkeypatch, 15))
+    assert names_and_tags(root) == {
+        "a/0 -> b/0": ["failure"],
+        "a/0 -> 4 others, as expected": [],
+        "a/1 -> b/9": ["failure"],
+        "a/1 -> 5 others, as expected": [],
+        "a/2 -> 5 others, as expected": [],
+    }
+    assert (root.get("tests"), root.get("failures")) == ("5", "2")
+
+
+def test_where_too_many_differ_all_of_a_source_share_a_case_that_names_them(monkeypatch):
+    monkeypatch.setattr(as_junit, "MOST_DESCRIBED", 1)
+    root = document(many(monkeypatch, 3))
+    assert names_and_tags(root) == {
+        "a/0 -> 5 destinations": ["failure"],
+        "a/1 -> 6 destinations": ["failure"],
+        "a/2 -> 5 destinations": [],
+    }
+    assert [failure.text.splitlines() for failure in root.iter("failure")] == [
+        ["leak: b/0 TCP/80 IPv4: expected denied, observed allowed (answered, 3 tries)"],
+        ["leak: b/9 TCP/80 IPv4: expected denied, observed allowed (answered, 3 tries)", "and 1 more"],
+    ]
