@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli.notify import Webhook, notify, read_webhooks
 from auditor.model.errors import UsageError
 from auditor.model.standing import FailOn
 from auditor.report.lines import say_aside
@@ -37,6 +38,7 @@ class NightlyOptions:
     baseline: str | None = None
     fail_on: FailOn | None = None
     suppressions: str | None = None
+    webhooks: tuple[Webhook, ...] = ()
 
     @property
     def asked(self) -> bool:
@@ -87,6 +89,15 @@ def nightly_options(command: Any) -> Any:
         ),
         click.option(
             "--suppressions", metavar="FILE", help="Findings that are accepted, each with owner, reason and expiry."
+        ),
+        click.option(
+            "--notify",
+            "webhooks",
+            multiple=True,
+            callback=read_webhooks,
+            metavar="[FORMAT=]URL",
+            help="Send what is new to this webhook, as json, slack or teams; may be repeated. [default format: by the "
+            "host's name, else json]",
         ),
     )
     for option in reversed(options):
@@ -194,6 +205,12 @@ def keep_record(report: Report, options: NightlyOptions) -> None:
         HistoryStore(Path(options.history)).keep(record_of(report), Retention(options.keep, options.days))
     except OSError as error:
         _warn(f"--history {options.history}: {_why(error)}; no record of this run is kept")
+
+
+def tell_news(report: Report, before: Before) -> None:
+    """Send what is new in ``report`` to whoever asked for it."""
+    last = before.nights[0].conclusion if before.nights else ""
+    notify(report, last, before.options.webhooks)
 
 
 def _why(error: OSError) -> str:

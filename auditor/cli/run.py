@@ -13,6 +13,7 @@ from auditor.cli.help import SectionedCommand
 from auditor.cli.intent import read_intent_file
 from auditor.cli.live import live_options, read_live_run, refuse_live_options
 from auditor.cli.nightly import NightlyOptions, nightly_options, read_nightly
+from auditor.cli.notify import Webhook
 from auditor.cli.outputs import Output, output_options, read_outputs
 from auditor.cli.snapshots import check_stdin
 from auditor.model.errors import UsageError
@@ -136,6 +137,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     baseline: str | None,
     fail_on: str | None,
     suppressions: str | None,
+    webhooks: tuple[Webhook, ...],
     **live: Any,
 ) -> int:
     """Audit a cluster: compute who should reach whom, try every connection with real packets, and explain each
@@ -162,11 +164,12 @@ def command(  # noqa: PLR0913 - one parameter for each option
         raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")
     meant = None if intent is None else read_intent_file(intent)
     nightly = NightlyOptions(
-        history, history_keep, history_days, baseline, FailOn(fail_on) if fail_on else None, suppressions
+        history, history_keep, history_days, baseline, FailOn(fail_on) if fail_on else None, suppressions, webhooks
     )
-    if dry_run and nightly.asked:
+    if dry_run and (nightly.asked or webhooks):
         raise UsageError(
-            "--history, --baseline, --fail-on and --suppressions say nothing with --dry-run: there are no findings"
+            "--history, --baseline, --fail-on, --suppressions and --notify say nothing with --dry-run: there are no "
+            "findings"
         )
     before = read_nightly(nightly)
     if scenario is None:
