@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,5 +119,7 @@ async def _send(webhook: Webhook, body: Any) -> str:
 
 def _why(error: Exception) -> str:
     """The reason, without the address: errors of aiohttp tend to hold all of it."""
-    reason = getattr(error, "strerror", None) or getattr(getattr(error, "os_error", None), "strerror", None)
-    return str(reason).lower() if reason else type(error).__name__
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, OSError) and (cause.errno or 0) > 0:
+        return os.strerror(cause.errno or 0).lower()
+    return str(getattr(cause, "strerror", None) or type(error).__name__).lower()
