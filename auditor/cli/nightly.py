@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditor.cli.notify import Webhook, notify, read_webhooks
+from auditor.cli.notify import Webhook, notify, push, read_gateway, read_webhooks
 from auditor.model.errors import UsageError
 from auditor.model.standing import FailOn
 from auditor.report.lines import say_aside
@@ -39,6 +39,7 @@ class NightlyOptions:
     fail_on: FailOn | None = None
     suppressions: str | None = None
     webhooks: tuple[Webhook, ...] = ()
+    gateway: str | None = None
 
     @property
     def asked(self) -> bool:
@@ -98,6 +99,13 @@ def nightly_options(command: Any) -> Any:
             metavar="[FORMAT=]URL",
             help="Send what is new to this webhook, as json, slack or teams; may be repeated. [default format: by the "
             "host's name, else json]",
+        ),
+        click.option(
+            "--push",
+            "gateway",
+            callback=read_gateway,
+            metavar="URL",
+            help="Push the run's metrics to this Prometheus Pushgateway, or to this group of one.",
         ),
     )
     for option in reversed(options):
@@ -208,9 +216,10 @@ def keep_record(report: Report, options: NightlyOptions) -> None:
 
 
 def tell_news(report: Report, before: Before) -> None:
-    """Send what is new in ``report`` to whoever asked for it."""
+    """Send what is new in ``report``, and its metrics, to whoever asked for them."""
     last = before.nights[0].conclusion if before.nights else ""
     notify(report, last, before.options.webhooks)
+    push(report, before.options.gateway)
 
 
 def _why(error: OSError) -> str:

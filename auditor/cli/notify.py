@@ -1,18 +1,16 @@
-"""``--notify``: a webhook gets what is new in a run. That it can't be reached costs the message and never the run."""
+"""``--notify`` and ``--push``: a webhook gets what is new in a run, a Pushgateway its metrics."""
 
 from __future__ import annotations
 
-import asyncio
-import os
+import io
+import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import click
 
-from auditor.report.lines import say_aside
+from auditor.cli.sending import Post, host_of, send
 
 if TYPE_CHECKING:
     from auditor.model.report import Report
@@ -25,12 +23,10 @@ HOSTS = {
     ".powerplatform.com": "teams",
 }
 """Whose webhook it is, by the host's name or, with a dot in front, by its end."""
-SECONDS = 10.0
-TRIES = 2
-PAUSE = 2.0
-TOO_BUSY = 429
-BROKEN = 500
-REDIRECT = 300
+GROUP = "/metrics/job/"
+"""What the path of a group of metrics begins with at a Pushgateway."""
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The text format that every Pushgateway reads; to it the last line of OpenMetrics is a comment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,7 @@ class Webhook:
     url: str
 
     def __str__(self) -> str:
-        return f"{self.format}={urlsplit(self.url).hostname}"
+        return f"{self.format}={host_of(self.url)}"
 
 
 def read_webhooks(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[Webhook, ...]:
@@ -52,10 +48,7 @@ def read_webhooks(_context: click.Context, _option: click.Parameter, values: tup
 def _read_webhook(value: str) -> Webhook:
     before, equals, after = value.partition("=")
     chosen, url = (before, after) if equals and before in FORMATS else ("", value)
-    host = ""
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        host = (parts.hostname or "") if parts.scheme in ("http", "https") else ""
+    host = host_of(url)
     if not host:
         raise click.BadParameter(
             f"not an address: write https://… or FORMAT=https://…, FORMAT one of {', '.join(FORMATS)}"
@@ -69,10 +62,19 @@ def _of_host(host: str) -> str:
     )
 
 
+def read_gateway(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """The callback of an option that is the address of a Pushgateway, or of a group there."""
+    if value is None:
+        return None
+    if not host_of(value):
+        raise click.BadParameter("not an address: write http://pushgateway:9091 or the like")
+    return value if GROUP in value else f"{value.rstrip('/')}{GROUP}netpol-audit"
+
+
 def notify(report: Report, last: str, webhooks: Sequence[Webhook]) -> None:
     """Send what is new in ``report`` to each of ``webhooks``; nothing where nothing is.
 
-    ``last`` is the conclusion of the run before, empty without one. What can't be sent is told in a line on stderr.
+    ``last`` is the conclusion of the run before, empty without one.
     """
     if not webhooks:
         return
@@ -81,45 +83,23 @@ def notify(report: Report, last: str, webhooks: Sequence[Webhook]) -> None:
     message = message_of(report, last)
     if message is None:
         return
-    bodies = [(each, BODIES[each.format](message)) for each in webhooks]
-    for each, trouble in zip(webhooks, asyncio.run(_send_all(bodies)), strict=True):
-        if trouble:
-            with suppress(OSError):
-                say_aside(f"warning: --notify {each}: {trouble}; it was told nothing")
+    send(
+        [
+            Post(f"--notify {each}", each.url, "application/json", json.dumps(BODIES[each.format](message)).encode())
+            for each in webhooks
+        ]
+    )
 
 
-async def _send_all(bodies: Sequence[tuple[Webhook, Any]]) -> list[str]:
-    return list(await asyncio.gather(*(_send(webhook, body) for webhook, body in bodies)))
+def push(report: Report, group: str | None) -> None:
+    """Send the metrics of ``report`` to the ``group`` of a Pushgateway, None where nobody asked for it.
 
+    By POST, which leaves the metrics there that a run has none of: the time of the last conclusive one, say.
+    """
+    if group is None:
+        return
+    from auditor.report import as_metrics
 
-async def _send(webhook: Webhook, body: Any) -> str:
-    """Send ``body``; why it could not be sent, empty where it was. What may pass is tried again once."""
-    import aiohttp
-
-    trouble = ""
-    for number in range(TRIES):
-        if number:
-            await asyncio.sleep(PAUSE)
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(SECONDS), trust_env=True) as session,
-                session.post(webhook.url, json=body, allow_redirects=False) as answer,
-            ):
-                if answer.status < REDIRECT:
-                    return ""
-                trouble = f"HTTP {answer.status}"
-                if answer.status != TOO_BUSY and answer.status < BROKEN:
-                    return trouble
-        except TimeoutError:
-            trouble = f"no answer within {SECONDS:g} s"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            trouble = _why(error)
-    return trouble
-
-
-def _why(error: Exception) -> str:
-    """The reason, without the address: errors of aiohttp tend to hold all of it."""
-    cause = getattr(error, "os_error", error)
-    if isinstance(cause, OSError) and (cause.errno or 0) > 0:
-        return os.strerror(cause.errno or 0).lower()
-    return str(getattr(cause, "strerror", None) or type(error).__name__).lower()
+    stream = io.StringIO()
+    as_metrics.render(report, stream)
+    send([Post(f"--push {host_of(group)}", group, METRICS_TYPE, stream.getvalue().encode())])

@@ -138,6 +138,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     fail_on: str | None,
     suppressions: str | None,
     webhooks: tuple[Webhook, ...],
+    gateway: str | None,
     **live: Any,
 ) -> int:
     """Audit a cluster: compute who should reach whom, try every connection with real packets, and explain each
@@ -164,12 +165,19 @@ def command(  # noqa: PLR0913 - one parameter for each option
         raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")
     meant = None if intent is None else read_intent_file(intent)
     nightly = NightlyOptions(
-        history, history_keep, history_days, baseline, FailOn(fail_on) if fail_on else None, suppressions, webhooks
+        history,
+        history_keep,
+        history_days,
+        baseline,
+        FailOn(fail_on) if fail_on else None,
+        suppressions,
+        webhooks,
+        gateway,
     )
-    if dry_run and (nightly.asked or webhooks):
+    if dry_run and (nightly.asked or webhooks or gateway):
         raise UsageError(
-            "--history, --baseline, --fail-on, --suppressions and --notify say nothing with --dry-run: there are no "
-            "findings"
+            "--history, --baseline, --fail-on, --suppressions, --notify and --push say nothing with --dry-run: there "
+            "are no findings"
         )
     before = read_nightly(nightly)
     if scenario is None:

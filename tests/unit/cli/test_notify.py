@@ -7,11 +7,13 @@ import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import click
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from auditor.cli import notify as module
+from auditor.cli import sending
 from auditor.cli.nightly import NightlyOptions, held_against, keep_record, read_nightly, tell_news
-from auditor.cli.notify import FORMATS, Webhook, notify, read_webhooks
+from auditor.cli.notify import FORMATS, Webhook, notify, push, read_gateway, read_webhooks
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
 from auditor.report.message import BODIES, LONGEST, message_of
@@ -30,7 +32,9 @@ def server():
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            made.got.append((self.headers["Content-Type"], json.loads(body)))
+            is_json = self.headers["Content-Type"] == "application/json"
+            made.paths.append(self.path)
+            made.got.append((self.headers["Content-Type"], json.loads(body) if is_json else body.decode()))
             self.send_response(made.answers.pop(0) if made.answers else 200)
             self.send_header("Location", "http://127.0.0.1:1/elsewhere")
             self.end_headers()
@@ -39,7 +43,7 @@ def server():
             pass
 
     made = HTTPServer(("127.0.0.1", 0), Handler)
-    made.got, made.answers = [], []
+    made.got, made.answers, made.paths = [], [], []
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield made
@@ -50,7 +54,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(sending, "PAUSE", 0.0)
 
 
 def hook(server, chosen="json"):
@@ -122,7 +126,7 @@ def test_what_is_not_taken_is_told_without_the_secret_and_what_may_pass_is_tried
 ):
     server.answers = answers
     notify(LEAKY, "", [hook(server)])
-    told = f"warning: --notify json=127.0.0.1: {trouble}; it was told nothing\n" if trouble else ""
+    told = f"warning: --notify json=127.0.0.1: {trouble}; nothing was sent there\n" if trouble else ""
     assert capfd.readouterr().err == told
     assert len(server.got) == tried_times
 
@@ -130,7 +134,7 @@ def test_what_is_not_taken_is_told_without_the_secret_and_what_may_pass_is_tried
 def test_nobody_there_is_a_line_and_the_others_are_told(server, capfd):
     notify(LEAKY, "", [Webhook("json", "http://127.0.0.1:1/secret"), hook(server)])
     told = capfd.readouterr().err
-    assert told == "warning: --notify json=127.0.0.1: connection refused; it was told nothing\n"
+    assert told == "warning: --notify json=127.0.0.1: connection refused; nothing was sent there\n"
     assert len(server.got) == 1
 
 
@@ -157,6 +161,30 @@ def test_the_format_is_as_asked_or_as_the_host_wants_it(value, chosen):
     ["", "hooks.slack.com/secret", "ftp://x/secret", "xml=https://x/secret", "http://[secret", "https:///secret"],
 )
 def test_what_is_no_address_is_refused_and_not_repeated(value):
-    with pytest.raises(module.click.BadParameter) as caught:
+    with pytest.raises(click.BadParameter) as caught:
         read_webhooks(None, None, (value,))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "group"),
+    [
+        ("", "/metrics/job/netpol-audit"),
+        ("/", "/metrics/job/netpol-audit"),
+        ("/metrics/job/x/cluster/y", "/metrics/job/x/cluster/y"),
+    ],
+)
+def test_metrics_are_pushed_in_what_a_pushgateway_reads(server, path, group):
+    push(LEAKY, read_gateway(None, None, f"http://127.0.0.1:{server.server_port}{path}"))
+    assert server.paths == [group]
+    ((kind, text),) = server.got
+    assert kind.startswith("text/plain; version=0.0.4")
+    assert "netpol_audit_conclusion" in {family.name for family in text_string_to_metric_families(text)}
+
+
+def test_a_pushgateway_that_is_away_costs_a_line(capfd):
+    push(LEAKY, "http://127.0.0.1:1/metrics/job/x")
+    assert capfd.readouterr().err == "warning: --push 127.0.0.1: connection refused; nothing was sent there\n"
+    push(LEAKY, None)
+    with pytest.raises(click.BadParameter):
+        read_gateway(None, None, "pushgateway:9091")
