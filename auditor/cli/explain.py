@@ -76,7 +76,7 @@ def explain_command(options: ExplainOptions) -> int:
     snapshot = read_endpoints(options.read)
     source = endpoint_called(snapshot, in_namespace(options.source, options.read.namespace))
     named = in_namespace(options.destination, options.read.namespace)
-    destination = service_name(named) or endpoint_called(snapshot, named)
+    destination = service_name(named) or endpoint_called(snapshot, named, source)
     explanation = explain(snapshot, source, destination, options.port)
     options.outputs.deliver(EXPLAIN, explanation)
     return INCONCLUSIVE if explanation.in_doubt or snapshot.problems else AS_EXPECTED

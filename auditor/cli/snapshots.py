@@ -256,17 +256,46 @@ def in_namespace(name: str, namespace: str) -> str:
     return f"{prefix}/{namespace}/{rest}" if slash else f"{namespace}/{name}"
 
 
-def endpoint_called(snapshot: Snapshot, name: str) -> Endpoint:
-    """The endpoint of ``snapshot`` called ``name``; UsageError, with the closest names, when there is none."""
+def endpoint_called(snapshot: Snapshot, name: str, other_than: Endpoint | None = None) -> Endpoint:
+    """The endpoint of ``snapshot`` called ``name``, or one of those that this selection matches if no policy tells them
+    apart: ``other_than`` this one, where there are several.
+
+    Raises UsageError, with the closest names, when there is none, and with their names when they differ.
+    """
     try:
         return snapshot.endpoint(name)
     except KeyError:
+        if name not in snapshot.absent and (found := _selected(snapshot, name)):
+            return _any_of(snapshot, name, found, other_than)
         if name in snapshot.absent:
             raise UsageError(f"{name} {snapshot.absent[name]}") from None
         names = [endpoint.name for endpoint in snapshot.endpoints]
         close = [each for each in names if each.startswith(f"{name}-")][:3] or get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else _how_to_write(name)
         raise UsageError(f"no endpoint is called {name!r}: {hint}") from None
+
+
+def _selected(snapshot: Snapshot, name: str) -> tuple[Endpoint, ...]:
+    """What ``name`` selects as the name of a workload or as labels; a whole namespace is too much to be meant."""
+    from auditor.policy.selection import BY_LABELS, select
+
+    return select(snapshot.endpoints, name) if "/" in name or BY_LABELS.search(name) else ()
+
+
+def _any_of(snapshot: Snapshot, name: str, found: Sequence[Endpoint], other_than: Endpoint | None) -> Endpoint:
+    first = next((endpoint for endpoint in found if endpoint != other_than), found[0])
+    if len(found) > 1:
+        from auditor.policy.evaluator import evaluate
+
+        matrix = evaluate(snapshot)
+        classes = {matrix.class_of(endpoint.name): endpoint.name for endpoint in reversed(found)}
+        if len(classes) > 1:
+            raise UsageError(
+                f"{name} are {len(found)} endpoints that policies tell apart: name one, such as "
+                f"{' or '.join(list(reversed(classes.values()))[:3])}"
+            )
+        say_aside(f"{name}: {first.name} is one of {len(found)} that no policy tells apart")
+    return first
 
 
 def _how_to_write(name: str) -> str:

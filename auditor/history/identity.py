@@ -9,7 +9,7 @@ from hashlib import sha256
 from auditor.model.labels import Labels
 from auditor.model.night import Connection
 from auditor.model.snapshot import Endpoint
-from auditor.probe_pods.names import workload_name
+from auditor.model.workloads import workload_name
 
 PLACE = re.compile(r" \([^()]*:\d+\)")
 """File and line after the name of a policy or rule: they change when a file is edited or moved."""

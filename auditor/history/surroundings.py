@@ -14,7 +14,7 @@ from auditor.model.labels import Labels
 from auditor.model.night import NightFinding, Surroundings
 from auditor.model.policy import NetworkPolicy, Rule
 from auditor.model.snapshot import EndpointKind, Snapshot
-from auditor.probe_pods.names import workload_name
+from auditor.model.workloads import workload_name
 
 MOST_EVIDENCE = 2000
 """Connections of one finding of the intent that are kept one by one."""

@@ -19,11 +19,11 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
+from auditor.model.workloads import workload_name
 from auditor.policy.atoms import cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits, mask_of
 from auditor.policy.groups import Groups
 from auditor.policy.label_index import LabelIndex
-from auditor.probe_pods.names import workload_name
 
 MOST_LOOKED_AT = 64
 SYSTEM = "kube-system"

@@ -1,7 +1,8 @@
 """Selections: the short notation by which people point at endpoints.
 
 ``*`` every endpoint; ``prod`` every endpoint of a namespace (``host`` and ``node``: all of that kind); ``prod/db``,
-``prod/*``, ``*/db-?`` a glob on the name; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``,
+``prod/*``, ``*/db-?`` a glob on the name; ``prod/web``, ``deploy/web``, ``deploy/prod/web`` the pods of a workload,
+where no endpoint has that name; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``,
 in one namespace with ``prod/app=web``.
 """
 
@@ -14,6 +15,7 @@ from fnmatch import fnmatchcase
 from auditor.model.errors import UsageError
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.snapshot import Endpoint
+from auditor.model.workloads import pods_of_workload
 
 KEY = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 VALUE = r"[A-Za-z0-9_.-]*"
@@ -35,7 +37,9 @@ def select(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
     if text == "*":
         return tuple(endpoints)
     if "/" in text:
-        return tuple(endpoint for endpoint in endpoints if fnmatchcase(endpoint.name, text))
+        there = tuple(endpoints)
+        named = tuple(endpoint for endpoint in there if fnmatchcase(endpoint.name, text))
+        return named or pods_of_workload(there, text)
     return tuple(endpoint for endpoint in endpoints if fnmatchcase(endpoint.name.partition("/")[0], text))
 
 

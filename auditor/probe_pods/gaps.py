@@ -9,11 +9,11 @@ from collections.abc import Set as AbstractSet
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.words import pluralize
+from auditor.model.workloads import workload_name
 from auditor.policy.bits import bits
 from auditor.policy.groups import Groups
 from auditor.policy.traits import peers_in_force
 from auditor.probe_pods.models import Pair, PodClass
-from auditor.probe_pods.names import workload_name
 
 NAMED_AT_MOST = 5
 

@@ -1,33 +1,12 @@
-"""What probe pods are called: people think in workloads, not in the names that controllers make up for their pods."""
+"""What probe pods are called: after the workloads that they stand for."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
 from auditor.model.snapshot import Endpoint
-
-TEMPLATE_HASH = "pod-template-hash"
-SCHEDULED_JOB = re.compile(r"(.+)-\d{8,10}\Z")
-"""The CronJob controller ends the name of each Job with the minute that it was scheduled for."""
-
-
-def workload_name(endpoint: Endpoint) -> str:
-    """``NAMESPACE/WORKLOAD`` of a pod, or its own name where it has no controller or, as a mirror of a static pod, a
-    node for one.
-
-    Of the controller's name, what differs from one rollout or scheduled run to the next is left out.
-    """
-    kind, _, name = endpoint.workload.partition("/")
-    if not name or kind == "Node":
-        return endpoint.name
-    template_hash = endpoint.labels.get(TEMPLATE_HASH)
-    if kind == "ReplicaSet" and template_hash and name.endswith(f"-{template_hash}"):
-        name = name.removesuffix(f"-{template_hash}")
-    elif kind == "Job" and (scheduled := SCHEDULED_JOB.match(name)):
-        name = scheduled[1]
-    return f"{endpoint.namespace}/{name}" if name else endpoint.name
+from auditor.model.workloads import workload_name
 
 
 def unique_names(models: Sequence[Endpoint], *, by_node: bool) -> list[str]:

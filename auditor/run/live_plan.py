@@ -20,9 +20,9 @@ from auditor.model.labels import LabelSelector
 from auditor.model.probe_pod import MAX_PROBE_PODS, ProbePod
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.words import pluralize
+from auditor.model.workloads import workload_name
 from auditor.policy.evaluator import evaluate
 from auditor.probe_pods.choice import Mode, ProbeRequest, check_request, choose_probe_pods
-from auditor.probe_pods.names import workload_name
 from auditor.run.live_limit import check_classes, check_number
 
 

@@ -67,3 +67,47 @@ def test_what_is_selected(text: str, expected: str) -> None:
 def test_what_is_no_selection(text: str) -> None:
     with pytest.raises(UsageError, match="selection"):
         select(ENDPOINTS, text)
+
+
+def of_workload(name: str, workload: str, **labels: str) -> Endpoint:
+    return Endpoint(
+        name,
+        EndpointKind.POD,
+        name.partition("/")[0],
+        {key.replace("_", "-"): value for key, value in labels.items()},
+        workload=workload,
+    )
+
+
+WORKLOADS = (
+    of_workload("prod/web-7c5d-abcde", "ReplicaSet/web-7c5d", pod_template_hash="7c5d"),
+    of_workload("prod/web-7c5d-fghij", "ReplicaSet/web-7c5d", pod_template_hash="7c5d"),
+    of_workload("dev/web-0", "Deployment/web"),
+    of_workload("prod/db-0", "StatefulSet/db"),
+    of_workload("prod/backup-29412345-x", "Job/backup-29412345"),
+    of_workload("job/db", "StatefulSet/other"),
+    pod("prod/alone"),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("prod/web", "prod/web-7c5d-abcde prod/web-7c5d-fghij"),
+        ("deploy/web", "prod/web-7c5d-abcde prod/web-7c5d-fghij dev/web-0"),
+        ("Deployment/web", "prod/web-7c5d-abcde prod/web-7c5d-fghij dev/web-0"),
+        ("deploy/prod/web", "prod/web-7c5d-abcde prod/web-7c5d-fghij"),
+        ("deployments/dev/web", "dev/web-0"),
+        ("sts/db", "prod/db-0"),
+        ("sts/web", ""),
+        ("cj/backup", "prod/backup-29412345-x"),
+        ("job/prod/backup", "prod/backup-29412345-x"),
+        ("job/db", "job/db"),
+        ("prod/web-7c5d-abcde", "prod/web-7c5d-abcde"),
+        ("prod/alone", "prod/alone"),
+        ("prod/nothing", ""),
+        ("deploy/alone", ""),
+    ],
+)
+def test_a_workload_is_its_pods_unless_an_endpoint_has_that_name(text, expected):
+    assert " ".join(endpoint.name for endpoint in select(WORKLOADS, text)) == expected

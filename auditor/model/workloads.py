@@ -1,0 +1,65 @@
+"""Workloads: what people think in, instead of the names that controllers make up for their pods."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from auditor.model.snapshot import Endpoint
+
+TEMPLATE_HASH = "pod-template-hash"
+SCHEDULED_JOB = re.compile(r"(.+)-\d{8,10}\Z")
+"""The CronJob controller ends the name of each Job with the minute that it was scheduled for."""
+
+
+def workload_name(endpoint: Endpoint) -> str:
+    """``NAMESPACE/WORKLOAD`` of a pod, or its own name where it has no controller or, as a mirror of a static pod, a
+    node for one.
+
+    Of the controller's name, what differs from one rollout or scheduled run to the next is left out.
+    """
+    kind, _, name = endpoint.workload.partition("/")
+    if not name or kind == "Node":
+        return endpoint.name
+    template_hash = endpoint.labels.get(TEMPLATE_HASH)
+    if kind == "ReplicaSet" and template_hash and name.endswith(f"-{template_hash}"):
+        name = name.removesuffix(f"-{template_hash}")
+    elif kind == "Job" and (scheduled := SCHEDULED_JOB.match(name)):
+        name = scheduled[1]
+    return f"{endpoint.namespace}/{name}" if name else endpoint.name
+
+
+KINDS: Mapping[str, frozenset[str]] = {
+    name: frozenset(kinds)
+    for names, kinds in (
+        (("deploy", "deployment", "deployments"), ("Deployment", "ReplicaSet")),
+        (("rs", "replicaset", "replicasets"), ("ReplicaSet",)),
+        (("sts", "statefulset", "statefulsets"), ("StatefulSet",)),
+        (("ds", "daemonset", "daemonsets"), ("DaemonSet",)),
+        (("job", "jobs"), ("Job",)),
+        (("cj", "cronjob", "cronjobs"), ("CronJob", "Job")),
+        (("rollout", "rollouts"), ("Rollout", "ReplicaSet")),
+    )
+    for name in names
+}
+"""The kinds of controllers that pods may have which belong to a workload, by what kubectl calls its kind."""
+
+
+def pods_of_workload(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
+    """The pods of the workload that ``text`` names: ``prod/web``, or, as kubectl does, ``deploy/web``, which may be in
+    several namespaces, or ``deploy/prod/web``. None where it names no workload.
+    """
+    parts = text.split("/")
+    pods = [each for each in endpoints if each.workload]
+    if len(parts) == 2:
+        found = tuple(pod for pod in pods if workload_name(pod) == text)
+        if found:
+            return found
+    kinds = KINDS.get(parts[0].lower(), frozenset())
+    wanted = "/".join(parts[1:])
+    return tuple(
+        pod
+        for pod in pods
+        if pod.workload.partition("/")[0] in kinds
+        and wanted in (workload_name(pod), workload_name(pod).partition("/")[2])
+    )

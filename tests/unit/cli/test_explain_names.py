@@ -1,0 +1,76 @@
+"""What ``audit explain`` takes for an endpoint: a pod, a workload or labels, of pods that no policy tells apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.cli.application import run
+
+MANIFESTS = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: prod}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: prod}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: a, image: x}]}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: prod}
+spec:
+  replicas: 2
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: a, image: x}]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: first, namespace: prod}
+spec: {podSelector: {matchLabels: {apps.kubernetes.io/pod-index: "0"}}, policyTypes: [Ingress]}
+"""
+
+
+@pytest.fixture
+def explain(tmp_path, capfd):
+    path = tmp_path / "shop.yaml"
+    path.write_text(MANIFESTS)
+
+    def explain_from(source, destination):
+        code = run(["explain", "-f", str(path), source, destination, "80"])
+        return code, *capfd.readouterr()
+
+    return explain_from
+
+
+@pytest.mark.parametrize("source", ["prod/web", "deploy/web", "deploy/prod/web", "app=web", "prod/app=web"])
+def test_one_of_several_pods_stands_for_all_that_no_policy_tells_apart(explain, source):
+    code, told, aside = explain(source, "prod/db-0")
+    assert code == 0
+    assert told.startswith("DENIED  prod/web-0 -> prod/db-0 TCP/80")
+    assert aside == f"{source}: prod/web-0 is one of 2 that no policy tells apart\n"
+
+
+def test_pods_that_policies_tell_apart_are_named(explain):
+    code, told, aside = explain("prod/web", "sts/db")
+    assert (code, told) == (2, "")
+    assert aside.endswith(
+        "error: sts/db are 2 endpoints that policies tell apart: name one, such as prod/db-0 or prod/db-1\n"
+    )
+
+
+def test_a_workload_and_itself_are_two_of_its_pods(explain):
+    code, told, _ = explain("deploy/web", "deploy/web")
+    assert code == 0
+    assert told.startswith("ALLOWED  prod/web-0 -> prod/web-1 TCP/80")
+
+
+@pytest.mark.parametrize("name", ["prod", "deploy/none", "app=none", "*"])
+def test_what_names_nobody_or_too_many_is_an_error(explain, name):
+    code, told, aside = explain(name, "prod/db-0")
+    assert (code, told) == (2, "")
+    assert f"no endpoint is called {name!r}" in aside
