@@ -9,7 +9,7 @@ import click
 
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options
-from auditor.cli.exit_codes import AS_EXPECTED, INCONCLUSIVE
+from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
 from auditor.cli.help import SectionedCommand
 from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, in_namespace, read_endpoints
@@ -26,6 +26,7 @@ class ExplainOptions:
     destination: str
     port: PortRequest
     outputs: Outputs
+    exit_code: bool = False
 
 
 @click.command(
@@ -42,16 +43,18 @@ class ExplainOptions:
 @parameters.default_namespace_option
 @parameters.replicas_option
 @parameters.host_option
+@click.option("--exit-code", is_flag=True, help="End with exit code 1 where a connection is denied.")
 @output_options(EXPLAIN)
 @connection_options
 @click.argument("source")
 @click.argument("destination")
 @click.argument("port", callback=parameters.read_port)
-def command(
+def command(  # noqa: PLR0913 - one parameter for each option
     *,
     source: str,
     destination: str,
     port: PortRequest,
+    exit_code: bool,
     output: tuple[Output, ...],
     output_file: str | None,
     **read: Any,
@@ -65,7 +68,7 @@ def command(
     what they lacked.
     """
     outputs = read_outputs(output, output_file, EXPLAIN)
-    return explain_command(ExplainOptions(choose_input(**read), source, destination, port, outputs))
+    return explain_command(ExplainOptions(choose_input(**read), source, destination, port, outputs, exit_code))
 
 
 def explain_command(options: ExplainOptions) -> int:
@@ -79,4 +82,6 @@ def explain_command(options: ExplainOptions) -> int:
     destination = service_name(named) or endpoint_called(snapshot, named, source)
     explanation = explain(snapshot, source, destination, options.port)
     options.outputs.deliver(EXPLAIN, explanation)
-    return INCONCLUSIVE if explanation.in_doubt or snapshot.problems else AS_EXPECTED
+    if explanation.in_doubt or snapshot.problems:
+        return INCONCLUSIVE
+    return FINDINGS if options.exit_code and explanation.is_denied else AS_EXPECTED

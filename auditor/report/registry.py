@@ -57,6 +57,7 @@ FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (EXPECT, "table"): "expected_as_table:render",
     (EXPECT, "json"): "expected_as_json:render",
     (EXPLAIN, "table"): "explanation_as_table:render",
+    (EXPLAIN, "json"): "explanation_as_json:render",
     (PREFLIGHT, "table"): "preflight_as_table:render",
     (INTENT, "table"): "intent_as_table:render",
     (INTENT, "json"): "intent_as_json:render",

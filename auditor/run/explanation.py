@@ -10,7 +10,7 @@ from auditor.model.errors import UsageError
 from auditor.model.policy import IPBlock, NetworkPolicy
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Service, Snapshot
-from auditor.model.verdict import Cell, Note
+from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
@@ -55,6 +55,11 @@ class Explanation:
     def in_doubt(self) -> bool:
         """Whether anything of it is."""
         return any(each.doubt for each in self.connections)
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether any of its connections is."""
+        return any(each.decision.verdict is Verdict.DENIED for each in self.connections)
 
 
 def explain(snapshot: Snapshot, source: Endpoint, destination: Endpoint | str, port: PortRequest) -> Explanation:

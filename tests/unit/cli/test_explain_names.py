@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from auditor.cli.application import run
+from tests.unit.report.test_as_json import validator
 
 MANIFESTS = """
 apiVersion: v1
@@ -74,3 +77,26 @@ def test_what_names_nobody_or_too_many_is_an_error(explain, name):
     code, told, aside = explain(name, "prod/db-0")
     assert (code, told) == (2, "")
     assert f"no endpoint is called {name!r}" in aside
+
+
+def test_json_says_all_of_it_by_its_schema(explain, tmp_path, capfd):
+    path = str(tmp_path / "shop.yaml")
+    codes = []
+    for name in ("prod/db-0", "prod/db-1", "prod/web-0"):
+        codes.append(run(["explain", "-f", path, "prod/web-0", name, "80", "-o", "json", "--exit-code"]))
+        document = json.loads(capfd.readouterr().out)
+        validator("explanation.schema.json").validate(document)
+        (one,) = document["connections"]
+        assert (one["source"], one["destination"], one["port"]) == ("prod/web-0", name, 80)
+        if name == "prod/db-0":
+            assert one["verdict"] == "denied"
+            assert (one["egress"]["allowed"], one["ingress"]["allowed"]) == (True, False)
+            assert any("prod/first" in line for line in one["ingress"]["because"])
+        else:
+            assert one["verdict"] == "allowed"
+        assert bool(one["exemption"]) == (name == "prod/web-0")
+    assert codes == [1, 0, 0]
+
+
+def test_without_the_option_a_denial_is_an_answer_like_any_other(explain):
+    assert explain("prod/web-0", "prod/db-0")[0] == 0
