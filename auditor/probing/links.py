@@ -7,8 +7,7 @@ that somebody else sent. Before the attempt that counts and after it, each end m
 lest a link that dies in between leaves its denials proven.
 
 Where nobody is at hand who could try a direction, an answer in the other one has to do: its packets crossed the link
-both ways. Links can lose one protocol and carry the other (a firewall of the host's, say), so where a neighbour can try
-both, each is tried, and where it gets through by one alone, denials of the other count only if somebody else did by it.
+both ways.
 """
 
 from __future__ import annotations
@@ -87,50 +86,43 @@ class Links:
         self._asked: Counter[End] = Counter()
         self._helpful: dict[End, Attempt] = {}
         self._answered: dict[End, deque[Attempt]] = defaultdict(lambda: deque(maxlen=ANSWERED_KEPT))
-        self._carried: set[tuple[str, Family, Protocol]] = set()
-        self._visited: set[tuple[str, Family]] = set()
 
     def take(
         self, probe_round: int, attempts: Sequence[Attempt], tries: Sequence[AttemptResult], calls: int = 0
     ) -> None:
         """Take in what came of the attempts of one round, the last ``calls`` of which are calls."""
         cells = len(attempts) - calls
-        enough: set[tuple[str, str, str, Protocol, bool]] = set()
+        enough: set[tuple[str, str, str, bool]] = set()
         # Pairs are many: once both ends have enough of this round, the rest of theirs tells nothing more.
-        kept: defaultdict[tuple[str, bool, Protocol, bool], int] = defaultdict(int)
+        kept: defaultdict[tuple[str, bool, bool], int] = defaultdict(int)
         for number, (attempt, one) in enumerate(zip(attempts, tries, strict=True)):
             got_through = one.answer is Answer.ALLOWED
             if not got_through and not (one.answer is Answer.REFUSED and is_reset(attempt, one)):
                 continue
             if number < cells:
-                source, destination, (address, protocol, _, _) = attempt
-                key = (source, destination, address, protocol, got_through)
+                source, destination, address = attempt.source, attempt.destination, attempt.target.address
+                key = (source, destination, address, got_through)
                 if key in enough:
                     continue
                 enough.add(key)
-                is_ipv6 = ":" in address
-                kept_out, kept_in = kept[source, is_ipv6, protocol, True], kept[destination, is_ipv6, protocol, False]
+                kept_out, kept_in = kept[source, ":" in address, True], kept[destination, ":" in address, False]
                 if min(kept_out, kept_in) >= ANSWERED_KEPT:
                     continue
             for end in self._crossed(attempt):
                 if not got_through and end.direction is Direction.INGRESS:
                     continue
-                self._note(end, probe_round, attempt.target.protocol, attempt.source)
+                self._note(end, probe_round)
                 if number >= cells:
                     self._helpful.setdefault(end, attempt)
                 elif got_through:
-                    is_egress = end.direction is Direction.EGRESS
-                    kept[end.site, end.family is Family.IPV6, attempt.target.protocol, is_egress] += 1
+                    kept[end.site, end.family is Family.IPV6, end.direction is Direction.EGRESS] += 1
                     self._keep(end, attempt)
 
     def _keep(self, end: End, attempt: Attempt) -> None:
         if attempt not in self._answered[end]:
             self._answered[end].append(attempt)
 
-    def _note(self, end: End, probe_round: int, protocol: Protocol, source: str | None = None) -> None:
-        self._carried.add((end.site, end.family, protocol))
-        if source == self._sites[end.site].neighbour:
-            self._visited.add((end.site, end.family))
+    def _note(self, end: End, probe_round: int) -> None:
         moments = self._heard[end]
         if not moments or moments[-1] != probe_round:
             moments.append(probe_round)
@@ -145,7 +137,7 @@ class Links:
                     continue
                 self._contacts.add(end)
                 if probe_round is not None:
-                    self._note(end, probe_round, Protocol.TCP)
+                    self._note(end, probe_round)
 
     def calls(self, ends: Iterable[End], *, patiently: bool = False) -> list[Attempt]:
         """Attempts that let each of ``ends`` be heard if its link is alive: by its neighbour, or by whoever reached or
@@ -158,7 +150,6 @@ class Links:
             helpful = self._helpful.get(end)
             if helpful is not None:
                 attempts[helpful] = None
-                attempts |= dict.fromkeys(self._uncarried(end, patiently=patiently))
             if helpful is None or patiently:
                 attempts |= dict.fromkeys([*self._knocks(end, patiently=patiently), *self._answered[end]])
         return list(attempts)
@@ -172,43 +163,23 @@ class Links:
         self._asked[end] += 1
         if patiently or 1 < self._asked[end] <= ASKED_IN_VAIN:
             return self._by_neighbour(end)
-        if end.direction is Direction.INGRESS and self._asked[end] == 1:
-            return self._by_neighbour(end)
         return self._by_neighbour(end)[: self._asked[end] == 1]
 
-    def _uncarried(self, end: End, *, patiently: bool) -> list[Attempt]:
-        """The neighbour's attempts over protocols of which nothing has crossed the link yet."""
-        attempts = [one for one in self._into(end) if not self._has_carried(end, one.target.protocol)]
-        self._asked[end] += bool(attempts)
-        return attempts if patiently or self._asked[end] <= ASKED_IN_VAIN + 1 else []
-
-    def _has_carried(self, end: End, protocol: Protocol) -> bool:
-        return (end.site, end.family, protocol) in self._carried
-
-    def _into(self, end: End) -> list[Attempt]:
-        """The attempts that its neighbour can make to the end's site."""
-        return self._by_neighbour(end._replace(direction=Direction.INGRESS))
-
     def _by_neighbour(self, end: End) -> list[Attempt]:
-        """The attempts between the end's site and its neighbour, in the end's direction, one for each protocol that the
-        site answers; none where nobody can make one.
+        """The attempts between the end's site and its neighbour, in the end's direction; none where nobody can make
+        one.
         """
         site = self._sites[end.site]
         if end.direction is Direction.EGRESS:
             address = _of_family(site.neighbour_addresses, end.family)
             ports = KNOCKED_PORTS if address and site.agent else ()
             return [Attempt(site.name, "", Target(str(address), Protocol.TCP, port, None)) for port in ports]
+        listener = min((each for each in self._listeners.get(site.name, ()) if each.family is end.family), default=None)
         neighbour = self._sites.get(site.neighbour)
-        if neighbour is None or not _of_family(neighbour.addresses, end.family):
+        if listener is None or neighbour is None or not _of_family(neighbour.addresses, end.family):
             return []
-        lowest: dict[Protocol, int] = {}
-        for listener in sorted(each for each in self._listeners.get(site.name, ()) if each.family is end.family):
-            lowest.setdefault(listener.protocol, listener.port)
-        into = str(_of_family(site.addresses, end.family))
-        return [
-            Attempt(neighbour.name, site.name, Target(into, protocol, port, site.name))
-            for protocol, port in sorted(lowest.items())
-        ]
+        target = Target(str(_of_family(site.addresses, end.family)), listener.protocol, listener.port, site.name)
+        return [Attempt(neighbour.name, site.name, target)]
 
     def silenced(self, probe_round: int, calls: Iterable[Attempt]) -> dict[tuple[str, Family], str]:
         """The sites, by name and family, that answered such calls before and were not heard in this round; with the
@@ -241,8 +212,8 @@ class Links:
         """The rounds in which this end was heard in either direction."""
         return [moment for direction in Direction for moment in self._heard.get(end._replace(direction=direction), ())]
 
-    def doubt(self, end: End, probe_round: int, protocol: Protocol) -> str:
-        """Why a denial in that round says nothing about a cell with this end and protocol; empty if it does."""
+    def doubt(self, end: End, probe_round: int) -> str:
+        """Why a denial in that round says nothing about a cell with this end; empty if it does."""
         moments, name = self.moments(end), self._named(end)
         if not self._is_proven(end) and end.direction is Direction.EGRESS:
             return f"nothing that {name} sent over its network link was answered"
@@ -252,14 +223,7 @@ class Links:
             return f"nothing was heard from {name} over its network link after the probes"
         if not any(moment <= probe_round for moment in moments):
             return f"nothing was heard from {name} over its network link before the probes"
-        if not self._has_carried(end, protocol) and self._is_kept_from(end, protocol):
-            return f"no {protocol} was heard from {name} over its network link"
         return ""
-
-    def _is_kept_from(self, end: End, protocol: Protocol) -> bool:
-        """Whether its neighbour could try ``protocol``, too, when it got through to the end's site by another."""
-        can_be_tried = any(attempt.target.protocol is protocol for attempt in self._into(end))
-        return can_be_tried and (end.site, end.family) in self._visited
 
     def _is_proven(self, end: End) -> bool:
         """Whether the end was heard in its direction, or, where nobody could try that one, in the other."""

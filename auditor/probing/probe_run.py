@@ -224,11 +224,11 @@ class _ProbeRun:
     def _ends_in_doubt(self) -> list[End]:
         """The ends of what looks denied so far, where more must be known of their links before that counts."""
         counting = {
-            (end, probe_round, cell.protocol)
+            (end, probe_round)
             for cell, _, probe_round in self._history.denials()
             for end in self._ends[self._routes[cell].pair]
         }
-        return sorted({end for end, at, protocol in counting if self._links.doubt(end, at, protocol)})
+        return sorted({end for end, probe_round in counting if self._links.doubt(end, probe_round)})
 
     def _ends_of(self, routes: Iterable[Route]) -> list[End]:
         pairs = dict.fromkeys(route.pair for route in routes)
@@ -488,7 +488,7 @@ class _ProbeRun:
         doubts: dict[Cell, str] = {}
         for cell, told_by, probe_round in self._history.denials():
             ends = self._ends[self._routes[cell].pair]
-            reasons = [doubt_of_end(end, probe_round, cell.protocol) for end in ends]
+            reasons = [doubt_of_end(end, probe_round) for end in ends]
             if path := self._paths.get(self._routes[cell].pair):
                 reasons.append(self._between_nodes.doubt(path, probe_round))
             if told_by.silent and ends:

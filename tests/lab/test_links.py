@@ -51,13 +51,6 @@ def no_way_out(troubled):
     )
 
 
-def no_udp(troubled):
-    """A host's firewall, say, that lets no datagram through to the victim."""
-    troubled.rules(
-        troubled.index(VICTIM), "chain in { type filter hook input priority 0; iifname eth0 meta l4proto udp drop; }"
-    )
-
-
 def no_ipv6(troubled):
     address = next(
         str(address)
@@ -141,22 +134,6 @@ async def test_a_link_that_dies_in_the_middle_leaves_nothing_proven(at):
 async def test_a_link_that_dies_before_the_first_pass_hides_no_leak():
     report = await audited(down, "enforces-nothing", at="probing", destinations=(VICTIM,))
     assert Result.MATCH not in {result.result for result in concerned(report)}
-
-
-async def test_a_link_that_carries_one_protocol_proves_nothing_of_the_other():
-    report = await audited(no_udp, "enforces-nothing")
-    denied = [
-        result
-        for result in concerned(report)
-        if result.cell.destination == VICTIM and result.expected is Verdict.DENIED
-    ]
-    by_protocol = {
-        protocol: {result.result for result in denied if result.cell.protocol is protocol} for protocol in (TCP, UDP)
-    }
-    assert by_protocol == {TCP: {Result.LEAK}, UDP: {Result.INCONCLUSIVE}}
-    assert f"no UDP was heard from {VICTIM} over IPv4 over its network link, so silence proves nothing" in reasons(
-        denied
-    )
 
 
 @pytest.mark.parametrize(("harm", "end"), [(no_way_in, 1), (no_way_out, 0)])

@@ -50,7 +50,7 @@ def attempt(source, destination, protocol=TCP):
 
 
 def doubts(links, *ends, probe_round=1):
-    return [bool(links.doubt(end, probe_round, TCP)) for end in ends]
+    return [bool(links.doubt(end, probe_round)) for end in ends]
 
 
 def test_what_stays_in_one_kernel_needs_no_link_and_a_node_none_towards_its_own_pod():
@@ -141,26 +141,6 @@ def test_calls_go_to_the_neighbour_and_where_that_is_silent_to_whoever_answered(
     assert known.calls([End("a/pod", INTO, V4)]) == [attempt(NODE, POD)]
     assert known.calls([End("a/alone", INTO, V4)]) == []
     assert known.calls([End("a/watched", INTO, V4)]) == [Attempt("a/watched", "", Target("172.18.0.2", TCP, 9, None))]
-
-
-def test_each_protocol_that_the_neighbour_can_try_needs_an_answer_of_its_own():
-    cells = [Cell("a/far", "a/pod", protocol, 80, V4) for protocol in (TCP, UDP)]
-    known, into = Links(SITES, route_cells(cells, SITES).listeners), End("a/pod", INTO, V4)
-    by_tcp, by_udp = attempt(NODE, POD), attempt(NODE, POD, UDP)
-    assert known.calls([into]) == [by_tcp, by_udp]
-    known.take(0, [attempt(FAR, POD), by_tcp, by_udp], [ALLOWED, SILENT, SILENT], 2)
-    known.take(2, [attempt(FAR, POD)], [ALLOWED])
-    assert known.doubt(into, 1, UDP) == "", "a node that can't reach its pod at all says nothing of UDP"
-    known.take(0, [by_tcp, by_udp], [ALLOWED, SILENT], 2)
-    known.take(2, [by_tcp], [ALLOWED], 1)
-    assert [known.doubt(into, 1, protocol) for protocol in (TCP, UDP)] == [
-        "",
-        "no UDP was heard from a/pod over its network link",
-    ]
-    assert known.calls([into]) == [by_tcp, by_udp], "until UDP is heard, too"
-    known.take(3, [attempt(FAR, POD, UDP)], [ALLOWED])
-    assert known.doubt(into, 1, UDP) == ""
-    assert known.calls([into]) == [by_tcp]
 
 
 def test_who_is_silent_when_called_was_dead_meanwhile_if_it_ever_answered():
