@@ -7,7 +7,7 @@ from contextlib import suppress
 import click
 
 from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT, INTERRUPTED, WRONG_INPUT
-from auditor.model.errors import AuditError, InputError, UsageError
+from auditor.model.errors import AuditError, InputError, UsageError, system_reason
 from auditor.report.lines import say_aside, say_traceback
 
 
@@ -68,7 +68,7 @@ def _about_file(error: OSError) -> str:
     """What the system says, with the file if there is one. Without one it is our output: nothing else is left to be
     read or written.
     """
-    reason = (error.strerror or str(error)).lower()
+    reason = system_reason(error)
     return f"{error.filename if error.filename is not None else 'standard output'}: {reason}"
 
 

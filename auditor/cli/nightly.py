@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditor.cli.notify import Webhook, notify, push, read_gateway, read_webhooks
-from auditor.model.errors import UsageError
+from auditor.cli.notify import Webhook, metrics_for, news_for, read_gateway, read_webhooks
+from auditor.cli.sending import send
+from auditor.model.errors import UsageError, system_reason
 from auditor.model.standing import FailOn
 from auditor.report.lines import say_aside
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from auditor.history.suppressions import Accepted
     from auditor.model.night import Night
     from auditor.model.report import Report
+    from auditor.model.standing import Comparison
 
 NIGHTS_LOOKED_AT = 30
 """How many records are asked about a connection of which the latest ones say nothing."""
@@ -175,23 +177,35 @@ def read_history(directory: str, most: int) -> tuple[Night, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        _warn(f"--history {directory}: {_why(error)}; nothing is known of earlier runs")
+        _warn(f"--history {directory}: {system_reason(error)}; nothing is known of earlier runs")
         return ()
     for line in past.skipped:
         _warn(line)
     return past.nights
 
 
-def held_against(report: Report, before: Before) -> Report:
-    """``report`` with how its findings stand against what was known before."""
+def after_run(report: Report, before: Before) -> Report:
+    """``report`` with how its findings stand against ``before``, once its record is kept and whoever asked for it has
+    been told what is new.
+    """
+    options = before.options
+    if options.asked:
+        record = record_of(report)
+        report = replace(report, comparison=_held_against(record, before))
+        if options.history is not None:
+            keep_record(record, options.history, options)
+    last = before.nights[0].conclusion if before.nights else ""
+    send([*news_for(report, last, options.webhooks), *metrics_for(report, options.gateway)])
+    return report
+
+
+def _held_against(record: Night, before: Before) -> Comparison:
     from auditor.history.comparing import compare
 
     options = before.options
-    if not options.asked:
-        return report
     fail_on = options.fail_on or (FailOn.NEW if options.baseline else FailOn.ANY)
     accepted = (before.accepted,) if before.accepted is not None else ()
-    return replace(report, comparison=compare(record_of(report), before.nights, before.against, fail_on, *accepted))
+    return compare(record, before.nights, before.against, fail_on, *accepted)
 
 
 def record_of(report: Report) -> Night:
@@ -203,27 +217,14 @@ def record_of(report: Report) -> Night:
     return night_of(report, __version__, conclude(replace(report, comparison=None)))
 
 
-def keep_record(report: Report, options: NightlyOptions) -> None:
-    """Keep a record of ``report`` where that is asked for; where it can't be, say so."""
+def keep_record(record: Night, directory: str, options: NightlyOptions) -> None:
+    """Keep ``record`` in ``directory``; where it can't be, say so."""
     from auditor.history.store import HistoryStore, Retention
 
-    if options.history is None:
-        return
     try:
-        HistoryStore(Path(options.history)).keep(record_of(report), Retention(options.keep, options.days))
+        HistoryStore(Path(directory)).keep(record, Retention(options.keep, options.days))
     except OSError as error:
-        _warn(f"--history {options.history}: {_why(error)}; no record of this run is kept")
-
-
-def tell_news(report: Report, before: Before) -> None:
-    """Send what is new in ``report``, and its metrics, to whoever asked for them."""
-    last = before.nights[0].conclusion if before.nights else ""
-    notify(report, last, before.options.webhooks)
-    push(report, before.options.gateway)
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+        _warn(f"--history {directory}: {system_reason(error)}; no record of this run is kept")
 
 
 def _warn(line: str) -> None:

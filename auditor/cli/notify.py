@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.sending import Post, host_of, send
+from auditor.cli.sending import Post, host_of
 
 if TYPE_CHECKING:
     from auditor.model.report import Report
@@ -71,35 +71,33 @@ def read_gateway(_context: click.Context, _option: click.Parameter, value: str |
     return value if GROUP in value else f"{value.rstrip('/')}{GROUP}netpol-audit"
 
 
-def notify(report: Report, last: str, webhooks: Sequence[Webhook]) -> None:
-    """Send what is new in ``report`` to each of ``webhooks``; nothing where nothing is.
+def news_for(report: Report, last: str, webhooks: Sequence[Webhook]) -> list[Post]:
+    """What is new in ``report``, for each of ``webhooks``; nothing where nothing is.
 
     ``last`` is the conclusion of the run before, empty without one.
     """
     if not webhooks:
-        return
+        return []
     from auditor.report.message import BODIES, message_of
 
     message = message_of(report, last)
     if message is None:
-        return
-    send(
-        [
-            Post(f"--notify {each}", each.url, "application/json", json.dumps(BODIES[each.format](message)).encode())
-            for each in webhooks
-        ]
-    )
+        return []
+    return [
+        Post(f"--notify {each}", each.url, "application/json", json.dumps(BODIES[each.format](message)).encode())
+        for each in webhooks
+    ]
 
 
-def push(report: Report, group: str | None) -> None:
-    """Send the metrics of ``report`` to the ``group`` of a Pushgateway, None where nobody asked for it.
+def metrics_for(report: Report, group: str | None) -> list[Post]:
+    """The metrics of ``report`` for the ``group`` of a Pushgateway, None where nobody asked for it.
 
     By POST, which leaves the metrics there that a run has none of: the time of the last conclusive one, say.
     """
     if group is None:
-        return
+        return []
     from auditor.report import as_metrics
 
     stream = io.StringIO()
     as_metrics.render(report, stream)
-    send([Post(f"--push {host_of(group)}", group, METRICS_TYPE, stream.getvalue().encode())])
+    return [Post(f"--push {host_of(group)}", group, METRICS_TYPE, stream.getvalue().encode())]

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from auditor.model.errors import UsageError
+from auditor.model.errors import UsageError, system_reason
 
 
 def with_options_of_files(arguments: Sequence[str]) -> list[str]:
@@ -31,7 +31,7 @@ def _words(argument: str) -> list[str]:
     try:
         text = Path(argument[1:]).read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{argument}: {(error.strerror or str(error)).lower()}: name a file with options") from error
+        raise UsageError(f"{argument}: {system_reason(error)}: name a file with options") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{argument}: is not text: name a file with options") from error
     return [word for line in _lines(argument, text) for word in line]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from auditor.cli.replacement import check_replaceable, replacing
-from auditor.model.errors import ClusterError, UsageError
+from auditor.model.errors import ClusterError, UsageError, system_reason
 from auditor.report.lines import say_aside
 
 STANDARD_OUTPUT = (None, "-")
@@ -144,7 +144,7 @@ def _said_plainly(path: str, given: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        said = f"{given}: {(error.strerror or str(error)).lower()}"
+        said = f"{given}: {system_reason(error)}"
         raise ClusterError(said if _is_device(path, given) else f"{said}; nothing was written there") from error
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from auditor.model.errors import ClusterError
+from auditor.model.errors import ClusterError, system_reason
 
 ANY_READER = 0o666
 """Before the umask, as for any file that a program creates."""
@@ -105,7 +105,7 @@ class _Draft:
                 os.ftruncate(into, size)
                 os.fsync(into)
             except OSError as error:
-                said = (error.strerror or str(error)).lower()
+                said = system_reason(error)
                 raise ClusterError(f"{given}: {said}; it has parts of both its old content and the new") from error
         finally:
             os.close(into)

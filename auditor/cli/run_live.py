@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import LEAVES_CONTAINERS, LEAVES_PODS, run_interruptibly
-from auditor.cli.nightly import Before, held_against, keep_record, tell_news
+from auditor.cli.nightly import Before, after_run
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
 from auditor.model.errors import AuditError, ClusterError
@@ -70,9 +70,7 @@ def run_live(options: LiveRunOptions) -> int:
             report = run_interruptibly(audited, LEAVES_CONTAINERS if options.live.in_place else LEAVES_PODS)
         except LeftBehindError as error:
             report, left = error.report, error
-    report = held_against(replace(report, began=began), options.before)
-    keep_record(report, options.before.options)
-    tell_news(report, options.before)
+    report = after_run(replace(report, began=began), options.before)
     try:
         deliver_report(report, options.outputs, quiet=options.quiet)
     except AuditError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auditor.cli import parameters
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
-from auditor.cli.nightly import Before, held_against, keep_record, tell_news
+from auditor.cli.nightly import Before, after_run
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.snapshots import check_manifests
@@ -69,9 +69,7 @@ def run_on_lab(options: LabRunOptions) -> int:
             progress,
         )
         report = run_interruptibly(audited)
-    report = held_against(replace(report, began=began), options.before)
-    keep_record(report, options.before.options)
-    tell_news(report, options.before)
+    report = after_run(replace(report, began=began), options.before)
     deliver_report(report, options.outputs, quiet=options.quiet)
     return of_report(report)
 

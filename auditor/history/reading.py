@@ -8,7 +8,7 @@ import msgspec
 
 from auditor.history.codec import BadRecordError, decode, decompress, schema_of
 from auditor.history.identity import stable_reason
-from auditor.history.recording import Head, Seen, build_night
+from auditor.history.recording import COUNTED, Head, Seen, build_night
 from auditor.model.errors import InputError, Problem
 from auditor.model.night import End, Night, NightFinding, Port, Surroundings
 from auditor.parsing.source import Source
@@ -76,13 +76,7 @@ def _of_report(content: bytes) -> Night:
     if any(each.stands_for is None for each in report.endpoints):
         raise BadRecordError(OLD)
     summary = report.summary
-    counts = {
-        "connections": summary.get("cells", 0),
-        **{
-            name: summary.get(name, 0)
-            for name in ("leaks", "outages", "unstable", "misdelivered", "inconclusive", "skipped")
-        },
-    }
+    counts = {"connections": summary.get("cells", 0), **{name: summary.get(name, 0) for name in COUNTED}}
     head = Head(
         report.run,
         report.version,

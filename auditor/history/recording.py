@@ -22,6 +22,8 @@ from auditor.model.night import (
 from auditor.model.report import Report
 from auditor.model.verdict import Cell
 
+COUNTED = ("leaks", "outages", "unstable", "misdelivered", "inconclusive", "skipped")
+"""The numbers of a summary, in the report as in its JSON, that a record keeps beside that of all connections."""
 WITHOUT_VERDICT = frozenset({"inconclusive", "skipped", "undefined"})
 
 
@@ -58,15 +60,7 @@ class Seen:
 def night_of(report: Report, version: str, conclusion: str) -> Night:
     """What is kept of ``report``, which the auditor of ``version`` made and which comes to ``conclusion``."""
     summary = report.summary
-    counts = {
-        "connections": summary.cells,
-        "leaks": summary.leaks,
-        "outages": summary.outages,
-        "unstable": summary.unstable,
-        "misdelivered": summary.misdelivered,
-        "inconclusive": summary.inconclusive,
-        "skipped": summary.skipped,
-    }
+    counts = {"connections": summary.cells, **{name: getattr(summary, name) for name in COUNTED}}
     head = Head(
         report.run_id,
         version,

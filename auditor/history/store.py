@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from auditor.history.codec import BadRecordError, compress, decode, decompress, encode
+from auditor.model.errors import system_reason
 from auditor.model.night import Night
 
 RECORD = re.compile(r"(\d{8}T\d{6}Z)-[0-9A-Za-z-]+\.json\.gz\Z", re.ASCII)
@@ -58,7 +59,7 @@ class HistoryStore:
             try:
                 nights.append(_read(path))
             except (BadRecordError, OSError) as error:
-                why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+                why = system_reason(error) if isinstance(error, OSError) else str(error)
                 skipped.append(f"{path}: skipped: {why}")
         return Past(tuple(nights), tuple(skipped))
 

@@ -21,6 +21,11 @@ class AuditError(Exception):
         super().__init__("\n".join(lines))
 
 
+def system_reason(error: OSError) -> str:
+    """Why the system refused, as it stands inside a line: ``no such file or directory``."""
+    return (error.strerror or str(error)).lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with an input: what is wrong and where it stands.

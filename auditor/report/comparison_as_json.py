@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TextIO
 
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from auditor.model.night import Night
 from auditor.report.as_json import comparison_item
 from auditor.report.comparison import ComparedRuns
-from auditor.report.documents import write_json
+from auditor.report.documents import write_json_value
 
 SCHEMA = "audit.comparison/v1"
 
@@ -24,7 +23,7 @@ def render(runs: ComparedRuns, stream: TextIO) -> None:
         "new": _run(runs.new),
         **msgspec.to_builtins(comparison_item(runs.comparison)),
     }
-    write_json([json.dumps(document, indent=1) + "\n"], stream)
+    write_json_value(document, stream)
 
 
 def _run(night: Night) -> dict[str, Any]:

@@ -8,8 +8,9 @@ of GitLab and GitHub agree on.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable
-from typing import TextIO
+from typing import Any, TextIO
 from xml.etree import ElementTree as ET
 
 from auditor.model.printable import json_text, printable
@@ -31,6 +32,11 @@ def write_json(pieces: Iterable[str], stream: TextIO) -> None:
     seen is written as ``\u``.
     """
     as_utf8(stream).writelines(map(json_text, pieces))
+
+
+def write_json_value(value: Any, stream: TextIO) -> None:
+    """Write ``value``, indented, as a JSON document of its own."""
+    write_json([json.dumps(value, indent=1) + "\n"], stream)
 
 
 def lines(texts: Iterable[str]) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from auditor.model.policy import Direction
-from auditor.report.documents import write_json
+from auditor.report.documents import write_json_value
 from auditor.run.explanation import Explained, Explanation, ServicePort
 
 SCHEMA = "audit.explanation/v1"
@@ -21,7 +20,7 @@ def render(explanation: Explanation, stream: TextIO) -> None:
         **({"service": _service(asked)} if asked else {}),
         "connections": [_connection(each) for each in explanation.connections],
     }
-    write_json([json.dumps(document, indent=1, ensure_ascii=False) + "\n"], stream)
+    write_json_value(document, stream)
 
 
 def _service(asked: ServicePort) -> Mapping[str, Any]:

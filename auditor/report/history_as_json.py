@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TextIO
 
 import msgspec
 
 from auditor.history.trend import Trend
-from auditor.report.documents import write_json
+from auditor.report.documents import write_json_value
 
 SCHEMA = "audit.history/v1"
 
@@ -17,4 +16,4 @@ def render(trend: Trend, stream: TextIO) -> None:
     """Write ``trend`` to ``stream``."""
     findings = [{**msgspec.to_builtins(each), "stands": each.stands, "flaps": each.flaps} for each in trend.findings]
     document = {"schema": SCHEMA, "nights": msgspec.to_builtins(trend.nights), "findings": findings}
-    write_json([json.dumps(document, indent=1) + "\n"], stream)
+    write_json_value(document, stream)

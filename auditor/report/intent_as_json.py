@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TextIO
 
 from auditor.model.intent import CellGroup, IntentFinding, IntentReport, ProposedChange
-from auditor.report.documents import write_json
+from auditor.report.documents import write_json_value
 from auditor.report.skipped import left_out_json
 
 SCHEMA = "audit.intent-report/v1"
@@ -28,7 +27,7 @@ def render(report: IntentReport, stream: TextIO) -> None:
         **left_out_json(report.left_out),
         **({"doubts": list(report.doubts)} if report.doubts else {}),
     }
-    write_json([json.dumps(document, indent=1) + "\n"], stream)
+    write_json_value(document, stream)
 
 
 def finding_item(finding: IntentFinding) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TextIO
 
 from auditor.lint.registry import CHECKS
 from auditor.model.lint import LintFinding, LintReport, Severity, Suppression
-from auditor.report.documents import write_json
+from auditor.report.documents import write_json_value
 from auditor.report.skipped import left_out_json
 
 SCHEMA = "audit.lint/v1"
@@ -29,7 +28,7 @@ def render(report: LintReport, stream: TextIO) -> None:
         "unused_suppressions": [_suppression(each) for each in found.unused],
         **left_out_json(report.left_out),
     }
-    write_json([json.dumps(document, indent=1) + "\n"], stream)
+    write_json_value(document, stream)
 
 
 def _finding(finding: LintFinding) -> dict[str, Any]:

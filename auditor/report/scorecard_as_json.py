@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TextIO
 
 import msgspec
@@ -12,7 +11,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult
 from auditor.model.scorecard import Convergence, FeatureScore, ScenarioScore, Scorecard
 from auditor.report.as_json import alternative_item, fault_item
-from auditor.report.documents import write_json
+from auditor.report.documents import write_json_value
 
 SCHEMA = "audit.scorecard/v1"
 
@@ -37,7 +36,7 @@ def render(card: Scorecard, stream: TextIO) -> None:
         "attempts": card.attempts,
         **({"api": dict(card.api)} if card.api else {}),
     }
-    write_json([json.dumps(document, indent=1) + "\n"], stream)
+    write_json_value(document, stream)
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:

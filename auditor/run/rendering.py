@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from auditor.model.errors import UsageError
+from auditor.model.errors import UsageError, system_reason
 from auditor.parsing.source import Source
 
 KUSTOMIZERS = (("kubectl", "kustomize"), ("kustomize", "build"))
@@ -44,7 +44,7 @@ def _render(command: Sequence[str]) -> Source:
             command, capture_output=True, check=False, timeout=LONGEST_SECONDS, stdin=subprocess.DEVNULL
         )
     except OSError as error:
-        raise UsageError(f"{name}: {(error.strerror or str(error)).lower()}") from error
+        raise UsageError(f"{name}: {system_reason(error)}") from error
     except subprocess.TimeoutExpired as error:
         raise UsageError(f"{name}: no end after {LONGEST_SECONDS} s: render it elsewhere and give -f -") from error
     if done.returncode:

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import auditor
-from auditor.model.errors import UsageError
+from auditor.model.errors import UsageError, system_reason
 from auditor.model.scenario import Scenario
 from auditor.parsing.scenario import read_scenario
 from auditor.parsing.source import Source
@@ -104,7 +104,7 @@ def _said_plainly(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise UsageError(f"{path}: {system_reason(error)}") from error
     except ValueError as error:
         raise UsageError(f"{path!r}: no path of a file") from error
 

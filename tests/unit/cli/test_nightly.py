@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from auditor.cli.nightly import NightlyOptions, held_against, keep_record, read_nightly
+from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
 from auditor.history.store import HistoryStore
 from auditor.model.errors import InputError, UsageError
 from auditor.model.standing import FailOn
@@ -31,8 +31,7 @@ suppressions:
 def ended(report, **options):
     """``report`` after its comparison, once its record is kept."""
     chosen = NightlyOptions(**options)
-    made = held_against(report, read_nightly(chosen))
-    keep_record(made, chosen)
+    made = after_run(report, read_nightly(chosen))
     validator("report.schema.json").validate(document(made))
     return made
 

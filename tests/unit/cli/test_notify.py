@@ -12,8 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from auditor.cli import sending
-from auditor.cli.nightly import NightlyOptions, held_against, keep_record, read_nightly, tell_news
-from auditor.cli.notify import FORMATS, Webhook, notify, push, read_gateway, read_webhooks
+from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
+from auditor.cli.notify import FORMATS, Webhook, metrics_for, news_for, read_gateway, read_webhooks
+from auditor.cli.sending import send
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
 from auditor.report.message import BODIES, LONGEST, message_of
@@ -66,9 +67,7 @@ def test_nights_of_which_one_brings_a_leak_and_one_takes_it_away(server, tmp_pat
     sent = []
     for day, each in enumerate([CLEAN, LEAKY, LEAKY, CLEAN, CLEAN], 1):
         before = read_nightly(options)
-        report = held_against(replace(each, began=f"2026-11-0{day}T02:00:00Z"), before)
-        keep_record(report, options)
-        tell_news(report, before)
+        after_run(replace(each, began=f"2026-11-0{day}T02:00:00Z"), before)
         sent.append(len(server.got))
     assert sent == [0, 1, 1, 2, 2]
     (kind, leak), (_, gone) = server.got
@@ -91,7 +90,7 @@ def test_a_run_without_a_verdict_is_news_once():
 
 @pytest.mark.parametrize("chosen", FORMATS)
 def test_each_format_is_sent(server, chosen, capfd):
-    notify(LEAKY, "", [hook(server, chosen)])
+    send(news_for(LEAKY, "", [hook(server, chosen)]))
     assert [body for _, body in server.got] == [BODIES[chosen](message_of(LEAKY))]
     assert capfd.readouterr().err == ""
 
@@ -125,14 +124,14 @@ def test_what_is_not_taken_is_told_without_the_secret_and_what_may_pass_is_tried
     server, capfd, answers, trouble, tried_times
 ):
     server.answers = answers
-    notify(LEAKY, "", [hook(server)])
+    send(news_for(LEAKY, "", [hook(server)]))
     told = f"warning: --notify json=127.0.0.1: {trouble}; nothing was sent there\n" if trouble else ""
     assert capfd.readouterr().err == told
     assert len(server.got) == tried_times
 
 
 def test_nobody_there_is_a_line_and_the_others_are_told(server, capfd):
-    notify(LEAKY, "", [Webhook("json", "http://127.0.0.1:1/secret"), hook(server)])
+    send(news_for(LEAKY, "", [Webhook("json", "http://127.0.0.1:1/secret"), hook(server)]))
     told = capfd.readouterr().err
     assert told == "warning: --notify json=127.0.0.1: connection refused; nothing was sent there\n"
     assert len(server.got) == 1
@@ -175,7 +174,7 @@ def test_what_is_no_address_is_refused_and_not_repeated(value):
     ],
 )
 def test_metrics_are_pushed_in_what_a_pushgateway_reads(server, path, group):
-    push(LEAKY, read_gateway(None, None, f"http://127.0.0.1:{server.server_port}{path}"))
+    send(metrics_for(LEAKY, read_gateway(None, None, f"http://127.0.0.1:{server.server_port}{path}")))
     assert server.paths == [group]
     ((kind, text),) = server.got
     assert kind.startswith("text/plain; version=0.0.4")
@@ -183,8 +182,8 @@ def test_metrics_are_pushed_in_what_a_pushgateway_reads(server, path, group):
 
 
 def test_a_pushgateway_that_is_away_costs_a_line(capfd):
-    push(LEAKY, "http://127.0.0.1:1/metrics/job/x")
+    send(metrics_for(LEAKY, "http://127.0.0.1:1/metrics/job/x"))
     assert capfd.readouterr().err == "warning: --push 127.0.0.1: connection refused; nothing was sent there\n"
-    push(LEAKY, None)
+    send(metrics_for(LEAKY, None))
     with pytest.raises(click.BadParameter):
         read_gateway(None, None, "pushgateway:9091")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from auditor.cli.nightly import NightlyOptions, held_against, read_nightly
+from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
 from auditor.report import as_metrics
@@ -73,7 +73,7 @@ def test_an_inconclusive_run_has_no_time_of_success():
 
 def test_findings_are_told_by_age():
     options = NightlyOptions(fail_on=FailOn.ANY)
-    compared = held_against(LEAKY, read_nightly(options))
+    compared = after_run(LEAKY, read_nightly(options))
     assert value(compared, "findings", 'kind="leak",namespace="prod",age="incomparable"') == [1]
     assert value(compared, "failing_findings") == [1]
 

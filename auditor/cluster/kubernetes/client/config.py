@@ -23,7 +23,7 @@ from kubernetes.aio.config import ConfigException, incluster_config
 from kubernetes.aio.config.kube_config import KubeConfigLoader
 
 from auditor.cluster.kubernetes.client.kubeconfig import ContextConfig, read_context
-from auditor.model.errors import ClusterError, UsageError
+from auditor.model.errors import ClusterError, UsageError, system_reason
 
 IN_CLUSTER = "in-cluster"
 
@@ -162,7 +162,7 @@ def _said_plainly(context: str) -> Iterator[None]:
     except ConfigException as error:
         raise UsageError(f"context {context}: {' '.join(str(error).split())}") from error
     except OSError as error:
-        raise UsageError(f"context {context}: {error.filename}: {(error.strerror or str(error)).lower()}") from error
+        raise UsageError(f"context {context}: {error.filename}: {system_reason(error)}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(
             f"context {context}: the kubeconfig's cluster or user can't be read: {' '.join(str(error).split())}"
