@@ -31,7 +31,7 @@ def now() -> str:
 
 def is_standard_output(path: str | None) -> bool:
     """Whether ``path`` stands for it: None, ``-``, or a path to our descriptor 1 such as /dev/stdout."""
-    with suppress(OSError):  # what can't be looked at is told by whoever writes there
+    with suppress(OSError):  # what can't be looked at is reported by the code that writes there
         return path in STANDARD_OUTPUT or _descriptor(path or "") == (os.getpid(), 1)
     return False
 
@@ -110,7 +110,7 @@ def _check_special(path: str) -> None:
 def _open_special(path: str) -> int:
     """A descriptor to write what is at ``path``, at its end where it has one: nothing that is there is overwritten.
 
-    A descriptor of our own is used as whoever opened it meant it: ``>>`` appends, ``>`` goes on where the last output
+    A descriptor of our own is used as its opener meant it: ``>>`` appends, ``>`` goes on where the last output
     ended.
     """
     process, number = _descriptor(path) or (0, 0)

@@ -23,7 +23,7 @@ from auditor.model.night import Night
 RECORD = re.compile(r"(\d{8}T\d{6}Z)-[0-9A-Za-z-]+\.json\.gz\Z", re.ASCII)
 DRAFT = re.compile(r"\.\d{8}T\d{6}Z-[0-9A-Za-z-]+\.json\.gz\.[0-9a-f]{12}\.tmp\Z", re.ASCII)
 STALE_SECONDS = 3600
-"""After so long nobody writes on a draft any more: whoever did was killed."""
+"""After so long nobody writes on a draft any more: its writer was killed."""
 LARGEST_FILE = 64 << 20
 
 

@@ -209,7 +209,7 @@ CHECKS = (
         "A port that no selected pod offers",
         "The rule opens a port that no selected pod declares and no Service sends to them: left over, or a typing "
         "error. Declaring ports "
-        "is optional, so this is told only for pods that do declare ports and are behind a Service.",
+        "is optional, so this is reported only for pods that do declare ports and are behind a Service.",
         port_not_offered,
         SERVICE_PAGE,
     ),

@@ -1,4 +1,4 @@
-"""Text from outside, made harmless for whoever reads it: a terminal, and a CI system that looks for commands in what a
+"""Text from outside, made harmless for its readers: a terminal, and a CI system that looks for commands in what a
 job prints.
 
 Names, messages, file names and answers come from clusters, manifests and pull requests. Whatever prints goes through

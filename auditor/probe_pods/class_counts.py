@@ -1,10 +1,10 @@
 """How many identity classes there are, found out before anything is computed about them, and which policies make so
 many.
 
-Each class needs a probe pod, and whoever may write policies in one namespace can tell the pods of all others apart. So
-the number must be known early, and be cheap. Pods are split by one set after the other that some policy treats as one;
-once there are more parts than anybody wants to know of, no more is counted. Whose doing it is, is tried out: by leaving
-out those that split most by themselves.
+Each class needs a probe pod, and anyone who may write policies in one namespace can tell the pods of all others apart.
+So the number must be known early, and be cheap. Pods are split by one set after the other that some policy treats as
+one; once there are more parts than anybody wants to know of, no more is counted. Whose doing it is, is tried out:
+by leaving out those that split most by themselves.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def pods_mistaken_otherwise(
         mistaken = (
             f"an enforcer that mistakes the namespaces of a rule may treat {listed(names)} unlike the probe {whose}"
         )
-        yield f"{mistaken}: --all-pods tells"
+        yield f"{mistaken}: --all-pods would show it"
 
 
 def untested_nodes(missing: Iterable[Pair]) -> Iterator[str]:

@@ -2,8 +2,8 @@
 network.
 
 Both go to an agent over its channel and nowhere else: not into an object of the cluster, an argument, the environment,
-a log or a report. Questions and answers carry tags under the secret (see ``probes.agent``), so that whoever merely sees
-them can make up neither.
+a log or a report. Questions and answers carry tags under the secret (see ``probes.agent``), so that anyone who merely
+sees them can make up neither.
 """
 
 from __future__ import annotations

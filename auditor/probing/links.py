@@ -4,7 +4,7 @@ A listener that answers over loopback says nothing of the link to its pod, and w
 denied. So a denial counts only where each end was heard over its own link in the same run, by somebody whom policies
 can't forbid or who got through: the source had an answer to something that it sent, the destination answered something
 that somebody else sent. Before the attempt that counts and after it, each end must have been heard in either direction,
-lest a link that dies in between leaves its denials proven.
+so that a link that dies in between doesn't leave its denials proven.
 
 Where nobody is at hand who could try a direction, an answer in the other one has to do: its packets crossed the link
 both ways.
@@ -140,8 +140,8 @@ class Links:
                     self._note(end, probe_round)
 
     def calls(self, ends: Iterable[End], *, patiently: bool = False) -> list[Attempt]:
-        """Attempts that let each of ``ends`` be heard if its link is alive: by its neighbour, or by whoever reached or
-        answered it before.
+        """Attempts that let each of ``ends`` be heard if its link is alive: by its neighbour, or by anyone that
+        reached or answered it before.
 
         A neighbour that never answered is left out after a while, unless ``patiently``.
         """

@@ -346,7 +346,7 @@ class _ProbeRun:
 
     async def _again(self, phase: str, cells: Sequence[Cell], pause: float = 0.0, seconds: float = 0.0) -> None:
         """Try ``cells``, which may repeat, with fresh connections, for so many ``seconds``; where these are not given,
-        for the timeout, and longer where one was not heard, lest slowness look like silence.
+        for the timeout, and longer where one was not heard, so that slowness doesn't look like silence.
         """
         if not cells:
             return

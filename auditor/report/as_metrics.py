@@ -67,7 +67,7 @@ def _families(report: Report) -> Iterator[Family]:
     if report.comparison is not None:
         yield Family("failing_findings", "Findings that make the run fail.", [({}, len(report.comparison.failing))])
     yield Family("coverage_ratio", "Share of connections that got a verdict.", [({}, report.summary.coverage)])
-    yield Family("untested_policies", "Policies that nothing tells of.", [({}, len(report.policies.open))])
+    yield Family("untested_policies", "Policies that no probe tested.", [({}, len(report.policies.open))])
     yield Family("duration_seconds", "How long the run took.", [({}, round(seconds, 3))])
     if report.began:
         ended = timegm(time.strptime(report.began, "%Y-%m-%dT%H:%M:%SZ")) + round(seconds)

@@ -31,7 +31,7 @@ MIN_WIDTH = 40
 class _PlainConsole(Console):
     """A console that leaves it to its caller what a closed pipe means; rich would exit with the code for findings.
 
-    It has no text but printable text, whoever prints: what goes by the functions of this module is printable before,
+    It has no text but printable text, whatever prints: what goes by the functions of this module is printable before,
     and wrapped.
     """
 

@@ -18,7 +18,7 @@ from auditor.probe_pods.class_counts import ClassCounts
 COUNTED_TO = 20
 """How far beyond the limit classes are counted, as a multiple of it."""
 OPTIONS = {Mode.PER_NODE: "--per-node", Mode.ALL_PODS: "--all-pods"}
-TOLD_APART = "the policies in force tell so many groups of pods apart"
+TOLD_APART = "the policies in force tell too many groups of pods apart"
 MORE = "allow more with --max-probe-pods"
 
 
@@ -80,6 +80,6 @@ def _blame(counts: ClassCounts, *, in_place: bool) -> str:
     else:
         who, it, change = f"the policies of namespace {found.namespace} tell", "them", "have them changed"
     return (
-        f"{who} so many pods apart{labels}: without {it} there would be {found.without}; {change}, "
+        f"{who} too many pods apart{labels}: without {it} there would be {found.without}; {change}, "
         f"{narrower or 'or '}{MORE}"
     )

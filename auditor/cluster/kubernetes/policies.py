@@ -70,7 +70,7 @@ def _pod_selector(document: Document) -> LabelSelector | None:
 
 
 def saved_policy(item: Mapping[str, Any], *, readable: bool) -> dict[str, Any]:
-    """``item`` as a manifest. One that can't be read keeps all but the noise: whoever reads it again is to find the
+    """``item`` as a manifest. One that can't be read keeps all but the noise: anyone who reads it again is to find the
     same problems.
     """
     metadata = item.get("metadata") or {}

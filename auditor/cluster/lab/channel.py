@@ -54,8 +54,8 @@ class LabChannel:
         await self._end()
 
     def cut(self) -> None:
-        """Release the stream and leave the agent to whoever ends it. Unsent lines are given up: the agent may not be
-        reading.
+        """Release the stream and leave the agent to the one that ends it. Unsent lines are given up: the agent may
+        not be reading.
         """
         self._closed = True
         self._writer.transport.abort()

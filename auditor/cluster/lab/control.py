@@ -1,7 +1,7 @@
 """The controller's line to the supervisor: starts it, asks it, ends it.
 
-One task reads all answers and hands each to whoever waits for it, so that many agents can be opened at once. When the
-supervisor ends early, every waiting and every later request fails with the last thing it had to say.
+One task reads all answers and hands each to the one that waits for it, so that many agents can be opened at once. When
+the supervisor ends early, every waiting and every later request fails with the last thing it had to say.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Control:
     def _sent(self, sending: asyncio.Task[None]) -> None:
         self._under_way.discard(sending)
         if not sending.cancelled():
-            sending.exception()  # whoever asked may have been cancelled; then nobody else looks at it
+            sending.exception()  # the asker may have been cancelled; then nobody else looks at it
 
     async def _send_whole(self, frame: bytes, stream: socket.socket | None) -> None:
         try:

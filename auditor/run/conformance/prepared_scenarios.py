@@ -101,7 +101,7 @@ def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
         if scenario.previous_policies is not None:
             before = replace(scenario.snapshot, policies=scenario.previous_policies)
             steps[scenario.name] = Step(ChangeKind.POLICIES_CHANGED, before, scenario.snapshot)
-    # In turn, lest the first kind take all of a few scenarios.
+    # In turn, so that the first kind doesn't take all of a few scenarios.
     for change in list(ChangeKind) * MOST_PREPARED:
         if sum(step.change is change for step in steps.values()) < MOST_PREPARED:
             unchanged = (scenario for scenario in scenarios if scenario.name not in steps)

@@ -70,7 +70,7 @@ def test_what_somebody_keeps_is_told_and_is_no_error_on_any_night(store, capsys,
     store.objects[pod]["metadata"]["finalizers"] = ["example.com/keep"]
     line = (
         f"Pod prod/netpol-audit-{DEAD}-0-x is deleted, and kept by the finalizer example.com/keep, which is not "
-        "ours: whoever set it has to remove it"
+        "ours: its owner has to remove it"
     )
     assert run(["cleanup", "-n", "prod"]) == 0
     assert said(capsys)[-2:] == [line, "deleted 2 of 3 objects"]

@@ -284,7 +284,7 @@ async def test_what_somebody_s_finalizer_keeps_is_told_and_is_no_failure_of_ours
     monkeypatch.setattr("auditor.cluster.kubernetes.session.cleanup.HELD_PATIENCE", 0.0)
     pod = f"{PODS.format('prod')}/{NAME}-{DEAD}-0-x"
     keep(store, pod, f"{LEASES.format('prod')}/{NAME}")
-    said = "is deleted, and kept by the finalizer example.com/keep, which is not ours: whoever set it has to remove it"
+    said = "is deleted, and kept by the finalizer example.com/keep, which is not ours: its owner has to remove it"
     done = await delete_leftovers(store, (await find_leftovers(store)).chosen(None, 0), patience=3600)
     assert done == Deletion((), (f"Lease prod/{NAME} {said}", f"Pod prod/{NAME}-{DEAD}-0-x {said}"))
     assert f"{CONFIG_MAPS.format('prod')}/{NAME}-{DEAD}" not in store.objects

@@ -169,7 +169,7 @@ async def test_what_a_finalizer_of_somebody_keeps_is_told_and_waited_for_no_long
         async with live(store) as cluster:
             pass
     (path,) = ours(store)
-    said = "is deleted, and kept by the finalizer example.com/keep, which is not ours: whoever set it has to remove it"
+    said = "is deleted, and kept by the finalizer example.com/keep, which is not ours: its owner has to remove it"
     assert list(cluster.farewell) == [f"Pod prod/{path.rpartition('/')[2]} {said}"]
     assert store.objects[path]["metadata"]["deletionTimestamp"]
     assert not store.names("leases")

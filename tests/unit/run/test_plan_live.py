@@ -195,7 +195,7 @@ def test_more_probe_pods_than_are_allowed_are_refused_with_the_policy_that_makes
     assert len(plan_live(LiveSnapshot(BUSY), options()).probes) == 2
     assert refusal(SPLIT) == (
         "this audit would create 129 probe pods in 3 namespaces, more than --max-probe-pods 100: policy evil/split "
-        "tells so many "
+        "tells too many "
         f"pods apart, by the labels {INDEX} and app: without it there would be 2; have it changed, or allow more "
         "with --max-probe-pods"
     )
@@ -237,7 +237,7 @@ def test_where_every_policy_has_its_share_of_them_none_is_blamed():
         policies=[policy(f"{name}/{app}", {"app": app}, ingress=[]) for name in names for app in ("a", "b")],
     )
     assert refusal(many).endswith(
-        "the policies in force tell so many groups of pods apart; allow more with --max-probe-pods"
+        "the policies in force tell too many groups of pods apart; allow more with --max-probe-pods"
     )
 
 

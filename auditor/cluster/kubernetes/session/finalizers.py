@@ -9,7 +9,7 @@ from collections.abc import Iterable
 OF_THE_CLUSTER = frozenset({"foregroundDeletion", "orphan"})
 """Finalizers that the garbage collector sets and takes away itself (Garbage Collection page)."""
 HELD_PATIENCE = 5.0
-"""Seconds that whoever set a finalizer gets to take it away again, as most do."""
+"""Seconds that the owner of a finalizer gets to take it away again, as most do."""
 
 
 def foreign_finalizers(finalizers: Iterable[str]) -> str:
@@ -19,6 +19,4 @@ def foreign_finalizers(finalizers: Iterable[str]) -> str:
 
 def kept(what: object, finalizers: str) -> str:
     """That ``what`` is kept by ``finalizers``, as a line for people."""
-    return (
-        f"{what} is deleted, and kept by the finalizer {finalizers}, which is not ours: whoever set it has to remove it"
-    )
+    return f"{what} is deleted, and kept by the finalizer {finalizers}, which is not ours: its owner has to remove it"

@@ -47,13 +47,13 @@ GROUP = "/apis/coordination.k8s.io/v1"
 RESOURCE = "leases.coordination.k8s.io"
 RENEW_EVERY = 10.0
 RENEW_WITHIN = 8.0
-"""Seconds after which a renewal that hangs is given up for the next one, lest a slow server make a living run look
-dead: of three in the life of a Lease, two may hang. Both are what few Leases get; see
+"""Seconds after which a renewal that hangs is given up for the next one, so that a slow server doesn't
+make a living run look dead: of three in the life of a Lease, two may hang. Both are what few Leases get; see
 ``auditor.cluster.kubernetes.session.pace`` for many."""
 
 
 def holder(run_id: str) -> str:
-    """Who holds the Leases of a run, for whoever finds them."""
+    """Who holds the Leases of a run, for those who find them."""
     pod = own_pod()
     if pod is not None:
         return f"{pod}, run {run_id}"
