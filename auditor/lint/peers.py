@@ -10,7 +10,7 @@ from auditor.lint.area import Area
 from auditor.lint.finding import Check, Remark, peer_place
 from auditor.lint.hints import labels_seen, looks_misspelt, names_a_namespace, namespace_hint
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import PolicyIndex
+from auditor.lint.policy_index import IndexedRule, PolicyIndex
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.lint import Place, Severity
 from auditor.model.notation import peer_yaml
@@ -24,17 +24,21 @@ BEHAVIOUR_OF_PEERS = (
 BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
 
 
-def _peers(policy_index: PolicyIndex) -> Iterator[tuple[NetworkPolicy, Peer, int, Place]]:
-    """Every peer in force that is made of selectors, with its policy, reach and place."""
+def _peers(policy_index: PolicyIndex) -> Iterator[tuple[IndexedRule, int, Peer, int]]:
+    """Every peer in force that is made of selectors, with its rule, number and reach."""
     for indexed in policy_index.rules:
         for number, (peer, reach) in enumerate(zip(indexed.rule.peers, indexed.reach, strict=True)):
             if peer.ip_block is None:
-                yield indexed.policy, peer, reach, peer_place(indexed.policy, indexed.direction, indexed.number, number)
+                yield indexed, number, peer, reach
+
+
+def _place(indexed: IndexedRule, number: int) -> Place:
+    return peer_place(indexed.policy, indexed.direction, indexed.number, number)
 
 
 def namespace_label_missing(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers whose namespaceSelector matches no namespace there is."""
-    for _, peer, _, place in _peers(policy_index):
+    for indexed, number, peer, _ in _peers(policy_index):
         selector = peer.namespace_selector
         if (
             selector is None
@@ -43,7 +47,9 @@ def namespace_label_missing(policy_index: PolicyIndex) -> Iterator[Remark]:
         ):
             continue
         yield Remark(
-            place, f"namespaceSelector {selector} matches no namespace", namespace_hint(policy_index, peer, selector)
+            _place(indexed, number),
+            f"namespaceSelector {selector} matches no namespace",
+            namespace_hint(policy_index, peer, selector),
         )
 
 
@@ -54,7 +60,7 @@ def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remar
     """
     carrying = _namespaces_by_pod_label(policy_index)
     told: dict[LabelSelector, list[tuple[str, str, list[str]]]] = {}
-    for _, peer, _, place in _peers(policy_index):
+    for indexed, number, peer, _ in _peers(policy_index):
         selector = peer.namespace_selector
         if selector is None or len(selector.match_labels) + len(selector.match_expressions) < 2:
             continue
@@ -70,7 +76,8 @@ def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remar
             )
             own = peer.pod_selector or LabelSelector()
             pods = LabelSelector(tuple(sorted({**dict(own.match_labels), key: value}.items())), own.match_expressions)
-            yield Remark(place, message, f"If the label is one of pods:\n{peer_yaml(Peer(pods, rest))}")
+            instead = f"If the label is one of pods:\n{peer_yaml(Peer(pods, rest))}"
+            yield Remark(_place(indexed, number), message, instead)
 
 
 def _labels_of_pods(
@@ -93,7 +100,7 @@ def _labels_of_pods(
 
 def _namespaces_by_pod_label(policy_index: PolicyIndex) -> dict[tuple[str, str], set[str]]:
     """For the labels that namespaceSelectors ask for: the namespaces of the pods that have them."""
-    selectors = (peer.namespace_selector for _, peer, _, _ in _peers(policy_index))
+    selectors = (peer.namespace_selector for _, _, peer, _ in _peers(policy_index))
     found: dict[tuple[str, str], set[str]] = {
         pair: set() for selector in selectors if selector for pair in selector.match_labels
     }
@@ -137,11 +144,12 @@ def _unmatched(policy_index: PolicyIndex) -> Iterator[tuple[LabelSelector, Peer,
 
     Left out are those of which no such namespace exists, or none with known pods.
     """
-    for policy, peer, reach, place in _peers(policy_index):
+    for indexed, number, peer, reach in _peers(policy_index):
         if not reach and peer.pod_selector is not None:
-            where = policy_index.area(policy.namespace if peer.namespace_selector is None else peer.namespace_selector)
+            own = indexed.policy.namespace
+            where = policy_index.area(own if peer.namespace_selector is None else peer.namespace_selector)
             if where.has_pods:
-                yield peer.pod_selector, peer, where, place
+                yield peer.pod_selector, peer, where, _place(indexed, number)
 
 
 def _elsewhere(policy_index: PolicyIndex, peer: Peer) -> str:

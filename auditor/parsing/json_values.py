@@ -10,6 +10,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
@@ -17,7 +18,9 @@ from auditor.model.errors import Problem
 from auditor.parsing.paths import DEEPEST, Doubt, Parsed, Path, Step, key_twice, show_path, too_deep
 
 SPACE = re.compile(r"[ \t\r\n]*")
-SKIPPING = json.JSONDecoder()
+BETWEEN = re.compile(r"[ \t\r\n,:]*")
+"""What may stand between the keys and values of a valid JSON text."""
+SKIP_VALUE = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def looks_like_json(text: str) -> bool:
@@ -73,10 +76,14 @@ class _Places:
             self._breaks = [found.start() for found in re.finditer("\n", self._text)]
         return bisect_right(self._breaks, at) + 1
 
+    @cached_property
+    def _has_several_lines(self) -> bool:
+        return "\n" in self._text
+
     def find(self, root: int, path: Path) -> int:
         """The line of the part at ``path`` below the value at ``root``, or of the nearest part above."""
         stands, value = root, root
-        for step in path:
+        for step in path if self._has_several_lines else ():
             if value not in self._known:
                 self._known[value] = {known: places for known, *places in self._parts(value)}  # type: ignore[misc]
             if step not in self._known[value]:
@@ -105,20 +112,18 @@ class _Places:
         """Of each part of the mapping or list at ``at``: its key or number, where that stands, and where the value
         does.
         """
-        text = self._text
-        parts: list[tuple[Step, int, int]] = []
+        text, between = self._text, BETWEEN.match
         opening = text[at]
+        parts: list[tuple[Step, int, int]] = []
         if opening not in "{[":
             return parts
-        at = self.skip(at + 1)
+        at = between(text, at + 1).end()  # type: ignore[union-attr]
         while text[at] not in "}]":
-            stands, step = at, len(parts)
-            key: Step = step
+            stands = at
+            key: Step = len(parts)
             if opening == "{":
                 key, at = scanstring(text, at + 1)
-                at = self.skip(self.skip(at) + 1)
+                at = between(text, at).end()  # type: ignore[union-attr]
             parts.append((key, stands, at))
-            at = self.skip(SKIPPING.raw_decode(text, at)[1])
-            if text[at] == ",":
-                at = self.skip(at + 1)
+            at = between(text, SKIP_VALUE(text, at)[1]).end()  # type: ignore[union-attr]
         return parts

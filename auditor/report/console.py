@@ -26,6 +26,7 @@ from auditor.model.printable import dangers, escape, printable
 DEFAULT_WIDTH = 80
 DEFAULT_HEIGHT = 25
 MIN_WIDTH = 40
+WORD = re.compile(r"\S+")
 
 
 class _PlainConsole(Console):
@@ -87,7 +88,11 @@ def print_paragraph(
             piece.rstrip()
     margin = indent
     for line in lines:
-        print_line(console, line, margin if line else 0, first_word=first_word)
+        if isinstance(line, str) and not first_word:
+            # A line may begin with what is a command only there.
+            console.file.write(f"{' ' * margin if line else ''}{printable(line)}\n")
+        else:
+            print_line(console, line, margin if line else 0, first_word=first_word)
         margin, first_word = hang, ""
 
 
@@ -152,15 +157,31 @@ def _escaped(piece: Text) -> Text:
 
 def _breaks(text: str, first_width: int, width: int) -> Iterator[int]:
     """The offsets of the words of ``text`` that begin a new line."""
-    plain = text.isascii()
-    if plain and len(text) <= first_width:
+    if text.isascii():
+        yield from _breaks_of_ascii(text, first_width, width)
         return
     begin, room = 0, first_width
-    for word in re.finditer(r"\S+", text):
+    for word in WORD.finditer(text):
         start, end = word.span()
-        if start > begin and (end - begin if plain else cell_len(text[begin:end])) > room:
+        if start > begin and cell_len(text[begin:end]) > room:
             begin, room = start, width
             yield begin
+
+
+def _breaks_of_ascii(text: str, first_width: int, width: int) -> Iterator[int]:
+    """The same for printable ``text`` of as many columns as characters: of each line only its end is looked at."""
+    begin, room = 0, first_width
+    while begin + room < len(text):
+        at = max(begin + room, begin)
+        start = text.rfind(" ", begin, at + 1) + 1
+        if start <= begin or text[at] == " ":  # one word is all of this line, or no word reaches past its end
+            gap = text.find(" ", at)
+            word = WORD.search(text, gap) if gap >= 0 else None
+            if word is None:
+                return
+            start = word.start()
+        begin, room = start, width
+        yield begin
 
 
 def can_write(stream: TextIO, text: str) -> bool:

@@ -16,14 +16,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.text import Text
 
 from auditor.model.lint import LintReport, Severity, Sorted
 from auditor.model.printable import printable
 from auditor.report import as_json, as_junit, as_table, lint_as_json, lint_as_junit, lint_as_table
-from auditor.report.console import open_console, print_line, print_paragraph
+from auditor.report.console import MIN_WIDTH, open_console, print_line, print_paragraph
 from auditor.report.lines import say, say_aside, say_traceback, say_what_libraries_say
 from auditor.report.progress import LineProgress
 from auditor.report.progress_bar import BarProgress
@@ -79,6 +79,27 @@ def test_no_line_of_a_paragraph_begins_with_a_command(stream):
     print_paragraph(open_console(shown), "word " * 15 + "::error file=a::b")
     assert len(shown.getvalue().splitlines()) == 2
     assert is_harmless(STYLING.sub("", shown.getvalue()))
+
+
+@given(st.text("ab \u00e4", max_size=200), st.integers(0, 45), st.integers(0, 45))
+@example("a" * 50 + " b", 0, 0)
+@example(" " * 50 + "b", 0, 0)
+def test_a_paragraph_begins_a_new_line_before_each_word_that_has_no_room(text, indent, hang):
+    stream = io.StringIO()
+    console = open_console(stream)
+    console.width = MIN_WIDTH
+    print_paragraph(console, text, indent, hang)
+    lines, room = [""], MIN_WIDTH - indent
+    for blanks, word in re.findall("( *)([^ ]+)", text):
+        if lines[-1] + blanks and len(lines[-1] + blanks + word) > room:
+            lines[-1] = lines[-1].rstrip()
+            lines, room = [*lines, word], MIN_WIDTH - hang
+        else:
+            lines[-1] += blanks + word
+    margins = [indent, *[hang] * (len(lines) - 1)]
+    assert stream.getvalue() == "".join(
+        f"{' ' * margin if line else ''}{line}\n" for margin, line in zip(margins, lines, strict=True)
+    )
 
 
 def test_styles_stay_where_they_are_around_an_escape():
