@@ -15,13 +15,18 @@ def bits(mask: int) -> Iterator[int]:
 
     Goes word by word, since every step on a long int takes time in proportion to its length.
     """
-    words = memoryview(mask.to_bytes(-(-mask.bit_length() // WORD) * WORD // 8, sys.byteorder)).cast("Q")
-    for base, word in enumerate(words if sys.byteorder == "little" else reversed(words)):
+    for base, word in enumerate(words_of(mask, -(-mask.bit_length() // WORD))):
         left = word
         while left:
             low = left & -left
             yield base * WORD + low.bit_length() - 1
             left ^= low
+
+
+def words_of(mask: int, number: int) -> Sequence[int]:
+    """``mask``, cut into ``number`` words of ``WORD`` bits, the lowest first."""
+    words = memoryview(mask.to_bytes(number * WORD // 8, sys.byteorder)).cast("Q")
+    return words if sys.byteorder == "little" else words[::-1]
 
 
 def mask_of(numbers: Iterable[int]) -> int:

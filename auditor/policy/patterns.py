@@ -6,7 +6,7 @@ reuses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from typing import TypeAlias
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.model.verdict import Note, Verdict
-from auditor.policy.bits import bits
+from auditor.policy.bits import bits, mask_of
 from auditor.policy.matrix import ExpectedMatrix, MatrixView, PairVerdicts, always_allowed, common_families, governed
 
 
@@ -54,6 +54,7 @@ class ExpectedCells:
         self._matrix = matrix
         self._ports = ports
         self._everything = PairVerdicts(matrix.port_atoms.everything, 0, 0)
+        self._nodes: dict[int, frozenset[str]] = {}
 
     @property
     def asks_by_name(self) -> bool:
@@ -64,23 +65,42 @@ class ExpectedCells:
         """The pattern of the pair of ``source`` and each class; None where no policy governs it or no address family is
         common.
         """
-        patterns = self.by_policy(source)
-        selectable = self._matrix.representative(source).selectable
-        for special in {source, *(self._matched_by_address if selectable else range(len(patterns)))}:
-            if (pattern := patterns[special]) is not None:
-                patterns[special] = self._with_members(pattern, source, special)
-        return patterns
+        return self._of_classes(self.parts_from_class(source))
 
     def by_policy(self, source: int) -> list[Pattern | None]:
         """As ``from_class``, but as if no member of ``source`` were a member of the other class or on the same node."""
+        return self._of_classes(self._parts_by_policy(source))
+
+    def _of_classes(self, parts: Iterable[tuple[Pattern, int]]) -> list[Pattern | None]:
         patterns: list[Pattern | None] = [None] * len(self._matrix.classes)
+        for pattern, mask in parts:
+            for bit in bits(mask):
+                patterns[self._matrix.class_of_bit[bit]] = pattern
+        return patterns
+
+    def parts_from_class(self, source: int) -> list[tuple[Pattern, int]]:
+        """As ``from_class``, by pattern: each once, with the classes as a set of the bits that stand for them."""
+        selectable = self._matrix.representative(source).selectable
+        special = self._matched_by_address | 1 << self._bit_of_class[source] if selectable else -1
+        parts: dict[Pattern, int] = {}
+        for by_policy, mask in self._parts_by_policy(source):
+            if rest := mask & ~special:
+                parts[by_policy] = parts.get(by_policy, 0) | rest
+            for bit in bits(mask & special):
+                pattern = self._with_members(by_policy, source, self._matrix.class_of_bit[bit])
+                if pattern is not None:
+                    parts[pattern] = parts.get(pattern, 0) | 1 << bit
+        return list(parts.items())
+
+    def _parts_by_policy(self, source: int) -> Iterator[tuple[Pattern, int]]:
         source_end = self._matrix.representative(source)
         for destinations, example in self._profiles.values():
             if governed(source_end, example):
-                for pattern, mask in self._split(source, source_end, destinations, example):
-                    for bit in bits(mask):
-                        patterns[self._matrix.class_of_bit[bit]] = pattern
-        return patterns
+                yield from self._split(source, source_end, destinations, example)
+
+    @cached_property
+    def _bit_of_class(self) -> dict[int, int]:
+        return {number: bit for bit, number in self._matrix.class_of_bit.items()}
 
     def _split(
         self, source: int, source_end: Endpoint, destinations: int, example: Endpoint
@@ -108,10 +128,10 @@ class ExpectedCells:
         return profiles
 
     @cached_property
-    def _matched_by_address(self) -> list[int]:
-        """The classes of nodes and hostNetwork pods, for which it matters which pods run where."""
-        ends = ((identity.number, self._matrix.representative(identity.number)) for identity in self._matrix.classes)
-        return [number for number, end in ends if end.kind is not EndpointKind.HOST and not end.selectable]
+    def _matched_by_address(self) -> int:
+        """The classes of nodes and hostNetwork pods, for which it matters which pods run where, as a set of bits."""
+        ends = ((bit, self._matrix.representative(number)) for bit, number in self._matrix.class_of_bit.items())
+        return mask_of(bit for bit, end in ends if end.kind is not EndpointKind.HOST and not end.selectable)
 
     def endpoint_pattern(self, source: Endpoint, destination: Endpoint) -> Pattern | None:
         """The pattern of a pair of endpoints; None as for classes."""
@@ -143,11 +163,15 @@ class ExpectedCells:
         ends = (self._matrix.representative(source), self._matrix.representative(destination))
         if all(end.selectable for end in ends) or EndpointKind.HOST in (ends[0].kind, ends[1].kind):
             return ()
-        nodes = [
-            {self._matrix.endpoint(member).node for member in self._matrix.classes[number].members}
-            for number in (source, destination)
-        ]
-        return (Note.OWN_NODE_ALLOWED,) if (nodes[0] & nodes[1]) - {""} else ()
+        apart = self._nodes_of(source).isdisjoint(self._nodes_of(destination))
+        return () if apart else (Note.OWN_NODE_ALLOWED,)
+
+    def _nodes_of(self, number: int) -> frozenset[str]:
+        """The nodes that are known of a class's members."""
+        if number not in self._nodes:
+            members = map(self._matrix.endpoint, self._matrix.classes[number].members)
+            self._nodes[number] = frozenset(member.node for member in members if member.node)
+        return self._nodes[number]
 
     def cells(self, pattern: Pattern, destination: Endpoint) -> Iterator[ExpectedCell]:
         """The cells of ``pattern``, in the order of ports; ``destination`` resolves the named ones."""

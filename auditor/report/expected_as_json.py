@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from typing import TextIO
 
 from auditor.model.snapshot import Endpoint, EndpointKind
+from auditor.policy.bits import WORD, bits, mask_of, octets_of, words_of
 from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern, Ports
 from auditor.policy.unreadable import Unreadable
@@ -15,6 +16,10 @@ from auditor.report.skipped import left_out_json
 
 SCHEMA = "audit.expected/v1"
 DOUBT = '"doubt":true,'
+SOURCE = "\0"
+"""Stands for a source in text that is kept for many: JSON has no such character."""
+MOST_KEPT = 1 << 26
+"""How many characters of such text are kept."""
 
 
 def render(view: MatrixView, stream: TextIO) -> None:
@@ -94,28 +99,68 @@ def _tail(cell: ExpectedCell) -> str:
 def _by_class(
     matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]
 ) -> Iterator[str]:
-    tails = _Tails(cells)
     unreadable = Unreadable(matrix.snapshot)
     source_classes, destination_classes = (
         sorted({matrix.class_of(name) for name in names}) for names in (sources, destinations)
     )
-    wanted = [(number, f'"destination":{number},', matrix.representative(number)) for number in destination_classes]
+    rows = _Rows(matrix, cells, destination_classes)
     for source in source_classes:
-        patterns = cells.from_class(source)
         doubtful = _doubtful_classes(matrix, unreadable, source, destination_classes)
-        marked = (
-            [(number, middle + DOUBT * (number in doubtful), example) for number, middle, example in wanted]
-            if doubtful
-            else wanted
-        )
-        head = f'{{"source":{source},'
-        lines = [
-            head + middle + tail
-            for number, middle, example in marked
-            if (pattern := patterns[number]) is not None
-            for tail in tails.of(pattern, example)
-        ]
-        yield ",\n".join(lines)
+        yield rows.text(source, cells.parts_from_class(source), doubtful)
+
+
+class _Rows:
+    """The cells of one source class after the other.
+
+    Most sources see most destinations alike, so the text of each run of ``WORD`` destinations is kept by the patterns
+    in it, with a mark for the source.
+    """
+
+    def __init__(self, matrix: ExpectedMatrix, cells: ExpectedCells, destinations: Collection[int]) -> None:
+        """``destinations`` are the numbers of classes."""
+        self._tails = _Tails(cells)
+        self._bits = {number: bit for bit, number in matrix.class_of_bit.items()}
+        self._ends = {self._bits[number]: (number, matrix.representative(number)) for number in destinations}
+        self._wanted = octets_of(self._ends, max(self._ends, default=0) + 1)
+        self._words = -(-self._wanted.bit_length() // WORD)
+        self._numbers: dict[Pattern, int] = {}
+        self._texts: dict[Hashable, str] = {}
+        self._kept = 0
+
+    def text(self, source: int, parts: Iterable[tuple[Pattern, int]], doubtful: Iterable[int]) -> str:
+        """The cells of ``source``, to whose destinations ``parts`` apply."""
+        numbered = sorted((self._numbers.setdefault(pattern, len(self._numbers)), mask) for pattern, mask in parts)
+        numbers = [-1, *(number for number, _ in numbered)]
+        masks = [mask_of(self._bits[number] for number in doubtful), *(mask for _, mask in numbered)]
+        patterns = list(self._numbers)
+        texts = []
+        for run, words in enumerate(zip(*(words_of(mask & self._wanted, self._words) for mask in masks), strict=True)):
+            found = tuple((number, word) for number, word in zip(numbers, words, strict=True) if word)
+            texts.append(self._run(run, found, patterns) if found else "")
+        return ",\n".join(filter(None, texts)).replace(SOURCE, str(source))
+
+    def _run(self, run: int, words: tuple[tuple[int, int], ...], patterns: Sequence[Pattern]) -> str:
+        """The cells of one run, with ``SOURCE`` for the source: ``words`` has the bits of each pattern and, under -1,
+        those in doubt.
+        """
+        key = (run, words)
+        if key not in self._texts:
+            if self._kept > MOST_KEPT:
+                self._texts.clear()
+                self._kept = 0
+            self._texts[key] = self._new_run(run, words, patterns)
+            self._kept += len(self._texts[key])
+        return self._texts[key]
+
+    def _new_run(self, run: int, words: Iterable[tuple[int, int]], patterns: Sequence[Pattern]) -> str:
+        doubtful = dict(words).get(-1, 0)
+        lines: dict[int, list[str]] = {}
+        for pattern, word in words:
+            for bit in bits(word) if pattern >= 0 else ():
+                number, example = self._ends[run * WORD + bit]
+                head = f'{{"source":{SOURCE},"destination":{number},{DOUBT * (doubtful >> bit & 1)}'
+                lines[number] = [head + tail for tail in self._tails.of(patterns[pattern], example)]
+        return ",\n".join(line for number in sorted(lines) for line in lines[number])
 
 
 def _doubtful_classes(

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
-from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
+from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule, UnknownPolicy
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.verdict import Note, Verdict
+from auditor.policy.bits import WORD
 from auditor.policy.evaluator import evaluate
-from auditor.policy.matrix import common_families
+from auditor.policy.matrix import common_families, governed
+from auditor.policy.unreadable import Unreadable
+from auditor.report import expected_as_json
 from auditor.report.expected_as_json import expected_json
 from tests.strategies import Shape, random_snapshot
 from tests.unit.diagnosis.worlds import DB_POLICY, SHOP, labels, with_policies
@@ -124,6 +128,35 @@ def test_every_cell_of_both_documents_says_what_the_matrix_says(seed):
             for source in members[cell["source"]]:
                 for destination in members[cell["destination"]]:
                     _check(matrix, cell, source, destination)
+
+
+@pytest.mark.parametrize(("seed", "kept"), [(0, 1), (1, expected_as_json.MOST_KEPT)])
+def test_cells_between_more_classes_than_a_word_has_bits_are_whole_and_in_order(seed, kept, monkeypatch):
+    monkeypatch.setattr(expected_as_json, "MOST_KEPT", kept)
+    shape = Shape(namespaces=9, pods=80, policies=20, nodes=4, hosts=3, addressless=0.2)
+    snapshot = random_snapshot(random.Random(seed), shape)
+    snapshot = replace(snapshot, unknown=(UnknownPolicy("space-1", "odd", None, "?"),))
+    matrix = evaluate(snapshot)
+    assert len(matrix.classes) > WORD
+    found = document(snapshot)
+    pairs = list(dict.fromkeys((cell["source"], cell["destination"]) for cell in found["cells"]))
+    numbers = range(len(matrix.classes))
+    ends = [matrix.representative(number) for number in numbers]
+    assert pairs == sorted(pairs)
+    assert set(pairs) == {
+        (one, other)
+        for one in numbers
+        for other in numbers
+        if governed(ends[one], ends[other]) and common_families(ends[one], ends[other])
+    }
+    unreadable = Unreadable(snapshot)
+    members = [[matrix.endpoint(name) for name in identity.members] for identity in matrix.classes]
+    assert any("doubt" in cell for cell in found["cells"])
+    for cell in found["cells"][::9]:
+        doubtful = unreadable.among(members[cell["source"]], members[cell["destination"]])
+        assert cell.get("doubt", False) == doubtful
+        if cell["source"] != cell["destination"]:
+            _check(matrix, cell, ends[cell["source"]].name, ends[cell["destination"]].name)
 
 
 def _check(matrix, cell, source, destination):
