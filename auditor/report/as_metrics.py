@@ -15,6 +15,7 @@ from typing import TextIO
 
 from auditor import __version__
 from auditor.model.report import Report
+from auditor.model.standing import Age
 from auditor.model.verdict import Conclusion, Result
 from auditor.report.conclusion import conclude
 from auditor.report.documents import as_utf8
@@ -80,7 +81,10 @@ def _families(report: Report) -> Iterator[Family]:
 
 
 def _findings(report: Report) -> list[tuple[Labels, float]]:
-    """How many findings there are, by kind, namespace and age; one counts in each namespace that it touches."""
+    """How many findings there are, by kind, namespace and age; one counts in each namespace that it touches.
+
+    There is always one: a Pushgateway keeps the last series of a name until it gets others.
+    """
     standings = report.comparison.standings if report.comparison is not None else ()
     counts: Counter[tuple[str, str, str]] = Counter()
     for number, finding in enumerate(report.findings):
@@ -91,5 +95,7 @@ def _findings(report: Report) -> list[tuple[Labels, float]]:
     counts.update(("intent", "", each.age.value) for each in intent)
     if not standings and report.intent:
         counts["intent", "", NOT_COMPARED] += len(report.intent)
+    if not counts:
+        counts[Result.LEAK, "", NOT_COMPARED if report.comparison is None else Age.NEW.value] = 0
     names = ("kind", "namespace", "age")
     return [(dict(zip(names, key, strict=True)), count) for key, count in sorted(counts.items())]

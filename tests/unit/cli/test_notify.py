@@ -181,6 +181,17 @@ def test_metrics_are_pushed_in_what_a_pushgateway_reads(server, path, group):
     assert "netpol_audit_conclusion" in {family.name for family in text_string_to_metric_families(text)}
 
 
+def test_findings_that_are_gone_do_not_stay_at_a_pushgateway(server):
+    """A POST replaces the series of each name in it; a name without any series is none of them."""
+    kept = {}
+    for report in (LEAKY, CLEAN):
+        send(metrics_for(report, f"http://127.0.0.1:{server.server_port}/metrics/job/x"))
+        families = text_string_to_metric_families(server.got[-1][1])
+        kept |= {family.name: family.samples for family in families if family.samples}
+        found = [each.value for each in kept["netpol_audit_findings"]]
+        assert found == [report.summary.leaks]
+
+
 def test_a_pushgateway_that_is_away_costs_a_line(capfd):
     send(metrics_for(LEAKY, "http://127.0.0.1:1/metrics/job/x"))
     assert capfd.readouterr().err == "warning: --push 127.0.0.1: connection refused; nothing was sent there\n"
