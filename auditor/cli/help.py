@@ -18,7 +18,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Probe pods": ("per_node", "all_pods", "in_place", "image", "start_seconds", "accept"),
     "Report": ("output", "output_file", "expand", "min_coverage", "fail_on", "suppressions"),
-    "From night to night": ("history", "history_keep", "history_days", "baseline"),
+    "From night to night": ("history", "history_keep", "history_days", "baseline", "reports"),
     "Probing": ("timeout", "retests", "settle", "datagrams", "window"),
     "Options": (),
     "Connection to a live cluster": CONNECTION,

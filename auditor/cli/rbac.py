@@ -38,6 +38,7 @@ def _read_account(_context: click.Context, _option: click.Parameter, text: str |
     examples=(
         "audit rbac -n prod -n staging | kubectl apply -f -",
         "audit rbac --snapshot -A",
+        "audit rbac --reports -n prod -n staging",
         "audit rbac --run --cleanup -A --service-account monitoring/netpol-audit",
     ),
 )
@@ -51,6 +52,7 @@ def _read_account(_context: click.Context, _option: click.Parameter, text: str |
     "--snapshot", is_flag=True, help="For what only reads: 'audit snapshot', 'expect', 'explain', 'lint', 'intent'."
 )
 @click.option("--cleanup", is_flag=True, help="For 'audit cleanup'.")
+@click.option("--reports", is_flag=True, help="For 'audit run --reports'.")
 @click.option("--conformance", is_flag=True, help="For 'audit conformance', which amounts to cluster-admin.")
 @click.option(
     "--service-account",
@@ -67,6 +69,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     in_place: bool,
     snapshot: bool,
     cleanup: bool,
+    reports: bool,
     conformance: bool,
     account: Account | None,
 ) -> int:
@@ -87,6 +90,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         )
         if given
     ) or frozenset({"run"})
+    uses |= {"reports"} if reports else frozenset()
     _check_where(uses, bool(namespaces), all_namespaces=all_namespaces)
     _print(grants(uses, tuple(dict.fromkeys(namespaces)) or None), account)
     return AS_EXPECTED
@@ -113,6 +117,7 @@ def grants(uses: frozenset[str], namespaces: tuple[str, ...] | None) -> list[Gra
     for use, role in (("run", Role.PROBE), ("in-place", Role.IN_PLACE), ("cleanup", Role.CLEANUP)):
         if use in uses:
             found.append(Grant(role, namespaces))
+    found += [Grant(Role.REPORTS, namespaces), Grant(Role.CLUSTER_REPORTS)] if "reports" in uses else []
     return [*found, *([Grant(Role.CONFORMANCE)] if "conformance" in uses else [])]
 
 

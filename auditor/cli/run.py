@@ -15,6 +15,7 @@ from auditor.cli.live import live_options, read_live_run, refuse_live_options
 from auditor.cli.nightly import NightlyOptions, nightly_options, read_nightly
 from auditor.cli.notify import Webhook
 from auditor.cli.outputs import Output, output_options, read_outputs
+from auditor.cli.reports import reports_option
 from auditor.cli.snapshots import check_stdin
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
@@ -109,6 +110,7 @@ DEFAULTS = ProbingOptions()
     help="Also check the policies against this intent: who may reach whom (docs/intent.md).",
 )
 @nightly_options
+@reports_option
 @live_options
 @connection_options
 def command(  # noqa: PLR0913 - one parameter for each option
@@ -139,6 +141,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     suppressions: str | None,
     webhooks: tuple[Webhook, ...],
     gateway: str | None,
+    reports: str | None,
     **live: Any,
 ) -> int:
     """Audit a cluster: compute who should reach whom, try every connection with real packets, and explain each
@@ -174,10 +177,10 @@ def command(  # noqa: PLR0913 - one parameter for each option
         webhooks,
         gateway,
     )
-    if dry_run and (nightly.asked or webhooks or gateway):
+    if dry_run and (nightly.asked or webhooks or gateway or reports):
         raise UsageError(
-            "--history, --baseline, --fail-on, --suppressions, --notify and --push say nothing with --dry-run: there "
-            "are no findings"
+            "--history, --baseline, --fail-on, --suppressions, --notify, --push and --reports say nothing with "
+            "--dry-run: there are no findings"
         )
     before = read_nightly(nightly)
     if scenario is None:
@@ -191,7 +194,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
             parameters.refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
         chosen = replace(chosen, intent=meant)
-        return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths))
+        return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths, reports))
+    if reports:
+        raise UsageError("--reports goes with a live cluster: the lab has no objects")
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
     refuse_live_options()

@@ -13,6 +13,7 @@ from auditor.cli.interruption import LEAVES_CONTAINERS, LEAVES_PODS, run_interru
 from auditor.cli.nightly import Before, after_run
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
+from auditor.cli.reports import write_reports
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.verdict import Cell
 from auditor.report.lines import say_aside
@@ -35,7 +36,8 @@ class LiveRunOptions:
     """What to audit, how, and where to tell. ``again`` is the command line that names the cluster and what of it is
     audited.
 
-    ``paths``: files to read in the place of the cluster, for a dry run.
+    ``paths``: files to read in the place of the cluster, for a dry run. ``reports``: what the objects are called that
+    the results are written to.
     """
 
     live: LiveOptions
@@ -46,6 +48,7 @@ class LiveRunOptions:
     quiet: bool
     before: Before
     paths: tuple[str, ...] = ()
+    reports: str | None = None
 
 
 def run_live(options: LiveRunOptions) -> int:
@@ -71,6 +74,8 @@ def run_live(options: LiveRunOptions) -> int:
         except LeftBehindError as error:
             report, left = error.report, error
     report = after_run(replace(report, began=began), options.before)
+    everywhere = report.surroundings.namespaces if report.surroundings is not None else ()
+    write_reports(report, options.reports, options.live.connection, options.live.namespaces or everywhere)
     try:
         deliver_report(report, options.outputs, quiet=options.quiet)
     except AuditError as error:

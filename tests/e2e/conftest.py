@@ -49,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the image with the auditor for its CronJob, as tests/e2e/cluster/build-audit-image makes it",
     )
     group.addoption(
+        "--e2e-report-crds",
+        metavar="DIR",
+        help="the CustomResourceDefinitions of report objects, as tests/e2e/cluster/report-crds gets them",
+    )
+    group.addoption(
         "--e2e-faults",
         metavar="PROGRAMME",
         help="stops and starts parts of the cluster, as tests/e2e/cluster/node does",

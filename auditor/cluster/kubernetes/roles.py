@@ -31,6 +31,8 @@ class Role(Enum):
     IN_PLACE = "in-place"
     CLEANUP = "cleanup"
     CONFORMANCE = "conformance"
+    REPORTS = "reports"
+    CLUSTER_REPORTS = "cluster-reports"
 
 
 PURPOSES: Mapping[Role, str] = {
@@ -42,6 +44,8 @@ PURPOSES: Mapping[Role, str] = {
     Role.IN_PLACE: "audit run --in-place",
     Role.CLEANUP: "audit cleanup",
     Role.CONFORMANCE: "audit conformance",
+    Role.REPORTS: "audit run --reports: the object of each namespace",
+    Role.CLUSTER_REPORTS: "audit run --reports: the object of the whole run",
 }
 
 _CORE = ("",)
@@ -63,6 +67,13 @@ _OTHER_POLICIES = (
         ("list",),
     ),
 )
+
+
+def _of_reports(resource: str, elder: str) -> tuple[Rule, ...]:
+    verbs = ("create", "get", "update")
+    why = "Of the two APIs the one that is installed is used. Each run's take the place of the last one's."
+    return Rule(("openreports.io",), (resource,), verbs, why), Rule(("wgpolicyk8s.io",), (elder,), verbs)
+
 
 RULES: Mapping[Role, tuple[Rule, ...]] = {
     Role.READ: (
@@ -135,4 +146,6 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
         Rule(_POLICIES, ("networkpolicies",), ("create", "delete", "update")),
         Rule(_LEASES, ("leases",), ("create", "delete", "get", "list", "update")),
     ),
+    Role.REPORTS: _of_reports("reports", "policyreports"),
+    Role.CLUSTER_REPORTS: _of_reports("clusterreports", "clusterpolicyreports"),
 }

@@ -55,6 +55,8 @@ def bound(objects):
         ("--in-place -n prod", {("read", "*"), ("in-place", "prod")}),
         ("--run --in-place -n prod", {("read", "*"), ("in-place", "prod"), ("probe", "prod")}),
         ("--run --snapshot -n prod", {("read", "*"), ("probe", "prod")}),
+        ("--reports -n prod", {("read", "*"), ("probe", "prod"), ("reports", "prod"), ("cluster-reports", "*")}),
+        ("--reports --in-place -A", {("read", "*"), ("in-place", "*"), ("reports", "*"), ("cluster-reports", "*")}),
         ("--snapshot -A", {("snapshot", "*")}),
         ("--snapshot -n prod", {("read-namespace", "prod")}),
         ("--cleanup -n prod", {("cleanup", "prod")}),
@@ -125,5 +127,5 @@ def test_what_makes_no_sense_is_refused(arguments, words):
 
 def test_each_use_that_can_be_named_is_in_the_help():
     text = re.sub(r"\s+", " ", command.get_help(command.make_context("rbac", ["-A"])))
-    for use in ("run", "run --in-place", "snapshot", "cleanup", "conformance"):
+    for use in ("run", "run --in-place", "run --reports", "snapshot", "cleanup", "conformance"):
         assert f"audit {use}'" in text

@@ -41,6 +41,7 @@ EVERYTHING = {
     "suppressions": "schema: audit.finding-suppressions/v1\nsuppressions: []\n",
     "history": {"storageClassName": "slow", "size": "500Mi", "accessModes": ["ReadWriteMany"]},
     "image": {"repository": "registry.example/netpol-audit", "digest": f"sha256:{'0' * 64}"},
+    "reports": True,
     "imagePullSecrets": [{"name": "registry"}],
     "serviceAccount": {"name": "nightly", "annotations": {"team": "network"}},
     "nodeSelector": {"kubernetes.io/os": "linux"},
@@ -132,11 +133,13 @@ def test_the_components_render_what_the_values_do(tmp_path):
     path = overlay / "kustomization.yaml"
     text = path.read_text(encoding="utf-8")
     assert "# - ../../components/" in text
-    path.write_text(text.replace("# - ../../components/", "  - ../../components/"), encoding="utf-8")
+    for place in ("../../components/", "report-binding"):
+        text = text.replace(f"# - {place}", f"  - {place}")
+    path.write_text(text, encoding="utf-8")
     components = ROOT / "deploy" / "kustomize" / "components"
     files = [f"{name}={components / name / name}.yaml" for name in ("intent", "suppressions")]
     more = [word for file in files for word in ("--set-file", file)]
-    rendered = helm_text(*ALL, "--set", "networkPolicy.enabled=true", *more)
+    rendered = helm_text(*ALL, "--set", "networkPolicy.enabled=true", "--set", "reports=true", *more)
     from_kustomize = by_name(objects(kustomize_text(overlay)))
     del from_kustomize["Namespace", "", "netpol-audit"]
     assert by_name(without_helms_labels(objects(rendered))) == from_kustomize
@@ -150,6 +153,8 @@ def test_the_components_render_what_the_values_do(tmp_path):
         ((*SOME, "--set", "inPlace=true"), ("--in-place", "-n", "prod", "-n", "staging")),
         ((*ALL, "--set", "inPlace=true"), ("--in-place", "-A")),
         ((*SOME, "--set", "peerNamespaces={dev,prod}"), ("-n", "prod", "-n", "staging", "-n", "dev")),
+        ((*SOME, "--set", "reports=true"), ("--reports", "-n", "prod", "-n", "staging")),
+        ((*ALL, "--set", "reports=true", "--set", "inPlace=true"), ("--reports", "--in-place", "-A")),
     ],
 )
 def test_the_chart_grants_what_audit_rbac_prints(values, uses):
@@ -201,6 +206,7 @@ def test_the_auditor_knows_every_option(values, everything, tmp_path):
         assert context.params["intent"].endswith("intent.yaml")
         assert context.params["suppressions"].endswith("suppressions.yaml")
         assert context.params["history"] == "/var/lib/netpol-audit"
+        assert context.params["reports"] == "netpol-audit"
     else:
         assert chosen in (
             {"allNamespaces": True, "namespaces": ()},
@@ -292,10 +298,10 @@ def test_two_releases_share_no_object():
 
 
 def test_the_notes_say_how_to_get_the_rights_that_are_not_granted():
-    more = ("--set", "rbac.create=false", "--set", "peerNamespaces={dev}", "--set", "inPlace=true")
+    more = ("--set", "rbac.create=false,inPlace=true,reports=true", "--set", "peerNamespaces={dev}")
     command = call(tool("helm"), "install", "--dry-run=client", "netpol-audit", CHART, "-n", "audits", *SOME, *more)
     assert command.returncode == 0, command.stderr
-    words = "audit rbac --in-place -n prod -n staging -n dev --service-account audits/netpol-audit"
+    words = "audit rbac --in-place --reports -n prod -n staging -n dev --service-account audits/netpol-audit"
     assert words in " ".join(command.stdout.split())
 
 

@@ -266,6 +266,12 @@ class Group(Record, frozen=True):
 
     name: str
     preferred_version: GroupVersion
+    versions: list[GroupVersion] = []
+
+    @property
+    def served(self) -> tuple[GroupVersion, ...]:
+        """The versions that can be asked for, the preferred one first."""
+        return (self.preferred_version, *self.versions)
 
 
 class GroupList(Record, frozen=True):

@@ -72,3 +72,23 @@
   resources: [pods/exec]
   verbs: [create, get]
 {{- end }}
+
+{{- define "netpol-audit.rules.reports" -}}
+# Of the two APIs the one that is installed is used. Each run's take the place of the last one's.
+- apiGroups: [openreports.io]
+  resources: [reports]
+  verbs: [create, get, update]
+- apiGroups: [wgpolicyk8s.io]
+  resources: [policyreports]
+  verbs: [create, get, update]
+{{- end }}
+
+{{- define "netpol-audit.rules.cluster-reports" -}}
+# Of the two APIs the one that is installed is used. Each run's take the place of the last one's.
+- apiGroups: [openreports.io]
+  resources: [clusterreports]
+  verbs: [create, get, update]
+- apiGroups: [wgpolicyk8s.io]
+  resources: [clusterpolicyreports]
+  verbs: [create, get, update]
+{{- end }}

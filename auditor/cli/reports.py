@@ -1,0 +1,66 @@
+"""``--reports``: the run as objects of the cluster that it audited.
+
+What can't be written there costs the objects and not the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.model.errors import AuditError
+from auditor.model.words import pluralize
+from auditor.report.lines import say_aside
+
+if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.model.report import Report
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
+
+
+def _read_name(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not NAME.match(text):
+        raise click.BadParameter(f"{text!r} is not a valid name of an object: use a-z, 0-9, '-' and '.'")
+    return text
+
+
+def reports_option(command: Any) -> Any:
+    """Give ``command`` the option, which arrives as ``reports``."""
+    return click.option(
+        "--reports",
+        callback=_read_name,
+        metavar="NAME",
+        help="Write the results as objects of OpenReports into the cluster, under this name, over those of the last "
+        "run.",
+    )(command)
+
+
+def write_reports(report: Report, name: str | None, connection: ConnectionOptions, audited: Collection[str]) -> None:
+    """Write ``report`` as objects called ``name``, None where nobody asked for them; ``audited`` are the namespaces.
+
+    Where that fails, a line on stderr says so.
+    """
+    if name is None:
+        return
+    from auditor.cluster.kubernetes.report_objects import write_report_objects
+    from auditor.report.as_objects import report_objects
+
+    objects = report_objects(report, audited)
+    try:
+        failures = asyncio.run(write_report_objects(connection, name, objects))
+    except AuditError as error:
+        _warn(f"{error}; no report object was written")
+        return
+    if failures:
+        _warn(f"{failures[0]}; {len(failures):,} of {pluralize(len(objects), 'report object')} not written")
+
+
+def _warn(line: str) -> None:
+    with suppress(OSError):
+        say_aside(f"warning: --reports: {line}")

@@ -1,0 +1,145 @@
+"""A run's report as objects of the cluster: those of OpenReports, or of the Policy WG where only its are installed.
+
+Their names don't change, so each night's take the place of the last one's and etcd doesn't grow. What somebody else has
+put there under the same name stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from auditor.cluster.kubernetes.client.api_types import GroupList, Record
+from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.creation import create
+from auditor.cluster.kubernetes.client.listing import decode
+from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
+from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME
+from auditor.model.errors import ClusterError
+from auditor.model.report_object import ReportObject, ReportResult
+
+CATEGORY = "NetworkPolicy"
+AT_ONCE = 8
+"""Objects that are written side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportApi:
+    """An API with report objects: ``kind`` in a namespace, and the same with Cluster before it. ``in_full``: its
+    reports say who made them and what was left out.
+    """
+
+    group: str
+    version: str
+    kind: str
+    in_full: bool = False
+
+    def question(self, verb: str, namespace: str, name: str = "") -> Question:
+        """``verb`` on the object ``name`` in ``namespace``, on the whole run's where that is empty."""
+        resource = f"{self.kind.lower()}s" if namespace else f"cluster{self.kind.lower()}s"
+        path = f"/apis/{self.group}/{self.version}{f'/namespaces/{namespace}' if namespace else ''}/{resource}"
+        where = f" in namespace {namespace}" if namespace else ""
+        return Question(f"{path}/{name}" if name else path, verb, f"{resource}.{self.group}", where)
+
+    def manifest(self, name: str, told: ReportObject, metadata: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``told`` is as an object, in the place of the one with ``metadata``."""
+        place = {"namespace": told.namespace} if told.namespace else {}
+        labels = {**metadata.get("labels", {}), MANAGED_BY_LABEL: NAME}
+        annotations = {**metadata.get("annotations", {}), **told.annotations}
+        kept = {key: value for key, value in metadata.items() if key != "managedFields"}
+        scope = {"scope": {"apiVersion": "v1", "kind": "Namespace", "name": told.namespace}} if told.namespace else {}
+        limits = {"maxResults": told.most, "statusFilter": ["fail", "warn", "error", "skip"]}
+        return {
+            "apiVersion": f"{self.group}/{self.version}",
+            "kind": self.kind if told.namespace else f"Cluster{self.kind}",
+            "metadata": {**kept, "name": name, **place, "labels": labels, "annotations": annotations},
+            **({"source": NAME, "configuration": {"limits": limits}} if self.in_full else {}),
+            **scope,
+            "summary": dict(told.summary),
+            "results": [_result(each, told.seconds) for each in told.results],
+        }
+
+
+KNOWN = (
+    ReportApi("openreports.io", "v1alpha1", "Report", in_full=True),
+    ReportApi("wgpolicyk8s.io", "v1alpha2", "PolicyReport"),
+    ReportApi("wgpolicyk8s.io", "v1beta1", "PolicyReport"),
+)
+"""The one that comes first is used where several are installed."""
+NOT_INSTALLED = (
+    "has no report objects: install the CustomResourceDefinitions of openreports.io/v1alpha1 or wgpolicyk8s.io/v1alpha2"
+)
+
+
+def _result(told: ReportResult, seconds: int) -> dict[str, Any]:
+    made = {
+        "source": NAME,
+        "category": CATEGORY,
+        "policy": told.policy,
+        "rule": told.rule,
+        "severity": told.severity,
+        "result": told.status,
+        "scored": told.status == "fail",
+        "message": told.message,
+        "properties": dict(told.properties),
+        "timestamp": {"seconds": seconds, "nanos": 0},
+    }
+    return {key: value for key, value in made.items() if value not in ("", {})}
+
+
+class _Existing(Record, frozen=True):
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+
+async def write_report_objects(options: ConnectionOptions, name: str, objects: Sequence[ReportObject]) -> list[str]:
+    """Write ``objects`` as ``name``; why each that isn't written isn't.
+
+    Raises ClusterError where none can be: the API server can't be reached, or has no such objects.
+    """
+    async with ApiServer(await connect(options)) as api:
+        served = await installed(api)
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def written(told: ReportObject) -> str:
+            async with turns:
+                try:
+                    await _write(api, served, name, told)
+                except ClusterError as error:
+                    return str(error)
+                return ""
+
+        return [why for why in await asyncio.gather(*map(written, objects)) if why]
+
+
+async def installed(api: ApiServer) -> ReportApi:
+    """The API that is used here. Raises ClusterError without any."""
+    question = Question("/apis", "get", "API groups")
+    groups = decode(await api.get(question), GroupList, api, question).groups
+    served = {(group.name, version.version) for group in groups for version in group.served}
+    for known in KNOWN:
+        if (known.group, known.version) in served:
+            return known
+    raise ClusterError(f"{api.place}: {NOT_INSTALLED}")
+
+
+async def _write(api: ApiServer, served: ReportApi, name: str, told: ReportObject) -> None:
+    question = served.question("get", told.namespace, name)
+    try:
+        old = decode(await api.get(question), _Existing, api, question).metadata
+    except NotFoundError:
+        if not told.optional:
+            await create(api, served.question("create", told.namespace), served.manifest(name, told, {}))
+        return
+    if old.get("labels", {}).get(MANAGED_BY_LABEL) != NAME:
+        raise ClusterError(
+            f"{api.place}: {question.resource} {name}{question.where} was made by somebody else: choose another name"
+        )
+    try:
+        await api.send("PUT", served.question("update", told.namespace, name), served.manifest(name, told, old))
+    except ConflictError as error:
+        if not error.after_lost_answer:
+            raise

@@ -1,0 +1,219 @@
+"""``--reports``: a run as objects of OpenReports, each night's in the place of the last one's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
+from auditor.cli.reports import write_reports
+from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.model.standing import FailOn
+from auditor.model.verdict import Result
+from auditor.report.as_objects import LARGEST, MOST_RESULTS, report_objects
+from tests.unit.history.nights import pod, run_of, tried
+from tests.unit.kubernetes.fake_api import FakeApi, refusal, refused
+
+OPEN, ELDER = "/apis/openreports.io/v1alpha1", "/apis/wgpolicyk8s.io/v1alpha2"
+GROUPS = {"openreports.io": ("v1alpha1", ["reports", "clusterreports"])}
+ELDER_GROUPS = {"wgpolicyk8s.io": ("v1alpha2", ["policyreports", "clusterpolicyreports"])}
+WEB, DB, OPS = pod("prod/web"), pod("prod/db", "n2"), pod("ops/prometheus")
+LEAKY = run_of([WEB, DB], [tried(WEB, DB, Result.LEAK), tried(DB, WEB)], run="r1")
+CLEAN = run_of([WEB, DB], [tried(WEB, DB), tried(DB, WEB)], run="r2", began="2026-11-02T02:00:00Z")
+
+
+class WithReports(FakeApi):
+    """Keeps report objects, by path, as an API server does: a write has to name the version that it replaces."""
+
+    def __init__(self, groups):
+        super().__init__({}, groups)
+        self.kept = {}
+        self.calls = []
+
+    async def _answer(self, request):
+        if request.path.count("/") < 4 or self.faults[request.path]:
+            return await super()._answer(request)
+        self.calls.append((request.method, request.path))
+        path = request.path
+        body = json.loads(await request.read() or b"null")
+        if request.method == "POST":
+            path = f"{path}/{body['metadata']['name']}"
+            if path in self.kept:
+                return refusal(409, "there already", reason="AlreadyExists")
+        elif path not in self.kept:
+            return refusal(404, "not found", reason="NotFound")
+        elif request.method == "PUT" and body["metadata"].get("resourceVersion") != self._version(path):
+            return refusal(409, "another version", reason="Conflict")
+        if body is not None:
+            version = str(len(self.calls))
+            self.kept[path] = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
+        return web.json_response(self.kept[path])
+
+    def _version(self, path):
+        return self.kept[path]["metadata"]["resourceVersion"]
+
+
+@pytest.fixture
+def cluster():
+    with WithReports(GROUPS) as fake:
+        yield fake
+
+
+@pytest.fixture
+def elder():
+    with WithReports(ELDER_GROUPS) as fake:
+        yield fake
+
+
+def write(fake, directory, report, *audited, name="nightly"):
+    write_reports(report, name, ConnectionOptions(kubeconfig=fake.kubeconfig(directory), qps=10_000), audited)
+
+
+def test_a_night_takes_the_place_of_the_one_before(cluster, tmp_path, capsys):
+    write(cluster, tmp_path, LEAKY, "prod")
+    places = [f"{OPEN}/clusterreports/nightly", f"{OPEN}/namespaces/prod/reports/nightly"]
+    assert sorted(cluster.kept) == places
+    whole, here = (cluster.kept[path] for path in places)
+    assert (whole["kind"], here["kind"], here["apiVersion"]) == ("ClusterReport", "Report", "openreports.io/v1alpha1")
+    assert here["summary"] == whole["summary"] == {"pass": 1, "fail": 1, "warn": 0, "error": 0, "skip": 0}
+    (result,) = here["results"]
+    assert (result["policy"], result["result"], result["scored"]) == ("leak", "fail", True)
+    assert result["rule"] == "ingress denied by prod/db"
+    assert result["message"].endswith("expected denied, observed allowed (answered, 1 try)")
+    assert result["timestamp"] == {"seconds": 1793498400, "nanos": 0}
+    assert here["scope"] == {"apiVersion": "v1", "kind": "Namespace", "name": "prod"}
+    assert here["configuration"]["limits"]["maxResults"] == MOST_RESULTS
+    write(cluster, tmp_path, CLEAN, "prod")
+    assert sorted(cluster.kept) == places
+    here = cluster.kept[places[1]]
+    assert (here["results"], here["summary"]["fail"]) == ([], 0)
+    assert here["metadata"]["annotations"]["netpol-audit/run"] == "r2"
+    assert capsys.readouterr().err == ""
+
+
+def test_without_openreports_the_elder_kinds_are_written_with_their_own_fields(elder, tmp_path, capsys):
+    write(elder, tmp_path, LEAKY, "prod")
+    assert sorted(elder.kept) == [
+        f"{ELDER}/clusterpolicyreports/nightly",
+        f"{ELDER}/namespaces/prod/policyreports/nightly",
+    ]
+    here = elder.kept[f"{ELDER}/namespaces/prod/policyreports/nightly"]
+    assert here["kind"] == "PolicyReport"
+    assert not {"source", "configuration"} & here.keys()
+    assert here["results"][0]["source"] == "netpol-audit"
+    assert capsys.readouterr().err == ""
+
+
+def test_openreports_goes_before_the_elder_kinds(tmp_path):
+    with WithReports({**ELDER_GROUPS, **GROUPS}) as both:
+        write(both, tmp_path, CLEAN, "prod")
+    assert all(path.startswith(OPEN) for path in both.kept)
+
+
+def test_a_cluster_without_such_kinds_costs_one_line(tmp_path, capsys):
+    with WithReports({}) as bare:
+        write(bare, tmp_path, LEAKY, "prod")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: --reports: http://")
+    assert "has no report objects: install the CustomResourceDefinitions of openreports.io/v1alpha1" in line
+    assert line.endswith("; no report object was written")
+
+
+def test_a_missing_right_costs_one_line_and_no_other_object(cluster, tmp_path, capsys):
+    path = f"{OPEN}/namespaces/prod/reports/nightly"
+    cluster.faults[path] = [refused(403, 'User "u" cannot get resource "reports" in API group "openreports.io"')]
+    write(cluster, tmp_path, LEAKY, "prod")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "grant it the verb get on reports.openreports.io" in line
+    assert line.endswith("; 1 of 2 report objects not written")
+    assert list(cluster.kept) == [f"{OPEN}/clusterreports/nightly"]
+
+
+def test_an_api_server_that_is_away_costs_one_line(cluster, tmp_path, capsys):
+    cluster.faults["/apis"] = [refused(503)] * 9
+    write(cluster, tmp_path, LEAKY, "prod")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("; no report object was written")
+
+
+def test_what_somebody_else_has_put_there_stays(cluster, tmp_path, capsys):
+    path = f"{OPEN}/clusterreports/nightly"
+    cluster.kept[path] = {"metadata": {"name": "nightly", "resourceVersion": "7"}, "results": ["theirs"]}
+    write(cluster, tmp_path, LEAKY, "prod")
+    assert cluster.kept[path]["results"] == ["theirs"]
+    assert "clusterreports.openreports.io nightly was made by somebody else" in capsys.readouterr().err
+
+
+def test_labels_and_owners_that_somebody_has_added_stay(cluster, tmp_path):
+    write(cluster, tmp_path, LEAKY, "prod")
+    metadata = cluster.kept[f"{OPEN}/clusterreports/nightly"]["metadata"]
+    metadata["labels"]["team"] = "net"
+    metadata["ownerReferences"] = [{"kind": "ConfigMap", "name": "x"}]
+    metadata["managedFields"] = [{"manager": "x"}]
+    write(cluster, tmp_path, CLEAN, "prod")
+    metadata = cluster.kept[f"{OPEN}/clusterreports/nightly"]["metadata"]
+    assert metadata["labels"] == {"team": "net", "app.kubernetes.io/managed-by": "netpol-audit"}
+    assert metadata["ownerReferences"]
+    assert "managedFields" not in metadata
+
+
+def test_a_namespace_that_holds_nothing_any_more_gets_an_empty_report_in_the_place_of_an_old_one(cluster, tmp_path):
+    write(cluster, tmp_path, LEAKY, "prod", "idle")
+    moved = run_of([OPS, WEB], [tried(WEB, OPS)], run="r3")
+    write(cluster, tmp_path, moved, "prod", "idle", "ops")
+    assert cluster.kept[f"{OPEN}/namespaces/prod/reports/nightly"]["summary"]["fail"] == 0
+    assert f"{OPEN}/namespaces/ops/reports/nightly" in cluster.kept
+    assert f"{OPEN}/namespaces/idle/reports/nightly" not in cluster.kept
+
+
+def test_namespaces_of_which_nothing_was_probed_get_none():
+    skipped = run_of([WEB, OPS], [tried(WEB, OPS, Result.SKIPPED), tried(OPS, WEB)])
+    assert [each.namespace for each in report_objects(skipped, ())] == ["", "prod"]
+
+
+def crowd(number, size=0):
+    pods = [pod(f"prod/app-{'x' * size}{each}") for each in range(number)]
+    cells = [tried(WEB, each, Result.LEAK if place % 2 else Result.INCONCLUSIVE) for place, each in enumerate(pods)]
+    return run_of([WEB, *pods], cells)
+
+
+@pytest.mark.parametrize(
+    ("number", "kept", "more"), [(1000, 1000, ""), (1001, 1000, "and 2 more"), (1500, 1000, "501")]
+)
+def test_a_report_has_a_thousand_results_the_gravest_first(number, kept, more):
+    _, here = report_objects(crowd(number), ())
+    assert len(here.results) == kept
+    assert here.summary == {"pass": 0, "fail": number // 2, "warn": 0, "error": (number + 1) // 2, "skip": 0}
+    assert [each.status for each in here.results[: number // 2]] == ["fail"] * (number // 2)
+    assert more in here.results[-1].message
+    assert (here.results[-1].policy == "more") == bool(more)
+
+
+def test_a_report_is_small_enough_for_etcd_whatever_names_are_like(cluster, tmp_path):
+    write(cluster, tmp_path, crowd(1500, 230), "prod")
+    kept = cluster.kept[f"{OPEN}/namespaces/prod/reports/nightly"]
+    assert LARGEST // 2 < len(json.dumps(kept, separators=(",", ":")).encode()) < 1.5 * (1 << 20)
+    assert "more: a JSON report" in kept["results"][-1]["message"]
+
+
+def test_what_is_known_or_accepted_is_a_warning(tmp_path):
+    options = NightlyOptions(str(tmp_path), fail_on=FailOn.NEW)
+    after_run(LEAKY, read_nightly(options))
+    known = after_run(replace(LEAKY, began="2026-11-02T02:00:00Z"), read_nightly(options))
+    whole, here = report_objects(known, ())
+    assert (whole.summary["warn"], whole.summary["fail"], here.results[0].status) == (1, 0, "warn")
+    assert [each.status for each in whole.results] == ["warn"]
+    assert here.results[0].properties["age"] == "known"
+
+
+def test_a_run_without_a_verdict_is_an_error_of_its_own():
+    unsure = run_of([WEB, DB], [tried(WEB, DB, Result.INCONCLUSIVE), tried(DB, WEB)])
+    whole, here = report_objects(unsure, ())
+    assert [(each.policy, each.status) for each in whole.results] == [
+        ("conclusion", "error"),
+        ("inconclusive", "error"),
+    ]
+    assert here.summary["error"] == 1
