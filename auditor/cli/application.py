@@ -17,8 +17,7 @@ from types import FrameType
 import click
 
 from auditor import __version__
-from auditor.cli.exit_codes import AS_EXPECTED
-from auditor.cli.failures import exit_code_of
+from auditor.cli.exit_codes import AS_EXPECTED, exit_code_of
 from auditor.cli.options_file import with_options_of_files
 from auditor.loop.collections import brief_collections
 from auditor.model.errors import UsageError

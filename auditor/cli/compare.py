@@ -44,7 +44,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     from auditor.cli.exit_codes import of_conclusion
     from auditor.cli.nightly import name_of, read_accepted, read_run
     from auditor.history.comparing import compare
-    from auditor.report.comparison import ComparedRuns
+    from auditor.model.standing import ComparedRuns
 
     outputs = read_outputs(output, output_file, COMPARE)
     outputs.check()

@@ -37,7 +37,7 @@ def command(*, output: tuple[Output, ...], output_file: str | None, **given: Any
 def preflight(options: LiveOptions, outputs: Outputs) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.interruption import run_interruptibly
-    from auditor.run.preflight import look_ahead
+    from auditor.run.live import look_ahead
 
     outputs.check()
     outlook = run_interruptibly(look_ahead(options))

@@ -222,7 +222,7 @@ def read_input(options: InputOptions) -> Snapshot:
 def _render(options: InputOptions) -> list[Source]:
     if not options.rendered:
         return []
-    from auditor.run.rendering import render_chart, render_kustomization
+    from auditor.run.sources import render_chart, render_kustomization
 
     rendered = options.rendered
     return [

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
-from auditor.history.changes import Change, changes_between
 from auditor.history.identity import finding_id, fingerprint
 from auditor.history.suppressions import Accepted
+from auditor.history.surroundings import Change, changes_between
 from auditor.model.night import FIRST_FINDING, NO_VERDICT, NOT_PLANNED, Connection, Night, NightFinding, Nodes
 from auditor.model.standing import Age, Comparison, Departed, FailOn, Standing
 

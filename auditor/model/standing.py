@@ -1,10 +1,13 @@
-"""How the findings of a run stand against those of earlier ones."""
+"""How the findings of a run stand against those of earlier ones, and two runs held against each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from auditor.model.night import Night
+from auditor.model.verdict import Conclusion
 
 
 class Age(StrEnum):
@@ -118,3 +121,19 @@ class Comparison:
         """How many findings are of ``age``."""
         ages = [each.age for each in self.standings] + [each.age for each in self.departed]
         return ages.count(age)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRuns:
+    """``comparison`` is that of ``new`` with ``old``."""
+
+    old: Night
+    new: Night
+    comparison: Comparison
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """What it comes to: a run without findings that fail is no pass where it is inconclusive itself."""
+        if self.comparison.failing:
+            return Conclusion.FAIL
+        return Conclusion.INCONCLUSIVE if self.new.conclusion == Conclusion.INCONCLUSIVE else Conclusion.PASS

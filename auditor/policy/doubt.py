@@ -5,11 +5,14 @@ Whatever unknown policies mean, each verdict lies between two extremes: all of t
 kind can, or the most. What that is their tier knows: a NetworkPolicy can only isolate the pods that it selects and
 allow some traffic of theirs. Both extremes are possible meanings, each direction of each policy being free, hence a
 cell is certain exactly where the two agree.
+
+A whole matrix is too large to be asked cell by cell; there ``Unreadable`` puts a pair of endpoints in doubt as soon as
+a policy that can't be read may select one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.model.policy import Direction, UnknownPolicy
@@ -17,6 +20,7 @@ from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
+from auditor.policy.matrix import always_allowed
 from auditor.policy.tiers import Tier
 from auditor.policy.tiers_in_order import TIERS
 from auditor.policy.unknown_labels import label_extremes
@@ -125,3 +129,28 @@ def _sentence(policies: Sequence[UnknownPolicy]) -> str:
     named = [_reason(policy) for policy in policies[:NAMED_AT_MOST]]
     more = len(policies) - len(named)
     return "; ".join([*named, f"{pluralize(more, 'more policy', 'more policies')} in doubt"] if more else named)
+
+
+class Unreadable:
+    """What of ``snapshot`` its unknown policies may decide; nothing where there are none."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.policies = snapshot.unknown
+        self._touched = frozenset(
+            endpoint.name
+            for endpoint in snapshot.endpoints
+            if any(may_select(policy, endpoint) for policy in snapshot.unknown)
+        )
+
+    def between(self, source: Endpoint, destination: Endpoint) -> bool:
+        """Whether they may decide whether ``source`` reaches ``destination``."""
+        touched = source.name in self._touched or destination.name in self._touched
+        return touched and not always_allowed(source, destination)
+
+    def among(self, sources: Collection[Endpoint], destinations: Collection[Endpoint]) -> bool:
+        """Whether they may decide it for any of ``sources`` and any of ``destinations``."""
+        if not self._touched:
+            return False
+        if all(endpoint.name not in self._touched for endpoint in (*sources, *destinations)):
+            return False
+        return any(self.between(source, destination) for source in sources for destination in destinations)

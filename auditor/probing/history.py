@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from auditor.model.verdict import Cell, Verdict
 from auditor.probing.attempts import Answer, AttemptResult, agrees
-from auditor.probing.merging import DENIALS, decisive
-from auditor.probing.stability import is_late, relapsed
+from auditor.probing.merging import DENIALS, decisive, is_late, relapsed
 
 LOST = "nothing came back, and packets do get lost here"
 

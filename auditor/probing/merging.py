@@ -3,13 +3,19 @@
 Pure, and the one place where the rule stands that nothing that went wrong on our side is ever read as "denied":
 silence, a refusal or a stranger's answer counts only where the destination's listener was proven alive before and
 after, and a denial only where packets are known to cross both ends' network links, and not too many of them get lost.
+
+A cell that changed its answer has converged or is unstable. A CNI takes time to program new rules, and no API says when
+it is done; so a difference that goes away is not a finding by itself. But an enforcer that drops some connections and
+not others looks just the same on one cell. What tells them apart is a further pass over all cells once nothing changes
+any more: after convergence nothing differs there that had agreed before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
-from auditor.model.verdict import Observation, Observed, Verdict
+from auditor.model.verdict import Cell, Flapping, Observation, Observed, Verdict
 from auditor.probing.attempts import Answer, Arrival, AttemptResult, Origin, agrees, by_way_of
 
 DENIALS = {Answer.DROPPED: "silence", Answer.REFUSED: "a refusal"}
@@ -62,3 +68,26 @@ def lost_where(one: AttemptResult, expected: Verdict | None = None, *, arrived: 
         return by_way_of(arrived.address, one)
     answer = Answer.ALLOWED if arrived and expected is Verdict.DENIED else one.answer
     return AttemptResult(answer, "reply-lost" if arrived else "request-lost", one.milliseconds, one.attempt_id)
+
+
+def opinions(expected: Verdict | None, tries: Sequence[AttemptResult]) -> list[bool]:
+    """Which tries agreed with the expectation, of those that say anything."""
+    return [agreed for one in tries if (agreed := agrees(expected, one)) is not None]
+
+
+def is_late(expected: Verdict | None, tries: Sequence[AttemptResult]) -> bool:
+    """Whether a cell that differed came to agree."""
+    agreed = opinions(expected, tries)
+    return bool(agreed) and agreed[-1] and not all(agreed)
+
+
+def relapsed(expected: Verdict | None, tries: Sequence[AttemptResult]) -> bool:
+    """Whether a cell that had agreed differed again."""
+    agreed = opinions(expected, tries)
+    return any(before and not after for before, after in itertools.pairwise(agreed))
+
+
+def find_flapping(expected: Mapping[Cell, Verdict | None], tries: Mapping[Cell, Sequence[AttemptResult]]) -> Flapping:
+    """What changed its answer; ``tries`` has all tries of each cell, oldest first, the further pass included."""
+    relapses = frozenset(cell for cell, ones in tries.items() if relapsed(expected[cell], ones))
+    return Flapping(relapses, frozenset(cell for cell, ones in tries.items() if is_late(expected[cell], ones)))

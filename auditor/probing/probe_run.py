@@ -3,7 +3,7 @@ more, and the merge.
 
 Convergence is waited for by probing, not by sleeping: a cell that is as expected costs nothing, and one that isn't is
 tried again for as long as a CNI that is slow to program its rules may take. When something did change meanwhile, one
-further pass over all cells tells convergence from instability (``auditor.probing.stability``). Every round has calls
+further pass over all cells tells convergence from instability (``auditor.probing.merging``). Every round has calls
 besides its attempts, which show that the network links concerned carry packets (``auditor.probing.links``), and silence
 that stands for a denial is tried again with other sockets.
 
@@ -36,25 +36,23 @@ from typing import TypeVar
 
 from auditor.loop.apart import apart_if_large
 from auditor.model.addresses import IPAddress
-from auditor.model.outcome import ProbingOutcome
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
-from auditor.model.verdict import Cell, Observation, Observed, Verdict
+from auditor.model.verdict import Cell, Observation, Observed, ProbingOutcome, Verdict
 from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, agrees, wants_retest
 from auditor.probing.batches import Attempt
 from auditor.probing.controls import Controls, control_of
+from auditor.probing.disruptions import MOST_LOST, in_vain, packets, told, tries_needed, unbearable
 from auditor.probing.history import AttemptHistory
 from auditor.probing.links import End, Links, ends_of, neighbours
-from auditor.probing.losses import MOST_LOST, in_vain, packets, told, tries_needed, unbearable
-from auditor.probing.merging import lost_where, observe
+from auditor.probing.merging import find_flapping, is_late, lost_where, observe
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.paths import Path, Paths, path_of
 from auditor.probing.probe_rounds import Calls, ProbeRounds
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
 from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
-from auditor.probing.stability import find_flapping, is_late
 
 Result = TypeVar("Result")
 

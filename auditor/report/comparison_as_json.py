@@ -7,8 +7,8 @@ from typing import Any, TextIO
 import msgspec
 
 from auditor.model.night import Night
+from auditor.model.standing import ComparedRuns
 from auditor.report.as_json import comparison_item
-from auditor.report.comparison import ComparedRuns
 from auditor.report.documents import write_json_value
 
 SCHEMA = "audit.comparison/v1"

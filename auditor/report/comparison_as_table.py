@@ -6,9 +6,8 @@ from typing import TextIO
 
 from rich.text import Text
 
-from auditor.model.standing import Age
+from auditor.model.standing import Age, ComparedRuns
 from auditor.model.words import pluralize
-from auditor.report.comparison import ComparedRuns
 from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_paragraph
 from auditor.report.standing import comparison_lines

@@ -8,9 +8,9 @@ from typing import TextIO
 
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.policy.bits import WORD, bits, mask_of, octets_of, words_of
+from auditor.policy.doubt import Unreadable
 from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern, Ports
-from auditor.policy.unreadable import Unreadable
 from auditor.report.documents import write_json
 from auditor.report.skipped import left_out_json
 

@@ -10,9 +10,9 @@ from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import pluralize
+from auditor.policy.doubt import Unreadable
 from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
-from auditor.policy.unreadable import Unreadable
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
 from auditor.report.matrix import Grid, grid_lines, legend_lines

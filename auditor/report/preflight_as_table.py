@@ -8,7 +8,7 @@ from typing import TextIO
 from auditor.cluster.kubernetes.preflight.checks import Preflight
 from auditor.model.words import pluralize
 from auditor.report.lines import write_line
-from auditor.run.preflight import Outlook
+from auditor.run.live import Outlook
 
 
 def render(outlook: Outlook, stream: TextIO) -> None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from auditor.model.lint import LintReport
     from auditor.model.report import Report
     from auditor.model.scorecard import Scorecard
+    from auditor.model.standing import ComparedRuns
     from auditor.policy.matrix import ExpectedMatrix, MatrixView
     from auditor.probing.plan import ProbePlan
-    from auditor.report.comparison import ComparedRuns
     from auditor.run.explanation import Explanation
-    from auditor.run.preflight import Outlook
+    from auditor.run.live import Outlook
 
 Value = TypeVar("Value")
 Renderer: TypeAlias = Callable[[Value, TextIO], None]

@@ -17,19 +17,17 @@ from auditor.diagnosis.search import diagnose
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import UsageError
-from auditor.model.outcome import ProbingOutcome
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.report import Report
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.model.verdict import Cell
+from auditor.model.verdict import Cell, ProbingOutcome
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import select
-from auditor.probing.narrowing import plan_narrowly
 from auditor.probing.options import ProbingOptions, ProbingProgress
-from auditor.probing.plan import ProbePlan, choose_ports, plan_cells
+from auditor.probing.plan import ProbePlan, choose_ports, plan_cells, plan_narrowly
 from auditor.probing.probe_run import probe
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed

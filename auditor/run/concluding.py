@@ -1,7 +1,8 @@
 """From what an audit brought back to its report: nothing here needs the cluster, so it is done once that has been left.
 
 Each analysis is made apart from the event loop, and those that a hostile input can draw out have a limit in time. What
-was cut short is said in the report's facts; nothing is concluded from it.
+was cut short is said in the report's facts; nothing is concluded from it. Policies get remarks whoever enforces them:
+what lint finds, and where they are not what was meant.
 """
 
 from __future__ import annotations
@@ -18,15 +19,40 @@ from auditor.diagnosis.coverage import unexercised
 from auditor.diagnosis.findings import TOLD, find
 from auditor.diagnosis.proof import NOTHING, Asked, policy_tests
 from auditor.diagnosis.search import diagnose
+from auditor.intent import check_intent
+from auditor.lint import lint
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
-from auditor.model.report import CellResult, PolicyTests, Report, Summary
+from auditor.model.intent import Intent, IntentFinding
+from auditor.model.lint import Severity
+from auditor.model.report import CellResult, PolicyRemark, PolicyTests, Report, Summary
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
+from auditor.policy.evaluator import evaluate
 from auditor.probing.options import ProbingProgress
 from auditor.run.expectation import AuditState
-from auditor.run.remarks import remarks_on
+
+
+def remarks_on(
+    snapshot: Snapshot, namespaces: Collection[str] = (), *, complete: bool = True
+) -> tuple[PolicyRemark, ...]:
+    """The warnings and errors about policies in ``namespaces`` (none: all), the gravest first. ``complete`` as for
+    ``lint``.
+    """
+    return tuple(
+        PolicyRemark(finding.check, finding.severity, str(finding.place), finding.message)
+        for finding in lint(snapshot, complete=complete)
+        if finding.severity.reaches(Severity.WARNING) and (not namespaces or finding.place.namespace in namespaces)
+    )
+
+
+def against_intent(snapshot: Snapshot, intent: Intent | None) -> tuple[IntentFinding, ...]:
+    """Where the policies of ``snapshot`` differ from ``intent``; nothing without one. Raises UsageError or InputError
+    for a wrong one.
+    """
+    return () if intent is None else check_intent(evaluate(intent.with_hosts(snapshot)), intent)
+
 
 ANALYSIS_SECONDS = 60.0
 """How long each analysis may take that a report can do without."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from auditor.diagnosis.comparison import compare
-from auditor.model.outcome import ProbingOutcome
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
-from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
+from auditor.model.verdict import Cell, Note, Observation, Observed, ProbingOutcome, Verdict
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix

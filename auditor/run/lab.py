@@ -16,8 +16,7 @@ from auditor.model.scenario import Scenario
 from auditor.model.verdict import Cell
 from auditor.probing.options import ProbingProgress
 from auditor.run.audit import AuditOptions, look
-from auditor.run.concluding import report_on, with_lint
-from auditor.run.remarks import against_intent
+from auditor.run.concluding import against_intent, report_on, with_lint
 
 
 @dataclass(frozen=True, slots=True)

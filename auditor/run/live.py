@@ -1,4 +1,5 @@
-"""A live cluster audited: read, choose probe pods, see that they do no harm, put them in, audit, take them away.
+"""A live cluster audited: read, choose probe pods, see that they do no harm, put them in, audit, take them away; or
+only looked at, to find out what an audit would create and what would stop it.
 
 The audit itself is the one that the lab gets (``auditor.run.audit``); here stands only what a live cluster needs around
 it.
@@ -9,27 +10,28 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from auditor.cluster.kubernetes.client.config import connect
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.live import Deployment, LiveCluster
+from auditor.cluster.kubernetes.preflight.checks import Preflight
 from auditor.cluster.kubernetes.reading import LiveSnapshot, read_cluster
 from auditor.cluster.kubernetes.session.in_place import InPlaceCluster, InPlacePlan
 from auditor.history.surroundings import surroundings_of
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.ports import PortRequest, Protocol
+from auditor.model.probe_pod import ProbePod
 from auditor.model.report import Report
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.options import ProbingProgress
 from auditor.probing.plan import choose_ports
 from auditor.run.audit import AuditOptions, check_accepted, look
-from auditor.run.concluding import Seconds, Seen, report_on, with_lint
+from auditor.run.concluding import Seconds, Seen, against_intent, report_on, with_lint
 from auditor.run.live_plan import LiveOptions, LivePlan, plan_live
 from auditor.run.live_settling import settle
-from auditor.run.remarks import against_intent
 
 
 async def read_live(options: LiveOptions) -> LiveSnapshot:
@@ -164,3 +166,34 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
         audited=frozenset(options.namespaces) or None,
     )
     return intended, LiveCluster(api, run_id, deployment, progress, reproduce)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What an audit, ``in_place`` or with pods of its own, intends, and what it would meet."""
+
+    intended: LivePlan
+    found: Preflight
+    in_place: bool = False
+
+    @property
+    def put(self) -> tuple[ProbePod, ...]:
+        """The probe pods to create or, in place, those that stand for a pod that can be joined."""
+        return tuple(
+            probe for probe in self.intended.probes if not self.in_place or probe.name in self.intended.members
+        )
+
+    @property
+    def can_start(self) -> bool:
+        """Whether a run could do anything at all."""
+        return self.found.can_start(self.put)
+
+
+async def look_ahead(options: LiveOptions) -> Outlook:
+    """What an audit with ``options`` intends, and what it would meet. Raises UsageError for options that match nothing,
+    ClusterError when the cluster can't be asked.
+    """
+    live = await read_live(options)
+    intended = await apart(plan_live, live, options)
+    async with ApiServer(await connect(options.connection)) as api:
+        return Outlook(*await settle(api, live, intended, options), options.in_place)

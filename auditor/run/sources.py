@@ -1,4 +1,5 @@
-"""Where the input lies: files, directories, standard input, and the scenarios that come with the package.
+"""Where the input lies: files, directories, standard input, what other programs render (kustomizations by kubectl or
+kustomize, charts by helm), and the scenarios that come with the package.
 
 Reading is pure and takes bytes; this is the one place that opens files for it, and that says what is wrong with a path.
 """
@@ -6,6 +7,8 @@ Reading is pure and takes bytes; this is the one place that opens files for it, 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -153,3 +156,48 @@ def _short(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except (OSError, ValueError):  # elsewhere, or in a directory that is gone
         return str(path)
+
+
+KUSTOMIZERS = (("kubectl", "kustomize"), ("kustomize", "build"))
+"""Each renders a kustomization whose directory comes last; the first that is there is taken."""
+LONGEST_SECONDS = 300
+
+
+def render_kustomization(directory: str) -> Source:
+    """What the kustomization in ``directory`` comes to. Raises UsageError when it can't be rendered."""
+    for command in KUSTOMIZERS:
+        if shutil.which(command[0]):
+            return _render([*command, directory])
+    raise UsageError(
+        f"-k {directory}: neither kubectl nor kustomize is on the PATH: install one, or render it elsewhere and "
+        "give -f -"
+    )
+
+
+def render_chart(chart: str, values: Sequence[str], namespace: str) -> Source:
+    """What ``chart`` comes to with the files ``values``, in ``namespace`` (empty: none is told). Raises UsageError when
+    it can't be rendered.
+    """
+    if not shutil.which("helm"):
+        raise UsageError(
+            f"--helm {chart}: helm is not on the PATH: install it, or render the chart elsewhere and give -f -"
+        )
+    options = [word for file in values for word in ("--values", file)]
+    return _render(["helm", "template", chart, *options, *(["--namespace", namespace] if namespace else [])])
+
+
+def _render(command: Sequence[str]) -> Source:
+    name = " ".join(command)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, check=False, timeout=LONGEST_SECONDS, stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise UsageError(f"{name}: {system_reason(error)}") from error
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"{name}: no end after {LONGEST_SECONDS} s: render it elsewhere and give -f -") from error
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").split("\n")
+        last = next((line.strip() for line in reversed(said) if line.strip()), f"exit code {done.returncode}")
+        raise UsageError(f"{name} failed: {last}")
+    return Source(name, done.stdout)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from auditor.cluster.lab import tools
 from auditor.cluster.lab.lab import Lab
 from auditor.model.errors import ClusterError
 from tests.lab.lab_rig import AGENT, INGRESS, NODES, ROOT, deny, listening, make_agent_importable, rigged, world
@@ -235,7 +234,7 @@ async def test_a_rule_that_nftables_refuses_is_told_with_its_node():
 
 
 async def test_missing_tools_are_named_with_their_packages(monkeypatch, tmp_path):
-    monkeypatch.setattr(tools, "SYSTEM_DIRECTORIES", ())
+    monkeypatch.setattr("auditor.cluster.lab.lab.SYSTEM_DIRECTORIES", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match="ip and nft not found: apt-get install iproute2 nftables"):
         async with Lab(world(), nodes=NODES, agent=AGENT):

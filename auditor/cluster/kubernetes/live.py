@@ -17,7 +17,7 @@ from auditor.cluster.kubernetes.client.exec import open_exec
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
 from auditor.cluster.kubernetes.preflight.exposure import exposed
-from auditor.cluster.kubernetes.session.images import image_facts
+from auditor.cluster.kubernetes.session.pod_status import image_facts
 from auditor.cluster.kubernetes.session.pods import ProbePods
 from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.cluster.kubernetes.session.session import ClusterSession

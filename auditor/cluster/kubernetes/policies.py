@@ -1,18 +1,18 @@
-"""NetworkPolicies of a live cluster, read as strictly as those of files; but one that can't be read stops nothing.
+"""NetworkPolicies of a live cluster, read as strictly as those of files, and written as manifests.
 
-The input can't be edited here, so such a policy is handed on with its problems, and with the pods that it selects as
-far as that is known: what these may do is then uncertain, and only that.
+One that can't be read stops nothing. The input can't be edited here, so such a policy is handed on with its problems,
+and with the pods that it selects as far as that is known: what these may do is then uncertain, and only that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from auditor.model.errors import Problem
-from auditor.model.labels import LabelSelector
-from auditor.model.policy import NetworkPolicy, UnknownPolicy
+from auditor.model.labels import Labels, LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule, UnknownPolicy
 from auditor.parsing.documents import Document
 from auditor.parsing.fields import Fields
 from auditor.parsing.labels import read_selector
@@ -79,3 +79,57 @@ def saved_policy(item: Mapping[str, Any], *, readable: bool) -> dict[str, Any]:
         return {"apiVersion": API_VERSION, "kind": "NetworkPolicy", "metadata": kept, "spec": item.get("spec")}
     kept = {key: value for key, value in metadata.items() if key not in UNSAVED}
     return {"apiVersion": API_VERSION, "kind": "NetworkPolicy", **item, "metadata": kept}
+
+
+def policy_manifest(policy: NetworkPolicy, labels: Labels) -> dict[str, Any]:
+    """The manifest of ``policy`` with ``labels`` of its own. An empty list is left out where Kubernetes
+    takes it for "every".
+    """
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": policy.name, "namespace": policy.namespace, "labels": dict(labels)},
+        "spec": {
+            "podSelector": _selector(policy.pod_selector),
+            "policyTypes": [str(direction) for direction in Direction if direction in policy.directions],
+            **({"ingress": [_rule(rule, "from") for rule in policy.ingress]} if policy.ingress else {}),
+            **({"egress": [_rule(rule, "to") for rule in policy.egress]} if policy.egress else {}),
+        },
+    }
+
+
+def _rule(rule: Rule, peers: str) -> dict[str, Any]:
+    return {
+        **({peers: list(map(_peer, rule.peers))} if rule.peers else {}),
+        **({"ports": list(map(_port, rule.ports))} if rule.ports else {}),
+    }
+
+
+def _peer(peer: Peer) -> dict[str, Any]:
+    if peer.ip_block is not None:
+        excepts = {"except": list(map(str, peer.ip_block.excepts))} if peer.ip_block.excepts else {}
+        return {"ipBlock": {"cidr": str(peer.ip_block.cidr), **excepts}}
+    return {
+        **({} if peer.pod_selector is None else {"podSelector": _selector(peer.pod_selector)}),
+        **({} if peer.namespace_selector is None else {"namespaceSelector": _selector(peer.namespace_selector)}),
+    }
+
+
+def _port(port: PolicyPort) -> dict[str, Any]:
+    number: int | str | None = port.name or port.number
+    return {
+        "protocol": str(port.protocol),
+        **({} if number is None else {"port": number}),
+        **({} if port.end_port is None else {"endPort": port.end_port}),
+    }
+
+
+def _selector(selector: LabelSelector) -> dict[str, Any]:
+    expressions: Sequence[dict[str, Any]] = [
+        {"key": each.key, "operator": str(each.operator), **({"values": list(each.values)} if each.values else {})}
+        for each in selector.match_expressions
+    ]
+    return {
+        **({"matchLabels": dict(selector.match_labels)} if selector.match_labels else {}),
+        **({"matchExpressions": expressions} if expressions else {}),
+    }

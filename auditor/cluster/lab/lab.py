@@ -1,9 +1,14 @@
-"""The lab as a Cluster: built from a snapshot, entered with ``async with``, gone without a trace afterwards."""
+"""The lab as a Cluster: built from a snapshot, entered with ``async with``, gone without a trace afterwards.
+
+Where the system's tools are missing it says how to get them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import shutil
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +20,6 @@ from auditor.cluster.lab.channel import LabChannel
 from auditor.cluster.lab.control import Control
 from auditor.cluster.lab.nftables import CLEAR
 from auditor.cluster.lab.programs import compile_program
-from auditor.cluster.lab.tools import find_tools
 from auditor.cluster.lab.topology import build_topology
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import ClusterError
@@ -202,3 +206,20 @@ class Lab:
         if self._control is None:
             raise ClusterError("lab: it is not up: enter it with 'async with' first")
         return self._control
+
+
+SYSTEM_DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
+"""Searched after PATH, since a plain user's PATH on Debian lacks the first two."""
+
+_PACKAGES: Mapping[str, str] = {"ip": "iproute2", "nft": "nftables"}
+
+
+def find_tools() -> tuple[str, str]:
+    """The paths of ``ip`` and ``nft``. Raises ClusterError, naming the packages, when one is missing."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_DIRECTORIES])
+    found = {tool: shutil.which(tool, path=path) for tool in _PACKAGES}
+    missing = [tool for tool, place in found.items() if place is None]
+    if missing:
+        packages = " ".join(_PACKAGES[tool] for tool in missing)
+        raise ClusterError(f"lab: {' and '.join(missing)} not found: apt-get install {packages}")
+    return str(found["ip"]), str(found["nft"])

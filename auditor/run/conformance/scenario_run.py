@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from auditor.diagnosis.comparison import compare
 from auditor.loop.apart import apart
-from auditor.model.outcome import ProbingOutcome
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
-from auditor.model.verdict import Cell, Note, Observation, Observed, Verdict
+from auditor.model.verdict import Cell, Note, Observation, Observed, ProbingOutcome, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.probing.options import ProbingOptions, ProbingProgress

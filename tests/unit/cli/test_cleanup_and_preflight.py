@@ -9,8 +9,8 @@ from auditor.cluster.kubernetes.preflight.checks import Preflight
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Snapshot
 from auditor.report.preflight_as_table import describe
+from auditor.run.live import Outlook
 from auditor.run.live_plan import LivePlan
-from auditor.run.preflight import Outlook
 from tests.unit.kubernetes.store import Store
 from tests.unit.kubernetes.test_cleanup import ALIVE, DEAD
 from tests.unit.kubernetes.test_cleanup import run as leave

@@ -5,7 +5,7 @@ import errno
 import click
 import pytest
 
-from auditor.cli.failures import exit_code_of
+from auditor.cli.exit_codes import exit_code_of
 from auditor.model.errors import AuditError, ClusterError, InputError, Problem, UsageError
 
 PROBLEMS = [Problem("unknown field", "a.yaml", 3, "spec.x"), Problem("duplicate key", "b.yaml", 1)]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from auditor.run.conformance.waves import make_waves
+from auditor.run.conformance.on_cluster import make_waves
 from tests.unit.conformance.shipped import prepared_scenarios
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.cluster.kubernetes.session.images import RanImage, image_facts
+from auditor.cluster.kubernetes.session.pod_status import RanImage, image_facts
 
 A, B = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 TAG = "docker.io/library/python:3.13-slim"

@@ -14,8 +14,7 @@ from auditor.cluster.kubernetes.client.errors import NotFoundError, Question
 from auditor.cluster.kubernetes.client.turns import Turns
 from auditor.cluster.kubernetes.objects import LEASE_SECONDS, LONGEST_LEASE_SECONDS
 from auditor.cluster.kubernetes.session.lease import RENEW_EVERY, RENEW_WITHIN, Leases
-from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
-from auditor.cluster.kubernetes.session.pace import LIVES, pace_for
+from auditor.cluster.kubernetes.session.lease_liveness import LIVES, LeaseRecord, pace_for
 from auditor.model.errors import ClusterError
 from tests.unit.kubernetes.hurried import hurried
 from tests.unit.kubernetes.store import Store

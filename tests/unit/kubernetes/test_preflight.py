@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from auditor.cluster.kubernetes.objects import RUN_LABEL, PodOptions
+from auditor.cluster.kubernetes.preflight.capacity import Quota, quantity, shortages
 from auditor.cluster.kubernetes.preflight.checks import PreflightOptions, preflight
 from auditor.cluster.kubernetes.preflight.disruptions import (
     Budget,
@@ -16,7 +17,6 @@ from auditor.cluster.kubernetes.preflight.disruptions import (
     repelled_by,
 )
 from auditor.cluster.kubernetes.preflight.permissions import PROBING, ResourceRule, Right, as_rules, missing_rights
-from auditor.cluster.kubernetes.preflight.quota import Quota, quantity, shortages
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import NetworkPolicy, UnknownPolicy

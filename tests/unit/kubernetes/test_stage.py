@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, PodOptions
-from auditor.cluster.kubernetes.policies import read_live_policy
-from auditor.cluster.kubernetes.policy_manifest import policy_manifest
+from auditor.cluster.kubernetes.policies import policy_manifest, read_live_policy
 from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
 from auditor.cluster.kubernetes.session.cleanup import Deletion, delete_leftovers
 from auditor.cluster.kubernetes.session.leftovers import find_leftovers

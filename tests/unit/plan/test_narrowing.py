@@ -9,8 +9,7 @@ from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import ContainerPort, PortRequest, Protocol
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.probing.narrowing import plan_narrowly
-from auditor.probing.plan import choose_ports, plan_cells
+from auditor.probing.plan import choose_ports, plan_cells, plan_narrowly
 from auditor.run import audit as run
 from auditor.run.audit import AuditOptions, plan
 from tests.strategies import snapshots

@@ -10,9 +10,9 @@ from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule, Unk
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.bits import WORD
+from auditor.policy.doubt import Unreadable
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import common_families, governed
-from auditor.policy.unreadable import Unreadable
 from auditor.report import expected_as_json
 from auditor.report.expected_as_json import expected_json
 from tests.strategies import Shape, random_snapshot

@@ -13,8 +13,8 @@ from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing import probe_rounds
 from auditor.probing.attempts import Answer, AttemptResult
 from auditor.probing.batches import Attempt, Target
+from auditor.probing.disruptions import MOST_LOST, Loss, in_vain, packets, tries_needed, unbearable
 from auditor.probing.links import End, Links, ends_of
-from auditor.probing.losses import MOST_LOST, Loss, in_vain, packets, tries_needed, unbearable
 from auditor.probing.routes import route_cells
 from auditor.probing.sites import Contact, ProbeSite, Witnesses
 from tests.unit.probing.world import RESET, TIMEOUT, TOKEN, World

@@ -13,7 +13,7 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing import probe_run, session
 from auditor.probing import supervised_agent as agent
-from auditor.probing.losses import in_vain, tries_needed
+from auditor.probing.disruptions import in_vain, tries_needed
 from auditor.probing.options import ProbingOptions
 from auditor.probing.probe_run import CONFIRMATIONS
 from auditor.probing.sites import ProbeSite

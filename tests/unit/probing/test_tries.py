@@ -6,8 +6,7 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing.attempts import Answer, AttemptResult, agrees, wants_retest
-from auditor.probing.merging import lost_where, observe
-from auditor.probing.stability import find_flapping, is_late, relapsed
+from auditor.probing.merging import find_flapping, is_late, lost_where, observe, relapsed
 
 ALLOWED, DENIED = Verdict.ALLOWED, Verdict.DENIED
 TRIES = {

@@ -11,7 +11,7 @@ from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import ClusterError
-from auditor.model.outcome import ProbingOutcome
+from auditor.model.verdict import ProbingOutcome
 from auditor.policy.evaluator import evaluate
 from auditor.probing.options import NoProgress
 from auditor.run import concluding, live

@@ -9,11 +9,10 @@ from dataclasses import replace
 import pytest
 
 from auditor.loop.apart import THREAD_NAME
-from auditor.model.outcome import ProbingOutcome
 from auditor.model.ports import Protocol
 from auditor.model.report import Report
 from auditor.model.snapshot import Family
-from auditor.model.verdict import Cell, Conclusion, Observation, Observed
+from auditor.model.verdict import Cell, Conclusion, Observation, Observed, ProbingOutcome
 from auditor.policy.evaluator import evaluate
 from auditor.probing.options import NoProgress
 from auditor.report.cause import cause_lines, coverage_lines

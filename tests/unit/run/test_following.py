@@ -16,7 +16,7 @@ from auditor.model.ports import PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.verdict import Cell, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.probing.losses import in_vain, tries_needed
+from auditor.probing.disruptions import in_vain, tries_needed
 from auditor.probing.options import NoProgress
 from auditor.run.audit import MOST_REPROBES, RESTLESS, AuditOptions, audit
 from tests.unit.probing.world import SWIFT, TIMEOUT, TOKEN, World

@@ -9,9 +9,9 @@ from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.probe_pods.choice import Mode
 from auditor.report.preflight_as_table import describe
 from auditor.run import live_settling
+from auditor.run.live import Outlook
 from auditor.run.live_plan import LiveOptions, plan_live
 from auditor.run.live_settling import settle
-from auditor.run.preflight import Outlook
 from tests.oracle.clusters import cluster, pod, policy
 from tests.unit.kubernetes.store import Store
 from tests.unit.kubernetes.test_preflight import held, quota

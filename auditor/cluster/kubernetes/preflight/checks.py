@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import Record
+from auditor.cluster.kubernetes.client.listing import CORE, WideReading
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError
 from auditor.cluster.kubernetes.objects import MESH_LABELS, RUN_LABEL, USER, PodOptions, keys_read
-from auditor.cluster.kubernetes.preflight.admission_dry_run import dry_run
-from auditor.cluster.kubernetes.preflight.capacity import NODES, RoomyNode, without_room
+from auditor.cluster.kubernetes.preflight.admission import dry_run
+from auditor.cluster.kubernetes.preflight.capacity import NODES, Quota, RoomyNode, shortages, without_room
 from auditor.cluster.kubernetes.preflight.disruptions import (
     Budget,
     ScheduledPod,
@@ -28,11 +29,9 @@ from auditor.cluster.kubernetes.preflight.disruptions import (
     repelled_by,
 )
 from auditor.cluster.kubernetes.preflight.meshes import AMBIENT, is_captured
-from auditor.cluster.kubernetes.preflight.occupancy import occupants
 from auditor.cluster.kubernetes.preflight.permissions import Right, as_rules, missing_rights
-from auditor.cluster.kubernetes.preflight.quota import Quota, shortages
-from auditor.cluster.kubernetes.preflight.wide_reading import CORE, WideReading
 from auditor.cluster.kubernetes.reading import LiveSnapshot
+from auditor.cluster.kubernetes.session.lease_liveness import occupants
 from auditor.loop.apart import apart
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Namespace

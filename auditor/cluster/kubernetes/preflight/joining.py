@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.preflight.checks import Preflight, in_lines
-from auditor.cluster.kubernetes.preflight.occupancy import occupants
 from auditor.cluster.kubernetes.preflight.permissions import JOINING, as_rules, missing_rights
+from auditor.cluster.kubernetes.session.lease_liveness import occupants
 
 
 async def preflight_in_place(

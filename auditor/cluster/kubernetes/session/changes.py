@@ -1,10 +1,14 @@
-"""What happens to policies and namespaces while a run goes on: each state that the cluster goes through, as a snapshot.
+"""What happens to policies, namespaces and labels while a run goes on: each state of the cluster, as a snapshot.
 
 A verdict is about one state of the policies. So from the moment at which they were read they are watched, and whoever
 judges can ask what changed since. A watch that the API server has forgotten is replaced by a new list, which is
-compared with what was known. Whoever asks gets such a list, too, lest a watch that lags behind, or may not be had, look
-like a cluster at rest. What says the same in such a list and yet was written since, may have said anything in between:
-it changed there and back.
+compared with what was known. Asking always fetches such a list, so that a watch that lags behind, or may not be had,
+does not look like a cluster at rest. What says the same in such a list and yet was written since may have said anything
+in between: it changed there and back.
+
+Pods may be relabelled, too, by a person or by an operator that takes a probe pod for one of its own. The expectation is
+computed from the labels that a pod had when it started. Once it has others that policies read, what is seen of it
+belongs to no expectation at all.
 """
 
 from __future__ import annotations
@@ -22,9 +26,11 @@ from auditor.cluster.kubernetes.client.creation import all_of
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.client.watch import watch
+from auditor.cluster.kubernetes.objects import keys_read
 from auditor.cluster.kubernetes.session.history import StateHistory, Told
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
+from auditor.model.labels import Labels
 from auditor.model.snapshot import Snapshot
 
 POLICIES = Question(
@@ -98,3 +104,31 @@ class Changes:
     def _compare(self, question: Question, listed: Sequence[msgspec.Raw]) -> None:
         told = (Told.of(decode(item, dict, self._api, question)) for item in listed)
         self._history.compare(told, of_policies=question is POLICIES)
+
+
+class LabelDrift:
+    """Watches over the labels that ``snapshot`` knows of; ``look`` is told what the labels are now."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._read: set[str] = set()
+        self.take(snapshot)
+
+    def take(self, state: Snapshot) -> None:
+        """The policies of ``state`` are, or were, in force, too."""
+        self._read |= keys_read((*state.policies, *state.unknown))
+
+    def look(self, before: Mapping[str, Labels], now: Mapping[str, Labels]) -> dict[str, str]:
+        """Those of ``before``, labels by endpoint name, that differ ``now`` to any policy so far, with the reason not
+        to judge them.
+        """
+        changed = {name: _differing(labels, now[name]) & self._read for name, labels in before.items() if name in now}
+        return {
+            name: f"somebody changed the label {', '.join(sorted(keys))} of its pod during the run, and with it "
+            "what policies take it for"
+            for name, keys in changed.items()
+            if keys
+        }
+
+
+def _differing(one: Labels, other: Labels) -> set[str]:
+    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}

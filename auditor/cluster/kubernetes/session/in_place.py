@@ -15,7 +15,7 @@ from auditor.cluster.kubernetes.client.creation import all_of
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import AGENT_FILE, PodOptions
 from auditor.cluster.kubernetes.session.ephemeral import EphemeralContainer
-from auditor.cluster.kubernetes.session.images import RanImage, image_facts
+from auditor.cluster.kubernetes.session.pod_status import RanImage, image_facts
 from auditor.cluster.kubernetes.session.session import ClusterSession
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import ClusterError

@@ -36,9 +36,7 @@ from auditor.cluster.kubernetes.client.server import (
     Question,
 )
 from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME, Anchor, lease_manifest, lease_name
-from auditor.cluster.kubernetes.preflight.occupancy import occupied
-from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord, server_time
-from auditor.cluster.kubernetes.session.pace import pace_for
+from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord, occupied, pace_for, server_time
 from auditor.model.errors import ClusterError
 
 log = logging.getLogger(__name__)
@@ -49,7 +47,7 @@ RENEW_EVERY = 10.0
 RENEW_WITHIN = 8.0
 """Seconds after which a renewal that hangs is given up for the next one, so that a slow server doesn't
 make a living run look dead: of three in the life of a Lease, two may hang. Both are what few Leases get; see
-``auditor.cluster.kubernetes.session.pace`` for many."""
+``auditor.cluster.kubernetes.session.lease_liveness`` for many."""
 
 
 def holder(run_id: str) -> str:

@@ -25,8 +25,7 @@ from auditor.cluster.kubernetes.objects import (
 )
 from auditor.cluster.kubernetes.preflight.admission import AdmittedPod, changed_by_admission
 from auditor.cluster.kubernetes.session.finalizers import HELD_PATIENCE, foreign_finalizers, kept
-from auditor.cluster.kubernetes.session.images import RanImage
-from auditor.cluster.kubernetes.session.pod_status import StartingPod
+from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod

@@ -38,11 +38,10 @@ from auditor.cluster.kubernetes.objects import (
     keys_read,
     pod_manifest,
 )
-from auditor.cluster.kubernetes.policy_manifest import policy_manifest
+from auditor.cluster.kubernetes.policies import policy_manifest
 from auditor.cluster.kubernetes.session.ephemeral import BOOT
-from auditor.cluster.kubernetes.session.images import RanImage
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
-from auditor.cluster.kubernetes.session.pod_status import StartingPod
+from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy

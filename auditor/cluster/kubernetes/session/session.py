@@ -15,8 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from auditor.cluster.kubernetes.client.server import ApiServer
-from auditor.cluster.kubernetes.session.changes import Changes
-from auditor.cluster.kubernetes.session.label_drift import LabelDrift
+from auditor.cluster.kubernetes.session.changes import Changes, LabelDrift
 from auditor.cluster.kubernetes.session.lease import Leases
 from auditor.loop.apart import apart
 from auditor.model.errors import AuditError, ClusterError
