@@ -120,6 +120,8 @@ def ingress_passes(packet: Packet, world: World) -> bool:
 
 def reply_passes(packet: Packet, world: World) -> bool:
     """Whether the reply comes back. Connection tracking sees to that, but for the nodes that are stateless."""
+    if Dialect.STATELESS not in (world.dialect_of(packet.source), world.dialect_of(packet.destination)):
+        return True
     answers = set()
     for client_port in EPHEMERAL_PORTS:
         reply = packet.reply(client_port)
