@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from auditor.cluster.lab.lab import Lab
+from auditor.cluster.lab.lab import Lab, find_tools
 from auditor.model.errors import ClusterError
 from tests.lab.lab_rig import AGENT, INGRESS, NODES, ROOT, deny, listening, make_agent_importable, rigged, world
 
 pytestmark = pytest.mark.lab
 
 BOUND = 30.0
+LOOKS = 3000
 OWN_PROCESSES = str(Path("/proc/self/ns/pid").readlink())
 CONTROLLER = """
 import asyncio, sys
@@ -41,6 +43,25 @@ try:
     asyncio.run(main())
 except KeyboardInterrupt:
     print("interrupted", flush=True)
+"""
+
+KILLED_WHILE_IT_FORKS = """
+import os, signal, sys
+from auditor.cluster.lab import supervisor
+
+fork = os.fork
+
+def fork_and_die():
+    until_parent_ends, open_while_parent_lives = os.pipe()
+    child = fork()
+    if child:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(open_while_parent_lives)
+    os.read(until_parent_ends, 1)
+    return child
+
+os.fork = fork_and_die
+sys.exit(supervisor.main(sys.argv[1:]))
 """
 
 
@@ -85,10 +106,26 @@ def only_child(pid):
 
 
 def until(condition):
-    deadline = time.monotonic() + BOUND
-    while not condition() and time.monotonic() < deadline:
+    """Whether ``condition`` comes true. Looks are counted and not seconds: a machine that stood still gets as many."""
+    for _ in range(LOOKS):
+        if condition():
+            return True
         time.sleep(0.02)
-    return condition()
+    return False
+
+
+def assert_all_end(word):
+    """No process that carries the mark stays; else the failure says what each of them is doing."""
+    assert until(lambda: not marked(word)), "\n".join(map(doing, marked(word)))
+
+
+def doing(pid):
+    """The command of a process, its state and where it is in the kernel."""
+    process = Path(f"/proc/{pid}")
+    with suppress(OSError):
+        command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return "\n".join([command, (process / "stat").read_text(), (process / "stack").read_text()])
+    return f"{pid}: gone"
 
 
 def controller(*arguments, python=sys.executable, **options):
@@ -118,9 +155,19 @@ def test_kill_of_the_controller_leaves_nothing(mark, said, pause):
     networks = set(marked(mark).values()) - {str(Path("/proc/self/ns/net").readlink())}
     process.kill()
     process.communicate()
-    assert until(lambda: not marked(mark))
+    assert_all_end(mark)
     assert until(lambda: not users_of(networks))
     assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+def test_kill_of_the_supervisor_while_it_forks_leaves_nothing(mark):
+    near, far = socket.socketpair()
+    with near, far:
+        arguments = [str(far.fileno()), str(os.getpid()), AGENT, *find_tools()]
+        command = [sys.executable, "-c", KILLED_WHILE_IT_FORKS, *arguments]
+        process = subprocess.run(command, cwd=ROOT, pass_fds=[far.fileno()], check=False)
+        assert process.returncode == -signal.SIGKILL
+        assert_all_end(mark)
 
 
 def test_ctrl_c_reaches_the_controller_alone_and_it_cleans_up(mark):
@@ -142,7 +189,7 @@ async def test_death_of_the_supervisor_is_an_error_and_leaves_nothing(mark, mome
         with pytest.raises(ClusterError, match="supervisor"):
             await asyncio.wait_for(rig.lab.open(rig.lab.sites[0]), BOUND)
         rig.channels.clear()
-    assert until(lambda: not marked(mark))
+    assert_all_end(mark)
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.03, 0.08, 0.15])
@@ -176,7 +223,7 @@ async def test_cancelling_the_end_as_well_leaves_nothing(mark):
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(until, lambda: not marked(mark))
+    await asyncio.to_thread(assert_all_end, mark)
 
 
 async def test_a_lab_can_be_entered_again():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,9 +72,30 @@ def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process the moment its parent, known to be ``parent``, ends; end at once if it has
     ended already.
     """
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    _ask_to_die()
     if os.getppid() != parent:
         os._exit(1)
+
+
+def fork_to_die_with_parent() -> int:
+    """``os.fork()`` whose child the kernel kills the moment this process ends, also if that is before the child has
+    asked for it. A child in a process namespace of its own can't see by its parent's number whether that still lives.
+    """
+    until_parent_ends, open_while_parent_lives = os.pipe()
+    child = os.fork()
+    if child != 0:
+        os.close(until_parent_ends)
+        return child
+    os.close(open_while_parent_lives)
+    _ask_to_die()
+    if select.select([until_parent_ends], [], [], 0)[0]:
+        os._exit(1)
+    os.close(until_parent_ends)
+    return 0
+
+
+def _ask_to_die() -> None:
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
 
 
 def leave_host() -> None:

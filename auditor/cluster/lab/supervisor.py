@@ -19,7 +19,14 @@ from contextlib import suppress
 
 from auditor.cluster.lab import wire
 from auditor.cluster.lab.agents import Agents
-from auditor.cluster.lab.isolation import IsolationError, die_with_parent, in_words, leave_host, private_mounts
+from auditor.cluster.lab.isolation import (
+    IsolationError,
+    die_with_parent,
+    fork_to_die_with_parent,
+    in_words,
+    leave_host,
+    private_mounts,
+)
 from auditor.cluster.lab.networks import Networks
 from auditor.cluster.lab.service import LabService
 
@@ -38,7 +45,7 @@ def main(arguments: list[str]) -> int:
     try:
         leave_host()
         die_with_parent(int(parent))  # again: the kernel forgets it when credentials change
-        inner = os.fork()
+        inner = fork_to_die_with_parent()
     except IsolationError as error:
         _tell(control, str(error))
         return 1
@@ -63,9 +70,6 @@ def _wait_for(inner: int) -> int:
 
 def _be_inner(control: socket.socket, agents: Agents, ip: str, nft: str) -> int:
     try:
-        # The parent is outside this process namespace and so counts as 0, alive or dead; the socket tells if it died
-        # before this.
-        die_with_parent(0)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITED)
         private_mounts()
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
