@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import hypothesis
 
@@ -39,6 +40,15 @@ def pytest_configure() -> None:
     os.umask(0o022)
     for name in PERSONAL:
         os.environ.pop(name, None)
+    _keep_bytecode()
     os.environ["TERM"] = (
         "xterm"  # what a CI system or a job without a terminal has for it decides whether there are colours
     )
+
+
+def _keep_bytecode() -> None:
+    """Keep what is compiled, also where containers and CI systems switch that off: the workers and some hundred
+    processes of tests would each compile the whole program anew, which takes longer than what most of them then do.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False

@@ -93,10 +93,10 @@ async def test_an_audit_that_computes_for_ever_ends_when_it_is_told_to(monkeypat
 
 
 HOSTILE = {
-    "twenty thousand excepts": (policy("prod", "p", "app-0", ingress=[excepts(20_000)]),),
-    "three thousand excepts of somebody else": (policy("dev", "p", "api", ingress=[excepts(3_000)]),),
-    "fifteen hundred rules": (policy("prod", "p", "app-0", ingress=rules(1_500)),),
-    "six hundred policies": tuple(
+    "twenty thousand excepts": lambda: (policy("prod", "p", "app-0", ingress=[excepts(20_000)]),),
+    "three thousand excepts of somebody else": lambda: (policy("dev", "p", "api", ingress=[excepts(3_000)]),),
+    "fifteen hundred rules": lambda: (policy("prod", "p", "app-0", ingress=rules(1_500)),),
+    "six hundred policies": lambda: tuple(
         policy("prod", f"p-{number}", f"app-{number % 8}", ingress=rules(1)) for number in range(600)
     ),
 }
@@ -113,8 +113,9 @@ def alone(policies):
 @pytest.mark.parametrize("which", HOSTILE)
 async def test_nothing_blocks_the_loop_whatever_a_tenant_writes(monkeypatch, renewing, which):
     monkeypatch.setattr(concluding, "ANALYSIS_SECONDS", 0.5)
-    store = Tenancy(*HOSTILE[which], apps=8)
-    bound = max(2 * BOUND, alone(HOSTILE[which]))
+    policies = HOSTILE[which]()
+    store = Tenancy(*policies, apps=8)
+    bound = max(2 * BOUND, alone(policies))
     with brief_collections(), Watchdog() as watchdog:
         await auditing(store, monkeypatch, closed)
     assert watchdog.longest.computing < bound, watchdog.longest
