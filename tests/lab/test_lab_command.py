@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.marking import slow
 from tests.unit.cli.audit_process import audit_process, environment
 from tests.unit.report.test_as_json import validator
 
@@ -25,10 +26,6 @@ def test_a_faultless_enforcer_passes():
     assert done.stdout.startswith("PASS  ")
     assert "\x1b" not in done.stdout + done.stderr
     assert "probing: " in done.stderr
-
-
-def test_quiet_tells_no_progress():
-    assert not audit_process(*QUICK, "-q").stderr
 
 
 def test_a_faulty_enforcer_fails_and_the_reproduce_command_finds_it_again():
@@ -58,14 +55,16 @@ def test_a_policy_that_is_enforced_and_not_meant_fails_too_and_is_told_apart(tmp
     path.write_text(INTENT)
     dash = ("run", "--lab", "seed-extra-dash", "--ports", "TCP/3306", "-q")
     assert audit_process(*dash).returncode == 0
-    told = audit_process(*dash, "--intent", path)
+    as_json, as_junit = tmp_path / "report.json", tmp_path / "report.xml"
+    formats = ("-o", "table", "-o", f"json={as_json}", "-o", f"junit={as_junit}")
+    told = audit_process(*dash, "--intent", path, *formats)
     assert told.returncode == 1
     assert told.stdout.startswith("FAIL  2 findings about the intent; ")
     assert "merge its two peers" in " ".join(told.stdout.split())
-    report = json.loads(audit_process(*dash, "--intent", path, "-o", "json").stdout)
+    report = json.loads(as_json.read_text())
     validator("report.schema.json").validate(report)
     assert (report["conclusion"], report["findings"], len(report["intent"])) == ("fail", [], 2)
-    root = ET.fromstring(audit_process(*dash, "--intent", path, "-o", "junit").stdout)  # noqa: S314 - our own output
+    root = ET.parse(as_junit).getroot()  # noqa: S314 - our own output
     assert [suite.get("failures") for suite in root.iter("testsuite") if suite.get("name") == "intent"] == ["2"]
 
 
@@ -86,14 +85,25 @@ def test_the_output_file_holds_the_report(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_exit_code_4():
+def test_a_full_disk_is_exit_code_4_and_quiet_tells_no_progress():
     done = audit_process(*QUICK, "-q", "-o", "json", "--output-file", "/dev/full")
     assert done.returncode == 4
     assert done.stderr == "error: --output-file /dev/full: no space left on device\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("phase", ["setting up the lab", "starting: ", "probing: ", "retesting: "])
+@pytest.mark.parametrize(
+    ("number", "phase"),
+    [
+        (signal.SIGINT, "setting up the lab"),
+        (signal.SIGTERM, "starting: "),
+        (signal.SIGINT, "probing: "),
+        (signal.SIGTERM, "retesting: "),
+        slow(signal.SIGTERM, "setting up the lab"),
+        slow(signal.SIGINT, "starting: "),
+        slow(signal.SIGTERM, "probing: "),
+        slow(signal.SIGINT, "retesting: "),
+    ],
+)
 def test_an_interrupted_run_cleans_up_and_says_so(tmp_path, number, phase):
     command = [
         sys.executable,

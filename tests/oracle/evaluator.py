@@ -68,9 +68,13 @@ def verdict(
     world = World(snapshot, enforcement, previous_policies, ip_block_matches_cluster)
     packet = Packet(source, destination, protocol, port, family)
     specified = World(snapshot, Enforcement(), previous_policies, ip_block_matches_cluster)
-    is_forbidden_datagram = protocol is Protocol.UDP and not passes(packet, specified)
-    allowed = passes(packet, world) and (is_forbidden_datagram or reply_passes(packet, world))
+    allowed = passes(packet, world) and (is_forbidden_datagram(packet, specified) or reply_passes(packet, world))
     return Verdict.ALLOWED if allowed else Verdict.DENIED
+
+
+def is_forbidden_datagram(packet: Packet, specified: World) -> bool:
+    """Whether it is UDP that ought not to arrive, according to the specification."""
+    return packet.protocol is Protocol.UDP and not passes(packet, specified)
 
 
 def before_convergence(enforcement: Enforcement) -> Enforcement:

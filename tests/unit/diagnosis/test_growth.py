@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from io import StringIO
 from itertools import product
 
@@ -30,6 +31,7 @@ MOST = 2.5
 BROKEN = ("wrong fields",)
 
 
+@cache
 def snapshot_of(name, number):
     data = json.dumps(listed(SHAPES[name](number))).encode()
     return read_snapshot([Source("growing.json", data)])

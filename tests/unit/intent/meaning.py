@@ -114,6 +114,7 @@ class Meaning:
         )
         self.demands = {}
         self.contradicts = False
+        self._verdicts = {}
         speakers = [Speaker(rule, snapshot) for rule in intent.rules]
         for source, destination in self.pairs():
             for protocol, port in self.edges:
@@ -142,7 +143,10 @@ class Meaning:
             for family in families(source, destination):
                 for protocol, port in self.edges:
                     rule = self.demands.get((source.name, destination.name, protocol, port))
-                    if rule and verdict(snapshot, source, destination, protocol, port, family) is not rule.verdict:
+                    if (
+                        rule
+                        and self._verdict(snapshot, source, destination, protocol, port, family) is not rule.verdict
+                    ):
                         found[source.name, destination.name, protocol, port, family] = rule
         return found
 
@@ -154,6 +158,15 @@ class Meaning:
             for family in families(source, destination)
             for protocol, port in self.edges
             if (source.name, destination.name, protocol, port) not in self.demands
-            and verdict(before, source, destination, protocol, port, family)
+            and self._verdict(before, source, destination, protocol, port, family)
             is not verdict(after, source, destination, protocol, port, family)
         }
+
+    def _verdict(self, snapshot, source, destination, *cell):
+        """The oracle's verdict; those on ``self.snapshot``, with which each change is compared, are remembered."""
+        if snapshot is not self.snapshot:
+            return verdict(snapshot, source, destination, *cell)
+        key = (source.name, destination.name, *cell)
+        if key not in self._verdicts:
+            self._verdicts[key] = verdict(snapshot, source, destination, *cell)
+        return self._verdicts[key]

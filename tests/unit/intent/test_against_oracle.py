@@ -17,6 +17,7 @@ from auditor.model.intent import IntentKind
 from auditor.parsing.manifests import read_snapshot
 from auditor.parsing.source import Source
 from auditor.policy.evaluator import evaluate
+from tests.marking import slow
 from tests.oracle.evaluator import verdict
 from tests.strategies import Shape, random_snapshot
 from tests.unit.intent.meaning import Meaning, random_intent
@@ -106,10 +107,11 @@ def test_the_yaml_of_new_policies_is_read_as_what_was_evaluated():
     assert seen > 0
 
 
-def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell():
+@pytest.mark.parametrize("start", [3_000, slow(4_000)])
+def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell(start):
     shown = dict.fromkeys(IntentKind, 0)
     silent = 0
-    for seed, snapshot, intent, findings in worlds(60, 3_000):
+    for seed, snapshot, intent, findings in worlds(30, start):
         changed = [finding for finding in findings or () if finding.change is not None]
         if not changed:
             continue
@@ -126,7 +128,7 @@ def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell():
             shown[finding.kind] += 1
             silent += finding.change.unspecified > 0
     assert min(shown[IntentKind.OPEN], shown[IntentKind.CLOSED]) > 10 * FACTOR
-    assert silent > 2 * FACTOR
+    assert silent > FACTOR
 
 
 @pytest.mark.parametrize("kind", [IntentKind.OPEN, IntentKind.CLOSED])

@@ -111,7 +111,7 @@ def is_opened(cell: Cell, matrix: ExpectedMatrix) -> bool:
 
 
 @pytest.mark.parametrize(
-    "part", [*range(BLOCKS_OF_SEEDS // 2), *map(slow, range(BLOCKS_OF_SEEDS // 2, BLOCKS_OF_SEEDS))]
+    "part", [*range(BLOCKS_OF_SEEDS // 4), *map(slow, range(BLOCKS_OF_SEEDS // 4, BLOCKS_OF_SEEDS))]
 )
 def test_verdicts_equal_the_oracles_on_random_clusters(part: int) -> None:
     count = 300

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from auditor import __version__
 from auditor.cli.application import audit
 from auditor.cli.exit_codes import ENVIRONMENT, FINDINGS, INCONCLUSIVE, INTERRUPTED, WRONG_INPUT
 from auditor.cli.options_file import with_options_of_files
+from tests.marking import slow
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "deploy" / "helm" / "netpol-audit"
@@ -26,7 +28,7 @@ OVERLAYS = ROOT / "deploy" / "kustomize" / "overlays"
 CACHE = Path(os.environ.get("E2E_CACHE") or os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / (
     "" if "E2E_CACHE" in os.environ else "netpol-audit"
 )
-NEWEST = ("1.35", "1.36", "1.37")
+NEWEST = (slow("1.35"), slow("1.36"), "1.37")
 HELMS_OWN = {"app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart"}
 KEPT = {"helm.sh/resource-policy": "keep"}
 IMAGE = ("--set", "image.repository=registry.example/netpol-audit")
@@ -67,6 +69,7 @@ def call(*command):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
+@cache
 def helm(*arguments, release="netpol-audit"):
     return call(tool("helm"), "template", release, CHART, "-n", "netpol-audit", *arguments)
 
@@ -77,6 +80,7 @@ def helm_text(*arguments, **named):
     return done.stdout
 
 
+@cache
 def kustomize_text(directory):
     done = call(tool("kubectl"), "kustomize", directory)
     assert done.returncode == 0, done.stderr
