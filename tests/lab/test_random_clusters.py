@@ -23,7 +23,7 @@ pytestmark = pytest.mark.lab
 EXPLAINED = (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)
 UNTESTABLE = {NO_SCTP, UNDEFINED, ONLY_ITSELF}
 """Why nothing can tell of a policy though every pod takes part."""
-SEEDS = [*range(16), *map(slow, range(16, 40))]
+SEEDS = [*range(10), *map(slow, range(10, 40))]
 DIALECTS = [dialect for dialect in Dialect if dialect not in (Dialect.SLOW, Dialect.FLAKY, Dialect.STALE)]
 
 
@@ -42,7 +42,7 @@ async def test_packets_agree_with_the_evaluator(seed):
     assert conclude(report) is (Conclusion.INCONCLUSIVE if untestable else Conclusion.PASS)
 
 
-@pytest.mark.parametrize("seed", [*range(2), *map(slow, range(2, 8))])
+@pytest.mark.parametrize("seed", [0, *map(slow, range(1, 8))])
 async def test_packets_agree_with_what_the_oracle_predicts_for_faulty_enforcers(seed):
     dice = Random(1000 + seed)
     snapshot = random_snapshot(dice, LAB_SHAPE)

@@ -97,7 +97,7 @@ def test_an_agent_lost_in_the_main_pass_makes_its_cells_inconclusive(harm, selec
 MOMENTS = [random.Random(number).uniform(0.0, 2.6) for number in range(10)]
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: f"{moment:.2f}s")
+@pytest.mark.parametrize("moment", [*MOMENTS[:5], *map(slow, MOMENTS[5:])], ids=lambda moment: f"{moment:.2f}s")
 def test_kill_of_the_audit_at_any_moment_leaves_nothing(moment, tmp_path):
     mounts = Path("/proc/self/mountinfo").read_text().count("\n")
     with trouble(*SHORT, "--output-file", tmp_path / "report", cwd=tmp_path) as run:
@@ -113,9 +113,17 @@ def test_kill_of_the_audit_at_any_moment_leaves_nothing(moment, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name != "report"]
 
 
-@pytest.mark.parametrize("moment", [*MOMENTS[:2], *map(slow, MOMENTS[2:6])], ids=lambda moment: f"{0.3 + moment:.2f}s")
+SIGNALS = [("INT",), ("INT", "INT"), ("INT",) * 5, ("TERM",), ("HUP",), ("INT", "TERM")]
+
+
 @pytest.mark.parametrize(
-    "numbers", [("INT",), ("INT", "INT"), ("INT",) * 5, ("TERM",), ("HUP",), ("INT", "TERM")], ids="-".join
+    ("numbers", "moment"),
+    [
+        *((numbers, MOMENTS[place % 2]) for place, numbers in enumerate(SIGNALS)),
+        *(slow(numbers, MOMENTS[1 - place % 2]) for place, numbers in enumerate(SIGNALS)),
+        *(slow(numbers, moment) for numbers in SIGNALS for moment in MOMENTS[2:6]),
+    ],
+    ids=lambda value: f"{0.3 + value:.2f}s" if isinstance(value, float) else "-".join(value),
 )
 def test_an_interruption_at_any_moment_ends_with_130_and_leaves_nothing(numbers, moment, tmp_path):
     with trouble(
@@ -135,32 +143,40 @@ def test_an_interruption_at_any_moment_ends_with_130_and_leaves_nothing(numbers,
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("circumstances", "code", "said"),
-    [
-        ('"$@" <&-', 0, ""),
-        ('"$@" >&-', 4, "error: standard output: bad file descriptor\n"),
-        ('"$@" <&- >&-', 4, "error: standard output: bad file descriptor\n"),
-        ('"$@" 2>&-', 0, ""),
-        ('"$@" <&- 2>&-', 0, ""),
-        ('"$@" >/dev/full', 4, "error: standard output: no space left on device\n"),
-        ('"$@" 2>/dev/full', 0, ""),
-        ('"$@" --output-file report >&-', 0, ""),
-        ('unset HOME TERM; export LC_ALL=C TERM=dumb; exec "$@"', 0, ""),
-        ('mkdir gone; cd gone; rmdir ../gone; exec "$@"', 0, ""),
-        (
-            'mkdir gone; cd gone; rmdir ../gone; exec "$@" --output-file report',
-            4,
-            "error: --output-file report: no such file or directory; nothing was written there\n",
-        ),
-        ('PATH=/nonexistent; exec "$@"', 0, ""),
-        ('ulimit -n 64; exec "$@"', 0, ""),
-        ('ulimit -Sn 24; exec "$@"', 0, ""),
-        ('ulimit -n 16; exec "$@"', 4, "error: lab: too many open files: allow more of them with 'ulimit -n'\n"),
-    ],
-)
-@pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "telling"])
-def test_circumstances_end_in_a_report_or_in_one_clear_line(circumstances, code, said, quiet, tmp_path):
+CIRCUMSTANCES = [
+    ('"$@" <&-', 0, ""),
+    ('"$@" >&-', 4, "error: standard output: bad file descriptor\n"),
+    ('"$@" <&- >&-', 4, "error: standard output: bad file descriptor\n"),
+    ('"$@" 2>&-', 0, ""),
+    ('"$@" <&- 2>&-', 0, ""),
+    ('"$@" >/dev/full', 4, "error: standard output: no space left on device\n"),
+    ('"$@" 2>/dev/full', 0, ""),
+    ('"$@" --output-file report >&-', 0, ""),
+    ('unset HOME TERM; export LC_ALL=C TERM=dumb; exec "$@"', 0, ""),
+    ('mkdir gone; cd gone; rmdir ../gone; exec "$@"', 0, ""),
+    (
+        'mkdir gone; cd gone; rmdir ../gone; exec "$@" --output-file report',
+        4,
+        "error: --output-file report: no such file or directory; nothing was written there\n",
+    ),
+    ('PATH=/nonexistent; exec "$@"', 0, ""),
+    ('ulimit -n 64; exec "$@"', 0, ""),
+    ('ulimit -Sn 24; exec "$@"', 0, ""),
+    ('ulimit -n 16; exec "$@"', 4, "error: lab: too many open files: allow more of them with 'ulimit -n'\n"),
+]
+ABOUT_PROGRESS = ('"$@" 2>&-', '"$@" 2>/dev/full')
+
+
+def quiet_or_telling():
+    """Every circumstance with progress told and without; the way that matters less to it is slow."""
+    for circumstances in CIRCUMSTANCES:
+        quiet = circumstances[0] not in ABOUT_PROGRESS
+        yield quiet, *circumstances
+        yield slow(not quiet, *circumstances)
+
+
+@pytest.mark.parametrize(("quiet", "circumstances", "code", "said"), quiet_or_telling())
+def test_circumstances_end_in_a_report_or_in_one_clear_line(quiet, circumstances, code, said, tmp_path):
     command = ["sh", "-c", circumstances, "sh", *COMMAND, *SHORT, *(["-q"] if quiet else [])]
     done = subprocess.run(
         command,
