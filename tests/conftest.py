@@ -27,8 +27,8 @@ PERSONAL = (
 
 
 def pytest_configure() -> None:
-    """Take signals back that whoever started us has ignored: a shell for a job in the background, nohup. Children would
-    inherit that.
+    """Take signals back that those who started us ignore or block: a shell for a job in the background, nohup. Children
+    would inherit that.
     """
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
@@ -37,6 +37,7 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
     for name in PERSONAL:
         os.environ.pop(name, None)

@@ -16,12 +16,12 @@ import pytest
 
 from auditor.cluster.lab.lab import Lab, find_tools
 from auditor.model.errors import ClusterError
+from tests.lab.audits_in_trouble import until
 from tests.lab.lab_rig import AGENT, INGRESS, NODES, ROOT, deny, listening, make_agent_importable, rigged, world
 
 pytestmark = pytest.mark.lab
 
 BOUND = 30.0
-LOOKS = 3000
 OWN_PROCESSES = str(Path("/proc/self/ns/pid").readlink())
 CONTROLLER = """
 import asyncio, sys
@@ -103,15 +103,6 @@ def users_of(networks):
 def only_child(pid):
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
-
-
-def until(condition):
-    """Whether ``condition`` comes true. Looks are counted and not seconds: a machine that stood still gets as many."""
-    for _ in range(LOOKS):
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def assert_all_end(word):

@@ -175,7 +175,7 @@ def quiet_or_telling():
         yield slow(not quiet, *circumstances)
 
 
-@pytest.mark.parametrize(("quiet", "circumstances", "code", "said"), quiet_or_telling())
+@pytest.mark.parametrize(("quiet", "circumstances", "code", "said"), list(quiet_or_telling()))
 def test_circumstances_end_in_a_report_or_in_one_clear_line(quiet, circumstances, code, said, tmp_path):
     command = ["sh", "-c", circumstances, "sh", *COMMAND, *SHORT, *(["-q"] if quiet else [])]
     done = subprocess.run(

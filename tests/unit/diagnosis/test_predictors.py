@@ -16,6 +16,7 @@ from auditor.model.diagnosis import Fault, Scope, ScopeKind
 from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.matrix import common_families, governed
+from tests.marking import slow
 from tests.oracle.evaluator import AmbiguousPrediction, before_convergence, may_flake
 from tests.oracle.evaluator import verdict as oracle
 from tests.strategies import Shape, boundaries_in_policies, random_policies, random_snapshot, snapshots
@@ -111,7 +112,7 @@ def test_what_flaky_enforcers_may_drop(seed):
     assert prediction.allowed == predictor.specification
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", [*range(30), *map(slow, range(30, 60))])
 def test_two_dialects_on_two_nodes(seed):
     random = Random(seed)
     snapshot = random_snapshot(random, SMALL)

@@ -23,6 +23,7 @@ from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
 from tests.lab import confusion
 from tests.lab.naming import World
+from tests.marking import slow
 from tests.oracle import evaluator as oracle
 from tests.oracle.clusters import cluster, pod, policy
 from tests.oracle.matching import Packet
@@ -135,7 +136,7 @@ def test_odd_cells_beside_one_fault_are_no_second_fault(seed):
 
 
 @pytest.mark.parametrize("dialect", [Dialect.IGNORES_UDP, Dialect.IGNORES_IPV6, Dialect.IGNORES_PORTS])
-@pytest.mark.parametrize("seed", [2, 8, 11])
+@pytest.mark.parametrize("seed", [2, slow(8), slow(11)])
 def test_a_few_unstable_cells_do_not_make_a_leaky_enforcer_a_slow_or_lossy_one(dialect, seed):
     """What stays open for good and what is closed for good can't both be the doing of an enforcer that is about to
     close everything.

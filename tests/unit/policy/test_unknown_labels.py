@@ -16,6 +16,7 @@ from auditor.model.verdict import Cell, Note
 from auditor.policy.doubt import extremes
 from auditor.policy.evaluator import evaluate
 from auditor.policy.unknown_labels import label_extremes
+from tests.marking import slow
 from tests.unit.parsing.reading import read
 
 VALUES = ("x", "z", None)
@@ -81,7 +82,7 @@ def cells(snapshot: Snapshot) -> list[Cell]:
     return [Cell(source, destination, Protocol.TCP, 80, 4) for source, destination in product(names, names)]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("first", range(0, 400, 50))
+@pytest.mark.parametrize("first", [*range(0, 200, 50), *map(slow, range(200, 400, 50))])
 def test_whatever_differs_between_two_labellings_is_in_doubt(first: int) -> None:
     doubtful = 0
     for seed in range(first, first + 50):

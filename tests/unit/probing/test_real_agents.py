@@ -147,7 +147,7 @@ async def test_cancelled_while_probing():
     assert len(agents.channels) == 3
 
 
-async def test_fifty_thousand_attempts_in_one_batch():
+async def test_twenty_thousand_attempts_in_one_batch():
     agents = Agents(2, 1)
     (port,) = agents.ports["p/1"]
     run = RunKey.draw(site.name for site in agents.sites)
@@ -155,12 +155,12 @@ async def test_fifty_thousand_attempts_in_one_batch():
     try:
         await sessions[0].listen([])
         await sessions[1].listen([Listener("p/1", Protocol.TCP, port, Family.IPV4)])
-        batch = Batch([Target("127.0.0.1", Protocol.TCP, port, "p/1")] * 50_000, 5.0, 3, 256)
+        batch = Batch([Target("127.0.0.1", Protocol.TCP, port, "p/1")] * 20_000, 5.0, 3, 256)
         await sessions[0].run(batch, lambda _: None)
     finally:
         for session in sessions:
             await session.close()
-    assert Counter(one.outcome for one in batch.results()) == {"token": 50_000}
+    assert Counter(one.outcome for one in batch.results()) == {"token": 20_000}
     assert 0 < batch.slowest < 5.0
     assert agents.ended
 

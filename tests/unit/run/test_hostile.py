@@ -18,6 +18,7 @@ from auditor.loop.collections import brief_collections
 from auditor.loop.watchdog import BOUND, Watchdog
 from auditor.run import audit as auditing_it
 from auditor.run import concluding, expectation
+from tests.marking import slow
 from tests.unit.run.hostile import Tenancy, auditing, closed, excepts, policy, rules
 
 INSIDE = [(auditing_it, "evaluate"), (auditing_it, "diagnose"), (expectation, "evaluate"), (adapter, "evaluate")]
@@ -123,7 +124,7 @@ async def test_nothing_blocks_the_loop_whatever_a_tenant_writes(monkeypatch, ren
     await until_no_thread_is_left()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(3), *map(slow, range(3, 6))])
 async def test_cancelled_at_any_moment_it_leaves_nothing(monkeypatch, seed):
     store = Tenancy(
         policy("prod", "p", "app-0", ingress=[excepts(3_000)]), policy("dev", "d", "api", ingress=rules(500))
