@@ -68,9 +68,9 @@ async def test_what_has_no_place_until_the_timeout_has_failed_with_the_scheduler
         "message": "0/3 nodes are available",
     }
     store.start = only("db", {"phase": "Pending", "conditions": [condition]})
-    async with live(store, start_seconds=0.2) as cluster:
+    async with live(store, start_seconds=2.0) as cluster:
         assert cluster.failed == {
-            "prod/db": "its probe pod did not start within 0.2 s: Unschedulable: 0/3 nodes are available"
+            "prod/db": "its probe pod did not start within 2 s: Unschedulable: 0/3 nodes are available"
         }
     assert ours(store) == []
 
@@ -78,8 +78,8 @@ async def test_what_has_no_place_until_the_timeout_has_failed_with_the_scheduler
 async def test_a_pod_without_an_address_does_not_run_yet():
     store = world()
     store.start = only("db", {**running(9), "podIP": "", "podIPs": []})
-    async with live(store, start_seconds=0.2) as cluster:
-        assert cluster.failed == {"prod/db": "its probe pod did not start within 0.2 s: Running"}
+    async with live(store, start_seconds=2.0) as cluster:
+        assert cluster.failed == {"prod/db": "its probe pod did not start within 2 s: Running"}
 
 
 @pytest.mark.parametrize("when", ["before it is listed", "later"])

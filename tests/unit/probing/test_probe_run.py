@@ -1,6 +1,7 @@
 """The probe run against fake agents: retests, convergence, instability, controls, agents that fail, cancellation."""
 
 import asyncio
+import re
 from collections import Counter
 from ipaddress import ip_address
 from itertools import count
@@ -108,7 +109,7 @@ async def test_silence_is_retested_more_patiently():
 
 
 async def test_mismatch_lasts_as_long_as_a_cni_may_take():
-    options = ProbingOptions(timeout=0.2, retests=1, settle=1.0)
+    options = ProbingOptions(timeout=0.2, retests=1, settle=60.0)
     outcome = await World(answer=only(THERE, TIMEOUT, TIMEOUT, TIMEOUT, TOKEN)).probe(options=options)
     assert outcome.observations[THERE].verdict is Observed.ALLOWED
     assert not outcome.unstable
@@ -121,7 +122,7 @@ def one_after_another(source, destination, _protocol, _port, number):
 
 async def test_a_cni_at_work_is_waited_for(monkeypatch):
     monkeypatch.setattr(probe_run, "LONGEST_PAUSE", probe_run.FIRST_PAUSE)
-    options = ProbingOptions(timeout=0.2, retests=1, settle=3.0)
+    options = ProbingOptions(timeout=0.2, retests=1, settle=60.0)
     outcome = await World(9, one_after_another).probe(options=options)
     assert {seen.verdict for seen in outcome.observations.values()} == {Observed.ALLOWED}
     assert not outcome.unstable
@@ -146,7 +147,7 @@ async def test_late_convergence():
     assert outcome.observations[THERE].history == (Observed.DROPPED, *[Observed.ALLOWED] * (2 + CONFIRMATIONS))
     assert outcome.observations[BACK].attempts == 2
     assert not outcome.unstable
-    assert outcome.facts[0].startswith("1 connection took up to 0.1 s to converge")
+    assert re.match(r"1 connection took up to \d+\.\d s to converge", outcome.facts[0])
     assert progress.left == 0
 
 
