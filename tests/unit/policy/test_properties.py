@@ -50,6 +50,8 @@ BLOCKS_OF_SEEDS = 8
 EVERY_NAME = [PortRequest(protocol, name=name) for protocol in Protocol for name in PORT_NAMES]
 WHOLE = {Family.IPV4: ip_network("0.0.0.0/0"), Family.IPV6: ip_network("::/0")}
 relaxed = settings(max_examples=100 * FACTOR)
+halves = pytest.mark.parametrize("part", [0, slow(1)])
+"""For a test that takes a part of its clusters at a time: the second part is tried by ``make test-slow``."""
 
 
 def clusters(count: int, start: int = 0) -> Iterator[tuple[int, Snapshot]]:
@@ -119,9 +121,10 @@ def test_verdicts_equal_the_oracles_on_random_clusters(part: int) -> None:
         assert differences(snapshot) == [], f"seed {seed}"
 
 
-def test_verdicts_equal_the_oracles_on_larger_clusters() -> None:
+@halves
+def test_verdicts_equal_the_oracles_on_larger_clusters(part: int) -> None:
     """Larger clusters have more to tell classes apart by; a sample of their cells must do."""
-    for seed in range(60 * FACTOR):
+    for seed in range(part * 30 * FACTOR, (part + 1) * 30 * FACTOR):
         snapshot = random_snapshot(Random(seed), LARGE)
         matrix = evaluate(snapshot)
         random = Random(seed)
@@ -269,8 +272,9 @@ def meanings(endpoint: Endpoint) -> list[tuple[int, ...]]:
     return [endpoint.resolve(request.protocol, request.name) for request in EVERY_NAME]
 
 
-def test_cni_dependent_is_what_hangs_on_ip_blocks_inside_the_cluster() -> None:
-    for seed, snapshot in clusters(150, start=40_000):
+@halves
+def test_cni_dependent_is_what_hangs_on_ip_blocks_inside_the_cluster(part: int) -> None:
+    for seed, snapshot in clusters(75, start=40_000 + part * 75 * FACTOR):
         matrix = evaluate(snapshot)
         for cell in cells(snapshot, matrix):
             if snapshot.endpoint(cell.source).host_network or snapshot.endpoint(cell.destination).host_network:
@@ -350,23 +354,26 @@ def telling_addresses(snapshot: Snapshot, family: Family) -> list[IPAddress]:
     return sorted(starts | behind | {WHOLE[family].network_address})
 
 
-def test_explanations_reach_the_same_verdict() -> None:
-    for seed, snapshot in clusters(100, start=60_000):
+@halves
+def test_explanations_reach_the_same_verdict(part: int) -> None:
+    for seed, snapshot in clusters(50, start=60_000 + part * 50 * FACTOR):
         matrix = evaluate(snapshot)
         for cell in cells(snapshot, matrix):
             assert decide(snapshot, cell).verdict is matrix.verdict(*cell), f"seed {seed}: {cell}"
 
 
-def test_a_decision_among_many_is_the_decision_about_one() -> None:
-    for seed, snapshot in clusters(60):
+@halves
+def test_a_decision_among_many_is_the_decision_about_one(part: int) -> None:
+    for seed, snapshot in clusters(30, start=part * 30 * FACTOR):
         decisions = Decisions(snapshot)
         for cell in cells(snapshot, evaluate(snapshot)):
             assert decisions.of(cell) == decide(snapshot, cell), (seed, cell)
 
 
-def test_order_changes_nothing() -> None:
+@halves
+def test_order_changes_nothing(part: int) -> None:
     """Order of policies, endpoints, rules, peers, ports, excepts and selectors' expressions."""
-    for seed, snapshot in clusters(150, start=70_000):
+    for seed, snapshot in clusters(75, start=70_000 + part * 75 * FACTOR):
         random = Random(seed)
         shuffled = replace(
             snapshot,
@@ -479,12 +486,13 @@ def test_one_more_rule_closes_nothing() -> None:
     assert opened_some
 
 
-def test_one_more_policy_opens_nothing_for_the_free_and_closes_nothing_for_the_isolated() -> None:
+@halves
+def test_one_more_policy_opens_nothing_for_the_free_and_closes_nothing_for_the_isolated(part: int) -> None:
     """A policy can open a cell only where it adds to a pod that was isolated already, and close one only where it
     isolates a pod anew.
     """
     changes = {"opened": 0, "closed": 0}
-    for seed, snapshot in clusters(300, start=100_000):
+    for seed, snapshot in clusters(150, start=100_000 + part * 150 * FACTOR):
         (policy,) = random_policies(Random(seed), Shape(policies=1), list(snapshot.endpoints))
         before, after = evaluate(snapshot), evaluate(replace(snapshot, policies=(*snapshot.policies, policy)))
         was, now = isolated(snapshot.policies, snapshot), isolated((policy,), snapshot)
@@ -519,8 +527,9 @@ def isolated(policies: tuple[NetworkPolicy, ...], snapshot: Snapshot) -> set[tup
     return found
 
 
-def test_a_connection_needs_egress_and_ingress_and_nothing_else() -> None:
-    for seed, snapshot in clusters(150, start=110_000):
+@halves
+def test_a_connection_needs_egress_and_ingress_and_nothing_else(part: int) -> None:
+    for seed, snapshot in clusters(75, start=110_000 + part * 75 * FACTOR):
         whole = evaluate(snapshot)
         sides = [
             evaluate(
