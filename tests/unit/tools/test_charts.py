@@ -52,6 +52,7 @@ EVERYTHING = {
     "priorityClassName": "low",
     "podAnnotations": {"a": "true"},
     "podLabels": {"b": "1"},
+    "dashboard": {"enabled": True},
     "networkPolicy": {"enabled": True, "egress": [{"ports": [{"protocol": "TCP", "port": 5432}]}]},
 }
 
@@ -143,7 +144,8 @@ def test_the_components_render_what_the_values_do(tmp_path):
     components = ROOT / "deploy" / "kustomize" / "components"
     files = [f"{name}={components / name / name}.yaml" for name in ("intent", "suppressions")]
     more = [word for file in files for word in ("--set-file", file)]
-    rendered = helm_text(*ALL, "--set", "networkPolicy.enabled=true", "--set", "reports=true", *more)
+    switches = ("networkPolicy.enabled", "reports", "prometheusRule.enabled", "dashboard.enabled")
+    rendered = helm_text(*ALL, "--set", ",".join(f"{name}=true" for name in switches), *more)
     from_kustomize = by_name(objects(kustomize_text(overlay)))
     del from_kustomize["Namespace", "", "netpol-audit"]
     assert by_name(without_helms_labels(objects(rendered))) == from_kustomize
@@ -196,7 +198,8 @@ def test_kubernetes_knows_every_field(version, everything, tmp_path):
 def test_the_auditor_knows_every_option(values, everything, tmp_path):
     items = objects(helm_text(*(values or everything)))
     (container,) = pod(items)["containers"]
-    for name, text in one(items, "ConfigMap")["data"].items():
+    (config,) = [item for item in items if item["kind"] == "ConfigMap" and "options" in item["data"]]
+    for name, text in config["data"].items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     words = [word.replace("/etc/netpol-audit/", f"{tmp_path}/") for word in container["args"]]
     words = [word for word in words if not word.startswith("@/etc/netpol-audit-secret/")]
@@ -294,6 +297,15 @@ def test_the_history_outlives_the_release_and_may_be_elsewhere_or_nowhere():
     without = objects(helm_text(*ALL, "--set", "history.enabled=false"))
     assert [volume["name"] for volume in pod(without)["volumes"]] == ["config"]
     assert "history" not in str(without)
+
+
+@pytest.mark.parametrize(
+    "values", [ALL, (*SOME, "--set", "inPlace=true,reports=true,prometheusRule.enabled=true"), None]
+)
+def test_the_elder_helm_renders_the_same(values, everything):
+    elder = call(tool("helm3"), "template", "netpol-audit", CHART, "-n", "netpol-audit", *(values or everything))
+    assert elder.returncode == 0, elder.stderr
+    assert objects(elder.stdout) == objects(helm_text(*(values or everything)))
 
 
 def test_two_releases_share_no_object():

@@ -1,0 +1,75 @@
+"""The alert rules do what their tests say, and ask for metrics and labels that a run really has.
+
+So does the dashboard.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from auditor.report import as_metrics
+from tests.unit.report.test_as_metrics import LEAKY
+from tests.unit.tools.test_charts import ALL, ROOT, call, helm_text, objects, one, tool
+
+RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
+DASHBOARD = ROOT / "deploy" / "grafana" / "dashboard.json"
+METRIC = re.compile(r"netpol_audit_\w+")
+SELECTED = re.compile(r"netpol_audit_\w+\{([^}]*)\}")
+LABELS_OF_THE_SCRAPE = {"job"}
+
+
+def metrics():
+    stream = io.StringIO()
+    as_metrics.render(LEAKY, stream)
+    return stream.getvalue()
+
+
+def expressions():
+    rules = [rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    return rules + [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def test_promtool_takes_the_rules_and_their_tests():
+    for what, path in (("check", RULES), ("test", RULES.with_name("rules_test.yaml"))):
+        done = call(tool("promtool"), what, "rules", path)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_rule_has_a_test():
+    names = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+    tests = yaml.safe_load(RULES.with_name("rules_test.yaml").read_text())["tests"]
+    fired = {each["alertname"] for test in tests for each in test.get("alert_rule_test", ()) if each.get("exp_alerts")}
+    assert fired == names
+
+
+def test_promtool_takes_the_metrics():
+    done = subprocess.run(
+        [tool("promtool"), "check", "metrics"], input=metrics(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_what_is_asked_for_is_there(expression):
+    text = metrics()
+    assert set(METRIC.findall(expression)) <= set(METRIC.findall(text))
+    for selected in SELECTED.findall(expression):
+        asked = set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", selected))
+        assert asked <= LABELS_OF_THE_SCRAPE | set(re.findall(r"(\w+)=\"", text))
+
+
+def test_the_chart_has_them_as_they_are():
+    items = objects(helm_text(*ALL, "--set", "prometheusRule.enabled=true,prometheusRule.labels.release=prom"))
+    rule = one(items, "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load(RULES.read_text())
+    assert rule["metadata"]["labels"]["release"] == "prom"
+    items = objects(helm_text(*ALL, "--set", "dashboard.enabled=true"))
+    (found,) = [item for item in items if "grafana_dashboard" in item["metadata"]["labels"]]
+    assert json.loads(found["data"]["netpol-audit.json"]) == json.loads(DASHBOARD.read_text())
