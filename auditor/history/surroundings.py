@@ -13,7 +13,7 @@ import msgspec
 from auditor.history.identity import stable_labels
 from auditor.model.intent import IntentFinding
 from auditor.model.labels import Labels
-from auditor.model.night import NightFinding, Surroundings
+from auditor.model.night import NETWORK_AGENT, NightFinding, Surroundings
 from auditor.model.policy import NetworkPolicy, Rule
 from auditor.model.snapshot import EndpointKind, Snapshot
 from auditor.model.workloads import workload_name
@@ -128,6 +128,10 @@ def _versions(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[C
     for name in sorted(before.keys() & after.keys()):
         if before[name] != after[name]:
             yield Change(f"{name}: {before[name]} before, {after[name]} now")
+    one, other = ({name for name in each if name.startswith(NETWORK_AGENT)} for each in (before, after))
+    if one and other:  # with none, it was not looked at, or is under a name that we don't know
+        for name in sorted(one ^ other):
+            yield Change(f"{name} is {'new' if name in other else 'gone'}")
 
 
 def _nodes(before: Collection[str], after: Collection[str]) -> Iterator[Change]:

@@ -16,6 +16,8 @@ from auditor.model.labels import Labels
 
 NOT_PLANNED, ALLOWED, DENIED, NO_VERDICT = range(4)
 """States of a connection: nobody tried it; as expected; no verdict."""
+NETWORK_AGENT = "DaemonSet "
+"""What the name of a version begins with that is the images of a DaemonSet of the cluster's network."""
 FIRST_FINDING = 4
 """The state of a connection that is part of the finding 0; the next finding's is one more."""
 

@@ -18,6 +18,7 @@ import msgspec
 from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
 from auditor.cluster.kubernetes.client.listing import PAGE, decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, NotFoundError, Question
+from auditor.cluster.kubernetes.network_agents import network_agents
 from auditor.cluster.kubernetes.objects import RUN_LABEL
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
 from auditor.cluster.kubernetes.preflight.other_policy_kinds import count_other_kinds
@@ -44,7 +45,7 @@ class LiveSnapshot:
     ``unreadable`` policies are in force, and in ``snapshot`` as unknown ones. ``ready_nodes`` are the nodes, by bare
     name, that take and run pods. ``manifests`` has every object that the snapshot was made of, with the fields that
     matter, by kind, namespace and name. ``resource_versions`` are by the path of the list. ``notes`` are lines for
-    people. ``versions`` are those that nodes run, by what they are of.
+    people. ``versions`` are those that nodes run, and the images of the cluster's network, by what they are of.
     """
 
     snapshot: Snapshot
@@ -101,6 +102,7 @@ class _Reading:
         self._versions: dict[str, str] = {}
         self._unreadable: list[UnreadablePolicy] = []
         self._notes: list[str] = []
+        self._agents: dict[str, str] = {}
 
     async def read(self) -> LiveSnapshot:
         try:
@@ -142,7 +144,7 @@ class _Reading:
             other_kinds,
             (*self._notes, *notes),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
-            versions_on(nodes),
+            {**versions_on(nodes), **self._agents},
         )
 
     async def _read_nodes(self) -> list[NodeRecord]:
@@ -205,7 +207,10 @@ class _Reading:
         return await apart(sorted, found, key=_place)
 
     def _decoded(self, items: Sequence[msgspec.Raw], kind: type[Any], question: Question) -> list[Any]:
-        return [decode(item, kind, self._api, question) for item in items]
+        found = [decode(item, kind, self._api, question) for item in items]
+        if kind is PodRecord:
+            self._agents |= network_agents(items)
+        return found
 
     def _questions(self, group: str, resource: str) -> list[Question]:
         named = f"{resource}.networking.k8s.io" if group == NETWORKING else resource

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from auditor.history.comparing import compare
 from auditor.history.recording import night_of
 from auditor.history.suppressions import Accepted, FindingSuppression
+from auditor.history.surroundings import changes_between
 from auditor.model.night import NightFinding, Surroundings
 from auditor.model.standing import Age, FailOn
 from auditor.model.verdict import Result
@@ -298,3 +299,24 @@ def test_findings_of_the_intent_are_compared_by_rule_and_connection():
     assert ages(held(one, two)) == ([Age.KNOWN], [])
     assert ages(held(with_intent(CLEAN), one)) == ([], [Age.GONE])
     assert ages(held(CLEAN, one)) == ([], [Age.INCOMPARABLE])
+
+
+AGENT = "DaemonSet kube-system/"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({f"{AGENT}cilium": "c:1"}, {f"{AGENT}cilium": "c:2"}, [f"{AGENT}cilium: c:1 before, c:2 now"]),
+        (
+            {f"{AGENT}calico-node": "c:1"},
+            {f"{AGENT}cilium": "c:2"},
+            [f"{AGENT}calico-node is gone", f"{AGENT}cilium is new"],
+        ),
+        ({"kernel": "6.1"}, {f"{AGENT}cilium": "c:2", "kernel": "6.1"}, []),
+        ({f"{AGENT}cilium": "c:2"}, {}, []),
+    ],
+)
+def test_another_network_is_a_change_where_both_nights_know_theirs(before, after, told):
+    changes = changes_between(Surroundings(versions=before), Surroundings(versions=after))
+    assert [each.text for each in changes] == told

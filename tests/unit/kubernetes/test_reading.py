@@ -455,3 +455,27 @@ async def test_what_is_missing_in_a_namespace_is_told_with_the_role_that_grants_
         ' {apiGroups: [""], resources: [namespaces], verbs: [get]} in prod;'
         " a RoleBinding in dev and prod to the ClusterRole netpol-audit-read-namespace of deploy/rbac.yaml grants it"
     )
+
+
+def agent(namespace_name, daemon_set, *images, kind="DaemonSet", controller=True):
+    item = pod(namespace_name, f"{daemon_set}-{images[0][-1]}")
+    item["metadata"]["ownerReferences"] = [{"kind": kind, "name": daemon_set, "controller": controller}]
+    item["spec"]["containers"] = [{"name": f"c{number}", "image": image} for number, image in enumerate(images)]
+    return item
+
+
+async def test_the_images_of_known_networks_are_among_the_versions_and_no_others(api, tmp_path):
+    api.objects[PODS] += [
+        agent("kube-system", "calico-node", "calico/node:v3.28"),
+        agent("kube-system", "calico-node", "calico/node:v3.29"),
+        agent("cni", "aws-node", "cni:v1", "agent:v2"),
+        agent("prod", "my-cilium", "x:1"),
+        agent("prod", "cilium", "x:2", kind="ReplicaSet"),
+        agent("prod", "canal", "x:3", controller=False),
+    ]
+    live = await take(api, tmp_path)
+    assert {name: value for name, value in live.versions.items() if name.startswith("DaemonSet")} == {
+        "DaemonSet cni/aws-node": "agent:v2, cni:v1",
+        "DaemonSet kube-system/calico-node": "calico/node:v3.28, calico/node:v3.29",
+    }
+    assert "calico/node" not in manifest_text(live.manifests)
