@@ -18,9 +18,10 @@ run; the controller knows for which. Commands:
 ``{"do": "probe", "batch": 8 HEX, "timeout": S, "datagrams": N, "window": N, "targets": [{"address": TEXT, "protocol":
 PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     One attempt for each port of each target, numbered from 0 in that order, at most ``window`` of them younger than
-    0.15 s at once. Batches run one after another. Without an identity (TCP only) the listener is not one of ours:
-    nothing is sent to it, the attempt counts as allowed once the handshake is complete, and the connection is closed
-    gracefully.
+    0.15 s at once. Batches run one after another. Without an identity the listener is not one of ours: over TCP nothing
+    is sent to it, the attempt counts as allowed once the handshake is complete, and the connection is closed
+    gracefully; over UDP empty datagrams go there, the first thing that comes back ends the attempt, and silence is no
+    statement about the network.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …],
     "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
     or, for what is no statement about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
@@ -164,7 +165,7 @@ REFUSALS_TCP = {
     errno.ETIMEDOUT: ("dropped", "timeout"),
 }
 REFUSALS_UDP = dict(REFUSALS_TCP)
-REFUSALS_UDP[errno.ECONNREFUSED] = ("refused", "icmp-unreachable")
+REFUSALS_UDP[errno.ECONNREFUSED] = ("refused", "icmp-port-unreachable")
 """Verdict and outcome for what a socket reports of an attempt that went out. Anything else is our own trouble."""
 
 
@@ -734,7 +735,7 @@ class Batch:
         except OSError as error:
             self._failed(attempt, udp, error)
             return
-        if compare_digest(data, answer(secret, question[7:23], mark, sock.getsockname())):
+        if not question or compare_digest(data, answer(secret, question[7:23], mark, sock.getsockname())):
             self._token(attempt)
         elif udp:
             self._other_datagrams(attempt, data)
@@ -797,11 +798,12 @@ class Batch:
         self._close(attempt)
 
     def _failed(self, attempt: int, udp: bool, error: OSError) -> None:
-        if not self._flying[attempt][2] and error.errno in (errno.ECONNRESET, errno.EPIPE):
+        anonymous = not self._flying[attempt][2]
+        if anonymous and not udp and error.errno in (errno.ECONNRESET, errno.EPIPE):
             self._connected(attempt)  # only a connection that had come about is told so
             return
         verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0, ("error", describe(error)))
-        if udp and error.errno in ICMP_ERRORS:
+        if udp and not anonymous and error.errno in ICMP_ERRORS:
             self._refused.setdefault(attempt, verdict)
             self._other_datagrams(attempt)
         else:
@@ -1050,8 +1052,6 @@ def target(item: Message) -> tuple[int, str, bool, list[int], bytes]:
         raise BadCommandError("'protocol' must be tcp or udp")
     udp = item["protocol"] == "udp"
     mark = b"" if item.get("identity") is None else hexadecimal(item, "identity", HEX_16, 16).encode()
-    if udp and not mark:
-        raise BadCommandError("'identity' must be given for udp: without an answer nothing tells arrival from loss")
     return family_of(address), address, udp, integers(item, "ports", 1, 65535), mark
 
 

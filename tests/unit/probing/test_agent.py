@@ -110,7 +110,7 @@ def has_ipv6():
 def test_nobody_listens(prober):
     port = free_ports(1)
     results, _ = prober.probe((HERE, "tcp", port, SERVER), (HERE, "udp", port, SERVER), timeout=0.5)
-    assert results == [("refused", "tcp-reset", ""), ("refused", "icmp-unreachable", "")]
+    assert results == [("refused", "tcp-reset", ""), ("refused", "icmp-port-unreachable", "")]
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -582,7 +582,7 @@ def test_an_answer_counts_more_than_a_refusal_that_anybody_can_make_up(batch_of)
         sink.sendto(answer_to(question, address), address)
         batch.on_event(0, select.EPOLLIN)
         turn(batch, 5.0)
-    assert (batch._allowed[::2], batch._others) == ([0], [[1, "refused", "icmp-unreachable", "", {}]])
+    assert (batch._allowed[::2], batch._others) == ([0], [[1, "refused", "icmp-port-unreachable", "", {}]])
 
 
 def test_no_line_is_longer_than_a_mebibyte(prober):
@@ -618,8 +618,8 @@ def batch_of(monkeypatch):
         patch.setattr(time, "monotonic", lambda: clock[0])
         made = []
 
-        def make(protocol, ports, window=8, timeout=60):
-            target = {"address": HERE, "protocol": protocol, "ports": ports, "identity": SERVER}
+        def make(protocol, ports, window=8, timeout=60, mark=SERVER):
+            target = {"address": HERE, "protocol": protocol, "ports": ports, "identity": mark}
             command = {"batch": BATCH, "timeout": timeout, "datagrams": 1, "window": window, "targets": [target]}
             batch = agent.Batch(
                 command,
@@ -805,11 +805,27 @@ def test_many_connections_to_someone_elses_listener(server, ports, prober):
     assert done["allowed"] == len(results) == 1002
 
 
-def test_connecting_only_is_tcp(prober):
-    prober.start_probe((HERE, "udp", [53], None))
-    answer = prober.hear()
-    assert (answer["kind"], answer["batch"]) == ("error", BATCH)
-    assert "'identity' must be given for udp" in answer["message"]
+def test_without_an_identity_the_first_thing_that_comes_back_ends_an_attempt_over_udp(prober):
+    (closed,) = free_ports(1)
+    with silent_udp() as (sink, port):
+        sink.settimeout(10)
+        prober.start_probe((HERE, "udp", [closed, port], None), timeout=30)
+        asked, address = sink.recvfrom(10)
+        sink.sendto(b"anything", address)
+        results, done = prober.results()
+    assert asked == b""
+    assert results == [("refused", "icmp-port-unreachable", ""), ("allowed", "token", "")]
+    assert done["allowed"] == 1
+
+
+def test_a_refusal_of_a_datagram_without_an_identity_is_not_waited_upon(batch_of):
+    with silent_udp() as (_, port):
+        batch = batch_of("udp", [port], mark=None)
+        turn(batch)
+        assert not batch.finished
+        batch._failed(0, True, ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"))
+    assert batch.finished
+    assert batch._others == [[0, "refused", "icmp-port-unreachable", "", {}]]
 
 
 def test_a_pause_is_told_as_lag_once(prober):
