@@ -7,7 +7,7 @@ that somebody else sent. Before the attempt that counts and after it, each end m
 so that a link that dies in between doesn't leave its denials proven.
 
 Where nobody is at hand who could try a direction, an answer in the other one has to do: its packets crossed the link
-both ways.
+both ways. What a link that carries one protocol alone hides is another matter (``auditor.probing.protocols``).
 """
 
 from __future__ import annotations
@@ -165,38 +165,62 @@ class Links:
             return self._by_neighbour(end)
         return self._by_neighbour(end)[: self._asked[end] == 1]
 
-    def _by_neighbour(self, end: End) -> list[Attempt]:
-        """The attempts between the end's site and its neighbour, in the end's direction; none where nobody can make
-        one.
+    def caller(self, end: End) -> tuple[str, str, str] | None:
+        """Who can make an attempt between the end's site and its neighbour, in the end's direction: the names of source
+        and destination, empty where that is no site that answers, and the address; None where nobody can.
         """
         site = self._sites[end.site]
         if end.direction is Direction.EGRESS:
             address = _of_family(site.neighbour_addresses, end.family)
-            ports = KNOCKED_PORTS if address and site.agent else ()
-            return [Attempt(site.name, "", Target(str(address), Protocol.TCP, port, None)) for port in ports]
-        listener = min((each for each in self._listeners.get(site.name, ()) if each.family is end.family), default=None)
+            return (site.name, "", str(address)) if address and site.agent else None
         neighbour = self._sites.get(site.neighbour)
-        if listener is None or neighbour is None or not _of_family(neighbour.addresses, end.family):
+        if neighbour is None or not _of_family(neighbour.addresses, end.family) or self._lowest_listener(end) is None:
+            return None
+        return neighbour.name, site.name, str(_of_family(site.addresses, end.family))
+
+    def neighbour_of(self, site: str) -> str:
+        """The name of the neighbour of the site with this name; empty if it has none that is a site."""
+        return self._sites[site].neighbour
+
+    def _lowest_listener(self, end: End) -> Listener | None:
+        return min((each for each in self._listeners.get(end.site, ()) if each.family is end.family), default=None)
+
+    def _by_neighbour(self, end: End) -> list[Attempt]:
+        """The attempts between the end's site and its neighbour, in the end's direction; none where nobody can make
+        one.
+        """
+        caller = self.caller(end)
+        if caller is None:
             return []
-        target = Target(str(_of_family(site.addresses, end.family)), listener.protocol, listener.port, site.name)
-        return [Attempt(neighbour.name, site.name, target)]
+        source, destination, address = caller
+        listener = self._lowest_listener(end)
+        if not destination or listener is None:
+            return [Attempt(source, "", Target(address, Protocol.TCP, port, None)) for port in KNOCKED_PORTS]
+        return [Attempt(source, destination, Target(address, listener.protocol, listener.port, destination))]
 
     def silenced(self, probe_round: int, calls: Iterable[Attempt]) -> dict[tuple[str, Family], str]:
         """The sites, by name and family, that answered such calls before and were not heard in this round; with the
         reason.
         """
-        called = {end for attempt in calls for end in self._crossed(attempt) if self._helpful.get(end) == attempt}
+        called = {
+            end
+            for attempt in calls
+            for end in self.crossed(attempt.source, attempt.destination, attempt.target.address)
+            if self._helpful.get(end) == attempt
+        }
         unheard = {(end.site, end.family): end for end in called if probe_round not in self.moments(end)}
         return {
-            key: f"nothing was heard from {self._named(end)} over its network link meanwhile"
+            key: f"nothing was heard from {self.named(end)} over its network link meanwhile"
             for key, end in unheard.items()
         }
 
     def _crossed(self, attempt: Attempt) -> tuple[End, ...]:
-        """The ends whose links an attempt crosses, if it crosses any: its source, and its destination if that is a
-        site.
+        return self.crossed(attempt.source, attempt.destination, attempt.target.address)
+
+    def crossed(self, source: str, destination: str, address: str) -> tuple[End, ...]:
+        """The ends whose links an attempt at ``address`` crosses, if it crosses any: its source, and its destination if
+        that is a site.
         """
-        source, destination, address = attempt.source, attempt.destination, attempt.target.address
         if source == destination or address == "::1" or address.startswith("127."):
             return ()
         family = Family.IPV6 if ":" in address else Family.IPV4
@@ -214,7 +238,7 @@ class Links:
 
     def doubt(self, end: End, probe_round: int) -> str:
         """Why a denial in that round says nothing about a cell with this end; empty if it does."""
-        moments, name = self.moments(end), self._named(end)
+        moments, name = self.moments(end), self.named(end)
         if not self._is_proven(end) and end.direction is Direction.EGRESS:
             return f"nothing that {name} sent over its network link was answered"
         if not self._is_proven(end):
@@ -237,7 +261,8 @@ class Links:
             end for end in ends if end.direction is Direction.INGRESS and end.family in self._sites[end.site].watched
         ]
 
-    def _named(self, end: End) -> str:
+    def named(self, end: End) -> str:
+        """The end's site, with the family where it has several."""
         return end.site if len(self._sites[end.site].addresses) == 1 else f"{end.site} over {end.family}"
 
 

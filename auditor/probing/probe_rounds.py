@@ -25,6 +25,7 @@ from auditor.probing.links import End, Links
 from auditor.probing.merging import DENIALS
 from auditor.probing.options import ProbingProgress
 from auditor.probing.paths import Path, Paths
+from auditor.probing.protocols import Protocols
 from auditor.probing.sites import Witnesses
 
 CONTACT_SECONDS = 5.0
@@ -34,10 +35,11 @@ CONTACT_PAUSE = 0.5
 
 class Calls(NamedTuple):
     """What goes out with a round to show that packets get through: ``at_ends`` calls over the links of sites,
-    ``between_nodes`` those over ``paths``.
+    ``of_protocols`` those over the same links by each protocol, ``between_nodes`` those over ``paths``.
     """
 
     at_ends: Sequence[Attempt] = ()
+    of_protocols: Sequence[Attempt] = ()
     between_nodes: Sequence[Attempt] = ()
     paths: Collection[Path] = ()
 
@@ -54,6 +56,7 @@ class ProbeRounds:
     pool: AgentPool
     links: Links
     paths: Paths
+    protocols: Protocols
     witnesses: Witnesses
     progress: ProbingProgress
     number: int = 0
@@ -89,7 +92,7 @@ class ProbeRounds:
         self, phase: str, wanted: Sequence[Attempt], seconds: float, calls: Calls = NO_CALLS, pause: float = 0.0
     ) -> list[AttemptResult]:
         """After ``pause``, make the attempts ``wanted`` and ``calls``; one try for each of the former."""
-        probe_round = [*wanted, *calls.at_ends, *calls.between_nodes]
+        probe_round = [*wanted, *calls.at_ends, *calls.of_protocols, *calls.between_nodes]
         self.number += 1
         with self.phase(phase, len(probe_round)):
             await asyncio.sleep(pause)
@@ -100,6 +103,8 @@ class ProbeRounds:
         """Take in what was heard; the tries of those ``wanted``, of which what a dead link explains says nothing."""
         heard = [*wanted, *calls.at_ends]
         self.links.take(self.number, heard, tries[: len(heard)], len(calls.at_ends))
+        heard += calls.of_protocols
+        self.protocols.take(self.number, heard, tries[: len(heard)])
         self.paths.take(self.number, [*heard, *calls.between_nodes], tries)
         dead = self.links.silenced(self.number, calls.at_ends)
         apart = self.paths.silenced(self.number, calls.paths)

@@ -21,6 +21,7 @@ What becomes of each cell (docs/architecture.md has the same in sentences):
                      differs again                                     unstable
     any denied       listener not proven before and after              inconclusive
                      an end not heard over its own link                inconclusive
+                     its link carries the other protocol alone         inconclusive
                      destination stood still or overran, or too many
                        packets are lost, and it was silence            tried again, else inconclusive
                      UDP: its datagram is logged at the destination    allowed one way: a leak where denial is expected
@@ -51,6 +52,7 @@ from auditor.probing.merging import find_flapping, is_late, lost_where, observe
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.paths import Path, Paths, path_of
 from auditor.probing.probe_rounds import Calls, ProbeRounds
+from auditor.probing.protocols import Carried, Protocols
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
 from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
 
@@ -106,7 +108,8 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
 
         def prepare() -> _ProbeRun:
             links, paths = Links(places, routing.listeners), Paths(places, there)
-            probe_rounds = ProbeRounds(pool, links, paths, witnesses, progress)
+            protocols = Protocols(links, routing.listeners)
+            probe_rounds = ProbeRounds(pool, links, paths, protocols, witnesses, progress)
             return _ProbeRun(routing, probe_rounds, {cell: expected(cell) for cell in routing.routes}, options)
 
         probe_run = await apart_if_large(large, prepare)
@@ -133,6 +136,7 @@ class _ProbeRun:
         self._probe_rounds = probe_rounds
         self._pool = probe_rounds.pool
         self._links = probe_rounds.links
+        self._protocols = probe_rounds.protocols
         self._between_nodes = probe_rounds.paths
         self._listeners = self._between_nodes.listeners(routing.listeners, routing.routes.values())
         self._expected = expected
@@ -192,13 +196,16 @@ class _ProbeRun:
         probed, timeout = time.monotonic(), self._options.timeout
         unheard, paths = await self._unheard(), await self._computed(self._untravelled)
         across = [*self._between_nodes.calls(paths), *self._between_nodes.last_calls(paths)]
-        calls = Calls(self._links.calls(unheard), across)
+        lacking = await self._computed(self._protocols_lacking)
+        calls = Calls(self._links.calls(unheard), self._protocols.calls(lacking, patiently=True), across)
         tries = await self._probe_rounds.fire("controls", _control_attempts(self._to_prove), timeout, calls)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "after the probes")
         unheard, paths = await self._unheard(), await self._computed(self._untravelled)
         across = self._between_nodes.calls(paths)
-        if unheard or across:
-            calls = Calls(self._links.calls(unheard, patiently=True), across)
+        doubtful = await self._computed(self._protocols_in_doubt)
+        if unheard or across or doubtful:
+            of_protocols = self._protocols.calls(doubtful, patiently=True)
+            calls = Calls(self._links.calls(unheard, patiently=True), of_protocols, across)
             await self._probe_rounds.fire("controls patiently", (), 2 * timeout, calls)
         await self._probe_rounds.wait_for_contacts(self._unheard, probed)
 
@@ -228,6 +235,24 @@ class _ProbeRun:
         }
         return sorted({end for end, probe_round in counting if self._links.doubt(end, probe_round)})
 
+    def _protocols_lacking(self) -> list[Carried]:
+        """The protocols of what looks denied so far, at the ends where they were not heard before and after."""
+        lacks = self._protocols.lacks
+        return sorted({carried for carried, at in self._denied_protocols() if lacks(carried, at)})
+
+    def _protocols_in_doubt(self) -> list[Carried]:
+        doubt = self._protocols.doubt
+        return sorted({carried for carried, at in self._denied_protocols() if doubt(carried, at)})
+
+    def _denied_protocols(self) -> set[tuple[Carried, int]]:
+        """The protocols and ends of what looks denied so far, as it should, with the rounds that say so."""
+        return {
+            (Carried(end, cell.protocol), probe_round)
+            for cell, _, probe_round in self._history.denials()
+            if self._expected[cell] is not Verdict.ALLOWED
+            for end in self._ends[self._routes[cell].pair]
+        }
+
     def _ends_of(self, routes: Iterable[Route]) -> list[End]:
         pairs = dict.fromkeys(route.pair for route in routes)
         return list(dict.fromkeys(end for pair in pairs for end in self._ends[pair]))
@@ -248,7 +273,8 @@ class _ProbeRun:
         wanted, ends, paths = await apart_if_large(len(cells), self._attempts_at, cells)
         # How much is lost shows only where it lasts long enough for packets to be sent again.
         across = self._between_nodes.calls(paths, from_pods=phase == PROBING)
-        calls = Calls(self._links.calls(ends), across, paths)
+        carried = () if phase == PROBING else await apart_if_large(len(cells), self._carried_by, cells)
+        calls = Calls(self._links.calls(ends), self._protocols.calls(carried), across, paths)
         return await self._probe_rounds.fire(phase, wanted, seconds, calls, pause)
 
     def _attempts_at(self, cells: Sequence[Cell]) -> tuple[list[Attempt], list[End], list[Path]]:
@@ -258,6 +284,11 @@ class _ProbeRun:
         pairs = dict.fromkeys(route.pair for route in routes)
         paths = dict.fromkeys(path for pair in pairs if (path := self._paths.get(pair)))
         return wanted, self._ends_of(routes), list(paths)
+
+    def _carried_by(self, cells: Iterable[Cell]) -> list[Carried]:
+        """What must carry ``cells``: which protocol at which ends."""
+        pairs = dict.fromkeys((self._routes[cell].pair, cell.protocol) for cell in cells)
+        return list(dict.fromkeys(Carried(end, protocol) for pair, protocol in pairs for end in self._ends[pair]))
 
     async def _pass(self, phase: str) -> None:
         """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
@@ -482,13 +513,15 @@ class _ProbeRun:
 
     def _doubts(self) -> dict[Cell, str]:
         """Why what looks like a denial says nothing of policies, for each cell of which that is so."""
-        doubt_of_end = cache(self._links.doubt)
+        doubt_of_end, doubt_of_protocol = cache(self._links.doubt), cache(self._protocols.doubt)
         doubts: dict[Cell, str] = {}
         for cell, told_by, probe_round in self._history.denials():
             ends = self._ends[self._routes[cell].pair]
             reasons = [doubt_of_end(end, probe_round) for end in ends]
             if path := self._paths.get(self._routes[cell].pair):
                 reasons.append(self._between_nodes.doubt(path, probe_round))
+            if self._expected[cell] is not Verdict.ALLOWED:  # an outage is one, whatever keeps the protocol away
+                reasons += [doubt_of_protocol(Carried(end, cell.protocol), probe_round) for end in ends]
             if told_by.silent and ends:
                 reasons.append(self._doubt_of_silence(cell))
             doubts[cell] = next(filter(None, reasons), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import Dialect, Enforcement, Enforcer
@@ -80,9 +81,9 @@ def predict(
             )
         except AmbiguousPrediction:
             may.add(cell)
-            perhaps |= {cell} if hearing.of(cell) is not True else set()
+            perhaps |= {cell} if hearing.of(cell, result.expected) is not True else set()
             continue
-        heard = hearing.of(cell) if predicted is Verdict.DENIED else True
+        heard = hearing.of(cell, result.expected) if predicted is Verdict.DENIED else True
         if heard is None:
             perhaps.add(cell)
             may.add(cell)
@@ -97,7 +98,7 @@ def predict(
 
 class Hearing:
     """Whether each end of a cell is heard over its network link: by its own node, or in another of ``cells`` that gets
-    through.
+    through; and over the cell's own protocol, where the own node gets through to a closed port over the other alone.
 
     Only an enforcer that keeps a pod apart from its own node leaves any in doubt.
     """
@@ -114,29 +115,49 @@ class Hearing:
         self._ask = {"enforcement": enforcement, "previous_policies": previous_policies}
         self._enforcement = enforcement
         self._ends = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
-        self._known: dict[tuple[str, bool, Family], bool | None] = {}
+        self._known: dict[tuple[str, bool, Family, Protocol | None], bool | None] = {}
         # What the diagnosis asks for later is probed apart from the rest, which then says nothing for it.
         self._planned = set(plan(snapshot, AuditOptions())[1].cells)
 
-    def of(self, cell: Cell) -> bool | None:
+    def of(self, cell: Cell, expected: Verdict) -> bool | None:
         """Whether both ends of ``cell`` are heard; None where that depends."""
         source, destination = self._ends[cell.source], self._ends[cell.destination]
         heard = []
         if cell.source != cell.destination:
-            heard += [self._end(source, True, cell.family)] if not _is_node_of(source, destination) else []
-            heard += [self._end(destination, False, cell.family)] if not _is_node_of(destination, source) else []
+            heard += [] if _is_node_of(source, destination) else self._end(source, True, cell, expected)
+            heard += [] if _is_node_of(destination, source) else self._end(destination, False, cell, expected)
         if False in heard and cell not in self._planned:
             return None
         return False if False in heard else None if None in heard else True
 
-    def _end(self, end: Endpoint, sends: bool, family: Family) -> bool | None:
+    def _end(self, end: Endpoint, sends: bool, cell: Cell, expected: Verdict) -> list[bool | None]:
         if not end.selectable or self._enforcement.at(end.node).dialect is not Dialect.BLOCKS_OWN_NODE:
-            return True
-        key = end.name, sends, family
+            return []
+        heard = self._heard(end, sends, cell.family, None)
+        if not heard or expected is Verdict.ALLOWED:
+            return [heard]
+        return [heard, self._carried(end, sends, cell.family, cell.protocol)]
+
+    def _heard(self, end: Endpoint, sends: bool, family: Family, protocol: Protocol | None) -> bool | None:
+        key = end.name, sends, family, protocol
         if key not in self._known:
-            answers = {self._gets_through(*question) for question in self._questions(end, sends, family)}
-            self._known[key] = True if True in answers else None if None in answers else False
+            questions = [q for q in self._questions(end, sends, family) if protocol in (None, q[2])]
+            self._known[key] = _any(self._gets_through(*question) for question in questions)
         return self._known[key]
+
+    def _carried(self, end: Endpoint, sends: bool, family: Family, protocol: Protocol) -> bool | None:
+        """Whether ``protocol`` is heard, or the own node is kept from a closed port over either, or over neither."""
+        node = self._nodes[end.node]
+        source, destination = (end, node) if sends else (node, end)
+        taken = {cell.port for cell in self._cells if cell.destination == destination.name}
+        port = next(port for port in count(9) if port not in taken)
+        over = {
+            each: self._is_let_through(source, destination, each, port, family) for each in (Protocol.TCP, Protocol.UDP)
+        }
+        other = Protocol.UDP if protocol is Protocol.TCP else Protocol.TCP
+        if None in over.values():
+            return None
+        return True if over[protocol] or not over[other] else self._heard(end, sends, family, protocol)
 
     def _questions(
         self, end: Endpoint, sends: bool, family: Family
@@ -161,18 +182,24 @@ class Hearing:
     def _gets_through(
         self, source: Endpoint, destination: Endpoint, protocol: Protocol, port: int, family: Family
     ) -> bool | None:
+        allowed = self._is_let_through(source, destination, protocol, port, family)
+        # A datagram that must not arrive and does has got through, though its reply may not.
+        unsure = protocol is Protocol.UDP or may_flake(source, destination, self._enforcement)
+        return None if allowed and unsure else allowed
+
+    def _is_let_through(
+        self, source: Endpoint, destination: Endpoint, protocol: Protocol, port: int, family: Family
+    ) -> bool | None:
         try:
-            allowed = (
-                verdict(self._snapshot, source, destination, protocol, port, family, **self._ask) is not Verdict.DENIED
-            )
+            told = verdict(self._snapshot, source, destination, protocol, port, family, **self._ask)
         except AmbiguousPrediction:
             return None
-        # A datagram that must not arrive and does has got through, though its reply may not.
-        return (
-            None
-            if allowed and (protocol is Protocol.UDP or may_flake(source, destination, self._enforcement))
-            else allowed
-        )
+        return told is not Verdict.DENIED
+
+
+def _any(answers: Iterable[bool | None]) -> bool | None:
+    found = set(answers)
+    return True if True in found else None if None in found else False
 
 
 def _is_node_of(node: Endpoint, pod: Endpoint) -> bool:

@@ -51,6 +51,24 @@ def no_way_out(troubled):
     )
 
 
+PLACES = {
+    "in": "filter hook prerouting priority -310; iifname eth0",
+    "out": "filter hook postrouting priority 310; oifname eth0",
+    "new in": "filter hook input priority 0; iifname eth0 ct state new",
+    "new out": "filter hook output priority 0; oifname eth0 ct state new",
+}
+
+
+def losing_all(protocol, place):
+    """The victim's link carries the other protocol alone; "new": but for what belongs to an answered one."""
+
+    def harm(troubled):
+        rule = f"type {PLACES[place]} meta l4proto {str(protocol).lower()} drop;"
+        troubled.rules(troubled.index(VICTIM), f"chain lost {{ {rule} }}")
+
+    return harm
+
+
 def no_ipv6(troubled):
     address = next(
         str(address)
@@ -142,6 +160,35 @@ async def test_each_direction_is_proven_by_itself(harm, end):
     wrong = [result for result in concerned(report) if result.cell[end] == VICTIM]
     assert wrong
     assert {result.result for result in wrong} == {Result.INCONCLUSIVE}, reasons(wrong)
+
+
+@pytest.mark.parametrize("place", ["in", "out", slow("new in"), slow("new out")])
+@pytest.mark.parametrize("end", ["source", "destination"])
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+async def test_a_link_that_carries_one_protocol_alone_proves_nothing_of_the_other(protocol, end, place):
+    chosen = {"sources": (VICTIM,)} if end == "source" else {"destinations": (VICTIM,)}
+    report = await audited(losing_all(protocol, place), "enforces-nothing", **chosen)
+    denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
+    lost = {result.result for result in denied if result.cell.protocol is protocol}
+    others = {result.result for result in denied if result.cell.protocol is not protocol}
+    assert (lost <= {Result.INCONCLUSIVE, Result.LEAK}, others) == (True, {Result.LEAK}), (lost, reasons(denied))
+    told = f"the network link of {VICTIM} over IPv4 carries no {protocol}, so "
+    assert lost == {Result.LEAK} or any(reason.startswith(told) for reason in reasons(denied))
+
+
+@pytest.mark.parametrize("protocol", [slow(TCP), UDP])
+async def test_a_protocol_that_dies_in_the_middle_leaves_nothing_proven(protocol):
+    report = await audited(losing_all(protocol, "in"), "spec", at="controls", destinations=(VICTIM,))
+    denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
+    lost = {result.result for result in denied if result.cell.protocol is protocol}
+    assert lost == {Result.INCONCLUSIVE}, reasons(denied)
+
+
+@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+async def test_where_links_carry_both_protocols_nothing_is_in_doubt(enforcer):
+    report = await audited(lambda _: None, enforcer)
+    assert not reasons(report.cells)
+    assert of_report(report) == (0 if enforcer == "spec" else 1)
 
 
 async def test_one_family_says_nothing_of_the_other():

@@ -16,6 +16,7 @@ from auditor.probing.sites import NO_WITNESSES, ProbeSite
 TOKEN = ("allowed", 1000)
 TIMEOUT = ("dropped", "timeout", "")
 RESET = ("refused", "tcp-reset", "")
+CLOSED = ("refused", "icmp-port-unreachable", "")
 STRANGER = ("misdelivered", "wrong-identity", "b/stranger")
 OWN_FAILURE = ("error", "EMFILE: Too many open files", "")
 SWIFT = ProbingOptions(timeout=0.2, retests=2, settle=0.0)
@@ -29,9 +30,9 @@ class World:
 
     ``answer(source, destination, protocol, port, number of the try)`` gives what comes of an attempt at another site,
     ``control(site, protocol, port, number of the try)`` what comes of one over loopback, ``node(site, port, number of
-    the try)`` what comes of one at the site's own node, an address 192.0.2.x. ``deaths`` maps a site to the batch
-    number (0 is the first control) that it doesn't survive, ``breaks`` to the numbers of those in the middle of which
-    its stream breaks."""
+    the try)`` what comes of one at the site's own node, an address 192.0.2.x, and ``node_datagram(site)`` of one
+    there over UDP. ``deaths`` maps a site to the batch number (0 is the first control) that it doesn't survive,
+    ``breaks`` to the numbers of those in the middle of which its stream breaks."""
 
     def __init__(self, sites=2, answer=lambda *_: TOKEN, control=lambda *_: TOKEN):
         self.sites = [
@@ -44,6 +45,7 @@ class World:
             for n in range(sites)
         ]
         self.node = lambda *_: RESET
+        self.node_datagram = lambda _site: CLOSED
         self.node_by_address = None
         self.witnesses = NO_WITNESSES
         self.answer = answer
@@ -185,6 +187,8 @@ class FakeChannel:
 
     def _one(self, target, port):
         world, protocol = self.world, Protocol(target["protocol"].upper())
+        if target["address"].startswith("192.0.2.") and protocol is Protocol.UDP:
+            return world.node_datagram(self.site.name)
         if target["address"].startswith("192.0.2.") and not target["identity"]:
             if world.node_by_address:
                 return world.node_by_address(self.site.name, port, 0, target["address"])
