@@ -163,9 +163,58 @@ def one_family_dead(scene: Scene) -> None:
 
 
 def one_protocol_dead(scene: Scene) -> None:
-    protocol = scene.random.choice(("tcp", "udp"))
-    scene.severity = protocol
-    _drop(scene, "in", f"meta l4proto {protocol}")
+    protocol, ways = scene.random.choice(("tcp", "udp")), scene.random.choice((("in",), ("out",), ("in", "out")))
+    scene.severity = f"{protocol} {' and '.join(ways)}"
+    for way in ways:
+        _drop(scene, way, f"meta l4proto {protocol}")
+
+
+def new_connections_dead(scene: Scene) -> None:
+    """A firewall of the victim's own that lets pass what belongs to a connection, over one protocol or both."""
+    protocols, way = scene.random.choice(("tcp", "udp", "{ tcp, udp }")), scene.random.choice(("in", "out"))
+    scene.severity = f"{protocols} {way}"
+    hook, interface = ("input", "iifname") if way == "in" else ("output", "oifname")
+    match = f"{interface} {scene.near_interface} ct state new meta l4proto {protocols} drop"
+    scene.troubled.rules(
+        scene.inside, f"chain news {{\n type filter hook {hook} priority 0; policy accept;\n {match}\n}}"
+    )
+
+
+def closed_port_silent(scene: Scene) -> None:
+    """A firewall on the victim's node says nothing of what is closed there."""
+    scene.troubled.rules(
+        scene.node,
+        "chain closed {\n type filter hook output priority 0; policy accept;\n"
+        " tcp flags & rst != 0 drop\n icmp type destination-unreachable drop\n"
+        " icmpv6 type destination-unreachable drop\n}",
+    )
+
+
+def big_packets_dead(scene: Scene) -> None:
+    """A black hole for large packets, both ways: smaller than any of ours at times."""
+    least = scene.random.choice((150, 170, 300, 1280))
+    scene.severity = f"from {least} bytes"
+    for way in ("in", "out"):
+        _drop(scene, way, f"meta length > {least}")
+
+
+def duplicated(scene: Scene) -> None:
+    """Every packet on the victim's link comes twice, both ways."""
+    for where, interface in ((scene.inside, scene.near_interface), (scene.node, scene.far_interface)):
+        rule = f'meta mark != 77 meta mark set 77 dup to "{interface}"'
+        chain = f"chain twice {{ type filter hook egress device {interface} priority 0; {rule}; }}"
+        scene.troubled.inside(where, "nft", "-f", "-", text=f"table netdev trouble {{\n{chain}\n}}\n")
+
+
+def output_torn(scene: Scene) -> None:
+    """Whoever else has the agent's standard output writes into it: half a line, garbage, or what looks like ours."""
+    texts = (b'{"kind": "results", "ba', b"\0\xff\xfe\n", b"Segmentation fault\n", b'{"kind": "done"}\n', b"{}\n" * 50)
+    text = scene.random.choice(texts)
+    scene.severity = repr(text[:20])
+    with borrowed(scene.agent) as sockets:
+        for one in sockets:
+            if one.family == socket.AF_UNIX:
+                one.send(text)
 
 
 def address_removed(scene: Scene) -> None:
@@ -402,6 +451,11 @@ FAULTS = (
     Fault("link mute", link_mute, LOST),
     Fault("one family dead", one_family_dead, LOST),
     Fault("one protocol dead", one_protocol_dead, LOST, is_outage=True),
+    Fault("new connections dead", new_connections_dead, LOST, is_outage=True),
+    Fault("closed ports silent on the node", closed_port_silent, LOST),
+    Fault("large packets dead", big_packets_dead, LOST, is_outage=True),
+    Fault("packets duplicated", duplicated, LOST),
+    Fault("output torn", output_torn, AGENT, (OPENED, DURING)),
     Fault("address removed", address_removed, f"{LOST}|does not sit|EADDRNOTAVAIL|ENETUNREACH"),
     Fault("route removed in the pod", own_route_removed, f"{LOST}|ENETUNREACH"),
     Fault("route removed on the node", node_route_removed, LOST),
