@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from auditor.cli import application
 from auditor.cli.interruption import LEAVES_NOTHING, LEAVES_PODS, LEAVES_THE_REST, SIGNALS, run_interruptibly
 from auditor.loop.apart import apart
+from tests.e2e import conftest
+from tests.e2e.auditing import HELD_UP
 
 
 def test_the_result_is_passed_on():
@@ -110,6 +113,21 @@ def test_debug_tells_how_long_nobody_listened(capsys):
     assert re.fullmatch(
         r"debug: at most, its own thread or a garbage collection held it up for 0\.[45]\d\d s", lines[2]
     )
+
+
+def test_the_suite_on_a_real_cluster_finds_that_line_and_tells_the_worst_at_its_end(capsys, monkeypatch):
+    with click.Context(application.audit) as context:
+        context.params["debug"] = True
+        run_interruptibly(blocking())
+    seconds = [float(found) for found in HELD_UP.findall(capsys.readouterr().err)]
+    assert len(seconds) == 1
+    lines = []
+    reporter = SimpleNamespace(write_line=lines.append)
+    conftest.pytest_terminal_summary(reporter)
+    assert lines == [], "no audit of a real cluster was watched"
+    monkeypatch.setattr(conftest, "held_up", [0.0, *seconds, 0.001])
+    conftest.pytest_terminal_summary(reporter)
+    assert lines == [f"3 audits were watched: at most, an event loop was held up for {seconds[0]:.3f} s"]
 
 
 def test_without_debug_nothing_is_told(capsys):
