@@ -73,6 +73,8 @@ class Paths:
             for address in site.addresses if site.is_node else site.neighbour_addresses if site.node else ():
                 self._addresses[site.node].setdefault(Family(address.version), address)
         self._heard: dict[Path, list[int]] = defaultdict(list)
+        self._nodes = frozenset(site.name for site in every.values() if site.is_node)
+        self._forwarded: set[Path] = set()
         self._at_nodes = frozenset(site.name for site in self._callers.values())
         self._called: dict[Attempt, Path] = {}
         self._ports: dict[tuple[str, Family], int] = {}
@@ -145,16 +147,19 @@ class Paths:
 
     def take(self, probe_round: int, attempts: Sequence[Attempt], tries: Sequence[AttemptResult]) -> None:
         """Take in what came of the attempts of one round."""
-        node_of, seen = self._node_of, set[tuple[str, str, bool]]()
+        node_of, nodes, seen = self._node_of, self._nodes, set[tuple[str, str, bool, bool]]()
         for attempt, one in zip(attempts, tries, strict=True):
             if one.answer is Answer.ALLOWED and attempt.destination:
-                seen.add((node_of[attempt.source], node_of[attempt.destination], ":" in attempt.target.address))
+                source, destination, target = attempt
+                of_pods = source not in nodes and destination not in nodes
+                seen.add((node_of[source], node_of[destination], ":" in target.address, of_pods))
             elif one.answer in (Answer.ALLOWED, Answer.REFUSED) and self._tells(attempt, one):
                 self._note(self._called[attempt], probe_round)
-        for node, other, is_ipv6 in seen:
+        for node, other, is_ipv6, of_pods in seen:
             if node and other and node != other:
-                family = Family.IPV6 if is_ipv6 else Family.IPV4
-                self._note(_path(node, other, family), probe_round)
+                path = _path(node, other, Family.IPV6 if is_ipv6 else Family.IPV4)
+                self._note(path, probe_round)
+                self._forwarded |= {path} if of_pods else set()
 
     def _tells(self, attempt: Attempt, one: AttemptResult) -> bool:
         """Whether what came of a call shows that it got to the other node: a pod's own node may refuse what the pod
@@ -199,12 +204,13 @@ class Paths:
         return ""
 
     def unshown(self, denials: Counter[Path]) -> Iterator[str]:
-        """What there is to tell of ``denials``, connections by their paths, where nobody could try the path and nothing
-        was answered over it.
+        """What there is to tell of ``denials``, connections by their paths, where nothing was answered over the path,
+        or nothing but what nodes themselves sent or got: what they forward may take another way, through a tunnel say.
         """
-        unheard = [path for path in sorted(denials) if path not in self._heard and not self.is_provable(path)]
+        unheard = [path for path in sorted(denials) if path not in self._forwarded]
         for path in unheard[:SHOWN]:
-            yield f"nothing was answered {path}: {_not_shown(denials[path], 'between them')}"
+            between = str(path).replace("between", "between pods of", 1) if path in self._heard else str(path)
+            yield f"nothing was answered {between}: {_not_shown(denials[path], 'between them')}"
         if more := unheard[SHOWN:]:
             count = sum(denials[path] for path in more)
             yield f"nor between {pluralize(len(more), 'further pair')} of nodes: {_not_shown(count, 'between these')}"

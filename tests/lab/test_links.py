@@ -232,6 +232,21 @@ async def test_nodes_that_are_kept_apart_leave_no_denial_proven(enforcer, at):
     assert at or all("nothing was answered between nodes" in reason for reason in reasons(far))
 
 
+def pods_apart(troubled):
+    """Nodes reach each other and their own pods, and forward nothing from one to another: a tunnel that is blocked."""
+    for index in troubled.topology.nodes.values():
+        troubled.rules(index, "chain in { type filter hook forward priority -310; iifname uplink drop; }")
+
+
+async def test_that_nothing_goes_from_pods_of_one_node_to_those_of_another_is_told():
+    where = {"sources": ("a/db", "b/client"), "destinations": ("a/web", "b/web"), "ports": PORTS[:1]}
+    report = await audited(pods_apart, "enforces-nothing", **where)
+    told = [fact for fact in report.facts if fact.startswith("nothing was answered between pods of nodes n0 and n1")]
+    assert len(told) == len(Family), report.facts
+    report = await audited(lambda _: None, "enforces-nothing", **where)
+    assert not any("was not shown" in fact for fact in report.facts), report.facts
+
+
 def losing(share):
     """So much of what arrives at each pod is lost, though not of what it says to itself."""
 

@@ -39,6 +39,7 @@ UNSHOWN = (
     "nothing was answered between nodes m and n over IPv4: that 12 denied connections between them were denied by "
     "policy was not shown"
 )
+UNFORWARDED = UNSHOWN.replace("between nodes", "between pods of nodes")
 THERE = Cell("a/m", "a/n", TCP, 80, V4)
 
 
@@ -137,8 +138,20 @@ def test_where_no_agent_sits_at_nodes_nothing_is_doubted_but_it_is_told():
     paths.take(1, calls, [REFUSED, SILENT])
     assert len(list(paths.unshown(Counter({PATH: 1})))) == 1, "the pod's own node may have refused it"
     paths.take(1, calls, [AttemptResult(Answer.ALLOWED, "connected", 1.0), SILENT])
-    assert list(paths.unshown(Counter({PATH: 1}))) == []
+    assert list(paths.unshown(Counter({PATH: 12}))) == [UNFORWARDED]
     assert paths.last_calls([PATH]) == []
+    paths.take(1, [attempt(*PODS)], [ALLOWED])
+    assert list(paths.unshown(Counter({PATH: 12}))) == []
+
+
+def test_what_nodes_say_to_each_other_does_not_show_that_their_pods_can():
+    paths = lab()
+    for probe_round in range(3):
+        paths.take(probe_round, [attempt(*NODES), attempt(NODES[0], PODS[1])], [ALLOWED] * 2)
+    assert paths.doubt(PATH, 1) == ""
+    assert list(paths.unshown(Counter({PATH: 12}))) == [UNFORWARDED]
+    paths.take(3, [attempt(*PODS[::-1])], [ALLOWED])
+    assert list(paths.unshown(Counter({PATH: 12}))) == []
 
 
 def test_of_many_pairs_of_nodes_a_few_are_named():
