@@ -235,7 +235,17 @@ async def test_silence_ends_at_the_request_timeout(api, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>login</html>", b"[]", b'{"items": []}', b'{"metadata": {}, "items": 3}', b"\xff"]
+    "body",
+    [
+        b"",
+        b"<html>login</html>",
+        b"[]",
+        b'{"items": []}',
+        b'{"metadata": {}, "items": 3}',
+        b'{"metadata": {}}',
+        b'{"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}',
+        b"\xff",
+    ],
 )
 async def test_garbage_is_no_answer(api, tmp_path, body):
     api.faults[PODS] = [web.Response(body=body)]

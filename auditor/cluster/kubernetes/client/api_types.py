@@ -249,10 +249,12 @@ class ListMetadata(Record, frozen=True):
 
 
 class RawList(Record, frozen=True):
-    """One page of any list, its items not decoded yet. Go writes an empty list as null here and there."""
+    """One page of any list, its items not decoded yet. Go writes an empty list as null here and there; an answer
+    without any is no list.
+    """
 
     metadata: ListMetadata
-    items: list[msgspec.Raw] | None = None
+    items: list[msgspec.Raw] | None
 
 
 class GroupVersion(Record, frozen=True):
