@@ -20,8 +20,8 @@ PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     One attempt for each port of each target, numbered from 0 in that order, at most ``window`` of them younger than
     0.15 s at once. Batches run one after another. Without an identity the listener is not one of ours: over TCP nothing
     is sent to it, the attempt counts as allowed once the handshake is complete, and the connection is closed
-    gracefully; over UDP empty datagrams go there, the first thing that comes back ends the attempt, and silence is no
-    statement about the network.
+    gracefully; over UDP 120 meaningless bytes go there, the first thing that comes back ends the attempt, and silence
+    is no statement about the network.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …],
     "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
     or, for what is no statement about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
@@ -90,6 +90,8 @@ TAG_LENGTH = 32
 ASK_LENGTH = len("audit! NONCE___________ MARK____________ ") + 39 + 1 + 5 + 1 + TAG_LENGTH + 1
 """That of the longest answer, so that nobody gets more out of an agent than he puts in."""
 PADDING = b" ".ljust(ASK_LENGTH - len(ASK) - 16 - 1 - TAG_LENGTH - 1, b".") + b"\n"
+MEANINGLESS = b"-" * ASK_LENGTH
+"""A datagram that asks nothing, as large as one that does: a link may lose the large ones alone."""
 ANSWER_FORM = re.compile(rb"audit! ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f:.]{2,39}) ([0-9]{1,5}) [0-9a-f]{32}\n\Z")
 LONGEST_READ = 1024
 HEX_8 = re.compile(r"[0-9a-f]{8}\Z")
@@ -658,7 +660,7 @@ class Batch:
         starts, flying, by_fd, ask, nonce = self._starts, self._flying, self.by_fd, self._ask, self._nonce
         for _ in range(room):
             attempt, family, address, udp, mark = self._next
-            question, secret = ask(nonce % attempt) if mark else (b"", b"")
+            question, secret = ask(nonce % attempt) if mark else (MEANINGLESS if udp else b"", b"")
             starts[attempt] = clock()
             try:
                 sock, unsent = start(family, address, udp, question)
@@ -735,7 +737,7 @@ class Batch:
         except OSError as error:
             self._failed(attempt, udp, error)
             return
-        if not question or compare_digest(data, answer(secret, question[7:23], mark, sock.getsockname())):
+        if not mark or compare_digest(data, answer(secret, question[7:23], mark, sock.getsockname())):
             self._token(attempt)
         elif udp:
             self._other_datagrams(attempt, data)
@@ -798,7 +800,7 @@ class Batch:
         self._close(attempt)
 
     def _failed(self, attempt: int, udp: bool, error: OSError) -> None:
-        anonymous = not self._flying[attempt][2]
+        anonymous = not self._flying[attempt][4]
         if anonymous and not udp and error.errno in (errno.ECONNRESET, errno.EPIPE):
             self._connected(attempt)  # only a connection that had come about is told so
             return

@@ -176,6 +176,17 @@ async def test_a_link_that_carries_one_protocol_alone_proves_nothing_of_the_othe
     assert lost == {Result.LEAK} or any(reason.startswith(told) for reason in reasons(denied))
 
 
+def no_large_datagrams(troubled):
+    rule = "type filter hook prerouting priority -310; iifname eth0 meta l4proto udp meta length > 100 drop;"
+    troubled.rules(troubled.index(VICTIM), f"chain large {{ {rule} }}")
+
+
+async def test_a_link_that_carries_small_datagrams_alone_proves_nothing_of_ours():
+    report = await audited(no_large_datagrams, "enforces-nothing", destinations=(VICTIM,))
+    denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
+    assert Result.MATCH not in {result.result for result in denied}, reasons(denied)
+
+
 @pytest.mark.parametrize("protocol", [slow(TCP), UDP])
 async def test_a_protocol_that_dies_in_the_middle_leaves_nothing_proven(protocol):
     report = await audited(losing_all(protocol, "in"), "spec", at="controls", destinations=(VICTIM,))

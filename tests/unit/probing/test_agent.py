@@ -810,10 +810,10 @@ def test_without_an_identity_the_first_thing_that_comes_back_ends_an_attempt_ove
     with silent_udp() as (sink, port):
         sink.settimeout(10)
         prober.start_probe((HERE, "udp", [closed, port], None), timeout=30)
-        asked, address = sink.recvfrom(10)
+        asked, address = sink.recvfrom(200)
         sink.sendto(b"anything", address)
         results, done = prober.results()
-    assert asked == b""
+    assert len(asked) == agent.ASK_LENGTH, "or a link that loses large datagrams would carry it"
     assert results == [("refused", "icmp-port-unreachable", ""), ("allowed", "token", "")]
     assert done["allowed"] == 1
 
