@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from auditor.model.addresses import IPAddress
+from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.errors import Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
@@ -94,18 +94,39 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:
-    """One port of a Service: ``target`` is a number, or the name of a container port."""
+    """One port of a Service: ``target`` is a number, or the name of a container port. ``node_port`` is the port of
+    every node that leads to it; 0 for none that is known.
+    """
 
     protocol: Protocol
     number: int
     target: int | str
     name: str = ""
+    node_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEndpoint:
+    """Where an EndpointSlice sends a Service: to ``address``, on ``number`` for the Service's port called ``name``
+    (None: for all of its ports, on any). ``pod`` is ``NAMESPACE/NAME`` where the slice says which pod it is.
+    """
+
+    address: IPAddress
+    protocol: Protocol = Protocol.TCP
+    number: int | None = None
+    name: str = ""
+    pod: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service. ``selector`` None means that its endpoints are managed by hand; ``cluster_ips`` is empty for a
-    headless one.
+    """A Service. ``selector`` None means that its endpoints are managed by hand: then ``endpoints`` are those that the
+    input has. ``cluster_ips`` is empty for a ``headless`` one, which nobody proxies.
+
+    ``outside_ips`` are addresses by which it is reached from outside: of its load balancer, and its externalIPs.
+    ``external_local`` and ``internal_local``: traffic from outside, or from inside, the cluster only goes to backends
+    on the node where it arrives; from outside it then keeps its source. ``source_ranges`` are those that its load
+    balancer lets in; none: all.
     """
 
     namespace: str
@@ -114,6 +135,17 @@ class Service:
     ports: tuple[ServicePort, ...]
     cluster_ips: tuple[IPAddress, ...] = ()
     publish_not_ready: bool = False
+    kind: str = "ClusterIP"
+    headless: bool = False
+    outside_ips: tuple[IPAddress, ...] = ()
+    external_local: bool = False
+    internal_local: bool = False
+    source_ranges: tuple[IPNetwork, ...] = ()
+    endpoints: tuple[ServiceEndpoint, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        return f"service/{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

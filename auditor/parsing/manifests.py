@@ -13,9 +13,8 @@ from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
-from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.skipped import Skipped
-from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServicePort, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServiceEndpoint, Snapshot
 from auditor.parsing.differing import Differing, remarks, unsure_of
 from auditor.parsing.documents import Document, parse_documents
 from auditor.parsing.fields import Fields
@@ -26,8 +25,8 @@ from auditor.parsing.labels import read_labels
 from auditor.parsing.leftovers import unfilled_template, why_no_object
 from auditor.parsing.makers import MAKES_PODS, has_pod_template, makes_pods
 from auditor.parsing.network_policy import API_VERSION, read_policy
-from auditor.parsing.paths import Path
 from auditor.parsing.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
+from auditor.parsing.services import ENDPOINT_KINDS, read_service, read_service_endpoints, served
 from auditor.parsing.source import Source
 from auditor.parsing.stand_ins import StandIns
 from auditor.parsing.unreadable import may_be_in, unreadable_policy
@@ -62,6 +61,7 @@ class Objects:
 
     ``unknown`` are policies that can't be read, or are there twice, and differently. ``unreadable`` are files in which
     policies may be and that can't be read. ``patches`` are files that kustomizations use as such.
+    ``service_endpoints`` are what EndpointSlices and Endpoints say, by their kind and the full name of the Service.
     """
 
     default_namespace: str = "default"
@@ -78,6 +78,7 @@ class Objects:
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
+    service_endpoints: dict[tuple[str, str], list[tuple[ServiceEndpoint, ...]]] = field(default_factory=dict)
     patches: frozenset[str] = frozenset()
     _seen: dict[tuple[str, str, str], tuple[Fields, Any]] = field(default_factory=dict)
     _generated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -87,7 +88,7 @@ class Objects:
         self._readers = {
             "Pod": (read_pod, self.pods),
             "Node": (lambda fields, _, name: _read_node(fields, name), self.nodes),
-            "Service": (_read_service, self.services),
+            "Service": (read_service, self.services),
             "NetworkPolicy": (read_policy, self.policies),
             **dict.fromkeys(WORKLOADS, (_read_workload, self.workloads)),
         }
@@ -140,6 +141,10 @@ class Objects:
         elif has_pod_template(fields.value):
             self._add_known(fields, f"{kind}.{group}", kind)
         else:
+            if (kind, group) in ENDPOINT_KINDS:
+                namespace = fields.section("metadata").value.get("namespace") or self.default_namespace
+                place = (kind, f"{namespace}/{served(fields.value)}")
+                self.service_endpoints.setdefault(place, []).append(read_service_endpoints(fields.value))
             why = f" ({MAKES_PODS})" if makes_pods(kind, group) else f" ({version})" if kind in GROUPS else ""
             self.ignored[f"{kind}{why}"] += 1
 
@@ -283,34 +288,6 @@ def _read_node(fields: Fields, name: str) -> Endpoint:
     )
 
 
-def _read_service(fields: Fields, namespace: str, name: str) -> Service | None:
-    """The Service that ``fields`` are; None for an ExternalName."""
-    spec = fields.section("spec")
-    if spec.text("type") == "ExternalName":
-        return None
-    given: list[tuple[str, Path]] = [
-        (text, ("clusterIPs", number)) for number, text in enumerate(spec.texts("clusterIPs"))
-    ]
-    given = given or [(spec.text("clusterIP") or "", ("clusterIP",))]
-    addresses = [read_address(spec, text, *steps) for text, steps in given if text not in ("None", "")]
-    ports = []
-    for port in spec.maps("ports"):
-        number, protocol = port.number("port"), port.text("protocol") or Protocol.TCP
-        target = port.value.get("targetPort")
-        if number is None or not FIRST_PORT <= number <= LAST_PORT or protocol not in tuple(Protocol):
-            port.note(
-                f"an item of a Service's ports needs a port of {FIRST_PORT}-{LAST_PORT}, and protocol TCP, UDP or SCTP"
-            )
-            continue
-        if target is not None and (isinstance(target, bool) or not isinstance(target, (int, str))):
-            port.note("must be a number or a port's name", "targetPort")
-            target = None
-        ports.append(ServicePort(Protocol(protocol), number, target or number, port.text("name") or ""))
-    selector = read_labels(spec, "selector") if spec.value.get("selector") else None
-    known = tuple(address for address in addresses if address is not None)
-    return Service(namespace, name, selector, tuple(ports), known, spec.flag("publishNotReadyAddresses"))
-
-
 def read_objects(sources: Iterable[Source], default_namespace: str = "default") -> Objects:
     """Every object of ``sources``, with every problem noted."""
     sources = list(sources)
@@ -394,7 +371,7 @@ def assemble(
         namespaces,
         tuple(endpoints),
         tuple(policy for policy in objects.policies if policy.full_name not in unsure),
-        tuple(objects.services),
+        tuple(_with_endpoints(objects, service) for service in objects.services),
         counts,
         unknown=unknown,
         problems=tuple(objects.problems),
@@ -403,6 +380,16 @@ def assemble(
         absent=absent,
         variants=tuple(policy for policy in objects.policies if policy.full_name in unsure),
     )
+
+
+def _with_endpoints(objects: Objects, service: Service) -> Service:
+    """``service``; where it has no selector, with what its EndpointSlices say, or else its Endpoints."""
+    if service.selector is not None:
+        return service
+    name = f"{service.namespace}/{service.name}"
+    slices = (objects.service_endpoints.get((kind, name)) for kind, _ in ENDPOINT_KINDS)
+    found = next((each for each in slices if each), [])
+    return replace(service, endpoints=tuple(dict.fromkeys(each for piece in found for each in piece)))
 
 
 def _told_apart(workloads: Sequence[Workload], pods: Sequence[Endpoint]) -> list[Workload]:

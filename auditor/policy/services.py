@@ -4,12 +4,13 @@ address.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Service, ServicePort, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,76 @@ def translate(snapshot: Snapshot, service: Service, request: PortRequest) -> tup
     """Where a connection to ``request``, a port of ``service`` by number or name, can end; a named target port resolves
     per backend.
 
-    Empty when the Service has no such port, or no backend that declares the target.
+    A headless Service is not proxied: clients talk to the pods themselves, on the very port they ask for; one asked for
+    by name is the target port, as DNS says in SRV records. Empty when the Service has no such port, or no backend that
+    declares the target.
     """
+    if service.selector is None:
+        return tuple(_by_hand(snapshot, service, request))
+    if service.headless and not request.name:
+        return tuple(ServiceRoute(backend, request.number) for backend in backends(snapshot, service))
     ways: list[ServiceRoute] = []
-    for port in service.ports:
-        asked = port.name == request.name if request.name else port.number == request.number
-        if not asked or port.protocol is not request.protocol:
-            continue
+    for port in asked_for(service, request):
         for backend in backends(snapshot, service):
             numbers = (port.target,) if isinstance(port.target, int) else backend.resolve(port.protocol, port.target)
             ways.extend(ServiceRoute(backend, number) for number in numbers)
     return tuple(ways)
+
+
+def asked_for(service: Service, request: PortRequest) -> tuple[ServicePort, ...]:
+    """The ports of ``service`` that ``request`` means."""
+    return tuple(
+        port
+        for port in service.ports
+        if port.protocol is request.protocol
+        and (port.name == request.name if request.name else port.number == request.number)
+    )
+
+
+def own_port(service: Service, request: PortRequest) -> PortRequest | None:
+    """The port of ``service`` whose nodePort is ``request``; None where it is one of its own."""
+    if request.name or asked_for(service, request):
+        return None
+    own = (port for port in service.ports if port.node_port == request.number and port.protocol is request.protocol)
+    return next((PortRequest(port.protocol, number=port.number) for port in own), None)
+
+
+def _by_hand(snapshot: Snapshot, service: Service, request: PortRequest) -> Iterator[ServiceRoute]:
+    """Where the EndpointSlices of ``service`` send ``request``: ports are matched by their names."""
+    if service.headless and not request.name:
+        for address, pod in dict.fromkeys((each.address, each.pod) for each in service.endpoints):
+            yield ServiceRoute(endpoint_at(snapshot, address, pod), request.number)
+        return
+    for port in asked_for(service, request):
+        for each in service.endpoints:
+            if each.number is None or (each.name == port.name and each.protocol is port.protocol):
+                target = port.target if isinstance(port.target, int) else port.number
+                yield ServiceRoute(endpoint_at(snapshot, each.address, each.pod), each.number or target)
+
+
+def endpoint_at(snapshot: Snapshot, address: IPAddress, pod: str = "") -> Endpoint:
+    """The endpoint with ``address``: the ``pod`` of that name, a pod on the pod network, a node, or any other; a host
+    of its own where the input has none.
+    """
+    there = [end for end in snapshot.endpoints if address in end.addresses or (pod and end.name == pod)]
+    unknown = Endpoint(f"host/{address}", EndpointKind.HOST, addresses=(address,))
+    return min(there, key=lambda end: (end.name != pod, end.host_network, end.kind), default=unknown)
+
+
+def behind(snapshot: Snapshot, destination: Endpoint, request: PortRequest) -> tuple[Service, PortRequest] | None:
+    """The Service that answers at ``destination`` on ``request``, with the port of its own that it means: a nodePort of
+    a node, or a port of an address that a Service has for itself. None for anything else.
+    """
+    on_node = destination.kind is EndpointKind.NODE or destination.host_network
+    if request.name or destination.selectable:
+        return None
+    for service in snapshot.services:
+        its_own = not {*service.cluster_ips, *service.outside_ips}.isdisjoint(destination.addresses)
+        for port in service.ports:
+            is_its = (on_node and port.node_port == request.number) or (its_own and port.number == request.number)
+            if is_its and port.protocol is request.protocol:
+                return service, PortRequest(port.protocol, number=port.number)
+    return None
 
 
 def blocks_that_cover(

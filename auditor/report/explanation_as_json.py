@@ -7,7 +7,8 @@ from typing import Any, TextIO
 
 from auditor.model.policy import Direction
 from auditor.report.documents import write_json_value
-from auditor.run.explanation import Explained, Explanation, ServicePort
+from auditor.run.explanation import Explained, Explanation
+from auditor.run.service_connections import ServicePort
 
 SCHEMA = "audit.explanation/v1"
 
@@ -33,6 +34,9 @@ def _service(asked: ServicePort) -> Mapping[str, Any]:
             {"policy": policy.full_name, "ip_block": str(block), "address": str(address)}
             for policy, block, address in asked.covering
         ],
+        "headless": asked.service.headless,
+        "reached_at": asked.at,
+        "remarks": list(asked.remarks),
     }
 
 

@@ -10,7 +10,8 @@ from rich.text import Text
 from auditor.model.verdict import Note, Verdict
 from auditor.policy.plain_reading import policy_place
 from auditor.report.console import open_console, print_paragraph
-from auditor.run.explanation import Explained, Explanation, ServicePort
+from auditor.run.explanation import Explained, Explanation
+from auditor.run.service_connections import ServicePort
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}
 NOTE_WORDS = {
@@ -32,15 +33,23 @@ def render(explanation: Explanation, stream: TextIO) -> None:
 
 
 def _print_translation(asked: ServicePort, console: Console) -> None:
-    name = f"service/{asked.service.namespace}/{asked.service.name}"
     ends = ", ".join(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in asked.cells))
-    print_paragraph(console, f"{name} {asked.port} is sent to {ends}: policies see the backend pod and its port")
+    print_paragraph(console, f"{_way(asked)} {ends}: policies see the backend and its port")
     for policy, block, address in asked.covering:
         said = (
             f"note: {policy_place(policy)} has ipBlock {block}, which covers the ClusterIP {address}: whether "
             "that counts is up to the CNI"
         )
         print_paragraph(console, said, 2, 4)
+    for remark in asked.remarks:
+        print_paragraph(console, f"note: {remark}", 2, 4)
+
+
+def _way(asked: ServicePort) -> str:
+    if asked.service.headless:
+        return f"{asked.service.full_name} is headless: clients talk to its pods themselves, here to"
+    by = f"{asked.at} leads to " if asked.at else ""
+    return f"{by}{asked.service.full_name} {asked.port}{', which' if by else ''} is sent to"
 
 
 def _print_decision(explained: Explained, console: Console) -> None:

@@ -5,32 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from auditor.model.addresses import IPAddress
-from auditor.model.errors import UsageError
-from auditor.model.policy import IPBlock, NetworkPolicy
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint, Service, Snapshot
+from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
-from auditor.policy.matrix import common_families
-from auditor.policy.services import blocks_that_cover, find_service, translate
+from auditor.policy.services import behind
 from auditor.policy.unknown_labels import label_extremes
+from auditor.run.service_connections import ServicePort, ServiceQuestion, connections
 
 SERVICE_PREFIXES = ("service", "svc")
-
-
-@dataclass(frozen=True, slots=True)
-class ServicePort:
-    """A port of a Service that is asked for: the connections that it stands for, and the ipBlocks, with their policies,
-    that cover the Service's own address.
-    """
-
-    service: Service
-    port: PortRequest
-    cells: tuple[Cell, ...]
-    covering: tuple[tuple[NetworkPolicy, IPBlock, IPAddress], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +48,24 @@ class Explanation:
 
 
 def explain(snapshot: Snapshot, source: Endpoint, destination: Endpoint | str, port: PortRequest) -> Explanation:
-    """Why ``source`` can or can't reach ``destination``, an endpoint or the full name of a Service, on ``port``.
+    """Why ``source`` can or can't reach ``destination``, an endpoint or the full name of a Service, on ``port``. A node
+    on the nodePort of a Service, and an address that a Service has, stand for that Service.
 
     Raises UsageError when there is no such Service, port or connection.
     """
-    by_way_of = None if isinstance(destination, Endpoint) else _by_way_of(snapshot, source, destination, port)
-    if isinstance(destination, Endpoint):
-        cells = _cells(source, destination, port)
-    else:
-        cells = list(by_way_of.cells) if by_way_of else []
+    service = None
+    if isinstance(destination, str):
+        service = ServiceQuestion.by_name(snapshot, source, destination, port)
+    elif (found := behind(snapshot, destination, port)) is not None:
+        service = ServiceQuestion(snapshot, source, found[0], found[1], destination)
+    cells = connections(source, destination, port) if isinstance(destination, Endpoint) else ()
+    if service is not None:
+        cells, snapshot = service.cells, service.snapshot
     matrix = evaluate(snapshot, named_ports=[port])
     doubts = doubtful_cells(snapshot, snapshot.unknown, cells) if snapshot.unknown else {}
-    connections = (_explained(snapshot, cell, matrix.notes(*cell), doubts.get(cell, "")) for cell in cells)
-    return Explanation(tuple(connections), by_way_of)
+    doubts = {**(service.doubts if service else {}), **doubts}
+    explained = tuple(_explained(snapshot, cell, matrix.notes(*cell), doubts.get(cell, "")) for cell in cells)
+    return Explanation(explained, service.answer if service else None)
 
 
 def _explained(snapshot: Snapshot, cell: Cell, notes: Sequence[Note], doubt: str) -> Explained:
@@ -90,41 +80,3 @@ def service_name(text: str) -> str | None:
     """
     prefix, _, name = text.partition("/")
     return name if prefix in SERVICE_PREFIXES and "/" in name else None
-
-
-def _by_way_of(snapshot: Snapshot, source: Endpoint, name: str, port: PortRequest) -> ServicePort:
-    try:
-        service = find_service(snapshot, name)
-    except KeyError:
-        if (why := snapshot.absent.get(f"service/{name}")) is not None:
-            raise UsageError(f"service/{name} {why}") from None
-        known = ", ".join(f"service/{service.namespace}/{service.name}" for service in snapshot.services) or "none"
-        raise UsageError(f"there is no Service {name!r} in the input; there are: {known}") from None
-    cells = _service_cells(snapshot, source, service, port)
-    return ServicePort(service, port, tuple(cells), tuple(blocks_that_cover(snapshot, service, source)))
-
-
-def _service_cells(snapshot: Snapshot, source: Endpoint, service: Service, port: PortRequest) -> list[Cell]:
-    ways = translate(snapshot, service, port)
-    if not ways:
-        known = ", ".join(f"{each.protocol}/{each.number}" for each in service.ports) or "no ports"
-        name = f"service/{service.namespace}/{service.name}"
-        raise UsageError(
-            f"{name} sends {port} nowhere: it has {known}, and only pods that it selects and that declare the "
-            "target count"
-        )
-    return [cell for way in ways for cell in _cells(source, way.backend, PortRequest(port.protocol, number=way.number))]
-
-
-def _cells(source: Endpoint, destination: Endpoint, port: PortRequest) -> list[Cell]:
-    numbers = destination.resolve(port.protocol, port.name) if port.name else (port.number,)
-    if not numbers:
-        raise UsageError(f"{destination.name} declares no {port.protocol} port called {port.name!r}")
-    families = common_families(source, destination)
-    if not families:
-        raise UsageError(
-            f"{source.name} and {destination.name} have no address family in common: they can't talk at all"
-        )
-    return [
-        Cell(source.name, destination.name, port.protocol, number, family) for number in numbers for family in families
-    ]

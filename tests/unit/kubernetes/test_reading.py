@@ -19,8 +19,9 @@ from auditor.model.errors import ClusterError, UsageError
 from auditor.model.labels import LabelSelector
 from auditor.parsing.documents import Document
 from auditor.parsing.fields import Fields
-from auditor.parsing.manifests import _read_service, read_snapshot
+from auditor.parsing.manifests import read_snapshot
 from auditor.parsing.pods import read_pod
+from auditor.parsing.services import read_service
 from auditor.parsing.source import Source
 from auditor.policy.evaluator import evaluate
 from auditor.report.expected_as_json import expected_json
@@ -322,13 +323,22 @@ SERVICE_OBJECTS = st.fixed_dictionaries({
             {"port": st.integers(1, 65535)},
             optional={
                 "name": st.just("x"), "protocol": PROTOCOLS,
-                "targetPort": st.one_of(st.integers(0, 65535), st.just("http")),
+                "targetPort": st.one_of(st.integers(0, 65535), st.just("http")), "nodePort": st.integers(30000, 32767),
             },
         ), max_size=2),
         "clusterIP": st.sampled_from(["None", "", "10.96.0.1"]),
         "clusterIPs": st.lists(st.sampled_from(["None", "10.96.0.1", "fd00::9"]), max_size=2),
         "publishNotReadyAddresses": st.booleans(),
+        "type": st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"]),
+        "externalTrafficPolicy": st.sampled_from(["Cluster", "Local"]),
+        "internalTrafficPolicy": st.sampled_from(["Cluster", "Local"]),
+        "externalIPs": st.lists(st.just("203.0.113.9"), max_size=2),
+        "loadBalancerIP": st.just("203.0.113.8"),
+        "loadBalancerSourceRanges": st.lists(st.sampled_from(["198.51.100.0/24", "nonsense"]), max_size=2),
     }),
+    "status": st.fixed_dictionaries({}, optional={"loadBalancer": st.fixed_dictionaries({}, optional={
+        "ingress": st.lists(st.sampled_from([{"ip": "203.0.113.7"}, {"hostname": "a.example"}]), max_size=2),
+    })}),
 })  # fmt: skip
 
 
@@ -345,7 +355,7 @@ def test_every_pod_is_saved_without_loss(value):
 
 @given(SERVICE_OBJECTS)
 def test_every_service_means_what_it_means_in_a_file(value):
-    assert msgspec.json.decode(json.dumps(value), type=ServiceRecord).value() == _read_service(fields(value), "n", "s")
+    assert msgspec.json.decode(json.dumps(value), type=ServiceRecord).value() == read_service(fields(value), "n", "s")
 
 
 async def test_a_namespace_label_that_the_server_keeps_is_kept(api, tmp_path):

@@ -16,6 +16,7 @@ from auditor.model.addresses import IPAddress
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServicePort
 from auditor.parsing.pods import FINISHED, Owner, PodObject, one_per_family
+from auditor.parsing.services import HEADLESS, LOCAL, outside_ips, source_ranges
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -201,6 +202,7 @@ class ServicePortRecord(Record, frozen=True):
     name: str = ""
     protocol: str = "TCP"
     target_port: int | str | None = None
+    node_port: int = 0
 
 
 class ServiceSpec(Record, frozen=True):
@@ -212,6 +214,29 @@ class ServiceSpec(Record, frozen=True):
     cluster_ip: str = msgspec.field(default="", name="clusterIP")
     cluster_ips: list[str] = msgspec.field(default_factory=list, name="clusterIPs")
     publish_not_ready_addresses: bool = False
+    external_traffic_policy: str = ""
+    internal_traffic_policy: str = ""
+    external_ips: list[str] = msgspec.field(default_factory=list, name="externalIPs")
+    load_balancer_ip: str = msgspec.field(default="", name="loadBalancerIP")
+    load_balancer_source_ranges: list[str] = []
+
+
+class LoadBalancerIngress(Record, frozen=True):
+    """v1 LoadBalancerIngress."""
+
+    ip: str = ""
+
+
+class LoadBalancerStatus(Record, frozen=True):
+    """v1 LoadBalancerStatus."""
+
+    ingress: list[LoadBalancerIngress] = []
+
+
+class ServiceStatus(Record, frozen=True):
+    """v1 ServiceStatus."""
+
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
 
 
 class ServiceRecord(Record, frozen=True):
@@ -219,6 +244,7 @@ class ServiceRecord(Record, frozen=True):
 
     metadata: Metadata
     spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
 
     @property
     def is_external_name(self) -> bool:
@@ -226,18 +252,26 @@ class ServiceRecord(Record, frozen=True):
 
     def value(self) -> Service:
         spec = self.spec
-        addresses = tuple(_address(text) for text in spec.cluster_ips or [spec.cluster_ip] if text not in ("None", ""))
+        given = spec.cluster_ips or [spec.cluster_ip]
+        addresses = tuple(_address(text) for text in given if text not in (HEADLESS, ""))
         ports = tuple(
-            ServicePort(Protocol(port.protocol), port.port, port.target_port or port.port, port.name)
+            ServicePort(Protocol(port.protocol), port.port, port.target_port or port.port, port.name, port.node_port)
             for port in spec.ports
         )
+        plain = msgspec.to_builtins(spec)
         return Service(
             self.metadata.namespace,
             self.metadata.name,
             spec.selector or None,
             ports,
             addresses,
-            spec.publish_not_ready_addresses,
+            publish_not_ready=spec.publish_not_ready_addresses,
+            kind=spec.type or "ClusterIP",
+            headless=given[0] == HEADLESS,
+            outside_ips=outside_ips(plain, msgspec.to_builtins(self.status)),
+            external_local=spec.external_traffic_policy == LOCAL,
+            internal_local=spec.internal_traffic_policy == LOCAL,
+            source_ranges=source_ranges(plain),
         )
 
 
