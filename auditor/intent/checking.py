@@ -5,25 +5,27 @@ that mends it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice, product
 from typing import TypeAlias
 
 from auditor.intent.causes import Cause, Causes
 from auditor.intent.certainty import Certainty
-from auditor.intent.closing import isolating, narrowing, removing
+from auditor.intent.closing import carving, isolating, narrowing, parting, removing
 from auditor.intent.drafts import Draft
 from auditor.intent.opening import opening
 from auditor.intent.resolved_intent import Refined, ResolvedIntent
-from auditor.intent.sides import WhatIf
+from auditor.intent.sides import Effect, WhatIf
+from auditor.intent.unseen import called, with_unseen
 from auditor.intent.violations import Violation, find_violations
-from auditor.model.intent import CellGroup, Intent, IntentFinding, IntentKind, ProposedChange
+from auditor.model.intent import AlsoCloses, CellGroup, Intent, IntentFinding, IntentKind, ProposedChange
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Verdict
 from auditor.model.words import pluralize
 from auditor.policy.matrix import ExpectedMatrix
 
-MOST_TRIES = 16
+MOST_TRIES = 24
 """So many changes are evaluated for one finding."""
 MOST_EFFORT = 800_000
 """So many pairs are looked at for all changes together, which takes some seconds; findings after that get no change."""
@@ -49,7 +51,7 @@ def check_intent(matrix: ExpectedMatrix, intent: Intent) -> tuple[IntentFinding,
     ]
     found = find_violations(Refined(matrix, resolved), resolved)
     if found:
-        what_if = WhatIf(resolved)
+        what_if = WhatIf(ResolvedIntent(with_unseen(matrix.snapshot), intent, trusted=True))
         causes = Causes(resolved, what_if)
         certainty = Certainty(resolved)
         for number, (violations, is_cut) in found.items():
@@ -76,7 +78,7 @@ def _finding(resolved: ResolvedIntent, what_if: WhatIf, causes: Causes, cause: C
     kind = _kind(resolved, cause.rule)
     pairs = sum(violation.pairs(resolved) for violation in cause.violation)
     now = "denied" if kind is IntentKind.CLOSED else "allowed"
-    change, tried = _mend(resolved, what_if, causes, cause)
+    mending = _mend(resolved, what_if, causes, cause)
     return IntentFinding(
         kind,
         rule,
@@ -85,29 +87,51 @@ def _finding(resolved: ResolvedIntent, what_if: WhatIf, causes: Causes, cause: C
         _groups(resolved, cause.violation),
         decision.cell,
         decision.because(),
-        change,
-        tried,
+        mending.change,
+        mending.tried,
+        mending.closes,
     )
 
 
-def _mend(resolved: ResolvedIntent, what_if: WhatIf, causes: Causes, cause: Cause) -> tuple[ProposedChange | None, int]:
-    """The change that mends ``cause`` and touches least of what the intent is silent of, and how many were
-    evaluated.
-    """
+@dataclass(frozen=True, slots=True)
+class _Mending:
+    """A change that mends a cause, how many were tried, and what else the least harmful would close where all do."""
+
+    change: ProposedChange | None
+    tried: int
+    closes: AlsoCloses | None
+
+
+def _mend(resolved: ResolvedIntent, what_if: WhatIf, causes: Causes, cause: Cause) -> _Mending:
+    """The change that mends ``cause`` and touches least of what the intent is silent of, without closing any of it."""
     best: tuple[int, Draft] | None = None
+    closing: tuple[Effect, Draft] | None = None
     tried = 0
     for draft in islice(_drafts(resolved, causes, cause), MOST_TRIES):
         if what_if.spent > MOST_EFFORT:
             break
         tried += 1
-        unspecified = what_if.unspecified(draft.edits, cause.violation)
-        if unspecified is not None and (best is None or unspecified < best[0]):
-            best = (unspecified, draft)
-        if unspecified == 0:
+        effect = what_if.judge(draft.edits, cause.violation)
+        if effect is None:
+            continue
+        if effect.closed:
+            closing = min(filter(None, (closing, (effect, draft))), key=lambda each: _harm(each[0]))
+        elif best is None or effect.pairs < best[0]:
+            best = (effect.pairs, draft)
+        if best is not None and not best[0]:
             break
-    if best is None:
-        return None, tried
-    return ProposedChange(best[1].title, best[1].yaml, best[1].edits, best[0]), tried
+    if best is not None:
+        return _Mending(ProposedChange(best[1].title, best[1].yaml, best[1].edits, best[0]), tried, None)
+    return _Mending(None, tried, _also_closes(*closing) if closing is not None else None)
+
+
+def _harm(effect: Effect) -> tuple[int, int]:
+    return effect.closing, len(effect.closed)
+
+
+def _also_closes(effect: Effect, draft: Draft) -> AlsoCloses:
+    ends = dict.fromkeys(f"{called(source)} -> {called(destination)}" for source, destination in effect.closed)
+    return AlsoCloses(draft.title, effect.closing, tuple(ends))
 
 
 def _drafts(resolved: ResolvedIntent, causes: Causes, cause: Cause) -> Iterator[Draft]:
@@ -116,13 +140,14 @@ def _drafts(resolved: ResolvedIntent, causes: Causes, cause: Cause) -> Iterator[
         for direction in cause.sides:
             grant = cause.side(direction).grant
             if grant is not None:
+                places = causes.all_openings(direction, cause.violation)
                 yield from narrowing(resolved, grant, cause.violation)
-                yield from removing(
-                    resolved, direction, causes.all_openings(direction, cause.violation), cause.violation
-                )
+                yield from removing(resolved, direction, places, cause.violation)
+                yield from carving(resolved, direction, places, cause.violation, rule)
+                yield from parting(resolved, direction, places, cause.violation, rule)
             else:
                 pod = cause.violation[0].destination if direction is Direction.INGRESS else cause.violation[0].source
-                yield from isolating(resolved, direction, pod.example.namespace, cause.violation, rule.name)
+                yield from isolating(resolved, direction, pod.example.namespace, cause.violation, rule)
         return
     ways = [opening(resolved, rule, cause.side(direction), cause.violation) for direction in cause.sides]
     if len(ways) == 1:

@@ -7,10 +7,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from auditor.intent.carving import Carver, narrowed, opposites
 from auditor.intent.causes import PeerPlace
-from auditor.intent.drafts import Draft, demanded_rules, new_policies, rewritten, with_all_rules
+from auditor.intent.drafts import (
+    Draft,
+    demanded_rules,
+    ends_of,
+    in_two,
+    new_policies,
+    rewritten,
+    selectors_named,
+    together,
+    with_all_rules,
+)
+from auditor.intent.notation import EVERY_POD
 from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.intent.violations import Violation
+from auditor.model.intent import IntentRule
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange
 from auditor.model.snapshot import Endpoint
@@ -109,12 +122,7 @@ def removing(
             )
             drafts.append(with_all_rules(policy, direction, (*(rule for rule in kept if rule is not None), *meant)))
         if drafts:
-            title = "; ".join(draft.title for draft in drafts)
-            yield Draft(
-                title,
-                "\n---\n".join(draft.yaml for draft in drafts),
-                tuple(edit for draft in drafts for edit in draft.edits),
-            )
+            yield together(drafts)
 
 
 def _without(rule: Rule, gone: set[int | None]) -> Rule | None:
@@ -123,24 +131,100 @@ def _without(rule: Rule, gone: set[int | None]) -> Rule | None:
     return replace(rule, peers=tuple(peer for number, peer in enumerate(rule.peers) if number not in gone))
 
 
-def isolating(
-    resolved: ResolvedIntent, direction: Direction, namespace: str, violation: Sequence[Violation], name: str
+def carving(
+    resolved: ResolvedIntent,
+    direction: Direction,
+    places: Sequence[PeerPlace],
+    violation: Sequence[Violation],
+    rule: IntentRule,
 ) -> Iterator[Draft]:
-    """New policies that isolate the pods of ``wrong`` and allow what is meant: those pods alone, then the whole
-    namespace.
+    """Every policy rule that opens any of ``violation`` without those whom ``rule`` means denied: on all of its ports,
+    then on those of the violation alone.
+    """
+    texts = ends_of(rule, direction)[1]
+    if not texts:
+        return
+    carver = Carver(resolved.snapshot, texts)
+    by_policy: dict[NetworkPolicy, set[int]] = {}
+    for policy, number, _ in places:
+        by_policy.setdefault(policy, set()).add(number)
+    for all_ports in (True, False):
+        drafts = []
+        for policy, numbers in by_policy.items():
+            rules: list[Rule] = []
+            for number, each in enumerate(policy.rules(direction)):
+                carved = carver.carved(each, policy.namespace) if number in numbers else each
+                if number in numbers and not all_ports and (others := _other_ports(resolved, violation, each)):
+                    rules.append(replace(each, ports=others))
+                rules += [carved] if carved is not None else []
+            if tuple(rules) != policy.rules(direction):
+                drafts.append(with_all_rules(policy, direction, tuple(rules)))
+        if drafts:
+            yield together(drafts)
 
-    Then the same with every port open but those of ``wrong``, which leaves what goes over the others as it is.
+
+def parting(
+    resolved: ResolvedIntent,
+    direction: Direction,
+    places: Sequence[PeerPlace],
+    violation: Sequence[Violation],
+    rule: IntentRule,
+) -> Iterator[Draft]:
+    """Every policy that opens any of ``violation`` in two: for other pods as it is, and for those that ``rule`` names
+    without what it means denied.
+    """
+    own, texts = ends_of(rule, direction)
+    gone: dict[NetworkPolicy, set[int]] = {}
+    for policy, number, _ in places:
+        gone.setdefault(policy, set()).add(number)
+    carver = Carver(resolved.snapshot, texts) if texts else None
+    parted: list[Draft] = []
+    for policy, numbers in gone.items():
+        pods = [pod for pod in _pods(violation, direction) if pod.namespace == policy.namespace]
+        selectors = selectors_named(resolved, own, pods) if pods else ()
+        buts = [opposites(selector) for selector in selectors]
+        if not pods or EVERY_POD in selectors or any(len(each) != 1 for each in buts):
+            return
+        rules = [
+            each if number not in numbers else carver.carved(each, policy.namespace) if carver else None
+            for number, each in enumerate(policy.rules(direction))
+        ]
+        meant = demanded_rules(resolved, direction, pods, policy.namespace)
+        kept = tuple(dict.fromkeys((*(each for each in rules if each is not None), *meant)))
+        others = policy.pod_selector
+        for (but,) in buts:
+            others = narrowed(others, but)
+        parted.append(in_two(resolved, policy, direction, others, selectors, kept))
+    if parted:
+        yield together(parted)
+
+
+def isolating(
+    resolved: ResolvedIntent, direction: Direction, namespace: str, violation: Sequence[Violation], rule: IntentRule
+) -> Iterator[Draft]:
+    """New policies that isolate the pods of ``violation``, as ``rule`` calls them, and allow what is meant.
+
+    Or everybody but those whom the rule means denied, and what is meant; or every port but those of the violation.
     """
     pods = [pod for pod in _pods(violation, direction) if pod.namespace == namespace]
-    yield from new_policies(resolved, direction, pods, name)
-    if others := _other_ports(resolved, violation):
-        meant = demanded_rules(resolved, direction, pods, namespace)
-        yield from new_policies(resolved, direction, pods, name, given=(Rule((), others), *meant))
+    yield from new_policies(resolved, direction, pods, rule)
+    meant = demanded_rules(resolved, direction, pods, namespace)
+    others = _other_ports(resolved, violation, Rule())
+    open_ports = (Rule((), others),) if others else ()
+    if texts := ends_of(rule, direction)[1]:
+        carver = Carver(resolved.snapshot, texts)
+        carved = carver.carved(Rule(), namespace)
+        left = (carved,) if carved is not None else ()
+        for given in dict.fromkeys((left, left + meant, open_ports + left, open_ports + left + meant)):
+            for draft in new_policies(resolved, direction, pods, rule, given=given):
+                yield replace(draft, title=f"{draft.title}{carver.assumption}")
+    if open_ports:
+        yield from new_policies(resolved, direction, pods, rule, given=open_ports + meant)
 
 
-def _other_ports(resolved: ResolvedIntent, violation: Sequence[Violation]) -> tuple[PolicyPort, ...]:
-    """All ports but those of ``wrong``."""
-    atoms = resolved.atoms.everything
+def _other_ports(resolved: ResolvedIntent, violation: Sequence[Violation], rule: Rule) -> tuple[PolicyPort, ...]:
+    """The ports of ``rule`` but those of ``violation``."""
+    atoms = resolved.ports_at(rule.ports, violation[0].destination.example)
     for each in violation:
         for mask in each.atoms.values():
             atoms &= ~mask

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from auditor.intent.notation import (
     EVERY_POD,
@@ -18,12 +19,13 @@ from auditor.intent.notation import (
     split_labels,
 )
 from auditor.intent.resolved_intent import ResolvedIntent
-from auditor.model.intent import Edit
-from auditor.model.labels import LabelSelector
+from auditor.model.intent import Edit, IntentRule
+from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Verdict
 from auditor.policy.plain_reading import place, policy_place
+from auditor.policy.selection import select
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,15 @@ def _united(edits: tuple[Edit, ...], others: tuple[Edit, ...]) -> tuple[Edit, ..
         one, two = (same.after, other.after) if changes_ingress else (other.after, same.after)
         united[united.index(same)] = Edit(same.before, replace(one, egress=two.egress))
     return tuple(united)
+
+
+def together(drafts: Sequence[Draft]) -> Draft:
+    """All of ``drafts``, each about policies of its own, as one."""
+    return Draft(
+        "; ".join(draft.title for draft in drafts),
+        "\n---\n".join(draft.yaml for draft in drafts),
+        tuple(edit for draft in drafts for edit in draft.edits),
+    )
 
 
 def rewritten(
@@ -126,45 +137,98 @@ def new_policies(
     resolved: ResolvedIntent,
     direction: Direction,
     pods: Sequence[Endpoint],
-    name: str,
+    rule: IntentRule,
     *,
     given: tuple[Rule, ...] | None = None,
 ) -> Iterator[Draft]:
-    """New policies for ``pods``, all of one namespace, with what the intent allows them, or with the rules ``given``
-    alone.
-
-    First for pods as the intent calls them or by the labels that they share, then for all pods of the namespace.
+    """New policies for ``pods``, all of one namespace, as ``rule`` of the intent calls them, with what the intent allows
+    them, or with the rules ``given`` alone.
     """
-    namespace = pods[0].namespace
-    rules = demanded_rules(resolved, direction, pods, namespace) if given is None else given
-    for selector in dict.fromkeys((*_selectors(resolved, direction, pods), EVERY_POD)):
-        policy = _policy(resolved, (namespace, name), selector, direction, rules)
-        who = f"pods {selector}" if not selector.is_empty else "every pod"
-        yield Draft(f"add a policy for {who} of {namespace}", policy_yaml(policy), (Edit(None, policy),))
+    rules = demanded_rules(resolved, direction, pods, pods[0].namespace) if given is None else given
+    selectors = selectors_named(resolved, ends_of(rule, direction)[0], pods)
+    yield _same_for_each(resolved, direction, (pods[0].namespace, rule.name), selectors, rules)
     if given is None and rules:
-        yield _one_for_each(resolved, direction, pods, name)
+        yield _one_for_each(resolved, direction, pods, rule.name, selectors)
 
 
-def _one_for_each(resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint], name: str) -> Draft:
+def ends_of(rule: IntentRule, direction: Direction) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What ``rule`` calls the pods that a policy for ``direction`` selects, and their peers."""
+    ends = rule.destinations, rule.sources
+    return ends if direction is Direction.INGRESS else ends[::-1]
+
+
+def _same_for_each(
+    resolved: ResolvedIntent,
+    direction: Direction,
+    words: tuple[str, str],
+    selectors: Sequence[LabelSelector],
+    rules: tuple[Rule, ...],
+) -> Draft:
+    """A policy with ``rules`` for the pods of each of ``selectors``."""
+    policies: list[NetworkPolicy] = []
+    for selector in selectors:
+        policies.append(_policy(resolved, words, selector, direction, rules, beside=policies))
+    who = " and ".join("every pod" if each.is_empty else f"pods {each}" for each in selectors)
+    what = "a policy" if len(policies) == 1 else f"{len(policies)} policies"
+    return _new(f"add {what} for {who} of {words[0]}", policies)
+
+
+def _new(title: str, policies: Sequence[NetworkPolicy]) -> Draft:
+    yaml = "\n---\n".join(map(policy_yaml, policies))
+    return Draft(title, yaml, tuple(Edit(None, policy) for policy in policies))
+
+
+def in_two(  # noqa: PLR0913 - the policy, and what becomes of its two parts
+    resolved: ResolvedIntent,
+    policy: NetworkPolicy,
+    direction: Direction,
+    others: LabelSelector,
+    selectors: Sequence[LabelSelector],
+    rules: tuple[Rule, ...],
+) -> Draft:
+    """``policy`` for the pods ``others`` alone, and beside it the same with ``rules`` for each of ``selectors``."""
+    after = replace(policy, pod_selector=others)
+    parts: list[NetworkPolicy] = []
+    for selector in selectors:
+        own = _policy(resolved, (policy.namespace, policy.name), selector, direction, (), beside=parts)
+        conditions = [Requirement(key, Operator.IN, (value,)) for key, value in selector.match_labels]
+        both = policy.pod_selector
+        for each in (*conditions, *selector.match_expressions):
+            both = replace(both, match_expressions=(*both.match_expressions, each))
+        mine = selector if policy.pod_selector.is_empty else both
+        part = replace(policy, name=own.name, pod_selector=mine, file="", line=0)
+        parts.append(_with_rules(part, direction, rules))
+    who = " and ".join(f"pods {selector}" for selector in selectors)
+    yaml = "\n---\n".join(map(policy_yaml, (after, *parts)))
+    title = f"keep {policy_place(policy)} for other pods than {who}, which get one of their own"
+    return Draft(title, yaml, (Edit(policy, after), *(Edit(None, part) for part in parts)))
+
+
+def _one_for_each(
+    resolved: ResolvedIntent,
+    direction: Direction,
+    pods: Sequence[Endpoint],
+    name: str,
+    selectors: Sequence[LabelSelector],
+) -> Draft:
     """Isolation of ``pods`` without any rule, and a policy for each thing that is meant for some of them."""
     namespace = pods[0].namespace
-    policies = [_policy(resolved, (namespace, name), next(_selectors(resolved, direction, pods)), direction, ())]
+    policies: list[NetworkPolicy] = []
+    for selector in selectors:
+        policies.append(_policy(resolved, (namespace, name), selector, direction, (), beside=policies))
     for number, meant in enumerate(resolved.rules):
         ends = resolved.destinations[number] if direction is Direction.INGRESS else resolved.sources[number]
         mine = [pod for pod in pods if pod.name in ends]
         if meant.verdict is Verdict.ALLOWED and mine:
-            texts, others = (
-                (meant.destinations, meant.sources)
-                if direction is Direction.INGRESS
-                else (meant.sources, meant.destinations)
-            )
+            texts, others = ends_of(meant, direction)
             peers = peers_for(others, resolved.snapshot, namespace)
-            selector = _named(texts, namespace) or common_labels(mine)
             if peers is not None:
                 rules = (Rule(peers, meant.ports),)
-                policies.append(_policy(resolved, (namespace, meant.name), selector, direction, rules, beside=policies))
-    yaml = "\n---\n".join(map(policy_yaml, policies))
-    return Draft(f"add {len(policies)} policies to {namespace}", yaml, tuple(Edit(None, policy) for policy in policies))
+                for selector in selectors_named(resolved, texts, mine):
+                    policies.append(
+                        _policy(resolved, (namespace, meant.name), selector, direction, rules, beside=policies)
+                    )
+    return _new(f"add {len(policies)} policies to {namespace}", policies)
 
 
 def _policy(  # noqa: PLR0913 - what a policy has, and what must not be called as it is
@@ -187,22 +251,19 @@ def _policy(  # noqa: PLR0913 - what a policy has, and what must not be called a
     return NetworkPolicy(namespace, called, selector, frozenset({direction}), ingress, egress)
 
 
-def _selectors(resolved: ResolvedIntent, direction: Direction, pods: Sequence[Endpoint]) -> Iterator[LabelSelector]:
-    """Selectors for ``pods``: as a rule of the intent calls them if one does, else what their labels have in common."""
-    names = {pod.name for pod in pods}
-    for number, rule in enumerate(resolved.rules):
-        ends, texts = (
-            (resolved.destinations[number], rule.destinations)
-            if direction is Direction.INGRESS
-            else (resolved.sources[number], rule.sources)
-        )
-        selector = _named(texts, pods[0].namespace)
-        if selector is not None and names <= ends and all(selector.matches(pod.labels) for pod in pods):
-            yield selector
-    yield common_labels(pods)
-
-
-def _named(texts: Sequence[str], namespace: str) -> LabelSelector | None:
-    """The podSelector that means the only one of ``texts`` that is about ``namespace``; None where there is no such."""
-    splits = [split for text in texts if (split := split_labels(text)) is not None and split[0] in ("", namespace)]
-    return splits[0][1] if len(splits) == len(texts) == 1 else None
+def selectors_named(
+    resolved: ResolvedIntent, texts: Sequence[str], pods: Sequence[Endpoint]
+) -> tuple[LabelSelector, ...]:
+    """The podSelectors that mean what the selections ``texts`` do in the namespace of ``pods``: by the labels that these
+    name, or all pods of the namespace that they name. Names of pods become the labels that these have in common.
+    """
+    namespace = pods[0].namespace
+    found: list[LabelSelector] = []
+    for text in texts:
+        if (split := split_labels(text)) is not None:
+            found += [split[1]] if split[0] in ("", namespace) else []
+        elif "/" not in text:
+            found += [EVERY_POD] if fnmatchcase(namespace, text) else []
+        elif mine := [pod for pod in select(resolved.snapshot.endpoints, text) if pod.namespace == namespace]:
+            found.append(common_labels(mine))
+    return (EVERY_POD,) if not found or EVERY_POD in found else tuple(dict.fromkeys(found))

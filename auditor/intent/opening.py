@@ -35,7 +35,7 @@ def opening(resolved: ResolvedIntent, rule: IntentRule, side: Side, violation: S
             isolating = sorted(side.isolating[:MOST_POLICIES], key=lambda policy: policy.pod_selector.is_empty)
             fitting = [policy for policy in isolating if for_all or not policy.pod_selector.is_empty]
             yield from (extended(policy, side.direction, meant) for policy in fitting)
-            yield from new_policies(resolved, side.direction, _of(pods, namespace), rule.name, given=(meant,))
+            yield from new_policies(resolved, side.direction, _of(pods, namespace), rule, given=(meant,))
             yield from (extended(policy, side.direction, meant) for policy in isolating[len(fitting) :])
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from auditor.intent.resolved_intent import Refined, ResolvedIntent, Signature
+from auditor.intent.unseen import is_unseen
 from auditor.intent.violations import Violation
 from auditor.model.intent import Edit
 from auditor.model.policy import Direction, NetworkPolicy
@@ -45,6 +46,18 @@ class OneWay:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """What a change does where the intent is silent: ``pairs`` of endpoints between which anything changes, of which it
+    cuts ``closing`` on some port. ``closed`` are examples of what it cuts, by names, with those among them who only
+    stand for others.
+    """
+
+    pairs: int
+    closing: int
+    closed: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Group:
     """Endpoints that neither the policies before, nor those after, nor the intent tell apart."""
 
@@ -74,15 +87,14 @@ class WhatIf:
         one, other = (self.before[direction].reached(source.name, destination.name, family) for direction in Direction)
         return one & other
 
-    def unspecified(self, edits: Sequence[Edit], finding: Sequence[Violation]) -> int | None:
-        """Between how many pairs ``edits`` change what the intent is silent of; None unless they mend ``finding`` and
-        harm nothing.
+    def judge(self, edits: Sequence[Edit], finding: Sequence[Violation]) -> Effect | None:
+        """What ``edits`` change where the intent is silent; None unless they mend ``finding`` and harm nothing.
 
         Harm is a cell that was as the intent has it, and isn't any more.
         """
         changed = _Changed(self._resolved, self, edits)
         mended = all(changed.mends(violation) for violation in finding)
-        return changed.unspecified() if mended else None
+        return changed.effect() if mended else None
 
     def side(self, direction: Direction, policies: tuple[NetworkPolicy, ...]) -> OneWay:
         """The side of ``policies`` alone, computed once."""
@@ -149,24 +161,37 @@ class _Changed:
             by_group.setdefault(id(group), (group, []))[1].append(endpoint)
         return [(group, tuple(ends)) for group, ends in by_group.values()]
 
-    def unspecified(self) -> int | None:
-        """How many pairs change where nothing is demanded; None if any is less as demanded than before."""
-        count = 0
+    def effect(self) -> Effect | None:
+        """What changes where nothing is demanded; None if anything is less as demanded than before."""
+        count = closing = 0
+        closed: list[tuple[str, str]] = []
         for source, destination in self._affected():
             pair = self._example(source.members, destination.members)
             if pair is None:
                 continue
             demand = self._resolved.demand(source.signature, destination.signature)
             silent = ~(demand.allowed | demand.denied)
-            changes = False
+            changes = closes = 0
             self._what_if.spent += 1
             for family in self._resolved.families(*pair):
                 before, after = self._what_if.reached(*pair, family), self._reached(*pair, family)
                 if demand.violation(after) & ~demand.violation(before):
                     return None
-                changes = changes or bool((before ^ after) & silent)
-            count += self._resolved.count_pairs(source.members, destination.members) if changes else 0
-        return count
+                changes |= (before ^ after) & silent
+                closes |= before & ~after & silent
+            pairs = self._seen_pairs(source, destination) if changes else 0
+            count += pairs
+            if closes:
+                closing += pairs
+                closed.append((pair[0].name, pair[1].name))
+        return Effect(count, closing, tuple(closed))
+
+    def _seen_pairs(self, source: _Group, destination: _Group) -> int:
+        """How many pairs it is, without those who only stand for others."""
+        sources, destinations = (
+            [member for member in group.members if not is_unseen(member)] for group in (source, destination)
+        )
+        return self._resolved.count_pairs(sources, destinations) if sources and destinations else 0
 
     def _affected(self) -> Iterable[tuple[_Group, _Group]]:
         groups = list({id(group): group for group in self._groups.values()}.values())

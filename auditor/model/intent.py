@@ -98,11 +98,11 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class ProposedChange:
-    """A change of policies that was evaluated: it mends every cell of its finding and no cell is further from the
-    intent than before.
+    """A change of policies that was evaluated: it mends every cell of its finding, no cell is further from the intent
+    than before, and none that the intent doesn't speak of is closed, those of DNS and of addresses outside included.
 
     ``title`` says what to do, ``yaml`` is what to write then. ``unspecified`` counts pairs of endpoints between which
-    it changes something that the intent doesn't speak of.
+    it opens something that the intent doesn't speak of.
     """
 
     title: str
@@ -124,12 +124,23 @@ class ProposedChange:
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoCloses:
+    """Why no change is proposed: what even the least harmful, ``title``, would close that the intent doesn't speak of.
+    ``pairs`` of endpoints; ``examples`` as ``prod/web -> DNS in kube-system``.
+    """
+
+    title: str
+    pairs: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IntentFinding:
     """Cells that one rule of the intent means otherwise than the policies, for one reason.
 
     ``pairs`` counts the pairs of endpoints; ``example`` is one of the cells, and ``because`` says what decides it, one
     line for each policy rule or isolation. ``change`` is None where none was found; ``tried`` counts the changes that
-    were evaluated.
+    were evaluated. ``closes``: what the least harmful change would close beside, where every change closes more.
     """
 
     kind: IntentKind
@@ -141,6 +152,7 @@ class IntentFinding:
     because: tuple[str, ...] = ()
     change: ProposedChange | None = None
     tried: int = 0
+    closes: AlsoCloses | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,13 @@ def finding_item(finding: IntentFinding) -> dict[str, Any]:
         "because": list(finding.because),
         "change": None if finding.change is None else _change(finding.change),
         "changes_tried": finding.tried,
+        "also_closes": None
+        if finding.closes is None
+        else {
+            "title": finding.closes.title,
+            "pairs": finding.closes.pairs,
+            "examples": list(finding.closes.examples),
+        },
     }
 
 

@@ -10,7 +10,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from auditor.model.intent import CellGroup, IntentFinding, IntentKind, IntentReport, ProposedChange
+from auditor.model.intent import AlsoCloses, CellGroup, IntentFinding, IntentKind, IntentReport, ProposedChange
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.verdict import Conclusion
 from auditor.model.words import pluralize
@@ -66,6 +66,8 @@ def _print_finding(console: Console, finding: IntentFinding) -> None:
         print_paragraph(console, reason, 4, 6)
     if finding.change is not None:
         _print_change(console, finding.change)
+    elif finding.closes is not None:
+        _print_closes(console, finding.closes)
     elif finding.example is not None:
         why = (
             f"none of {finding.tried} that were evaluated mends it without harm"
@@ -83,8 +85,15 @@ def _print_change(console: Console, change: ProposedChange) -> None:
     if change.unspecified:
         pairs = pluralize(change.unspecified, "pair")
         print_paragraph(
-            console, f"it also changes something between {pairs} of endpoints that the intent doesn't speak of", 2, 6
+            console, f"it also opens something between {pairs} of endpoints that the intent doesn't speak of", 2, 6
         )
+
+
+def _print_closes(console: Console, closes: AlsoCloses) -> None:
+    print_paragraph(
+        console, "change: none closes this alone, without what is allowed today and not spoken of; the least", 2, 6
+    )
+    print_paragraph(console, f"harmful ({closes.title}) would also close: {_some(closes.examples)}", 6, 6)
 
 
 def group_in_words(group: CellGroup) -> str:

@@ -38,6 +38,14 @@ def random_intent(random: Random, rules: int = 4) -> Intent:
     return Intent(tuple(made), {}, "intent.yaml")
 
 
+def sparse_intent(random: Random) -> Intent:
+    """An intent that denies one thing and is silent of the rest."""
+    ends = [(random.choice(SELECTIONS),) for _ in range(2)]
+    ends[random.randrange(2)] = random.choice((ends[0], ends[1], ()))
+    ports = tuple(_random_port(random) for _ in range(random.choice((0, 0, 1))))
+    return Intent((IntentRule("one thing", Verdict.DENIED, *ends, ports, False, "intent.yaml", 1),), {}, "intent.yaml")
+
+
 def _random_rule(random: Random, number: int) -> IntentRule:
     closing = random.random() < 0.4
     denied = closing or random.random() < 0.3
@@ -170,3 +178,25 @@ class Meaning:
         if key not in self._verdicts:
             self._verdicts[key] = verdict(snapshot, source, destination, *cell)
         return self._verdicts[key]
+
+    def closed(self, before, after):
+        """The cells of which the intent says nothing that are open in ``before`` and not in ``after``."""
+        return {
+            (source.name, destination.name, protocol, port, family)
+            for source, destination in self.pairs()
+            for family in families(source, destination)
+            for protocol, port in self.edges
+            if (source.name, destination.name, protocol, port) not in self.demands
+            and self._verdict(before, source, destination, protocol, port, family) is Verdict.ALLOWED
+            and verdict(after, source, destination, protocol, port, family) is Verdict.DENIED
+        }
+
+    def is_silent_of_something_open(self, snapshot):
+        """Whether ``closed`` could find anything at all."""
+        return any(
+            self._verdict(snapshot, source, destination, protocol, port, family) is Verdict.ALLOWED
+            for source, destination in self.pairs()
+            for family in families(source, destination)
+            for protocol, port in self.edges[:2]
+            if (source.name, destination.name, protocol, port) not in self.demands
+        )

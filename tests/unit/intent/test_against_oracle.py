@@ -20,7 +20,8 @@ from auditor.policy.evaluator import evaluate
 from tests.marking import slow
 from tests.oracle.evaluator import verdict
 from tests.strategies import Shape, random_snapshot
-from tests.unit.intent.meaning import Meaning, random_intent
+from tests.unit.intent.meaning import Meaning, random_intent, sparse_intent
+from tests.unit.intent.outside import with_outsiders
 from tests.unit.policy.test_properties import FACTOR, families
 
 SHAPES = (
@@ -33,14 +34,14 @@ SHAPES = (
 KINDS = {"allowed": IntentKind.CLOSED, "denied": IntentKind.OPEN}
 
 
-def worlds(count, start):
+def worlds(count, start, intents=random_intent):
     """Clusters with intents: seed, cluster, intent, its meaning, and the findings, None where the intent contradicts
     itself.
     """
     for seed in range(start, start + count * FACTOR):
         random = Random(seed)
         snapshot = random_snapshot(random, SHAPES[seed % len(SHAPES)])
-        intent = random_intent(random)
+        intent = intents(random)
         try:
             findings = check_intent(evaluate(snapshot), intent)
         except InputError:
@@ -110,7 +111,6 @@ def test_the_yaml_of_new_policies_is_read_as_what_was_evaluated():
 @pytest.mark.parametrize("start", [3_000, slow(4_000)])
 def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell(start):
     shown = dict.fromkeys(IntentKind, 0)
-    silent = 0
     for seed, snapshot, intent, findings in worlds(30, start):
         changed = [finding for finding in findings or () if finding.change is not None]
         if not changed:
@@ -126,12 +126,31 @@ def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell(start):
                 f"seed {seed}: {finding.change.title}"
             )
             shown[finding.kind] += 1
-            silent += finding.change.unspecified > 0
-    assert min(shown[IntentKind.OPEN], shown[IntentKind.CLOSED]) > 10 * FACTOR
-    assert silent > FACTOR
+    assert min(shown[IntentKind.OPEN], shown[IntentKind.CLOSED]) > 5 * FACTOR
+
+
+@pytest.mark.parametrize(
+    ("intents", "start"), [(random_intent, 5_000), (sparse_intent, 5_000), slow(random_intent, 6_000)]
+)
+def test_no_change_closes_what_the_intent_does_not_speak_of(intents, start):
+    """Those outside the cluster, DNS and pods of other namespaces included, though the input has none of them."""
+    shown = kept = 0
+    for seed, snapshot, intent, findings in worlds(20, start, intents):
+        changes = [finding.change for finding in findings or () if finding.change is not None]
+        if not changes:
+            continue
+        wide = with_outsiders(Random(seed), snapshot)
+        meaning = Meaning(wide, intent)
+        kept += meaning.is_silent_of_something_open(wide)
+        for change in changes:
+            closed = meaning.closed(wide, change.apply(wide))
+            assert not closed, f"seed {seed}: {change.title} closes {sorted(closed)[:3]}"
+            shown += 1
+    assert shown > 5 * FACTOR
+    assert kept > 3 * FACTOR
 
 
 @pytest.mark.parametrize("kind", [IntentKind.OPEN, IntentKind.CLOSED])
 def test_most_findings_get_a_change(kind):
     findings = [finding for *_, found in worlds(50, 3_000) for finding in found or () if finding.kind is kind]
-    assert sum(finding.change is not None for finding in findings) > 0.9 * len(findings)
+    assert sum(finding.change is not None for finding in findings) > 0.8 * len(findings)

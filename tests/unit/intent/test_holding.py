@@ -321,3 +321,61 @@ def test_namespaces_by_their_names_become_selectors():
     (made,) = finding.change.edits[0].after.ingress
     assert made == rule(namespaces({"kubernetes.io/metadata.name": "dev"}))
     assert finding.change.edits[0].after.pod_selector == ALL
+
+
+STAGING = """\
+schema: audit.intent/v1
+rules:
+- {name: staging stays out of dev, from: staging, to: dev, verdict: denied}
+otherwise: unspecified
+"""
+
+
+def staging(*, addresses=True):
+    """Two namespaces without a policy, whose pods share a label that nobody names."""
+    names = ("staging/web", "staging/job", "dev/api", "prod/web")
+    return cluster(
+        *(
+            pod(name, {"team": "shop", "app": name[-3:]}, *([f"10.244.0.{number}"] if addresses else []))
+            for number, name in enumerate(names, 2)
+        )
+    )
+
+
+def test_a_change_selects_by_what_the_intent_names_and_keeps_everybody_else_and_the_outside():
+    (finding,) = held(staging(), STAGING)
+    (edit,) = finding.change.edits
+    assert (edit.after.namespace, edit.after.pod_selector) == ("dev", ALL)
+    assert finding.change.unspecified == 0
+    assert finding.change.yaml.splitlines()[-4:] == [
+        "  ingress:",
+        "  - from:",
+        (
+            "    - namespaceSelector: {matchExpressions: "
+            "[{key: kubernetes.io/metadata.name, operator: NotIn, values: [staging]}]}"
+        ),
+        "    - ipBlock: {cidr: 0.0.0.0/0, except: [10.244.0.0/16]}",
+    ]
+    assert "with 10.244.0.0/16 taken for the addresses of pods" in finding.change.title
+    outsider = host("anybody", "9.9.9.9")
+    after = finding.change.apply(cluster(*staging().endpoints, outsider))
+    matrix = evaluate(after)
+    assert all(matrix.verdict(name, "dev/api", "TCP", 80, 4) == "allowed" for name in ("prod/web", "host/anybody"))
+    assert matrix.verdict("staging/web", "dev/api", "TCP", 80, 4) == "denied"
+
+
+def test_where_the_outside_can_not_be_told_from_pods_no_outage_is_proposed_but_said_what_else_would_close():
+    (finding,) = held(staging(addresses=False), STAGING)
+    assert finding.change is None
+    assert finding.closes.title.startswith("add a policy for every pod of dev")
+    assert any(each.startswith("addresses outside the cluster") for each in finding.closes.examples)
+
+
+def test_an_allow_all_for_more_pods_than_meant_keeps_the_others_open():
+    snapshot = cluster(API, WEB, DB, policies=[policy("prod/all", ingress=[EVERYTHING], egress=[EVERYTHING])])
+    (finding,) = held(snapshot, ONLY_API)
+    after = finding.change.apply(snapshot)
+    assert held(after, ONLY_API) == ()
+    matrix = evaluate(after)
+    assert matrix.verdict("prod/db", "prod/web", "TCP", 80, 4) == "allowed"
+    assert matrix.verdict("prod/api", "prod/web", "TCP", 80, 4) == "allowed"
