@@ -103,6 +103,7 @@ def _name(operator: Operator, namespace: str) -> Requirement:
 
 
 def narrowed(selector: LabelSelector, also: Requirement) -> LabelSelector:
+    """``selector`` that demands ``also``, too."""
     if also in selector.match_expressions:
         return selector
     return replace(selector, match_expressions=(*selector.match_expressions, also))

@@ -194,7 +194,7 @@ def parting(
         others = policy.pod_selector
         for (but,) in buts:
             others = narrowed(others, but)
-        parted.append(in_two(resolved, policy, direction, others, selectors, kept))
+        parted.append(in_two(resolved, policy, direction, others=others, selectors=selectors, rules=kept))
     if parted:
         yield together(parted)
 

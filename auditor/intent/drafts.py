@@ -141,8 +141,8 @@ def new_policies(
     *,
     given: tuple[Rule, ...] | None = None,
 ) -> Iterator[Draft]:
-    """New policies for ``pods``, all of one namespace, as ``rule`` of the intent calls them, with what the intent allows
-    them, or with the rules ``given`` alone.
+    """New policies for ``pods``, all of one namespace, as ``rule`` of the intent calls them, with what the intent
+    allows them, or with the rules ``given`` alone.
     """
     rules = demanded_rules(resolved, direction, pods, pods[0].namespace) if given is None else given
     selectors = selectors_named(resolved, ends_of(rule, direction)[0], pods)
@@ -182,6 +182,7 @@ def in_two(  # noqa: PLR0913 - the policy, and what becomes of its two parts
     resolved: ResolvedIntent,
     policy: NetworkPolicy,
     direction: Direction,
+    *,
     others: LabelSelector,
     selectors: Sequence[LabelSelector],
     rules: tuple[Rule, ...],
@@ -254,8 +255,8 @@ def _policy(  # noqa: PLR0913 - what a policy has, and what must not be called a
 def selectors_named(
     resolved: ResolvedIntent, texts: Sequence[str], pods: Sequence[Endpoint]
 ) -> tuple[LabelSelector, ...]:
-    """The podSelectors that mean what the selections ``texts`` do in the namespace of ``pods``: by the labels that these
-    name, or all pods of the namespace that they name. Names of pods become the labels that these have in common.
+    """The podSelectors that mean what the selections ``texts`` do in the namespace of ``pods``: by the labels that
+    these name, or all pods of the namespace that they name. Names of pods become the labels that these have in common.
     """
     namespace = pods[0].namespace
     found: list[LabelSelector] = []
