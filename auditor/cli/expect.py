@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ from auditor.cli.help import SectionedCommand
 from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.cli.snapshots import InputOptions, choose_input, read_endpoints
 from auditor.model.ports import PortRequest
+from auditor.report.lines import say_aside
 from auditor.report.registry import EXPECT
 
 
@@ -73,6 +74,21 @@ def command(  # noqa: PLR0913 - one parameter for each option
     return expect(ExpectOptions(choose_input(**read), ports, sources, destinations, expand, outputs))
 
 
+def _in_scope(options: ExpectOptions) -> ExpectOptions:
+    """``options`` about the namespace of -n on a live cluster, which is the other end of --from or --to; without these
+    all that reaches it is shown.
+    """
+    scope = options.read.namespace if options.read.connection is not None else ""
+    if not scope or (options.sources and options.destinations):
+        return options
+    if options.destinations:
+        return replace(options, sources=(scope,))
+    if not options.sources:
+        say_aside(f"-n {scope}: what reaches its pods; --from {scope} shows what they reach")
+        return replace(options, destinations=(scope,))
+    return options if scope in options.sources else replace(options, destinations=(scope,))
+
+
 def expect(options: ExpectOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.policy.evaluator import evaluate
@@ -82,8 +98,9 @@ def expect(options: ExpectOptions) -> int:
 
     options.outputs.check()
     snapshot = read_endpoints(options.read)
-    sources = choose(snapshot.endpoints, options.sources)
-    destinations = choose(snapshot.endpoints, options.destinations)
+    given = _in_scope(options)
+    sources = choose(snapshot.endpoints, given.sources)
+    destinations = choose(snapshot.endpoints, given.destinations)
     parameters.check_ports(destinations, options.ports)
     matrix = evaluate(snapshot, named_ports=options.ports)
     view = MatrixView(matrix, sources, destinations, options.ports, options.expand)

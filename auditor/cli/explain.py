@@ -12,8 +12,16 @@ from auditor.cli.connection import connection_options
 from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
 from auditor.cli.help import SectionedCommand
 from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
-from auditor.cli.snapshots import InputOptions, choose_input, endpoint_called, in_namespace, read_endpoints
+from auditor.cli.snapshots import (
+    InputOptions,
+    choose_input,
+    endpoint_called,
+    in_namespace,
+    namespace_of_names,
+    read_endpoints,
+)
 from auditor.model.ports import PortRequest
+from auditor.report.lines import say_aside
 from auditor.report.registry import EXPLAIN
 
 
@@ -73,14 +81,18 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 def explain_command(options: ExplainOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
+    from auditor.report.skipped import ignored_line
     from auditor.run.explanation import explain, service_name
 
     options.outputs.check()
     snapshot = read_endpoints(options.read)
-    source = endpoint_called(snapshot, in_namespace(options.source, options.read.namespace))
-    named = in_namespace(options.destination, options.read.namespace)
+    namespace = namespace_of_names(options.read)
+    source = endpoint_called(snapshot, in_namespace(options.source, namespace))
+    named = in_namespace(options.destination, namespace)
     destination = service_name(named) or endpoint_called(snapshot, named, source)
     explanation = explain(snapshot, source, destination, options.port)
+    if ignored := ignored_line(snapshot.left_out):
+        say_aside(f"ignored: {ignored}")
     options.outputs.deliver(EXPLAIN, explanation)
     if explanation.in_doubt or snapshot.problems:
         return INCONCLUSIVE

@@ -16,7 +16,9 @@ from auditor.model.errors import UsageError
 from auditor.report.registry import INTENT
 
 if TYPE_CHECKING:
-    from auditor.model.intent import Intent
+    from collections.abc import Sequence
+
+    from auditor.model.intent import Intent, IntentFinding
     from auditor.model.snapshot import Snapshot
 
 
@@ -64,13 +66,26 @@ def intent_command(options: IntentOptions) -> int:
     options.outputs.check()
     intent = read_intent_file(options.intent)
     snapshot = intent.with_hosts(read_endpoints(options.read))
-    findings = check_intent(evaluate(snapshot), intent)
+    findings = _in_scope(check_intent(evaluate(snapshot), intent), options.read)
     unknown = tuple(policy.full_name for policy in snapshot.unknown)
     doubts = () if findings else _doubts(snapshot, intent)
     counts = len(intent.rules), len(snapshot.policies)
     report = IntentReport(intent.file, options.read.name, *counts, findings, unknown, snapshot.left_out, doubts)
     options.outputs.deliver(INTENT, report)
     return of_conclusion(report.conclusion)
+
+
+def _in_scope(findings: Sequence[IntentFinding], read: InputOptions) -> tuple[IntentFinding, ...]:
+    """Those of ``findings`` that are about the namespace of -n, on a live cluster."""
+    if not read.namespace or read.connection is None:
+        return tuple(findings)
+    prefix = f"{read.namespace}/"
+    return tuple(
+        finding
+        for finding in findings
+        if not finding.groups
+        or any(name.startswith(prefix) for group in finding.groups for name in (*group.sources, *group.destinations))
+    )
 
 
 def _doubts(snapshot: Snapshot, intent: Intent) -> tuple[str, ...]:

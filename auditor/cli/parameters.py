@@ -131,7 +131,8 @@ default_namespace_option: Decorator = click.option(
     "default_namespace",
     callback=lambda context, option, name: name and _read_namespaces(context, option, (name,))[0],
     metavar="NAMESPACE",
-    help="The namespace of objects and names that have none. [default: default]",
+    help="The namespace of objects and names that have none. [default: default, on a live cluster the context's] "
+    "Without -f: read the live cluster, and ask about this namespace.",
 )
 replicas_option: Decorator = click.option(
     "--replicas",

@@ -4,17 +4,20 @@ have in common.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from auditor.cli.connection import CONNECTION, read_connection
-from auditor.cli.parameters import refuse
+from auditor.cli.parameters import check_scope, refuse
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.workloads import KINDS
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 SERVICE_PREFIXES = ("service", "svc")
-FILES_ONLY = ("recursive", "exclude", "keep_going", "default_namespace", "replicas", "hosts")
+FILES_ONLY = ("recursive", "exclude", "keep_going", "replicas", "hosts")
 """The parameters that mean nothing where a live cluster is read."""
 
 
@@ -55,7 +58,7 @@ class InputOptions:
     external hosts beside them.
 
     ``keep_going`` without the objects that can't be read. ``namespace`` is that of objects and names that have none;
-    empty: default. With ``connection``, the live cluster instead.
+    empty: default. With ``connection``, the live cluster instead: there it is what is asked about, empty: all of it.
     """
 
     paths: tuple[str, ...]
@@ -96,17 +99,20 @@ def choose_input(  # noqa: PLR0913 - one parameter for each option
     hosts: Mapping[str, tuple[IPAddress, ...]],
     **rest: Any,
 ) -> InputOptions:
-    """What the options say to read: files with -f, the live cluster with -A; ``rest`` are the options of the
+    """What the options say to read: files with -f, the live cluster with -n or -A; ``rest`` are the options of the
     connection.
 
     Raises UsageError unless it is one of the two.
     """
     rendered = read_rendered(kustomizations, charts, values)
     files = bool(paths or rendered)
-    if files == all_namespaces:
-        raise UsageError("give -f PATH to read files, or -A to read the live cluster" + (", not both" if files else ""))
+    check_scope([default_namespace] if default_namespace else [], all_namespaces=all_namespaces)
+    if files and all_namespaces:
+        raise UsageError("give -f PATH to read files, or -A to read the live cluster, not both")
+    if not (files or all_namespaces or default_namespace):
+        raise UsageError("give -f PATH to read files, or -n NAMESPACE or -A to read the live cluster")
     refuse_the_other_input(files=files)
-    connection = read_connection(**rest) if all_namespaces else None
+    connection = None if files else read_connection(**rest)
     return InputOptions(
         paths, recursive, exclude, keep_going, default_namespace or "", rendered, replicas, hosts, connection
     )
@@ -139,10 +145,12 @@ async def read_live(connection: ConnectionOptions) -> LiveSnapshot:
         return await read_cluster(api)
 
 
-def _read_live(connection: ConnectionOptions) -> Snapshot:
+def _read_live(connection: ConnectionOptions, namespace: str) -> Snapshot:
     from auditor.cli.interruption import run_interruptibly
 
     live = run_interruptibly(read_live(connection))
+    if namespace and namespace not in live.snapshot.namespaces:
+        raise UsageError(f"there is no namespace {namespace!r} in the cluster (-n {namespace})")
     for policy in live.snapshot.unknown:
         warn([f"policy {policy.full_name} {policy.why}: it is not evaluated"])
     warn([*not_evaluated(live.other_kinds, "the cluster"), *live.notes])
@@ -196,18 +204,19 @@ def read_input(options: InputOptions) -> Snapshot:
     from auditor.run.sources import load_sources, manifests_beside
 
     if options.connection is not None:
-        return _read_live(options.connection)
+        return _read_live(options.connection, options.namespace)
     sources = load_sources(options.paths, recursive=options.recursive, exclude=options.exclude)
     sources += _render(options)
     scenarios = [source for source in sources if not source.found and is_scenario(source)]
     if not scenarios:
-        snapshot = read_snapshot(
-            sources,
-            replicas=options.replicas,
-            hosts=options.hosts,
-            keep_going=options.keep_going,
-            default_namespace=options.namespace or "default",
-        )
+        with _with_a_way_on(sources):
+            snapshot = read_snapshot(
+                sources,
+                replicas=options.replicas,
+                hosts=options.hosts,
+                keep_going=options.keep_going,
+                default_namespace=options.namespace or "default",
+            )
         _say_what_does_not_count(snapshot)
         return snapshot
     if len(sources) > 1:
@@ -217,6 +226,30 @@ def read_input(options: InputOptions) -> Snapshot:
     scenario = read_scenario(scenarios[0], manifests_beside(scenarios[0].name))
     check_manifests(scenario)
     return scenario.snapshot
+
+
+@contextmanager
+def _with_a_way_on(sources: Sequence[Source]) -> Iterator[None]:
+    """Say how to get an answer all the same, where files that were found in a directory can't be read."""
+    try:
+        yield
+    except InputError as error:
+        found = {source.name for source in sources if source.found}
+        places = list(dict.fromkeys(problem.file for problem in error.problems if problem.file in found))
+        if not places:
+            raise
+        what, they = ("it", "it") if len(places) == 1 else ("them", "they")
+        way = (
+            f"leave {what} out with --exclude {_glob_for(places)}, or answer from the rest with --keep-going, where "
+            f"what {they} may decide is in doubt"
+        )
+        error.lines = (*error.lines, way)
+        raise
+
+
+def _glob_for(places: Sequence[str]) -> str:
+    name = places[0].rpartition("/")[2]
+    return shlex.quote(name) if len(places) == 1 else "GLOB"
 
 
 def _render(options: InputOptions) -> list[Source]:
@@ -248,10 +281,22 @@ def check_manifests(scenario: Scenario) -> None:
         )
 
 
+def namespace_of_names(options: InputOptions) -> str:
+    """The namespace of names that have none: that of -n or, on a live cluster, of the context; empty: no such."""
+    if options.namespace or options.connection is None:
+        return options.namespace
+    from auditor.cluster.kubernetes.client.config import context_namespace
+
+    return context_namespace(options.connection)
+
+
 def in_namespace(name: str, namespace: str) -> str:
-    """``name``, of a pod or as ``service/NAME`` of a Service, in ``namespace`` where it names none and one is given."""
+    """``name``, of a pod, or with the kind before it of a Service or workload, in ``namespace`` where it names none and
+    one is given.
+    """
     prefix, slash, rest = name.partition("/")
-    if not namespace or (slash and (prefix not in SERVICE_PREFIXES or "/" in rest)):
+    has_kind = prefix in SERVICE_PREFIXES or prefix.lower() in KINDS
+    if not namespace or (slash and (not has_kind or "/" in rest)):
         return name
     return f"{prefix}/{namespace}/{rest}" if slash else f"{namespace}/{name}"
 

@@ -6,12 +6,15 @@ reading of the same rules, and the tests hold the two against each other.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
+from auditor.model.words import pluralize
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Miss:
     near: bool
 
     def __str__(self) -> str:
-        return f"{place(self.policy, self.direction, self.rule)}: {'; '.join(self.lacks)}"
+        return f"{place(self.policy, self.direction, self.rule)}: {'; '.join(_few(self.lacks))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,25 @@ class Side:
         return tuple(miss for miss in self.misses if miss.near) or self.misses
 
 
+def _few(lacks: Sequence[str]) -> list[str]:
+    """``lacks``, of ipBlocks that are alike one for all, and no more than a person reads."""
+    outside = [lack for lack in lacks if OUTSIDE.fullmatch(lack)]
+    if len(outside) > MOST_ALIKE:
+        address = outside[0].partition(": ")[2].partition(" ")[0]
+        example = outside[0].split()[1].rstrip(":")
+        alike = f"none of {len(outside):,} ipBlocks, such as {example}, holds {address}"
+        lacks = [alike, *(lack for lack in lacks if lack not in set(outside))]
+    more = len(lacks) - MOST_LACKS
+    return [*lacks[:MOST_LACKS], f"and {more:,} more that do not match"] if more > 0 else list(lacks)
+
+
+MOST_ALIKE = 3
+MOST_LACKS = 4
+MOST_MISSES = 3
+MOST_POLICIES = 3
+OUTSIDE = re.compile(r"ipBlock \S+: \S+ is outside")
+
+
 def place(policy: NetworkPolicy, direction: Direction, rule: int) -> str:
     """Where a rule stands, for people: ``prod/db ingress[0] (db.yaml:12)``."""
     line = policy.rules(direction)[rule].line
@@ -94,9 +116,22 @@ def _side_lines(side: Side) -> list[str]:
         return [f"{word}: no policy isolates {side.pod}: {side.open_because}"]
     if side.grant is not None:
         return [f"{word}: {side.grant}"]
-    names = ", ".join(policy_place(policy) for policy in side.isolating)
+    names = _names(policy_place(policy) for policy in side.isolating)
     lines = [f"{word}: {side.pod} is isolated by {names}, and no rule allows it"]
-    return lines + [f"{word}: {miss}" for miss in side.near_misses]
+    misses = side.near_misses
+    lines += [f"{word}: {miss}" for miss in misses[:MOST_MISSES]]
+    more = len(misses) - MOST_MISSES
+    return (
+        [*lines, f"{word}: and {pluralize(more, 'more rule')} that {'do' if more > 1 else 'does'} not"]
+        if more > 0
+        else lines
+    )
+
+
+def _names(places: Iterable[str]) -> str:
+    named = list(places)
+    more = len(named) - MOST_POLICIES
+    return ", ".join(named[:MOST_POLICIES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def explain_side(snapshot: Snapshot, cell: Cell, direction: Direction) -> Side:
@@ -150,7 +185,7 @@ class _Question:
         if not selecting:
             return f"none of namespace {pod.namespace} selects it"
         other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
-        return f"{', '.join(selecting)} {'is' if len(selecting) == 1 else 'are'} for {other} alone"
+        return f"{_names(selecting)} {'is' if len(selecting) == 1 else 'are'} for {other} alone"
 
     def _try(self, policy: NetworkPolicy, direction: Direction, number: int, rule: Rule, end: Endpoint) -> Grant | Miss:
         lacks: list[str] = []

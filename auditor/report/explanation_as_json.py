@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from auditor.model.policy import Direction
 from auditor.report.documents import write_json_value
+from auditor.report.skipped import left_out_json
 from auditor.run.explanation import Explained, Explanation
 from auditor.run.service_connections import ServicePort
 
@@ -20,6 +21,7 @@ def render(explanation: Explanation, stream: TextIO) -> None:
         "schema": SCHEMA,
         **({"service": _service(asked)} if asked else {}),
         "connections": [_connection(each) for each in explanation.connections],
+        **left_out_json(explanation.left_out),
     }
     write_json_value(document, stream)
 

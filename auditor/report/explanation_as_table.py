@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from auditor.run.explanation import Explained, Explanation
 from auditor.run.service_connections import ServicePort
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}
+MOST_SHOWN = 2
+MOST_NAMES = 4
 NOTE_WORDS = {
     Note.CNI_DEPENDENT: "depends on an ipBlock that covers an address inside the cluster, which the specification "
     "leaves to the CNI",
@@ -28,14 +31,38 @@ def render(explanation: Explanation, stream: TextIO) -> None:
     console = open_console(stream)
     if explanation.by_way_of:
         _print_translation(explanation.by_way_of, console)
-    for each in explanation.connections:
+    shown = _examples(explanation.connections)
+    for each in shown:
         _print_decision(each, console)
+    rest: dict[str, list[Explained]] = {}
+    for each in explanation.connections:
+        if each not in shown:
+            rest.setdefault(_word(each), []).append(each)
+    for word, alike in rest.items():
+        print_paragraph(console, f"{word} as well: {_some([str(each.decision.cell) for each in alike])}", 0, 4)
+
+
+def _examples(connections: Sequence[Explained]) -> list[Explained]:
+    """Those to explain in full: all of a few, or else the first of each outcome."""
+    if len(connections) <= MOST_SHOWN:
+        return list(connections)
+    first = {_word(each): each for each in reversed(connections)}
+    return [each for each in connections if each is first[_word(each)]]
+
+
+def _word(explained: Explained) -> str:
+    return "IN DOUBT" if explained.doubt else explained.decision.verdict.value.upper()
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _print_translation(asked: ServicePort, console: Console) -> None:
-    ends = ", ".join(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in asked.cells))
+    ends = _some(list(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in asked.cells)))
     print_paragraph(console, f"{_way(asked)} {ends}: policies see the backend and its port")
-    for policy, block, address in asked.covering:
+    for policy, block, address in asked.covering[:MOST_SHOWN]:
         said = (
             f"note: {policy_place(policy)} has ipBlock {block}, which covers the ClusterIP {address}: whether "
             "that counts is up to the CNI"
@@ -54,7 +81,7 @@ def _way(asked: ServicePort) -> str:
 
 def _print_decision(explained: Explained, console: Console) -> None:
     decision, doubt = explained.decision, explained.doubt
-    word, style = ("IN DOUBT", "bold yellow") if doubt else (decision.verdict.value.upper(), STYLES[decision.verdict])
+    word, style = _word(explained), "bold yellow" if doubt else STYLES[decision.verdict]
     line = Text(word, style=style)
     line.append(f"  {decision.cell}", style="not bold default")
     print_paragraph(console, line)

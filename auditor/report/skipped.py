@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from auditor.model.skipped import Cause, LeftOut, Skipped
@@ -29,14 +29,17 @@ TEMPLATES = "templates"
 
 def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
     """A line for each cause: how many, where, and what to do about it where something can be done."""
-    return [_line(cause, found) for cause in Cause if (found := [each for each in skipped if each.cause is cause])]
+    by_cause = {cause: [each for each in skipped if each.cause is cause] for cause in Cause}
+    rendered = {_chart_of(each.file) for each in by_cause[Cause.TEMPLATE]}
+    by_cause_told = {cause: found for cause, found in by_cause.items() if found}
+    return [_line(cause, found, rendered) for cause, found in by_cause_told.items()]
 
 
-def _line(cause: Cause, found: Sequence[Skipped]) -> str:
+def _line(cause: Cause, found: Sequence[Skipped], rendered: Collection[str]) -> str:
     places = list(dict.fromkeys(each.place for each in found))
     more = f" and {len(places) - EXAMPLES:,} more" if len(places) > EXAMPLES else ""
     said = f"skipped {pluralize(len(found), *WORDS[cause])}: {', '.join(places[:EXAMPLES])}{more}"
-    return f"{said}{_with_policies(found)}{_remedy(cause, found)}"
+    return f"{said}{_with_policies(found)}{_remedy(cause, found, rendered)}"
 
 
 def _with_policies(found: Iterable[Skipped]) -> str:
@@ -44,12 +47,17 @@ def _with_policies(found: Iterable[Skipped]) -> str:
     return f" ({pluralize(policies, 'NetworkPolicy', 'NetworkPolicies')} among them)" if policies else ""
 
 
-def _remedy(cause: Cause, found: Sequence[Skipped]) -> str:
+def _remedy(cause: Cause, found: Sequence[Skipped], rendered: Collection[str]) -> str:
+    """What to do about ``found``; ``rendered`` are charts of which that is said with their templates."""
     if cause is Cause.KUSTOMIZATION:
         directory = posixpath.dirname(found[0].file) or "."
         return f"; what they change is not seen: render first: kubectl kustomize {directory} | audit ... -f -"
     if cause is Cause.TEMPLATE and (charts := [chart for each in found if (chart := _chart_of(each.file))]):
         return f"; render first: helm template {charts[0]} | audit ... -f -"
+    if cause is Cause.CHART:
+        directories = (posixpath.dirname(each.file) or "." for each in found if "/charts/" not in each.file)
+        alone = next((directory for directory in directories if directory not in rendered), "")
+        return f"; render first: helm template {alone} | audit ... -f -" if alone else ""
     if cause is Cause.TEMPLATE:
         return "; fill them in first"
     if cause is Cause.ENCRYPTED:

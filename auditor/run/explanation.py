@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auditor.model.ports import PortRequest
+from auditor.model.skipped import NOTHING_LEFT_OUT, LeftOut
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.doubt import doubtful_cells
@@ -31,10 +32,13 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What becomes of each connection in question, and by way of which Service, if of any."""
+    """What becomes of each connection in question, by way of which Service, if of any, and what of the input plays no
+    part.
+    """
 
     connections: tuple[Explained, ...]
     by_way_of: ServicePort | None = None
+    left_out: LeftOut = NOTHING_LEFT_OUT
 
     @property
     def in_doubt(self) -> bool:
@@ -65,7 +69,7 @@ def explain(snapshot: Snapshot, source: Endpoint, destination: Endpoint | str, p
     doubts = doubtful_cells(snapshot, snapshot.unknown, cells) if snapshot.unknown else {}
     doubts = {**(service.doubts if service else {}), **doubts}
     explained = tuple(_explained(snapshot, cell, matrix.notes(*cell), doubts.get(cell, "")) for cell in cells)
-    return Explanation(explained, service.answer if service else None)
+    return Explanation(explained, service.answer if service else None, snapshot.left_out)
 
 
 def _explained(snapshot: Snapshot, cell: Cell, notes: Sequence[Note], doubt: str) -> Explained:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from auditor.cli.application import run
@@ -299,3 +301,39 @@ def test_a_program_that_is_missing_or_fails_is_one_line(programs, capsys):
     assert said(capsys, 2, "lint", "--helm", "c") == "error: helm template c failed: Error: no such chart\n"
     assert "--values goes with --helm" in said(capsys, 2, "expect", "-k", "d", "--values", "v")
     assert "not both" in said(capsys, 2, "expect", "-A", "-k", "d")
+
+
+BROKEN = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {ingres: []}\n"
+
+
+@pytest.mark.parametrize(("number", "said"), [(1, "leave it out with --exclude b0.yaml"), (2, "leave them out with")])
+def test_what_is_broken_in_a_directory_can_be_left_out_and_that_is_said(tmp_path, capsys, number, said):
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n")
+    for each in range(number):
+        (tmp_path / f"b{each}.yaml").write_text(BROKEN)
+    for command in (("expect",), ("lint",), ("explain", "default/a", "default/a", "80")):
+        assert run([command[0], "-f", str(tmp_path), *command[1:]]) == 2
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert said in last
+        assert "--keep-going" in last
+
+
+def test_a_file_named_by_itself_is_not_to_be_left_out(tmp_path, capsys):
+    path = tmp_path / "b.yaml"
+    path.write_text(BROKEN)
+    assert run(["expect", "-f", str(path)]) == 2
+    assert "--exclude" not in capsys.readouterr().err
+
+
+def test_explain_says_what_of_the_input_plays_no_part(tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+    )
+    (tmp_path / "values.yaml").write_text("a: 1\n")
+    assert run(["explain", "-f", str(tmp_path), "default/a", "default/a", "80", "-o", "json"]) == 0
+    said = capsys.readouterr()
+    assert "ignored: 1 ConfigMap" in said.err
+    assert "skipped 1 values file" in said.err
+    document = json.loads(said.out)
+    assert document["ignored"] == {"ConfigMap": 1}
+    assert [each["cause"] for each in document["skipped"]] == ["values"]

@@ -78,7 +78,7 @@ def test_a_host_that_an_intent_names_needs_no_host_option(files, tmp_path, capsy
     ("change", "said"),
     [
         (lambda arguments: arguments[:2], "Missing option '--intent'"),
-        (lambda arguments: arguments[2:], "give -f PATH to read files, or -A"),
+        (lambda arguments: arguments[2:], "give -f PATH to read files, or -n NAMESPACE or -A"),
         (lambda arguments: [*arguments[:3], "nowhere.yaml"], "nowhere.yaml"),
         (lambda arguments: [*arguments[:3], arguments[1]], "policies.yaml"),
     ],

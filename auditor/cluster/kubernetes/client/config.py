@@ -79,6 +79,15 @@ async def connect(options: ConnectionOptions) -> Connection:
     return Connection(configuration, context.name if context else IN_CLUSTER, _impersonation(options, user), options)
 
 
+def context_namespace(options: ConnectionOptions) -> str:
+    """The namespace of the context that ``options`` mean; ``default``, as for kubectl, where it names none.
+
+    Raises as ``connect`` does for a kubeconfig that is wrong.
+    """
+    context = read_context(_paths(options), options.context)
+    return (context.namespace if context else "") or "default"
+
+
 def _paths(options: ConnectionOptions) -> list[str]:
     if options.kubeconfig is not None:
         return [options.kubeconfig]

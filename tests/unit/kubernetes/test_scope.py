@@ -1,0 +1,83 @@
+"""-n on a live cluster: it is read as a whole, and asked about this namespace; the context's is that of bare names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from auditor.cli.application import run
+
+
+@pytest.fixture
+def audit(api, tmp_path, capfd):
+    config = Path(api.kubeconfig(tmp_path))
+
+    def audited(*arguments, context_namespace=""):
+        if context_namespace:
+            document = yaml.safe_load(config.read_text())
+            document["contexts"][0]["context"]["namespace"] = context_namespace
+            config.write_text(yaml.safe_dump(document))
+        code = run([*arguments, "--kubeconfig", str(config)])
+        return code, *capfd.readouterr()
+
+    return audited
+
+
+def pods(audit):
+    cells = json.loads(audit("expect", "-A", "--expand", "-o", "json")[1])["cells"]
+    return sorted({cell["destination"] for cell in cells if cell["destination"].startswith("prod/")})
+
+
+def test_expect_shows_what_reaches_the_namespace_from_everywhere(audit):
+    code, out, err = audit("expect", "-n", "prod", "--expand", "-o", "json")
+    cells = json.loads(out)["cells"]
+    assert code == 0
+    assert {cell["destination"].partition("/")[0] for cell in cells} == {"prod"}
+    assert len({cell["source"].partition("/")[0] for cell in cells}) > 1
+    assert "-n prod: what reaches its pods; --from prod shows what they reach" in err
+
+
+@pytest.mark.parametrize(("side", "other"), [("--from", "source"), ("--to", "destination")])
+def test_the_namespace_is_the_other_end_of_what_is_chosen(audit, side, other):
+    _, out, _ = audit("expect", "-n", "prod", side, "node", "--expand", "-o", "json")
+    cells = json.loads(out)["cells"]
+    assert cells
+    assert {cell[other].partition("/")[0] for cell in cells} == {"node"}
+    opposite = {"source": "destination", "destination": "source"}[other]
+    assert {cell[opposite].partition("/")[0] for cell in cells} == {"prod"}
+
+
+def test_from_the_namespace_itself_goes_everywhere(audit):
+    _, out, _ = audit("expect", "-n", "prod", "--from", "prod", "--to", "*", "--expand", "-o", "json")
+    assert len({cell["destination"].partition("/")[0] for cell in json.loads(out)["cells"]}) > 1
+
+
+def test_bare_names_are_of_the_namespace_of_n_or_of_the_context(audit):
+    first, second = (name.partition("/")[2] for name in pods(audit)[:2])
+    by_option = audit("explain", "-n", "prod", first, second, "80")
+    assert by_option[0] == 0
+    assert f"prod/{first} -> prod/{second}" in by_option[1]
+    assert audit("explain", "-A", first, second, "80")[0] == 2
+    assert audit("explain", "-A", first, second, "80", context_namespace="prod")[:2] == by_option[:2]
+
+
+@pytest.mark.parametrize("command", [("expect",), ("explain", "a", "b", "80")])
+def test_a_namespace_that_is_not_there_is_an_error_and_so_are_n_and_a_together(audit, command):
+    assert "there is no namespace 'nowhere' in the cluster (-n nowhere)" in audit(*command, "-n", "nowhere")[2]
+    assert "-n and -A exclude each other" in audit(*command, "-n", "prod", "-A")[2]
+
+
+def test_an_intent_is_asked_about_the_namespace_alone(audit, tmp_path):
+    path = tmp_path / "intent.yaml"
+    path.write_text("schema: audit.intent/v1\nrules:\n- {name: nothing, verdict: denied}\notherwise: unspecified\n")
+    told = {
+        scope: json.loads(audit("intent", "--intent", str(path), *scope.split(), "-o", "json")[1])["findings"]
+        for scope in ("-A", "-n prod")
+    }
+    assert 0 < len(told["-n prod"]) <= len(told["-A"])
+    ends = [{*group["sources"], *group["destinations"]} for each in told["-n prod"] for group in each["cells"]]
+    assert ends
+    assert all(any(name.startswith("prod/") for name in names) for names in ends)
