@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from auditor.model.errors import Problem
@@ -18,7 +18,7 @@ from auditor.model.skipped import Cause, Skipped
 from auditor.parsing.documents import Document, as_documents, parse_documents, utf_8
 from auditor.parsing.json_values import looks_like_json
 from auditor.parsing.source import Source
-from auditor.parsing.yaml_values import read_yaml
+from auditor.parsing.yaml_values import NO_YAML, read_yaml
 
 DECISIVE = (
     "NetworkPolicy",
@@ -75,6 +75,9 @@ NEVER_PODS = frozenset(
 TEMPLATING = re.compile(r"\{\{|\{%|<%|\$\{[^}]*\}|\$\([A-Za-z_][^)]*\)|<[A-Za-z][^<>\n]*>|%[A-Z_]{2,}%|@[A-Z_]{2,}@")
 """What stands for something that is filled in later: Helm, Go and Jinja, ERB, envsubst, make, and words for people."""
 ENCRYPTED = re.compile(rb"\A\0GITCRYPT|\A\$ANSIBLE_VAULT|-----BEGIN (?:AGE|PGP)|ENC\[AES256_GCM|\Aage-encryption")
+FILLED_IN = re.compile(r"@\w+@|%\w+%|\{\w+\}|\$\w+|\$[({]|<[A-Za-z][^<>\n]*>")
+"""The same where it stands on the very line at which a text is not YAML."""
+NULLS = (b"", b"null", b"~", b"Null", b"NULL")
 OPERATIONS = re.compile(
     rb"""(?:^|[\[{,])\s*-?\s*["']?op["']?\s*:\s*["']?(?:add|remove|replace|move|copy|test)\b""", re.MULTILINE
 )
@@ -109,7 +112,8 @@ def read_found(source: Source) -> Found:
     elif not _is_text(data):
         _read_binary(source, data, found)
     elif not _may_hold_object(data):
-        found.skipped.append(Skipped(cause_of(source.name, data), source.name))
+        if _says_something(data):
+            found.skipped.append(Skipped(cause_of(source.name, data), source.name))
     elif looks_like_json(data[:1024].decode("utf-8", "replace")):
         _read_whole(source, data, found)
     else:
@@ -181,8 +185,9 @@ def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _says_something(piece: bytes) -> bool:
+    """Whether there is more in ``piece`` than comments, ends of documents and nulls."""
     return any(
-        line.strip() and not line.lstrip().startswith(b"#") and not line.startswith((b"---", b"..."))
+        line.strip() not in NULLS and not line.lstrip().startswith(b"#") and not line.startswith((b"---", b"..."))
         for line in piece.splitlines()
     )
 
@@ -206,13 +211,22 @@ def _settle(source: Source, text: bytes, problems: list[Problem], lines_before: 
     decisive = NAMES_DECISIVE.search(text)
     kind = decisive[1].decode() if decisive else ""
     line = lines_before + 1 if lines_before else 0
-    if is_template(text.decode("utf-8", "replace")):
+    decoded = text.decode("utf-8", "replace")
+    if is_template(decoded) or _breaks_where_filled_in(decoded, problems, lines_before):
         found.skipped.append(Skipped(Cause.TEMPLATE, source.name, line, kind))
     elif decisive:
         found.problems += problems
     else:
         cause = cause_of(source.name, text)
         found.skipped.append(Skipped(Cause.NOT_YAML if cause is Cause.DATA else cause, source.name, line))
+
+
+def _breaks_where_filled_in(text: str, problems: Sequence[Problem], lines_before: int) -> bool:
+    """Whether ``text`` is not YAML because of something on the line of its first problem that is to be filled in."""
+    number = problems[0].line - lines_before - 1
+    lines = text.splitlines()
+    breaks = problems[0].message.startswith(NO_YAML) and 0 <= number < len(lines)
+    return breaks and FILLED_IN.search(lines[number]) is not None
 
 
 def is_template(text: str) -> bool:

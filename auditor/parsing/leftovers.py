@@ -14,6 +14,8 @@ from auditor.parsing.found import DECISIVE, TEMPLATING, cause_of
 
 PATCH_DIRECTIVES = ("$patch", "$retainKeys")
 KUSTOMIZATION_KINDS = ("Kustomization", "Component")
+OPENSHIFT_TEMPLATE = "Template"
+OPENSHIFT_VERSIONS = ("v1", "template.openshift.io/v1")
 TEMPLATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 """Workloads that the API server refuses without a selector and labels in their template."""
 
@@ -24,7 +26,7 @@ def why_no_object(document: Document, value: Any, patches: Collection[str]) -> S
     cause = _cause(document, value, patches)
     if cause is None:
         return None
-    return Skipped(cause, document.source, _line(document), kind if kind in DECISIVE else "")
+    return Skipped(cause, document.source, _line(document), kind if kind in (*DECISIVE, OPENSHIFT_TEMPLATE) else "")
 
 
 def _cause(document: Document, value: Any, patches: Collection[str]) -> Cause | None:
@@ -33,6 +35,8 @@ def _cause(document: Document, value: Any, patches: Collection[str]) -> Cause | 
         claims = any(_claims_to_be_decisive(item) for item in several)
         return None if claims else cause_of(document.source, repr(value)[:2000].encode())
     kind, version = value.get("kind"), value.get("apiVersion")
+    if kind == OPENSHIFT_TEMPLATE and version in OPENSHIFT_VERSIONS:
+        return Cause.TEMPLATE
     if kind in KUSTOMIZATION_KINDS and str(version).startswith("kustomize.config.k8s.io"):
         return Cause.KUSTOMIZATION
     if not kind or not version:

@@ -22,7 +22,7 @@ from auditor.parsing.found import read_found
 from auditor.parsing.given_labels import numbered_pods, values_asked_for
 from auditor.parsing.kustomizations import patch_files
 from auditor.parsing.labels import read_labels
-from auditor.parsing.leftovers import unfilled_template, why_no_object
+from auditor.parsing.leftovers import OPENSHIFT_TEMPLATE, OPENSHIFT_VERSIONS, unfilled_template, why_no_object
 from auditor.parsing.makers import MAKES_PODS, has_pod_template, makes_pods
 from auditor.parsing.network_policy import API_VERSION, read_policy
 from auditor.parsing.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
@@ -145,6 +145,9 @@ class Objects:
                 namespace = fields.section("metadata").value.get("namespace") or self.default_namespace
                 place = (kind, f"{namespace}/{served(fields.value)}")
                 self.service_endpoints.setdefault(place, []).append(read_service_endpoints(fields.value))
+            if kind == OPENSHIFT_TEMPLATE and version in OPENSHIFT_VERSIONS:
+                self.ignored[f"{kind} (fill it in first: oc process)"] += 1
+                return
             why = f" ({MAKES_PODS})" if makes_pods(kind, group) else f" ({version})" if kind in GROUPS else ""
             self.ignored[f"{kind}{why}"] += 1
 

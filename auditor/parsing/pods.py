@@ -162,15 +162,16 @@ def read_workload(fields: Fields, kind: str, namespace: str, name: str) -> Workl
         node=pod_spec.text("nodeName") or "",
         host_network=pod_spec.flag("hostNetwork"),
         workload=f"{kind}/{name}",
-        unknown_labels=given.unknown - labels.keys(),
+        unknown_labels=given.unknown.difference(labels),
     )
     selector = spec.section("selector").value
     match_labels = selector.get("matchLabels")
     chosen = match_labels if isinstance(match_labels, dict) else selector
+    ordinals = _read_ordinals(spec, kind)
     replicas = _replicas(spec, kind)
-    return Workload(
-        kind, namespace, name, endpoint, replicas, _texts(chosen) or labels, owner, _read_ordinals(spec, kind)
-    )
+    if ordinals is not None and not ordinals.names_pods:
+        replicas = spec.number("completions") or replicas  # one for each index, though not all at a time
+    return Workload(kind, namespace, name, endpoint, replicas, _texts(chosen) or labels, owner, ordinals)
 
 
 def _read_ordinals(spec: Fields, kind: str) -> Ordinals | None:

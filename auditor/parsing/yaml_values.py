@@ -20,6 +20,7 @@ from auditor.parsing.yaml_scalars import AS_WRITTEN, CONSTRUCTED, TAG, construct
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 COLLECTION_TAGS = (None, "!", f"{TAG}map", f"{TAG}seq")
+NO_YAML = "not valid YAML"
 MOST_ALIASED = 200_000
 """How many parts the aliases of one document may stand for, in all."""
 
@@ -58,10 +59,10 @@ def read_yaml(name: str, text: bytes, lines_before: int = 0) -> tuple[list[Parse
     except yaml.reader.ReaderError as error:
         line = len((text[: error.position] + b".").splitlines()) + lines_before
         problem = Problem(
-            f"not valid YAML: the character U+{int(error.character):04X} may not stand in it: remove it", name, line
+            f"{NO_YAML}: the character U+{int(error.character):04X} may not stand in it: remove it", name, line
         )
     except yaml.YAMLError as error:
-        problem = Problem(f"not valid YAML: {' '.join(str(error).split())}", name)
+        problem = Problem(f"{NO_YAML}: {' '.join(str(error).split())}", name)
     else:
         return documents, []
     return documents, [*(doubt.problem for doubt in builder.doubts), problem]
@@ -72,7 +73,7 @@ def _syntax_problem(name: str, error: yaml.MarkedYAMLError, lines_before: int) -
     said = " ".join(part for part in (error.problem, error.context) if part)
     if mark is not None and start is not None and start.line != mark.line:
         said += f" that starts on line {start.line + lines_before + 1}"
-    return Problem(f"not valid YAML: {said}", name, mark.line + lines_before + 1 if mark else 0)
+    return Problem(f"{NO_YAML}: {said}", name, mark.line + lines_before + 1 if mark else 0)
 
 
 def _lines(value: Any, line: int, tables: dict[int, _Table]) -> Lines:

@@ -77,7 +77,7 @@ def evaluate(
     universe = Universe(groups, atoms, declared)
     compiled = [tier.compile(snapshot, universe) for tier in tiers]
     told_apart = {mask for by_number in declared.values() for mask in by_number.values()}.union(
-        *(tier.told_apart() for tier in compiled)
+        groups.with_unknown_labels(), *(tier.told_apart() for tier in compiled)
     )
     classes, class_of_group = identity_classes(snapshot, groups, told_apart)
     sources = [groups.of_endpoint[identity.first] for identity in classes]

@@ -34,7 +34,7 @@ class Groups:
         everywhere = [network_policy_traits(snapshot)] if traits is None else list(traits)
         pod_selectors = frozenset[LabelSelector]().union(*(each.pod_selectors for each in everywhere))
         blocks = frozenset[IPBlock]().union(*(each.blocks for each in everywhere))
-        keys = _read_keys(pod_selectors)
+        keys = self._keys = _read_keys(pod_selectors)
         self._intervals = {family: AddressIntervals(blocks, family) for family in Family}
         self.of_endpoint: list[int] = []
         self.representatives: list[Endpoint] = []
@@ -54,6 +54,7 @@ class Groups:
                 frozenset(port for port in endpoint.ports if (port.protocol, port.name) in names)
                 if endpoint.ports
                 else (),
+                endpoint.unknown_labels.intersection(keys) if endpoint.unknown_labels else (),
             )
             number = numbers.setdefault(key, len(numbers))
             if number == len(self.representatives):
@@ -63,6 +64,19 @@ class Groups:
         self.everything = span(0, len(self.representatives) - 1)
         self._names = names
         self._block_cache: dict[tuple[IPBlock, Family], int] = {}
+
+    def with_unknown_labels(self) -> set[int]:
+        """Groups that unknown labels tell apart from others, by the key of the label, and those in namespaces with
+        unknown labels where others have known ones.
+        """
+        masks: dict[str, int] = {}
+        for number, endpoint in enumerate(self.representatives):
+            for key in endpoint.unknown_labels.intersection(self._keys):
+                masks[key] = masks.get(key, 0) | 1 << number
+        unknown = {name for name, each in self._namespaces.items() if not each.known}
+        if 0 < len(unknown) < len(self._namespaces):
+            masks[""] = mask_of(n for n, each in enumerate(self.representatives) if each.namespace in unknown)
+        return set(masks.values())
 
     @cached_property
     def _pod_labels(self) -> LabelIndex:

@@ -52,17 +52,28 @@ def _remedy(cause: Cause, found: Sequence[Skipped], rendered: Collection[str]) -
     if cause is Cause.KUSTOMIZATION:
         directory = posixpath.dirname(found[0].file) or "."
         return f"; what they change is not seen: render first: kubectl kustomize {directory} | audit ... -f -"
-    if cause is Cause.TEMPLATE and (charts := [chart for each in found if (chart := _chart_of(each.file))]):
-        return f"; render first: helm template {charts[0]} | audit ... -f -"
     if cause is Cause.CHART:
-        directories = (posixpath.dirname(each.file) or "." for each in found if "/charts/" not in each.file)
-        alone = next((directory for directory in directories if directory not in rendered), "")
-        return f"; render first: helm template {alone} | audit ... -f -" if alone else ""
+        return _remedy_of_charts(found, rendered)
     if cause is Cause.TEMPLATE:
-        return "; fill them in first"
+        return _remedy_of_templates(found)
     if cause is Cause.ENCRYPTED:
         return "; decrypt first what matters"
     return ""
+
+
+def _remedy_of_templates(found: Sequence[Skipped]) -> str:
+    if charts := [chart for each in found if (chart := _chart_of(each.file))]:
+        return f"; render first: helm template {charts[0]} | audit ... -f -"
+    if files := [each.file for each in found if each.kind == "Template"]:
+        return f"; fill them in first: oc process -f {files[0]} | audit ... -f -"
+    return "; fill them in first"
+
+
+def _remedy_of_charts(found: Sequence[Skipped], rendered: Collection[str]) -> str:
+    directories = [posixpath.dirname(each.file) or "." for each in found]
+    own = (each for each in directories if not any(each.startswith(f"{other}/charts/") for other in directories))
+    alone = next((directory for directory in own if directory not in rendered), "")
+    return f"; render first: helm template {alone} | audit ... -f -" if alone else ""
 
 
 def _chart_of(file: str) -> str:

@@ -1,0 +1,1 @@
+{ pod:: { apiVersion: "v1", kind: "Pod" } }

@@ -1,0 +1,1 @@
+local k = import "lib/k.libsonnet"; [k.pod]
