@@ -150,9 +150,17 @@ def lint_command(options: LintOptions) -> int:
     today = datetime.now().astimezone().date().isoformat()
     result = suppress(lint(snapshot, complete=complete), accepted, today).about(options.namespaces)
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
-    report = LintReport(subject, policies, result, Severity(options.fail_on), snapshot.left_out)
+    report = LintReport(subject, policies, result, Severity(options.fail_on), snapshot.left_out, _doubts(snapshot))
     options.outputs.deliver(LINT, report)
     return of_conclusion(report.conclusion)
+
+
+def _doubts(snapshot: Snapshot) -> tuple[str, ...]:
+    """Labels on which policies hang and that the input does not tell."""
+    from auditor.policy.unknown_labels import label_extremes
+
+    extremes = label_extremes(snapshot)
+    return (f"labels-unknown: what the policies mean {extremes.why}",) if extremes else ()
 
 
 def _read_suppressions(path: str | None) -> tuple[Suppression, ...]:

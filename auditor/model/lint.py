@@ -115,13 +115,16 @@ class Sorted:
 
 @dataclass(frozen=True, slots=True)
 class LintReport:
-    """What lint says of ``subject``, which has ``policies`` policies; findings that reach ``fail_on`` make it fail."""
+    """What lint says of ``subject``, which has ``policies`` policies; findings that reach ``fail_on`` make it fail.
+    ``doubts`` say what makes uncertain what the policies mean.
+    """
 
     subject: str
     policies: int
     sorted: Sorted
     fail_on: Severity
     left_out: LeftOut = NOTHING_LEFT_OUT
+    doubts: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -129,10 +132,10 @@ class LintReport:
 
     @property
     def conclusion(self) -> Conclusion:
-        """Fail with findings; inconclusive without any where objects that can't be read are left out."""
+        """Fail with findings; inconclusive without any where objects that can't be read are left out, or in doubt."""
         if self.failed:
             return Conclusion.FAIL
-        return Conclusion.INCONCLUSIVE if self.left_out.problems else Conclusion.PASS
+        return Conclusion.INCONCLUSIVE if self.left_out.problems or self.doubts else Conclusion.PASS
 
     def count(self, severity: Severity) -> int:
         """How many findings have ``severity``."""

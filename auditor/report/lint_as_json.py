@@ -27,6 +27,7 @@ def render(report: LintReport, stream: TextIO) -> None:
         "expired_suppressions": [_suppression(each) for each in found.expired],
         "unused_suppressions": [_suppression(each) for each in found.unused],
         **left_out_json(report.left_out),
+        **({"doubts": list(report.doubts)} if report.doubts else {}),
     }
     write_json_value(document, stream)
 

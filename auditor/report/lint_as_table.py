@@ -24,6 +24,8 @@ def render(report: LintReport, stream: TextIO) -> None:
     print_paragraph(
         console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {_headline(report)}")
     )
+    for doubt in report.doubts:
+        print_paragraph(console, f"in doubt: {doubt}", 0, 4)
     print_paragraph(console)
     for finding in report.sorted.findings:
         _print_finding(console, finding)

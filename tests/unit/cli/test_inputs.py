@@ -11,6 +11,7 @@ from tests.unit.cli.audit_process import audit_process
 from tests.unit.cli.test_commands import MANIFESTS
 from tests.unit.cli.test_intent import INTENT
 from tests.unit.cli.test_lint import ACCEPTED
+from tests.unit.report.test_as_json import validator
 
 ONLY_POLICY = MANIFESTS[MANIFESTS.index("apiVersion: networking") :]
 CILIUM = """\
@@ -337,3 +338,41 @@ def test_explain_says_what_of_the_input_plays_no_part(tmp_path, capsys):
     document = json.loads(said.out)
     assert document["ignored"] == {"ConfigMap": 1}
     assert [each["cause"] for each in document["skipped"]] == ["values"]
+
+
+UNKNOWN = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: prod}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: data}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: data}
+spec:
+  podSelector: {}
+  ingress: [{from: [{namespaceSelector: {matchLabels: {env: prod}}}]}]
+"""
+NAMESPACES = "".join(
+    f"\n---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{env: {name}}}}}\n"
+    for name in ("prod", "data")
+)
+
+
+def test_lint_says_that_labels_are_not_known_and_ends_as_for_other_doubts(tmp_path, capsys):
+    path = tmp_path / "a.yaml"
+    path.write_text(UNKNOWN)
+    assert run(["lint", "-f", str(path), "--fail-on", "error", "-o", "json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    validator("lint.schema.json").validate(document)
+    (doubt,) = document["doubts"]
+    assert doubt.startswith("labels-unknown: ")
+    assert "namespace prod" in doubt
+    assert run(["lint", "-f", str(path), "--fail-on", "error"]) == 3
+    assert "in doubt: labels-unknown: " in capsys.readouterr().out
+    path.write_text(UNKNOWN + NAMESPACES)
+    assert run(["lint", "-f", str(path), "--fail-on", "error", "-o", "json"]) == 0
+    assert "doubts" not in json.loads(capsys.readouterr().out)
