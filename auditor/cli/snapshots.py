@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from auditor.parsing.source import Source
 
 
-SERVICE_PREFIXES = ("service", "svc")
 FILES_ONLY = ("recursive", "exclude", "keep_going", "replicas", "hosts")
 """The parameters that mean nothing where a live cluster is read."""
 
@@ -294,8 +293,10 @@ def in_namespace(name: str, namespace: str) -> str:
     """``name``, of a pod, or with the kind before it of a Service or workload, in ``namespace`` where it names none and
     one is given.
     """
+    from auditor.policy.selection import POD_PREFIXES, SERVICE_PREFIXES
+
     prefix, slash, rest = name.partition("/")
-    has_kind = prefix in SERVICE_PREFIXES or prefix.lower() in KINDS
+    has_kind = prefix in (*SERVICE_PREFIXES, *POD_PREFIXES) or prefix.lower() in KINDS
     if not namespace or (slash and (not has_kind or "/" in rest)):
         return name
     return f"{prefix}/{namespace}/{rest}" if slash else f"{namespace}/{name}"
@@ -324,7 +325,7 @@ def _selected(snapshot: Snapshot, name: str) -> tuple[Endpoint, ...]:
     """What ``name`` selects as the name of a workload or as labels; a whole namespace is too much to be meant."""
     from auditor.policy.selection import BY_LABELS, select
 
-    return select(snapshot.endpoints, name) if "/" in name or BY_LABELS.search(name) else ()
+    return select(snapshot.endpoints, name, snapshot.services) if "/" in name or BY_LABELS.search(name) else ()
 
 
 def _any_of(snapshot: Snapshot, name: str, found: Sequence[Endpoint], other_than: Endpoint | None) -> Endpoint:

@@ -39,7 +39,7 @@ class Carver:
         elif text in self._snapshot.namespaces:
             self._pods.append((text, EVERY_POD))
         else:
-            for endpoint in select(self._snapshot.endpoints, text):
+            for endpoint in select(self._snapshot.endpoints, text, self._snapshot.services):
                 if endpoint.selectable:
                     self._pods.append((endpoint.namespace, common_labels([endpoint])))
                 else:

@@ -22,7 +22,7 @@ from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.model.intent import Edit, IntentRule
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Rule
-from auditor.model.snapshot import Endpoint
+from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Verdict
 from auditor.policy.plain_reading import place, policy_place
 from auditor.policy.selection import select
@@ -265,6 +265,10 @@ def selectors_named(
             found += [split[1]] if split[0] in ("", namespace) else []
         elif "/" not in text:
             found += [EVERY_POD] if fnmatchcase(namespace, text) else []
-        elif mine := [pod for pod in select(resolved.snapshot.endpoints, text) if pod.namespace == namespace]:
+        elif mine := [pod for pod in _called(resolved.snapshot, text) if pod.namespace == namespace]:
             found.append(common_labels(mine))
     return (EVERY_POD,) if not found or EVERY_POD in found else tuple(dict.fromkeys(found))
+
+
+def _called(snapshot: Snapshot, text: str) -> tuple[Endpoint, ...]:
+    return select(snapshot.endpoints, text, snapshot.services)

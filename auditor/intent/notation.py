@@ -98,7 +98,11 @@ def _peers_of(text: str, snapshot: Snapshot, namespace: str) -> list[Peer]:
         return [Peer(selector, namespace_called(own) if own else EVERY_POD)]
     if text in snapshot.namespaces:
         return [Peer(EVERY_POD) if text == namespace else Peer(None, namespace_called(text))]
-    return [peer for endpoint in select(snapshot.endpoints, text) for peer in _exactly(endpoint, namespace)]
+    return [
+        peer
+        for endpoint in select(snapshot.endpoints, text, snapshot.services)
+        for peer in _exactly(endpoint, namespace)
+    ]
 
 
 def _exactly(endpoint: Endpoint, namespace: str) -> list[Peer]:

@@ -78,7 +78,7 @@ class ResolvedIntent:
             return frozenset(self.endpoints)
         names: set[str] = set()
         for text in texts:
-            found = select(self.snapshot.endpoints, text)
+            found = select(self.snapshot.endpoints, text, self.snapshot.services)
             usable = [endpoint.name for endpoint in found if not endpoint.host_network]
             if not usable:
                 only = "only hostNetwork pods, for which no policy is defined" if found else "no endpoint"

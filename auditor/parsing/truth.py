@@ -128,7 +128,7 @@ def _read_ends(fields: Fields, key: str, snapshot: Snapshot) -> frozenset[str]:
     names: set[str] = set()
     for text in texts:
         try:
-            found = select(snapshot.endpoints, text)
+            found = select(snapshot.endpoints, text, snapshot.services)
         except UsageError as error:
             fields.note(str(error), key)
             continue

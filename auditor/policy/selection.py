@@ -2,21 +2,24 @@
 
 ``*`` every endpoint; ``prod`` every endpoint of a namespace (``host`` and ``node``: all of that kind); ``prod/db``,
 ``prod/*``, ``*/db-?`` a glob on the name; ``prod/web``, ``deploy/web``, ``deploy/prod/web`` the pods of a workload,
-where no endpoint has that name; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``,
+where no endpoint has that name; ``service/prod/web`` or ``svc/web`` the pods of a Service; ``pod/prod/db`` or
+``pod/db`` one pod, as kubectl calls it; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``,
 in one namespace with ``prod/app=web``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from auditor.model.errors import UsageError
 from auditor.model.labels import LabelSelector, Operator, Requirement
-from auditor.model.snapshot import Endpoint
+from auditor.model.snapshot import Endpoint, EndpointKind, Service
 from auditor.model.workloads import pods_of_workload
 
+POD_PREFIXES = ("pod", "pods", "po")
+SERVICE_PREFIXES = ("service", "services", "svc")
 KEY = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 VALUE = r"[A-Za-z0-9_.-]*"
 EQUALITY = re.compile(rf"({KEY})\s*(==|=|!=)\s*({VALUE})\Z")
@@ -27,8 +30,10 @@ COMMA_OUTSIDE_BRACKETS = re.compile(r",(?![^(]*\))")
 NAMESPACE_PREFIX = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)/(?=[^=!\s]*(?:[=!]|\s)|!)(.*)\Z", re.DOTALL)
 
 
-def select(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
-    """The endpoints that the selection ``text`` matches, in order. Raises UsageError when it is none."""
+def select(endpoints: Iterable[Endpoint], text: str, services: Iterable[Service] = ()) -> tuple[Endpoint, ...]:
+    """The endpoints that the selection ``text`` matches, in order; ``services`` are those that it may name. Raises
+    UsageError when it is none.
+    """
     text = text.strip()
     if not text:
         raise UsageError("an empty selection: write *, a namespace, NAMESPACE/NAME or labels such as app=web")
@@ -39,8 +44,32 @@ def select(endpoints: Iterable[Endpoint], text: str) -> tuple[Endpoint, ...]:
     if "/" in text:
         there = tuple(endpoints)
         named = tuple(endpoint for endpoint in there if fnmatchcase(endpoint.name, text))
-        return named or pods_of_workload(there, text)
+        return named or pods_of_workload(there, text) or _of_kind(there, text, services)
     return tuple(endpoint for endpoint in endpoints if fnmatchcase(endpoint.name.partition("/")[0], text))
+
+
+def _of_kind(endpoints: Sequence[Endpoint], text: str, services: Iterable[Service]) -> tuple[Endpoint, ...]:
+    """What ``text`` means with the kind of a pod or Service before the name: the pod, or the pods of the Service."""
+    prefix, _, name = text.partition("/")
+    full_name = name if "/" in name else f"*/{name}"
+    if prefix in POD_PREFIXES:
+        return tuple(each for each in endpoints if each.namespace and fnmatchcase(each.name, full_name))
+    asked = [each for each in services if fnmatchcase(f"{each.namespace}/{each.name}", full_name)]
+    found = asked if prefix in SERVICE_PREFIXES else []
+    return tuple(each for each in endpoints if any(is_backend(service, each) for service in found))
+
+
+def is_backend(service: Service, endpoint: Endpoint) -> bool:
+    """Whether ``service`` sends connections to ``endpoint``, a pod that it selects or that its endpoints name."""
+    if service.selector is None:
+        pods = {each.pod for each in service.endpoints}
+        addresses = {each.address for each in service.endpoints}
+        return endpoint.name in pods or not addresses.isdisjoint(endpoint.addresses)
+    return (
+        endpoint.kind is EndpointKind.POD
+        and endpoint.namespace == service.namespace
+        and service.selector.items() <= endpoint.labels.items()
+    )
 
 
 def parse_selector(text: str) -> LabelSelector:

@@ -11,6 +11,7 @@ from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, EndpointKind, Service, ServicePort, Snapshot
+from auditor.policy.selection import is_backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,7 @@ def backends(snapshot: Snapshot, service: Service) -> tuple[Endpoint, ...]:
     """The pods that ``service`` selects; none for a Service without a selector, whose endpoints are managed by hand."""
     if service.selector is None:
         return ()
-    return tuple(
-        endpoint
-        for endpoint in snapshot.endpoints
-        if endpoint.kind is EndpointKind.POD
-        and endpoint.namespace == service.namespace
-        and all(endpoint.labels.get(key) == value for key, value in service.selector.items())
-    )
+    return tuple(endpoint for endpoint in snapshot.endpoints if is_backend(service, endpoint))
 
 
 def translate(snapshot: Snapshot, service: Service, request: PortRequest) -> tuple[ServiceRoute, ...]:

@@ -90,10 +90,8 @@ def _print_change(console: Console, change: ProposedChange) -> None:
 
 
 def _print_closes(console: Console, closes: AlsoCloses) -> None:
-    print_paragraph(
-        console, "change: none closes this alone, without what is allowed today and not spoken of; the least", 2, 6
-    )
-    print_paragraph(console, f"harmful ({closes.title}) would also close: {_some(closes.examples)}", 6, 6)
+    least = f"the least harmful of those tried ({closes.title}) would also close: {_some(closes.examples)}"
+    print_paragraph(console, f"change: none, as each closes what the intent doesn't speak of; {least}", 2, 6)
 
 
 def group_in_words(group: CellGroup) -> str:

@@ -20,7 +20,7 @@ from auditor.model.errors import UsageError
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.report import Report
-from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.snapshot import Endpoint, Service, Snapshot
 from auditor.model.verdict import Cell, ProbingOutcome
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
@@ -67,8 +67,11 @@ class AuditOptions:
     probing: ProbingOptions = field(default_factory=ProbingOptions)
 
 
-def choose(endpoints: Sequence[Endpoint], selections: Sequence[str]) -> tuple[Endpoint, ...]:
-    """The endpoints that any of ``selections`` matches, in their order; all when there are none.
+def choose(
+    endpoints: Sequence[Endpoint], selections: Sequence[str], services: Sequence[Service] = ()
+) -> tuple[Endpoint, ...]:
+    """The endpoints that any of ``selections`` matches, which may name ``services``, in their order; all when there are
+    none.
 
     Raises UsageError for a selection that is malformed or matches nothing.
     """
@@ -76,7 +79,7 @@ def choose(endpoints: Sequence[Endpoint], selections: Sequence[str]) -> tuple[En
         return tuple(endpoints)
     chosen: set[str] = set()
     for selection in selections:
-        found = select(endpoints, selection)
+        found = select(endpoints, selection, services)
         if not found:
             known = ", ".join(endpoint.name for endpoint in endpoints[:8])
             raise UsageError(
@@ -94,13 +97,13 @@ def check_accepted(snapshot: Snapshot, accepted: Collection[str]) -> None:
             raise UsageError(f"--accept-untested {name}: no policy has this name; write NAMESPACE/NAME, as reports do")
 
 
-def asked_about(endpoints: Sequence[Endpoint], options: AuditOptions) -> dict[Direction, frozenset[str]]:
+def asked_about(snapshot: Snapshot, options: AuditOptions) -> dict[Direction, frozenset[str]]:
     """The endpoints whose filters an audit with ``options`` tries: for egress the sources, for ingress the
     destinations.
     """
     chosen = {
-        Direction.INGRESS: choose(endpoints, options.destinations),
-        Direction.EGRESS: choose(endpoints, options.sources),
+        Direction.INGRESS: choose(snapshot.endpoints, options.destinations, snapshot.services),
+        Direction.EGRESS: choose(snapshot.endpoints, options.sources, snapshot.services),
     }
     return {
         direction: frozenset(end.name for end in ends if not options.scope or end.name in options.scope)
@@ -116,8 +119,8 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     check_accepted(snapshot, options.accept_untested)
     matrix = evaluate(snapshot, named_ports=options.ports)
     ports = options.ports or choose_ports(snapshot)
-    sources = choose(snapshot.endpoints, options.sources)
-    destinations = choose(snapshot.endpoints, options.destinations)
+    sources = choose(snapshot.endpoints, options.sources, snapshot.services)
+    destinations = choose(snapshot.endpoints, options.destinations, snapshot.services)
     cells = plan_cells(sources, destinations, ports, options.scope, declared_only=options.declared_only)
     if not cells:
         raise UsageError("nothing to probe: no pair of the chosen endpoints and ports is one that a policy can govern")
@@ -160,7 +163,7 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
         diagnosis=diagnosis,
         sought=sought,
         asked=Asked(
-            asked_about(cluster.snapshot.endpoints, options),
+            asked_about(cluster.snapshot, options),
             {**cluster.absent, **audit_state.expectation.failed},
             options.accept_untested,
         ),
@@ -262,8 +265,9 @@ def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell,
         for atom in matrix.atoms
         for number in {atom.first, (atom.first + atom.last) // 2}
     ]
-    endpoints = matrix.snapshot.endpoints
-    sources, destinations = choose(endpoints, options.sources), choose(endpoints, options.destinations)
+    endpoints, services = matrix.snapshot.endpoints, matrix.snapshot.services
+    sources = choose(endpoints, options.sources, services)
+    destinations = choose(endpoints, options.destinations, services)
     if len(sources) * len(destinations) * len(ports) > MOST_FURTHER_CELLS:
         return ()
     return plan_cells(sources, destinations, ports, options.scope)

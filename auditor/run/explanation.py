@@ -12,11 +12,10 @@ from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
+from auditor.policy.selection import SERVICE_PREFIXES
 from auditor.policy.services import behind
 from auditor.policy.unknown_labels import label_extremes
 from auditor.run.service_connections import ServicePort, ServiceQuestion, connections
-
-SERVICE_PREFIXES = ("service", "svc")
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def judged(snapshot, options=EVERYTHING, *, gone=None, accepted=(), seen=None, w
     gone = gone or {}
     lacking = without or (lambda cell: gone.get(cell.destination) or gone.get(cell.source, ""))
     made = results(snapshot, options, without=lacking) if seen is None else seen
-    return policy_tests(snapshot, made, Asked(asked_about(snapshot.endpoints, options), gone, accepted))
+    return policy_tests(snapshot, made, Asked(asked_about(snapshot, options), gone, accepted))
 
 
 def untested(snapshot, *options, **more):
@@ -272,7 +272,7 @@ def lacking(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_pass_where_nothing_tells_of_a_policy(seed):
     snapshot, left_out, seen, missing = lacking(seed)
-    tests = policy_tests(snapshot, seen, Asked(asked_about(snapshot.endpoints, AuditOptions()), left_out))
+    tests = policy_tests(snapshot, seen, Asked(asked_about(snapshot, AuditOptions()), left_out))
     shown = {(each.policy, each.direction) for each in tests.untested}
     assert missing <= shown
     if missing:
