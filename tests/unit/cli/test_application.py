@@ -64,7 +64,7 @@ def test_version(capsys):
         ),
         (["run", "--lab", "demo", "--timeout", "0"], "--timeout"),
         (["run", "--lab", "demo", "-o", "xml"], "'xml' is not one of"),
-        (["expect"], "give -f PATH to read files, or -A to read the live cluster"),
+        (["expect"], "give -f PATH to read files, or -n NAMESPACE or -A to read the live cluster"),
         (["expect", "-f", "x", "-o", "junit"], "'junit' is not one of"),
         (["expect", "-f", "x", "--host", "backup"], "write NAME=ADDRESS"),
         (["expect", "-f", "x", "--host", "backup=10.0.0"], "'10.0.0' is not a valid IPv4 or IPv6 address"),
