@@ -16,6 +16,7 @@ from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.reports import write_reports
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.verdict import Cell
+from auditor.model.words import in_brief
 from auditor.report.lines import say_aside
 from auditor.report.registry import DRY_RUN
 
@@ -118,9 +119,8 @@ def _intentions(intended: LivePlan, *, in_place: bool) -> list[str]:
 
 def _creating(probe: ProbePod) -> str:
     labels = ",".join(f"{key}={value}" for key, value in sorted(probe.labels.items())) or "no labels"
-    return (
-        f"would create a probe pod in {probe.namespace}{_on(probe.node)} with {labels}, for {_some(probe.stands_for)}"
-    )
+    represented = in_brief(probe.stands_for, 2)
+    return f"would create a probe pod in {probe.namespace}{_on(probe.node)} with {labels}, for {represented}"
 
 
 def _joining(intended: LivePlan, probe: ProbePod) -> str:
@@ -128,15 +128,11 @@ def _joining(intended: LivePlan, probe: ProbePod) -> str:
         return ""
     pod, node = "/".join(intended.members[probe.name]), intended.snapshot.endpoint(probe.name).node
     put = f"would put an ephemeral container into pod {pod}{_on(node)}, which lists it until the pod is recreated"
-    return f"{put}; for {_some(probe.stands_for)}"
+    return f"{put}; for {in_brief(probe.stands_for, 2)}"
 
 
 def _on(node: str) -> str:
     return f" on {node}" if node else ""
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
 def subject(options: LiveOptions) -> str:

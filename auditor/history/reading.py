@@ -8,9 +8,9 @@ import msgspec
 
 from auditor.history.codec import BadRecordError, decode, decompress, schema_of
 from auditor.history.identity import stable_reason
-from auditor.history.recording import COUNTED, Head, Seen, build_night
+from auditor.history.recording import COUNTED, Seen, build_night
 from auditor.model.errors import InputError, Problem
-from auditor.model.night import End, Night, NightFinding, Port, Surroundings
+from auditor.model.night import End, Head, Night, NightFinding, Port, Surroundings
 from auditor.parsing.source import Source
 
 REPORT = "audit.report/v1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 
 from auditor.history.identity import stable_reason, workloads_of
 from auditor.model.night import (
@@ -13,6 +13,7 @@ from auditor.model.night import (
     NO_VERDICT,
     NOT_PLANNED,
     End,
+    Head,
     Night,
     NightFinding,
     Port,
@@ -25,20 +26,6 @@ from auditor.model.verdict import Cell
 COUNTED = ("leaks", "outages", "unstable", "misdelivered", "inconclusive", "skipped")
 """The numbers of a summary, in the report as in its JSON, that a record keeps beside that of all connections."""
 WITHOUT_VERDICT = frozenset({"inconclusive", "skipped", "undefined"})
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What a record says of the run as a whole, as in ``Night``."""
-
-    run: str
-    version: str
-    began: str
-    subject: str
-    conclusion: str
-    coverage: float
-    seconds: float
-    counts: Mapping[str, int] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +101,7 @@ def build_night(
     patterns, rows = _patterns(tables, len(numbered))
     told = tuple(finding for finding, _ in findings)
     return Night(
-        run=head.run,
-        version=head.version,
-        began=head.began,
-        subject=head.subject,
-        conclusion=head.conclusion,
-        coverage=head.coverage,
-        seconds=head.seconds,
-        counts=head.counts,
+        **{each.name: getattr(head, each.name) for each in fields(head)},
         ends=tuple(numbered),
         ports=ports,
         patterns=patterns,

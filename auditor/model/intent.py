@@ -110,18 +110,6 @@ class ProposedChange:
     edits: tuple[Edit, ...]
     unspecified: int = 0
 
-    def apply(self, snapshot: Snapshot) -> Snapshot:
-        """``snapshot`` after the change."""
-        policies = list(snapshot.policies)
-        for edit in self.edits:
-            if edit.before is not None and edit.after is not None:
-                policies[policies.index(edit.before)] = edit.after
-            elif edit.before is not None:
-                policies.remove(edit.before)
-            elif edit.after is not None:
-                policies.append(edit.after)
-        return replace(snapshot, policies=tuple(policies))
-
 
 @dataclass(frozen=True, slots=True)
 class AlsoCloses:

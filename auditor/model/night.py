@@ -90,12 +90,10 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Night:
-    """One run as history has it.
+class Head:
+    """What history has of a run as a whole.
 
-    ``rows`` has, for each end as the source, the number of a pattern for each end as the destination; a pattern holds
-    the number of a port and the state there, for port after port. ``seconds`` is how long the run took, ``counts`` are
-    of connections, by result; ``coverage`` is a share, 0 to 1.
+    ``seconds`` is how long it took, ``counts`` are of connections, by result; ``coverage`` is a share, 0 to 1.
     """
 
     run: str
@@ -106,6 +104,16 @@ class Night:
     coverage: float
     seconds: float
     counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Night(Head):
+    """One run as history has it.
+
+    ``rows`` has, for each end as the source, the number of a pattern for each end as the destination; a pattern holds
+    the number of a port and the state there, for port after port.
+    """
+
     ends: tuple[End, ...]
     ports: tuple[Port, ...]
     patterns: tuple[tuple[int, ...], ...]

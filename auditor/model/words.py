@@ -1,8 +1,16 @@
-"""Numbers in sentences, the same in every layer."""
+"""Numbers and lists in sentences, the same in every layer."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def pluralize(number: int, one: str, several: str = "") -> str:
     """``1 cell``, ``2 cells``, ``1,200 policies``; ``several`` where the plural isn't made by an s."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def in_brief(names: Sequence[object], most: int) -> str:
+    """``a, b and 3 more``: the first ``most`` of ``names``, and how many there are beside them."""
+    more = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {more:,} more" if more > 0 else "")

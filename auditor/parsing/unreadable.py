@@ -17,10 +17,11 @@ SOMEWHERE = "?"
 def unreadable_policy(fields: Fields, namespace: str, name: str, problems: Sequence[Problem]) -> UnknownPolicy:
     """The policy that ``fields`` are, which has ``problems``; with the pods that it selects where they are told."""
     why = f"can't be read: {problems[0]}"
-    return UnknownPolicy(namespace, name or SOMEWHERE, _selector(fields), why)
+    return UnknownPolicy(namespace, name or SOMEWHERE, selected_by(fields), why)
 
 
-def _selector(fields: Fields) -> LabelSelector | None:
+def selected_by(fields: Fields) -> LabelSelector | None:
+    """What selects the pods of the policy that ``fields`` are; None where that can't be read for certain."""
     found: list[Problem] = []
     spec = Fields(fields.document, found, fields.path, fields.value).map("spec")
     selector = spec.map("podSelector") if spec else None

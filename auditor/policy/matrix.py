@@ -149,10 +149,6 @@ class ExpectedMatrix:
         """The first member of a class."""
         return self.snapshot.endpoints[self.classes[class_number].first]
 
-    def governs(self, source: str, destination: str) -> bool:
-        """Whether the matrix has cells for this pair: whether a NetworkPolicy can have a say in it."""
-        return governed(self.endpoint(source), self.endpoint(destination))
-
     def class_verdicts(self, source: int, destination: int, family: Family) -> PairVerdicts:
         """What the policies say about a pair of classes, given by number, leaving out what holds for particular members
         only.

@@ -16,6 +16,7 @@ from itertools import product
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule
 from auditor.model.snapshot import Endpoint, Namespace, Snapshot
+from auditor.model.words import in_brief
 
 OWN_NAME = "=name"
 """No label of Kubernetes begins with =."""
@@ -54,9 +55,7 @@ class LabelExtremes:
     @property
     def why(self) -> str:
         """What makes verdicts that differ between the two doubtful."""
-        more = len(self.about) - MOST_NAMED
-        named = ", ".join(self.about[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-        return f"hangs on labels that the input does not tell: of {named}"
+        return f"hangs on labels that the input does not tell: of {in_brief(self.about, MOST_NAMED)}"
 
 
 MOST_NAMED = 3

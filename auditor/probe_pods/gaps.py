@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 from auditor.model.workloads import workload_name
 from auditor.policy.bits import bits
 from auditor.policy.groups import Groups
@@ -20,9 +20,7 @@ NAMED_AT_MOST = 5
 
 def listed(names: Iterable[str]) -> str:
     """``a, b and 3 more``: at most five of ``names``, each once, in order."""
-    known = list(dict.fromkeys(names))
-    more = len(known) - NAMED_AT_MOST
-    return ", ".join(known[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    return in_brief(list(dict.fromkeys(names)), NAMED_AT_MOST)
 
 
 def traffic_within_classes(classes: Sequence[PodClass], names: dict[int, str]) -> Iterator[str]:

@@ -114,19 +114,13 @@ class PodSelectors:
         return frozenset(selector for selector in self.of(namespace) if selector.matches(labels))
 
 
-def identity_labels(snapshot: Snapshot, endpoint: Endpoint, *, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
-    """The labels of ``endpoint``, a pod on the pod network, without every one that policies can do without.
-
-    No single label of the answer can be dropped without changing which selectors match, in any reading. Among such
-    answers it is one that few of ``avoid`` match.
-    """
-    return fewest_labels(PodSelectors(snapshot).in_any_reading(endpoint.namespace), endpoint.labels, avoid)
-
-
 def fewest_labels(
     selectors: Collection[LabelSelector], labels: Labels, avoid: Sequence[LabelSelector] = ()
 ) -> dict[str, str]:
-    """A smallest part of ``labels`` that the same of ``selectors`` match; see ``identity_labels``."""
+    """A smallest part of ``labels`` that the same of ``selectors`` match: no single label of it can be dropped.
+
+    Among such parts it is one that few of ``avoid`` match.
+    """
     order = sorted(labels, key=lambda key: (not is_for_tools(key), key))
     first = _drop_in_order(selectors, labels, order)
     hit = [selector for selector in avoid if selector.matches(first)]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Conclusion, Result
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 from auditor.report.cause import cause_lines, coverage_lines, lint_lines, tests_line, untested_lines, why_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, conclude
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
@@ -206,8 +206,7 @@ class _Table:
         self._line(Text.assemble((f"{label:<13}", "bold"), text), 2, 15)
 
     def _names(self, names: Sequence[str]) -> str:
-        shown = ", ".join(names[:MOST_NAMES])
-        return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown
+        return in_brief(names, MOST_NAMES)
 
     def _write_without_verdict(self, result: Result) -> None:
         cells = sorted(

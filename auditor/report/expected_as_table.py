@@ -9,7 +9,7 @@ from typing import TextIO
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Note, Verdict
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 from auditor.policy.doubt import Unreadable
 from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
@@ -204,8 +204,7 @@ def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str,
 
 def listed(names: Sequence[str]) -> str:
     """``names`` in one line, the first of them where there are too many to read."""
-    shown = ", ".join(names[:MOST_NAMES])
-    return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown
+    return in_brief(names, MOST_NAMES)
 
 
 def ports_text(cells: Iterable[ExpectedCell]) -> str:

@@ -10,7 +10,7 @@ from auditor.model.report import PolicyTests, Report, Summary
 from auditor.model.scorecard import Score, Scorecard
 from auditor.model.standing import Age, Comparison
 from auditor.model.verdict import Conclusion
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import conclude
 
 COUNTS = (
@@ -101,22 +101,19 @@ def _unproven(policies: PolicyTests) -> str:
     if not untested:
         return policies.unfinished
     number = len({each.policy for each in untested})
-    names = ", ".join(map(str, untested[:MOST_POLICIES]))
-    more = f" and {len(untested) - MOST_POLICIES:,} more" if len(untested) > MOST_POLICIES else ""
     reasons = {each.reasons[:1] for each in untested}
     why = "".join(f": {reason}" for reason in (reasons.pop() if len(reasons) == 1 else ()))
     which = (
         f"{number:,} of {pluralize(policies.in_scope, 'policy', 'policies')} {'is' if number == 1 else 'are'} enforced"
     )
-    return f"nothing shows whether {which}: {names}{more}{why}"
+    return f"nothing shows whether {which}: {in_brief(untested, MOST_POLICIES)}{why}"
 
 
 def _accepted(policies: PolicyTests) -> str:
     names = policies.accepted
     if not names:
         return ""
-    more = f" and {len(names) - MOST_POLICIES:,} more" if len(names) > MOST_POLICIES else ""
-    named = ", ".join(names[:MOST_POLICIES]) + more
+    named = in_brief(names, MOST_POLICIES)
     return f"{pluralize(len(names), 'policy', 'policies')} accepted as untested: {named}"
 
 

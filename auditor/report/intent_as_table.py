@@ -13,7 +13,7 @@ from rich.text import Text
 from auditor.model.intent import AlsoCloses, CellGroup, IntentFinding, IntentKind, IntentReport, ProposedChange
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.verdict import Conclusion
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import CONCLUSION_STYLES
 from auditor.report.console import open_console, print_line, print_paragraph
 from auditor.report.skipped import ignored_line
@@ -90,19 +90,17 @@ def _print_change(console: Console, change: ProposedChange) -> None:
 
 
 def _print_closes(console: Console, closes: AlsoCloses) -> None:
-    least = f"the least harmful of those tried ({closes.title}) would also close: {_some(closes.examples)}"
+    least = (
+        f"the least harmful of those tried ({closes.title}) would also close: {in_brief(closes.examples, MOST_NAMES)}"
+    )
     print_paragraph(console, f"change: none, as each closes what the intent doesn't speak of; {least}", 2, 6)
 
 
 def group_in_words(group: CellGroup) -> str:
     """``prod/web, prod/job -> prod/db on TCP/3306``."""
     families = f" over {' and '.join(map(str, group.families))}" if group.families else ""
-    return f"{_some(group.sources)} -> {_some(group.destinations)} on {_ports(group.ports)}{families}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+    sources, destinations = (in_brief(names, MOST_NAMES) for names in (group.sources, group.destinations))
+    return f"{sources} -> {destinations} on {_ports(group.ports)}{families}"
 
 
 def _ports(ports: Sequence[PortRange]) -> str:

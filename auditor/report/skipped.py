@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from auditor.model.skipped import Cause, LeftOut, Skipped
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 
 WORDS: Mapping[Cause, tuple[str, str]] = {
     Cause.TEMPLATE: ("template", "templates"),
@@ -37,8 +37,7 @@ def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
 
 def _line(cause: Cause, found: Sequence[Skipped], rendered: Collection[str]) -> str:
     places = list(dict.fromkeys(each.place for each in found))
-    more = f" and {len(places) - EXAMPLES:,} more" if len(places) > EXAMPLES else ""
-    said = f"skipped {pluralize(len(found), *WORDS[cause])}: {', '.join(places[:EXAMPLES])}{more}"
+    said = f"skipped {pluralize(len(found), *WORDS[cause])}: {in_brief(places, EXAMPLES)}"
     return f"{said}{_with_policies(found)}{_remedy(cause, found, rendered)}"
 
 

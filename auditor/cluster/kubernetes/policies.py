@@ -15,8 +15,8 @@ from auditor.model.labels import Labels, LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule, UnknownPolicy
 from auditor.parsing.documents import Document
 from auditor.parsing.fields import Fields
-from auditor.parsing.labels import read_selector
 from auditor.parsing.network_policy import API_VERSION, read_policy
+from auditor.parsing.unreadable import selected_by
 
 UNSAVED = ("managedFields", "annotations")
 
@@ -45,10 +45,11 @@ def read_live_policy(item: Mapping[str, Any]) -> NetworkPolicy | UnreadablePolic
     problems: list[Problem] = []
     value = {"apiVersion": API_VERSION, "kind": "NetworkPolicy", **item}
     document = Document(f"NetworkPolicy {namespace}/{name}", value, lambda _: 0)
-    policy = read_policy(Fields(document, problems, (), value), namespace, name)
+    fields = Fields(document, problems, (), value)
+    policy = read_policy(fields, namespace, name)
     if not problems:
         return policy
-    return UnreadablePolicy(namespace, name, tuple(problems), _pod_selector(document))
+    return UnreadablePolicy(namespace, name, tuple(problems), selected_by(fields))
 
 
 def unknown_policy(policy: UnreadablePolicy) -> UnknownPolicy:
@@ -59,14 +60,6 @@ def unknown_policy(policy: UnreadablePolicy) -> UnknownPolicy:
     return UnknownPolicy(
         policy.namespace, policy.name, policy.pod_selector, f"can't be read: {where}{first.message}{more}"
     )
-
-
-def _pod_selector(document: Document) -> LabelSelector | None:
-    problems: list[Problem] = []
-    spec = Fields(document, problems, (), document.value).map("spec")
-    selector = spec.map("podSelector") if spec else None
-    read = read_selector(selector) if selector else LabelSelector()
-    return None if problems or spec is None else read
 
 
 def saved_policy(item: Mapping[str, Any], *, readable: bool) -> dict[str, Any]:

@@ -4,12 +4,14 @@ says otherwise.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from random import Random
 
-from auditor.model.intent import Intent, IntentRule
+from auditor.model.intent import Intent, IntentRule, ProposedChange
 from auditor.model.policy import PolicyPort
 from auditor.model.ports import Protocol
+from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Verdict
 from auditor.policy.selection import select
 from tests.oracle.evaluator import is_own_node, verdict
@@ -200,3 +202,16 @@ class Meaning:
             for protocol, port in self.edges[:2]
             if (source.name, destination.name, protocol, port) not in self.demands
         )
+
+
+def after_change_of(change: ProposedChange, snapshot: Snapshot) -> Snapshot:
+    """``snapshot`` once somebody has made ``change``."""
+    policies = list(snapshot.policies)
+    for edit in change.edits:
+        if edit.before is not None and edit.after is not None:
+            policies[policies.index(edit.before)] = edit.after
+        elif edit.before is not None:
+            policies.remove(edit.before)
+        elif edit.after is not None:
+            policies.append(edit.after)
+    return replace(snapshot, policies=tuple(policies))

@@ -20,7 +20,7 @@ from auditor.policy.evaluator import evaluate
 from tests.marking import slow
 from tests.oracle.evaluator import verdict
 from tests.strategies import Shape, random_snapshot
-from tests.unit.intent.meaning import Meaning, random_intent, sparse_intent
+from tests.unit.intent.meaning import Meaning, after_change_of, random_intent, sparse_intent
 from tests.unit.intent.outside import with_outsiders
 from tests.unit.policy.test_properties import FACTOR, families
 
@@ -118,7 +118,7 @@ def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell(start):
         meaning = Meaning(snapshot, intent)
         before = meaning.violation(snapshot)
         for finding in changed:
-            after_change = finding.change.apply(snapshot)
+            after_change = after_change_of(finding.change, snapshot)
             after = meaning.violation(after_change)
             assert after.keys() <= before.keys(), f"seed {seed}: {finding.change.title}"
             assert not after.keys() & told([finding], meaning).keys(), f"seed {seed}: {finding.change.title}"
@@ -143,7 +143,7 @@ def test_no_change_closes_what_the_intent_does_not_speak_of(intents, start):
         meaning = Meaning(wide, intent)
         kept += meaning.is_silent_of_something_open(wide)
         for change in changes:
-            closed = meaning.closed(wide, change.apply(wide))
+            closed = meaning.closed(wide, after_change_of(change, wide))
             assert not closed, f"seed {seed}: {change.title} closes {sorted(closed)[:3]}"
             shown += 1
     assert shown > 5 * FACTOR

@@ -29,6 +29,7 @@ from tests.oracle.clusters import (
     policy,
     rule,
 )
+from tests.unit.intent.meaning import after_change_of
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
 API, WEB, DB = (
@@ -80,7 +81,7 @@ def test_no_policy_at_all_asks_for_one_that_allows_what_is_meant():
     assert edit.after.ingress == (rule(pods({"app": "api"}), "TCP/3306"),)
     assert "ingress: no policy isolates prod/db" in finding.because[1]
     assert finding.pairs == 2
-    assert held(finding.change.apply(cluster(API, WEB, DB)), ONLY_API) == ()
+    assert held(after_change_of(finding.change, cluster(API, WEB, DB)), ONLY_API) == ()
 
 
 def test_what_is_closed_gets_a_rule_in_the_policy_that_isolates():
@@ -100,7 +101,7 @@ def test_what_is_closed_gets_a_rule_in_the_policy_that_isolates():
 def test_where_both_sides_deny_both_are_opened():
     snapshot = cluster(API, WEB, DB, policies=[policy("prod/deny", ingress=[], egress=[])])
     (finding,) = held(snapshot, ONLY_API)
-    assert held(finding.change.apply(snapshot), ONLY_API) == ()
+    assert held(after_change_of(finding.change, snapshot), ONLY_API) == ()
     assert [line.split(":")[0] for line in finding.because if "isolated" in line] == ["egress", "ingress"]
     ingress, egress = (edit.after for edit in finding.change.edits)
     assert (ingress.pod_selector, ingress.ingress) == (having({"app": "db"}), (rule(pods({"app": "api"}), "TCP/3306"),))
@@ -142,7 +143,7 @@ def test_an_allow_all_beside_others_goes():
     snapshot = cluster(API, WEB, DB, policies=two)
     finding = held(snapshot, ONLY_API)[0]
     assert finding.change.edits[0].before == two[1]
-    assert held(finding.change.apply(snapshot), ONLY_API) == ()
+    assert held(after_change_of(finding.change, snapshot), ONLY_API) == ()
 
 
 def test_where_the_last_egress_rule_goes_policy_types_are_written_with_it():
@@ -219,7 +220,7 @@ def test_what_two_policies_open_is_closed_in_both():
     snapshot = cluster(API, WEB, DB, policies=both)
     (finding,) = held(snapshot, ONLY_API)
     assert [edit.before for edit in finding.change.edits] == both
-    assert held(finding.change.apply(snapshot), ONLY_API) == ()
+    assert held(after_change_of(finding.change, snapshot), ONLY_API) == ()
     assert finding.change.yaml.splitlines()[:2] == ["# ingress of prod/a", "ingress:"]
 
 
@@ -358,7 +359,7 @@ def test_a_change_selects_by_what_the_intent_names_and_keeps_everybody_else_and_
     ]
     assert "with 10.244.0.0/16 taken for the addresses of pods" in finding.change.title
     outsider = host("anybody", "9.9.9.9")
-    after = finding.change.apply(cluster(*staging().endpoints, outsider))
+    after = after_change_of(finding.change, cluster(*staging().endpoints, outsider))
     matrix = evaluate(after)
     assert all(matrix.verdict(name, "dev/api", "TCP", 80, 4) == "allowed" for name in ("prod/web", "host/anybody"))
     assert matrix.verdict("staging/web", "dev/api", "TCP", 80, 4) == "denied"
@@ -374,7 +375,7 @@ def test_where_the_outside_can_not_be_told_from_pods_no_outage_is_proposed_but_s
 def test_an_allow_all_for_more_pods_than_meant_keeps_the_others_open():
     snapshot = cluster(API, WEB, DB, policies=[policy("prod/all", ingress=[EVERYTHING], egress=[EVERYTHING])])
     (finding,) = held(snapshot, ONLY_API)
-    after = finding.change.apply(snapshot)
+    after = after_change_of(finding.change, snapshot)
     assert held(after, ONLY_API) == ()
     matrix = evaluate(after)
     assert matrix.verdict("prod/db", "prod/web", "TCP", 80, 4) == "allowed"

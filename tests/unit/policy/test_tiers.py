@@ -17,7 +17,7 @@ from auditor.model.verdict import Cell, Verdict
 from auditor.policy.doubt import doubtful_cells, extremes
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import decide
-from auditor.policy.matrix import BlockReading, always_allowed
+from auditor.policy.matrix import BlockReading, always_allowed, governed
 from auditor.policy.tiers import Judgement, TierAnswer, TierRow, Universe, fold_judgements
 from auditor.policy.tiers_in_order import TIERS
 from auditor.policy.traits import Traits
@@ -208,7 +208,7 @@ def test_evaluator_and_explain_agree_on_random_tiers(seed):
     tiers = (random_tier(dice, "Admin", snapshot), *TIERS, random_tier(dice, "Baseline", snapshot))
     matrix = evaluate(snapshot, tiers=tiers)
     for source, destination in itertools.product(snapshot.endpoints, repeat=2):
-        if not matrix.governs(source.name, destination.name):
+        if not governed(source, destination):
             continue
         for atom in dice.sample(matrix.atoms, min(4, len(matrix.atoms))):
             asked = Cell(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -10,7 +11,7 @@ from auditor.model.labels import LabelSelector, Operator
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.traits import peers_in_force
-from auditor.probe_pods.labels import PodSelectors, identity_labels
+from auditor.probe_pods.labels import PodSelectors, fewest_labels
 from tests.oracle.clusters import EVERYTHING, cluster, having, pod, pods, policy, rule, where
 from tests.strategies import Shape, random_labels, random_snapshot, snapshots
 
@@ -21,6 +22,13 @@ TEMPLATE = {
     "app.kubernetes.io/managed-by": "Helm",
     "helm.sh/chart": "web-1",
 }
+
+
+def identity_labels(snapshot: Snapshot, endpoint: Endpoint, avoid: Sequence[LabelSelector] = ()) -> dict[str, str]:
+    """The labels of ``endpoint``, a pod on the pod network, without every one that policies can do without in any
+    reading.
+    """
+    return fewest_labels(PodSelectors(snapshot).in_any_reading(endpoint.namespace), endpoint.labels, avoid)
 
 
 def plain_signature(snapshot: Snapshot, endpoint: Endpoint, labels: dict[str, str]) -> tuple[list[bool], ...]:

@@ -1,4 +1,4 @@
-"""Creating objects, and doing many such things side by side."""
+"""Creating objects and deleting them, and doing many such things side by side."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ async def create(api: ApiServer, question: Question, manifest: Mapping[str, Any]
         raise RefusedHereError(str(error)) from error
     except (AdmissionError, ForbiddenError, InvalidError, NotFoundError) as error:
         raise RefusedHereError(str(error)) from error
+
+
+def delete_options(*, uid: str | None = None, version: str = "", force: bool = False) -> dict[str, Any]:
+    """The body of a DELETE (meta/v1 DeleteOptions): of the object that has ``uid`` (None: any) and, where it is given,
+    ``version``, and of no other; at once if ``force``. What it owns is left to the garbage collector.
+    """
+    preconditions = {"uid": uid, **({"resourceVersion": version} if version else {})}
+    return {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        **({"preconditions": preconditions} if uid is not None else {}),
+        **({"gracePeriodSeconds": 0} if force else {}),
+    }
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

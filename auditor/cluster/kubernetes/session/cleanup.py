@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from auditor.cluster.kubernetes.client.creation import delete_options
 from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
 from auditor.cluster.kubernetes.session.finalizers import HELD_PATIENCE, foreign_finalizers, kept
@@ -91,16 +92,9 @@ async def _delete(api: ApiServer, item: Leftover) -> ClusterError | None:
         else f"{group}/{resource}/{item.name}"
     )
     question = Question(path, "delete", named, f" in namespace {item.namespace}" if item.namespace else f" {item.name}")
-    preconditions = {"uid": item.uid, **({"resourceVersion": item.version} if item.version else {})}
-    options = {
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "propagationPolicy": "Background",
-        "preconditions": preconditions,
-    }
     try:
         with suppress(NotFoundError):
-            await api.send("DELETE", question, options)
+            await api.send("DELETE", question, delete_options(uid=item.uid, version=item.version))
     except ClusterError as error:
         return None if isinstance(error, ConflictError) and not item.version else error
     return None

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
+from auditor.cluster.kubernetes.client.creation import delete_options
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.own_pod import own_pod
 from auditor.cluster.kubernetes.client.server import (
@@ -319,17 +320,7 @@ async def delete_lease(api: ApiServer, lease: LeaseRecord, *, whatever_version: 
     is not.
     """
     metadata = lease.metadata
-    preconditions = (
-        {"uid": metadata.uid}
-        if whatever_version
-        else {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
-    )
-    options = {
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "propagationPolicy": "Background",
-        "preconditions": preconditions,
-    }
+    options = delete_options(uid=metadata.uid, version="" if whatever_version else metadata.resource_version)
     with suppress(NotFoundError, ConflictError):
         await api.send("DELETE", _question("delete", metadata.namespace, metadata.name), options)
 

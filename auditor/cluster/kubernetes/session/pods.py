@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import PodRecord, Record
-from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create
+from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create, delete_options
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.client.watch import watch
@@ -235,14 +235,8 @@ class ProbePods:
         question = Question(
             f"/api/v1/namespaces/{namespace}/pods", "deletecollection", "pods", f" in namespace {namespace}"
         )
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "propagationPolicy": "Background",
-            **({"gracePeriodSeconds": 0} if force else {}),
-        }
         which = {**self._selection, **({"fieldSelector": f"metadata.name={name}"} if name else {})}
-        await self._api.send("DELETE", question, body, which)
+        await self._api.send("DELETE", question, delete_options(force=force), which)
 
     async def _left(self) -> tuple[dict[tuple[str, str], str], str]:
         """Namespace and name of each pod that is there, with the finalizers that keep it, and the resourceVersion of

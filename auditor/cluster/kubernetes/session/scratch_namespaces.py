@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, PodRecord
-from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create
+from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create, delete_options
 from auditor.cluster.kubernetes.client.exec import ExecStream, open_exec
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, ExpiredError, NotFoundError, Question
@@ -332,12 +332,13 @@ class ScratchNamespaces:
 
     async def remove(self, namespaces: Iterable[str]) -> None:
         """Have ``namespaces`` deleted, with all that is in them; this does not wait for it."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
 
         async def delete(name: str) -> None:
             with suppress(NotFoundError, ConflictError):
                 await self._api.send(
-                    "DELETE", Question(f"/api/v1/namespaces/{name}", "delete", "namespaces", f" {name}"), options
+                    "DELETE",
+                    Question(f"/api/v1/namespaces/{name}", "delete", "namespaces", f" {name}"),
+                    delete_options(),
                 )
 
         await all_of(map(delete, namespaces))
