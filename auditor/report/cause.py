@@ -9,6 +9,7 @@ from auditor.model.report import PolicyRemark, PolicyTests, Report, UntestedPoli
 from auditor.model.verdict import Result
 from auditor.model.words import pluralize
 from auditor.report.grouping import by_reason, in_words
+from auditor.report.lines import what_json_has
 
 MOST_ALTERNATIVES = 3
 MOST_PARTS = 8
@@ -23,9 +24,7 @@ def cause_lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     shown = diagnosis.alternatives[:MOST_ALTERNATIVES]
     for number, alternative in enumerate(shown):
         yield "" if number else "or possibly", alternative.title
-    hidden = len(diagnosis.alternatives) - len(shown)
-    if hidden:
-        yield "", f"and {hidden} more; -o json has each"
+    yield from (("", line) for line in what_json_has(diagnosis.alternatives, len(shown)))
     if diagnosis.alternatives:
         yield _told_apart(diagnosis)
 
@@ -78,8 +77,7 @@ def untested_lines(policies: PolicyTests) -> Iterator[str]:
     )
     for each in policies.untested[:MOST_PARTS]:
         yield f"{each}: {'accepted; ' if each.accepted else ''}{_why_untested(each)}"
-    if len(policies.untested) > MOST_PARTS:
-        yield f"and {len(policies.untested) - MOST_PARTS:,} more; -o json has each"
+    yield from what_json_has(policies.untested, MOST_PARTS)
     if policies.open:
         yield (
             f"Fix the causes and run again, or accept a policy as untested: --accept-untested {policies.open[0].policy}"
@@ -110,8 +108,7 @@ def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
         yield f"{reason}:"
         for place in dict.fromkeys(part.place for part in shown if part.reason == reason):
             yield f"  {place}: {', '.join(part.what for part in shown if (part.reason, part.place) == (reason, place))}"
-    if len(parts) > MOST_PARTS:
-        yield f"and {len(parts) - MOST_PARTS} more; -o json has each"
+    yield from what_json_has(parts, MOST_PARTS)
 
 
 def lint_lines(remarks: Sequence[PolicyRemark]) -> Iterator[str]:
@@ -125,5 +122,4 @@ def lint_lines(remarks: Sequence[PolicyRemark]) -> Iterator[str]:
     )
     for remark in remarks[:MOST_REMARKS]:
         yield f"{remark.severity} {remark.check}  {remark.place}: {remark.message}"
-    if len(remarks) > MOST_REMARKS:
-        yield f"and {len(remarks) - MOST_REMARKS} more; -o json has each"
+    yield from what_json_has(remarks, MOST_REMARKS)

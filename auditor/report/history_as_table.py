@@ -11,6 +11,7 @@ from auditor.history.trend import Course, NightInBrief, Trend
 from auditor.model.words import pluralize
 from auditor.report.console import open_console, print_line, print_paragraph
 from auditor.report.headline import percent
+from auditor.report.lines import what_json_has
 
 COLUMNS = ("run begun", "conclusion", "leaks", "outages", "other", "coverage", "new", "gone", "unseen")
 WIDTHS = (-20, -12, 6, 8, 6, 9, 5, 5, 7)
@@ -31,8 +32,8 @@ def render(trend: Trend, stream: TextIO) -> None:
     print_paragraph(console, Text("Findings, the oldest run first: + there, - as expected, ? nobody looked", "bold"))
     for each in trend.findings[:MOST_FINDINGS]:
         print_paragraph(console, f"{each.course[-MOST_NIGHTS:]}  {_state(each)}: {each.kind}: {each.title}", 2, 4)
-    if len(trend.findings) > MOST_FINDINGS:
-        print_paragraph(console, f"and {len(trend.findings) - MOST_FINDINGS} more; -o json has each", 2)
+    for line in what_json_has(trend.findings, MOST_FINDINGS):
+        print_paragraph(console, line, 2)
 
 
 def _row(texts: Sequence[str]) -> str:

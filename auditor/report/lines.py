@@ -11,12 +11,21 @@ import logging
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator, Sized
 from typing import TextIO
 
 from auditor.model.printable import printable
 
 OURS = "auditor"
 """The name above those of all our loggers."""
+
+
+def what_json_has(items: Sized, shown: int) -> Iterator[str]:
+    """How many of ``items`` a report for people leaves out after the first ``shown``, and where they are; nothing if
+    none.
+    """
+    if len(items) > shown:
+        yield f"and {len(items) - shown:,} more; -o json has each"
 
 
 def say(line: str = "") -> None:

@@ -14,6 +14,7 @@ from auditor.model.words import pluralize
 from auditor.report.cause import cause_lines
 from auditor.report.console import open_console, print_paragraph
 from auditor.report.headline import origin, scorecard_headline, told
+from auditor.report.lines import what_json_has
 
 STYLES = {Score.CONFORMS: "green", Score.DEPARTS: "bold red", Score.INCONCLUSIVE: "bold yellow", Score.SKIPPED: "dim"}
 SCORE_WIDTH = 13
@@ -86,8 +87,8 @@ def _print_scenarios(console: Console, card: Scorecard) -> None:
         )
         for each in scenario.departures[:MOST_CELLS]:
             print_paragraph(console, f"{each.result}: {each.cell}", 15, 17)
-        if len(scenario.departures) > MOST_CELLS:
-            print_paragraph(console, f"and {len(scenario.departures) - MOST_CELLS} more; -o json has each", 15)
+        for line in what_json_has(scenario.departures, MOST_CELLS):
+            print_paragraph(console, line, 15)
     if any(scenario.score is not Score.CONFORMS for scenario in card.scenarios):
         print_paragraph(console)
 

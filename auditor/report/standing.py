@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from auditor.model.standing import Age, Comparison, Departed, Standing
 from auditor.model.words import pluralize
+from auditor.report.lines import what_json_has
 
 MOST_TOLD = 10
 IN_FULL = (Age.NEW, Age.EXPIRED, Age.INCOMPARABLE)
@@ -26,17 +27,12 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
     standings = sorted(comparison.standings, key=lambda each: list(Age).index(each.age))
     for standing in standings[:MOST_TOLD]:
         yield from standing_lines(standing)
-    yield from _more(standings)
+    yield from what_json_has(standings, MOST_TOLD)
     for departed in comparison.departed[:MOST_TOLD]:
         yield from departed_lines(departed)
-    yield from _more(comparison.departed)
+    yield from what_json_has(comparison.departed, MOST_TOLD)
     yield from (f"expired: {each}" for each in comparison.expired)
     yield from (f"suppresses nothing, remove it: {each}" for each in comparison.unused)
-
-
-def _more(items: Sequence[object]) -> Iterator[str]:
-    if len(items) > MOST_TOLD:
-        yield f"and {len(items) - MOST_TOLD} more; -o json has each"
 
 
 def standing_lines(each: Standing) -> Iterator[str]:
