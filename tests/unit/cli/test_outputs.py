@@ -8,7 +8,7 @@ import os
 import pytest
 
 from auditor.cli.application import run
-from auditor.report.registry import DEFAULT_FORMAT, FORMATS, RUN, Document, formats_of, renderer
+from auditor.report.registry import DEFAULT_FORMAT, FORMATS, LINT, RUN, Document, formats_of, renderer
 
 POLICY = """
 apiVersion: networking.k8s.io/v1
@@ -16,6 +16,8 @@ kind: NetworkPolicy
 metadata: {name: open, namespace: prod}
 spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{}]}
 """
+
+ONE_OF = ", ".join(map(repr, formats_of(LINT)))
 
 
 @pytest.fixture
@@ -54,9 +56,9 @@ def test_a_name_may_have_an_equals_sign(lint, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["-o", "xml"], "'xml' is not one of 'table', 'json', 'junit'."),
-        (["-o", "xml=out.xml"], "'xml' is not one of 'table', 'json', 'junit'."),
-        (["-o", "=out.xml"], "'' is not one of 'table', 'json', 'junit'."),
+        (["-o", "xml"], f"'xml' is not one of {ONE_OF}."),
+        (["-o", "xml=out.xml"], f"'xml' is not one of {ONE_OF}."),
+        (["-o", "=out.xml"], f"'' is not one of {ONE_OF}."),
         (["-o", "json="], "'json=' names no file: write json=FILE, or json for standard output."),
         (["-o", "json", "-o", "table"], "-o json and -o table both go to standard output: "),
         (["-o", "json", "-o", "json"], "-o json and -o json both go to standard output: "),
