@@ -104,12 +104,8 @@ class ResolvedIntent:
             if port.name is not None:
                 for number in destination.resolve(port.protocol, port.name) if destination.selectable else ():
                     mask |= self.atoms.mask(port.protocol, number, number)
-            elif port.number is None:
-                mask |= self.atoms.mask(port.protocol, 1, 65535)
             else:
-                mask |= self.atoms.mask(
-                    port.protocol, port.number, port.number if port.end_port is None else port.end_port
-                )
+                mask |= self.atoms.mask(port.protocol, *port.bounds)
         return mask
 
     def families(self, source: Endpoint, destination: Endpoint) -> tuple[Family, ...]:

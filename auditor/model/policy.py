@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.labels import LabelSelector
-from auditor.model.ports import Protocol
+from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 
 
 class Direction(StrEnum):
@@ -77,9 +77,11 @@ class PolicyPort:
     line: int = field(default=0, compare=False)
 
     @property
-    def last(self) -> int | None:
-        """The last port of the range that begins with ``number``; None without a number."""
-        return self.number if self.end_port is None else self.end_port
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last port that it means, where it isn't named: every port without a number."""
+        if self.number is None:
+            return FIRST_PORT, LAST_PORT
+        return self.number, self.number if self.end_port is None else self.end_port
 
     def __str__(self) -> str:
         if self.name is not None:

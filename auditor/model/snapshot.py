@@ -60,6 +60,10 @@ class Endpoint:
         """Whether selectors of a NetworkPolicy can match it: a pod on the pod network."""
         return self.kind is EndpointKind.POD and not self.host_network
 
+    def is_selected_by(self, policy: NetworkPolicy) -> bool:
+        """Whether ``policy`` holds for it (v1 NetworkPolicySpec.podSelector)."""
+        return self.selectable and self.namespace == policy.namespace and policy.pod_selector.matches(self.labels)
+
     @property
     def families(self) -> tuple[Family, ...]:
         """The address families that it has, the primary first."""

@@ -64,8 +64,8 @@ def cut_atoms(ports: Iterable[PolicyPort], names: set[PortName], endpoints: Iter
     cuts: dict[Protocol, set[int]] = {protocol: set() for protocol in Protocol}
     for port in ports:
         if port.number is not None:
-            last = port.number if port.end_port is None else port.end_port
-            cuts[port.protocol].update((port.number, last + 1))
+            first, last = port.bounds
+            cuts[port.protocol].update((first, last + 1))
     if names:
         for endpoint in endpoints:
             for declared in endpoint.ports:

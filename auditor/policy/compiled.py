@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from auditor.model.policy import NetworkPolicy, Peer, PolicyPort, Rule
-from auditor.model.ports import FIRST_PORT, LAST_PORT
 from auditor.model.snapshot import Family
 from auditor.policy.atoms import PortAtoms, PortName
 from auditor.policy.groups import Groups
@@ -67,7 +66,7 @@ class RuleCompiler:
                     atom = self._atoms.mask(port.protocol, number, number)
                     named[atom] = named.get(atom, 0) | (declaring & self._groups.selectable)
             else:
-                numbered |= self._atoms.mask(port.protocol, port.number or FIRST_PORT, port.last or LAST_PORT)
+                numbered |= self._atoms.mask(port.protocol, *port.bounds)
         if numbered:
             named[numbered] = everything
         return named

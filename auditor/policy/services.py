@@ -124,10 +124,10 @@ def blocks_that_cover(
     return tuple(
         (policy, peer.ip_block, address)
         for policy in snapshot.policies
-        if source.selectable and policy.namespace == source.namespace and policy.pod_selector.matches(source.labels)
+        if source.is_selected_by(policy)
         for rule in policy.rules(Direction.EGRESS)
         for peer in rule.peers
         if peer.ip_block is not None
         for address in service.cluster_ips
-        if address in peer.ip_block.cidr and not any(address in excepted for excepted in peer.ip_block.excepts)
+        if address in peer.ip_block
     )

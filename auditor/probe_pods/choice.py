@@ -134,9 +134,7 @@ def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeReque
     classes = []
     for number, ((identity, *_), members) in enumerate(groups.items()):
         example = members[0]
-        selecting = [
-            policy for policy in by_namespace.get(example.namespace, ()) if policy.pod_selector.matches(example.labels)
-        ]
+        selecting = [policy for policy in by_namespace.get(example.namespace, ()) if example.is_selected_by(policy)]
         isolated = frozenset(direction for policy in selecting for direction in policy.directions)
         audited = tuple(filter(request.audits, members))
         classes.append(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from auditor.model.policy import Direction, IPBlock, NetworkPolicy
+from auditor.model.policy import Direction, IPBlock
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.words import in_brief, pluralize
 from auditor.model.workloads import workload_name
@@ -102,7 +102,7 @@ def pods_known_by_address(snapshot: Snapshot, audits: Callable[[Endpoint], bool]
                 (end for group in bits(_told_apart(groups, block)) for end in members[group]), key=lambda end: end.name
             )
             if pods and (
-                any(map(audits, pods)) or any(audits(end) for end in snapshot.endpoints if _selects(policy, end))
+                any(map(audits, pods)) or any(audits(end) for end in snapshot.endpoints if end.is_selected_by(policy))
             ):
                 known = listed(map(workload_name, pods))
                 yield (
@@ -126,9 +126,3 @@ def _told_apart(groups: Groups, block: IPBlock) -> int:
     if not outside and block.cidr.prefixlen < block.cidr.max_prefixlen:
         return 0
     return inside if not outside or inside.bit_count() <= outside.bit_count() else outside
-
-
-def _selects(policy: NetworkPolicy, endpoint: Endpoint) -> bool:
-    return (
-        endpoint.selectable and endpoint.namespace == policy.namespace and policy.pod_selector.matches(endpoint.labels)
-    )

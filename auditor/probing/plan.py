@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.policy import Direction
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, Verdict
@@ -58,7 +58,7 @@ def choose_ports(snapshot: Snapshot) -> tuple[PortRequest, ...]:
     for port in policy_ports(snapshot.policies):
         numbers = interesting.setdefault(port.protocol, set())
         if port.number is not None:
-            last = port.number if port.end_port is None else port.end_port
+            _, last = port.bounds
             ranges.setdefault(port.protocol, []).append(range(port.number, last + 1))
             numbers |= {port.number} if last == port.number else {port.number - 1, port.number, last, last + 1}
     for endpoint in snapshot.endpoints:
@@ -160,13 +160,7 @@ def _ports(snapshot: Snapshot, endpoint: Endpoint, direction: Direction) -> froz
     policies = tuple(
         replace(policy, directions=frozenset({direction}))
         for policy in snapshot.policies
-        if direction in policy.directions and _selects(policy, endpoint)
+        if direction in policy.directions and endpoint.is_selected_by(policy)
     )
     declaring = (endpoint,) if direction is Direction.INGRESS else ()
     return frozenset(choose_ports(replace(snapshot, policies=policies, endpoints=declaring)))
-
-
-def _selects(policy: NetworkPolicy, endpoint: Endpoint) -> bool:
-    return (
-        endpoint.selectable and endpoint.namespace == policy.namespace and policy.pod_selector.matches(endpoint.labels)
-    )

@@ -60,7 +60,8 @@ class Ordered:
 
     @staticmethod
     def _matches(line: Line, subject: Endpoint, other: Endpoint, cell: Cell) -> bool:
-        on_port = line.port.protocol is cell.protocol and line.port.number <= cell.port <= line.port.last
+        first, last = line.port.bounds
+        on_port = line.port.protocol is cell.protocol and first <= cell.port <= last
         ends = ((subject, line.subject), (other, line.peer))
         return on_port and all(end.selectable and wanted.matches(end.labels) for end, wanted in ends)
 
@@ -105,7 +106,7 @@ class Compiled:
             here, there = ends if direction is Direction.EGRESS else reversed(ends)
             if line.direction is not direction or not here >> source & 1:
                 continue
-            wanted = atoms.mask(line.port.protocol, line.port.number, line.port.last)
+            wanted = atoms.mask(line.port.protocol, *line.port.bounds)
             split = []
             for part, accepted, denied, passed in parts:
                 new = there & ~(accepted | denied | passed)
