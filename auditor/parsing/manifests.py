@@ -19,12 +19,12 @@ from auditor.parsing.differing import Differing, remarks, unsure_of
 from auditor.parsing.documents import Document, parse_documents
 from auditor.parsing.fields import Fields
 from auditor.parsing.found import read_found
-from auditor.parsing.given_labels import numbered_pods, values_asked_for
 from auditor.parsing.kustomizations import patch_files
 from auditor.parsing.labels import read_labels
 from auditor.parsing.leftovers import OPENSHIFT_TEMPLATE, OPENSHIFT_VERSIONS, unfilled_template, why_no_object
 from auditor.parsing.makers import MAKES_PODS, has_pod_template, makes_pods
 from auditor.parsing.network_policy import API_VERSION, read_policy
+from auditor.parsing.numbered_pods import numbered_pods, values_asked_for
 from auditor.parsing.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
 from auditor.parsing.services import ENDPOINT_KINDS, read_service, read_service_endpoints, served
 from auditor.parsing.source import Source
