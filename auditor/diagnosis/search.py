@@ -2,7 +2,8 @@
 
 One fault is looked for first, in every scope; only where none explains everything, two. What no known fault explains is
 said to be unexplained. Hypotheses that fit the same observations equally well are shown beside the chosen one, but for
-those that say the same of a smaller scope: "on 3 of 3 nodes" is no better than "in the cluster".
+those that say the same of a smaller scope: "on 3 of 3 nodes" is no better than "in the cluster". And it is said which
+probes would tell them apart.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import combinations, islice, product, zip_longest
 
-from auditor.diagnosis.discriminating import discriminating_cells
+from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.evidence import Evidence, Fit
 from auditor.diagnosis.hypotheses import faults, is_part_of
-from auditor.diagnosis.predictors import Prediction
+from auditor.diagnosis.predictors import Prediction, Predictor
 from auditor.diagnosis.sentences import diagnosis_of, nothing_known
-from auditor.model.diagnosis import Diagnosis, ScopeKind
+from auditor.model.diagnosis import Diagnosis, Hypothesis, ScopeKind
 from auditor.model.policy import NetworkPolicy
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
+from auditor.policy.bits import bits
 
 PAIRED_FAULTS = 120
 """How many single faults are tried in pairs, the best first."""
@@ -158,3 +160,52 @@ def _says_no_more(fit: Fit, other: Fit) -> bool:
     if fit.prediction == other.prediction:
         return is_part_of(fit.faults, other.faults)
     return {*fit.faults} == {*other.faults}
+
+
+MOST_CELLS = 8
+
+
+def discriminating_cells(
+    snapshot: Snapshot,
+    ties: Sequence[Hypothesis],
+    candidates: Sequence[Cell],
+    previous_policies: Sequence[NetworkPolicy] | None = None,
+) -> tuple[Cell, ...]:
+    """Cells among ``candidates`` on which ``ties`` part, at most ``MOST_CELLS``: each splits what the ones before it
+    left together.
+
+    Candidates are cells that could still be probed, or probed again, between endpoints of ``snapshot``. Empty: none of
+    them can tell any two of the hypotheses apart.
+    """
+    predictor = Predictor(Cells(snapshot, candidates), previous_policies)
+    predictions = [predictor.predict(faults, timed=False) for faults in ties]
+    certain = predictor.cells.everything
+    for prediction in predictions:
+        certain &= ~prediction.varying
+    groups = [[prediction.allowed & certain for prediction in predictions]]
+    chosen: list[int] = []
+    while len(chosen) < MOST_CELLS and (best := _best_split(groups)) is not None:
+        chosen.append(best)
+        groups = [part for group in groups for part in _split(group, best) if len(set(part)) > 1]
+    return tuple(predictor.cells.cells[number] for number in chosen)
+
+
+def _split(group: Sequence[int], number: int) -> tuple[list[int], list[int]]:
+    """Those that let the cell through, and those that don't."""
+    return [allowed for allowed in group if allowed >> number & 1], [
+        allowed for allowed in group if not allowed >> number & 1
+    ]
+
+
+def _best_split(groups: Sequence[Sequence[int]]) -> int | None:
+    """The cell that separates most pairs of hypotheses; None when no cell separates any."""
+    separated: dict[int, int] = {}
+    for group in groups:
+        anybody, everybody = 0, -1
+        for allowed in group:
+            anybody |= allowed
+            everybody &= allowed
+        for number in bits(anybody & ~everybody):
+            through, stopped = _split(group, number)
+            separated[number] = separated.get(number, 0) + len(through) * len(stopped)
+    return max(separated, key=lambda number: (separated[number], -number), default=None)

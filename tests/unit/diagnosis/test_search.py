@@ -7,9 +7,8 @@ from random import Random
 
 import pytest
 
-from auditor.diagnosis.discriminating import discriminating_cells
 from auditor.diagnosis.evidence import Evidence
-from auditor.diagnosis.search import diagnose
+from auditor.diagnosis.search import diagnose, discriminating_cells
 from auditor.diagnosis.sentences import advice_for, in_words
 from auditor.model.diagnosis import Fault
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement

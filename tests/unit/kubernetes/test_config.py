@@ -10,8 +10,8 @@ from kubernetes.aio.config import incluster_config
 
 from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.client.kubeconfig import read_context
+from auditor.cluster.kubernetes.client.retry import Turns
 from auditor.cluster.kubernetes.client.server import ApiServer, Question
-from auditor.cluster.kubernetes.client.turns import Turns
 from auditor.model.errors import ClusterError, InputError, UsageError
 
 NAMESPACES = Question("/api/v1/namespaces", "list", "namespaces")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from auditor.cluster.kubernetes.client.errors import NotFoundError, Question
-from auditor.cluster.kubernetes.client.turns import Turns
+from auditor.cluster.kubernetes.client.retry import Turns
 from auditor.cluster.kubernetes.objects import LEASE_SECONDS, LONGEST_LEASE_SECONDS
 from auditor.cluster.kubernetes.session.lease import RENEW_EVERY, RENEW_WITHIN, Leases
 from auditor.cluster.kubernetes.session.lease_liveness import LIVES, LeaseRecord, pace_for

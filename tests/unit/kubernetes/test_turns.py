@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from auditor.cluster.kubernetes.client.turns import BURST_SECONDS, Turns
+from auditor.cluster.kubernetes.client.retry import BURST_SECONDS, Turns
 from tests.unit.kubernetes.hurried import hurried
 
 

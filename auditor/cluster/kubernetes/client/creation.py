@@ -1,4 +1,8 @@
-"""Creating objects and deleting them, and doing many such things side by side."""
+"""Creating objects and deleting them, and doing many such things side by side.
+
+What has been deleted may be kept all the same by a finalizer that somebody else has set: only they can let it go, so
+that is said and not waited for.
+"""
 
 from __future__ import annotations
 
@@ -60,3 +64,19 @@ async def all_of(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
     if failures:
         raise failures[0]
     return [result for result in results if not isinstance(result, BaseException)]
+
+
+OF_THE_CLUSTER = frozenset({"foregroundDeletion", "orphan"})
+"""Finalizers that the garbage collector sets and takes away itself (Garbage Collection page)."""
+HELD_PATIENCE = 5.0
+"""Seconds that the owner of a finalizer gets to take it away again, as most do."""
+
+
+def foreign_finalizers(finalizers: Iterable[str]) -> str:
+    """Those that somebody has put there, in words, empty for none: we put none anywhere."""
+    return ", ".join(sorted(set(finalizers) - OF_THE_CLUSTER))
+
+
+def kept(what: object, finalizers: str) -> str:
+    """That ``what`` is kept by ``finalizers``, as a line for people."""
+    return f"{what} is deleted, and kept by the finalizer {finalizers}, which is not ours: its owner has to remove it"

@@ -35,8 +35,7 @@ from auditor.cluster.kubernetes.client.errors import (
     refusal,
     unreachable,
 )
-from auditor.cluster.kubernetes.client.retry import FIRST_PAUSE, Tries
-from auditor.cluster.kubernetes.client.turns import Turns
+from auditor.cluster.kubernetes.client.retry import FIRST_PAUSE, Tries, Turns
 from auditor.model.errors import ClusterError
 
 __all__ = [

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from auditor.cluster.kubernetes.client.creation import delete_options
+from auditor.cluster.kubernetes.client.creation import HELD_PATIENCE, delete_options, foreign_finalizers, kept
 from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
-from auditor.cluster.kubernetes.session.finalizers import HELD_PATIENCE, foreign_finalizers, kept
 from auditor.cluster.kubernetes.session.leftovers import (
     KINDS,
     NAMESPACE,

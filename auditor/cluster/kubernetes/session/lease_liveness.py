@@ -20,10 +20,10 @@ from math import ceil
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import Record
+from auditor.cluster.kubernetes.client.creation import foreign_finalizers
 from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, NotFoundError, Question
 from auditor.cluster.kubernetes.objects import LEASE_SECONDS, LONGEST_LEASE_SECONDS, NAME, RUN_LABEL, lease_name
-from auditor.cluster.kubernetes.session.finalizers import foreign_finalizers
 from auditor.model.errors import ClusterError
 
 SHARE = 0.2

@@ -18,11 +18,11 @@ from datetime import datetime
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, Record
+from auditor.cluster.kubernetes.client.creation import foreign_finalizers
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, Question
 from auditor.cluster.kubernetes.objects import LONGEST_LEASE_SECONDS, NAME, RUN_LABEL, anchor_name, lease_name
 from auditor.cluster.kubernetes.reading import read_namespace
-from auditor.cluster.kubernetes.session.finalizers import foreign_finalizers
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord, server_time
 from auditor.cluster.kubernetes.session.scratch_namespaces import is_named_after, namespace_prefix
 from auditor.model.errors import ClusterError

@@ -9,7 +9,15 @@ from contextlib import aclosing, suppress
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import PodRecord, Record
-from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create, delete_options
+from auditor.cluster.kubernetes.client.creation import (
+    HELD_PATIENCE,
+    RefusedHereError,
+    all_of,
+    create,
+    delete_options,
+    foreign_finalizers,
+    kept,
+)
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ExpiredError, Question
 from auditor.cluster.kubernetes.client.watch import watch
@@ -24,7 +32,6 @@ from auditor.cluster.kubernetes.objects import (
     pod_name,
 )
 from auditor.cluster.kubernetes.preflight.admission import AdmittedPod, changed_by_admission
-from auditor.cluster.kubernetes.session.finalizers import HELD_PATIENCE, foreign_finalizers, kept
 from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.model.labels import Labels
