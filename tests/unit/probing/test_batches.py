@@ -139,6 +139,16 @@ def test_a_key_is_long_random_and_nothing_prints_it():
     assert str(one.secret) not in repr(one)
 
 
+@pytest.mark.parametrize(("sent", "lost"), [(0, 0), (2, 2)])
+def test_every_packet_may_be_lost_and_no_more(sent, lost):
+    batch = batch_of(("10.0.0.1", TCP, 80, "a/x"))
+    batch.take({"allowed": [0, 1000], "others": []}, OURS)
+    with pytest.raises(BadAnswerError, match="numbers that make sense"):
+        batch.finish({"slowest": 0.1, "sent": sent, "lost": lost + 1})
+    batch.finish({"slowest": 0.1, "sent": sent, "lost": lost})
+    assert batch.loss == (sent, lost)
+
+
 @pytest.mark.parametrize("message", [{"slowest": 0.1}, {"slowest": "0.1"}, {}])
 def test_done_too_early(message):
     with pytest.raises(BadAnswerError):

@@ -13,7 +13,7 @@ from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing import probe_rounds
 from auditor.probing.attempts import Answer, AttemptResult
 from auditor.probing.batches import Attempt, Target
-from auditor.probing.disruptions import MOST_LOST, Loss, in_vain, packets, tries_needed, unbearable
+from auditor.probing.disruptions import MOST_LOST, TELLING, Loss, in_vain, packets, tries_needed, unbearable
 from auditor.probing.links import End, Links, ends_of
 from auditor.probing.routes import route_cells
 from auditor.probing.sites import Contact, ProbeSite, Witnesses
@@ -167,6 +167,12 @@ def test_loss_is_what_agents_tell_and_few_answers_tell_little():
     assert tries_needed(in_vain([Loss(100, 0)])) == 2
     assert in_vain([Loss(1000, 0), Loss(100, 30)]) > 0.25, "the worst agent counts"
     assert unbearable() == pytest.approx(1 - (1 - MOST_LOST) ** 2)
+
+
+def test_an_agent_may_be_worse_off_than_all_together_from_so_many_packets_on():
+    many = Loss(10_000, 0)
+    assert in_vain([many, Loss(TELLING, TELLING // 2)]) > 0.25
+    assert in_vain([many, Loss(TELLING - 1, TELLING // 2)]) < 0.01
 
 
 THERE = Cell("a/0", "a/1", TCP, 80, V4)
