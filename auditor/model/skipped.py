@@ -15,6 +15,7 @@ class Cause(StrEnum):
     TEMPLATE = "template"
     KUSTOMIZATION = "kustomization"
     PATCH = "patch"
+    ASSERTION = "assertion"
     CHART = "chart"
     VALUES = "values"
     WORKFLOW = "workflow"

@@ -72,11 +72,15 @@ NEVER_PODS = frozenset(
     }
 )
 """Kinds that make no pods and of which nothing is read, so that their text, often long, need not be."""
-TEMPLATING = re.compile(r"\{\{|\{%|<%|\$\{[^}]*\}|\$\([A-Za-z_][^)]*\)|<[A-Za-z][^<>\n]*>|%[A-Z_]{2,}%|@[A-Z_]{2,}@")
+TEMPLATING = re.compile(
+    r"\{\{|\{%|<%|\$\{[^}]*\}|\$\([A-Za-z_][^)]*\)|<[A-Za-z][^<>\n]*>|%[A-Z_]{2,}%|\$\$\w+\$\$|@[A-Z_]{2,}@"
+)
 """What stands for something that is filled in later: Helm, Go and Jinja, ERB, envsubst, make, and words for people."""
 ENCRYPTED = re.compile(rb"\A\0GITCRYPT|\A\$ANSIBLE_VAULT|-----BEGIN (?:AGE|PGP)|ENC\[AES256_GCM|\Aage-encryption")
 FILLED_IN = re.compile(r"@\w+@|%\w+%|\{\w+\}|\$\w+|\$[({]|<[A-Za-z][^<>\n]*>")
 """The same where it stands on the very line at which a text is not YAML."""
+LEFT_OUT = re.compile(r"\s*(?:-\s*)?(?:\.\.\.|\u2026)\s*")
+"""A line of a document for people, in the place of others."""
 NULLS = (b"", b"null", b"~", b"Null", b"NULL")
 OPERATIONS = re.compile(
     rb"""(?:^|[\[{,])\s*-?\s*["']?op["']?\s*:\s*["']?(?:add|remove|replace|move|copy|test)\b""", re.MULTILINE
@@ -226,7 +230,9 @@ def _breaks_where_filled_in(text: str, problems: Sequence[Problem], lines_before
     number = problems[0].line - lines_before - 1
     lines = text.splitlines()
     breaks = problems[0].message.startswith(NO_YAML) and 0 <= number < len(lines)
-    return breaks and FILLED_IN.search(lines[number]) is not None
+    return breaks and bool(
+        FILLED_IN.search(lines[number]) or any(map(LEFT_OUT.fullmatch, lines[max(0, number - 1) :][:2]))
+    )
 
 
 def is_template(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from auditor.parsing.found import DECISIVE, TEMPLATING, cause_of
 
 PATCH_DIRECTIVES = ("$patch", "$retainKeys")
 KUSTOMIZATION_KINDS = ("Kustomization", "Component")
+ASSERTIONS = re.compile(r"\d+-(?:assert|errors?)\b|(?:chainsaw-)?assert(?:[-_.]|ions?\b)")
+"""Names of files in which tests of operators (kuttl, Chainsaw) say what they expect to find: parts of objects."""
 OPENSHIFT_TEMPLATE = "Template"
 OPENSHIFT_VERSIONS = ("v1", "template.openshift.io/v1")
 TEMPLATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
@@ -35,18 +38,22 @@ def _cause(document: Document, value: Any, patches: Collection[str]) -> Cause | 
         claims = any(_claims_to_be_decisive(item) for item in several)
         return None if claims else cause_of(document.source, repr(value)[:2000].encode())
     kind, version = value.get("kind"), value.get("apiVersion")
-    if kind == OPENSHIFT_TEMPLATE and version in OPENSHIFT_VERSIONS:
-        return Cause.TEMPLATE
-    if kind in KUSTOMIZATION_KINDS and str(version).startswith("kustomize.config.k8s.io"):
-        return Cause.KUSTOMIZATION
+    for cause, holds in (
+        (Cause.ASSERTION, ASSERTIONS.match(posixpath.basename(document.source).lower())),
+        (Cause.PATCH, posixpath.normpath(document.source) in patches),
+        (Cause.TEMPLATE, kind == OPENSHIFT_TEMPLATE and version in OPENSHIFT_VERSIONS),
+        (Cause.KUSTOMIZATION, kind in KUSTOMIZATION_KINDS and str(version).startswith("kustomize.config.k8s.io")),
+    ):
+        if holds:
+            return cause
     if not kind or not version:
         return None if _claims_to_be_decisive(value) else cause_of(document.source, b"")
-    return Cause.PATCH if _is_patch(document, value, patches) else None
+    return Cause.PATCH if _is_patch(value) else None
 
 
-def _is_patch(document: Document, value: dict[str, Any], patches: Collection[str]) -> bool:
+def _is_patch(value: dict[str, Any]) -> bool:
     spec = _spec(value)
-    if posixpath.normpath(document.source) in patches or any(key in value or key in spec for key in PATCH_DIRECTIVES):
+    if any(key in value or key in spec for key in PATCH_DIRECTIVES):
         return True
     return value["kind"] in TEMPLATED and str(value["apiVersion"]).startswith("apps/") and _is_fragment(spec)
 

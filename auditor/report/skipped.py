@@ -13,6 +13,7 @@ WORDS: Mapping[Cause, tuple[str, str]] = {
     Cause.TEMPLATE: ("template", "templates"),
     Cause.KUSTOMIZATION: ("kustomization", "kustomizations"),
     Cause.PATCH: ("patch", "patches"),
+    Cause.ASSERTION: ("assertion of a test", "assertions of tests"),
     Cause.CHART: ("description of a chart", "descriptions of charts"),
     Cause.VALUES: ("values file", "values files"),
     Cause.WORKFLOW: ("CI workflow", "CI workflows"),
