@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from auditor.diagnosis.evidence import Evidence
-from auditor.diagnosis.search import diagnose, discriminating_cells
+from auditor.diagnosis.search import _best_split, diagnose, discriminating_cells
 from auditor.diagnosis.sentences import advice_for, in_words
 from auditor.model.diagnosis import Fault
 from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
@@ -198,3 +198,9 @@ def test_a_sample_of_the_confusion_matrix():
     assert len(singles) > 80
     assert len(double) > 10
     assert sum(one.named for one in double) >= 0.9 * len(double)
+
+
+def test_the_cell_that_parts_most_pairs_of_hypotheses_is_tried_first():
+    # Cell 0 is open by one hypothesis of four, cell 1 by two: three pairs and four.
+    assert _best_split([[0b11, 0b10, 0b00, 0b00]]) == 1
+    assert _best_split([[0b1, 0b1]]) is None

@@ -115,6 +115,15 @@ def test_the_own_node_is_noted_where_a_class_runs_on_several():
     assert cells_between(found, "prod/web", "prod/db")[0]["verdict"] == "denied"
 
 
+def test_what_policies_mean_for_a_pod_in_its_nodes_network_is_undefined_on_the_own_node_too():
+    proxy = replace(SHOP.endpoint("prod/db"), name="prod/proxy", labels={"app": "proxy"}, host_network=True)
+    snapshot = replace(SHOP, endpoints=(*SHOP.endpoints, proxy))
+    found = document(snapshot, expand=True, ports=(PortRequest(Protocol.TCP, 80),))
+    for pair in (("prod/proxy", "dev/api"), ("dev/api", "prod/proxy")):
+        [cell] = cells_between(found, *pair)
+        assert (cell["verdict"], cell["notes"]) == (Verdict.ALLOWED, [Note.UNDEFINED])
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_every_cell_of_both_documents_says_what_the_matrix_says(seed):
     snapshot = random_snapshot(random.Random(seed), Shape(addressless=0.2))

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections import Counter
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import count
 
@@ -191,6 +192,16 @@ async def test_slow_answers_make_silence_doubtful():
     assert outcome.observations[THERE].history == (Observed.ALLOWED,)
     assert progress.phases == ["starting", "probing", "probing patiently", "controls"]
     assert "silent" in outcome.facts[0]
+
+
+@pytest.mark.parametrize(("slowest", "is_brief"), [(0.001, True), (0.3, False)])
+async def test_silence_is_tried_again_briefly_only_where_answers_come_quickly(slowest, is_brief):
+    world, long = World(answer=only(THERE, TIMEOUT)), 2.0
+    world.slowest = {long: slowest}
+    await world.probe(
+        expected=lambda cell: Verdict.DENIED if cell == THERE else Verdict.ALLOWED, options=replace(SWIFT, timeout=long)
+    )
+    assert (probe_run.SECOND_SECONDS in world.asked_timeouts) is is_brief
 
 
 async def test_always_slow_answers_are_waited_for_twice():
