@@ -4,6 +4,7 @@ have in common.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from auditor.parsing.source import Source
 
 
+PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 FILES_ONLY = ("recursive", "exclude", "keep_going", "replicas", "hosts")
 """The parameters that mean nothing where a live cluster is read."""
 
@@ -281,7 +283,7 @@ def check_manifests(scenario: Scenario) -> None:
 
 
 def namespace_of_names(options: InputOptions) -> str:
-    """The namespace of names that have none: that of -n or, on a live cluster, of the context; empty: no such."""
+    """The namespace of names that have none: that of -n or, on a live cluster, of the context; empty: not given."""
     if options.namespace or options.connection is None:
         return options.namespace
     from auditor.cluster.kubernetes.client.config import context_namespace
@@ -308,15 +310,23 @@ def endpoint_called(snapshot: Snapshot, name: str, other_than: Endpoint | None =
 
     Raises UsageError, with the closest names, when there is none, and with their names when they differ.
     """
+    from auditor.policy.selection import SERVICE_PREFIXES
+
     try:
         return snapshot.endpoint(name)
     except KeyError:
+        if PLAIN_NAME.fullmatch(name) and (found := _selected(snapshot, f"default/{name}")):
+            return _any_of(snapshot, f"default/{name}", found, other_than)  # kubectl's default
         if name not in snapshot.absent and (found := _selected(snapshot, name)):
             return _any_of(snapshot, name, found, other_than)
         if name in snapshot.absent:
             raise UsageError(f"{name} {snapshot.absent[name]}") from None
         names = [endpoint.name for endpoint in snapshot.endpoints]
-        close = [each for each in names if each.startswith(f"{name}-")][:3] or get_close_matches(name, names, n=3)
+        kind, slash, own = name.partition("/")
+        own = "" if slash and kind in SERVICE_PREFIXES else own if slash else name
+        elsewhere = [each for each in names if own and each.partition("/")[2] in (own, f"{own}-0")][:3]
+        close = [each for each in names if each.startswith(f"{name}-")][:3] or elsewhere
+        close = close or get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else _how_to_write(name)
         raise UsageError(f"no endpoint is called {name!r}: {hint}") from None
 

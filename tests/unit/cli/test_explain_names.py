@@ -100,3 +100,15 @@ def test_json_says_all_of_it_by_its_schema(explain, tmp_path, capfd):
 
 def test_without_the_option_a_denial_is_an_answer_like_any_other(explain):
     assert explain("prod/web-0", "prod/db-0")[0] == 0
+
+
+def test_a_plain_name_is_of_the_namespace_default_and_else_it_is_said_where_that_name_is(explain, tmp_path, capfd):
+    code, _, err = explain("web", "prod/db-0")
+    assert code == 2
+    assert "no endpoint is called 'web': did you mean prod/web-0" in err
+    path = tmp_path / "plain.yaml"
+    path.write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: b}\n"
+    )
+    assert run(["explain", "-f", str(path), "a", "pod/b", "80"]) == 0
+    assert capfd.readouterr().out.startswith("ALLOWED  default/a -> default/b")
