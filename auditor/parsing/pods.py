@@ -11,8 +11,8 @@ from auditor.model.labels import Labels
 from auditor.model.ports import FIRST_PORT, LAST_PORT, ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.parsing.fields import Fields
-from auditor.parsing.given_labels import given_labels
 from auditor.parsing.labels import read_labels
+from auditor.parsing.makers import given_labels
 
 FINISHED = ("Succeeded", "Failed")
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob")

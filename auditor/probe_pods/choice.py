@@ -2,11 +2,13 @@
 tell most.
 
 One member of each identity class is the model of a probe pod, which carries as few of its labels as policies need;
-``probe_models`` says which member. What the chosen pods can't show is said in words.
+``models`` says which member. The pod is called after the workloads that it stands for. What the chosen pods can't show
+is said in words.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +18,7 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import NetworkPolicy
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.model.workloads import workload_name
 from auditor.policy.doubt import may_select
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.probe_pods.gaps import (
@@ -28,7 +31,6 @@ from auditor.probe_pods.gaps import (
 )
 from auditor.probe_pods.labels import PodSelectors, fewest_labels
 from auditor.probe_pods.models import Models, PodClass
-from auditor.probe_pods.names import unique_names
 
 
 class Mode(StrEnum):
@@ -187,3 +189,31 @@ def _stood_for(pod_class: PodClass, models: Sequence[Endpoint], model: Endpoint)
         (member.name, own.get(member.name) or at_node.get(member.node, models[0].name)) for member in pod_class.members
     )
     return tuple(member for member, name in stood_in if name == model.name)
+
+
+def unique_names(models: Sequence[Endpoint], *, by_node: bool) -> list[str]:
+    """A name for a probe pod after each of ``models``, all different: the workload's, and where several share it a
+    number after it.
+
+    With ``by_node`` those that share a name get their node's name first, after an ``@``. Depends on no order but that
+    of ``models``.
+    """
+    names = [workload_name(model) for model in models]
+    if by_node:
+        shared = Counter(names)
+        names = [
+            f"{name}@{model.node}" if shared[name] > 1 and model.node else name
+            for name, model in zip(names, models, strict=True)
+        ]
+    taken = set(names)
+    given: set[str] = set()
+    unique = []
+    for name in names:
+        number = 2
+        answer = name
+        while answer in given or (answer != name and answer in taken):
+            answer = f"{name}-{number}"
+            number += 1
+        given.add(answer)
+        unique.append(answer)
+    return unique
