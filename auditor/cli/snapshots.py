@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -140,10 +140,11 @@ async def read_live(connection: ConnectionOptions) -> LiveSnapshot:
     """The live cluster as it is now."""
     from auditor.cluster.kubernetes.client.config import connect
     from auditor.cluster.kubernetes.client.server import ApiServer
-    from auditor.cluster.kubernetes.reading import read_cluster
+    from auditor.cluster.kubernetes.reading import read_cluster, with_service_endpoints
 
     async with ApiServer(await connect(connection)) as api:
-        return await read_cluster(api)
+        live = await read_cluster(api)
+        return replace(live, snapshot=await with_service_endpoints(api, live.snapshot))
 
 
 def _read_live(connection: ConnectionOptions, namespace: str) -> Snapshot:

@@ -26,8 +26,9 @@ from auditor.cluster.kubernetes.preflight.permissions import unreadable
 from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError, UsageError
 from auditor.model.policy import NetworkPolicy
-from auditor.model.snapshot import Snapshot
+from auditor.model.snapshot import ServiceEndpoint, Snapshot
 from auditor.parsing.manifests import EXTERNAL_NAME, Objects, assemble
+from auditor.parsing.services import read_service_endpoints, served
 
 READ_NAMESPACE = "netpol-audit-read-namespace"
 WITHOUT_NODES = (
@@ -88,6 +89,27 @@ async def read_namespace(api: ApiServer, name: str) -> NamespaceRecord:
         return decode(await api.get(question), NamespaceRecord, api, question)
     except NotFoundError as error:
         raise UsageError(f"{api.place}: there is no namespace {name!r} (-n {name})") from error
+
+
+async def with_service_endpoints(api: ApiServer, snapshot: Snapshot) -> Snapshot:
+    """``snapshot`` with what EndpointSlices say of Services without a selector; without it where they may not be read:
+    no verdict hangs on them but where such a Service is asked for.
+    """
+    found: dict[tuple[str, str], list[ServiceEndpoint]] = {}
+    for namespace in sorted({service.namespace for service in snapshot.services if service.selector is None}):
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+        question = Question(path, "list", "endpointslices.discovery.k8s.io", f" in namespace {namespace}")
+        with suppress(ForbiddenError, NotFoundError):
+            for item in (await read_list(api, question))[0]:
+                value = msgspec.json.decode(item)
+                found.setdefault((namespace, served(value)), []).extend(read_service_endpoints(value))
+    services = tuple(
+        replace(service, endpoints=tuple(dict.fromkeys(found.get((service.namespace, service.name), ()))))
+        if service.selector is None
+        else service
+        for service in snapshot.services
+    )
+    return replace(snapshot, services=services)
 
 
 class _Reading:

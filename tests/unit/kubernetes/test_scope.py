@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from auditor.cli.application import run
+from tests.unit.kubernetes.fake_api import refused
 
 
 @pytest.fixture
@@ -81,3 +82,40 @@ def test_an_intent_is_asked_about_the_namespace_alone(audit, tmp_path):
     ends = [{*group["sources"], *group["destinations"]} for each in told["-n prod"] for group in each["cells"]]
     assert ends
     assert all(any(name.startswith("prod/") for name in names) for names in ends)
+
+
+SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
+SLICE = {
+    "metadata": {"name": "hand-x", "namespace": "prod", "labels": {"kubernetes.io/service-name": "hand"}},
+    "endpoints": [{"addresses": ["198.51.100.7"]}],
+    "ports": [{"name": "", "port": 6443, "protocol": "TCP"}],
+}
+
+
+@pytest.fixture
+def by_hand(api):
+    api.objects["/api/v1/services"].append(
+        {
+            "metadata": {"name": "hand", "namespace": "prod"},
+            "spec": {"clusterIP": "10.96.0.77", "ports": [{"port": 443}]},
+        }
+    )
+    return api
+
+
+def test_a_service_without_a_selector_goes_by_the_slices_of_the_cluster(by_hand, audit):
+    by_hand.objects[SLICES] = [SLICE]
+    code, out, _ = audit("explain", "-A", pods(audit)[0], "service/prod/hand", "443")
+    assert code in (0, 3)
+    assert "is sent to host/198.51.100.7 TCP/6443" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("answer", [403, 404])
+def test_slices_that_may_not_be_read_stop_nothing_else(by_hand, audit, answer):
+    name = pods(audit)[0]
+    if answer == 403:
+        by_hand.faults["/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices"] += [refused(403)] * 9
+    assert audit("expect", "-A")[0] == 0
+    code, _, err = audit("explain", "-A", name, "service/prod/hand", "443")
+    assert code == 2
+    assert "no EndpointSlice" in err
