@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult, Finding
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Result, Verdict
-from auditor.policy.explain import Decision, Decisions
+from auditor.policy.explain import Decision, decide
 from auditor.policy.plain_reading import Side, policy_place
 
 TOLD = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE, Result.CNI_DEPENDENT)
@@ -36,31 +37,40 @@ Reason = tuple[str, ...]
 def find(snapshot: Snapshot, results: Iterable[CellResult], reproduce: Callable[[Cell], str]) -> tuple[Finding, ...]:
     """The findings among ``results``, the gravest kind first and, within a kind, the one with most cells first."""
     groups: dict[tuple[Result, Reason], list[tuple[CellResult, Decision]]] = {}
-    decisions = Decisions(snapshot)
+    reasons = _Reasons()
     for result in results:
         if result.result in TOLD:
-            decision = decisions.of(result.cell)
-            groups.setdefault((result.result, _reason(decision)), []).append((result, decision))
+            decision = decide(snapshot, result.cell)
+            groups.setdefault((result.result, reasons.of(decision)), []).append((result, decision))
     found = [_finding(kind, reason, members, reproduce) for (kind, reason), members in groups.items()]
     return tuple(sorted(found, key=lambda finding: (TOLD.index(finding.kind), -len(finding.cells))))
 
 
-def _reason(decision: Decision) -> Reason:
+class _Reasons:
     """What decided, without what is particular to one pair of endpoints or one port: findings are grouped by it."""
-    if decision.exemption:
-        return (
-            ("a pod and itself",) if decision.cell.source == decision.cell.destination else ("a pod and its own node",)
+
+    def __init__(self) -> None:
+        self._denials: dict[tuple[Direction, str], str] = {}
+
+    def of(self, decision: Decision) -> Reason:
+        """What decided, one line for each thing."""
+        if decision.exemption:
+            itself = decision.cell.source == decision.cell.destination
+            return ("a pod and itself",) if itself else ("a pod and its own node",)
+        sides = (decision.egress, decision.ingress)
+        if decision.verdict is Verdict.DENIED:
+            return tuple(self._denial(side) for side in sides if not side.allowed)
+        return tuple(f"{side.direction.lower()}: {side.grant}" for side in sides if side.grant is not None) or (
+            "no policy isolates either end",
         )
-    sides = (decision.egress, decision.ingress)
-    if decision.verdict is Verdict.DENIED:
-        return tuple(_denial(side) for side in sides if not side.allowed)
-    return tuple(f"{side.direction.lower()}: {side.grant}" for side in sides if side.grant is not None) or (
-        "no policy isolates either end",
-    )
 
-
-def _denial(side: Side) -> str:
-    return f"{side.direction.lower()} denied by {', '.join(policy_place(policy) for policy in side.isolating)}"
+    def _denial(self, side: Side) -> str:
+        """That ``side`` denies; made once for each pod, which thousands of policies may isolate."""
+        key = (side.direction, side.pod)
+        if key not in self._denials:
+            names = ", ".join(policy_place(policy) for policy in side.isolating)
+            self._denials[key] = f"{side.direction.lower()} denied by {names}"
+        return self._denials[key]
 
 
 def _finding(

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.matrix import always_allowed, governed
-from auditor.policy.plain_reading import Side
+from auditor.policy.plain_reading import Side, reading_of
 from auditor.policy.tiers import Judgement, Tier, TierAnswer, fold_judgements
 from auditor.policy.tiers_in_order import TIERS
 
@@ -62,7 +62,8 @@ def _chain_lines(chain: Sequence[Judgement]) -> list[str]:
 
 def decide(snapshot: Snapshot, cell: Cell, tiers: Sequence[Tier] = TIERS) -> Decision:
     """The expected verdict of ``cell`` with its reasons. Raises KeyError when source or destination is no endpoint."""
-    exemption = _exemption(snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination))
+    reading = reading_of(snapshot)
+    exemption = _exemption(reading.endpoint(cell.source), reading.endpoint(cell.destination))
     chain = {direction: tuple(tier.judge(snapshot, cell, direction) for tier in tiers) for direction in Direction}
     egress, ingress = (
         _network_policies(chain[direction], direction) for direction in (Direction.EGRESS, Direction.INGRESS)
@@ -76,24 +77,6 @@ def decide(snapshot: Snapshot, cell: Cell, tiers: Sequence[Tier] = TIERS) -> Dec
 def _network_policies(chain: Sequence[Judgement], direction: Direction) -> Side:
     """What NetworkPolicies say; that none isolates anything where they are no tier."""
     return next((judgement.side for judgement in chain if judgement.side is not None), Side(direction, ""))
-
-
-class Decisions:
-    """Decisions about many cells of one snapshot, each made with what can have a part in it."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._endpoints = {endpoint.name: endpoint for endpoint in reversed(snapshot.endpoints)}
-        self._policies: dict[str, list[NetworkPolicy]] = {}
-        for policy in snapshot.policies:
-            self._policies.setdefault(policy.namespace, []).append(policy)
-
-    def of(self, cell: Cell) -> Decision:
-        """What ``decide`` says of ``cell``. Raises KeyError when source or destination is no endpoint."""
-        ends = self._endpoints[cell.source], self._endpoints[cell.destination]
-        namespaces = dict.fromkeys(end.namespace for end in ends)
-        policies = tuple(policy for name in namespaces for policy in self._policies.get(name, ()))
-        return decide(replace(self._snapshot, endpoints=ends, policies=policies), cell)
 
 
 def _exemption(source: Endpoint, destination: Endpoint) -> str:

@@ -7,14 +7,22 @@ reading of the same rules, and the tests hold the two against each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from heapq import merge
+from itertools import groupby
+from typing import TypeAlias
 
+from auditor.model.labels import Labels
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
+
+_NumberedRule: TypeAlias = tuple[NetworkPolicy, int, Rule]
+"""A rule with its policy and its number in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +62,21 @@ class Miss:
 class Side:
     """One direction's part in a decision: the policies that isolate the pod on that side, and what their rules say.
 
-    ``open_because`` says why no policy isolates it; empty when one does.
+    ``open_because`` says why no policy isolates it; empty when one does. What each rule lacks is put into words when
+    somebody asks for it: there may be thousands.
     """
 
     direction: Direction
     pod: str
     isolating: tuple[NetworkPolicy, ...] = ()
     grant: Grant | None = None
-    misses: tuple[Miss, ...] = ()
     open_because: str = ""
+    find_misses: Callable[[], tuple[Miss, ...]] = field(default=tuple, compare=False, repr=False)
+
+    @property
+    def misses(self) -> tuple[Miss, ...]:
+        """The rules of ``isolating`` that don't allow the cell, where none does."""
+        return self.find_misses()
 
     @property
     def allowed(self) -> bool:
@@ -76,7 +90,8 @@ class Side:
     @property
     def near_misses(self) -> tuple[Miss, ...]:
         """The rules that came near; all rules when none did."""
-        return tuple(miss for miss in self.misses if miss.near) or self.misses
+        misses = self.misses
+        return tuple(miss for miss in misses if miss.near) or misses
 
 
 def _few(lacks: Sequence[str]) -> list[str]:
@@ -138,17 +153,124 @@ def explain_side(snapshot: Snapshot, cell: Cell, direction: Direction) -> Side:
     """What the policies for ``direction`` say of ``cell``. Raises KeyError when source or destination is no
     endpoint.
     """
-    source, destination = snapshot.endpoint(cell.source), snapshot.endpoint(cell.destination)
-    return _Question(snapshot, source, destination, cell.protocol, cell.port, cell.family).side(direction)
+    reading = reading_of(snapshot)
+    source, destination = reading.endpoint(cell.source), reading.endpoint(cell.destination)
+    return _Question(reading, source, destination, cell.protocol, cell.port, cell.family).side(direction)
 
 
-def _selects(policy: NetworkPolicy, pod: Endpoint) -> bool:
-    return pod.selectable and policy.namespace == pod.namespace and policy.pod_selector.matches(pod.labels)
+def reading_of(snapshot: Snapshot) -> PlainReading:
+    """What is to be known of ``snapshot`` for a plain reading; the same for the last one asked about."""
+    return _reading(_Same(snapshot))
+
+
+class PlainReading:
+    """A snapshot's endpoints by name and policies by namespace, and which of these isolate whom, looked up once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._endpoints = {endpoint.name: endpoint for endpoint in reversed(snapshot.endpoints)}
+        self._policies: dict[str, list[NetworkPolicy]] = {}
+        for policy in snapshot.policies:
+            self._policies.setdefault(policy.namespace, []).append(policy)
+        self._isolating: dict[tuple[str, Direction], tuple[NetworkPolicy, ...]] = {}
+        self._selected_by: dict[str, Sequence[NetworkPolicy]] = {}
+        self._rules: dict[tuple[str, Direction], _Rules] = {}
+        self._open: dict[tuple[str, Direction], str] = {}
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint called ``name``; KeyError when there is none."""
+        return self._endpoints[name]
+
+    def isolating(self, pod: Endpoint, direction: Direction) -> tuple[NetworkPolicy, ...]:
+        """The policies that select ``pod`` in ``direction``."""
+        key = (pod.name, direction)
+        if key not in self._isolating:
+            self._isolating[key] = tuple(policy for policy in self._selecting(pod) if direction in policy.directions)
+        return self._isolating[key]
+
+    def _selecting(self, pod: Endpoint) -> Sequence[NetworkPolicy]:
+        """The policies that select ``pod`` in any direction."""
+        if pod.name not in self._selected_by:
+            policies = self._policies.get(pod.namespace, ()) if pod.selectable else ()
+            self._selected_by[pod.name] = [policy for policy in policies if policy.pod_selector.matches(pod.labels)]
+        return self._selected_by[pod.name]
+
+    def why_open(self, pod: Endpoint, direction: Direction) -> str:
+        """Why no policy isolates ``pod``: it can't be selected, nobody selects it, or only policies for the other
+        direction do.
+        """
+        key = (pod.name, direction)
+        if key not in self._open:
+            self._open[key] = self._say_why_open(pod, direction)
+        return self._open[key]
+
+    def _say_why_open(self, pod: Endpoint, direction: Direction) -> str:
+        if not pod.selectable:
+            return "it is not a pod on the pod network"
+        if pod.namespace not in self._policies:
+            return f"namespace {pod.namespace} has none"
+        selecting = [policy_place(policy) for policy in self._selecting(pod)]
+        if not selecting:
+            return f"none of namespace {pod.namespace} selects it"
+        other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
+        return f"{_names(selecting)} {'is' if len(selecting) == 1 else 'are'} for {other} alone"
+
+    def may_allow(self, pod: Endpoint, direction: Direction, end: Endpoint) -> Iterator[_NumberedRule]:
+        """The rules of these policies that may allow ``end``, in their order: left out are those of which each peer
+        asks for a label that it lacks.
+        """
+        key = (pod.name, direction)
+        if key not in self._rules:
+            self._rules[key] = _Rules(self.isolating(pod, direction), direction)
+        return self._rules[key].for_labels(end.labels)
+
+
+class _Rules:
+    """The rules of some policies for one direction, by a label that each of their peers asks for."""
+
+    def __init__(self, policies: Sequence[NetworkPolicy], direction: Direction) -> None:
+        self._rules = [
+            (policy, number, rule) for policy in policies for number, rule in enumerate(policy.rules(direction))
+        ]
+        self._anyone: list[int] = []
+        self._asking: dict[tuple[str, str], list[int]] = {}
+        for position, (_, _, rule) in enumerate(self._rules):
+            asked = [peer.pod_selector.match_labels[:1] if peer.pod_selector else () for peer in rule.peers]
+            if asked and all(asked):
+                for pair in dict.fromkeys(pairs[0] for pairs in asked):
+                    self._asking.setdefault(pair, []).append(position)
+            else:
+                self._anyone.append(position)
+
+    def for_labels(self, labels: Labels) -> Iterator[_NumberedRule]:
+        """Those that may allow a pod with ``labels``, each once."""
+        found = [self._asking[pair] for pair in labels.items() if pair in self._asking]
+        return (self._rules[position] for position, _ in groupby(merge(self._anyone, *found)))
+
+
+class _Same:
+    """A snapshot as the key of a cache: the same object, since comparing two takes as long as reading one."""
+
+    __slots__ = ("snapshot",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    def __hash__(self) -> int:
+        return id(self.snapshot)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.snapshot is other.snapshot
+
+
+@lru_cache(maxsize=1)
+def _reading(same: _Same) -> PlainReading:
+    return PlainReading(same.snapshot)
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    snapshot: Snapshot
+    reading: PlainReading
     source: Endpoint
     destination: Endpoint
     protocol: Protocol
@@ -159,56 +281,67 @@ class _Question:
         pod, peer = (
             (self.destination, self.source) if direction is Direction.INGRESS else (self.source, self.destination)
         )
-        isolating = tuple(
-            policy for policy in self.snapshot.policies if direction in policy.directions and _selects(policy, pod)
-        )
+        isolating = self.reading.isolating(pod, direction)
         if not isolating:
-            return Side(direction, pod.name, open_because=self._why_open(pod, direction))
-        misses: list[Miss] = []
-        for policy in isolating:
-            for number, rule in enumerate(policy.rules(direction)):
-                outcome = self._try(policy, direction, number, rule, peer)
-                if isinstance(outcome, Grant):
-                    return Side(direction, pod.name, isolating, outcome)
-                misses.append(outcome)
-        return Side(direction, pod.name, isolating, None, tuple(misses))
+            return Side(direction, pod.name, open_because=self.reading.why_open(pod, direction))
+        for policy, number, rule in self.reading.may_allow(pod, direction, peer):
+            if (grant := self._grant(policy, direction, number, rule, peer)) is not None:
+                return Side(direction, pod.name, isolating, grant)
 
-    def _why_open(self, pod: Endpoint, direction: Direction) -> str:
-        """Why no policy isolates ``pod``: it can't be selected, nobody selects it, or only policies for the other
-        direction do.
-        """
-        if not pod.selectable:
-            return "it is not a pod on the pod network"
-        if not any(policy.namespace == pod.namespace for policy in self.snapshot.policies):
-            return f"namespace {pod.namespace} has none"
-        selecting = [policy_place(policy) for policy in self.snapshot.policies if _selects(policy, pod)]
-        if not selecting:
-            return f"none of namespace {pod.namespace} selects it"
-        other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
-        return f"{_names(selecting)} {'is' if len(selecting) == 1 else 'are'} for {other} alone"
+        @cache
+        def misses() -> tuple[Miss, ...]:
+            return tuple(
+                self._miss(policy, direction, number, rule, peer)
+                for policy in isolating
+                for number, rule in enumerate(policy.rules(direction))
+            )
 
-    def _try(self, policy: NetworkPolicy, direction: Direction, number: int, rule: Rule, end: Endpoint) -> Grant | Miss:
-        lacks: list[str] = []
-        near = False
-        matched_peer: Peer | None = None
-        for peer in rule.peers:
-            missing, part = self._peer_lacks(peer, policy, end)
-            if not missing:
-                matched_peer = peer
-                break
-            lacks.append(missing)
-            near = near or part
-        peer_matches = not rule.peers or matched_peer is not None
-        matched_port = next((port for port in rule.ports if not self._port_lacks(port)), None)
-        port_matches = not rule.ports or matched_port is not None
-        if peer_matches and port_matches:
-            return Grant(policy, direction, number, matched_peer, matched_port)
-        lacks = [] if peer_matches else lacks
-        if not port_matches:
-            lacks += [self._port_lacks(port) for port in rule.ports]
-        return Miss(
-            policy, direction, number, tuple(lacks), near or peer_matches or (bool(rule.ports) and port_matches)
-        )
+        return Side(direction, pod.name, isolating, find_misses=misses)
+
+    def _grant(
+        self, policy: NetworkPolicy, direction: Direction, number: int, rule: Rule, end: Endpoint
+    ) -> Grant | None:
+        """``rule`` as what allows the cell, whose other end is ``end``; None where it doesn't."""
+        peer = next((peer for peer in rule.peers if self._is_peer(peer, policy, end)), None)
+        if rule.peers and peer is None:
+            return None
+        port = next((port for port in rule.ports if self._is_port(port)), None)
+        return None if rule.ports and port is None else Grant(policy, direction, number, peer, port)
+
+    def _miss(self, policy: NetworkPolicy, direction: Direction, number: int, rule: Rule, end: Endpoint) -> Miss:
+        """What ``rule``, which does not allow the cell, lacks for that."""
+        peers = [self._peer_lacks(peer, policy, end) for peer in rule.peers]
+        peer_matches = not rule.peers or any(not missing for missing, _ in peers)
+        ports = [self._port_lacks(port) for port in rule.ports]
+        port_matches = not rule.ports or not all(ports)
+        lacks = [] if peer_matches else [missing for missing, _ in peers]
+        lacks += [] if port_matches else ports
+        near = peer_matches or (bool(rule.ports) and port_matches) or any(part for _, part in peers)
+        return Miss(policy, direction, number, tuple(lacks), near)
+
+    def _is_peer(self, peer: Peer, policy: NetworkPolicy, end: Endpoint) -> bool:
+        if peer.ip_block is not None:
+            return self._is_in_block(peer.ip_block, end)
+        if not end.selectable:
+            return False
+        if peer.namespace_selector is None:
+            in_namespace = end.namespace == policy.namespace
+        else:
+            in_namespace = peer.namespace_selector.matches(self.reading.snapshot.namespaces[end.namespace].labels)
+        return in_namespace and (peer.pod_selector is None or peer.pod_selector.matches(end.labels))
+
+    def _is_in_block(self, block: IPBlock, end: Endpoint) -> bool:
+        if not end.addresses:
+            return block.is_whole_family and block.cidr.version == self.family
+        address = end.address(self.family)
+        return address is not None and address in block.cidr and not any(address in each for each in block.excepts)
+
+    def _is_port(self, port: PolicyPort) -> bool:
+        if port.protocol is not self.protocol:
+            return False
+        if port.name is not None:
+            return self.destination.selectable and self.port in self.destination.resolve(port.protocol, port.name)
+        return port.number is None or port.number <= self.port <= (port.end_port or port.number)
 
     def _peer_lacks(self, peer: Peer, policy: NetworkPolicy, end: Endpoint) -> tuple[str, bool]:
         """What ``end`` lacks for ``peer`` (empty: nothing), and whether a part of the peer matched."""
@@ -219,7 +352,7 @@ class _Question:
         lacks: list[str] = []
         parts = 0
         if peer.namespace_selector is not None:
-            labels = self.snapshot.namespaces[end.namespace].labels
+            labels = self.reading.snapshot.namespaces[end.namespace].labels
             missing = peer.namespace_selector.unmet(labels)
             lacks += [
                 f"namespaceSelector {peer.namespace_selector}: namespace {end.namespace} {text}" for text in missing

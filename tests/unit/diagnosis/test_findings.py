@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from auditor.diagnosis.findings import _combinations, find, ports_of
+from auditor.model.labels import LabelSelector
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Family
@@ -107,3 +110,9 @@ def test_a_pod_and_itself_is_a_combination_only_where_it_is_among_the_connection
     assert _combinations([*between, to_itself]) == (3, 3)
     assert _combinations([between[0], to_itself]) == (2, 2)
     assert _combinations([*between, to_itself, between[0]._replace(port=80)]) == (4, 6)
+
+
+def test_what_rules_lack_is_not_put_into_words_for_a_finding(monkeypatch):
+    monkeypatch.setattr(LabelSelector, "unmet", lambda *_: pytest.fail("this takes long with thousands of policies"))
+    [finding] = told(result("prod/web", "prod/db", 80, Result.LEAK), result("dev/api", "prod/db", 80, Result.LEAK))
+    assert finding.expected_by == ("ingress denied by prod/db (db.yaml:1)",)

@@ -21,7 +21,7 @@ from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.evaluator import evaluate
-from auditor.policy.explain import Decisions, decide
+from auditor.policy.explain import decide
 from auditor.policy.matrix import ExpectedMatrix, governed
 from tests.marking import slow
 from tests.oracle.evaluator import is_own_node, verdict
@@ -364,9 +364,20 @@ def test_explanations_reach_the_same_verdict(part: int) -> None:
 @halves
 def test_a_decision_among_many_is_the_decision_about_one(part: int) -> None:
     for seed, snapshot in clusters(30, start=part * 30 * FACTOR):
-        decisions = Decisions(snapshot)
         for cell in cells(snapshot, evaluate(snapshot)):
-            assert decisions.of(cell) == decide(snapshot, cell), (seed, cell)
+            among_many, alone = decide(snapshot, cell), decide(replace(snapshot), cell)
+            assert among_many == alone, (seed, cell)
+            assert among_many.because() == alone.because(), (seed, cell)
+
+
+def test_what_does_not_allow_a_connection_lacks_something() -> None:
+    for seed, snapshot in clusters(60):
+        for cell in cells(snapshot, evaluate(snapshot)):
+            decision = decide(snapshot, cell)
+            for side in (decision.egress, decision.ingress):
+                rules = sum(len(policy.rules(side.direction)) for policy in side.isolating)
+                assert len(side.misses) == (0 if side.allowed else rules)
+                assert all(miss.lacks and all(miss.lacks) for miss in side.misses), (seed, cell)
 
 
 @halves
