@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from itertools import accumulate
-from operator import and_
+from operator import and_, or_
 
 WORD = 64
+SPREAD = [bytes(octet >> place & 1 for place in range(8)) for octet in range(256)]
+"""For each octet its bits, the lowest first, as octets of their own."""
 
 
 def bits(mask: int) -> Iterator[int]:
@@ -37,12 +40,26 @@ def mask_of(numbers: Iterable[int]) -> int:
     return mask
 
 
+def union(masks: Iterable[int]) -> int:
+    """What is in any of ``masks``."""
+    return reduce(or_, masks, 0)
+
+
 def octets_of(numbers: Iterable[int], size: int) -> int:
     """As ``mask_of``, for numbers below ``size``, in time proportional to ``size`` where there are many numbers."""
     octets = bytearray(size // 8 + 1)
     for number in numbers:
         octets[number >> 3] |= 1 << (number & 7)
     return int.from_bytes(octets, "little")
+
+
+def octet_columns(masks: Sequence[int], size: int) -> bytes:
+    """For each number below ``size`` an octet that has bit i where ``masks[i]``, one of up to eight, has the number."""
+    length = -(-size // 8)
+    united = 0
+    for place, mask in enumerate(masks):
+        united |= int.from_bytes(b"".join(map(SPREAD.__getitem__, mask.to_bytes(length, "little"))), "little") << place
+    return united.to_bytes(8 * length, "little")[:size]
 
 
 def span(first: int, last: int) -> int:

@@ -6,13 +6,14 @@ the tests' oracle: they are independent readings of the same rules, and would sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from auditor.model.policy import NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.snapshot import Family
 from auditor.policy.atoms import PortAtoms, PortName
+from auditor.policy.bits import union
 from auditor.policy.groups import Groups
 
 
@@ -21,8 +22,9 @@ class CompiledRule:
     """What one rule allows: its peers, found by selectors or by ipBlock, and for each set of atoms the destinations
     that it opens.
 
-    A named port opens its atom on those destinations only that declare it; ``Groups.everything`` stands for no such
-    limit. A hostNetwork pod counts as its node, which declares none.
+    ``each_selected`` and ``each_blocked`` have the same peers one by one. A named port opens its atom on those
+    destinations only that declare it; ``Groups.everything`` stands for no such limit. A hostNetwork pod counts as its
+    node, which declares none.
     """
 
     subjects: int
@@ -30,6 +32,8 @@ class CompiledRule:
     blocked: Mapping[Family, int]
     has_blocks: bool
     ports: Mapping[int, int]
+    each_selected: tuple[int, ...]
+    each_blocked: Mapping[Family, tuple[int, ...]]
 
 
 class RuleCompiler:
@@ -42,6 +46,7 @@ class RuleCompiler:
         self._atoms = atoms
         self._declared = declared
         self._ports_of = cache(self._resolve_ports)
+        self._known: dict[int, int] = {}
 
     def subjects(self, policy: NetworkPolicy) -> int:
         """The groups that ``policy`` selects."""
@@ -49,9 +54,21 @@ class RuleCompiler:
 
     def rule(self, policy: NetworkPolicy, rule: Rule, subjects: int) -> CompiledRule:
         """``rule`` of ``policy``, which selects ``subjects``."""
-        selected, blocked = peers_selected(self._groups, policy, rule), peers_blocked(self._groups, rule)
-        has_blocks = any(peer.ip_block is not None for peer in rule.peers)
-        return CompiledRule(subjects, selected, blocked, has_blocks, self._ports_of(rule.ports))
+        each_selected = self._distinct(peers_selected(self._groups, policy, rule))
+        each_blocked = {family: self._distinct(found) for family, found in peers_blocked(self._groups, rule).items()}
+        return CompiledRule(
+            subjects,
+            union(each_selected),
+            {family: union(found) for family, found in each_blocked.items()},
+            any(peer.ip_block is not None for peer in rule.peers),
+            self._ports_of(rule.ports),
+            each_selected,
+            each_blocked,
+        )
+
+    def _distinct(self, masks: Iterable[int]) -> tuple[int, ...]:
+        """Those of ``masks`` that aren't empty, each once; equal ones of all rules are one object."""
+        return tuple(self._known.setdefault(mask, mask) for mask in dict.fromkeys(masks) if mask)
 
     def _resolve_ports(self, ports: tuple[PolicyPort, ...]) -> Mapping[int, int]:
         """The port items as atoms with the destinations on which they mean these atoms."""
@@ -72,25 +89,21 @@ class RuleCompiler:
         return named
 
 
-def peers_selected(groups: Groups, policy: NetworkPolicy, rule: Rule) -> int:
-    """The groups that the peers of ``rule``, one of ``policy``, name by selectors: all where it names no
-    peer at all.
+def peers_selected(groups: Groups, policy: NetworkPolicy, rule: Rule) -> Iterator[int]:
+    """The groups that each peer of ``rule``, one of ``policy``, names by selectors: all where it names no peer at
+    all.
     """
-    selected = 0 if rule.peers else groups.everything
+    if not rule.peers:
+        yield groups.everything
     for peer in rule.peers:
         if peer.ip_block is None:
-            selected |= _select(groups, policy, peer)
-    return selected
+            yield _select(groups, policy, peer)
 
 
-def peers_blocked(groups: Groups, rule: Rule) -> dict[Family, int]:
-    """The groups that the peers of ``rule`` name by ipBlocks, for each family."""
-    blocked = dict.fromkeys(Family, 0)
-    for peer in rule.peers:
-        if peer.ip_block is not None:
-            for family in Family:
-                blocked[family] |= groups.in_block(peer.ip_block, family)
-    return blocked
+def peers_blocked(groups: Groups, rule: Rule) -> dict[Family, list[int]]:
+    """The groups that each peer of ``rule`` names by an ipBlock, for each family."""
+    blocks = [peer.ip_block for peer in rule.peers if peer.ip_block is not None]
+    return {family: [groups.in_block(block, family) for block in blocks] for family in Family}
 
 
 def _select(groups: Groups, policy: NetworkPolicy, peer: Peer) -> int:

@@ -12,19 +12,23 @@ itself, a pod reaches its own node, and its own node reaches it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from itertools import repeat
 
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Family, Snapshot
 from auditor.policy.atoms import cut_atoms, port_names
-from auditor.policy.bits import bits
+from auditor.policy.bits import bits, octet_columns
 from auditor.policy.groups import Groups
 from auditor.policy.matrix import BlockReading, ExpectedMatrix, IdentityClass, Partition, Rows
 from auditor.policy.partition import Part, intersect
 from auditor.policy.tiers import CompiledTier, Tier, Universe, fold_rows
 from auditor.policy.tiers_in_order import TIERS
 from auditor.policy.unknown_labels import label_extremes
+
+SMALL = 64
+"""A trait of fewer than one in so many groups is small."""
 
 
 def identity_classes(
@@ -33,15 +37,9 @@ def identity_classes(
     """Join groups that share every trait. Returns the classes, in order of their first members, and the class of each
     group.
     """
-    everything = groups.everything
-    signatures: list[list[int]] = [[] for _ in groups.representatives]
-    for number, mask in enumerate(sorted(traits)):
-        outside = everything & ~mask
-        for group in bits(mask if mask.bit_count() <= outside.bit_count() else outside):
-            signatures[group].append(number)
     numbers: dict[tuple[object, ...], int] = {}
     class_of_group = []
-    for signature, endpoint in zip(signatures, groups.representatives, strict=True):
+    for signature, endpoint in zip(_signatures(groups, traits), groups.representatives, strict=True):
         key = (endpoint.kind, endpoint.host_network, endpoint.families, *signature)
         class_of_group.append(numbers.setdefault(key, len(numbers)))
     members: list[list[int]] = [[] for _ in numbers]
@@ -53,6 +51,27 @@ def identity_classes(
         for number, indices in enumerate(members)
     )
     return classes, class_of_group
+
+
+def _signatures(groups: Groups, traits: set[int]) -> Iterator[tuple[int, ...]]:
+    """For each group something that is equal for two of them exactly where they share every trait.
+
+    Small traits are gone through by their members; of others, eight at a time make one octet for each group.
+    """
+    everything, size = groups.everything, len(groups.representatives)
+    small: list[list[int]] = [[] for _ in range(size)]
+    large = []
+    for number, mask in enumerate(sorted(traits)):
+        outside = everything & ~mask
+        fewer = mask if mask.bit_count() <= outside.bit_count() else outside
+        if fewer.bit_count() * SMALL > size:
+            large.append(fewer)
+            continue
+        for group in bits(fewer):
+            small[group].append(number)
+    columns = [octet_columns(large[first : first + 8], size) for first in range(0, len(large), 8)]
+    together = zip(*columns, strict=True) if columns else repeat((), size)
+    return ((*octets, *numbers) for octets, numbers in zip(together, small, strict=True))
 
 
 def evaluate(

@@ -7,15 +7,17 @@ thousands. Then comparing parts with each other takes too long, and they are fou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
-from auditor.policy.bits import bits
+from auditor.policy.bits import bits, union
 
 Part: TypeAlias = tuple[int, int]
 """Port atoms and the destinations that they reach, both as bitsets."""
 
 FEW = 48
 """So many openings, or parts on both sides, are compared with each other."""
+MOST_REMEMBERED = 1 << 12
 
 
 def partition(everything: int, openings: Mapping[int, int]) -> tuple[Part, ...]:
@@ -26,19 +28,27 @@ def partition(everything: int, openings: Mapping[int, int]) -> tuple[Part, ...]:
 
 
 def _by_comparing(everything: int, openings: Mapping[int, int]) -> tuple[Part, ...]:
-    parts: list[Part] = [(everything, 0)]
-    for atoms, destinations in openings.items():
-        split: list[Part] = []
-        for part_atoms, part_destinations in parts:
-            inside = part_atoms & atoms
-            if not inside:
-                split.append((part_atoms, part_destinations))
-                continue
-            split.append((inside, part_destinations | destinations))
-            if inside != part_atoms:
-                split.append((part_atoms & ~atoms, part_destinations))
+    return join_equal(
+        (atoms, union([openings[opening] for opening in concerned]))
+        for atoms, concerned in _cut(everything, tuple(openings))
+    )
+
+
+@lru_cache(MOST_REMEMBERED)
+def _cut(everything: int, openings: Sequence[int]) -> Sequence[tuple[int, Sequence[int]]]:
+    """Split the atoms ``everything`` so that each of ``openings`` has all atoms of a part or none: the parts, each with
+    the openings that have it. Many sources have the same openings, for other destinations.
+    """
+    parts: list[tuple[int, tuple[int, ...]]] = [(everything, ())]
+    for opening in openings:
+        split: list[tuple[int, tuple[int, ...]]] = []
+        for atoms, concerned in parts:
+            if inside := atoms & opening:
+                split.append((inside, (*concerned, opening)))
+            if outside := atoms & ~opening:
+                split.append((outside, concerned))
         parts = split
-    return join_equal(parts)
+    return parts
 
 
 def _by_atom(everything: int, openings: Mapping[int, int]) -> tuple[Part, ...]:

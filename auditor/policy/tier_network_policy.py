@@ -7,7 +7,7 @@ others they say NEXT.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from auditor.model.labels import LabelSelector
@@ -23,6 +23,7 @@ from auditor.policy.tiers import Judgement, TierAnswer, TierRow, Universe
 from auditor.policy.traits import Traits, network_policy_traits
 
 EVERYTHING = (Rule(),)
+MOST_OVERLAP = 2
 
 
 class NetworkPolicyTier:
@@ -142,15 +143,28 @@ class CompiledNetworkPolicies:
         by_peers: dict[int, list[tuple[Mapping[int, int], int]]] = {}
         for rules in self._rules[Direction.INGRESS].values():
             for rule in rules:
-                by_peers.setdefault(self._peers(rule, family, reading), []).append((rule.ports, rule.subjects))
+                for peers in self._each_peer(rule, family, reading):
+                    by_peers.setdefault(peers, []).append((rule.ports, rule.subjects))
         opened = {peers: _merge(pairs) for peers, pairs in by_peers.items()}
         concerning = _concerning(sources, opened)
         openings = list(opened.values())
+        isolated = self._isolated[Direction.INGRESS]
         shared: dict[tuple[int, ...], TierRow] = {}
         for keys in concerning:
             if keys not in shared:
-                shared[keys] = self._final(self._isolated[Direction.INGRESS], [openings[key] for key in keys])
+                shared[keys] = self._final(isolated, [openings[key] for key in keys])
         return [shared[keys] for keys in concerning]
+
+    def _each_peer(self, rule: CompiledRule, family: Family, reading: BlockReading) -> Collection[int]:
+        """The peers of ``rule`` as sets that rules have in common: one by one, but for those that overlap much."""
+        everyone = self._peers(rule, family, reading)
+        blocked = rule.each_blocked[family]
+        if reading is BlockReading.OUTSIDE_ONLY:
+            blocked = tuple(mask & self._groups.hosts for mask in blocked)
+        elif reading is BlockReading.UNKNOWN_INSIDE and rule.has_blocks:
+            blocked = (*blocked, self._groups.without_address)
+        each = {*rule.each_selected, *blocked} - {0}
+        return each if sum(map(int.bit_count, each)) <= MOST_OVERLAP * everyone.bit_count() else (everyone,)
 
     def _final(self, isolated: int, openings: Sequence[Mapping[int, int]]) -> TierRow:
         """ACCEPT where ``openings`` reach, all of it ``isolated``; DENY everywhere else among these destinations."""

@@ -17,7 +17,7 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.atoms import policy_ports, port_names
-from auditor.policy.bits import bits, mask_of
+from auditor.policy.bits import bits, mask_of, union
 from auditor.policy.compiled import peers_blocked, peers_selected
 from auditor.policy.groups import Groups
 from auditor.probe_pods.models import fewest_namespaces
@@ -142,8 +142,8 @@ class ClassCounts:
         sets = {subjects}
         for direction in policy.directions if subjects else ():
             for rule in policy.rules(direction):
-                sets.add(peers_selected(groups, policy, rule))
-                sets.update(peers_blocked(groups, rule).values())
+                sets.add(union(peers_selected(groups, policy, rule)))
+                sets.update(map(union, peers_blocked(groups, rule).values()))
         for name in port_names(policy_ports([policy])):
             sets.update(groups.declaring(name).values())
         ours = {each & self._among for each in sets}

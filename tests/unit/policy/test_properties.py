@@ -11,6 +11,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from itertools import pairwise, product
 from random import Random
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
+from auditor.policy import evaluator, tier_network_policy
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import decide
 from auditor.policy.matrix import ExpectedMatrix, governed
@@ -378,6 +380,24 @@ def test_what_does_not_allow_a_connection_lacks_something() -> None:
                 rules = sum(len(policy.rules(side.direction)) for policy in side.isolating)
                 assert len(side.misses) == (0 if side.allowed else rules)
                 assert all(miss.lacks and all(miss.lacks) for miss in side.misses), (seed, cell)
+
+
+@pytest.mark.parametrize(
+    ("module", "limit", "value"),
+    [(evaluator, "SMALL", 0), (evaluator, "SMALL", 1 << 30), (tier_network_policy, "MOST_OVERLAP", 0)],
+)
+def test_however_sets_are_gone_through_the_matrix_is_the_same(
+    module: ModuleType, limit: str, value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, snapshot in clusters(20, start=80_000):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, limit, value)
+            other = evaluate(snapshot)
+        matrix = evaluate(snapshot)
+        assert matrix.classes == other.classes, seed
+        for cell in cells(snapshot, matrix):
+            assert matrix.verdict(*cell) is other.verdict(*cell), (seed, cell)
+            assert matrix.notes(*cell) == other.notes(*cell), (seed, cell)
 
 
 @halves
