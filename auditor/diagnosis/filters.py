@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import or_
 from typing import NamedTuple, TypeAlias
 
@@ -23,6 +23,7 @@ from auditor.model.dialect import Dialect
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import EndpointKind, Family
+from auditor.policy.bits import RangeUnion, union
 
 Misreading: TypeAlias = tuple[Dialect, str]
 """A dialect, and the full name of the one policy that it is limited to, or nothing."""
@@ -70,7 +71,8 @@ class Filters:
         self._indices = {policy.full_name: index for index, policy in enumerate(self.policies)}
         self._rewritten: dict[tuple[bool, int, tuple[Dialect, ...]], NetworkPolicy | None] = {}
         self._parts: dict[tuple[int, PolicyReading, Direction], PolicyPart | None] = {}
-        self._unlimited: dict[tuple[Direction, Chain], list[PolicyPart | None]] = {}
+        self._unlimited: dict[tuple[Direction, PolicyReading], list[PolicyPart | None]] = {}
+        self._unions: dict[tuple[Direction, PolicyReading], tuple[RangeUnion, RangeUnion]] = {}
         self._sides: dict[tuple[Direction, Chain], int] = {}
         self._peers: dict[tuple[str, Peer, Direction, bool], int] = {}
         self._ports: dict[PolicyPort, int] = {}
@@ -88,14 +90,33 @@ class Filters:
     def _passing(self, direction: Direction, chain: Chain) -> int:
         everywhere = {dialect for dialect, policy in chain if not policy}
         passing = self.unfiltered(everywhere)
-        parts = [part for part in self.parts(direction, chain) if part is not None]
         if any(SPECS[dialect].first_policy_only for dialect in everywhere):
+            parts = [part for part in self.parts(direction, chain) if part is not None]
             return passing | _first_only(parts, self.cells.everything)
-        isolated = 0
-        for part in parts:
-            isolated |= part.isolated
-            passing |= part.allowed
-        return passing | self.cells.everything & ~isolated
+        isolated, allowed = self._united(direction, chain)
+        return passing | allowed | self.cells.everything & ~isolated
+
+    def _united(self, direction: Direction, chain: Chain) -> tuple[int, int]:
+        """The cells that any policy isolates, and those that any allows. A chain that is limited to some policies takes
+        all others from what is united already.
+        """
+        everywhere = tuple(item for item in chain if not item[1])
+        key = (direction, PolicyReading.by(everywhere))
+        if key not in self._unions:
+            parts = self._parts_everywhere(*key)
+            self._unions[key] = (
+                RangeUnion([part.isolated if part else 0 for part in parts]),
+                RangeUnion([part.allowed if part else 0 for part in parts]),
+            )
+        isolated_by, allowed_by = self._unions[key]
+        own = sorted(self._limited_parts(direction, chain).items())
+        isolated = union(part.isolated for _, part in own if part)
+        allowed = union(part.allowed for _, part in own if part)
+        edges = [-1, *(index for index, _ in own), len(self._known_to(key[1]))]
+        for before, after in pairwise(edges):
+            isolated |= isolated_by.of(before + 1, after)
+            allowed |= allowed_by.of(before + 1, after)
+        return isolated, allowed
 
     def unfiltered(self, dialects: AbstractSet[Dialect] = frozenset()) -> int:
         """The cells that no enforcer of ``dialects`` filters, whatever the policies say."""
@@ -118,23 +139,30 @@ class Filters:
 
     def parts(self, direction: Direction, chain: Chain = ()) -> list[PolicyPart | None]:
         """Each policy's part in the filters of ``direction``, in order; None where it has none."""
-        everywhere = tuple((dialect, limit) for dialect, limit in chain if not limit)
-        key = (direction, everywhere)
-        reading = PolicyReading.by(everywhere)
+        everywhere = PolicyReading.by(tuple(item for item in chain if not item[1]))
+        parts = list(self._parts_everywhere(direction, everywhere))
+        for index, part in self._limited_parts(direction, chain).items():
+            parts[index] = part
+        return parts
+
+    def _parts_everywhere(self, direction: Direction, reading: PolicyReading) -> Sequence[PolicyPart | None]:
+        """The same where all policies are read alike."""
+        key = (direction, reading)
         if key not in self._unlimited:
             self._unlimited[key] = [
                 self._part(index, reading, direction) for index in range(len(self._known_to(reading)))
             ]
-        if everywhere == chain:
-            return self._unlimited[key]
-        parts = list(self._unlimited[key])
-        indices = {} if reading.previous else self._indices
-        for name in {limit for _, limit in chain if limit}:
-            index = indices.get(name)
+        return self._unlimited[key]
+
+    def _limited_parts(self, direction: Direction, chain: Chain) -> dict[int, PolicyPart | None]:
+        """The parts, by their places, of the policies to which misreadings in ``chain`` are limited."""
+        previous = PolicyReading.by(tuple(item for item in chain if not item[1])).previous
+        parts = {}
+        for name in () if previous else {limit for _, limit in chain if limit}:
+            index = self._indices.get(name)
             if index is not None:
-                parts[index] = self._part(
-                    index, PolicyReading.by(tuple(item for item in chain if item[1] in ("", name))), direction
-                )
+                own = tuple(item for item in chain if item[1] in ("", name))
+                parts[index] = self._part(index, PolicyReading.by(own), direction)
         return parts
 
     def _known_to(self, reading: PolicyReading) -> Sequence[NetworkPolicy]:

@@ -67,7 +67,7 @@ def by_peer(change: Callable[[Peer], tuple[Peer, ...]]) -> Rewrite:
         peers = tuple(peer for old in rule.peers for peer in change(old))
         if peers == rule.peers:
             return rule
-        return replace(rule, peers=peers) if peers else None
+        return Rule(peers, rule.ports, rule.line) if peers else None
 
     return by_rule(changed)
 
@@ -80,13 +80,13 @@ def without_except(peer: Peer) -> tuple[Peer, ...]:
 
 def any_namespace(peer: Peer) -> tuple[Peer, ...]:
     """It takes every namespaceSelector for {}."""
-    return (peer,) if peer.namespace_selector is None else (replace(peer, namespace_selector=ANY),)
+    return (peer,) if peer.namespace_selector is None else (Peer(peer.pod_selector, ANY, peer.ip_block, peer.line),)
 
 
 def lone_pods_anywhere(peer: Peer) -> tuple[Peer, ...]:
     """It takes a podSelector that stands alone for pods of every namespace."""
     lone = peer.pod_selector is not None and peer.namespace_selector is None
-    return (replace(peer, namespace_selector=ANY) if lone else peer,)
+    return (Peer(peer.pod_selector, ANY, peer.ip_block, peer.line) if lone else peer,)
 
 
 def two_peers(peer: Peer) -> tuple[Peer, ...]:
@@ -106,11 +106,7 @@ def by_selector(change: Callable[[LabelSelector], LabelSelector]) -> Rewrite:
         return selector if selector is None else change(selector)
 
     peers = by_peer(
-        lambda peer: (
-            replace(
-                peer, pod_selector=optional(peer.pod_selector), namespace_selector=optional(peer.namespace_selector)
-            ),
-        )
+        lambda peer: (Peer(optional(peer.pod_selector), optional(peer.namespace_selector), peer.ip_block, peer.line),)
     )
 
     def changed(policy: NetworkPolicy) -> NetworkPolicy | None:

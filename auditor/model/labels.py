@@ -16,6 +16,8 @@ NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 class Operator(StrEnum):
     """The set-based operators of a LabelSelectorRequirement (meta/v1)."""
 
+    __hash__ = str.__hash__  # a key of large tables, and Enum's own is ten times as slow
+
     IN = "In"
     NOT_IN = "NotIn"
     EXISTS = "Exists"

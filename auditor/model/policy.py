@@ -17,6 +17,8 @@ from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 class Direction(StrEnum):
     """The two sides on which a policy can isolate a pod (networking/v1 PolicyType)."""
 
+    __hash__ = str.__hash__  # a key of large tables, and Enum's own is ten times as slow
+
     INGRESS = "Ingress"
     EGRESS = "Egress"
 

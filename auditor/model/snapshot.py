@@ -17,6 +17,8 @@ from auditor.model.skipped import LeftOut, Skipped
 class Family(IntEnum):
     """An address family, valued as ``IPv4Address.version``."""
 
+    __hash__ = int.__hash__  # a key of large tables, and Enum's own is ten times as slow
+
     IPV4 = 4
     IPV6 = 6
 
@@ -26,6 +28,8 @@ class Family(IntEnum):
 
 class EndpointKind(StrEnum):
     """What sends or receives: a pod, a host outside the cluster, or a node of the cluster."""
+
+    __hash__ = str.__hash__  # a key of large tables, and Enum's own is ten times as slow
 
     POD = "pod"
     HOST = "host"
