@@ -122,22 +122,26 @@ def _cells(view: MatrixView, parties: Sequence[Party]) -> Cells:
     known: dict[tuple[Pattern, object], tuple[ExpectedCell, ...]] = {}
     sources = {endpoint.name for endpoint in view.sources}
     destinations = {endpoint.name for endpoint in view.destinations}
+    by_name = expected.asks_by_name
+    columns = [
+        (column, party.example, matrix.class_of(party.example.name))
+        for column, party in enumerate(parties)
+        if not destinations.isdisjoint(party.members)
+    ]
     found: Cells = {}
     for row, source in enumerate(parties):
         if sources.isdisjoint(source.members):
             continue
         number = matrix.class_of(source.example.name)
         patterns = expected.by_policy(number) if view.expand else expected.from_class(number)
-        for column, party in enumerate(parties):
-            if destinations.isdisjoint(party.members):
-                continue
-            pattern: Pattern | None = patterns[matrix.class_of(party.example.name)]
-            if view.expand and always_allowed(source.example, party.example):
-                pattern = expected.endpoint_pattern(source.example, party.example)
+        for column, example, destination in columns:
+            pattern: Pattern | None = patterns[destination]
+            if view.expand and always_allowed(source.example, example):
+                pattern = expected.endpoint_pattern(source.example, example)
             if pattern is not None:
-                key = (pattern, party.example.ports if expected.asks_by_name else None)
+                key = (pattern, example.ports if by_name else None)
                 if key not in known:
-                    known[key] = tuple(expected.cells(pattern, party.example))
+                    known[key] = tuple(expected.cells(pattern, example))
                 found[row, column] = known[key]
     return found
 

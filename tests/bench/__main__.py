@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.bench import diagnosing, evaluating, growing, round_trips, running
+from tests.bench import diagnosing, evaluating, growing, round_trips, running, sizes
 
 
 def main() -> None:
     evaluating.run()
     diagnosing.run()
     growing.run_briefly()
+    sizes.run()
     running.run()
     round_trips.run()
     subprocess.run([sys.executable, "-m", "tests.bench.agent"], check=True)

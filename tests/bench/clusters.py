@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Snapshot
+
+Document = dict[str, Any]
 
 APPS = 10
 TEAMS = 10
@@ -125,3 +128,95 @@ def _rule_text(rule: Rule, side: str) -> str:
     for port in rule.ports:
         text += f"    - protocol: {port.protocol}\n      port: {port.name or port.number}\n"
     return text
+
+
+def namespace(name: str, labels: dict[str, str] | None = None) -> Document:
+    """A Namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
+
+
+def pod(name: str, labels: dict[str, str], address: str, where: str = "shop", port: int = 8080) -> Document:
+    """A running Pod that declares one port."""
+    ports = [{"name": "http", "containerPort": port}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": where, "labels": labels},
+        "spec": {"containers": [{"name": "main", "image": "app", "ports": ports}]},
+        "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]},
+    }
+
+
+def policy(name: str, where: str = "shop", subjects: Document | None = None, **sections: list[Document]) -> Document:
+    """A NetworkPolicy with the ``ingress`` and ``egress`` given, for these directions."""
+    spec = {"podSelector": subjects or {}, "policyTypes": [each.capitalize() for each in sections], **sections}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": where},
+        "spec": spec,
+    }
+
+
+def labelled(**labels: str) -> Document:
+    """A selector."""
+    return {"matchLabels": labels}
+
+
+PLATFORM_APPS = ("web", "api", "worker", "db", "cache", "cron")
+
+
+def platform(namespaces: int, *, pods: int = 60, nodes: int = 500) -> Iterator[Document]:
+    """A cluster as platform teams run it: a namespace for each team with six workloads and the same four policies, a
+    team that calls the next one, DNS and an ingress controller beside them.
+    """
+    for number in range(nodes):
+        status = {"addresses": [{"type": "InternalIP", "address": str(ip_address("172.16.0.1") + number)}]}
+        yield {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"}, "status": status}
+    addresses = (str(ip_address(FIRST_ADDRESS + number)) for number in range(1 << 24))
+    for name, app in (("kube-system", "kube-dns"), ("ingress", "nginx")):
+        yield namespace(name, {"role": name})
+        yield {**pod(app, {"app": app}, next(addresses), name, 53 if app == "kube-dns" else 80)}
+    for number in range(namespaces):
+        name = f"team-{number}"
+        yield namespace(name, {"team": name})
+        for each in range(pods):
+            app = PLATFORM_APPS[each % len(PLATFORM_APPS)]
+            made = pod(f"{app}-{each}", {"app": app}, next(addresses), name, 8080)
+            made["spec"]["nodeName"] = f"node-{(number * pods + each) % nodes}"
+            yield made
+        yield from _policies_of_team(name, f"team-{(number + 1) % namespaces}", f"team-{(number - 1) % namespaces}")
+
+
+def _policies_of_team(team: str, caller: str, called: str) -> Iterator[Document]:
+    def app(name: str, **also: Document) -> Document:
+        return {"podSelector": labelled(app=name), **also}
+
+    def on(*ports: int, protocol: str = "TCP") -> list[Document]:
+        return [{"protocol": protocol, "port": port} for port in ports]
+
+    system = {"namespaceSelector": labelled(role="kube-system")}
+    dns = {"to": [app("kube-dns", **system)], "ports": [*on(53, protocol="UDP"), *on(53)]}
+    yield policy("default", team, ingress=[], egress=[dns])
+    nginx = app("nginx", namespaceSelector=labelled(role="ingress"))
+    yield policy(
+        "web",
+        team,
+        labelled(app="web"),
+        ingress=[{"from": [nginx], "ports": on(8080)}],
+        egress=[{"to": [app("api")], "ports": on(8080)}],
+    )
+    callers = [app("web"), app("api", namespaceSelector=labelled(team=caller))]
+    yield policy(
+        "api",
+        team,
+        labelled(app="api"),
+        ingress=[{"from": callers, "ports": on(8080)}],
+        egress=[
+            {"to": [app("db")], "ports": on(5432)},
+            {"to": [app("cache")], "ports": on(6379)},
+            {"to": [app("api", namespaceSelector=labelled(team=called))], "ports": on(8080)},
+        ],
+    )
+    stores = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["db", "cache"]}]}
+    yield policy("stores", team, stores, ingress=[{"from": [app("api"), app("worker")], "ports": on(5432, 6379)}])

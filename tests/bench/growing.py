@@ -15,11 +15,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from tests.bench.clusters import Document, labelled, namespace, platform, pod, policy
 from tests.bench.measure import say
 
-Document = dict[str, Any]
 Shape = Callable[[int], Iterable[Document]]
 
 MOST = 10_000
@@ -41,6 +40,9 @@ BRIEFLY = (
 )
 """The shapes that are measured, for lint alone, among all benchmarks; all of them take a quarter of an hour."""
 
+SPREAD = ("policies spread over namespaces", "policies with a pod each")
+"""The shapes for which other commands are measured, too."""
+
 COMMANDS: dict[str, tuple[str, ...]] = {
     "lint": ("lint", "--fail-on", "error"),
     "expect": ("expect", "-o", "json"),
@@ -52,39 +54,6 @@ def shape(make: Shape) -> Shape:
     """Register ``make`` under its name."""
     SHAPES[make.__name__.replace("_", " ")] = make
     return make
-
-
-def namespace(name: str, labels: dict[str, str] | None = None) -> Document:
-    """A Namespace."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
-
-
-def pod(name: str, labels: dict[str, str], address: str, where: str = "shop", port: int = 8080) -> Document:
-    """A running Pod that declares one port."""
-    ports = [{"name": "http", "containerPort": port}]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": where, "labels": labels},
-        "spec": {"containers": [{"name": "main", "image": "app", "ports": ports}]},
-        "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]},
-    }
-
-
-def policy(name: str, where: str = "shop", subjects: Document | None = None, **sections: list[Document]) -> Document:
-    """A NetworkPolicy with the ``ingress`` and ``egress`` given, for these directions."""
-    spec = {"podSelector": subjects or {}, "policyTypes": [each.capitalize() for each in sections], **sections}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": name, "namespace": where},
-        "spec": spec,
-    }
-
-
-def labelled(**labels: str) -> Document:
-    """A selector."""
-    return {"matchLabels": labels}
 
 
 def address(number: int, base: int = 10) -> str:
@@ -318,6 +287,11 @@ def policies_spread_over_namespaces(number: int) -> Iterator[Document]:
 
 
 @shape
+def platform_namespaces(number: int) -> Iterator[Document]:
+    return platform(number // 4, pods=6, nodes=number // 20)
+
+
+@shape
 def namespaces_and_a_selector_each(number: int) -> Iterator[Document]:
     yield from world()
     for each in range(number // 2):
@@ -393,7 +367,7 @@ def run(commands: Iterable[str] = COMMANDS, shapes: Iterable[str] = ()) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in shapes or SHAPES:
             for number in (MOST // 4, MOST):
-                _write(Path(folder) / f"{number}.json", SHAPES[name](number))
+                write(Path(folder) / f"{number}.json", SHAPES[name](number))
             for command in commands:
                 _measure(name, command, Path(folder))
 
@@ -401,6 +375,7 @@ def run(commands: Iterable[str] = COMMANDS, shapes: Iterable[str] = ()) -> None:
 def run_briefly() -> None:
     """Measure and print what is worth it every time."""
     run(["lint"], BRIEFLY)
+    run(["expect", "explain"], SPREAD)
 
 
 def listed(documents: Iterable[Document]) -> Document:
@@ -408,8 +383,9 @@ def listed(documents: Iterable[Document]) -> Document:
     return {"apiVersion": "v1", "kind": "List", "items": list(documents)}
 
 
-def _write(path: Path, documents: Iterable[Document]) -> None:
-    path.write_text(json.dumps(listed(documents)), encoding="utf-8")
+def write(path: Path, documents: Iterable[Document]) -> None:
+    """Write ``documents`` as one List, indented as kubectl does it."""
+    path.write_text(json.dumps(listed(documents), indent=4), encoding="utf-8")
 
 
 def _measure(name: str, command: str, folder: Path) -> None:
@@ -425,7 +401,8 @@ def _measure(name: str, command: str, folder: Path) -> None:
     say(
         f"{command}: {name}",
         f"{whole:.2f} s",
-        f"{quarter:.2f} s for a quarter, exponent {exponent:.2f}, {memory:.0f} MiB, exit {code}{mark}",
+        f"limit {LIMIT:g} s: {whole / LIMIT:.2f}; {whole / quarter:.2f} x a quarter of it, exponent {exponent:.2f} "
+        f"(limit {EXPONENT:g}); {memory:.0f} MiB, exit {code}{mark}",
     )
 
 
