@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
@@ -277,7 +277,7 @@ def _split_one(
 @dataclass(frozen=True, slots=True)
 class MatrixView:
     """The part of a matrix to show: between which endpoints, on which ports (all without any), by endpoint rather than
-    by class.
+    by class. Where ``pairs`` are given, by the names of sources, only their destinations are shown for each.
     """
 
     matrix: ExpectedMatrix
@@ -285,3 +285,4 @@ class MatrixView:
     destinations: tuple[Endpoint, ...]
     ports: tuple[PortRequest, ...] = ()
     expand: bool = False
+    pairs: Mapping[str, Collection[str]] | None = None

@@ -33,13 +33,16 @@ def render_json(planned: tuple[ExpectedMatrix, ProbePlan], stream: TextIO) -> No
 
 
 def _view(matrix: ExpectedMatrix, probes: ProbePlan) -> MatrixView:
-    sources = {cell.source for cell in probes.cells}
+    pairs: dict[str, dict[str, None]] = {}
+    for cell in probes.cells:
+        pairs.setdefault(cell.source, {})[cell.destination] = None
     destinations = {cell.destination for cell in probes.cells}
     endpoints = matrix.snapshot.endpoints
     return MatrixView(
         matrix,
-        tuple(endpoint for endpoint in endpoints if endpoint.name in sources),
+        tuple(endpoint for endpoint in endpoints if endpoint.name in pairs),
         tuple(endpoint for endpoint in endpoints if endpoint.name in destinations),
         probes.ports,
         expand=True,
+        pairs=pairs,
     )

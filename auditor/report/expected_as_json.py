@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
-from typing import TextIO
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TextIO, TypeAlias
 
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.policy.bits import WORD, bits, mask_of, octets_of, words_of
@@ -13,6 +13,9 @@ from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern, Ports
 from auditor.report.documents import write_json
 from auditor.report.skipped import left_out_json
+
+Pairs: TypeAlias = Mapping[str, Collection[str]]
+"""By the names of sources, those of the destinations that are shown for each."""
 
 SCHEMA = "audit.expected/v1"
 DOUBT = '"doubt":true,'
@@ -25,20 +28,22 @@ MOST_KEPT = 1 << 26
 def render(view: MatrixView, stream: TextIO) -> None:
     """Write what ``view`` shows to ``stream``."""
     names = ({endpoint.name for endpoint in chosen} for chosen in (view.sources, view.destinations))
-    write_json(expected_json(view.matrix, *names, ports=view.ports, expand=view.expand), stream)
+    write_json(expected_json(view.matrix, *names, ports=view.ports, expand=view.expand, pairs=view.pairs), stream)
 
 
-def expected_json(
+def expected_json(  # noqa: PLR0913 - what is shown of a matrix
     matrix: ExpectedMatrix,
     sources: Collection[str],
     destinations: Collection[str],
     *,
     ports: Ports = (),
     expand: bool = False,
+    pairs: Pairs | None = None,
 ) -> Iterator[str]:
     """The JSON document, in pieces, with the cells from ``sources`` to ``destinations`` (names of endpoints).
 
-    Without ``expand`` there is a cell for each pair of the classes that have a member among them.
+    Without ``expand`` there is a cell for each pair of the classes that have a member among them. ``pairs``, with
+    ``expand``, as in ``MatrixView``.
     """
     yield f'{{"schema":"{SCHEMA}","endpoints":['
     shown = [
@@ -51,7 +56,12 @@ def expected_json(
     yield '"cells":['
     cells = ExpectedCells(matrix, ports)
     separator = "\n"
-    for piece in (_expanded if expand else _by_class)(matrix, cells, sources, destinations):
+    found = (
+        _expanded(matrix, cells, sources, destinations, pairs)
+        if expand
+        else _by_class(matrix, cells, sources, destinations)
+    )
+    for piece in found:
         if piece:
             yield separator + piece
             separator = ",\n"
@@ -177,30 +187,60 @@ def _doubtful_classes(
 
 
 def _expanded(
-    matrix: ExpectedMatrix, cells: ExpectedCells, sources: Collection[str], destinations: Collection[str]
+    matrix: ExpectedMatrix,
+    cells: ExpectedCells,
+    sources: Collection[str],
+    destinations: Collection[str],
+    pairs: Pairs | None,
 ) -> Iterator[str]:
-    tails = _Tails(cells)
-    unreadable = Unreadable(matrix.snapshot)
-    wanted = [endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in destinations]
-    heads = [f'"destination":{json.dumps(endpoint.name)},' for endpoint in wanted]
-    known: dict[int, list[list[str]]] = {}
+    rows = _ExpandedRows(matrix, cells, destinations)
     for source in (endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in sources):
-        number = matrix.class_of(source.name)
-        if number not in known:
-            patterns = cells.by_policy(number)
-            known[number] = [
-                [head + tail for tail in tails.of(pattern, destination)] if pattern is not None else []
-                for destination, head in zip(wanted, heads, strict=True)
-                for pattern in [patterns[matrix.class_of(destination.name)]]
-            ]
+        yield rows.text(source, None if pairs is None else pairs.get(source.name, ()))
+
+
+class _ExpandedRows:
+    """The cells of one source after the other; those of all members of a class are made once, but for their names."""
+
+    def __init__(self, matrix: ExpectedMatrix, cells: ExpectedCells, destinations: Collection[str]) -> None:
+        self._matrix = matrix
+        self._cells = cells
+        self._tails = _Tails(cells)
+        self._unreadable = Unreadable(matrix.snapshot)
+        wanted = [endpoint for endpoint in matrix.snapshot.endpoints if endpoint.name in destinations]
+        self._ends = [(endpoint, f'"destination":{json.dumps(endpoint.name)},') for endpoint in wanted]
+        self._places = {endpoint.name: place for place, endpoint in enumerate(wanted)}
+        self._by_policy: dict[int, list[Pattern | None]] = {}
+        self._lines: dict[int, list[list[str]]] = {}
+
+    def text(self, source: Endpoint, names: Iterable[str] | None) -> str:
+        """The cells from ``source`` to ``names``, or to all destinations."""
+        number = self._matrix.class_of(source.name)
+        if number not in self._by_policy:
+            self._by_policy[number] = self._cells.by_policy(number)
+        if names is None:
+            if number not in self._lines:
+                self._lines[number] = [self._line(number, place) for place in range(len(self._ends))]
+            found = zip(self._ends, self._lines[number], strict=True)
+        else:
+            places = sorted(self._places[name] for name in names)
+            found = zip(
+                [self._ends[place] for place in places], [self._line(number, place) for place in places], strict=True
+            )
         prefix = f'{{"source":{json.dumps(source.name)},'
         lines: list[str] = []
-        for destination, head, by_policy in zip(wanted, heads, known[number], strict=True):
+        for (destination, head), by_policy in found:
             if source is destination or (source.node and always_allowed(source, destination)):
-                pattern = cells.endpoint_pattern(source, destination)
-                own = tails.of(pattern, destination) if pattern is not None else []
+                pattern = self._cells.endpoint_pattern(source, destination)
+                own = self._tails.of(pattern, destination) if pattern is not None else []
                 lines += [prefix + head + tail for tail in own]
             else:
-                doubt = DOUBT if unreadable.policies and unreadable.between(source, destination) else ""
-                lines += [prefix + doubt + line for line in by_policy]
-        yield ",\n".join(lines)
+                doubtful = self._unreadable.policies and self._unreadable.between(source, destination)
+                start = prefix + DOUBT if doubtful else prefix
+                lines += [start + line for line in by_policy]
+        return ",\n".join(lines)
+
+    def _line(self, number: int, place: int) -> list[str]:
+        """The cells of class ``number`` with one destination, without the source, by what policies say."""
+        destination, head = self._ends[place]
+        pattern = self._by_policy[number][self._matrix.class_of(destination.name)]
+        return [head + tail for tail in self._tails.of(pattern, destination)] if pattern is not None else []

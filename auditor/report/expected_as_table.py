@@ -82,12 +82,14 @@ def render(view: MatrixView, stream: TextIO) -> None:
     for note, meaning in MEANINGS.items():
         if note in occurring:
             print_paragraph(console, f"({note.value}): {meaning}", 0, 4)
-    rest = (
-        "Whatever is neither allowed here nor in doubt is denied"
-        if doubted
-        else "Whatever is not allowed here is denied"
-    )
-    print_paragraph(console, f"{rest}; -o json has every connection.")
+    print_paragraph(console, f"{_about_the_rest(view, doubted=bool(doubted))}; -o json has every connection.")
+
+
+def _about_the_rest(view: MatrixView, *, doubted: bool) -> str:
+    """What holds for all that is not listed as allowed."""
+    if view.pairs is not None:
+        return f"Whatever else would be tried{', and is not in doubt,' if doubted else ''} is denied"
+    return f"Whatever is {'neither allowed here nor in doubt' if doubted else 'not allowed here'} is denied"
 
 
 def _headline(view: MatrixView) -> str:
@@ -123,18 +125,19 @@ def _cells(view: MatrixView, parties: Sequence[Party]) -> Cells:
     sources = {endpoint.name for endpoint in view.sources}
     destinations = {endpoint.name for endpoint in view.destinations}
     by_name = expected.asks_by_name
-    columns = [
-        (column, party.example, matrix.class_of(party.example.name))
+    columns = {
+        party.label: (column, party.example, matrix.class_of(party.example.name))
         for column, party in enumerate(parties)
         if not destinations.isdisjoint(party.members)
-    ]
+    }
     found: Cells = {}
     for row, source in enumerate(parties):
         if sources.isdisjoint(source.members):
             continue
         number = matrix.class_of(source.example.name)
         patterns = expected.by_policy(number) if view.expand else expected.from_class(number)
-        for column, example, destination in columns:
+        wanted = columns if view.pairs is None else view.pairs.get(source.label, ())
+        for column, example, destination in sorted((columns[label] for label in wanted), key=lambda each: each[0]):
             pattern: Pattern | None = patterns[destination]
             if view.expand and always_allowed(source.example, example):
                 pattern = expected.endpoint_pattern(source.example, example)
@@ -190,10 +193,14 @@ def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str,
     """
     texts = {id(same): ports_text(same) for same in _distinct(cells)}
     by_lines: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for row, source in enumerate(parties):
+    by_row: dict[int, list[int]] = {}
+    for row, column in cells:
+        by_row.setdefault(row, []).append(column)
+    for row, columns in sorted(by_row.items()):
+        source = parties[row]
         by_ports: dict[str, list[str]] = {}
-        for column, destination in enumerate(parties):
-            ports = texts[id(cells[row, column])] if (row, column) in cells else NO_PORT
+        for column, destination in ((column, parties[column]) for column in sorted(columns)):
+            ports = texts[id(cells[row, column])]
             if ports != NO_PORT:
                 by_ports.setdefault(ports, []).append(
                     "itself" if row == column and len(source.members) == 1 else destination.label

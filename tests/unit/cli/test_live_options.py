@@ -174,6 +174,40 @@ def test_a_dry_run_of_a_saved_snapshot_says_what_would_be_created(capsys, saved)
     assert "prod/web" in captured.out
 
 
+OTHERS = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: cron, namespace: shared, labels: {app: cron}}
+spec: {nodeName: node-1, containers: [{name: main, ports: [{containerPort: 53}]}]}
+status: {phase: Running, podIP: 10.0.0.3, podIPs: [{ip: 10.0.0.3}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: prod}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress]
+  ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: dns}}}]}]
+"""
+
+
+def test_a_dry_run_of_one_namespace_shows_what_would_be_tried_and_nothing_between_others(capsys, tmp_path):
+    path = tmp_path / "saved.yaml"
+    path.write_text(IN_PLACE + OTHERS)
+    assert run(["run", "-n", "prod", "--dry-run", "-f", str(path), "-o", "json"]) == 0
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    pairs = {(cell["source"], cell["destination"]) for cell in cells}
+    assert {("prod/web-1", "shared/dns-1"), ("shared/dns-1", "prod/web-1"), ("prod/web-1", "prod/web-1")} <= pairs
+    assert all("prod/web-1" in pair for pair in pairs)
+    assert run(["run", "-n", "prod", "--dry-run", "-f", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0].startswith(f"DRY RUN  {len(cells):,} connections to try")
+    assert "shared/dns-1 → prod/web-1" in shown
+    assert "shared/cron → shared" not in shown
+    assert "Whatever else would be tried is denied" in shown
+
+
 IN_PLACE = """
 apiVersion: v1
 kind: Pod
