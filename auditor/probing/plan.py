@@ -9,7 +9,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -24,11 +24,6 @@ PROTOCOL_ORDER = tuple(Protocol)
 ALWAYS_PROBED = (Protocol.TCP, Protocol.UDP)
 UNNAMED_PORT_CANDIDATES = range(9999, 0, -1)
 """Below the ephemeral range, where listeners and clients of one network namespace could get in each other's way."""
-
-
-def port_order(port: PortRequest) -> tuple[int, int]:
-    """The key by which numbered ports are sorted: protocol, then number."""
-    return PROTOCOL_ORDER.index(port.protocol), port.number or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +95,28 @@ def plan_cells(
         destination.name: _numbers(destination, ports, declared_only=declared_only) for destination in destinations
     }
     return tuple(
-        Cell(source.name, destination.name, protocol, number, family)
-        for source in sources
-        if not is_named_destination(source)
-        for destination in destinations
-        if governed(source, destination) and (not scope or source.name in scope or destination.name in scope)
-        for family in common_families(source, destination)
-        for protocol, number in numbers[destination.name]
+        cell
+        for source, among in _in_scope(sources, destinations, scope)
+        for destination in among
+        for cell in _cells(source, destination, numbers[destination.name])
     )
+
+
+def _in_scope(
+    sources: Iterable[Endpoint], destinations: Sequence[Endpoint], scope: Collection[str]
+) -> Iterator[tuple[Endpoint, Sequence[Endpoint]]]:
+    """Each source with the destinations that make a pair with it of which one at least is in ``scope``."""
+    inside = [destination for destination in destinations if destination.name in scope]
+    for source in sources:
+        if not is_named_destination(source):
+            yield source, destinations if not scope or source.name in scope else inside
+
+
+def _cells(source: Endpoint, destination: Endpoint, numbers: Iterable[tuple[Protocol, int]]) -> Iterator[Cell]:
+    if governed(source, destination):
+        for family in common_families(source, destination):
+            for protocol, number in numbers:
+                yield Cell(source.name, destination.name, protocol, number, family)
 
 
 def is_named_destination(endpoint: Endpoint) -> bool:
@@ -136,31 +145,39 @@ def plan_narrowly(
     snapshot: Snapshot, sources: Sequence[Endpoint], destinations: Sequence[Endpoint], scope: frozenset[str]
 ) -> tuple[Cell, ...]:
     """The cells of ``plan_cells``, each pair on its own ports only; sources in order."""
-    egress = {source.name: _ports(snapshot, source, Direction.EGRESS) for source in sources}
-    ingress = {destination.name: _ports(snapshot, destination, Direction.INGRESS) for destination in destinations}
+    policies: dict[str, list[NetworkPolicy]] = {}
+    for policy in snapshot.policies:
+        policies.setdefault(policy.namespace, []).append(policy)
+    egress, ingress = (
+        {end.name: _ports(snapshot, policies.get(end.namespace, ()), end, direction) for end in ends}
+        for direction, ends in ((Direction.EGRESS, sources), (Direction.INGRESS, destinations))
+    )
+    ends = {destination.name: destination for destination in destinations}
 
     @cache
-    def together(one: frozenset[PortRequest], other: frozenset[PortRequest]) -> tuple[PortRequest, ...]:
-        return tuple(sorted(one | other, key=port_order))
+    def numbers(one: frozenset[PortRequest], other: frozenset[PortRequest], name: str) -> list[tuple[Protocol, int]]:
+        return _numbers(ends[name], one | other, declared_only=False)
 
     return tuple(
         cell
-        for source in sources
-        for destination in destinations
-        for cell in plan_cells(
-            (source,), (destination,), together(egress[source.name], ingress[destination.name]), scope
+        for source, among in _in_scope(sources, destinations, scope)
+        for destination in among
+        for cell in _cells(
+            source, destination, numbers(egress[source.name], ingress[destination.name], destination.name)
         )
     )
 
 
-def _ports(snapshot: Snapshot, endpoint: Endpoint, direction: Direction) -> frozenset[PortRequest]:
-    """What the policies that isolate ``endpoint`` in ``direction`` name, what it declares as a destination, and ports
-    that nobody names.
+def _ports(
+    snapshot: Snapshot, policies: Iterable[NetworkPolicy], endpoint: Endpoint, direction: Direction
+) -> frozenset[PortRequest]:
+    """What those of ``policies`` that isolate ``endpoint`` in ``direction`` name, what it declares as a destination,
+    and ports that nobody names.
     """
-    policies = tuple(
+    isolating = tuple(
         replace(policy, directions=frozenset({direction}))
-        for policy in snapshot.policies
+        for policy in policies
         if direction in policy.directions and endpoint.is_selected_by(policy)
     )
     declaring = (endpoint,) if direction is Direction.INGRESS else ()
-    return frozenset(choose_ports(replace(snapshot, policies=policies, endpoints=declaring)))
+    return frozenset(choose_ports(replace(snapshot, policies=isolating, endpoints=declaring)))
