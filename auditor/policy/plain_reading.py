@@ -101,7 +101,7 @@ def _few(lacks: Sequence[str]) -> list[str]:
         address = outside[0].partition(": ")[2].partition(" ")[0]
         example = outside[0].split()[1].rstrip(":")
         alike = f"none of {len(outside):,} ipBlocks, such as {example}, holds {address}"
-        lacks = [alike, *(lack for lack in lacks if lack not in set(outside))]
+        lacks = [alike, *(lack for lack in lacks if not OUTSIDE.fullmatch(lack))]
     more = len(lacks) - MOST_LACKS
     return [*lacks[:MOST_LACKS], f"and {more:,} more that do not match"] if more > 0 else list(lacks)
 

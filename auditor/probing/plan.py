@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from auditor.model.policy import Direction
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, Verdict

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench.clusters import Document, labelled, namespace, platform, pod, policy
+from tests.bench.clusters import Document, labelled, namespace, pod, policy
 from tests.bench.measure import say
 
 Shape = Callable[[int], Iterable[Document]]
@@ -284,11 +284,6 @@ def policies_spread_over_namespaces(number: int) -> Iterator[Document]:
         yield pod("web", {"app": "web"}, address(each), where)
         peers = [{"namespaceSelector": labelled(team=f"t{each + 1}")}]
         yield policy("in", where, labelled(app="web"), ingress=[{"from": peers}], egress=[{"to": peers}])
-
-
-@shape
-def platform_namespaces(number: int) -> Iterator[Document]:
-    return platform(number // 4, pods=6, nodes=number // 20)
 
 
 @shape
