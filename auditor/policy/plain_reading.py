@@ -175,6 +175,7 @@ class PlainReading:
         self._isolating: dict[tuple[str, Direction], tuple[NetworkPolicy, ...]] = {}
         self._selected_by: dict[str, Sequence[NetworkPolicy]] = {}
         self._rules: dict[tuple[str, Direction], _Rules] = {}
+        self._rules_of: dict[tuple[Direction, tuple[int, ...]], _Rules] = {}
         self._open: dict[tuple[str, Direction], str] = {}
 
     def endpoint(self, name: str) -> Endpoint:
@@ -221,7 +222,11 @@ class PlainReading:
         """
         key = (pod.name, direction)
         if key not in self._rules:
-            self._rules[key] = _Rules(self.isolating(pod, direction), direction)
+            isolating = self.isolating(pod, direction)
+            same = (direction, tuple(map(id, isolating)))
+            if same not in self._rules_of:
+                self._rules_of[same] = _Rules(isolating, direction)
+            self._rules[key] = self._rules_of[same]
         return self._rules[key].for_labels(end.labels)
 
 

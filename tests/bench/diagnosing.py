@@ -5,20 +5,27 @@ fault explains.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from auditor.diagnosis.evidence import Evidence
+from auditor.diagnosis.findings import find
 from auditor.diagnosis.hypotheses import faults
 from auditor.diagnosis.predictors import Predictor
 from auditor.diagnosis.search import diagnose
 from auditor.model.dialect import Dialect, Enforcement
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
-from auditor.model.verdict import Observation, Observed, Result, Verdict
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
+from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
 from tests.bench.measure import say, wall
 from tests.lab.naming import SHAPE, World, injected
 
 CELLS = 5_000
 LIMIT = 2.0
+MOST_POLICIES = 10_000
 CASES = {
     "one fault": ("ignores-egress@node-2",),
     "two faults": ("ignores-ports@node-1", "label-key-only@node-2"),
@@ -48,8 +55,53 @@ def observed(world: World, enforcers: tuple[str, ...]) -> list[CellResult]:
     return results
 
 
+def leaks(policies: int, *, selecting_all: bool) -> tuple[Snapshot, list[CellResult]]:
+    """Twenty pods of one namespace, each pair of which leaks past some of ``policies`` or all of them."""
+    pods = [
+        Endpoint(f"shop/p{number}", EndpointKind.POD, "shop", {"app": f"a{number}", "tier": "web"})
+        for number in range(20)
+    ]
+    made = tuple(
+        NetworkPolicy(
+            "shop",
+            f"n{number}",
+            _selector(tier="web") if selecting_all else _selector(app=f"a{number % 20}"),
+            frozenset({Direction.INGRESS}),
+            (Rule((Peer(_selector(app=f"z{number}")),), (PolicyPort(Protocol.TCP, 80),)),),
+        )
+        for number in range(policies)
+    )
+    snapshot = Snapshot({"shop": Namespace.of("shop")}, tuple(pods), made)
+    cells = [
+        Cell(one.name, other.name, Protocol.TCP, 80, Family.IPV4) for one in pods for other in pods if one is not other
+    ]
+    observation = Observation(Observed.ALLOWED, "")
+    return snapshot, [CellResult(cell, Verdict.DENIED, observation, Result.LEAK) for cell in cells]
+
+
+def _selector(**labels: str) -> LabelSelector:
+    return LabelSelector(tuple(labels.items()))
+
+
+def run_findings() -> None:
+    """Print what a connection that leaks costs with thousands of policies, against the limit and a quarter of them."""
+    for selecting_all in (False, True):
+        times = []
+        for policies in (MOST_POLICIES // 4, MOST_POLICIES):
+            snapshot, results = leaks(policies, selecting_all=selecting_all)
+            times.append(wall(partial(find, snapshot, results, str)))
+        quarter, whole = times
+        which = "all of them for each pod" if selecting_all else "one in twenty for each pod"
+        say(
+            f"findings: {len(results)} leaks, {MOST_POLICIES:,} policies, {which}",
+            f"{whole:.2f} s",
+            f"limit {LIMIT:g} s: {whole / LIMIT:.2f}; {whole / quarter:.2f} x a quarter of the policies",
+        )
+
+
 def run() -> None:
     """Print the times against the limit."""
+    run_findings()
     for policies in (20, 200):
         cluster = world(policies)
         hypotheses = len(list(faults(Evidence(cluster.snapshot, observed(cluster, ())).predictor, stale=False)))
