@@ -85,7 +85,7 @@ class _Places:
         stands, value = root, root
         for step in path if self._has_several_lines else ():
             if value not in self._known:
-                self._known[value] = {known: places for known, *places in self._parts(value)}  # type: ignore[misc]
+                self._known[value] = {known: (stood, at) for known, stood, at in self._parts(value)}
             if step not in self._known[value]:
                 break
             stands, value = self._known[value][step]
