@@ -42,6 +42,7 @@ class LintOptions:
     suppressions: str | None
     fail_on: str
     outputs: Outputs
+    in_full: bool = False
 
 
 @click.command(
@@ -76,6 +77,7 @@ class LintOptions:
     show_default=True,
     help="The lowest severity that gives exit code 1.",
 )
+@click.option("--full", is_flag=True, help="Print every finding, also where there are more than 20.")
 @output_options(LINT)
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
 @click.option("--explain", metavar="ID", help="Explain what a check is about and why it matters.")
@@ -95,6 +97,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     all_namespaces: bool,
     suppressions: str | None,
     fail_on: str,
+    full: bool,
     output: tuple[Output, ...],
     output_file: str | None,
     list_checks: bool,
@@ -125,7 +128,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         else read_connection(**connection)
     )
     outputs = read_outputs(output, output_file, LINT)
-    return lint_command(LintOptions(read, namespaces, suppressions, fail_on, outputs))
+    return lint_command(LintOptions(read, namespaces, suppressions, fail_on, outputs, full))
 
 
 def lint_command(options: LintOptions) -> int:
@@ -134,8 +137,9 @@ def lint_command(options: LintOptions) -> int:
 
     from auditor.cli.exit_codes import of_conclusion
     from auditor.lint import lint
+    from auditor.lint.imagined import not_checked
     from auditor.lint.suppressions import suppress
-    from auditor.model.lint import LintReport, Severity
+    from auditor.model.lint import LintReport, Severity, put_together
 
     options.outputs.check()
     accepted = _read_suppressions(options.suppressions)
@@ -146,11 +150,22 @@ def lint_command(options: LintOptions) -> int:
     if not snapshot.endpoints and not snapshot.policies:
         raise UsageError(f"{subject}: no network policy and no pod to look at")
     _check_namespaces(snapshot, options.namespaces)
-    complete = files is None or _knows_namespaces(snapshot)
+    complete = files is None or _is_whole_cluster(snapshot)
     today = datetime.now().astimezone().date().isoformat()
     result = suppress(lint(snapshot, complete=complete), accepted, today).about(options.namespaces)
+    result = replace(result, findings=put_together(result.findings))
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
-    report = LintReport(subject, policies, result, Severity(options.fail_on), snapshot.left_out, _doubts(snapshot))
+    report = LintReport(
+        subject,
+        policies,
+        result,
+        Severity(options.fail_on),
+        snapshot.left_out,
+        _doubts(snapshot),
+        not_checked(snapshot),
+        nothing=not (snapshot.policies or snapshot.unknown),
+        in_full=options.in_full,
+    )
     options.outputs.deliver(LINT, report)
     return of_conclusion(report.conclusion)
 
@@ -179,10 +194,11 @@ def _read_live(connection: ConnectionOptions) -> Snapshot:
     return live.snapshot
 
 
-def _knows_namespaces(snapshot: Snapshot) -> bool:
-    """Whether files tell of namespaces: of all in which anything is, and of a label of any of them but its name."""
-    namespaces = snapshot.namespaces.values()
-    return all(each.known for each in namespaces) and any(len(each.labels) > 1 for each in namespaces)
+def _is_whole_cluster(snapshot: Snapshot) -> bool:
+    """Whether files are what a whole cluster has: its own namespaces are among them, and all others that are meant."""
+    namespaces = snapshot.namespaces
+    own = all(name in namespaces for name in ("default", "kube-system"))
+    return own and all(namespace.known for namespace in namespaces.values())
 
 
 def _check_namespaces(snapshot: Snapshot, namespaces: tuple[str, ...]) -> None:

@@ -51,7 +51,7 @@ def covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
                 "ipBlock is meant for addresses outside the cluster. For pods write a selector; else except "
                 "their range."
             )
-            yield Remark(place, message, hint)
+            yield Remark(place, message, hint, cause=str(block))
 
 
 def internet_covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -68,7 +68,7 @@ def internet_covers_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
                 "beside the ipBlock:\n"
                 "- namespaceSelector: {}"
             )
-            yield Remark(place, message, hint)
+            yield Remark(place, message, hint, cause=str(block))
 
 
 def _is_the_internet(block: IPBlock) -> bool:
@@ -84,15 +84,34 @@ def covers_services(policy_index: PolicyIndex) -> Iterator[Remark]:
     ]
     addresses = _ServiceAddresses(policy_index.snapshot.services, [block for block, _ in blocks])
     for block, place in blocks:
-        names = addresses.inside(block)
-        if names:
+        services, number = addresses.inside(block)
+        if services:
+            names = listed_first(list(map(_name, services)), number)
             message = (
-                f"ipBlock {block} covers addresses of Services ({names}), which are mostly translated before "
-                "policy is applied"
+                f"ipBlock {block} covers addresses of Services ({names}), which are mostly "
+                "translated before policy is applied"
             )
-            yield Remark(
-                place, message, "Select the pods behind the Service, and the port that they listen on (targetPort)."
-            )
+            yield Remark(place, message, _instead_of_services(services), cause=str(block))
+
+
+def _name(service: Service) -> str:
+    return f"{service.namespace}/{service.name}"
+
+
+def _instead_of_services(services: Sequence[Service]) -> str:
+    """What leads to the endpoints of ``services``: their pods or, of one without a selector, the addresses behind
+    it.
+    """
+    selecting = [service for service in services if service.selector is not None]
+    by_hand = next((service for service in services if service.selector is None), None)
+    lines = ["Select the pods behind the Service, and the port that they listen on (targetPort)."] if selecting else []
+    if by_hand is not None:
+        lines.append(
+            f"Service {_name(by_hand)} has no selector: write an ipBlock for each address behind it, and the port "
+            "there, which this lists:\n"
+            f"kubectl get endpointslices -n {by_hand.namespace} -l kubernetes.io/service-name={by_hand.name}"
+        )
+    return "\n".join(lines)
 
 
 class _ServiceAddresses:
@@ -110,16 +129,12 @@ class _ServiceAddresses:
             )
             self._located[family] = [_located(intervals, addresses) for addresses in several]
 
-    def inside(self, block: IPBlock) -> str:
-        """The Services in ``block``, in words; empty for none."""
+    def inside(self, block: IPBlock) -> tuple[list[Service], int]:
+        """The first Services in ``block``, and how many there are."""
         found = 0
         for located in self._located[block.cidr.version]:
             found |= located.inside(block)
-        first = [
-            f"{service.namespace}/{service.name}"
-            for service in (self._services[each] for each in islice(bits(found), MOST_NAMES + 1))
-        ]
-        return listed_first(first, found.bit_count())
+        return [self._services[each] for each in islice(bits(found), MOST_NAMES + 1)], found.bit_count()
 
 
 def _located(intervals: AddressIntervals, addresses: Iterable[IPAddress | None]) -> Located:
@@ -131,16 +146,17 @@ def _located(intervals: AddressIntervals, addresses: Iterable[IPAddress | None])
 
 
 def empty_block(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Blocks whose excepts take everything away."""
-    for indexed, block, _, place in _blocks(policy_index):
-        if _is_empty(block):
-            # Without a peer left, the rule would be for everyone.
-            what = "peer" if len(indexed.rule.peers) > 1 else "whole rule"
-            yield Remark(
-                place,
-                f"ipBlock {block} is empty: its excepts take all of {block.cidr} away",
-                f"Remove the {what}, or an except.",
-            )
+    """Blocks whose excepts take everything away, whether or not their policy selects anyone."""
+    for indexed in policy_index.rules:
+        for number, peer in enumerate(indexed.rule.peers):
+            if peer.ip_block is not None and _is_empty(peer.ip_block):
+                # Without a peer left, the rule would be for everyone.
+                what = "peer" if len(indexed.rule.peers) > 1 else "whole rule"
+                yield Remark(
+                    peer_place(indexed.policy, indexed.direction, indexed.number, number),
+                    f"ipBlock {peer.ip_block} is empty: its excepts take all of {peer.ip_block.cidr} away",
+                    f"Remove the {what}, or an except.",
+                )
 
 
 def _is_empty(block: IPBlock) -> bool:
@@ -190,5 +206,6 @@ CHECKS = (
         "An ipBlock that is empty",
         "The excepts take away the whole cidr, so that the peer matches nothing.",
         empty_block,
+        needs_pods=False,
     ),
 )

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, reduce
 from ipaddress import ip_address
 from operator import or_
 from textwrap import indent
 
 from auditor.lint.finding import Check, Remark, policy_place
-from auditor.lint.implication import excepts_of
+from auditor.lint.implication import excepts_of, may_match
 from auditor.lint.listing import listed
 from auditor.lint.policy_index import SYSTEM, IndexedRule, PolicyIndex
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.lint import Place, Severity
 from auditor.model.notation import peer_yaml
-from auditor.model.policy import Direction, IPBlock, Peer
+from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Endpoint, Family, Service, ServicePort
+from auditor.model.snapshot import Endpoint, Family, Namespace, Service, ServicePort
 from auditor.policy.addresses import bounds
 from auditor.policy.bits import mask_of
 
@@ -29,7 +29,12 @@ DNS_PLACES = (
 )
 """The namespaces in which clusters run their DNS, each with the label of its pods."""
 DNS_PORT = 53
-NODE_LOCAL_DNS = ip_address("169.254.20.10")
+OPENSHIFT_DNS_PORT = 5353
+"""On which OpenShift's DNS pods listen, to which its plugin and others apply policies."""
+NODE_LOCAL_DNS = tuple(map(ip_address, ("169.254.20.10", "169.254.25.10", "fd00::10")))
+"""Where NodeLocal DNSCache listens: as Kubernetes and as Kubespray sets it up."""
+API_SERVER_PORT = 6443
+HTTPS = 443
 
 
 class _Dns:
@@ -53,7 +58,9 @@ class _Dns:
             if each.name in names
         )
         services = [service for service in policy_index.snapshot.services if self._is_dns(service)]
-        addresses = {NODE_LOCAL_DNS, *(address for each in services for address in each.cluster_ips)}
+        own = {address for each in services for address in each.cluster_ips}
+        addresses = {*NODE_LOCAL_DNS, *own}
+        self._may_be_any_address = not own and not (pods and policy_index.complete)
         self._sorted = {family: sorted(int(each) for each in addresses if each.version == family) for family in Family}
         self.numbers: dict[Protocol, set[int]] = {Protocol.UDP: set(), Protocol.TCP: set()}
         for protocol, numbers in self.numbers.items():
@@ -82,35 +89,60 @@ class _Dns:
 
     @cached_property
     def _wanted(self) -> dict[Protocol, int]:
-        """The port atoms of DNS."""
+        """The port atoms of DNS; where nothing shows on what it listens, those of any cluster's."""
         return {
             protocol: reduce(or_, (self._policy_index.atoms.mask(protocol, number, number) for number in numbers))
-            for protocol, numbers in self.ports.items()
+            for protocol, numbers in self._ports_of_any.items()
+        }
+
+    @property
+    def _ports_of_any(self) -> dict[Protocol, list[int]]:
+        return {
+            protocol: sorted(numbers) or [DNS_PORT, OPENSHIFT_DNS_PORT] for protocol, numbers in self.numbers.items()
         }
 
     def opened(self, indexed: IndexedRule, protocol: Protocol) -> bool:
-        """Whether an egress rule lets its pods ask a DNS server over ``protocol``."""
+        """Whether an egress rule lets its pods ask a DNS server over ``protocol``, or may."""
         wanted = self._wanted[protocol]
-        if not self.pods:
-            unresolved = any(
-                port.name is not None and "dns" in port.name and port.protocol is protocol
-                for port in indexed.rule.ports
-            )
-            return unresolved or any(atoms & wanted for atoms in indexed.ports)
-        if not any(atoms & wanted for atoms in indexed.ports):
-            return False
-        reached = indexed.peers & self.pods and any(
-            atoms & wanted and meant & self.pods for atoms, meant in indexed.ports.items()
+        named = any(
+            port.name is not None and "dns" in port.name and port.protocol is protocol for port in indexed.rule.ports
         )
-        return bool(reached) or any(
-            peer.ip_block is not None and self._holds_dns(peer.ip_block) for peer in indexed.rule.peers
+        if not any(atoms & wanted for atoms in indexed.ports) and not (named and not self.pods):
+            return False
+        peers = indexed.rule.peers
+        if any(peer.ip_block is not None and self._may_hold_dns(peer.ip_block) for peer in peers):
+            return True
+        if self.pods:
+            reached = indexed.peers & self.pods and any(
+                atoms & wanted and meant & self.pods for atoms, meant in indexed.ports.items()
+            )
+            return bool(reached) or (not self._policy_index.complete and any(map(_speaks_of_dns, peers)))
+        return not peers or any(self._may_mean_dns(indexed.policy, peer) for peer in peers)
+
+    def _may_mean_dns(self, policy: NetworkPolicy, peer: Peer) -> bool:
+        """Whether a peer may have the cluster's DNS pods among it, of which none is known."""
+        if peer.ip_block is not None:
+            return False
+        if peer.namespace_selector is None:
+            return policy.namespace in dict(DNS_PLACES) or _speaks_of_dns(peer)
+        namespaces = self._policy_index.namespaces
+        return _speaks_of_dns(peer) or any(
+            may_match(peer.namespace_selector, namespaces.get(name, Namespace.of(name, known=False)))
+            for name, _ in DNS_PLACES
         )
 
-    def _holds_dns(self, block: IPBlock) -> bool:
+    def _may_hold_dns(self, block: IPBlock) -> bool:
+        if self._may_be_any_address:
+            return True
         first, last = bounds(block.cidr)
         addresses = self._sorted[Family(block.cidr.version)]
         inside = addresses[bisect_left(addresses, first) : bisect_right(addresses, last)]
         return any(not excepts_of(block).hold(address) for address in inside)
+
+
+def _speaks_of_dns(peer: Peer) -> bool:
+    """Whether a peer asks for something that is called a DNS: clusters can have others than their own."""
+    return any("dns" in str(selector) for selector in (peer.pod_selector, peer.namespace_selector))
 
 
 def _port_yaml(protocol: Protocol, number: int) -> str:
@@ -125,9 +157,19 @@ def _targets(port: ServicePort, pods: Iterable[Endpoint]) -> set[int]:
 
 
 def _needs_names(indexed: IndexedRule) -> bool:
-    """Whether a rule opens anything but single addresses, for which nobody needs DNS."""
+    """Whether a rule opens anything but single addresses and the API server, for which nobody needs DNS: every pod is
+    told the API server's address.
+    """
     peers = indexed.rule.peers
+    by_address = all(peer.ip_block is not None for peer in peers)
+    if by_address and _is_for_api_server(indexed.rule.ports):
+        return False
     return not peers or any(peer.ip_block is None or peer.ip_block.cidr.num_addresses > 1 for peer in peers)
+
+
+def _is_for_api_server(ports: Sequence[PolicyPort]) -> bool:
+    numbers = {port.number for port in ports if port.end_port is None}
+    return API_SERVER_PORT in numbers and numbers <= {API_SERVER_PORT, HTTPS} and len(ports) == len(numbers)
 
 
 def _dns_gaps(policy_index: PolicyIndex, dns: _Dns, protocol: Protocol, out_of: int) -> Iterator[tuple[Place, int]]:
@@ -143,6 +185,8 @@ def _dns_gaps(policy_index: PolicyIndex, dns: _Dns, protocol: Protocol, out_of: 
                 served |= indexed.subjects
     left = out_of & sending & ~served & ~dns.pods & ~policy_index.uncertain
     for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True):
+        if not policy_index.names_namespace(policy.namespace):
+            continue
         if Direction.EGRESS in policy.directions and policy.egress and subjects & left:
             yield policy_place(policy, "spec.egress", policy.egress[0].line), subjects & left
             left &= ~subjects
@@ -191,6 +235,7 @@ CHECKS = (
         "fail, although the rule for the connection itself is there.",
         egress_without_dns,
         DNS_PAGE,
+        needs_pods=False,
     ),
     Check(
         "dns-over-udp-only",
@@ -201,5 +246,6 @@ CHECKS = (
         "Such names then fail, and only they.",
         dns_over_udp_only,
         DNS_PAGE,
+        needs_pods=False,
     ),
 )

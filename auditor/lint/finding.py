@@ -18,11 +18,17 @@ CONCEPT_PAGE = "https://kubernetes.io/docs/concepts/services-networking/network-
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What a check has to say: one sentence, and what to write instead (several lines, mostly YAML; may be empty)."""
+    """What a check has to say: one sentence, and what to write instead (several lines, mostly YAML; may be empty).
+
+    ``selector`` is the one that it is about, if it is about one. Remarks of one check with the same ``cause`` are one
+    finding with several places; empty: the same message.
+    """
 
     place: Place
     message: str
     instead: str = ""
+    selector: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Check:
     """One thing that lint looks for.
 
     ``title`` is one line, ``why`` says in a few sentences why it matters, ``reference`` is the page that states the
-    rule.
+    rule. What ``needs_pods`` can say nothing of a namespace whose pods are not in the input; other checks imagine some.
     """
 
     id: str
@@ -39,6 +45,7 @@ class Check:
     why: str
     find: Callable[[PolicyIndex], Iterable[Remark]]
     reference: str = CONCEPT_PAGE
+    needs_pods: bool = True
 
     @property
     def page(self) -> str:

@@ -27,17 +27,42 @@ def labels_seen(selector: LabelSelector, area: Area) -> str:
     return "\n".join(lines)
 
 
-def looks_misspelt(selector: LabelSelector, area: Area) -> bool:
-    """Whether pods of ``area`` have nearly what ``selector`` asks for: the value under another key, or one written much
-    alike.
+def looks_misspelt(policy_index: PolicyIndex, selector: LabelSelector, area: Area) -> bool:
+    """Whether a pod of ``area`` meets all of ``selector`` but for a slip in one label: its value is one written much
+    alike, or stands under another key.
 
     Otherwise pods that it matches may well come later: those of a job that runs at night, of what is scaled to zero or
-    not installed yet.
+    not installed yet. So they may where some other pod or a Service has the very label that is asked for.
     """
     return any(
-        (value not in COMMON_VALUES and area.pods.under_another_key(area, key, value))
-        or area.pods.has_like(area, key, value)
+        _is_slip(policy_index, selector, area, key, value)
         for key, value in _asked(selector)
+        if not area.pods.has(key, value) and (key, value) not in policy_index.labels_of_services
+    )
+
+
+def _is_slip(policy_index: PolicyIndex, selector: LabelSelector, area: Area, key: str, value: str) -> bool:
+    rest = _without(selector, key)
+    if any(area.pods.any_matching(area, rest, _having(key, other)) for other in area.pods.like(area, key, value)):
+        return True
+    if value in COMMON_VALUES or not policy_index.is_final:
+        return False
+    lacking = LabelSelector(match_expressions=(Requirement(key, Operator.DOES_NOT_EXIST),))
+    return any(
+        area.pods.any_matching(area, rest, _having(other, value), lacking)
+        for other in area.pods.other_keys(area, key, value)
+    )
+
+
+def _having(key: str, value: str) -> LabelSelector:
+    return LabelSelector(((key, value),))
+
+
+def _without(selector: LabelSelector, key: str) -> LabelSelector:
+    """What ``selector`` asks of other labels than ``key``."""
+    return LabelSelector(
+        tuple(pair for pair in selector.match_labels if pair[0] != key),
+        tuple(requirement for requirement in selector.match_expressions if requirement.key != key),
     )
 
 
@@ -76,7 +101,7 @@ def namespace_hint(policy_index: PolicyIndex, peer: Peer, selector: LabelSelecto
 def _called(names: list[str]) -> LabelSelector:
     """The selector of the namespaces called ``names``."""
     if len(names) == 1:
-        return LabelSelector(((NAMESPACE_NAME_LABEL, names[0]),))
+        return _having(NAMESPACE_NAME_LABEL, names[0])
     return LabelSelector(match_expressions=(Requirement(NAMESPACE_NAME_LABEL, Operator.IN, tuple(names)),))
 
 
@@ -86,7 +111,8 @@ def _named_namespaces(selector: LabelSelector) -> list[str]:
 
 
 def names_a_namespace(policy_index: PolicyIndex, selector: LabelSelector) -> bool:
-    """Whether ``selector`` asks for the name of a known namespace under another label than the one that
-    carries names.
+    """Whether ``selector`` asks for the name of a namespace of which all labels are known, under another label than the
+    one that carries names.
     """
-    return any(name in policy_index.namespaces for name in _named_namespaces(selector))
+    names = (policy_index.namespaces.get(name) for name in _named_namespaces(selector))
+    return any(namespace is not None and namespace.known for namespace in names)

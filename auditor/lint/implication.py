@@ -11,6 +11,7 @@ from functools import lru_cache, reduce
 
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import IPBlock, Peer
+from auditor.model.snapshot import Namespace
 from auditor.policy.addresses import Ranges, bounds
 
 MOST_REMEMBERED = 1 << 16
@@ -78,6 +79,14 @@ def selector_implies(narrow: LabelSelector, wide: LabelSelector) -> bool:
     """Whether every set of labels that meets ``narrow`` meets ``wide``."""
     given = conditions(narrow)
     return all(given.get(key, ANYTHING).implies(wanted) for key, wanted in conditions(wide).items())
+
+
+def may_match(selector: LabelSelector, namespace: Namespace) -> bool:
+    """Whether ``selector`` matches a namespace, or may where not all of its labels are known."""
+    if namespace.known:
+        return selector.matches(namespace.labels)
+    called = conditions(selector).get(NAMESPACE_NAME_LABEL, ANYTHING)
+    return LabelCondition(may_be_missing=False, values=frozenset({namespace.name}), negated=False).implies(called)
 
 
 def peer_implies(narrow: Peer, wide: Peer, namespace: str) -> bool:

@@ -39,9 +39,8 @@ def unprotected_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     for namespace in _namespaces(policy_index):
         if left := policy_index.pods_in(namespace) & ~_isolated(policy_index) & ~policy_index.uncertain:
             message = f"no policy selects {policy_index.names(left)}: open in both directions"
-            yield Remark(
-                Place(namespace), message, "Write a policy that selects them, or a default deny for the namespace."
-            )
+            hint = "Write a policy that selects them, or a default deny for the namespace."
+            yield Remark(Place(namespace), message, hint, cause="unprotected")
 
 
 def no_default_deny(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -60,9 +59,8 @@ def no_default_deny(policy_index: PolicyIndex) -> Iterator[Remark]:
             message = (
                 f"no policy isolates every pod of namespace {namespace} for {listed([each.value for each in missing])}"
             )
-            yield Remark(
-                Place(namespace), message + _consequence(policy_index, namespace), default_deny(namespace, missing)
-            )
+            message += _consequence(policy_index, namespace)
+            yield Remark(Place(namespace), message, default_deny(namespace, missing), cause=f"for {missing}")
 
 
 def namespaces_without_policy(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -75,7 +73,7 @@ def namespaces_without_policy(policy_index: PolicyIndex) -> Iterator[Remark]:
                 f"no policy is in namespace {namespace}, so all of its pods ({policy_index.names(pods)}) are "
                 "open: policies are per namespace"
             )
-            yield Remark(Place(namespace), message, default_deny(namespace, list(Direction)))
+            yield Remark(Place(namespace), message, default_deny(namespace, list(Direction)), cause="no policy")
 
 
 def _consequence(policy_index: PolicyIndex, namespace: str) -> str:

@@ -1,18 +1,44 @@
-"""Which of many words are written much like a given one, in about the time that it takes to compare with a few."""
+"""Which of many words are a given one but for a slip of the pen, in about the time of a few comparisons."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 ALIKE = 0.75
-"""From this share of common letters on (difflib's ratio) two words are one with a slip of the pen."""
+"""Below this share of common letters (difflib's ratio) nothing is looked at more closely."""
 WIDTH = 64
 """Bits for each letter; longer words are compared letter by letter at once."""
 MOST_LOOKED_AT = 3_000_000
 MOST_COMPARED = 20_000
 """How much is done in one life; what comes later is like nothing."""
+SEPARATORS = re.compile(r"[-_.]")
+SHORTEST = 4
+"""In shorter parts of a word every letter tells things apart: ``api`` and ``app``, ``mon`` and ``mgr``."""
+
+
+def is_slip(one: str, other: str) -> bool:
+    """Whether the two are one word but for its separators and case, or for one letter in one of its parts: added, left
+    out, another, or changed places with the next. ``cart-db`` and ``carts-db``, not ``ceph-mon`` and ``ceph-mgr``.
+    """
+    parts, others = SEPARATORS.split(one.lower()), SEPARATORS.split(other.lower())
+    if "".join(parts) == "".join(others):
+        return True
+    differing = [pair for pair in zip(parts, others, strict=False) if pair[0] != pair[1]]
+    return len(parts) == len(others) and len(differing) == 1 and _one_letter_apart(*differing[0])
+
+
+def _one_letter_apart(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    if len(short) < SHORTEST or len(long) > len(short) + 1:
+        return False
+    first = next((place for place, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    rest, other_rest = short[first:], long[first:]
+    if len(short) < len(long):
+        return rest == other_rest[1:]
+    return rest[1:] == other_rest[1:] or (rest[:2] == other_rest[1::-1] and rest[2:] == other_rest[2:])
 
 
 class Likeness:
@@ -25,7 +51,7 @@ class Likeness:
         self._looked_at = self._compared = 0
 
     def like(self, word: str) -> Sequence[str]:
-        """The words that are written much like ``word``, and not ``word`` itself."""
+        """The words that are ``word`` but for a slip of the pen, and not ``word`` itself."""
         if word not in self._found:
             self._found[word] = self._find(word)
         return self._found[word]
@@ -50,7 +76,7 @@ class Likeness:
                 break
             self._compared += 1
             matcher.set_seq1(other)
-            if matcher.ratio() >= ALIKE:
+            if matcher.ratio() >= ALIKE and is_slip(word, other):
                 found.append(other)
         return found
 

@@ -83,6 +83,14 @@ class Offers:
             self._by_port[port.protocol][number] |= mask
             self._by_service_port[port.protocol, port.number].append(ServiceOffer(service, port, number, mask))
 
+    def by_service_name(self) -> list[list[ServiceOffer]]:
+        """What each Service offers that leads to any pod."""
+        found: dict[tuple[str, str], list[ServiceOffer]] = defaultdict(list)
+        for offers in self._by_service_port.values():
+            for offer in offers:
+                found[offer.service.namespace, offer.service.name].append(offer)
+        return list(found.values())
+
     def offering(self, protocol: Protocol, first: int, last: int) -> int:
         """The groups that offer any port of this range."""
         if first == last:

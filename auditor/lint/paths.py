@@ -9,11 +9,9 @@ from ipaddress import ip_network
 
 from auditor.lint.covering import FEW, in_order, most_compared
 from auditor.lint.finding import Check, Remark, peer_place
-from auditor.lint.implication import ANYTHING, conditions
-from auditor.lint.policy_index import SYSTEM, IndexedRule, PolicyIndex, meet
-from auditor.model.labels import NAMESPACE_NAME_LABEL
+from auditor.lint.policy_index import IndexedRule, PolicyIndex, meet
 from auditor.model.lint import Place, Severity
-from auditor.model.policy import Direction, Peer, PolicyPort
+from auditor.model.policy import Direction, PolicyPort
 from auditor.policy.bits import bits
 
 TWO_SIDES = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
@@ -31,7 +29,7 @@ def half_open(policy_index: PolicyIndex) -> Iterator[Remark]:
     for indexed in policy_index.rules:
         if indexed.subjects and indexed.ports:
             for number, (peer, reach) in enumerate(zip(indexed.rule.peers, indexed.reach, strict=True)):
-                if reach and _is_all_known(policy_index, peer) and _cut_off(policy_index, indexed, reach, answers):
+                if reach and policy_index.is_all_known(peer) and _cut_off(policy_index, indexed, reach, answers):
                     place = peer_place(indexed.policy, indexed.direction, indexed.number, number)
                     yield _half_open_remark(policy_index, indexed, reach, place)
 
@@ -83,24 +81,6 @@ class _Answers:
             if meet(from_here, self._rules[number]):
                 return True
         return compared >= self._most
-
-
-def _is_all_known(policy_index: PolicyIndex, peer: Peer) -> bool:
-    """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which nothing is
-    said.
-    """
-    selector = peer.namespace_selector
-    if peer.ip_block is not None or selector is None:
-        return peer.ip_block is None
-    if not policy_index.complete:
-        called = conditions(selector).get(NAMESPACE_NAME_LABEL, ANYTHING)
-        return not called.negated and all(policy_index.pod_endpoints.get(name) for name in called.values)
-    # A whole cluster has pods in kube-system.
-    return all(
-        policy_index.pod_endpoints.get(each.name)
-        for each in policy_index.namespaces_matching(selector)
-        if each.name == SYSTEM
-    )
 
 
 def _cut_off(policy_index: PolicyIndex, indexed: IndexedRule, reach: int, answers: _Answers) -> bool:

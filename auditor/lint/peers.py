@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from functools import cache
 from operator import or_
 
 from auditor.lint.area import Area
@@ -21,6 +22,8 @@ from auditor.policy.bits import without_each
 BEHAVIOUR_OF_PEERS = (
     "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-to-and-from-selectors"
 )
+PUT_BY_THE_SYSTEM = ("network.openshift.io/", "policy-group.network.openshift.io/")
+"""Labels that OpenShift itself puts on namespaces."""
 BY_NAME = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#targeting-a-namespace-by-its-name"
 
 
@@ -36,21 +39,49 @@ def _place(indexed: IndexedRule, number: int) -> Place:
     return peer_place(indexed.policy, indexed.direction, indexed.number, number)
 
 
-def namespace_label_missing(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Peers whose namespaceSelector matches no namespace there is."""
+def _without_namespace(policy_index: PolicyIndex) -> Iterator[tuple[Peer, LabelSelector, Place]]:
+    """The peers whose namespaceSelector matches no known namespace."""
     for indexed, number, peer, _ in _peers(policy_index):
         selector = peer.namespace_selector
-        if (
-            selector is None
-            or policy_index.namespaces_matching(selector)
-            or not (policy_index.complete or names_a_namespace(policy_index, selector))
+        if selector is not None and not policy_index.namespaces_matching(selector):
+            yield peer, selector, _place(indexed, number)
+
+
+def namespace_name_missing(policy_index: PolicyIndex) -> Iterator[Remark]:
+    """Peers that ask for a namespace by a name that no namespace has; none where others may exist."""
+    for peer, selector, place in _without_namespace(policy_index) if policy_index.complete else ():
+        if selector.keys == {NAMESPACE_NAME_LABEL}:
+            hint = namespace_hint(policy_index, peer, selector)
+            yield Remark(place, f"no namespace is called as {selector} says", hint, str(selector))
+
+
+def namespace_label_missing(policy_index: PolicyIndex) -> Iterator[Remark]:
+    """Peers whose namespaceSelector asks for labels that no namespace has: none at all, or not the one that it names
+    and that is in the input with its labels.
+    """
+    for peer, selector, place in _without_namespace(policy_index):
+        if selector.keys != {NAMESPACE_NAME_LABEL} and _is_certain(policy_index, selector):
+            message = f"namespaceSelector {selector} matches no namespace"
+            yield Remark(place, message, namespace_hint(policy_index, peer, selector), str(selector))
+
+
+def namespace_label_unknown(policy_index: PolicyIndex) -> Iterator[Remark]:
+    """Peers whose namespaceSelector asks for labels that no namespace of the input has, while others may exist."""
+    for _, selector, place in _without_namespace(policy_index):
+        if selector.keys != {NAMESPACE_NAME_LABEL} and not (
+            _is_certain(policy_index, selector) or any(key.startswith(PUT_BY_THE_SYSTEM) for key in selector.keys)
         ):
-            continue
-        yield Remark(
-            _place(indexed, number),
-            f"namespaceSelector {selector} matches no namespace",
-            namespace_hint(policy_index, peer, selector),
-        )
+            yield Remark(
+                place,
+                f"namespaceSelector {selector} matches no namespace of the input",
+                f"Only {NAMESPACE_NAME_LABEL} is there by itself; make sure that somebody puts other labels on the "
+                "namespace.",
+                str(selector),
+            )
+
+
+def _is_certain(policy_index: PolicyIndex, selector: LabelSelector) -> bool:
+    return policy_index.complete or (policy_index.is_final and names_a_namespace(policy_index, selector))
 
 
 def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -113,50 +144,59 @@ def _namespaces_by_pod_label(policy_index: PolicyIndex) -> dict[tuple[str, str],
 
 def peer_matches_nothing(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers that match no pod and look like a slip, or no pod but some with hostNetwork."""
-    for selector, peer, where, place in _unmatched(policy_index):
+    told = cache(lambda: {_rule_of(remark.place) for remark in two_peers_one_dash(policy_index)})
+    for policy, selector, peer, where, place in _unmatched(policy_index):
         on_nodes = policy_index.on_host_network(selector, where)
-        hint = _elsewhere(policy_index, peer)
+        hint = _elsewhere(policy_index, policy, peer)
         if on_nodes:
             message = (
                 f"{peer} matches only pods with hostNetwork ({listed(on_nodes)}), which are their nodes to "
-                "most network plugins"
+                "most network plugins: it opens nothing for them"
             )
+            advice = "Write an ipBlock with the addresses of the nodes."
+            yield Remark(place, message, advice, str(peer), str(peer))
+        elif (hint or looks_misspelt(policy_index, selector, where)) and _rule_of(place) not in told():
             yield Remark(
-                place, f"{message}: it opens nothing for them", "Write an ipBlock with the addresses of the nodes."
+                place, f"{peer} matches no pod of {where}", hint or labels_seen(selector, where), str(peer), str(peer)
             )
-        elif hint or looks_misspelt(selector, where):
-            yield Remark(place, f"{peer} matches no pod of {where}", hint or labels_seen(selector, where))
 
 
 def peer_not_there_yet(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers that match no pod, and may be for pods that come later."""
-    for selector, peer, where, place in _unmatched(policy_index):
+    for policy, selector, peer, where, place in _unmatched(policy_index):
         if (
             not policy_index.on_host_network(selector, where)
-            and not _elsewhere(policy_index, peer)
-            and not looks_misspelt(selector, where)
+            and not _elsewhere(policy_index, policy, peer)
+            and not looks_misspelt(policy_index, selector, where)
         ):
-            yield Remark(place, f"{peer} matches none of the present pods of {where}", labels_seen(selector, where))
+            message = f"{peer} matches none of the present pods of {where}"
+            yield Remark(place, message, labels_seen(selector, where), str(peer), str(peer))
 
 
-def _unmatched(policy_index: PolicyIndex) -> Iterator[tuple[LabelSelector, Peer, Area, Place]]:
+def _rule_of(place: Place) -> tuple[str, str]:
+    return place.subject, place.path.rpartition(".")[0]
+
+
+def _unmatched(policy_index: PolicyIndex) -> Iterator[tuple[NetworkPolicy, LabelSelector, Peer, Area, Place]]:
     """The peers with a podSelector that match no pod of the pod network, with the namespaces that they mean.
 
-    Left out are those of which no such namespace exists, or none with known pods.
+    Left out are those of which no such namespace exists, or none with known pods, and those that ask for labels which
+    nobody can know.
     """
     for indexed, number, peer, reach in _peers(policy_index):
-        if not reach and peer.pod_selector is not None:
-            own = indexed.policy.namespace
-            where = policy_index.area(own if peer.namespace_selector is None else peer.namespace_selector)
+        selector, policy = peer.pod_selector, indexed.policy
+        if not reach and selector is not None and policy_index.unknown_labels.isdisjoint(selector.keys):
+            where = policy_index.area(policy.namespace if peer.namespace_selector is None else peer.namespace_selector)
             if where.has_pods:
-                yield peer.pod_selector, peer, where, _place(indexed, number)
+                yield policy, selector, peer, where, _place(indexed, number)
 
 
-def _elsewhere(policy_index: PolicyIndex, peer: Peer) -> str:
+def _elsewhere(policy_index: PolicyIndex, policy: NetworkPolicy, peer: Peer) -> str:
     """Where the pods are that a podSelector without namespaceSelector might have meant; empty when there are none."""
-    if peer.pod_selector is None or peer.namespace_selector is not None:
+    if peer.pod_selector is None or peer.namespace_selector is not None or not policy_index.is_placed(policy.namespace):
         return ""
-    namespaces = policy_index.namespaces_of(policy_index.groups.with_labels(peer.pod_selector))
+    found = policy_index.namespaces_of(policy_index.groups.with_labels(peer.pod_selector))
+    namespaces = [name for name in found if policy_index.is_placed(name)]
     if not namespaces:
         return ""
     fixed = Peer(peer.pod_selector, LabelSelector(((NAMESPACE_NAME_LABEL, namespaces[0]),)))
@@ -240,6 +280,24 @@ CHECKS = (
         "is there by itself; a "
         "label such as name=prod must have been put there by someone. A peer that matches no namespace opens nothing.",
         namespace_label_missing,
+        BY_NAME,
+    ),
+    Check(
+        "namespace-name-missing",
+        Severity.WARNING,
+        "A namespaceSelector for a name that no namespace has",
+        "The peer opens nothing: there is no namespace of this name. It is misspelt, or gone, or yet to come.",
+        namespace_name_missing,
+        BY_NAME,
+    ),
+    Check(
+        "namespace-label-unknown",
+        Severity.INFO,
+        "A namespaceSelector that matches no namespace of the input",
+        "A namespaceSelector reads labels of the Namespace object, not its name. The namespace that is meant is not in "
+        "the input, and only kubernetes.io/metadata.name is there by itself: any other label must have been put there "
+        "by someone, or the peer opens nothing.",
+        namespace_label_unknown,
         BY_NAME,
     ),
     Check(

@@ -13,11 +13,13 @@ from functools import cached_property
 from itertools import islice
 
 from auditor.lint.area import Area, PodValues
+from auditor.lint.implication import ANYTHING, conditions
 from auditor.lint.listing import MOST_NAMES, listed_first
 from auditor.lint.offers import Offers
-from auditor.model.labels import LabelSelector
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT
+from auditor.model.skipped import Cause
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.workloads import workload_name
 from auditor.policy.atoms import cut_atoms, policy_ports, port_names
@@ -27,8 +29,10 @@ from auditor.policy.label_index import LabelIndex
 
 MOST_LOOKED_AT = 64
 SYSTEM = "kube-system"
-IN_EVERY_CLUSTER = ("default", SYSTEM, "kube-public", "kube-node-lease")
+DEFAULT = "default"
+IN_EVERY_CLUSTER = (DEFAULT, SYSTEM, "kube-public", "kube-node-lease")
 """Namespaces that exist whether or not the input has them."""
+BEFORE_RENDERING = frozenset({Cause.KUSTOMIZATION, Cause.PATCH, Cause.TEMPLATE, Cause.CHART})
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,49 @@ class PolicyIndex:
 
     @cached_property
     def _with_pods(self) -> int:
-        return mask_of(number for name, number in self._number_of_namespace.items() if self.pods_in(name))
+        return mask_of(number for name, number in self._number_of_namespace.items() if self.pod_endpoints.get(name))
+
+    @cached_property
+    def is_final(self) -> bool:
+        """Whether objects are as a cluster gets them. What is left to be rendered may change labels and namespaces."""
+        return self.complete or not any(each.cause in BEFORE_RENDERING for each in self.snapshot.skipped)
+
+    def is_placed(self, namespace: str) -> bool:
+        """Whether what stands in ``namespace`` is meant for it. Files that name no namespace are mostly applied with
+        another than default.
+        """
+        return self.complete or (self.is_final and (namespace != DEFAULT or self.namespaces[DEFAULT].known))
+
+    def names_namespace(self, namespace: str) -> bool:
+        """As ``is_placed``, of policies that are held against each other only: another namespace would be one for all,
+        unless it is left to be filled in.
+        """
+        return self.is_placed(namespace) or namespace != DEFAULT or self.namespaces[DEFAULT].known
+
+    def is_all_known(self, peer: Peer) -> bool:
+        """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which nothing
+        is said.
+        """
+        selector = peer.namespace_selector
+        if peer.ip_block is not None or selector is None:
+            return peer.ip_block is None
+        if not self.complete:
+            called = conditions(selector).get(NAMESPACE_NAME_LABEL, ANYTHING)
+            return not called.negated and all(self.pod_endpoints.get(name) for name in called.values)
+        # A whole cluster has pods in kube-system.
+        return all(
+            self.pod_endpoints.get(each.name) for each in self.namespaces_matching(selector) if each.name == SYSTEM
+        )
+
+    @cached_property
+    def unknown_labels(self) -> frozenset[str]:
+        """The keys of labels that pods have, or may have, with values that nobody can know."""
+        return frozenset[str]().union(*(endpoint.unknown_labels for endpoint in self.snapshot.endpoints))
+
+    @cached_property
+    def labels_of_services(self) -> Collection[tuple[str, str]]:
+        """The labels by which Services select their pods, which may not be in the input."""
+        return {pair for service in self.snapshot.services for pair in (service.selector or {}).items()}
 
     @cached_property
     def _pod_values(self) -> PodValues:
@@ -206,7 +252,8 @@ class PolicyIndex:
     @cached_property
     def namespaces(self) -> Mapping[str, Namespace]:
         """The snapshot's namespaces, and those that every cluster has."""
-        return {**{name: Namespace.of(name) for name in IN_EVERY_CLUSTER}, **self.snapshot.namespaces}
+        always = {name: Namespace.of(name, known=self.complete) for name in IN_EVERY_CLUSTER}
+        return {**always, **self.snapshot.namespaces}
 
     @cached_property
     def _members(self) -> Mapping[int, list[Endpoint]]:

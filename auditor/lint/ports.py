@@ -22,15 +22,20 @@ SERVICE_PAGE = "https://kubernetes.io/docs/concepts/services-networking/service/
 
 
 def _port_items(policy_index: PolicyIndex) -> Iterator[tuple[IndexedRule, int, PolicyPort, int]]:
-    """Each port of each rule in force, with the pods that would have to have it."""
+    """Each port of each rule in force, with the pods that would have to have it.
+
+    Left out are egress rules for those of whom some may not be in the input, or be at addresses, where nobody has
+    declared what listens.
+    """
     for indexed in policy_index.rules:
         destinations = (
             indexed.subjects if indexed.direction is Direction.INGRESS else indexed.peers
         ) & policy_index.groups.selectable
-        if not destinations or (indexed.direction is Direction.EGRESS and not indexed.rule.peers):
+        if not destinations:
             continue
-        if indexed.direction is Direction.EGRESS and any(peer.ip_block is not None for peer in indexed.rule.peers):
-            continue  # what listens at an address, nobody has declared
+        peers = indexed.rule.peers
+        if indexed.direction is Direction.EGRESS and not (peers and all(map(policy_index.is_all_known, peers))):
+            continue
         for number, port in enumerate(indexed.rule.ports):
             yield indexed, number, port, destinations
 

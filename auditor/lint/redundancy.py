@@ -369,6 +369,7 @@ CHECKS = (
         "other rules for the same pods say.",
         allow_all_undoes,
         ALLOW_ALL,
+        needs_pods=False,
     ),
     Check(
         "shadowed-rule",
@@ -379,6 +380,7 @@ CHECKS = (
         "what a wider rule opens, which no rule can do.",
         shadowed_rules,
         ADDITIVE,
+        needs_pods=False,
     ),
     Check(
         "redundant-peer",
@@ -397,5 +399,6 @@ CHECKS = (
         "for the same pods and "
         "ports, opens them all the same.",
         except_opened_again,
+        needs_pods=False,
     ),
 )

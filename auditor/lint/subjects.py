@@ -23,44 +23,60 @@ HOST_NETWORK = (
 def selects_no_pod(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Policies that select none of the pods of their namespace, and look like a slip."""
     for policy in _idle(policy_index):
-        elsewhere = policy_index.namespaces_of(policy_index.groups.with_labels(policy.pod_selector))
+        elsewhere = _elsewhere(policy_index, policy)
+        area = policy_index.area(policy.namespace)
+        if not elsewhere and not looks_misspelt(policy_index, policy.pod_selector, area):
+            continue
         message = (
             f"podSelector {policy.pod_selector} selects no pod of namespace {policy.namespace}, so the policy "
             "does nothing"
         )
+        instead = labels_seen(policy.pod_selector, area)
         if elsewhere:
             instead = (
                 f"Pods with these labels are in {listed(elsewhere)}. A policy acts on its own namespace only:\n"
                 f"metadata: {{name: {scalar(policy.name)}, namespace: {scalar(elsewhere[0])}}}"
             )
-            yield Remark(policy_place(policy, "spec.podSelector"), message, instead)
-        elif looks_misspelt(policy.pod_selector, policy_index.area(policy.namespace)):
-            yield Remark(
-                policy_place(policy, "spec.podSelector"),
-                message,
-                labels_seen(policy.pod_selector, policy_index.area(policy.namespace)),
-            )
+        yield Remark(policy_place(policy, "spec.podSelector"), message, instead, *_selected(policy))
 
 
 def selects_no_pod_yet(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Policies that select none of the pods of their namespace, and may be for pods that come later."""
     for policy in _idle(policy_index):
-        elsewhere = policy_index.groups.with_labels(policy.pod_selector)
-        if not elsewhere and not looks_misspelt(policy.pod_selector, policy_index.area(policy.namespace)):
+        area = policy_index.area(policy.namespace)
+        if not _elsewhere(policy_index, policy) and not looks_misspelt(policy_index, policy.pod_selector, area):
             message = (
                 f"podSelector {policy.pod_selector} selects none of the present pods of namespace {policy.namespace}"
             )
-            yield Remark(
-                policy_place(policy, "spec.podSelector"),
-                message,
-                labels_seen(policy.pod_selector, policy_index.area(policy.namespace)),
-            )
+            hint = labels_seen(policy.pod_selector, area)
+            yield Remark(policy_place(policy, "spec.podSelector"), message, hint, *_selected(policy))
+
+
+def _selected(policy: NetworkPolicy) -> tuple[str, str]:
+    """The selector of ``policy``, which is the cause of what is found wherever it is used."""
+    return str(policy.pod_selector), str(policy.pod_selector)
+
+
+def _elsewhere(policy_index: PolicyIndex, policy: NetworkPolicy) -> list[str]:
+    """The namespaces that have what ``policy`` selects, where its own is the one that is meant."""
+    if not policy_index.is_placed(policy.namespace):
+        return []
+    found = policy_index.namespaces_of(policy_index.groups.with_labels(policy.pod_selector))
+    return [name for name in found if policy_index.is_placed(name)]
 
 
 def _idle(policy_index: PolicyIndex) -> Iterator[NetworkPolicy]:
-    """The policies that select no pod, none with hostNetwork either. None of namespaces of which no pod is known."""
+    """The policies that select no pod, none with hostNetwork either, and none whose labels nobody can know.
+
+    None of namespaces of which no pod is known.
+    """
     for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True):
-        if not subjects and policy_index.pods_in(policy.namespace) and not _on_host_network(policy_index, policy):
+        if (
+            not subjects
+            and policy_index.pods_in(policy.namespace)
+            and not _on_host_network(policy_index, policy)
+            and policy_index.unknown_labels.isdisjoint(policy.pod_selector.keys)
+        ):
             yield policy
 
 
@@ -82,6 +98,7 @@ def selects_host_network(policy_index: PolicyIndex) -> Iterator[Remark]:
                 policy_place(policy, "spec.podSelector"),
                 message,
                 "Run the pods without hostNetwork, or filter on the node.",
+                *_selected(policy),
             )
 
 

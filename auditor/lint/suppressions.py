@@ -1,8 +1,8 @@
 """Findings that someone has looked at and accepted: with an owner, a reason and a day on which that ends.
 
 ``schema: audit.suppressions/v1`` with a list ``suppressions`` of ``id``, ``policy``, ``owner``, ``reason`` and
-``expires``, all of them required. What has expired suppresses nothing and is told, and so is what suppresses nothing
-any more.
+``expires``, all of them required, and perhaps ``selector``. What has expired suppresses nothing and is reported, and so
+is what suppresses nothing any more.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class _Accepting:
 
     def __init__(self, suppressions: Sequence[Suppression]) -> None:
         self._suppressions = suppressions
-        self._places: dict[str, dict[str, dict[str, int]]] = {}
+        self._places: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
         for place, each in enumerate(suppressions):
             begins = self._places.setdefault(each.check, {})
-            begins.setdefault(_beginning(each.policy), {}).setdefault(each.policy, place)
+            begins.setdefault(_beginning(each.policy), {}).setdefault((each.policy, each.selector), place)
         self._lengths = {check: sorted({len(each) for each in begins}) for check, begins in self._places.items()}
 
     def first(self, finding: LintFinding) -> int | None:
@@ -62,7 +62,7 @@ class _Accepting:
             place
             for length in self._lengths.get(finding.check, ())
             if length <= len(subject)
-            for pattern, place in begins.get(subject[:length], {}).items()
+            for (pattern, _), place in begins.get(subject[:length], {}).items()
             if length == len(subject) or length < len(pattern)
         )
         return min((place for place in candidates if self._suppressions[place].covers(finding)), default=None)
@@ -75,7 +75,7 @@ def _beginning(pattern: str) -> str:
 
 def read_suppressions(source: Source) -> tuple[Suppression, ...]:
     """The suppressions in ``source``. Raises InputError with every problem."""
-    return read_suppression_file(source, SCHEMA, REQUIRED, _read_one)
+    return read_suppression_file(source, SCHEMA, REQUIRED, _read_one, ("selector",))
 
 
 def _read_one(fields: Fields, texts: dict[str, str]) -> Suppression:
@@ -94,4 +94,5 @@ def _read_one(fields: Fields, texts: dict[str, str]) -> Suppression:
         texts["expires"],
         fields.document.source,
         fields.line,
+        fields.text("selector") or "",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -55,20 +55,40 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """A remark with the check that made it."""
+    """A remark with the check that made it. ``selector`` is the one that it is about, if it is about one.
+
+    Findings of one check with the same ``cause`` are told once: ``others`` are the places of the rest.
+    """
 
     check: str
     severity: Severity
     place: Place
     message: str
     instead: str = ""
+    selector: str = ""
+    cause: str = ""
+    others: tuple[Place, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """At how many places it is found."""
+        return 1 + len(self.others)
+
+
+def put_together(findings: Iterable[LintFinding]) -> tuple[LintFinding, ...]:
+    """``findings``, of which those of one check and cause are one, at the place of the first."""
+    alike: dict[tuple[str, str], list[LintFinding]] = {}
+    for finding in findings:
+        alike.setdefault((finding.check, finding.cause or f"{finding.place} {finding.message}"), []).append(finding)
+    return tuple(replace(first, others=tuple(each.place for each in others)) for first, *others in alike.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
     """An accepted finding. ``policy`` is a glob on ``NAMESPACE/NAME`` or, for findings about a namespace, on its name.
 
-    ``expires`` is the last day on which it holds, as ``YYYY-MM-DD``.
+    ``expires`` is the last day on which it holds, as ``YYYY-MM-DD``. With ``selector``, a glob as well, only findings
+    about such a selector are meant.
     """
 
     check: str
@@ -78,18 +98,21 @@ class Suppression:
     expires: str
     file: str = ""
     line: int = 0
+    selector: str = ""
 
     def covers(self, finding: LintFinding) -> bool:
         """Whether it speaks of ``finding``, expired or not."""
         subject = finding.place.subject
-        return self.check == finding.check and (
-            subject == self.policy if SPECIAL.isdisjoint(self.policy) else fnmatchcase(subject, self.policy)
+        return (
+            self.check == finding.check
+            and (subject == self.policy if SPECIAL.isdisjoint(self.policy) else fnmatchcase(subject, self.policy))
+            and (not self.selector or fnmatchcase(finding.selector, self.selector))
         )
 
     def __str__(self) -> str:
         return (
-            f"{self.file}:{self.line}: {self.check} for {self.policy} ({self.owner}, until {self.expires}: "
-            f"{self.reason})"
+            f"{self.file}:{self.line}: {self.check} for {self.policy}"
+            f"{f' and {self.selector}' if self.selector else ''} ({self.owner}, until {self.expires}: {self.reason})"
         )
 
 
@@ -117,6 +140,9 @@ class Sorted:
 class LintReport:
     """What lint says of ``subject``, which has ``policies`` policies; findings that reach ``fail_on`` make it fail.
     ``doubts`` say what makes uncertain what the policies mean.
+
+    ``not_checked`` says in words what could not be; ``nothing``: there was no policy at all. ``in_full``: a person gets
+    every finding, however many there are.
     """
 
     subject: str
@@ -125,6 +151,9 @@ class LintReport:
     fail_on: Severity
     left_out: LeftOut = NOTHING_LEFT_OUT
     doubts: tuple[str, ...] = ()
+    not_checked: tuple[str, ...] = ()
+    nothing: bool = False
+    in_full: bool = False
 
     @property
     def failed(self) -> bool:
@@ -132,10 +161,13 @@ class LintReport:
 
     @property
     def conclusion(self) -> Conclusion:
-        """Fail with findings; inconclusive without any where objects that can't be read are left out, or in doubt."""
+        """Fail with findings; inconclusive without any where objects that can't be read are left out, or in doubt, or
+        there was nothing to check.
+        """
         if self.failed:
             return Conclusion.FAIL
-        return Conclusion.INCONCLUSIVE if self.left_out.problems or self.doubts else Conclusion.PASS
+        unsure = self.left_out.problems or self.doubts or self.nothing
+        return Conclusion.INCONCLUSIVE if unsure else Conclusion.PASS
 
     def count(self, severity: Severity) -> int:
         """How many findings have ``severity``."""

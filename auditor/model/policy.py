@@ -102,6 +102,26 @@ class Rule:
     line: int = field(default=0, compare=False)
 
 
+class OddityKind(StrEnum):
+    """What is valid and mostly not meant."""
+
+    NULL_RULE = "null rule"
+    NULL_LIST = "null list"
+    EMPTY_LIST = "empty list"
+    NULL_SELECTOR = "null selector"
+    HOST_BITS = "host bits"
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Something in a policy as it is written: the field's name or the CIDR as ``text``, at ``path`` and ``line``."""
+
+    kind: OddityKind
+    text: str
+    path: str
+    line: int
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkPolicy:
     """A networking.k8s.io/v1 NetworkPolicy.
@@ -119,6 +139,7 @@ class NetworkPolicy:
     egress: tuple[Rule, ...] = ()
     file: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
+    oddities: tuple[Oddity, ...] = field(default=(), compare=False)
 
     @property
     def full_name(self) -> str:

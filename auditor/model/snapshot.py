@@ -157,6 +157,18 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiServerCall:
+    """What the API server sends requests to, because ``caller`` says so (``ValidatingWebhookConfiguration NAME``): a
+    port of the Service ``namespace``/``name``.
+    """
+
+    caller: str
+    namespace: str
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that the evaluator needs to know of a cluster.
 
@@ -169,6 +181,7 @@ class Snapshot:
     are left out because of them; ``variants`` the first of policies that are there twice, and differently (they are
     among ``unknown``); ``remarks`` say in words what else of the input does not count. ``absent`` says of names that
     somebody may ask for, and that are no endpoint or Service, what they are: ``is a pod that has finished``.
+    ``api_server_calls`` are those of files; of a live cluster they are not read.
     """
 
     namespaces: Mapping[str, Namespace]
@@ -182,6 +195,7 @@ class Snapshot:
     variants: tuple[NetworkPolicy, ...] = ()
     remarks: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
+    api_server_calls: tuple[ApiServerCall, ...] = ()
 
     @property
     def left_out(self) -> LeftOut:

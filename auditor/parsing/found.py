@@ -42,7 +42,6 @@ FIRST_LEVEL = re.compile(
 BETWEEN_DOCUMENTS = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 NEVER_PODS = frozenset(
     {
-        b"APIService",
         b"Certificate",
         b"ClusterIssuer",
         b"ClusterRole",
@@ -54,7 +53,6 @@ NEVER_PODS = frozenset(
         b"IngressClass",
         b"Issuer",
         b"LimitRange",
-        b"MutatingWebhookConfiguration",
         b"PersistentVolume",
         b"PersistentVolumeClaim",
         b"PodDisruptionBudget",
@@ -68,7 +66,6 @@ NEVER_PODS = frozenset(
         b"ServiceAccount",
         b"ServiceMonitor",
         b"StorageClass",
-        b"ValidatingWebhookConfiguration",
     }
 )
 """Kinds that make no pods and of which nothing is read, so that their text, often long, need not be."""

@@ -14,7 +14,16 @@ from auditor.model.errors import InputError, Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.skipped import Skipped
-from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServiceEndpoint, Snapshot
+from auditor.model.snapshot import (
+    ApiServerCall,
+    Endpoint,
+    EndpointKind,
+    Namespace,
+    Service,
+    ServiceEndpoint,
+    Snapshot,
+)
+from auditor.parsing.api_server_calls import api_server_calls
 from auditor.parsing.differing import Differing, remarks, unsure_of
 from auditor.parsing.documents import Document, parse_documents
 from auditor.parsing.fields import Fields
@@ -79,6 +88,7 @@ class Objects:
     unreadable: list[str] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     service_endpoints: dict[tuple[str, str], list[tuple[ServiceEndpoint, ...]]] = field(default_factory=dict)
+    calls: list[ApiServerCall] = field(default_factory=list)
     patches: frozenset[str] = frozenset()
     _seen: dict[tuple[str, str, str], tuple[Fields, Any]] = field(default_factory=dict)
     _generated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -150,6 +160,7 @@ class Objects:
                 return
             why = f" ({MAKES_PODS})" if makes_pods(kind, group) else f" ({version})" if kind in GROUPS else ""
             self.ignored[f"{kind}{why}"] += 1
+            self.calls += api_server_calls(kind, group, fields.value)
 
     def _add_known(self, fields: Fields, key: str, kind: str) -> None:
         """Read the object that ``fields`` are; ``key`` is its kind, with the group for those of others."""
@@ -381,6 +392,7 @@ def assemble(
         skipped=tuple(objects.skipped),
         remarks=tuple(remarks(objects.differing)),
         absent=absent,
+        api_server_calls=tuple(dict.fromkeys(objects.calls)),
         variants=tuple(policy for policy in objects.policies if policy.full_name in unsure),
     )
 

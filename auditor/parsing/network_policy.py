@@ -13,6 +13,7 @@ from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, Policy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.parsing.fields import Fields
 from auditor.parsing.labels import LONGEST_NAME, LONGEST_PREFIX, PREFIX, read_labels, read_selector
+from auditor.parsing.oddities import oddities
 
 API_VERSION = "networking.k8s.io/v1"
 TOP_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -97,6 +98,7 @@ def read_policy(fields: Fields, namespace: str, name: str) -> NetworkPolicy:
         egress=egress,
         file=fields.document.source,
         line=fields.line,
+        oddities=oddities(spec),
     )
 
 

@@ -24,14 +24,19 @@ def read_suppression_file(
     schema: str,
     required: Sequence[str],
     read: Callable[[Fields, dict[str, str]], Read],
+    optional: Sequence[str] = (),
 ) -> tuple[Read, ...]:
     """What ``read`` makes of each suppression in ``source``: it gets its fields, with the texts of those ``required``.
 
-    ``expires`` is one of those. Raises InputError with every problem.
+    ``expires`` is one of those; it may have those that are ``optional``, too. Raises InputError with every problem.
     """
     documents, problems = read_documents(source)
     refuse_other_kinds(documents, schema, "suppressions")
-    found = [_read_one(item, required, read) for document in documents for item in _items(document, schema, problems)]
+    found = [
+        _read_one(item, required, read, optional)
+        for document in documents
+        for item in _items(document, schema, problems)
+    ]
     if problems:
         raise InputError(sorted(problems, key=lambda problem: problem.line))
     return tuple(found)
@@ -52,8 +57,9 @@ def _read_one(
     fields: Fields,
     required: Sequence[str],
     read: Callable[[Fields, dict[str, str]], Read],
+    optional: Sequence[str],
 ) -> Read:
-    fields.refuse_unknown(required)
+    fields.refuse_unknown((*required, *optional))
     texts = {name: fields.text(name) or "" for name in required}
     missing = [
         name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TextIO
 
 from auditor.lint.registry import CHECKS
-from auditor.model.lint import LintFinding, LintReport, Severity, Suppression
+from auditor.model.lint import LintFinding, LintReport, Place, Severity, Suppression
 from auditor.report.documents import write_json_value
 from auditor.report.skipped import left_out_json
 
@@ -26,6 +26,7 @@ def render(report: LintReport, stream: TextIO) -> None:
         "suppressed": [{**_finding(each), "suppression": _suppression(by)} for each, by in found.suppressed],
         "expired_suppressions": [_suppression(each) for each in found.expired],
         "unused_suppressions": [_suppression(each) for each in found.unused],
+        "not_checked": list(report.not_checked),
         **left_out_json(report.left_out),
         **({"doubts": list(report.doubts)} if report.doubts else {}),
     }
@@ -37,14 +38,23 @@ def _finding(finding: LintFinding) -> dict[str, Any]:
     return {
         "check": finding.check,
         "severity": finding.severity,
-        "object": place.subject,
-        **({"file": place.file, "line": place.line} if place.line else {}),
-        **({"path": place.path} if place.path else {}),
+        **_place(place),
+        "count": finding.count,
+        **({"others": [_place(each) for each in finding.others]} if finding.others else {}),
+        **({"selector": finding.selector} if finding.selector else {}),
         "message": finding.message,
         "why": check.why,
         "instead": finding.instead,
         "documentation": check.page,
         "reference": check.reference,
+    }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {
+        "object": place.subject,
+        **({"file": place.file, "line": place.line} if place.line else {}),
+        **({"path": place.path} if place.path else {}),
     }
 
 
@@ -55,4 +65,5 @@ def _suppression(suppression: Suppression) -> dict[str, Any]:
         "owner": suppression.owner,
         "reason": suppression.reason,
         "expires": suppression.expires,
+        **({"selector": suppression.selector} if suppression.selector else {}),
     }

@@ -31,4 +31,6 @@ def render(report: LintReport, stream: TextIO) -> None:
 
 
 def _described(findings: Sequence[LintFinding]) -> str:
-    return lines(f"{each.place}: {each.message}" for each in findings)
+    return lines(
+        f"{each.place}: {each.message}" + "".join(f"\n  also {place}" for place in each.others) for each in findings
+    )

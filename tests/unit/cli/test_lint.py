@@ -129,14 +129,32 @@ def test_a_suppression_for_another_namespace_is_not_unused(policies, tmp_path, c
     assert (document["findings"], document["suppressed"], document["unused_suppressions"]) == ([], [], [])
 
 
-@pytest.mark.parametrize(("labels", "told"), [("", []), (", labels: {team: shop}", ["namespace-label-missing"])])
-def test_of_namespaces_that_files_leave_out_nothing_is_said(labels, told, tmp_path, capsys):
+WHOLE = "".join(
+    f"---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n" for name in ("default", "kube-system")
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "asked", "told"),
+    [
+        ("", "team: web", [("info", "namespace-label-unknown")]),
+        ("", "team: prod", [("warning", "namespace-label-missing")]),
+        ("", "kubernetes.io/metadata.name: shop", []),
+        (WHOLE, "team: web", [("warning", "namespace-label-missing")]),
+        (WHOLE, "kubernetes.io/metadata.name: shop", [("warning", "namespace-name-missing")]),
+    ],
+)
+def test_a_namespace_that_files_leave_out_may_exist_unless_they_are_a_whole_cluster(
+    more, asked, told, tmp_path, capsys
+):
     path = tmp_path / "policies.yaml"
-    path.write_text(
-        DASH.replace(", labels: {name: prod}", labels).replace("matchLabels: {name: prod}", "matchLabels: {team: web}")
-    )
-    document = lint_json(capsys, "-f", str(path), code=1 if told else 0)
-    assert [each["check"] for each in document["findings"] if each["severity"] != "info"] == told
+    path.write_text(DASH.replace("matchLabels: {name: prod}", f"matchLabels: {{{asked}}}") + more)
+    grave = any(severity == "warning" for severity, _ in told)
+    document = lint_json(capsys, "-f", str(path), code=1 if grave else 0)
+    found = [(each["severity"], each["check"]) for each in document["findings"]]
+    assert [
+        each for each in found if each[1].startswith("namespace-") and each[1] != "namespace-without-policy"
+    ] == told
 
 
 @pytest.mark.parametrize(
@@ -182,3 +200,68 @@ def test_each_check_is_documented():
     headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")]
     assert [check for check in CHECKS if check not in headings] == []
     assert [check.reference for check in CHECKS.values() if check.reference not in page] == []
+
+
+POLICY = """\
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: p, namespace: n%d}
+spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {name: %s}}}]}]}
+"""
+
+
+def test_one_cause_is_one_finding_with_all_its_places(tmp_path, capsys):
+    path = tmp_path / "policies.yaml"
+    path.write_text("".join(POLICY % (number, "kube-system") for number in range(5)))
+    document = lint_json(capsys, "-f", str(path), code=0)
+    (finding,) = document["findings"]
+    assert (finding["check"], finding["count"], finding["selector"]) == (
+        "namespace-label-unknown",
+        5,
+        "name=kube-system",
+    )
+    assert [each["object"] for each in finding["others"]] == ["n1/p", "n2/p", "n3/p", "n4/p"]
+    assert run(["lint", "-f", str(path)]) == 0
+    assert "also" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("selector", "left"), [("name=kube-*", 0), ("name=x*", 1)])
+def test_a_suppression_may_ask_for_a_selector(selector, left, tmp_path, capsys):
+    path, accepted = tmp_path / "policies.yaml", tmp_path / "accepted.yaml"
+    path.write_text(POLICY % (0, "kube-system"))
+    entry = f"- {{id: namespace-label-unknown, policy: '*', selector: '{selector}', owner: a, reason: b, expires: "
+    accepted.write_text(f"schema: audit.suppressions/v1\nsuppressions:\n{entry}9999-12-31}}\n")
+    document = lint_json(capsys, "-f", str(path), "--suppressions", str(accepted), code=0)
+    assert (len(document["findings"]), len(document["suppressed"])) == (left, 1 - left)
+
+
+def test_of_many_findings_a_summary_comes_first_and_few_are_shown(tmp_path, capsys):
+    path = tmp_path / "policies.yaml"
+    path.write_text("".join(POLICY % (number, f"team-{number}") for number in range(3000)))
+    assert run(["lint", "-f", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) < 200
+    assert "namespace-label-unknown  3,000 findings" in shown
+    assert "--full prints them" in shown
+    path.write_text("".join(POLICY % (number, f"team-{number}") for number in range(30)))
+    assert run(["lint", "-f", str(path), "--full"]) == 0
+    assert capsys.readouterr().out.count("info namespace-label-unknown") == 30
+
+
+def test_what_could_not_be_checked_is_said(policies, tmp_path, capsys):
+    path = tmp_path / "alone.yaml"
+    path.write_text(POLICY % (0, "kube-system"))
+    assert "no pod of any namespace is in the input" in lint_json(capsys, "-f", str(path), code=0)["not_checked"][0]
+    assert "no pod of n0 is" in lint_json(capsys, "-f", str(path), "-f", policies, code=1)["not_checked"][0]
+    assert lint_json(capsys, "-f", policies, code=1)["not_checked"] == []
+    assert run(["lint", "-f", str(path)]) == 0
+    assert "not checked: whom selectors match" in capsys.readouterr().out
+
+
+def test_where_there_is_no_policy_nothing_passes(tmp_path, capsys):
+    path = tmp_path / "pods.yaml"
+    path.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: b}\n")
+    assert lint_json(capsys, "-f", str(path), code=3)["conclusion"] == "inconclusive"
+    assert run(["lint", "-f", str(path)]) == 3
+    assert capsys.readouterr().out.startswith("INCONCLUSIVE  0 policies")

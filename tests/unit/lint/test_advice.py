@@ -164,7 +164,7 @@ def test_a_name_that_no_namespace_has_is_no_reason_to_label_one():
         pod("prod/b"),
         policy("prod/b", ingress=[{"from": [{"namespaceSelector": selector}]}]),
     )
-    (finding,) = told("namespace-label-missing", *objects)
+    (finding,) = told("namespace-name-missing", *objects)
     assert finding.instead.startswith("Namespaces have kubernetes.io/metadata.name: ")
     assert "Label the namespace" not in finding.instead
 

@@ -101,9 +101,42 @@ def test_the_address_of_the_dns_service_counts(cidr, fires):
     assert bool(told("egress-without-dns", pod("prod/web"), DNS, dns, policy("prod/out", egress=rules))) is fires
 
 
-def test_without_known_dns_pods_any_rule_for_its_port_counts():
-    objects = (pod("prod/web"), policy("prod/out", egress=[dns_rule(peer=pods(app="web"))]))
-    assert told("egress-without-dns", *objects) == []
+KUBE_DNS = {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+
+
+def by_name(name: str) -> dict[str, Any]:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "fires"),
+    [
+        ([dns_rule(peer=pods(app="web"))], True),
+        ([dns_rule(peer=by_name("shop"))], True),
+        ([dns_rule(peer={"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "x", "a": "b"}}})], True),
+        ([dns_rule(443)], True),
+        ([dns_rule(peer=by_name("kube-system"))], False),
+        ([dns_rule(5353, by_name("openshift-dns"))], False),
+        ([dns_rule(peer={"namespaceSelector": {"matchLabels": {"name": "kube-system"}}})], False),
+        ([dns_rule(peer=KUBE_DNS)], False),
+        ([dns_rule("dns", by_name("kube-system"))], False),
+        ([dns_rule(peer={"ipBlock": {"cidr": "169.254.20.10/32"}}), {"to": [pods(app="web")]}], False),
+        ([dns_rule(peer={"ipBlock": {"cidr": "8.8.8.8/32"}}), {"to": [pods(app="web")]}], False),
+        ([{"ports": [UDP_53]}], False),
+    ],
+)
+@pytest.mark.parametrize("there", [(pod("prod/web"),), ()])
+def test_where_no_dns_pod_is_known_a_rule_counts_that_may_mean_one(rules, fires, there):
+    """With pods and, of policies alone, without."""
+    out = policy("prod/out", policyTypes=["Egress"], egress=rules)
+    found = lint(cluster(*there, out), complete=False)
+    assert bool([each for each in found if each.check == "egress-without-dns"]) is fires
+
+
+@pytest.mark.parametrize(("ports", "fires"), [([6443], False), ([443, 6443], False), ([443], True), ([6443, 80], True)])
+def test_the_api_server_is_found_without_dns(ports, fires):
+    out = policy("prod/out", policyTypes=["Egress"], egress=[{"ports": [{"port": port} for port in ports]}])
+    assert bool(told("egress-without-dns", pod("prod/web"), out)) is fires
 
 
 def test_the_dns_pods_themselves_need_none():

@@ -23,6 +23,7 @@ KNOWN = {
     "rule-07-which-ports-count": ["named-port-undeclared x/server"],
     "rule-08-both-sides": ["egress-without-dns x/client-to-servers"],
     "rule-09-except": ["egress-without-dns x/server"],
+    "rule-09-host-bits": ["cidr-with-host-bits x/server", "cidr-with-host-bits x/server"],
     "rule-09-ip-block-and-pods": ["block-covers-pods x/server"],
     "rule-12-service-target-port": ["service-port-not-target-port x/server"],
     "seed-extra-dash": ["two-peers-one-dash prod/db-policy"],

@@ -1,0 +1,208 @@
+"""What may lie outside the input is no warning: only what is in it can show that something isn't meant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from auditor.lint import lint
+from auditor.lint.likeness import is_slip
+from auditor.model.lint import Severity
+from auditor.model.skipped import Cause, Skipped
+from auditor.parsing.manifests import read_snapshot
+from auditor.parsing.source import Source
+from tests.unit.lint.case import cluster
+from tests.unit.lint.test_details import namespace, pod, pods, policy, service
+
+
+def grave(*objects, complete=False, skipped=()):
+    snapshot = replace(cluster(*objects), skipped=skipped)
+    found = lint(snapshot, complete=complete)
+    return sorted(each.check for each in found if each.severity is not Severity.INFO)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("front-end", "frontend"),
+        ("cart", "carts"),
+        ("cart-db", "carts-db"),
+        ("databse", "database"),
+        ("dtaabase", "database"),
+        ("Web_Server", "web-server"),
+        ("backend", "backand"),
+    ],
+)
+def test_slips(one, other):
+    assert is_slip(one, other)
+    assert is_slip(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("rook-ceph-mon", "rook-ceph-mgr"),
+        ("api", "app"),
+        ("web", "wab"),
+        ("project", "project-v4"),
+        ("ml-pipeline", "ml-pipeline-ui"),
+        ("frontend", "backend"),
+        ("abcdef", "fedcba"),
+        ("reader", "readers-x"),
+    ],
+)
+def test_other_words(one, other):
+    assert not is_slip(one, other)
+    assert not is_slip(other, one)
+
+
+def labelled(name: str, /, **labels: str):
+    one = pod(name)
+    return {**one, "metadata": {**one["metadata"], "labels": labels}}
+
+
+def test_a_slip_is_one_label_of_a_pod_that_has_all_the_others():
+    asked = policy("prod/x", {"app": "cart", "tier": "db"})
+    assert grave(labelled("prod/a", app="carts", tier="db"), asked) == ["selects-no-pod"]
+    assert grave(labelled("prod/a", app="carts", tier="web"), asked) == []
+
+
+def test_what_somebody_has_is_not_misspelt():
+    asked = policy("prod/x", {"app": "cart"})
+    near = pod("prod/carts")
+    assert grave(near, asked) == ["selects-no-pod"]
+    assert grave(near, asked, service("prod/cart", {"app": "cart"}, 80, 80)) == []
+    peer = policy("prod/y", {"app": "carts"}, ingress=[{"from": [pods(app="cart")]}])
+    assert grave(near, pod("dev/cart"), peer, policy("dev/z", {"app": "cart"}), skipped=KUSTOMIZED) == []
+
+
+KUSTOMIZED = (Skipped(Cause.KUSTOMIZATION, "base/kustomization.yaml"),)
+
+
+def test_a_value_under_another_key_of_a_pod_that_has_the_key_is_not_a_slip():
+    asked = policy("prod/x", {"app": "cart"})
+    assert grave(labelled("prod/a", name="cart"), asked) == ["selects-no-pod"]
+    assert grave(labelled("prod/a", name="cart", app="shop"), asked) == []
+    assert grave(labelled("prod/a", name="cart"), asked, skipped=KUSTOMIZED) == []
+
+
+@pytest.mark.parametrize("skipped", [KUSTOMIZED, (Skipped(Cause.TEMPLATE, "chart/templates/a.yaml"),)])
+def test_namespaces_of_what_is_still_to_be_rendered_show_nothing(skipped):
+    objects = (pod("dev/cart"), pod("prod/web"), policy("prod/x", {"app": "cart"}))
+    assert grave(*objects) == ["selects-no-pod"]
+    assert grave(*objects, skipped=skipped) == []
+    assert grave(*objects, skipped=skipped, complete=True) == ["selects-no-pod"]
+
+
+def test_the_namespace_of_files_that_name_none_shows_nothing():
+    objects = (pod("default/cart"), pod("prod/web"), policy("prod/x", {"app": "cart"}))
+    assert grave(*objects) == []
+    assert grave(*objects, namespace("default")) == ["selects-no-pod"]
+
+
+@pytest.mark.parametrize("space", ["prod", "kube-system"])
+def test_a_namespace_that_is_not_in_the_input_may_have_any_label(space):
+    ask = {"from": [{"namespaceSelector": {"matchLabels": {"name": space}}}]}
+    objects = (pod("data/db"), pod(f"{space}/x"), policy("data/db", ingress=[ask]))
+    assert grave(*objects) == []
+    assert grave(*objects, namespace(space)) == ["namespace-label-missing"]
+
+
+def test_ports_of_pods_that_may_not_be_in_the_input_are_not_known():
+    web = pod("prod/web", spec={"containers": [{"name": "c", "ports": [{"containerPort": 53}]}]})
+    ask = {"to": [{"namespaceSelector": {}}], "ports": [{"port": 53, "protocol": "UDP"}]}
+    objects = (web, policy("prod/dns", policyTypes=["Egress"], egress=[ask]))
+    assert grave(*objects) == []
+    assert "wrong-protocol" in grave(pod("kube-system/x"), *objects, complete=True)
+
+
+def test_peers_that_only_host_network_pods_match_are_reported_where_there_is_no_other_pod():
+    edge = {**pod("edge/ing"), "spec": {"hostNetwork": True, "containers": [{"name": "c"}]}}
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "edge"}}, **pods(app="ing")}
+    assert grave(edge, pod("prod/web"), policy("prod/web", ingress=[{"from": [peer]}])) == ["peer-matches-nothing"]
+
+
+def test_of_policies_alone_is_reported_what_they_say_of_each_other():
+    objects = (
+        policy("prod/out", {"app": "web"}, policyTypes=["Egress"], egress=[{"to": [pods(app="db")]}]),
+        policy("prod/all", {"app": "db"}, ingress=[{}, {"from": [pods(app="web")], "ports": [{"port": 5432}]}]),
+        policy(
+            "prod/none",
+            {"app": "api"},
+            ingress=[{"from": [{"ipBlock": {"cidr": "10.0.0.0/24", "except": ["10.0.0.0/25", "10.0.0.128/25"]}}]}],
+        ),
+    )
+    assert grave(*objects) == ["allow-all-undoes-others", "egress-without-dns", "empty-block"]
+    assert grave(*objects, pod("dev/x")) == ["allow-all-undoes-others", "egress-without-dns", "empty-block"]
+
+
+NULLS = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: a, namespace: b}
+spec:
+  podSelector:
+  ingress:
+  -
+  - from: []
+    ports:
+  - from:
+    - podSelector: {matchLabels: }
+    - ipBlock: {cidr: 10.0.0.0/8, except: [10.1.2.3/16, 10.2.0.0/16]}
+  - {from: [{podSelector: {}}], ports: [{port: 1}]}
+  egress:
+"""
+
+
+def test_nulls_and_host_bits_are_found_wherever_they_stand():
+    (read,) = read_snapshot([Source("a.yaml", NULLS.encode())]).policies
+    assert [(each.kind.value, each.path, each.line) for each in read.oddities] == [
+        ("null selector", "spec.podSelector", 6),
+        ("null rule", "spec.ingress[0]", 8),
+        ("empty list", "spec.ingress[1].from", 9),
+        ("null list", "spec.ingress[1].ports", 10),
+        ("null selector", "spec.ingress[2].from[0].podSelector.matchLabels", 12),
+        ("host bits", "spec.ingress[2].from[1].ipBlock.except[0]", 13),
+    ]
+
+
+HOOK = {"service": {"namespace": "ops", "name": "hook"}}
+CALLERS = [
+    {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.x"}, "spec": HOOK},
+    {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "m"},
+        "webhooks": [{"clientConfig": HOOK}],
+    },
+]
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(
+    ("peer", "fires"),
+    [
+        (pods(app="x"), True),
+        ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "dev"}}}, True),
+        ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}, False),
+        ({"namespaceSelector": {}}, False),
+        ({"ipBlock": {"cidr": "10.0.0.0/24"}}, False),
+    ],
+)
+def test_the_api_server_is_no_pod(caller, peer, fires):
+    objects = (pod("ops/hook"), service("ops/hook", {"app": "hook"}, 443, 9443), caller)
+    found = grave(*objects, policy("ops/hook", ingress=[{"from": [peer], "ports": [{"port": 9443}]}]))
+    assert ("closed-to-api-server" in found) is fires
+
+
+@pytest.mark.parametrize("broken", [{}, {"webhooks": None}, {"webhooks": [None, {"clientConfig": []}]}])
+def test_a_broken_webhook_is_passed_over(broken):
+    hook = {**CALLERS[1], **broken} if broken else {"apiVersion": CALLERS[1]["apiVersion"], "kind": CALLERS[1]["kind"]}
+    assert cluster(hook).api_server_calls == ()
+
+
+def test_policies_without_a_namespace_and_without_pods_need_not_be_for_one_namespace():
+    wide, narrow = policy("default/all", ingress=[{}]), policy("default/few", ingress=[{"from": [pods(app="x")]}])
+    assert grave(wide, narrow) == []
+    assert grave(wide, narrow, namespace("default")) == ["allow-all-undoes-others"]
