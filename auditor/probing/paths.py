@@ -32,23 +32,32 @@ PODS_CALLING = 2
 CALLS_OF_A_POD = 16
 MOST_CALLS = 2000
 SHOWN = 3
-"""How many pairs of nodes between which nothing was answered are named."""
+"""How many paths over which nothing was answered are named."""
 
 
 class Path(NamedTuple):
-    """The way between two nodes, by their names in order, both ways."""
+    """The way between two nodes, by their names in order, both ways; or between the pods of one node."""
 
     one: str
     other: str
     family: Family
 
     def __str__(self) -> str:
+        if self.one == self.other:
+            return f"between pods on node {self.one} over {self.family}"
         return f"between nodes {self.one} and {self.other} over {self.family}"
 
 
 def path_of(source: ProbeSite, destination: ProbeSite, family: Family) -> Path | None:
     """The path that packets between two sites take; None where they stay on one node, or a node isn't known."""
     if not source.node or not destination.node or source.node == destination.node:
+        return None
+    return _path(source.node, destination.node, family)
+
+
+def forwarding_of(source: ProbeSite, destination: ProbeSite, family: Family) -> Path | None:
+    """The path, within a node or between two, on which nodes forward what two pods send each other; None for others."""
+    if not source.node or not destination.node or source.is_node or destination.is_node or source == destination:
         return None
     return _path(source.node, destination.node, family)
 
@@ -151,15 +160,16 @@ class Paths:
         for attempt, one in zip(attempts, tries, strict=True):
             if one.answer is Answer.ALLOWED and attempt.destination:
                 source, destination, target = attempt
-                of_pods = source not in nodes and destination not in nodes
+                of_pods = source not in nodes and destination not in nodes and source != destination
                 seen.add((node_of[source], node_of[destination], ":" in target.address, of_pods))
             elif one.answer in (Answer.ALLOWED, Answer.REFUSED) and self._tells(attempt, one):
                 self._note(self._called[attempt], probe_round)
         for node, other, is_ipv6, of_pods in seen:
+            path = _path(node, other, Family.IPV6 if is_ipv6 else Family.IPV4)
             if node and other and node != other:
-                path = _path(node, other, Family.IPV6 if is_ipv6 else Family.IPV4)
                 self._note(path, probe_round)
-                self._forwarded |= {path} if of_pods else set()
+            if of_pods:
+                self._forwarded.add(path)
 
     def _tells(self, attempt: Attempt, one: AttemptResult) -> bool:
         """Whether what came of a call shows that it got to the other node: a pod's own node may refuse what the pod
@@ -203,17 +213,22 @@ class Paths:
             return f"nothing was answered {path} before the probes"
         return ""
 
+    def is_shown(self, path: Path, route: Route) -> bool:
+        """Whether something was answered over ``path`` that took it as ``route`` does: from pod to pod, or any."""
+        of_pods = not (route.source.is_node or route.destination.is_node)
+        return path in self._forwarded or (not of_pods and path in self._heard)
+
     def unshown(self, denials: Counter[Path]) -> Iterator[str]:
-        """What there is to tell of ``denials``, connections by their paths, where nothing was answered over the path,
-        or nothing but what nodes themselves sent or got: what they forward may take another way, through a tunnel say.
+        """What there is to tell of ``denials``, connections by their paths, none of which is shown (``is_shown``).
+        A node may forward nothing at all, and what it forwards to another may take another way, through a tunnel say.
         """
-        unheard = [path for path in sorted(denials) if path not in self._forwarded]
+        unheard = sorted(denials)
         for path in unheard[:SHOWN]:
             between = str(path).replace("between", "between pods of", 1) if path in self._heard else str(path)
             yield f"nothing was answered {between}: {_not_shown(denials[path], 'between them')}"
         if more := unheard[SHOWN:]:
             count = sum(denials[path] for path in more)
-            yield f"nor between {pluralize(len(more), 'further pair')} of nodes: {_not_shown(count, 'between these')}"
+            yield f"nor on {pluralize(len(more), 'further path')} of these kinds: {_not_shown(count, 'on these')}"
 
 
 def _not_shown(count: int, where: str) -> str:

@@ -50,7 +50,7 @@ from auditor.probing.history import AttemptHistory
 from auditor.probing.links import End, Links, ends_of, neighbours
 from auditor.probing.merging import find_flapping, is_late, lost_where, observe
 from auditor.probing.options import ProbingOptions, ProbingProgress
-from auditor.probing.paths import Path, Paths, path_of
+from auditor.probing.paths import Path, Paths, forwarding_of, path_of
 from auditor.probing.probe_rounds import Calls, ProbeRounds
 from auditor.probing.protocols import Carried, Protocols
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
@@ -528,9 +528,17 @@ class _ProbeRun:
         return doubts
 
     def _denied_between_nodes(self, doubts: Mapping[Cell, str]) -> Counter[Path]:
-        """How many connections count as denied, by the paths that they take."""
-        pairs = (self._routes[cell].pair for cell, doubt in doubts.items() if not doubt)
-        return Counter(path for pair in pairs if (path := self._paths.get(pair)))
+        """How many connections count as denied, by the paths that they take: those on which nodes forward them, and
+        for what nodes themselves send or get, those over which nothing was heard.
+        """
+        counts = Counter(self._routes[cell].pair for cell, doubt in doubts.items() if not doubt)
+        routes = {self._routes[cell].pair: self._routes[cell] for cell, doubt in doubts.items() if not doubt}
+        found: Counter[Path] = Counter()
+        for pair, route in routes.items():
+            path = forwarding_of(route.source, route.destination, pair[2]) or self._paths.get(pair)
+            if path and not self._between_nodes.is_shown(path, route):
+                found[path] += counts[pair]
+        return found
 
     def _doubt_of_silence(self, cell: Cell) -> str:
         """Why silence does not stand for a denial; empty if it does."""

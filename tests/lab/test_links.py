@@ -249,12 +249,23 @@ def pods_apart(troubled):
         troubled.rules(index, "chain in { type filter hook forward priority -310; iifname uplink drop; }")
 
 
-async def test_that_nothing_goes_from_pods_of_one_node_to_those_of_another_is_told():
-    where = {"sources": ("a/db", "b/client"), "destinations": ("a/web", "b/web"), "ports": PORTS[:1]}
-    report = await audited(pods_apart, "enforces-nothing", **where)
-    told = [fact for fact in report.facts if fact.startswith("nothing was answered between pods of nodes n0 and n1")]
-    assert len(told) == len(Family), report.facts
-    report = await audited(lambda _: None, "enforces-nothing", **where)
+def forwarding_nothing(troubled):
+    """Nodes reach their own pods and each other, and forward nothing: ip_forward is off, or a firewall drops it."""
+    for index in troubled.topology.nodes.values():
+        troubled.rules(index, "chain fw { type filter hook forward priority -310; policy drop; }")
+
+
+@pytest.mark.parametrize(
+    ("harm", "where"),
+    [(pods_apart, ["between pods of nodes n0 and n1"]), (forwarding_nothing, ["between pods on node n0"])],
+)
+async def test_that_nodes_forward_nothing_is_told(harm, where):
+    chosen = {"sources": ("a/db", "b/client"), "destinations": ("a/web", "b/web"), "ports": PORTS[:1]}
+    report = await audited(harm, "enforces-nothing", **chosen)
+    for between in where:
+        told = [fact for fact in report.facts if fact.startswith(f"nothing was answered {between}")]
+        assert len(told) == len(Family), report.facts
+    report = await audited(lambda _: None, "enforces-nothing", **chosen)
     assert not any("was not shown" in fact for fact in report.facts), report.facts
 
 

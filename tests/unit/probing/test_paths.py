@@ -12,7 +12,7 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing.attempts import Answer, AttemptResult
 from auditor.probing.batches import Attempt, Target
-from auditor.probing.paths import CALLED_PORT, CALLS, Path, Paths, path_of
+from auditor.probing.paths import CALLED_PORT, CALLS, Path, Paths, forwarding_of, path_of
 from auditor.probing.routes import route_cells
 from auditor.probing.sites import ProbeSite, Witnesses
 from tests.unit.probing.world import RESET, TIMEOUT, TOKEN, World
@@ -125,23 +125,30 @@ def test_a_path_that_is_silent_in_a_round_was_dead_meanwhile_if_it_ever_carried_
     assert paths.silenced(1, [PATH]) == {PATH: "nothing was answered between nodes m and n over IPv4 meanwhile"}
 
 
+def unshown(paths, source=PODS[0], destination=PODS[1]):
+    """What is told of 12 denials from ``source`` to ``destination``."""
+    (route,) = route_cells([Cell(source.name, destination.name, TCP, 80, V4)], [source, destination]).routes.values()
+    path = forwarding_of(source, destination, V4) or path_of(source, destination, V4)
+    return [] if paths.is_shown(path, route) else list(paths.unshown(Counter({path: 12})))
+
+
 def test_where_no_agent_sits_at_nodes_nothing_is_doubted_but_it_is_told():
     paths = live()
     assert paths.calls([PATH], from_pods=True) == []
     assert paths.doubt(PATH, 1) == ""
-    assert list(paths.unshown(Counter({PATH: 12}))) == [UNSHOWN]
+    assert unshown(paths) == [UNSHOWN]
     calls = paths.last_calls([PATH])
     assert [(call.source, call.target.address, call.target.port) for call in calls] == [
         ("a/m", "172.18.0.3", 10250),
         ("a/n", "172.18.0.2", 10250),
     ]
     paths.take(1, calls, [REFUSED, SILENT])
-    assert len(list(paths.unshown(Counter({PATH: 1})))) == 1, "the pod's own node may have refused it"
+    assert unshown(paths) == [UNSHOWN], "the pod's own node may have refused it"
     paths.take(1, calls, [AttemptResult(Answer.ALLOWED, "connected", 1.0), SILENT])
-    assert list(paths.unshown(Counter({PATH: 12}))) == [UNFORWARDED]
+    assert unshown(paths) == [UNFORWARDED]
     assert paths.last_calls([PATH]) == []
     paths.take(1, [attempt(*PODS)], [ALLOWED])
-    assert list(paths.unshown(Counter({PATH: 12}))) == []
+    assert unshown(paths) == []
 
 
 def test_what_nodes_say_to_each_other_does_not_show_that_their_pods_can():
@@ -149,16 +156,37 @@ def test_what_nodes_say_to_each_other_does_not_show_that_their_pods_can():
     for probe_round in range(3):
         paths.take(probe_round, [attempt(*NODES), attempt(NODES[0], PODS[1])], [ALLOWED] * 2)
     assert paths.doubt(PATH, 1) == ""
-    assert list(paths.unshown(Counter({PATH: 12}))) == [UNFORWARDED]
+    assert unshown(paths) == [UNFORWARDED]
     paths.take(3, [attempt(*PODS[::-1])], [ALLOWED])
-    assert list(paths.unshown(Counter({PATH: 12}))) == []
+    assert unshown(paths) == []
+
+
+RESIDENT = ProbeSite("a/x", ADDRESSES["n"], ("a/x",), node="n", is_node=True)
+BESIDE = ProbeSite("a/beside", (ip_address("10.0.0.9"),), ("a/beside",), node="m")
+
+
+def test_what_nodes_themselves_get_is_shown_by_what_they_get():
+    paths = Paths([*PODS, RESIDENT], PODS)
+    assert unshown(paths, PODS[0], RESIDENT) == [UNSHOWN]
+    paths.take(0, [Attempt("a/m", "a/x", Target("172.18.0.3", TCP, 80, None))], [ALLOWED])
+    assert unshown(paths, PODS[0], RESIDENT) == []
+    assert unshown(paths) == [UNFORWARDED]
+
+
+def test_that_a_node_forwards_what_its_own_pods_send_each_other_must_be_shown_too():
+    paths = Paths([*NODES, *PODS, BESIDE], PODS)
+    told = UNSHOWN.replace("between nodes m and n", "between pods on node m")
+    paths.take(0, [attempt(NODES[0], BESIDE), attempt(BESIDE, BESIDE), attempt(*PODS)], [ALLOWED] * 3)
+    assert unshown(paths, PODS[0], BESIDE) == [told]
+    paths.take(1, [attempt(BESIDE, PODS[0])], [ALLOWED])
+    assert unshown(paths, PODS[0], BESIDE) == []
 
 
 def test_of_many_pairs_of_nodes_a_few_are_named():
     denials = Counter({Path("m", f"n{number}", V4): 2 for number in range(9)})
     *_, last = facts = list(live().unshown(denials))
     assert len(facts) == 4
-    assert last.startswith("nor between 6 further pairs of nodes: that 12 denied connections")
+    assert last.startswith("nor on 6 further paths of these kinds: that 12 denied connections on these were")
 
 
 def world_of_two_nodes(between, *, agents):
