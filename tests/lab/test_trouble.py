@@ -123,6 +123,8 @@ async def test_every_namespace_of_a_lab_is_found(monkeypatch):
         "clock wrong",
         "disk full",
         slow("descriptors short"),
+        slow("new connections dead"),
+        slow("output torn"),
         "none",
     ],
 )
