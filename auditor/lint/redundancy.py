@@ -258,13 +258,17 @@ def _name_of(candidate: _Candidate) -> str:
 
 
 def allow_all_undoes(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Rules that open everything to everyone, where that makes other rules meaningless."""
+    """Rules that open everything to everyone, where that makes other rules meaningless.
+
+    None where a policy of the namespace is there twice, and differently: such files are not all for one cluster.
+    """
+    twice = {policy.namespace for policy in policy_index.snapshot.variants}
     for candidates in _candidates(policy_index).values():
         undone_by = _undone(candidates)
         for candidate in candidates:
             indexed = candidate.indexed
             undone = undone_by.get(indexed.policy.pod_selector) if indexed.is_allow_all else None
-            if undone:
+            if undone and indexed.policy.namespace not in twice:
                 number = pluralize(len(undone), "other rule")
                 message = (
                     f"allows everything to {policy_index.names(indexed.subjects)}, so {number} of these pods "

@@ -206,3 +206,11 @@ def test_policies_without_a_namespace_and_without_pods_need_not_be_for_one_names
     wide, narrow = policy("default/all", ingress=[{}]), policy("default/few", ingress=[{"from": [pods(app="x")]}])
     assert grave(wide, narrow) == []
     assert grave(wide, narrow, namespace("default")) == ["allow-all-undoes-others"]
+
+
+def test_files_with_two_versions_of_a_policy_are_not_all_for_one_cluster():
+    wide, narrow = policy("prod/all", ingress=[{}]), policy("prod/few", ingress=[{"from": [pods(app="x")]}])
+    snapshot = cluster(pod("prod/web"), wide, narrow)
+    for variants, count in (((), 1), (snapshot.policies[:1], 0)):
+        found = lint(replace(snapshot, variants=variants), complete=False)
+        assert sum(each.check == "allow-all-undoes-others" for each in found) == count
