@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli.history_place import is_ring, keep, read
 from auditor.cli.notify import Webhook, metrics_for, news_for, read_gateway, read_webhooks
 from auditor.cli.sending import send
-from auditor.model.errors import UsageError, system_reason
+from auditor.model.errors import ClusterError, UsageError, system_reason
 from auditor.model.standing import FailOn
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.history.suppressions import Accepted
     from auditor.model.night import Night
     from auditor.model.report import Report
@@ -32,7 +34,10 @@ NOTHING_BEFORE = "no earlier run"
 
 @dataclass(frozen=True, slots=True)
 class NightlyOptions:
-    """Where records are kept and how many of them, what is known, which findings fail, and what is accepted."""
+    """Where records are kept and how many of them, what is known, which findings fail, and what is accepted.
+
+    ``connection``: to the cluster that has the records, where these are in one.
+    """
 
     history: str | None = None
     keep: int = 400
@@ -42,6 +47,7 @@ class NightlyOptions:
     suppressions: str | None = None
     webhooks: tuple[Webhook, ...] = ()
     gateway: str | None = None
+    connection: ConnectionOptions | None = None
 
     @property
     def asked(self) -> bool:
@@ -62,7 +68,11 @@ class Before:
 def nightly_options(command: Any) -> Any:
     """Give ``command`` the options of ``read_nightly``."""
     options = (
-        click.option("--history", metavar="DIR", help="Keep a record of the run here, and tell what is new in it."),
+        click.option(
+            "--history",
+            metavar="PLACE",
+            help="Keep a record of the run in this directory, or in configmap://NAMESPACE/NAME, and tell what is new.",
+        ),
         click.option(
             "--history-keep",
             type=click.IntRange(min=1),
@@ -129,7 +139,9 @@ def read_nightly(options: NightlyOptions) -> Before:
     if options.baseline is not None:
         known = read_run(options.baseline)
         return Before(options, (known,), f"baseline {options.baseline}{name_of(known)}", accepted)
-    nights = read_history(options.history, NIGHTS_LOOKED_AT) if options.history is not None else ()
+    nights: tuple[Night, ...] = ()
+    if options.history is not None:
+        nights = read_history(options.history, NIGHTS_LOOKED_AT, options.connection)
     against = f"the latest run of {options.history}{name_of(nights[0])}" if nights else NOTHING_BEFORE
     return Before(options, nights, against, accepted)
 
@@ -158,7 +170,7 @@ def read_run(path: str) -> Night:
     from auditor.history.reading import read_night
     from auditor.run.sources import load_sources
 
-    if Path(path).is_dir():
+    if is_ring(path) or Path(path).is_dir():
         nights = read_history(path, 1)
         if not nights:
             raise UsageError(f"{path}: no record of a run is there")
@@ -166,18 +178,16 @@ def read_run(path: str) -> Night:
     return read_night(load_sources([path])[0])
 
 
-def read_history(directory: str, most: int) -> tuple[Night, ...]:
-    """The latest ``most`` runs in ``directory``, the latest first; none where nothing is kept there yet. What can't be
+def read_history(place: str, most: int, connection: ConnectionOptions | None = None) -> tuple[Night, ...]:
+    """The latest ``most`` runs at ``place``, the latest first; none where nothing is kept there yet. What can't be
     read is told and skipped.
     """
-    from auditor.history.store import HistoryStore
-
     try:
-        past = HistoryStore(Path(directory)).read(most)
+        past = read(place, most, connection)
     except FileNotFoundError:
         return ()
-    except OSError as error:
-        _warn(f"--history {directory}: {system_reason(error)}; nothing is known of earlier runs")
+    except (OSError, ClusterError) as error:
+        _warn(f"--history {place}: {_why(error)}; nothing is known of earlier runs")
         return ()
     for line in past.skipped:
         _warn(line)
@@ -217,14 +227,18 @@ def record_of(report: Report) -> Night:
     return night_of(report, __version__, conclude(replace(report, comparison=None)))
 
 
-def keep_record(record: Night, directory: str, options: NightlyOptions) -> None:
-    """Keep ``record`` in ``directory``; where it can't be, say so."""
-    from auditor.history.store import HistoryStore, Retention
+def keep_record(record: Night, place: str, options: NightlyOptions) -> None:
+    """Keep ``record`` at ``place``; where it can't be, say so."""
+    from auditor.history.store import Retention
 
     try:
-        HistoryStore(Path(directory)).keep(record, Retention(options.keep, options.days))
-    except OSError as error:
-        _warn(f"--history {directory}: {system_reason(error)}; no record of this run is kept")
+        keep(record, place, Retention(options.keep, options.days), options.connection)
+    except (OSError, ClusterError) as error:
+        _warn(f"--history {place}: {_why(error)}; no record of this run is kept")
+
+
+def _why(error: OSError | ClusterError) -> str:
+    return system_reason(error) if isinstance(error, OSError) else str(error)
 
 
 def _warn(line: str) -> None:

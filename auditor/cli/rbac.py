@@ -10,6 +10,7 @@ import click
 from auditor.cli import parameters
 from auditor.cli.exit_codes import AS_EXPECTED
 from auditor.cli.help import SectionedCommand
+from auditor.cli.history_place import RING
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ def _read_account(_context: click.Context, _option: click.Parameter, text: str |
     return Account(namespace, name)
 
 
+def _read_ring(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
+    found = RING.match(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r}: write configmap://NAMESPACE/NAME; a directory takes no rights")
+    return found["namespace"], found["name"]
+
+
 @click.command(
     "rbac",
     cls=SectionedCommand,
@@ -52,6 +62,12 @@ def _read_account(_context: click.Context, _option: click.Parameter, text: str |
     "--snapshot", is_flag=True, help="For what only reads: 'audit snapshot', 'expect', 'explain', 'lint', 'intent'."
 )
 @click.option("--cleanup", is_flag=True, help="For 'audit cleanup'.")
+@click.option(
+    "--history",
+    callback=_read_ring,
+    metavar="configmap://NAMESPACE/NAME",
+    help="For 'audit run --history' with this ConfigMap.",
+)
 @click.option("--reports", is_flag=True, help="For 'audit run --reports'.")
 @click.option("--conformance", is_flag=True, help="For 'audit conformance', which amounts to cluster-admin.")
 @click.option(
@@ -69,6 +85,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     in_place: bool,
     snapshot: bool,
     cleanup: bool,
+    history: tuple[str, str] | None,
     reports: bool,
     conformance: bool,
     account: Account | None,
@@ -92,7 +109,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     ) or frozenset({"run"})
     uses |= {"reports"} if reports else frozenset()
     _check_where(uses, bool(namespaces), all_namespaces=all_namespaces)
-    _print(grants(uses, tuple(dict.fromkeys(namespaces)) or None), account)
+    _print(grants(uses, tuple(dict.fromkeys(namespaces)) or None), account, history)
     return AS_EXPECTED
 
 
@@ -121,19 +138,25 @@ def grants(uses: frozenset[str], namespaces: tuple[str, ...] | None) -> list[Gra
     return [*found, *([Grant(Role.CONFORMANCE)] if "conformance" in uses else [])]
 
 
-def _print(granted: list[Grant], account: Account | None) -> None:
+def _print(granted: list[Grant], account: Account | None, history: tuple[str, str] | None) -> None:
     from auditor.cluster.kubernetes.role_manifests import (
         SEPARATOR,
         Account,
+        Grant,
         account_manifests,
         binding_manifests,
         role_manifest,
     )
+    from auditor.cluster.kubernetes.roles import Role, history_rules
     from auditor.report.lines import say
 
     who = account or Account()
     documents = account_manifests(who, with_namespace=account is None)
     documents += [role_manifest(grant.role, who) for grant in granted]
+    if history is not None:
+        namespace, name = history
+        documents.append(role_manifest(Role.HISTORY, who, history_rules(name)))
+        granted = [*granted, Grant(Role.HISTORY, (namespace,))]
     documents += [binding for grant in granted for binding in binding_manifests(grant, who)]
     for line in SEPARATOR.join(documents).splitlines():
         say(line)

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from auditor.cli import parameters
-from auditor.cli.connection import CONNECTION, connection_options
+from auditor.cli.connection import CONNECTION, connection_options, read_connection
 from auditor.cli.help import SectionedCommand
+from auditor.cli.history_place import is_ring
 from auditor.cli.intent import read_intent_file
 from auditor.cli.live import live_options, read_live_run, refuse_live_options
 from auditor.cli.nightly import NightlyOptions, nightly_options, read_nightly
@@ -176,12 +177,15 @@ def command(  # noqa: PLR0913 - one parameter for each option
         suppressions,
         webhooks,
         gateway,
+        read_connection(**{name: live[name] for name in CONNECTION}),
     )
     if dry_run and (nightly.asked or webhooks or gateway or reports):
         raise UsageError(
             "--history, --baseline, --fail-on, --suppressions, --notify, --push and --reports say nothing with "
             "--dry-run: there are no findings"
         )
+    if scenario is not None and is_ring(history or ""):
+        raise UsageError(f"--history {history}: goes with a live cluster: for the lab, name a directory")
     before = read_nightly(nightly)
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live

@@ -78,6 +78,11 @@ def decode(content: bytes) -> Night:
     return night
 
 
+def from_bytes(data: bytes) -> Night:
+    """The record that ``data`` is, compressed or not. Raises BadRecordError for anything else."""
+    return decode(decompress(data))
+
+
 def _check(night: Night) -> None:
     size, most = len(night.ends), FIRST_FINDING + len(night.findings)
     if len(night.rows) != size or any(len(row) != size for row in night.rows):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auditor.history.codec import BadRecordError, compress, decode, decompress, encode
+from auditor.history.codec import BadRecordError, compress, encode, from_bytes
 from auditor.model.errors import system_reason
 from auditor.model.night import Night
 
@@ -33,6 +33,10 @@ class Retention:
 
     number: int
     days: int
+
+    def oldest(self) -> str:
+        """What the names of the records that are too old come before."""
+        return (datetime.now(UTC) - timedelta(days=self.days)).strftime("%Y%m%dT%H%M%SZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class HistoryStore:
         of the record is there.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / f"{_stamp(night.began)}-{_plain(night.run)}.json.gz"
+        path = self._directory / record_name(night)
         _write(path, compress(encode(night)))
         with suppress(OSError):  # what is too old can go another time
             self._clear_away(path, retention)
@@ -80,7 +84,7 @@ class HistoryStore:
         return [self._directory / name for name in sorted(names, reverse=True)]
 
     def _clear_away(self, latest: Path, retention: Retention) -> None:
-        oldest = (datetime.now(UTC) - timedelta(days=retention.days)).strftime("%Y%m%dT%H%M%SZ")
+        oldest = retention.oldest()
         for number, path in enumerate(self._records(), 1):
             if path != latest and (number > retention.number or path.name[: len(oldest)] < oldest):
                 path.unlink(missing_ok=True)
@@ -92,12 +96,17 @@ class HistoryStore:
         return (self._directory / name for name in os.listdir(self._directory) if DRAFT.match(name))  # noqa: PTH208
 
 
+def record_name(night: Night) -> str:
+    """What the record of ``night`` is called: names in order are nights in order."""
+    return f"{_stamp(night.began)}-{_plain(night.run)}.json.gz"
+
+
 def _read(path: Path) -> Night:
     with path.open("rb") as file:
         data = file.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
         raise BadRecordError(f"it is larger than {LARGEST_FILE >> 20} MiB")
-    return decode(decompress(data))
+    return from_bytes(data)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ from tests.e2e.kubectl import Kubectl, Object
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "kustomize"
 HOME = "netpol-audit"
-HISTORY = "  - ../../components/history # takes a default StorageClass\n"
+HISTORY = "  - ../../components/history # takes a default StorageClass; ../../components/history-configmap takes none\n"
 
 
 def overlay(folder: Path, image: str) -> Path:

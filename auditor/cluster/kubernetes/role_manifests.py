@@ -41,10 +41,12 @@ def account_manifests(account: Account, *, with_namespace: bool) -> list[str]:
     return [*([namespace] if with_namespace else []), f"apiVersion: v1\nkind: ServiceAccount\nmetadata:\n{of_it}"]
 
 
-def role_manifest(role: Role, account: Account) -> str:
-    """The ClusterRole for ``role``."""
+def role_manifest(role: Role, account: Account, rules: Sequence[Rule] = ()) -> str:
+    """The ClusterRole for ``role``, with ``rules`` in the place of its usual ones where there are any."""
     head = [*_comment(PURPOSES[role], 0), f"apiVersion: {GROUP}/v1", "kind: ClusterRole", "metadata:"]
-    return "\n".join([*head, f"  name: {role_name(role, account)}", "rules:", *rule_lines(RULES[role], 2)]) + "\n"
+    return (
+        "\n".join([*head, f"  name: {role_name(role, account)}", "rules:", *rule_lines(rules or RULES[role], 2)]) + "\n"
+    )
 
 
 def binding_manifests(grant: Grant, account: Account) -> list[str]:
@@ -65,6 +67,8 @@ def rule_lines(rules: Iterable[Rule], indent: int) -> Iterator[str]:
         yield from _comment(rule.why, indent)
         yield f"{margin}- apiGroups: {_listed(rule.groups)}"
         yield f"{margin}  resources: {_listed(rule.resources)}"
+        if rule.names:
+            yield f"{margin}  resourceNames: {_listed(rule.names)}"
         yield f"{margin}  verbs: {_listed(rule.verbs)}"
 
 

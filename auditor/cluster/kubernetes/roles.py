@@ -13,12 +13,16 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """rbac/v1 PolicyRule: ``verbs`` on the ``resources`` of API ``groups`` (``""`` is the core group), and ``why``."""
+    """rbac/v1 PolicyRule: ``verbs`` on the ``resources`` of API ``groups`` (``""`` is the core group), and ``why``.
+
+    ``names``: of these objects alone.
+    """
 
     groups: tuple[str, ...]
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
     why: str = ""
+    names: tuple[str, ...] = ()
 
 
 class Role(Enum):
@@ -33,6 +37,7 @@ class Role(Enum):
     CONFORMANCE = "conformance"
     REPORTS = "reports"
     CLUSTER_REPORTS = "cluster-reports"
+    HISTORY = "history"
 
 
 PURPOSES: Mapping[Role, str] = {
@@ -46,6 +51,7 @@ PURPOSES: Mapping[Role, str] = {
     Role.CONFORMANCE: "audit conformance",
     Role.REPORTS: "audit run --reports: the object of each namespace",
     Role.CLUSTER_REPORTS: "audit run --reports: the object of the whole run",
+    Role.HISTORY: "audit run --history configmap://NAMESPACE/NAME, in that namespace",
 }
 
 _CORE = ("",)
@@ -73,6 +79,14 @@ def _of_reports(resource: str, elder: str) -> tuple[Rule, ...]:
     verbs = ("create", "get", "update")
     why = "Of the two APIs the one that is installed is used. Each run's take the place of the last one's."
     return Rule(("openreports.io",), (resource,), verbs, why), Rule(("wgpolicyk8s.io",), (elder,), verbs)
+
+
+def history_rules(name: str) -> tuple[Rule, ...]:
+    """What keeping records in the ConfigMap ``name`` takes in its namespace."""
+    return (
+        Rule(_CORE, ("configmaps",), ("create",), "RBAC can't restrict by name what may be created."),
+        Rule(_CORE, ("configmaps",), ("get", "update"), names=(name,)),
+    )
 
 
 RULES: Mapping[Role, tuple[Rule, ...]] = {
@@ -148,4 +162,5 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
     ),
     Role.REPORTS: _of_reports("reports", "policyreports"),
     Role.CLUSTER_REPORTS: _of_reports("clusterreports", "clusterpolicyreports"),
+    Role.HISTORY: history_rules("netpol-audit-history"),
 }

@@ -57,6 +57,7 @@ def bound(objects):
         ("--run --snapshot -n prod", {("read", "*"), ("probe", "prod")}),
         ("--reports -n prod", {("read", "*"), ("probe", "prod"), ("reports", "prod"), ("cluster-reports", "*")}),
         ("--reports --in-place -A", {("read", "*"), ("in-place", "*"), ("reports", "*"), ("cluster-reports", "*")}),
+        ("--history configmap://audits/x -n prod", {("read", "*"), ("probe", "prod"), ("history", "audits")}),
         ("--snapshot -A", {("snapshot", "*")}),
         ("--snapshot -n prod", {("read-namespace", "prod")}),
         ("--cleanup -n prod", {("cleanup", "prod")}),
@@ -119,6 +120,7 @@ def test_each_rule_says_why_where_the_code_does():
         (("-A", "--service-account", "a/b..c"), "write NAMESPACE/NAME"),
         (("-A", "--service-account", f"a/{'b' * 240}"), "write NAMESPACE/NAME"),
         (("-n", "Prod"), "is not a valid namespace name"),
+        (("-A", "--history", "/var/lib/audit"), "write configmap://NAMESPACE/NAME; a directory takes no rights"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, words):

@@ -5,6 +5,7 @@ be tested.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import defaultdict
 
@@ -113,6 +114,41 @@ class FakeApi:
         return web.json_response(
             {"kind": "SomeList", "metadata": metadata, "items": items[start : start + limit] or None}
         )
+
+
+class KeepingApi(FakeApi):
+    """Keeps single objects, by path, as an API server does: a write has to name the version that it replaces."""
+
+    def __init__(self, groups=None):
+        super().__init__({}, groups)
+        self.kept = {}
+        self.calls = []
+        self.after_a_read = lambda: None
+
+    async def _answer(self, request):
+        if request.path.count("/") < 4 or self.faults[request.path]:
+            return await super()._answer(request)
+        self.calls.append((request.method, request.path))
+        path = request.path
+        body = json.loads(await request.read() or b"null")
+        if request.method == "POST":
+            path = f"{path}/{body['metadata']['name']}"
+            if path in self.kept:
+                return refusal(409, "there already", reason="AlreadyExists")
+        elif path not in self.kept:
+            return refusal(404, "not found", reason="NotFound")
+        elif request.method == "PUT" and body["metadata"].get("resourceVersion") != self._version(path):
+            return refusal(409, "another version", reason="Conflict")
+        if body is not None:
+            version = str(len(self.calls))
+            self.kept[path] = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
+        answer = web.json_response(self.kept[path])
+        if request.method == "GET":
+            self.after_a_read()
+        return answer
+
+    def _version(self, path):
+        return self.kept[path]["metadata"]["resourceVersion"]
 
 
 def refusal(code, message="", headers=None, reason=""):

@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from aiohttp import web
 
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
 from auditor.cli.reports import write_reports
@@ -15,7 +14,7 @@ from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
 from auditor.report.as_objects import LARGEST, MOST_RESULTS, report_objects
 from tests.unit.history.nights import pod, run_of, tried
-from tests.unit.kubernetes.fake_api import FakeApi, refusal, refused
+from tests.unit.kubernetes.fake_api import KeepingApi, refused
 
 OPEN, ELDER = "/apis/openreports.io/v1alpha1", "/apis/wgpolicyk8s.io/v1alpha2"
 GROUPS = {"openreports.io": ("v1alpha1", ["reports", "clusterreports"])}
@@ -25,46 +24,15 @@ LEAKY = run_of([WEB, DB], [tried(WEB, DB, Result.LEAK), tried(DB, WEB)], run="r1
 CLEAN = run_of([WEB, DB], [tried(WEB, DB), tried(DB, WEB)], run="r2", began="2026-11-02T02:00:00Z")
 
 
-class WithReports(FakeApi):
-    """Keeps report objects, by path, as an API server does: a write has to name the version that it replaces."""
-
-    def __init__(self, groups):
-        super().__init__({}, groups)
-        self.kept = {}
-        self.calls = []
-
-    async def _answer(self, request):
-        if request.path.count("/") < 4 or self.faults[request.path]:
-            return await super()._answer(request)
-        self.calls.append((request.method, request.path))
-        path = request.path
-        body = json.loads(await request.read() or b"null")
-        if request.method == "POST":
-            path = f"{path}/{body['metadata']['name']}"
-            if path in self.kept:
-                return refusal(409, "there already", reason="AlreadyExists")
-        elif path not in self.kept:
-            return refusal(404, "not found", reason="NotFound")
-        elif request.method == "PUT" and body["metadata"].get("resourceVersion") != self._version(path):
-            return refusal(409, "another version", reason="Conflict")
-        if body is not None:
-            version = str(len(self.calls))
-            self.kept[path] = {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
-        return web.json_response(self.kept[path])
-
-    def _version(self, path):
-        return self.kept[path]["metadata"]["resourceVersion"]
-
-
 @pytest.fixture
 def cluster():
-    with WithReports(GROUPS) as fake:
+    with KeepingApi(GROUPS) as fake:
         yield fake
 
 
 @pytest.fixture
 def elder():
-    with WithReports(ELDER_GROUPS) as fake:
+    with KeepingApi(ELDER_GROUPS) as fake:
         yield fake
 
 
@@ -108,13 +76,13 @@ def test_without_openreports_the_elder_kinds_are_written_with_their_own_fields(e
 
 
 def test_openreports_goes_before_the_elder_kinds(tmp_path):
-    with WithReports({**ELDER_GROUPS, **GROUPS}) as both:
+    with KeepingApi({**ELDER_GROUPS, **GROUPS}) as both:
         write(both, tmp_path, CLEAN, "prod")
     assert all(path.startswith(OPEN) for path in both.kept)
 
 
 def test_a_cluster_without_such_kinds_costs_one_line(tmp_path, capsys):
-    with WithReports({}) as bare:
+    with KeepingApi({}) as bare:
         write(bare, tmp_path, LEAKY, "prod")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: --reports: http://")

@@ -161,6 +161,10 @@ def test_the_components_render_what_the_values_do(tmp_path):
         ((*SOME, "--set", "peerNamespaces={dev,prod}"), ("-n", "prod", "-n", "staging", "-n", "dev")),
         ((*SOME, "--set", "reports=true"), ("--reports", "-n", "prod", "-n", "staging")),
         ((*ALL, "--set", "reports=true", "--set", "inPlace=true"), ("--reports", "--in-place", "-A")),
+        (
+            (*ALL, "--set", "history.configMap=true"),
+            ("-A", "--history", "configmap://netpol-audit/netpol-audit-history"),
+        ),
     ],
 )
 def test_the_chart_grants_what_audit_rbac_prints(values, uses):
@@ -171,6 +175,19 @@ def test_the_chart_grants_what_audit_rbac_prints(values, uses):
         del item["metadata"]["labels"]
     expected = by_name([item for item in printed if item["kind"] != "Namespace"])
     assert by_name(granted) == expected
+
+
+def test_a_config_map_takes_the_place_of_the_volume(tmp_path):
+    shutil.copytree(ROOT / "deploy" / "kustomize", tmp_path / "kustomize")
+    overlay = tmp_path / "kustomize" / "overlays" / "all-namespaces"
+    path = overlay / "kustomization.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("- ../../components/history #", "- ../../components/history-configmap #"))
+    from_kustomize = by_name(objects(kustomize_text(overlay)))
+    del from_kustomize["Namespace", "", "netpol-audit"]
+    rendered = objects(helm_text(*ALL, "--set", "history.configMap=true"))
+    assert by_name(without_helms_labels(rendered)) == from_kustomize
+    assert [volume["name"] for volume in pod(rendered)["volumes"]] == ["config"]
 
 
 def test_whoever_grants_rights_himself_gets_none(everything):

@@ -29,6 +29,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.inPlace }}in-place{{ else }}probe{{ end }}
 {{- end }}
 
+{{- /* Where records are kept, if anywhere. */}}
+{{- define "netpol-audit.history" -}}
+{{- if .Values.history.enabled }}{{ ternary "configmap" "volume" .Values.history.configMap }}{{ end }}
+{{- end }}
+
 {{- define "netpol-audit.check" -}}
 {{- if and .Values.allNamespaces (or .Values.namespaces .Values.peerNamespaces) }}
 {{- fail "allNamespaces goes without namespaces and peerNamespaces: leave one or the other out" }}

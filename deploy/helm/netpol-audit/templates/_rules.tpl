@@ -92,3 +92,14 @@
   resources: [clusterpolicyreports]
   verbs: [create, get, update]
 {{- end }}
+
+{{- define "netpol-audit.rules.history" -}}
+# RBAC can't restrict by name what may be created.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [{{ include "netpol-audit.name" . }}-history]
+  verbs: [get, update]
+{{- end }}

@@ -1,0 +1,56 @@
+"""Where records of runs are kept: a directory, or a ConfigMap."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.cli.parameters import NAMESPACE
+from auditor.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.history_ring import HistoryRing
+    from auditor.history.store import Past, Retention
+    from auditor.model.night import Night
+
+SCHEME = "configmap://"
+RING = re.compile(rf"{SCHEME}(?P<namespace>{NAMESPACE})/(?P<name>[a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?)\Z")
+
+
+def is_ring(place: str) -> bool:
+    """Whether ``place`` is meant to be a ConfigMap."""
+    return place.startswith(SCHEME)
+
+
+def read(place: str, most: int, connection: ConnectionOptions | None) -> Past:
+    """The latest ``most`` runs at ``place``. Raises OSError or ClusterError where they can't be read, UsageError for a
+    ConfigMap that is not named as one.
+    """
+    from auditor.history.store import HistoryStore
+
+    if is_ring(place):
+        return asyncio.run(_ring(place, connection).read(most))
+    return HistoryStore(Path(place)).read(most)
+
+
+def keep(record: Night, place: str, retention: Retention, connection: ConnectionOptions | None) -> None:
+    """Add ``record`` to what is at ``place``. Raises what ``read`` raises."""
+    from auditor.history.store import HistoryStore
+
+    if is_ring(place):
+        asyncio.run(_ring(place, connection).keep(record, retention))
+    else:
+        HistoryStore(Path(place)).keep(record, retention)
+
+
+def _ring(place: str, connection: ConnectionOptions | None) -> HistoryRing:
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.history_ring import HistoryRing
+
+    found = RING.match(place)
+    if found is None:
+        raise UsageError(f"{place}: write {SCHEME}NAMESPACE/NAME")
+    return HistoryRing(connection or ConnectionOptions(), found["namespace"], found["name"])
