@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -154,3 +156,22 @@ def test_a_suppression_without_what_it_needs_is_refused(tmp_path, text, said):
     path.write_text(text)
     with pytest.raises(InputError, match=said):
         read_nightly(NightlyOptions(suppressions=str(path)))
+
+
+FULL = """
+import os, sys
+from tests.unit.cli.test_nightly import CLEAN, conclude, ended
+print(conclude(ended(CLEAN, history=sys.argv[1])).value, sorted(os.listdir(sys.argv[1])))
+"""
+
+
+def test_on_a_volume_that_really_is_full_nothing_of_a_record_stays(tmp_path):
+    fill = 'mount -t tmpfs -o size=16k x "$1" && head -c 64k /dev/zero >"$1/full" 2>/dev/null; exec "$2" -c "$3" "$1"'
+    command = ["unshare", "--mount", "--user", "--map-root-user", "sh", "-c", fill, "sh"]
+    done = subprocess.run(
+        [*command, tmp_path, sys.executable, FULL], capture_output=True, text=True, check=False, timeout=60
+    )
+    if "Operation not permitted" in done.stderr:
+        pytest.skip("this machine gives nobody a mount namespace of his own")
+    assert done.stdout == "pass ['full']\n", done.stderr
+    assert done.stderr == f"warning: --history {tmp_path}: no space left on device; no record of this run is kept\n"
