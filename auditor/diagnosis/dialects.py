@@ -23,6 +23,7 @@ from auditor.diagnosis.misreadings import (
     key_needed,
     keys_alone,
     lone_pods_anywhere,
+    no_pods,
     nothing,
     two_peers,
     without_except,
@@ -66,7 +67,8 @@ class DialectSpec:
 
     ``phrase`` says what is wrong, before a place; ``said_of`` says it instead for a kind of scope, whose name stands
     for ``{}``. ``advice`` says what to do. ``rewrite`` gives a policy as the dialect takes it, for dialects that are a
-    way to misread one. It ``exempts`` traffic from filtering, or ``filters`` what the specification exempts.
+    way to misread one. It ``exempts`` traffic from filtering, or ``filters`` what the specification exempts; what
+    ``shuts`` lets nothing pass that it filters.
 
     Where it is not looked for: ``unseen`` dialects differ in nothing that an audit could see; those ``about`` one
     direction, or not ``by_direction``, say nothing of one direction of a node's filters that a simpler fault would not;
@@ -79,6 +81,7 @@ class DialectSpec:
     said_of: Mapping[ScopeKind, str] = field(default_factory=dict)
     exempts: Traffic | None = None
     filters: Traffic | None = None
+    shuts: bool = False
     first_policy_only: bool = False
     skips_pods: bool = False
     previous_policies: bool = False
@@ -108,6 +111,7 @@ SPECS: Mapping[Dialect, DialectSpec] = {
         said_of={
             ScopeKind.CLUSTER: "NetworkPolicies are not enforced at all",
             ScopeKind.POLICY: "policy {} is not in force",
+            ScopeKind.POD: "NetworkPolicies are not enforced for pod {}",
         },
     ),
     Dialect.IGNORES_EGRESS: DialectSpec(
@@ -228,5 +232,24 @@ SPECS: Mapping[Dialect, DialectSpec] = {
         phrase="ipBlocks do not match pods and nodes (the specification leaves it open)",
         advice="Use selectors for pods, and ipBlocks for addresses outside the cluster only.",
         skips_pods=True,
+    ),
+    Dialect.SHUTS_PODS: DialectSpec(
+        phrase="all traffic of pods is dropped",
+        advice=(
+            "Look at the network of what is shut (interface, routes, whether the CNI finished setting the pod up), "
+            "then at the CNI's agent: no policy asks for this."
+        ),
+        shuts=True,
+        about=None,
+        said_of={
+            ScopeKind.CLUSTER: "all traffic of pods is dropped",
+            ScopeKind.POD: "all traffic of pod {} is dropped",
+        },
+    ),
+    Dialect.KNOWS_NO_PODS: DialectSpec(
+        phrase="selectors of peers match no pod",
+        advice="See whether the CNI's agent learns of pods and their labels; restart it where it has lost them.",
+        rewrite=by_peer(no_pods),
+        said_of={ScopeKind.PEER: "pod {} is missing from what other pods' rules allow"},
     ),
 }

@@ -32,6 +32,9 @@ CHANCE = 5
 to change.
 """
 
+CREDIBLE = 20
+"""The cells that a fault has to explain for each one that speaks against it."""
+
 SCOPES = tuple(ScopeKind)
 DIALECTS = tuple(Dialect)
 
@@ -99,6 +102,7 @@ class Evidence:
             explained=explained,
             contradictions=contradictions,
             unexplained=self.differing & ~explained,
+            changing=self.changing,
             surprise=_surprise(
                 faults, varying.bit_count(), (by_chance & ~unlikely | varying & self.changing).bit_count()
             ),
@@ -123,7 +127,8 @@ class Evidence:
 class Fit:
     """How well a hypothesis fits: cells as bitsets.
 
-    ``surprise`` is the number of bits it takes to say which of the cells that may vary did.
+    ``changing`` are all that changed between tries; ``surprise`` is the number of bits it takes to say which of the
+    cells that may vary did.
     """
 
     faults: Hypothesis
@@ -131,6 +136,7 @@ class Fit:
     explained: int
     contradictions: int
     unexplained: int
+    changing: int
     surprise: float
 
     @property
@@ -140,14 +146,18 @@ class Fit:
 
     @property
     def is_credible(self) -> bool:
-        """Whether it explains two thirds of what differs, with one contradiction at most for every twenty cells that it
-        explains.
+        """Whether it explains what differs: with one steady cell at most that it doesn't explain, and one
+        contradiction, for every twenty that it explains, and one changing cell for every two. Two faults together have
+        to explain all.
 
-        Among some hundred hypotheses there is mostly one that by chance explains a few cells of a fault that is none of
-        them.
+        Among some hundred hypotheses there is mostly one that by chance explains a good part of a fault that is none of
+        them, and among their pairs one that explains more.
         """
-        explained = self.explained.bit_count()
-        return 0 < explained >= max(2 * self.unexplained.bit_count(), 20 * self.contradictions.bit_count())
+        if len(self.faults) > 1:
+            return bool(self.explained) and not self.errors
+        steady = self.unexplained & ~self.changing
+        worst = max(steady.bit_count(), self.contradictions.bit_count())
+        return 0 < self.explained.bit_count() >= max(CREDIBLE * worst, 2 * self.unexplained.bit_count())
 
     @property
     def rank(self) -> tuple[float, ...]:

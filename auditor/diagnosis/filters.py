@@ -90,6 +90,8 @@ class Filters:
     def _passing(self, direction: Direction, chain: Chain) -> int:
         everywhere = {dialect for dialect, policy in chain if not policy}
         passing = self.unfiltered(everywhere)
+        if any(SPECS[dialect].shuts for dialect in everywhere):
+            return passing | self.cells.everything & ~self.cells.at(direction, lambda _: True)
         if any(SPECS[dialect].first_policy_only for dialect in everywhere):
             parts = [part for part in self.parts(direction, chain) if part is not None]
             return passing | _first_only(parts, self.cells.everything)

@@ -8,12 +8,13 @@ from itertools import permutations
 from auditor.diagnosis.dialects import SPECS, DialectSpec
 from auditor.diagnosis.predictors import Predictor
 from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
-from auditor.model.dialect import Dialect
+from auditor.model.dialect import OF_ONE_POD, Dialect
 from auditor.model.ports import Protocol
 
 
 def faults(predictor: Predictor, *, stale: bool) -> Iterator[Fault]:
     """All of them; ``stale`` when the policies before the last change are known."""
+    pods = [end.name for end in predictor.cells.endpoints.values() if end.selectable]
     shared = [*_nodes(predictor), *_namespaces(predictor), *_traffic(predictor)]
     for dialect in Dialect:
         spec = SPECS[dialect]
@@ -25,6 +26,9 @@ def faults(predictor: Predictor, *, stale: bool) -> Iterator[Fault]:
                 yield Fault(dialect, scope)
         if spec.rewrite is not None and spec.timing is None:
             yield from _in_policies(predictor, dialect)
+        if dialect in OF_ONE_POD:
+            kind = ScopeKind.PEER if spec.rewrite is not None and spec.said_of.get(ScopeKind.PEER) else ScopeKind.POD
+            yield from (Fault(dialect, Scope(kind, pod)) for pod in pods)
 
 
 def _nodes(predictor: Predictor) -> Iterator[Scope]:

@@ -72,6 +72,11 @@ def by_peer(change: Callable[[Peer], tuple[Peer, ...]]) -> Rewrite:
     return by_rule(changed)
 
 
+def no_pods(peer: Peer) -> tuple[Peer, ...]:
+    """It finds no pod for a peer made of selectors."""
+    return () if peer.ip_block is None else (peer,)
+
+
 def without_except(peer: Peer) -> tuple[Peer, ...]:
     """It takes no notice of exceptions."""
     block = peer.ip_block

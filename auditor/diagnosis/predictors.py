@@ -153,6 +153,9 @@ class Predictor:
             return sum(mask for family, mask in self.cells.families.items() if str(family) == scope.name)
         if scope.kind is ScopeKind.PROTOCOL:
             return self.cells.protocols.get(Protocol(scope.name), 0)
+        if scope.kind in (ScopeKind.POD, ScopeKind.PEER):
+            ends = self.cells.subjects if scope.kind is ScopeKind.POD else self.cells.others
+            return ends(direction).get(scope.name, 0)
         if direction not in FILTERS_OF_NODE.get(scope.kind, ()):
             return self.cells.everything if scope.kind in WITHOUT_REGION else 0
         return self.cells.at(direction, lambda pod: pod.node == scope.name)

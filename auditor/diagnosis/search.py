@@ -36,6 +36,9 @@ chance.
 BEST_WITH_MASKED = 2
 """For how many of the best single faults one is looked for that changes nothing but beside it."""
 
+OF_ONE_POD_ALONE = (ScopeKind.POD, ScopeKind.PEER)
+"""Faults of one pod are not tried beside others: with some pod or other, almost any fault explains more than alone."""
+
 VARIED, VARIANTS = 6, 8
 """For how many of the best pairs, and with how many others of the same prediction, each fault is replaced."""
 
@@ -79,10 +82,12 @@ def search(evidence: Evidence, *, stale: bool = False) -> list[Fit]:
     best = min((fit for fit in singles if fit.is_credible), key=lambda fit: fit.rank, default=None)
     if best is not None and not best.errors:
         return _with_ties(best, singles)
-    classes = _by_prediction(singles)
+    wide = [fit for fit in tried if fit.faults[0].scope.kind not in OF_ONE_POD_ALONE]
+    classes = _by_prediction(fit for fit in wide if fit.explained)
     pairs = _pairs(evidence, classes)
     if all(fit.errors for fit in pairs):
-        pairs += _with_masked(evidence, singles, [fit for fit in tried if not fit.explained])
+        promising = [fit for fit in wide if fit.explained]
+        pairs += _with_masked(evidence, promising, [fit for fit in wide if not fit.explained])
     best_pair = min((fit for fit in pairs if fit.is_credible), key=lambda fit: fit.rank, default=None)
     if best_pair is None or (best is not None and best.errors < WORTHY_RATIO * best_pair.errors):
         found = _with_ties(best, singles) if best is not None else []

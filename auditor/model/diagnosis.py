@@ -24,14 +24,18 @@ class ScopeKind(StrEnum):
     """Only the egress filters of a node."""
     DESTINATION_NODE = "destination-node"
     """Only the ingress filters of a node."""
+    POD = "pod"
+    """The filters of one pod."""
+    PEER = "peer"
+    """The filters of all others, where this pod is at the other end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The part of the cluster that a fault is limited to.
 
-    ``name`` is a node's bare name, a namespace, ``NAMESPACE/NAME`` of a policy, ``IPv6`` or ``UDP``; empty for the
-    cluster.
+    ``name`` is a node's bare name, a namespace, ``NAMESPACE/NAME`` of a policy or pod, ``IPv6`` or ``UDP``; empty for
+    the cluster.
     """
 
     kind: ScopeKind = ScopeKind.CLUSTER
@@ -92,7 +96,8 @@ class Diagnosis:
 
     ``title`` is one sentence with the numbers, ``advice`` says what to do. ``contradictions`` are cells of which the
     hypothesis says that they differ from the specification, and which were seen not to. ``alternatives`` have as little
-    against them; ``discriminating`` are cells on which they would part.
+    against them; ``discriminating`` are cells on which they would part. Where it is not ``certain``, so few pairs of
+    endpoints differ that a fault which nobody knows could look the same.
     """
 
     title: str
@@ -103,6 +108,7 @@ class Diagnosis:
     unexplained: tuple[Cell, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     discriminating: tuple[Cell, ...] = ()
+    certain: bool = True
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:

@@ -43,6 +43,8 @@ class Dialect(StrEnum):
     FLAKY = "flaky"
     REJECTS = "rejects"
     IP_BLOCK_SKIPS_PODS = "ip-block-skips-pods"
+    SHUTS_PODS = "shuts-pods"
+    KNOWS_NO_PODS = "knows-no-pods"
 
 
 DEFINITIONS: Mapping[Dialect, str] = {
@@ -76,6 +78,8 @@ DEFINITIONS: Mapping[Dialect, str] = {
     Dialect.REJECTS: "enforces the specification; denied packets are answered with TCP reset or ICMP (no fault)",
     Dialect.IP_BLOCK_SKIPS_PODS: "never matches a pod or a node by ipBlock (no fault: the "
     "specification leaves it open)",
+    Dialect.SHUTS_PODS: "drops all that a pod sends and receives, but for its own node and itself",
+    Dialect.KNOWS_NO_PODS: "matches no pod where a peer is made of selectors; ABOUT one pod: does not match that pod",
 }
 
 FAULTLESS = frozenset({Dialect.SPEC, Dialect.REJECTS, Dialect.IP_BLOCK_SKIPS_PODS})
@@ -83,6 +87,10 @@ FAULTLESS = frozenset({Dialect.SPEC, Dialect.REJECTS, Dialect.IP_BLOCK_SKIPS_POD
 
 DEFAULT_VALUES: Mapping[Dialect, float] = {Dialect.SLOW: 2.0, Dialect.FLAKY: 0.3}
 """The dialects that take a value: seconds for ``slow``, a share between 0 and 1 for ``flaky``."""
+
+
+OF_ONE_POD = frozenset({Dialect.ENFORCES_NOTHING, Dialect.SHUTS_PODS, Dialect.KNOWS_NO_PODS})
+"""The dialects that an enforcer may have about one pod alone, whose update it has lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +106,35 @@ class Enforcer:
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """Which enforcer runs on which node: ``everywhere``, but for the nodes named in ``on_node``."""
+    """Which enforcer runs on which node: ``everywhere``, but for the nodes named in ``on_node``.
+
+    ``on_pod`` has, by the pod's full name, the dialects of ``OF_ONE_POD`` that enforcers have about one pod: they don't
+    filter it, drop all of its traffic, or don't find it when another pod's rules ask for it.
+    """
 
     everywhere: Enforcer = Enforcer()
     on_node: Mapping[str, Enforcer] = field(default_factory=dict, hash=False)
+    on_pod: Mapping[str, Dialect] = field(default_factory=dict, hash=False)
 
     def at(self, node: str) -> Enforcer:
         """The enforcer of the node with this bare name."""
         return self.on_node.get(node, self.everywhere)
 
+    def pods_with(self, dialect: Dialect) -> frozenset[str]:
+        """The full names of the pods about which enforcers have ``dialect``."""
+        return frozenset(name for name, found in self.on_pod.items() if found is dialect)
+
     @classmethod
     def parse(cls, texts: tuple[str, ...]) -> Enforcement:
-        """Read ``NAME``, ``NAME:VALUE``, ``NAME@NODE`` and ``NAME:VALUE@NODE``; what isn't named is ``spec``.
+        """Read ``NAME``, ``NAME:VALUE``, ``NAME@NODE``, ``NAME:VALUE@NODE`` and ``NAME@NAMESPACE/POD``; what isn't
+        named is ``spec``.
 
-        Raises ValueError, with a text for the user, on an unknown name, a bad value or a node given twice.
+        Raises ValueError, with a text for the user, on an unknown name, a bad value, a node or pod given twice, or a
+        dialect that can't be about one pod.
         """
         everywhere: Enforcer | None = None
         on_node: dict[str, Enforcer] = {}
+        on_pod: dict[str, Dialect] = {}
         for text in texts:
             enforcer_text, at, node = text.partition("@")
             enforcer = _parse_enforcer(enforcer_text)
@@ -122,13 +142,19 @@ class Enforcement:
                 if everywhere is not None:
                     raise ValueError(f"enforcer {text!r}: only one enforcer can be everywhere; add @NODE to the others")
                 everywhere = enforcer
-            elif not node or node in on_node:
+            elif not node or node in on_node or node in on_pod:
+                what = "pod" if "/" in node else "node"
                 raise ValueError(
-                    f"enforcer {text!r}: " + ("this node has one already" if node else "no node after the @")
+                    f"enforcer {text!r}: " + (f"this {what} has one already" if node else "no node after the @")
                 )
-            else:
+            elif "/" not in node:
                 on_node[node] = enforcer
-        return cls(everywhere or Enforcer(), on_node)
+            elif enforcer.dialect not in OF_ONE_POD:
+                known = ", ".join(dialect for dialect in Dialect if dialect in OF_ONE_POD)
+                raise ValueError(f"enforcer {text!r}: about one pod there are {known}")
+            else:
+                on_pod[node] = enforcer.dialect
+        return cls(everywhere or Enforcer(), on_node, on_pod)
 
 
 def _parse_enforcer(text: str) -> Enforcer:

@@ -114,6 +114,7 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
         "advice": diagnosis.advice,
         "faults": list(map(fault_item, diagnosis.faults)),
         "alternatives": list(map(alternative_item, diagnosis.alternatives)),
+        "certain": diagnosis.certain,
         "explained": len(diagnosis.explained),
         "contradictions": list(map(_place, diagnosis.contradictions)),
         "unexplained": list(map(_place, diagnosis.unexplained)),

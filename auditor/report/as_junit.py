@@ -83,9 +83,10 @@ def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
     """
     if diagnosis is None or not diagnosis.faults:
         return {}
-    others = len(diagnosis.alternatives)
+    others, sure = len(diagnosis.alternatives), "cause" if diagnosis.certain else "could be"
     more = f" ({others} other {'cause' if others == 1 else 'causes'} would explain this as well)" if others else ""
-    return dict.fromkeys(diagnosis.explained, lines((f"cause: {diagnosis.title}{more}", f"advice: {diagnosis.advice}")))
+    text = lines((f"{sure}: {diagnosis.title}{more}", f"advice: {diagnosis.advice}"))
+    return dict.fromkeys(diagnosis.explained, text)
 
 
 def _borne(report: Report) -> Mapping[Cell, str]:

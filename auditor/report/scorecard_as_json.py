@@ -45,6 +45,7 @@ def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
         "advice": diagnosis.advice,
         "faults": list(map(fault_item, diagnosis.faults)),
         "alternatives": list(map(alternative_item, diagnosis.alternatives)),
+        "certain": diagnosis.certain,
         "explained": len(diagnosis.explained),
         "contradictions": len(diagnosis.contradictions),
         "unexplained": len(diagnosis.unexplained),

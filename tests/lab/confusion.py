@@ -15,7 +15,7 @@ from itertools import islice, permutations
 from random import Random
 
 from auditor.diagnosis.comparison import compare
-from auditor.model.dialect import FAULTLESS, Dialect, Enforcement, Enforcer
+from auditor.model.dialect import FAULTLESS, OF_ONE_POD, Dialect, Enforcement, Enforcer
 from auditor.model.report import CellResult
 from auditor.model.verdict import Cell, Observation, Observed, Verdict
 from auditor.policy.evaluator import evaluate
@@ -66,13 +66,17 @@ def _verdict(world: World, cell: Cell, enforcement: Enforcement, random: Random)
 
 
 def single_faults(world: World) -> Iterator[Enforcement]:
-    """Every dialect in the whole cluster and on the first node."""
+    """Every dialect in the whole cluster and on the first node; those that can be about one pod for the first and the
+    last one, too.
+    """
     for dialect in Dialect:
         if dialect is not Dialect.STALE or world.previous is not None:
             enforcer = Enforcer(dialect, FLAKY_SHARE if dialect is Dialect.FLAKY else 0.0)
             yield Enforcement(enforcer)
             if len(world.nodes) > 1:
                 yield Enforcement(on_node={world.nodes[0]: enforcer})
+    for dialect in (dialect for dialect in Dialect if dialect in OF_ONE_POD):
+        yield from (Enforcement(on_pod={pod: dialect}) for pod in world.pods[:: max(1, len(world.pods) - 1)])
 
 
 def pairs(world: World) -> Iterator[Enforcement]:

@@ -66,15 +66,29 @@ class World:
         return bool(prediction.varying) or prediction.allowed != self.predictor.specification
 
     @property
+    def pods(self) -> list[str]:
+        """The pods on the pod network, in order."""
+        return [end.name for end in self.snapshot.endpoints if end.selectable]
+
+    @property
     def nodes(self) -> list[str]:
         """The nodes on which pods run, sorted."""
         return sorted({end.node for end in self.snapshot.endpoints if end.selectable and end.node})
 
 
+KINDS_OF_POD = {
+    Dialect.ENFORCES_NOTHING: ScopeKind.POD,
+    Dialect.SHUTS_PODS: ScopeKind.POD,
+    Dialect.KNOWS_NO_PODS: ScopeKind.PEER,
+}
+
+
 def injected(enforcement: Enforcement) -> Hypothesis:
     """``enforcement`` as the hypothesis that ought to be found."""
-    found = [Fault(enforcement.everywhere.dialect)] if not enforcement.on_node else []
+    whole = not enforcement.on_node and not enforcement.on_pod
+    found = [Fault(enforcement.everywhere.dialect)] if whole else []
     found += [Fault(enforcer.dialect, Scope(ScopeKind.NODE, node)) for node, enforcer in enforcement.on_node.items()]
+    found += [Fault(dialect, Scope(KINDS_OF_POD[dialect], pod)) for pod, dialect in enforcement.on_pod.items()]
     return tuple(found)
 
 
@@ -107,9 +121,17 @@ class Case:
         return self.kind == PAIRS
 
 
+PLACES = {
+    ScopeKind.CLUSTER: "",
+    ScopeKind.NODE: " on a node",
+    ScopeKind.POD: " for a pod",
+    ScopeKind.PEER: " for a peer",
+}
+
+
 def kind_of(truth: Hypothesis) -> str:
     """The line of the table in which a case of ``truth`` counts."""
-    return PAIRS if len(truth) > 1 else f"{truth[0].dialect}{' on a node' if truth[0].scope.name else ''}"
+    return PAIRS if len(truth) > 1 else f"{truth[0].dialect}{PLACES[truth[0].scope.kind]}"
 
 
 def case(world: World, enforcement: Enforcement, results: Sequence[CellResult]) -> Case | None:

@@ -110,6 +110,10 @@ DEPARTURES = [
     (Dialect.STATELESS, [deny(EGRESS, app="db")], (*WEB_TO_DB, "udp", 53), CLOSES),
     (Dialect.IP_BLOCK_SKIPS_PODS, [receive(rule(block("10.0.0.0/8")), app="db")], WEB_TO_DB, CLOSES),
     (Dialect.IP_BLOCK_SKIPS_PODS, [send(rule(block("172.18.0.0/16")), app="web")], ("a/web", "b/shared"), CLOSES),
+    (Dialect.SHUTS_PODS, [receive(EVERYTHING, app="db")], WEB_TO_DB, CLOSES),
+    (Dialect.SHUTS_PODS, [], WEB_TO_DB, CLOSES),
+    (Dialect.KNOWS_NO_PODS, [receive(rule(pods(labelled(app="web"))), app="db")], WEB_TO_DB, CLOSES),
+    (Dialect.KNOWS_NO_PODS, [send(rule(namespaces(LabelSelector())), app="web")], WEB_TO_DB, CLOSES),
 ]
 
 
@@ -146,6 +150,10 @@ ALIKE = [
     (Dialect.IGNORES_UDP, [receive(rule(ports=[port(protocol=UDP)]), app="db")], (*WEB_TO_DB, "udp", 53)),
     (Dialect.STATELESS, [deny(EGRESS, app="client")], WEB_TO_DB),
     (Dialect.IP_BLOCK_SKIPS_PODS, [receive(rule(block("0.0.0.0/0")), app="db")], ("host/out", "a/db")),
+    (Dialect.SHUTS_PODS, [deny(INGRESS, app="web")], ("a/web", "a/web")),
+    (Dialect.SHUTS_PODS, [deny(INGRESS, app="web")], ("a/web", "node/n0")),
+    (Dialect.KNOWS_NO_PODS, [receive(rule(block("10.0.0.0/8")), app="db")], WEB_TO_DB),
+    (Dialect.KNOWS_NO_PODS, [receive(EVERYTHING, app="db")], WEB_TO_DB),
 ]
 
 
@@ -155,6 +163,25 @@ ALIKE = [
 async def test_lets_through_what_its_definition_does_not_touch(dialect, policies, question):
     async with rigged(world(*policies), enforcement=[dialect]) as rig:
         assert await rig.reaches(*question)
+
+
+OF_ONE_POD = [
+    ("enforces-nothing@a/db", [deny(INGRESS, app="db")], WEB_TO_DB, ("a/db", "a/web"), OPENS),
+    ("shuts-pods@a/db", [receive(EVERYTHING)], WEB_TO_DB, ("a/web", "a/web"), CLOSES),
+    ("shuts-pods@a/db", [], ("a/db", "a/web"), ("a/db", "node/n1"), CLOSES),
+    ("knows-no-pods@a/web", [receive(rule(pods(LabelSelector())))], WEB_TO_DB, ("a/db", "a/web"), CLOSES),
+    ("knows-no-pods@a/db", [send(rule(pods(LabelSelector())))], WEB_TO_DB, ("a/db", "a/web"), CLOSES),
+]
+
+
+@pytest.mark.parametrize(("enforcer", "policies", "changed", "kept", "effect"), OF_ONE_POD)
+async def test_about_one_pod_it_departs_for_that_pod_alone(enforcer, policies, changed, kept, effect):
+    async with rigged(world(*policies)) as rig:
+        opened, closed = rig.reaches, rig.is_silent
+        assert await (closed if effect is OPENS else opened)(*changed)
+        await rig.lab.program(Enforcement.parse((enforcer,)))
+        assert await (opened if effect is OPENS else closed)(*changed)
+        assert await opened(*kept)
 
 
 async def test_stale_enforces_the_policies_before_the_last_change():

@@ -8,7 +8,7 @@ with its own node meets no filter."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.policy import Direction, NetworkPolicy
@@ -84,7 +84,9 @@ def before_convergence(enforcement: Enforcement) -> Enforcement:
         return Enforcer(Dialect.ENFORCES_NOTHING) if enforcer.dialect is Dialect.SLOW else enforcer
 
     return Enforcement(
-        early(enforcement.everywhere), {node: early(enforcer) for node, enforcer in enforcement.on_node.items()}
+        early(enforcement.everywhere),
+        {node: early(enforcer) for node, enforcer in enforcement.on_node.items()},
+        enforcement.on_pod,
     )
 
 
@@ -148,17 +150,22 @@ def filter_passes(pod: Endpoint, other: Endpoint, direction: Direction, packet: 
     if not pod.selectable:
         return True
     dialect = world.dialect_of(pod)
+    about = world.enforcement.on_pod.get(pod.name)
     if pod.name == other.name:
         if dialect is not Dialect.BLOCKS_SELF:
             return True
     elif is_own_node(pod, other) and dialect is not Dialect.BLOCKS_OWN_NODE:
         return True
-    if ignores(dialect, direction, packet):
+    if Dialect.SHUTS_PODS in (dialect, about):
+        return False
+    if about is Dialect.ENFORCES_NOTHING or ignores(dialect, direction, packet):
         return True
     policies = isolating_policies(pod, direction, dialect, world)
     if not policies:
         return True
     behaviour = EnforcerBehaviour(world.snapshot, dialect, world.ip_block_matches_cluster)
+    if world.enforcement.on_pod.get(other.name) is Dialect.KNOWS_NO_PODS:
+        behaviour = replace(behaviour, other_is_known=False)
     for policy in policies:
         for rule in policy.ingress if direction is Direction.INGRESS else policy.egress:
             if rule_matches(rule, policy, direction, packet, behaviour):

@@ -32,11 +32,14 @@ class Packet:
 
 @dataclass(frozen=True)
 class EnforcerBehaviour:
-    """How one enforcer reads policies: a dialect, and whether an ipBlock can match addresses inside the cluster."""
+    """How one enforcer reads policies: a dialect, whether an ipBlock can match addresses inside the cluster, and
+    whether it knows the pod at the other end.
+    """
 
     snapshot: Snapshot
     dialect: Dialect
     ip_block_matches_cluster: bool = True
+    other_is_known: bool = True
 
 
 def selector_matches(selector: LabelSelector, labels: Labels, dialect: Dialect) -> bool:
@@ -104,7 +107,7 @@ def peer_matches(
     dialect = behaviour.dialect
     if peer.ip_block is not None:
         return block_matches(peer.ip_block, other, family, behaviour)
-    if not other.selectable:
+    if not other.selectable or not behaviour.other_is_known or dialect is Dialect.KNOWS_NO_PODS:
         return False
     pod_fits = peer.pod_selector is None or selector_matches(peer.pod_selector, other.labels, dialect)
     if peer.namespace_selector is None:

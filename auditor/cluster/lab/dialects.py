@@ -22,6 +22,7 @@ class EnforcerBehaviour:
     policy: Callable[[NetworkPolicy], NetworkPolicy] = lambda policy: policy
     rule: Callable[[Rule], Rule | None] = lambda rule: rule
     filters: bool = True
+    shuts: bool = False
     stateful: bool = True
     udp: bool = True
     ipv6: bool = True
@@ -154,5 +155,7 @@ BEHAVIOURS: Mapping[Dialect, EnforcerBehaviour] = {
     Dialect.FLAKY: EnforcerBehaviour(flaky=True),
     Dialect.REJECTS: EnforcerBehaviour(rejects=True),
     Dialect.IP_BLOCK_SKIPS_PODS: EnforcerBehaviour(ip_block_matches_pods=False),
+    Dialect.SHUTS_PODS: EnforcerBehaviour(shuts=True),
+    Dialect.KNOWS_NO_PODS: EnforcerBehaviour(rule=_peers(lambda peer: () if peer.ip_block is None else (peer,))),
 }
 """Every dialect; ``auditor.model.dialect.DEFINITIONS`` has them in words."""

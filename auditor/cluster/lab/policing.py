@@ -6,12 +6,13 @@ hold the one against the other, and packets decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from auditor.cluster.lab.addresses import AddressSet, union
 from auditor.cluster.lab.dialects import EnforcerBehaviour
+from auditor.model.dialect import Dialect
 from auditor.model.labels import Labels, LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import LAST_PORT, Protocol
@@ -35,12 +36,18 @@ class Policing:
     """The policies of one snapshot as one enforcer understands them.
 
     ``cluster`` has the addresses of all nodes and pods: what an enforcer that keeps ipBlock away from the cluster
-    leaves out.
+    leaves out. ``on_pod`` has what it has about single pods (``Enforcement.on_pod``).
     """
 
     def __init__(
-        self, snapshot: Snapshot, policies: Iterable[NetworkPolicy], behaviour: EnforcerBehaviour, cluster: AddressSet
+        self,
+        snapshot: Snapshot,
+        policies: Iterable[NetworkPolicy],
+        behaviour: EnforcerBehaviour,
+        cluster: AddressSet,
+        on_pod: Mapping[str, Dialect] | None = None,
     ) -> None:
+        self._on_pod = on_pod or {}
         self._namespaces = snapshot.namespaces
         self._pods = [
             endpoint
@@ -54,6 +61,11 @@ class Policing:
 
     def allowances(self, pod: Endpoint, direction: Direction) -> tuple[Allowance, ...] | None:
         """What ``pod`` may receive or send; None when no policy isolates it in this direction."""
+        about = self._on_pod.get(pod.name)
+        if self._behaviour.shuts or about is Dialect.SHUTS_PODS:
+            return () if not pod.host_network else None
+        if not self._behaviour.filters or about is Dialect.ENFORCES_NOTHING:
+            return None
         isolating = [
             policy for policy in self._policies if direction in policy.directions and self._selects(policy, pod)
         ]
@@ -109,6 +121,8 @@ class Policing:
         )
 
     def _is_peer(self, namespace: str, peer: Peer, pod: Endpoint) -> bool:
+        if self._on_pod.get(pod.name) is Dialect.KNOWS_NO_PODS:
+            return False
         if peer.namespace_selector is None:
             if pod.namespace != namespace:
                 return False

@@ -44,7 +44,8 @@ def compile_program(
         enforcer = enforcement.at(node)
         behaviour = BEHAVIOURS[enforcer.dialect]
         stale = previous_policies if behaviour.previous_policies else None
-        policing = Policing(snapshot, snapshot.policies if stale is None else stale, behaviour, topology.cluster)
+        policies = snapshot.policies if stale is None else stale
+        policing = Policing(snapshot, policies, behaviour, topology.cluster, enforcement.on_pod)
         texts = _node_program(topology, snapshot, policing, node, enforcer, generation)
         if behaviour.slow and enforcer.value > 0:
             rulesets += [(namespace, CLEAR) for namespace, _ in texts]
@@ -58,11 +59,11 @@ def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
     topology: Topology, snapshot: Snapshot, policing: Policing, node: str, enforcer: Enforcer, generation: int
 ) -> list[tuple[int, str]]:
     behaviour = BEHAVIOURS[enforcer.dialect]
-    if not behaviour.filters:
-        return [(topology.nodes[node], CLEAR)]
     links = [link for link in topology.links if link.pod.node == node]
     known = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
     allowances = {link.interface: _sides(policing, known.get(link.pod.name)) for link in links}
+    if not behaviour.filters and all(sides == (None, None) for sides in allowances.values()):
+        return [(topology.nodes[node], CLEAR)]
     flakiness = None
     if behaviour.flaky:
         pods = AddressSet.of(address for link in topology.links for address in link.pod.addresses)

@@ -150,7 +150,27 @@ CHANGES: list[tuple[Dialect, Callable[[], Snapshot], tuple, tuple]] = [
         ("node/node-1", "prod/db"),
         FROM_OUTSIDE,
     ),
+    (Dialect.SHUTS_PODS, lambda: ingress(EVERYTHING), FROM_OUTSIDE, ("prod/db", "prod/db")),
+    (Dialect.SHUTS_PODS, ingress, ("prod/db", "host/outside"), ("node/node-2", "prod/db")),
+    (Dialect.KNOWS_NO_PODS, lambda: ingress(rule(pods({"app": "web"}))), FROM_WEB, TO_WEB),
+    (Dialect.KNOWS_NO_PODS, lambda: ingress(rule(pods({"app": "web"}))), FROM_WEB, FROM_OUTSIDE),
 ]
+
+
+ABOUT_ONE_POD = [
+    ("enforces-nothing@prod/db", ingress, FROM_WEB, TO_WEB),
+    ("enforces-nothing@prod/db", lambda: shop(policy("prod/x", ingress=[])), FROM_WEB, TO_WEB),
+    ("shuts-pods@prod/db", lambda: ingress(EVERYTHING), FROM_WEB, ("prod/web", "dev/web")),
+    ("shuts-pods@prod/db", lambda: ingress(EVERYTHING), TO_WEB, ("prod/db", "prod/db")),
+    ("knows-no-pods@prod/web", lambda: ingress(rule(pods(ALL))), FROM_WEB, TO_WEB),
+    ("knows-no-pods@prod/db", lambda: shop(policy("prod/x", egress=[rule(pods(ALL))])), FROM_WEB, TO_WEB),
+]
+
+
+@pytest.mark.parametrize(("enforcer", "snapshot", "changed", "kept"), ABOUT_ONE_POD)
+def test_about_one_pod_an_enforcer_departs_for_that_pod_alone(enforcer, snapshot, changed, kept):
+    assert reaches(snapshot(), *changed, enforcers=[enforcer]) is not reaches(snapshot(), *changed)
+    assert reaches(snapshot(), *kept, enforcers=[enforcer]) is reaches(snapshot(), *kept)
 
 
 @pytest.mark.parametrize(("dialect", "snapshot", "changed", "kept"), CHANGES)

@@ -130,5 +130,5 @@ async def test_pods_do_not_wait_for_a_cause_that_takes_long_but_the_report_does(
     told = await report()
     assert isinstance(told, Report)
     assert told.diagnosis is not None
-    assert told.diagnosis.title.startswith("no known fault explains")
+    assert told.diagnosis.title.startswith("all traffic of pods is dropped")
     await until_no_thread_is_left()
