@@ -93,7 +93,7 @@ def search(evidence: Evidence, *, stale: bool = False) -> list[Fit]:
         found = _with_ties(best, singles) if best is not None else []
     else:
         found = _with_ties(best_pair, _variants(evidence, [fit for fit in pairs if fit.fits_like(best_pair)], classes))
-    least = min((fit.errors for fit in (*singles, *pairs)), default=0)
+    least = min((fit.errors for fit in singles), default=0)
     # What is right but for a few contradictions is not made wrong by something else that has more against it.
     return [] if found and found[0].errors > WORTHY_RATIO * least else found
 

@@ -32,8 +32,8 @@ KINDS: Sequence[tuple[Result, str]] = (
 )
 FEWEST_PAIRS = 6
 """Pairs of endpoints that have to differ as a hypothesis says before it is called the cause. Faults that nobody knows
-(``tests/lab/unknown_faults.py``) are explained by a known one, and wrongly, in 39 % of the audits that show them, mostly
-where one or two pairs differ. With this many pairs, and ``FEWEST_POLICIES``, a cause is called so in 1 % of them.
+(``tests/lab/unknown_faults.py``) are explained by a known one, and wrongly, in 39 % of the audits that show them, most
+of them by one or two pairs. With this many pairs, and ``FEWEST_POLICIES``, a cause is called so in 1 %.
 """
 
 FEWEST_POLICIES = 2
