@@ -11,7 +11,7 @@ from auditor.lint.finding import Check, Remark, policy_place
 from auditor.lint.implication import may_match
 from auditor.lint.listing import listed
 from auditor.lint.offers import ServiceOffer
-from auditor.lint.policy_index import SYSTEM, IndexedRule, PolicyIndex
+from auditor.lint.policy_index import DEFAULT, SYSTEM, IndexedRule, PolicyIndex
 from auditor.model.labels import LabelSelector
 from auditor.model.lint import Place, Severity
 from auditor.model.policy import Direction
@@ -33,6 +33,8 @@ def closed_services(policy_index: PolicyIndex) -> Iterator[Remark]:
         service, pods = offers[0].service, 0
         if (service.namespace, service.name) in called:
             continue  # another check's finding
+        if service.namespace == DEFAULT and not policy_index.is_placed(DEFAULT):
+            continue  # files that name no namespace need not be for the same one
         for offer in offers:
             pods |= offer.pods
         known = any(_names_port_of(rule, offers, pods) for rule in rules[service.namespace])

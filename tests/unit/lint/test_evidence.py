@@ -214,3 +214,9 @@ def test_files_with_two_versions_of_a_policy_are_not_all_for_one_cluster():
     for variants, count in (((), 1), (snapshot.policies[:1], 0)):
         found = lint(replace(snapshot, variants=variants), complete=False)
         assert sum(each.check == "allow-all-undoes-others" for each in found) == count
+
+
+def test_a_default_deny_without_a_namespace_need_not_be_for_the_services_of_other_files():
+    objects = (pod("default/db"), service("default/db", {"app": "db"}, 80, 80), policy("default/deny"))
+    assert grave(*objects) == []
+    assert grave(*objects, namespace("default")) == ["closed-service"]
