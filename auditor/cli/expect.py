@@ -67,8 +67,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
 ) -> int:
     """Show who should reach whom on which ports, by the policies alone.
 
-    The answer is exact for every port. It is given for ranges of ports that no rule splits, unless --ports names
-    some. Exit code 3 means that something can't be read; what it may decide is marked.
+    The answer is exact for every port and every address outside. It is given for ranges of ports and of addresses
+    ('outside 203.0.113.0/24') that no rule splits, unless --ports names some. Exit code 3 means that something can't be
+    read; what it may decide is marked.
     """
     outputs = read_outputs(output, output_file, EXPECT)
     return expect(ExpectOptions(choose_input(**read), ports, sources, destinations, expand, outputs))
@@ -93,11 +94,12 @@ def expect(options: ExpectOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.policy.evaluator import evaluate
     from auditor.policy.matrix import MatrixView
+    from auditor.policy.outside import with_outside
     from auditor.policy.patterns import hangs_on_labels
     from auditor.run.audit import choose
 
     options.outputs.check()
-    snapshot = read_endpoints(options.read)
+    snapshot = with_outside(read_endpoints(options.read))
     given = _in_scope(options)
     sources = choose(snapshot.endpoints, given.sources, snapshot.services)
     destinations = choose(snapshot.endpoints, given.destinations, snapshot.services)

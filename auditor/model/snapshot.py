@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.errors import Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
-from auditor.model.policy import NetworkPolicy, UnknownPolicy
+from auditor.model.policy import IPBlock, NetworkPolicy, UnknownPolicy
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.skipped import LeftOut, Skipped
 
@@ -44,7 +44,8 @@ class Endpoint:
     address per family, the primary first; it is empty where a manifest gives none. ``node`` is the bare name of the
     node that a pod runs on, if known, and a node's own bare name. ``workload`` names a pod's controller as
     ``Kind/name``, if it has one; a probe pod ``stands_for`` the workloads ``NAMESPACE/NAME``. ``unknown_labels`` are
-    keys of labels that it has or may have, with values that nobody can know.
+    keys of labels that it has or may have, with values that nobody can know. A peer outside, a host, stands for all
+    addresses of ``ranges`` and has one of each family as an example.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Endpoint:
     workload: str = ""
     stands_for: tuple[str, ...] = ()
     unknown_labels: frozenset[str] = frozenset()
+    ranges: tuple[IPBlock, ...] = ()
 
     @property
     def selectable(self) -> bool:

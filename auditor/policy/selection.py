@@ -1,8 +1,8 @@
 """Selections: the short notation by which people point at endpoints.
 
-``*`` every endpoint; ``prod`` every endpoint of a namespace (``host`` and ``node``: all of that kind); ``prod/db``,
-``prod/*``, ``*/db-?`` a glob on the name; ``prod/web``, ``deploy/web``, ``deploy/prod/web`` the pods of a workload,
-where no endpoint has that name; ``service/prod/web`` or ``svc/web`` the pods of a Service; ``pod/prod/db`` or
+``*`` every endpoint; ``prod`` every endpoint of a namespace (``host``, ``node``, ``outside``: all of that kind);
+``prod/db``, ``prod/*``, ``*/db-?`` a glob on the name; ``prod/web``, ``deploy/web``, ``deploy/prod/web`` the pods of a
+workload, where no endpoint has that name; ``service/prod/web`` or ``svc/web`` the pods of a Service; ``pod/prod/db`` or
 ``pod/db`` one pod, as kubectl calls it; ``app=web,tier in (a,b)`` labels in the notation of ``kubectl --selector``,
 in one namespace with ``prod/app=web``.
 """
@@ -37,15 +37,21 @@ def select(endpoints: Iterable[Endpoint], text: str, services: Iterable[Service]
     text = text.strip()
     if not text:
         raise UsageError("an empty selection: write *, a namespace, NAMESPACE/NAME or labels such as app=web")
+    endpoints = tuple(endpoints)
+    if named := tuple(endpoint for endpoint in endpoints if endpoint.name == text):
+        return named
     if BY_LABELS.search(text):
         return _by_labels(endpoints, text)
     if text == "*":
-        return tuple(endpoints)
+        return endpoints
     if "/" in text:
-        there = tuple(endpoints)
-        named = tuple(endpoint for endpoint in there if fnmatchcase(endpoint.name, text))
-        return named or pods_of_workload(there, text) or _of_kind(there, text, services)
-    return tuple(endpoint for endpoint in endpoints if fnmatchcase(endpoint.name.partition("/")[0], text))
+        matching = tuple(endpoint for endpoint in endpoints if fnmatchcase(endpoint.name, text))
+        return matching or pods_of_workload(endpoints, text) or _of_kind(endpoints, text, services)
+    return tuple(endpoint for endpoint in endpoints if fnmatchcase(_first_part(endpoint), text))
+
+
+def _first_part(endpoint: Endpoint) -> str:
+    return "outside" if endpoint.ranges else endpoint.name.partition("/")[0]
 
 
 def _of_kind(endpoints: Sequence[Endpoint], text: str, services: Iterable[Service]) -> tuple[Endpoint, ...]:

@@ -70,7 +70,12 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
 
 def _endpoint_json(matrix: ExpectedMatrix, endpoint: Endpoint) -> str:
     entry: dict[str, object] = {"name": endpoint.name, "class": matrix.class_of(endpoint.name), "kind": endpoint.kind}
-    if endpoint.addresses:
+    if endpoint.ranges:
+        entry["ranges"] = [
+            {"cidr": str(block.cidr), **({"except": list(map(str, block.excepts))} if block.excepts else {})}
+            for block in endpoint.ranges
+        ]
+    elif endpoint.addresses:
         entry["addresses"] = [str(address) for address in endpoint.addresses]
     if endpoint.node and endpoint.kind is EndpointKind.POD:
         entry["node"] = endpoint.node

@@ -94,10 +94,11 @@ def _about_the_rest(view: MatrixView, *, doubted: bool) -> str:
 
 def _headline(view: MatrixView) -> str:
     matrix = view.matrix
-    shown = {endpoint.name for endpoint in (*view.sources, *view.destinations)}
-    classes = {matrix.class_of(name) for name in shown}
+    shown = {endpoint.name: endpoint for endpoint in (*view.sources, *view.destinations)}
+    inside = [name for name, endpoint in shown.items() if not endpoint.ranges]
+    groups = pluralize(len({matrix.class_of(name) for name in inside}), "group")
     policies = pluralize(len(matrix.snapshot.policies), "policy", "policies")
-    counts = f"{pluralize(len(shown), 'endpoint')} in {pluralize(len(classes), 'group')}, {policies}"
+    counts = f"{pluralize(len(inside), 'endpoint')} in {groups}, {policies}"
     ignored = ignored_line(matrix.snapshot.left_out)
     return f"{counts}; ignored: {ignored}" if ignored else counts
 

@@ -65,7 +65,11 @@ def cell(source, destination, protocol, port, verdict):
 
 def test_expect_by_class(manifests, capsys):
     document = expected(capsys, "-f", manifests)
-    assert {endpoint["name"]: endpoint["class"] for endpoint in document["endpoints"]} == {"prod/web": 0, "prod/db": 1}
+    assert {endpoint["name"]: endpoint["class"] for endpoint in document["endpoints"]} == {
+        "prod/web": 0,
+        "prod/db": 1,
+        "outside (any address)": 2,
+    }
     to_db = [
         (each["port"], each["end_port"], each["verdict"])
         for each in document["cells"]
@@ -99,14 +103,16 @@ def test_expect_as_a_table(manifests, capsys):
         "2 endpoints in 2 groups, 1 policy; ignored: 1 ConfigMap",
         "",
         "Expected, from rows to columns:",
-        "            1 2",
-        "1 prod/web  ● ◐",
-        "2 prod/db   ● ●",
-        "● every port allowed   ◐ some ports allowed",
+        "                         1 2 3",
+        "1 prod/web               ● ◐ ●",
+        "2 prod/db                ● ● ●",
+        "3 outside (any address)  ● ·",
+        "● every port allowed   ◐ some ports allowed   · no port allowed",
         "",
-        "prod/web → itself  every port",
+        "prod/web → itself, outside (any address)  every port",
         "prod/web → prod/db  TCP/3306",
-        "prod/db → prod/web, itself  every port",
+        "prod/db → prod/web, itself, outside (any address)  every port",
+        "outside (any address) → prod/web  every port",
         "Whatever is not allowed here is denied; -o json has every connection.",
     ]
 
@@ -119,7 +125,7 @@ def test_expect_reads_a_scenario(capsys):
 def test_expect_reads_standard_input():
     done = audit_process("expect", "-f", "-", "-o", "json", stdin=MANIFESTS.encode())
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(json.loads(done.stdout)["endpoints"]) == 2
+    assert len(json.loads(done.stdout)["endpoints"]) == 3
 
 
 @pytest.mark.parametrize(
