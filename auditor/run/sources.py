@@ -22,6 +22,7 @@ from auditor.model.errors import UsageError, system_reason
 from auditor.model.scenario import Scenario
 from auditor.parsing.scenario import read_scenario
 from auditor.parsing.source import Source
+from auditor.run.revisions import PREFIX, read_revision, reader_beside
 
 STDIN = "-"
 STDIN_NAME = "<stdin>"
@@ -32,7 +33,8 @@ LARGEST = 256 << 20
 
 
 def load_sources(paths: Sequence[str], *, recursive: bool = False, exclude: Sequence[str] = ()) -> list[Source]:
-    """The files at ``paths``, those of directories in order of their names; ``-`` is standard input.
+    """The files at ``paths``, those of directories in order of their names; ``-`` is standard input, and
+    ``git:REV:PATH`` what is at a path in a revision of the git repository around.
 
     Of directories, what matches a glob of ``exclude`` is left out: a name, or a path below the directory.
 
@@ -45,6 +47,9 @@ def load_sources(paths: Sequence[str], *, recursive: bool = False, exclude: Sequ
 
 
 def _load(path: str, *, recursive: bool, exclude: Sequence[str]) -> Iterator[Source]:
+    if path.startswith(PREFIX):
+        yield from read_revision(path, SUFFIXES, LARGEST, recursive=recursive, exclude=exclude)
+        return
     if path == STDIN:
         with _said_plainly(STDIN_NAME):
             data = sys.stdin.buffer.read(LARGEST + 1)
@@ -136,6 +141,8 @@ def load_scenario(text: str) -> Scenario:
 
 def manifests_beside(scenario_file: str) -> Callable[[str], Source]:
     """How the manifests that a scenario names are loaded: relative to the scenario's own file."""
+    if scenario_file.startswith(PREFIX):
+        return reader_beside(scenario_file, LARGEST)
     return lambda name: _read(str(Path(scenario_file).parent / name))
 
 
