@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -21,6 +21,7 @@ from auditor.cli.snapshots import (
     read_endpoints,
 )
 from auditor.model.ports import PortRequest
+from auditor.model.snapshot import Endpoint
 from auditor.report.lines import say_aside
 from auditor.report.registry import EXPLAIN
 
@@ -42,7 +43,8 @@ class ExplainOptions:
     cls=SectionedCommand,
     examples=(
         "audit explain -f manifests/ prod/web prod/db TCP/5432",
-        "audit explain -f manifests/ --host backup=192.0.2.10 host/backup prod/db 22",
+        "audit explain -f manifests/ 192.0.2.10 prod/db 22",
+        "audit explain -f manifests/ prod/web 'outside 203.0.113.0/24' 443",
     ),
 )
 @parameters.file_option
@@ -70,7 +72,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """Explain why SOURCE can or can't reach DESTINATION on PORT, such as prod/web prod/db TCP/3306.
 
     DESTINATION may be a Service, such as service/prod/db: then each backend is explained, on the port that the Service
-    sends PORT to.
+    sends PORT to. Either may be an address or a range outside, as 'audit expect' shows them.
 
     Names the policies that isolate each side and the rule that allows or, when denied, the rules that came near and
     what they lacked.
@@ -81,15 +83,23 @@ def command(  # noqa: PLR0913 - one parameter for each option
 
 def explain_command(options: ExplainOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
+    from auditor.policy.outside import with_outside
     from auditor.report.skipped import ignored_line
+    from auditor.run.addresses import endpoint_at
     from auditor.run.explanation import explain, service_name
 
     options.outputs.check()
-    snapshot = read_endpoints(options.read)
+    snapshot = with_outside(read_endpoints(options.read))
     namespace = namespace_of_names(options.read)
-    source = endpoint_called(snapshot, in_namespace(options.source, namespace))
-    named = in_namespace(options.destination, namespace)
-    destination = service_name(named) or endpoint_called(snapshot, named, source)
+    source = endpoint_at(snapshot, options.source)
+    if source is None:
+        source = endpoint_called(snapshot, in_namespace(options.source, namespace))
+    destination: Endpoint | str | None = endpoint_at(snapshot, options.destination)
+    if destination is None:
+        named = in_namespace(options.destination, namespace)
+        destination = service_name(named) or endpoint_called(snapshot, named, source)
+    asked = [each for each in (source, destination) if isinstance(each, Endpoint) and each not in snapshot.endpoints]
+    snapshot = replace(snapshot, endpoints=(*snapshot.endpoints, *dict.fromkeys(asked)))
     explanation = explain(snapshot, source, destination, options.port)
     if ignored := ignored_line(snapshot.left_out):
         say_aside(f"ignored: {ignored}")

@@ -385,9 +385,11 @@ class _Question:
         if address is None:
             return f"ipBlock {block}: {end.name} has no {self.family} address", False
         if address not in block.cidr:
-            return f"ipBlock {block.cidr}: {address} is outside", False
+            why = f"{end.name} is not in it" if end.ranges else f"{address} is outside"
+            return f"ipBlock {block.cidr}: {why}", False
         inside = next((network for network in block.excepts if address in network), None)
-        return f"ipBlock {block.cidr}: {address} is in except {inside}" if inside is not None else "", True
+        shown = end.name if end.ranges else address
+        return f"ipBlock {block.cidr}: {shown} is in except {inside}" if inside is not None else "", True
 
     def _port_lacks(self, port: PolicyPort) -> str:
         """What the asked-for port lacks for ``port``; empty when it matches."""

@@ -112,3 +112,71 @@ def test_a_plain_name_is_of_the_namespace_default_and_else_it_is_said_where_that
     )
     assert run(["explain", "-f", str(path), "a", "pod/b", "80"]) == 0
     assert capfd.readouterr().out.startswith("ALLOWED  default/a -> default/b")
+
+
+OUTSIDE = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: prod, labels: {app: web}}
+status: {phase: Running, podIP: 10.244.0.5}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: prod}
+spec: {clusterIP: 10.96.0.9, selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: prod}
+spec:
+  podSelector: {}
+  ingress:
+  - from: [{ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.128/25]}}]
+    ports: [{port: 80}]
+"""
+
+
+@pytest.fixture
+def outside(tmp_path):
+    path = tmp_path / "outside.yaml"
+    path.write_text(OUTSIDE)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "verdict", "named"),
+    [
+        ("203.0.113.0", "ALLOWED", "203.0.113.0 ->"),
+        ("203.0.113.127", "ALLOWED", "203.0.113.127 ->"),
+        ("203.0.113.128", "DENIED", "203.0.113.128 ->"),
+        ("203.0.112.255", "DENIED", "203.0.112.255 is outside"),
+        ("203.0.113.64/26", "ALLOWED", "outside 203.0.113.0/24 except 203.0.113.128/25 ->"),
+        ("outside 203.0.113.0/24 except 203.0.113.128/25", "ALLOWED", "outside 203.0.113.0/24 except"),
+        ("outside (any other IPv4 address)", "DENIED", "outside (any other IPv4 address) is not in it"),
+        ("10.244.0.5", "ALLOWED", "prod/web -> prod/web"),
+    ],
+)
+def test_addresses_and_ranges_outside_are_explained(outside, capsys, source, verdict, named):
+    assert run(["explain", "-f", outside, "-n", "prod", source, "prod/web", "80"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith(verdict)
+    assert named in said
+
+
+def test_a_range_outside_as_the_destination(outside, capsys):
+    assert run(["explain", "-f", outside, "prod/web", "0.0.0.0/8", "80"]) == 0
+    assert "prod/web -> outside (any other IPv4 address) TCP/80" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("outside", "rules of the input split 'outside': name one address, or 'outside 203.0.113.0/24 except"),
+        ("203.0.113.0/24", "rules of the input split '203.0.113.0/24'"),
+        ("10.96.0.9", "10.96.0.9 is the ClusterIP of service/prod/web: write service/prod/web"),
+        ("2001:db8::1", "2001:db8::1: no pod of the input has an address of this family"),
+    ],
+)
+def test_what_is_several_peers_outside_or_none_says_so(outside, capsys, source, words):
+    assert run(["explain", "-f", outside, source, "prod/web", "80"]) == 2
+    assert words in capsys.readouterr().err
