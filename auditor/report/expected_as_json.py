@@ -9,6 +9,7 @@ from typing import TextIO, TypeAlias
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.policy.bits import WORD, bits, mask_of, octets_of, words_of
 from auditor.policy.doubt import Unreadable
+from auditor.policy.exposure import Exposure, view_exposures
 from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern, Ports
 from auditor.report.documents import write_json
@@ -28,7 +29,10 @@ MOST_KEPT = 1 << 26
 def render(view: MatrixView, stream: TextIO) -> None:
     """Write what ``view`` shows to ``stream``."""
     names = ({endpoint.name for endpoint in chosen} for chosen in (view.sources, view.destinations))
-    write_json(expected_json(view.matrix, *names, ports=view.ports, expand=view.expand, pairs=view.pairs), stream)
+    shown = expected_json(
+        view.matrix, *names, ports=view.ports, expand=view.expand, pairs=view.pairs, exposed=view_exposures(view)
+    )
+    write_json(shown, stream)
 
 
 def expected_json(  # noqa: PLR0913 - what is shown of a matrix
@@ -39,8 +43,10 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
     ports: Ports = (),
     expand: bool = False,
     pairs: Pairs | None = None,
+    exposed: Sequence[Exposure] = (),
 ) -> Iterator[str]:
-    """The JSON document, in pieces, with the cells from ``sources`` to ``destinations`` (names of endpoints).
+    """The JSON document, in pieces, with the cells from ``sources`` to ``destinations`` (names of endpoints), and what
+    is ``exposed`` to pods that are not in the input.
 
     Without ``expand`` there is a cell for each pair of the classes that have a member among them. ``pairs``, with
     ``expand``, as in ``MatrixView``.
@@ -53,6 +59,8 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
     yield f"],{json.dumps(left_out_json(matrix.snapshot.left_out))[1:-1]},"
     if matrix.snapshot.unknown:
         yield f'"unknown_policies":{json.dumps([policy.full_name for policy in matrix.snapshot.unknown])},'
+    if exposed:
+        yield f'"exposure":{json.dumps([_exposure_json(matrix, each) for each in exposed])},'
     yield '"cells":['
     cells = ExpectedCells(matrix, ports)
     separator = "\n"
@@ -66,6 +74,16 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
             yield separator + piece
             separator = ",\n"
     yield "\n]}\n"
+
+
+def _exposure_json(matrix: ExpectedMatrix, exposure: Exposure) -> dict[str, object]:
+    return {
+        "peer": exposure.peer,
+        "direction": exposure.direction.value.lower(),
+        "classes": sorted({matrix.class_of(name) for name in exposure.pods}),
+        "ports": [str(port) for port in exposure.ports],
+        "rules": list(exposure.rules),
+    }
 
 
 def _endpoint_json(matrix: ExpectedMatrix, endpoint: Endpoint) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from auditor.model.policy import Direction
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import in_brief, pluralize
 from auditor.policy.doubt import Unreadable
+from auditor.policy.exposure import view_exposures
 from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
@@ -21,6 +23,7 @@ from auditor.report.skipped import ignored_line
 MOST_ROWS = 30
 MOST_MEMBERS = 10
 MOST_NAMES = 20
+MOST_EXPOSURES = 30
 EVERY_PORT = "every port"
 NO_PORT = "no port"
 MEANINGS = {
@@ -82,6 +85,7 @@ def render(view: MatrixView, stream: TextIO) -> None:
     for note, meaning in MEANINGS.items():
         if note in occurring:
             print_paragraph(console, f"({note.value}): {meaning}", 0, 4)
+    _print_exposures(view, lambda text, hang: print_paragraph(console, text, 0, hang), symbols)
     print_paragraph(console, f"{_about_the_rest(view, doubted=bool(doubted))}; -o json has every connection.")
 
 
@@ -90,6 +94,23 @@ def _about_the_rest(view: MatrixView, *, doubted: bool) -> str:
     if view.pairs is not None:
         return f"Whatever else would be tried{', and is not in doubt,' if doubted else ''} is denied"
     return f"Whatever is {'neither allowed here nor in doubt' if doubted else 'not allowed here'} is denied"
+
+
+def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols: Symbols) -> None:
+    """What rules open to pods that are not in the input, the same peers and ports in one line."""
+    found = view_exposures(view)
+    if not found:
+        return
+    tell("Open to pods that are not in the input, if nothing forbids it on their side:", 0)
+    together: dict[tuple[Direction, tuple[str, ...], str], list[str]] = {}
+    for each in found:
+        ports = " ".join(map(str, each.ports)) or EVERY_PORT
+        together.setdefault((each.direction, each.pods, ports), []).append(each.peer)
+    for (direction, pods, ports), peers in list(together.items())[:MOST_EXPOSURES]:
+        ends = [listed(list(dict.fromkeys(peers))), listed(pods)]
+        tell(f"  {f' {symbols.arrow} '.join(ends if direction is Direction.INGRESS else ends[::-1])}  {ports}", 4)
+    if len(together) > MOST_EXPOSURES:
+        tell(f"  and {len(together) - MOST_EXPOSURES:,} more; -o json has them all", 4)
 
 
 def _headline(view: MatrixView) -> str:

@@ -1,0 +1,136 @@
+"""What rules open to pods that are not in the input: a repository without the monitoring stack still opens ports to it.
+
+A selector in a rule that no pod of the input is sure to match stands for pods elsewhere, of which only the labels are
+known that it asks for. So no more is said than what the rules that name it open; which policies there are on the other
+side is not known. What is open to everyone, since no policy isolates it, is not opened by any rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort
+from auditor.model.ports import PortRequest
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.policy.bits import bits
+from auditor.policy.label_index import LabelIndex
+from auditor.policy.matrix import MatrixView
+from auditor.policy.plain_reading import place
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What is open between ``pods`` of the input and any pod that ``peer`` selects: from it (Ingress) or to it
+    (Egress), if nothing forbids it on its side.
+
+    ``ports`` are those of the rules, all without any; ``rules`` say where these stand.
+    """
+
+    peer: str
+    direction: Direction
+    pods: tuple[str, ...]
+    ports: tuple[PolicyPort, ...]
+    rules: tuple[str, ...]
+
+
+def exposures(snapshot: Snapshot) -> tuple[Exposure, ...]:
+    """What is open to pods that are not in ``snapshot``, in the order of its policies."""
+    found: dict[tuple[str, Direction, tuple[PolicyPort, ...]], tuple[int, list[str]]] = {}
+    there = _Pods(snapshot)
+    for policy, direction, peer, ports, where in peers_without_pods(snapshot):
+        key = (peer_in_words(peer, policy.namespace), direction, ports)
+        subjects, rules = found.get(key, (0, []))
+        found[key] = (subjects | there.selected_by(policy), [*rules, where])
+    return tuple(
+        Exposure(
+            peer,
+            direction,
+            tuple(there.pods[number].name for number in bits(subjects)),
+            ports,
+            tuple(dict.fromkeys(rules)),
+        )
+        for (peer, direction, ports), (subjects, rules) in found.items()
+    )
+
+
+def view_exposures(view: MatrixView) -> tuple[Exposure, ...]:
+    """Those of the pods that ``view`` shows, as destinations of what comes in and as sources of what goes out;
+    none where it shows what would be tried.
+    """
+    if view.pairs is not None:
+        return ()
+    shown = {
+        Direction.INGRESS: {endpoint.name for endpoint in view.destinations},
+        Direction.EGRESS: {endpoint.name for endpoint in view.sources},
+    }
+    found = (
+        replace(each, pods=tuple(name for name in each.pods if name in shown[each.direction]))
+        for each in exposures(view.matrix.snapshot)
+        if not view.ports or any(_may_be(port, asked) for port in each.ports or (None,) for asked in view.ports)
+    )
+    return tuple(each for each in found if each.pods)
+
+
+def _may_be(port: PolicyPort | None, asked: PortRequest) -> bool:
+    """Whether ``port`` of a rule, None for all, may be the one that is ``asked`` for; a name may be any number."""
+    if port is None:
+        return True
+    if port.protocol is not asked.protocol:
+        return False
+    if port.name or asked.name or port.number is None:
+        return not (port.name and asked.name) or port.name == asked.name
+    first, last = port.bounds
+    return first <= asked.number <= last
+
+
+def peer_in_words(peer: Peer, namespace: str) -> str:
+    """``[pods app=prometheus in namespaces team=obs]``, of a peer with selectors in a policy of ``namespace``."""
+    selector = peer.pod_selector
+    pods = "pods" if selector is None or selector.is_empty else f"pods {selector}"
+    if peer.namespace_selector is None:
+        return f"[{pods} in namespace {namespace}]"
+    if peer.namespace_selector.is_empty:
+        return f"[{pods} in any namespace]"
+    return f"[{pods} in namespaces {peer.namespace_selector}]"
+
+
+def peers_without_pods(
+    snapshot: Snapshot,
+) -> Iterator[tuple[NetworkPolicy, Direction, Peer, tuple[PolicyPort, ...], str]]:
+    """Every peer with selectors that no pod is sure to match, of policies that are sure to select one: with the policy,
+    the ports of the rule, and where that stands.
+    """
+    there = _Pods(snapshot)
+    for policy in snapshot.policies:
+        if not there.selected_by(policy):
+            continue
+        for direction in sorted(policy.directions, reverse=True):
+            for number, rule in enumerate(policy.rules(direction)):
+                for peer in rule.peers:
+                    if peer.ip_block is None and not there.matching(peer, policy.namespace):
+                        yield policy, direction, peer, rule.ports, place(policy, direction, number)
+
+
+class _Pods:
+    """The pods of a snapshot, for questions about selectors; sets are bitsets over their positions."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.pods: list[Endpoint] = [endpoint for endpoint in snapshot.endpoints if endpoint.selectable]
+        self._labels = LabelIndex([pod.labels for pod in self.pods])
+        self._namespaces = LabelIndex([snapshot.namespaces[pod.namespace].labels for pod in self.pods])
+        self._in_namespace: dict[str, int] = {}
+        for number, pod in enumerate(self.pods):
+            self._in_namespace[pod.namespace] = self._in_namespace.get(pod.namespace, 0) | 1 << number
+
+    def selected_by(self, policy: NetworkPolicy) -> int:
+        """The pods that ``policy`` is for."""
+        return self._in_namespace.get(policy.namespace, 0) & self._labels.matching(policy.pod_selector)
+
+    def matching(self, peer: Peer, namespace: str) -> int:
+        """The pods that ``peer``, of a policy in ``namespace``, names."""
+        if peer.namespace_selector is None:
+            found = self._in_namespace.get(namespace, 0)
+        else:
+            found = self._namespaces.matching(peer.namespace_selector)
+        return found if peer.pod_selector is None else found & self._labels.matching(peer.pod_selector)
