@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Audit a cluster: try every connection and compare it with what the policies say.",
     "expect": "Show who should reach whom, by the policies alone.",
     "explain": "Say why one connection is allowed or denied.",
+    "diff": "Show which connections open or close between two sets of manifests.",
     "lint": "Find likely mistakes in network policies.",
     "intent": "Check network policies against a declared intent.",
     "history": "Show the last runs: the trend, and how long each finding has stood.",

@@ -29,6 +29,18 @@ def workload_name(endpoint: Endpoint) -> str:
     return f"{endpoint.namespace}/{name}" if name else endpoint.name
 
 
+def workload_identity(endpoint: Endpoint) -> tuple[str, str, str] | None:
+    """Namespace, kind and name of the workload that a pod belongs to, the same for files as for a live cluster, where a
+    ReplicaSet or a Job stands between; None where it has none.
+    """
+    kind, _, name = endpoint.workload.partition("/")
+    if not name or kind == "Node":
+        return None
+    bare = workload_name(endpoint).partition("/")[2]
+    between = {"ReplicaSet": "Deployment", "Job": "CronJob"} if bare != name else {}
+    return endpoint.namespace, between.get(kind, kind), bare
+
+
 KINDS: Mapping[str, frozenset[str]] = {
     name: frozenset(kinds)
     for names, kinds in (

@@ -142,6 +142,10 @@ class Unreadable:
             if any(may_select(policy, endpoint) for policy in snapshot.unknown)
         )
 
+    def touches(self, endpoints: Collection[Endpoint]) -> bool:
+        """Whether they may select any of ``endpoints``."""
+        return any(endpoint.name in self._touched for endpoint in endpoints)
+
     def between(self, source: Endpoint, destination: Endpoint) -> bool:
         """Whether they may decide whether ``source`` reaches ``destination``."""
         touched = source.name in self._touched or destination.name in self._touched

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from auditor.model.standing import ComparedRuns
     from auditor.policy.matrix import ExpectedMatrix, MatrixView
     from auditor.probing.plan import ProbePlan
+    from auditor.report.difference import ComparedClusters
     from auditor.run.explanation import Explanation
     from auditor.run.live import Outlook
 
@@ -45,6 +46,7 @@ LINT: Document[LintReport] = Document("lint report")
 CONFORMANCE: Document[Scorecard] = Document("scorecard")
 COMPARE: Document[ComparedRuns] = Document("comparison")
 HISTORY: Document[Trend] = Document("history")
+DIFF: Document[ComparedClusters] = Document("difference")
 
 DEFAULT_FORMAT = "table"
 FORMATS: Mapping[tuple[Document[Any], str], str] = {
@@ -68,6 +70,9 @@ FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (COMPARE, "json"): "comparison_as_json:render",
     (HISTORY, "table"): "history_as_table:render",
     (HISTORY, "json"): "history_as_json:render",
+    (DIFF, "table"): "difference_as_table:render",
+    (DIFF, "json"): "difference_as_json:render",
+    (DIFF, "markdown"): "difference_as_markdown:render",
     (CONFORMANCE, "table"): "scorecard_as_table:render",
     (CONFORMANCE, "json"): "scorecard_as_json:render",
     (CONFORMANCE, "junit"): "scorecard_as_junit:render",

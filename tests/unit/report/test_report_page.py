@@ -23,7 +23,7 @@ from tests.unit.report.test_as_json import document, validator
 PAGE = (Path(__file__).parents[3] / "docs/report.md").read_text(encoding="utf-8")
 SCHEMAS = {
     name: validator(f"{name}.schema.json").schema
-    for name in ("report", "expected", "lint", "intent-report", "scorecard", "comparison", "history")
+    for name in ("report", "expected", "lint", "intent-report", "scorecard", "comparison", "history", "difference")
 }
 
 

@@ -1,0 +1,158 @@
+"""Pods that are not in the input, as peers of a comparison: what rules are sure to open to them, and what they may.
+
+Such a pod has the labels that a selector asks for; all its others, those of its namespace if that is not in the input,
+and its addresses are not known. The policies on its own side are not known either and don't count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
+from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.ports import FIRST_PORT, LAST_PORT
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.policy.atoms import PortAtoms
+from auditor.policy.doubt import Unreadable
+from auditor.policy.exposure import peer_in_words, peers_without_pods
+from auditor.policy.plain_reading import place
+from auditor.policy.unknown_labels import may_match, pod_may_match
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentPeer:
+    """Any pod that ``peer`` selects; ``namespace`` is that of its policy, empty where the peer says which itself."""
+
+    peer: Peer
+    namespace: str
+
+    def __str__(self) -> str:
+        return peer_in_words(self.peer, self.namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is open to a peer, as port atoms: ``certain`` and, with it, ``possible``; the rules that are sure to open
+    some, in words. Everything is where no policy isolates.
+    """
+
+    certain: int
+    possible: int
+    rules: tuple[tuple[int, str], ...] = ()
+
+
+def absent_peers(snapshots: Sequence[Snapshot]) -> list[tuple[AbsentPeer, Direction]]:
+    """The peers of rules that no pod of one of ``snapshots`` is sure to match, each with the direction of its rules."""
+    found = {
+        (_peer(policy, peer), direction)
+        for snapshot in snapshots
+        for policy, direction, peer, _, _ in peers_without_pods(snapshot)
+    }
+    return sorted(found, key=lambda each: (str(each[0]), each[1]))
+
+
+def _peer(policy: NetworkPolicy, peer: Peer) -> AbsentPeer:
+    return AbsentPeer(peer, policy.namespace if peer.namespace_selector is None else "")
+
+
+class Admission:
+    """What the policies of one snapshot say of absent peers, in sets of ``atoms``."""
+
+    def __init__(self, snapshot: Snapshot, atoms: PortAtoms) -> None:
+        self._snapshot = snapshot
+        self._atoms = atoms
+        self._unreadable = Unreadable(snapshot)
+
+    def between(self, pod: Endpoint, peer: AbsentPeer, direction: Direction) -> Opening:
+        """What may come to ``pod`` from ``peer``, or go to it from ``pod``."""
+        everything = self._atoms.everything
+        here = [
+            each for each in self._snapshot.policies if each.namespace == pod.namespace and direction in each.directions
+        ]
+        selecting = [(each, pod_may_match(each.pod_selector, pod)) for each in here]
+        if self._unreadable.touches([pod]) or any(sure is None for _, sure in selecting):
+            return Opening(0, everything)
+        isolating = [each for each, sure in selecting if sure]
+        if not isolating or not pod.selectable:
+            return Opening(everything, everything)
+        certain = possible = 0
+        rules: list[tuple[int, str]] = []
+        for policy in isolating:
+            for number, rule in enumerate(policy.rules(direction)):
+                sure, maybe = self._opened(
+                    rule, policy.namespace, peer, pod if direction is Direction.INGRESS else None
+                )
+                certain, possible = certain | sure, possible | sure | maybe
+                if sure:
+                    rules.append((sure, f"{direction.lower()}: {place(policy, direction, number)}: {_words(rule)}"))
+        return Opening(certain, possible, tuple(rules))
+
+    def _opened(self, rule: Rule, namespace: str, peer: AbsentPeer, destination: Endpoint | None) -> tuple[int, int]:
+        """The atoms that ``rule`` is sure to open to ``peer``, and those that it may."""
+        admitted = [self._admits(each, namespace, peer) for each in rule.peers] or [True]
+        if all(each is False for each in admitted):
+            return 0, 0
+        sure, maybe = self._ports(rule.ports, destination)
+        return (sure, maybe) if True in admitted else (0, sure | maybe)
+
+    def _ports(self, ports: Sequence[PolicyPort], destination: Endpoint | None) -> tuple[int, int]:
+        """Atoms of ``ports``; what a name means to pods that nobody knows may be any."""
+        if not ports:
+            return self._atoms.everything, 0
+        sure = maybe = 0
+        for port in ports:
+            if port.name is None:
+                sure |= self._atoms.mask(port.protocol, *port.bounds)
+            elif destination is None:
+                maybe |= self._atoms.mask(port.protocol, FIRST_PORT, LAST_PORT)
+            else:
+                for number in destination.resolve(port.protocol, port.name):
+                    sure |= self._atoms.mask(port.protocol, number, number)
+        return sure, maybe
+
+    def _admits(self, item: Peer, namespace: str, peer: AbsentPeer) -> bool | None:
+        """Whether ``item``, of a policy in ``namespace``, matches every pod that ``peer`` does; None where it may."""
+        if item.ip_block is not None:
+            return None
+        answers = (self._namespace_fits(item, namespace, peer), _pods_fit(item.pod_selector, peer.peer.pod_selector))
+        return False if False in answers else None if None in answers else True
+
+    def _namespace_fits(self, item: Peer, namespace: str, peer: AbsentPeer) -> bool | None:
+        asked = peer.peer.namespace_selector
+        if asked is None:
+            if item.namespace_selector is None:
+                return namespace == peer.namespace
+            there = self._snapshot.namespaces.get(peer.namespace)
+            labels = there.labels if there else {NAMESPACE_NAME_LABEL: peer.namespace}
+            return may_match(item.namespace_selector, labels, lambda _: there is None or not there.known)
+        if item.namespace_selector is not None:
+            return _fits(item.namespace_selector, asked)
+        named = _labels(asked).get(NAMESPACE_NAME_LABEL)
+        return None if named is None else named == namespace
+
+
+def _pods_fit(wanted: LabelSelector | None, asked: LabelSelector | None) -> bool | None:
+    return True if wanted is None else _fits(wanted, asked or LabelSelector())
+
+
+def _fits(wanted: LabelSelector, asked: LabelSelector) -> bool | None:
+    """Whether ``wanted`` matches whatever ``asked`` does; None where it may."""
+    if wanted == asked:
+        return True
+    return may_match(wanted, _labels(asked), lambda _: True)
+
+
+def _labels(asked: LabelSelector) -> dict[str, str]:
+    """The labels that everything has that ``asked`` matches."""
+    single = {
+        each.key: each.values[0]
+        for each in asked.match_expressions
+        if each.operator is Operator.IN and len(each.values) == 1
+    }
+    return {**single, **dict(asked.match_labels)}
+
+
+def _words(rule: Rule) -> str:
+    ports = ", ".join(map(str, rule.ports)) or "every port"
+    return f"{', '.join(map(str, rule.peers)) or 'every peer'}, {ports}"
