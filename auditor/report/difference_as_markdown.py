@@ -18,7 +18,7 @@ from auditor.report.difference import (
     ports_in_words,
     reasons,
 )
-from auditor.report.documents import as_utf8
+from auditor.report.documents import write_text
 
 SPECIAL = {ord(character): f"\\{character}" for character in "\\`*_[]<>|#~&@!"}
 """What could become markup: names and labels come from files that anybody may have written."""
@@ -26,7 +26,7 @@ SPECIAL = {ord(character): f"\\{character}" for character in "\\`*_[]<>|#~&@!"}
 
 def render(compared: ComparedClusters, stream: TextIO) -> None:
     """Write ``compared`` to ``stream``."""
-    as_utf8(stream).write("\n".join(_lines(compared)) + "\n")
+    write_text("\n".join(_lines(compared)), stream)
 
 
 def _lines(compared: ComparedClusters) -> Iterator[str]:

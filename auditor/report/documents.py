@@ -39,6 +39,11 @@ def write_json_value(value: Any, stream: TextIO) -> None:
     write_json([json.dumps(value, indent=1) + "\n"], stream)
 
 
+def write_text(text: str, stream: TextIO) -> None:
+    """Write ``text``, of which the parts from outside have been made printable, and a newline."""
+    as_utf8(stream).write(f"{text}\n")
+
+
 def lines(texts: Iterable[str]) -> str:
     """The content of an element that tells each of ``texts`` on a line of its own, whatever is in it."""
     return "\n".join(map(printable, texts))

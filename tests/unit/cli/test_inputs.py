@@ -84,11 +84,6 @@ def test_a_service_without_its_namespace_is_told_how_to_write_it(files, capsys):
     assert "write service/NAMESPACE/NAME" in text
 
 
-def test_an_address_is_told_how_to_give_it_a_name(files, capsys):
-    text = said(capsys, 2, "explain", "-f", files("cilium"), "192.0.2.10", "prod/db", "80")
-    assert "give it a name with --host NAME=192.0.2.10, and write host/NAME" in text
-
-
 def test_standard_input_is_called_by_its_name():
     done = audit_process("lint", "-f", "-", "--fail-on", "error", stdin=ONLY_POLICY.encode())
     assert "of standard input" in done.stdout
