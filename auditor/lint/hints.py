@@ -42,16 +42,16 @@ def looks_misspelt(policy_index: PolicyIndex, selector: LabelSelector, area: Are
 
 
 def _is_slip(policy_index: PolicyIndex, selector: LabelSelector, area: Area, key: str, value: str) -> bool:
-    rest = _without(selector, key)
-    if any(area.pods.any_matching(area, rest, _having(key, other)) for other in area.pods.like(area, key, value)):
-        return True
-    if value in COMMON_VALUES or not policy_index.is_final:
+    alike = area.pods.like(area, key, value)
+    if alike:
+        rest = _without(selector, key)
+        if any(area.pods.any_matching(area, rest, _having(key, other)) for other in alike):
+            return True
+    keys = () if value in COMMON_VALUES or not policy_index.is_final else area.pods.other_keys(area, key, value)
+    if not keys:
         return False
-    lacking = LabelSelector(match_expressions=(Requirement(key, Operator.DOES_NOT_EXIST),))
-    return any(
-        area.pods.any_matching(area, rest, _having(other, value), lacking)
-        for other in area.pods.other_keys(area, key, value)
-    )
+    rest, lacking = _without(selector, key), LabelSelector((), (Requirement(key, Operator.DOES_NOT_EXIST),))
+    return any(area.pods.any_matching(area, rest, _having(other, value), lacking) for other in keys)
 
 
 def _having(key: str, value: str) -> LabelSelector:

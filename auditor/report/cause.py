@@ -12,7 +12,7 @@ from auditor.report.grouping import by_reason, in_words
 from auditor.report.lines import what_json_has
 
 MOST_ALTERNATIVES = 3
-TOO_FEW = "(too few pairs of endpoints differ to be sure of a cause)"
+TOO_FEW = "(too few pairs of endpoints, or policies, take part to be sure of this)"
 MOST_PARTS = 8
 MOST_REMARKS = 5
 MOST_REASONS = 2
@@ -22,9 +22,9 @@ def cause_lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     """The lines of a diagnosis, each with its label, empty where it is that of the line above."""
     sure = "cause" if diagnosis.certain else "could be"
     yield sure if diagnosis.faults else "no cause", diagnosis.title
+    yield "advice", diagnosis.advice
     if diagnosis.faults and not diagnosis.certain:
         yield "", TOO_FEW
-    yield "advice", diagnosis.advice
     shown = diagnosis.alternatives[:MOST_ALTERNATIVES]
     for number, alternative in enumerate(shown):
         yield "" if number else "or possibly", alternative.title
