@@ -73,16 +73,14 @@ class ComparedClusters:
 def headline(compared: ComparedClusters) -> str:
     """The difference in one sentence."""
     difference = compared.difference
-    counts = "; ".join(
-        f"{difference.pairs[kind]:,} {words}"
-        for kind, words in (
-            (ChangeKind.OPENED, "opened"),
-            (ChangeKind.CLOSED, "closed"),
-            (ChangeKind.IN_DOUBT, "in doubt"),
-        )
+    opened, closed, doubtful = (
+        difference.pairs[kind] for kind in (ChangeKind.OPENED, ChangeKind.CLOSED, ChangeKind.IN_DOUBT)
     )
     total = pluralize(difference.compared, "workload or endpoint", "workloads and endpoints")
-    return f"pairs with a connection that changes: {counts} ({total} compared)"
+    return (
+        f"connections opened between {pluralize(opened, 'pair')} of endpoints, closed between {closed:,}, in doubt "
+        f"between {doubtful:,} ({total} compared)"
+    )
 
 
 def others(compared: ComparedClusters) -> list[str]:

@@ -257,8 +257,8 @@ def test_inputs_without_pods(tmp_path, capsys) -> None:
 def test_as_a_table(repository, capsys) -> None:
     assert run(["diff", "-R", "git:HEAD~1:deploy", "git:HEAD:deploy"]) == 0
     assert [line.strip() for line in capsys.readouterr().out.splitlines()][:5] == [
-        "PASS  pairs with a connection that changes: 1 opened; 1 closed; 0 in doubt (3",
-        "workloads and endpoints compared)",
+        "PASS  connections opened between 1 pair of endpoints, closed between 1, in doubt",
+        "between 0 (3 workloads and endpoints compared)",
         "Opened:",
         "prod/api → prod/db  TCP/5432",
         "ingress: prod/db ingress[0] (git:HEAD:deploy/sub/shop.yaml:23):",
@@ -287,6 +287,6 @@ def test_very_many_changes_are_counted_and_not_all_told(tmp_path, capsys) -> Non
     given = [str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml")]
     assert run(["diff", *given, "--exclude", "x"]) in (0, 3)
     said = capsys.readouterr().out
-    assert f"{80 * 79:,} opened" in said
+    assert f"opened between {80 * 79:,} pairs" in said
     assert "more; -o json has them all" in said
     assert len(said.splitlines()) < 400
