@@ -148,4 +148,7 @@ def advice_for(fault: Fault) -> str:
             f"Compare the CNI's agent on node {fault.scope.name} with that of the other nodes: version, "
             f"settings, log. {advice}"
         )
+    if fault.scope.kind in (ScopeKind.POD, ScopeKind.PEER):
+        log = f"See in the log of the CNI's agent what became of pod {fault.scope.name}, and recreate the pod."
+        return f"{advice} {log}" if SPECS[fault.dialect].shuts else log
     return advice

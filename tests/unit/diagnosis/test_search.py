@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from random import Random
 
 import pytest
@@ -10,12 +11,12 @@ import pytest
 from auditor.diagnosis.evidence import Evidence
 from auditor.diagnosis.search import _best_split, diagnose, discriminating_cells
 from auditor.diagnosis.sentences import advice_for, in_words
-from auditor.model.diagnosis import Fault
-from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
+from auditor.model.diagnosis import Fault, ScopeKind
+from auditor.model.dialect import FAULTLESS, OF_ONE_POD, Dialect, Enforcement
 from auditor.model.verdict import Observation, Observed, Result, Verdict
 from tests.lab import scenarios
 from tests.lab.confusion import observe, run
-from tests.lab.naming import World, injected, is_named
+from tests.lab.naming import FOUND, World, injected, is_named
 
 ROUNDS = 20
 
@@ -204,3 +205,29 @@ def test_the_cell_that_parts_most_pairs_of_hypotheses_is_tried_first():
     # Cell 0 is open by one hypothesis of four, cell 1 by two: three pairs and four.
     assert _best_split([[0b11, 0b10, 0b00, 0b00]]) == 1
     assert _best_split([[0b1, 0b1]]) is None
+
+
+@pytest.mark.parametrize("dialect", sorted(OF_ONE_POD))
+def test_a_fault_of_one_pod_is_named_with_the_pod_and_what_to_do_about_it(demo, dialect):
+    diagnosis, results = told(demo, f"{dialect}@prod/api")
+    kinds = (ScopeKind.POD, ScopeKind.PEER)
+    own = [fault for fault in chain(*diagnosis.hypotheses) if fault.scope.kind in kinds]
+    assert (dialect, "prod/api") in {(fault.dialect, fault.scope.name) for fault in own}
+    assert all(advice_for(fault).endswith("and recreate the pod.") for fault in own)
+    assert all("Install a CNI" not in advice_for(fault) for fault in own)
+    differing = {result.cell for result in results if result.result in FOUND}
+    assert all("prod/api" in (cell.source, cell.destination) for cell in differing)
+
+
+def test_what_few_pairs_or_one_policy_show_could_be_and_is_not_called_the_cause(demo):
+    diagnosis, results = told(demo, "enforces-nothing")
+    assert diagnosis.certain
+    leaks = [result for result in results if result.result is Result.LEAK]
+    pairs = sorted({(result.cell.source, result.cell.destination) for result in leaks})
+    kept = set(pairs[:5])
+    few = [result for result in leaks if (result.cell.source, result.cell.destination) in kept]
+    assert not diagnose(demo.snapshot, few).certain
+    one = replace(demo.snapshot, policies=demo.snapshot.policies[:1])
+    world = replace(demo, snapshot=one)
+    alone = diagnose(one, observe(world, Enforcement.parse(("enforces-nothing",)), Random(1)))
+    assert not alone.certain
