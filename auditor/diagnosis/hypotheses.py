@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from itertools import permutations
 
 from auditor.diagnosis.dialects import SPECS, DialectSpec
@@ -12,10 +13,16 @@ from auditor.model.dialect import OF_ONE_POD, Dialect
 from auditor.model.ports import Protocol
 
 
-def faults(predictor: Predictor, *, stale: bool) -> Iterator[Fault]:
-    """All of them; ``stale`` when the policies before the last change are known."""
-    pods = [end.name for end in predictor.cells.endpoints.values() if end.selectable]
-    shared = [*_nodes(predictor), *_namespaces(predictor), *_traffic(predictor)]
+def faults(
+    predictor: Predictor, *, stale: bool, differing: int, without: AbstractSet[ScopeKind] = frozenset()
+) -> Iterator[Fault]:
+    """All of them, but for scopes of the kinds ``without``. ``stale``: the policies before the last change are known.
+
+    Of faults of one pod only those of the pods that are at an end of most of the ``differing`` cells.
+    """
+    every = [*_nodes(predictor), *_namespaces(predictor), *_traffic(predictor)]
+    shared = [scope for scope in every if scope.kind not in without]
+    pods = _pods(predictor, differing)
     for dialect in Dialect:
         spec = SPECS[dialect]
         if spec.unseen or (spec.previous_policies and not stale):
@@ -24,11 +31,22 @@ def faults(predictor: Predictor, *, stale: bool) -> Iterator[Fault]:
         for scope in shared:
             if _makes_sense(spec, scope):
                 yield Fault(dialect, scope)
-        if spec.rewrite is not None and spec.timing is None:
+        if spec.rewrite is not None and spec.timing is None and ScopeKind.POLICY not in without:
             yield from _in_policies(predictor, dialect)
         if dialect in OF_ONE_POD:
-            kind = ScopeKind.PEER if spec.rewrite is not None and spec.said_of.get(ScopeKind.PEER) else ScopeKind.POD
-            yield from (Fault(dialect, Scope(kind, pod)) for pod in pods)
+            kind = ScopeKind.PEER if ScopeKind.PEER in spec.said_of else ScopeKind.POD
+            yield from (Fault(dialect, Scope(kind, pod)) for pod in pods if kind not in without)
+
+
+def _pods(predictor: Predictor, differing: int) -> list[str]:
+    cells = predictor.cells
+    most = 2 * differing.bit_count() / 3
+    return [
+        name
+        for name, end in cells.endpoints.items()
+        if end.selectable
+        and (differing & (cells.sources.get(name, 0) | cells.destinations.get(name, 0))).bit_count() >= most
+    ]
 
 
 def _nodes(predictor: Predictor) -> Iterator[Scope]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import combinations, islice, product, zip_longest
 
@@ -48,17 +49,18 @@ def diagnose(
     results: Sequence[CellResult],
     previous_policies: Sequence[NetworkPolicy] | None = None,
     candidates: Sequence[Cell] = (),
+    without: AbstractSet[ScopeKind] = frozenset(),
 ) -> Diagnosis | None:
     """What explains the cells among ``results`` that differ from the specification; None when none does.
 
     ``previous_policies`` are those that were in force before the last change, where anybody knows. ``candidates`` are
     cells that could still be probed: the diagnosis names those of them that would tell hypotheses apart. Probe these,
-    add their results, diagnose again.
+    add their results, diagnose again. Faults in scopes of the kinds ``without`` are not looked for.
     """
     evidence = Evidence(snapshot, results, previous_policies)
     if not evidence.differing:
         return nothing_known(evidence) if evidence.untold else None
-    fits = search(evidence, stale=previous_policies is not None)
+    fits = search(evidence, stale=previous_policies is not None, without=without)
     if not fits:
         return nothing_known(evidence)
     diagnosis = diagnosis_of(evidence, fits)
@@ -75,9 +77,10 @@ def _unseen(candidates: Sequence[Cell], evidence: Evidence) -> list[Cell]:
     return [cell for cell in candidates if cell not in seen]
 
 
-def search(evidence: Evidence, *, stale: bool = False) -> list[Fit]:
+def search(evidence: Evidence, *, stale: bool = False, without: AbstractSet[ScopeKind] = frozenset()) -> list[Fit]:
     """The best hypothesis and those that can't be told apart from it, best first; empty when none is credible."""
-    tried = [evidence.fit((fault,)) for fault in faults(evidence.predictor, stale=stale)]
+    worth_a_thought = faults(evidence.predictor, stale=stale, differing=evidence.differing, without=without)
+    tried = [evidence.fit((fault,)) for fault in worth_a_thought]
     singles = [fit for fit in tried if fit.explained]
     best = min((fit for fit in singles if fit.is_credible), key=lambda fit: fit.rank, default=None)
     if best is not None and not best.errors:

@@ -26,6 +26,8 @@ from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED)
+OF_ONE_SCENARIO = frozenset({ScopeKind.NAMESPACE, ScopeKind.POLICY, ScopeKind.POD, ScopeKind.PEER})
+"""Scopes that lie within one scenario here: they would say which scenario differs, and not how."""
 REFUSED = "its point is that its manifests are refused: there is nothing to run"
 
 
@@ -40,7 +42,8 @@ def score(
     snapshot = merged([outcome.snapshot for outcome in outcomes])
     results = {result.cell: result for outcome in outcomes for result in outcome.results}
     seconds = {name: taken for outcome in outcomes for name, taken in outcome.seconds.items()}
-    diagnosis = diagnose(snapshot, list(results.values()), _previous(prepared_scenarios, snapshot))
+    previous = _previous(prepared_scenarios, snapshot)
+    diagnosis = diagnose(snapshot, list(results.values()), previous, without=OF_ONE_SCENARIO)
     return Scorecard(
         subject=subject,
         run_id=secrets.token_hex(4),

@@ -70,7 +70,11 @@ BOTH_WAYS = replace(DB_POLICY, name="both", directions=frozenset(Direction))
 def scopes_of(dialect):
     snapshot = with_policies(DB_POLICY, BOTH_WAYS)
     cells = Cells(snapshot, [Cell("prod/web", "prod/db", Protocol.TCP, 3306, Family.IPV4)])
-    return {fault.scope for fault in hypotheses.faults(Predictor(cells), stale=False) if fault.dialect is dialect}
+    return {
+        fault.scope
+        for fault in hypotheses.faults(Predictor(cells), stale=False, differing=cells.everything)
+        if fault.dialect is dialect
+    }
 
 
 def in_policies(scopes):

@@ -214,3 +214,15 @@ def test_three_faults_are_never_two_for_certain():
         results.append(CellResult(cell, Verdict.DENIED, Observation(seen, ""), kind))
     diagnosis = diagnose(snapshot, results)
     assert diagnosis.title == "no known fault explains 6 leaks"
+
+
+def test_scopes_that_are_not_asked_for_are_not_named():
+    """In conformance a namespace is one scenario: its name says nothing of the enforcer."""
+    world = World.random(0, size=300)
+    results = observe(world, Fault(Dialect.IGNORES_PORTS, Scope(ScopeKind.NAMESPACE, "space-0")))
+    said = diagnose(world.snapshot, results)
+    assert [str(fault) for fault in said.faults] == ["ignores-ports@namespace space-0"]
+    kinds = {fault.scope.kind for faults in said.hypotheses for fault in faults}
+    assert kinds == {ScopeKind.NAMESPACE}
+    other = diagnose(world.snapshot, results, without=kinds)
+    assert kinds.isdisjoint(fault.scope.kind for faults in other.hypotheses for fault in faults)
