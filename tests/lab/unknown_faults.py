@@ -124,7 +124,7 @@ class Enforcer:
             return False
         if port.name is not None:
             return self.named(port, direction, packet)
-        return port.number is None or port.number <= packet.port <= (port.last or port.number)
+        return port.number is None or port.number <= packet.port <= (port.end_port or port.number)
 
     def named(self, port: PolicyPort, _direction: Direction, packet: Packet) -> bool:
         return packet.port in numbers(packet.destination, port)
