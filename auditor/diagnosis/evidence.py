@@ -35,8 +35,14 @@ to change.
 CREDIBLE = 20
 """The cells that a fault has to explain for each one that speaks against it."""
 
+COMMON_BEFORE_ALL = frozenset({Dialect.SPEC, Dialect.ENFORCES_NOTHING, Dialect.IGNORES_EXCEPT})
+"""Where a rule means the Internet but for the cluster, a lost ``except`` and egress that isn't enforced look alike; the
+former is what the field reports.
+"""
+
 SCOPES = tuple(ScopeKind)
-DIALECTS = tuple(Dialect)
+DIALECTS = tuple(sorted(Dialect, key=lambda dialect: dialect not in COMMON_BEFORE_ALL))
+"""In the order in which those that fit alike are shown."""
 
 
 def is_telling(result: CellResult) -> bool:

@@ -231,3 +231,10 @@ def test_what_few_pairs_or_one_policy_show_could_be_and_is_not_called_the_cause(
     world = replace(demo, snapshot=one)
     alone = diagnose(one, observe(world, Enforcement.parse(("enforces-nothing",)), Random(1)))
     assert not alone.certain
+
+
+def test_a_rule_for_the_internet_has_lost_its_except_rather_than_egress_altogether():
+    world = World.of(scenarios.read("rule-09-internet-only"))
+    diagnosis, _ = told(world, "ignores-except")
+    order = [faults[0].dialect for faults in diagnosis.hypotheses]
+    assert order.index(Dialect.IGNORES_EXCEPT) < order.index(Dialect.IGNORES_EGRESS)
