@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.lab.troubled_lab import children_of
 from tests.marking import slow
 from tests.unit.cli.audit_process import audit_process, environment
 from tests.unit.report.test_as_json import validator
@@ -135,9 +136,7 @@ def test_an_interrupted_run_cleans_up_and_says_so(tmp_path, number, phase):
 
 
 def _descendants(pid):
-    found = [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
+    found = children_of(pid)
     return found + [deeper for child in found for deeper in _descendants(child)]
 
 
