@@ -89,24 +89,21 @@ class _Pods:
                 found[group].append(endpoint)
         return dict(found)
 
-    def _selected(self, policy: NetworkPolicy) -> int:
-        return self._groups.in_namespace(policy.namespace) & self._groups.with_labels(policy.pod_selector)
-
     def are_isolated(self, policy: NetworkPolicy, direction: Direction) -> bool:
         """Whether ``policy`` isolates any of the pods that were asked about in ``direction``."""
-        return direction in policy.directions and bool(self._selected(policy) & self._masks[direction])
+        return direction in policy.directions and bool(self._groups.selected_by(policy) & self._masks[direction])
 
     def selected(self, policy: NetworkPolicy, direction: Direction) -> list[Endpoint]:
         """Those of the pods that were asked about in ``direction`` that ``policy`` selects."""
         return [
             pod
-            for group in bits(self._selected(policy) & self._masks[direction])
+            for group in bits(self._groups.selected_by(policy) & self._masks[direction])
             for pod in self._asked[direction][group]
         ]
 
     def has_none(self, policy: NetworkPolicy) -> bool:
         """Whether ``policy``, of a namespace that was asked about, selects none of all pods."""
-        return policy.namespace in self._namespaces and not self._selected(policy)
+        return policy.namespace in self._namespaces and not self._groups.selected_by(policy)
 
 
 class _Evidence:

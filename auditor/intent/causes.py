@@ -15,7 +15,6 @@ from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.intent.sides import WhatIf
 from auditor.intent.violations import Violation
 from auditor.model.intent import IntentRule
-from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer
 from auditor.model.snapshot import Endpoint, Family
 from auditor.model.verdict import Cell, Verdict
@@ -177,13 +176,7 @@ class Causes:
             if peer.ip_block is not None:
                 mask = groups.in_block(peer.ip_block, family)
             else:
-                own = peer.namespace_selector is None
-                mask = (
-                    groups.in_namespace(policy.namespace)
-                    if own
-                    else groups.in_namespaces(peer.namespace_selector or LabelSelector())
-                )
-                mask &= groups.with_labels(peer.pod_selector) if peer.pod_selector is not None else mask
+                mask = groups.named_by(peer, policy.namespace)
             self._peers[key] = mask
         return bool(self._peers[key] >> self._group_of[other.name] & 1)
 

@@ -78,10 +78,7 @@ class PolicyIndex:
         self.groups = Groups(snapshot, asked | declared)
         self.atoms = cut_atoms(items, asked, snapshot.endpoints)
         self._numbers = {name: self.groups.declaring(name) for name in asked}
-        self.subjects = [
-            self.groups.with_labels(policy.pod_selector) & self.pods_in(policy.namespace)
-            for policy in snapshot.policies
-        ]
+        self.subjects = list(map(self.groups.selected_by, snapshot.policies))
         self.isolated = dict.fromkeys(Direction, 0)
         for policy, subjects in zip(snapshot.policies, self.subjects, strict=True):
             for direction in policy.directions:
@@ -106,12 +103,7 @@ class PolicyIndex:
         """The groups that ``peer`` means in ``policy``: by selectors, or by address over any family."""
         if peer.ip_block is not None:
             return self.groups.in_block(peer.ip_block, Family(peer.ip_block.cidr.version))
-        pods = (
-            self.pods_in(policy.namespace)
-            if peer.namespace_selector is None
-            else self.groups.in_namespaces(peer.namespace_selector)
-        )
-        return pods if peer.pod_selector is None else pods & self.groups.with_labels(peer.pod_selector)
+        return self.groups.named_by(peer, policy.namespace)
 
     def _ports(self, ports: Iterable[PolicyPort]) -> Mapping[int, int]:
         if not ports:

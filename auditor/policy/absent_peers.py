@@ -16,6 +16,7 @@ from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.atoms import PortAtoms
 from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import peer_in_words, peers_without_pods
+from auditor.policy.groups import Groups
 from auditor.policy.plain_reading import place
 from auditor.policy.unknown_labels import may_match, pod_may_match
 
@@ -47,7 +48,7 @@ def absent_peers(snapshots: Sequence[Snapshot]) -> list[tuple[AbsentPeer, Direct
     found = {
         (_peer(policy, peer), direction)
         for snapshot in snapshots
-        for policy, direction, peer, _, _ in peers_without_pods(snapshot)
+        for policy, direction, peer, _, _ in peers_without_pods(snapshot, Groups(snapshot, set()))
     }
     return sorted(found, key=lambda each: (str(each[0]), each[1]))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from auditor.model.policy import NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.policy import NetworkPolicy, PolicyPort, Rule
 from auditor.model.snapshot import Family
 from auditor.policy.atoms import PortAtoms, PortName
 from auditor.policy.bits import union
@@ -50,7 +50,7 @@ class RuleCompiler:
 
     def subjects(self, policy: NetworkPolicy) -> int:
         """The groups that ``policy`` selects."""
-        return self._groups.with_labels(policy.pod_selector) & self._groups.in_namespace(policy.namespace)
+        return self._groups.selected_by(policy)
 
     def rule(self, policy: NetworkPolicy, rule: Rule, subjects: int) -> CompiledRule:
         """``rule`` of ``policy``, which selects ``subjects``."""
@@ -97,18 +97,10 @@ def peers_selected(groups: Groups, policy: NetworkPolicy, rule: Rule) -> Iterato
         yield groups.everything
     for peer in rule.peers:
         if peer.ip_block is None:
-            yield _select(groups, policy, peer)
+            yield groups.named_by(peer, policy.namespace)
 
 
 def peers_blocked(groups: Groups, rule: Rule) -> dict[Family, list[int]]:
     """The groups that each peer of ``rule`` names by an ipBlock, for each family."""
     blocks = [peer.ip_block for peer in rule.peers if peer.ip_block is not None]
     return {family: [groups.in_block(block, family) for block in blocks] for family in Family}
-
-
-def _select(groups: Groups, policy: NetworkPolicy, peer: Peer) -> int:
-    if peer.namespace_selector is None:
-        mask = groups.in_namespace(policy.namespace)
-    else:
-        mask = groups.in_namespaces(peer.namespace_selector)
-    return mask if peer.pod_selector is None else mask & groups.with_labels(peer.pod_selector)

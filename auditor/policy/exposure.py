@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.policy.bits import bits
-from auditor.policy.label_index import LabelIndex
+from auditor.model.snapshot import Snapshot
+from auditor.policy.groups import Groups
 from auditor.policy.matrix import MatrixView
 from auditor.policy.plain_reading import place
 
@@ -37,16 +36,17 @@ class Exposure:
 def exposures(snapshot: Snapshot) -> tuple[Exposure, ...]:
     """What is open to pods that are not in ``snapshot``, in the order of its policies."""
     found: dict[tuple[str, Direction, tuple[PolicyPort, ...]], tuple[int, list[str]]] = {}
-    there = _Pods(snapshot)
-    for policy, direction, peer, ports, where in peers_without_pods(snapshot):
+    groups = Groups(snapshot, set())
+    for policy, direction, peer, ports, where in peers_without_pods(snapshot, groups):
         key = (peer_in_words(peer, policy.namespace), direction, ports)
         subjects, rules = found.get(key, (0, []))
-        found[key] = (subjects | there.selected_by(policy), [*rules, where])
+        found[key] = (subjects | groups.selected_by(policy), [*rules, where])
+    members = list(zip(snapshot.endpoints, groups.of_endpoint, strict=True))
     return tuple(
         Exposure(
             peer,
             direction,
-            tuple(there.pods[number].name for number in bits(subjects)),
+            tuple(endpoint.name for endpoint, group in members if subjects >> group & 1),
             ports,
             tuple(dict.fromkeys(rules)),
         )
@@ -96,41 +96,16 @@ def peer_in_words(peer: Peer, namespace: str) -> str:
 
 
 def peers_without_pods(
-    snapshot: Snapshot,
+    snapshot: Snapshot, groups: Groups
 ) -> Iterator[tuple[NetworkPolicy, Direction, Peer, tuple[PolicyPort, ...], str]]:
     """Every peer with selectors that no pod is sure to match, of policies that are sure to select one: with the policy,
-    the ports of the rule, and where that stands.
+    the ports of the rule, and where that stands. ``groups`` are those of ``snapshot``.
     """
-    there = _Pods(snapshot)
     for policy in snapshot.policies:
-        if not there.selected_by(policy):
+        if not groups.selected_by(policy):
             continue
         for direction in sorted(policy.directions, reverse=True):
             for number, rule in enumerate(policy.rules(direction)):
                 for peer in rule.peers:
-                    if peer.ip_block is None and not there.matching(peer, policy.namespace):
+                    if peer.ip_block is None and not groups.named_by(peer, policy.namespace):
                         yield policy, direction, peer, rule.ports, place(policy, direction, number)
-
-
-class _Pods:
-    """The pods of a snapshot, for questions about selectors; sets are bitsets over their positions."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.pods: list[Endpoint] = [endpoint for endpoint in snapshot.endpoints if endpoint.selectable]
-        self._labels = LabelIndex([pod.labels for pod in self.pods])
-        self._namespaces = LabelIndex([snapshot.namespaces[pod.namespace].labels for pod in self.pods])
-        self._in_namespace: dict[str, int] = {}
-        for number, pod in enumerate(self.pods):
-            self._in_namespace[pod.namespace] = self._in_namespace.get(pod.namespace, 0) | 1 << number
-
-    def selected_by(self, policy: NetworkPolicy) -> int:
-        """The pods that ``policy`` is for."""
-        return self._in_namespace.get(policy.namespace, 0) & self._labels.matching(policy.pod_selector)
-
-    def matching(self, peer: Peer, namespace: str) -> int:
-        """The pods that ``peer``, of a policy in ``namespace``, names."""
-        if peer.namespace_selector is None:
-            found = self._in_namespace.get(namespace, 0)
-        else:
-            found = self._namespaces.matching(peer.namespace_selector)
-        return found if peer.pod_selector is None else found & self._labels.matching(peer.pod_selector)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import IPBlock
+from auditor.model.policy import IPBlock, NetworkPolicy, Peer
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.policy.addresses import AddressIntervals, Located
 from auditor.policy.atoms import PortName
@@ -129,6 +129,18 @@ class Groups:
     def with_labels(self, selector: LabelSelector) -> int:
         """The selectable groups, in any namespace, whose labels match ``selector``."""
         return self._pod_labels.matching(selector)
+
+    def selected_by(self, policy: NetworkPolicy) -> int:
+        """The groups that ``policy`` is for (NetworkPolicySpec.podSelector): pods of its own namespace."""
+        return self.with_labels(policy.pod_selector) & self.in_namespace(policy.namespace)
+
+    def named_by(self, peer: Peer, namespace: str) -> int:
+        """The groups that ``peer``, one of selectors in a policy of ``namespace``, means (NetworkPolicyPeer)."""
+        if peer.namespace_selector is None:
+            there = self.in_namespace(namespace)
+        else:
+            there = self.in_namespaces(peer.namespace_selector)
+        return there if peer.pod_selector is None else there & self.with_labels(peer.pod_selector)
 
     def in_block(self, block: IPBlock, family: Family) -> int:
         """The groups whose address of ``family`` is in ``block``.

@@ -18,7 +18,7 @@ from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.policy import IPBlock, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.policy.addresses import bounds
-from auditor.policy.label_index import LabelIndex
+from auditor.policy.groups import Groups
 
 PREFIX = "outside"
 """Names of peers outside begin with it; a selection of it alone means all of them."""
@@ -105,20 +105,15 @@ class _Subjects:
     """Which pods a policy selects, as something that is equal for policies that select the same ones."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        pods = [endpoint for endpoint in snapshot.endpoints if endpoint.selectable]
-        self._labels = LabelIndex([pod.labels for pod in pods])
-        self._in_namespace: dict[str, int] = {}
-        for number, pod in enumerate(pods):
-            self._in_namespace[pod.namespace] = self._in_namespace.get(pod.namespace, 0) | 1 << number
-        self._unknown = frozenset[str]().union(*(pod.unknown_labels for pod in pods))
+        self._groups = Groups(snapshot, set())
+        self._unknown = frozenset[str]().union(*(each.unknown_labels for each in self._groups.representatives))
 
     def of(self, policy: NetworkPolicy) -> Hashable | None:
         """None where ``policy`` selects none of the pods, whatever their unknown labels are."""
-        there = self._in_namespace.get(policy.namespace, 0)
-        selected = self._labels.matching(policy.pod_selector) & there
+        there = self._groups.in_namespace(policy.namespace)
         if there and not self._unknown.isdisjoint(policy.pod_selector.keys):
             return policy.namespace, policy.pod_selector
-        return selected or None
+        return self._groups.selected_by(policy) or None
 
 
 @dataclass(slots=True, eq=False)

@@ -138,7 +138,7 @@ class ClassCounts:
     def _sets_of(self, policy: NetworkPolicy) -> frozenset[int]:
         """Every set of groups that ``policy`` treats as one, as far as it tells any two of ours apart."""
         groups = self._groups
-        subjects = groups.with_labels(policy.pod_selector) & groups.in_namespace(policy.namespace)
+        subjects = groups.selected_by(policy)
         sets = {subjects}
         for direction in policy.directions if subjects else ():
             for rule in policy.rules(direction):
