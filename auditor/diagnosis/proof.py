@@ -72,7 +72,7 @@ class _Pods:
     """The pods that policies can select, as the groups that no policy tells apart."""
 
     def __init__(self, snapshot: Snapshot, asked: Asked) -> None:
-        self._groups = Groups(snapshot, set())
+        self._groups = Groups.by_labels(snapshot)
         self._asked = {
             direction: self._members(snapshot, frozenset(names)) for direction, names in asked.subjects.items()
         }

@@ -48,7 +48,7 @@ def absent_peers(snapshots: Sequence[Snapshot]) -> list[tuple[AbsentPeer, Direct
     found = {
         (_peer(policy, peer), direction)
         for snapshot in snapshots
-        for policy, direction, peer, _, _ in peers_without_pods(snapshot, Groups(snapshot, set()))
+        for policy, direction, peer, _, _ in peers_without_pods(snapshot, Groups.by_labels(snapshot))
     }
     return sorted(found, key=lambda each: (str(each[0]), each[1]))
 

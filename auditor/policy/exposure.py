@@ -36,7 +36,7 @@ class Exposure:
 def exposures(snapshot: Snapshot) -> tuple[Exposure, ...]:
     """What is open to pods that are not in ``snapshot``, in the order of its policies."""
     found: dict[tuple[str, Direction, tuple[PolicyPort, ...]], tuple[int, list[str]]] = {}
-    groups = Groups(snapshot, set())
+    groups = Groups.by_labels(snapshot)
     for policy, direction, peer, ports, where in peers_without_pods(snapshot, groups):
         key = (peer_in_words(peer, policy.namespace), direction, ports)
         subjects, rules = found.get(key, (0, []))

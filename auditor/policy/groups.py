@@ -7,7 +7,9 @@ evaluator are sets of groups. Which selector matches which groups is answered he
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cached_property
+from typing import Self
 
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import IPBlock, NetworkPolicy, Peer
@@ -64,6 +66,13 @@ class Groups:
         self.everything = span(0, len(self.representatives) - 1)
         self._names = names
         self._block_cache: dict[tuple[IPBlock, Family], int] = {}
+
+    @classmethod
+    def by_labels(cls, snapshot: Snapshot) -> Self:
+        """The groups for questions about the selectors of NetworkPolicies alone: neither addresses nor the ports that
+        rules name tell any apart.
+        """
+        return cls(snapshot, set(), [replace(network_policy_traits(snapshot), blocks=frozenset())])
 
     def with_unknown_labels(self) -> set[int]:
         """Groups that unknown labels tell apart from others, by the key of the label, and those in namespaces with

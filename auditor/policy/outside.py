@@ -105,7 +105,7 @@ class _Subjects:
     """Which pods a policy selects, as something that is equal for policies that select the same ones."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._groups = Groups(snapshot, set())
+        self._groups = Groups.by_labels(snapshot)
         self._unknown = frozenset[str]().union(*(each.unknown_labels for each in self._groups.representatives))
 
     def of(self, policy: NetworkPolicy) -> Hashable | None:
