@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -11,7 +11,8 @@ from auditor.lint.covering import FEW, in_order, most_compared
 from auditor.lint.finding import Check, Remark, peer_place
 from auditor.lint.policy_index import IndexedRule, PolicyIndex, meet
 from auditor.model.lint import Place, Severity
-from auditor.model.policy import Direction, PolicyPort
+from auditor.model.policy import Direction
+from auditor.model.words import in_brief
 from auditor.policy.bits import bits
 
 TWO_SIDES = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
@@ -103,7 +104,7 @@ def _with_unknown_addresses(policy_index: PolicyIndex, indexed: IndexedRule) -> 
 
 def _half_open_remark(policy_index: PolicyIndex, indexed: IndexedRule, reach: int, place: Place) -> Remark:
     ingress = indexed.direction is Direction.INGRESS
-    ports = _ports(indexed.rule.ports) or "every port"
+    ports = in_brief(indexed.rule.ports, MOST_PORTS) or "every port"
     subjects, others = policy_index.names(indexed.subjects), policy_index.names(reach)
     if ingress:
         message = f"admits {others} to {subjects} on {ports}, but the egress policies of {others} let none of that out"
@@ -113,11 +114,6 @@ def _half_open_remark(policy_index: PolicyIndex, indexed: IndexedRule, reach: in
         need, section = f"a policy that selects {others} has to admit it", "ingress:\n- from"
     hint = f"A connection needs both sides; {need}:\n{section}: [...]  # {subjects}\n  ports: [...]  # {ports}"
     return Remark(place, message, hint)
-
-
-def _ports(ports: Sequence[PolicyPort]) -> str:
-    more = len(ports) - MOST_PORTS
-    return ", ".join(map(str, ports[:MOST_PORTS])) + (f" and {more:,} more" if more > 0 else "")
 
 
 CHECKS = (

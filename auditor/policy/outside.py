@@ -17,6 +17,7 @@ from ipaddress import ip_network
 from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.policy import IPBlock, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.words import in_brief
 from auditor.policy.addresses import bounds
 from auditor.policy.groups import Groups
 
@@ -279,6 +280,4 @@ def _name(ranges: Sequence[IPBlock], split: set[Family]) -> str:
 def _words(block: IPBlock) -> str:
     if not block.excepts:
         return str(block.cidr)
-    left = len(block.excepts) - MOST_EXCEPTS
-    shown = ", ".join(map(str, block.excepts[:MOST_EXCEPTS]))
-    return f"{block.cidr} except {shown}" + (f" and {left:,} more" if left > 0 else "")
+    return f"{block.cidr} except {in_brief(block.excepts, MOST_EXCEPTS)}"

@@ -7,7 +7,7 @@ reading of the same rules, and the tests hold the two against each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from heapq import merge
@@ -19,7 +19,7 @@ from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, Policy
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 
 _NumberedRule: TypeAlias = tuple[NetworkPolicy, int, Rule]
 """A rule with its policy and its number in it."""
@@ -131,7 +131,7 @@ def _side_lines(side: Side) -> list[str]:
         return [f"{word}: no policy isolates {side.pod}: {side.open_because}"]
     if side.grant is not None:
         return [f"{word}: {side.grant}"]
-    names = _names(policy_place(policy) for policy in side.isolating)
+    names = in_brief([policy_place(policy) for policy in side.isolating], MOST_POLICIES)
     lines = [f"{word}: {side.pod} is isolated by {names}, and no rule allows it"]
     misses = side.near_misses
     lines += [f"{word}: {miss}" for miss in misses[:MOST_MISSES]]
@@ -141,12 +141,6 @@ def _side_lines(side: Side) -> list[str]:
         if more > 0
         else lines
     )
-
-
-def _names(places: Iterable[str]) -> str:
-    named = list(places)
-    more = len(named) - MOST_POLICIES
-    return ", ".join(named[:MOST_POLICIES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def explain_side(snapshot: Snapshot, cell: Cell, direction: Direction) -> Side:
@@ -214,7 +208,7 @@ class PlainReading:
         if not selecting:
             return f"none of namespace {pod.namespace} selects it"
         other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
-        return f"{_names(selecting)} {'is' if len(selecting) == 1 else 'are'} for {other} alone"
+        return f"{in_brief(selecting, MOST_POLICIES)} {'is' if len(selecting) == 1 else 'are'} for {other} alone"
 
     def may_allow(self, pod: Endpoint, direction: Direction, end: Endpoint) -> Iterator[_NumberedRule]:
         """The rules of these policies that may allow ``end``, in their order: left out are those of which each peer

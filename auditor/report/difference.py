@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.verdict import Conclusion, Note
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 from auditor.policy.differences import Change, ChangeKind, Difference
 
 MOST_NAMES = 10
@@ -104,8 +104,7 @@ def others(compared: ComparedClusters) -> list[str]:
 
 def listed(names: Sequence[str]) -> str:
     """``names`` in one line, the first of them where there are too many to read."""
-    shown = ", ".join(names[:MOST_NAMES])
-    return f"{shown} and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else shown
+    return in_brief(names, MOST_NAMES)
 
 
 def ports_in_words(change: Change) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from auditor.model.verdict import Note, Verdict
+from auditor.model.words import in_brief
 from auditor.policy.plain_reading import policy_place
 from auditor.report.console import open_console, print_paragraph
 from auditor.run.explanation import Explained, Explanation
@@ -39,7 +40,9 @@ def render(explanation: Explanation, stream: TextIO) -> None:
         if each not in shown:
             rest.setdefault(_word(each), []).append(each)
     for word, alike in rest.items():
-        print_paragraph(console, f"{word} as well: {_some([str(each.decision.cell) for each in alike])}", 0, 4)
+        print_paragraph(
+            console, f"{word} as well: {in_brief([each.decision.cell for each in alike], MOST_NAMES)}", 0, 4
+        )
 
 
 def _examples(connections: Sequence[Explained]) -> list[Explained]:
@@ -54,14 +57,9 @@ def _word(explained: Explained) -> str:
     return "IN DOUBT" if explained.doubt else explained.decision.verdict.value.upper()
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
-
-
 def _print_translation(asked: ServicePort, console: Console) -> None:
-    ends = _some(list(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in asked.cells)))
-    print_paragraph(console, f"{_way(asked)} {ends}: policies see the backend and its port")
+    ends = list(dict.fromkeys(f"{cell.destination} {cell.protocol}/{cell.port}" for cell in asked.cells))
+    print_paragraph(console, f"{_way(asked)} {in_brief(ends, MOST_NAMES)}: policies see the backend and its port")
     for policy, block, address in asked.covering[:MOST_SHOWN]:
         said = (
             f"note: {policy_place(policy)} has ipBlock {block}, which covers the ClusterIP {address}: whether "
