@@ -168,7 +168,7 @@ def _groups(resolved: ResolvedIntent, found: list[Violation]) -> tuple[CellGroup
     for (alike, destinations), sources in by_destination.items():
         by_sources.setdefault((alike, tuple(sources)), []).extend(destinations)
     return tuple(
-        CellGroup(sources, tuple(destinations), resolved.ranges(alike[0]), alike[1])
+        CellGroup(sources, tuple(destinations), resolved.atoms.joined(alike[0]), alike[1])
         for (alike, sources), destinations in by_sources.items()
     )
 

@@ -228,7 +228,7 @@ def _other_ports(resolved: ResolvedIntent, violation: Sequence[Violation], rule:
     for each in violation:
         for mask in each.atoms.values():
             atoms &= ~mask
-    return tuple(_policy_port(ports) for ports in resolved.ranges(atoms))
+    return tuple(_policy_port(ports) for ports in resolved.atoms.joined(atoms))
 
 
 def _policy_port(ports: PortRange) -> PolicyPort:

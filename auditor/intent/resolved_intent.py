@@ -17,7 +17,6 @@ from typing import TypeAlias
 from auditor.model.errors import InputError, Problem
 from auditor.model.intent import Intent, IntentRule
 from auditor.model.policy import PolicyPort
-from auditor.model.ports import PortRange
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Verdict
 from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
@@ -198,20 +197,8 @@ class ResolvedIntent:
                 by_ports.setdefault(both, []).append(name)
         for both, names in by_ports.items():
             for source, destination in self._pairs(sources, names):
-                return f"{source.name} -> {destination.name} {self.ranges(both)[0]}"
+                return f"{source.name} -> {destination.name} {self.atoms.joined(both)[0]}"
         return ""
-
-    def ranges(self, atoms: int) -> tuple[PortRange, ...]:
-        """The set ``atoms`` as ranges of ports, as few as there can be."""
-        ranges: list[PortRange] = []
-        for number in bits(atoms):
-            atom = self.atoms.ranges[number]
-            last = ranges[-1] if ranges else None
-            if last is not None and last.protocol is atom.protocol and last.last + 1 == atom.first:
-                ranges[-1] = PortRange(atom.protocol, last.first, atom.last)
-            else:
-                ranges.append(atom)
-        return tuple(ranges)
 
 
 class Refined:

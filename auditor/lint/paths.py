@@ -12,6 +12,7 @@ from auditor.lint.finding import Check, Remark, peer_place
 from auditor.lint.policy_index import IndexedRule, PolicyIndex, meet
 from auditor.model.lint import Place, Severity
 from auditor.model.policy import Direction
+from auditor.model.ports import EVERY_PORT
 from auditor.model.words import in_brief
 from auditor.policy.bits import bits
 
@@ -104,7 +105,7 @@ def _with_unknown_addresses(policy_index: PolicyIndex, indexed: IndexedRule) -> 
 
 def _half_open_remark(policy_index: PolicyIndex, indexed: IndexedRule, reach: int, place: Place) -> Remark:
     ingress = indexed.direction is Direction.INGRESS
-    ports = in_brief(indexed.rule.ports, MOST_PORTS) or "every port"
+    ports = in_brief(indexed.rule.ports, MOST_PORTS) or EVERY_PORT
     subjects, others = policy_index.names(indexed.subjects), policy_index.names(reach)
     if ingress:
         message = f"admits {others} to {subjects} on {ports}, but the egress policies of {others} let none of that out"

@@ -18,7 +18,6 @@ from auditor.lint.listing import MOST_NAMES, listed_first
 from auditor.lint.offers import Offers
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
-from auditor.model.ports import FIRST_PORT, LAST_PORT
 from auditor.model.skipped import Cause
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.workloads import workload_name
@@ -125,7 +124,7 @@ class PolicyIndex:
                 self.atoms.mask(port.protocol, number, number): declaring & self.groups.selectable
                 for number, declaring in numbers.items()
             }
-        first, last = port_range(port)
+        first, last = port.bounds
         return {self.atoms.mask(port.protocol, first, last): self.groups.everything}
 
     def pods_in(self, namespace: str) -> int:
@@ -349,13 +348,6 @@ def _sliced(numbers: Mapping[int, int]) -> list[int]:
 def _total(sliced: Sequence[int], mask: int) -> int:
     """The sum of the numbers of the groups in ``mask``."""
     return sum((groups & mask).bit_count() << power for power, groups in enumerate(sliced))
-
-
-def port_range(port: PolicyPort) -> tuple[int, int]:
-    """The first and last number of a port that isn't named."""
-    if port.number is None:
-        return FIRST_PORT, LAST_PORT
-    return port.number, port.number if port.end_port is None else port.end_port
 
 
 def meet(one: IndexedRule, other: IndexedRule) -> bool:

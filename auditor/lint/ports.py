@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from auditor.lint.covering import FEW, most_compared
 from auditor.lint.finding import Check, Remark, port_place
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import IndexedRule, PolicyIndex, port_range
+from auditor.lint.policy_index import IndexedRule, PolicyIndex
 from auditor.model.lint import Severity
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction, PolicyPort
@@ -145,7 +145,7 @@ def service_port(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Numbers that are a Service's port and not the port of the pods behind it."""
     offers = policy_index.offers
     for indexed, number, port, destinations in _port_items(policy_index):
-        if port.number is None or offers.offering(port.protocol, *port_range(port)) & destinations:
+        if port.number is None or offers.offering(port.protocol, *port.bounds) & destinations:
             continue
         found = offers.by_service(port.protocol, port.number, destinations)
         if found is not None:
@@ -166,7 +166,7 @@ def port_not_offered(policy_index: PolicyIndex) -> Iterator[Remark]:
     for indexed, number, port, destinations in _port_items(policy_index):
         if port.number is None or destinations & ~offers.fully_known:
             continue
-        first, last = port_range(port)
+        first, last = port.bounds
         if any(offers.offering(protocol, first, last) & destinations for protocol in Protocol):
             continue
         if offers.by_service(port.protocol, port.number, destinations) is None:

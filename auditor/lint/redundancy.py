@@ -24,7 +24,7 @@ from auditor.lint.covering import (
 from auditor.lint.finding import Check, Remark, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
-from auditor.lint.policy_index import IndexedRule, PolicyIndex, port_range
+from auditor.lint.policy_index import IndexedRule, PolicyIndex
 from auditor.model.labels import LabelSelector
 from auditor.model.lint import Severity
 from auditor.model.notation import SIDES, brief, brief_block
@@ -46,7 +46,7 @@ class _Ports:
             if port.name is not None:
                 self.names.add((port.protocol, port.name))
             else:
-                self.atoms |= policy_index.atoms.mask(port.protocol, *port_range(port))
+                self.atoms |= policy_index.atoms.mask(port.protocol, *port.bounds)
 
     def add(self, other: _Ports) -> None:
         self.atoms |= other.atoms

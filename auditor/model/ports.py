@@ -7,6 +7,8 @@ from enum import StrEnum
 
 FIRST_PORT = 1
 LAST_PORT = 65535
+EVERY_PORT = "every port"
+"""All ports of all protocols, in what people read."""
 
 
 class Protocol(StrEnum):
@@ -45,6 +47,13 @@ class PortRange:
         return (
             f"{self.protocol}/{self.first}" if self.first == self.last else f"{self.protocol}/{self.first}-{self.last}"
         )
+
+
+def numbers_in_words(first: int, last: int) -> str:
+    """The ports ``first`` to ``last`` without their protocol: ``80``, ``8000-8080``, and ``*`` for all of them."""
+    if (first, last) == (FIRST_PORT, LAST_PORT):
+        return "*"
+    return str(first) if first == last else f"{first}-{last}"
 
 
 @dataclass(frozen=True, slots=True, order=True)

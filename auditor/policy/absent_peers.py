@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
-from auditor.model.ports import FIRST_PORT, LAST_PORT
+from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.atoms import PortAtoms
 from auditor.policy.doubt import Unreadable
@@ -155,5 +155,5 @@ def _labels(asked: LabelSelector) -> dict[str, str]:
 
 
 def _words(rule: Rule) -> str:
-    ports = ", ".join(map(str, rule.ports)) or "every port"
+    ports = ", ".join(map(str, rule.ports)) or EVERY_PORT
     return f"{', '.join(map(str, rule.peers)) or 'every peer'}, {ports}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.snapshot import Endpoint
-from auditor.policy.bits import span
+from auditor.policy.bits import bits, span
 
 PortName = tuple[Protocol, str]
 
@@ -39,6 +39,18 @@ class PortAtoms:
     def mask(self, protocol: Protocol, first: int, last: int) -> int:
         """The atoms from the one that holds ``first`` to the one that holds ``last``."""
         return span(self.index(protocol, first), self.index(protocol, last))
+
+    def joined(self, atoms: int) -> tuple[PortRange, ...]:
+        """The set ``atoms`` as ranges of ports, as few as there can be."""
+        ranges: list[PortRange] = []
+        for number in bits(atoms):
+            atom = self.ranges[number]
+            last = ranges[-1] if ranges else None
+            if last is not None and last.protocol is atom.protocol and last.last + 1 == atom.first:
+                ranges[-1] = PortRange(atom.protocol, last.first, atom.last)
+            else:
+                ranges.append(atom)
+        return tuple(ranges)
 
 
 def policy_ports(policies: Iterable[NetworkPolicy]) -> list[PolicyPort]:

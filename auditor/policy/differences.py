@@ -19,8 +19,7 @@ from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.workloads import workload_identity
 from auditor.policy.absent_peers import Admission, Opening, absent_peers
-from auditor.policy.atoms import cut_atoms, policy_ports, port_names
-from auditor.policy.bits import bits
+from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
 from auditor.policy.doubt import Unreadable
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
@@ -192,7 +191,7 @@ class _Comparison:
                 if units[0].before[0].selectable and units[0].after[0].selectable:
                     old = before.between(units[0].before[0], peer, direction)
                     new = after.between(units[0].after[0], peer, direction)
-                    for change in _openings(old, new, atoms.ranges):
+                    for change in _openings(old, new, atoms):
                         ends_of = (str(peer),), tuple(unit.name for unit in units)
                         sources, destinations = ends_of if direction is Direction.INGRESS else ends_of[::-1]
                         yield replace(change, sources=sources, destinations=destinations, pairs=len(units))
@@ -287,30 +286,16 @@ class _Comparison:
         return decide(self._snapshots[side], Cell(source.name, destination.name, ports.protocol, ports.first, family))
 
 
-def _openings(old: Opening, new: Opening, ranges: Sequence[PortRange]) -> Iterator[Change]:
+def _openings(old: Opening, new: Opening, atoms: PortAtoms) -> Iterator[Change]:
     """What of an absent peer's connections changes, yet without their ends."""
     opened, closed = new.certain & ~old.possible, old.certain & ~new.possible
     doubtful = ((old.certain ^ new.certain) | (old.possible ^ new.possible)) & ~opened & ~closed
-    for kind, atoms in zip(ChangeKind, (opened, closed, doubtful), strict=True):
-        if atoms:
-            now = [text for mask, text in new.rules if mask & atoms]
-            then = [f"before: {text}" for mask, text in old.rules if mask & atoms]
+    for kind, changed in zip(ChangeKind, (opened, closed, doubtful), strict=True):
+        if changed:
+            now = [text for mask, text in new.rules if mask & changed]
+            then = [f"before: {text}" for mask, text in old.rules if mask & changed]
             doubts = (ABSENT,) if kind is ChangeKind.IN_DOUBT else ()
-            yield Change(kind, (), (), 0, tuple(_joined(atoms, ranges)), (), (*now, *then), doubts)
-
-
-def _joined(atoms: int, ranges: Sequence[PortRange]) -> Iterator[PortRange]:
-    last: PortRange | None = None
-    for number in bits(atoms):
-        ports = ranges[number]
-        if last is not None and last.protocol is ports.protocol and last.last + 1 == ports.first:
-            last = replace(last, last=ports.last)
-            continue
-        if last is not None:
-            yield last
-        last = ports
-    if last is not None:
-        yield last
+            yield Change(kind, (), (), 0, atoms.joined(changed), (), (*now, *then), doubts)
 
 
 def _is_compared(source: _Unit, destination: _Unit) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
+from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT, PortRange, Protocol, numbers_in_words
 from auditor.model.verdict import Conclusion, Note
 from auditor.model.words import in_brief, pluralize
 from auditor.policy.differences import Change, ChangeKind, Difference
@@ -15,7 +15,6 @@ MOST_NAMES = 10
 MOST_LINES = 50
 """So many changes of one kind are told to people; programs get them all."""
 MOST_REASONS = 4
-EVERY_PORT = "every port"
 TITLES = {
     ChangeKind.OPENED: "Opened",
     ChangeKind.CLOSED: "Closed",
@@ -114,7 +113,7 @@ def ports_in_words(change: Change) -> str:
     else:
         by_protocol: dict[Protocol, list[str]] = {}
         for ports in change.ports:
-            by_protocol.setdefault(ports.protocol, []).append(_range(ports))
+            by_protocol.setdefault(ports.protocol, []).append(numbers_in_words(ports.first, ports.last))
         words = " ".join(f"{protocol}/{listed_ports(ranges)}" for protocol, ranges in by_protocol.items())
     return words + (f" ({', '.join(map(str, change.families))})" if change.families else "")
 
@@ -127,12 +126,6 @@ def listed_ports(ranges: Sequence[str]) -> str:
 def is_every_port(ports: Iterable[PortRange]) -> bool:
     """Whether ``ports`` are all ports of all protocols."""
     return sum((each.first, each.last) == (FIRST_PORT, LAST_PORT) for each in ports) == len(Protocol)
-
-
-def _range(ports: PortRange) -> str:
-    if (ports.first, ports.last) == (FIRST_PORT, LAST_PORT):
-        return "*"
-    return str(ports.first) if ports.first == ports.last else f"{ports.first}-{ports.last}"
 
 
 def reasons(change: Change) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from auditor.model.policy import Direction
-from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
+from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT, Protocol, numbers_in_words
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import in_brief, pluralize
@@ -24,7 +24,6 @@ MOST_ROWS = 30
 MOST_MEMBERS = 10
 MOST_NAMES = 20
 MOST_EXPOSURES = 30
-EVERY_PORT = "every port"
 NO_PORT = "no port"
 MEANINGS = {
     Note.CNI_DEPENDENT: "allowed by an ipBlock for an address inside the cluster, which is up to the CNI",
@@ -262,6 +261,4 @@ def ports_text(cells: Iterable[ExpectedCell]) -> str:
 
 
 def _ranges_text(ranges: Iterable[tuple[int, int]]) -> str:
-    return ",".join(
-        "*" if (a, b) == (FIRST_PORT, LAST_PORT) else str(a) if a == b else f"{a}-{b}" for a, b in sorted(ranges)
-    )
+    return ",".join(numbers_in_words(first, last) for first, last in sorted(ranges))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from auditor.model.intent import AlsoCloses, CellGroup, IntentFinding, IntentKind, IntentReport, ProposedChange
-from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
+from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.verdict import Conclusion
 from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import CONCLUSION_STYLES
@@ -106,5 +106,5 @@ def group_in_words(group: CellGroup) -> str:
 def _ports(ports: Sequence[PortRange]) -> str:
     whole = [port for port in ports if (port.first, port.last) == (FIRST_PORT, LAST_PORT)]
     if len(whole) == len(Protocol):
-        return "every port"
+        return EVERY_PORT
     return ", ".join(f"every {port.protocol} port" if port in whole else str(port) for port in ports)
