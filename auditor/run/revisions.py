@@ -11,10 +11,10 @@ import posixpath
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from auditor.model.errors import UsageError, system_reason
 from auditor.parsing.source import Source
+from auditor.run.directories import SUFFIXES, is_excluded, nothing_to_read, too_large
 
 PREFIX = "git:"
 LONGEST_SECONDS = 120
@@ -42,11 +42,9 @@ class _Entry:
     path: str
 
 
-def read_revision(
-    text: str, suffixes: frozenset[str], largest: int, *, recursive: bool = False, exclude: Sequence[str] = ()
-) -> list[Source]:
-    """The files that ``text``, ``git:REV:PATH``, names: one file, or those of a directory whose names end as
-    ``suffixes`` say, in order, with the directories below it if ``recursive``, without what ``exclude`` matches.
+def read_revision(text: str, largest: int, *, recursive: bool = False, exclude: Sequence[str] = ()) -> list[Source]:
+    """The files that ``text``, ``git:REV:PATH``, names: one file, or those of a directory that are read, in order, with
+    the directories below it if ``recursive``, without what ``exclude`` matches.
 
     Raises UsageError where there is no such revision or path, nothing to read, a file of more than ``largest`` bytes,
     and where git is missing or fails.
@@ -60,11 +58,9 @@ def read_revision(
         raise UsageError(f"{text}: a submodule: run this in its own repository")
     if entry.mode != TREE:
         return [_source(asked, asked.path, data, found=False) for data in _contents(asked, [entry], largest)]
-    entries = [each for each in _entries(asked, entry, recursive=recursive) if _wanted(each, suffixes, exclude)]
+    entries = [each for each in _entries(asked, entry, recursive=recursive) if _wanted(each, exclude)]
     if not entries:
-        below = "" if recursive else " (--recursive reads the directories below it, too)"
-        but = " that --exclude leaves" if exclude else ""
-        raise UsageError(f"{text}: no {', '.join(sorted(suffixes))} file in this directory{but}{below}")
+        raise nothing_to_read(text, recursive=recursive, exclude=exclude)
     contents = _contents(asked, entries, largest)
     return [
         _source(asked, posixpath.join(asked.path, each.path), data, found=True)
@@ -79,7 +75,7 @@ def reader_beside(name: str, largest: int) -> Callable[[str], Source]:
 
     def read(relative: str) -> Source:
         there = asked.name(posixpath.normpath(posixpath.join(folder, relative)))
-        return read_revision(there, frozenset(), largest)[0]
+        return read_revision(there, largest)[0]
 
     return read
 
@@ -131,14 +127,11 @@ def _parse_tree(output: bytes) -> list[_Entry]:
     return entries
 
 
-def _wanted(entry: _Entry, suffixes: frozenset[str], exclude: Sequence[str]) -> bool:
-    if entry.mode in (LINK, MODULE, TREE) or posixpath.splitext(entry.path)[1] not in suffixes:
+def _wanted(entry: _Entry, exclude: Sequence[str]) -> bool:
+    if entry.mode in (LINK, MODULE, TREE) or posixpath.splitext(entry.path)[1] not in SUFFIXES:
         return False
     parts = entry.path.split("/")
-    places = [("/".join(parts[: number + 1]), part) for number, part in enumerate(parts)]
-    return not any(
-        fnmatchcase(below, glob.rstrip("/")) or fnmatchcase(name, glob) for glob in exclude for below, name in places
-    )
+    return not any(is_excluded("/".join(parts[: number + 1]), exclude) for number in range(len(parts)))
 
 
 def _contents(asked: Revision, entries: Sequence[_Entry], largest: int) -> list[bytes]:
@@ -162,7 +155,7 @@ def _refuse_large(asked: Revision, entries: Sequence[_Entry], output: bytes, lar
         if len(said) < 3:
             raise UsageError(f"{name}: its content is not in this clone, which is partial: check it out once")
         if int(said[2]) > largest:
-            raise UsageError(f"{name}: more than {largest >> 20} MiB: give the objects of fewer namespaces at a time")
+            raise too_large(name, largest)
 
 
 def _source(asked: Revision, path: str, data: bytes, *, found: bool) -> Source:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import auditor
@@ -22,12 +21,11 @@ from auditor.model.errors import UsageError, system_reason
 from auditor.model.scenario import Scenario
 from auditor.parsing.scenario import read_scenario
 from auditor.parsing.source import Source
+from auditor.run.directories import SUFFIXES, is_excluded, nothing_to_read, too_large
 from auditor.run.revisions import PREFIX, read_revision, reader_beside
 
 STDIN = "-"
 STDIN_NAME = "<stdin>"
-SUFFIXES = frozenset({".yaml", ".yml", ".json"})
-"""What is read of a directory, as ``kubectl apply -f DIRECTORY`` does."""
 LARGEST = 256 << 20
 """Bytes of one file: some thousand pods take a tenth of it, and reading it takes forty times as much memory."""
 
@@ -48,7 +46,7 @@ def load_sources(paths: Sequence[str], *, recursive: bool = False, exclude: Sequ
 
 def _load(path: str, *, recursive: bool, exclude: Sequence[str]) -> Iterator[Source]:
     if path.startswith(PREFIX):
-        yield from read_revision(path, SUFFIXES, LARGEST, recursive=recursive, exclude=exclude)
+        yield from read_revision(path, LARGEST, recursive=recursive, exclude=exclude)
         return
     if path == STDIN:
         with _said_plainly(STDIN_NAME):
@@ -60,9 +58,7 @@ def _load(path: str, *, recursive: bool, exclude: Sequence[str]) -> Iterator[Sou
         wanted = _Wanted(Path(path), recursive=recursive, exclude=exclude)
         files = sorted(wanted.files(Path(path))) if is_directory else [Path(path)]
     if not files:
-        below = "" if recursive else " (--recursive reads the directories below it, too)"
-        but = " that --exclude leaves" if exclude else ""
-        raise UsageError(f"{path}: no {', '.join(sorted(SUFFIXES))} file in this directory{but}{below}")
+        raise nothing_to_read(path, recursive=recursive, exclude=exclude)
     if is_directory:
         yield from (_read(str(file), found=True) for file in files)
     else:
@@ -90,8 +86,7 @@ class _Wanted:
                     yield from self.files(path)
 
     def _excluded(self, path: Path) -> bool:
-        below = path.relative_to(self.root).as_posix() if self.exclude else ""
-        return any(fnmatchcase(below, glob.rstrip("/")) or fnmatchcase(path.name, glob) for glob in self.exclude)
+        return bool(self.exclude) and is_excluded(path.relative_to(self.root).as_posix(), self.exclude)
 
 
 def _read(path: str, *, found: bool = False) -> Source:
@@ -102,7 +97,7 @@ def _read(path: str, *, found: bool = False) -> Source:
 
 def _bounded(name: str, data: bytes, *, found: bool = False) -> Source:
     if len(data) > LARGEST:
-        raise UsageError(f"{name}: more than {LARGEST >> 20} MiB: give the objects of fewer namespaces at a time")
+        raise too_large(name, LARGEST)
     return Source(name, data, found)
 
 
