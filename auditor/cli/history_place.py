@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.cli.parameters import NAMESPACE
+from auditor.cli.parameters import NAMESPACE, OBJECT_NAME
 from auditor.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from auditor.model.night import Night
 
 SCHEME = "configmap://"
-RING = re.compile(rf"{SCHEME}(?P<namespace>{NAMESPACE})/(?P<name>[a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?)\Z")
+RING = re.compile(rf"{SCHEME}(?P<namespace>{NAMESPACE})/(?P<name>{OBJECT_NAME})\Z")
 
 
 def is_ring(place: str) -> bool:

@@ -17,6 +17,7 @@ from auditor.probing.options import ProbingOptions
 
 Decorator: TypeAlias = Callable[[Any], Any]
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 
 
 def _read_ports(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[PortRequest, ...]:

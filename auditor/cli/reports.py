@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli.parameters import OBJECT_NAME
 from auditor.model.errors import AuditError
 from auditor.model.words import pluralize
 from auditor.report.lines import say_aside
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.model.report import Report
 
-NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
+NAME = re.compile(rf"{OBJECT_NAME}\Z")
 
 
 def _read_name(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:

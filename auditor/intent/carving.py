@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 from auditor.intent.notation import EVERY_POD, common_labels, split_labels
 from auditor.intent.unseen import pod_network
-from auditor.model.addresses import IPNetwork
+from auditor.model.addresses import EVERYTHING, IPNetwork
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import IPBlock, Peer, Rule
 from auditor.model.snapshot import Snapshot
@@ -20,7 +20,6 @@ OPPOSITE = {
     Operator.EXISTS: Operator.DOES_NOT_EXIST,
     Operator.DOES_NOT_EXIST: Operator.EXISTS,
 }
-EVERYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
 class Carver:
@@ -60,9 +59,9 @@ class Carver:
         """Every peer, as peers: all pods, and addresses outside as far as these can be told from those of pods."""
         pods = Peer(None, EVERY_POD)
         if not self._pods:
-            return (pods, *(Peer(ip_block=IPBlock(whole)) for whole in EVERYWHERE.values()))
+            return (pods, *(Peer(ip_block=IPBlock(whole)) for whole in EVERYTHING.values()))
         inside = pod_network(self._snapshot) or ()
-        return (pods, *(Peer(ip_block=IPBlock(EVERYWHERE[each.version], (each,))) for each in inside))
+        return (pods, *(Peer(ip_block=IPBlock(EVERYTHING[each.version], (each,))) for each in inside))
 
     def _left(self, peer: Peer, namespace: str) -> list[Peer]:
         if peer.ip_block is not None:

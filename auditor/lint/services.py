@@ -22,8 +22,8 @@ DEFAULT_DENY = "https://kubernetes.io/docs/concepts/services-networking/network-
 
 def closed_services(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Services all of whose pods are isolated and admit nobody on the ports that it sends to."""
-    if any(each.kind == "NetworkPolicy" for each in policy_index.snapshot.skipped):
-        return  # which may open them
+    if _lacks_policies(policy_index):
+        return
     rules: dict[str, list[IndexedRule]] = defaultdict(list)
     for indexed in policy_index.rules:
         if indexed.direction is Direction.INGRESS:
@@ -38,9 +38,12 @@ def closed_services(policy_index: PolicyIndex) -> Iterator[Remark]:
         for offer in offers:
             pods |= offer.pods
         known = any(_names_port_of(rule, offers, pods) for rule in rules[service.namespace])
-        closed = pods and not known and not pods & (~policy_index.isolated[Direction.INGRESS] | policy_index.uncertain)
-        if closed and not any(_admits(policy_index, rule, offers) for rule in rules[service.namespace]):
-            ports = listed(sorted({f"{offer.port.protocol}/{offer.target}" for offer in offers}))
+        if (
+            _are_isolated(policy_index, pods)
+            and not known
+            and not any(_admits(policy_index, rule, offers) for rule in rules[service.namespace])
+        ):
+            ports = _ports(offers)
             message = (
                 f"Service {service.namespace}/{service.name} leads to {policy_index.names(pods)} on {ports}, where no "
                 "rule admits anybody"
@@ -54,7 +57,7 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Services that the API server calls, and whose pods admit none of those as whom it may come: it is no pod, so only
     a rule for everybody or for addresses lets it in; a selector may where it reaches kube-system.
     """
-    if any(each.kind == "NetworkPolicy" for each in policy_index.snapshot.skipped):
+    if _lacks_policies(policy_index):
         return
     by_name = {
         (each[0].service.namespace, each[0].service.name): each for each in policy_index.offers.by_service_name()
@@ -65,7 +68,7 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
     for (namespace, name, port), asking in callers.items():
         offers = [each for each in by_name.get((namespace, name), ()) if each.port.number == port]
         pods = reduce(or_, (offer.pods for offer in offers), 0)
-        if not pods or pods & (~policy_index.isolated[Direction.INGRESS] | policy_index.uncertain):
+        if not _are_isolated(policy_index, pods):
             continue
         opening = [
             rule
@@ -73,7 +76,7 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
             if rule.direction is Direction.INGRESS and _opens(policy_index, rule, offers)
         ]
         if not any(_may_be_api_server(policy_index, rule) for rule in opening):
-            ports = listed(sorted({f"{offer.port.protocol}/{offer.target}" for offer in offers}))
+            ports = _ports(offers)
             message = (
                 f"the API server calls Service {namespace}/{name} ({listed(asking)}), whose pods "
                 f"({policy_index.names(pods)}) admit it on {ports} by no rule"
@@ -83,6 +86,20 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
                 f"ingress:\n- ports: [...]  # {ports}, from everybody or from an ipBlock of these addresses"
             )
             yield Remark(_isolating(policy_index, pods), message, hint)
+
+
+def _lacks_policies(policy_index: PolicyIndex) -> bool:
+    """Whether some could not be read, which may open what the others close."""
+    return any(each.kind == "NetworkPolicy" for each in policy_index.snapshot.skipped)
+
+
+def _are_isolated(policy_index: PolicyIndex, pods: int) -> bool:
+    """Whether ``pods`` are some, and all of them are sure to be isolated for ingress."""
+    return bool(pods) and not pods & (~policy_index.isolated[Direction.INGRESS] | policy_index.uncertain)
+
+
+def _ports(offers: Sequence[ServiceOffer]) -> str:
+    return listed(sorted({f"{offer.port.protocol}/{offer.target}" for offer in offers}))
 
 
 def _may_be_api_server(policy_index: PolicyIndex, indexed: IndexedRule) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv6Address, ip_address
 
-from auditor.model.addresses import IPAddress
+from auditor.model.addresses import IPAddress, unmapped
 from auditor.model.labels import Labels
 from auditor.model.ports import FIRST_PORT, LAST_PORT, ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind
@@ -69,12 +69,10 @@ def read_address(fields: Fields, text: str, *steps: str | int) -> IPAddress | No
     except ValueError:
         fields.note(f"{text!r} is not a valid IP address", *steps)
         return None
-    if isinstance(address, IPv4Address):
-        return address
-    if address.scope_id is not None:
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
         fields.note(f"{text!r} is an address of one link only: it can't have a zone", *steps)
         return None
-    return address.ipv4_mapped or address
+    return unmapped(address)
 
 
 def one_per_family(addresses: list[IPAddress]) -> tuple[IPAddress, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeAlias
 
-from auditor.model.addresses import IPAddress, IPNetwork
+from auditor.model.addresses import IPAddress, IPNetwork, unmapped
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.snapshot import Service, ServiceEndpoint, ServicePort
 from auditor.parsing.fields import Fields
@@ -139,7 +139,7 @@ def _address(text: object) -> IPAddress | None:
         address = ip_address(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return getattr(address, "ipv4_mapped", None) or address
+    return None if address is None else unmapped(address)
 
 
 def _network(text: object) -> IPNetwork | None:

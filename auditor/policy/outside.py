@@ -12,9 +12,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_network
 
-from auditor.model.addresses import IPAddress, IPNetwork
+from auditor.model.addresses import EVERYTHING, IPAddress, IPNetwork
 from auditor.model.policy import IPBlock, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.words import in_brief
@@ -25,7 +24,6 @@ PREFIX = "outside"
 """Names of peers outside begin with it; a selection of it alone means all of them."""
 MOST_RANGES = 3
 MOST_EXCEPTS = 3
-EVERYTHING = {Family.IPV4: ip_network("0.0.0.0/0"), Family.IPV6: ip_network("::/0")}
 
 
 def with_outside(snapshot: Snapshot) -> Snapshot:

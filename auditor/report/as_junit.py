@@ -17,6 +17,7 @@ from auditor.history.identity import finding_id
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, PolicyTests, Report
 from auditor.model.verdict import Cell, Conclusion, Result
+from auditor.report.cause import sureness
 from auditor.report.conclusion import conclude
 from auditor.report.documents import count_cases, lines, write_xml
 from auditor.report.grouping import expectation, in_words, observation
@@ -83,9 +84,9 @@ def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
     """
     if diagnosis is None or not diagnosis.faults:
         return {}
-    others, sure = len(diagnosis.alternatives), "cause" if diagnosis.certain else "could be"
+    others = len(diagnosis.alternatives)
     more = f" ({others} other {'cause' if others == 1 else 'causes'} would explain this as well)" if others else ""
-    text = lines((f"{sure}: {diagnosis.title}{more}", f"advice: {diagnosis.advice}"))
+    text = lines((f"{sureness(diagnosis)}: {diagnosis.title}{more}", f"advice: {diagnosis.advice}"))
     return dict.fromkeys(diagnosis.explained, text)
 
 

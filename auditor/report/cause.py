@@ -18,10 +18,14 @@ MOST_REMARKS = 5
 MOST_REASONS = 2
 
 
+def sureness(diagnosis: Diagnosis) -> str:
+    """What its hypothesis is called: the cause, or what the cause could be."""
+    return "cause" if diagnosis.certain else "could be"
+
+
 def cause_lines(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     """The lines of a diagnosis, each with its label, empty where it is that of the line above."""
-    sure = "cause" if diagnosis.certain else "could be"
-    yield sure if diagnosis.faults else "no cause", diagnosis.title
+    yield sureness(diagnosis) if diagnosis.faults else "no cause", diagnosis.title
     yield "advice", diagnosis.advice
     if diagnosis.faults and not diagnosis.certain:
         yield "", TOO_FEW

@@ -39,8 +39,7 @@ def _at(snapshot: Snapshot, peers: Sequence[Endpoint], text: str, network: IPNet
             return endpoint
     for service in snapshot.services:
         if is_one and address in service.cluster_ips:
-            name = f"service/{service.namespace}/{service.name}"
-            raise UsageError(f"{text} is the ClusterIP of {name}: write {name}")
+            raise UsageError(f"{text} is the ClusterIP of {service.full_name}: write {service.full_name}")
     peer = peer_holding(peers, network)
     if peer is None:
         return _refuse(

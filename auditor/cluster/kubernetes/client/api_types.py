@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
-from auditor.model.addresses import IPAddress
+from auditor.model.addresses import IPAddress, unmapped
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace, Service, ServicePort
 from auditor.parsing.pods import FINISHED, Owner, PodObject, one_per_family
@@ -335,5 +335,4 @@ def saved(record: Record, kind: str) -> dict[str, Any]:
 
 
 def _address(text: str) -> IPAddress:
-    address = ip_address(text)
-    return getattr(address, "ipv4_mapped", None) or address
+    return unmapped(ip_address(text))
