@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, permutations
 from random import Random
 
-from auditor.diagnosis.comparison import compare
 from auditor.model.dialect import FAULTLESS, OF_ONE_POD, Dialect, Enforcement, Enforcer
 from auditor.model.report import CellResult
-from auditor.model.verdict import Cell, Observation, Observed, Verdict
+from auditor.model.verdict import Cell, Verdict
 from auditor.policy.evaluator import evaluate
 from tests.lab import scenarios
-from tests.lab.naming import FOUND, Case, World, case, confusion_table, injected, kind_of, share_named
+from tests.lab.naming import FOUND, Case, World, case, confusion_table, injected, kind_of, seen, share_named
 from tests.oracle import evaluator as oracle
 
 TRIES = 3
@@ -42,13 +41,10 @@ def observe(world: World, enforcement: Enforcement, random: Random) -> list[Cell
         if oracle.may_flake(source, destination, enforcement):
             tries = [random.random() >= FLAKY_SHARE and one is Verdict.ALLOWED for one in tries]
             tries = [Verdict.ALLOWED if one else Verdict.DENIED for one in tries]
-        expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
+        expected = matrix.verdict(*cell)
         unstable = tries[0] is not expected and len(set(tries)) > 1
-        seen = expected if tries[0] is expected else tries[-1]
-        observed = Observation(Observed.ALLOWED if seen is Verdict.ALLOWED else Observed.DROPPED, "")
-        results.append(
-            CellResult(cell, expected, observed, compare(expected, notes, observed, unstable=unstable), notes)
-        )
+        last = expected if tries[0] is expected else tries[-1]
+        results.append(seen(matrix, cell, passed=last is Verdict.ALLOWED, unstable=unstable))
     return results
 
 

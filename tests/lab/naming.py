@@ -13,6 +13,7 @@ from itertools import permutations
 from random import Random
 
 from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.comparison import compare
 from auditor.diagnosis.evidence import Evidence
 from auditor.diagnosis.hypotheses import is_part_of
 from auditor.diagnosis.predictors import Predictor
@@ -23,7 +24,8 @@ from auditor.model.policy import NetworkPolicy
 from auditor.model.report import CellResult
 from auditor.model.scenario import Scenario
 from auditor.model.snapshot import Snapshot
-from auditor.model.verdict import Cell, Result
+from auditor.model.verdict import Cell, Observation, Observed, Result
+from auditor.policy.matrix import ExpectedMatrix
 from auditor.probing.plan import choose_ports, plan_cells
 from tests.strategies import LAB_SHAPE, Shape, random_policies, random_snapshot
 
@@ -81,6 +83,13 @@ KINDS_OF_POD = {
     Dialect.SHUTS_PODS: ScopeKind.POD,
     Dialect.KNOWS_NO_PODS: ScopeKind.PEER,
 }
+
+
+def seen(matrix: ExpectedMatrix, cell: Cell, *, passed: bool, unstable: bool = False) -> CellResult:
+    """What an audit makes of ``cell``, which was seen to pass or not."""
+    observed = Observation(Observed.ALLOWED if passed else Observed.DROPPED, "")
+    expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
+    return CellResult(cell, expected, observed, compare(expected, notes, observed, unstable=unstable), notes)
 
 
 def injected(enforcement: Enforcement) -> Hypothesis:

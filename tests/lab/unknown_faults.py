@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from zlib import crc32
 
-from auditor.diagnosis.comparison import compare
 from auditor.diagnosis.search import diagnose
 from auditor.model.diagnosis import Fault, Scope, ScopeKind
 from auditor.model.dialect import Dialect
@@ -23,10 +22,9 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rul
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
-from auditor.model.verdict import Observation, Observed
 from auditor.policy.evaluator import evaluate
 from tests.lab import scenarios
-from tests.lab.naming import FOUND, World
+from tests.lab.naming import FOUND, World, seen
 from tests.oracle.evaluator import crosses_filter
 from tests.oracle.matching import Packet
 
@@ -462,10 +460,7 @@ def results(world: World, enforcer: Enforcer) -> list[CellResult]:
     for cell in world.cells:
         source, destination = world.snapshot.endpoint(cell.source), world.snapshot.endpoint(cell.destination)
         passed = enforcer.passes(Packet(source, destination, cell.protocol, cell.port, cell.family))
-        observed = Observation(Observed.ALLOWED if passed else Observed.DROPPED, "")
-        expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
-        kind = compare(expected, notes, observed, unstable=False)
-        found.append(CellResult(cell, expected, observed, kind, notes))
+        found.append(seen(matrix, cell, passed=passed))
     return found
 
 

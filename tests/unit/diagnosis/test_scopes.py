@@ -22,7 +22,7 @@ from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
 from auditor.policy.evaluator import evaluate
 from tests.lab import confusion
-from tests.lab.naming import World
+from tests.lab.naming import World, seen
 from tests.marking import slow
 from tests.oracle import evaluator as oracle
 from tests.oracle.clusters import cluster, pod, policy
@@ -65,9 +65,7 @@ def observe(world: World, fault: Fault) -> list[CellResult]:
         packet = Packet(source, destination, cell.protocol, cell.port, cell.family)
         filters = ((source, destination, Direction.EGRESS), (destination, source, Direction.INGRESS))
         passes = all(_passes(world, *ends, packet, fault) for ends in filters)
-        seen = Observation(Observed.ALLOWED if passes else Observed.DROPPED, "")
-        expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
-        results.append(CellResult(cell, expected, seen, compare(expected, notes, seen), notes))
+        results.append(seen(matrix, cell, passed=passes))
     return results
 
 
@@ -180,9 +178,7 @@ def test_a_fault_that_shows_only_beside_another_one_on_the_same_node_is_named_wi
         packet = Packet(source, destination, cell.protocol, cell.port, cell.family)
         there = oracle.World(world.snapshot, enforcement, None, True)
         out = source.node == "node-1" or oracle.egress_passes(packet, there)
-        seen = Observation(Observed.ALLOWED if out and oracle.ingress_passes(packet, there) else Observed.DROPPED, "")
-        expected, notes = matrix.verdict(*cell), matrix.notes(*cell)
-        results.append(CellResult(cell, expected, seen, compare(expected, notes, seen), notes))
+        results.append(seen(matrix, cell, passed=out and oracle.ingress_passes(packet, there)))
     diagnosis = diagnose(world.snapshot, results)
     assert {fault.dialect for fault in diagnosis.faults} == {Dialect.IGNORES_EGRESS, Dialect.IGNORES_NAMED_PORTS}, (
         diagnosis.title
