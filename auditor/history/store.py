@@ -10,10 +10,11 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from auditor.history.codec import BadRecordError, compress, encode, from_bytes
@@ -47,6 +48,21 @@ class Past:
     skipped: tuple[str, ...] = ()
 
 
+def read_latest(records: Iterable[tuple[str, Callable[[], Night]]], most: int) -> Past:
+    """The first ``most`` of ``records`` that can be read; each is what it is called and how it is read."""
+    nights: list[Night] = []
+    skipped: list[str] = []
+    for name, read in records:
+        if len(nights) == most:
+            break
+        try:
+            nights.append(read())
+        except (BadRecordError, OSError) as error:
+            why = system_reason(error) if isinstance(error, OSError) else str(error)
+            skipped.append(f"{name}: skipped: {why}")
+    return Past(tuple(nights), tuple(skipped))
+
+
 class HistoryStore:
     """The records in ``directory``, which need not be there yet."""
 
@@ -55,17 +71,7 @@ class HistoryStore:
 
     def read(self, most: int) -> Past:
         """The latest ``most`` runs. Raises OSError where there is no such directory, or it can't be read."""
-        nights: list[Night] = []
-        skipped: list[str] = []
-        for path in self._records():
-            if len(nights) == most:
-                break
-            try:
-                nights.append(_read(path))
-            except (BadRecordError, OSError) as error:
-                why = system_reason(error) if isinstance(error, OSError) else str(error)
-                skipped.append(f"{path}: skipped: {why}")
-        return Past(tuple(nights), tuple(skipped))
+        return read_latest(((str(path), partial(_read, path)) for path in self._records()), most)
 
     def keep(self, night: Night, retention: Retention) -> Path:
         """Write the record of ``night``, then remove what ``retention`` doesn't keep. Raises OSError, and then nothing

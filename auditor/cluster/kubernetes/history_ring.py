@@ -7,6 +7,7 @@ two runs at once lose none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,8 +16,8 @@ from auditor.cluster.kubernetes.client.api_types import Record
 from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
-from auditor.history.codec import BadRecordError, compress, encode, from_bytes
-from auditor.history.store import RECORD, Past, Retention, record_name
+from auditor.history.codec import compress, encode, from_bytes
+from auditor.history.store import RECORD, Past, Retention, read_latest, record_name
 from auditor.model.errors import ClusterError
 from auditor.model.night import Night
 
@@ -47,16 +48,9 @@ class HistoryRing:
         """The latest ``most`` runs. Raises ClusterError where they can't be read."""
         async with ApiServer(await connect(self._options)) as api:
             stored = await self._stored(api)
-        nights: list[Night] = []
-        skipped: list[str] = []
-        for key in sorted(filter(RECORD.match, stored.binary_data), reverse=True):
-            if len(nights) == most:
-                break
-            try:
-                nights.append(from_bytes(stored.binary_data[key]))
-            except BadRecordError as error:
-                skipped.append(f"ConfigMap {self._name}{self._where}: {key}: skipped: {error}")
-        return Past(tuple(nights), tuple(skipped))
+        keys = sorted(filter(RECORD.match, stored.binary_data), reverse=True)
+        place = f"ConfigMap {self._name}{self._where}"
+        return read_latest(((f"{place}: {key}", partial(from_bytes, stored.binary_data[key])) for key in keys), most)
 
     async def keep(self, night: Night, retention: Retention) -> None:
         """Add the record of ``night``, and take away what ``retention`` doesn't keep or what there is no room for.
