@@ -104,10 +104,11 @@ def run() -> None:
     run_findings()
     for policies in (20, 200):
         cluster = world(policies)
-        hypotheses = len(list(faults(Evidence(cluster.snapshot, observed(cluster, ())).predictor, stale=False)))
         for name, enforcers in CASES.items():
             results = observed(cluster, enforcers)
-            seconds = wall(lambda results=results, cluster=cluster: diagnose(cluster.snapshot, results))
+            evidence = Evidence(cluster.snapshot, results)
+            hypotheses = sum(1 for _ in faults(evidence.predictor, stale=False, differing=evidence.differing))
+            seconds = wall(partial(diagnose, cluster.snapshot, results))
             what = (
                 f"diagnosis of {len(results):,} cells, {policies} policies, {len(Dialect)} dialects, "
                 f"{hypotheses:,} single faults: {name}"

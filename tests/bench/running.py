@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from ipaddress import ip_address
 
 from auditor.cluster.lab.lab import Lab
@@ -58,7 +57,7 @@ async def _up_and_down(pods: int, nodes: int) -> float:
         return time.perf_counter() - began
 
 
-async def _audit(pods: int, nodes: int, ports: Sequence[PortRequest] = PORTS) -> tuple[float, float, str, Block]:
+async def _audit(pods: int, nodes: int, ports: tuple[PortRequest, ...] = PORTS) -> tuple[float, float, str, Block]:
     """Seconds in all, seconds of the main pass, what came out, and the longest time without a turn of the loop."""
     began = time.perf_counter()
     async with Lab(snapshot(pods, nodes), nodes=[f"node-{number + 1}" for number in range(nodes)]) as lab:

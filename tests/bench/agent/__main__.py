@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from probes.agent import asking_with
 from tests.bench.measure import say
@@ -28,22 +30,24 @@ KEY, IDENTITY, OTHER = "0badcafe" * 8, "5e12e1a5e12e1a00", "12345678abcdef00"
 class RunningAgent:
     """An agent, and its lines."""
 
-    def __init__(self, process):
-        self.process = process
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process, self.commands, self.messages = process, process.stdin, process.stdout
 
-    def ask(self, last, **command):
+    def ask(self, last: str, **command: object) -> dict[str, Any]:
         """Send a command; the message of kind ``last`` that ends its answer."""
-        self.process.stdin.write(json.dumps(command).encode() + b"\n")
-        self.process.stdin.flush()
-        while line := self.process.stdout.readline():
-            message = json.loads(line)
+        self.commands.write(json.dumps(command).encode() + b"\n")
+        self.commands.flush()
+        while line := self.messages.readline():
+            message: dict[str, Any] = json.loads(line)
             if message["kind"] in (last, "error"):
                 return message
         raise RuntimeError("the agent ended")
 
 
 @contextmanager
-def running_agent(identity, ports, *prefix):
+def running_agent(identity: str, ports: Sequence[int], *prefix: str) -> Iterator[RunningAgent]:
     with subprocess.Popen([*prefix, sys.executable, AGENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         agent = RunningAgent(process)
         assert (
@@ -53,10 +57,10 @@ def running_agent(identity, ports, *prefix):
             == []
         )
         yield agent
-        agent.process.stdin.close()
+        agent.commands.close()
 
 
-def connect_namespaces(pid):
+def connect_namespaces(pid: int) -> None:
     """A veth pair between this namespace and that of the process ``pid``."""
     inside = ["nsenter", f"--net=/proc/{pid}/ns/net"]
     for command in (
@@ -71,7 +75,7 @@ def connect_namespaces(pid):
         subprocess.run(command, check=True)
 
 
-def rate_of_agent(agent, protocol, attempts):
+def rate_of_agent(agent: RunningAgent, protocol: str, attempts: int) -> float:
     ports = [FIRST_PORT + n % PORTS for n in range(attempts)]
     target = {"address": SERVER, "protocol": protocol, "identity": IDENTITY, "ports": ports}
     began = time.perf_counter()
@@ -80,7 +84,7 @@ def rate_of_agent(agent, protocol, attempts):
     return attempts / (time.perf_counter() - began)
 
 
-def rate_of_c(client, protocol, attempts):
+def rate_of_c(client: Path, protocol: str, attempts: int) -> float:
     ask = asking_with(bytes.fromhex(KEY))
     questions = b"".join(ask(b"c0ffee00%08x" % attempt)[0] for attempt in range(attempts))
     arguments = [protocol, SERVER, FIRST_PORT, PORTS, attempts, WINDOW, IDENTITY]
@@ -89,7 +93,7 @@ def rate_of_c(client, protocol, attempts):
     )
 
 
-def compare(attempts, rounds):
+def compare(attempts: int, rounds: int) -> None:
     """Measure by turns and print; whether every ratio is as required."""
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -112,13 +116,14 @@ def compare(attempts, rounds):
             say(f"agent's {protocol.upper()} attempts: {ours:,.0f}/s", f"{ratio:.2f} x", beside)
 
 
-def main():
+def main() -> None:
     if "--inside" not in sys.argv:
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         inside = ["unshare", *user, "--net", sys.executable, "-m", "tests.bench.agent", "--inside", *sys.argv[1:]]
         os.execvp("unshare", inside)  # noqa: S606 - that is the point
     numbers = [int(argument) for argument in sys.argv[2:]]
-    compare(*(numbers + [30000, 7][len(numbers) :]))
+    attempts, rounds = numbers + [30000, 7][len(numbers) :]
+    compare(attempts, rounds)
 
 
 if __name__ == "__main__":
