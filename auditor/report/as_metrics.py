@@ -81,15 +81,17 @@ def _families(report: Report) -> Iterator[Family]:
 
 
 def _findings(report: Report) -> list[tuple[Labels, float]]:
-    """How many findings there are, by kind, namespace and age; one counts in each namespace that it touches.
+    """How many findings there are, by kind, namespace and age; one counts in each namespace that it touches. Hosts
+    outside and nodes are in none, which is "".
 
     There is always one: a Pushgateway keeps the last series of a name until it gets others.
     """
+    homes = {endpoint.name: endpoint.namespace for endpoint in report.endpoints}
     standings = report.comparison.standings if report.comparison is not None else ()
     counts: Counter[tuple[str, str, str]] = Counter()
     for number, finding in enumerate(report.findings):
         age = standings[number].age.value if standings else NOT_COMPARED
-        for namespace in {each.cell.destination.partition("/")[0] for each in finding.cells}:
+        for namespace in {homes.get(each.cell.destination, "") for each in finding.cells}:
             counts[finding.kind, namespace, age] += 1
     intent = standings[len(report.findings) :] if standings else ()
     counts.update(("intent", "", each.age.value) for each in intent)

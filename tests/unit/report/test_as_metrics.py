@@ -9,6 +9,7 @@ from dataclasses import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
+from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
 from auditor.report import as_metrics
@@ -63,6 +64,15 @@ def test_what_a_run_comes_to():
     assert value(LEAKY, "conclusion", 'conclusion="pass"') == [0]
     assert value(LEAKY, "duration_seconds") == [2.5]
     assert value(LEAKY, "last_conclusive_timestamp_seconds") == value(LEAKY, "last_run_timestamp_seconds") != []
+
+
+def test_a_host_outside_and_a_node_are_in_no_namespace_and_not_in_one_of_that_name():
+    backup, machine = Endpoint("host/backup", EndpointKind.HOST), Endpoint("node/n1", EndpointKind.NODE)
+    real = pod("host/web")
+    outward = run_of([WEB, backup, machine, real], [tried(WEB, each, Result.LEAK) for each in (backup, machine, real)])
+    assert value(outward, "findings", 'kind="leak",namespace="host",age="not-compared"') == [1]
+    assert value(outward, "findings", 'kind="leak",namespace="",age="not-compared"') == [1]
+    assert not value(outward, "findings", 'kind="leak",namespace="node",age="not-compared"')
 
 
 def test_an_inconclusive_run_has_no_time_of_success():
