@@ -15,12 +15,15 @@ import click
 
 from auditor.cli.parameters import OBJECT_NAME
 from auditor.model.errors import AuditError
+from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
 from auditor.model.words import pluralize
 from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.model.report import Report
+    from auditor.run.audit import AuditOptions
+    from auditor.run.live_plan import LiveOptions
 
 NAME = re.compile(rf"{OBJECT_NAME}\Z")
 
@@ -42,8 +45,35 @@ def reports_option(command: Any) -> Any:
     )(command)
 
 
-def write_reports(report: Report, name: str | None, connection: ConnectionOptions, audited: Collection[str]) -> None:
-    """Write ``report`` as objects called ``name``, None where nobody asked for them; ``audited`` are the namespaces.
+def scope_of(live: LiveOptions, options: AuditOptions) -> ReportScope:
+    """How much of the cluster a run with these options looks at."""
+    return ReportScope.of(
+        {
+            "namespaces": live.namespaces,
+            "pods": () if live.selector is None else (str(live.selector),),
+            "from": options.sources,
+            "to": options.destinations,
+            "ports": tuple(map(str, options.ports)),
+        },
+        {
+            "per-node": ("yes",) if live.mode is not live.mode.ONE_PER_CLASS else (),
+            "all-pods": ("yes",) if live.mode is live.mode.ALL_PODS else (),
+            "probe-pods": () if live.in_place else ("yes",),
+            "external": tuple(f"{host.name}:{port}" for host in live.externals for port in host.ports),
+            "intent": () if live.intent is None else ("yes",),
+        },
+    )
+
+
+def write_reports(
+    report: Report,
+    name: str | None,
+    connection: ConnectionOptions,
+    audited: Collection[str],
+    scope: ReportScope = WHOLE_CLUSTER,
+) -> None:
+    """Write ``report`` as objects called ``name``, None where nobody asked for them; ``audited`` are the namespaces,
+    ``scope`` is that of the run.
 
     Where that fails, a line on stderr says so.
     """
@@ -52,7 +82,7 @@ def write_reports(report: Report, name: str | None, connection: ConnectionOption
     from auditor.cluster.kubernetes.report_objects import write_report_objects
     from auditor.report.as_objects import report_objects
 
-    objects = report_objects(report, audited)
+    objects = report_objects(report, audited, scope)
     try:
         failures = asyncio.run(write_report_objects(connection, name, objects))
     except AuditError as error:

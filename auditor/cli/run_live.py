@@ -13,7 +13,7 @@ from auditor.cli.interruption import LEAVES_CONTAINERS, LEAVES_PODS, run_interru
 from auditor.cli.nightly import Before, after_run
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
-from auditor.cli.reports import write_reports
+from auditor.cli.reports import scope_of, write_reports
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.verdict import Cell
 from auditor.model.words import in_brief
@@ -76,7 +76,8 @@ def run_live(options: LiveRunOptions) -> int:
             report, left = error.report, error
     report = after_run(replace(report, began=began), options.before)
     everywhere = report.surroundings.namespaces if report.surroundings is not None else ()
-    write_reports(report, options.reports, options.live.connection, options.live.namespaces or everywhere)
+    audited, scope = options.live.namespaces or everywhere, scope_of(options.live, options.audit)
+    write_reports(report, options.reports, options.live.connection, audited, scope)
     try:
         deliver_report(report, options.outputs, quiet=options.quiet)
     except AuditError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
+
 STATUSES = ("pass", "fail", "warn", "error", "skip")
 """What a result can be, in the words of OpenReports and of the Policy WG's reports before it."""
 
@@ -26,8 +28,8 @@ class ReportObject:
     """What one object says; ``namespace`` is empty for that of the whole run.
 
     ``summary`` counts connections by status, ``results`` has what is not as expected, of which ``most`` are kept.
-    ``annotations`` say which run it is, which ended at ``seconds`` since 1970. ``optional``: it only takes the place of
-    an older one.
+    ``annotations`` say which run it is, which ended at ``seconds`` since 1970 and had this ``scope``. ``optional``: it
+    only takes the place of an older one.
     """
 
     namespace: str
@@ -36,4 +38,5 @@ class ReportObject:
     annotations: Mapping[str, str] = field(hash=False)
     seconds: int
     most: int
+    scope: ReportScope = WHOLE_CLUSTER
     optional: bool = False

@@ -18,6 +18,7 @@ from auditor.history.identity import finding_id, stable_reason
 from auditor.model.printable import printable
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.report_object import STATUSES, ReportObject, ReportResult
+from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
 from auditor.model.standing import Standing
 from auditor.model.verdict import Cell, Conclusion, Result
 from auditor.model.words import pluralize
@@ -53,12 +54,12 @@ SEVERITY = {
 RUN = "netpol-audit/run"
 
 
-def report_objects(report: Report, audited: Collection[str]) -> list[ReportObject]:
+def report_objects(report: Report, audited: Collection[str], scope: ReportScope = WHOLE_CLUSTER) -> list[ReportObject]:
     """``report`` as objects, that of the whole run first, for the namespaces of all destinations that were looked at.
 
-    The ``audited`` namespaces without any get one in the place of an older one alone.
+    ``scope`` is that of the run. The ``audited`` namespaces without any get one in the place of an older one alone.
     """
-    told = _Told(report)
+    told = _Told(report, scope)
     homes = {endpoint.name: endpoint.namespace for endpoint in report.endpoints}
     cells: dict[str, list[CellResult]] = {}
     for each in report.cells:
@@ -77,8 +78,9 @@ def report_objects(report: Report, audited: Collection[str]) -> list[ReportObjec
 class _Told:
     """What ``report`` has to tell."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, scope: ReportScope) -> None:
         self._report = report
+        self._scope = scope
         self._findings = list(_with_standings(report))
         self._of_cell = {
             each.cell: (finding, standing) for finding, standing in self._findings for each in finding.cells
@@ -104,7 +106,14 @@ class _Told:
         chosen = sorted((each for each in results if each.status != "pass"), key=lambda each: ORDER.index(each.status))
         summary = {status: counts[status] for status in STATUSES}
         return ReportObject(
-            namespace, summary, _capped(chosen), self._annotations, self._ended, MOST_RESULTS, optional=optional
+            namespace,
+            summary,
+            _capped(chosen),
+            self._annotations,
+            self._ended,
+            MOST_RESULTS,
+            self._scope,
+            optional=optional,
         )
 
     def of_cell(self, each: CellResult) -> ReportResult:

@@ -21,7 +21,10 @@ from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, N
 from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME
 from auditor.model.errors import ClusterError
 from auditor.model.report_object import ReportObject, ReportResult
+from auditor.model.report_scope import ReportScope
 
+SCOPE = "netpol-audit/scope"
+"""The annotation that says how much the run of an object looked at."""
 CATEGORY = "NetworkPolicy"
 AT_ONCE = 8
 """Objects that are written side by side."""
@@ -49,7 +52,7 @@ class ReportApi:
         """What ``told`` is as an object, in the place of the one with ``metadata``."""
         place = {"namespace": told.namespace} if told.namespace else {}
         labels = {**metadata.get("labels", {}), MANAGED_BY_LABEL: NAME}
-        annotations = {**metadata.get("annotations", {}), **told.annotations}
+        annotations = {**metadata.get("annotations", {}), **told.annotations, SCOPE: str(told.scope)}
         kept = {key: value for key, value in metadata.items() if key != "managedFields"}
         scope = {"scope": {"apiVersion": "v1", "kind": "Namespace", "name": told.namespace}} if told.namespace else {}
         limits = {"maxResults": told.most, "statusFilter": ["fail", "warn", "error", "skip"]}
@@ -95,10 +98,15 @@ class _Existing(Record, frozen=True):
     metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
+class NarrowerError(ClusterError):
+    """An object is of a run that looked at more than this one."""
+
+
 async def write_report_objects(options: ConnectionOptions, name: str, objects: Sequence[ReportObject]) -> list[str]:
     """Write ``objects`` as ``name``; why each that isn't written isn't.
 
-    Raises ClusterError where none can be: the API server can't be reached, or has no such objects.
+    Raises ClusterError where none can be: the API server can't be reached, or has no such objects, or that of the whole
+    run, the first, is of a run that looked at more.
     """
     async with ApiServer(await connect(options)) as api:
         served = await installed(api)
@@ -108,11 +116,16 @@ async def write_report_objects(options: ConnectionOptions, name: str, objects: S
             async with turns:
                 try:
                     await _write(api, served, name, told)
+                except NarrowerError as error:
+                    if not told.namespace:
+                        raise
+                    return str(error)
                 except ClusterError as error:
                     return str(error)
                 return ""
 
-        return [why for why in await asyncio.gather(*map(written, objects)) if why]
+        first = [await written(each) for each in objects[:1]]
+        return [why for why in [*first, *await asyncio.gather(*map(written, objects[1:]))] if why]
 
 
 async def installed(api: ApiServer) -> ReportApi:
@@ -134,9 +147,14 @@ async def _write(api: ApiServer, served: ReportApi, name: str, told: ReportObjec
         if not told.optional:
             await create(api, served.question("create", told.namespace), served.manifest(name, told, {}))
         return
+    called = f"{api.place}: {question.resource} {name}{question.where}"
     if old.get("labels", {}).get(MANAGED_BY_LABEL) != NAME:
-        raise ClusterError(
-            f"{api.place}: {question.resource} {name}{question.where} was made by somebody else: choose another name"
+        raise ClusterError(f"{called} was made by somebody else: choose another name")
+    scope = ReportScope.parse(old.get("annotations", {}).get(SCOPE, ""))
+    if scope is not None and (why := told.scope.lacks(scope)):
+        raise NarrowerError(
+            f"{called} is of a run that looked at more than this one ({why}): choose another name, or delete that"
+            " object"
         )
     try:
         await api.send("PUT", served.question("update", told.namespace, name), served.manifest(name, told, old))

@@ -6,10 +6,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
+from auditor.cli.application import audit
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
-from auditor.cli.reports import write_reports
+from auditor.cli.reports import scope_of, write_reports
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
+from auditor.model.report_scope import NARROWING, WHOLE_CLUSTER, WIDENING, ReportScope
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
 from auditor.report.as_objects import LARGEST, MOST_RESULTS, report_objects
@@ -36,8 +39,14 @@ def elder():
         yield fake
 
 
-def write(fake, directory, report, *audited, name="nightly"):
-    write_reports(report, name, ConnectionOptions(kubeconfig=fake.kubeconfig(directory), qps=10_000), audited)
+def write(fake, directory, report, *audited, name="nightly", scope=WHOLE_CLUSTER):
+    write_reports(report, name, ConnectionOptions(kubeconfig=fake.kubeconfig(directory), qps=10_000), audited, scope)
+
+
+def scope(**values):
+    """A scope by the options that narrow it and those that widen it."""
+    parts = [{name: each for name, each in values.items() if name in names} for names in (NARROWING, WIDENING)]
+    return ReportScope.of(*parts)
 
 
 def test_a_night_takes_the_place_of_the_one_before(cluster, tmp_path, capsys):
@@ -185,3 +194,100 @@ def test_a_run_without_a_verdict_is_an_error_of_its_own():
         ("inconclusive", "error"),
     ]
     assert here.summary["error"] == 1
+
+
+NIGHT = scope(namespaces=("prod", "ops"), intent=("yes",))
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        (scope(namespaces=("prod", "ops"), intent=("yes",), to=("prod/db",)), "with --to prod/db"),
+        (scope(namespaces=("prod", "ops"), intent=("yes",), ports=("TCP/80",)), "with --ports TCP/80"),
+        (scope(namespaces=("prod",), intent=("yes",)), "with -n prod"),
+        (scope(namespaces=("ops", "dev"), intent=("yes",)), "with -n dev, ops"),
+        (scope(namespaces=("prod", "ops")), "without --intent"),
+    ],
+)
+def test_a_run_that_looks_at_a_part_leaves_the_whole_alone(cluster, tmp_path, capsys, part, why):
+    write(cluster, tmp_path, LEAKY, "prod", "ops", scope=NIGHT)
+    kept = dict(cluster.kept)
+    write(cluster, tmp_path, run_of([OPS, WEB], [tried(WEB, OPS)], run="r3"), "prod", "ops", scope=part)
+    assert cluster.kept == kept
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"clusterreports.openreports.io nightly is of a run that looked at more than this one ({why}): " in line
+    assert line.endswith("; no report object was written")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        NIGHT,
+        WHOLE_CLUSTER,
+        scope(namespaces=("prod", "ops", "dev"), intent=("yes",)),
+        scope(namespaces=("prod", "ops"), intent=("yes",), external=("host/x:TCP/443",)),
+    ],
+)
+def test_a_run_that_looks_at_as_much_or_more_takes_the_place(cluster, tmp_path, capsys, more):
+    write(cluster, tmp_path, LEAKY, "prod", scope=scope(namespaces=("prod", "ops")))
+    write(cluster, tmp_path, CLEAN, "prod", scope=more)
+    assert {each["metadata"]["annotations"]["netpol-audit/run"] for each in cluster.kept.values()} == {"r2"}
+    assert capsys.readouterr().err == ""
+
+
+def test_the_object_of_one_namespace_stays_when_a_part_is_written_beside_it(cluster, tmp_path, capsys):
+    write(cluster, tmp_path, LEAKY, "prod", scope=NIGHT)
+    del cluster.kept[f"{OPEN}/clusterreports/nightly"]
+    write(cluster, tmp_path, CLEAN, "prod", scope=scope(namespaces=("ops",)))
+    here = cluster.kept[f"{OPEN}/namespaces/prod/reports/nightly"]
+    assert here["metadata"]["annotations"]["netpol-audit/run"] == "r1"
+    assert capsys.readouterr().err.endswith("; 1 of 2 report objects not written\n")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"namespaces":7}', '{"later":["x"]}'])
+def test_an_object_without_a_scope_that_can_be_read_is_replaced(cluster, tmp_path, text):
+    write(cluster, tmp_path, LEAKY, "prod", scope=NIGHT)
+    for each in cluster.kept.values():
+        each["metadata"]["annotations"]["netpol-audit/scope"] = text
+    write(cluster, tmp_path, CLEAN, "prod")
+    assert {each["metadata"]["annotations"]["netpol-audit/run"] for each in cluster.kept.values()} == {"r2"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("-A",), {"probe-pods": ["yes"]}),
+        (("-A", "--in-place", "--per-node"), {"per-node": ["yes"]}),
+        (
+            (
+                "-n",
+                "prod",
+                "-l",
+                "app=web",
+                "--from",
+                "prod/web",
+                "--to",
+                "ops/*",
+                "--ports",
+                "80,UDP/53",
+                "--all-pods",
+            ),
+            {
+                "namespaces": ["prod"],
+                "pods": ["app in (web)"],
+                "from": ["prod/web"],
+                "to": ["ops/*"],
+                "ports": ["TCP/80", "UDP/53"],
+                "per-node": ["yes"],
+                "all-pods": ["yes"],
+                "probe-pods": ["yes"],
+            },
+        ),
+    ],
+)
+def test_the_scope_is_what_the_options_say(monkeypatch, options, expected):
+    seen = []
+    monkeypatch.setattr("auditor.cli.run_live.run_live", lambda options: seen.append(options) or 0)
+    assert CliRunner().invoke(audit, ["run", *options, "--reports", "nightly"]).exit_code == 0
+    (chosen,) = seen
+    assert json.loads(str(scope_of(chosen.live, chosen.audit))) == expected
