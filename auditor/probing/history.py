@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from auditor.model.ports import Protocol
 from auditor.model.verdict import Cell, Verdict
-from auditor.probing.attempts import Answer, AttemptResult, agrees
-from auditor.probing.merging import DENIALS, decisive, is_late, relapsed
+from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, agrees
+from auditor.probing.merging import DENIALS, decisive, is_late, lost_where, relapsed
 
 LOST = "nothing came back, and packets do get lost here"
 
@@ -75,3 +76,18 @@ class AttemptHistory:
     def last_failure(self, cell: Cell) -> str:
         """Why the last try of ``cell`` that said nothing did; empty if there is none."""
         return next((one.outcome for one in reversed(self.tries[cell]) if one.answer is Answer.ERROR), "")
+
+    def silent_datagrams(self) -> Iterator[tuple[Cell, list[AttemptId]]]:
+        """The UDP attempts that got no answer and may have arrived all the same."""
+        for cell, tries in self.tries.items():
+            if cell.protocol is Protocol.UDP:
+                # One that arrived in spite of a denial is a leak, whichever try it was.
+                telling = tries if self.expected[cell] is Verdict.DENIED else tries[-1:]
+                yield cell, [one.attempt_id for one in telling if one.silent and one.attempt_id]
+
+    def trace(self, arrived: Mapping[AttemptId, Arrival]) -> None:
+        """Take in which attempts ``arrived``, as their destinations logged them."""
+        for cell, tries in self.tries.items():
+            for number, one in enumerate(tries):
+                if one.attempt_id and one.attempt_id in arrived:
+                    tries[number] = lost_where(one, self.expected[cell], arrived=arrived[one.attempt_id])

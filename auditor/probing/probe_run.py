@@ -30,37 +30,34 @@ What becomes of each cell (docs/architecture.md has the same in sentences):
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import TypeVar
 
 from auditor.loop.apart import apart_if_large
 from auditor.model.addresses import IPAddress
-from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Cell, Observation, Observed, ProbingOutcome, Verdict
 from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool
-from auditor.probing.attempts import Answer, Arrival, AttemptId, AttemptResult, agrees, wants_retest
+from auditor.probing.attempts import Answer, AttemptId, AttemptResult, agrees, wants_retest
 from auditor.probing.batches import Attempt
 from auditor.probing.controls import Controls, control_of
-from auditor.probing.disruptions import MOST_LOST, in_vain, packets, told, tries_needed, unbearable
+from auditor.probing.denials import Denials
+from auditor.probing.disruptions import told
 from auditor.probing.history import AttemptHistory
-from auditor.probing.links import End, Links, ends_of, neighbours
-from auditor.probing.merging import find_flapping, is_late, lost_where, observe
+from auditor.probing.links import End, Links, neighbours
+from auditor.probing.merging import find_flapping, is_late, observe
 from auditor.probing.options import ProbingOptions, ProbingProgress
-from auditor.probing.paths import Path, Paths, forwarding_of, path_of
+from auditor.probing.paths import Paths
 from auditor.probing.probe_rounds import Calls, ProbeRounds
-from auditor.probing.protocols import Carried, Protocols
+from auditor.probing.protocols import Protocols
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
 from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
 
 Result = TypeVar("Result")
 
 PROBING = "probing"
-LEAST_SILENCES = 3
-"""How often silence is met before it stands for a denial, two of them in the second pass; unless it would take long."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 0.8
 LONGEST_SETTLING = 6
@@ -142,14 +139,8 @@ class _ProbeRun:
         self._expected = expected
         self._options = options
         self._controls = Controls({})
-        pairs = {route.pair: route for route in routing.routes.values()}
-        self._ends = {pair: ends_of(route) for pair, route in pairs.items()}
-        self._paths = {
-            pair: path for pair, route in pairs.items() if (path := path_of(route.source, route.destination, pair[2]))
-        }
-        deniable = sum(verdict is Verdict.DENIED for verdict in expected.values())
-        self._least_silences = LEAST_SILENCES if deniable <= MOST_CONFIRMING else 0
         self._history = AttemptHistory(expected)
+        self._denials = Denials(self._routes, self._history, probe_rounds)
         self._began = 0.0
         self._rounds = 0
         self._waited = 0.0
@@ -174,17 +165,11 @@ class _ProbeRun:
         """Start the agents; the controls before the probes go out with the command to listen, and so do the first
         calls.
         """
-        timeout, sources = (
-            self._options.timeout,
-            {end._replace(direction=Direction.EGRESS) for ends in self._ends.values() for end in ends},
-        )
-        tries = await self._probe_rounds.start(
-            self._listeners, _control_attempts(self._to_prove), sorted(sources), timeout
-        )
+        controls, senders = _control_attempts(self._to_prove), self._denials.senders()
+        tries = await self._probe_rounds.start(self._listeners, controls, senders, self._options.timeout)
         self._controls = Controls(self._pool.unbound)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "before the probes")
-        deniable = (route for cell, route in self._routes.items() if self._expected[cell] is not Verdict.ALLOWED)
-        watched = self._links.watched(self._ends_of(deniable))
+        watched = self._denials.watched_ends()
 
         async def lacking() -> list[End]:
             return [end for end in watched if not self._links.moments(end)]
@@ -194,15 +179,15 @@ class _ProbeRun:
     async def _end(self) -> None:
         """The controls after the probes, and whatever it takes to show that links carried packets all the while."""
         probed, timeout = time.monotonic(), self._options.timeout
-        unheard, paths = await self._unheard(), await self._computed(self._untravelled)
+        unheard, paths = await self._unheard(), await self._computed(self._denials.paths_in_doubt)
         across = [*self._between_nodes.calls(paths), *self._between_nodes.last_calls(paths)]
-        lacking = await self._computed(self._protocols_lacking)
+        lacking = await self._computed(self._denials.protocols_lacking)
         calls = Calls(self._links.calls(unheard), self._protocols.calls(lacking, patiently=True), across)
         tries = await self._probe_rounds.fire("controls", _control_attempts(self._to_prove), timeout, calls)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "after the probes")
-        unheard, paths = await self._unheard(), await self._computed(self._untravelled)
+        unheard, paths = await self._unheard(), await self._computed(self._denials.paths_in_doubt)
         across = self._between_nodes.calls(paths)
-        doubtful = await self._computed(self._protocols_in_doubt)
+        doubtful = await self._computed(self._denials.protocols_in_doubt)
         if unheard or across or doubtful:
             of_protocols = self._protocols.calls(doubtful, patiently=True)
             calls = Calls(self._links.calls(unheard, patiently=True), of_protocols, across)
@@ -214,48 +199,7 @@ class _ProbeRun:
         return await apart_if_large(len(self._routes), work)
 
     async def _unheard(self) -> list[End]:
-        return await self._computed(self._ends_in_doubt)
-
-    def _untravelled(self) -> list[Path]:
-        """The paths of what looks denied so far, where more must be known of them."""
-        counting = {
-            (path, probe_round)
-            for cell, _, probe_round in self._history.denials()
-            if (path := self._paths.get(self._routes[cell].pair))
-        }
-        provable = self._between_nodes.is_provable
-        return sorted({path for path, at in counting if not provable(path) or self._between_nodes.doubt(path, at)})
-
-    def _ends_in_doubt(self) -> list[End]:
-        """The ends of what looks denied so far, where more must be known of their links before that counts."""
-        counting = {
-            (end, probe_round)
-            for cell, _, probe_round in self._history.denials()
-            for end in self._ends[self._routes[cell].pair]
-        }
-        return sorted({end for end, probe_round in counting if self._links.doubt(end, probe_round)})
-
-    def _protocols_lacking(self) -> list[Carried]:
-        """The protocols of what looks denied so far, at the ends where they were not heard before and after."""
-        lacks = self._protocols.lacks
-        return sorted({carried for carried, at in self._denied_protocols() if lacks(carried, at)})
-
-    def _protocols_in_doubt(self) -> list[Carried]:
-        doubt = self._protocols.doubt
-        return sorted({carried for carried, at in self._denied_protocols() if doubt(carried, at)})
-
-    def _denied_protocols(self) -> set[tuple[Carried, int]]:
-        """The protocols and ends of what looks denied so far, as it should, with the rounds that say so."""
-        return {
-            (Carried(end, cell.protocol), probe_round)
-            for cell, _, probe_round in self._history.denials()
-            if self._expected[cell] is not Verdict.ALLOWED
-            for end in self._ends[self._routes[cell].pair]
-        }
-
-    def _ends_of(self, routes: Iterable[Route]) -> list[End]:
-        pairs = dict.fromkeys(route.pair for route in routes)
-        return list(dict.fromkeys(end for pair in pairs for end in self._ends[pair]))
+        return await self._computed(self._denials.ends_in_doubt)
 
     async def _control(self, controls: Sequence[tuple[Route, AttemptResult]], when: str) -> None:
         """Take in one round of controls. What failed is tried again: a busy machine is no dead listener."""
@@ -270,25 +214,18 @@ class _ProbeRun:
         self._controls.record(final.values(), when)
 
     async def _fire(self, phase: str, cells: Sequence[Cell], seconds: float, pause: float = 0.0) -> list[AttemptResult]:
-        wanted, ends, paths = await apart_if_large(len(cells), self._attempts_at, cells)
+        """Try ``cells`` once, with calls that show whether what they need is there."""
+        wanted = await apart_if_large(len(cells), self._attempts_at, cells)
+        ends, paths = await apart_if_large(len(cells), self._denials.needed, cells)
+        carried = () if phase == PROBING else await apart_if_large(len(cells), self._denials.carried, cells)
         # How much is lost shows only where it lasts long enough for packets to be sent again.
         across = self._between_nodes.calls(paths, from_pods=phase == PROBING)
-        carried = () if phase == PROBING else await apart_if_large(len(cells), self._carried_by, cells)
         calls = Calls(self._links.calls(ends), self._protocols.calls(carried), across, paths)
         return await self._probe_rounds.fire(phase, wanted, seconds, calls, pause)
 
-    def _attempts_at(self, cells: Sequence[Cell]) -> tuple[list[Attempt], list[End], list[Path]]:
-        """An attempt for each of ``cells``, and the ends and paths that they need."""
+    def _attempts_at(self, cells: Sequence[Cell]) -> list[Attempt]:
         routes = [self._routes[cell] for cell in cells]
-        wanted = [Attempt(route.source.name, route.destination.name, route.target) for route in routes]
-        pairs = dict.fromkeys(route.pair for route in routes)
-        paths = dict.fromkeys(path for pair in pairs if (path := self._paths.get(pair)))
-        return wanted, self._ends_of(routes), list(paths)
-
-    def _carried_by(self, cells: Iterable[Cell]) -> list[Carried]:
-        """What must carry ``cells``: which protocol at which ends."""
-        pairs = dict.fromkeys((self._routes[cell].pair, cell.protocol) for cell in cells)
-        return list(dict.fromkeys(Carried(end, protocol) for pair, protocol in pairs for end in self._ends[pair]))
+        return [Attempt(route.source.name, route.destination.name, route.target) for route in routes]
 
     async def _pass(self, phase: str) -> None:
         """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
@@ -342,16 +279,7 @@ class _ProbeRun:
         """How often a mismatch is tried again: where packets get lost, as often as it takes to tell that
         from a policy.
         """
-        return max(self._options.retests, self._silences - 1 if self._loses_packets else 0)
-
-    @property
-    def _loses_packets(self) -> bool:
-        return any(loss.lost for loss in self._pool.losses)
-
-    @property
-    def _silences(self) -> int:
-        """How many silent tries stand for a denial."""
-        return max(self._least_silences, tries_needed(in_vain(self._pool.losses)))
+        return max(self._options.retests, self._denials.silences - 1 if self._denials.loses_packets else 0)
 
     def _has_settled(self) -> bool:
         """Whether nothing has changed for the settle time. A CNI programs one pod after another: while it does, the
@@ -407,7 +335,7 @@ class _ProbeRun:
                 for cell, times in missing.items()
                 if any(one.answer is Answer.ALLOWED for one in self._last(cell, times))
             ]
-            if self._loses_packets:
+            if self._denials.loses_packets:
                 self._history.forgive_silence(leaks)
             for _ in range(self._options.retests):
                 await self._again("retesting", leaks, FIRST_PAUSE)
@@ -415,11 +343,8 @@ class _ProbeRun:
         return True
 
     def _silences_missing(self) -> dict[Cell, int]:
-        """How often each cell whose silence stands for a denial is to be tried once more for that."""
-        needed, late = self._silences, self._history.late
-        missing = {cell: self._history.silences_missing(cell, needed) for cell in self._routes}
-        # Those that came to agree are confirmed more often than that.
-        return {cell: n for cell, n in missing.items() if n and cell not in late and self._can_be_tried(cell)}
+        missing = self._denials.silences_missing()
+        return {cell: times for cell, times in missing.items() if self._can_be_tried(cell)}
 
     def _last(self, cell: Cell, count: int) -> Sequence[AttemptResult]:
         """The last ``count`` tries of ``cell``."""
@@ -451,26 +376,15 @@ class _ProbeRun:
         if not any(by_site.values()):
             return
         with self._probe_rounds.phase("tracing", 0):
-            known = await self._pool.arrivals(by_site)
-        await self._computed(lambda: self._tell_where_lost(known))
+            arrived = await self._pool.arrivals(by_site)
+        await self._computed(lambda: self._history.trace(arrived))
 
     def _silent_datagrams(self) -> dict[str, list[AttemptId]]:
         """The UDP probes that got no answer, by the site that they were aimed at."""
         by_site: dict[str, list[AttemptId]] = defaultdict(list)
-        for cell, tries in self._history.tries.items():
-            if cell.protocol is Protocol.UDP:
-                # One that arrived in spite of a denial is a leak, whichever try it was.
-                telling = tries if self._expected[cell] is Verdict.DENIED else tries[-1:]
-                by_site[self._routes[cell].destination.name] += [
-                    one.attempt_id for one in telling if one.silent and one.attempt_id
-                ]
+        for cell, attempt_ids in self._history.silent_datagrams():
+            by_site[self._routes[cell].destination.name] += attempt_ids
         return by_site
-
-    def _tell_where_lost(self, known: Mapping[AttemptId, Arrival]) -> None:
-        for cell, tries in self._history.tries.items():
-            for number, one in enumerate(tries):
-                if one.attempt_id and one.attempt_id in known:
-                    tries[number] = lost_where(one, self._expected[cell], arrived=known[one.attempt_id])
 
     async def _retest_one_way_leaks(self) -> None:
         """Try again what only the destinations' logs showed to differ, after every other retest."""
@@ -494,61 +408,21 @@ class _ProbeRun:
             for cell, ones in tries.items()
             if any(one.answer is Answer.ALLOWED for one in ones)
         }
-        unheard = self._doubts()
+        doubts = self._denials.doubts()
         for cell, ones in tries.items():
             route = self._routes[cell]
             unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
-            observations[cell] = observe(self._expected[cell], ones, unproven, unwatched, unheard.get(cell, ""))
+            observations[cell] = observe(self._expected[cell], ones, unproven, unwatched, doubts.get(cell, ""))
         flapping = find_flapping(self._expected, tries)
         facts = (
             *self._pool.facts,
             *self._probe_rounds.facts,
             told(self._pool.losses),
             *self._convergence(flapping.unstable),
-            *self._between_nodes.unshown(self._denied_between_nodes(unheard)),
+            *self._denials.facts(doubts),
         )
         return ProbingOutcome(
             observations, (flapping,), tuple(filter(None, facts)), self._pool.attempts, self._probe_rounds.seconds
-        )
-
-    def _doubts(self) -> dict[Cell, str]:
-        """Why what looks like a denial says nothing of policies, for each cell of which that is so."""
-        doubt_of_end, doubt_of_protocol = cache(self._links.doubt), cache(self._protocols.doubt)
-        doubts: dict[Cell, str] = {}
-        for cell, told_by, probe_round in self._history.denials():
-            ends = self._ends[self._routes[cell].pair]
-            reasons = [doubt_of_end(end, probe_round) for end in ends]
-            if path := self._paths.get(self._routes[cell].pair):
-                reasons.append(self._between_nodes.doubt(path, probe_round))
-            if self._expected[cell] is not Verdict.ALLOWED:  # an outage is one, whatever keeps the protocol away
-                reasons += [doubt_of_protocol(Carried(end, cell.protocol), probe_round) for end in ends]
-            if told_by.silent and ends:
-                reasons.append(self._doubt_of_silence(cell))
-            doubts[cell] = next(filter(None, reasons), "")
-        return doubts
-
-    def _denied_between_nodes(self, doubts: Mapping[Cell, str]) -> Counter[Path]:
-        """How many connections count as denied, by the paths that they take: those on which nodes forward them, and
-        for what nodes themselves send or get, those over which nothing was heard.
-        """
-        counts = Counter(self._routes[cell].pair for cell, doubt in doubts.items() if not doubt)
-        routes = {self._routes[cell].pair: self._routes[cell] for cell, doubt in doubts.items() if not doubt}
-        found: Counter[Path] = Counter()
-        for pair, route in routes.items():
-            path = forwarding_of(route.source, route.destination, pair[2]) or self._paths.get(pair)
-            if path and not self._between_nodes.is_shown(path, route):
-                found[path] += counts[pair]
-        return found
-
-    def _doubt_of_silence(self, cell: Cell) -> str:
-        """Why silence does not stand for a denial; empty if it does."""
-        share, needed = in_vain(self._pool.losses), self._silences
-        if share > unbearable():
-            return f"about {packets(share):.0%} of packets were lost, more than {MOST_LOST:.0%}"
-        if not self._history.silences_missing(cell, needed):
-            return ""
-        return ": ".join(
-            filter(None, [f"{cell} could not be tried {pluralize(needed, 'time')}", self._history.last_failure(cell)])
         )
 
     def _convergence(self, shaky: frozenset[Cell]) -> Iterator[str]:
