@@ -96,7 +96,7 @@ def expect(options: ExpectOptions) -> int:
     from auditor.policy.matrix import MatrixView
     from auditor.policy.outside import with_outside
     from auditor.policy.patterns import hangs_on_labels
-    from auditor.run.audit import choose
+    from auditor.policy.selection import choose
 
     options.outputs.check()
     snapshot = with_outside(read_endpoints(options.read))

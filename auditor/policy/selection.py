@@ -50,6 +50,28 @@ def select(endpoints: Iterable[Endpoint], text: str, services: Iterable[Service]
     return tuple(endpoint for endpoint in endpoints if fnmatchcase(_first_part(endpoint), text))
 
 
+def choose(
+    endpoints: Sequence[Endpoint], selections: Sequence[str], services: Sequence[Service] = ()
+) -> tuple[Endpoint, ...]:
+    """The endpoints that any of ``selections`` matches, which may name ``services``, in their order; all when there are
+    none.
+
+    Raises UsageError for a selection that is malformed or matches nothing.
+    """
+    if not selections:
+        return tuple(endpoints)
+    chosen: set[str] = set()
+    for selection in selections:
+        found = select(endpoints, selection, services)
+        if not found:
+            known = ", ".join(endpoint.name for endpoint in endpoints[:8])
+            raise UsageError(
+                f"{selection!r} matches no endpoint; there are: {known}{', …' if len(endpoints) > 8 else ''}"
+            )
+        chosen.update(endpoint.name for endpoint in found)
+    return tuple(endpoint for endpoint in endpoints if endpoint.name in chosen)
+
+
 def _first_part(endpoint: Endpoint) -> str:
     return "outside" if endpoint.ranges else endpoint.name.partition("/")[0]
 

@@ -20,12 +20,12 @@ from auditor.model.errors import UsageError
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.report import Report
-from auditor.model.snapshot import Endpoint, Service, Snapshot
+from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, ProbingOutcome
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
-from auditor.policy.selection import select
+from auditor.policy.selection import choose
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells, plan_narrowly
 from auditor.probing.probe_run import probe
@@ -65,28 +65,6 @@ class AuditOptions:
     min_coverage: float = 0.0
     accept_untested: frozenset[str] = frozenset()
     probing: ProbingOptions = field(default_factory=ProbingOptions)
-
-
-def choose(
-    endpoints: Sequence[Endpoint], selections: Sequence[str], services: Sequence[Service] = ()
-) -> tuple[Endpoint, ...]:
-    """The endpoints that any of ``selections`` matches, which may name ``services``, in their order; all when there are
-    none.
-
-    Raises UsageError for a selection that is malformed or matches nothing.
-    """
-    if not selections:
-        return tuple(endpoints)
-    chosen: set[str] = set()
-    for selection in selections:
-        found = select(endpoints, selection, services)
-        if not found:
-            known = ", ".join(endpoint.name for endpoint in endpoints[:8])
-            raise UsageError(
-                f"{selection!r} matches no endpoint; there are: {known}{', …' if len(endpoints) > 8 else ''}"
-            )
-        chosen.update(endpoint.name for endpoint in found)
-    return tuple(endpoint for endpoint in endpoints if endpoint.name in chosen)
 
 
 def check_accepted(snapshot: Snapshot, accepted: Collection[str]) -> None:

@@ -33,6 +33,21 @@ print(code, [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr
     assert done.stderr == "0 []\n"
 
 
+def test_expect_imports_nothing_that_probes_or_diagnoses(tmp_path):
+    (tmp_path / "pod.yaml").write_text("{apiVersion: v1, kind: Pod, metadata: {name: web}}", encoding="utf-8")
+    heavy = ("asyncio", "auditor.run.audit", "auditor.diagnosis", "auditor.lint", "auditor.intent", "auditor.cluster")
+    script = f"""
+import sys
+from auditor.cli.application import run
+code = run(["expect", "-f", {str(tmp_path)!r}, "-o", "json"])
+print(code, [name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False
+    )
+    assert done.stderr == "0 []\n"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_exists_under_its_name_and_has_help(name, capsys):
     assert import_module(f"auditor.cli.{name}").command.name == name

@@ -10,8 +10,8 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import ContainerPort, PortRequest, Protocol
 from auditor.model.snapshot import Family, Snapshot
+from auditor.policy.selection import choose
 from auditor.probing.plan import choose_ports, plan_cells
-from auditor.run.audit import choose
 from tests.unit.diagnosis.worlds import SHOP, pod, with_policies
 
 UNNAMED = PortRequest(Protocol.TCP, 9999), PortRequest(Protocol.UDP, 9999)
