@@ -10,13 +10,16 @@ from auditor.model.snapshot import Endpoint
 TEMPLATE_HASH = "pod-template-hash"
 SCHEDULED_JOB = re.compile(r"(.+)-\d{8,10}\Z")
 """The CronJob controller ends the name of each Job with the minute that it was scheduled for."""
+WORKLOAD_LABEL = "netpol-audit/workload"
+"""What the pods of Jobs with ever new names say that they are, so that they are the same from run to run."""
 
 
 def workload_name(endpoint: Endpoint) -> str:
     """``NAMESPACE/WORKLOAD`` of a pod, or its own name where it has no controller or, as a mirror of a static pod, a
     node for one.
 
-    Of the controller's name, what differs from one rollout or scheduled run to the next is left out.
+    Of the controller's name, what differs from one rollout or scheduled run to the next is left out. A Job's pod may
+    say by a label what it is called.
     """
     kind, _, name = endpoint.workload.partition("/")
     if not name or kind == "Node":
@@ -24,6 +27,8 @@ def workload_name(endpoint: Endpoint) -> str:
     template_hash = endpoint.labels.get(TEMPLATE_HASH)
     if kind == "ReplicaSet" and template_hash and name.endswith(f"-{template_hash}"):
         name = name.removesuffix(f"-{template_hash}")
+    elif kind == "Job" and (told := endpoint.labels.get(WORKLOAD_LABEL)):
+        name = told
     elif kind == "Job" and (scheduled := SCHEDULED_JOB.match(name)):
         name = scheduled[1]
     return f"{endpoint.namespace}/{name}" if name else endpoint.name

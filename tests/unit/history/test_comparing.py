@@ -13,6 +13,7 @@ from auditor.history.recording import night_of
 from auditor.history.suppressions import Accepted, FindingSuppression
 from auditor.history.surroundings import changes_between
 from auditor.model.night import NightFinding, Surroundings
+from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.model.standing import Age, FailOn
 from auditor.model.verdict import Result
 from tests.unit.history.nights import DENIED_BY, night, pod, run_of, stand_in, tried
@@ -42,6 +43,21 @@ def test_nothing_is_known_of_a_first_night():
     comparison = held(LEAKY)
     assert ages(comparison) == ([Age.INCOMPARABLE], [])
     assert comparison.failing
+
+
+def test_jobs_that_say_what_they_are_called_are_the_same_from_night_to_night():
+    nights = []
+    for name in ("first", "nightly-29394720"):
+        job = Endpoint(
+            f"ops/{name}-x2x4",
+            EndpointKind.POD,
+            "ops",
+            {"netpol-audit/workload": "nightly"},
+            node="n1",
+            workload=f"Job/{name}",
+        )
+        nights.append(night([job, DB], [tried(job, DB, Result.LEAK)]))
+    assert ages(held(*nights)) == ([Age.KNOWN], [])
 
 
 @pytest.mark.parametrize("kind", [Result.INCONCLUSIVE, Result.SKIPPED])

@@ -572,6 +572,10 @@ def test_pods_that_an_unreadable_policy_may_tell_apart_get_a_probe_pod_each_with
         ("StatefulSet/web-6c9b7f8d5", {"pod-template-hash": "6c9b7f8d5"}, "prod/web-6c9b7f8d5"),
         ("Job/backup-29394720", {}, "prod/backup"),
         ("Job/backup-2", {}, "prod/backup-2"),
+        ("Job/by-hand", {"netpol-audit/workload": "backup"}, "prod/backup"),
+        ("Job/backup-29394720", {"netpol-audit/workload": "dump"}, "prod/dump"),
+        ("Job/by-hand", {"netpol-audit/workload": ""}, "prod/by-hand"),
+        ("StatefulSet/db", {"netpol-audit/workload": "backup"}, "prod/db"),
     ],
 )
 def test_probe_pods_are_called_after_workloads(workload, labels, name):

@@ -20,6 +20,7 @@ from auditor import __version__
 from auditor.cli.application import audit
 from auditor.cli.exit_codes import ENVIRONMENT, FINDINGS, INCONCLUSIVE, INTERRUPTED, WRONG_INPUT
 from auditor.cli.options_file import with_options_of_files
+from auditor.model.workloads import WORKLOAD_LABEL
 from tests.marking import slow
 
 ROOT = Path(__file__).parents[3]
@@ -259,6 +260,13 @@ def test_findings_are_not_tried_again_and_evictions_are(everything):
     assert not {ENVIRONMENT, INTERRUPTED} & set(ended["onExitCodes"]["values"])
     assert job["template"]["spec"]["restartPolicy"] == "Never"
     assert spec["concurrencyPolicy"] == "Forbid"
+
+
+def test_whoever_starts_a_night_its_pod_is_the_same_workload(everything):
+    for text in (helm_text(*ALL), helm_text(*everything), kustomize_text(OVERLAYS / "namespaces")):
+        night = one(objects(text), "CronJob")
+        labels = night["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+        assert labels[WORKLOAD_LABEL] == night["metadata"]["name"]
 
 
 def test_the_pod_meets_the_restricted_standard(everything):
