@@ -76,8 +76,8 @@ def run_live(options: LiveRunOptions) -> int:
             report, left = error.report, error
     report = after_run(replace(report, began=began), options.before)
     everywhere = report.surroundings.namespaces if report.surroundings is not None else ()
-    audited, scope = options.live.namespaces or everywhere, scope_of(options.live, options.audit)
-    write_reports(report, options.reports, options.live.connection, audited, scope)
+    namespaces, scope = options.live.namespaces or everywhere, scope_of(options.live, options.audit)
+    write_reports(report, options.reports, options.live.connection, namespaces, scope)
     try:
         deliver_report(report, options.outputs, quiet=options.quiet)
     except AuditError as error:
