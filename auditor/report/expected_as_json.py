@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from sys import getsizeof
 from typing import TextIO, TypeAlias
 
 from auditor.model.snapshot import Endpoint, EndpointKind
@@ -20,10 +22,8 @@ Pairs: TypeAlias = Mapping[str, Collection[str]]
 
 SCHEMA = "audit.expected/v1"
 DOUBT = '"doubt":true,'
-SOURCE = "\0"
-"""Stands for a source in text that is kept for many: JSON has no such character."""
 MOST_KEPT = 1 << 26
-"""How many characters of such text are kept."""
+"""How many bytes of text are kept that several sources have in common."""
 
 
 def render(view: MatrixView, stream: TextIO) -> None:
@@ -118,6 +118,12 @@ class _Tails:
             self._known[key] = [_tail(cell) for cell in self._cells.cells(pattern, destination)]
         return self._known[key]
 
+    def of_each(self, pattern: Pattern, destinations: Sequence[Endpoint]) -> Iterable[list[str]]:
+        """``of`` for each of ``destinations``, one at least."""
+        if self._by_name:
+            return (self.of(pattern, destination) for destination in destinations)
+        return repeat(self.of(pattern, destinations[0]), len(destinations))
+
 
 def _tail(cell: ExpectedCell) -> str:
     notes = ",".join(f'"{note}"' for note in cell.notes)
@@ -145,8 +151,8 @@ def _by_class(
 class _Rows:
     """The cells of one source class after the other.
 
-    Most sources see most destinations alike, so the text of each run of ``WORD`` destinations is kept by the patterns
-    in it, with a mark for the source.
+    Most sources see most destinations alike, so the cells of each run of ``WORD`` destinations are kept by the patterns
+    in it, all but the source of each.
     """
 
     def __init__(self, matrix: ExpectedMatrix, cells: ExpectedCells, destinations: Collection[int]) -> None:
@@ -157,7 +163,7 @@ class _Rows:
         self._wanted = octets_of(self._ends, max(self._ends, default=0) + 1)
         self._words = -(-self._wanted.bit_length() // WORD)
         self._numbers: dict[Pattern, int] = {}
-        self._texts: dict[Hashable, str] = {}
+        self._known: dict[Hashable, list[str]] = {}
         self._kept = 0
 
     def text(self, source: int, parts: Iterable[tuple[Pattern, int]], doubtful: Iterable[int]) -> str:
@@ -166,34 +172,39 @@ class _Rows:
         numbers = [-1, *(number for number, _ in numbered)]
         masks = [mask_of(self._bits[number] for number in doubtful), *(mask for _, mask in numbered)]
         patterns = list(self._numbers)
-        texts = []
+        cells: list[str] = []
         for run, words in enumerate(zip(*(words_of(mask & self._wanted, self._words) for mask in masks), strict=True)):
-            found = tuple((number, word) for number, word in zip(numbers, words, strict=True) if word)
-            texts.append(self._run(run, found, patterns) if found else "")
-        return ",\n".join(filter(None, texts)).replace(SOURCE, str(source))
+            if any(words):
+                found = tuple((number, word) for number, word in zip(numbers, words, strict=True) if word)
+                cells += self._run(run, found, patterns)
+        start = f'{{"source":{source},"destination":'
+        return start + f",\n{start}".join(cells) if cells else ""
 
-    def _run(self, run: int, words: tuple[tuple[int, int], ...], patterns: Sequence[Pattern]) -> str:
-        """The cells of one run, with ``SOURCE`` for the source: ``words`` has the bits of each pattern and, under -1,
-        those in doubt.
+    def _run(self, run: int, words: tuple[tuple[int, int], ...], patterns: Sequence[Pattern]) -> list[str]:
+        """The cells of one run, from the number of the destination on: ``words`` has the bits of each pattern and,
+        under -1, those in doubt.
         """
         key = (run, words)
-        if key not in self._texts:
+        if key not in self._known:
             if self._kept > MOST_KEPT:
-                self._texts.clear()
+                self._known.clear()
                 self._kept = 0
-            self._texts[key] = self._new_run(run, words, patterns)
-            self._kept += len(self._texts[key])
-        return self._texts[key]
+            self._known[key] = self._new_run(run, words, patterns)
+            self._kept += sum(map(getsizeof, self._known[key]))
+        return self._known[key]
 
-    def _new_run(self, run: int, words: Iterable[tuple[int, int]], patterns: Sequence[Pattern]) -> str:
+    def _new_run(self, run: int, words: Iterable[tuple[int, int]], patterns: Sequence[Pattern]) -> list[str]:
         doubtful = dict(words).get(-1, 0)
-        lines: dict[int, list[str]] = {}
+        cells: dict[int, list[str]] = {}
         for pattern, word in words:
-            for bit in bits(word) if pattern >= 0 else ():
-                number, example = self._ends[run * WORD + bit]
-                head = f'{{"source":{SOURCE},"destination":{number},{DOUBT * (doubtful >> bit & 1)}'
-                lines[number] = [head + tail for tail in self._tails.of(patterns[pattern], example)]
-        return ",\n".join(line for number in sorted(lines) for line in lines[number])
+            found = [(bit, *self._ends[run * WORD + bit]) for bit in bits(word)] if pattern >= 0 else []
+            if not found:
+                continue
+            tails = self._tails.of_each(patterns[pattern], [end for _, _, end in found])
+            for (bit, number, _), each in zip(found, tails, strict=True):
+                head = f"{number},{DOUBT * (doubtful >> bit & 1)}"
+                cells[number] = [head + tail for tail in each]
+        return [cell for number in sorted(cells) for cell in cells[number]]
 
 
 def _doubtful_classes(
