@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from auditor.model.snapshot import Endpoint
 
-TEMPLATE_HASH = "pod-template-hash"
+TEMPLATE_HASHES: Mapping[str, str] = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}
+"""The labels that end the names of ReplicaSets, by the kind that makes these."""
+DEPLOYMENT_CONFIG = "deploymentconfig"
+KNATIVE_SERVICE = "serving.knative.dev/service"
 SCHEDULED_JOB = re.compile(r"(.+)-\d{8,10}\Z")
 """The CronJob controller ends the name of each Job with the minute that it was scheduled for."""
 WORKLOAD_LABEL = "netpol-audit/workload"
@@ -21,29 +24,38 @@ def workload_name(endpoint: Endpoint) -> str:
     Of the controller's name, what differs from one rollout or scheduled run to the next is left out. A Job's pod may
     say by a label what it is called.
     """
+    kind, name = _made_from(endpoint)
+    return endpoint.name if not name or kind == "Node" else f"{endpoint.namespace}/{name}"
+
+
+def _made_from(endpoint: Endpoint) -> tuple[str, str]:
+    """Kind and name of what people wrote that the pod comes from: of its controller, or of what made that; empty
+    without any.
+    """
     kind, _, name = endpoint.workload.partition("/")
-    if not name or kind == "Node":
-        return endpoint.name
-    template_hash = endpoint.labels.get(TEMPLATE_HASH)
-    if kind == "ReplicaSet" and template_hash and name.endswith(f"-{template_hash}"):
-        name = name.removesuffix(f"-{template_hash}")
-    elif kind == "Job" and (told := endpoint.labels.get(WORKLOAD_LABEL)):
-        name = told
-    elif kind == "Job" and (scheduled := SCHEDULED_JOB.match(name)):
-        name = scheduled[1]
-    return f"{endpoint.namespace}/{name}" if name else endpoint.name
+    labels = endpoint.labels
+    if kind == "ReplicaSet" and KNATIVE_SERVICE in labels and name.startswith(f"{labels[KNATIVE_SERVICE]}-"):
+        return "Service", labels[KNATIVE_SERVICE]
+    if kind == "ReplicaSet":
+        for label, maker in TEMPLATE_HASHES.items():
+            bare = name.removesuffix(f"-{labels.get(label)}")
+            if bare != name:
+                return maker, bare
+    if kind == "ReplicationController" and re.fullmatch(rf"{re.escape(labels.get(DEPLOYMENT_CONFIG, '/'))}-\d+", name):
+        return "DeploymentConfig", labels[DEPLOYMENT_CONFIG]
+    if kind == "Job" and (told := labels.get(WORKLOAD_LABEL)):
+        return "CronJob" if told != name else kind, told
+    if kind == "Job" and (scheduled := SCHEDULED_JOB.match(name)):
+        return "CronJob", scheduled[1]
+    return kind, name
 
 
 def workload_identity(endpoint: Endpoint) -> tuple[str, str, str] | None:
     """Namespace, kind and name of the workload that a pod belongs to, the same for files as for a live cluster, where a
     ReplicaSet or a Job stands between; None where it has none.
     """
-    kind, _, name = endpoint.workload.partition("/")
-    if not name or kind == "Node":
-        return None
-    bare = workload_name(endpoint).partition("/")[2]
-    between = {"ReplicaSet": "Deployment", "Job": "CronJob"} if bare != name else {}
-    return endpoint.namespace, between.get(kind, kind), bare
+    kind, name = _made_from(endpoint)
+    return None if not name or kind == "Node" else (endpoint.namespace, kind, name)
 
 
 KINDS: Mapping[str, frozenset[str]] = {
@@ -56,6 +68,8 @@ KINDS: Mapping[str, frozenset[str]] = {
         (("job", "jobs"), ("Job",)),
         (("cj", "cronjob", "cronjobs"), ("CronJob", "Job")),
         (("rollout", "rollouts"), ("Rollout", "ReplicaSet")),
+        (("dc", "deploymentconfig", "deploymentconfigs"), ("DeploymentConfig", "ReplicationController")),
+        (("ksvc",), ("Service", "ReplicaSet")),
     )
     for name in names
 }

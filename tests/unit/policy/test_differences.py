@@ -9,7 +9,7 @@ import pytest
 
 from auditor.model.policy import UnknownPolicy
 from auditor.model.snapshot import EndpointKind, Snapshot
-from auditor.model.workloads import workload_identity
+from auditor.model.workloads import workload_identity, workload_name
 from auditor.policy.differences import ChangeKind, Names, differences
 from auditor.policy.matrix import always_allowed, common_families
 from auditor.policy.outside import outside_peers
@@ -199,3 +199,23 @@ def test_a_live_workload_is_that_of_the_files() -> None:
     assert workload_identity(live) == ("prod", "Deployment", "web")
     assert workload_identity(job) == ("prod", "CronJob", "tick")
     assert workload_identity(pod("prod/web")) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "controller", "meant"),
+    [
+        ({"rollouts-pod-template-hash": "6f5d"}, "ReplicaSet/web-6f5d", "Rollout"),
+        ({"deploymentconfig": "web", "deployment": "web-3"}, "ReplicationController/web-3", "DeploymentConfig"),
+        (
+            {"serving.knative.dev/service": "web", "pod-template-hash": "6f5d"},
+            "ReplicaSet/web-00002-deployment-6f5d",
+            "Service",
+        ),
+        ({}, "ReplicaSet/web", "ReplicaSet"),
+        ({"deploymentconfig": "web"}, "ReplicationController/web", "ReplicationController"),
+    ],
+)
+def test_what_makes_the_controller_of_a_live_pod_is_its_workload(labels: dict, controller: str, meant: str) -> None:
+    live = replace(pod("prod/web-abcde", labels), workload=controller)
+    assert workload_identity(live) == ("prod", meant, "web")
+    assert workload_name(live) == "prod/web"
