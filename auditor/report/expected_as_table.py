@@ -240,7 +240,9 @@ def listed(names: Sequence[str]) -> str:
 
 
 def ports_text(cells: Iterable[ExpectedCell]) -> str:
-    """The allowed ports of one pair, such as ``TCP/80,8000-8080 UDP/53 (cni-dependent)``."""
+    """The allowed ports of one pair, such as ``TCP/80,8000-8080 UDP/53 (cni-dependent)``; ``others`` are ports that are
+    denied with a note.
+    """
     parts: dict[tuple[Protocol, str], list[tuple[int, int]]] = {}
     denied_notes: set[Note] = set()
     for cell in cells:
@@ -256,7 +258,8 @@ def ports_text(cells: Iterable[ExpectedCell]) -> str:
         f"{protocol}/{_ranges_text(ranges)}" + (f" ({remark})" if remark else "")
         for (protocol, remark), ranges in parts.items()
     ]
-    words += [f"({note.value})" for note in Note if note in denied_notes]
+    others = "others " if words else ""
+    words += [f"{others}({note.value})" for note in Note if note in denied_notes]
     return " ".join(words) or NO_PORT
 
 

@@ -48,6 +48,13 @@ DENIED = expected(1, 65535, Verdict.DENIED)
         ([replace(DENIED, notes=(Note.SELF_ALLOWED,))], "(self-allowed)"),
         (
             [
+                expected(80, 80, notes=(Note.LABELS_UNKNOWN,)),
+                expected(81, 65535, Verdict.DENIED, (Note.LABELS_UNKNOWN,)),
+            ],
+            "TCP/80 (labels-unknown) others (labels-unknown)",
+        ),
+        (
+            [
                 expected(
                     1,
                     9,
