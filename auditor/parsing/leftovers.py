@@ -59,8 +59,10 @@ def _is_patch(value: dict[str, Any]) -> bool:
 
 
 def _claims_to_be_decisive(value: Any) -> bool:
-    """Whether ``value`` says that it is of a kind that matters, or of the API of policies, and is not whole."""
-    if not isinstance(value, dict):
+    """Whether ``value`` says that it is of a kind that matters, or of the API of policies, and is not whole. Values of
+    charts may have a ``kind``, too, and have neither metadata nor a spec beside it.
+    """
+    if not isinstance(value, dict) or not any(isinstance(value.get(key), dict) for key in ("metadata", "spec")):
         return False
     kind, version = value.get("kind"), value.get("apiVersion")
     return (kind in DECISIVE if isinstance(kind, str) else False) or (
