@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from auditor.parsing.source import Source
 
 
+MOST_EXCLUDED = 6
 PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 FILES_ONLY = ("recursive", "exclude", "keep_going", "replicas", "hosts")
 """The parameters that mean nothing where a live cluster is read."""
@@ -211,7 +213,7 @@ def read_input(options: InputOptions) -> Snapshot:
     sources += _render(options)
     scenarios = [source for source in sources if not source.found and is_scenario(source)]
     if not scenarios:
-        with _with_a_way_on(sources):
+        with _with_a_way_on(sources, options.paths):
             snapshot = read_snapshot(
                 sources,
                 replicas=options.replicas,
@@ -231,27 +233,39 @@ def read_input(options: InputOptions) -> Snapshot:
 
 
 @contextmanager
-def _with_a_way_on(sources: Sequence[Source]) -> Iterator[None]:
+def _with_a_way_on(sources: Sequence[Source], paths: Sequence[str]) -> Iterator[None]:
     """Say how to get an answer all the same, where files that were found in a directory can't be read."""
     try:
         yield
     except InputError as error:
-        found = {source.name for source in sources if source.found}
-        places = list(dict.fromkeys(problem.file for problem in error.problems if problem.file in found))
+        found = [source.name for source in sources if source.found]
+        places = list(dict.fromkeys(problem.file for problem in error.problems)) if found else []
+        places = [place for place in places if place in found]
         if not places:
             raise
         what, they = ("it", "it") if len(places) == 1 else ("them", "they")
         way = (
-            f"leave {what} out with --exclude {_glob_for(places)}, or answer from the rest with --keep-going, where "
-            f"what {they} may decide is in doubt"
+            f"leave {what} out with {_excluding(places, found, paths)}, or answer from the rest with --keep-going, "
+            f"where what {they} may decide is in doubt"
         )
         error.lines = (*error.lines, way)
         raise
 
 
-def _glob_for(places: Sequence[str]) -> str:
-    name = places[0].rpartition("/")[2]
-    return shlex.quote(name) if len(places) == 1 else "GLOB"
+def _excluding(places: Sequence[str], found: Sequence[str], paths: Sequence[str]) -> str:
+    """The options that leave out ``places`` and no other of the files ``found`` in the directories ``paths``: by the
+    name of the file or, where others have the same, by its path below the directory.
+    """
+    if len(places) > MOST_EXCLUDED:
+        return "--exclude GLOB (once for each)"
+    named = Counter(name.rpartition("/")[2] for name in found)
+    globs = (name if named[name := place.rpartition("/")[2]] == 1 else _below_one_of(paths, place) for place in places)
+    return " ".join(f"--exclude {shlex.quote(glob)}" for glob in globs)
+
+
+def _below_one_of(paths: Sequence[str], place: str) -> str:
+    root = max((path for path in paths if place.startswith(path)), key=len, default="")
+    return place.removeprefix(root).lstrip("/")
 
 
 def _render(options: InputOptions) -> list[Source]:

@@ -140,7 +140,7 @@ class Objects:
     def _add_object(self, fields: Fields, kind: str, version: str) -> None:
         group = version.rpartition("/")[0]
         if kind == "NetworkPolicy" and version != API_VERSION and ("." not in group or group == NETWORKING):
-            gone = " is gone since Kubernetes 1.16" if group == "extensions" else " has no NetworkPolicy"
+            gone = " is gone since Kubernetes 1.16" if version == "extensions/v1beta1" else " has no NetworkPolicy"
             fields.note(f"{version}{gone}: write {API_VERSION}", "apiVersion")
             return
         if kind not in GROUPS and (meant := _misspelt(kind, group)):

@@ -302,7 +302,14 @@ def test_a_program_that_is_missing_or_fails_is_one_line(programs, capsys):
 BROKEN = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {ingres: []}\n"
 
 
-@pytest.mark.parametrize(("number", "said"), [(1, "leave it out with --exclude b0.yaml"), (2, "leave them out with")])
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1, "leave it out with --exclude b0.yaml,"),
+        (2, "leave them out with --exclude b0.yaml --exclude b1.yaml,"),
+        (7, "leave them out with --exclude GLOB (once for each),"),
+    ],
+)
 def test_what_is_broken_in_a_directory_can_be_left_out_and_that_is_said(tmp_path, capsys, number, said):
     (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n")
     for each in range(number):
@@ -312,6 +319,24 @@ def test_what_is_broken_in_a_directory_can_be_left_out_and_that_is_said(tmp_path
         last = capsys.readouterr().err.splitlines()[-1]
         assert said in last
         assert "--keep-going" in last
+
+
+def test_what_is_left_out_as_advised_is_no_more_than_what_is_broken(tmp_path, capsys):
+    for folder, text in (("x", BROKEN), ("y", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.yaml").write_text(text)
+    options = ["-R", "-f", f"{tmp_path}/"]
+    assert run(["expect", *options]) == 2
+    assert "leave it out with --exclude x/a.yaml," in capsys.readouterr().err
+    assert run(["expect", *options, "--exclude", "x/a.yaml"]) == 0
+    assert "default/a" in capsys.readouterr().out
+
+
+def test_only_the_version_of_policies_that_there_was_is_gone(tmp_path, capsys):
+    path = tmp_path / "b.yaml"
+    path.write_text(BROKEN.replace("networking.k8s.io/v1", "extensions/v1beta9"))
+    assert run(["expect", "-f", str(path)]) == 2
+    assert "extensions/v1beta9 has no NetworkPolicy: write networking.k8s.io/v1" in capsys.readouterr().err
 
 
 def test_a_file_named_by_itself_is_not_to_be_left_out(tmp_path, capsys):
