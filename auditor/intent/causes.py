@@ -19,6 +19,7 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer
 from auditor.model.snapshot import Endpoint, Family
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.bits import bits
+from auditor.policy.compiled import peer_groups
 from auditor.policy.explain import Decision, decide
 from auditor.policy.groups import Groups
 from auditor.policy.plain_reading import Side
@@ -172,12 +173,7 @@ class Causes:
     def _is_peer(self, policy: NetworkPolicy, peer: Peer, other: Endpoint, family: Family) -> bool:
         key = (policy.namespace, peer, family)
         if key not in self._peers:
-            groups = self._groups
-            if peer.ip_block is not None:
-                mask = groups.in_block(peer.ip_block, family)
-            else:
-                mask = groups.named_by(peer, policy.namespace)
-            self._peers[key] = mask
+            self._peers[key] = peer_groups(self._groups, policy, peer, family)
         return bool(self._peers[key] >> self._group_of[other.name] & 1)
 
     def _decide(self, ends: Ends, atom: int, family: Family) -> Decision:

@@ -93,19 +93,13 @@ class ResolvedIntent:
             self._ports[key] = tuple(self.ports_at(rule.ports, endpoint) for rule in self.rules)
         return as_source, as_destination, self._ports[key]
 
-    def ports_at(self, ports: Iterable[PolicyPort], destination: Endpoint) -> int:
+    def ports_at(self, ports: Sequence[PolicyPort], destination: Endpoint) -> int:
         """The atoms that ``ports`` mean at ``destination``: all of them if there are none, a name what is declared
         there.
         """
-        ports = tuple(ports)
-        mask = 0 if ports else self.atoms.everything
-        for port in ports:
-            if port.name is not None:
-                for number in destination.resolve(port.protocol, port.name) if destination.selectable else ():
-                    mask |= self.atoms.mask(port.protocol, number, number)
-            else:
-                mask |= self.atoms.mask(port.protocol, *port.bounds)
-        return mask
+        if not ports:
+            return self.atoms.everything
+        return self.atoms.numbered(ports) | self.atoms.named(ports, destination)
 
     def families(self, source: Endpoint, destination: Endpoint) -> tuple[Family, ...]:
         """The families over which the two can talk."""

@@ -7,7 +7,7 @@ ports that opens is computed once, here, from the same groups and port atoms as 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -23,6 +23,7 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Sn
 from auditor.model.workloads import workload_name
 from auditor.policy.atoms import cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits, mask_of
+from auditor.policy.compiled import RuleCompiler, peer_groups
 from auditor.policy.groups import Groups
 from auditor.policy.label_index import LabelIndex
 
@@ -76,7 +77,8 @@ class PolicyIndex:
         declared = {(port.protocol, port.name) for endpoint in snapshot.endpoints for port in endpoint.ports}
         self.groups = Groups(snapshot, asked | declared)
         self.atoms = cut_atoms(items, asked, snapshot.endpoints)
-        self._numbers = {name: self.groups.declaring(name) for name in asked}
+        names = {name: self.groups.declaring(name) for name in asked}
+        self._compiler = RuleCompiler(self.groups, self.atoms, names)
         self.subjects = list(map(self.groups.selected_by, snapshot.policies))
         self.isolated = dict.fromkeys(Direction, 0)
         for policy, subjects in zip(snapshot.policies, self.subjects, strict=True):
@@ -96,36 +98,16 @@ class PolicyIndex:
         peers = 0 if rule.peers else self.groups.everything
         for mask in reach:
             peers |= mask
-        return IndexedRule(policy, direction, number, rule, subjects, reach, peers, self._ports(rule.ports))
+        return IndexedRule(policy, direction, number, rule, subjects, reach, peers, self._compiler.ports(rule.ports))
 
     def reach(self, policy: NetworkPolicy, peer: Peer) -> int:
         """The groups that ``peer`` means in ``policy``: by selectors, or by address over any family."""
-        if peer.ip_block is not None:
-            return self.groups.in_block(peer.ip_block, Family(peer.ip_block.cidr.version))
-        return self.groups.named_by(peer, policy.namespace)
-
-    def _ports(self, ports: Iterable[PolicyPort]) -> Mapping[int, int]:
-        if not ports:
-            return {self.atoms.everything: self.groups.everything}
-        by_destinations: dict[int, int] = {}
-        for port in ports:
-            for atoms, destinations in self.port_reach(port).items():
-                by_destinations[destinations] = by_destinations.get(destinations, 0) | atoms
-        opened: dict[int, int] = {}
-        for destinations, atoms in by_destinations.items():
-            opened[atoms] = opened.get(atoms, 0) | destinations
-        return opened
+        family = Family.IPV4 if peer.ip_block is None else Family(peer.ip_block.cidr.version)
+        return peer_groups(self.groups, policy, peer, family)
 
     def port_reach(self, port: PolicyPort) -> Mapping[int, int]:
         """The atoms that ``port`` means, with the destinations on which it means them."""
-        if port.name is not None:
-            numbers = self._numbers[port.protocol, port.name]
-            return {
-                self.atoms.mask(port.protocol, number, number): declaring & self.groups.selectable
-                for number, declaring in numbers.items()
-            }
-        first, last = port.bounds
-        return {self.atoms.mask(port.protocol, first, last): self.groups.everything}
+        return self._compiler.ports((port,))
 
     def pods_in(self, namespace: str) -> int:
         """The selectable groups of ``namespace``."""

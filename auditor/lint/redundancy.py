@@ -30,6 +30,7 @@ from auditor.model.lint import Severity
 from auditor.model.notation import SIDES, brief, brief_block
 from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
 from auditor.model.words import pluralize
+from auditor.policy.atoms import port_names
 from auditor.policy.plain_reading import place
 
 ADDITIVE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
@@ -39,14 +40,9 @@ ALLOW_ALL = "https://kubernetes.io/docs/concepts/services-networking/network-pol
 class _Ports:
     """Which ports a set of rules leaves open, whatever the destination declares: atoms, and names."""
 
-    def __init__(self, policy_index: PolicyIndex, ports: Iterable[PolicyPort], *, everything: bool) -> None:
-        self.atoms = policy_index.atoms.everything if everything else 0
-        self.names: set[tuple[object, str]] = set()
-        for port in ports:
-            if port.name is not None:
-                self.names.add((port.protocol, port.name))
-            else:
-                self.atoms |= policy_index.atoms.mask(port.protocol, *port.bounds)
+    def __init__(self, policy_index: PolicyIndex, ports: Sequence[PolicyPort], *, everything: bool) -> None:
+        self.atoms = policy_index.atoms.everything if everything else policy_index.atoms.numbered(ports)
+        self.names = port_names(ports)
 
     def add(self, other: _Ports) -> None:
         self.atoms |= other.atoms

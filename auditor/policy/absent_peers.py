@@ -14,6 +14,7 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rul
 from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.atoms import PortAtoms
+from auditor.policy.bits import union
 from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import peer_in_words, peers_without_pods
 from auditor.policy.groups import Groups
@@ -101,16 +102,11 @@ class Admission:
         """Atoms of ``ports``; what a name means to pods that nobody knows may be any."""
         if not ports:
             return self._atoms.everything, 0
-        sure = maybe = 0
-        for port in ports:
-            if port.name is None:
-                sure |= self._atoms.mask(port.protocol, *port.bounds)
-            elif destination is None:
-                maybe |= self._atoms.mask(port.protocol, FIRST_PORT, LAST_PORT)
-            else:
-                for number in destination.resolve(port.protocol, port.name):
-                    sure |= self._atoms.mask(port.protocol, number, number)
-        return sure, maybe
+        sure = self._atoms.numbered(ports)
+        if destination is not None:
+            return sure | self._atoms.named(ports, destination), 0
+        of_names = {port.protocol for port in ports if port.name is not None}
+        return sure, union(self._atoms.mask(protocol, FIRST_PORT, LAST_PORT) for protocol in of_names)
 
     def _admits(self, item: Peer, namespace: str, peer: AbsentPeer) -> bool | None:
         """Whether ``item``, of a policy in ``namespace``, matches every pod that ``peer`` does; None where it may."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.snapshot import Endpoint
-from auditor.policy.bits import bits, span
+from auditor.policy.bits import bits, span, union
 
 PortName = tuple[Protocol, str]
 
@@ -39,6 +39,19 @@ class PortAtoms:
     def mask(self, protocol: Protocol, first: int, last: int) -> int:
         """The atoms from the one that holds ``first`` to the one that holds ``last``."""
         return span(self.index(protocol, first), self.index(protocol, last))
+
+    def numbered(self, ports: Iterable[PolicyPort]) -> int:
+        """What those of ``ports`` mean that have a number, a range, or neither number nor name."""
+        return union(self.mask(port.protocol, *port.bounds) for port in ports if port.name is None)
+
+    def named(self, ports: Iterable[PolicyPort], destination: Endpoint) -> int:
+        """What those of ``ports`` that have a name mean at ``destination``, which may declare none of them."""
+        names = [(port.protocol, port.name) for port in ports if port.name is not None and destination.selectable]
+        return union(
+            self.mask(protocol, number, number)
+            for protocol, name in names
+            for number in destination.resolve(protocol, name)
+        )
 
     def joined(self, atoms: int) -> tuple[PortRange, ...]:
         """The set ``atoms`` as ranges of ports, as few as there can be."""

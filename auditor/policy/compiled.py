@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from auditor.model.policy import NetworkPolicy, PolicyPort, Rule
+from auditor.model.policy import NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.snapshot import Family
 from auditor.policy.atoms import PortAtoms, PortName
 from auditor.policy.bits import union
@@ -38,14 +38,14 @@ class CompiledRule:
 
 class RuleCompiler:
     """Compiles rules against the groups and port atoms of one snapshot. ``declared`` has the groups that declare each
-    port name.
+    port name. ``ports`` gives port items as sets of atoms, each with the destinations on which they are meant.
     """
 
     def __init__(self, groups: Groups, atoms: PortAtoms, declared: Mapping[PortName, Mapping[int, int]]) -> None:
         self._groups = groups
         self._atoms = atoms
         self._declared = declared
-        self._ports_of = cache(self._resolve_ports)
+        self.ports = cache(self._resolve_ports)
         self._known: dict[int, int] = {}
 
     def subjects(self, policy: NetworkPolicy) -> int:
@@ -61,7 +61,7 @@ class RuleCompiler:
             union(each_selected),
             {family: union(found) for family, found in each_blocked.items()},
             any(peer.ip_block is not None for peer in rule.peers),
-            self._ports_of(rule.ports),
+            self.ports(rule.ports),
             each_selected,
             each_blocked,
         )
@@ -71,22 +71,25 @@ class RuleCompiler:
         return tuple(self._known.setdefault(mask, mask) for mask in dict.fromkeys(masks) if mask)
 
     def _resolve_ports(self, ports: tuple[PolicyPort, ...]) -> Mapping[int, int]:
-        """The port items as atoms with the destinations on which they mean these atoms."""
+        """The port items as sets of atoms with the destinations on which they mean these atoms."""
         everything = self._groups.everything
         if not ports:
             return {self._atoms.everything: everything}
-        numbered = 0
-        named: dict[int, int] = {}
-        for port in ports:
-            if port.name is not None:
-                for number, declaring in self._declared[port.protocol, port.name].items():
-                    atom = self._atoms.mask(port.protocol, number, number)
-                    named[atom] = named.get(atom, 0) | (declaring & self._groups.selectable)
-            else:
-                numbered |= self._atoms.mask(port.protocol, *port.bounds)
-        if numbered:
-            named[numbered] = everything
-        return named
+        opened: dict[int, int] = {}
+        for protocol, name in ((port.protocol, port.name) for port in ports if port.name is not None):
+            for number, declaring in self._declared[protocol, name].items():
+                atom = self._atoms.mask(protocol, number, number)
+                opened[atom] = opened.get(atom, 0) | (declaring & self._groups.selectable)
+        if numbered := self._atoms.numbered(ports):
+            opened[numbered] = everything
+        return opened
+
+
+def peer_groups(groups: Groups, policy: NetworkPolicy, peer: Peer, family: Family) -> int:
+    """The groups that ``peer`` of ``policy`` names over ``family``, by selectors or by an ipBlock."""
+    if peer.ip_block is not None:
+        return groups.in_block(peer.ip_block, family)
+    return groups.named_by(peer, policy.namespace)
 
 
 def peers_selected(groups: Groups, policy: NetworkPolicy, rule: Rule) -> Iterator[int]:
