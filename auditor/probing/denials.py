@@ -15,6 +15,7 @@ from auditor.model.policy import Direction
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import pluralize
+from auditor.probing.crossings import Crossing, crossing_of
 from auditor.probing.disruptions import MOST_LOST, in_vain, packets, tries_needed, unbearable
 from auditor.probing.history import AttemptHistory
 from auditor.probing.links import End, ends_of
@@ -111,6 +112,22 @@ class Denials:
             for end in self._ends[self._routes[cell].pair]
         }
 
+    def crossings(self) -> list[Crossing]:
+        """How what looks denied so far, as it should, gets from node to node."""
+        denied = (cell for cell, *_ in self._history.denials() if self._expected[cell] is not Verdict.ALLOWED)
+        return sorted({crossing for cell in denied if (crossing := self._crossing(cell))})
+
+    def _crossing(self, cell: Cell) -> Crossing | None:
+        route = self._routes[cell]
+        return crossing_of(route.source, route.destination, cell.protocol, cell.family)
+
+    def _doubts_of_crossing(self, cell: Cell) -> list[str]:
+        """Why what ``cell`` tries may not get from one node to another at all, if anything speaks for that."""
+        crossing, path = self._crossing(cell), self._paths.get(self._routes[cell].pair)
+        if crossing is None or path is None:
+            return []
+        return [self._between_nodes.crossings.doubt(crossing), self._between_nodes.apart(path)]
+
     # Silence
 
     @property
@@ -154,6 +171,7 @@ class Denials:
                 reasons.append(self._between_nodes.doubt(path, probe_round))
             if self._expected[cell] is not Verdict.ALLOWED:  # an outage is one, whatever keeps the protocol away
                 reasons += [doubt_of_protocol(Carried(end, cell.protocol), probe_round) for end in ends]
+                reasons += self._doubts_of_crossing(cell)
             if decisive.silent and ends:
                 reasons.append(self._doubt_of_silence(cell))
             doubts[cell] = next(filter(None, reasons), "")

@@ -2,14 +2,16 @@
 
 Where agents sit at the nodes themselves, as in the lab, they call each other in every round that has connections from
 node to node: no policy is about what nodes have to do with each other. A denial between pods of two nodes then counts
-only where packets passed between these in the same round or an earlier one, and in a later one. Elsewhere it is told
-where nothing was answered, and nothing is withheld.
+only where packets passed between these in the same round or an earlier one, and in a later one. Elsewhere pods call
+the kubelets of other nodes, and it is told where nothing was answered. What pods send each other may take another way
+(``auditor.probing.crossings``).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from auditor.model.addresses import IPAddress
@@ -18,6 +20,7 @@ from auditor.model.snapshot import Family
 from auditor.model.words import pluralize
 from auditor.probing.attempts import Answer, AttemptResult, Listener
 from auditor.probing.batches import Attempt, Target
+from auditor.probing.crossings import Crossing, Crossings
 from auditor.probing.links import is_reset
 from auditor.probing.routes import Route
 from auditor.probing.sites import ProbeSite
@@ -31,6 +34,10 @@ PODS_CALLING = 2
 """How many pods of each node call another node, to tell how much is lost of what nodes forward."""
 CALLS_OF_A_POD = 16
 MOST_CALLS = 2000
+COMPARED = 2
+"""At how many other nodes pods call for comparison."""
+SILENT_CALLS = 2
+"""How often a kubelet must have been silent before that is held against the way to its node."""
 SHOWN = 3
 """How many paths over which nothing was answered are named."""
 
@@ -67,9 +74,18 @@ def _path(node: str, other: str, family: Family) -> Path:
 
 
 class Paths:
-    """What has been heard between the nodes of ``sites``, by round. ``there`` are the sites with agents in this run."""
+    """What has been heard between the nodes of ``sites``, by round. ``there`` are the sites with agents in this run,
+    ``free`` the names of those that policies let send whatever they like.
+    """
 
-    def __init__(self, sites: Iterable[ProbeSite], there: Iterable[ProbeSite]) -> None:
+    def __init__(
+        self,
+        sites: Iterable[ProbeSite],
+        there: Iterable[ProbeSite],
+        crossings: Crossings | None = None,
+        free: Collection[str] = (),
+    ) -> None:
+        self.crossings = Crossings() if crossings is None else crossings
         every = {site.name: site for site in sites}
         self._node_of = {site.name: site.node for site in every.values()}
         self._callers = {site.node: site for site in there if site.is_node and site.answers}
@@ -77,6 +93,12 @@ class Paths:
         for site in there:
             if site.agent and site.node and not site.is_node:
                 self._pods[site.node].append(site)
+        for pods in self._pods.values():
+            pods.sort(key=lambda pod: pod.name not in free)
+        self._free = frozenset(free)
+        self._asked: dict[Attempt, tuple[str, str, Family]] = {}
+        self._accepted: set[tuple[str, str, Family]] = set()
+        self._silent: Counter[tuple[str, str, Family]] = Counter()
         self._addresses: dict[str, dict[Family, IPAddress]] = defaultdict(dict)
         for site in every.values():
             for address in site.addresses if site.is_node else site.neighbour_addresses if site.node else ():
@@ -139,35 +161,84 @@ class Paths:
         return [pod for pod in pods if any(address.version == family for address in pod.addresses)][:count]
 
     def last_calls(self, paths: Iterable[Path]) -> list[Attempt]:
-        """Where no agent sits at the nodes and nothing was answered between them: calls from a pod of each to the
-        other's kubelet.
+        """Where no agent sits at the nodes and nothing was answered between them: calls from pods of each to the
+        other's kubelet, and from those that may send whatever they like to some further node's, for comparison.
         """
         made: dict[Attempt, Path] = {}
         for path in dict.fromkeys(paths):
             if self.is_provable(path) or path in self._heard:
                 continue
             for node, other in (path[:2], path[1::-1]):
-                address = self._address(other, path.family)
-                for pod in self._calling(node, path.family, PODS_CALLING) if address else ():
-                    made[Attempt(pod.name, "", Target(str(address), Protocol.TCP, KUBELET_PORT, None))] = path
+                made |= self._knocks(node, other, path.family)
+                for third in self._further(path):
+                    made |= self._knocks(node, third, path.family, free_only=True)
         calls = list(made)[:MOST_CALLS]
         self._called |= {call: made[call] for call in calls}
         return calls
 
+    def _further(self, path: Path) -> list[str]:
+        """A few nodes with addresses besides those that ``path`` joins."""
+        others = (node for node in sorted(self._addresses) if node not in path[:2] and self._address(node, path.family))
+        return list(islice(others, COMPARED))
+
+    def _knocks(self, node: str, other: str, family: Family, *, free_only: bool = False) -> dict[Attempt, Path]:
+        """Calls from a few pods of ``node`` to the kubelet of ``other``, each with its path."""
+        address, made = self._address(other, family), {}
+        for pod in self._calling(node, family, PODS_CALLING) if address else ():
+            if pod.name in self._free or not free_only:
+                call = Attempt(pod.name, "", Target(str(address), Protocol.TCP, KUBELET_PORT, None))
+                self._asked[call] = pod.name, other, family
+                made[call] = _path(node, other, family)
+        return made
+
+    def suspected(self, paths: Iterable[Path]) -> list[Attempt]:
+        """The calls over ``paths`` that stayed silent and must be made again before that is held against a path."""
+        wanted = {path for path in paths if self._spoken_against(path)}
+        return [call for call, asked in self._asked.items() if self._called.get(call) in wanted and self._silent[asked]]
+
+    def apart(self, path: Path) -> str:
+        """Why it must be thought that nothing gets over ``path``, where no agent sits at its nodes; empty if it need
+        not.
+
+        Its pods that may send whatever they like met silence there again and again, and reach another node.
+        """
+        against = self._spoken_against(path)
+        if not against or self._silent[against[:3]] < SILENT_CALLS:
+            return ""
+        return f"nothing was answered {path}, though {against[0]} reaches node {against[3]}"
+
+    def _spoken_against(self, path: Path) -> tuple[str, str, Family, str] | None:
+        """A pod at one end of ``path`` that the other end's kubelet, whose node comes next, does not answer, and last
+        the node whose kubelet does.
+        """
+        if self.is_provable(path) or path in self._heard:
+            return None
+        for node, other in (path[:2], path[1::-1]):
+            for pod in self._calling(node, path.family, PODS_CALLING):
+                for third in self._further(path):
+                    if pod.name in self._free and (pod.name, third, path.family) in self._accepted:
+                        return pod.name, other, path.family, third
+        return None
+
     def take(self, probe_round: int, attempts: Sequence[Attempt], tries: Sequence[AttemptResult]) -> None:
         """Take in what came of the attempts of one round."""
-        node_of, nodes, seen = self._node_of, self._nodes, set[tuple[str, str, bool, bool]]()
+        node_of, nodes, seen = self._node_of, self._nodes, set[tuple[str, str, bool, bool, Protocol]]()
         for attempt, one in zip(attempts, tries, strict=True):
             if one.answer is Answer.ALLOWED and attempt.destination:
                 source, destination, target = attempt
                 of_pods = source not in nodes and destination not in nodes and source != destination
-                seen.add((node_of[source], node_of[destination], ":" in target.address, of_pods))
+                seen.add((node_of[source], node_of[destination], ":" in target.address, of_pods, target.protocol))
             elif one.answer in (Answer.ALLOWED, Answer.REFUSED) and self._tells(attempt, one):
                 self._note(self._called[attempt], probe_round)
-        for node, other, is_ipv6, of_pods in seen:
-            path = _path(node, other, Family.IPV6 if is_ipv6 else Family.IPV4)
+            if attempt in self._asked:
+                self._note_kubelet(self._asked[attempt], one)
+        for node, other, is_ipv6, of_pods, protocol in seen:
+            family = Family.IPV6 if is_ipv6 else Family.IPV4
+            path = _path(node, other, family)
             if node and other and node != other:
                 self._note(path, probe_round)
+                if of_pods:
+                    self.crossings.note(Crossing(node, other, protocol, family))
             if of_pods:
                 self._forwarded.add(path)
 
@@ -178,6 +249,11 @@ class Paths:
         if attempt not in self._called:
             return False
         return one.answer is Answer.ALLOWED or (attempt.source in self._at_nodes and is_reset(attempt, one))
+
+    def _note_kubelet(self, asked: tuple[str, str, Family], one: AttemptResult) -> None:
+        if one.answer is Answer.ALLOWED:
+            self._accepted.add(asked)
+        self._silent[asked] += one.silent
 
     def _note(self, path: Path, probe_round: int) -> None:
         moments = self._heard[path]

@@ -35,13 +35,15 @@ CONTACT_PAUSE = 0.5
 
 class Calls(NamedTuple):
     """What goes out with a round to show that packets get through: ``at_ends`` calls over the links of sites,
-    ``of_protocols`` those over the same links by each protocol, ``between_nodes`` those over ``paths``.
+    ``of_protocols`` those over the same links by each protocol, ``between_nodes`` those over ``paths``,
+    ``by_volunteers`` those between pods of two nodes.
     """
 
     at_ends: Sequence[Attempt] = ()
     of_protocols: Sequence[Attempt] = ()
     between_nodes: Sequence[Attempt] = ()
     paths: Collection[Path] = ()
+    by_volunteers: Sequence[Attempt] = ()
 
 
 NO_CALLS = Calls()
@@ -92,7 +94,7 @@ class ProbeRounds:
         self, phase: str, wanted: Sequence[Attempt], seconds: float, calls: Calls = NO_CALLS, pause: float = 0.0
     ) -> list[AttemptResult]:
         """After ``pause``, make the attempts ``wanted`` and ``calls``; one try for each of the former."""
-        probe_round = [*wanted, *calls.at_ends, *calls.of_protocols, *calls.between_nodes]
+        probe_round = [*wanted, *calls.at_ends, *calls.of_protocols, *calls.between_nodes, *calls.by_volunteers]
         self.number += 1
         with self.phase(phase, len(probe_round)):
             await asyncio.sleep(pause)
@@ -105,7 +107,8 @@ class ProbeRounds:
         self.links.take(self.number, heard, tries[: len(heard)], len(calls.at_ends))
         heard += calls.of_protocols
         self.protocols.take(self.number, heard, tries[: len(heard)])
-        self.paths.take(self.number, [*heard, *calls.between_nodes], tries)
+        self.paths.take(self.number, [*heard, *calls.between_nodes, *calls.by_volunteers], tries)
+        self.paths.crossings.take(calls.by_volunteers, tries[len(tries) - len(calls.by_volunteers) :])
         dead = self.links.silenced(self.number, calls.at_ends)
         apart = self.paths.silenced(self.number, calls.paths)
         answers = list(tries[: len(wanted)])

@@ -22,6 +22,8 @@ What becomes of each cell (docs/architecture.md has the same in sentences):
     any denied       listener not proven before and after              inconclusive
                      an end not heard over its own link                inconclusive
                      its link carries the other protocol alone         inconclusive
+                     between two nodes, and whoever may reach one
+                       from the other tries in vain                    inconclusive
                      destination stood still or overran, or too many
                        packets are lost, and it was silence            tried again, else inconclusive
                      UDP: its datagram is logged at the destination    allowed one way: a leak where denial is expected
@@ -43,6 +45,7 @@ from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import Answer, AttemptId, AttemptResult, agrees, wants_retest
 from auditor.probing.batches import Attempt
 from auditor.probing.controls import Controls, control_of
+from auditor.probing.crossings import NO_VOLUNTEERS, Crossings, Volunteers
 from auditor.probing.denials import Denials
 from auditor.probing.disruptions import told
 from auditor.probing.history import AttemptHistory
@@ -89,22 +92,25 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     absent: Mapping[str, str] = NOBODY,
     translators: Iterable[IPAddress] = (),
     witnesses: Witnesses = NO_WITNESSES,
+    volunteers: Volunteers = NO_VOLUNTEERS,
 ) -> ProbingOutcome:
     """Probe ``cells`` with agents at ``sites``, which ``open`` starts.
 
     ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing;
     ``absent`` the reason why an endpoint has no site, where there is more to say than just that; ``translators`` the
     addresses, those of nodes, that may stand for a source's own once the network has translated it; ``witnesses`` can
-    hear the sites. An agent that fails makes its cells inconclusive and raises nothing; however this ends, by
-    cancellation too, every channel is closed.
+    hear the sites, ``volunteers`` show that packets cross between nodes. An agent that fails makes its cells
+    inconclusive and raises nothing; however this ends, by cancellation too, every channel is closed.
     """
     places, large = (*sites, *witnesses.sites), len(cells)
     routing = await apart_if_large(large, route_cells, cells, sites, absent)
-    there = await apart_if_large(large, lambda: (*routing.sites, *neighbours(routing, places)))
+    helping = route_cells(volunteers.cells, sites, absent)
+    there = await apart_if_large(large, _there, routing, places, helping)
     async with AgentPool(there, open, options, progress, translators) as pool:
 
         def prepare() -> _ProbeRun:
-            links, paths = Links(places, routing.listeners), Paths(places, there)
+            links = Links(places, routing.listeners)
+            paths = Paths(places, there, Crossings(helping.routes.values()), volunteers.free)
             protocols = Protocols(links, routing.listeners)
             probe_rounds = ProbeRounds(pool, links, paths, protocols, witnesses, progress)
             return _ProbeRun(routing, probe_rounds, {cell: expected(cell) for cell in routing.routes}, options)
@@ -112,6 +118,12 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
         probe_run = await apart_if_large(large, prepare)
         await probe_run.run()
         return await apart_if_large(large, probe_run.outcome, routing.skipped)
+
+
+def _there(routing: Routing, places: Sequence[ProbeSite], helping: Routing) -> tuple[ProbeSite, ...]:
+    """The sites at which agents sit in this run."""
+    sites = (*routing.sites, *neighbours(routing, places), *helping.sites)
+    return tuple({site.name: site for site in sites}.values())
 
 
 def _control_attempts(routes: Sequence[Route]) -> list[Attempt]:
@@ -135,7 +147,9 @@ class _ProbeRun:
         self._links = probe_rounds.links
         self._protocols = probe_rounds.protocols
         self._between_nodes = probe_rounds.paths
-        self._listeners = self._between_nodes.listeners(routing.listeners, routing.routes.values())
+        self._crossings = self._between_nodes.crossings
+        wanted = self._crossings.listeners(routing.listeners)
+        self._listeners = self._between_nodes.listeners(wanted, routing.routes.values())
         self._expected = expected
         self._options = options
         self._controls = Controls({})
@@ -182,15 +196,17 @@ class _ProbeRun:
         unheard, paths = await self._unheard(), await self._computed(self._denials.paths_in_doubt)
         across = [*self._between_nodes.calls(paths), *self._between_nodes.last_calls(paths)]
         lacking = await self._computed(self._denials.protocols_lacking)
-        calls = Calls(self._links.calls(unheard), self._protocols.calls(lacking, patiently=True), across)
+        of_protocols, helping = self._protocols.calls(lacking, patiently=True), await self._volunteering()
+        calls = Calls(self._links.calls(unheard), of_protocols, across, by_volunteers=helping)
         tries = await self._probe_rounds.fire("controls", _control_attempts(self._to_prove), timeout, calls)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "after the probes")
         unheard, paths = await self._unheard(), await self._computed(self._denials.paths_in_doubt)
-        across = self._between_nodes.calls(paths)
-        doubtful = await self._computed(self._denials.protocols_in_doubt)
-        if unheard or across or doubtful:
+        across = [*self._between_nodes.calls(paths), *self._between_nodes.suspected(paths)]
+        doubtful, helping = await self._computed(self._denials.protocols_in_doubt), await self._volunteering()
+        if unheard or across or doubtful or helping:
             of_protocols = self._protocols.calls(doubtful, patiently=True)
-            calls = Calls(self._links.calls(unheard, patiently=True), of_protocols, across)
+            at_ends = self._links.calls(unheard, patiently=True)
+            calls = Calls(at_ends, of_protocols, across, by_volunteers=helping)
             await self._probe_rounds.fire("controls patiently", (), 2 * timeout, calls)
         await self._probe_rounds.wait_for_contacts(self._unheard, probed)
 
@@ -200,6 +216,10 @@ class _ProbeRun:
 
     async def _unheard(self) -> list[End]:
         return await self._computed(self._denials.ends_in_doubt)
+
+    async def _volunteering(self) -> list[Attempt]:
+        """What volunteers try, where it isn't known that what looks denied so far can get from node to node."""
+        return self._crossings.calls(await self._computed(self._denials.crossings), self._pool.unbound)
 
     async def _control(self, controls: Sequence[tuple[Route, AttemptResult]], when: str) -> None:
         """Take in one round of controls. What failed is tried again: a busy machine is no dead listener."""

@@ -26,11 +26,13 @@ from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import choose
+from auditor.probing.crossings import NO_VOLUNTEERS
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.plan import ProbePlan, choose_ports, plan_cells, plan_narrowly
 from auditor.probing.probe_run import probe
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed
+from auditor.run.volunteers import choose_volunteers
 
 MOST_REPROBES = 3
 """How often cells are probed anew because the policies changed during the run, before they are given up as
@@ -155,10 +157,20 @@ def _intend(snapshot: Snapshot, options: AuditOptions, failed: Mapping[str, str]
     return probes, Expectation.of(matrix, probes.cells, failed)
 
 
-async def _probe(
-    cluster: Cluster, expectation: Expectation, cells: Sequence[Cell], options: AuditOptions, progress: ProbingProgress
+async def _probe(  # noqa: PLR0913 - as everywhere here, and one switch
+    cluster: Cluster,
+    expectation: Expectation,
+    cells: Sequence[Cell],
+    options: AuditOptions,
+    progress: ProbingProgress,
+    *,
+    helped: bool = True,
 ) -> ProbingOutcome:
+    """Probe ``cells``; ``helped``: by volunteers, where nothing in ``cells`` shows that packets get between nodes."""
     absent = {**cluster.absent, **cluster.failed}
+    helping = NO_VOLUNTEERS
+    if helped and not options.declared_only:
+        helping = await apart(choose_volunteers, expectation, absent, cells)
     return await probe(
         cells,
         cluster.sites,
@@ -169,6 +181,7 @@ async def _probe(
         absent=absent,
         translators=cluster.snapshot.node_addresses,
         witnesses=cluster.witnesses,
+        volunteers=helping,
     )
 
 
@@ -221,9 +234,8 @@ async def _diagnose(
     if diagnosis is None or not diagnosis.discriminating:
         return audit_state, diagnosis, True
     expectation = await apart(audit_state.expectation.widened, diagnosis.discriminating, dict(cluster.failed))
-    outcome = await apart(
-        renewed, audit_state.outcome, await _probe(cluster, expectation, diagnosis.discriminating, options, progress)
-    )
+    further = await _probe(cluster, expectation, diagnosis.discriminating, options, progress, helped=False)
+    outcome = await apart(renewed, audit_state.outcome, further)
     return await _follow_changes(cluster, AuditState(expectation, outcome), options, progress), None, False
 
 

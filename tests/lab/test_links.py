@@ -1,6 +1,7 @@
 """A denial between ends of which one was never heard over its own network link is none, whatever else is silent."""
 
 import os
+from ipaddress import ip_address
 
 import pytest
 
@@ -8,9 +9,10 @@ from auditor.cli.exit_codes import of_report
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import Enforcement
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Family
+from auditor.model.snapshot import Endpoint, EndpointKind, Family
 from auditor.model.verdict import Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.probing.sites import NO_WITNESSES
 from auditor.run.audit import AuditOptions, audit
 from tests.lab.lab_rig import EGRESS, ENDPOINTS, INGRESS, NODES, TCP, UDP, deny, labelled, policy, world
 from tests.lab.troubled_lab import TroubledLab
@@ -267,6 +269,120 @@ async def test_that_nodes_forward_nothing_is_told(harm, where):
         assert len(told) == len(Family), report.facts
     report = await audited(lambda _: None, "enforces-nothing", **chosen)
     assert not any("was not shown" in fact for fact in report.facts), report.facts
+
+
+BETWEEN = {"sources": ("a/db",), "destinations": ("a/web",)}
+"""From node n1 to n0; all of it denied, so that nothing audited shows that pods of these nodes reach each other."""
+
+
+@pytest.mark.parametrize("ports", [PORTS[:1], PORTS[1:]])
+@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+async def test_a_tunnel_that_is_blocked_proves_no_denial_where_others_may_use_it(enforcer, ports):
+    """b/client and b/web, which no policy selects, try it, though nobody audits them."""
+    report = await audited(pods_apart, enforcer, ports=ports, **BETWEEN)
+    assert {result.result for result in report.cells} == {Result.INCONCLUSIVE}, report.cells
+    assert all("nothing was answered from pods on node n" in reason for reason in reasons(report.cells))
+    assert of_report(report) == 3
+
+
+@pytest.mark.parametrize("ports", [PORTS[:1], PORTS[1:]])
+@pytest.mark.parametrize(("enforcer", "code"), [("spec", 0), ("enforces-nothing", 1)])
+async def test_a_tunnel_that_others_get_through_proves_denials(enforcer, code, ports):
+    report = await audited(lambda _: None, enforcer, ports=ports, **BETWEEN)
+    assert not reasons(report.cells)
+    assert of_report(report) == code
+    assert not any("was not shown" in fact for fact in report.facts), report.facts
+
+
+def one_way(troubled):
+    """New connections of pods on n1 get to none on n0; what answers those of n0 does."""
+    chain = "chain in { type filter hook forward priority -310; iifname uplink ct state new drop; }"
+    troubled.rules(troubled.topology.nodes["n0"], chain)
+
+
+async def test_a_tunnel_is_proven_in_the_direction_that_is_denied():
+    report = await audited(one_way, "enforces-nothing", ports=PORTS[:1], **BETWEEN)
+    assert {result.result for result in report.cells} == {Result.INCONCLUSIVE}, report.cells
+
+
+def no_datagrams(troubled):
+    for index in troubled.topology.nodes.values():
+        rule = "type filter hook forward priority -310; iifname uplink meta l4proto udp drop;"
+        troubled.rules(index, f"chain in {{ {rule} }}")
+
+
+@pytest.mark.parametrize(("ports", "result"), [(PORTS[:1], Result.LEAK), (PORTS[1:], Result.INCONCLUSIVE)])
+async def test_a_tunnel_that_carries_one_protocol_alone_proves_nothing_of_the_other(ports, result):
+    report = await audited(no_datagrams, "enforces-nothing", ports=ports, **BETWEEN)
+    assert {each.result for each in report.cells} == {result}, report.cells
+
+
+async def test_where_policies_let_nobody_through_denials_stand_and_the_report_tells():
+    everywhere = [policy(labelled(), INGRESS, EGRESS, name="none", namespace=namespace) for namespace in "ab"]
+    report = await audited(pods_apart, "spec", ports=PORTS[:1], policies=everywhere, **BETWEEN)
+    assert of_report(report) == 0
+    assert any(fact.startswith("nothing was answered between pods of nodes n0 and n1") for fact in report.facts)
+
+
+THREE = (*NODES, "n2")
+THIRD = Endpoint("b/third", EndpointKind.POD, "b", {}, (ip_address("10.244.2.10"),), node="n2")
+KUBELET = """
+import socket
+sock = socket.create_server(("0.0.0.0", 10250))
+while True:
+    sock.accept()[0].close()
+"""
+
+
+class WithoutAgentsAtNodes(Lab):
+    """A lab that looks like a live cluster: nobody of ours sits at its nodes."""
+
+    @property
+    def witnesses(self):
+        return NO_WITNESSES
+
+
+def all_apart(troubled):
+    """Nothing gets from n1 to n0, neither what nodes send nor what they forward; both reach n2."""
+    rule = "iifname uplink ip saddr { 172.18.0.3, 10.244.1.0/24 } drop"
+    chain = f"chain in {{ type filter hook prerouting priority -310; {rule}; }}"
+    troubled.rules(troubled.topology.nodes["n0"], chain)
+
+
+async def audited_without_agents_at_nodes(harm, *policies):
+    """What comes of a denial from n1 to n0, where policies let nobody between pods through."""
+    pods = tuple(endpoint for endpoint in REACHABLE if endpoint.name in ("a/db", "a/web"))
+    lab = WithoutAgentsAtNodes(
+        world(*policies, endpoints=(*pods, THIRD)), nodes=THREE, enforcement=Enforcement.parse(("enforces-nothing@n2",))
+    )
+    async with lab:
+        troubled = TroubledLab(lab)
+        harm(troubled)
+        try:
+            for index in troubled.topology.nodes.values():
+                troubled.python(KUBELET, index=index)
+            options = AuditOptions(ports=PORTS[:1], sources=("a/db",), destinations=("a/web",), probing=PATIENT)
+            return await audit(lab, "apart", options, NoProgress())
+        finally:
+            troubled.end()
+
+
+NOBODY_IN = (deny(INGRESS), deny(INGRESS, namespace="b"))
+NOBODY_IN_OR_OUT = (BOTH_WAYS, policy(labelled(), INGRESS, EGRESS, name="none", namespace="b"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "policies", "code"),
+    [(all_apart, NOBODY_IN, 3), (lambda _: None, NOBODY_IN, 0), (all_apart, NOBODY_IN_OR_OUT, 0)],
+    ids=["apart", "healthy", "nobody may try"],
+)
+async def test_nodes_that_reach_every_node_but_each_other_prove_no_denial(harm, policies, code):
+    report = await audited_without_agents_at_nodes(harm, *policies)
+    over_ipv4 = [result for result in report.cells if result.cell.family is Family.IPV4]
+    assert {result.result for result in over_ipv4} == {Result.INCONCLUSIVE if code else Result.MATCH}, over_ipv4
+    told = "nothing was answered between nodes n0 and n1 over IPv4, though a/web reaches node n2, so silence"
+    assert not code or all(reason.startswith(told) for reason in reasons(over_ipv4)), over_ipv4
+    assert of_report(report) == code
 
 
 def losing(share):
