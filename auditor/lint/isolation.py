@@ -64,11 +64,16 @@ def no_default_deny(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 
 def namespaces_without_policy(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Namespaces with pods and no policy, while others have some; the cluster's own namespaces are left alone."""
+    """Namespaces with pods and no policy, while others have some; the cluster's own namespaces are left alone.
+
+    Of files, only where most have some: else policies are not what is expected of each.
+    """
     with_policies = {policy.namespace for policy in policy_index.snapshot.policies}
-    for namespace in sorted(policy_index.pod_endpoints) if with_policies else ():
+    without = policy_index.pod_endpoints.keys() - with_policies - SYSTEM_NAMESPACES
+    is_expected = policy_index.complete or len(without) <= len(with_policies)
+    for namespace in sorted(without) if with_policies and is_expected else ():
         pods = policy_index.pods_in(namespace)
-        if pods & ~policy_index.uncertain and namespace not in with_policies and namespace not in SYSTEM_NAMESPACES:
+        if pods & ~policy_index.uncertain:
             message = (
                 f"no policy is in namespace {namespace}, so all of its pods ({policy_index.names(pods)}) are "
                 "open: policies are per namespace"

@@ -165,7 +165,8 @@ def peer_not_there_yet(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Peers that match no pod, and may be for pods that come later."""
     for policy, selector, peer, where, place in _unmatched(policy_index):
         if (
-            not policy_index.on_host_network(selector, where)
+            policy_index.has_its_pods(policy.namespace)
+            and not policy_index.on_host_network(selector, where)
             and not _elsewhere(policy_index, policy, peer)
             and not looks_misspelt(policy_index, selector, where)
         ):

@@ -18,7 +18,7 @@ from auditor.lint.listing import MOST_NAMES, listed_first
 from auditor.lint.offers import Offers
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
-from auditor.model.skipped import Cause
+from auditor.model.skipped import MAKES_PODS, Cause
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.workloads import workload_name
 from auditor.policy.atoms import cut_atoms, policy_ports, port_names
@@ -157,6 +157,13 @@ class PolicyIndex:
         another than default.
         """
         return self.complete or (self.is_final and (namespace != DEFAULT or self.namespaces[DEFAULT].known))
+
+    def has_its_pods(self, namespace: str) -> bool:
+        """Whether pods of ``namespace`` that are not in the input would be surprising: of files, nothing is left to be
+        rendered, to be made by an operator, or to be put into another namespace.
+        """
+        made = any(MAKES_PODS in kind for kind in self.snapshot.ignored)
+        return self.complete or (self.is_placed(namespace) and not made)
 
     def names_namespace(self, namespace: str) -> bool:
         """As ``is_placed``, of policies that are held against each other only: another namespace would be one for all,

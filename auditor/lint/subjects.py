@@ -44,6 +44,8 @@ def selects_no_pod_yet(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Policies that select none of the pods of their namespace, and may be for pods that come later."""
     for policy in _idle(policy_index):
         area = policy_index.area(policy.namespace)
+        if not policy_index.has_its_pods(policy.namespace):
+            continue
         if not _elsewhere(policy_index, policy) and not looks_misspelt(policy_index, policy.pod_selector, area):
             message = (
                 f"podSelector {policy.pod_selector} selects none of the present pods of namespace {policy.namespace}"
@@ -86,9 +88,12 @@ def _on_host_network(policy_index: PolicyIndex, policy: NetworkPolicy) -> list[s
 
 
 def selects_host_network(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Policies of which every selected pod is on its node's network, where most network plugins apply no policy."""
+    """Policies of which every selected pod is on its node's network, where most network plugins apply no policy. One
+    for all pods of its namespace is there for whatever comes.
+    """
     for policy, subjects in zip(policy_index.snapshot.policies, policy_index.subjects, strict=True):
-        pods = [] if subjects else _on_host_network(policy_index, policy)
+        idle = not subjects and not policy.pod_selector.is_empty
+        pods = _on_host_network(policy_index, policy) if idle else []
         if pods:
             message = (
                 f"podSelector {policy.pod_selector} selects only pods with hostNetwork ({listed(pods)}); "

@@ -9,6 +9,10 @@ from enum import StrEnum
 from auditor.model.errors import Problem
 
 
+MAKES_PODS = "makes pods that are not in the input"
+"""What is said of an ignored kind whose objects do."""
+
+
 class Cause(StrEnum):
     """Why something was skipped. What a file named by itself could not get away with."""
 

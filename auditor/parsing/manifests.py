@@ -13,7 +13,7 @@ from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
-from auditor.model.skipped import Skipped
+from auditor.model.skipped import MAKES_PODS, Skipped
 from auditor.model.snapshot import (
     ApiServerCall,
     Endpoint,
@@ -31,7 +31,7 @@ from auditor.parsing.found import read_found
 from auditor.parsing.kustomizations import patch_files
 from auditor.parsing.labels import read_labels
 from auditor.parsing.leftovers import OPENSHIFT_TEMPLATE, OPENSHIFT_VERSIONS, unfilled_template, why_no_object
-from auditor.parsing.makers import MAKES_PODS, has_pod_template, makes_pods
+from auditor.parsing.makers import has_pod_template, makes_pods
 from auditor.parsing.network_policy import API_VERSION, read_policy
 from auditor.parsing.numbered_pods import numbered_pods, values_asked_for
 from auditor.parsing.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload

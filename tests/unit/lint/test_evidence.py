@@ -9,7 +9,7 @@ import pytest
 from auditor.lint import lint
 from auditor.lint.likeness import is_slip
 from auditor.model.lint import Severity
-from auditor.model.skipped import Cause, Skipped
+from auditor.model.skipped import MAKES_PODS, Cause, Skipped
 from auditor.parsing.manifests import read_snapshot
 from auditor.parsing.source import Source
 from tests.unit.lint.case import cluster
@@ -99,6 +99,40 @@ def test_the_namespace_of_files_that_name_none_shows_nothing():
     objects = (pod("default/cart"), pod("prod/web"), policy("prod/x", {"app": "cart"}))
     assert grave(*objects) == []
     assert grave(*objects, namespace("default")) == ["selects-no-pod"]
+
+
+YET = ["peer-not-there-yet", "selects-no-pod-yet"]
+
+
+def checks(*objects, complete=False, **left_out):
+    found = {each.check for each in lint(replace(cluster(*objects), **left_out), complete=complete)}
+    return sorted(found & {*YET, "namespace-without-policy"})
+
+
+@pytest.mark.parametrize("left_out", [{"skipped": KUSTOMIZED}, {"ignored": {f"Kafka ({MAKES_PODS})": 1}}])
+def test_pods_that_are_still_to_come_are_not_missing(left_out):
+    asked = policy("prod/x", {"job": "night"}, ingress=[{"from": [pods(job="day")]}])
+    objects = (pod("prod/web"), asked)
+    assert checks(*objects) == YET
+    assert checks(*objects, **left_out) == []
+    assert checks(*objects, **left_out, complete=True) == YET
+    unplaced = (pod("default/web"), {**asked, "metadata": {"name": "x", "namespace": "default"}})
+    assert checks(*unplaced) == []
+    assert checks(*unplaced, namespace("default")) == YET
+
+
+def test_policies_are_expected_of_each_namespace_where_most_have_some():
+    first = (pod("a/web"), policy("a/x"), pod("b/web"))
+    assert checks(*first) == ["namespace-without-policy"]
+    assert checks(*first, pod("c/web")) == []
+    assert checks(*first, pod("c/web"), complete=True) == ["namespace-without-policy"]
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_default_deny_is_there_for_whatever_comes(complete):
+    node_agent = {**pod("ops/agent"), "spec": {"hostNetwork": True, "containers": [{"name": "c"}]}}
+    assert grave(node_agent, policy("ops/deny"), complete=complete) == []
+    assert grave(node_agent, policy("ops/agent", {"app": "agent"}), complete=complete) == ["selects-host-network"]
 
 
 @pytest.mark.parametrize("space", ["prod", "kube-system"])
