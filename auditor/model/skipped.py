@@ -8,7 +8,6 @@ from enum import StrEnum
 
 from auditor.model.errors import Problem
 
-
 MAKES_PODS = "makes pods that are not in the input"
 """What is said of an ignored kind whose objects do."""
 
