@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auditor.model.ports import PortRequest
 from auditor.model.skipped import NOTHING_LEFT_OUT, LeftOut
@@ -64,11 +64,23 @@ def explain(snapshot: Snapshot, source: Endpoint, destination: Endpoint | str, p
     cells = connections(source, destination, port) if isinstance(destination, Endpoint) else ()
     if service is not None:
         cells, snapshot = service.cells, service.snapshot
-    matrix = evaluate(snapshot, named_ports=[port])
-    doubts = doubtful_cells(snapshot, snapshot.unknown, cells) if snapshot.unknown else {}
+    around = _around(snapshot, cells)
+    matrix = evaluate(around, named_ports=[port])
+    doubts = doubtful_cells(around, snapshot.unknown, cells) if snapshot.unknown else {}
     doubts = {**(service.doubts if service else {}), **doubts}
     explained = tuple(_explained(snapshot, cell, matrix.notes(*cell), doubts.get(cell, "")) for cell in cells)
     return Explanation(explained, service.answer if service else None, snapshot.left_out)
+
+
+def _around(snapshot: Snapshot, cells: Sequence[Cell]) -> Snapshot:
+    """What of ``snapshot`` has a part in verdicts and notes of ``cells``: their ends, and policies that may select one.
+    The rest of a large cluster need not be evaluated for a few connections.
+    """
+    names = {name for cell in cells for name in (cell.source, cell.destination)}
+    ends = tuple(endpoint for endpoint in snapshot.endpoints if endpoint.name in names)
+    namespaces = {endpoint.namespace for endpoint in ends}
+    policies = tuple(policy for policy in snapshot.policies if policy.namespace in namespaces)
+    return replace(snapshot, endpoints=ends, policies=policies)
 
 
 def _explained(snapshot: Snapshot, cell: Cell, notes: Sequence[Note], doubt: str) -> Explained:
