@@ -1,200 +1,34 @@
 """Checks of rules that another rule undoes or makes superfluous.
 
-A rule is shadowed if removing it changes no verdict for any endpoint on any port. That is decided on selectors, address
-ranges and ports themselves, so it holds for pods that don't exist yet as well; see ``implication``.
+A rule is shadowed if removing it changes no verdict for any endpoint on any port (``rule_cover``).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from auditor.lint.covering import (
-    FEW,
-    BlockIndex,
-    Buckets,
-    ConditionIndex,
-    PeerIndex,
-    PortIndex,
-    fewest,
-    in_order,
-    most_compared,
-)
+from auditor.lint.covering import BlockIndex, ConditionIndex, PeerIndex, in_order, most_compared
 from auditor.lint.finding import Check, Remark, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
 from auditor.lint.policy_index import IndexedRule, PolicyIndex
+from auditor.lint.rule_cover import Candidate, CoveringRules, candidates_of, covers_subjects
 from auditor.model.labels import LabelSelector
 from auditor.model.lint import Severity
 from auditor.model.notation import SIDES, brief, brief_block
-from auditor.model.policy import Direction, IPBlock, Peer, PolicyPort
+from auditor.model.policy import IPBlock
 from auditor.model.words import pluralize
-from auditor.policy.atoms import port_names
-from auditor.policy.plain_reading import place
+from auditor.policy.reasons import place
 
 ADDITIVE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
 ALLOW_ALL = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#allow-all-ingress-traffic"
 
 
-class _Ports:
-    """Which ports a set of rules leaves open, whatever the destination declares: atoms, and names."""
-
-    def __init__(self, policy_index: PolicyIndex, ports: Sequence[PolicyPort], *, everything: bool) -> None:
-        self.atoms = policy_index.atoms.everything if everything else policy_index.atoms.numbered(ports)
-        self.names = port_names(ports)
-
-    def add(self, other: _Ports) -> None:
-        self.atoms |= other.atoms
-        self.names |= other.names
-
-    def may_share(self, other: _Ports) -> bool:
-        """Whether any port of ``other`` can be among these; a name may be any number."""
-        return bool(self.atoms & other.atoms) or (bool(other.names) and bool(self.atoms or self.names))
-
-    def cover(self, policy_index: PolicyIndex, other: _Ports) -> bool:
-        """Whether every port of ``other`` is among these. A name is if it is given here, too, or if its whole protocol
-        is open.
-        """
-        if other.atoms & ~self.atoms:
-            return False
-        return all(
-            (protocol, name) in self.names or self._whole(policy_index, protocol) for protocol, name in other.names
-        )
-
-    def _whole(self, policy_index: PolicyIndex, protocol: object) -> bool:
-        return all(
-            self.atoms >> number & 1
-            for number, each in enumerate(policy_index.atoms.ranges)
-            if each.protocol is protocol
-        )
-
-
-@dataclass(slots=True)
-class _Candidate:
-    """A rule with its ports, and whether it is found to be superfluous."""
-
-    indexed: IndexedRule
-    ports: _Ports
-    removed: bool = False
-    index: PeerIndex | None = None
-
-    def peers_like(self, peer: Peer) -> Iterable[int]:
-        """The positions of its peers that may include ``peer``."""
-        peers = self.indexed.rule.peers
-        if len(peers) <= FEW:
-            return range(len(peers))
-        if self.index is None:
-            self.index = PeerIndex(enumerate(peers), self.indexed.policy.namespace)
-        return in_order(self.index.including(peer), most_compared(len(peers)))
-
-
-def _candidates(policy_index: PolicyIndex) -> dict[tuple[str, Direction], list[_Candidate]]:
-    """The rules of policies that select someone, by namespace and direction."""
-    found: dict[tuple[str, Direction], list[_Candidate]] = defaultdict(list)
-    for indexed in policy_index.rules:
-        if indexed.subjects:
-            ports = _Ports(policy_index, indexed.rule.ports, everything=not indexed.rule.ports)
-            found[indexed.policy.namespace, indexed.direction].append(_Candidate(indexed, ports))
-    return found
-
-
-def _covers_subjects(cover: IndexedRule, indexed: IndexedRule) -> bool:
-    if cover.policy is indexed.policy:
-        return True
-    return not indexed.subjects & ~cover.subjects and selector_implies(
-        indexed.policy.pod_selector, cover.policy.pod_selector
-    )
-
-
-def _covers_peer(cover: _Candidate, peer: Peer | None, reach: int) -> bool:
-    """Whether some peer of ``cover`` includes ``peer``, which reaches ``reach``; None means everyone."""
-    indexed = cover.indexed
-    if not indexed.rule.peers:
-        return True
-    if peer is None or reach & ~indexed.peers:
-        return False
-    return any(
-        not reach & ~indexed.reach[number] and peer_implies(peer, indexed.rule.peers[number], indexed.policy.namespace)
-        for number in cover.peers_like(peer)
-    )
-
-
-class _Rules:
-    """The rules of one namespace and direction, by what would have to be included: peers, ports and subjects."""
-
-    def __init__(self, policy_index: PolicyIndex, namespace: str, candidates: list[_Candidate]) -> None:
-        self._policy_index = policy_index
-        self._candidates = candidates
-        self._most = most_compared(len(candidates))
-        numbered = list(enumerate(candidates))
-        self._peers = PeerIndex(
-            ((number, peer) for number, each in numbered for peer in each.indexed.rule.peers or (None,)), namespace
-        )
-        self._named = [number for number, each in numbered if each.ports.names]
-        self._ports = PortIndex((number, each.ports.atoms) for number, each in numbered if not each.ports.names)
-        self._subjects = ConditionIndex(
-            (number, conditions(each.indexed.policy.pod_selector)) for number, each in numbered
-        )
-        once = self._repeated = 0
-        for each in candidates:
-            self._repeated |= once & each.ports.atoms
-            once |= each.ports.atoms
-
-    def covering(self, candidate: _Candidate) -> list[_Candidate]:
-        """The rules that together open all that ``candidate`` does; none if they don't."""
-        if len(self._candidates) == 1 or candidate.ports.atoms & ~self._repeated:
-            return []  # nobody else opens some of its ports
-        rule = candidate.indexed.rule
-        peers: list[tuple[Peer | None, int]] = list(zip(rule.peers, candidate.indexed.reach, strict=True)) or [
-            (None, candidate.indexed.peers)
-        ]
-        used: dict[int, _Candidate] = {}
-        other_sides = self._other_sides(candidate)
-        for peer, reach in peers:
-            found = self._covering_at(candidate, peer, reach, other_sides)
-            if not found:
-                return []
-            used.update((id(cover), cover) for cover in found)
-        return list(used.values())
-
-    def _covering_at(
-        self, candidate: _Candidate, peer: Peer | None, reach: int, other_sides: Sequence[Buckets]
-    ) -> list[_Candidate]:
-        """The rules that together open all ports of ``candidate`` to ``peer``; none if they don't."""
-        open_ports = _Ports(self._policy_index, (), everything=False)
-        used = []
-        for cover in self._covers(candidate, fewest(self._peers.including(peer), *other_sides)):
-            if _covers_peer(cover, peer, reach):
-                if cover.ports.cover(self._policy_index, candidate.ports):
-                    return [cover]
-                used.append(cover)
-                open_ports.add(cover.ports)
-        return used if used and open_ports.cover(self._policy_index, candidate.ports) else []
-
-    def _other_sides(self, candidate: _Candidate) -> list[Buckets]:
-        """Where the rules are that may be for the pods of ``candidate``, and where those that may open its ports."""
-        found = [self._subjects.including(conditions(candidate.indexed.policy.pod_selector))]
-        sharing = None if candidate.ports.names else self._ports.sharing(candidate.ports.atoms)
-        return found if sharing is None else [*found, [self._named, *sharing]]
-
-    def _covers(self, candidate: _Candidate, buckets: Buckets) -> Iterator[_Candidate]:
-        """The rules in ``buckets`` that are for the pods of ``candidate`` and open any of its ports."""
-        for number in in_order(buckets, self._most):
-            cover = self._candidates[number]
-            if (
-                cover is not candidate
-                and not cover.removed
-                and cover.ports.may_share(candidate.ports)
-                and _covers_subjects(cover.indexed, candidate.indexed)
-            ):
-                yield cover
-
-
 def shadowed_rules(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Rules whose removal changes nothing. Of rules that shadow each other, the last ones written are told."""
-    for (namespace, _), candidates in _candidates(policy_index).items():
-        rules = _Rules(policy_index, namespace, candidates)
+    """Rules whose removal changes nothing. Of rules that shadow each other, the last ones written are reported."""
+    for (namespace, _), candidates in candidates_of(policy_index).items():
+        rules = CoveringRules(policy_index, namespace, candidates)
         for candidate in reversed(candidates):
             by = rules.covering(candidate)
             if not by:
@@ -214,7 +48,7 @@ def shadowed_rules(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 
 def redundant_peers(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Peers of a rule that another peer of the same rule includes. Of equal ones the last are told."""
+    """Peers of a rule that another peer of the same rule includes. Of equal ones the last are reported."""
     for indexed in policy_index.rules:
         peers = indexed.rule.peers
         if len(peers) < 2:
@@ -249,7 +83,7 @@ def _name(indexed: IndexedRule) -> str:
     return place(indexed.policy, indexed.direction, indexed.number)
 
 
-def _name_of(candidate: _Candidate) -> str:
+def _name_of(candidate: Candidate) -> str:
     return _name(candidate.indexed)
 
 
@@ -259,7 +93,7 @@ def allow_all_undoes(policy_index: PolicyIndex) -> Iterator[Remark]:
     None where a policy of the namespace is there twice, and differently: such files are not all for one cluster.
     """
     twice = {policy.namespace for policy in policy_index.snapshot.variants}
-    for candidates in _candidates(policy_index).values():
+    for candidates in candidates_of(policy_index).values():
         undone_by = _undone(candidates)
         for candidate in candidates:
             indexed = candidate.indexed
@@ -274,10 +108,10 @@ def allow_all_undoes(policy_index: PolicyIndex) -> Iterator[Remark]:
                 yield Remark(rule_place(indexed.policy, indexed.direction, indexed.number), message, instead)
 
 
-def _undone(candidates: Sequence[_Candidate]) -> dict[LabelSelector, list[_Candidate]]:
+def _undone(candidates: Sequence[Candidate]) -> dict[LabelSelector, list[Candidate]]:
     """For the subjects of each rule that allows all: the narrower rules for the same pods.
 
-    A selector that so many others are compared with that not all were left out altogether, rather than counted too low.
+    A selector with too many others to compare is left out altogether, rather than counted too low.
     """
     wide = list(dict.fromkeys(each.indexed.policy.pod_selector for each in candidates if each.indexed.is_allow_all))
     if not wide:
@@ -313,7 +147,7 @@ def _less_than_all(indexed: IndexedRule) -> str:
 
 def except_opened_again(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Ranges that an ipBlock excepts and another item for the same pods and ports lets in again."""
-    for candidates in _candidates(policy_index).values():
+    for candidates in candidates_of(policy_index).values():
         blocks = [
             (each, number, peer.ip_block)
             for each in candidates
@@ -349,12 +183,12 @@ def _taking_away(indexed: IndexedRule, block: IPBlock, lost: IPBlock) -> str:
     return f"Remove the other {'ipBlock' if len(indexed.rule.peers) > 1 else 'rule'}, or this except."
 
 
-def _readmits(other: _Candidate, block: IPBlock, candidate: _Candidate, lost: IPBlock) -> bool:
+def _readmits(other: Candidate, block: IPBlock, candidate: Candidate, lost: IPBlock) -> bool:
     """Whether ``other`` opens ``lost`` with ``block`` to the pods of ``candidate`` on its ports."""
     return (
         not candidate.ports.atoms & ~other.ports.atoms
         and candidate.ports.names <= other.ports.names
-        and _covers_subjects(other.indexed, candidate.indexed)
+        and covers_subjects(other.indexed, candidate.indexed)
         and block_implies(lost, block)
     )
 
