@@ -22,7 +22,7 @@ from auditor.policy.bits import bits
 from auditor.policy.compiled import peer_groups
 from auditor.policy.explain import Decision, decide
 from auditor.policy.groups import Groups
-from auditor.policy.plain_reading import Side
+from auditor.policy.reasons import Side
 
 CauseKey: TypeAlias = tuple[object, ...]
 Ends: TypeAlias = tuple[Endpoint, Endpoint]

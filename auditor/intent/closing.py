@@ -27,7 +27,7 @@ from auditor.model.intent import IntentRule
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange
 from auditor.model.snapshot import Endpoint
-from auditor.policy.plain_reading import Grant
+from auditor.policy.reasons import Grant
 
 
 def narrowing(resolved: ResolvedIntent, grant: Grant, violation: Sequence[Violation]) -> Iterator[Draft]:

@@ -24,7 +24,7 @@ from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Verdict
-from auditor.policy.plain_reading import place, policy_place
+from auditor.policy.reasons import place, policy_place
 from auditor.policy.selection import select
 
 

@@ -13,7 +13,7 @@ from auditor.intent.violations import Violation
 from auditor.model.intent import IntentRule
 from auditor.model.policy import Direction, Rule
 from auditor.model.snapshot import Endpoint
-from auditor.policy.plain_reading import Side
+from auditor.policy.reasons import Side
 
 MOST_POLICIES = 3
 """Of the policies that isolate a pod, so many are tried."""

@@ -18,7 +18,7 @@ from auditor.policy.bits import union
 from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import peer_in_words, peers_without_pods
 from auditor.policy.groups import Groups
-from auditor.policy.plain_reading import place
+from auditor.policy.reasons import place
 from auditor.policy.unknown_labels import may_match, pod_may_match
 
 

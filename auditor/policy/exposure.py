@@ -15,7 +15,7 @@ from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Snapshot
 from auditor.policy.groups import Groups
 from auditor.policy.matrix import MatrixView
-from auditor.policy.plain_reading import place
+from auditor.policy.reasons import place
 
 
 @dataclass(frozen=True, slots=True)

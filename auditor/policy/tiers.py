@@ -23,7 +23,7 @@ from auditor.policy.atoms import PortAtoms, PortName
 from auditor.policy.groups import Groups
 from auditor.policy.matrix import BlockReading, Rows
 from auditor.policy.partition import Part, join_equal
-from auditor.policy.plain_reading import Side
+from auditor.policy.reasons import Side
 from auditor.policy.traits import Traits
 
 TierPart: TypeAlias = tuple[int, int, int]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import in_brief
-from auditor.policy.plain_reading import policy_place
+from auditor.policy.reasons import policy_place
 from auditor.report.console import open_console, print_paragraph
 from auditor.run.explanation import Explained, Explanation
 from auditor.run.service_connections import ServicePort

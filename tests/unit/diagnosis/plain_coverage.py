@@ -16,7 +16,7 @@ from auditor.model.diagnosis import Unexercised
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
-from auditor.policy.plain_reading import place, policy_place
+from auditor.policy.reasons import place, policy_place
 
 OTHERS = {Direction.INGRESS: "source", Direction.EGRESS: "destination"}
 NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every connection observed"
