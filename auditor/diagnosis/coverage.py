@@ -16,10 +16,10 @@ from auditor.diagnosis.evidence import is_telling
 from auditor.diagnosis.filters import Filters
 from auditor.model.diagnosis import Unexercised
 from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule
+from auditor.model.reasons import place, policy_place
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
 from auditor.policy.bits import without_each
-from auditor.policy.reasons import place, policy_place
 
 OTHERS = {Direction.INGRESS: "source", Direction.EGRESS: "destination"}
 NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every connection observed"

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
+from auditor.model.reasons import Side, policy_place
 from auditor.model.report import CellResult, Finding
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Result, Verdict
 from auditor.policy.explain import Decision, decide
-from auditor.policy.reasons import Side, policy_place
 
 TOLD = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE, Result.CNI_DEPENDENT)
 """The results that become findings, the gravest first."""

@@ -16,13 +16,13 @@ from auditor.intent.sides import WhatIf
 from auditor.intent.violations import Violation
 from auditor.model.intent import IntentRule
 from auditor.model.policy import Direction, NetworkPolicy, Peer
+from auditor.model.reasons import Side
 from auditor.model.snapshot import Endpoint, Family
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.bits import bits
 from auditor.policy.compiled import peer_groups
 from auditor.policy.explain import Decision, decide
 from auditor.policy.groups import Groups
-from auditor.policy.reasons import Side
 
 CauseKey: TypeAlias = tuple[object, ...]
 Ends: TypeAlias = tuple[Endpoint, Endpoint]

@@ -26,8 +26,8 @@ from auditor.intent.violations import Violation
 from auditor.model.intent import IntentRule
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange
+from auditor.model.reasons import Grant
 from auditor.model.snapshot import Endpoint
-from auditor.policy.reasons import Grant
 
 
 def narrowing(resolved: ResolvedIntent, grant: Grant, violation: Sequence[Violation]) -> Iterator[Draft]:

@@ -22,9 +22,9 @@ from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.model.intent import Edit, IntentRule
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Rule
+from auditor.model.reasons import place, policy_place
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Verdict
-from auditor.policy.reasons import place, policy_place
 from auditor.policy.selection import select
 
 

@@ -12,8 +12,8 @@ from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.intent.violations import Violation
 from auditor.model.intent import IntentRule
 from auditor.model.policy import Direction, Rule
+from auditor.model.reasons import Side
 from auditor.model.snapshot import Endpoint
-from auditor.policy.reasons import Side
 
 MOST_POLICIES = 3
 """Of the policies that isolate a pod, so many are tried."""

@@ -18,8 +18,8 @@ from auditor.model.labels import LabelSelector
 from auditor.model.lint import Severity
 from auditor.model.notation import SIDES, brief, brief_block
 from auditor.model.policy import IPBlock
+from auditor.model.reasons import place
 from auditor.model.words import pluralize
-from auditor.policy.reasons import place
 
 ADDITIVE = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#the-two-sorts-of-pod-isolation"
 ALLOW_ALL = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#allow-all-ingress-traffic"

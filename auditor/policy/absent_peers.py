@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT
+from auditor.model.reasons import place
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.atoms import PortAtoms
 from auditor.policy.bits import union
 from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import peer_in_words, peers_without_pods
 from auditor.policy.groups import Groups
-from auditor.policy.reasons import place
 from auditor.policy.unknown_labels import may_match, pod_may_match
 
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.model.policy import Direction
+from auditor.model.reasons import Side
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.matrix import always_allowed, governed
 from auditor.policy.plain_reading import reading_of
-from auditor.policy.reasons import Side
 from auditor.policy.tiers import Judgement, Tier, TierAnswer, fold_judgements
 from auditor.policy.tiers_in_order import TIERS
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort
 from auditor.model.ports import PortRequest
+from auditor.model.reasons import place
 from auditor.model.snapshot import Snapshot
 from auditor.policy.groups import Groups
 from auditor.policy.matrix import MatrixView
-from auditor.policy.reasons import place
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from typing import TypeAlias
 from auditor.model.labels import Labels
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import Protocol
+from auditor.model.reasons import MOST_POLICIES, Grant, Miss, Side, policy_place
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import in_brief
-from auditor.policy.reasons import MOST_POLICIES, Grant, Miss, Side, policy_place
 
 _NumberedRule: TypeAlias = tuple[NetworkPolicy, int, Rule]
 """A rule with its policy and its number in it."""

@@ -17,13 +17,13 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from auditor.model.policy import Direction, UnknownPolicy
+from auditor.model.reasons import Side
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
 from auditor.policy.atoms import PortAtoms, PortName
 from auditor.policy.groups import Groups
 from auditor.policy.matrix import BlockReading, Rows
 from auditor.policy.partition import Part, join_equal
-from auditor.policy.reasons import Side
 from auditor.policy.traits import Traits
 
 TierPart: TypeAlias = tuple[int, int, int]

@@ -8,9 +8,9 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from auditor.model.reasons import policy_place
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import in_brief
-from auditor.policy.reasons import policy_place
 from auditor.report.console import open_console, print_paragraph
 from auditor.run.explanation import Explained, Explanation
 from auditor.run.service_connections import ServicePort
