@@ -74,7 +74,7 @@ TEMPLATING = re.compile(
 )
 """What stands for something that is filled in later: Helm, Go and Jinja, ERB, envsubst, make, and words for people."""
 ENCRYPTED = re.compile(rb"\A\0GITCRYPT|\A\$ANSIBLE_VAULT|-----BEGIN (?:AGE|PGP)|ENC\[AES256_GCM|\Aage-encryption")
-FILLED_IN = re.compile(r"@\w+@|%\w+%|\{\w+\}|\$\w+|\$[({]|<[A-Za-z][^<>\n]*>")
+FILLED_IN = re.compile(r"@\w+@|%\w+%|\{\w+\}|\$\w+|\$[({]|<[A-Za-z][^<>\n]*>|\[[A-Za-z]\w*\][^\s,\]}]")
 """The same where it stands on the very line at which a text is not YAML."""
 LEFT_OUT = re.compile(r"\s*(?:-\s*)?(?:\.\.\.|\u2026)\s*")
 """A line of a document for people, in the place of others."""

@@ -17,6 +17,12 @@ PATCH_DIRECTIVES = ("$patch", "$retainKeys")
 KUSTOMIZATION_KINDS = ("Kustomization", "Component")
 ASSERTIONS = re.compile(r"\d+-(?:assert|errors?)\b|(?:chainsaw-)?assert(?:[-_.]|ions?\b)")
 """Names of files in which tests of operators (kuttl, Chainsaw) say what they expect to find: parts of objects."""
+ASSERTIONS_AMONG_TESTS = re.compile(
+    r"(?:.*/)?(?:\.?chainsaw|\.?kuttl|e2e|tests?)\b.*[-_]assert(?:ions?)?(?:[-_][^/]*)?\.ya?ml"
+)
+"""The same by their path: what only a folder of tests can have."""
+NAMED_LATER = frozenset(DECISIVE) - {"NetworkPolicy", "Namespace"}
+"""Kinds of which a part without a name is what programs complete before they create it. Policies must be whole."""
 OPENSHIFT_TEMPLATE = "Template"
 OPENSHIFT_VERSIONS = ("v1", "template.openshift.io/v1")
 TEMPLATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
@@ -39,16 +45,31 @@ def _cause(document: Document, value: Any, patches: Collection[str]) -> Cause | 
         return None if claims else cause_of(document.source, repr(value)[:2000].encode())
     kind, version = value.get("kind"), value.get("apiVersion")
     for cause, holds in (
-        (Cause.ASSERTION, ASSERTIONS.match(posixpath.basename(document.source).lower())),
+        (Cause.ASSERTION, _is_assertion(document.source.lower())),
         (Cause.PATCH, posixpath.normpath(document.source) in patches),
         (Cause.TEMPLATE, kind == OPENSHIFT_TEMPLATE and version in OPENSHIFT_VERSIONS),
         (Cause.KUSTOMIZATION, kind in KUSTOMIZATION_KINDS and str(version).startswith("kustomize.config.k8s.io")),
     ):
         if holds:
             return cause
-    if not kind or not version:
+    if not kind or not version or not isinstance(kind, str) or not isinstance(version, str):
         return None if _claims_to_be_decisive(value) else cause_of(document.source, b"")
+    if _is_named_later(value):
+        return Cause.TEMPLATE
     return Cause.PATCH if _is_patch(value) else None
+
+
+def _is_assertion(path: str) -> bool:
+    return bool(ASSERTIONS.match(posixpath.basename(path)) or ASSERTIONS_AMONG_TESTS.fullmatch(path))
+
+
+def _is_named_later(value: dict[str, Any]) -> bool:
+    """Whether a name is left out, by a null or with all metadata, for a program to fill in."""
+    metadata = value.get("metadata")
+    if metadata is None:
+        return value["kind"] in NAMED_LATER
+    named_by_null = isinstance(metadata, dict) and "name" in metadata and metadata["name"] is None
+    return named_by_null and value["kind"] in NAMED_LATER and not metadata.get("generateName")
 
 
 def _is_patch(value: dict[str, Any]) -> bool:
