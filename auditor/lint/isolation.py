@@ -19,7 +19,11 @@ SYSTEM_NAMESPACES = frozenset(IN_EVERY_CLUSTER) - {"default"}
 
 
 def _namespaces(policy_index: PolicyIndex) -> list[str]:
-    """The namespaces with a policy that selects a pod, in the order of their policies."""
+    """The namespaces with a policy that selects a pod, in the order of their policies; none where policies of files are
+    still to be rendered, which may be for any of them.
+    """
+    if policy_index.lacks_policies:
+        return []
     return list(
         dict.fromkeys(
             policy.namespace
@@ -71,6 +75,8 @@ def namespaces_without_policy(policy_index: PolicyIndex) -> Iterator[Remark]:
     with_policies = {policy.namespace for policy in policy_index.snapshot.policies}
     without = policy_index.pod_endpoints.keys() - with_policies - SYSTEM_NAMESPACES
     is_expected = policy_index.complete or len(without) <= len(with_policies)
+    if policy_index.lacks_policies:
+        return
     for namespace in sorted(without) if with_policies and is_expected else ():
         pods = policy_index.pods_in(namespace)
         if pods & ~policy_index.uncertain:

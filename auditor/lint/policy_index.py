@@ -158,6 +158,11 @@ class PolicyIndex:
         """
         return self.complete or (self.is_final and (namespace != DEFAULT or self.namespaces[DEFAULT].known))
 
+    @property
+    def lacks_policies(self) -> bool:
+        """Whether some could not be read, which may open what the others close, and isolate what they leave open."""
+        return any(each.kind == "NetworkPolicy" for each in self.snapshot.skipped)
+
     def has_its_pods(self, namespace: str) -> bool:
         """Whether pods of ``namespace`` that are not in the input would be surprising: of files, nothing is left to be
         rendered, to be made by an operator, or to be put into another namespace.

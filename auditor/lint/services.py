@@ -15,6 +15,9 @@ from auditor.lint.policy_index import DEFAULT, SYSTEM, IndexedRule, PolicyIndex
 from auditor.model.labels import LabelSelector
 from auditor.model.lint import Place, Severity
 from auditor.model.policy import Direction
+from auditor.model.snapshot import Service
+from auditor.model.workloads import workload_name
+from auditor.policy.selection import is_backend
 
 API_SERVER = "https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/"
 DEFAULT_DENY = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#default-policies"
@@ -22,7 +25,7 @@ DEFAULT_DENY = "https://kubernetes.io/docs/concepts/services-networking/network-
 
 def closed_services(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Services all of whose pods are isolated and admit nobody on the ports that it sends to."""
-    if _lacks_policies(policy_index):
+    if policy_index.lacks_policies:
         return
     rules: dict[str, list[IndexedRule]] = defaultdict(list)
     for indexed in policy_index.rules:
@@ -45,7 +48,7 @@ def closed_services(policy_index: PolicyIndex) -> Iterator[Remark]:
         ):
             ports = _ports(offers)
             message = (
-                f"Service {service.namespace}/{service.name} leads to {policy_index.names(pods)} on {ports}, where no "
+                f"Service {service.namespace}/{service.name} leads to {_backends(policy_index, service, pods)} on {ports}, where no "
                 "rule admits anybody"
             )
             hint = f"ingress:\n- from: [...]  # who uses it\n  ports: [...]  # {ports}"
@@ -57,7 +60,7 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Services that the API server calls, and whose pods admit none of those as whom it may come: it is no pod, so only
     a rule for everybody or for addresses lets it in; a selector may where it reaches kube-system.
     """
-    if _lacks_policies(policy_index):
+    if policy_index.lacks_policies:
         return
     by_name = {
         (each[0].service.namespace, each[0].service.name): each for each in policy_index.offers.by_service_name()
@@ -79,7 +82,7 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
             ports = _ports(offers)
             message = (
                 f"the API server calls Service {namespace}/{name} ({listed(asking)}), whose pods "
-                f"({policy_index.names(pods)}) admit it on {ports} by no rule"
+                f"({_backends(policy_index, offers[0].service, pods)}) admit it on {ports} by no rule"
             )
             hint = (
                 "The API server is no pod, and comes from addresses of nodes or of its own:\n"
@@ -88,14 +91,15 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
             yield Remark(_isolating(policy_index, pods), message, hint)
 
 
-def _lacks_policies(policy_index: PolicyIndex) -> bool:
-    """Whether some could not be read, which may open what the others close."""
-    return any(each.kind == "NetworkPolicy" for each in policy_index.snapshot.skipped)
-
-
 def _are_isolated(policy_index: PolicyIndex, pods: int) -> bool:
     """Whether ``pods`` are some, and all of them are sure to be isolated for ingress."""
     return bool(pods) and not pods & (~policy_index.isolated[Direction.INGRESS] | policy_index.uncertain)
+
+
+def _backends(policy_index: PolicyIndex, service: Service, pods: int) -> str:
+    """The workloads behind ``service``: policies need not tell them apart from others of the groups ``pods``."""
+    behind = (pod for pod in policy_index.members(pods) if is_backend(service, pod))
+    return listed(list(dict.fromkeys(map(workload_name, behind))))
 
 
 def _ports(offers: Sequence[ServiceOffer]) -> str:

@@ -18,7 +18,7 @@ KUSTOMIZATION_KINDS = ("Kustomization", "Component")
 ASSERTIONS = re.compile(r"\d+-(?:assert|errors?)\b|(?:chainsaw-)?assert(?:[-_.]|ions?\b)")
 """Names of files in which tests of operators (kuttl, Chainsaw) say what they expect to find: parts of objects."""
 ASSERTIONS_AMONG_TESTS = re.compile(
-    r"(?:.*/)?(?:\.?chainsaw|\.?kuttl|e2e|tests?)\b.*[-_]assert(?:ions?)?(?:[-_][^/]*)?\.ya?ml"
+    r"(?:.*/)?(?:\.?chainsaw|\.?kuttl|e2e|tests?)\b.*[-_](?:assert(?:ions?)?|errors?)(?:[-_.][^/]*)?\.ya?ml"
 )
 """The same by their path: what only a folder of tests can have."""
 NAMED_LATER = frozenset(DECISIVE) - {"NetworkPolicy", "Namespace"}

@@ -128,6 +128,20 @@ def test_policies_are_expected_of_each_namespace_where_most_have_some():
     assert checks(*first, pod("c/web"), complete=True) == ["namespace-without-policy"]
 
 
+def test_policies_that_are_still_to_be_rendered_may_select_whatever_pod():
+    snapshot = cluster(pod("a/web"), pod("a/db"), policy("a/x", {"app": "web"}), pod("b/web"))
+    about_policies = {"unprotected-pod", "no-default-deny", "namespace-without-policy"}
+    assert {each.check for each in lint(snapshot, complete=False)} >= about_policies
+    template = replace(snapshot, skipped=(Skipped(Cause.TEMPLATE, "chart/templates/a.yaml", kind="NetworkPolicy"),))
+    assert about_policies.isdisjoint(each.check for each in lint(template, complete=False))
+
+
+def test_only_pods_behind_a_service_are_said_to_be():
+    objects = (pod("a/web"), pod("a/db"), policy("a/deny"), service("a/db", {"app": "db"}, 5432, 5432))
+    (found,) = (each for each in lint(cluster(*objects)) if each.check == "closed-service")
+    assert "Service a/db leads to a/db on TCP/5432" in found.message
+
+
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_default_deny_is_there_for_whatever_comes(complete):
     node_agent = {**pod("ops/agent"), "spec": {"hostNetwork": True, "containers": [{"name": "c"}]}}
