@@ -48,8 +48,8 @@ def closed_services(policy_index: PolicyIndex) -> Iterator[Remark]:
         ):
             ports = _ports(offers)
             message = (
-                f"Service {service.namespace}/{service.name} leads to {_backends(policy_index, service, pods)} on {ports}, where no "
-                "rule admits anybody"
+                f"Service {service.namespace}/{service.name} leads to {_backends(policy_index, service, pods)} on "
+                f"{ports}, where no rule admits anybody"
             )
             hint = f"ingress:\n- from: [...]  # who uses it\n  ports: [...]  # {ports}"
             place = _isolating(policy_index, pods)
