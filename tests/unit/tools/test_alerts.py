@@ -32,8 +32,13 @@ def metrics():
 
 def expressions():
     rules = [rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    return rules + shown()
+
+
+def shown():
+    """What the dashboard's panels ask for."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
-    return rules + [target["expr"] for panel in panels for target in panel["targets"]]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
 
 
 def test_promtool_takes_the_rules_and_their_tests():
@@ -63,6 +68,26 @@ def test_what_is_asked_for_is_there(expression):
     for selected in SELECTED.findall(expression):
         asked = set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", selected))
         assert asked <= LABELS_OF_THE_SCRAPE | set(re.findall(r"(\w+)=\"", text))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_each_panel_shows_what_a_run_says_and_nothing_where_there_was_none(there, tmp_path):
+    samples = [line.rpartition(" ")[::2] for line in metrics().splitlines() if not line.startswith("#")]
+    series = [{"series": name, "values": f"{float(value):f}+0x10"} for name, value in samples if there]
+    has_something = [{"labels": "{}", "value": 1}] if there else []
+    asked = [
+        {
+            "expr": f"count({each.replace('$job', '.*')}) > bool 0",
+            "eval_time": "5m",
+            "exp_samples": has_something,
+        }
+        for each in shown()
+    ]
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": asked}
+    path = tmp_path / "test.yaml"
+    path.write_text(json.dumps({"rule_files": [str(RULES)], "tests": [test]}), encoding="utf-8")
+    done = call(tool("promtool"), "test", "rules", path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_chart_has_them_as_they_are():
