@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.e2e.kubectl import Kubectl, Object
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "kustomize"
 HOME = "netpol-audit"
+HISTORY_PATH = "/var/lib/netpol-audit"
 HISTORY = "  - ../../components/history # takes a default StorageClass; ../../components/history-configmap takes none\n"
 
 
@@ -51,14 +52,33 @@ def nightly(
     kubectl.run("delete", "-f", "-", "--ignore-not-found", text=rendered)
 
 
-def begin(kubectl: Kubectl, name: str, *options: str, deadline: int = 600) -> None:
-    """A Job of the CronJob, with further ``options`` of the audit, that may last ``deadline`` seconds."""
+def begin(
+    kubectl: Kubectl,
+    name: str,
+    *options: str,
+    deadline: int = 600,
+    change: Callable[[Object], None] = lambda _pod: None,
+) -> None:
+    """A Job of the CronJob that may last ``deadline`` seconds, with further ``options`` of the audit, and with whatever
+    ``change`` does to its pod.
+    """
     job = json.loads(
         kubectl.run("create", "job", "-n", HOME, f"--from=cronjob/{HOME}", name, "--dry-run=client", "-o", "json")
     )
     job["spec"]["activeDeadlineSeconds"] = deadline
-    job["spec"]["template"]["spec"]["containers"][0]["args"] += options
+    pod = job["spec"]["template"]["spec"]
+    pod["containers"][0]["args"] += options
+    change(pod)
     kubectl.apply([job])
+
+
+def with_a_full_volume(pod: Object) -> None:
+    """Give ``pod`` a history whose volume has no byte left."""
+    (audit,) = pod["containers"]
+    pod["volumes"].append({"name": "history", "emptyDir": {"medium": "Memory", "sizeLimit": "64Ki"}})
+    audit["volumeMounts"].append({"name": "history", "mountPath": HISTORY_PATH})
+    fill = f"open('{HISTORY_PATH}/full', 'wb', 0).write(bytes(1 << 20))"
+    pod["initContainers"] = [{**audit, "name": "fill", "command": ["python3", "-c", fill], "args": []}]
 
 
 def until_it_probes(kubectl: Kubectl) -> None:
@@ -102,6 +122,17 @@ def test_findings_fail_the_job_which_is_not_tried_again(plain, nightly, kubectl)
     assert "\nFAIL  " in text
     phases = text[: text.index("\nFAIL")].splitlines()
     assert not [line for line, after in pairwise(phases) if line == after]
+    assert left_behind(kubectl) == []
+
+
+def test_a_full_volume_costs_the_record_and_not_the_run(plain, nightly, kubectl):
+    begin(kubectl, "full", "--history", HISTORY_PATH, change=with_a_full_volume)
+    status, (pod,) = end(kubectl, "full")
+    assert (reasons(status), exit_code(pod)) == ({"PodFailurePolicy"}, 1)
+    text = log_of(kubectl, pod)
+    said = f"warning: --history {HISTORY_PATH}: no space left on device; no record of this run is kept\nFAIL  "
+    assert text.count("warning: ") == 1
+    assert said in text
     assert left_behind(kubectl) == []
 
 

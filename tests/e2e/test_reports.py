@@ -14,6 +14,7 @@ import pytest
 from auditor.cli.reports import write_reports
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.model.report import Report
+from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
 from auditor.model.verdict import Result
 from tests.e2e import world
 from tests.e2e.auditing import audit, run_arguments
@@ -80,10 +81,15 @@ def kept(kubectl: Kubectl, kinds: Kinds) -> dict[str, Object]:
 
 
 def by_hand(
-    kubectl: Kubectl, report: Report, capsys: pytest.CaptureFixture[str], impersonate: str | None = None
+    kubectl: Kubectl,
+    report: Report,
+    capsys: pytest.CaptureFixture[str],
+    impersonate: str | None = None,
+    scope: ReportScope = WHOLE_CLUSTER,
 ) -> str:
     """Write ``report`` without an audit; what was said of it."""
-    write_reports(report, NAME, ConnectionOptions(kubeconfig=kubectl.kubeconfig, impersonate=impersonate), ())
+    connection = ConnectionOptions(kubeconfig=kubectl.kubeconfig, impersonate=impersonate)
+    write_reports(report, NAME, connection, (), scope)
     return capsys.readouterr().err
 
 
@@ -132,8 +138,10 @@ def test_without_such_kinds_a_run_comes_to_what_it_would(plain, kubectl, image):
     assert "has no report objects: install the CustomResourceDefinitions" in line
 
 
-def test_very_many_results_fit(shop, openreports, kubectl, capsys):
+def test_very_many_results_fit_and_a_run_of_a_part_leaves_them_alone(shop, openreports, kubectl, capsys):
     assert by_hand(kubectl, leaky(3000), capsys) == ""
+    part = ReportScope.of({"to": (f"{world.PROD}/web",)}, {})
+    assert f"looked at more than this one (with --to {world.PROD}/web)" in by_hand(kubectl, leaky(), capsys, scope=part)
     found = kept(kubectl, openreports)[world.PROD]
     assert (len(found["results"]), found["summary"]["fail"]) == (1000, 3000)
     assert found["results"][-1]["message"].startswith("and 2,001 more")
