@@ -59,8 +59,16 @@ def test_what_the_image_leaves_out_of_the_client_nobody_imports():
     done = subprocess.run([sys.executable, "-c", code, *ADAPTERS], capture_output=True, text=True, check=True)
     imported = done.stdout.split()
     assert "kubernetes.aio.config.kube_config" in imported
-    gone = re.compile(rf"kubernetes\.(aio\.)?client\.({'|'.join(left_out)})\.")
+    whole = re.search(r"^for unused in (.+); do$", FILL, re.MULTILINE)[1].split()
+    assert "pygments" in whole
+    gone = re.compile(rf"kubernetes\.(aio\.)?client\.({'|'.join(left_out)})\.|({'|'.join(whole)})(\.|$)")
     assert [name for name in imported if gone.match(name)] == []
+
+
+@pytest.mark.parametrize("part", ["syntax", "markdown", "traceback", "inspect"])
+def test_what_the_image_leaves_out_for_rich_is_imported_nowhere_later_either(part):
+    later = re.compile(rf"rich\.{part}\b|from rich import .*\b{part}\b")
+    assert [path for path in (ROOT / "auditor").rglob("*.py") if later.search(path.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize("path", re.findall(r"^COPY (?!--)(.*) \S+$", CONTAINERFILE, re.MULTILINE))
