@@ -35,6 +35,7 @@ KEPT = {"helm.sh/resource-policy": "keep"}
 IMAGE = ("--set", "image.repository=registry.example/netpol-audit")
 ALL = (*IMAGE, "--set", "allNamespaces=true")
 SOME = (*IMAGE, "--set", "namespaces={prod,staging}")
+CONFORMANCE = (*IMAGE, "--set", "conformance=true")
 EVERYTHING = {
     "namespaces": ["prod", "123"],
     "peerNamespaces": ["dev", "prod"],
@@ -133,6 +134,26 @@ def test_chart_and_overlay_render_the_same(overlay, values):
     assert by_name(without_helms_labels(objects(helm_text(*values)))) == from_kustomize
 
 
+def test_conformance_renders_the_same_from_chart_and_overlay():
+    name = "netpol-audit-conformance"
+    done = call(tool("helm"), "template", name, CHART, "-n", name, *CONFORMANCE)
+    assert done.returncode == 0, done.stderr
+    from_kustomize = by_name(objects(kustomize_text(OVERLAYS / "conformance")))
+    namespace = from_kustomize.pop(("Namespace", "", name))
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert by_name(without_helms_labels(objects(done.stdout))) == from_kustomize
+    assert pod(objects(done.stdout))["containers"][0]["args"][0] == "conformance"
+
+
+@pytest.mark.parametrize(
+    "values", ["allNamespaces=true", "namespaces={prod}", "inPlace=true", "reports=true", "intent=x", "suppressions=x"]
+)
+def test_conformance_goes_without_what_it_would_ignore(values):
+    done = helm(*CONFORMANCE, "--set", values)
+    assert done.returncode != 0
+    assert f"conformance goes without {values.partition('=')[0]}" in done.stderr
+
+
 def test_the_components_render_what_the_values_do(tmp_path):
     shutil.copytree(ROOT / "deploy" / "kustomize", tmp_path / "kustomize")
     overlay = tmp_path / "kustomize" / "overlays" / "all-namespaces"
@@ -158,6 +179,7 @@ def test_the_components_render_what_the_values_do(tmp_path):
         (ALL, ("-A",)),
         (SOME, ("-n", "prod", "-n", "staging")),
         ((*SOME, "--set", "inPlace=true"), ("--in-place", "-n", "prod", "-n", "staging")),
+        (CONFORMANCE, ("--conformance",)),
         ((*ALL, "--set", "inPlace=true"), ("--in-place", "-A")),
         ((*SOME, "--set", "peerNamespaces={dev,prod}"), ("-n", "prod", "-n", "staging", "-n", "dev")),
         ((*SOME, "--set", "reports=true"), ("--reports", "-n", "prod", "-n", "staging")),
@@ -203,6 +225,7 @@ def test_whoever_grants_rights_himself_gets_none(everything):
 def test_kubernetes_knows_every_field(version, everything, tmp_path):
     validate = tool("kubernetes-validate", "chart-tools/validate/bin/kubernetes-validate")
     texts = [helm_text(*ALL), helm_text(*SOME, "--set", "inPlace=true"), helm_text(*everything)]
+    texts.append(helm_text(*CONFORMANCE))
     texts += [kustomize_text(path) for path in sorted(OVERLAYS.iterdir())]
     path = tmp_path / "objects.yaml"
     path.write_text("\n---\n".join(texts), encoding="utf-8")
@@ -212,7 +235,7 @@ def test_kubernetes_knows_every_field(version, everything, tmp_path):
     assert call(validate, "-k", version, "--strict", path).returncode == 1
 
 
-@pytest.mark.parametrize("values", [ALL, SOME, (*SOME, "--set", "inPlace=true"), None])
+@pytest.mark.parametrize("values", [ALL, SOME, (*SOME, "--set", "inPlace=true"), CONFORMANCE, None])
 def test_the_auditor_knows_every_option(values, everything, tmp_path):
     items = objects(helm_text(*(values or everything)))
     (container,) = pod(items)["containers"]
@@ -223,6 +246,9 @@ def test_the_auditor_knows_every_option(values, everything, tmp_path):
     words = [word for word in words if not word.startswith("@/etc/netpol-audit-secret/")]
     name, *options = with_options_of_files(words)
     context = audit.get_command(click.Context(audit), name).make_context(name, list(options))
+    if values == CONFORMANCE:
+        assert (name, context.params["image"]) == ("conformance", "$(AUDIT_IMAGE)")
+        return
     assert context.params["in_place"] == ("--in-place" in options)
     chosen = {"allNamespaces": context.params["all_namespaces"], "namespaces": context.params["namespaces"]}
     if values is None:

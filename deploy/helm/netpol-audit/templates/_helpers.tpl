@@ -26,19 +26,25 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{- /* The use that a run makes of its rights, which is also what its role is called. */}}
 {{- define "netpol-audit.use" -}}
-{{- if .Values.inPlace }}in-place{{ else }}probe{{ end }}
+{{- if .Values.conformance }}conformance{{ else if .Values.inPlace }}in-place{{ else }}probe{{ end }}
 {{- end }}
 
 {{- /* Where records are kept, if anywhere. */}}
 {{- define "netpol-audit.history" -}}
-{{- if .Values.history.enabled }}{{ ternary "configmap" "volume" .Values.history.configMap }}{{ end }}
+{{- if and .Values.history.enabled (not .Values.conformance) }}{{ ternary "configmap" "volume" .Values.history.configMap }}{{ end }}
 {{- end }}
 
 {{- define "netpol-audit.check" -}}
 {{- if and .Values.allNamespaces (or .Values.namespaces .Values.peerNamespaces) }}
 {{- fail "allNamespaces goes without namespaces and peerNamespaces: leave one or the other out" }}
 {{- end }}
-{{- if not (or .Values.allNamespaces .Values.namespaces) }}
+{{- if .Values.conformance }}
+{{- range list "allNamespaces" "namespaces" "peerNamespaces" "inPlace" "reports" "intent" "suppressions" }}
+{{- if index $.Values . }}
+{{- fail (printf "conformance goes without %s: it audits namespaces of its own; install a second release for it" .) }}
+{{- end }}
+{{- end }}
+{{- else if not (or .Values.allNamespaces .Values.namespaces) }}
 {{- fail "say what is audited: namespaces, or allNamespaces" }}
 {{- end }}
 {{- end }}

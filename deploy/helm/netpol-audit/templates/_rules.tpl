@@ -103,3 +103,25 @@
   resourceNames: [{{ include "netpol-audit.name" . }}-history]
   verbs: [get, update]
 {{- end }}
+
+{{- define "netpol-audit.rules.conformance" -}}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list]
+# Labels of its own namespaces and pods are changed, too: a CNI must follow.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [create, delete, list, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [create, list, patch, watch]
+- apiGroups: [""]
+  resources: [pods/exec]
+  verbs: [create, get]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, delete, update]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create, delete, get, list, update]
+{{- end }}
