@@ -16,7 +16,6 @@ from auditor.cli.snapshots import (
     check_stdin,
     not_evaluated,
     read_input,
-    read_live,
     read_rendered,
     refuse_the_other_input,
     warn,
@@ -26,6 +25,7 @@ from auditor.report.registry import LINT
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.model.addresses import IPAddress
     from auditor.model.lint import Suppression
     from auditor.model.snapshot import Snapshot
@@ -188,10 +188,21 @@ def _read_suppressions(path: str | None) -> tuple[Suppression, ...]:
 def _read_live(connection: ConnectionOptions) -> Snapshot:
     from auditor.cli.interruption import run_interruptibly
 
-    live = run_interruptibly(read_live(connection))
+    live = run_interruptibly(_read_cluster(connection))
     warn(f"{problem} (not looked at)" for policy in live.unreadable for problem in policy.problems)
     warn([*not_evaluated(live.other_kinds, "the cluster"), *live.notes])
     return live.snapshot
+
+
+async def _read_cluster(connection: ConnectionOptions) -> LiveSnapshot:
+    from auditor.cluster.kubernetes.api_server_calls import with_api_server_calls
+    from auditor.cluster.kubernetes.client.config import connect
+    from auditor.cluster.kubernetes.client.server import ApiServer
+    from auditor.cluster.kubernetes.reading import read_cluster, with_service_endpoints
+
+    async with ApiServer(await connect(connection)) as api:
+        live = await with_api_server_calls(api, await read_cluster(api))
+        return replace(live, snapshot=await with_service_endpoints(api, live.snapshot))
 
 
 def _is_whole_cluster(snapshot: Snapshot) -> bool:

@@ -119,3 +119,44 @@ def test_slices_that_may_not_be_read_stop_nothing_else(by_hand, audit, answer):
     code, _, err = audit("explain", "-A", name, "service/prod/hand", "443")
     assert code == 2
     assert "no EndpointSlice" in err
+
+
+HOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+CALLED = {
+    "metadata": {"name": "checks"},
+    "webhooks": [{"clientConfig": {"service": {"namespace": "prod", "name": "hook", "port": 443}}}],
+}
+
+
+@pytest.fixture
+def hooked(api):
+    """A Service with all pods of prod behind it, which admit nobody."""
+    (some, *_) = [pod for pod in api.objects["/api/v1/pods"] if pod["metadata"]["namespace"] == "prod"]
+    labels = some["metadata"]["labels"]
+    api.objects["/api/v1/services"].append(
+        {
+            "metadata": {"name": "hook", "namespace": "prod"},
+            "spec": {"clusterIP": "10.96.0.78", "selector": labels, "ports": [{"port": 443, "targetPort": 9443}]},
+        }
+    )
+    api.objects["/apis/networking.k8s.io/v1/networkpolicies"] = [
+        {"metadata": {"name": "deny", "namespace": "prod"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+    ]
+    api.objects[HOOKS] = [CALLED]
+    return api
+
+
+def test_lint_knows_whom_the_api_server_of_a_live_cluster_calls(hooked, audit):
+    code, out, err = audit("lint", "-n", "prod")
+    assert code == 1
+    assert "closed-to-api-server" in out
+    assert "the API server calls Service prod/hook (ValidatingWebhookConfiguration checks)" in " ".join(out.split())
+    assert "closed-to-api-server" not in err
+
+
+def test_lint_says_which_calls_of_the_api_server_may_not_be_read(hooked, audit):
+    hooked.faults[HOOKS] += [refused(403)] * 9
+    code, out, err = audit("lint", "-n", "prod")
+    assert code == 1
+    assert "closed-to-api-server" not in out
+    assert "list of validatingwebhookconfigurations.admissionregistration.k8s.io is not granted" in err
