@@ -90,7 +90,7 @@ def _is_special(path: str, given: str) -> bool:
     """Whether ``path`` is a device, a pipe or the like, or an open descriptor, all of which are written to and never
     replaced.
     """
-    if _descriptor(path) is not None:
+    if _descriptor(path) is not None or _is_step_summary(path):
         return True
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - what is no file is no Path's business
@@ -99,6 +99,14 @@ def _is_special(path: str, given: str) -> bool:
     if stat.S_ISBLK(mode):
         raise UsageError(f"{given}: is a disk: name a file on it")
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _is_step_summary(path: str) -> bool:
+    """Whether ``path`` is where GitHub takes a step's summary from, to which each command of the step adds its own
+    (docs.github.com, "Workflow commands", GITHUB_STEP_SUMMARY).
+    """
+    summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    return bool(summary) and os.path.realpath(path) == os.path.realpath(summary) and Path(path).is_file()
 
 
 def _check_special(path: str) -> None:

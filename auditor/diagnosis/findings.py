@@ -4,8 +4,9 @@ rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from auditor.model.lint import Place
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.reasons import Side, policy_place
@@ -84,7 +85,21 @@ def _finding(
         expected_by=reason,
         reproduce=reproduce(cells[0].cell),
         advice=ADVICE[kind],
+        places=tuple(dict.fromkeys(_places(members[0][1]))),
     )
+
+
+def _places(decision: Decision) -> Iterator[Place]:
+    """Where the policies stand that deny, or the rules that allow."""
+    if decision.exemption:
+        return
+    for side in (decision.egress, decision.ingress):
+        if side.grant is not None:
+            policy, rule = side.grant.policy, side.grant.rule
+            line = policy.rules(side.direction)[rule].line
+            yield Place(policy.full_name, policy.file, line, f"spec.{side.direction.lower()}[{rule}]")
+        elif decision.verdict is Verdict.DENIED:
+            yield from (Place(policy.full_name, policy.file, policy.line) for policy in side.isolating)
 
 
 def _title(kind: Result, cells: Sequence[Cell], example: Decision) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.intent import IntentFinding
+from auditor.model.lint import Place
 from auditor.model.night import Surroundings
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint
@@ -31,7 +32,8 @@ class Finding:
     """What a person is told: cells of one kind that differ for one reason.
 
     ``title`` is one line. ``expected_by`` has one line for each policy or rule that decided the expectation.
-    ``reproduce`` is a shell command, ``advice`` one sentence on what to do.
+    ``reproduce`` is a shell command, ``advice`` one sentence on what to do. ``places`` are those of the policies, or of
+    the rules, that decided; without a file where they were read from a cluster.
     """
 
     kind: Result
@@ -40,6 +42,7 @@ class Finding:
     expected_by: tuple[str, ...]
     reproduce: str
     advice: str
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import msgspec
 from auditor import __version__
 from auditor.history.identity import finding_id, stable_reason, workloads_of
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Unexercised
+from auditor.model.lint import Place
 from auditor.model.report import CellResult, Finding, Report, UntestedPolicy
 from auditor.model.snapshot import Endpoint
 from auditor.model.standing import Comparison, Departed, Standing
@@ -22,6 +23,7 @@ from auditor.model.verdict import Cell
 from auditor.report.conclusion import conclude
 from auditor.report.documents import write_json
 from auditor.report.intent_as_json import finding_item
+from auditor.report.lint_as_json import place_item
 
 SCHEMA = "audit.report/v1"
 ITEMS_PER_WRITE = 1000
@@ -227,8 +229,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "expected_by": finding.expected_by,
         "reproduce": finding.reproduce,
         "advice": finding.advice,
+        **({"places": [place_item(place) for place in places]} if (places := _in_files(finding)) else {}),
         "cells": [_cell(each) for each in finding.cells],
     }
+
+
+def _in_files(finding: Finding) -> list[Place]:
+    return [place for place in finding.places if place.line]
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:

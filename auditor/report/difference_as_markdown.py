@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TextIO
 
-from auditor.model.printable import printable
 from auditor.policy.differences import Change, ChangeKind
 from auditor.report.difference import (
     MOST_LINES,
@@ -18,37 +17,29 @@ from auditor.report.difference import (
     ports_in_words,
     reasons,
 )
-from auditor.report.documents import write_text
-
-SPECIAL = {ord(character): f"\\{character}" for character in "\\`*_[]<>|#~&@!"}
-"""What could become markup: names and labels come from files that anybody may have written."""
+from auditor.report.markdown import heading, table, text, write_markdown
 
 
 def render(compared: ComparedClusters, stream: TextIO) -> None:
     """Write ``compared`` to ``stream``."""
-    write_text("\n".join(_lines(compared)), stream)
+    write_markdown(_lines(compared), stream)
 
 
 def _lines(compared: ComparedClusters) -> Iterator[str]:
-    yield f"**{compared.conclusion.value.upper()}** {_text(headline(compared))}"
+    yield heading(compared.conclusion.value, headline(compared))
     for kind in ChangeKind:
         changes = compared.of_kind(kind)
         if changes:
-            yield from ("", f"### {_text(TITLES[kind])}", "", "| from | to | ports | why |", "|---|---|---|---|")
-        yield from map(_row, changes[:MOST_LINES])
+            yield from ("", f"### {text(TITLES[kind])}")
+            yield from table(("from", "to", "ports", "why"), [_row(change) for change in changes[:MOST_LINES]])
         if more := left_out(compared, kind):
-            yield from ("", _text(more))
+            yield from ("", text(more))
     more_lines = others(compared)
     if more_lines:
         yield ""
-    yield from (f"- {_text(line)}" for line in more_lines)
+    yield from (f"- {text(line)}" for line in more_lines)
 
 
-def _row(change: Change) -> str:
-    why = "<br>".join(map(_text, reasons(change)))
-    cells = (_text(listed(change.sources)), _text(listed(change.destinations)), _text(ports_in_words(change)), why)
-    return f"| {' | '.join(cells)} |"
-
-
-def _text(text: str) -> str:
-    return printable(text).translate(SPECIAL)
+def _row(change: Change) -> tuple[str, ...]:
+    why = "<br>".join(map(text, reasons(change)))
+    return text(listed(change.sources)), text(listed(change.destinations)), text(ports_in_words(change)), why

@@ -1,5 +1,5 @@
-"""Documents for programs: JSON and XML, which are UTF-8 whatever the locale says, and what all JUnit documents have in
-common.
+"""Documents for programs: JSON, XML and CSV, which are UTF-8 whatever the locale says, and what all JUnit documents
+have in common.
 
 No standard defines JUnit XML. Ours keeps to what the schema of Jenkins' xUnit plugin, which validates, and the readers
 of GitLab and GitHub agree on.
@@ -7,14 +7,17 @@ of GitLab and GitHub agree on.
 
 from __future__ import annotations
 
+import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 from xml.etree import ElementTree as ET
 
 from auditor.model.printable import json_text, printable
 
+FORMULA = ("=", "+", "-", "@")
+"""What a text begins with that a spreadsheet takes for a formula."""
 TAGS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
@@ -37,6 +40,23 @@ def write_json(pieces: Iterable[str], stream: TextIO) -> None:
 def write_json_value(value: Any, stream: TextIO) -> None:
     """Write ``value``, indented, as a JSON document of its own."""
     write_json([json.dumps(value, indent=1) + "\n"], stream)
+
+
+def write_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO) -> None:
+    """Write a header and ``rows`` to ``stream``, as comma-separated values (RFC 4180).
+
+    What begins like a formula gets an apostrophe in front of it (OWASP, "CSV Injection").
+    """
+    writer = csv.writer(as_utf8(stream), lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_harmless(value) for value in row] for row in rows)
+
+
+def _harmless(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    shown = printable(value)
+    return f"'{shown}" if shown.startswith(FORMULA) else shown
 
 
 def write_text(text: str, stream: TextIO) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TextIO
 
 from auditor.model.policy import Direction
 from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT, Protocol, numbers_in_words
-from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import in_brief, pluralize
-from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import view_exposures
-from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
-from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern
+from auditor.policy.matrix import MatrixView
+from auditor.policy.patterns import ExpectedCell
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
+from auditor.report.expected_parties import Cells, Party, cells_of, pairs_in_doubt, parties_of
 from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
 from auditor.report.matrix import Grid, grid_lines, legend_lines
 from auditor.report.skipped import ignored_line
@@ -37,27 +35,14 @@ MEANINGS = {
 """What the notes in brackets mean; that of FAMILY_DEPENDENT is told by the name of the family."""
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
-    """A row and column: one endpoint, or a class with the first of its members as the example."""
-
-    label: str
-    example: Endpoint
-    members: tuple[str, ...]
-
-
-Cells = dict[tuple[int, int], tuple[ExpectedCell, ...]]
-"""The cells of each pair of parties, given by position, that a policy governs."""
-
-
 def render(view: MatrixView, stream: TextIO) -> None:
     """Write what ``view`` shows to ``stream``."""
     matrix = view.matrix
     console = open_console(stream)
     symbols = Symbols(plain=not can_write(stream, EVERY_SYMBOL))
-    parties = _endpoints(view) if view.expand else _classes(view)
-    cells = _cells(view, parties)
-    doubted = _doubted(matrix, parties, cells)
+    parties = parties_of(view)
+    cells = cells_of(view, parties)
+    doubted = pairs_in_doubt(matrix, parties, cells)
     print_paragraph(console, _headline(view))
     for policy in matrix.snapshot.unknown:
         print_paragraph(console, f"In doubt: policy {policy.full_name} {policy.why}", 0, 4)
@@ -121,62 +106,6 @@ def _headline(view: MatrixView) -> str:
     counts = f"{pluralize(len(inside), 'endpoint')} in {groups}, {policies}"
     ignored = ignored_line(matrix.snapshot.left_out)
     return f"{counts}; ignored: {ignored}" if ignored else counts
-
-
-def _endpoints(view: MatrixView) -> list[Party]:
-    chosen = {endpoint.name: endpoint for endpoint in (*view.sources, *view.destinations)}
-    return [Party(name, endpoint, (name,)) for name, endpoint in chosen.items()]
-
-
-def _classes(view: MatrixView) -> list[Party]:
-    matrix = view.matrix
-    chosen = {endpoint.name for endpoint in (*view.sources, *view.destinations)}
-    parties = []
-    for number in sorted({matrix.class_of(name) for name in chosen}):
-        members = tuple(member for member in matrix.classes[number].members if member in chosen)
-        label = members[0] if len(members) == 1 else f"{members[0]} +{len(members) - 1}"
-        parties.append(Party(label, matrix.representative(number), members))
-    return parties
-
-
-def _cells(view: MatrixView, parties: Sequence[Party]) -> Cells:
-    matrix = view.matrix
-    expected = ExpectedCells(matrix, view.ports)
-    known: dict[tuple[Pattern, object], tuple[ExpectedCell, ...]] = {}
-    sources = {endpoint.name for endpoint in view.sources}
-    destinations = {endpoint.name for endpoint in view.destinations}
-    by_name = expected.asks_by_name
-    columns = {
-        party.label: (column, party.example, matrix.class_of(party.example.name))
-        for column, party in enumerate(parties)
-        if not destinations.isdisjoint(party.members)
-    }
-    found: Cells = {}
-    for row, source in enumerate(parties):
-        if sources.isdisjoint(source.members):
-            continue
-        number = matrix.class_of(source.example.name)
-        patterns = expected.by_policy(number) if view.expand else expected.from_class(number)
-        wanted = columns if view.pairs is None else view.pairs.get(source.label, ())
-        for column, example, destination in sorted((columns[label] for label in wanted), key=lambda each: each[0]):
-            pattern: Pattern | None = patterns[destination]
-            if view.expand and always_allowed(source.example, example):
-                pattern = expected.endpoint_pattern(source.example, example)
-            if pattern is not None:
-                key = (pattern, example.ports if by_name else None)
-                if key not in known:
-                    known[key] = tuple(expected.cells(pattern, example))
-                found[row, column] = known[key]
-    return found
-
-
-def _doubted(matrix: ExpectedMatrix, parties: Sequence[Party], cells: Cells) -> frozenset[tuple[int, int]]:
-    """The pairs of which a policy that can't be read may decide."""
-    if not matrix.snapshot.unknown:
-        return frozenset()
-    unreadable = Unreadable(matrix.snapshot)
-    members = [[matrix.endpoint(name) for name in party.members] for party in parties]
-    return frozenset((row, column) for row, column in cells if unreadable.among(members[row], members[column]))
 
 
 def mark(cells: Sequence[ExpectedCell]) -> Mark:

@@ -27,14 +27,9 @@ def render(report: IntentReport, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
     console = open_console(stream)
     conclusion = report.conclusion
-    outcome = {
-        Conclusion.PASS: "the policies are what was meant",
-        Conclusion.FAIL: pluralize(len(report.findings), "finding"),
-        Conclusion.INCONCLUSIVE: "no finding, but not everything is known",
-    }[conclusion]
-    policies = f"{pluralize(report.policies, 'policy', 'policies')} of {report.subject}"
-    held = f"{outcome}: {pluralize(report.rules, 'rule')} of {report.intent} against {policies}"
-    print_paragraph(console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {held}"))
+    print_paragraph(
+        console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(report)}")
+    )
     for name in report.unknown:
         print_paragraph(console, f"in doubt: policy {name} can't be read", 0, 4)
     for doubt in report.doubts:
@@ -44,6 +39,17 @@ def render(report: IntentReport, stream: TextIO) -> None:
     if report.findings:
         print_paragraph(console)
     print_findings(console, report.findings)
+
+
+def headline(report: IntentReport) -> str:
+    """What came out, of how many rules, against which policies."""
+    outcome = {
+        Conclusion.PASS: "the policies are what was meant",
+        Conclusion.FAIL: pluralize(len(report.findings), "finding"),
+        Conclusion.INCONCLUSIVE: "no finding, but not everything is known",
+    }[report.conclusion]
+    policies = f"{pluralize(report.policies, 'policy', 'policies')} of {report.subject}"
+    return f"{outcome}: {pluralize(report.rules, 'rule')} of {report.intent} against {policies}"
 
 
 def print_findings(console: Console, findings: Sequence[IntentFinding]) -> None:

@@ -38,9 +38,9 @@ def _finding(finding: LintFinding) -> dict[str, Any]:
     return {
         "check": finding.check,
         "severity": finding.severity,
-        **_place(place),
+        **place_item(place),
         "count": finding.count,
-        **({"others": [_place(each) for each in finding.others]} if finding.others else {}),
+        **({"others": [place_item(each) for each in finding.others]} if finding.others else {}),
         **({"selector": finding.selector} if finding.selector else {}),
         "message": finding.message,
         "why": check.why,
@@ -50,7 +50,8 @@ def _finding(finding: LintFinding) -> dict[str, Any]:
     }
 
 
-def _place(place: Place) -> dict[str, Any]:
+def place_item(place: Place) -> dict[str, Any]:
+    """A place, as the schemas have it."""
     return {
         "object": place.subject,
         **({"file": place.file, "line": place.line} if place.line else {}),

@@ -28,7 +28,7 @@ def render(report: LintReport, stream: TextIO) -> None:
     console.size = console.size  # asked for once, not for each of what may be 100,000 lines
     conclusion = report.conclusion
     print_paragraph(
-        console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {_headline(report)}")
+        console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(report)}")
     )
     for doubt in report.doubts:
         print_paragraph(console, f"in doubt: {doubt}", 0, 4)
@@ -89,7 +89,8 @@ def _print_suppressions(console: Console, sorted_findings: Sorted) -> None:
         print_paragraph(console)
 
 
-def _headline(report: LintReport) -> str:
+def headline(report: LintReport) -> str:
+    """The counts in one line."""
     counts = [pluralize(number, severity.value) for severity in Severity if (number := report.count(severity))]
     counts = [text.replace("infos", "info") for text in counts]
     suppressed = len(report.sorted.suppressed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeAlias, TypeVar, cast
 
@@ -49,25 +50,40 @@ HISTORY: Document[Trend] = Document("history")
 DIFF: Document[ComparedClusters] = Document("difference")
 
 DEFAULT_FORMAT = "table"
+JSON, YAML = "json", "yaml"
 FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (RUN, "table"): "as_table:render",
     (RUN, "json"): "as_json:render",
     (RUN, "junit"): "as_junit:render",
     (RUN, "metrics"): "as_metrics:render",
+    (RUN, "markdown"): "as_markdown:render",
+    (RUN, "github"): "as_annotations:render_run",
+    (RUN, "sarif"): "as_sarif:render_run",
+    (RUN, "csv"): "as_csv:render",
     (DRY_RUN, "table"): "dry_run:render_table",
     (DRY_RUN, "json"): "dry_run:render_json",
     (EXPECT, "table"): "expected_as_table:render",
     (EXPECT, "json"): "expected_as_json:render",
+    (EXPECT, "csv"): "expected_as_csv:render",
+    (EXPECT, "dot"): "expected_as_graph:render_dot",
+    (EXPECT, "mermaid"): "expected_as_graph:render_mermaid",
     (EXPLAIN, "table"): "explanation_as_table:render",
     (EXPLAIN, "json"): "explanation_as_json:render",
     (PREFLIGHT, "table"): "preflight_as_table:render",
     (INTENT, "table"): "intent_as_table:render",
     (INTENT, "json"): "intent_as_json:render",
+    (INTENT, "markdown"): "intent_as_markdown:render",
+    (INTENT, "github"): "as_annotations:render_intent",
+    (INTENT, "sarif"): "as_sarif:render_intent",
     (LINT, "table"): "lint_as_table:render",
     (LINT, "json"): "lint_as_json:render",
     (LINT, "junit"): "lint_as_junit:render",
+    (LINT, "markdown"): "lint_as_markdown:render",
+    (LINT, "github"): "as_annotations:render_lint",
+    (LINT, "sarif"): "as_sarif:render_lint",
     (COMPARE, "table"): "comparison_as_table:render",
     (COMPARE, "json"): "comparison_as_json:render",
+    (COMPARE, "markdown"): "comparison_as_markdown:render",
     (HISTORY, "table"): "history_as_table:render",
     (HISTORY, "json"): "history_as_json:render",
     (DIFF, "table"): "difference_as_table:render",
@@ -76,21 +92,28 @@ FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (CONFORMANCE, "table"): "scorecard_as_table:render",
     (CONFORMANCE, "json"): "scorecard_as_json:render",
     (CONFORMANCE, "junit"): "scorecard_as_junit:render",
+    (CONFORMANCE, "markdown"): "scorecard_as_markdown:render",
 }
-"""The renderer of each document in each format, as ``MODULE:FUNCTION`` in this package."""
+"""The renderer of each document in each format, as ``MODULE:FUNCTION`` in this package. What has JSON has YAML."""
 
 
 def formats_of(document: Document[Any]) -> tuple[str, ...]:
     """The names of the formats of ``document``, in the order in which help lists them."""
-    return tuple(name for known, name in FORMATS if known == document)
+    names = [name for known, name in FORMATS if known == document]
+    if JSON in names:
+        names.insert(names.index(JSON) + 1, YAML)
+    return tuple(names)
 
 
 def all_formats() -> frozenset[str]:
     """The names of the formats of any document."""
-    return frozenset(name for _, name in FORMATS)
+    return frozenset({YAML, *(name for _, name in FORMATS)})
 
 
 def renderer(document: Document[Value], name: str) -> Renderer[Value]:
     """What writes ``document`` in the format ``name``; KeyError when it has no such format."""
+    if name == YAML:
+        as_yaml = import_module(f"{__package__}.as_yaml").as_yaml
+        return cast("Renderer[Value]", partial(as_yaml, renderer(document, JSON)))
     module, _, function = FORMATS[document, name].partition(":")
     return cast("Renderer[Value]", getattr(import_module(f"{__package__}.{module}"), function))

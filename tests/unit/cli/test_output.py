@@ -164,3 +164,21 @@ def test_a_dash_is_standard_output(capsys, monkeypatch, tmp_path):
     tell("pass", "all as expected", "-", quiet=False)
     assert capsys.readouterr() == ("text", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_github_shows_of_a_step_is_added_to(tmp_path, monkeypatch):
+    summary = tmp_path / "summary"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    for text in ("one\n", "two\n"):
+        with open_output(str(summary)) as stream:
+            stream.write(text)
+    assert summary.read_text() == "before\none\ntwo\n"
+
+
+def test_another_file_than_the_summary_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    (tmp_path / "other").write_text("before\n")
+    with open_output(str(tmp_path / "other")) as stream:
+        stream.write("one\n")
+    assert (tmp_path / "other").read_text() == "one\n"

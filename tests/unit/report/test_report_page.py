@@ -13,7 +13,7 @@ import pytest
 
 from auditor.cli.application import run
 from auditor.model.verdict import Note, Observed, Result
-from auditor.report import as_json
+from auditor.report import as_json, registry
 from auditor.report.as_junit import FAULTS
 from tests.unit.cli.test_intent import INTENT
 from tests.unit.cli.test_lint import DASH
@@ -88,3 +88,26 @@ def test_the_recipes_work(tmp_path):
     assert said[0] == "fail\n"
     assert said[2].splitlines()[0] == "prod/web prod/db TCP/3306"
     assert len(said[3].splitlines()) == len(small().findings)
+
+
+def test_the_page_lists_every_format_of_every_command():
+    documents = {
+        "audit run": registry.RUN,
+        "audit run --dry-run": registry.DRY_RUN,
+        "audit expect": registry.EXPECT,
+        "audit explain": registry.EXPLAIN,
+        "audit diff": registry.DIFF,
+        "audit lint": registry.LINT,
+        "audit compare": registry.COMPARE,
+        "audit history": registry.HISTORY,
+        "audit intent": registry.INTENT,
+        "audit conformance": registry.CONFORMANCE,
+    }
+    rows = re.findall(r"^\| `(audit [^`]+)` \| [^|]+ \| `audit\.[^|]+ \|([^|]*)\|([^|]*)\|$", PAGE, re.MULTILINE)
+    listed = {
+        command: {"table", "json", "yaml"}
+        | ({"junit"} if junit.strip() else set())
+        | set(re.findall("`([a-z]+)`", others))
+        for command, junit, others in rows
+    }
+    assert listed == {command: set(registry.formats_of(document)) for command, document in documents.items()}

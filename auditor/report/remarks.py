@@ -1,0 +1,165 @@
+"""What a code host shows beside the lines of files: the findings of lint, of an intent and of a run, all alike.
+
+A finding about a policy that was read from a cluster stands in no file. It has no line here, and none is made up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from auditor.history.identity import finding_id, stable_reason
+from auditor.lint.registry import CHECKS
+from auditor.model.intent import IntentFinding, IntentKind, IntentReport
+from auditor.model.lint import LintFinding, LintReport, Place, Severity
+from auditor.model.report import Finding, Report
+from auditor.model.verdict import Result
+from auditor.report import headline as of_runs
+from auditor.report import intent_as_table, lint_as_table
+from auditor.report.conclusion import conclude
+
+
+class Level(StrEnum):
+    """How grave a remark is, the gravest first."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a kind of remark is about: a title of one line, and why it matters. ``page`` describes it."""
+
+    title: str
+    why: str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One finding. ``rule`` is the id of its rule, ``text`` says what is wrong, and what to do about it.
+
+    ``places`` are where it stands, the first of them foremost; those without a file or a line count for nothing.
+    ``identity`` is the same in every run in which the same thing is found, whatever line it has moved to.
+    """
+
+    rule: str
+    level: Level
+    title: str
+    text: str
+    places: tuple[Place, ...]
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """All that ``command`` found, the gravest first. ``conclusion`` and ``headline`` say what it comes to."""
+
+    command: str
+    conclusion: str
+    headline: str
+    each: tuple[Remark, ...]
+    rules: Mapping[str, Rule] = field(hash=False)
+
+
+LEVELS = {Severity.ERROR: Level.ERROR, Severity.WARNING: Level.WARNING, Severity.INFO: Level.NOTE}
+RUN_RULES: Mapping[str, Rule] = {
+    Result.LEAK: Rule("a connection that the policies deny is possible", "The policy is not enforced there."),
+    Result.OUTAGE: Rule(
+        "a connection that the policies allow is not possible", "Something else than policies cuts it."
+    ),
+    Result.MISDELIVERED: Rule("somebody else answers at a pod's address"),
+    Result.UNSTABLE: Rule("a connection is possible at one time and not at another"),
+    Result.CNI_DEPENDENT: Rule(
+        "an ipBlock covers addresses inside the cluster", "The specification leaves to the CNI what that means."
+    ),
+}
+INTENT_RULES: Mapping[str, Rule] = {
+    IntentKind.OPEN: Rule("the policies allow what is meant to be denied"),
+    IntentKind.CLOSED: Rule("the policies deny what is meant to be allowed"),
+    IntentKind.EMPTY: Rule("a rule of the intent speaks of nothing that there is"),
+}
+NAMES = {f"intent-{kind}": rule for kind, rule in INTENT_RULES.items()}
+
+
+def of_lint(report: LintReport) -> Remarks:
+    """What lint says."""
+    remarks = _ordered(map(_of_check, report.sorted.findings))
+    rules = {id_: Rule(check.title, check.why, check.reference) for id_, check in CHECKS.items()}
+    return Remarks("lint", report.conclusion, lint_as_table.headline(report), remarks, rules)
+
+
+def of_intent(report: IntentReport) -> Remarks:
+    """Where policies are not what was meant: each at the line of the intent that means it."""
+    remarks = _ordered(map(_of_rule, report.findings))
+    return Remarks("intent", report.conclusion, intent_as_table.headline(report), remarks, NAMES)
+
+
+def of_run(report: Report) -> Remarks:
+    """What a run found, at the policies that decide, and where these are not what was meant. Findings that are known or
+    accepted are notes.
+    """
+    borne = set() if report.comparison is None else _borne(report)
+    found = [_of_finding(finding, borne=number in borne) for number, finding in enumerate(report.findings)]
+    remarks = _ordered((*found, *map(_of_rule, report.intent)))
+    rules = {str(kind): rule for kind, rule in RUN_RULES.items()} | NAMES
+    return Remarks("run", conclude(report), of_runs.headline(report), remarks, rules)
+
+
+def _borne(report: Report) -> set[int]:
+    """The numbers of the findings that don't make the run fail."""
+    if report.comparison is None:
+        return set()
+    standings = enumerate(report.comparison.standings[: len(report.findings)])
+    return {number for number, each in standings if not each.fails(report.comparison.fail_on)}
+
+
+def _ordered(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+    return tuple(sorted(remarks, key=lambda each: list(Level).index(each.level)))
+
+
+def _of_check(finding: LintFinding) -> Remark:
+    place = finding.place
+    parts = [finding.message]
+    if finding.others:
+        parts.append(f"Also at {len(finding.others):,} more places.")
+    if finding.instead:
+        parts.append(f"Instead:\n{finding.instead}")
+    return Remark(
+        finding.check,
+        LEVELS[finding.severity],
+        CHECKS[finding.check].title,
+        "\n".join(parts),
+        (place, *finding.others),
+        _identity(finding.check, place.subject, place.path, finding.selector),
+    )
+
+
+def _of_rule(finding: IntentFinding) -> Remark:
+    rule, kind = finding.rule, f"intent-{finding.kind}"
+    lines = [finding.title, *finding.because]
+    if finding.change is not None:
+        lines.append(finding.change.title)
+    level = Level.WARNING if finding.kind is IntentKind.EMPTY else Level.ERROR
+    place = Place(f"rule {rule.name}", rule.file, rule.line)
+    return Remark(kind, level, NAMES[kind].title, "\n".join(lines), (place,), _identity(kind, rule.name))
+
+
+def _of_finding(finding: Finding, *, borne: bool) -> Remark:
+    level = Level.ERROR if finding.kind is not Result.CNI_DEPENDENT else Level.WARNING
+    lines = [finding.title, *(f"Expected by {line}" for line in finding.expected_by), finding.advice]
+    return Remark(
+        finding.kind,
+        Level.NOTE if borne else level,
+        RUN_RULES[finding.kind].title,
+        "\n".join(filter(None, lines)),
+        finding.places,
+        finding_id(finding.kind, stable_reason(finding.expected_by)),
+    )
+
+
+def _identity(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
