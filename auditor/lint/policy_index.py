@@ -26,6 +26,7 @@ from auditor.policy.bits import bits, mask_of
 from auditor.policy.compiled import RuleCompiler, peer_groups
 from auditor.policy.groups import Groups
 from auditor.policy.label_index import LabelIndex
+from auditor.policy.outside import outside_peers
 
 MOST_LOOKED_AT = 64
 SYSTEM = "kube-system"
@@ -162,6 +163,11 @@ class PolicyIndex:
     def lacks_policies(self) -> bool:
         """Whether some could not be read, which may open what the others close, and isolate what they leave open."""
         return any(each.kind == "NetworkPolicy" for each in self.snapshot.skipped)
+
+    @cached_property
+    def outside(self) -> Sequence[Endpoint]:
+        """The peers outside: addresses of no pod, node or Service, apart where rules split them."""
+        return outside_peers([self.snapshot])
 
     def has_its_pods(self, namespace: str) -> bool:
         """Whether pods of ``namespace`` that are not in the input would be surprising: of files, nothing is left to be

@@ -12,14 +12,16 @@ from auditor.lint.implication import may_match
 from auditor.lint.listing import listed
 from auditor.lint.offers import ServiceOffer
 from auditor.lint.policy_index import DEFAULT, SYSTEM, IndexedRule, PolicyIndex
+from auditor.model.addresses import IPNetwork
 from auditor.model.labels import LabelSelector
 from auditor.model.lint import Place, Severity
 from auditor.model.policy import Direction
-from auditor.model.snapshot import Service
+from auditor.model.snapshot import Endpoint, Service
 from auditor.model.workloads import workload_name
 from auditor.policy.selection import is_backend
 
 API_SERVER = "https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/"
+BLOCKS = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#behavior-of-ipblock-selectors"
 DEFAULT_DENY = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#default-policies"
 
 
@@ -54,6 +56,56 @@ def closed_services(policy_index: PolicyIndex) -> Iterator[Remark]:
             hint = f"ingress:\n- from: [...]  # who uses it\n  ports: [...]  # {ports}"
             place = _isolating(policy_index, pods)
             yield Remark(place, message, hint, str(LabelSelector(tuple(sorted((service.selector or {}).items())))))
+
+
+def closed_to_outside(policy_index: PolicyIndex) -> Iterator[Remark]:
+    """LoadBalancer Services whose pods admit others, and no address outside that the load balancer lets in."""
+    if policy_index.lacks_policies:
+        return
+    for offers in policy_index.offers.by_service_name():
+        service, pods = offers[0].service, reduce(or_, (offer.pods for offer in offers))
+        if service.kind != "LoadBalancer" or not policy_index.is_placed(service.namespace):
+            continue
+        opening = [
+            rule
+            for rule in policy_index.rules
+            if rule.direction is Direction.INGRESS and _opens(policy_index, rule, offers)
+        ]
+        if _are_isolated(policy_index, pods) and opening and not _let_in(policy_index, service, opening):
+            whence = f" from {listed([*map(str, service.source_ranges)])}" if service.source_ranges else ""
+            message = (
+                f"Service {service.namespace}/{service.name} is a LoadBalancer, and no rule for the pods behind it "
+                f"({_backends(policy_index, service, pods)}) admits an address outside{whence} on {_ports(offers)}"
+            )
+            hint = (
+                f"ingress:\n- from: [{{ipBlock: ...}}]  # who uses it from outside\n  ports: [...]  # {_ports(offers)}"
+            )
+            yield Remark(_isolating(policy_index, pods), message, hint)
+
+
+def _let_in(policy_index: PolicyIndex, service: Service, opening: Sequence[IndexedRule]) -> bool:
+    """Whether any of the rules ``opening`` may let in what comes through the load balancer of ``service``: addresses
+    outside or, unless externalTrafficPolicy is Local, of nodes, or pods of kube-system that carry it on.
+    """
+    if any(_may_be_api_server(policy_index, rule, blocks=not service.external_local) for rule in opening):
+        return True
+    blocks = [peer.ip_block for rule in opening for peer in rule.rule.peers if peer.ip_block is not None]
+    return any(
+        address in block
+        for peer in (policy_index.outside if blocks else ())
+        if _may_come_from(peer, service.source_ranges)
+        for address in peer.addresses
+        for block in blocks
+    )
+
+
+def _may_come_from(peer: Endpoint, ranges: Sequence[IPNetwork]) -> bool:
+    """Whether some address of a peer outside may be in ``ranges``; none: any is."""
+    return not ranges or any(
+        block.cidr.version == network.version and block.cidr.overlaps(network)  # type: ignore[arg-type]  # of one family
+        for block in peer.ranges
+        for network in ranges
+    )
 
 
 def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
@@ -106,12 +158,14 @@ def _ports(offers: Sequence[ServiceOffer]) -> str:
     return listed(sorted({f"{offer.port.protocol}/{offer.target}" for offer in offers}))
 
 
-def _may_be_api_server(policy_index: PolicyIndex, indexed: IndexedRule) -> bool:
-    """Whether the peers of a rule may have the API server among them: managed ones come through pods of kube-system."""
+def _may_be_api_server(policy_index: PolicyIndex, indexed: IndexedRule, *, blocks: bool = True) -> bool:
+    """Whether the peers of a rule may have the API server among them: managed ones come through pods of kube-system.
+    Not by ``blocks`` of addresses, if these are out of question.
+    """
     peers = indexed.rule.peers
     system = policy_index.namespaces[SYSTEM]
     return not peers or any(
-        peer.ip_block is not None
+        (blocks and peer.ip_block is not None)
         or (peer.namespace_selector is not None and may_match(peer.namespace_selector, system))
         for peer in peers
     )
@@ -159,6 +213,16 @@ CHECKS = (
         "every connection to it ends there. Only a pod's own node reaches it all the same, so that its probes succeed.",
         closed_services,
         DEFAULT_DENY,
+    ),
+    Check(
+        "closed-to-outside",
+        Severity.WARNING,
+        "A LoadBalancer Service whose pods admit no address outside",
+        "A LoadBalancer is there for clients outside the cluster, and selectors match pods alone: without a rule for "
+        "everybody or with an ipBlock, connections from outside end at the pods. Where externalTrafficPolicy is not "
+        "Local, those that reach a pod by way of its own node get through all the same, and the others don't.",
+        closed_to_outside,
+        BLOCKS,
     ),
     Check(
         "closed-to-api-server",

@@ -268,3 +268,52 @@ def test_a_default_deny_without_a_namespace_need_not_be_for_the_services_of_othe
     objects = (pod("default/db"), service("default/db", {"app": "db"}, 80, 80), policy("default/deny"))
     assert grave(*objects) == []
     assert grave(*objects, namespace("default")) == ["closed-service"]
+
+
+def balanced(**spec):
+    made = service("shop/gate", {"app": "gate"}, 443, 8443, ip="10.96.0.9")
+    return {**made, "spec": {**made["spec"], "type": "LoadBalancer", **spec}}
+
+
+LOCAL = {"externalTrafficPolicy": "Local"}
+OFFICE = {"ipBlock": {"cidr": "203.0.113.0/24"}}
+NODES = {"ipBlock": {"cidr": "192.168.0.0/30"}}
+BY_SYSTEM = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+
+
+def ranged(*ranges):
+    return {**LOCAL, "loadBalancerSourceRanges": list(ranges)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "peers", "found"),
+    [
+        ({}, [pods(app="web")], ["closed-to-outside"]),
+        (LOCAL, [pods(app="web")], ["closed-to-outside"]),
+        ({}, [pods(app="web"), OFFICE], []),
+        (LOCAL, [OFFICE], []),
+        # It may come with a node's address unless the source is kept; those of nodes are not outside.
+        ({}, [NODES], []),
+        (LOCAL, [NODES], ["closed-to-outside"]),
+        ({}, [BY_SYSTEM], []),
+        (LOCAL, [BY_SYSTEM], []),
+        (ranged("203.0.113.0/28"), [OFFICE], []),
+        (ranged("198.51.100.0/24", "2001:db8::/64"), [OFFICE], ["closed-to-outside"]),
+        ({"type": "NodePort"}, [pods(app="web")], []),
+        ({}, [], []),
+    ],
+)
+def test_a_load_balancer_is_for_addresses_outside(spec, peers, found):
+    nodes = [
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": f"n{number}"},
+            "status": {"addresses": [{"type": "InternalIP", "address": f"192.168.0.{number}"}]},
+        }
+        for number in range(4)
+    ]
+    rule = {"ports": [{"port": 8443}], **({"from": peers} if peers else {})}
+    gate = {**pod("shop/gate"), "status": {"podIP": "10.244.0.5"}}
+    objects = (gate, pod("shop/web"), *nodes, balanced(**spec), policy("shop/gate", {"app": "gate"}, ingress=[rule]))
+    assert grave(*objects) == found
