@@ -12,7 +12,7 @@ from tests.lab.naming import FOUND, World
 from tests.lab.unknown_faults import COULD_BE, FALSE, MOST_FALSE, SAID_NOTHING, UNKNOWN, Enforcer, results, said
 from tests.marking import slow
 
-FEW = ("demo", "rule-06-end-port", "seed-three-tier")
+FEW = ("rule-06-end-port", "seed-three-tier")
 ALL = scenarios.with_truth()
 
 

@@ -108,10 +108,10 @@ def test_the_yaml_of_new_policies_is_read_as_what_was_evaluated():
     assert seen > 0
 
 
-@pytest.mark.parametrize("start", [3_000, slow(4_000)])
+@pytest.mark.parametrize("start", [3_000, *map(slow, (3_015, 4_000, 4_015))])
 def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell(start):
     shown = dict.fromkeys(IntentKind, 0)
-    for seed, snapshot, intent, findings in worlds(30, start):
+    for seed, snapshot, intent, findings in worlds(15, start):
         changed = [finding for finding in findings or () if finding.change is not None]
         if not changed:
             continue
@@ -126,16 +126,22 @@ def test_every_change_that_is_shown_mends_its_finding_and_harms_no_cell(start):
                 f"seed {seed}: {finding.change.title}"
             )
             shown[finding.kind] += 1
-    assert min(shown[IntentKind.OPEN], shown[IntentKind.CLOSED]) > 5 * FACTOR
+    assert min(shown[IntentKind.OPEN], shown[IntentKind.CLOSED]) > 2 * FACTOR
 
 
 @pytest.mark.parametrize(
-    ("intents", "start"), [(random_intent, 5_000), (sparse_intent, 5_000), slow(random_intent, 6_000)]
+    ("intents", "start"),
+    [
+        (random_intent, 5_000),
+        (sparse_intent, 5_000),
+        *(slow(random_intent, start) for start in (5_010, 6_000, 6_010)),
+        slow(sparse_intent, 5_010),
+    ],
 )
 def test_no_change_closes_what_the_intent_does_not_speak_of(intents, start):
     """Those outside the cluster, DNS and pods of other namespaces included, though the input has none of them."""
     shown = kept = 0
-    for seed, snapshot, intent, findings in worlds(20, start, intents):
+    for seed, snapshot, intent, findings in worlds(10, start, intents):
         changes = [finding.change for finding in findings or () if finding.change is not None]
         if not changes:
             continue
@@ -146,11 +152,12 @@ def test_no_change_closes_what_the_intent_does_not_speak_of(intents, start):
             closed = meaning.closed(wide, after_change_of(change, wide))
             assert not closed, f"seed {seed}: {change.title} closes {sorted(closed)[:3]}"
             shown += 1
-    assert shown > 5 * FACTOR
-    assert kept > 3 * FACTOR
+    assert shown > 2 * FACTOR
+    assert kept > 0
 
 
-@pytest.mark.parametrize("kind", [IntentKind.OPEN, IntentKind.CLOSED])
-def test_most_findings_get_a_change(kind):
-    findings = [finding for *_, found in worlds(50, 3_000) for finding in found or () if finding.kind is kind]
-    assert sum(finding.change is not None for finding in findings) > 0.8 * len(findings)
+def test_most_findings_get_a_change():
+    findings = [finding for *_, found in worlds(50, 3_000) for finding in found or ()]
+    for kind in (IntentKind.OPEN, IntentKind.CLOSED):
+        with_a_change = [finding.change is not None for finding in findings if finding.kind is kind]
+        assert sum(with_a_change) > 0.8 * len(with_a_change), kind

@@ -13,6 +13,7 @@ from auditor.model.workloads import workload_identity, workload_name
 from auditor.policy.differences import ChangeKind, Names, differences
 from auditor.policy.matrix import always_allowed, common_families
 from auditor.policy.outside import outside_peers
+from tests.marking import slow
 from tests.oracle.clusters import block, cluster, host, pod, pods, policy, rule
 from tests.oracle.evaluator import verdict
 from tests.strategies import Shape, boundaries_in_policies, random_policies, random_snapshot
@@ -49,7 +50,7 @@ def certain(snapshot, source, destination, protocol, port, family):
     return both.pop() if len(both) == 1 else None
 
 
-@pytest.mark.parametrize("seed", range(90))
+@pytest.mark.parametrize("seed", [*range(30), *map(slow, range(30, 90))])
 def test_what_opens_and_what_closes_is_what_the_oracle_says(seed: int) -> None:
     random = Random(seed)
     shape = replace(SHAPES[seed % len(SHAPES)], host_network=0.0)

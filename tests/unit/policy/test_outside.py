@@ -15,6 +15,7 @@ from auditor.policy.addresses import bounds
 from auditor.policy.evaluator import evaluate
 from auditor.policy.outside import outside_peers, peer_holding, with_outside
 from auditor.policy.selection import select
+from tests.marking import slow
 from tests.oracle.clusters import block, cluster, host, node, pod, policy, rule
 from tests.oracle.evaluator import verdict
 from tests.strategies import Shape, boundaries_in_policies, random_snapshot
@@ -71,7 +72,7 @@ def inside(snapshot: Snapshot) -> set[IPAddress]:
     return {address for each in snapshot.endpoints if each.kind is not EndpointKind.HOST for address in each.addresses}
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", [*range(40), *map(slow, range(40, 120))])
 def test_every_border_of_every_block_is_judged_as_by_the_oracle(seed: int) -> None:
     random = Random(seed)
     snapshot = with_nested_blocks(random_snapshot(random, SHAPES[seed % len(SHAPES)]), random)

@@ -48,12 +48,12 @@ SHAPES = (
     Shape(pods=3, policies=8, hosts=0, node_endpoints=False),
 )
 LARGE = Shape(namespaces=2, pods=14, policies=14, nodes=3, hosts=3)
-BLOCKS_OF_SEEDS = 8
+BLOCKS_OF_SEEDS = 16
 EVERY_NAME = [PortRequest(protocol, name=name) for protocol in Protocol for name in PORT_NAMES]
 WHOLE = {Family.IPV4: ip_network("0.0.0.0/0"), Family.IPV6: ip_network("::/0")}
 relaxed = settings(max_examples=100 * FACTOR)
-halves = pytest.mark.parametrize("part", [0, slow(1)])
-"""For a test that takes a part of its clusters at a time: the second part is tried by ``make test-slow``."""
+quarters = pytest.mark.parametrize("part", [0, *map(slow, range(1, 4))])
+"""For a test that takes a part of its clusters at a time: the first in ``make test``, others in ``make test-slow``."""
 
 
 def clusters(count: int, start: int = 0) -> Iterator[tuple[int, Snapshot]]:
@@ -115,18 +115,18 @@ def is_opened(cell: Cell, matrix: ExpectedMatrix) -> bool:
 
 
 @pytest.mark.parametrize(
-    "part", [*range(BLOCKS_OF_SEEDS // 4), *map(slow, range(BLOCKS_OF_SEEDS // 4, BLOCKS_OF_SEEDS))]
+    "part", [*range(BLOCKS_OF_SEEDS // 8), *map(slow, range(BLOCKS_OF_SEEDS // 8, BLOCKS_OF_SEEDS))]
 )
 def test_verdicts_equal_the_oracles_on_random_clusters(part: int) -> None:
-    count = 300
+    count = 150
     for seed, snapshot in clusters(count, start=part * count * FACTOR):
         assert differences(snapshot) == [], f"seed {seed}"
 
 
-@halves
+@quarters
 def test_verdicts_equal_the_oracles_on_larger_clusters(part: int) -> None:
     """Larger clusters have more to tell classes apart by; a sample of their cells must do."""
-    for seed in range(part * 30 * FACTOR, (part + 1) * 30 * FACTOR):
+    for seed in range(part * 15 * FACTOR, (part + 1) * 15 * FACTOR):
         snapshot = random_snapshot(Random(seed), LARGE)
         matrix = evaluate(snapshot)
         random = Random(seed)
@@ -166,19 +166,21 @@ def test_pairs_without_a_pod_are_not_governed() -> None:
             assert governed(source, destination) is (judged is not None), f"seed {seed}"
 
 
-def test_atoms_cut_each_protocol_into_all_its_ports() -> None:
-    for seed, snapshot in clusters(200):
+@quarters
+def test_atoms_cut_each_protocol_into_all_its_ports(part: int) -> None:
+    for seed, snapshot in clusters(50, start=part * 50 * FACTOR):
         for protocol in Protocol:
             atoms = [atom for atom in evaluate(snapshot).atoms if atom.protocol is protocol]
             assert (atoms[0].first, atoms[-1].last) == (FIRST_PORT, LAST_PORT), f"seed {seed}"
             assert all(left.last + 1 == right.first for left, right in pairwise(atoms)), f"seed {seed}"
 
 
-def test_atoms_hide_no_edge_and_have_no_edge_that_no_rule_draws() -> None:
+@quarters
+def test_atoms_hide_no_edge_and_have_no_edge_that_no_rule_draws(part: int) -> None:
     """Inside an atom the oracle never changes its mind; between two atoms some rule has an edge, named
     ports resolved.
     """
-    for seed, snapshot in clusters(50, start=10_000):
+    for seed, snapshot in clusters(13, start=10_000 + part * 13 * FACTOR):
         atoms = evaluate(snapshot).atoms
         edges = boundaries_in_policies(snapshot)
         assert {(atom.protocol, atom.first) for atom in atoms} <= drawn_edges(snapshot), f"seed {seed}"
@@ -208,10 +210,11 @@ def test_without_rules_each_protocol_is_one_atom() -> None:
         assert len(evaluate(replace(snapshot, policies=())).atoms) == len(Protocol), f"seed {seed}"
 
 
-def test_members_of_a_class_are_indistinguishable() -> None:
+@quarters
+def test_members_of_a_class_are_indistinguishable(part: int) -> None:
     """Whichever members stand for two classes, the oracle's verdict is the same, but for self and own node."""
     shared = 0
-    for seed, snapshot in clusters(300, start=20_000):
+    for seed, snapshot in clusters(75, start=20_000 + part * 75 * FACTOR):
         matrix = evaluate(snapshot)
         class_of = {name: identity.number for identity in matrix.classes for name in identity.members}
         assert sorted(class_of) == sorted(endpoint.name for endpoint in snapshot.endpoints), f"seed {seed}"
@@ -229,7 +232,7 @@ def test_members_of_a_class_are_indistinguishable() -> None:
             key = (class_of[source.name], class_of[destination.name], family)
             shared += key in seen
             assert seen.setdefault(key, row) == row, f"seed {seed}: {source.name} -> {destination.name} {family}"
-    assert shared > 100 * FACTOR
+    assert shared > 25 * FACTOR
 
 
 def test_copies_of_pods_make_no_new_classes() -> None:
@@ -243,8 +246,9 @@ def test_copies_of_pods_make_no_new_classes() -> None:
         ), f"seed {seed}"
 
 
-def test_asking_for_named_ports_changes_no_verdict() -> None:
-    for seed, snapshot in clusters(200, start=30_000):
+@quarters
+def test_asking_for_named_ports_changes_no_verdict(part: int) -> None:
+    for seed, snapshot in clusters(50, start=30_000 + part * 50 * FACTOR):
         matrix, asked = evaluate(snapshot), evaluate(snapshot, named_ports=EVERY_NAME)
         for cell in cells(snapshot, matrix):
             assert matrix.verdict(*cell) is asked.verdict(*cell), f"seed {seed}: {cell}"
@@ -273,9 +277,9 @@ def meanings(endpoint: Endpoint) -> list[tuple[int, ...]]:
     return [endpoint.resolve(request.protocol, request.name) for request in EVERY_NAME]
 
 
-@halves
+@quarters
 def test_cni_dependent_is_what_hangs_on_ip_blocks_inside_the_cluster(part: int) -> None:
-    for seed, snapshot in clusters(75, start=40_000 + part * 75 * FACTOR):
+    for seed, snapshot in clusters(38, start=40_000 + part * 38 * FACTOR):
         matrix = evaluate(snapshot)
         for cell in cells(snapshot, matrix):
             if snapshot.endpoint(cell.source).host_network or snapshot.endpoint(cell.destination).host_network:
@@ -297,8 +301,9 @@ def test_undefined_is_where_a_host_network_pod_takes_part() -> None:
             assert (Note.UNDEFINED in matrix.notes(*cell)) is host_network, f"seed {seed}: {cell}"
 
 
-def test_address_unknown_where_some_address_would_open_the_cell() -> None:
-    for seed, snapshot, cell, noted in cells_of_unknown_addresses():
+@quarters
+def test_address_unknown_where_some_address_would_open_the_cell(part: int) -> None:
+    for seed, snapshot, cell, noted in cells_of_unknown_addresses(15, start=part * 15 * FACTOR):
         if judge(snapshot, cell) is Verdict.DENIED and could_open(snapshot, cell, cell.family):
             assert noted, f"seed {seed}: {cell}"
 
@@ -306,7 +311,7 @@ def test_address_unknown_where_some_address_would_open_the_cell() -> None:
 def test_address_unknown_only_where_some_address_would_open_the_cell() -> None:
     """An address of either family: while it isn't known, neither is its family."""
     seen = 0
-    for seed, snapshot, cell, noted in cells_of_unknown_addresses():
+    for seed, snapshot, cell, noted in cells_of_unknown_addresses(60):
         if noted:
             seen += 1
             assert judge(snapshot, cell) is Verdict.DENIED, f"seed {seed}: {cell}"
@@ -314,12 +319,12 @@ def test_address_unknown_only_where_some_address_would_open_the_cell() -> None:
     assert seen > 30 * FACTOR
 
 
-def cells_of_unknown_addresses() -> Iterator[tuple[int, Snapshot, Cell, bool]]:
+def cells_of_unknown_addresses(count: int, start: int = 0) -> Iterator[tuple[int, Snapshot, Cell, bool]]:
     """Cells of clusters in which many pods have no address: seed, cluster, cell, and whether the evaluator says so."""
     shape = Shape(
         pods=3, policies=3, hosts=1, node_endpoints=False, host_network=0, addressless=0.6, families=(IPV4_ONLY,)
     )
-    for seed in range(60 * FACTOR):
+    for seed in range(start, start + count * FACTOR):
         snapshot = random_snapshot(Random(seed), shape)
         matrix = evaluate(snapshot)
         for cell in cells(snapshot, matrix):
@@ -355,25 +360,26 @@ def telling_addresses(snapshot: Snapshot, family: Family) -> list[IPAddress]:
     return sorted(starts | behind | {WHOLE[family].network_address})
 
 
-@halves
+@quarters
 def test_explanations_reach_the_same_verdict(part: int) -> None:
-    for seed, snapshot in clusters(50, start=60_000 + part * 50 * FACTOR):
+    for seed, snapshot in clusters(25, start=60_000 + part * 25 * FACTOR):
         matrix = evaluate(snapshot)
         for cell in cells(snapshot, matrix):
             assert decide(snapshot, cell).verdict is matrix.verdict(*cell), f"seed {seed}: {cell}"
 
 
-@halves
+@quarters
 def test_a_decision_among_many_is_the_decision_about_one(part: int) -> None:
-    for seed, snapshot in clusters(30, start=part * 30 * FACTOR):
+    for seed, snapshot in clusters(15, start=part * 15 * FACTOR):
         for cell in cells(snapshot, evaluate(snapshot)):
             among_many, alone = decide(snapshot, cell), decide(replace(snapshot), cell)
             assert among_many == alone, (seed, cell)
             assert among_many.because() == alone.because(), (seed, cell)
 
 
-def test_what_does_not_allow_a_connection_lacks_something() -> None:
-    for seed, snapshot in clusters(60):
+@quarters
+def test_what_does_not_allow_a_connection_lacks_something(part: int) -> None:
+    for seed, snapshot in clusters(15, start=part * 15 * FACTOR):
         for cell in cells(snapshot, evaluate(snapshot)):
             decision = decide(snapshot, cell)
             for side in (decision.egress, decision.ingress):
@@ -400,10 +406,10 @@ def test_however_sets_are_gone_through_the_matrix_is_the_same(
             assert matrix.notes(*cell) == other.notes(*cell), (seed, cell)
 
 
-@halves
+@quarters
 def test_order_changes_nothing(part: int) -> None:
     """Order of policies, endpoints, rules, peers, ports, excepts and selectors' expressions."""
-    for seed, snapshot in clusters(75, start=70_000 + part * 75 * FACTOR):
+    for seed, snapshot in clusters(38, start=70_000 + part * 38 * FACTOR):
         random = Random(seed)
         shuffled = replace(
             snapshot,
@@ -488,8 +494,9 @@ def ranges_halved(policy: NetworkPolicy) -> tuple[NetworkPolicy, ...]:
 @pytest.mark.parametrize(
     "rewrite", [renamed, doubled, one_direction_each, one_rule_each, one_peer_and_port_each, ranges_halved]
 )
-def test_other_ways_to_write_the_same_policies_mean_the_same(rewrite: Rewrite) -> None:
-    for seed, snapshot in clusters(80, start=80_000):
+@quarters
+def test_other_ways_to_write_the_same_policies_mean_the_same(rewrite: Rewrite, part: int) -> None:
+    for seed, snapshot in clusters(20, start=80_000 + part * 20 * FACTOR):
         matrix = evaluate(
             replace(snapshot, policies=tuple(new for policy in snapshot.policies for new in rewrite(policy)))
         )
@@ -498,9 +505,10 @@ def test_other_ways_to_write_the_same_policies_mean_the_same(rewrite: Rewrite) -
             assert matrix.verdict(*cell) is plain.verdict(*cell), f"seed {seed}: {cell}"
 
 
-def test_one_more_rule_closes_nothing() -> None:
+@quarters
+def test_one_more_rule_closes_nothing(part: int) -> None:
     opened_some = False
-    for seed, snapshot in clusters(150, start=90_000):
+    for seed, snapshot in clusters(38, start=90_000 + part * 38 * FACTOR):
         if not snapshot.policies:
             continue
         random = Random(seed)
@@ -516,13 +524,13 @@ def test_one_more_rule_closes_nothing() -> None:
     assert opened_some
 
 
-@halves
+@quarters
 def test_one_more_policy_opens_nothing_for_the_free_and_closes_nothing_for_the_isolated(part: int) -> None:
     """A policy can open a cell only where it adds to a pod that was isolated already, and close one only where it
     isolates a pod anew.
     """
     changes = {"opened": 0, "closed": 0}
-    for seed, snapshot in clusters(150, start=100_000 + part * 150 * FACTOR):
+    for seed, snapshot in clusters(75, start=100_000 + part * 75 * FACTOR):
         (policy,) = random_policies(Random(seed), Shape(policies=1), list(snapshot.endpoints))
         before, after = evaluate(snapshot), evaluate(replace(snapshot, policies=(*snapshot.policies, policy)))
         was, now = isolated(snapshot.policies, snapshot), isolated((policy,), snapshot)
@@ -557,9 +565,9 @@ def isolated(policies: tuple[NetworkPolicy, ...], snapshot: Snapshot) -> set[tup
     return found
 
 
-@halves
+@quarters
 def test_a_connection_needs_egress_and_ingress_and_nothing_else(part: int) -> None:
-    for seed, snapshot in clusters(75, start=110_000 + part * 75 * FACTOR):
+    for seed, snapshot in clusters(38, start=110_000 + part * 38 * FACTOR):
         whole = evaluate(snapshot)
         sides = [
             evaluate(
