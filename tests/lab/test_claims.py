@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.cli.audit_process import audit_process
+from auditor.cli.application import run
 from tests.unit.scenarios.claims import answers, joined
 
 pytestmark = pytest.mark.lab
 
 
 @pytest.mark.parametrize("answer", answers(packets=True), ids=lambda answer: answer.command)
-def test_the_sentence_is_printed(answer):
-    done = audit_process(*answer.arguments, "--settle", "0.5")
-    assert answer.sentence in joined(done.stdout), done.stderr
+def test_the_sentence_is_printed(answer, capsys):
+    run([*answer.arguments, "--settle", "0.5"])
+    said = capsys.readouterr()
+    assert answer.sentence in joined(said.out), said.err

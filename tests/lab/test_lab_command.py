@@ -1,4 +1,4 @@
-"""``audit run`` as a process, with real packets: exit codes, output files, interruption."""
+"""``audit run`` with real packets: exit codes, output files, and, as a process of its own, interruption."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from auditor.cli.application import run
 from tests.lab.troubled_lab import children_of
 from tests.marking import slow
 from tests.unit.cli.audit_process import audit_process, environment
@@ -29,17 +30,17 @@ def test_a_faultless_enforcer_passes():
     assert "probing: " in done.stderr
 
 
-def test_a_faulty_enforcer_fails_and_the_reproduce_command_finds_it_again():
-    done = audit_process(*QUICK, "--enforcer", "enforces-nothing", "-q", "-o", "json")
-    assert done.returncode == 1, done.stderr
-    report = json.loads(done.stdout)
+def test_a_faulty_enforcer_fails_and_the_reproduce_command_finds_it_again(capsys):
+    code = run([*QUICK, "--enforcer", "enforces-nothing", "-q", "-o", "json"])
+    said = capsys.readouterr()
+    assert code == 1, said.err
+    report = json.loads(said.out)
     validator("report.schema.json").validate(report)
     assert report["summary"]["leaks"] > 0
     command = report["findings"][0]["reproduce"].split()
     assert command[0] == "audit"
-    again = audit_process(*command[1:], "--settle", "0.5", "-q", "-o", "json")
-    assert again.returncode == 1
-    assert {cell["result"] for cell in json.loads(again.stdout)["cells"]} == {"leak"}
+    assert run([*command[1:], "--settle", "0.5", "-q", "-o", "json"]) == 1
+    assert {cell["result"] for cell in json.loads(capsys.readouterr().out)["cells"]} == {"leak"}
 
 
 INTENT = """
@@ -51,17 +52,18 @@ otherwise:
 """
 
 
-def test_a_policy_that_is_enforced_and_not_meant_fails_too_and_is_told_apart(tmp_path):
+def test_a_policy_that_is_enforced_and_not_meant_fails_too_and_is_told_apart(tmp_path, capsys):
     path = tmp_path / "intent.yaml"
     path.write_text(INTENT)
     dash = ("run", "--lab", "seed-extra-dash", "--ports", "TCP/3306", "-q")
-    assert audit_process(*dash).returncode == 0
+    assert run(dash) == 0
+    capsys.readouterr()
     as_json, as_junit = tmp_path / "report.json", tmp_path / "report.xml"
     formats = ("-o", "table", "-o", f"json={as_json}", "-o", f"junit={as_junit}")
-    told = audit_process(*dash, "--intent", path, *formats)
-    assert told.returncode == 1
-    assert told.stdout.startswith("FAIL  2 findings about the intent; ")
-    assert "merge its two peers" in " ".join(told.stdout.split())
+    assert run([*dash, "--intent", str(path), *formats]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("FAIL  2 findings about the intent; ")
+    assert "merge its two peers" in " ".join(told.split())
     report = json.loads(as_json.read_text())
     validator("report.schema.json").validate(report)
     assert (report["conclusion"], report["findings"], len(report["intent"])) == ("fail", [], 2)
@@ -69,27 +71,26 @@ def test_a_policy_that_is_enforced_and_not_meant_fails_too_and_is_told_apart(tmp
     assert [suite.get("failures") for suite in root.iter("testsuite") if suite.get("name") == "intent"] == ["2"]
 
 
-def test_a_wrong_intent_ends_before_anything_is_set_up(tmp_path):
+def test_a_wrong_intent_ends_before_anything_is_set_up(tmp_path, capsys):
     path = tmp_path / "intent.yaml"
     path.write_text(INTENT.replace("from:", "form:"))
-    done = audit_process("run", "--lab", "demo", "--intent", path)
-    assert done.returncode == 2
-    assert f"{path}:4: " in done.stderr
-    assert "setting up" not in done.stderr
+    assert run(["run", "--lab", "demo", "--intent", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert f"{path}:4: " in told
+    assert "setting up" not in told
 
 
-def test_the_output_file_holds_the_report(tmp_path):
+def test_the_output_file_holds_the_report(tmp_path, capsys):
     path = tmp_path / "report.xml"
-    done = audit_process(*QUICK, "-o", "junit", "--output-file", path)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert run([*QUICK, "-o", "junit", "--output-file", str(path)]) == 0
+    assert capsys.readouterr().out == ""
     assert ET.parse(path).getroot().get("failures") == "0"  # noqa: S314 - we wrote it
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_exit_code_4_and_quiet_tells_no_progress():
-    done = audit_process(*QUICK, "-q", "-o", "json", "--output-file", "/dev/full")
-    assert done.returncode == 4
-    assert done.stderr == "error: --output-file /dev/full: no space left on device\n"
+def test_a_full_disk_is_exit_code_4_and_quiet_tells_no_progress(capsys):
+    assert run([*QUICK, "-q", "-o", "json", "--output-file", "/dev/full"]) == 4
+    assert capsys.readouterr().err == "error: --output-file /dev/full: no space left on device\n"
 
 
 @pytest.mark.parametrize(
