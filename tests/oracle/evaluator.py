@@ -67,8 +67,11 @@ def verdict(
         return None
     world = World(snapshot, enforcement, previous_policies, ip_block_matches_cluster)
     packet = Packet(source, destination, protocol, port, family)
-    specified = World(snapshot, Enforcement(), previous_policies, ip_block_matches_cluster)
-    allowed = passes(packet, world) and (is_forbidden_datagram(packet, specified) or reply_passes(packet, world))
+    allowed = passes(packet, world) and (
+        is_tracked(packet, world)
+        or is_forbidden_datagram(packet, replace(world, enforcement=Enforcement()))
+        or reply_passes(packet, world)
+    )
     return Verdict.ALLOWED if allowed else Verdict.DENIED
 
 
@@ -124,10 +127,13 @@ def ingress_passes(packet: Packet, world: World) -> bool:
     return filter_passes(packet.destination, packet.source, Direction.INGRESS, packet, world)
 
 
+def is_tracked(packet: Packet, world: World) -> bool:
+    """Whether connection tracking brings the reply back, as it does on all nodes that are not stateless."""
+    return Dialect.STATELESS not in (world.dialect_of(packet.source), world.dialect_of(packet.destination))
+
+
 def reply_passes(packet: Packet, world: World) -> bool:
-    """Whether the reply comes back. Connection tracking sees to that, but for the nodes that are stateless."""
-    if Dialect.STATELESS not in (world.dialect_of(packet.source), world.dialect_of(packet.destination)):
-        return True
+    """Whether the reply comes back past the nodes that are stateless."""
     answers = set()
     for client_port in EPHEMERAL_PORTS:
         reply = packet.reply(client_port)
