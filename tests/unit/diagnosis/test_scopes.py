@@ -5,6 +5,7 @@ evaluator.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from random import Random
 
@@ -56,6 +57,12 @@ SEEDS = range(12)
 CELLS = 60
 
 
+@cache
+def random_world(seed: int, *, size: int) -> World:
+    """A random cluster, made once for all faults that it is looked at under."""
+    return World.random(seed, size=size)
+
+
 def observe(world: World, fault: Fault) -> list[CellResult]:
     """What is seen of ``world`` where the filters inside the scope of ``fault`` have its dialect."""
     matrix = evaluate(world.snapshot)
@@ -89,7 +96,7 @@ def named(world, results):
 def test_a_fault_in_any_scope_is_named_also_where_half_of_the_cells_say_nothing(dialect, kind):
     fault = Fault(dialect, Scope(kind, NAMES[kind]))
     for seed in SEEDS:
-        world = World.random(seed, size=CELLS)
+        world = random_world(seed, size=CELLS)
         results = observe(world, fault)
         dice = Random(seed)
         half = [result for result in results if dice.random() < 0.5]
@@ -118,7 +125,7 @@ def _flipped(result):
 @pytest.mark.parametrize("seed", [9, 16, 18])
 def test_a_cause_is_told_only_if_it_explains_most_of_what_differs(seed):
     """A few cells of anything look like those of some fault."""
-    world = World.random(seed, size=200)
+    world = random_world(seed, size=200)
     results = astray(observe(world, Fault(Dialect.SPEC, Scope(ScopeKind.FAMILY, "IPv6"))), Random(seed), 0.08)
     diagnosis = diagnose(world.snapshot, results)
     assert not diagnosis.faults or 3 * len(diagnosis.explained) >= 2 * differing(results), diagnosis.title
@@ -126,7 +133,7 @@ def test_a_cause_is_told_only_if_it_explains_most_of_what_differs(seed):
 
 @pytest.mark.parametrize("seed", [7, 16, 22])
 def test_odd_cells_beside_one_fault_are_no_second_fault(seed):
-    world = World.random(seed, size=400)
+    world = random_world(seed, size=400)
     results = observe(world, Fault(Dialect.ISOLATES_BOTH_DIRECTIONS, Scope(ScopeKind.NAMESPACE, "space-0")))
     diagnosis = diagnose(world.snapshot, astray(results, Random(seed), 0.02))
     assert len(diagnosis.faults) < 2, diagnosis.title
@@ -139,7 +146,7 @@ def test_a_few_unstable_cells_do_not_make_a_leaky_enforcer_a_slow_or_lossy_one(d
     """What stays open for good and what is closed for good can't both be the doing of an enforcer that is about to
     close everything.
     """
-    world = World.random(seed, size=300)
+    world = random_world(seed, size=300)
     results = observe(world, Fault(dialect, Scope(ScopeKind.NAMESPACE, "space-0")))
     assert sum(result.result is Result.LEAK for result in results) > 5
     dice = Random(seed)
@@ -169,7 +176,7 @@ def test_a_fault_that_shows_only_beside_another_one_on_the_same_node_is_named_wi
     """Named ports that match nothing close what nobody sees closed, since egress is open on the node; but not all that
     it should be.
     """
-    world = World.random(4, size=300)
+    world = random_world(4, size=300)
     matrix = evaluate(world.snapshot)
     enforcement = Enforcement(on_node={"node-1": Enforcer(Dialect.IGNORES_NAMED_PORTS)})
     results = []
@@ -188,7 +195,7 @@ def test_a_fault_that_shows_only_beside_another_one_on_the_same_node_is_named_wi
 
 @pytest.mark.parametrize("seed", [53, 55])
 def test_the_same_two_faults_in_the_other_order_are_no_tie(seed):
-    world = World.random(seed, size=300)
+    world = random_world(seed, size=300)
     enforcement = Enforcement(
         on_node={"node-1": Enforcer(Dialect.IGNORES_PORTS), "node-2": Enforcer(Dialect.IGNORES_UDP)}
     )
@@ -214,7 +221,7 @@ def test_three_faults_are_never_two_for_certain():
 
 def test_scopes_that_are_not_asked_for_are_not_named():
     """In conformance a namespace is one scenario: its name says nothing of the enforcer."""
-    world = World.random(0, size=300)
+    world = random_world(0, size=300)
     results = observe(world, Fault(Dialect.IGNORES_PORTS, Scope(ScopeKind.NAMESPACE, "space-0")))
     said = diagnose(world.snapshot, results)
     assert [str(fault) for fault in said.faults] == ["ignores-ports@namespace space-0"]

@@ -4,6 +4,8 @@ tests/e2e asks for more.
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,12 @@ FIELDS = {
 
 def objects(*names):
     chosen = [path for path in FILES if not names or path.name in names]
-    return [item for path in chosen for item in yaml.safe_load_all(path.read_text(encoding="utf-8")) if item]
+    return [item for path in chosen for item in deepcopy(read(path))]
+
+
+@cache
+def read(path):
+    return [item for item in yaml.safe_load_all(path.read_text(encoding="utf-8")) if item]
 
 
 def granted(name):

@@ -49,6 +49,13 @@ def prober():
         yield agent
 
 
+@pytest.fixture(scope="module")
+def long_lived():
+    """One for many commands in turn, none of which may keep it from the next."""
+    with running_agent(identity=PROBER) as agent:
+        yield agent
+
+
 @contextmanager
 def tcp_listener(behave):
     """A TCP server of the test's own: ``behave`` gets each connection."""
@@ -301,11 +308,11 @@ GOOD_LISTEN = {"do": "listen", "key": KEY, "identity": SERVER, "addresses": [], 
         ),
     ],
 )
-def test_malformed_command(prober, line):
-    prober.raw(line + b"\n")
-    assert prober.hear()["kind"] == "error"
-    prober.tell(**GOOD_PROBE)
-    assert prober.hear()["kind"] == "done"
+def test_malformed_command(long_lived, line):
+    long_lived.raw(line + b"\n")
+    assert long_lived.hear()["kind"] == "error"
+    long_lived.tell(**GOOD_PROBE)
+    assert long_lived.hear()["kind"] == "done"
 
 
 def test_commands_in_pieces_and_at_once(prober):

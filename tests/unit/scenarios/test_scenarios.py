@@ -2,7 +2,6 @@
 by cell.
 """
 
-import json
 import re
 from functools import cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from auditor.parsing.scenario import is_scenario, read_scenario
 from auditor.parsing.source import Source
 from auditor.policy.evaluator import evaluate
 from tests.oracle.evaluator import may_flake, verdict
+from tests.unit.report.test_as_json import validator
 
 ROOT = Path(auditor.__file__).parents[1]
 FILES = sorted((ROOT / "scenarios").glob("*.yaml"))
@@ -100,15 +100,13 @@ def test_it_reads(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_fits_the_schema(name: str) -> None:
-    schema = json.loads((ROOT / "auditor/schemas/scenario.schema.json").read_text())
-    jsonschema.validate(yaml.safe_load((ROOT / f"scenarios/{name}.yaml").read_text()), schema)
+    validator("scenario.schema.json").validate(yaml.safe_load((ROOT / f"scenarios/{name}.yaml").read_text()))
 
 
 def test_the_schema_refuses_an_unknown_field() -> None:
-    schema = json.loads((ROOT / "auditor/schemas/scenario.schema.json").read_text())
     document = yaml.safe_load((ROOT / "scenarios/seed-three-tier.yaml").read_text())
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**document, "expects": []}, schema)
+        validator("scenario.schema.json").validate({**document, "expects": []})
 
 
 @pytest.mark.parametrize("name", NAMES)
