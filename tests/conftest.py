@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -45,6 +46,14 @@ def pytest_configure() -> None:
     os.environ["TERM"] = (
         "xterm"  # what a CI system or a job without a terminal has for it decides whether there are colours
     )
+
+
+def pytest_collection_finish() -> None:
+    """Keep all modules and tests out of garbage collections: they stay to the end, and there are so many that looking
+    at them again and again takes longer than many a test.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _keep_bytecode() -> None:
