@@ -102,7 +102,7 @@ def _let_in(policy_index: PolicyIndex, service: Service, opening: Sequence[Index
 def _may_come_from(peer: Endpoint, ranges: Sequence[IPNetwork]) -> bool:
     """Whether some address of a peer outside may be in ``ranges``; none: any is."""
     return not ranges or any(
-        block.cidr.version == network.version and block.cidr.overlaps(network)  # type: ignore[arg-type]  # of one family
+        block.cidr.version == network.version and block.cidr.overlaps(network)
         for block in peer.ranges
         for network in ranges
     )
