@@ -16,30 +16,13 @@ from dataclasses import dataclass, field
 from auditor.model.errors import Problem
 from auditor.model.skipped import Cause, Skipped
 from auditor.parsing.documents import Document, as_documents, parse_documents, utf_8
+from auditor.parsing.headings import DECISIVE, first_level, read_heading
 from auditor.parsing.json_values import looks_like_json
 from auditor.parsing.source import Source
 from auditor.parsing.yaml_values import NO_YAML, read_yaml
 
-DECISIVE = (
-    "NetworkPolicy",
-    "Namespace",
-    "Pod",
-    "Service",
-    "Deployment",
-    "StatefulSet",
-    "DaemonSet",
-    "ReplicaSet",
-    "ReplicationController",
-    "Job",
-    "CronJob",
-    "Node",
-)
-"""The kinds on which verdicts hang."""
 NAMES_DECISIVE = re.compile(rb"""["']?kind["']?\s*:\s*["']?(%s)(?:List)?\b""" % "|".join(DECISIVE).encode())
-FIRST_LEVEL = re.compile(
-    rb"""^["']?(kind|apiVersion)["']?[ \t]*:[ \t]*["']?([^\s"'#]*)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE
-)
-BETWEEN_DOCUMENTS = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+BETWEEN_DOCUMENTS = re.compile(rb"\n---(?=[ \t\r\n]|\Z)")
 NEVER_PODS = frozenset(
     {
         b"Certificate",
@@ -73,15 +56,16 @@ TEMPLATING = re.compile(
     r"\{\{|\{%|<%|\$\{[^}]*\}|\$\([A-Za-z_][^)]*\)|<[A-Za-z][^<>\n]*>|%[A-Z_]{2,}%|\$\$\w+\$\$|@[A-Z_]{2,}@"
 )
 """What stands for something that is filled in later: Helm, Go and Jinja, ERB, envsubst, make, and words for people."""
-ENCRYPTED = re.compile(rb"\A\0GITCRYPT|\A\$ANSIBLE_VAULT|-----BEGIN (?:AGE|PGP)|ENC\[AES256_GCM|\Aage-encryption")
+BEGINS_ENCRYPTED = (b"\0GITCRYPT", b"$ANSIBLE_VAULT", b"age-encryption")
+ENCRYPTED = (b"-----BEGIN AGE", b"-----BEGIN PGP", b"ENC[AES256_GCM")
 FILLED_IN = re.compile(r"@\w+@|%\w+%|\{\w+\}|\$\w+|\$[({]|<[A-Za-z][^<>\n]*>|\[[A-Za-z]\w*\][^\s,\]}]")
 """The same where it stands on the very line at which a text is not YAML."""
 LEFT_OUT = re.compile(r"\s*(?:-\s*)?(?:\.\.\.|\u2026)\s*")
 """A line of a document for people, in the place of others."""
 NULLS = (b"", b"null", b"~", b"Null", b"NULL")
-OPERATIONS = re.compile(
-    rb"""(?:^|[\[{,])\s*-?\s*["']?op["']?\s*:\s*["']?(?:add|remove|replace|move|copy|test)\b""", re.MULTILINE
-)
+OPERATION = re.compile(rb"""op["']?\s*:\s*["']?(?:add|remove|replace|move|copy|test)\b""")
+BEFORE_OPERATION = re.compile(rb"""(?:^|[\[{,])\s*-?\s*["']?\Z""")
+"""What may stand before an operation on its line."""
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml")
 CHARTS = ("chart.yaml", "chart.yml", "requirements.yaml", "requirements.yml")
 WORKFLOWS = re.compile(
@@ -108,7 +92,7 @@ def read_found(source: Source) -> Found:
     data = utf_8(source.data)
     if not data.strip():
         return found
-    if ENCRYPTED.search(data, 0, 4096) and not _says_its_kind(data):
+    if _is_encrypted(data[:4096]) and not _says_its_kind(data):
         found.skipped.append(Skipped(Cause.ENCRYPTED, source.name))
     elif not _is_text(data):
         _read_binary(source, data, found)
@@ -123,13 +107,25 @@ def read_found(source: Source) -> Found:
 
 
 def _may_hold_object(text: bytes) -> bool:
-    words = b"apiVersion" in text and b"kind" in text
-    return words or b"networking.k8s.io" in text or NAMES_DECISIVE.search(text) is not None
+    kind = b"kind" in text
+    if (kind and b"apiVersion" in text) or b"networking.k8s.io" in text:
+        return True
+    return kind and NAMES_DECISIVE.search(text) is not None
+
+
+def _is_encrypted(text: bytes) -> bool:
+    return text.startswith(BEGINS_ENCRYPTED) or any(mark in text for mark in ENCRYPTED)
+
+
+def has_operations(text: bytes) -> bool:
+    """Whether ``text`` has what a JSON patch consists of (RFC 6902)."""
+    starts = (found.start() for found in OPERATION.finditer(text))
+    return any(BEFORE_OPERATION.search(text[text.rfind(b"\n", 0, start) + 1 : start]) for start in starts)
 
 
 def _says_its_kind(data: bytes) -> bool:
     """Whether an encrypted text still tells what it is: sops leaves the names of kinds as they are, if told so."""
-    kinds = [value for name, value in FIRST_LEVEL.findall(data) if name == b"kind"]
+    kinds = [found[2] for found in first_level(data) if found[1] == b"kind"]
     return bool(NAMES_DECISIVE.search(data) or (kinds and not any(kind.startswith(b"ENC[") for kind in kinds)))
 
 
@@ -166,7 +162,8 @@ def _read_pieces(source: Source, data: bytes, found: Found) -> None:
             if _says_something(piece):
                 found.skipped.append(Skipped(cause_of(source.name, piece), source.name, lines_before + 1))
             continue
-        parsed, problems = read_yaml(source.name, piece, lines_before)
+        heading = read_heading(piece, lines_before)
+        parsed, problems = ([heading], []) if heading else read_yaml(source.name, piece, lines_before)
         documents, problems = as_documents(source, piece.decode(), parsed, problems, lines_before)
         found.documents += documents
         _settle(source, piece, problems, lines_before, found)
@@ -177,7 +174,7 @@ def _pieces(data: bytes) -> Iterator[tuple[bytes, int]]:
     if data.startswith(b"%"):
         yield data, 0
         return
-    starts = [0, *(mark.start() for mark in BETWEEN_DOCUMENTS.finditer(data) if mark.start())]
+    starts = [0, *(mark.start() + 1 for mark in BETWEEN_DOCUMENTS.finditer(data))]
     lines = 0
     for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
         piece = data[start:end]
@@ -195,14 +192,14 @@ def _says_something(piece: bytes) -> bool:
 
 def _never_pods(piece: bytes) -> str:
     """The kind of ``piece`` where it is one of ``NEVER_PODS``, or a list of them, without doubt; else empty."""
-    first_level: dict[bytes, bytes] = {}
-    for name, value in FIRST_LEVEL.findall(piece):
-        if name in first_level:
+    found: dict[bytes, bytes] = {}
+    for name, value in (each.groups() for each in first_level(piece)):
+        if name in found:
             return ""
-        first_level[name] = value
-    kind = first_level.get(b"kind", b"")
+        found[name] = value
+    kind = found.get(b"kind", b"")
     never = kind.removesuffix(b"List") in NEVER_PODS
-    return kind.decode() if never and first_level.get(b"apiVersion") else ""
+    return kind.decode() if never and found.get(b"apiVersion") else ""
 
 
 def _settle(source: Source, text: bytes, problems: list[Problem], lines_before: int, found: Found) -> None:
@@ -246,8 +243,8 @@ def cause_of(name: str, text: bytes) -> Cause:
         (Cause.CHART, base in CHARTS),
         (Cause.WORKFLOW, WORKFLOWS.search(low)),
         (Cause.COMPOSE, COMPOSE.search(low)),
-        (Cause.ENCRYPTED, ENCRYPTED.search(text)),
-        (Cause.PATCH, OPERATIONS.search(text)),
+        (Cause.ENCRYPTED, _is_encrypted(text)),
+        (Cause.PATCH, has_operations(text)),
         (Cause.TEMPLATE, "/templates/" in low and b"{{" in text),
         (Cause.VALUES, VALUES.search(low)),
     ):

@@ -6,8 +6,9 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from auditor.parsing.documents import parse_documents
+from auditor.parsing.documents import parse_documents, utf_8
 from auditor.parsing.found import KUSTOMIZATIONS
+from auditor.parsing.headings import may_have
 from auditor.parsing.source import Source
 
 PATCHES = ("patches", "patchesStrategicMerge", "patchesJson6902")
@@ -25,6 +26,8 @@ def is_kustomization(source: Source) -> bool:
 
 def _patches_of(source: Source) -> Iterator[str]:
     directory = posixpath.dirname(source.name)
+    if not may_have(utf_8(source.data), (b"patches",)):  # as all of PATCHES begin
+        return
     for document in parse_documents(source)[0]:
         for given in _lists(document.value, PATCHES):
             path = given.get("path") if isinstance(given, dict) else given

@@ -11,7 +11,8 @@ from auditor.model.errors import Problem
 from auditor.model.skipped import Cause, Skipped
 from auditor.parsing.documents import TEMPLATE_HINT, Document
 from auditor.parsing.fields import Fields
-from auditor.parsing.found import DECISIVE, TEMPLATING, cause_of
+from auditor.parsing.found import TEMPLATING, cause_of
+from auditor.parsing.headings import DECISIVE
 
 PATCH_DIRECTIVES = ("$patch", "$retainKeys")
 KUSTOMIZATION_KINDS = ("Kustomization", "Component")

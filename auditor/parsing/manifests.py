@@ -310,7 +310,7 @@ def read_objects(sources: Iterable[Source], default_namespace: str = "default") 
         if source.found:
             found = read_found(source)
             objects.skipped += found.skipped
-            objects.ignored += found.ignored
+            objects.ignored.update(found.ignored)
             documents, problems = found.documents, found.problems
         else:
             documents, problems = parse_documents(source)

@@ -28,6 +28,8 @@ STDIN = "-"
 STDIN_NAME = "<stdin>"
 LARGEST = 256 << 20
 """Bytes of one file: some thousand pods take a tenth of it, and reading it takes forty times as much memory."""
+COMMON = 1 << 16
+"""Bytes that few files of a directory have."""
 
 
 def load_sources(paths: Sequence[str], *, recursive: bool = False, exclude: Sequence[str] = ()) -> list[Source]:
@@ -55,12 +57,12 @@ def _load(path: str, *, recursive: bool, exclude: Sequence[str]) -> Iterator[Sou
         return
     with _said_plainly(path):
         is_directory = Path(path).is_dir()
-        wanted = _Wanted(Path(path), recursive=recursive, exclude=exclude)
-        files = sorted(wanted.files(Path(path))) if is_directory else [Path(path)]
+        wanted = _Wanted(str(Path(path)), recursive=recursive, exclude=exclude)
+        files = sorted(wanted.files(wanted.root), key=lambda file: file.split("/")) if is_directory else [path]
     if not files:
         raise nothing_to_read(path, recursive=recursive, exclude=exclude)
     if is_directory:
-        yield from (_read(str(file), found=True) for file in files)
+        yield from (_read(file, found=True) for file in files)
     else:
         yield _read(path)
 
@@ -69,29 +71,38 @@ def _load(path: str, *, recursive: bool, exclude: Sequence[str]) -> Iterator[Sou
 class _Wanted:
     """What of a directory is read."""
 
-    root: Path
+    root: str
     recursive: bool
     exclude: Sequence[str]
 
-    def files(self, directory: Path) -> Iterator[Path]:
-        """The files in ``directory``, which is the root or below it."""
+    def files(self, directory: str) -> Iterator[str]:
+        """The paths of files in ``directory``, which is the root or below it, as ``Path`` writes them."""
+        before = "" if directory == "." else directory.rstrip("/") + "/"
         with os.scandir(directory) as entries:
             for entry in entries:
-                path = directory / entry.name
+                path = before + entry.name
                 if self._excluded(path):
                     continue
-                if path.suffix in SUFFIXES and entry.is_file():
+                if _suffix(entry.name) in SUFFIXES and entry.is_file():
                     yield path
                 elif self.recursive and entry.is_dir(follow_symlinks=False):
                     yield from self.files(path)
 
-    def _excluded(self, path: Path) -> bool:
-        return bool(self.exclude) and is_excluded(path.relative_to(self.root).as_posix(), self.exclude)
+    def _excluded(self, path: str) -> bool:
+        return bool(self.exclude) and is_excluded(Path(path).relative_to(self.root).as_posix(), self.exclude)
+
+
+def _suffix(name: str) -> str:
+    """As ``Path.suffix``: a dot at the beginning, or at the end, of a name begins none."""
+    stem, dot, last = name.rpartition(".")
+    return dot + last if stem and last else ""
 
 
 def _read(path: str, *, found: bool = False) -> Source:
     with _said_plainly(path), Path(path).open("rb") as file:
-        data = file.read(LARGEST + 1)
+        data = file.read(COMMON)
+        if len(data) == COMMON:  # read() takes room for all that it is asked for
+            data += file.read(LARGEST + 1 - COMMON)
     return _bounded(path, data, found=found)
 
 
