@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.bench import diagnosing, evaluating, growing, round_trips, running, sizes
+from tests.bench import diagnosing, evaluating, growing, repositories, round_trips, running, sizes
 
 
 def main() -> None:
     evaluating.run()
+    repositories.run()
     diagnosing.run()
     growing.run_briefly()
     sizes.run()

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.bench.clusters import Document, labelled, namespace, pod, policy
-from tests.bench.measure import say
+from tests.bench.measure import measured, say
 
 Shape = Callable[[int], Iterable[Document]]
 
@@ -347,14 +345,6 @@ def policies_of_one_name(number: int) -> Iterator[Document]:
     yield from world()
     for _ in range(number):
         yield policy("same", ingress=[{}])
-
-
-def measured(command: Sequence[str]) -> tuple[float, float, int]:
-    """Seconds of processor (other work on the machine counts little so), MiB at most and exit code of ``command``."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, child.returncode
 
 
 def run(commands: Iterable[str] = COMMANDS, shapes: Iterable[str] = ()) -> None:

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.clusters import platform
-from tests.bench.growing import measured, write
-from tests.bench.measure import say
+from tests.bench.growing import write
+from tests.bench.measure import measured, say
 
 TEAMS = 400
 PARTS = (4, 1)
