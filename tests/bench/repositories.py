@@ -36,7 +36,8 @@ def _deployment(number: int) -> str:
         "apps/v1",
         number,
         f"spec:\n  replicas: 2\n  selector:\n    matchLabels:\n      app: app-{number % 90}\n  template:\n"
-        f"    metadata:\n      labels:\n        app: app-{number % 90}\n    spec:\n      containers:\n      - name: main\n"
+        f"    metadata:\n      labels:\n        app: app-{number % 90}\n    spec:\n"
+        "      containers:\n      - name: main\n"
         "        image: registry.example/app:1\n        ports:\n        - containerPort: 8080\n        env:\n"
         + "".join(f"        - name: VARIABLE_{each}\n          value: '{each}'\n" for each in range(8)),
     )
