@@ -213,6 +213,13 @@ def test_a_config_map_takes_the_place_of_the_volume(tmp_path):
     assert [volume["name"] for volume in pod(rendered)["volumes"]] == ["config"]
 
 
+def test_values_that_an_older_release_did_not_have_are_as_if_switched_off():
+    """Which is what 'helm upgrade --reuse-values' comes to."""
+    switches = ("conformance", "inPlace", "reports", "history.configMap", "prometheusRule", "dashboard", "networkPolicy")
+    gone = ",".join(f"{name}=null" for name in (*switches, "secretOptions", "intent", "suppressions", "podLabels"))
+    assert objects(helm_text(*SOME, "--set", gone)) == objects(helm_text(*SOME))
+
+
 def test_whoever_grants_rights_himself_gets_none(everything):
     without = helm_text(*everything, "--set", "rbac.create=false", "--set", "serviceAccount.create=false")
     assert {item["kind"] for item in objects(without)} == {
