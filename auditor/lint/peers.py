@@ -81,7 +81,7 @@ def namespace_label_unknown(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 
 def _is_certain(policy_index: PolicyIndex, selector: LabelSelector) -> bool:
-    return policy_index.complete or (policy_index.is_final and names_a_namespace(policy_index, selector))
+    return policy_index.complete or (policy_index.has_final_namespaces and names_a_namespace(policy_index, selector))
 
 
 def pod_label_in_namespace_selector(policy_index: PolicyIndex) -> Iterator[Remark]:

@@ -153,6 +153,14 @@ class PolicyIndex:
         """Whether objects are as a cluster gets them. What is left to be rendered may change labels and namespaces."""
         return self.complete or not any(each.cause in BEFORE_RENDERING for each in self.snapshot.skipped)
 
+    @cached_property
+    def has_final_namespaces(self) -> bool:
+        """As ``is_final``, of the Namespaces that are given: templates make objects of their own and change no
+        others.
+        """
+        changing = (Cause.KUSTOMIZATION, Cause.PATCH)
+        return self.complete or not any(each.cause in changing for each in self.snapshot.skipped)
+
     def is_placed(self, namespace: str) -> bool:
         """Whether what stands in ``namespace`` is meant for it. Files that name no namespace are mostly applied with
         another than default.

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from auditor.lint.covering import BlockIndex, ConditionIndex, PeerIndex, in_order, most_compared
+from auditor.lint.dns import DNS_PORT, OPENSHIFT_DNS_PORT
 from auditor.lint.finding import Check, Remark, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
@@ -108,6 +109,12 @@ def allow_all_undoes(policy_index: PolicyIndex) -> Iterator[Remark]:
                 yield Remark(rule_place(indexed.policy, indexed.direction, indexed.number), message, instead)
 
 
+def _is_for_dns(indexed: IndexedRule) -> bool:
+    """Whether a rule opens DNS alone, as is often written beside whatever else is open, and narrows nothing."""
+    ports = indexed.rule.ports
+    return bool(ports) and all(port.number in (DNS_PORT, OPENSHIFT_DNS_PORT) and not port.end_port for port in ports)
+
+
 def _undone(candidates: Sequence[Candidate]) -> dict[LabelSelector, list[Candidate]]:
     """For the subjects of each rule that allows all: the narrower rules for the same pods.
 
@@ -119,7 +126,7 @@ def _undone(candidates: Sequence[Candidate]) -> dict[LabelSelector, list[Candida
     index = ConditionIndex((number, conditions(selector)) for number, selector in enumerate(wide))
     narrow: dict[LabelSelector, list[int]] = defaultdict(list)
     for number, each in enumerate(candidates):
-        if not each.indexed.is_allow_all:
+        if not each.indexed.is_allow_all and not _is_for_dns(each.indexed):
             narrow[each.indexed.policy.pod_selector].append(number)
     found: dict[LabelSelector, list[int]] = defaultdict(list)
     left = len(candidates) * most_compared(len(candidates))

@@ -101,6 +101,27 @@ def test_the_namespace_of_files_that_name_none_shows_nothing():
     assert grave(*objects, namespace("default")) == ["selects-no-pod"]
 
 
+def test_templates_change_no_label_of_a_namespace_that_is_given():
+    ask = {"from": [{"namespaceSelector": {"matchLabels": {"name": "prod"}}}]}
+    objects = (pod("data/db"), namespace("prod"), policy("data/db", ingress=[ask]))
+    template = (Skipped(Cause.TEMPLATE, "chart/templates/a.yaml"), Skipped(Cause.CHART, "chart/Chart.yaml"))
+    assert grave(*objects, skipped=template) == ["namespace-label-missing"]
+    assert grave(*objects, skipped=KUSTOMIZED) == []
+
+
+@pytest.mark.parametrize(
+    ("ports", "found"),
+    [
+        ([{"port": 53, "protocol": "UDP"}, {"port": 53}, {"port": 5353}], []),
+        ([{"port": 53, "protocol": "UDP"}, {"port": 443}], ["allow-all-undoes-others"]),
+        ([{"port": 53, "endPort": 9999}], ["allow-all-undoes-others"]),
+    ],
+)
+def test_dns_beside_everything_is_not_undone(ports, found):
+    everything = policy("ops/out", {"app": "web"}, policyTypes=["Egress"], egress=[{}, {"ports": ports}])
+    assert grave(pod("ops/web"), everything) == found
+
+
 YET = ["peer-not-there-yet", "selects-no-pod-yet"]
 
 
