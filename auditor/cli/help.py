@@ -16,7 +16,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("paths", "recursive", "replicas", "hosts"),
         *("sources", "destinations", "ports", "intent"),
     ),
-    "Probe pods": ("per_node", "all_pods", "in_place", "image", "start_seconds", "accept"),
+    "Probe pods": (
+        *("max_probe_pods", "max_connections", "coverage", "everything"),
+        *("per_node", "all_pods", "in_place", "image", "start_seconds", "accept"),
+    ),
     "Report": ("output", "output_file", "expand", "min_coverage", "fail_on", "suppressions"),
     "From night to night": ("history", "history_keep", "history_days", "baseline", "reports"),
     "Probing": ("timeout", "retests", "settle", "datagrams", "window"),

@@ -37,6 +37,9 @@ LIVE_ONLY = frozenset(
         "start_seconds",
         "accept",
         "max_probe_pods",
+        "max_connections",
+        "coverage",
+        "everything",
         "paths",
         *CONNECTION,
     }
@@ -63,6 +66,19 @@ def _read_externals(
             )
         found.append((parts["v6"] or parts["name"], int(parts["port"])))
     return tuple(found)
+
+
+def _read_share(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
+    """A percentage, with its sign or without, as a share from 0 to 1."""
+    if text is None:
+        return None
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 < percent <= 100:
+        raise click.BadParameter(f"{text!r}: write a percentage above 0 and up to 100, such as 99%")
+    return percent / 100
 
 
 OPTIONS: Sequence[Decorator] = (
@@ -118,7 +134,26 @@ OPTIONS: Sequence[Decorator] = (
         default=MAX_PROBE_PODS,
         show_default=True,
         metavar="N",
-        help="Refuse an audit that would create more probe pods than this in all, or with --in-place join more pods.",
+        help="Create no more probe pods than this: those that would notice most. With --everything, --per-node, "
+        "--all-pods and, for pods to join, --in-place: refuse an audit that needs more.",
+    ),
+    click.option(
+        "--max-connections",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Try no more connections than this: those that would notice most.",
+    ),
+    click.option(
+        "--coverage",
+        callback=_read_share,
+        metavar="PERCENT",
+        help="Create only as many probe pods as would notice this share of the ways in which the policies could be "
+        "ignored or misread.",
+    ),
+    click.option(
+        "--everything",
+        is_flag=True,
+        help="Create a probe pod for all pods that any policy tells apart from others, and try every connection.",
     ),
     click.option(
         "--accept",
@@ -153,6 +188,7 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
         raise UsageError(f"say what to audit: -n NAMESPACE, or -A for all namespaces{instead}")
     if given["per_node"] and given["all_pods"]:
         raise UsageError("--per-node and --all-pods exclude each other: leave one out")
+    _check_choice(given)
     options = LiveOptions(
         connection=read_connection(**{name: given[name] for name in CONNECTION}),
         namespaces=tuple(dict.fromkeys(given["namespaces"])),
@@ -164,8 +200,20 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
         start_seconds=given["start_seconds"],
         accept=frozenset(given["accept"]),
         max_probe_pods=given["max_probe_pods"],
+        max_connections=given["max_connections"],
+        coverage=given["coverage"],
+        everything=given["everything"],
     )
     return options, ("audit", "run", *_again(given))
+
+
+def _check_choice(given: Mapping[str, Any]) -> None:
+    """Raise UsageError where something is to be chosen, and all of it to be there as well."""
+    wide = [name for name in ("everything", "per_node", "all_pods", "in_place") if given[name]]
+    narrow = [name for name in ("max_connections", "coverage") if given[name] is not None]
+    if wide and narrow:
+        one, other = (f"--{name[0].replace('_', '-')}" for name in (narrow, wide))
+        raise UsageError(f"{one} chooses what notices most, {other} asks for more than that: leave one out")
 
 
 def _again(given: Mapping[str, Any]) -> list[str]:
@@ -184,9 +232,12 @@ def _again(given: Mapping[str, Any]) -> list[str]:
     words += ["--per-node"] if given["per_node"] else []
     words += ["--all-pods"] if given["all_pods"] else []
     words += ["--in-place"] if given["in_place"] else []
+    words += ["--everything"] if given["everything"] else []
     for host, port in given["externals"]:
         words += ["--external", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
     words += ["--max-probe-pods", str(given["max_probe_pods"])] if given["max_probe_pods"] != MAX_PROBE_PODS else []
+    words += ["--max-connections", str(given["max_connections"])] if given["max_connections"] else []
+    words += ["--coverage", f"{given['coverage'] * 100:.15g}%"] if given["coverage"] else []
     for harm in given["accept"]:
         words += ["--accept", harm]
     return words

@@ -95,7 +95,7 @@ def _show(options: LiveRunOptions) -> int:
     from auditor.cluster.kubernetes.reading import LiveSnapshot
     from auditor.run.audit import plan
     from auditor.run.live import read_live
-    from auditor.run.live_plan import plan_live
+    from auditor.run.live_plan import narrowed, plan_live
 
     live = (
         LiveSnapshot(read_input(InputOptions(options.paths)))
@@ -103,9 +103,7 @@ def _show(options: LiveRunOptions) -> int:
         else run_interruptibly(read_live(options.live))
     )
     intended = plan_live(live, options.live)
-    matrix, probes = plan(
-        intended.snapshot, replace(options.audit, scope=intended.scope, declared_only=options.live.in_place)
-    )
+    matrix, probes = plan(intended.snapshot, narrowed(options.audit, intended, in_place=options.live.in_place))
     for line in _intentions(intended, in_place=options.live.in_place):
         say_aside(line)
     options.outputs.deliver(DRY_RUN, (matrix, probes))

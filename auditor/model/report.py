@@ -10,6 +10,7 @@ from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.intent import IntentFinding
 from auditor.model.lint import Place
 from auditor.model.night import Surroundings
+from auditor.model.noticing import Noticing
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint
 from auditor.model.standing import Comparison
@@ -159,7 +160,7 @@ class Report:
     likely not meant in the policies, whatever enforces them; ``intent`` is where they differ from what was meant, when
     somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``. ``surroundings`` are what
     the cluster was like; ``comparison`` is how the findings stand against earlier runs, None where they were held
-    against none.
+    against none. ``noticing`` says how much the connections would have noticed, where they were chosen for that.
     """
 
     subject: str
@@ -181,3 +182,4 @@ class Report:
     began: str = ""
     surroundings: Surroundings | None = None
     comparison: Comparison | None = None
+    noticing: Noticing | None = None

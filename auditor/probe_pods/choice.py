@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from auditor.model.errors import UsageError
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.workloads import workload_name
@@ -98,10 +98,11 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
         models.add_per_node()
     if request.mode is not Mode.ONE_PER_CLASS:
         models.add_seconds()
-    probe_pods, names = _probe_pods(snapshot, request, classes, models, selectors)
+    probe_pods, names = put_in_place(snapshot, request, classes, models, selectors)
     audited = [endpoint for one in classes for endpoint in one.audited]
+    first = {number: of_class[0] for number, of_class in names.items()}
     uncovered = (
-        *traffic_within_classes(models.lacking_second(), names),
+        *traffic_within_classes(models.lacking_second(), first),
         *pods_mistaken_otherwise(classes, models.of_class, selectors.mistakable),
         *untested_nodes(models.missing()),
         *unusable_nodes(audited, request.can_use),
@@ -135,14 +136,20 @@ def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeReque
         groups.setdefault((matrix.class_of(endpoint.name), *unknown), []).append(endpoint)
     classes = []
     for number, ((identity, *_), members) in enumerate(groups.items()):
-        example = members[0]
-        selecting = [policy for policy in by_namespace.get(example.namespace, ()) if example.is_selected_by(policy)]
-        isolated = frozenset(direction for policy in selecting for direction in policy.directions)
+        isolated = isolated_directions(members[0], by_namespace)
         audited = tuple(filter(request.audits, members))
         classes.append(
             PodClass(number, tuple(members), audited, isolated, len(members) > 1 and _denies_itself(matrix, identity))
         )
     return classes
+
+
+def isolated_directions(
+    endpoint: Endpoint, by_namespace: Mapping[str, Sequence[NetworkPolicy]]
+) -> frozenset[Direction]:
+    """The directions in which policies, which are given by their namespaces, isolate ``endpoint``."""
+    selecting = (policy for policy in by_namespace.get(endpoint.namespace, ()) if endpoint.is_selected_by(policy))
+    return frozenset(direction for policy in selecting for direction in policy.directions)
 
 
 def _denies_itself(matrix: ExpectedMatrix, identity: int) -> bool:
@@ -153,10 +160,10 @@ def _denies_itself(matrix: ExpectedMatrix, identity: int) -> bool:
     return any(pair.allowed != matrix.port_atoms.everything for pair in verdicts)
 
 
-def _probe_pods(
+def put_in_place(
     snapshot: Snapshot, request: ProbeRequest, classes: Sequence[PodClass], models: Models, selectors: PodSelectors
-) -> tuple[tuple[ProbePod, ...], dict[int, str]]:
-    """The probe pods by name, and for each class the name of its first."""
+) -> tuple[tuple[ProbePod, ...], dict[int, list[str]]]:
+    """The probe pods by name, and for each class the names of its own in the order of its models."""
     avoid = {name: tuple(request.avoid.get(name, ())) for name in models.namespaces}
     for service in snapshot.services:
         if service.selector and service.namespace in avoid:
@@ -167,16 +174,16 @@ def _probe_pods(
     placed = [model if request.can_use(model.node) else replace(model, node="") for _, model in chosen]
     names = unique_names(placed, by_node=request.mode is not Mode.ONE_PER_CLASS)
     probe_pods = []
-    first = {}
+    given: dict[tuple[int, str], str] = {}
     for (pod_class, model), place, name in zip(chosen, placed, names, strict=True):
         of_class = models.of_class[pod_class.number]
         labels = fewest_labels(selectors.in_any_reading(model.namespace), model.labels, avoid[model.namespace])
         probe_pods.append(
             ProbePod(name, model.namespace, labels, model.ports, place.node, _stood_for(pod_class, of_class, model))
         )
-        if model is of_class[0]:
-            first[pod_class.number] = name
-    return tuple(sorted(probe_pods, key=lambda probe_pod: probe_pod.name)), first
+        given[pod_class.number, model.name] = name
+    in_order = {one.number: [given[one.number, model.name] for model in models.of_class[one.number]] for one in classes}
+    return tuple(sorted(probe_pods, key=lambda probe_pod: probe_pod.name)), in_order
 
 
 def _stood_for(pod_class: PodClass, models: Sequence[Endpoint], model: Endpoint) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ match where a key is missing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
 from auditor.model.labels import Labels, LabelSelector
@@ -41,14 +41,14 @@ class PodSelectors:
 
     An enforcer that overlooks a namespaceSelector, or that a podSelector alone means the policy's own namespace, holds
     selectors against pods that they can't reach. ``in_any_reading`` has these too, so that a probe pod meets the fault
-    as its workload would.
+    as its workload would. The same goes for the selectors ``misread``, whatever the fault makes of a selector.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, misread: Iterable[LabelSelector] = ()) -> None:
         self._namespaces = snapshot.namespaces
         self._own: dict[str, set[LabelSelector]] = {}
         self._elsewhere: dict[LabelSelector, set[LabelSelector]] = {}
-        self._peers: set[LabelSelector] = set()
+        self._peers: set[LabelSelector] = set(misread)
         self._besides: set[LabelSelector] = set()
         for policy in snapshot.policies:
             own = self._own.setdefault(policy.namespace, set())

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRequest, Protocol
@@ -99,6 +100,37 @@ def plan_cells(
         for source, among in _in_scope(sources, destinations, scope)
         for destination in among
         for cell in _cells(source, destination, numbers[destination.name])
+    )
+
+
+class Connection(NamedTuple):
+    """What is to be tried, over each family that both ends have: between endpoints, by their names, on a port by its
+    number.
+    """
+
+    source: str
+    destination: str
+    port: PortRequest
+
+
+def plan_chosen(
+    sources: Iterable[Endpoint], destinations: Iterable[Endpoint], chosen: Iterable[Connection]
+) -> tuple[Cell, ...]:
+    """A cell for each of the ``chosen`` connections from one of ``sources`` to one of ``destinations``, and each family
+    that both ends have; sources in order.
+    """
+    ends = {destination.name: destination for destination in destinations}
+    ports: dict[str, dict[str, list[tuple[Protocol, int]]]] = {}
+    for each in sorted(chosen):
+        ports.setdefault(each.source, {}).setdefault(each.destination, []).append(
+            (each.port.protocol, each.port.number)
+        )
+    return tuple(
+        cell
+        for source in sources
+        for name, numbers in ports.get(source.name, {}).items()
+        if name in ends
+        for cell in _cells(source, ends[name], numbers)
     )
 
 

@@ -16,6 +16,7 @@ from auditor import __version__
 from auditor.history.identity import finding_id, stable_reason, workloads_of
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Unexercised
 from auditor.model.lint import Place
+from auditor.model.noticing import Noticing
 from auditor.model.report import CellResult, Finding, Report, UntestedPolicy
 from auditor.model.snapshot import Endpoint
 from auditor.model.standing import Comparison, Departed, Standing
@@ -93,6 +94,7 @@ def _head(report: Report) -> dict[str, Any]:
         **({"api": report.api} if report.api else {}),
         **({"surroundings": report.surroundings} if report.surroundings is not None else {}),
         **({"comparison": comparison_item(report.comparison)} if report.comparison is not None else {}),
+        **({"noticing": _noticing(report.noticing)} if report.noticing is not None else {}),
         **({"diagnosis": _diagnosis(report.diagnosis)} if report.diagnosis is not None else {}),
     }
 
@@ -108,6 +110,10 @@ def _summary(report: Report) -> dict[str, Any]:
         "policies_without_pods": policies.without_pods,
         "parts_unexercised": len(report.unexercised),
     }
+
+
+def _noticing(noticing: Noticing) -> dict[str, Any]:
+    return {**msgspec.to_builtins(noticing), "share": round(noticing.share, 6)}
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -68,6 +68,9 @@ def _families(report: Report) -> Iterator[Family]:
     if report.comparison is not None:
         yield Family("failing_findings", "Findings that make the run fail.", [({}, len(report.comparison.failing))])
     yield Family("coverage_ratio", "Share of connections that got a verdict.", [({}, report.summary.coverage)])
+    if report.noticing is not None:
+        said = "Share of the ways to misread the policies that would be noticed."
+        yield Family("noticed_ratio", said, [({}, report.noticing.share)])
     yield Family("untested_policies", "Policies that no probe tested.", [({}, len(report.policies.open))])
     yield Family("duration_seconds", "How long the run took.", [({}, round(seconds, 3))])
     if report.began:

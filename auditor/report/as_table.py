@@ -14,7 +14,15 @@ from rich.text import Text
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Conclusion, Result
 from auditor.model.words import in_brief, pluralize
-from auditor.report.cause import cause_lines, coverage_lines, lint_lines, tests_line, untested_lines, why_lines
+from auditor.report.cause import (
+    cause_lines,
+    coverage_lines,
+    lint_lines,
+    noticing_line,
+    tests_line,
+    untested_lines,
+    why_lines,
+)
 from auditor.report.conclusion import CONCLUSION_STYLES, conclude
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.grouping import Traffic, by_reason, cell_order, in_words, ports_text, traffic
@@ -83,6 +91,8 @@ class _Table:
         self._line(Text(self._report.subject, style="dim"))
         if tests := tests_line(self._report):
             self._line(Text(tests, style="dim"))
+        if self._report.noticing is not None:
+            self._line(Text(noticing_line(self._report.noticing), style="dim"))
 
     def _write_cause(self) -> None:
         diagnosis = self._report.diagnosis

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
+from auditor.model.noticing import Noticing
 from auditor.model.report import PolicyRemark, PolicyTests, Report, UntestedPolicy
 from auditor.model.verdict import Result
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 from auditor.report.grouping import by_reason, in_words
 from auditor.report.lines import what_json_has
 
 MOST_ALTERNATIVES = 3
 TOO_FEW = "(too few pairs of endpoints, or policies, take part to be sure of this)"
 MOST_PARTS = 8
+MOST_MISSED = 3
 MOST_REMARKS = 5
 MOST_REASONS = 2
 
@@ -72,6 +74,13 @@ def tests_line(report: Report) -> str:
     if report.unexercised:
         parts.append(f"{pluralize(len(report.unexercised), 'part')} of policies not covered by any connection")
     return "; ".join(parts)
+
+
+def noticing_line(noticing: Noticing) -> str:
+    """How much of what could be wrong the connections would have shown, and a little of what they would not."""
+    missed = f"; not: {in_brief(noticing.missed, MOST_MISSED)}" if noticing.missed else ""
+    more = f" ({noticing.unseen:,} more would change nothing between the pods of this cluster)"
+    return f"{noticing}{missed}{more if noticing.unseen else ''}"
 
 
 def untested_lines(policies: PolicyTests) -> Iterator[str]:

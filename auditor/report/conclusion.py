@@ -19,7 +19,8 @@ def conclude(report: Report) -> Conclusion:
     policy in scope is enforced, unless that was accepted by the policy's name.
     """
     summary = report.summary
-    too_little = summary.coverage < report.min_coverage or not has_verdicts(report)
+    noticed = 1.0 if report.noticing is None else report.noticing.share
+    too_little = min(summary.coverage, noticed) < report.min_coverage or not has_verdicts(report)
     if has_failing(report):
         return Conclusion.FAIL
     if summary.inconclusive or too_little or report.policies.open or report.policies.unfinished:

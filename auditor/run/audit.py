@@ -28,7 +28,7 @@ from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import choose
 from auditor.probing.crossings import NO_VOLUNTEERS
 from auditor.probing.options import ProbingOptions, ProbingProgress
-from auditor.probing.plan import ProbePlan, choose_ports, plan_cells, plan_narrowly
+from auditor.probing.plan import Connection, ProbePlan, choose_ports, plan_cells, plan_chosen, plan_narrowly
 from auditor.probing.probe_run import probe
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed
@@ -56,7 +56,8 @@ class AuditOptions:
     ``sources`` and ``destinations`` are selections in the notation of ``auditor.policy.selection``; an endpoint takes
     part when any of them matches. ``scope`` names endpoints, of which one at least takes part in each cell.
     ``declared_only``: no port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
-    ``accept_untested`` are full names of policies that may stay untested.
+    ``accept_untested`` are full names of policies that may stay untested. ``connections``: try no others, unless
+    ``ports`` are given (None: all).
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -66,6 +67,7 @@ class AuditOptions:
     declared_only: bool = False
     min_coverage: float = 0.0
     accept_untested: frozenset[str] = frozenset()
+    connections: frozenset[Connection] | None = None
     probing: ProbingOptions = field(default_factory=ProbingOptions)
 
 
@@ -101,10 +103,13 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     ports = options.ports or choose_ports(snapshot)
     sources = choose(snapshot.endpoints, options.sources, snapshot.services)
     destinations = choose(snapshot.endpoints, options.destinations, snapshot.services)
-    cells = plan_cells(sources, destinations, ports, options.scope, declared_only=options.declared_only)
+    if options.connections is not None and not options.ports:
+        cells = plan_chosen(sources, destinations, options.connections)
+    else:
+        cells = plan_cells(sources, destinations, ports, options.scope, declared_only=options.declared_only)
     if not cells:
         raise UsageError("nothing to probe: no pair of the chosen endpoints and ports is one that a policy can govern")
-    if options.ports or options.declared_only or len(cells) <= MOST_CELLS:
+    if options.ports or options.declared_only or options.connections is not None or len(cells) <= MOST_CELLS:
         return matrix, ProbePlan(tuple(ports), cells)
     narrow = plan_narrowly(snapshot, sources, destinations, options.scope)
     remark = (

@@ -30,7 +30,7 @@ from auditor.probing.options import ProbingProgress
 from auditor.probing.plan import choose_ports
 from auditor.run.audit import AuditOptions, check_accepted, look
 from auditor.run.concluding import Seconds, Seen, against_intent, report_on, with_lint
-from auditor.run.live_plan import LiveOptions, LivePlan, plan_live
+from auditor.run.live_plan import LiveOptions, LivePlan, narrowed, plan_live
 from auditor.run.live_settling import settle
 
 
@@ -83,13 +83,16 @@ async def audit_live(
         with seconds.of("preflight"):
             progress.phase("preflight", 0)
             intended, session = await _prepare(api, run_id, intended, options, progress, reproduce)
-        chosen = replace(audit_options, scope=intended.scope, declared_only=options.in_place)
+        chosen = narrowed(audit_options, intended, in_place=options.in_place)
         seen, left = await _stay(session, chosen, progress, seconds)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
     report = await report_on(seen, subject, audit_options.min_coverage, progress)
     report = await with_lint(report, live.snapshot, options.namespaces)
     meant = None if options.intent is None else findings
     around = await apart(surroundings_of, live.snapshot, options.namespaces, live.versions, intent=meant)
+    if intended.chosen is not None:
+        noticing = await apart(intended.chosen.ledger.of_results, report.cells)
+        report = replace(report, noticing=noticing)
     whole = replace(report, run_id=run_id, api=traffic, intent=findings, surroundings=around)
     if left is not None:
         raise LeftBehindError(str(left), whole) from left
@@ -158,7 +161,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
         workloads=intended.live.snapshot,
         probes=intended.probes,
         versions=versions,
-        absent=checked.refused,
+        absent={**intended.absent, **checked.refused},
         facts=facts,
         users=checked.users,
         options=options.pods,

@@ -22,6 +22,12 @@ TOLD_APART = "the policies in force tell too many groups of pods apart"
 MORE = "allow more with --max-probe-pods"
 
 
+def exceeds(snapshot: Snapshot, limit: int) -> bool:
+    """Whether one probe pod for each class would be more than ``limit``."""
+    counts = ClassCounts(snapshot, snapshot.endpoints, limit)
+    return counts.tally.more or counts.tally.number > limit
+
+
 def check_classes(snapshot: Snapshot, request: ProbeRequest, limit: int, *, in_place: bool) -> None:
     """Raise LimitError where ``request`` is certain to need more than ``limit`` pods, be they created or joined
     (``in_place``).

@@ -10,20 +10,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from auditor.choice.choose import Bounds, Chosen, choose
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.preflight.meshes import PROXIED, proxied_pods
 from auditor.cluster.kubernetes.reading import LiveSnapshot
-from auditor.model.errors import UsageError
+from auditor.model.errors import LimitError, UsageError
 from auditor.model.intent import Intent
 from auditor.model.labels import LabelSelector
 from auditor.model.probe_pod import MAX_PROBE_PODS, ProbePod
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 from auditor.model.workloads import workload_name
 from auditor.policy.evaluator import evaluate
 from auditor.probe_pods.choice import Mode, ProbeRequest, check_request, choose_probe_pods
-from auditor.run.live_limit import check_classes, check_number
+from auditor.run.audit import AuditOptions
+from auditor.run.live_limit import check_classes, check_number, exceeds
+
+MOST_MISSED = 3
+"""How many of the ways of misreading that would go unnoticed are named before a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ class LiveOptions:
     ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports
     that may be probed. ``accept`` names harm that is put up with (``pdb``); ``max_probe_pods`` bounds how many pods are
     created, or joined. ``intent`` is what the policies of the whole cluster are to mean.
+
+    Where one probe pod for each class would be too many, as few are chosen as notice the share ``coverage`` of what
+    there is to notice (None: all of it), and at most ``max_connections`` are tried; not so with ``everything``. They
+    are chosen, too, where either is given.
     """
 
     connection: ConnectionOptions
@@ -45,6 +54,9 @@ class LiveOptions:
     start_seconds: float = 60.0
     accept: frozenset[str] = frozenset()
     max_probe_pods: int = MAX_PROBE_PODS
+    max_connections: int | None = None
+    coverage: float | None = None
+    everything: bool = False
     intent: Intent | None = None
 
 
@@ -55,7 +67,8 @@ class LivePlan:
     ``snapshot`` is what is audited: one endpoint for each of ``probes`` and for each external host. ``scope`` names
     those that stand for audited pods. ``members`` has, for an audit in place, namespace and name of the pod to join in
     the place of each probe pod. ``remarks`` are lines for people; ``absent`` the probe pods in the place of which there
-    is no pod to join, with the reason.
+    is no pod to join, or for which no probe pod is to be created, with the reason. Where the audit was ``chosen`` by
+    what it notices, no other connections than these are tried.
     """
 
     live: LiveSnapshot
@@ -65,6 +78,7 @@ class LivePlan:
     remarks: tuple[str, ...]
     members: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
+    chosen: Chosen | None = None
 
 
 def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str] = MappingProxyType({})) -> LivePlan:
@@ -81,6 +95,8 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
         options.namespaces, options.selector, options.mode, live.ready_nodes or None, closed=frozenset(closed)
     )
     check_request(workloads, request)
+    if _is_chosen(workloads, request, options):
+        return _chosen_plan(live, options, request)
     check_classes(workloads, request, options.max_probe_pods, in_place=options.in_place)
     choice = choose_probe_pods(workloads, evaluate(workloads), request)
     audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
@@ -89,14 +105,7 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
     members = joined.members
     put = [probe for probe in choice.probe_pods if probe.name in members or not options.in_place]
     check_number(put, request, options.max_probe_pods, in_place=options.in_place)
-    workload_of = {endpoint.name: workload_name(endpoint) for endpoint in workloads.endpoints}
-    pods = [
-        replace(
-            replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe),
-            stands_for=tuple(sorted({workload_of[name] for name in probe.stands_for})),
-        )
-        for probe in choice.probe_pods
-    ]
+    pods = _endpoints(workloads, choice.probe_pods, members)
     return LivePlan(
         live,
         replace(workloads, endpoints=(*pods, *options.externals)),
@@ -110,6 +119,79 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
         {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
         joined.absent,
     )
+
+
+def narrowed(options: AuditOptions, intended: LivePlan, *, in_place: bool) -> AuditOptions:
+    """``options`` for an audit as ``intended``."""
+    chosen = intended.chosen
+    connections = None if chosen is None else chosen.connections
+    return replace(options, scope=intended.scope, declared_only=in_place, connections=connections)
+
+
+def _endpoints(
+    workloads: Snapshot, probes: Iterable[ProbePod], members: Mapping[str, Endpoint]
+) -> tuple[Endpoint, ...]:
+    """An endpoint for each of ``probes``, with the workloads that it stands for."""
+    workload_of = {endpoint.name: workload_name(endpoint) for endpoint in workloads.endpoints}
+    return tuple(
+        replace(
+            replace(members[probe.name], name=probe.name) if probe.name in members else _stand_in(probe),
+            stands_for=tuple(sorted({workload_of[name] for name in probe.stands_for})),
+        )
+        for probe in probes
+    )
+
+
+def _is_chosen(workloads: Snapshot, request: ProbeRequest, options: LiveOptions) -> bool:
+    """Whether what to create is chosen by what it notices."""
+    if options.everything or options.in_place or request.mode is not Mode.ONE_PER_CLASS:
+        return False
+    asked = options.coverage is not None or options.max_connections is not None
+    return asked or exceeds(workloads, options.max_probe_pods)
+
+
+def _chosen_plan(live: LiveSnapshot, options: LiveOptions, request: ProbeRequest) -> LivePlan:
+    workloads = live.snapshot
+    coverage = 1.0 if options.coverage is None else options.coverage
+    chosen = choose(
+        workloads, options.externals, request, Bounds(options.max_probe_pods, options.max_connections, coverage)
+    )
+    _check_chosen(chosen, options)
+    audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
+    scope = {probe.name for probe in chosen.probe_pods if not audited.isdisjoint(probe.stands_for)}
+    absent = dict.fromkeys((end.name for end in chosen.without), f"more than --max-probe-pods {options.max_probe_pods}")
+    pods = _endpoints(workloads, chosen.probe_pods, {})
+    return LivePlan(
+        live,
+        replace(workloads, endpoints=(*pods, *chosen.without, *options.externals)),
+        chosen.probe_pods,
+        frozenset(scope | absent.keys()),
+        (_size(chosen.probe_pods), *_told_of(chosen), *chosen.uncovered, *_remarks(live)),
+        absent=absent,
+        chosen=chosen,
+    )
+
+
+def _check_chosen(chosen: Chosen, options: LiveOptions) -> None:
+    """Raise UsageError where there is nothing to notice, LimitError where there is no room to notice any of it."""
+    if chosen.connections:
+        return
+    where = f"namespace {', '.join(options.namespaces)}" if options.namespaces else "any namespace"
+    if not chosen.ledger.of(()).ways:
+        raise UsageError(
+            f"nothing to audit: no policy of {where} decides anything between the pods of this cluster; "
+            "--everything tries all that is allowed, too"
+        )
+    raise LimitError(
+        f"no two probe pods would notice anything within --max-probe-pods {options.max_probe_pods}: allow more"
+    )
+
+
+def _told_of(chosen: Chosen) -> list[str]:
+    """What the choice is good for, and what it isn't."""
+    noticing = chosen.ledger.of(chosen.connections)
+    missed = f"; not: {in_brief(noticing.missed, MOST_MISSED)}" if noticing.missed else ""
+    return [f"{noticing}{missed}"]
 
 
 @dataclass(frozen=True, slots=True)

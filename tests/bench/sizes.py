@@ -17,7 +17,8 @@ LIMITS: dict[tuple[str, ...], float] = {
     ("lint",): 5.0,
     ("expect", "-o", "json"): 5.0,
     ("explain", "team-3/web-0", "team-3/api-1", "TCP/8080"): 5.0,
-    ("run", "-n", "team-3", "--dry-run", "--max-probe-pods", "5000"): 4.0,
+    ("run", "-n", "team-3", "--dry-run"): 4.0,
+    ("run", "-A", "--dry-run", "--max-probe-pods", "300"): 20.0,
 }
 """Commands, and the seconds of processor that each may take."""
 

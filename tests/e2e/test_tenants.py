@@ -88,7 +88,9 @@ def test_a_policy_that_makes_too_many_probe_pods_is_named_and_nothing_is_created
 ) -> None:
     with Recording(kubectl, PODS) as recording:
         for command in (("run", "-q"), ("preflight",)):
-            done = audit(kubectl, *command, "-n", world.OTHER, "--image", image, "--max-probe-pods", str(LIMIT))
+            done = audit(
+                kubectl, *command, "-n", world.OTHER, "--image", image, "--everything", "--max-probe-pods", str(LIMIT)
+            )
             assert done.returncode != 0, done.stdout
             said = done.stdout + done.stderr
             assert f"--max-probe-pods {LIMIT}" in said, said

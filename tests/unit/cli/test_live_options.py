@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from dataclasses import replace
 from ipaddress import ip_address
@@ -35,6 +36,9 @@ NOTHING = {
     "start_seconds": 60.0,
     "accept": (),
     "max_probe_pods": 100,
+    "max_connections": None,
+    "coverage": None,
+    "everything": False,
     **dict.fromkeys(CONNECTION),
     "request_timeout": 30.0,
     "qps": 50.0,
@@ -229,12 +233,45 @@ spec: {podSelector: {matchLabels: {app: dns}}, policyTypes: [Ingress]}
 
 
 def test_a_dry_run_of_more_than_is_allowed_is_refused_as_the_run_would_be(capsys, saved):
-    assert run(["run", "-A", "--dry-run", "-f", saved, "--max-probe-pods", "1"]) == 4
+    assert run(["run", "-A", "--dry-run", "-f", saved, "--everything", "--max-probe-pods", "1"]) == 4
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(
         "error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: "
     )
+
+
+def test_a_dry_run_of_what_is_chosen_says_what_it_would_notice(capsys, saved):
+    assert run(["run", "-A", "--dry-run", "-f", saved, "--max-connections", "2"]) == 0
+    captured = capsys.readouterr()
+    assert re.search(
+        r"would notice \d+ of \d+ ways in which this 1 policy could be ignored or misread; not: ", captured.err
+    )
+    assert captured.out.startswith("DRY RUN  2 connections to try")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--coverage", "0"], "'0': write a percentage above 0 and up to 100, such as 99%"),
+        (["--coverage", "much"], "'much': write a percentage"),
+        (["--coverage", "nan"], "'nan': write a percentage"),
+        (
+            ["--coverage", "99%", "--per-node"],
+            "--coverage chooses what notices most, --per-node asks for more than that",
+        ),
+        (["--max-connections", "9", "--everything"], "--max-connections chooses what notices most, --everything asks"),
+        (["--max-connections", "9", "--in-place"], "--max-connections chooses what notices most, --in-place asks"),
+    ],
+)
+def test_a_choice_that_makes_no_sense_is_refused(capsys, arguments, said):
+    assert said in refused(capsys, "-A", *arguments)
+
+
+def test_the_command_that_reproduces_chooses_the_same():
+    _, again = read(all_namespaces=True, coverage=0.995, max_connections=7)
+    assert " ".join(again).endswith("--max-connections 7 --coverage 99.5%")
+    assert "--everything" in read(all_namespaces=True, everything=True)[1]
 
 
 @pytest.mark.parametrize("command", ["run", "preflight"])
@@ -263,7 +300,7 @@ def test_nothing_is_asked_of_a_cluster_in_which_too_much_would_be_created(comman
         monkeypatch.setattr(f"{module_}.ApiServer", Api)
     monkeypatch.setattr("auditor.run.live._read", read)
     quiet = ["-q"] if command == "run" else []
-    assert run([command, "-A", *quiet, "--max-probe-pods", "1"]) == 4
+    assert run([command, "-A", *quiet, "--everything", "--max-probe-pods", "1"]) == 4
     assert capsys.readouterr().err.startswith(
         "error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: "
     )

@@ -11,7 +11,7 @@ from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import ContainerPort, PortRequest, Protocol
 from auditor.model.snapshot import Family, Snapshot
 from auditor.policy.selection import choose
-from auditor.probing.plan import choose_ports, plan_cells
+from auditor.probing.plan import Connection, choose_ports, plan_cells, plan_chosen
 from tests.unit.diagnosis.worlds import SHOP, pod, with_policies
 
 UNNAMED = PortRequest(Protocol.TCP, 9999), PortRequest(Protocol.UDP, 9999)
@@ -112,3 +112,27 @@ def test_each_common_family_has_its_own_cells():
 def test_a_selection_that_matches_nothing_is_a_usage_error(selections):
     with pytest.raises(UsageError, match="matches no endpoint"):
         choose(SHOP.endpoints, selections)
+
+
+def test_chosen_connections_are_tried_over_each_family_that_both_ends_have():
+    both = [(ip_address(f"10.0.0.{number}"), ip_address(f"fd00::{number}")) for number in (1, 2)]
+    ends = (
+        replace(pod("p/a", "10.0.0.1"), addresses=both[0]),
+        replace(pod("p/b", "10.0.0.2"), addresses=both[1]),
+        pod("p/c", "10.0.0.3"),
+    )
+    chosen = {
+        Connection("p/b", "p/a", PortRequest(Protocol.UDP, number=53)),
+        Connection("p/a", "p/b", PortRequest(Protocol.TCP, number=80)),
+        Connection("p/a", "p/c", PortRequest(Protocol.TCP, number=80)),
+        Connection("p/a", "p/gone", PortRequest(Protocol.TCP, number=80)),
+    }
+    told = [(cell.source, cell.destination, cell.port, cell.family) for cell in plan_chosen(ends, ends, chosen)]
+    assert told == [
+        ("p/a", "p/b", 80, 4),
+        ("p/a", "p/b", 80, 6),
+        ("p/a", "p/c", 80, 4),
+        ("p/b", "p/a", 53, 4),
+        ("p/b", "p/a", 53, 6),
+    ]
+    assert [cell.source for cell in plan_chosen(ends[1:], ends, chosen)] == ["p/b", "p/b"]

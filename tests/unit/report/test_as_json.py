@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from auditor import __version__
+from auditor.model.noticing import Noticing
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import Summary
@@ -75,6 +76,21 @@ def test_run_version_and_time_are_told():
     assert (found["run"], found["version"], found["began"]) == ("1a2b3c4d", __version__, "2026-11-21T18:24:06Z")
     validator("report.schema.json").validate(found)
     assert "began" not in document(small())
+
+
+def test_what_would_have_been_noticed_is_told_where_it_was_counted():
+    noticing = Noticing(policies=2, ways=8, noticed=7, unseen=3, missed=("prod/db for prod/db, egress: x",))
+    found = document(replace(small(), noticing=noticing))
+    validator("report.schema.json").validate(found)
+    assert found["noticing"] == {
+        "policies": 2,
+        "ways": 8,
+        "noticed": 7,
+        "unseen": 3,
+        "missed": ["prod/db for prod/db, egress: x"],
+        "share": 0.875,
+    }
+    assert "noticing" not in document(small())
 
 
 def test_history_is_told_where_tries_differ():

@@ -9,6 +9,7 @@ from dataclasses import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
+from auditor.model.noticing import Noticing
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
@@ -94,3 +95,8 @@ def test_labels_grow_neither_with_pods_nor_with_runs():
     assert all("r-0123" not in (labels or "") for name, labels, _ in many if name != "netpol_audit_info")
     other = samples(replace(square(6, faults=3), run_id="other"))
     assert sum(one[1] != two[1] for one, two in zip(few, other, strict=True)) == 1
+
+
+def test_the_share_that_would_be_noticed_is_told_where_it_was_counted():
+    assert value(replace(small(), noticing=Noticing(1, 8, 7, 0)), "noticed_ratio") == [0.875]
+    assert not value(small(), "noticed_ratio")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from auditor import __version__
+from auditor.model.noticing import Noticing
 from auditor.model.snapshot import Family
 from auditor.report import as_table
 from auditor.report.registry import RUN, renderer
@@ -261,3 +262,11 @@ def test_the_policies_that_nothing_tells_of_are_listed_above_the_matrix():
 
 def test_where_no_policy_is_in_scope_nothing_is_said_of_policies():
     assert "policies" not in rendered(report([result(WEB, DB, "TCP/1")]))
+
+
+def test_what_would_have_been_noticed_stands_in_the_first_lines():
+    noticing = Noticing(6, 1210, 1206, 2, ("a", "b", "c", "d"))
+    text = " ".join(rendered(replace(small(), noticing=noticing)).split())
+    said = "would notice 1,206 of 1,210 ways in which these 6 policies could be ignored or misread"
+    assert f"{said}; not: a, b, c and 1 more (2 more would change nothing between the pods of this cluster)" in text
+    assert text.index(said) < text.index("Observed, from rows")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from auditor.cli.exit_codes import of_report
+from auditor.model.noticing import Noticing
 from auditor.model.policy import Direction
 from auditor.model.report import PolicyTests
 from auditor.model.verdict import Conclusion
@@ -158,4 +159,17 @@ def test_both_directions_of_a_policy_are_one_policy():
     made = with_untested(report([MATCH]), UNTESTED, replace(UNTESTED, direction=Direction.EGRESS), in_scope=1)
     assert headline(made).startswith(
         "nothing shows whether 1 of 1 policy is enforced: prod/db (ingress), prod/db (egress): none"
+    )
+
+
+def test_a_share_that_is_asked_for_is_asked_of_what_would_be_noticed_too():
+    noticing = Noticing(policies=1, ways=8, noticed=7, unseen=0, missed=("x",))
+    enough, short = (
+        replace(report([MATCH, denied(A, B, "TCP/2")], min_coverage=asked), noticing=noticing) for asked in (0.875, 0.9)
+    )
+    assert conclude(enough) is Conclusion.PASS
+    assert conclude(short) is Conclusion.INCONCLUSIVE
+    assert (
+        "would notice 7 of 8 ways in which this 1 policy could be ignored or misread: 87.5 %, below the 90 % asked for"
+        in headline(short)
     )

@@ -33,6 +33,10 @@ def options(**said):
     return LiveOptions(ConnectionOptions(), ("prod",), **said)
 
 
+def everywhere(**said):
+    return LiveOptions(ConnectionOptions(), **said)
+
+
 def manifest(endpoint, *containers, sidecars=()):
     namespace, _, name = endpoint.name.partition("/")
     spec = {
@@ -185,9 +189,21 @@ BUSY = cluster(
 SPLIT = replace(BUSY, policies=(*BUSY.policies, splitting(6)))
 
 
+LADDER = cluster(
+    *(pod(f"n{number}/{app}", {"app": app}, node="n") for number in range(6) for app in ("a", "b")),
+    policies=[
+        policy(f"n{number}/a", {"app": "a"}, ingress=[rule(pods({"app": "b"}), "TCP/80")]) for number in range(6)
+    ],
+)
+"""Six namespaces with the same policy each."""
+
+
 def refusal(snapshot, **said):
     with pytest.raises(LimitError) as caught:
-        plan_live(LiveSnapshot(snapshot, ready_nodes=frozenset(f"n{number}" for number in range(7))), options(**said))
+        plan_live(
+            LiveSnapshot(snapshot, ready_nodes=frozenset(f"n{number}" for number in range(7))),
+            options(**{"everything": True, **said}),
+        )
     return str(caught.value)
 
 
@@ -250,6 +266,57 @@ def test_in_place_the_pods_are_counted_that_get_something_put_into_them():
     assert "more than 60 groups of pods" in refusal(
         SPLIT, in_place=True, selector=LabelSelector(((INDEX, "0"),)), max_probe_pods=3
     )
+
+
+def test_where_all_would_be_too_many_as_few_are_chosen_as_notice_all_there_is():
+    planned = plan_live(LiveSnapshot(SPLIT), options())
+    assert 2 <= len(planned.probes) <= 4
+    noticing = planned.chosen.ledger.of(planned.chosen.connections)
+    assert noticing.noticed == noticing.ways > 0
+    assert str(noticing).startswith(
+        f"would notice {noticing.ways} of {noticing.ways} ways in which this 1 policy could"
+    )
+    assert planned.remarks[1] == str(noticing)
+
+
+def test_what_the_limit_has_no_room_for_is_said_and_counts_as_absent():
+    planned = plan_live(LiveSnapshot(LADDER), everywhere(max_probe_pods=4))
+    noticing = planned.chosen.ledger.of(planned.chosen.connections)
+    assert len(planned.probes) == 4
+    assert 0 < noticing.noticed < noticing.ways
+    assert "; not: " in planned.remarks[1]
+    assert set(planned.absent.values()) == {"more than --max-probe-pods 4"}
+    assert planned.absent.keys() <= planned.scope
+    tried = {end for one in planned.chosen.connections for end in (one.source, one.destination)}
+    assert tried.isdisjoint(planned.absent)
+
+
+def test_where_there_is_nothing_to_notice_or_no_room_for_it_that_is_said():
+    nothing = replace(SPLIT, policies=tuple(each for each in SPLIT.policies if each.namespace == "evil"))
+    with pytest.raises(UsageError, match=r"no policy of namespace prod decides anything.* --everything"):
+        plan_live(LiveSnapshot(nothing), options(max_probe_pods=50))
+    with pytest.raises(LimitError, match=r"no two probe pods.* --max-probe-pods 1"):
+        plan_live(LiveSnapshot(LADDER), everywhere(max_probe_pods=1))
+
+
+def test_a_share_can_be_asked_for_and_a_number_of_connections():
+    whole = plan_live(LiveSnapshot(LADDER), everywhere(coverage=1.0))
+    half = plan_live(LiveSnapshot(LADDER), everywhere(coverage=0.5))
+    few = plan_live(LiveSnapshot(LADDER), everywhere(max_connections=5))
+    shares = [each.chosen.ledger.of(each.chosen.connections).share for each in (whole, half, few)]
+    assert shares[0] == 1.0
+    assert 0.5 <= shares[1] < 1.0
+    assert len(half.probes) < len(whole.probes)
+    assert len(few.chosen.connections) == 5
+    assert 0 < shares[2] < 1.0
+
+
+def test_a_choice_is_the_same_each_time_and_as_small_in_another_order():
+    turned = replace(LADDER, endpoints=LADDER.endpoints[::-1], policies=LADDER.policies[::-1])
+    one, other = (plan_live(LiveSnapshot(each), everywhere(max_probe_pods=5)) for each in (LADDER, LADDER))
+    assert one.probes == other.probes
+    assert one.chosen.connections == other.chosen.connections
+    assert len(plan_live(LiveSnapshot(turned), everywhere(max_probe_pods=5)).probes) == len(one.probes)
 
 
 def test_where_nothing_is_audited_that_is_what_is_said():

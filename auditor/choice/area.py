@@ -1,0 +1,165 @@
+"""What there is to notice in one audited namespace: each misreading of its policies, with the connections of which the
+verdict would be another.
+
+A misreading is looked at in one direction and at one kind of pod at a time. What would change is found for all possible
+other ends at once, as bitsets: which of them the filter lets through as it should, which as it is misread, and which of
+these the filter at the other end lets through as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import NamedTuple, TypeAlias
+
+from auditor.choice.filter import Filter, Read, What
+from auditor.choice.misreadings import misreadings
+from auditor.choice.world import OPPOSITE, Column, Opening, World, refined
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction
+from auditor.model.ports import PortRequest
+from auditor.model.snapshot import Family
+from auditor.policy.bits import bits
+from auditor.probing.plan import choose_ports
+
+MOST_SUBJECTS = 16
+"""So many of the pods that the policies of their namespace can't tell apart are looked at, where others can."""
+
+
+class Subject(NamedTuple):
+    """Audited pods that are the same to every filter of theirs, however it is misread, and to those at the other ends:
+    ``group``, which has ``several`` members or not, stands for all ``groups``.
+    """
+
+    group: int
+    groups: int
+    several: bool
+
+
+Kind: TypeAlias = tuple[Subject, ...]
+"""Audited pods that the policies of their own namespace can't tell apart, however they are misread: what is wrong for
+one of them is wrong for all, so that a fault needs to be noticed at one of them.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Ways of misreading, by their places in a list, that change the same at the same kind of pod: for each of its
+    subjects and each column the other ends with which the verdict would be another.
+    """
+
+    kind: int
+    direction: Direction
+    ways: tuple[int, ...]
+    changed: tuple[tuple[int, ...], ...]
+
+    @property
+    def masks(self) -> Iterator[int]:
+        """All that is ``changed``."""
+        return chain.from_iterable(self.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """All there is to notice in ``namespace``. ``unseen`` counts the ways of misreading that no two pods of the cluster
+    would show; ``selectors`` are those for pods in any reading of its policies.
+    """
+
+    namespace: str
+    kinds: tuple[Kind, ...]
+    columns: tuple[Column, ...]
+    whats: tuple[What, ...]
+    bundles: tuple[Bundle, ...]
+    unseen: int
+    selectors: frozenset[LabelSelector]
+
+    @property
+    def subjects(self) -> Iterator[Subject]:
+        """Those of all kinds."""
+        return chain.from_iterable(self.kinds)
+
+
+def survey(world: World, namespace: str, audited: int, families: Sequence[Family]) -> Area:
+    """What there is to notice at those groups of ``namespace`` that are among ``audited``."""
+    here = world.groups.in_namespace(namespace) & audited
+    reads = list(_read(world, namespace))
+    touching = {direction: _touching(world, direction, here) for direction in Direction}
+    ports = _ports(world, reads, [each for several in touching.values() for each in several], here)
+    columns = tuple(world.column(family, port) for family in families for port in ports)
+    kinds = _tell_apart(world, reads, touching[Direction.INGRESS] + touching[Direction.EGRESS], here)
+    whats: dict[What, int] = {}
+    found: dict[tuple[int, Direction, tuple[tuple[int, ...], ...]], list[int]] = {}
+    unseen = 0
+    for number, kind in enumerate(kinds):
+        for direction in Direction:
+            mine = [read for read in reads if read.direction is direction]
+            filters = [Filter(world, subject.group, direction, columns, touching[direction]) for subject in kind]
+            misread = (
+                each.misread(mine, 0 if subject.several else 1 << subject.group)
+                for each, subject in zip(filters, kind, strict=True)
+            )
+            for ways in zip(*misread, strict=True):
+                changed = tuple(each for _, each in ways)
+                if any(map(any, changed)):
+                    way = whats.setdefault(ways[0][0], len(whats))
+                    found.setdefault((number, direction, changed), []).append(way)
+                else:
+                    unseen += 1
+    world.forget()
+    bundles = (Bundle(kind, direction, tuple(ways), changed) for (kind, direction, changed), ways in found.items())
+    return Area(namespace, kinds, columns, tuple(whats), tuple(bundles), unseen, _selectors(reads))
+
+
+def _selectors(reads: Sequence[Read]) -> frozenset[LabelSelector]:
+    readings = [each.reading for read in reads for each, _ in read.misread]
+    peers = (peer for reading in readings for rule in reading.rules for peer in rule.peers)
+    found = {peer.pod_selector for peer in peers if peer.pod_selector is not None}
+    return frozenset(found.union(reading.selector for reading in readings))
+
+
+def _read(world: World, namespace: str) -> Iterator[Read]:
+    """The policies of ``namespace``, in each direction, with their misreadings; those that select no pod, too: misread,
+    they may.
+    """
+    for policy, selected in world.policies_of(namespace):
+        for direction in Direction:
+            misread = [(each, world.selected(namespace, each.reading)) for each in misreadings(policy, direction)]
+            yield Read(policy, direction, selected if direction in policy.directions else 0, tuple(misread))
+
+
+def _touching(world: World, direction: Direction, here: int) -> list[Opening]:
+    """The rules at the other ends of filters of ``direction`` that let any of ``here`` through."""
+    return [each for each in world.sides[OPPOSITE[direction]].openings if each.rule_peers & here]
+
+
+def _ports(world: World, reads: Sequence[Read], touching: Sequence[Opening], here: int) -> list[PortRequest]:
+    """The ports that can tell anything apart here: of the policies in question, and what the pods and hosts declare."""
+    concerned = {id(each.policy): each.policy for each in touching}
+    concerned |= {id(read.policy): replace(read.policy, directions=frozenset(Direction)) for read in reads}
+    representatives = world.groups.representatives
+    pods = tuple(representatives[number] for number in bits(here))
+    ports = choose_ports(replace(world.snapshot, policies=tuple(concerned.values()), endpoints=pods))
+    declared = (
+        PortRequest(port.protocol, number=port.number)
+        for number in bits(world.groups.hosts)
+        for port in representatives[number].ports
+    )
+    return list(dict.fromkeys((*ports, *declared)))
+
+
+def _tell_apart(world: World, reads: Sequence[Read], touching: Sequence[Opening], here: int) -> tuple[Kind, ...]:
+    own = [mask for read in reads for mask in (read.subjects, *(subjects for _, subjects in read.misread))]
+    others = [mask for by_number in world.declared.values() for mask in by_number.values()]
+    others += [each.rule_peers for each in touching]
+    narrowed = list(dict.fromkeys(mask & here for mask in others))
+    parts = refined([here] if here else [], dict.fromkeys(mask & here for mask in own))
+    return tuple(sorted(_subjects(world, refined([part], narrowed)) for part in parts))
+
+
+def _subjects(world: World, parts: Sequence[int]) -> Kind:
+    """The largest ones of ``parts``, which are groups that nothing tells apart."""
+    largest = ((max(bits(part), key=lambda group: len(world.members[group])), part) for part in parts)
+    subjects = (Subject(group, part, len(world.members[group]) > 1) for group, part in largest)
+    most = sorted(subjects, key=lambda each: (-len(world.members[each.group]), each.group))[:MOST_SUBJECTS]
+    return tuple(sorted(most))

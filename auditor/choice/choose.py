@@ -1,0 +1,161 @@
+"""The choice: of all pods of a cluster the few, and of all connections between them those, by which an audit notices
+most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from auditor.choice.area import Area, survey
+from auditor.choice.cover import Cover, most_telling
+from auditor.choice.noticing import Ledger
+from auditor.choice.pairs import Pairs, Pod, Preference, pairs_of
+from auditor.choice.world import World
+from auditor.model.labels import LabelSelector
+from auditor.model.probe_pod import ProbePod
+from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.model.workloads import workload_name
+from auditor.policy.bits import bits, mask_of
+from auditor.probe_pods.choice import Choice, ProbeRequest
+from auditor.probe_pods.copies import Alike, copies
+from auditor.probe_pods.models import SYSTEM_NAMESPACES
+from auditor.probing.plan import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """At most so many ``probe_pods`` and ``connections`` (None: as many as show anything); no more than are needed for
+    the share ``coverage``, 0 to 1, of what there is to notice.
+    """
+
+    probe_pods: int
+    connections: int | None = None
+    coverage: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The ``probe_pods`` to create, what they leave out (``uncovered``, a sentence each), and the connections to try.
+
+    ``without`` are pods, each for all of its kind, that are audited and get no probe pod within the bounds, though
+    there is something to notice at them. ``ledger`` says what connections notice.
+    """
+
+    probe_pods: tuple[ProbePod, ...]
+    uncovered: tuple[str, ...]
+    connections: frozenset[Connection]
+    without: tuple[Endpoint, ...]
+    ledger: Ledger
+
+
+def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeRequest, bounds: Bounds) -> Chosen:
+    """What to create and to try for ``request``; ``outside`` are the hosts that may be tried, too."""
+    audited_in = set(request.namespaces or snapshot.namespaces)
+    policies = [policy for policy in snapshot.policies if policy.namespace in audited_in]
+    world = World(snapshot, outside, policies)
+    ends = zip(world.groups.of_endpoint, world.snapshot.endpoints, strict=True)
+    audited = mask_of({group for group, end in ends if request.audits(end)})
+    families = _families(snapshot)
+    areas = [survey(world, name, audited, families) for name in sorted({policy.namespace for policy in policies})]
+    several = _pairs(world, areas, request)
+    cover = Cover(several, world.namespace_of, bounds.probe_pods)
+    cover.take(math.ceil(bounds.coverage * sum(sum(pairs.weights) for pairs in several)))
+    choice, names = _copies(world, areas, request, cover.pods)
+    shown = _shown(several, cover.pods, names, bounds.connections)
+    ledger = Ledger(tuple(areas), tuple(_kinds(world, area) for area in areas), _policies(areas), shown)
+    without = _without(world, areas, cover.pods, set(names.values()))
+    return Chosen(choice.probe_pods, choice.uncovered, frozenset(shown), without, ledger)
+
+
+def _families(snapshot: Snapshot) -> list[Family]:
+    """Those that all pods have: which of the others a probe pod gets is not known before."""
+    known = [set(end.families) for end in snapshot.endpoints if end.selectable and end.addresses]
+    return sorted(set[Family].intersection(*known)) if known else [Family.IPV4]
+
+
+def _pairs(world: World, areas: Sequence[Area], request: ProbeRequest) -> list[Pairs]:
+    """Those of each area. Wherever there is a choice, audited pods come first, and what is in closed namespaces is
+    left out.
+    """
+    groups = world.groups
+    closed = mask_of(n for n in bits(groups.selectable) if groups.representatives[n].namespace in request.closed)
+    late = mask_of(
+        n for n in bits(groups.selectable) if groups.representatives[n].namespace.startswith(SYSTEM_NAMESPACES)
+    )
+    preference = Preference(
+        (groups.selectable | groups.hosts) & ~closed,
+        late,
+        entered=mask_of(n for area in areas for n in bits(groups.in_namespace(area.namespace))),
+        first=mask_of(subject.group for area in areas for subject in area.subjects),
+    )
+    return [pairs_of(world, area, preference) for area in areas]
+
+
+def _copies(
+    world: World, areas: Sequence[Area], request: ProbeRequest, pods: Collection[Pod]
+) -> tuple[Choice, dict[Pod, str]]:
+    """The probe pods for ``pods``, and what each is called; hosts by their own names."""
+    groups = {subject.group: subject.groups for area in areas for subject in area.subjects}
+    first = sorted({pod.group for pod in pods if world.groups.representatives[pod.group].selectable})
+    alike = [
+        Alike(
+            _members(world, 1 << group),
+            Pod(group, True) in pods,
+            tuple(end.name for end in _members(world, groups.get(group, 0) & ~(1 << group))),
+        )
+        for group in first
+    ]
+    misread = frozenset[LabelSelector]().union(*(area.selectors for area in areas))
+    choice, names = copies(world.snapshot, request, alike, misread)
+    of_pod = {pod: world.groups.representatives[pod.group].name for pod in pods}
+    for group, several in zip(first, names, strict=True):
+        of_pod |= {Pod(group, bool(number)): name for number, name in enumerate(several)}
+    return choice, of_pod
+
+
+def _members(world: World, groups: int) -> tuple[Endpoint, ...]:
+    members = (end for group in bits(groups) for end in world.members[group])
+    return tuple(sorted(members, key=lambda end: end.name))
+
+
+def _shown(
+    several: Sequence[Pairs], pods: set[Pod], names: Mapping[Pod, str], most: int | None
+) -> dict[Connection, int]:
+    """The connections to try, each with what it shows, as the ledger counts it: ``most`` of them, those first that show
+    most besides.
+    """
+    found: dict[Connection, int] = {}
+    weights: list[int] = []
+    for pairs in several:
+        for link, mask in pairs.links(pods):
+            port = pairs.area.columns[link.column].port
+            connection = Connection(names[link.source], names[link.destination], port)
+            found[connection] = found.get(connection, 0) | mask << len(weights)
+        weights += pairs.weights
+    if most is None or len(found) <= most:
+        return found
+    connections = sorted(found)
+    order = most_telling([found[each] for each in connections], weights)
+    return {connections[place]: found[connections[place]] for place in order[:most]}
+
+
+def _without(world: World, areas: Sequence[Area], pods: Collection[Pod], taken: set[str]) -> tuple[Endpoint, ...]:
+    """One pod for each kind at which there is something to notice, and that has no probe pod; none has one of the names
+    ``taken``.
+    """
+    kinds = {area.kinds[bundle.kind] for area in areas for bundle in area.bundles}
+    there = {pod.group for pod in pods}
+    left = sorted(kind[0].group for kind in kinds if there.isdisjoint(subject.group for subject in kind))
+    ends = [world.groups.representatives[group] for group in left]
+    return tuple(replace(end, name=f"{end.name}~" if end.name in taken else end.name) for end in ends)
+
+
+def _kinds(world: World, area: Area) -> tuple[str, ...]:
+    return tuple(workload_name(world.groups.representatives[kind[0].group]) for kind in area.kinds)
+
+
+def _policies(areas: Iterable[Area]) -> int:
+    """How many policies there is anything to notice of."""
+    return len({area.whats[way].policy for area in areas for bundle in area.bundles for way in bundle.ways} - {""})

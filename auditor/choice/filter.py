@@ -1,0 +1,171 @@
+"""The filter of one kind of pod in one direction: what it lets through, and what it would if a policy were misread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import or_
+from typing import NamedTuple, TypeAlias
+
+from auditor.choice.misreadings import Misreading
+from auditor.choice.world import OPPOSITE, Column, Opening, World, opened
+from auditor.diagnosis.dialects import SPECS, Traffic
+from auditor.model.policy import Direction, NetworkPolicy, Rule
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+from auditor.policy.bits import without_each
+
+Masks: TypeAlias = Sequence[int]
+"""For each column a set of groups at the other end."""
+
+
+class What(NamedTuple):
+    """One way of misreading. ``policy`` is empty for what concerns no policy more than another."""
+
+    policy: str
+    direction: Direction
+    what: str
+
+
+class Read(NamedTuple):
+    """A policy in one direction: the groups that it isolates in it, and each misreading with those that that one
+    isolates.
+    """
+
+    policy: NetworkPolicy
+    direction: Direction
+    subjects: int
+    misread: tuple[tuple[Misreading, int], ...]
+
+
+class Filter:
+    """The filter of the pods of ``group`` in ``direction``, for connections in ``columns``. ``touching`` are the rules
+    at the other ends that let these pods through, or others.
+    """
+
+    def __init__(
+        self, world: World, group: int, direction: Direction, columns: Sequence[Column], touching: Sequence[Opening]
+    ) -> None:
+        self._world = world
+        self._group = group
+        self._direction = direction
+        self._columns = columns
+        self._everybody = [self._others(column) for column in columns]
+        self._through = self._let_through(touching)
+        self._opened: dict[int, Masks] = {}
+
+    def _others(self, column: Column) -> int:
+        """Who can be at the other end."""
+        egress = self._direction is Direction.EGRESS
+        return self._world.reachable(column) if egress else self._world.groups.selectable
+
+    def _let_through(self, touching: Sequence[Opening]) -> Masks:
+        """For each column whose own filters, at the other ends, let these pods through."""
+        isolated = self._world.sides[OPPOSITE[self._direction]].isolated
+        through = [everybody & ~isolated for everybody in self._everybody]
+        for opening in touching:
+            if opening.rule_peers >> self._group & 1:
+                for place, column in enumerate(self._columns):
+                    if opening.peers(column.family) >> self._group & 1:
+                        through[place] |= opening.subjects & self._open_at(opening, column)
+        return through
+
+    def _open_at(self, opening: Opening, column: Column) -> int:
+        """The groups of which ``opening`` opens the filters on the port of ``column``, to a connection with these
+        pods.
+        """
+        found = 0
+        for atoms, destinations in opening.rule.ports.items():
+            if atoms >> column.atom & 1:
+                if self._direction is Direction.EGRESS:
+                    found |= destinations
+                elif destinations >> self._group & 1:
+                    return -1
+        return found
+
+    def _open(self, policy: NetworkPolicy, rules: Sequence[Rule]) -> Masks:
+        """For each column the groups that ``rules``, of ``policy``, let through."""
+        masks = [0] * len(self._columns)
+        for rule in rules:
+            key = id(rule)
+            if key not in self._opened:
+                compiled = self._world.compiled(policy, rule)
+                self._opened[key] = opened(compiled, self._direction, self._group, self._columns)
+            masks = [mask | more for mask, more in zip(masks, self._opened[key], strict=True)]
+        return masks
+
+    def misread(self, reads: Sequence[Read], itself: int) -> Iterator[tuple[What, tuple[int, ...]]]:
+        """Each way of misreading any of the policies ``reads``, all in this direction, that concerns these pods, with
+        the other ends of which the verdict changes. ``itself`` is not an other end.
+        """
+        selecting = [read for read in reads if read.subjects >> self._group & 1]
+        own = [self._open(read.policy, read.policy.rules(self._direction)) for read in selecting]
+        right = self._passing(_united(own, len(self._columns)), isolated=bool(selecting))
+        by_others = _by_others(own, len(self._columns))
+
+        def changed(wrong: Masks) -> tuple[int, ...]:
+            return tuple(
+                (one ^ other) & through & ~itself
+                for one, other, through in zip(right, wrong, self._through, strict=True)
+            )
+
+        for read in reads:
+            selected = read.subjects >> self._group & 1
+            place = selecting.index(read) if selected else -1
+            others = by_others[place] if selected else by_others[-1]
+            isolated_by_others = len(selecting) > selected
+            for misreading, subjects in read.misread:
+                concerned = subjects >> self._group & 1
+                if not concerned and not selected:
+                    continue
+                opening = self._open(read.policy, misreading.reading.rules) if concerned else [0] * len(self._columns)
+                open_now = [one | other for one, other in zip(others, opening, strict=True)]
+                wrong = self._passing(open_now, isolated=bool(isolated_by_others or concerned))
+                yield What(read.policy.full_name, self._direction, misreading.what), changed(wrong)
+        if selecting:
+            for phrase, wrong in self._misread_altogether(selecting, own, right):
+                yield What("", self._direction, phrase), changed(wrong)
+
+    def _passing(self, open_to: Masks, *, isolated: bool) -> Masks:
+        return (
+            [one & everybody for one, everybody in zip(open_to, self._everybody, strict=True)]
+            if isolated
+            else (self._everybody)
+        )
+
+    def _misread_altogether(
+        self, selecting: Sequence[Read], own: Sequence[Masks], right: Masks
+    ) -> Iterator[tuple[str, Masks]]:
+        """What dialects make of the whole filter that misread no policy by itself."""
+        for spec in SPECS.values():
+            if spec.exempts is not None:
+                yield spec.phrase, self._exempting(spec.exempts, right)
+            elif spec.first_policy_only and len(selecting) > 1:
+                first = min(range(len(selecting)), key=lambda place: selecting[place].policy.name)
+                yield spec.phrase, self._passing(own[first], isolated=True)
+            elif spec.shuts:
+                yield spec.phrase, [0] * len(self._columns)
+
+    def _exempting(self, traffic: Traffic, right: Masks) -> Masks:
+        return [
+            everybody if _is(traffic, column) else mask
+            for everybody, mask, column in zip(self._everybody, right, self._columns, strict=True)
+        ]
+
+
+def _is(traffic: Traffic, column: Column) -> bool:
+    if traffic is Traffic.UDP:
+        return column.port.protocol is Protocol.UDP
+    return traffic is Traffic.IPV6 and column.family is Family.IPV6
+
+
+def _united(own: Sequence[Masks], size: int) -> Masks:
+    return [reduce(or_, (masks[place] for masks in own), 0) for place in range(size)]
+
+
+def _by_others(own: Sequence[Masks], size: int) -> list[Masks]:
+    """For each of ``own`` what all others open; at the end what all of them do."""
+    if not own:
+        return [[0] * size]
+    columns = [without_each([masks[place] for masks in own], 0, or_) for place in range(size)]
+    return [*([column[number] for column in columns] for number in range(len(own))), _united(own, size)]

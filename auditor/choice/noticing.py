@@ -1,0 +1,72 @@
+"""What connections that were tried, or are going to be, would have noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from auditor.choice.area import Area
+from auditor.choice.cover import weight_of
+from auditor.choice.filter import What
+from auditor.diagnosis.evidence import is_telling
+from auditor.model.noticing import Noticing
+from auditor.model.ports import PortRequest
+from auditor.model.report import CellResult
+from auditor.model.verdict import Cell
+from auditor.policy.bits import union
+from auditor.probing.plan import Connection
+
+MOST_MISSED = 100
+"""So many of the ways of misreading that would go unnoticed are put into words."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What each of ``shown`` would notice, as sets of the bundles of ``areas`` by their places when all are in one row.
+    ``kinds`` says for each area what its kinds of pods are called, ``policies`` how many there are.
+    """
+
+    areas: tuple[Area, ...]
+    kinds: tuple[tuple[str, ...], ...]
+    policies: int
+    shown: Mapping[Connection, int]
+
+    def of(self, connections: Iterable[Connection]) -> Noticing:
+        """What ``connections`` notice."""
+        noticed = union(self.shown.get(each, 0) for each in connections)
+        bundles = [bundle for area in self.areas for bundle in area.bundles]
+        weights = [len(bundle.ways) for bundle in bundles]
+        everything = (1 << len(bundles)) - 1
+        return Noticing(
+            policies=self.policies,
+            ways=sum(weights),
+            noticed=weight_of(noticed, weights),
+            unseen=sum(area.unseen for area in self.areas),
+            missed=tuple(dict.fromkeys(islice(self._missed(everything & ~noticed), MOST_MISSED))),
+        )
+
+    def of_results(self, results: Iterable[CellResult]) -> Noticing:
+        """What those of ``results`` notice that say anything of the policies."""
+        cells = (result.cell for result in results if is_telling(result))
+        return self.of({Connection(cell.source, cell.destination, _port(cell)) for cell in cells})
+
+    def _missed(self, mask: int) -> Iterator[str]:
+        """The ways of the bundles in ``mask`` in words."""
+        bundles = (
+            (area, kinds[bundle.kind], bundle)
+            for area, kinds in zip(self.areas, self.kinds, strict=True)
+            for bundle in area.bundles
+        )
+        for place, (area, kind, bundle) in enumerate(bundles):
+            if mask >> place & 1:
+                yield from (_in_words(kind, area.whats[way]) for way in bundle.ways)
+
+
+def _in_words(kind: str, way: What) -> str:
+    who = f"{way.policy} for {kind}" if way.policy else kind
+    return f"{who}, {way.direction.lower()}: {way.what}"
+
+
+def _port(cell: Cell) -> PortRequest:
+    return PortRequest(cell.protocol, number=cell.port)

@@ -1,0 +1,112 @@
+"""Which pairs of probe pods would show what: the audited pods of one namespace with few others, which stand for all.
+
+Other ends that take part in the same connections are alike; one of them is enough. It is one that is audited itself, or
+in a namespace that is entered anyway, where there is such a one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from auditor.choice.area import Area
+from auditor.choice.world import World, lowest, refined
+from auditor.model.policy import Direction
+from auditor.policy.bits import bits, mask_of, union
+
+
+class Pod(NamedTuple):
+    """A probe pod for the pods of ``group``: the first one, or a ``second`` for traffic between them."""
+
+    group: int
+    second: bool = False
+
+
+class Pair(NamedTuple):
+    """An audited pod, and the pod or host at the other end."""
+
+    subject: Pod
+    other: Pod
+
+
+class Link(NamedTuple):
+    """Connections of an area from ``source`` to ``destination`` on the port of one of its columns."""
+
+    source: Pod
+    destination: Pod
+    column: int
+
+
+@dataclass
+class Preference:
+    """The groups that can have probe pods, and which of them are preferred where one is as good as another: those in
+    namespaces that are entered anyway.
+    """
+
+    usable: int
+    late: int
+    entered: int = 0
+    first: int = 0
+    in_namespace_of: dict[int, int] = field(default_factory=dict)
+
+    def of(self, mask: int, world: World) -> int | None:
+        """One of ``mask``; None where there is none."""
+        among = mask & self.usable
+        best = among & self.first or among & self.entered or among & ~self.late or among
+        if not best:
+            return None
+        group = lowest(best)
+        end = world.groups.representatives[group]
+        self.entered |= world.groups.in_namespace(end.namespace) if end.selectable else 0
+        self.first |= 1 << group
+        return group
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What each pair of an ``area`` would show, as sets of the area's bundles by their places; ``weights`` says how
+    many ways of misreading each bundle has.
+    """
+
+    area: Area
+    weights: tuple[int, ...]
+    shown: dict[Pair, int]
+    others: int
+
+    def links(self, pods: set[Pod]) -> Iterator[tuple[Link, int]]:
+        """The connections between ``pods`` that would show anything, each with the bundles that it would show."""
+        groups = mask_of({pod.group for pod in pods}) & self.others
+        found: dict[Link, int] = {}
+        for number, direction, subject, changed in _each(self.area):
+            for column, mask in enumerate(changed if subject in pods else ()):
+                for group in bits(mask & groups):
+                    other = Pod(group, group == subject.group)
+                    if other in pods:
+                        ends = (other, subject) if direction is Direction.INGRESS else (subject, other)
+                        link = Link(*ends, column)
+                        found[link] = found.get(link, 0) | 1 << number
+        yield from found.items()
+
+
+def _each(area: Area) -> Iterator[tuple[int, Direction, Pod, tuple[int, ...]]]:
+    """For each bundle, by its place, and each of its subjects what is changed there."""
+    for number, bundle in enumerate(area.bundles):
+        for subject, changed in zip(area.kinds[bundle.kind], bundle.changed, strict=True):
+            yield number, bundle.direction, Pod(subject.group), changed
+
+
+def pairs_of(world: World, area: Area, preference: Preference) -> Pairs:
+    """The pairs of ``area``, with other ends by ``preference``."""
+    masks = dict.fromkeys(mask for bundle in area.bundles for mask in bundle.masks if mask)
+    everybody = union(masks)
+    parts = refined([everybody] if everybody else [], masks)
+    chosen = (preference.of(part, world) for part in sorted(parts, key=int.bit_count))
+    others = mask_of(group for group in chosen if group is not None)
+    shown: dict[Pair, int] = {}
+    for number, _, subject, changed in _each(area):
+        if preference.usable >> subject.group & 1:
+            for group in bits(union(changed) & others):
+                pair = Pair(subject, Pod(group, group == subject.group))
+                shown[pair] = shown.get(pair, 0) | 1 << number
+    return Pairs(area, tuple(len(bundle.ways) for bundle in area.bundles), shown, others)

@@ -1,0 +1,182 @@
+"""The policies of a cluster as bitsets over the pods that probe pods can stand for.
+
+Pods are taken without their addresses: a probe pod has their labels, and an address of its own. Hosts outside that are
+to be tried keep theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+from auditor.choice.misreadings import Reading
+from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
+from auditor.model.ports import PortRequest
+from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.policy.atoms import cut_atoms, port_names
+from auditor.policy.bits import bits, union
+from auditor.policy.compiled import CompiledRule, RuleCompiler
+from auditor.policy.groups import Groups
+from auditor.policy.traits import network_policy_traits
+
+OPPOSITE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
+
+
+class Column(NamedTuple):
+    """Connections on one port over one family; ``atom`` is the number of the port's atom."""
+
+    family: Family
+    atom: int
+    port: PortRequest
+
+
+class Opening(NamedTuple):
+    """A rule of a policy in a direction, whose filters it opens, and to whom over any family."""
+
+    policy: NetworkPolicy
+    subjects: int
+    rule: CompiledRule
+    rule_peers: int
+
+    def peers(self, family: Family) -> int:
+        """To whom it opens them over ``family``."""
+        return self.rule.selected | self.rule.blocked[family]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """All policies in one direction: the groups that any isolates, and all rules of those that isolate any."""
+
+    isolated: int
+    openings: tuple[Opening, ...]
+
+
+class World:
+    """``snapshot`` with its pods' addresses taken away, and the hosts ``outside``. ``audited`` policies may be read as
+    having both directions.
+    """
+
+    def __init__(self, snapshot: Snapshot, outside: Iterable[Endpoint], audited: Collection[NetworkPolicy]) -> None:
+        pods = [replace(end, addresses=()) for end in snapshot.endpoints if end.selectable]
+        self.snapshot = replace(snapshot, endpoints=(*pods, *outside))
+        known = {id(policy) for policy in audited}
+        policies = [
+            replace(policy, directions=frozenset(Direction)) if id(policy) in known else policy
+            for policy in snapshot.policies
+        ]
+        traits = network_policy_traits(replace(snapshot, policies=tuple(policies)))
+        ports = [*traits.ports, *map(_first_alone, traits.ports)]
+        names = port_names(ports)
+        self.atoms = cut_atoms(ports, names, self.snapshot.endpoints)
+        self.groups = Groups(self.snapshot, names, [traits])
+        self.declared = {name: self.groups.declaring(name) for name in names}
+        self._compiler = RuleCompiler(self.groups, self.atoms, self.declared)
+        self._compiled: dict[tuple[str, int], tuple[Rule, CompiledRule]] = {}
+
+    @cached_property
+    def members(self) -> list[list[Endpoint]]:
+        """The endpoints of each group."""
+        members: list[list[Endpoint]] = [[] for _ in self.groups.representatives]
+        for endpoint, group in zip(self.snapshot.endpoints, self.groups.of_endpoint, strict=True):
+            members[group].append(endpoint)
+        return members
+
+    @cached_property
+    def sides(self) -> dict[Direction, Side]:
+        return {direction: self._side(direction) for direction in Direction}
+
+    def _side(self, direction: Direction) -> Side:
+        isolating = [policy for policy in self.snapshot.policies if direction in policy.directions]
+        policies = tuple((policy, self.groups.selected_by(policy)) for policy in isolating)
+        openings = tuple(
+            Opening(policy, subjects, rule, rule.selected | union(rule.blocked.values()))
+            for policy, subjects in policies
+            if subjects
+            for rule in (self.compiled(policy, each) for each in policy.rules(direction))
+        )
+        return Side(union(subjects for _, subjects in policies), openings)
+
+    def policies_of(self, namespace: str) -> list[tuple[NetworkPolicy, int]]:
+        """The policies of ``namespace``, each with the groups that it selects."""
+        return self._by_namespace.get(namespace, [])
+
+    @cached_property
+    def _by_namespace(self) -> dict[str, list[tuple[NetworkPolicy, int]]]:
+        found: dict[str, list[tuple[NetworkPolicy, int]]] = {}
+        for policy in self.snapshot.policies:
+            found.setdefault(policy.namespace, []).append((policy, self.groups.selected_by(policy)))
+        return found
+
+    def namespace_of(self, group: int) -> str:
+        """Where the pods of ``group`` are; empty for a host outside."""
+        return self.groups.representatives[group].namespace
+
+    def compiled(self, policy: NetworkPolicy, rule: Rule) -> CompiledRule:
+        """``rule``, one of a policy in the namespace of ``policy``. Each is compiled once."""
+        key = (policy.namespace, id(rule))
+        if key not in self._compiled:
+            self._compiled[key] = rule, self._compiler.rule(policy, rule, 0)
+        return self._compiled[key][1]
+
+    def forget(self) -> None:
+        """Drop what was compiled so far: rules of misreadings are many."""
+        self._compiled.clear()
+
+    def selected(self, namespace: str, reading: Reading) -> int:
+        """The groups that ``reading``, of a policy in ``namespace``, isolates."""
+        if not reading.isolates:
+            return 0
+        return self.groups.with_labels(reading.selector) & self.groups.in_namespace(namespace)
+
+    def column(self, family: Family, port: PortRequest) -> Column:
+        """Connections on ``port``, given by its number."""
+        return Column(family, self.atoms.index(port.protocol, port.number), port)
+
+    def reachable(self, column: Column) -> int:
+        """The groups that can be destinations in ``column``: pods, and hosts on the ports that they declare, which are
+        no sources.
+        """
+        port = column.port
+        hosts = 0
+        for number in bits(self.groups.hosts):
+            host = self.groups.representatives[number]
+            declares = any((each.protocol, each.number) == (port.protocol, port.number) for each in host.ports)
+            hosts |= declares << number if column.family in host.families else 0
+        return self.groups.selectable | hosts
+
+
+def _first_alone(port: PolicyPort) -> PolicyPort:
+    """The port that is left of ``port`` where its endPort is overlooked."""
+    return replace(port, end_port=None)
+
+
+def opened(rule: CompiledRule, direction: Direction, subject: int, columns: Sequence[Column]) -> list[int]:
+    """For each of ``columns`` the groups to which ``rule`` opens the filter of the group ``subject``."""
+    masks = [0] * len(columns)
+    for atoms, destinations in rule.ports.items():
+        if direction is Direction.INGRESS and not destinations >> subject & 1:
+            continue
+        among = destinations if direction is Direction.EGRESS else -1
+        for place, column in enumerate(columns):
+            if atoms >> column.atom & 1:
+                masks[place] |= (rule.selected | rule.blocked[column.family]) & among
+    return masks
+
+
+def refined(parts: Iterable[int], masks: Iterable[int]) -> list[int]:
+    """``parts``, split so that each of ``masks`` has all of a part or nothing of it."""
+    split = list(parts)
+    for mask in masks:
+        finer = []
+        for part in split:
+            inside = part & mask
+            finer += [inside, part & ~mask] if inside and inside != part else [part]
+        split = finer
+    return split
+
+
+def lowest(mask: int) -> int:
+    """The first number in ``mask``, which is not empty."""
+    return next(bits(mask))

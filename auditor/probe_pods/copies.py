@@ -1,0 +1,64 @@
+"""Probe pods for pods that somebody has chosen already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import NetworkPolicy
+from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.probe_pods.choice import Choice, ProbeRequest, isolated_directions, put_in_place
+from auditor.probe_pods.gaps import endpoints_without_probe_pods, pods_known_by_address, untested_nodes, unusable_nodes
+from auditor.probe_pods.labels import PodSelectors
+from auditor.probe_pods.models import Models, PodClass
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Pods, sorted by name, of which one is to be copied, or a ``second`` one as well. The first copy stands for those
+    with the names ``besides``, too.
+    """
+
+    members: tuple[Endpoint, ...]
+    second: bool = False
+    besides: tuple[str, ...] = ()
+
+
+def copies(
+    snapshot: Snapshot, request: ProbeRequest, chosen: Sequence[Alike], misread: Iterable[LabelSelector]
+) -> tuple[Choice, list[list[str]]]:
+    """Probe pods for each of ``chosen``, and what they leave out; the names of those for each of them, in order.
+
+    Their labels meet the same of the selectors ``misread`` as those of the pods.
+    """
+    by_namespace: dict[str, list[NetworkPolicy]] = {}
+    for policy in snapshot.policies:
+        by_namespace.setdefault(policy.namespace, []).append(policy)
+    classes = [
+        PodClass(
+            number,
+            one.members,
+            tuple(filter(request.audits, one.members)),
+            isolated_directions(one.members[0], by_namespace),
+            one.second,
+        )
+        for number, one in enumerate(chosen)
+    ]
+    selectors = PodSelectors(snapshot, misread)
+    models = Models(classes, request.can_use, selectors.matching, request.closed)
+    models.add_one_per_class()
+    models.add_seconds()
+    probe_pods, names = put_in_place(snapshot, request, classes, models, selectors)
+    besides = {names[number][0]: one.besides for number, one in enumerate(chosen)}
+    probe_pods = tuple(
+        replace(probe, stands_for=(*probe.stands_for, *besides.get(probe.name, ()))) for probe in probe_pods
+    )
+    audited = [endpoint for one in classes for endpoint in one.audited]
+    uncovered = (
+        *untested_nodes(models.missing()),
+        *unusable_nodes(audited, request.can_use),
+        *pods_known_by_address(snapshot, request.audits),
+        *endpoints_without_probe_pods(snapshot),
+    )
+    return Choice(probe_pods, uncovered), [names[number] for number in range(len(classes))]

@@ -1,0 +1,186 @@
+"""What a choice claims to notice is noticed, and what it says to miss is missed, on random clusters."""
+
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from auditor.choice.choose import Bounds, choose
+from auditor.choice.filter import What
+from auditor.choice.misreadings import misreadings
+from auditor.choice.world import World
+from auditor.diagnosis.cells import Cells
+from auditor.diagnosis.dialects import SPECS
+from auditor.diagnosis.filters import Filters
+from auditor.model.policy import Direction
+from auditor.model.snapshot import Endpoint, EndpointKind
+from auditor.model.verdict import Cell
+from auditor.policy.evaluator import evaluate
+from auditor.policy.matrix import always_allowed
+from auditor.probe_pods.choice import ProbeRequest
+from tests.strategies import DUAL, IPV4_ONLY, Shape, random_snapshot
+
+SHAPES = (
+    Shape(namespaces=3, pods=9, policies=5, hosts=0, host_network=0.0, families=(IPV4_ONLY,)),
+    Shape(namespaces=2, pods=7, policies=6, hosts=0, host_network=0.1, families=(DUAL,)),
+)
+OPPOSITE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
+
+
+class Trial:
+    """A choice for a random cluster, and what can be known of it without asking it."""
+
+    def __init__(self, seed, most):
+        random = Random(seed)
+        snapshot = random_snapshot(random, SHAPES[seed % 2])
+        self.snapshot = replace(snapshot, endpoints=tuple(end for end in snapshot.endpoints if end.selectable))
+        names = sorted(self.snapshot.namespaces)
+        self.request = ProbeRequest((random.choice(names),) if seed % 3 else ())
+        self.chosen = choose(self.snapshot, (), self.request, Bounds(most))
+        self.areas = self.chosen.ledger.areas
+        pods = [
+            Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, (), probe.ports, probe.node)
+            for probe in self.chosen.probe_pods
+        ]
+        self.probes = replace(self.snapshot, endpoints=tuple(pods))
+        self.pods = replace(
+            self.snapshot, endpoints=tuple(replace(end, addresses=()) for end in self.snapshot.endpoints)
+        )
+        audited = [each for each in self.snapshot.policies if each.namespace in (self.request.namespaces or names)]
+        self.world = World(self.snapshot, (), audited)
+
+    def claims(self):
+        """For each way of misreading, by the area, the kind and the way, whether it is said to be noticed."""
+        noticed = 0
+        for mask in self.chosen.ledger.shown.values():
+            noticed |= mask
+        found, place = {}, 0
+        for area in self.areas:
+            for bundle in area.bundles:
+                for way in bundle.ways:
+                    found[area.namespace, bundle.kind, area.whats[way]] = bool(noticed >> place & 1)
+                place += 1
+        return found
+
+    def planned(self, area):
+        families = {column.family for column in area.columns}
+        return [
+            Cell(one.source, one.destination, one.port.protocol, one.port.number, family)
+            for one in self.chosen.connections
+            for family in families
+        ]
+
+    def possible(self, area, members, direction):
+        """All connections that have one of ``members`` at the end of ``direction``."""
+        ends = self.pods.endpoints
+        pairs = [(member, other) for member in members for other in ends if other.name != member.name]
+        return [
+            Cell(
+                *((other.name, member.name) if direction is Direction.INGRESS else (member.name, other.name)),
+                column.port.protocol,
+                column.port.number,
+                column.family,
+            )
+            for member, other in pairs
+            for column in area.columns
+        ]
+
+    def members(self, kind):
+        return [
+            end
+            for end, group in zip(self.pods.endpoints, self.world.groups.of_endpoint, strict=True)
+            if any(subject.groups >> group & 1 for subject in kind)
+        ]
+
+    def probes_of(self, kind):
+        names = {end.name for end in self.members(kind)}
+        return {probe.name for probe in self.chosen.probe_pods if names & set(probe.stands_for)}
+
+
+def read_so(snapshot, policy, direction, reading):
+    """``snapshot`` with ``policy`` read so in ``direction``, and as it is written in the other."""
+    rest = replace(policy, directions=policy.directions - {direction})
+    rules = {"ingress" if direction is Direction.INGRESS else "egress": reading.rules}
+    read = replace(rest, name=f"{policy.name}-read", directions=frozenset({direction}), pod_selector=reading.selector)
+    others = [each for each in snapshot.policies if each is not policy]
+    added = [replace(read, **rules)] if reading.isolates else []
+    return evaluate(replace(snapshot, policies=(*others, rest, *added)))
+
+
+def differ(one, other, cells):
+    return any(one.verdict(*cell) is not other.verdict(*cell) for cell in cells)
+
+
+def at_end(cells, direction, names):
+    return [cell for cell in cells if (cell.destination if direction is Direction.INGRESS else cell.source) in names]
+
+
+def check_claims(most, seeds):
+    told = Counter()
+    for seed in seeds:
+        trial = Trial(seed, most)
+        claims = trial.claims()
+        written, written_on_pods = evaluate(trial.probes), evaluate(trial.pods)
+        for area in trial.areas:
+            for policy in (each for each in trial.snapshot.policies if each.namespace == area.namespace):
+                for direction in Direction:
+                    for each in misreadings(policy, direction):
+                        read = read_so(trial.probes, policy, direction, each.reading)
+                        on_pods = None
+                        for number, kind in enumerate(area.kinds):
+                            way = What(policy.full_name, direction, each.what)
+                            claimed = claims.get((area.namespace, number, way))
+                            cells = at_end(trial.planned(area), direction, trial.probes_of(kind))
+                            assert differ(written, read, cells) is bool(claimed), (seed, way, kind)
+                            told[claimed] += 1
+                            if claimed is None:
+                                on_pods = on_pods or read_so(trial.pods, policy, direction, each.reading)
+                                possible = trial.possible(area, trial.members(kind), direction)
+                                assert not differ(written_on_pods, on_pods, possible), (seed, way, kind)
+    return told
+
+
+@pytest.mark.parametrize("most", [3, 100])
+def test_what_is_claimed_of_misread_policies_is_so(most):
+    told = check_claims(most, range(4))
+    assert min(told[claimed] for claimed in (True, None, *([False] if most == 3 else []))) > 20, told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [3, 100])
+def test_the_same_of_many_random_clusters(most):
+    told = check_claims(most, range(4, 160))
+    assert min(told[claimed] for claimed in (True, None, *([False] if most == 3 else []))) > 1000, told
+
+
+def test_what_is_claimed_of_filters_misread_as_a_whole_is_so_for_the_diagnosis():
+    """``auditor.diagnosis.filters`` reads rules on its own."""
+    told = Counter()
+    for seed in range(12):
+        trial = Trial(seed, 100)
+        claims = trial.claims()
+        for area in trial.areas:
+            planned = [cell for cell in trial.planned(area) if cell.source != cell.destination]
+            ends = {end.name: end for end in trial.probes.endpoints}
+            planned = [cell for cell in planned if not always_allowed(ends[cell.source], ends[cell.destination])]
+            cells = Cells(trial.probes, planned)
+            filters = Filters(cells)
+            for dialect, spec in SPECS.items():
+                if spec.exempts is None and not spec.first_policy_only and not spec.shuts:
+                    continue
+                for direction in Direction:
+                    right, wrong = filters.passing(direction), filters.passing(direction, ((dialect, ""),))
+                    changed = (right ^ wrong) & filters.passing(OPPOSITE[direction])
+                    for number, kind in enumerate(area.kinds):
+                        own = sum(cells.subjects(direction).get(name, 0) for name in trial.probes_of(kind))
+                        claimed = claims.get((area.namespace, number, What("", direction, spec.phrase)))
+                        isolated = any(
+                            filters.isolated(policy, direction) & own
+                            for policy in trial.snapshot.policies
+                            if direction in policy.directions
+                        )
+                        if isolated:
+                            assert bool(changed & own) is bool(claimed), (seed, dialect, direction, kind)
+                            told[claimed] += 1
+    assert min(told[True], told[None]) > 30, told
