@@ -26,8 +26,9 @@ PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
     or, for what is no statement about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
     ``wrong-identity``. MORE is an object: ``"seen": ADDRESS`` where who answered saw the question come from another
-    address than it was sent from (an allowed attempt stands among the others for that, with its ``"microseconds"``),
-    and ``"socket": [ADDRESS, PORT]``, where it was sent from, for a UDP attempt that was dropped. Then
+    address than it was sent from, ``"again": N`` where so many packets had to be sent once more (an allowed attempt
+    stands among the others for either, with its ``"microseconds"``), and ``"socket": [ADDRESS, PORT]``, where it was
+    sent from, for a UDP attempt that was dropped. Then
     ``{"kind": "done", "batch": …, "attempts": N, "allowed": N, "slowest": S, "sent": N, "lost": N}``, ``slowest`` being
     the longest time that a token took to come back, ``sent`` the SYNs and datagrams that went out for the allowed
     attempts, and ``lost`` those of them that were sent once more, since nothing had come back.
@@ -751,7 +752,13 @@ class Batch:
             self._drop_notes(attempt)
 
     def _arrived(self, attempt: int) -> None:
-        self._allowed += (attempt, self._took(attempt, time.monotonic()))
+        lost = self._lost
+        microseconds = self._took(attempt, time.monotonic())
+        if self._lost == lost:
+            self._allowed += (attempt, microseconds)
+        else:
+            more = {"microseconds": microseconds, "again": self._lost - lost}
+            self._others.append([attempt, "allowed", "token", "", more])
 
     def _took(self, attempt: int, when: float) -> int:
         """Take an answer that came at ``when`` into account; the microseconds until then."""

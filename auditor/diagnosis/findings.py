@@ -24,8 +24,8 @@ ADVICE = {
     Result.OUTAGE: "The policies allow this: look for a fault in the CNI or the network between these pods' nodes.",
     Result.MISDELIVERED: "Someone else answers at this address: look for a stale address, an address given twice or "
     "a proxy in between.",
-    Result.UNSTABLE: "The answer changed between tries: look for a node or a CNI agent that loses connections or is "
-    "restarting.",
+    Result.UNSTABLE: "The answer changed between tries, or many single datagrams got none: look for a node or a CNI "
+    "agent that loses packets or is restarting.",
     Result.CNI_DEPENDENT: "An ipBlock covers addresses inside the cluster, which this CNI does not match: use "
     "selectors for pods.",
 }

@@ -124,23 +124,26 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Flapping:
-    """What changed its answer in one probing: the cells that ``relapsed``, and those that were merely ``late``."""
+    """What changed its answer in one probing: the cells that ``relapsed``, and those that were merely ``late``.
+    ``losing`` are those that lose too many packets.
+    """
 
     relapsed: frozenset[Cell]
     late: frozenset[Cell]
+    losing: frozenset[Cell] = frozenset()
 
     @property
     def unstable(self) -> frozenset[Cell]:
-        """The cells whose answer can't be relied on: those that relapsed and, if there are any, those that were merely
-        late as well.
+        """The cells whose answer can't be relied on: those that lose packets, those that relapsed and, if there are any
+        of these, those that were merely late as well.
         """
-        return self.relapsed | self.late if self.relapsed else frozenset()
+        return self.losing | (self.relapsed | self.late if self.relapsed else frozenset())
 
     def without(self, cells: Collection[Cell]) -> Flapping:
         """The same where ``cells`` have been judged by something else since: their relapse speaks against no other
         cell, either.
         """
-        return Flapping(self.relapsed.difference(cells), self.late.difference(cells))
+        return Flapping(*(each.difference(cells) for each in (self.relapsed, self.late, self.losing)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,8 +141,10 @@ class AgentPool:
         """What each agent had to send in vain so far."""
         return self._losses.values()
 
-    async def fire(self, probe_round: ProbeRound, seconds: float) -> list[AttemptResult]:
-        """Make every attempt, give each so many seconds, and return one try for each, in order."""
+    async def fire(self, probe_round: ProbeRound, seconds: float, datagrams: int | None = None) -> list[AttemptResult]:
+        """Make every attempt, give each so many seconds, and return one try for each, in order. ``datagrams``: how many
+        each attempt over UDP sends; None: as options have it.
+        """
         concerned = await apart_if_large(len(probe_round), _concerned, probe_round)
         await _together(self._reopen(agent) for name, agent in self._agents.items() if name in concerned and agent.lost)
         before = {name: agent.reopened for name, agent in self._agents.items()}
@@ -157,7 +159,7 @@ class AgentPool:
             # Each starts somewhere else, or all sources would meet at one destination after the other.
             turn = number * len(positions) // len(by_site)
             turned = positions[turn:] + positions[:turn]
-            batch = self._batch([probe_round[position].target for position in turned], seconds, len(by_site))
+            batch = self._batch([probe_round[position].target for position in turned], seconds, len(by_site), datagrams)
             await self._fire(self._agents[site], batch, turned, tries)
 
         await _together(fire(number, *entry) for number, entry in enumerate(by_site.items()))
@@ -175,10 +177,9 @@ class AgentPool:
             before = self._losses.get(name, Loss())
             self._losses[name] = Loss(before.sent + sent, before.lost + lost)
 
-    def _batch(self, targets: Sequence[Target], seconds: float, agents: int) -> Batch:
-        return Batch(
-            targets, seconds, self._options.datagrams, max(LEAST_WINDOW, self._options.window // max(1, agents))
-        )
+    def _batch(self, targets: Sequence[Target], seconds: float, agents: int, datagrams: int | None = None) -> Batch:
+        window = max(LEAST_WINDOW, self._options.window // max(1, agents))
+        return Batch(targets, seconds, datagrams or self._options.datagrams, window)
 
     async def _fire(
         self, agent: SupervisedAgent, batch: Batch, positions: Sequence[int], tries: list[AttemptResult | None]

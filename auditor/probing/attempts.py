@@ -59,7 +59,8 @@ class AttemptResult:
     """One attempt. ``outcome`` is the raw outcome (``token``, ``tcp-reset``, …) or, for an error, the reason in words.
 
     ``seen`` is the address that it came from, as who answered saw it, if it was sent from another. ``by_way`` says that
-    something did get through, by way of another address: then no other try can show that nothing does.
+    something did get through, by way of another address: then no other try can show that nothing does. ``again`` is how
+    many packets had to be sent once more before the answer came.
     """
 
     answer: Answer
@@ -68,6 +69,7 @@ class AttemptResult:
     attempt_id: AttemptId | None = None
     seen: str = ""
     by_way: bool = False
+    again: int = 0
 
     @property
     def silent(self) -> bool:

@@ -195,8 +195,11 @@ class Batch:
             raise ValueError(f"attempt {attempt!r} twice, or none")
         seen, socket = more.get("seen"), more.get("socket")
         attempt_id = AttemptId(self.name, attempt, None if socket is None else origin(*socket))
+        again = count(more, "again") if "again" in more else 0
+        if again is None:
+            raise ValueError("packets sent again that are no number")
         self.tries[attempt] = AttemptResult(
-            answer, outcome, milliseconds, attempt_id, "" if seen is None else _address(seen)
+            answer, outcome, milliseconds, attempt_id, "" if seen is None else _address(seen), again=again
         )
 
     def finish(self, message: dict[str, Any]) -> None:

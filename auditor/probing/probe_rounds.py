@@ -90,15 +90,24 @@ class ProbeRounds:
         self.links.take(self.number, probe_round, tries, len(calls))
         return tries[: len(controls)]
 
-    async def fire(
-        self, phase: str, wanted: Sequence[Attempt], seconds: float, calls: Calls = NO_CALLS, pause: float = 0.0
+    async def fire(  # noqa: PLR0913 - what a round is made of
+        self,
+        phase: str,
+        wanted: Sequence[Attempt],
+        seconds: float,
+        calls: Calls = NO_CALLS,
+        pause: float = 0.0,
+        *,
+        datagrams: int | None = None,
     ) -> list[AttemptResult]:
-        """After ``pause``, make the attempts ``wanted`` and ``calls``; one try for each of the former."""
+        """After ``pause``, make the attempts ``wanted`` and ``calls``; one try for each of the former. ``datagrams`` as
+        for the pool.
+        """
         probe_round = [*wanted, *calls.at_ends, *calls.of_protocols, *calls.between_nodes, *calls.by_volunteers]
         self.number += 1
         with self.phase(phase, len(probe_round)):
             await asyncio.sleep(pause)
-            tries = await self.pool.fire(probe_round, seconds)
+            tries = await self.pool.fire(probe_round, seconds, datagrams)
         return await apart_if_large(len(wanted), self._take, wanted, calls, tries)
 
     def _take(self, wanted: Sequence[Attempt], calls: Calls, tries: Sequence[AttemptResult]) -> list[AttemptResult]:

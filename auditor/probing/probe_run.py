@@ -19,6 +19,8 @@ What becomes of each cell (docs/architecture.md has the same in sentences):
                      the agent ended meanwhile                         inconclusive, never "denied"
     converged late   agrees in the further pass                        settled: a fact, "took up to N s"
                      differs again                                     unstable
+    settled, over    single datagrams get lost again and again         unstable
+      UDP, allowed
     any denied       listener not proven before and after              inconclusive
                      an end not heard over its own link                inconclusive
                      its link carries the other protocol alone         inconclusive
@@ -34,6 +36,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from auditor.loop.apart import apart_if_large
@@ -46,6 +49,7 @@ from auditor.probing.attempts import Answer, AttemptId, AttemptResult, agrees, w
 from auditor.probing.batches import Attempt
 from auditor.probing.controls import Controls, control_of
 from auditor.probing.crossings import NO_VOLUNTEERS, Crossings, Volunteers
+from auditor.probing.datagrams import DatagramCounts, sent_again
 from auditor.probing.denials import Denials
 from auditor.probing.disruptions import told
 from auditor.probing.history import AttemptHistory
@@ -53,7 +57,7 @@ from auditor.probing.links import End, Links, neighbours
 from auditor.probing.merging import find_flapping, is_late, observe
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.paths import Paths
-from auditor.probing.probe_rounds import Calls, ProbeRounds
+from auditor.probing.probe_rounds import NO_CALLS, Calls, ProbeRounds
 from auditor.probing.protocols import Protocols
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
 from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
@@ -154,6 +158,7 @@ class _ProbeRun:
         self._options = options
         self._controls = Controls({})
         self._history = AttemptHistory(expected)
+        self._datagrams = DatagramCounts()
         self._denials = Denials(self._routes, self._history, probe_rounds)
         self._began = 0.0
         self._rounds = 0
@@ -173,6 +178,7 @@ class _ProbeRun:
         if await self._look_again():
             await self._trace_lost_datagrams()
         await self._retest_one_way_leaks()
+        await self._count_datagrams()
         await self._end()
 
     async def _start(self) -> None:
@@ -419,6 +425,29 @@ class _ProbeRun:
         if leaks:
             await self._trace_lost_datagrams()
 
+    async def _count_datagrams(self) -> None:
+        """Try with single datagrams what is answered over UDP as it should be."""
+        tries = self._history.tries
+        answered = {cell: tries[cell][-1] for cell in await self._computed(self._answered_datagrams)}
+        fact = await self._datagrams.count(answered, self._fire_single, lambda: self._pool.slowest)
+        self._probe_rounds.facts += filter(None, [fact])
+
+    def _answered_datagrams(self) -> list[Cell]:
+        return [
+            cell
+            for cell, ones in self._history.tries.items()
+            if cell.protocol is Protocol.UDP
+            and ones[-1].milliseconds is not None
+            and agrees(self._expected[cell], ones[-1])
+            and self._can_be_tried(cell)
+        ]
+
+    async def _fire_single(self, cells: Sequence[Cell], seconds: float, pause: float) -> list[AttemptResult]:
+        """Try ``cells`` with a datagram each; with calls where some of them must be told from a dead link."""
+        wanted, (ends, paths) = self._attempts_at(cells), self._denials.needed(cells)
+        calls = Calls(self._links.calls(ends), (), self._between_nodes.calls(paths), paths) if pause else NO_CALLS
+        return await self._probe_rounds.fire("counting datagrams", wanted, seconds, calls, pause, datagrams=1)
+
     def outcome(self, skipped: Mapping[Cell, str]) -> ProbingOutcome:
         """Merge everything; ``skipped`` has the reason for each cell that wasn't probed."""
         tries = self._history.tries
@@ -433,11 +462,16 @@ class _ProbeRun:
             route = self._routes[cell]
             unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
             observations[cell] = observe(self._expected[cell], ones, unproven, unwatched, doubts.get(cell, ""))
-        flapping = find_flapping(self._expected, tries)
+        flapping = replace(find_flapping(self._expected, tries), losing=self._datagrams.unstable)
+        for cell in flapping.losing:
+            if observations[cell].verdict is Observed.ALLOWED:
+                observations[cell] = replace(observations[cell], outcome=self._datagrams.outcome(cell))
         facts = (
             *self._pool.facts,
             *self._probe_rounds.facts,
             told(self._pool.losses),
+            self._datagrams.fact,
+            sent_again(tries),
             *self._convergence(flapping.unstable),
             *self._denials.facts(doubts),
         )

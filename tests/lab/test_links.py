@@ -418,6 +418,47 @@ async def test_loss_of_packets_hides_no_leak_and_is_told(protocol):
     assert any("of packets were lost" in fact for fact in report.facts), report.facts
 
 
+def losing_in_the_fabric(share, protocol):
+    """So much of what nodes forward is lost."""
+
+    def harm(troubled):
+        rule = f"meta l4proto {protocol} numgen random mod 100 < {share} drop"
+        for index in troubled.topology.nodes.values():
+            chain = f"chain lossy {{ type filter hook forward priority -310; iifname uplink {rule}; }}"
+            troubled.rules(index, chain)
+
+    return harm
+
+
+@pytest.mark.parametrize(("share", "code"), [(30, 1), (0, 0)])
+async def test_datagrams_that_get_lost_make_a_connection_unstable(share, code):
+    pods = ("b/client", "b/web")
+    report = await audited(
+        losing_in_the_fabric(share, "udp"),
+        "spec",
+        ports=(PortRequest(UDP, 53), PortRequest(UDP, 80), PortRequest(TCP, 80)),
+        sources=pods,
+        destinations=pods,
+        probing=DEFAULT_PATIENCE,
+    )
+    unstable = [result for result in report.cells if result.result is Result.UNSTABLE]
+    assert bool(unstable) is bool(code)
+    assert all(result.cell.protocol is UDP and result.cell.source != result.cell.destination for result in unstable)
+    assert all("single datagrams were not answered" in result.observation.outcome for result in unstable)
+    assert any("single datagrams" in fact for fact in report.facts) is bool(code), report.facts
+    assert of_report(report) == code
+
+
+@pytest.mark.slow
+async def test_connections_that_take_a_second_packet_are_told():
+    pods = ("b/client", "b/web")
+    report = await audited(
+        losing_in_the_fabric(30, "tcp"), "spec", ports=PORTS[:1], sources=pods, destinations=pods, probing=PATIENT
+    )
+    told = "got an answer only after a packet had been sent again: b/"
+    assert any(told in fact for fact in report.facts), report.facts
+
+
 FLOOD = """
 import socket, sys, time
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -903,6 +903,7 @@ def test_loss_is_told_of_what_was_answered_in_the_end(prober):
     assert done["allowed"] == 1
     assert done["lost"] >= 1
     assert done["sent"] == done["lost"] + 1
+    assert [more["again"] for more in prober.more.values() if "again" in more] == [done["lost"]]
 
 
 def sink_question(sink):
