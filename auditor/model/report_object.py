@@ -10,6 +10,9 @@ from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
 STATUSES = ("pass", "fail", "warn", "error", "skip")
 """What a result can be, in the words of OpenReports and of the Policy WG's reports before it."""
 
+BEGAN = "netpol-audit/began"
+"""The annotation with the time at which the run of an object began, as ``2026-11-21T18:24:06Z``."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReportResult:

@@ -39,8 +39,8 @@ class ReportScope:
     def parse(cls, text: str) -> ReportScope | None:
         """What ``str`` made; None for anything else."""
         try:
-            parts = json.loads(text)
-            values = {name: tuple(map(str, parts[name])) for name in parts if name in NARROWING or name in WIDENING}
+            parts = json.loads(text).items()
+            values = {name: tuple(map(str, each)) for name, each in parts if name in NARROWING or name in WIDENING}
         except (ValueError, TypeError, AttributeError):
             return None
         return cls.of(

@@ -17,7 +17,7 @@ import msgspec
 from auditor.history.identity import finding_id, stable_reason
 from auditor.model.printable import printable
 from auditor.model.report import CellResult, Finding, Report
-from auditor.model.report_object import STATUSES, ReportObject, ReportResult
+from auditor.model.report_object import BEGAN, STATUSES, ReportObject, ReportResult
 from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
 from auditor.model.standing import Standing
 from auditor.model.verdict import Cell, Conclusion, Result
@@ -90,7 +90,7 @@ class _Told:
         self._ended = began + round(sum(report.seconds.values()))
         self._annotations = {
             RUN: report.run_id,
-            "netpol-audit/began": report.began,
+            BEGAN: report.began,
             "netpol-audit/conclusion": conclude(report).value,
             "netpol-audit/subject": printable(report.subject),
             "netpol-audit/headline": printable(headline(report)),

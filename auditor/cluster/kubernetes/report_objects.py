@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -20,11 +21,15 @@ from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
 from auditor.cluster.kubernetes.objects import MANAGED_BY_LABEL, NAME
 from auditor.model.errors import ClusterError
-from auditor.model.report_object import ReportObject, ReportResult
+from auditor.model.report_object import BEGAN, ReportObject, ReportResult
 from auditor.model.report_scope import ReportScope
 
 SCOPE = "netpol-audit/scope"
 """The annotation that says how much the run of an object looked at."""
+STAYS_SECONDS = 20 * 3600
+"""For so long an object of a run that looked at more stays: a night's for the day. What is older says less than a part
+that is new, and the next night writes it whatever it looks at.
+"""
 CATEGORY = "NetworkPolicy"
 AT_ONCE = 8
 """Objects that are written side by side."""
@@ -150,14 +155,23 @@ async def _write(api: ApiServer, served: ReportApi, name: str, told: ReportObjec
     called = f"{api.place}: {question.resource} {name}{question.where}"
     if old.get("labels", {}).get(MANAGED_BY_LABEL) != NAME:
         raise ClusterError(f"{called} was made by somebody else: choose another name")
-    scope = ReportScope.parse(old.get("annotations", {}).get(SCOPE, ""))
-    if scope is not None and (why := told.scope.lacks(scope)):
+    if why := _why_it_stays(old.get("annotations", {}), told):
         raise NarrowerError(
-            f"{called} is of a run that looked at more than this one ({why}): choose another name, or delete that"
-            " object"
+            f"{called} is of a run of today that looked at more than this one ({why}): choose another name, or delete "
+            "that object"
         )
     try:
         await api.send("PUT", served.question("update", told.namespace, name), served.manifest(name, told, old))
     except ConflictError as error:
         if not error.after_lost_answer:
             raise
+
+
+def _why_it_stays(old: Mapping[str, str], told: ReportObject) -> str:
+    """Why the object with the annotations ``old`` stays where ``told`` would take its place; empty where it goes."""
+    scope = ReportScope.parse(old.get(SCOPE, ""))
+    try:
+        began = datetime.fromisoformat(old.get(BEGAN, "")).timestamp()
+    except ValueError:
+        return ""
+    return told.scope.lacks(scope) if scope is not None and told.seconds - began < STAYS_SECONDS else ""

@@ -212,10 +212,12 @@ NIGHT = scope(namespaces=("prod", "ops"), intent=("yes",))
 def test_a_run_that_looks_at_a_part_leaves_the_whole_alone(cluster, tmp_path, capsys, part, why):
     write(cluster, tmp_path, LEAKY, "prod", "ops", scope=NIGHT)
     kept = dict(cluster.kept)
-    write(cluster, tmp_path, run_of([OPS, WEB], [tried(WEB, OPS)], run="r3"), "prod", "ops", scope=part)
+    later = run_of([OPS, WEB], [tried(WEB, OPS)], run="r3", began="2026-11-01T21:59:59Z")
+    write(cluster, tmp_path, later, "prod", "ops", scope=part)
     assert cluster.kept == kept
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"clusterreports.openreports.io nightly is of a run that looked at more than this one ({why}): " in line
+    said = f"clusterreports.openreports.io nightly is of a run of today that looked at more than this one ({why}): "
+    assert said in line
     assert line.endswith("; no report object was written")
 
 
@@ -230,7 +232,7 @@ def test_a_run_that_looks_at_a_part_leaves_the_whole_alone(cluster, tmp_path, ca
 )
 def test_a_run_that_looks_at_as_much_or_more_takes_the_place(cluster, tmp_path, capsys, more):
     write(cluster, tmp_path, LEAKY, "prod", scope=scope(namespaces=("prod", "ops")))
-    write(cluster, tmp_path, CLEAN, "prod", scope=more)
+    write(cluster, tmp_path, replace(CLEAN, began=LEAKY.began), "prod", scope=more)
     assert {each["metadata"]["annotations"]["netpol-audit/run"] for each in cluster.kept.values()} == {"r2"}
     assert capsys.readouterr().err == ""
 
@@ -238,18 +240,28 @@ def test_a_run_that_looks_at_as_much_or_more_takes_the_place(cluster, tmp_path, 
 def test_the_object_of_one_namespace_stays_when_a_part_is_written_beside_it(cluster, tmp_path, capsys):
     write(cluster, tmp_path, LEAKY, "prod", scope=NIGHT)
     del cluster.kept[f"{OPEN}/clusterreports/nightly"]
-    write(cluster, tmp_path, CLEAN, "prod", scope=scope(namespaces=("ops",)))
+    write(cluster, tmp_path, replace(CLEAN, began=LEAKY.began), "prod", scope=scope(namespaces=("ops",)))
     here = cluster.kept[f"{OPEN}/namespaces/prod/reports/nightly"]
     assert here["metadata"]["annotations"]["netpol-audit/run"] == "r1"
     assert capsys.readouterr().err.endswith("; 1 of 2 report objects not written\n")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"namespaces":7}', '{"later":["x"]}'])
+@pytest.mark.parametrize("began", ["2026-11-01T06:00:00Z", "2026-11-01", "yesterday", ""])
+def test_a_night_that_looks_at_less_than_the_one_before_takes_its_place(cluster, tmp_path, capsys, began):
+    write(cluster, tmp_path, LEAKY, "prod", scope=NIGHT)
+    for each in cluster.kept.values():
+        each["metadata"]["annotations"]["netpol-audit/began"] = began
+    write(cluster, tmp_path, CLEAN, "prod", scope=scope(namespaces=("prod",)))
+    assert {each["metadata"]["annotations"]["netpol-audit/run"] for each in cluster.kept.values()} == {"r2"}
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"namespaces":7}'])
 def test_an_object_without_a_scope_that_can_be_read_is_replaced(cluster, tmp_path, text):
     write(cluster, tmp_path, LEAKY, "prod", scope=NIGHT)
     for each in cluster.kept.values():
         each["metadata"]["annotations"]["netpol-audit/scope"] = text
-    write(cluster, tmp_path, CLEAN, "prod")
+    write(cluster, tmp_path, replace(CLEAN, began=LEAKY.began), "prod", scope=scope(to=("prod/db",)))
     assert {each["metadata"]["annotations"]["netpol-audit/run"] for each in cluster.kept.values()} == {"r2"}
 
 
