@@ -784,7 +784,7 @@ class Batch:
         sock = self._flying[attempt][0]
         with contextlib.suppress(OSError):  # reset since then
             if sock.getsockname() == sock.getpeername():
-                self._end(attempt, "refused", "tcp-reset", "nobody listens: the connection met itself")
+                self._end(attempt, "refused", "tcp-reset", "nothing listens there: the connection reached itself")
                 return
         self._arrived(attempt)
         self._partings.add(self._release(attempt))
@@ -1046,7 +1046,7 @@ def family_of(address: str) -> int:
     try:
         socket.inet_pton(family, address)
     except (OSError, ValueError):
-        raise BadCommandError(f"{address!r} is no address") from None
+        raise BadCommandError(f"{address!r} is not an IP address") from None
     return family
 
 

@@ -15,7 +15,7 @@ from auditor.report.registry import HISTORY
 )
 @click.argument("directory")
 @click.option(
-    "--last", type=click.IntRange(1, 1000), default=14, show_default=True, metavar="N", help="How many runs to tell of."
+    "--last", type=click.IntRange(1, 1000), default=14, show_default=True, metavar="N", help="How many runs to show."
 )
 @output_options(HISTORY)
 def command(*, directory: str, last: int, output: tuple[Output, ...], output_file: str | None) -> int:

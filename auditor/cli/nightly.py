@@ -71,7 +71,7 @@ def nightly_options(command: Any) -> Any:
         click.option(
             "--history",
             metavar="PLACE",
-            help="Keep a record of the run in this directory, or in configmap://NAMESPACE/NAME, and tell what is new.",
+            help="Keep a record of the run in this directory, or in configmap://NAMESPACE/NAME, and report what is new.",
         ),
         click.option(
             "--history-keep",

@@ -14,7 +14,7 @@ from auditor.model.night import End, Head, Night, NightFinding, Port, Surroundin
 from auditor.parsing.source import Source
 
 REPORT = "audit.report/v1"
-OLD = "it was written by an older version of audit, which didn't say which workloads an endpoint stands for"
+OLD = "it was written by an older version of audit, which didn't say which workloads an endpoint represents"
 
 
 class _Endpoint(msgspec.Struct):

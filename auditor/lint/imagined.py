@@ -28,7 +28,7 @@ def not_checked(snapshot: Snapshot) -> tuple[str, ...]:
     if not missing:
         return ()
     where = "any namespace" if missing == _all_with_policies(snapshot) else listed(missing)
-    said = f"whom selectors match and which ports are served: no pod of {where} is in the input"
+    said = f"which pods selectors match and which ports are served: no pod of {where} is in the input"
     return (f"{said}; add the workloads, or what 'kubectl get ns,pods,svc,netpol -A -o yaml' prints",)
 
 

@@ -124,7 +124,7 @@ CHECKS = (
         "One side of a connection is allowed, the other is not",
         "A connection needs the source's egress and the destination's ingress. Where both are isolated, a rule on "
         "one side alone opens "
-        "nothing. Told only where nothing at all gets through between the pods of a peer and those of the policy.",
+        "nothing. Reported only where nothing at all gets through between the pods of a peer and those of the policy.",
         half_open,
         TWO_SIDES,
     ),

@@ -74,7 +74,7 @@ def namespace_label_unknown(policy_index: PolicyIndex) -> Iterator[Remark]:
             yield Remark(
                 place,
                 f"namespaceSelector {selector} matches no namespace of the input",
-                f"Only {NAMESPACE_NAME_LABEL} is there by itself; make sure that somebody puts other labels on the "
+                f"Kubernetes sets only {NAMESPACE_NAME_LABEL}; make sure that all other labels are put on the "
                 "namespace.",
                 str(selector),
             )
@@ -287,7 +287,7 @@ CHECKS = (
         "namespace-name-missing",
         Severity.WARNING,
         "A namespaceSelector for a name that no namespace has",
-        "The peer opens nothing: there is no namespace of this name. It is misspelt, or gone, or yet to come.",
+        "The peer opens nothing: no namespace has this name. It may be misspelt, deleted, or not created yet.",
         namespace_name_missing,
         BY_NAME,
     ),

@@ -147,8 +147,8 @@ def _less_than_all(indexed: IndexedRule) -> str:
     if len(indexed.policy.rules(indexed.direction)) > 1:
         return f"Remove this rule, or give it {side} and ports."
     return (
-        f"Give it {side} and ports, or remove the policy: without this rule alone it would cut off whom no other "
-        "rule admits."
+        f"Give it {side} and ports, or remove the policy: without this rule alone it would cut off everyone "
+        "that no other rule admits."
     )
 
 

@@ -137,7 +137,7 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
                 f"({_backends(policy_index, offers[0].service, pods)}) admit it on {ports} by no rule"
             )
             hint = (
-                "The API server is no pod, and comes from addresses of nodes or of its own:\n"
+                "The API server is not a pod, and comes from addresses of nodes or its own:\n"
                 f"ingress:\n- ports: [...]  # {ports}, from everybody or from an ipBlock of these addresses"
             )
             yield Remark(_isolating(policy_index, pods), message, hint)

@@ -47,7 +47,7 @@ class Note(StrEnum):
     ADDRESS_UNKNOWN = "address-unknown"
     """Denied, but an ipBlock might cover an endpoint whose address the input does not give."""
     LABELS_UNKNOWN = "labels-unknown"
-    """Hangs on labels that the input does not tell, of a namespace without an object or given by a controller."""
+    """Hangs on labels that are not in the input, of a namespace without an object or given by a controller."""
     FAMILY_DEPENDENT = "family-dependent"
     """The other address family has the other verdict."""
     SELF_ALLOWED = "self-allowed"

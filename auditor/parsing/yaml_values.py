@@ -245,15 +245,15 @@ class _Builder:
     def _alias(self, event: Any) -> None:
         line, name = event.start_mark.line + self._first, event.anchor
         if name not in self._anchors:
-            self._note(f"the alias *{name} stands for nothing: no anchor &{name} comes before it", line)
+            self._note(f"the alias *{name} refers to nothing: no anchor &{name} comes before it", line)
         value, size = self._anchors.get(name, (None, 1))
         if value is _LOOP:
-            self._note(f"the alias *{name} stands inside the very thing that it stands for: write that out", line)
+            self._note(f"the alias *{name} is inside what it refers to: write that out", line)
             value = None
         self._aliased += size
         if self._aliased > MOST_ALIASED:
             raise _Stop(
-                f"the aliases of this document stand for more than {MOST_ALIASED} parts: write out what you mean", line
+                f"the aliases of this document expand to more than {MOST_ALIASED} parts: write out what you mean", line
             )
         if self._stack:
             self._stack[-1].size += size

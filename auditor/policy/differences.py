@@ -26,7 +26,7 @@ from auditor.policy.explain import Decision, decide
 from auditor.policy.matrix import PairVerdicts, always_allowed, common_families, governed
 from auditor.policy.outside import outside_peers
 
-ABSENT = "it hangs on pods that are not in the input"
+ABSENT = "it depends on pods that are not in the input"
 MOST_REASONS = 2_000
 """So many connections are explained; of more, nobody reads why."""
 

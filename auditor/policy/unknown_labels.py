@@ -1,4 +1,4 @@
-"""What hangs on labels that the input does not tell: of namespaces without an object, and those that controllers give.
+"""What depends on labels that are not in the input: of namespaces without an object, and those that controllers give.
 
 A selector that asks for such a label may match or not. Whatever the labels are, each verdict lies between two extremes:
 peers in doubt are none and policies in doubt isolate without allowing anything, or peers in doubt all count and
@@ -55,7 +55,7 @@ class LabelExtremes:
     @property
     def why(self) -> str:
         """What makes verdicts that differ between the two doubtful."""
-        return f"hangs on labels that the input does not tell: of {in_brief(self.about, MOST_NAMED)}"
+        return f"depends on labels that are not in the input: of {in_brief(self.about, MOST_NAMED)}"
 
 
 MOST_NAMED = 3

@@ -49,7 +49,7 @@ def pods_mistaken_otherwise(
         pods += [member for member in one.members if not mistakable(member) <= shown]
     names = list(dict.fromkeys(map(workload_name, pods)))
     if names:
-        whose = "pod that stands for it" if len(names) == 1 else "pods that stand for them"
+        whose = "pod that represents it" if len(names) == 1 else "pods that represent them"
         mistaken = (
             f"an enforcer that mistakes the namespaces of a rule may treat {listed(names)} unlike the probe {whose}"
         )

@@ -144,4 +144,4 @@ def told(losses: Iterable[Loss]) -> str:
     line = f"about {packets(share):.0%} of packets were lost ({pluralize(lost, 'packet')} had to be sent again)"
     if share > unbearable():
         return f"{line}: above {MOST_LOST:.0%}, silence proves nothing"
-    return f"{line}: silence that stands for a denial was tried {pluralize(tries_needed(share), 'time')} or more"
+    return f"{line}: silence that counts as a denial was tried {pluralize(tries_needed(share), 'time')} or more"

@@ -26,7 +26,7 @@ NO_PORT = "no port"
 MEANINGS = {
     Note.CNI_DEPENDENT: "allowed by an ipBlock for an address inside the cluster, which is up to the CNI",
     Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification defines nothing",
-    Note.LABELS_UNKNOWN: "hangs on labels that the input does not tell: of namespaces without a Namespace object, "
+    Note.LABELS_UNKNOWN: "depends on labels that are not in the input: of namespaces without a Namespace object, "
     "or given by controllers",
     Note.ADDRESS_UNKNOWN: "denied, unless an ipBlock covers the address, which is not known",
     Note.SELF_ALLOWED: "denied between the members of a group; each still reaches itself",
@@ -125,7 +125,7 @@ def mark(cells: Sequence[ExpectedCell]) -> Mark:
 def _print_members(parties: Iterable[Party], tell: Callable[[str, int], None], symbols: Symbols) -> None:
     classes = [party for party in parties if len(party.members) > 1]
     if classes:
-        tell("No policy tells apart:", 0)
+        tell("Not told apart by any policy:", 0)
     for party in classes:
         left = len(party.members) - MOST_MEMBERS
         names = ", ".join(party.members[:MOST_MEMBERS]) + (f" {symbols.ellipsis} {left} more" if left > 0 else "")

@@ -29,7 +29,7 @@ def render(trend: Trend, stream: TextIO) -> None:
         print_paragraph(console, "No finding in any of these runs.")
         return
     print_paragraph(console)
-    print_paragraph(console, Text("Findings, the oldest run first: + there, - as expected, ? nobody looked", "bold"))
+    print_paragraph(console, Text("Findings, the oldest run first: + found, - as expected, ? not checked", "bold"))
     for each in trend.findings[:MOST_FINDINGS]:
         print_paragraph(console, f"{each.course[-MOST_NIGHTS:]}  {_state(each)}: {each.kind}: {each.title}", 2, 4)
     for line in what_json_has(trend.findings, MOST_FINDINGS):

@@ -172,4 +172,4 @@ async def at_most(
 
 def cut_short(what: str) -> str:
     """The fact that tells that ``what`` took too long to find out."""
-    return f"{what}: not searched further after {ANALYSIS_SECONDS:g} s, so none is told"
+    return f"{what}: not searched further after {ANALYSIS_SECONDS:g} s, so none is reported"

@@ -36,7 +36,7 @@ from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
 OPEN_AHEAD = 64
 """How many agents are started before anybody asks for them: Python takes its time, and so do the other pods."""
-NO_LONGER_ALIKE = "policies that changed during the run tell its probe pod apart from the pods that it stands for"
+NO_LONGER_ALIKE = "policies that changed during the run tell its probe pod apart from the pods that it represents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class LiveCluster(ClusterSession):
             started = self._pods.started.get(probe.name)
             families = {family for name in probe.stands_for for family in workloads[name].families}
             for family in sorted(families - set(started.families)) if started else ():
-                lack = f"the probe pod of {probe.name} has no {family} address, but pods that it stands for have"
+                lack = f"the probe pod of {probe.name} has no {family} address, but pods that it represents have"
                 yield f"{lack}: nothing was tried over {family}"
 
     @property

@@ -43,7 +43,7 @@ class Role(Enum):
 PURPOSES: Mapping[Role, str] = {
     Role.READ: "audit snapshot, expect, explain, lint, intent and preflight; audit run beside one of the roles below",
     Role.SNAPSHOT: "audit snapshot, expect, explain, lint and intent of a whole cluster, for people who run no audits",
-    Role.READ_NAMESPACE: "audit snapshot -n, for somebody who may read single namespaces only; "
+    Role.READ_NAMESPACE: "audit snapshot -n, for users who may read single namespaces only; "
     'the built-in role "view" is enough, too',
     Role.PROBE: "audit run",
     Role.IN_PLACE: "audit run --in-place",

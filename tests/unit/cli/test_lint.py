@@ -256,7 +256,7 @@ def test_what_could_not_be_checked_is_said(policies, tmp_path, capsys):
     assert "no pod of n0 is" in lint_json(capsys, "-f", str(path), "-f", policies, code=1)["not_checked"][0]
     assert lint_json(capsys, "-f", policies, code=1)["not_checked"] == []
     assert run(["lint", "-f", str(path)]) == 0
-    assert "not checked: whom selectors match" in capsys.readouterr().out
+    assert "not checked: which pods selectors match" in capsys.readouterr().out
 
 
 def test_where_there_is_no_policy_nothing_passes(tmp_path, capsys):

@@ -312,7 +312,7 @@ async def test_a_namespace_that_has_been_on_its_way_out_for_long_is_the_cluster_
     done = await delete_leftovers(store, chosen, patience=3600)
     assert done.failures == ()
     assert done.kept == (
-        f"Namespace {name} has been on its way out since 2026-01-01 12:00:00 UTC: its conditions tell what keeps it",
+        f"Namespace {name} has been on its way out since 2026-01-01 12:00:00 UTC: its conditions say what keeps it",
     )
 
 

@@ -360,7 +360,7 @@ async def test_a_family_that_a_probe_pod_lacks_and_its_workload_has_is_told():
     async with live(store, workloads=snapshot(both)) as cluster:
         assert list(cluster.facts) == [
             (
-                "the probe pod of prod/db has no IPv6 address, but pods that it stands for have: "
+                "the probe pod of prod/db has no IPv6 address, but pods that it represents have: "
                 "nothing was tried over IPv6"
             )
         ]

@@ -1,4 +1,4 @@
-"""What hangs on labels that the input does not tell is in doubt, and nothing else: held against every labelling."""
+"""What depends on labels that are not in the input is in doubt, and nothing else: held against every labelling."""
 
 from __future__ import annotations
 

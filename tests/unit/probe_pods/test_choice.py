@@ -295,12 +295,12 @@ def test_where_one_probe_pod_can_not_show_all_that_such_enforcers_mistake_that_i
     assert by_name(choice)["dev/api"][1] == ("dev/api", "dev/both", "dev/job", "dev/none")
     mistakes = "an enforcer that mistakes the namespaces of a rule may treat"
     assert choice.uncovered == (
-        f"{mistakes} dev/job unlike the probe pod that stands for it: --all-pods would show it",
+        f"{mistakes} dev/job unlike the probe pod that represents it: --all-pods would show it",
     )
     assert choose(two_ways(), Mode.ALL_PODS).uncovered == ()
     several = choose(two_ways(pod("dev/job-2", {"app": "job"}))).uncovered
     assert several == (
-        f"{mistakes} dev/job, dev/job-2 unlike the probe pods that stand for them: --all-pods would show it",
+        f"{mistakes} dev/job, dev/job-2 unlike the probe pods that represent them: --all-pods would show it",
     )
 
 

@@ -92,10 +92,10 @@ def test_symbols(cells, symbol):
 def test_classes_name_their_members():
     assert shown(SHOP)[:3] == [
         "7 endpoints in 6 groups, 1 policy",
-        "No policy tells apart:",
+        "Not told apart by any policy:",
         "  prod/web +1: prod/web, dev/api",
     ]
-    assert "No policy tells apart:" not in shown(SHOP, expand=True)
+    assert "Not told apart by any policy:" not in shown(SHOP, expand=True)
 
 
 def test_words_in_brackets_are_explained_where_they_occur():

@@ -77,7 +77,7 @@ async def test_coverage_that_takes_too_long_is_not_taken_for_whole(monkeypatch, 
     monkeypatch.setattr(concluding, "unexercised", endless)
     told = await report()
     assert told.facts == (
-        "parts of policies that no probe has exercised: not searched further after 0.05 s, so none is told",
+        "parts of policies that no probe has exercised: not searched further after 0.05 s, so none is reported",
     )
     assert not list(coverage_lines(told.unexercised))
     await until_no_thread_is_left()
@@ -97,7 +97,7 @@ async def test_lint_that_takes_too_long_is_not_taken_for_whole(monkeypatch, shor
     monkeypatch.setattr(concluding, "remarks_on", endless)
     told = await with_lint(before, SNAPSHOT)
     assert told.facts == (
-        "what is likely not meant in the policies: not searched further after 0.05 s, so none is told",
+        "what is likely not meant in the policies: not searched further after 0.05 s, so none is reported",
     )
     await until_no_thread_is_left()
 

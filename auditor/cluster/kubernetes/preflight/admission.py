@@ -71,8 +71,8 @@ def changed_by_admission(admitted: AdmittedPod, wanted: Mapping[str, Any], read:
     foreign = [container.name for container in (*spec.init_containers, *spec.containers) if container.name != CONTAINER]
     if foreign:
         return (
-            f"an admission webhook adds the container {', '.join(foreign)}: exclude pods that a mesh is told to "
-            "leave alone"
+            f"an admission webhook adds the container {', '.join(foreign)}: exclude pods that a mesh is "
+            "configured to skip"
         )
     changed = sorted(key for key in own.keys() | set(read) if labels.get(key) != own.get(key))
     if changed:

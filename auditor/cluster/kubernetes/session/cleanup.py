@@ -76,7 +76,7 @@ def _in_order(objects: Iterable[Leftover]) -> list[list[Leftover]]:
 def _keeping(item: Leftover) -> str:
     if not item.kept_by:
         return (
-            f"{item} has been on its way out since {item.ending:%Y-%m-%d %H:%M:%S} UTC: its conditions tell what "
+            f"{item} has been on its way out since {item.ending:%Y-%m-%d %H:%M:%S} UTC: its conditions say what "
             "keeps it"
         )
     return kept(item, item.kept_by)
