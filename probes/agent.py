@@ -24,7 +24,7 @@ PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     is no statement about the network.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …],
     "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
-    or, for what is no statement about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
+    or, for what says nothing about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
     ``wrong-identity``. MORE is an object: ``"seen": ADDRESS`` where who answered saw the question come from another
     address than it was sent from, ``"again": N`` where so many packets had to be sent once more (an allowed attempt
     stands among the others for either, with its ``"microseconds"``), and ``"socket": [ADDRESS, PORT]``, where it was
@@ -110,7 +110,7 @@ CHUNK = 256
 CHUNK_SECONDS = 0.1
 OUTPUT_FULL = 1 << 20
 MOST_IN_A_LINE = 1024
-"""How many results, failures or arrivals one line has, lest it be longer than 1 MiB."""
+"""How many results, failures or arrivals one line has, so that it stays below 1 MiB."""
 LONGEST_LINE = 16 << 20
 LONGEST_WORDS = 200
 MOST_BATCHES = 64
@@ -504,7 +504,7 @@ def is_assigned(address: str) -> bool:
 
 
 class Overflows:
-    """What this network namespace has thrown away for want of room, told as growth since the last time."""
+    """What this network namespace has thrown away for want of room, reported as growth since the last time."""
 
     def __init__(self) -> None:
         self._datagrams: int | None = None
@@ -553,8 +553,8 @@ def proc_net(file: str) -> list[list[str]]:
 
 
 class Partings:
-    """Connections to other people's listeners that were closed on our side: kept a moment for theirs, lest they see a
-    reset.
+    """Connections to other people's listeners that were closed on our side: kept a moment for theirs, so that they see
+    no reset.
     """
 
     def __init__(self) -> None:
@@ -809,7 +809,7 @@ class Batch:
     def _failed(self, attempt: int, udp: bool, error: OSError) -> None:
         anonymous = not self._flying[attempt][4]
         if anonymous and not udp and error.errno in (errno.ECONNRESET, errno.EPIPE):
-            self._connected(attempt)  # only a connection that had come about is told so
+            self._connected(attempt)  # only a connection that had come about counts as one
             return
         verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0, ("error", describe(error)))
         if udp and not anonymous and error.errno in ICMP_ERRORS:
@@ -1001,7 +1001,7 @@ def shown(data: bytes) -> str:
 
 
 def items(command: Message, key: str) -> list[Any]:
-    """The list at ``key``. These readers raise BadCommandError, with a text for whoever wrote the command."""
+    """The list at ``key``. These readers raise BadCommandError, with a text for the author of the command."""
     value = command.get(key)
     if not isinstance(value, list):
         raise BadCommandError(f"{key!r} must be a list")

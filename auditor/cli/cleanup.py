@@ -114,7 +114,7 @@ async def _clean(options: CleanupOptions) -> int:
 
 
 def conclude(chosen: Sequence[Leftover], done: Deletion) -> Iterator[str]:
-    """What became of ``chosen``. What somebody else keeps is told, and is no error: nobody but he can mend it."""
+    """What became of ``chosen``. What somebody else keeps is reported and is not an error: only they can fix it."""
     yield from done.kept
     if done.failures:
         yield f"{len(done.failures)} of {len(chosen)} could not be deleted"

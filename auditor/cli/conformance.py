@@ -34,7 +34,7 @@ DEFAULTS = ProbingOptions()
 
 @dataclass(frozen=True, slots=True)
 class ConformanceOptions:
-    """On what, which scenarios (none named: all), how, and where to tell. ``enforcers`` is None for a live cluster."""
+    """On what, which scenarios (none: all), how, and where to report. ``enforcers`` is None for a live cluster."""
 
     enforcers: tuple[str, ...] | None
     scenarios: tuple[str, ...]

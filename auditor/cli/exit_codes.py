@@ -26,14 +26,14 @@ INTERRUPTED: Final = 130
 
 
 def of_report(report: Report) -> int:
-    """The exit code that tells the conclusion of ``report``."""
+    """The exit code for the conclusion of ``report``."""
     from auditor.report.conclusion import conclude
 
     return of_conclusion(conclude(report))
 
 
 def of_conclusion(conclusion: Conclusion) -> int:
-    """The exit code that tells ``conclusion``."""
+    """The exit code for ``conclusion``."""
     from auditor.model.verdict import Conclusion
 
     return {Conclusion.PASS: AS_EXPECTED, Conclusion.FAIL: FINDINGS, Conclusion.INCONCLUSIVE: INCONCLUSIVE}[conclusion]

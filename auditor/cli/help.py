@@ -26,7 +26,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Options": (),
     "Connection to a live cluster": CONNECTION,
 }
-"""The headings, and the parameters whose options stand below each, in the order in which they are told;
+"""The headings, and the parameters whose options stand below each, in the order in which they are shown;
 "Options" has the others.
 """
 

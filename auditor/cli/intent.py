@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IntentOptions:
-    """Which intent to hold against which policies, and how to tell what comes of it."""
+    """Which intent to hold against which policies, and how to report what comes of it."""
 
     intent: str
     read: InputOptions
@@ -103,7 +103,7 @@ def _doubts(snapshot: Snapshot, intent: Intent) -> tuple[str, ...]:
 
 
 def read_intent_file(path: str) -> Intent:
-    """The intent in the file at ``path``. Raises UsageError or InputError when it can't be read or is none."""
+    """The intent in the file at ``path``. Raises UsageError or InputError when it can't be read or is not an intent."""
     from auditor.parsing.intent import read_intent
     from auditor.run.sources import load_sources
 

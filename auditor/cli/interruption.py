@@ -95,7 +95,7 @@ class _Interruption:
 
 @contextmanager
 def _watching() -> Iterator[None]:
-    """With --debug, tell of each time for which the loop had no turn, and at the end of the longest."""
+    """With --debug, report each time the loop had no turn, and at the end the longest."""
     context = click.get_current_context(silent=True)
     if context is None or not context.find_root().params.get("debug"):
         yield

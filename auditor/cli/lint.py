@@ -35,7 +35,7 @@ SEVERITIES = ("error", "warning", "info")
 
 @dataclass(frozen=True, slots=True)
 class LintOptions:
-    """What to look at (files, or the live cluster), which findings to tell (no ``namespaces``: all), and how."""
+    """What to look at (files, or the live cluster), which findings to report (no ``namespaces``: all), and how."""
 
     read: InputOptions | ConnectionOptions
     namespaces: tuple[str, ...]
@@ -171,7 +171,7 @@ def lint_command(options: LintOptions) -> int:
 
 
 def _doubts(snapshot: Snapshot) -> tuple[str, ...]:
-    """Labels on which policies hang and that the input does not tell."""
+    """Labels that policies depend on and that are not in the input."""
     from auditor.policy.unknown_labels import label_extremes
 
     extremes = label_extremes(snapshot)

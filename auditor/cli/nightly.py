@@ -71,7 +71,7 @@ def nightly_options(command: Any) -> Any:
         click.option(
             "--history",
             metavar="PLACE",
-            help="Keep a record of the run in this directory, or in configmap://NAMESPACE/NAME, and report what is new.",
+            help="Keep a record of the run in this directory, or in configmap://NAMESPACE/NAME, and say what is new.",
         ),
         click.option(
             "--history-keep",
@@ -164,7 +164,7 @@ def name_of(night: Night) -> str:
 
 
 def read_run(path: str) -> Night:
-    """The run that the file at ``path`` tells of, or the latest one where that is a history. Raises UsageError or
+    """The run that the file at ``path`` describes, or the latest one where that is a history. Raises UsageError or
     InputError.
     """
     from auditor.history.reading import read_night
@@ -180,7 +180,7 @@ def read_run(path: str) -> Night:
 
 def read_history(place: str, most: int, connection: ConnectionOptions | None = None) -> tuple[Night, ...]:
     """The latest ``most`` runs at ``place``, the latest first; none where nothing is kept there yet. What can't be
-    read is told and skipped.
+    read is reported and skipped.
     """
     try:
         past = read(place, most, connection)
@@ -195,8 +195,8 @@ def read_history(place: str, most: int, connection: ConnectionOptions | None = N
 
 
 def after_run(report: Report, before: Before) -> Report:
-    """``report`` with how its findings stand against ``before``, once its record is kept and whoever asked for it has
-    been told what is new.
+    """``report`` with how its findings stand against ``before``, once its record is kept and everyone who asked for it
+    has been told what is new.
     """
     options = before.options
     if options.asked:

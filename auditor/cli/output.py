@@ -25,7 +25,7 @@ MOST_LINKS = 40
 
 
 def now() -> str:
-    """The time, as reports tell it: ``2026-11-21T18:24:06Z``."""
+    """The time, as reports give it: ``2026-11-21T18:24:06Z``."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -2,7 +2,7 @@
 
 It is written without a name where the file system can do that (O_TMPFILE), so that a kill leaves nothing behind. Only
 to replace a file it gets a name of its own for a moment, and what a kill leaves in that moment the next writer of the
-same file clears away: whoever writes holds a lock on what is written, and where nobody does, nobody will.
+same file clears away: a writer holds a lock on what is written, and where nobody does, nobody will.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ TRACES = (
 
 @dataclass(frozen=True, slots=True)
 class LiveRunOptions:
-    """What to audit, how, and where to tell. ``again`` is the command line that names the cluster and what of it is
+    """What to audit, how, and where to report. ``again`` is the command line that names the cluster and what of it is
     audited.
 
     ``paths``: files to read in the place of the cluster, for a dry run. ``reports``: what the objects are called that

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LabRunOptions:
-    """What to audit, how, and where to tell."""
+    """What to audit, how, and where to report."""
 
     scenario: str
     enforcers: tuple[str, ...]

@@ -33,7 +33,7 @@ class Post:
 
 
 def host_of(url: str) -> str:
-    """The host of an http or https address; empty where ``url`` is none."""
+    """The host of an http or https address; empty where ``url`` is not one."""
     with suppress(ValueError):
         parts = urlsplit(url)
         return (parts.hostname or "") if parts.scheme in ("http", "https") else ""
@@ -41,7 +41,7 @@ def host_of(url: str) -> str:
 
 
 def send(posts: Sequence[Post]) -> None:
-    """Send all of ``posts``. What can't be sent is told in a line on stderr each."""
+    """Send all of ``posts``. What can't be sent is reported on stderr, one line each."""
     if not posts:
         return
     for post, trouble in zip(posts, asyncio.run(_send_all(posts)), strict=True):

@@ -26,7 +26,7 @@ NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same fo
 
 
 def unexercised(snapshot: Snapshot, results: Sequence[CellResult]) -> tuple[Unexercised, ...]:
-    """The parts of policies that none of the telling cells among ``results`` exercises, in the order of policies.
+    """The parts of policies that none of the conclusive cells among ``results`` exercises, in the order of policies.
 
     A cell whose verdict would be no fault whatever it is exercises nothing: that of a hostNetwork pod, say. Takes time
     in proportion to the parts: what changes without one of them is what it has and all the others together have not.

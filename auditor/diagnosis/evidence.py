@@ -51,7 +51,7 @@ def is_telling(result: CellResult) -> bool:
 
 
 class Evidence:
-    """The telling results among ``results``: cells as bitsets over ``cells``.
+    """The conclusive results among ``results``: cells as bitsets over ``cells``.
 
     ``differing`` holds those that aren't as the specification says, ``changing`` those of them that changed between
     tries. Results whose expectation isn't that of ``snapshot``, since the cluster changed meanwhile, are left out.

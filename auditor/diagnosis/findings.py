@@ -1,4 +1,4 @@
-"""From cells that differ to what a person is told: one finding for the cells that differ in the same way for the same
+"""From cells that differ to what a person reads: one finding for the cells that differ in the same way for the same
 rules.
 """
 

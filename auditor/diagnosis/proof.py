@@ -26,7 +26,7 @@ from auditor.policy.groups import Groups
 from auditor.probe_pods.gaps import listed
 
 MOST_LOOKED_AT = 500
-"""How many connections of one policy are asked why they tell nothing: more reasons than they have would help nobody."""
+"""How many connections of one policy are asked why they show nothing: more reasons than these would help nobody."""
 ONLY_ITSELF = "its pods were tried only with themselves and their own nodes, which no policy can cut"
 NOT_PLANNED = "none of its pods takes part in any connection that was to be tried"
 UNDEFINED = "only hostNetwork pods were at the other end, and what a policy means for these is undefined"
@@ -107,7 +107,7 @@ class _Pods:
 
 
 class _Evidence:
-    """The results as bitsets: which of them tell anything, and of whom."""
+    """The results as bitsets: which of them show anything, and about which pods."""
 
     def __init__(self, snapshot: Snapshot, results: Sequence[CellResult], asked: Asked) -> None:
         self._results = {result.cell: result for result in results}
@@ -132,7 +132,7 @@ class _Evidence:
         return mask
 
     def missing(self, policy: NetworkPolicy, direction: Direction, pods: _Pods) -> UntestedPolicy | None:
-        """What there is to say where nothing tells whether ``policy`` is enforced in ``direction``; None where
+        """What there is to say where nothing shows whether ``policy`` is enforced in ``direction``; None where
         something does.
         """
         own = self._filters.isolated(policy, direction) & self._asked[direction]

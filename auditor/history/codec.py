@@ -1,6 +1,6 @@
 """Records as bytes: ``audit.night/v1``, JSON, described by ``auditor/schemas/night.schema.json`` and mostly compressed.
 
-A record that is not whole, not of this schema or at odds with itself is none: nobody is to trust a part of it.
+A record that is not whole, not of this schema or at odds with itself is not used: nobody is to trust a part of it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ GZIP = 31
 """zlib's number for: gzip, with its checksum."""
 MAGIC = b"\x1f\x8b"
 LARGEST = 256 << 20
-"""Bytes of a record that is not compressed; more is no record of ours."""
+"""Bytes of a record that is not compressed; more is not a record of ours."""
 
 
 class BadRecordError(ValueError):
-    """Why something is no record, in words."""
+    """Why something is not a record, in words."""
 
 
 class _Schema(msgspec.Struct):
@@ -55,7 +55,7 @@ def decompress(data: bytes) -> bytes:
 
 
 def schema_of(content: bytes) -> str:
-    """The schema that JSON ``content`` names; empty for none. Raises BadRecordError for what is no JSON object."""
+    """The schema that JSON ``content`` names; empty for none. Raises BadRecordError for what is not a JSON object."""
     try:
         return msgspec.json.decode(content, type=_Schema).schema
     except (msgspec.DecodeError, UnicodeDecodeError):

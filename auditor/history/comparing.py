@@ -2,7 +2,7 @@
 
 A connection is held against the latest earlier run that had a verdict on it. *Gone* is said only of what was looked at
 again, in the same places, and is as expected; *new* only of what was looked at before and was as expected. Everything
-else is incomparable, and told as that.
+else is incomparable, and reported as that.
 """
 
 from __future__ import annotations

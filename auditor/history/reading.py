@@ -59,7 +59,7 @@ class _Report(msgspec.Struct):
 
 
 def read_night(source: Source) -> Night:
-    """The run that ``source`` tells of. Raises InputError where it tells of none."""
+    """The run that ``source`` describes. Raises InputError where it describes none."""
     try:
         content = decompress(source.data)
         return _of_report(content) if schema_of(content) == REPORT else decode(content)

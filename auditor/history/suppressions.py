@@ -2,7 +2,7 @@
 
 ``schema: audit.finding-suppressions/v1`` with a list ``suppressions`` of ``kind``, ``source``, ``destination``,
 ``port``, ``owner``, ``reason`` and ``expires``, all of them required. A finding is accepted when each of its
-connections is; it is told all the same.
+connections is; it is reported all the same.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def _builtins(policy: NetworkPolicy) -> dict[str, object]:
 
 
 def intent_findings(findings: Iterable[IntentFinding], snapshot: Snapshot) -> tuple[NightFinding, ...]:
-    """``findings`` as they are told again on other nights, with the connections that they speak of."""
+    """``findings`` as they are reported again on other nights, with their connections."""
     names = {endpoint.name: workload_name(endpoint) for endpoint in snapshot.endpoints}
     merged: dict[tuple[str, str], NightFinding] = {}
     for each in findings:

@@ -56,7 +56,7 @@ class Carver:
         return f", with {' and '.join(map(str, inside))} taken for the addresses of pods" if inside else ""
 
     def _everybody(self) -> tuple[Peer, ...]:
-        """Every peer, as peers: all pods, and addresses outside as far as these can be told from those of pods."""
+        """Every peer, as peers: all pods, and addresses outside as far as they are not those of pods."""
         pods = Peer(None, EVERY_POD)
         if not self._pods:
             return (pods, *(Peer(ip_block=IPBlock(whole)) for whole in EVERYTHING.values()))

@@ -30,7 +30,7 @@ MOST_TRIES = 24
 MOST_EFFORT = 800_000
 """So many pairs are looked at for all changes together, which takes some seconds; findings after that get no change."""
 BOTH_SIDES = 4
-"""Where both sides deny, so many changes of each are combined."""
+"""Where both sides deny: how many changes of each are combined."""
 
 
 Alike: TypeAlias = tuple[int, tuple[Family, ...]]

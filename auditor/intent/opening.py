@@ -16,7 +16,7 @@ from auditor.model.reasons import Side
 from auditor.model.snapshot import Endpoint
 
 MOST_POLICIES = 3
-"""Of the policies that isolate a pod, so many are tried."""
+"""How many of the policies that isolate a pod are tried."""
 
 
 def opening(resolved: ResolvedIntent, rule: IntentRule, side: Side, violation: Sequence[Violation]) -> Iterator[Draft]:

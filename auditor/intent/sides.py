@@ -20,7 +20,7 @@ from auditor.model.snapshot import Endpoint, Family
 from auditor.policy.evaluator import evaluate
 
 EVALUATION = 5
-"""An evaluation costs, for each endpoint, what looking at so many pairs does."""
+"""An evaluation costs, for each endpoint, as much as looking at this many pairs."""
 
 
 class OneWay:

@@ -172,7 +172,7 @@ class PortIndex:
                 self._wide.append(position)
 
     def sharing(self, atoms: int) -> Buckets | None:
-        """Where all those are that share any of ``atoms``; None when that would be too many to tell."""
+        """Where all those are that share any of ``atoms``; None when that would be too many to list."""
         if not atoms or atoms.bit_count() > FEW:
             return None
         return [self._wide, *(self._at[atom] for atom in bits(atoms) if atom in self._at)]

@@ -1,7 +1,7 @@
 """Whether one part of a policy covers another for every cluster, not just for the pods that happen to exist.
 
-Redundancy that holds only by chance is no finding; what is found here stays true whatever is created next. Where the
-answer is not certain it is no.
+Redundancy that holds only by chance is not reported; what is found here stays true whatever is created next. Where the
+answer is not certain, it is "no".
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def may_match(selector: LabelSelector, namespace: Namespace) -> bool:
 
 
 def peer_implies(narrow: Peer, wide: Peer, namespace: str) -> bool:
-    """Whether whoever is ``narrow`` is also ``wide``, both in policies of ``namespace``."""
+    """Whether everything that ``narrow`` names is also in ``wide``, both in policies of ``namespace``."""
     if narrow.ip_block is not None or wide.ip_block is not None:
         return (
             narrow.ip_block is not None and wide.ip_block is not None and block_implies(narrow.ip_block, wide.ip_block)

@@ -81,7 +81,7 @@ class Likeness:
         return found
 
     def _letters_of(self, word: str) -> int:
-        """How often each letter is there, as so many ones in its place."""
+        """How often each letter is there, as that many ones in its place."""
         mask = 0
         for letter, number in Counter(word).items():
             place = self._letters.setdefault(letter, len(self._letters)) * WIDTH

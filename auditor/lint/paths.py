@@ -58,7 +58,7 @@ class _Answers:
 
     def may_meet(self, indexed: IndexedRule, reach: int) -> bool:
         """Whether any rule of the pods ``reach`` lets through something that ``indexed`` opens to them, or nobody can
-        say of so many.
+        say because there are too many.
         """
         other = OTHER_SIDE[indexed.direction]
         from_here = IndexedRule(

@@ -191,8 +191,8 @@ class PolicyIndex:
         return self.is_placed(namespace) or namespace != DEFAULT or self.namespaces[DEFAULT].known
 
     def is_all_known(self, peer: Peer) -> bool:
-        """Whether whoever ``peer`` means is among the known pods. In files, other namespaces have pods of which nothing
-        is said.
+        """Whether everything that ``peer`` means is among the known pods. In files, other namespaces have pods of which
+        nothing is said.
         """
         selector = peer.namespace_selector
         if peer.ip_block is not None or selector is None:

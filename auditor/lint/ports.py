@@ -24,7 +24,7 @@ SERVICE_PAGE = "https://kubernetes.io/docs/concepts/services-networking/service/
 def _port_items(policy_index: PolicyIndex) -> Iterator[tuple[IndexedRule, int, PolicyPort, int]]:
     """Each port of each rule in force, with the pods that would have to have it.
 
-    Left out are egress rules for those of whom some may not be in the input, or be at addresses, where nobody has
+    Left out are egress rules whose peers may not all be in the input, or may be at addresses, where nobody has
     declared what listens.
     """
     for indexed in policy_index.rules:
@@ -121,8 +121,8 @@ class _OpenedAtoms:
         self._found: dict[tuple[str, Direction, int], int] = {}
 
     def for_all_of(self, indexed: IndexedRule) -> int:
-        """The atoms that are open for all pods of ``indexed``; all of them where so many rules are for other pods that
-        nobody can say.
+        """The atoms that are open for all pods of ``indexed``; all of them where too many rules are for other pods:
+        nobody can say then.
         """
         key = (indexed.policy.namespace, indexed.direction)
         if (*key, indexed.subjects) not in self._found:

@@ -48,7 +48,7 @@ def empty_list(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Lists of peers or ports that are written as empty."""
     for oddity, place in _oddities(policy_index, OddityKind.EMPTY_LIST):
         message = f"{oddity.text}: [] is as if it weren't there: {OPENS[oddity.text]}"
-        hint = f"If that is intended, leave {oddity.text} out, so that nobody takes the rule for one that opens nothing."
+        hint = f"If that is intended, leave {oddity.text} out, or people will read the rule as one that opens nothing."
         yield Remark(place, message, hint, cause=oddity.text)
 
 

@@ -39,7 +39,7 @@ async def apart(work: Callable[Parameters, Result], *args: Parameters.args, **kw
 async def apart_if_large(
     size: int, work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
-    """The same where there are so many things to work on that the loop would miss a turn; else at once."""
+    """The same where the work would make the loop miss a turn; else at once."""
     return await apart(work, *args, **kwargs) if size > LARGE else work(*args, **kwargs)
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NEW_OBJECTS = 5_000
-"""A collection of young objects comes when there are so many."""
+"""How many young objects there are when they are collected."""
 YOUNG_BEFORE_MIDDLE = 5
-"""After so many of these, one of all that are not old yet."""
+"""How many of these come before one of all that are not old yet."""
 NEVER = 1_000_000_000
 
 

@@ -25,7 +25,7 @@ from typing import Self
 from auditor.loop.apart import THREAD_NAME
 
 BOUND = 0.2
-"""Seconds without a turn above which it is told."""
+"""Seconds without a turn above which it is reported."""
 TICK = 0.02
 LOOK_EVERY = 0.05
 OURS = Path(__file__).parents[1]
@@ -132,7 +132,7 @@ def _stack(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _place(stack: list[FrameType]) -> str:
-    """The innermost frame of this package or of whoever calls it, and of no library; of a library if there
+    """The innermost frame of this package or of its caller, and not of a library; of a library if there
     is no other.
     """
     own = (frame for frame in stack if _is_own(Path(frame.f_code.co_filename)))

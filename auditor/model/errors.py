@@ -13,7 +13,7 @@ class AuditError(Exception):
     """Base of every error that a user is meant to read. Each of its ``lines`` says what, where, what to do; mostly
     there is one.
 
-    What looks like a line's end inside of one is text from outside, and told as such.
+    What looks like a line's end inside of one is text from outside, and shown as such.
     """
 
     def __init__(self, *lines: str) -> None:

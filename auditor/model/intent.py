@@ -1,7 +1,7 @@
 """What people meant: who may reach whom, whatever the policies say; and where the policies say something else.
 
-An intent is held against the expected matrix, and never against packets: so a policy that isn't what was meant is told
-apart from a network that doesn't enforce it.
+An intent is held against the expected matrix, and never against packets: so a policy that isn't what was meant is
+reported apart from a network that doesn't enforce it.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Place:
 class LintFinding:
     """A remark with the check that made it. ``selector`` is the one that it is about, if it is about one.
 
-    Findings of one check with the same ``cause`` are told once: ``others`` are the places of the rest.
+    Findings of one check with the same ``cause`` are reported once: ``others`` are the places of the rest.
     """
 
     check: str

@@ -61,7 +61,7 @@ class End:
 
 @dataclass(frozen=True)
 class NightFinding:
-    """A finding as it is told again on other nights.
+    """A finding as it is reported again on other nights.
 
     ``reason`` is what decided, without file and line. ``evidence`` is there where a finding isn't made of connections
     that were probed: those of the intent have the connections that it speaks of.

@@ -43,8 +43,8 @@ def escape(character: str) -> str:
 
 
 def printable(line: str) -> str:
-    """``line`` as one line that moves no cursor, hides nothing, and is no command to a CI system. Twice is the same as
-    once.
+    """``line`` as one line that moves no cursor, hides nothing, and is not a command to a CI system. Twice is the same
+    as once.
     """
     parts, done = [], 0
     for begin, end in dangers(line):

@@ -30,7 +30,7 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a person is told: cells of one kind that differ for one reason.
+    """What a person reads: cells of one kind that differ for one reason.
 
     ``title`` is one line. ``expected_by`` has one line for each policy or rule that decided the expectation.
     ``reproduce`` is a shell command, ``advice`` one sentence on what to do. ``places`` are those of the policies, or of
@@ -103,10 +103,10 @@ class PolicyRemark:
 
 @dataclass(frozen=True, slots=True)
 class UntestedPolicy:
-    """A policy, in one direction, of which nothing in an audit tells whether it is enforced.
+    """A policy, in one direction, of which nothing in an audit shows whether it is enforced.
 
-    ``connections`` counts the planned ones of which a single verdict would have told; ``reasons``, in words, say why
-    there is none, the most frequent first. ``accepted``: the user has named the policy, so that it doesn't count.
+    ``connections`` counts the planned ones of which a single verdict would have shown it; ``reasons``, in words, say
+    why there is none, the most frequent first. ``accepted``: the user has named the policy, so that it doesn't count.
     """
 
     policy: str

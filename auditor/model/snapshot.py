@@ -179,10 +179,10 @@ class Snapshot:
     and play no part, by kind, with the reason in brackets where it is not the kind itself: ``{"ConfigMap": 3, "Pod
     (finished)": 1}``.
 
-    Files may hold more than a cluster would: ``skipped`` is what is no object; ``problems`` are those of objects that
-    are left out because of them; ``variants`` the first of policies that are there twice, and differently (they are
-    among ``unknown``); ``remarks`` say in words what else of the input does not count. ``absent`` says of names that
-    somebody may ask for, and that are no endpoint or Service, what they are: ``is a pod that has finished``.
+    Files may hold more than a cluster would: ``skipped`` is what is not an object; ``problems`` are those of objects
+    that are left out because of them; ``variants`` the first of policies that are there twice, and differently (they
+    are among ``unknown``); ``remarks`` say in words what else of the input does not count. ``absent`` says of names
+    that somebody may ask for, and that are neither endpoint nor Service, what they are: ``is a pod that has finished``.
     ``api_server_calls`` are those of files; of a live cluster they are not read.
     """
 
@@ -213,6 +213,6 @@ class Snapshot:
 
     @property
     def node_addresses(self) -> frozenset[IPAddress]:
-        """The addresses of nodes, as far as nodes and the pods in their networks tell."""
+        """The addresses of nodes, as far as nodes and the pods in their networks show."""
         own = (endpoint for endpoint in self.endpoints if endpoint.kind is EndpointKind.NODE or endpoint.host_network)
         return frozenset(address for endpoint in own for address in endpoint.addresses)

@@ -133,7 +133,7 @@ class ComparedRuns:
 
     @property
     def conclusion(self) -> Conclusion:
-        """What it comes to: a run without findings that fail is no pass where it is inconclusive itself."""
+        """What it comes to: a run without findings that fail has not passed where it is inconclusive itself."""
         if self.comparison.failing:
             return Conclusion.FAIL
         return Conclusion.INCONCLUSIVE if self.new.conclusion == Conclusion.INCONCLUSIVE else Conclusion.PASS

@@ -124,7 +124,7 @@ def has_operations(text: bytes) -> bool:
 
 
 def _says_its_kind(data: bytes) -> bool:
-    """Whether an encrypted text still tells what it is: sops leaves the names of kinds as they are, if told so."""
+    """Whether an encrypted text still says what it is: sops leaves the names of kinds as they are, if asked to."""
     kinds = [found[2] for found in first_level(data) if found[1] == b"kind"]
     return bool(NAMES_DECISIVE.search(data) or (kinds and not any(kind.startswith(b"ENC[") for kind in kinds)))
 

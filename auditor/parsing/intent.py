@@ -8,7 +8,7 @@ its line.
     otherwise:
     - {name: nobody else reaches the database, to: prod/app=db}
 
-Selections are read here too, so that a slip of the pen is told with its line; what they match is a matter of the
+Selections are read here too, so that a slip of the pen is reported with its line; what they match is a matter of the
 cluster.
 """
 

@@ -24,9 +24,9 @@ SKIP_VALUE = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 PARTS = re.compile(r'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*"|[^ \t\r\n,:{}\[\]"]+')
 """What a valid JSON text consists of, apart from what stands between: brackets, strings, and other scalars."""
 SMALL = 1 << 16
-"""Up to so many characters, the places of all parts of a value are noted at once."""
+"""Up to this many characters, the places of all parts of a value are noted at once."""
 STRETCH = 1 << 13
-"""Line breaks are counted up to the end of each stretch of so many characters."""
+"""Line breaks are counted up to the end of each stretch of this many characters."""
 
 
 def looks_like_json(text: str) -> bool:

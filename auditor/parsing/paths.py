@@ -38,7 +38,7 @@ PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 
 def show_path(path: Path) -> str:
-    """A path in kubectl's notation: ``spec.ingress[0].from``; keys that are no plain words in brackets."""
+    """A path in kubectl's notation: ``spec.ingress[0].from``; keys that are not plain words in brackets."""
     text = ""
     for step in path:
         if isinstance(step, int) or not PLAIN_KEY.match(step):

@@ -15,7 +15,7 @@ SOMEWHERE = "?"
 
 
 def unreadable_policy(fields: Fields, namespace: str, name: str, problems: Sequence[Problem]) -> UnknownPolicy:
-    """The policy that ``fields`` are, which has ``problems``; with the pods that it selects where they are told."""
+    """The policy that ``fields`` are, which has ``problems``; with the pods that it selects where it says which."""
     why = f"can't be read: {problems[0]}"
     return UnknownPolicy(namespace, name or SOMEWHERE, selected_by(fields), why)
 

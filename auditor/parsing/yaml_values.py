@@ -32,7 +32,7 @@ _LOOP: Any = object()
 _Table: TypeAlias = dict[Step, int]
 
 
-class _Stop(Exception):  # noqa: N818 - it ends the reading of a text, and is no error of ours
+class _Stop(Exception):  # noqa: N818 - it ends the reading of a text, and is not an error of ours
     """Reading can't go on: the problem that says why."""
 
     def __init__(self, message: str, line: int) -> None:
@@ -108,7 +108,7 @@ class _Open:
 
 
 class _Builder:
-    """Turns events into values, and notes what must not be: keys given twice, keys that are no text, loops."""
+    """Turns events into values, and notes what must not be: keys given twice, keys that are not text, loops."""
 
     def __init__(self, name: str, lines_before: int) -> None:
         self._name = name

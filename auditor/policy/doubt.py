@@ -3,7 +3,7 @@ effect was measured.
 
 Whatever unknown policies mean, each verdict lies between two extremes: all of them allow the least that one of their
 kind can, or the most. What that is their tier knows: a NetworkPolicy can only isolate the pods that it selects and
-allow some traffic of theirs. Both extremes are possible meanings, each direction of each policy being free, hence a
+allow some traffic of theirs. Both extremes are possible meanings, each direction of each policy being free, so a
 cell is certain exactly where the two agree.
 
 A whole matrix is too large to be asked cell by cell; there ``Unreadable`` puts a pair of endpoints in doubt as soon as
@@ -40,7 +40,7 @@ def doubtful_cells(
     order.
 
     ``snapshot.policies`` are all others in force. A reason is ``policy NAMESPACE/NAME WHY`` for each policy that
-    matters. Raises KeyError for a cell with a name that is no endpoint.
+    matters. Raises KeyError for a cell with a name that no endpoint has.
     """
     touching = _Touching(snapshot, unknown, tiers)
     touched = [cell for cell in cells if touching.either_end(cell)]

@@ -28,7 +28,7 @@ from auditor.policy.tiers_in_order import TIERS
 from auditor.policy.unknown_labels import label_extremes
 
 SMALL = 64
-"""A trait of fewer than one in so many groups is small."""
+"""A trait of fewer than one group in this many is small."""
 
 
 def identity_classes(

@@ -62,7 +62,7 @@ def _chain_lines(chain: Sequence[Judgement]) -> list[str]:
 
 
 def decide(snapshot: Snapshot, cell: Cell, tiers: Sequence[Tier] = TIERS) -> Decision:
-    """The expected verdict of ``cell`` with its reasons. Raises KeyError when source or destination is no endpoint."""
+    """The expected verdict of ``cell`` with its reasons. Raises KeyError when an end is not an endpoint."""
     reading = reading_of(snapshot)
     exemption = _exemption(reading.endpoint(cell.source), reading.endpoint(cell.destination))
     chain = {direction: tuple(tier.judge(snapshot, cell, direction) for tier in tiers) for direction in Direction}
@@ -76,7 +76,7 @@ def decide(snapshot: Snapshot, cell: Cell, tiers: Sequence[Tier] = TIERS) -> Dec
 
 
 def _network_policies(chain: Sequence[Judgement], direction: Direction) -> Side:
-    """What NetworkPolicies say; that none isolates anything where they are no tier."""
+    """What NetworkPolicies say; that none isolates anything where they are not a tier."""
     return next((judgement.side for judgement in chain if judgement.side is not None), Side(direction, ""))
 
 

@@ -229,7 +229,7 @@ class ExpectedMatrix:
     def verdict(
         self, source: str, destination: str, protocol: Protocol, port: int, family: Family = Family.IPV4
     ) -> Verdict:
-        """The expected verdict of one cell. Raises KeyError for a name that is no endpoint."""
+        """The expected verdict of one cell. Raises KeyError for a name that no endpoint has."""
         if always_allowed(self.endpoint(source), self.endpoint(destination)):
             return Verdict.ALLOWED
         bit = self._bit_of_class[self.class_of(destination)]

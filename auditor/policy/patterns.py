@@ -1,6 +1,6 @@
 """The cells of an expected matrix: for each pair of classes or endpoints, what is the same on which ports.
 
-A pair of classes has few different patterns of verdicts, so whoever writes cells out renders each pattern once and then
+A pair of classes has few different patterns of verdicts, so a writer of cells renders each pattern once and then
 reuses it.
 """
 

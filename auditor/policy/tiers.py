@@ -102,7 +102,7 @@ class Tier(Protocol):
         """Its policies in ``snapshot``."""
 
     def judge(self, snapshot: Snapshot, cell: Cell, direction: Direction) -> Judgement:
-        """The plain reading of its policies for one connection. KeyError for a name that is no endpoint."""
+        """The plain reading of its policies for one connection. KeyError for a name that no endpoint has."""
 
     def may_select(self, policy: UnknownPolicy, endpoint: Endpoint) -> bool:
         """Whether ``policy``, one of this tier that can't be read, may have a say in traffic of ``endpoint``."""

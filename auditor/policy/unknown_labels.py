@@ -46,7 +46,7 @@ def pod_may_match(selector: LabelSelector, pod: Endpoint) -> bool | None:
 
 @dataclass(frozen=True, slots=True)
 class LabelExtremes:
-    """The least and the most that is allowed, and of whom labels are in question, in words."""
+    """The least and the most that is allowed, and whose labels are in question, in words."""
 
     least: Snapshot
     most: Snapshot

@@ -28,7 +28,7 @@ SUSPECTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """A number of classes; ``more``: at least so many, for it was not counted to the end."""
+    """A number of classes; ``more``: at least that many, for it was not counted to the end."""
 
     number: int
     more: bool = False

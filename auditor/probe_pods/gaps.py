@@ -41,7 +41,7 @@ def pods_mistaken_otherwise(
     mistakable: Callable[[Endpoint], AbstractSet[object]],
 ) -> Iterator[str]:
     """About pods that enforcers which err about namespaces may take for peers by selectors that match none of the
-    ``models`` of their class; ``mistakable`` tells these of a pod.
+    ``models`` of their class; ``mistakable`` gives these of a pod.
     """
     pods: list[Endpoint] = []
     for one in classes:

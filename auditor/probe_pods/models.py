@@ -24,7 +24,7 @@ Pair = tuple[str, Direction]
 
 @dataclass(frozen=True, slots=True)
 class PodClass:
-    """An identity class of pods on the pod network, or the part of one that policies which nobody can read may tell
+    """An identity class of pods on the pod network, or the part of one that policies that nobody can read may tell
     apart from the rest.
 
     ``number`` counts these. ``members`` and ``audited``, which is a part of them, are sorted by name. ``isolated`` are
@@ -54,7 +54,7 @@ class Models:
         matching: Callable[[Endpoint], int],
         closed: Collection[str] = (),
     ) -> None:
-        """``can_use`` tells by its bare name whether a node can take probe pods, ``matching`` how many pod selectors
+        """``can_use`` says for a bare name whether a node can take probe pods, ``matching`` how many pod selectors
         match a pod. Models stand in namespaces that are ``closed`` only where a class has no other member.
         """
         self._closed = closed

@@ -116,7 +116,7 @@ class AgentPool:
         return {listener: reason for session in sessions for listener, reason in session.unbound.items()}
 
     def ended(self, site: str) -> str:
-        """Why there is no agent at ``site`` and will be none; empty if there is one, or may yet be."""
+        """Why there is no agent at ``site`` and never will be; empty if there is one, or may yet be."""
         return self._agents[site].ended if site in self._agents else f"no agent runs at {site}"
 
     @property
@@ -142,7 +142,7 @@ class AgentPool:
         return self._losses.values()
 
     async def fire(self, probe_round: ProbeRound, seconds: float, datagrams: int | None = None) -> list[AttemptResult]:
-        """Make every attempt, give each so many seconds, and return one try for each, in order. ``datagrams``: how many
+        """Make every attempt, give each that many seconds, and return one try for each, in order. ``datagrams``: how many
         each attempt over UDP sends; None: as options have it.
         """
         concerned = await apart_if_large(len(probe_round), _concerned, probe_round)

@@ -95,12 +95,12 @@ def _milliseconds(microseconds: object) -> float:
 
 
 def origin(address: object, port: object) -> Origin:
-    """A socket as an agent tells it. Raises TypeError or ValueError where it is none."""
+    """A socket as an agent reports it. Raises TypeError or ValueError where it is not one."""
     return Origin(_address(address), port_number(port))
 
 
 def port_number(port: object) -> int:
-    """A port as an agent tells it. Raises ValueError where it is none."""
+    """A port as an agent reports it. Raises ValueError where it is not one."""
     if type(port) is not int or not 0 < port < 1 << 16:
         raise ValueError("no port")
     return port
@@ -114,7 +114,7 @@ def _address(text: object) -> str:
 
 @lru_cache(maxsize=1 << 12)
 def _normal(address: str) -> str:
-    """The one spelling of an address; agents tell the same few again and again."""
+    """The one spelling of an address; agents report the same few again and again."""
     return str(ip_address(address))
 
 
@@ -203,7 +203,7 @@ class Batch:
         )
 
     def finish(self, message: dict[str, Any]) -> None:
-        """Take in the ``done`` message. Raises BadAnswerError when attempts are missing, or numbers are none."""
+        """Take in the ``done`` message. Raises BadAnswerError when attempts are missing, or numbers are not numbers."""
         if missing := self.tries.count(None):
             raise BadAnswerError(f"done, with {missing} attempts missing")
         slowest = number(message, "slowest", LONGEST_SECONDS)

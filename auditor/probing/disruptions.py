@@ -5,7 +5,7 @@ and the proofs before and after notice neither if the agent is back in time. A r
 room for more, since somebody floods it, is silent just the same. So this has to be asked about every destination that
 was not heard.
 
-A packet that gets lost looks like a policy at work, too. What attempts that were answered had to send twice tells how
+A packet that gets lost looks like a policy at work, too. What attempts that were answered had to send twice shows how
 much is lost; silence counts once so many tries were silent that loss alone leaves a connection that is let through less
 than ``MISSED`` of a chance to look denied.
 """
@@ -95,7 +95,7 @@ UNSEEN = 1.2
 tell.
 """
 FEW = 10
-"""As if so many packets more had been sent, and half of one lost: a handful of answers doesn't show that nothing gets
+"""As if that many more packets had been sent, and half of one lost: a handful of answers doesn't show that nothing gets
 lost.
 """
 TELLING = 16

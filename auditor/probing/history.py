@@ -24,7 +24,7 @@ class AttemptHistory:
         self._probe_rounds: dict[Cell, list[int]] = {cell: [] for cell in expected}
 
     def record(self, cell: Cell, one: AttemptResult, probe_round: int, seconds: float) -> None:
-        """Take in a try of the round with that number, which began so many seconds after the first."""
+        """Take in a try of the round with that number, which began that many seconds after the first."""
         tries = self.tries[cell]
         tries.append(one)
         self._probe_rounds[cell].append(probe_round)
@@ -67,7 +67,7 @@ class AttemptHistory:
         return max(0, needed - silent) if silent else 0
 
     def forgive_silence(self, cells: Iterable[Cell]) -> None:
-        """Have the silence before the first answer say nothing: a packet that was lost is no change of mind."""
+        """Have the silence before the first answer say nothing: a lost packet is not a change of mind."""
         for cell in cells:
             tries = self.tries[cell]
             first = next(number for number, one in enumerate(tries) if one.answer is Answer.ALLOWED)

@@ -1,4 +1,4 @@
-"""How patient probing is, and how it tells what it is doing."""
+"""How patient probing is, and how it reports what it is doing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProbingOptions:
 
 
 class ProbingProgress(Protocol):
-    """Where probing tells how far it is. Calls are cheap and come in order; a phase ends when the next begins."""
+    """Where probing reports how far it is. Calls are cheap and come in order; a phase ends when the next begins."""
 
     def phase(self, name: str, attempts: int) -> None:
         """A phase of ``attempts`` attempts begins; 0 when their number is not known."""

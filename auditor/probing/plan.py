@@ -3,7 +3,7 @@ can govern.
 
 Where every chosen port at every pair would be too many cells, each pair gets fewer. What a rule demands shows at the
 pods that its policy selects. So a pair needs the ports that the policies isolating its two ends name, those that the
-destination declares, and one port of each protocol that nobody names; what only other policies name tells nothing about
+destination declares, and one port of each protocol that nobody names; what only other policies name says nothing about
 it.
 """
 

@@ -29,7 +29,7 @@ from auditor.probing.protocols import Protocols
 from auditor.probing.sites import Witnesses
 
 CONTACT_SECONDS = 5.0
-"""How long somebody else, a kubelet say, is waited for to tell that it reaches a site."""
+"""How long somebody else, a kubelet say, is waited for to report that it reaches a site."""
 CONTACT_PAUSE = 0.5
 
 
@@ -52,7 +52,7 @@ NO_CALLS = Calls()
 @dataclass(slots=True)
 class ProbeRounds:
     """The rounds of ``agent pool``. ``number`` is that of the last one, ``seconds`` the wall time of phases; ``facts``
-    are worth telling.
+    are worth reporting.
     """
 
     pool: AgentPool

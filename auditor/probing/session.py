@@ -118,7 +118,7 @@ class AgentSession:
         """Fire ``batch``; afterwards each of its attempts has a result, unless the session is ``lost``: then some may
         have none.
 
-        ``advance`` is told once of every attempt that has a result.
+        ``advance`` is called once for every attempt that has a result.
         """
         left, most = len(batch.targets), self._heard + LONGEST_LINE + len(batch.targets) * MOST_FOR_EACH
         if batch.targets and not self.ended:

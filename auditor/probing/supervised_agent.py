@@ -61,7 +61,7 @@ class SupervisedAgent:
 
     @property
     def ended(self) -> str:
-        """Why there is no agent and will be none; empty otherwise."""
+        """Why there is no agent and never will be; empty otherwise."""
         return "" if self.lost else self.gone
 
     async def start(self, listeners: Sequence[Listener], then: Batch) -> None:
@@ -92,7 +92,7 @@ class SupervisedAgent:
         return ""
 
     async def fire(self, batch: Batch, advance: Callable[[int], None]) -> list[AttemptResult]:
-        """Run ``batch``; one try for each attempt, made by as many agents as it takes. ``advance`` is told of every
+        """Run ``batch``; one try for each attempt, made by as many agents as it takes. ``advance`` is called for every
         attempt once.
         """
         if self.session:

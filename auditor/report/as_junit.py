@@ -26,7 +26,7 @@ from auditor.report.headline import headline
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE)
 OPEN = (Result.CNI_DEPENDENT, Result.UNDEFINED)
 MOST_CASES = 10_000
-"""Above so many, cases are put together."""
+"""Above this many, cases are put together."""
 MOST_DESCRIBED = 200
 """Connections that one case describes; the rest is counted."""
 

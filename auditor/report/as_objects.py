@@ -140,7 +140,7 @@ class _Told:
         )
 
     def of_the_run(self) -> Iterator[ReportResult]:
-        """What is told of the run as a whole: findings, and what there is no verdict on and why."""
+        """What is reported about the run as a whole: findings, and what there is no verdict on and why."""
         report = self._report
         if conclude(report) is Conclusion.INCONCLUSIVE:
             yield _result("conclusion", "error", headline(report), severity="medium")

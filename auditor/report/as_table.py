@@ -34,7 +34,7 @@ from auditor.report.standing import comparison_lines
 
 MOST_ENDPOINTS = 30
 MOST_FINDINGS = 5
-"""How many findings are told in full: the gravest with most cells come first, and the matrix above must stay on the
+"""How many findings are shown in full: the gravest with most cells come first, and the matrix above must stay on the
 screen.
 """
 MOST_FINDINGS_IN_BRIEF = 20

@@ -3,7 +3,7 @@
 Names in a report come from a cluster and are not trusted: nothing in them may reach a terminal as markup or as a
 control sequence, or a CI system as a command. So nobody prints on a console but the functions here, which see to that.
 
-Lint may have 20,000 findings to tell, and rich takes a millisecond for each line: what goes by these functions is
+Lint may have 20,000 findings to report, and rich takes a millisecond for each line: what goes by these functions is
 written without it.
 """
 

@@ -32,7 +32,7 @@ MEANINGS = {
     Note.SELF_ALLOWED: "denied between the members of a group; each still reaches itself",
     Note.OWN_NODE_ALLOWED: "denied between this node and the group; its pods on this node are still allowed",
 }
-"""What the notes in brackets mean; that of FAMILY_DEPENDENT is told by the name of the family."""
+"""What the notes in brackets mean; the name of the family says that of FAMILY_DEPENDENT."""
 
 
 def render(view: MatrixView, stream: TextIO) -> None:

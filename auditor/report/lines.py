@@ -1,8 +1,8 @@
 """Single lines for people, on stdout and stderr: results where no table is, warnings, errors, progress.
 
-Whatever is told outside a console (``auditor.report.console``) or a document (``auditor.report.documents``) is told by
-these functions: texts from outside are in most lines, and here they are made printable. A test sees to it that nothing
-else writes to these streams.
+Whatever is written outside a console (``auditor.report.console``) or a document (``auditor.report.documents``) is
+written by these functions: texts from outside are in most lines, and here they are made printable. A test sees to it
+that nothing else writes to these streams.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a person who is not looking is told of a run: what is new and what is gone, and nothing where nothing is.
+"""What a person who is not looking hears about a run: what is new and what is gone, and nothing where nothing is.
 
 Three bodies: JSON of our own, and what Slack and Teams take from a webhook. Names in a message come from the cluster;
 what Slack or Teams would take for markup in them is escaped.

@@ -1,4 +1,4 @@
-"""How far a running audit is, told on stderr: a live bar on a terminal, a line for each phase elsewhere, nothing when
+"""How far a running audit is, shown on stderr: a live bar on a terminal, a line for each phase elsewhere, nothing when
 quiet.
 """
 
@@ -15,11 +15,11 @@ from auditor.report.console import open_console
 from auditor.report.lines import write_line
 
 FIRST_PAUSE = 10.0
-"""Seconds after which a phase that still lasts is told of again."""
+"""Seconds after which a phase that still lasts is reported again."""
 
 
 class Progress(ProbingProgress, Protocol):
-    """What a run tells beside its phases."""
+    """What a run reports beside its phases."""
 
     def note(self, text: str) -> None:
         """Tell one thing worth knowing, such as how many endpoints and classes there are."""

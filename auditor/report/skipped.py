@@ -1,4 +1,4 @@
-"""What was found and is no object: one line for each cause, for people, and all of it for programs."""
+"""What was found and is not an object: one line for each cause, for people, and all of it for programs."""
 
 from __future__ import annotations
 

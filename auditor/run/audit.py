@@ -39,9 +39,9 @@ MOST_REPROBES = 3
 inconclusive.
 """
 MOST_CELLS = 50_000
-"""Beyond so many cells, pairs are probed only on the ports that matter to them, unless the user has named ports."""
+"""Beyond this many cells, pairs are probed only on the ports that matter to them, unless the user has named ports."""
 MOST_FURTHER_CELLS = 20_000
-"""Beyond so many cells, none is looked for that would tell hypotheses apart."""
+"""Beyond this many cells, none is looked for that would tell hypotheses apart."""
 SEARCH_SECONDS = 10.0
 """How long pods wait in the cluster while the cause is looked for; after that there are no probes that would tell
 causes apart.

@@ -1,7 +1,7 @@
 """From what an audit brought back to its report: nothing here needs the cluster, so it is done once that has been left.
 
 Each analysis is made apart from the event loop, and those that a hostile input can draw out have a limit in time. What
-was cut short is said in the report's facts; nothing is concluded from it. Policies get remarks whoever enforces them:
+was cut short is said in the report's facts; nothing is concluded from it. Policies get remarks whatever enforces them:
 what lint finds, and where they are not what was meant.
 """
 
@@ -162,7 +162,7 @@ def _not_found(differing: Sequence[Cell]) -> Diagnosis:
 async def at_most(
     seconds: float, work: Callable[Parameters, Returned], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Returned | None:
-    """What ``work``, which never returns None, gives; None where that takes longer than so many seconds."""
+    """What ``work``, which never returns None, gives; None where that takes longer than that many seconds."""
     try:
         async with asyncio.timeout(seconds):
             return await apart(work, *args, **kwargs)
@@ -171,5 +171,5 @@ async def at_most(
 
 
 def cut_short(what: str) -> str:
-    """The fact that tells that ``what`` took too long to find out."""
+    """The fact that says that ``what`` took too long to find out."""
     return f"{what}: not searched further after {ANALYSIS_SECONDS:g} s, so none is reported"

@@ -136,7 +136,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
     progress: ProbingProgress,
     reproduce: Callable[[Cell], str],
 ) -> tuple[LivePlan, LiveCluster | InPlaceCluster]:
-    """What is done in the end, and the cluster to enter, once nothing stands in the way. Raises ClusterError that tells
+    """What is done in the end, and the cluster to enter, once nothing stands in the way. Raises ClusterError that says
     all that does.
     """
     intended, checked = await settle(api, intended.live, intended, options)

@@ -176,7 +176,7 @@ class ServiceQuestion:
 
     @property
     def _hides_source(self) -> bool:
-        """Whether policies may see another source: from outside, and for whoever comes by way of a node."""
+        """Whether policies may see another source: from outside, and for sources that come through a node."""
         if self.service.headless:
             return False
         if self.source.kind is EndpointKind.HOST:

@@ -188,8 +188,8 @@ def render_kustomization(directory: str) -> Source:
 
 
 def render_chart(chart: str, values: Sequence[str], namespace: str) -> Source:
-    """What ``chart`` comes to with the files ``values``, in ``namespace`` (empty: none is told). Raises UsageError when
-    it can't be rendered.
+    """What ``chart`` comes to with the files ``values``, in ``namespace`` (empty: none is given). Raises UsageError
+    when it can't be rendered.
     """
     if not shutil.which("helm"):
         raise UsageError(

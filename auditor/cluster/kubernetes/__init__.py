@@ -1,4 +1,4 @@
-"""A live Kubernetes, as its API server tells of it.
+"""A live Kubernetes, as its API server describes it.
 
 ``config`` finds the server and who we are, as kubectl does; ``api`` asks it, and is the one place where its errors
 become ours; ``records`` are the few fields that matter here of each kind; ``reading`` makes a Snapshot of them,

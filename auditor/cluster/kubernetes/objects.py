@@ -155,7 +155,7 @@ def lease_manifest(  # noqa: PLR0913, PLR0917 - what a Lease is made of
 ) -> dict[str, Any]:
     """The Lease (coordination.k8s.io/v1) that owns what a run creates in ``namespace``; ``now`` is a MicroTime.
 
-    Unless renewed, it lasts so many ``seconds``.
+    Unless renewed, it lasts for ``seconds``.
     """
     return {
         "apiVersion": "coordination.k8s.io/v1",

@@ -1,4 +1,4 @@
-"""The system calls that make the lab private, and their failures in words that tell what to do.
+"""The system calls that make the lab private, and their failures in words that say what to do.
 
 Python 3.11 has no wrappers for namespaces, so libc is called directly. Nothing else of the project is imported: the
 supervisor, which forks every agent, stays small.

@@ -102,7 +102,7 @@ class Lab:
         return Witnesses(self._topology.nodes_without_endpoints)
 
     async def changes(self) -> Sequence[Snapshot]:
-        """None: whoever programs the lab anew knows it."""
+        """None: the lab's own caller programs it anew, and knows."""
         return ()
 
     @property

@@ -51,7 +51,7 @@ class Topology:
 
     ``nodes`` maps each node's bare name to the index of its namespace and ``node_addresses`` to its addresses;
     ``site_namespaces`` maps a site's name likewise. The fabric is namespace 0. ``nodes_without_endpoints`` are places
-    for agents as well, which are no endpoint's.
+    for agents as well, which belong to no endpoint.
     """
 
     namespaces: tuple[NamespacePlan, ...]

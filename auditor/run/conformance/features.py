@@ -108,7 +108,7 @@ FEATURES: Sequence[Feature] = (
     Feature("itself", "a pod always reaches itself", (Dialect.BLOCKS_SELF,)),
     Feature("own-node", "a pod's own node, with its hostNetwork pods, is exempt", (Dialect.BLOCKS_OWN_NODE,)),
 )
-"""All features but those of changes, in the order in which they are told."""
+"""All features but those of changes, in the order in which they are reported."""
 
 CHANGES: Mapping[ChangeKind, Feature] = {
     ChangeKind.POLICIES_CHANGED: Feature("changed-policies", "policies that change are followed"),

@@ -3,8 +3,8 @@
 All scenarios that change do so at once. First new pods come; then, once everything answers as it ought to before the
 other changes, these are made. The clock of a scenario starts when the cluster has taken its change, or when its new pod
 runs. It stops at the beginning of the first try with which the last of its cells answers as it ought to from then on. A
-cell that never answered right before tells nothing of the change and is left out. Tries come without a pause and have a
-short timeout: whether their answers last is for others to see.
+cell that never answered right before says nothing about the change and is left out. Tries come without a pause and have
+a short timeout: whether their answers last is for others to see.
 """
 
 from __future__ import annotations

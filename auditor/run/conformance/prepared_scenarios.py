@@ -61,7 +61,7 @@ class PreparedScenario:
 
     @property
     def changed(self) -> list[Cell]:
-        """The cells that tell whether its change has come into force."""
+        """The cells that show whether its change has come into force."""
         return [] if self.step is None else changed_cells(self.step, self.truth)
 
 
@@ -93,7 +93,7 @@ def _prepared(scenario: Scenario, names: Renaming, steps: Mapping[str, Step]) ->
 def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
     """The changes, by the name of the scenario: few scenarios for each kind, and no scenario twice.
 
-    Scenarios that tell of other policies before get these. Else the first scenarios are taken in which a change of that
+    Scenarios that have other policies before get these. Else the first scenarios are taken in which a change of that
     kind changes verdicts.
     """
     steps: dict[str, Step] = {}
@@ -121,7 +121,7 @@ def _step(scenario: Scenario, change: ChangeKind) -> Step | None:
 
 
 def changed_cells(step: Step, truth: Mapping[Cell, Verdict]) -> list[Cell]:
-    """The cells of ``truth`` that tell whether ``step`` has come into force: they had another verdict, or an end that
+    """The cells of ``truth`` that show whether ``step`` has come into force: they had another verdict, or an end that
     wasn't there.
     """
     matrix = evaluate(step.before)

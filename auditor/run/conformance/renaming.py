@@ -103,7 +103,7 @@ def readdressed(
     ``now``.
 
     What covers no pod stays as it is. A block gets the smallest range that has all of its pods; whether it has others,
-    too, is for the evaluator to tell.
+    too, is for the evaluator to decide.
     """
     addresses = {endpoint.name: endpoint.addresses for endpoint in now}
     moved = [(address, addresses.get(pod.name, ())) for pod in before for address in pod.addresses]

@@ -284,7 +284,7 @@ class ListMetadata(Record, frozen=True):
 
 class RawList(Record, frozen=True):
     """One page of any list, its items not decoded yet. Go writes an empty list as null here and there; an answer
-    without any is no list.
+    without any is not a list.
     """
 
     metadata: ListMetadata

@@ -118,7 +118,7 @@ async def _load(context: ContextConfig, configuration: Configuration) -> None:
 
 
 def _check_data(fields: dict[str, Any]) -> None:
-    """Raise ValueError for base64 that is none: the library would take what it understands of it."""
+    """Raise ValueError for base64 that is not valid: the library would take what it understands of it."""
     for name, text in fields.items():
         if name.endswith("-data"):
             try:
@@ -137,7 +137,7 @@ def _with_token(user: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _log_of_plugins() -> Iterator[list[str]]:
-    """What the client library logs meanwhile: it tells a plugin's failure nowhere else."""
+    """What the client library logs meanwhile: it reports a plugin's failure nowhere else."""
     said: list[str] = []
 
     class Collector(logging.Handler):

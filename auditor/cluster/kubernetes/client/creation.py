@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class RefusedHereError(ClusterError):
-    """Something can't be created at this place, which is no trouble of the cluster as a whole."""
+    """Something can't be created at this place, which does not concern the cluster as a whole."""
 
 
 async def create(api: ApiServer, question: Question, manifest: Mapping[str, Any]) -> bytes:

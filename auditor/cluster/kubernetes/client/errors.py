@@ -21,7 +21,7 @@ from auditor.model.errors import ClusterError
 
 LONGEST_TEXT = 600
 READING = frozenset({"get", "list", "watch"})
-# apiserver's responsewriters.forbiddenMessage: the one form in which a refused authorization is told.
+# apiserver's responsewriters.forbiddenMessage: the one form in which a refused authorization is reported.
 UNAUTHORIZED = re.compile(r"\bcannot \S+ (?:resource|path) ")
 DENIED = re.compile(r"^admission webhook .* denied the request")
 
@@ -161,7 +161,7 @@ def read_status(body: bytes) -> tuple[str, str]:
 
 
 def _plain(body: bytes) -> str:
-    """What a kubelet says behind an API server, which is no Status; a proxy's web page says nothing."""
+    """What a kubelet says behind an API server, which is not a Status; a proxy's web page says nothing."""
     text = " ".join(body.decode(errors="replace").split())[:LONGEST_TEXT]
     return "" if not text or text[0] in "<{" else f": {text}"
 

@@ -3,8 +3,8 @@ protocol).
 
 Every frame begins with the number of its channel: 0 to 2 are the process's own, 3 brings one Status when the process
 has ended. A stream can end without that, while the process lives on or is gone with its node, so the two ends are told
-apart. Frames are read only when a line is asked for: whoever doesn't read makes the server wait, and the process with
-it.
+apart. Frames are read only when a line is asked for: a client that doesn't read makes the server wait, and the process
+with it.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ async def read_list(
 
     ``parameters`` choose among the items: a labelSelector, say.
 
-    Raises what ``ApiServer.get`` raises; ClusterError, too, for an answer that is no list, and one that expires again
-    and again.
+    Raises what ``ApiServer.get`` raises; ClusterError, too, for an answer that is not a list, and one that expires
+    again and again.
     """
     for _ in range(STARTS - 1):
         try:
@@ -77,7 +77,7 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class WideReading:
-    """Reads for ``namespaces``. ``remarks`` tell what could not be read there; of what is ``narrow``, nothing was read
+    """Reads for ``namespaces``. ``remarks`` say what could not be read there; of what is ``narrow``, nothing was read
     elsewhere.
     """
 

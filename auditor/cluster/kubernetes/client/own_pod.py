@@ -1,4 +1,4 @@
-"""The pod that we run in, where we run in one: what the API server's token for it and the downward API tell of it.
+"""The pod that we run in, where we run in one: what the API server's token for it and the downward API say about it.
 
 For people only, who look for the run that holds a Lease or wrote a log; nothing is decided by it.
 """
@@ -40,7 +40,7 @@ class _Claims(msgspec.Struct, frozen=True, rename={"place": "kubernetes.io"}):
 
 @dataclass(frozen=True, slots=True)
 class OwnPod:
-    """Where we run and as whom. ``node`` and ``account`` are empty where nobody told."""
+    """Where we run and as whom. ``node`` and ``account`` are empty where nothing says so."""
 
     namespace: str
     name: str

@@ -4,7 +4,7 @@ Turns are ``--qps`` a second, after a rest a burst at once, and what is urgent g
 
 Retrying stands apart from the sending, so that requests and watches outlast the same things. What is never tried again:
 refusals, silence, and whatever could do a thing twice. A lost answer is none of these: Kubernetes names its objects and
-counts their versions, so a second create or update is refused with a conflict, which tells that there was a first one.
+counts their versions, so a second create or update is refused with a conflict, which shows that there was a first one.
 """
 
 from __future__ import annotations

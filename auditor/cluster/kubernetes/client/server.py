@@ -2,7 +2,7 @@
 
 Bodies stay bytes since generated models cost thirty times as much to decode. Answers that say "later" and broken
 connections are tried again where that can't do a thing twice unnoticed: a few times, and with ``patience`` for as long
-as a restart of the API server takes. Refusals and silence are told at once.
+as a restart of the API server takes. Refusals and silence are reported at once.
 """
 
 from __future__ import annotations

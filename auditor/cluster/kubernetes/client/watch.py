@@ -108,7 +108,7 @@ async def _watch_once(api: ApiServer, question: Question, parameters: Parameters
 
 
 async def _lines(api: ApiServer, question: Question, content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
-    """The whole lines of ``content``. What follows the last line break was cut off on its way, and is no event."""
+    """The whole lines of ``content``. What follows the last line break was cut off on its way and is not an event."""
     rest = b""
     async for piece in content.iter_any():
         api.received += len(piece)

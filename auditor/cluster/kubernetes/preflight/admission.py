@@ -46,7 +46,7 @@ class Gate(Record, frozen=True):
 
 
 class AdmittedSpec(Record, frozen=True):
-    """v1 PodSpec, as far as admission may change what is measured or whom it harms."""
+    """v1 PodSpec, as far as admission may change what is measured or who is harmed."""
 
     containers: tuple[NamedContainer, ...] = ()
     init_containers: tuple[NamedContainer, ...] = ()

@@ -34,13 +34,13 @@ class Taint(Record, frozen=True):
 
 
 class RoomySpec(NodeSpec, frozen=True):
-    """v1 NodeSpec, as far as it tells whether the node takes pods."""
+    """v1 NodeSpec, as far as it shows whether the node takes pods."""
 
     taints: tuple[Taint, ...] = ()
 
 
 class RoomyStatus(NodeStatus, frozen=True):
-    """v1 NodeStatus, as far as it tells how many."""
+    """v1 NodeStatus, as far as it shows how many."""
 
     allocatable: dict[str, str] = msgspec.field(default_factory=dict)
 

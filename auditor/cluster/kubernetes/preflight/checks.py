@@ -66,7 +66,7 @@ class Preflight:
     stop the run.
 
     ``closed`` has the reason for each namespace in which nothing can be created; ``left_out`` are lines about those
-    that are audited. ``users`` is whom the agent is to run as, by namespace, None where admission chooses; ``withheld``
+    that are audited. ``users`` is who the agent is to run as, by namespace, None where admission chooses; ``withheld``
     are the label keys that policies in force read: both are for ``pod_manifest``.
     """
 
@@ -205,7 +205,7 @@ class _Preflight:
         self._remarks += remarks_on(budgets, pods, snapshot.namespaces, self._allowed())
 
     async def _read_nodes(self) -> list[RoomyNode]:
-        """None where they may not be listed: the scheduler will tell."""
+        """None where they may not be listed: the scheduler will decide."""
         try:
             return await self._reading.listed(NODES, RoomyNode)
         except ForbiddenError:

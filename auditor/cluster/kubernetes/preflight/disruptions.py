@@ -130,7 +130,7 @@ class SchedulingSpec(Record, frozen=True):
 
 
 class Phase(Record, frozen=True):
-    """What of a v1 PodStatus tells whether it takes a place."""
+    """The part of a v1 PodStatus that shows whether it takes a place."""
 
     phase: str = ""
 

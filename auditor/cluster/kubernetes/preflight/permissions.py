@@ -1,5 +1,5 @@
-"""What a run may do in each namespace that it creates something in, asked before it creates anything and told all at
-once.
+"""What a run may do in each namespace that it creates something in, asked before it creates anything and reported all
+at once.
 
 One SelfSubjectRulesReview for each namespace answers it for authorizers that can list their rules; what that leaves
 open is asked with one SelfSubjectAccessReview for each right.

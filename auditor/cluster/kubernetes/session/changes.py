@@ -107,7 +107,7 @@ class Changes:
 
 
 class LabelDrift:
-    """Watches over the labels that ``snapshot`` knows of; ``look`` is told what the labels are now."""
+    """Watches over the labels that ``snapshot`` knows of; ``look`` is given the labels as they are now."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._read: set[str] = set()

@@ -2,7 +2,7 @@
 
 Each object is deleted with its uid as a precondition, so that nothing that took its place is hit, and the Lease of a
 run that was taken for dead only as it was seen. What a finalizer of somebody else keeps has been deleted as far as that
-is ours to do: it is told, and no failure.
+is ours to do: it is reported and is not a failure.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def delete_leftovers(api: ApiServer, objects: Sequence[Leftover], *, patie
 
 
 def _in_order(objects: Iterable[Leftover]) -> list[list[Leftover]]:
-    """``objects`` in the order of deletion. First what tells that a run is alive: if that has changed, nothing of it is
+    """``objects`` in the order of deletion. First what shows that a run is alive: if that has changed, nothing of it is
     touched.
     """
     items = list(objects)

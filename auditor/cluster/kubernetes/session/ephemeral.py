@@ -68,13 +68,13 @@ class NamedStatus(Record, frozen=True):
 
 
 class EphemeralStatus(Record, frozen=True):
-    """v1 PodStatus, as far as it tells about ephemeral containers."""
+    """v1 PodStatus, as far as it concerns ephemeral containers."""
 
     ephemeral_container_statuses: tuple[NamedStatus, ...] = ()
 
 
 class HostPod(Record, frozen=True):
-    """v1 Pod, as far as it tells about ephemeral containers."""
+    """v1 Pod, as far as it concerns ephemeral containers."""
 
     metadata: Metadata
     status: EphemeralStatus = EphemeralStatus()
@@ -135,7 +135,7 @@ class EphemeralContainer:
             return None
 
     async def pod(self) -> ReachedPod:
-        """What the pod's status tells of its network link; nothing when it is gone. Raises ClusterError."""
+        """What the pod's status says about its network link; nothing when it is gone. Raises ClusterError."""
         question = self._question("get", "pods")
         try:
             return decode(await self._api.get(question), ReachedPod, self._api, question)

@@ -1,7 +1,7 @@
-"""The states that policies and namespaces go through, from what is told of them: events of watches, and whole lists now
-and then.
+"""The states that policies and namespaces go through, from what is reported of them: events of watches, and whole lists
+now and then.
 
-Nothing here waits for anything, and nothing grows with more than what was told: it is done beside the event loop.
+Nothing here waits for anything, and nothing grows with more than what was reported: it is done beside the event loop.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class OccupiedError(ClusterError):
 
 
 OF_ONE_NAMESPACE = (OccupiedError, AdmissionError, ForbiddenError, InvalidError, NotFoundError)
-"""What is no trouble of the cluster as a whole."""
+"""What does not concern the cluster as a whole."""
 
 
 class Moment(NamedTuple):
@@ -91,8 +91,8 @@ class Moment(NamedTuple):
 
 @dataclass(slots=True)
 class _Held:
-    """A Lease of ours, as the server last told it. ``renewed`` is when it was, or a little earlier; ``keeping`` renews
-    it again.
+    """A Lease of ours, as the server last reported it. ``renewed`` is when it was, or a little earlier; ``keeping``
+    renews it again.
     """
 
     name: str
@@ -231,7 +231,7 @@ class Leases:
         return found.run_id == self._run_id and found.spec.holder_identity == self._holder
 
     def _note(self, held: _Held, told: LeaseRecord) -> None:
-        """Take in what the server tells of one of ours, and renew it from then on."""
+        """Take in what the server says about one of ours, and renew it from then on."""
         held.uid = told.metadata.uid
         held.manifest["metadata"] |= {"uid": told.metadata.uid, "resourceVersion": told.metadata.resource_version}
         if held.keeping is None:

@@ -37,7 +37,7 @@ LIVES = 3
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Each Lease is renewed ``every`` so many seconds and ``lasts`` so many; as many renewals as ``at_once`` may be
+    """Each Lease is renewed ``every`` N seconds and ``lasts`` N seconds; as many renewals as ``at_once`` may be
     under way.
 
     A renewal that hangs is given up after ``within`` seconds.
@@ -50,7 +50,7 @@ class Pace:
 
 
 def pace_for(leases: int, qps: float, every: float, within: float) -> Pace:
-    """The pace for so many ``leases``. ``every`` and ``within`` are what one alone gets.
+    """The pace for ``leases``, a number of them. ``every`` and ``within`` are what one alone gets.
 
     Raises ClusterError where ``qps`` requests per second don't keep them alive.
     """
@@ -68,7 +68,7 @@ def pace_for(leases: int, qps: float, every: float, within: float) -> Pace:
 ROUNDING = 2.0
 """Seconds that the server's times, which have no fractions, may be off."""
 AHEAD = timedelta(seconds=LONGEST_LEASE_SECONDS)
-"""How far the clocks of several API servers may disagree. A time further ahead is none that a server wrote."""
+"""How far the clocks of several API servers may disagree. A time further ahead was not written by a server."""
 
 
 class ManagedFields(Record, frozen=True):
@@ -146,7 +146,7 @@ class Review(Record, frozen=True):
 
 
 async def server_time(api: ApiServer) -> datetime:
-    """The time by the API server's clock, in whole seconds; by ours where the server can't tell it (before Kubernetes
+    """The time by the API server's clock, in whole seconds; by ours where the server can't say (before Kubernetes
     1.28).
 
     Raises ClusterError where it could and doesn't: our clock may be wrong, and a living run be taken for a dead one.

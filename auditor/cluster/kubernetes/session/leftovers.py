@@ -104,7 +104,7 @@ class Leftover:
 
     @property
     def judged_by(self) -> Place:
-        """The namespace whose Lease tells whether it is still in use, and the run. Namespaces of our own have one Lease
+        """The namespace whose Lease shows whether it is still in use, and the run. Namespaces of our own have one Lease
         for all.
         """
         return namespace_prefix(self.run_id) if is_named_after(self.place, self.run_id) else self.place, self.run_id
@@ -159,7 +159,7 @@ async def find_leftovers(api: ApiServer, namespaces: Sequence[str] = ()) -> Left
     signs, unseen_homes = await _list_homes(api, objects, namespaces)
     now = await server_time(api)
     records = [decode(item, LeaseRecord, api, listing(LEASE, "")) for item in (*leases, *signs)]
-    # Where two Leases speak of one run, the living one counts: whoever adds a dead one ends nobody's run.
+    # Where two Leases speak of one run, the living one counts: adding a dead one ends nobody's run.
     by_life = sorted(records, key=lambda lease: lease.is_alive(now))
     known = {(lease.metadata.namespace, lease.run_id): lease for lease in by_life if lease.run_id}
     unknown = {item.judged_by for item in objects} - known.keys()
@@ -265,13 +265,13 @@ async def _list_homes(
 
 
 async def _check_name(api: ApiServer, namespace: str) -> None:
-    """Raise UsageError for a namespace that is not there; whoever may not see that is believed."""
+    """Raise UsageError for a namespace that is not there; a user who may not see that is believed."""
     with suppress(ForbiddenError):
         await read_namespace(api, namespace)
 
 
 async def _list_namespaces(api: ApiServer, namespaces: Sequence[str]) -> list[msgspec.Raw]:
-    """The namespaces with our label; whoever may list none has made none."""
+    """The namespaces with our label; a user who may list none has made none."""
     question = listing(NAMESPACE, "")
     try:
         items = await list_labelled(api, question)

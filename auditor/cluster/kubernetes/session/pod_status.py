@@ -61,7 +61,7 @@ class ContainerStatus(Record, frozen=True):
 
 
 class StartingStatus(Record, frozen=True):
-    """v1 PodStatus, as far as it tells how a pod starts."""
+    """v1 PodStatus, as far as it shows how a pod starts."""
 
     phase: str = ""
     reason: str = ""
@@ -71,7 +71,7 @@ class StartingStatus(Record, frozen=True):
 
 
 class StartingPod(Record, frozen=True):
-    """v1 Pod, as far as it tells how it starts."""
+    """v1 Pod, as far as it shows how it starts."""
 
     metadata: Metadata
     status: StartingStatus = StartingStatus()
@@ -110,7 +110,7 @@ def _words(reason: str, message: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RanImage:
-    """What ran on ``node``: ``image_id`` as the kubelet tells it, ``NAME@sha256:…`` or, of local images,
+    """What ran on ``node``: ``image_id`` as the kubelet reports it, ``NAME@sha256:…`` or, of local images,
     ``sha256:…``.
     """
 
@@ -148,6 +148,6 @@ def _digest(image_id: str) -> str:
 
 
 def _untagged(image: str) -> str:
-    """``image`` without its tag; a port of the registry is none."""
+    """``image`` without its tag; a port of the registry is not a tag."""
     before, colon, tag = image.rpartition(":")
     return before if colon and "/" not in tag else image

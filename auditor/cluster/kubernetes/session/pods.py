@@ -49,7 +49,7 @@ that they ended.
 
 
 class EndingMetadata(Record, frozen=True):
-    """metav1 ObjectMeta, as far as it tells what keeps an object that was deleted."""
+    """metav1 ObjectMeta, as far as it shows what keeps an object that was deleted."""
 
     name: str
     namespace: str
@@ -66,7 +66,7 @@ class EndingPod(Record, frozen=True):
 class ProbePods:
     """The probe pods ``probes`` of the run ``run_id``.
 
-    ``started`` has, by the name of the ProbePod, the endpoint that runs now, ``reached`` what its status told of its
+    ``started`` has, by the name of the ProbePod, the endpoint that runs now, ``reached`` what its status said about its
     network link, and ``failed`` why there is none.
     """
 

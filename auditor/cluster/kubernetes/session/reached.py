@@ -1,4 +1,4 @@
-"""What a pod's status tells of packets on its network link: its node's addresses, and whether the kubelet reaches it.
+"""What a pod's status says about packets on its network link: its node's addresses, and whether the kubelet reaches it.
 
 The kubelet connects to the pod's first address for readiness probes of some kinds, and NetworkPolicies may not keep a
 node from its own pods. A container without such a probe is "ready" as soon as it runs, which says nothing.
@@ -83,14 +83,14 @@ class ReachedStatus(Record, frozen=True):
 
 
 class ReachedPod(Record, frozen=True):
-    """v1 Pod, as far as it tells of packets on its link."""
+    """v1 Pod, as far as it concerns packets on its link."""
 
     spec: ReachedSpec = ReachedSpec()
     status: ReachedStatus = ReachedStatus()
 
     @property
     def node_addresses(self) -> tuple[IPAddress, ...]:
-        """The addresses of its node, one for each family; older API servers tell the first alone."""
+        """The addresses of its node, one for each family; older API servers report only the first."""
         listed = [each.ip for each in self.status.host_ips if each.ip] or (
             [self.status.host_ip] if self.status.host_ip else []
         )

@@ -126,8 +126,8 @@ class _Starting:
         self._news.set()
 
     async def wait(self, seconds: float, tasks: Sequence[asyncio.Future[None]]) -> None:
-        """Wait until no pod is on its way, at most so many seconds. Raises what any of ``tasks``, which bring the news,
-        has failed with.
+        """Wait until no pod is on its way, for at most that many seconds. Raises what any of ``tasks``, which bring the
+        news, has failed with.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -186,7 +186,7 @@ class ScratchNamespaces:
         seconds: float,
         advance: Callable[[int], None],
     ) -> dict[str, Endpoint]:
-        """Create a pod for each of ``pods``, on its node; those that run within so many seconds, by name, as they
+        """Create a pod for each of ``pods``, on its node; those that run within that many seconds, by name, as they
         really are.
 
         The others are ``failed``. No label of ours is one that ``policies`` read.
@@ -344,8 +344,8 @@ class ScratchNamespaces:
         await all_of(map(delete, namespaces))
 
     async def clear(self, seconds: float = GONE_WITHIN, *, but: str = "") -> list[str]:
-        """Delete every namespace of the run, except ``but``, and wait until they are gone, at most so many seconds;
-        what is still there.
+        """Delete every namespace of the run, except ``but``, and wait until they are gone, for at most that many
+        seconds; what is still there.
 
         The cluster goes on with what it has begun to delete.
         """

@@ -118,7 +118,7 @@ class ClusterSession:
         raise NotImplementedError
 
     async def _put_in(self) -> None:
-        """Put in what the run needs; before each thing, ``_when_leaving`` is told how to take it out again."""
+        """Put in what the run needs; before each thing, ``_when_leaving`` is given the way to take it out again."""
         raise NotImplementedError
 
     def _when_leaving(self, step: Callable[[], Awaitable[None]]) -> None:
@@ -160,7 +160,7 @@ class ClusterSession:
         """Take everything out, also if cancelled meanwhile; each step of it is bounded.
 
         Raises ClusterError when something may be left. That is worth more than what ended the stay before, ``error``,
-        but tells it, too.
+        but reports it, too.
         """
         ending = asyncio.ensure_future(self._stack.aclose())
         cancelled = False
