@@ -169,7 +169,7 @@ def test_the_first_of_several_merged_mappings_wins() -> None:
         ("x: *nowhere\n", 4, "*nowhere"),
         ("x: !!python/object:os.system y\n", 4, "!!python/object:os.system"),
         ("x: !mine [1]\n", 4, "!mine"),
-        ("x: &x\n  z: [*x]\n", 5, "inside the very thing"),
+        ("x: &x\n  z: [*x]\n", 5, "is inside what it refers to"),
     ],
 )
 def test_misused_yaml(text: str, line: int, fragment: str) -> None:
