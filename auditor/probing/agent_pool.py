@@ -142,8 +142,8 @@ class AgentPool:
         return self._losses.values()
 
     async def fire(self, probe_round: ProbeRound, seconds: float, datagrams: int | None = None) -> list[AttemptResult]:
-        """Make every attempt, give each that many seconds, and return one try for each, in order. ``datagrams``: how many
-        each attempt over UDP sends; None: as options have it.
+        """Make every attempt, give each that many seconds, and return one try for each, in order. ``datagrams``: how
+        many each attempt over UDP sends; None: as options have it.
         """
         concerned = await apart_if_large(len(probe_round), _concerned, probe_round)
         await _together(self._reopen(agent) for name, agent in self._agents.items() if name in concerned and agent.lost)
