@@ -16,7 +16,7 @@ from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.reports import scope_of, write_reports
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.verdict import Cell
-from auditor.model.words import in_brief
+from auditor.model.words import in_brief, pluralize
 from auditor.report.lines import say_aside
 from auditor.report.registry import DRY_RUN
 
@@ -30,6 +30,9 @@ TRACES = (
     "out again, so each of"
     " these pods lists it until it is replaced"
 )
+
+MOST_LEFT_OUT = 3
+"""How many of the pods that get no probe pod are named before a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,9 @@ def _show(options: LiveRunOptions) -> int:
 def _intentions(intended: LivePlan, *, in_place: bool) -> list[str]:
     told = [_joining(intended, probe) if in_place else _creating(probe) for probe in intended.probes]
     left = [f"would leave out {name}: {reason}" for name, reason in intended.absent.items()]
+    if not in_place and left:
+        number, reason = pluralize(len(left), "kind"), next(iter(intended.absent.values()))
+        left = [f"would leave out {number} of audited pods, {in_brief(list(intended.absent), MOST_LEFT_OUT)}: {reason}"]
     return [*filter(None, told), *left, *intended.remarks]
 
 

@@ -20,6 +20,7 @@ from auditor.model.ports import ContainerPort, Protocol
 from auditor.probe_pods.choice import Mode
 from auditor.report.headline import headline
 from auditor.run.live import LeftBehindError
+from tests.bench.clusters import labelled, pod, policy
 from tests.unit.cli.test_commands import MANIFESTS
 from tests.unit.report.reports import small
 from tests.unit.report.test_as_json import validator
@@ -248,6 +249,23 @@ def test_a_dry_run_of_what_is_chosen_says_what_it_would_notice(capsys, saved):
         r"would notice \d+ of \d+ ways in which this 1 policy could be ignored or misread; not: ", captured.err
     )
     assert captured.out.startswith("DRY RUN  2 connections to try")
+
+
+def test_what_there_is_no_room_for_is_told_in_one_line(capsys, tmp_path):
+    ends = [
+        {**pod(app, {"app": app}, f"10.{number}.0.{last}", f"n{number}")}
+        for number in range(6)
+        for last, app in enumerate(("a", "b"), 1)
+    ]
+    policies = [policy("a", f"n{number}", labelled(app="a"), ingress=[]) for number in range(6)]
+    path = tmp_path / "saved.json"
+    path.write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": [*ends, *policies]}))
+    assert run(["run", "-A", "--dry-run", "-f", str(path), "--max-probe-pods", "2"]) == 0
+    left = [line for line in capsys.readouterr().err.splitlines() if line.startswith("would leave out")]
+    assert len(left) == 1
+    assert re.fullmatch(
+        r"would leave out \d+ kinds of audited pods, n\d/a, .* and \d+ more: more than --max-probe-pods 2", left[0]
+    )
 
 
 @pytest.mark.parametrize(
