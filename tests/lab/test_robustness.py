@@ -164,6 +164,13 @@ CIRCUMSTANCES = [
     ('ulimit -Sn 24; exec "$@"', 0, ""),
     ('ulimit -n 16; exec "$@"', 4, "error: lab: too many open files: allow more of them with 'ulimit -n'\n"),
 ]
+COVERED_BY_OTHERS = (
+    '"$@" <&- >&-',
+    '"$@" <&- 2>&-',
+    '"$@" --output-file report >&-',
+    'mkdir gone; cd gone; rmdir ../gone; exec "$@" --output-file report',
+)
+"""Two circumstances at once, each of which is tried by itself."""
 ABOUT_PROGRESS = ('"$@" 2>&-', '"$@" 2>/dev/full')
 
 
@@ -171,7 +178,8 @@ def quiet_or_telling():
     """Every circumstance with progress told and without; the way that matters less to it is slow."""
     for circumstances in CIRCUMSTANCES:
         quiet = circumstances[0] not in ABOUT_PROGRESS
-        yield quiet, *circumstances
+        mark = slow if circumstances[0] in COVERED_BY_OTHERS else pytest.param
+        yield mark(quiet, *circumstances)
         yield slow(not quiet, *circumstances)
 
 
@@ -211,7 +219,7 @@ def test_modules_in_the_working_directory_are_none_of_ours(tmp_path):
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("setpriv"), reason="NOT TESTED: becoming another user needs root"
 )
-@pytest.mark.parametrize("processes", [1, 2, slow(4), slow(6), 8, slow(10), 40])
+@pytest.mark.parametrize("processes", [1, *map(slow, (2, 4, 6)), 8, slow(10), 40])
 def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
     user = str(1_000_000 + os.getpid() * 10 + processes % 10)  # nobody else's, so that nobody else's processes count
     become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
@@ -259,11 +267,12 @@ BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 """Ends with the tests, also where they are killed: what goes on for ever would slow down everything else for ever."""
 
 
-def test_a_busy_machine_makes_no_verdict_wrong():
+@pytest.mark.parametrize("times", [1, slow(4)])
+def test_a_busy_machine_makes_no_verdict_wrong(times):
     busy = []
     try:
         busy += (subprocess.Popen([sys.executable, "-c", BUSY, str(os.getpid())]) for _ in range(6))
-        for _ in range(2):
+        for _ in range(times):
             with trouble(*SHORT) as run:
                 code, report = run.finish()
             assert code == 0, report["summary"]
