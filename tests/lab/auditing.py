@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from auditor.cluster.lab.lab import Lab
@@ -23,6 +23,11 @@ for.
 """
 
 PATIENT = ProbingOptions(timeout=0.3, retests=2, settle=4.0)
+
+PATIENCE = (1, 2, 4, 8, 16)
+"""How many times as long each attempt waits for an answer when agents had no turn on a busy machine: an audit says so,
+which is no fault of it or of the lab.
+"""
 
 DIFFERENT = (Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.MISDELIVERED, Result.CNI_DEPENDENT)
 UNKNOWN = (Result.INCONCLUSIVE,)
@@ -269,14 +274,25 @@ async def audit_under(
     options: ProbingOptions = HASTY,
 ) -> Judgement:
     """Program ``lab``, which is up, with ``enforcement``, audit it and judge the report."""
-    await lab.program(enforcement, previous_policies=previous_policies)
-    report = await audit(lab, str(enforcement.everywhere), AuditOptions(probing=options), NoProgress())
+    for patience in PATIENCE:
+        await lab.program(enforcement, previous_policies=previous_policies)
+        probing = replace(options, timeout=options.timeout * patience)
+        report = await audit(lab, str(enforcement.everywhere), AuditOptions(probing=probing), NoProgress())
+        if not was_disturbed(report):
+            break
     slow = Dialect.SLOW in {
         enforcement.everywhere.dialect,
         *(enforcer.dialect for enforcer in enforcement.on_node.values()),
     }
     converged = not slow or options.settle > SLOW_START
     return judge(report, lab.snapshot, enforcement, previous_policies, converged=converged, nodes=nodes_of(lab))
+
+
+def was_disturbed(report: Report) -> bool:
+    """Whether anything has no verdict because an agent had no turn on a busy machine."""
+    return any(
+        result.result is Result.INCONCLUSIVE and "stood still" in result.observation.outcome for result in report.cells
+    )
 
 
 def nodes_of(lab: Lab) -> dict[str, Endpoint]:
