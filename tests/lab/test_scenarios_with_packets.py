@@ -163,12 +163,15 @@ async def test_a_dialect_on_one_node_is_found_there_and_nowhere_else(dialect):
 async def test_a_slow_enforcer_is_waited_for():
     scenario = scenarios.read("demo")
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
-        judgement = await audit_under(lab, Enforcement(Enforcer(Dialect.SLOW, SLOW_START)), options=PATIENT)
-    assert judgement.wrong == ()
-    assert judgement.found == 0
-    assert any("converge" in fact or "late" in fact or "took" in fact for fact in judgement.report.facts), (
-        judgement.report.facts
-    )
+        for late in (SLOW_START, 5 * SLOW_START, 25 * SLOW_START):
+            patient = replace(PATIENT, settle=late + PATIENT.settle)
+            judgement = await audit_under(lab, Enforcement(Enforcer(Dialect.SLOW, late)), options=patient)
+            assert judgement.wrong == ()
+            assert judgement.found == 0
+            facts = judgement.report.facts
+            if told := any("converge" in fact or "late" in fact or "took" in fact for fact in facts):
+                break  # else the machine was too busy to try anything before the enforcer was there
+    assert told, facts
 
 
 async def test_an_enforcer_slower_than_the_settle_time_is_found():
