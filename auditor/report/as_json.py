@@ -116,27 +116,32 @@ def _noticing(noticing: Noticing) -> dict[str, Any]:
     return {**msgspec.to_builtins(noticing), "share": round(noticing.share, 6)}
 
 
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+def cause_fields(diagnosis: Diagnosis) -> dict[str, Any]:
+    """What every document with a diagnosis says of it, as the schemas have it."""
     return {
         "title": diagnosis.title,
         "advice": diagnosis.advice,
-        "faults": list(map(fault_item, diagnosis.faults)),
-        "alternatives": list(map(alternative_item, diagnosis.alternatives)),
+        "faults": list(map(_fault, diagnosis.faults)),
+        "alternatives": list(map(_alternative, diagnosis.alternatives)),
         "certain": diagnosis.certain,
         "explained": len(diagnosis.explained),
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        **cause_fields(diagnosis),
         "contradictions": list(map(_place, diagnosis.contradictions)),
         "unexplained": list(map(_place, diagnosis.unexplained)),
         "discriminating": list(map(_place, diagnosis.discriminating)),
     }
 
 
-def alternative_item(alternative: Alternative) -> dict[str, Any]:
-    """A hypothesis that fits as well, as the schemas have it."""
-    return {"title": alternative.title, "faults": list(map(fault_item, alternative.faults))}
+def _alternative(alternative: Alternative) -> dict[str, Any]:
+    return {"title": alternative.title, "faults": list(map(_fault, alternative.faults))}
 
 
-def fault_item(fault: Fault) -> dict[str, Any]:
-    """A dialect and where it is thought to be, as the schemas have it."""
+def _fault(fault: Fault) -> dict[str, Any]:
     entry: dict[str, Any] = {"dialect": fault.dialect, "scope": fault.scope.kind}
     if fault.scope.name:
         entry["name"] = fault.scope.name

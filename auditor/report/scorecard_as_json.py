@@ -10,7 +10,7 @@ from auditor import __version__
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult
 from auditor.model.scorecard import Convergence, FeatureScore, ScenarioScore, Scorecard
-from auditor.report.as_json import alternative_item, fault_item
+from auditor.report.as_json import cause_fields
 from auditor.report.documents import write_json_value
 
 SCHEMA = "audit.scorecard/v1"
@@ -41,12 +41,7 @@ def render(card: Scorecard, stream: TextIO) -> None:
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
-        "title": diagnosis.title,
-        "advice": diagnosis.advice,
-        "faults": list(map(fault_item, diagnosis.faults)),
-        "alternatives": list(map(alternative_item, diagnosis.alternatives)),
-        "certain": diagnosis.certain,
-        "explained": len(diagnosis.explained),
+        **cause_fields(diagnosis),
         "contradictions": len(diagnosis.contradictions),
         "unexplained": len(diagnosis.unexplained),
     }
