@@ -21,11 +21,7 @@ SPACE = re.compile(r"[ \t\r\n]*")
 BETWEEN = re.compile(r"[ \t\r\n,:]*")
 """What may stand between the keys and values of a valid JSON text."""
 SKIP_VALUE = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-PARTS = re.compile(r'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*"|[^ \t\r\n,:{}\[\]"]+')
-"""What a valid JSON text consists of, apart from what stands between: brackets, strings, and other scalars."""
-SMALL = 1 << 16
-"""Up to this many characters, the places of all parts of a value are noted at once."""
-STRETCH = 1 << 13
+STRETCH = 1 << 11
 """Line breaks are counted up to the end of each stretch of this many characters."""
 
 
@@ -70,7 +66,6 @@ class _Places:
     def __init__(self, text: str) -> None:
         self._text = text
         self._known: dict[int, dict[Step, tuple[int, int]]] = {}
-        self._ends: dict[int, int] = {}
 
     def skip(self, at: int) -> int:
         """The offset of what follows the white space at ``at``."""
@@ -95,48 +90,12 @@ class _Places:
         """The line of the part at ``path`` below the value at ``root``, or of the nearest part above."""
         stands, value = root, root
         for step in path if self._has_several_lines else ():
-            if self._text[value] not in "{[":
-                break
             if value not in self._known:
-                self._look_at(value)
+                self._known[value] = {known: (stood, at) for known, stood, at in self._parts(value)}
             if step not in self._known[value]:
                 break
             stands, value = self._known[value][step]
         return self.line(stands)
-
-    def _look_at(self, at: int) -> None:
-        """Note where the parts of the value at ``at`` stand and, if it is small, those of its parts in turn."""
-        if self._ends.get(at, len(self._text)) - at <= SMALL:
-            self._look_into(at)
-            return
-        self._known[at] = parts = {}
-        for step, stands, value, end in self._parts(at):
-            parts[step] = stands, value
-            self._ends[value] = end
-
-    def _look_into(self, at: int) -> None:
-        """The same of all parts in one go: going down level by level would read what lies deep many times."""
-        text = self._text
-        open_ones: list[tuple[dict[Step, tuple[int, int]], bool]] = []
-        key: str | None = None
-        stands = at
-        for token in PARTS.finditer(text, at):
-            start = token.start()
-            if text[start] in "}]":
-                open_ones.pop()
-                if not open_ones:
-                    return
-                continue
-            if open_ones:
-                parts, is_mapping = open_ones[-1]
-                if is_mapping and key is None:
-                    key, stands = scanstring(text, start + 1)[0], start
-                    continue
-                parts[len(parts) if key is None else key] = (start if key is None else stands), start
-                key = None
-            if text[start] in "{[":
-                self._known[start] = {}
-                open_ones.append((self._known[start], text[start] == "{"))
 
     def doubtful(self, name: str, root: int) -> Iterator[Doubt]:
         """A doubt for each key that a mapping below ``root`` has twice."""
@@ -147,7 +106,7 @@ class _Places:
                 yield Doubt(path, Problem(too_deep(), name, self.line(at)))
                 return
             first: dict[Step, int] = {}
-            for step, stands, value, _ in self._parts(at):
+            for step, stands, value in self._parts(at):
                 if step in first:
                     said = key_twice(str(step), self.line(first[step]))
                     whole = (*path, step)
@@ -155,13 +114,13 @@ class _Places:
                 first.setdefault(step, stands)
                 left.append((value, (*path, step)))
 
-    def _parts(self, at: int) -> list[tuple[Step, int, int, int]]:
+    def _parts(self, at: int) -> list[tuple[Step, int, int]]:
         """Of each part of the mapping or list at ``at``: its key or number, where that stands, and where the value
-        begins and ends.
+        does.
         """
         text, between = self._text, BETWEEN.match
         opening = text[at]
-        parts: list[tuple[Step, int, int, int]] = []
+        parts: list[tuple[Step, int, int]] = []
         if opening not in "{[":
             return parts
         at = between(text, at + 1).end()  # type: ignore[union-attr]
@@ -171,7 +130,6 @@ class _Places:
             if opening == "{":
                 key, at = scanstring(text, at + 1)
                 at = between(text, at).end()  # type: ignore[union-attr]
-            end = SKIP_VALUE(text, at)[1]
-            parts.append((key, stands, at, end))
-            at = between(text, end).end()  # type: ignore[union-attr]
+            parts.append((key, stands, at))
+            at = between(text, SKIP_VALUE(text, at)[1]).end()  # type: ignore[union-attr]
         return parts
