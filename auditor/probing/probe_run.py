@@ -61,6 +61,7 @@ from auditor.probing.probe_rounds import NO_CALLS, Calls, ProbeRounds
 from auditor.probing.protocols import Protocols
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
 from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
+from auditor.probing.translations import Translations
 
 Result = TypeVar("Result")
 
@@ -458,10 +459,12 @@ class _ProbeRun:
             if any(one.answer is Answer.ALLOWED for one in ones)
         }
         doubts = self._denials.doubts()
+        translations = Translations(self._routes, tries)
         for cell, ones in tries.items():
             route = self._routes[cell]
             unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
-            observations[cell] = observe(self._expected[cell], ones, unproven, unwatched, doubts.get(cell, ""))
+            observed = observe(self._expected[cell], ones, unproven, unwatched, doubts.get(cell, ""))
+            observations[cell] = translations.explained(cell, self._expected[cell], observed)
         flapping = replace(find_flapping(self._expected, tries), losing=self._datagrams.unstable)
         for cell in flapping.losing:
             if observations[cell].verdict is Observed.ALLOWED:
@@ -474,6 +477,7 @@ class _ProbeRun:
             sent_again(tries),
             *self._convergence(flapping.unstable),
             *self._denials.facts(doubts),
+            *translations.facts(),
         )
         return ProbingOutcome(
             observations, (flapping,), tuple(filter(None, facts)), self._pool.attempts, self._probe_rounds.seconds

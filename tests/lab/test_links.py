@@ -14,7 +14,22 @@ from auditor.model.verdict import Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.sites import NO_WITNESSES
 from auditor.run.audit import AuditOptions, audit
-from tests.lab.lab_rig import EGRESS, ENDPOINTS, INGRESS, NODES, TCP, UDP, deny, labelled, policy, world
+from tests.lab.lab_rig import (
+    EGRESS,
+    ENDPOINTS,
+    INGRESS,
+    NODES,
+    TCP,
+    UDP,
+    deny,
+    labelled,
+    node_endpoint,
+    pods,
+    policy,
+    receive,
+    rule,
+    world,
+)
 from tests.lab.troubled_lab import TroubledLab
 from tests.marking import slow
 
@@ -94,9 +109,9 @@ class Harming(NoProgress):
             self.harm()
 
 
-async def audited(harm, enforcer, *, at="", policies=(BOTH_WAYS,), **options):
+async def audited(harm, enforcer, *, at="", policies=(BOTH_WAYS,), endpoints=REACHABLE, **options):
     async with Lab(
-        world(*policies, endpoints=REACHABLE), nodes=NODES, enforcement=Enforcement.parse((enforcer,))
+        world(*policies, endpoints=endpoints), nodes=NODES, enforcement=Enforcement.parse((enforcer,))
     ) as lab:
         troubled = TroubledLab(lab)
         if not at:
@@ -383,6 +398,43 @@ async def test_nodes_that_reach_every_node_but_each_other_prove_no_denial(harm, 
     told = "nothing was answered between nodes n0 and n1 over IPv4, though a/web reaches node n2, so silence"
     assert not code or all(reason.startswith(told) for reason in reasons(over_ipv4)), over_ipv4
     assert of_report(report) == code
+
+
+WITH_NODES = (*REACHABLE, node_endpoint("n1"))
+
+
+def masquerading(troubled):
+    """What pods on n1 send to pods on n0 leaves with the address of their node."""
+    rule = "oifname uplink ip saddr 10.244.1.0/24 ip daddr 10.244.0.0/24 snat ip to 172.18.0.3"
+    chain = f"chain translated {{ type nat hook postrouting priority 100; {rule}; }}"
+    troubled.rules(troubled.topology.nodes["n1"], chain)
+
+
+@pytest.mark.parametrize("harm", [masquerading, lambda _: None])
+async def test_addresses_that_are_translated_between_pods_are_told(harm):
+    """a/web lets a/db in by its labels, which stand for an address that a/web never sees."""
+    policies = (receive(rule(pods(labelled(app="db"))), app="web"),)
+    report = await audited(harm, "spec", ports=PORTS[:1], policies=policies, endpoints=WITH_NODES)
+    seen = {result.cell[:2]: result for result in report.cells if result.cell.family is Family.IPV4}
+    told = [fact for fact in report.facts if "came from 172.18.0.3, an address of node n1" in fact]
+    if harm is not masquerading:
+        assert not told
+        assert of_report(report) == 0
+        return
+    assert told[0].startswith("2 connections from pods on node n1 to pods on node n0 came from"), report.facts
+    outage = seen["a/db", VICTIM]
+    assert outage.result is Result.OUTAGE
+    assert outage.observation.outcome == "timeout: what others send there comes from 172.18.0.3, an address of node n1"
+    assert seen["b/web", "b/client"].result is seen["b/web", VICTIM].result is Result.MATCH
+
+
+async def test_a_leak_by_a_translated_address_says_so():
+    policies = (deny(INGRESS, app="web"),)
+    chosen = {"ports": PORTS[:1], "policies": policies, "endpoints": WITH_NODES}
+    report = await audited(masquerading, "enforces-nothing", **chosen)
+    leak = next(result for result in report.cells if result.cell[:2] == ("b/web", VICTIM))
+    assert leak.result is Result.LEAK
+    assert leak.observation.outcome == "token: it came from 172.18.0.3, an address of node n1"
 
 
 def losing(share):
