@@ -30,6 +30,8 @@ class Fields:
     which all parts of a document share.
     """
 
+    __slots__ = ("document", "path", "problems", "value")
+
     def __init__(self, document: Document, problems: list[Problem], path: Path, value: Mapping[str, Any]) -> None:
         self.document = document
         self.problems = problems
@@ -46,8 +48,8 @@ class Fields:
 
     def _typed(self, key: str, kind: type) -> Any:
         value = self.value.get(key)
-        if value is None:
-            return None
+        if value is None or type(value) is kind:
+            return value
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             self.wrong_type(value, kind, key)
             return None

@@ -15,6 +15,7 @@ from auditor.parsing.labels import read_labels
 from auditor.parsing.makers import given_labels
 
 FINISHED = ("Succeeded", "Failed")
+PROTOCOLS: Mapping[str, Protocol] = {protocol.value: protocol for protocol in Protocol}
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob")
 
 
@@ -129,7 +130,7 @@ def _read_ports(spec: Fields) -> tuple[ContainerPort, ...]:
         for port in container.maps("ports"):
             protocol = port.text("protocol") or Protocol.TCP
             number = port.number("containerPort")
-            if protocol not in tuple(Protocol):
+            if protocol not in PROTOCOLS:
                 port.note(f"must be TCP, UDP or SCTP, not {protocol!r}", "protocol")
             elif number is None:
                 if port.value.get("containerPort") is None:
@@ -137,7 +138,7 @@ def _read_ports(spec: Fields) -> tuple[ContainerPort, ...]:
             elif not FIRST_PORT <= number <= LAST_PORT:
                 port.note(f"{number} is outside {FIRST_PORT}-{LAST_PORT}", "containerPort")
             else:
-                ports.append(ContainerPort(Protocol(protocol), number, port.text("name") or ""))
+                ports.append(ContainerPort(PROTOCOLS[protocol], number, port.text("name") or ""))
     return tuple(dict.fromkeys(ports))
 
 

@@ -20,6 +20,8 @@ from auditor.policy.bits import mask_of, span
 from auditor.policy.label_index import LabelIndex
 from auditor.policy.traits import Traits, network_policy_traits
 
+FAMILIES = {family.value: family for family in Family}
+
 
 def _read_keys(selectors: Iterable[LabelSelector]) -> set[str]:
     return {key for selector in selectors for key in selector.keys}
@@ -44,8 +46,9 @@ class Groups:
         numbers: dict[tuple[object, ...], int] = {}
         for endpoint in snapshot.endpoints:
             places = {
-                Family(address.version): self._intervals[Family(address.version)].of(address)
+                family: self._intervals[family].of(address)
                 for address in endpoint.addresses
+                for family in (FAMILIES[address.version],)
             }
             key = (
                 endpoint.kind,
