@@ -35,10 +35,10 @@ def command(  # noqa: PLR0913 - one parameter for each option
     output: tuple[Output, ...],
     output_file: str | None,
 ) -> int:
-    """Say what is new, known, gone or incomparable in the run NEW, held against the run OLD.
+    """Show what is new, known, gone or incomparable in the run NEW, compared with the run OLD.
 
     Each is a JSON report ('audit run -o json'), a record of a history, or a history, of which the latest run counts.
-    What wasn't looked at in both is never new or gone. Exit codes: 0 nothing that fails; 1 findings; 3 NEW is
+    What wasn't looked at in both is never new or gone. Exit codes: 0 no findings that fail; 1 findings; 3 NEW is
     inconclusive.
     """
     from auditor.cli.exit_codes import of_conclusion

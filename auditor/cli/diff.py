@@ -38,14 +38,14 @@ class DiffOptions:
 @parameters.recursive_option
 @parameters.exclude_option
 @parameters.keep_going_option
-@parameters.default_namespace_option
+@parameters.namespace_of_files_option
 @parameters.replicas_option
 @click.option(
     "--fail-on",
     type=click.Choice([each.value for each in FailOnChange]),
     default=FailOnChange.NOTHING.value,
     show_default=True,
-    help="Which changes make exit code 1: connections that open, that close, or any of both.",
+    help="Which changes make exit code 1: connections that open, that close, or either.",
 )
 @output_options(DIFF)
 @click.argument("old")

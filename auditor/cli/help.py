@@ -43,14 +43,14 @@ class SectionedCommand(click.Command):
         records = {
             parameter.name: record
             for parameter in self.get_params(ctx)
-            if (record := parameter.get_help_record(ctx)) is not None
+            if not isinstance(parameter, click.Argument) and (record := parameter.get_help_record(ctx)) is not None
         }
         if self._examples:
             with formatter.section("Examples"):
                 formatter.write("".join(f"  {example}\n" for example in self._examples))
         for title, names in SECTIONS.items():
             chosen = names or [name for name in records if name not in everywhere]
-            told = [records[name] for name in chosen if name in records]
-            if told:
+            shown = [records[name] for name in chosen if name in records]
+            if shown:
                 with formatter.section(title):
-                    formatter.write_dl(told)
+                    formatter.write_dl(shown)

@@ -19,7 +19,7 @@ from auditor.report.registry import HISTORY
 )
 @output_options(HISTORY)
 def command(*, directory: str, last: int, output: tuple[Output, ...], output_file: str | None) -> int:
-    """Show what came of the last runs whose records are in DIRECTORY, or in configmap://NAMESPACE/NAME ('audit run
+    """Show the results of the last runs whose records are in DIRECTORY, or in configmap://NAMESPACE/NAME ('audit run
     --history'): what was new, gone or incomparable each time, how long each finding has stood, and which come and go.
     """
     from auditor.cli.nightly import read_history

@@ -79,7 +79,7 @@ def nightly_options(command: Any) -> Any:
             default=400,
             show_default=True,
             metavar="N",
-            help="How many records stay.",
+            help="How many records to keep.",
         ),
         click.option(
             "--history-days",
@@ -87,12 +87,12 @@ def nightly_options(command: Any) -> Any:
             default=400,
             show_default=True,
             metavar="DAYS",
-            help="How long records stay.",
+            help="How many days to keep records.",
         ),
         click.option(
             "--baseline",
             metavar="FILE",
-            help="What is known already: from 'audit baseline', a JSON report or a record.",
+            help="Findings that are known already: from 'audit baseline', a JSON report or a record.",
         ),
         click.option(
             "--fail-on",

@@ -126,15 +126,24 @@ keep_going_option: Decorator = click.option(
     is_flag=True,
     help="Answer without the objects that can't be read; what they may decide is in doubt.",
 )
-default_namespace_option: Decorator = click.option(
-    "-n",
-    "--namespace",
-    "default_namespace",
-    callback=lambda context, option, name: name and _read_namespaces(context, option, (name,))[0],
-    metavar="NAMESPACE",
-    help="The namespace of objects and names that have none. [default: default, on a live cluster the context's] "
-    "Without -f: read the live cluster, and ask about this namespace.",
+
+
+def _default_namespace(meaning: str) -> Decorator:
+    return click.option(
+        "-n",
+        "--namespace",
+        "default_namespace",
+        callback=lambda context, option, name: name and _read_namespaces(context, option, (name,))[0],
+        metavar="NAMESPACE",
+        help=meaning,
+    )
+
+
+default_namespace_option = _default_namespace(
+    "The namespace of objects and names that have none. [default: default, on a live cluster the context's] Without "
+    "-f: read the live cluster, and ask about this namespace."
 )
+namespace_of_files_option = _default_namespace("The namespace of objects that have none.  [default: default]")
 replicas_option: Decorator = click.option(
     "--replicas",
     type=click.IntRange(min=1),
@@ -183,10 +192,10 @@ def input_options(command: Any) -> Any:
     return command
 
 
-def namespace_option(told: str) -> Decorator:
-    """-n, which may be repeated, with ``told`` as its help."""
+def namespace_option(meaning: str) -> Decorator:
+    """-n, which may be repeated, with ``meaning`` as its help."""
     return click.option(
-        "-n", "--namespace", "namespaces", multiple=True, callback=_read_namespaces, metavar="NAMESPACE", help=told
+        "-n", "--namespace", "namespaces", multiple=True, callback=_read_namespaces, metavar="NAMESPACE", help=meaning
     )
 
 

@@ -75,7 +75,7 @@ def _read_ring(_context: click.Context, _option: click.Parameter, text: str | No
     "account",
     callback=_read_account,
     metavar="NAMESPACE/NAME",
-    help="Who gets the rights; the namespace must be there. [default: netpol-audit/netpol-audit, with its namespace]",
+    help="Who gets the rights; the namespace must exist. [default: netpol-audit/netpol-audit, with its namespace]",
 )
 def command(  # noqa: PLR0913 - one parameter for each option
     *,
@@ -92,8 +92,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
 ) -> int:
     """Print the rights that an audit needs and no others, as YAML for kubectl apply.
 
-    Asks no cluster. A run reads the whole cluster, and puts probe pods only where -n or -A says: name the namespaces of
-    the peers, too.
+    Contacts no cluster. A run reads the whole cluster, and puts probe pods only where -n or -A says: name the
+    namespaces of the peers, too.
     """
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     uses = frozenset(

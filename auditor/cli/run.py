@@ -70,7 +70,7 @@ DEFAULTS = ProbingOptions()
     default=DEFAULTS.retests,
     show_default=True,
     metavar="N",
-    help="How often a mismatch is tried again, at the least.",
+    help="How often a mismatch is tried again, at least.",
 )
 @click.option(
     "--settle",

@@ -36,7 +36,7 @@ class SnapshotOptions:
 )
 @connection_options
 def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: str | None, **connection: Any) -> int:
-    """Save the relevant part of a live cluster, namespaces, nodes, pods, services and network policies, as one JSON
+    """Save the relevant part of a live cluster (namespaces, nodes, pods, services and network policies) as one JSON
     List.
 
     'audit expect', 'explain', 'lint', 'intent' and 'run --dry-run' read it with -f. Nothing in the cluster is

@@ -39,6 +39,23 @@ def test_every_option_is_told_once(name):
             )
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_arguments_stand_in_the_usage_line_and_nowhere_by_themselves(name):
+    command = audit.get_command(click.Context(audit), name)
+    arguments = [
+        parameter.make_metavar(click.Context(command))
+        for parameter in command.params
+        if parameter.param_type_name == "argument"
+    ]
+    lines = [line.strip() for line in shown(name).splitlines()]
+    assert all(argument in lines[0] and argument not in lines for argument in arguments)
+
+
+@pytest.mark.parametrize("name", ["diff"])
+def test_what_reads_no_cluster_promises_none(name):
+    assert "live cluster" not in shown(name)
+
+
 def test_an_audits_options_stand_under_headings():
     assert headings(shown("run")) == [
         "Examples",
