@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,10 @@ from auditor.model.snapshot import Endpoint
 from auditor.report.lines import say_aside
 from auditor.report.registry import EXPLAIN
 
+if TYPE_CHECKING:
+    from auditor.model.snapshot import Snapshot
+    from auditor.run.explanation import Explanation
+
 
 @dataclass(frozen=True, slots=True)
 class ExplainOptions:
@@ -45,6 +49,7 @@ class ExplainOptions:
         "audit explain -f manifests/ prod/web prod/db TCP/5432",
         "audit explain -f manifests/ 192.0.2.10 prod/db 22",
         "audit explain -f manifests/ prod/web 'outside 203.0.113.0/24' 443",
+        "audit explain -f manifests/ '[pods app=prometheus in namespaces team=obs]' prod/web 9090",
     ),
 )
 @parameters.file_option
@@ -72,7 +77,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """Explain why SOURCE can or can't reach DESTINATION on PORT, such as prod/web prod/db TCP/3306.
 
     DESTINATION may be a Service, such as service/prod/db: then each backend is explained, on the port that the Service
-    sends PORT to. Either may be an address or a range outside, as 'audit expect' shows them.
+    sends PORT to. Either may be an address or a range outside, or pods that are not in the input, as 'audit expect'
+    shows them.
 
     Names the policies that isolate each side and the rule that allows or, when denied, the rules that came near and
     what they lacked.
@@ -85,11 +91,39 @@ def explain_command(options: ExplainOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.policy.outside import with_outside
     from auditor.report.skipped import ignored_line
+
+    options.outputs.check()
+    given = read_endpoints(options.read)
+    explanation = _of_absent_pods(given, options) or _of_endpoints(with_outside(given), options)
+    if ignored := ignored_line(given.left_out):
+        say_aside(f"ignored: {ignored}")
+    options.outputs.deliver(EXPLAIN, explanation)
+    if explanation.in_doubt or given.problems:
+        return INCONCLUSIVE
+    return FINDINGS if options.exit_code and explanation.is_denied else AS_EXPECTED
+
+
+def _of_absent_pods(snapshot: Snapshot, options: ExplainOptions) -> Explanation | None:
+    """The explanation where an end is pods that are not in the input; None where none is."""
+    from auditor.run.absent_peers import absent_peer_called, explain_absent
+    from auditor.run.addresses import endpoint_at
+
+    absent = [absent_peer_called(snapshot, name) for name in (options.source, options.destination)]
+    if absent == [None, None]:
+        return None
+    namespace = namespace_of_names(options.read)
+    source, destination = (
+        peer or endpoint_at(snapshot, name) or endpoint_called(snapshot, in_namespace(name, namespace))
+        for peer, name in zip(absent, (options.source, options.destination), strict=True)
+    )
+    return explain_absent(snapshot, source, destination, options.port)
+
+
+def _of_endpoints(snapshot: Snapshot, options: ExplainOptions) -> Explanation:
+    """The explanation for two ends that are in the input, the outside included."""
     from auditor.run.addresses import endpoint_at
     from auditor.run.explanation import explain, service_name
 
-    options.outputs.check()
-    snapshot = with_outside(read_endpoints(options.read))
     namespace = namespace_of_names(options.read)
     source = endpoint_at(snapshot, options.source)
     if source is None:
@@ -100,10 +134,4 @@ def explain_command(options: ExplainOptions) -> int:
         destination = service_name(named) or endpoint_called(snapshot, named, source)
     asked = [each for each in (source, destination) if isinstance(each, Endpoint) and each not in snapshot.endpoints]
     snapshot = replace(snapshot, endpoints=(*snapshot.endpoints, *dict.fromkeys(asked)))
-    explanation = explain(snapshot, source, destination, options.port)
-    if ignored := ignored_line(snapshot.left_out):
-        say_aside(f"ignored: {ignored}")
-    options.outputs.deliver(EXPLAIN, explanation)
-    if explanation.in_doubt or snapshot.problems:
-        return INCONCLUSIVE
-    return FINDINGS if options.exit_code and explanation.is_denied else AS_EXPECTED
+    return explain(snapshot, source, destination, options.port)

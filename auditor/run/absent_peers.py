@@ -1,0 +1,147 @@
+"""Why a pod that is not in the input can or can't talk to one that is: by the rules on the side of the latter.
+
+Such a pod is what a selector in a rule asks for, under the name that ``audit expect`` gives it. The policies on its own
+side are not known, and what they forbid does not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from auditor.model.errors import UsageError
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.ports import PortRequest, Protocol
+from auditor.model.reasons import Side, policy_place
+from auditor.model.snapshot import Endpoint, Family, Namespace, Snapshot
+from auditor.model.verdict import Cell, Verdict
+from auditor.model.words import in_brief
+from auditor.policy.absent_peers import AbsentPeer, Admission, Opening, absent_peers
+from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
+from auditor.policy.explain import Decision
+from auditor.policy.tiers import Judgement, TierAnswer
+from auditor.policy.unknown_labels import may_match, namespace_may_match
+from auditor.run.explanation import Explained, Explanation
+
+TIER = "NetworkPolicy"
+MOST_NAMED = 3
+
+
+def absent_peer_called(snapshot: Snapshot, text: str) -> AbsentPeer | None:
+    """The pods, not in ``snapshot``, that ``text`` means, such as ``[pods app=prometheus in namespaces team=obs]``;
+    None where it doesn't look like any. Raises UsageError where no rule has such a peer.
+    """
+    if not text.startswith("["):
+        return None
+    known = {str(peer): peer for peer, _ in absent_peers([snapshot])}
+    if text in known:
+        return known[text]
+    there = in_brief([repr(name) for name in known], MOST_NAMED) if known else "none"
+    raise UsageError(f"no rule opens anything to {text}; pods that rules name and the input doesn't have: {there}")
+
+
+def explain_absent(
+    snapshot: Snapshot, source: Endpoint | AbsentPeer, destination: Endpoint | AbsentPeer, port: PortRequest
+) -> Explanation:
+    """Why ``source`` can or can't reach ``destination`` on ``port``, where one of them is not in ``snapshot``.
+
+    Raises UsageError where neither is, and for a port that has no number at the destination.
+    """
+    if isinstance(source, Endpoint) and isinstance(destination, AbsentPeer):
+        question = _Question(snapshot, source, destination, Direction.EGRESS)
+    elif isinstance(source, AbsentPeer) and isinstance(destination, Endpoint):
+        question = _Question(snapshot, destination, source, Direction.INGRESS)
+    else:
+        raise UsageError(f"{source} and {destination}: one of the two has to be in the input")
+    explained = tuple(question.explained(port.protocol, number) for number in question.numbers(port))
+    return Explanation(explained, left_out=snapshot.left_out)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What ``pod`` admits of ``peer`` (INGRESS), or may send to it (EGRESS)."""
+
+    snapshot: Snapshot
+    pod: Endpoint
+    peer: AbsentPeer
+    direction: Direction
+
+    @property
+    def other(self) -> Direction:
+        """The direction in which the policies on the side of the peer count."""
+        return Direction.EGRESS if self.direction is Direction.INGRESS else Direction.INGRESS
+
+    @cached_property
+    def atoms(self) -> PortAtoms:
+        items = policy_ports(self.snapshot.policies)
+        return cut_atoms(items, port_names(items), self.snapshot.endpoints)
+
+    @cached_property
+    def opening(self) -> Opening:
+        return Admission(self.snapshot, self.atoms).between(self.pod, self.peer, self.direction)
+
+    @cached_property
+    def isolating(self) -> tuple[NetworkPolicy, ...]:
+        policies = self.snapshot.policies
+        return tuple(each for each in policies if self.direction in each.directions and self.pod.is_selected_by(each))
+
+    def numbers(self, port: PortRequest) -> tuple[int, ...]:
+        """What ``port`` is at the destination. Raises UsageError where nobody knows."""
+        listener = self.pod if self.direction is Direction.INGRESS else None
+        if not port.name:
+            return (port.number,)
+        numbers = listener.resolve(port.protocol, port.name) if listener else ()
+        if not numbers:
+            whose = listener.name if listener else str(self.peer)
+            raise UsageError(f"which {port.protocol} port {whose} calls {port.name!r} is not known: give its number")
+        return numbers
+
+    def explained(self, protocol: Protocol, number: int) -> Explained:
+        ends = (str(self.peer), self.pod.name)
+        source, destination = ends if self.direction is Direction.INGRESS else ends[::-1]
+        cell = Cell(source, destination, protocol, number, next(iter(self.pod.families), Family.IPV4))
+        atom = 1 << self.atoms.index(protocol, number)
+        allowed = bool(self.opening.certain & atom)
+        answer = TierAnswer.ACCEPT if allowed else TierAnswer.DENY
+        unknown = f"which policies there are for {self.peer} is not known; what they forbid does not count"
+        chain = {
+            self.direction: (Judgement(TIER, answer, tuple(self._reasons(atom))),),
+            self.other: (Judgement(TIER, TierAnswer.NEXT, (f"{self.other.lower()}: {unknown}",)),),
+        }
+        sides = {each: Side(each, self.pod.name if each is self.direction else str(self.peer)) for each in Direction}
+        verdict = Verdict.ALLOWED if allowed else Verdict.DENIED
+        decision = Decision(cell, verdict, sides[Direction.EGRESS], sides[Direction.INGRESS], chain=chain)
+        return Explained(decision, (), self._doubt(atom))
+
+    def _reasons(self, atom: int) -> list[str]:
+        side = self.direction.lower()
+        if not self.opening.certain & atom:
+            named = in_brief([policy_place(policy) for policy in self.isolating], MOST_NAMED)
+            by = f"is isolated by {named}" if named else "may be isolated"
+            sure = "is sure to allow" if self.opening.possible & atom else "allows"
+            return [f"{side}: {self.pod.name} {by}, and no rule {sure} it"]
+        if not self.isolating:
+            return [f"{side}: no policy isolates {self.pod.name}"]
+        return [text for opened, text in self.opening.rules if opened & atom]
+
+    def _doubt(self, atom: int) -> str:
+        if not self.opening.certain & atom:
+            if not self.opening.possible & atom:
+                return ""
+            return f"whether a rule or a policy counts hangs on what the input does not say of {self.peer}"
+        policies = [policy_place(each) for each in self.snapshot.policies if self._may_isolate_peer(each)]
+        named = in_brief(policies, MOST_NAMED)
+        return f"{named} may isolate {self.peer}, whose other labels are not known" if policies else ""
+
+    def _may_isolate_peer(self, policy: NetworkPolicy) -> bool:
+        namespace = self.snapshot.namespaces.get(policy.namespace, Namespace.of(policy.namespace, known=False))
+        asked = self.peer.peer.namespace_selector
+        here = policy.namespace == self.peer.namespace if asked is None else namespace_may_match(asked, namespace)
+        selector = self.peer.peer.pod_selector or LabelSelector()
+        labels = dict(selector.match_labels)
+        return (
+            self.other in policy.directions
+            and here is not False
+            and may_match(policy.pod_selector, labels, lambda _: True) is not False
+        )

@@ -1,0 +1,125 @@
+"""explain for pods that are not in the input, under the names that expect gives them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from auditor.cli.application import run
+
+SHOP = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: prod, labels: {app: web}}
+spec: {containers: [{name: c, ports: [{name: metrics, containerPort: 9090}]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: open, namespace: lab}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: prod}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - from: [{namespaceSelector: {matchLabels: {team: obs}}, podSelector: {matchLabels: {app: prometheus}}}]
+    ports: [{port: metrics}]
+  - from: [{namespaceSelector: {matchLabels: {team: obs}}, podSelector: {matchLabels: {tier: x}}}]
+    ports: [{port: 7000}]
+  egress:
+  - to: [{podSelector: {matchLabels: {app: db}}}]
+    ports: [{port: 5432}]
+"""
+NAMESPACES = """
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: prod}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: obs, labels: {team: obs}}
+"""
+PROMETHEUS = "[pods app=prometheus in namespaces team=obs]"
+DB = "[pods app=db in namespace prod]"
+
+
+@pytest.fixture
+def explained(tmp_path, capsys):
+    def explained(*ends, more=""):
+        path = tmp_path / "shop.yaml"
+        path.write_text(SHOP + NAMESPACES + more)
+        code = run(["explain", "-f", str(path), *ends, "-o", "json"])
+        output = capsys.readouterr()
+        return code, json.loads(output.out)["connections"] if output.out else output.err
+
+    return explained
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict", "words"),
+    [
+        ((PROMETHEUS, "prod/web", "9090"), "allowed", "prod/web ingress[0]"),
+        ((PROMETHEUS, "prod/web", "metrics"), "allowed", "prod/web ingress[0]"),
+        ((PROMETHEUS, "prod/web", "80"), "denied", "is isolated by prod/web"),
+        ((PROMETHEUS, "lab/open", "80"), "allowed", "no policy isolates lab/open"),
+        (("prod/web", DB, "5432"), "allowed", "prod/web egress[0]"),
+        (("prod/web", DB, "UDP/5432"), "denied", "no rule allows it"),
+    ],
+)
+def test_what_the_rules_open_to_pods_that_are_not_there(explained, ends, verdict, words):
+    code, (connection,) = explained(*ends)
+    assert (code, connection["verdict"], connection["in_doubt"]) == (0, verdict, False)
+    side = "egress" if ends[0] == "prod/web" else "ingress"
+    assert words in " ".join(connection[side]["because"])
+
+
+def test_what_may_fit_such_a_pod_is_in_doubt(explained):
+    code, (connection,) = explained(PROMETHEUS, "prod/web", "7000")
+    assert (code, connection["in_doubt"]) == (3, True)
+
+
+DENY = """
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: %s}
+spec: {podSelector: {%s}, policyTypes: [%s]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "ends", "doubt"),
+    [
+        (("prod", "", "Ingress"), ("prod/web", DB, "5432"), True),
+        (("prod", "", "Egress"), ("prod/web", DB, "5432"), False),
+        (("prod", "matchLabels: {app: other}", "Ingress"), ("prod/web", DB, "5432"), False),
+        (("prod", "matchLabels: {tier: x}", "Ingress"), ("prod/web", DB, "5432"), True),
+        (("obs", "", "Egress"), (PROMETHEUS, "prod/web", "9090"), True),
+        (("lab", "", "Egress"), (PROMETHEUS, "prod/web", "9090"), True),
+        (("prod", "", "Egress"), (PROMETHEUS, "prod/web", "9090"), False),
+    ],
+)
+def test_a_known_policy_that_may_isolate_such_a_pod_makes_it_doubtful(explained, more, ends, doubt):
+    code, (connection,) = explained(*ends, more=DENY % more)
+    assert connection["verdict"] == "allowed"
+    assert (code, connection["in_doubt"]) == ((3, True) if doubt else (0, False))
+    assert ("prod/deny" in connection["doubt"] or "/deny" in connection["doubt"]) is doubt
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        (("[pods app=x in any namespace]", "prod/web", "80"), "no rule opens anything to [pods app=x in any"),
+        ((PROMETHEUS, DB, "80"), "one of the two has to be in the input"),
+        (("prod/web", DB, "http"), "give its number"),
+        ((PROMETHEUS, "prod/web", "http"), "give its number"),
+    ],
+)
+def test_what_can_not_be_asked(explained, ends, words):
+    code, said = explained(*ends)
+    assert code == 2
+    assert words in said
