@@ -359,7 +359,7 @@ def test_the_history_outlives_the_release_and_may_be_elsewhere_or_nowhere():
 
 
 @pytest.mark.parametrize(
-    "values", [ALL, (*SOME, "--set", "inPlace=true,reports=true,prometheusRule.enabled=true"), None]
+    "values", [ALL, CONFORMANCE, (*SOME, "--set", "inPlace=true,reports=true,prometheusRule.enabled=true"), None]
 )
 def test_the_elder_helm_renders_the_same(values, everything):
     # One that is built by hand takes an old version of Kubernetes for its default.
@@ -374,11 +374,21 @@ def test_two_releases_share_no_object():
     assert not set(first) & set(second)
 
 
-def test_the_notes_say_how_to_get_the_rights_that_are_not_granted():
-    more = ("--set", "rbac.create=false,inPlace=true,reports=true", "--set", "peerNamespaces={dev}")
-    command = call(tool("helm"), "install", "--dry-run=client", "netpol-audit", CHART, "-n", "audits", *SOME, *more)
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        (
+            (*SOME, "--set", "inPlace=true,reports=true", "--set", "peerNamespaces={dev}"),
+            "--in-place --reports -n prod -n staging -n dev",
+        ),
+        (CONFORMANCE, "--conformance"),
+    ],
+)
+def test_the_notes_say_how_to_get_the_rights_that_are_not_granted(values, options):
+    more = ("--set", "rbac.create=false")
+    command = call(tool("helm"), "install", "--dry-run=client", "netpol-audit", CHART, "-n", "audits", *values, *more)
     assert command.returncode == 0, command.stderr
-    words = "audit rbac --in-place --reports -n prod -n staging -n dev --service-account audits/netpol-audit"
+    words = f"audit rbac {options} --service-account audits/netpol-audit"
     assert words in " ".join(command.stdout.split())
 
 
