@@ -18,6 +18,8 @@ from tests.e2e.kubectl import Kubectl, Object
 DEPLOY = Path(__file__).parents[2] / "deploy" / "kustomize"
 HOME = "netpol-audit"
 HISTORY_PATH = "/var/lib/netpol-audit"
+SOON = 1
+"""Seconds in which policies that nothing enforces are waited for."""
 HISTORY = "  - ../../components/history # takes a default StorageClass; ../../components/history-configmap takes none\n"
 
 
@@ -34,7 +36,7 @@ def overlay(folder: Path, image: str) -> Path:
     bindings = [binding.replace("namespace: prod", f"namespace: {place}") for place in world.NAMESPACES]
     assert len(set(bindings)) == len(world.NAMESPACES)
     (chosen / "bindings.yaml").write_text("---\n".join(bindings), encoding="utf-8")
-    (chosen / "options").write_text(f"--namespace {world.PROD}\n", encoding="utf-8")
+    (chosen / "options").write_text(f"--namespace {world.PROD}\n--settle {SOON}\n", encoding="utf-8")
     return chosen
 
 
@@ -168,7 +170,7 @@ def test_a_second_run_waits_for_its_turn(plain, nightly, kubectl):
 
 
 def test_a_night_on_which_policies_are_enforced_is_complete(spec, nightly, kubectl):
-    begin(kubectl, "passing")
+    begin(kubectl, "passing", "--settle", "5")
     status, (pod,) = end(kubectl, "passing")
     assert exit_code(pod) == 0, log_of(kubectl, pod)
     assert status["succeeded"] == 1
