@@ -41,7 +41,7 @@ def records(kubectl: Kubectl) -> list[str]:
 def test_what_one_night_finds_is_known_in_the_next(plain, empty, kubectl, image):
     ages = []
     for _ in range(2):
-        done = audit(kubectl, *run_arguments(image, "--history", PLACE, "--fail-on", "new"))
+        done = audit(kubectl, *run_arguments(image, "--history", PLACE, "--fail-on", "new", "--settle", "1"))
         assert done.stderr == ""
         found = json.loads(done.stdout)["comparison"]["findings"]
         ages.append((done.returncode, {each["age"] for each in found}))

@@ -99,39 +99,37 @@ def leaky(number: int = 1) -> Report:
     return run_of([source, *others], [tried(source, other, Result.LEAK) for other in others])
 
 
-def nights(kubectl: Kubectl, image: str, kinds: Kinds) -> None:
-    """Two nights, of which the second one's objects take the place of the first one's."""
-    seen = []
-    for _ in range(2):
-        done = audit(kubectl, *run_arguments(image, "--reports", NAME))
-        assert done.stderr == ""
-        report = json.loads(done.stdout)
-        found = kept(kubectl, kinds)
-        assert {"", world.PROD} <= found.keys()
-        assert {each["metadata"]["annotations"]["netpol-audit/run"] for each in found.values()} == {report["run"]}
-        counted = report["summary"]
-        assert found[""]["summary"]["fail"] == counted["leaks"] + counted["outages"] + counted["unstable"]
-        assert sum(found[""]["summary"].values()) == counted["cells"]
-        for each in found.values():
-            told = [one["result"] for one in each["results"] if one["policy"] in ("leak", "outage", "unstable")]
-            assert bool(told) == bool(each["summary"]["fail"])
-        seen.append(found)
-    first, second = seen
-    assert {name: each["metadata"]["uid"] for name, each in first.items()} == {
-        name: each["metadata"]["uid"] for name, each in second.items()
+def a_night(kubectl: Kubectl, image: str, kinds: Kinds, capsys: pytest.CaptureFixture[str]) -> None:
+    """A night whose objects take the place of older ones."""
+    assert by_hand(kubectl, leaky(), capsys) == ""
+    before = kept(kubectl, kinds)
+    assert before.keys() == {"", world.PROD}
+    done = audit(kubectl, *run_arguments(image, "--reports", NAME, "--settle", "1"))
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    found = kept(kubectl, kinds)
+    assert {each["metadata"]["annotations"]["netpol-audit/run"] for each in found.values()} == {report["run"]}
+    assert {name: found[name]["metadata"]["uid"] for name in before} == {
+        name: each["metadata"]["uid"] for name, each in before.items()
     }
+    counted = report["summary"]
+    assert found[""]["summary"]["fail"] == counted["leaks"] + counted["outages"] + counted["unstable"]
+    assert sum(found[""]["summary"].values()) == counted["cells"]
+    for each in found.values():
+        told = [one["result"] for one in each["results"] if one["policy"] in ("leak", "outage", "unstable")]
+        assert bool(told) == bool(each["summary"]["fail"])
 
 
-def test_each_night_takes_the_place_of_the_one_before(plain, openreports, kubectl, image):
-    nights(kubectl, image, openreports)
+def test_each_night_takes_the_place_of_the_one_before(plain, openreports, kubectl, image, capsys):
+    a_night(kubectl, image, openreports, capsys)
 
 
-def test_where_only_the_elder_kinds_are_installed_these_are_written(plain, elder, kubectl, image):
-    nights(kubectl, image, elder)
+def test_where_only_the_elder_kinds_are_installed_these_are_written(plain, elder, kubectl, image, capsys):
+    a_night(kubectl, image, elder, capsys)
 
 
 def test_without_such_kinds_a_run_comes_to_what_it_would(plain, kubectl, image):
-    done = audit(kubectl, *run_arguments(image, "--reports", NAME))
+    done = audit(kubectl, *run_arguments(image, "--reports", NAME, "--settle", "1"))
     assert done.returncode == 1
     assert json.loads(done.stdout)["conclusion"] == "fail"
     (line,) = done.stderr.splitlines()
