@@ -116,19 +116,19 @@ SPECS: Mapping[Dialect, DialectSpec] = {
     ),
     Dialect.IGNORES_EGRESS: DialectSpec(
         phrase="egress is not enforced",
-        advice="See whether this CNI supports egress rules and has them switched on.",
+        advice="Check whether this CNI supports egress rules and has them switched on.",
         rewrite=ignoring(Direction.EGRESS),
         about=Direction.EGRESS,
     ),
     Dialect.IGNORES_INGRESS: DialectSpec(
         phrase="ingress is not enforced",
-        advice="See whether this CNI's agent programs ingress rules.",
+        advice="Check whether this CNI's agent programs ingress rules.",
         rewrite=ignoring(Direction.INGRESS),
         about=Direction.INGRESS,
     ),
     Dialect.IGNORES_UDP: DialectSpec(
         phrase="UDP is not filtered",
-        advice="See whether this CNI filters UDP; until it does, UDP services are open to everybody.",
+        advice="Check whether this CNI filters UDP; until it does, UDP services are open to everybody.",
         exempts=Traffic.UDP,
         not_for=frozenset(map(str, Protocol)),
     ),
@@ -206,7 +206,7 @@ SPECS: Mapping[Dialect, DialectSpec] = {
     ),
     Dialect.STATELESS: DialectSpec(
         phrase="connections are not tracked, so replies are filtered",
-        advice=("See whether connection tracking works: the policy rules must accept established connections first."),
+        advice=("Check whether connection tracking works: the policy rules must accept established connections first."),
         by_direction=False,
         tracks_connections=False,
     ),
@@ -248,7 +248,7 @@ SPECS: Mapping[Dialect, DialectSpec] = {
     ),
     Dialect.KNOWS_NO_PODS: DialectSpec(
         phrase="selectors of peers match no pod",
-        advice="See whether the CNI's agent learns of pods and their labels; restart it where it has lost them.",
+        advice="Check whether the CNI's agent learns of pods and their labels; restart it where it has lost them.",
         rewrite=by_peer(no_pods),
         said_of={ScopeKind.PEER: "pod {} is missing from what other pods' rules allow"},
     ),

@@ -33,7 +33,7 @@ to change.
 """
 
 CREDIBLE = 20
-"""The cells that a fault has to explain for each one that speaks against it."""
+"""The cells that a fault has to explain for each one that contradicts it."""
 
 COMMON_BEFORE_ALL = frozenset({Dialect.SPEC, Dialect.ENFORCES_NOTHING, Dialect.IGNORES_EXCEPT})
 """Where a rule means the Internet but for the cluster, a lost ``except`` and egress that isn't enforced look alike; the
@@ -147,7 +147,7 @@ class Fit:
 
     @property
     def errors(self) -> int:
-        """The cells that speak against it."""
+        """The cells that contradict it."""
         return self.contradictions.bit_count() + self.unexplained.bit_count()
 
     @property
@@ -167,7 +167,7 @@ class Fit:
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Occam's order: what speaks against it; fewer faults; less left to chance; the simpler scope; the order of the
+        """Occam's order: what contradicts it; fewer faults; less left to chance; the simpler scope; the order of the
         dialects.
         """
         return (
@@ -179,7 +179,7 @@ class Fit:
         )
 
     def fits_like(self, other: Fit) -> bool:
-        """Whether as few cells speak against one as against the other, for as many faults."""
+        """Whether as few cells contradict one as the other, for as many faults."""
         return abs(self.surprise - other.surprise) <= DOUBT and (self.errors, len(self.faults)) == (
             other.errors,
             len(other.faults),

@@ -19,7 +19,7 @@ TOLD = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE, Result
 """The results that become findings, the gravest first."""
 
 ADVICE = {
-    Result.LEAK: "If the policy is what was meant, the CNI does not enforce it: check that the CNI supports it on "
+    Result.LEAK: "If the policy is as intended, the CNI does not enforce it: check that the CNI supports it on "
     "these pods' nodes.",
     Result.OUTAGE: "The policies allow this: look for a fault in the CNI or the network between these pods' nodes.",
     Result.MISDELIVERED: "Someone else answers at this address: look for a stale address, an address given twice or "

@@ -101,10 +101,10 @@ def _with_numbers(evidence: Evidence, fit: Fit) -> str:
 
 
 def _against(fit: Fit) -> str:
-    """How many of the connections that the hypothesis changes do not show it: ``, and nothing speaks against it``."""
+    """How many of the connections that the hypothesis changes do not show it: ``, and nothing contradicts it``."""
     against = fit.contradictions.bit_count()
     if not against:
-        return ", and nothing speaks against it"
+        return ", and nothing contradicts it"
     changed = pluralize((fit.explained | fit.contradictions).bit_count(), "connection")
     return f"; {against:,} of the {changed} that it would change {'does' if against == 1 else 'do'} not fit"
 

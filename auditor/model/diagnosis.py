@@ -67,7 +67,7 @@ Hypothesis = tuple[Fault, ...]
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A hypothesis that as few cells speak against as against the one that was chosen."""
+    """A hypothesis that as few cells contradict as the one that was chosen."""
 
     faults: Hypothesis
     title: str

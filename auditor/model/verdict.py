@@ -140,8 +140,8 @@ class Flapping:
         return self.losing | (self.relapsed | self.late if self.relapsed else frozenset())
 
     def without(self, cells: Collection[Cell]) -> Flapping:
-        """The same where ``cells`` have been judged by something else since: their relapse speaks against no other
-        cell, either.
+        """The same where ``cells`` have been judged by something else since: their relapse says nothing against any
+        other cell, either.
         """
         return Flapping(*(each.difference(cells) for each in (self.relapsed, self.late, self.losing)))
 

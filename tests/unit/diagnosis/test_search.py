@@ -51,7 +51,7 @@ def test_a_cluster_that_enforces_nothing_is_one_sentence(demo):
     leaks = sum(result.result is Result.LEAK for result in results)
     assert (
         diagnosis.title
-        == f"NetworkPolicies are not enforced at all: explains {leaks} of {leaks} leaks, and nothing speaks against it"
+        == f"NetworkPolicies are not enforced at all: explains {leaks} of {leaks} leaks, and nothing contradicts it"
     )
     assert "Install a CNI" in diagnosis.advice
     assert diagnosis.unexplained == diagnosis.contradictions == ()
@@ -70,7 +70,7 @@ def test_one_node_is_named_where_the_others_contradict(demo):
     leaks = sum(result.result is Result.LEAK for result in results)
     assert (
         diagnosis.title
-        == f"egress is not enforced on node node-2: explains {leaks} of {leaks} leaks, and nothing speaks against it"
+        == f"egress is not enforced on node node-2: explains {leaks} of {leaks} leaks, and nothing contradicts it"
     )
     assert diagnosis.advice.startswith("Compare the CNI's agent on node node-2 with that of the other nodes")
 
@@ -82,7 +82,7 @@ def test_leaks_and_outages_are_counted_apart(demo):
     outages = sum(result.result is Result.OUTAGE for result in results)
     assert diagnosis.title == (
         "in part (1 connection is left unexplained): traffic of a pod to itself is filtered: explains 0 of 1 leak and "
-        f"{outages} of {outages} outages, and nothing speaks against it"
+        f"{outages} of {outages} outages, and nothing contradicts it"
     )
     assert diagnosis.unexplained == (LEAK,)
 

@@ -95,7 +95,7 @@ def test_a_failure_names_the_cause_where_it_is_known():
     told = case(made, "prod/web -> prod/db").find("failure").text.splitlines()
     assert told[-2:] == [
         (
-            "cause: egress is not enforced on node node-2: explains 3 of 3 leaks, and nothing speaks against it "
+            "cause: egress is not enforced on node node-2: explains 3 of 3 leaks, and nothing contradicts it "
             "(1 other cause would explain this as well)"
         ),
         "advice: Compare the CNI's agent on node node-2 with that of the other nodes.",

@@ -15,7 +15,7 @@ MADE = small()
 CELLS = tuple(each.cell for each in MADE.cells)
 EGRESS = (Fault(Dialect.IGNORES_EGRESS, Scope(ScopeKind.NODE, "node-2")),)
 DIAGNOSIS = Diagnosis(
-    "egress is not enforced on node node-2: explains 3 of 3 leaks, and nothing speaks against it",
+    "egress is not enforced on node node-2: explains 3 of 3 leaks, and nothing contradicts it",
     "Compare the CNI's agent on node node-2 with that of the other nodes.",
     EGRESS,
     explained=CELLS[:3],
