@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock lock-image clean setup setup-live setup-bench e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
+.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,13 +18,16 @@ setup-live: ## the virtual environment alone: all that live clusters and manifes
 setup-bench:
 	@tools/setup --bench
 
+setup-browser:
+	@tools/setup --browser
+
 demo: setup ## audit the demo scenario on the embedded lab, with real packets, under a CNI that ignores egress on one node
 	@.venv/bin/audit run --lab demo --enforcer ignores-egress@node-2; code=$$?; [ $$code -eq 1 ] || exit $$code
 
 test: setup ## run the tests
 	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow"
 
-test-slow: setup ## run the tests that take long or load the machine
+test-slow: setup-browser ## run the tests that take long or load the machine
 	$(PYTHON) -m pytest -q -n 2 -m slow
 
 lint: setup ## ruff, mypy --strict, import-linter

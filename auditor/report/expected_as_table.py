@@ -43,7 +43,7 @@ def render(view: MatrixView, stream: TextIO) -> None:
     parties = parties_of(view)
     cells = cells_of(view, parties)
     doubted = pairs_in_doubt(matrix, parties, cells)
-    print_paragraph(console, _headline(view))
+    print_paragraph(console, headline(view))
     for policy in matrix.snapshot.unknown:
         print_paragraph(console, f"In doubt: policy {policy.full_name} {policy.why}", 0, 4)
     _print_members(parties, lambda text, hang: print_paragraph(console, text, 0, hang), symbols)
@@ -97,7 +97,8 @@ def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols
         tell(f"  and {len(together) - MOST_EXPOSURES:,} more; -o json has them all", 4)
 
 
-def _headline(view: MatrixView) -> str:
+def headline(view: MatrixView) -> str:
+    """How much there is, and what plays no part."""
     matrix = view.matrix
     shown = {endpoint.name: endpoint for endpoint in (*view.sources, *view.destinations)}
     inside = [name for name, endpoint in shown.items() if not endpoint.ranges]

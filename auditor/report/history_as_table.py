@@ -24,14 +24,14 @@ def render(trend: Trend, stream: TextIO) -> None:
     console = open_console(stream)
     print_line(console, _row(COLUMNS))
     for night in trend.nights:
-        print_line(console, _row(_night(night)))
+        print_line(console, _row(night_in_words(night)))
     if not trend.findings:
         print_paragraph(console, "No finding in any of these runs.")
         return
     print_paragraph(console)
     print_paragraph(console, Text("Findings, the oldest run first: + found, - as expected, ? not checked", "bold"))
     for each in trend.findings[:MOST_FINDINGS]:
-        print_paragraph(console, f"{each.course[-MOST_NIGHTS:]}  {_state(each)}: {each.kind}: {each.title}", 2, 4)
+        print_paragraph(console, f"{each.course[-MOST_NIGHTS:]}  {state(each)}: {each.kind}: {each.title}", 2, 4)
     for line in what_json_has(trend.findings, MOST_FINDINGS):
         print_paragraph(console, line, 2)
 
@@ -41,7 +41,8 @@ def _row(texts: Sequence[str]) -> str:
     return " ".join(text.ljust(-width) if width < 0 else text.rjust(width) for text, width in cells).rstrip()
 
 
-def _night(night: NightInBrief) -> tuple[str, ...]:
+def night_in_words(night: NightInBrief) -> tuple[str, ...]:
+    """A run, by ``COLUMNS``."""
     counts = night.counts
     other = counts.get("unstable", 0) + counts.get("misdelivered", 0)
     numbers = (counts.get("leaks", 0), counts.get("outages", 0), other)
@@ -52,7 +53,8 @@ def _night(night: NightInBrief) -> tuple[str, ...]:
     return began, night.conclusion, leaks, outages, others, percent(night.coverage), new, gone, unlike
 
 
-def _state(each: Course) -> str:
+def state(each: Course) -> str:
+    """How long a finding has stood, or that it is gone."""
     flaps = ", comes and goes" if each.flaps else ""
     if each.stands:
         return f"stands since {each.since[:10]} ({pluralize(each.nights, 'run')}){flaps}"
