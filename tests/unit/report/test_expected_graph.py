@@ -97,9 +97,7 @@ def test_names_stay_inside_their_quotes(name, text):
     shown = rendered(name, view(pods("prod/web", f"prod/x{text}"), DENY_WEB))
     assert is_harmless(shown)
     strings = re.compile(r'"(?:[^"\\]|\\.)*"' if name == "dot" else r'"[^"]*"')
-    rest = strings.sub("", shown)
-    assert '"' not in rest
-    assert text.strip() == "" or len(text) < 3 or text not in rest
+    assert strings.sub("", shown) == strings.sub("", rendered(name, view(pods("prod/web", "prod/plain"), DENY_WEB)))
 
 
 def test_a_mermaid_name_is_no_markup():
