@@ -193,7 +193,7 @@ def in_cluster(kubectl: Kubectl) -> list[str]:
 
 
 class Running:
-    """An audit under way, its progress told line by line. Left while it still runs, it is killed."""
+    """An audit under way, its progress shown line by line. Left while it still runs, it is killed."""
 
     def __init__(self, kubectl: Kubectl, image: str, *more: str) -> None:
         self._start(kubectl, *(argument for argument in run_arguments(image, *more) if argument != "-q"))
@@ -230,7 +230,7 @@ class Running:
         self._process.communicate()
 
     def end(self) -> tuple[int, Report, str]:
-        """Wait for its end: the exit code, the report (empty without one), and all that it told."""
+        """Wait for its end: the exit code, the report (empty without one), and all that it printed."""
         output, told = self._process.communicate(timeout=PATIENCE)
         return self._process.returncode, json.loads(output) if output else {}, "".join(self._told) + told
 

@@ -15,7 +15,7 @@ FAULTS = ("leaks", "outages", "unstable", "misdelivered")
 
 
 def told_wrongly(report):
-    """The faults that ``report`` tells of, where there are none."""
+    """The faults that ``report`` has, where there are none."""
     return {fault: report["summary"][fault] for fault in FAULTS if report["summary"][fault]}
 
 

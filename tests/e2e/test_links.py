@@ -1,4 +1,4 @@
-"""A probe pod that loses its network during a run: nothing that its silence looks like is ever told."""
+"""A probe pod that loses its network during a run: nothing that its silence looks like is ever reported."""
 
 from __future__ import annotations
 

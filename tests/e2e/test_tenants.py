@@ -1,4 +1,4 @@
-"""What belongs to somebody else costs the namespace that it is in, at most, and is told."""
+"""What belongs to somebody else costs the namespace that it is in, at most, and is reported."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_policy_whose_pods_are_all_kept_out_by_a_budget_is_no_pass(
 
 @pytest.fixture
 def numbered(shop: None, kubectl: Kubectl, image: str) -> Iterator[None]:
-    """Pods of a tenant that nobody starts, and a policy of his that tells each from the others."""
+    """Pods of a tenant that nobody starts, and a policy of theirs that tells each from the others."""
     numbers = [str(number) for number in range(COUNT)]
     kubectl.apply(
         {

@@ -1,4 +1,4 @@
-"""How the lab begins and ends: nothing is left behind, whoever dies, and whatever fails is said in one line."""
+"""How the lab begins and ends: nothing is left behind, whichever process dies, and every failure is one line."""
 
 import asyncio
 import os

@@ -175,7 +175,7 @@ ABOUT_PROGRESS = ('"$@" 2>&-', '"$@" 2>/dev/full')
 
 
 def quiet_or_telling():
-    """Every circumstance with progress told and without; the way that matters less to it is slow."""
+    """Every circumstance with progress shown and without; the way that matters less to it is slow."""
     for circumstances in CIRCUMSTANCES:
         quiet = circumstances[0] not in ABOUT_PROGRESS
         mark = slow if circumstances[0] in COVERED_BY_OTHERS else pytest.param

@@ -58,7 +58,7 @@ CLOCKS = (
 
 @dataclass
 class Outcome:
-    """How one audit came out: in which column, how the fault struck, what was told, and what is wrong with it."""
+    """How one audit came out: in which column, how the fault struck, what was reported, and what is wrong with it."""
 
     number: int
     fault: str
@@ -111,7 +111,7 @@ class Struck(NoProgress):
             self.struck = " ".join(filter(None, [when, self._scene.severity]))
         except (ProcessLookupError, FileNotFoundError, StopIteration) as error:
             self.struck = f"missed: {error}"
-        except Exception:  # noqa: BLE001 - a broken fault is told with its audit
+        except Exception:  # noqa: BLE001 - a broken fault is reported with its audit
             self.problems.append(f"the fault itself broke: {traceback.format_exc()}")
 
     async def settle(self) -> None:
@@ -202,7 +202,7 @@ def _play_on_the_lab(plan: Plan, outcome: Outcome, random: Random, fault: Fault)
     except AuditError as error:
         outcome.column, outcome.told = ERROR, (str(error),)
         outcome.named = bool(re.search(fault.words, str(error)))
-    except BaseException:  # noqa: BLE001 - whatever comes out of an audit is told
+    except BaseException:  # noqa: BLE001 - whatever comes out of an audit is reported
         outcome.wrong.append(traceback.format_exc())
     else:
         outcome.named = any(re.search(fault.words, text) for text in judged.told)
@@ -234,7 +234,7 @@ def _play(number: int, seed: int, name: str) -> Outcome:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """A line for each fault, and below it what was told, by how many audits."""
+    """A line for each fault, and below it what was reported, by how many audits."""
     rows: dict[str, list[Outcome]] = defaultdict(list)
     for one in outcomes:
         rows[one.fault].append(one)

@@ -1,7 +1,7 @@
 """The auditor's own agent on a machine whose clock is wrong: at one address, as the environment says.
 
 ``TROUBLE_CLOCK`` is ``ADDRESS KIND AMOUNT AFTER``: the agent that holds ADDRESS has a clock that is AMOUNT seconds off
-from the start (``off``), runs AMOUNT times as fast (``rate``), or jumps by AMOUNT seconds, AFTER so many (``jumps``).
+from the start (``off``), runs AMOUNT times as fast (``rate``), or jumps by AMOUNT seconds, AFTER that many (``jumps``).
 """
 
 from __future__ import annotations

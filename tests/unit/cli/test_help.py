@@ -23,7 +23,7 @@ def headings(text):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_is_told_once(name):
+def test_every_option_is_shown_once(name):
     text = shown(name)
     text = text[text.index(f"{headings(text)[0]}:") :]
     command = audit.get_command(click.Context(audit), name)

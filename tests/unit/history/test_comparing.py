@@ -1,4 +1,4 @@
-"""What is told of findings from night to night: new, known, gone, and never *gone* of what nobody looked at."""
+"""What is reported of findings from night to night: new, known, gone, and never *gone* of what nobody looked at."""
 
 from __future__ import annotations
 

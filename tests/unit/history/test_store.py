@@ -155,7 +155,7 @@ def test_a_report_of_an_older_version_is_refused_in_one_line():
 
 
 def test_a_night_of_sixty_classes_takes_little(tmp_path):
-    """A year of them is told in docs/history.md; the bound here leaves room, and catches a record that grows."""
+    """docs/history.md says what a year of them takes; the bound here leaves room, and catches a record that grows."""
     pods = [pod(f"ns{number % 8}/app{number}", f"n{number % 5}") for number in range(60)]
     ports = [53, 80, 443, 3306, 5432, 6379, 8080, 8443, 9090, 9200]
     cells = [

@@ -1,4 +1,4 @@
-"""What a report says of the image that agents really ran in: never a digest that no kubelet told."""
+"""What a report says of the image that agents really ran in: never a digest that no kubelet reported."""
 
 from __future__ import annotations
 

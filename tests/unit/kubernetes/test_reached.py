@@ -1,4 +1,4 @@
-"""What the status of a pod tells of its network link."""
+"""What the status of a pod says about its network link."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ THERE = Cell("a/m", "a/n", TCP, 80, V4)
 
 
 def lab():
-    """Paths of a cluster whose nodes have agents, which have been told to listen."""
+    """Paths of a cluster whose nodes have agents, which listen."""
     paths = Paths([*NODES, *PODS], [*NODES, *PODS])
     routing = route_cells([THERE], PODS)
     paths.listeners(routing.listeners, routing.routes.values())
@@ -126,7 +126,7 @@ def test_a_path_that_is_silent_in_a_round_was_dead_meanwhile_if_it_ever_carried_
 
 
 def unshown(paths, source=PODS[0], destination=PODS[1]):
-    """What is told of 12 denials from ``source`` to ``destination``."""
+    """What is reported of 12 denials from ``source`` to ``destination``."""
     (route,) = route_cells([Cell(source.name, destination.name, TCP, 80, V4)], [source, destination]).routes.values()
     path = forwarding_of(source, destination, V4) or path_of(source, destination, V4)
     return [] if paths.is_shown(path, route) else list(paths.unshown(Counter({path: 12})))

@@ -1,4 +1,4 @@
-"""A link that carries one protocol alone proves nothing of the other, and whoever is silent over both tells neither."""
+"""A link that carries one protocol alone proves nothing of the other, and silence over both says nothing of either."""
 
 from __future__ import annotations
 

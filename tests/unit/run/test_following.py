@@ -42,7 +42,7 @@ def cell(source, destination):
 class MovingCluster:
     """Three pods. ``script`` has, for each time that somebody asks, the states since, each the policies then in force.
 
-    What is enforced is the last state that was told, or with ``enforced`` that one for ever. From ``apart`` on (the
+    What is enforced is the last state that was reported, or with ``enforced`` that one for ever. From ``apart`` on (the
     number of the question) a/2 has failed."""
 
     facts = ()
