@@ -1,7 +1,7 @@
 """An agent that does one thing at a time with plain blocking sockets, so that the lab's tests depend on nothing that
 probes cleverly.
 
-One JSON request a line, one JSON answer a line. Listeners answer with their own name and the address of the one that asked.
+One JSON request a line, one JSON answer a line. Listeners answer with their own name and the address that asked.
 """
 
 import contextlib
