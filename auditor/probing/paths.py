@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from auditor.model.addresses import IPAddress
@@ -21,23 +20,20 @@ from auditor.model.words import pluralize
 from auditor.probing.attempts import Answer, AttemptResult, Listener
 from auditor.probing.batches import Attempt, Target
 from auditor.probing.crossings import Crossing, Crossings
+from auditor.probing.kubelets import Kubelets
 from auditor.probing.links import is_reset
 from auditor.probing.routes import Route
 from auditor.probing.sites import ProbeSite
 
 CALLED_PORT = 10012
 """Where the agent of a node listens for calls if nothing else has it listen on TCP."""
-CLOSED_PORT, KUBELET_PORT = 9, 10250
+CLOSED_PORT = 9
 CALLS = 8
 """How often one node calls another in a round: enough that the loss of single packets does not silence all of them."""
 PODS_CALLING = 2
 """How many pods of each node call another node, to tell how much is lost of what nodes forward."""
 CALLS_OF_A_POD = 16
 MOST_CALLS = 2000
-COMPARED = 2
-"""At how many other nodes pods call for comparison."""
-SILENT_CALLS = 2
-"""How often a kubelet must have been silent before that is held against the way to its node."""
 SHOWN = 3
 """How many paths over which nothing was answered are named."""
 
@@ -95,10 +91,6 @@ class Paths:
                 self._pods[site.node].append(site)
         for pods in self._pods.values():
             pods.sort(key=lambda pod: pod.name not in free)
-        self._free = frozenset(free)
-        self._asked: dict[Attempt, tuple[str, str, Family]] = {}
-        self._accepted: set[tuple[str, str, Family]] = set()
-        self._silent: Counter[tuple[str, str, Family]] = Counter()
         self._addresses: dict[str, dict[Family, IPAddress]] = defaultdict(dict)
         for site in every.values():
             for address in site.addresses if site.is_node else site.neighbour_addresses if site.node else ():
@@ -109,6 +101,7 @@ class Paths:
         self._at_nodes = frozenset(site.name for site in self._callers.values())
         self._called: dict[Attempt, Path] = {}
         self._ports: dict[tuple[str, Family], int] = {}
+        self._kubelets = Kubelets(self._calling, self._address, self._addresses, free)
 
     def listeners(
         self, wanted: Mapping[str, Sequence[Listener]], routes: Iterable[Route]
@@ -151,74 +144,40 @@ class Paths:
                     continue
                 target = Target(address, Protocol.TCP, port, called.name)
                 made += [Attempt(caller.name, called.name, target)] * CALLS
-                pods = self._calling(node, path.family, PODS_CALLING) if from_pods else ()
+                pods = self._calling(node, path.family) if from_pods else ()
                 made += [Attempt(pod.name, called.name, target) for pod in pods for _ in range(CALLS_OF_A_POD)]
         return made[:MOST_CALLS]
 
-    def _calling(self, node: str, family: Family, count: int) -> list[ProbeSite]:
-        """Pods of ``node`` that have an address of ``family``, so many at most."""
+    def _calling(self, node: str, family: Family) -> list[ProbeSite]:
+        """A few pods of ``node`` that have an address of ``family``."""
         pods = self._pods.get(node, ())
-        return [pod for pod in pods if any(address.version == family for address in pod.addresses)][:count]
+        return [pod for pod in pods if any(address.version == family for address in pod.addresses)][:PODS_CALLING]
 
     def last_calls(self, paths: Iterable[Path]) -> list[Attempt]:
         """Where no agent sits at the nodes and nothing was answered between them: calls from pods of each to the
         other's kubelet, and from those that may send whatever they like to some further node's, for comparison.
         """
-        made: dict[Attempt, Path] = {}
-        for path in dict.fromkeys(paths):
-            if self.is_provable(path) or path in self._heard:
-                continue
-            for node, other in (path[:2], path[1::-1]):
-                made |= self._knocks(node, other, path.family)
-                for third in self._further(path):
-                    made |= self._knocks(node, third, path.family, free_only=True)
-        calls = list(made)[:MOST_CALLS]
-        self._called |= {call: made[call] for call in calls}
-        return calls
-
-    def _further(self, path: Path) -> list[str]:
-        """A few nodes with addresses besides those that ``path`` joins."""
-        others = (node for node in sorted(self._addresses) if node not in path[:2] and self._address(node, path.family))
-        return list(islice(others, COMPARED))
-
-    def _knocks(self, node: str, other: str, family: Family, *, free_only: bool = False) -> dict[Attempt, Path]:
-        """Calls from a few pods of ``node`` to the kubelet of ``other``, each with its path."""
-        address, made = self._address(other, family), {}
-        for pod in self._calling(node, family, PODS_CALLING) if address else ():
-            if pod.name in self._free or not free_only:
-                call = Attempt(pod.name, "", Target(str(address), Protocol.TCP, KUBELET_PORT, None))
-                self._asked[call] = pod.name, other, family
-                made[call] = _path(node, other, family)
+        calls = dict.fromkeys(
+            call for path in dict.fromkeys(paths) if self._is_open(path) for call in self._kubelets.calls(*path)
+        )
+        made = list(calls)[:MOST_CALLS]
+        self._called |= {call: _path(*self._kubelets.made[call][1:]) for call in made}
         return made
 
+    def _is_open(self, path: Path) -> bool:
+        """Whether nothing was answered over ``path`` so far, and no agents sit at its nodes that could call."""
+        return not self.is_provable(path) and path not in self._heard
+
     def suspected(self, paths: Iterable[Path]) -> list[Attempt]:
-        """The calls over ``paths`` that stayed silent and must be made again before that is held against a path."""
-        wanted = {path for path in paths if self._spoken_against(path)}
-        return [call for call, asked in self._asked.items() if self._called.get(call) in wanted and self._silent[asked]]
+        """The calls to kubelets that must be made again before their silence is held against one of ``paths``."""
+        return [call for path in filter(self._is_open, paths) for call in self._kubelets.suspected(*path)]
 
     def apart(self, path: Path) -> str:
         """Why it must be thought that nothing gets over ``path``, where no agent sits at its nodes; empty if it need
         not.
-
-        Its pods that may send whatever they like met silence there again and again, and reach another node.
         """
-        against = self._spoken_against(path)
-        if not against or self._silent[against[:3]] < SILENT_CALLS:
-            return ""
-        return f"nothing was answered {path}, though {against[0]} reaches node {against[3]}"
-
-    def _spoken_against(self, path: Path) -> tuple[str, str, Family, str] | None:
-        """A pod at one end of ``path`` that the other end's kubelet, whose node comes next, does not answer, and last
-        the node whose kubelet does.
-        """
-        if self.is_provable(path) or path in self._heard:
-            return None
-        for node, other in (path[:2], path[1::-1]):
-            for pod in self._calling(node, path.family, PODS_CALLING):
-                for third in self._further(path):
-                    if pod.name in self._free and (pod.name, third, path.family) in self._accepted:
-                        return pod.name, other, path.family, third
-        return None
+        against = self._kubelets.apart(*path) if self._is_open(path) else ""
+        return f"nothing was answered {path}, {against}" if against else ""
 
     def take(self, probe_round: int, attempts: Sequence[Attempt], tries: Sequence[AttemptResult]) -> None:
         """Take in what came of the attempts of one round."""
@@ -230,8 +189,8 @@ class Paths:
                 seen.add((node_of[source], node_of[destination], ":" in target.address, of_pods, target.protocol))
             elif one.answer in (Answer.ALLOWED, Answer.REFUSED) and self._tells(attempt, one):
                 self._note(self._called[attempt], probe_round)
-            if attempt in self._asked:
-                self._note_kubelet(self._asked[attempt], one)
+            if not attempt.destination:
+                self._kubelets.take(attempt, one)
         for node, other, is_ipv6, of_pods, protocol in seen:
             family = Family.IPV6 if is_ipv6 else Family.IPV4
             path = _path(node, other, family)
@@ -249,11 +208,6 @@ class Paths:
         if attempt not in self._called:
             return False
         return one.answer is Answer.ALLOWED or (attempt.source in self._at_nodes and is_reset(attempt, one))
-
-    def _note_kubelet(self, asked: tuple[str, str, Family], one: AttemptResult) -> None:
-        if one.answer is Answer.ALLOWED:
-            self._accepted.add(asked)
-        self._silent[asked] += one.silent
 
     def _note(self, path: Path, probe_round: int) -> None:
         moments = self._heard[path]
