@@ -8,14 +8,15 @@ these the filter at the other end lets through as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from auditor.choice.filter import Filter, Read, What
 from auditor.choice.misreadings import misreadings
-from auditor.choice.world import OPPOSITE, Column, Opening, World, refined
+from auditor.choice.sides import Side
+from auditor.choice.world import OPPOSITE, Column, World, refined
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
@@ -84,21 +85,25 @@ def survey(world: World, namespace: str, audited: int, families: Sequence[Family
     """What there is to notice at those groups of ``namespace`` that are among ``audited``."""
     here = world.groups.in_namespace(namespace) & audited
     reads = list(_read(world, namespace))
-    touching = {direction: _touching(world, direction, here) for direction in Direction}
-    ports = _ports(world, reads, [each for several in touching.values() for each in several], here)
+    written = _touching(world.sides, here)
+    everywhere = [_touching(sides, here) for _, sides in world.everywhere]
+    ports = _ports(world, reads, written, here)
     columns = tuple(world.column(family, port) for family in families for port in ports)
-    kinds = _tell_apart(world, reads, touching[Direction.INGRESS] + touching[Direction.EGRESS], here)
+    kinds = _tell_apart(world, reads, [written, *everywhere], here)
     whats: dict[What, int] = {}
     found: dict[tuple[int, Direction, tuple[tuple[int, ...], ...]], list[int]] = {}
     unseen = 0
     for number, kind in enumerate(kinds):
         for direction in Direction:
             mine = [read for read in reads if read.direction is direction]
-            filters = [Filter(world, subject.group, direction, columns, touching[direction]) for subject in kind]
-            misread = (
-                each.misread(mine, 0 if subject.several else 1 << subject.group)
-                for each, subject in zip(filters, kind, strict=True)
-            )
+            misread = []
+            for subject in kind:
+                filters = [
+                    Filter(world, subject.group, direction, columns, touching[direction])
+                    for touching in (written, *everywhere)
+                ]
+                here_alone = filters[0].misread(mine, 0 if subject.several else 1 << subject.group)
+                misread.append([*here_alone, *_everywhere(world, namespace, subject, direction, filters)])
             for ways in zip(*misread, strict=True):
                 changed = tuple(each for _, each in ways)
                 if any(map(any, changed)):
@@ -109,6 +114,21 @@ def survey(world: World, namespace: str, audited: int, families: Sequence[Family
     world.forget()
     bundles = (Bundle(kind, direction, tuple(ways), changed) for (kind, direction, changed), ways in found.items())
     return Area(namespace, kinds, columns, tuple(whats), tuple(bundles), unseen, _selectors(reads))
+
+
+def _everywhere(
+    world: World, namespace: str, subject: Subject, direction: Direction, filters: Sequence[Filter]
+) -> Iterator[tuple[What, tuple[int, ...]]]:
+    """Each dialect that an enforcer could have everywhere, with the other ends of which the verdict changes.
+
+    ``filters`` are those of ``subject`` as they are, and under each dialect.
+    """
+    itself = 0 if subject.several else 1 << subject.group
+    right = filters[0].let_in(world.sides[direction].policies.get(namespace, ()))
+    for (phrase, sides), there in zip(world.everywhere, filters[1:], strict=True):
+        wrong = there.let_in(sides[direction].policies.get(namespace, ()))
+        changed = tuple((one ^ other) & ~itself for one, other in zip(right, wrong, strict=True))
+        yield What("", direction, f"{phrase}, everywhere"), changed
 
 
 def _selectors(reads: Sequence[Read]) -> frozenset[LabelSelector]:
@@ -128,14 +148,21 @@ def _read(world: World, namespace: str) -> Iterator[Read]:
             yield Read(policy, direction, selected if direction in policy.directions else 0, tuple(misread))
 
 
-def _touching(world: World, direction: Direction, here: int) -> list[Opening]:
-    """The rules at the other ends of filters of ``direction`` that let any of ``here`` through."""
-    return [each for each in world.sides[OPPOSITE[direction]].openings if each.rule_peers & here]
+def _touching(sides: Mapping[Direction, Side], here: int) -> dict[Direction, Side]:
+    """For filters of each direction what is at the other ends, with those openings alone that let any of ``here``
+    through.
+    """
+    opposite = {direction: sides[OPPOSITE[direction]] for direction in Direction}
+    return {
+        direction: Side(there.isolated, tuple(each for each in there.openings if each.rule_peers & here))
+        for direction, there in opposite.items()
+    }
 
 
-def _ports(world: World, reads: Sequence[Read], touching: Sequence[Opening], here: int) -> list[PortRequest]:
+def _ports(world: World, reads: Sequence[Read], touching: Mapping[Direction, Side], here: int) -> list[PortRequest]:
     """The ports that can tell anything apart here: of the policies in question, and what the pods and hosts declare."""
-    concerned = {id(each.policy): each.policy for each in touching}
+    openings = (opening for there in touching.values() for opening in there.openings)
+    concerned = {id(policy): policy for opening in openings for policy in opening.policies}
     concerned |= {id(read.policy): replace(read.policy, directions=frozenset(Direction)) for read in reads}
     representatives = world.groups.representatives
     pods = tuple(representatives[number] for number in bits(here))
@@ -148,10 +175,12 @@ def _ports(world: World, reads: Sequence[Read], touching: Sequence[Opening], her
     return list(dict.fromkeys((*ports, *declared)))
 
 
-def _tell_apart(world: World, reads: Sequence[Read], touching: Sequence[Opening], here: int) -> tuple[Kind, ...]:
+def _tell_apart(
+    world: World, reads: Sequence[Read], touching: Sequence[Mapping[Direction, Side]], here: int
+) -> tuple[Kind, ...]:
     own = [mask for read in reads for mask in (read.subjects, *(subjects for _, subjects in read.misread))]
     others = [mask for by_number in world.declared.values() for mask in by_number.values()]
-    others += [each.rule_peers for each in touching]
+    others += [each.rule_peers for one in touching for there in one.values() for each in there.openings]
     narrowed = list(dict.fromkeys(mask & here for mask in others))
     parts = refined([here] if here else [], dict.fromkeys(mask & here for mask in own))
     return tuple(sorted(_subjects(world, refined([part], narrowed)) for part in parts))

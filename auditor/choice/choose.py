@@ -13,7 +13,6 @@ from auditor.choice.cover import Cover, most_telling
 from auditor.choice.noticing import Ledger
 from auditor.choice.pairs import Pairs, Pod, Preference, pairs_of
 from auditor.choice.world import World
-from auditor.model.labels import LabelSelector
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.workloads import workload_name
@@ -54,7 +53,7 @@ def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeReques
     """What to create and to try for ``request``; ``outside`` are the hosts that may be tried, too."""
     audited_in = set(request.namespaces or snapshot.namespaces)
     policies = [policy for policy in snapshot.policies if policy.namespace in audited_in]
-    world = World(snapshot, outside, policies)
+    world = World(snapshot, outside)
     ends = zip(world.groups.of_endpoint, world.snapshot.endpoints, strict=True)
     audited = mask_of({group for group, end in ends if request.audits(end)})
     families = _families(snapshot)
@@ -107,7 +106,7 @@ def _copies(
         )
         for group in first
     ]
-    misread = frozenset[LabelSelector]().union(*(area.selectors for area in areas))
+    misread = world.selectors_everywhere.union(*(area.selectors for area in areas))
     choice, names = copies(world.snapshot, request, alike, misread)
     of_pod = {pod: world.groups.representatives[pod.group].name for pod in pods}
     for group, several in zip(first, names, strict=True):

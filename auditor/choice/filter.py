@@ -8,7 +8,8 @@ from operator import or_
 from typing import NamedTuple, TypeAlias
 
 from auditor.choice.misreadings import Misreading
-from auditor.choice.world import OPPOSITE, Column, Opening, World, opened
+from auditor.choice.sides import Isolating, Opening, Side
+from auditor.choice.world import Column, World, opened
 from auditor.diagnosis.dialects import SPECS, Traffic
 from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.ports import Protocol
@@ -39,19 +40,19 @@ class Read(NamedTuple):
 
 
 class Filter:
-    """The filter of the pods of ``group`` in ``direction``, for connections in ``columns``. ``touching`` are the rules
-    at the other ends that let these pods through, or others.
+    """The filter of the pods of ``group`` in ``direction``, for connections in ``columns``. ``opposite`` has the
+    policies at the other ends, as far as they have to do with these pods.
     """
 
     def __init__(
-        self, world: World, group: int, direction: Direction, columns: Sequence[Column], touching: Sequence[Opening]
+        self, world: World, group: int, direction: Direction, columns: Sequence[Column], opposite: Side
     ) -> None:
         self._world = world
         self._group = group
         self._direction = direction
         self._columns = columns
         self._everybody = [self._others(column) for column in columns]
-        self._through = self._let_through(touching)
+        self.through = self._let_through(opposite)
         self._opened: dict[int, Masks] = {}
 
     def _others(self, column: Column) -> int:
@@ -59,11 +60,10 @@ class Filter:
         egress = self._direction is Direction.EGRESS
         return self._world.reachable(column) if egress else self._world.groups.selectable
 
-    def _let_through(self, touching: Sequence[Opening]) -> Masks:
+    def _let_through(self, opposite: Side) -> Masks:
         """For each column whose own filters, at the other ends, let these pods through."""
-        isolated = self._world.sides[OPPOSITE[self._direction]].isolated
-        through = [everybody & ~isolated for everybody in self._everybody]
-        for opening in touching:
+        through = [everybody & ~opposite.isolated for everybody in self._everybody]
+        for opening in opposite.openings:
             if opening.rule_peers >> self._group & 1:
                 for place, column in enumerate(self._columns):
                     if opening.peers(column.family) >> self._group & 1:
@@ -106,7 +106,7 @@ class Filter:
         def changed(wrong: Masks) -> tuple[int, ...]:
             return tuple(
                 (one ^ other) & through & ~itself
-                for one, other, through in zip(right, wrong, self._through, strict=True)
+                for one, other, through in zip(right, wrong, self.through, strict=True)
             )
 
         for read in reads:
@@ -125,6 +125,13 @@ class Filter:
         if selecting:
             for phrase, wrong in self._misread_altogether(selecting, own, right):
                 yield What("", self._direction, phrase), changed(wrong)
+
+    def let_in(self, policies: Sequence[Isolating]) -> Masks:
+        """For each column with whom connections are let through at both ends, where ``policies`` are in force here."""
+        selecting = [each for each in policies if each.subjects >> self._group & 1]
+        own = [opened(rule, self._direction, self._group, self._columns) for each in selecting for rule in each.rules]
+        passing = self._passing(_united(own, len(self._columns)), isolated=bool(selecting))
+        return [one & other for one, other in zip(passing, self.through, strict=True)]
 
     def _passing(self, open_to: Masks, *, isolated: bool) -> Masks:
         return (

@@ -6,20 +6,22 @@ to be tried keep theirs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 from auditor.choice.misreadings import Reading
+from auditor.choice.sides import Side, read_everywhere, side
+from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.policy.atoms import cut_atoms, port_names
-from auditor.policy.bits import bits, union
+from auditor.policy.bits import bits
 from auditor.policy.compiled import CompiledRule, RuleCompiler
 from auditor.policy.groups import Groups
-from auditor.policy.traits import network_policy_traits
+from auditor.policy.traits import network_policy_traits, peers_in_force
 
 OPPOSITE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 
@@ -32,41 +34,17 @@ class Column(NamedTuple):
     port: PortRequest
 
 
-class Opening(NamedTuple):
-    """A rule of a policy in a direction, whose filters it opens, and to whom over any family."""
-
-    policy: NetworkPolicy
-    subjects: int
-    rule: CompiledRule
-    rule_peers: int
-
-    def peers(self, family: Family) -> int:
-        """To whom it opens them over ``family``."""
-        return self.rule.selected | self.rule.blocked[family]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """All policies in one direction: the groups that any isolates, and all rules of those that isolate any."""
-
-    isolated: int
-    openings: tuple[Opening, ...]
-
-
 class World:
-    """``snapshot`` with its pods' addresses taken away, and the hosts ``outside``. ``audited`` policies may be read as
-    having both directions.
+    """``snapshot`` with its pods' addresses taken away, and the hosts ``outside``. Every policy may be read as having
+    both directions.
     """
 
-    def __init__(self, snapshot: Snapshot, outside: Iterable[Endpoint], audited: Collection[NetworkPolicy]) -> None:
+    def __init__(self, snapshot: Snapshot, outside: Iterable[Endpoint]) -> None:
         pods = [replace(end, addresses=()) for end in snapshot.endpoints if end.selectable]
         self.snapshot = replace(snapshot, endpoints=(*pods, *outside))
-        known = {id(policy) for policy in audited}
-        policies = [
-            replace(policy, directions=frozenset(Direction)) if id(policy) in known else policy
-            for policy in snapshot.policies
-        ]
-        traits = network_policy_traits(replace(snapshot, policies=tuple(policies)))
+        both = frozenset(Direction)
+        policies = tuple(replace(policy, directions=both) for policy in snapshot.policies)
+        traits = network_policy_traits(replace(snapshot, policies=policies))
         ports = [*traits.ports, *map(_first_alone, traits.ports)]
         names = port_names(ports)
         self.atoms = cut_atoms(ports, names, self.snapshot.endpoints)
@@ -85,18 +63,22 @@ class World:
 
     @cached_property
     def sides(self) -> dict[Direction, Side]:
-        return {direction: self._side(direction) for direction in Direction}
+        """The policies as they are written."""
+        policies = self.snapshot.policies
+        return {each: side(policies, each, self.groups, self.compiled, first_only=False) for each in Direction}
 
-    def _side(self, direction: Direction) -> Side:
-        isolating = [policy for policy in self.snapshot.policies if direction in policy.directions]
-        policies = tuple((policy, self.groups.selected_by(policy)) for policy in isolating)
-        openings = tuple(
-            Opening(policy, subjects, rule, rule.selected | union(rule.blocked.values()))
-            for policy, subjects in policies
-            if subjects
-            for rule in (self.compiled(policy, each) for each in policy.rules(direction))
-        )
-        return Side(union(subjects for _, subjects in policies), openings)
+    @cached_property
+    def everywhere(self) -> list[tuple[str, dict[Direction, Side]]]:
+        """What is wrong, and the policies, for each dialect that takes any of them for another."""
+        return list(read_everywhere(self.snapshot.policies, self.groups, self.compiled))
+
+    @cached_property
+    def selectors_everywhere(self) -> set[LabelSelector]:
+        """The selectors for pods in the policies as any dialect takes them."""
+        sides = [one for _, both in self.everywhere for one in both.values()]
+        policies = [each.policy for one in sides for several in one.policies.values() for each in several]
+        peers = (peer.pod_selector for peer in peers_in_force(policies))
+        return {policy.pod_selector for policy in policies}.union(each for each in peers if each is not None)
 
     def policies_of(self, namespace: str) -> list[tuple[NetworkPolicy, int]]:
         """The policies of ``namespace``, each with the groups that it selects."""

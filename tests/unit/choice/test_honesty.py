@@ -47,8 +47,7 @@ class Trial:
         self.pods = replace(
             self.snapshot, endpoints=tuple(replace(end, addresses=()) for end in self.snapshot.endpoints)
         )
-        audited = [each for each in self.snapshot.policies if each.namespace in (self.request.namespaces or names)]
-        self.world = World(self.snapshot, (), audited)
+        self.world = World(self.snapshot, ())
 
     def claims(self):
         """For each way of misreading, by the area, the kind and the way, whether it is said to be noticed."""
@@ -184,3 +183,34 @@ def test_what_is_claimed_of_filters_misread_as_a_whole_is_so_for_the_diagnosis()
                             assert bool(changed & own) is bool(claimed), (seed, dialect, direction, kind)
                             told[claimed] += 1
     assert min(told[True], told[None]) > 30, told
+
+
+def everywhere(snapshot, spec):
+    """``snapshot`` as an enforcer has it that takes every policy so."""
+    read = map(spec.rewrite, snapshot.policies)
+    return evaluate(replace(snapshot, policies=tuple(policy for policy in read if policy is not None)))
+
+
+def test_what_is_claimed_of_dialects_everywhere_is_so():
+    """Both ends of a connection are misread."""
+    told = Counter()
+    for seed in range(24):
+        trial = Trial(seed, 100)
+        claims = trial.claims()
+        written, written_on_pods = evaluate(trial.probes), evaluate(trial.pods)
+        for spec in SPECS.values():
+            if spec.rewrite is None or spec.timing is not None:
+                continue
+            read, on_pods = everywhere(trial.probes, spec), everywhere(trial.pods, spec)
+            for area, direction in ((area, direction) for area in trial.areas for direction in Direction):
+                for number, kind in enumerate(area.kinds):
+                    way = What("", direction, f"{spec.phrase}, everywhere")
+                    claimed = claims.get((area.namespace, number, way))
+                    cells = at_end(trial.planned(area), direction, trial.probes_of(kind))
+                    if claimed:
+                        assert differ(written, read, cells), (seed, way, kind)
+                    else:
+                        possible = trial.possible(area, trial.members(kind), direction)
+                        assert not differ(written_on_pods, on_pods, possible), (seed, way, kind)
+                    told[claimed] += 1
+    assert min(told[True], told[None]) > 200, told
