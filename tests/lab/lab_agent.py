@@ -88,8 +88,8 @@ def do_try(held, address, port, protocol="tcp", timeout=0.4, hold=None, source_p
             attempt.close()
 
 
-def do_many(held, address, port, protocol="tcp", count=100, timeout=0.8):
-    """How many of ``count`` attempts at once were answered."""
+def do_many(held, address, port, protocol="tcp", count=100, timeout=1.5):
+    """How many of ``count`` attempts at once were answered; enough once no more are for ``timeout`` seconds."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     attempts = []
     for _ in range(count):
@@ -97,15 +97,28 @@ def do_many(held, address, port, protocol="tcp", count=100, timeout=0.8):
         attempt.setblocking(False)
         attempt.connect_ex((address, port))
         attempts.append(attempt)
-    time.sleep(timeout)
+    _settled(lambda: len(select.select([], attempts, [], 0)[1]), count, timeout)
     for attempt in attempts:
         with contextlib.suppress(OSError):  # TCP that never got through
             attempt.send(b"?")
-    time.sleep(timeout)
-    answered = len(select.select(attempts, [], [], 0)[0])
+    answered = _settled(lambda: len(select.select(attempts, [], [], 0)[0]), count, timeout)
     for attempt in attempts:
         attempt.close()
     return answered
+
+
+def _settled(look, most, timeout):
+    """How many ``look()`` finds when they are ``most``, or were no more for ``timeout`` seconds."""
+    found, since = 0, time.monotonic()
+    while True:
+        late = time.monotonic() > since + timeout
+        if (now := look()) > found:
+            found, since = now, time.monotonic()
+        elif late:
+            return found
+        if found >= most:
+            return found
+        time.sleep(0.01)
 
 
 def do_again(held, hold):
