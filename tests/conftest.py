@@ -45,6 +45,7 @@ def pytest_configure() -> None:
     for name in PERSONAL:
         os.environ.pop(name, None)
     _keep_bytecode()
+    gc.disable()
     os.environ["TERM"] = (
         "xterm"  # what a CI system or a job without a terminal has for it decides whether there are colours
     )
@@ -73,8 +74,8 @@ def pytest_collection_finish() -> None:
     """Keep all modules and tests out of garbage collections: they stay to the end, and there are so many that looking
     at them again and again takes longer than many a test.
     """
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _keep_bytecode() -> None:
