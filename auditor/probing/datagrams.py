@@ -98,7 +98,7 @@ class DatagramCounts:
 
     def outcome(self, cell: Cell) -> str:
         """What there is to say of an unstable connection."""
-        return f"{self._lost[cell]} of {pluralize(self._sent[cell], 'single datagram')} were not answered"
+        return f"{self._lost[cell]} of {pluralize(self._sent[cell], 'single datagram')} or their answers were lost"
 
     @property
     def fact(self) -> str:
@@ -106,7 +106,8 @@ class DatagramCounts:
         lost, sent = self._lost.total(), self._sent.total()
         if not lost:
             return ""
-        return f"{lost:,} of {sent:,} single datagrams ({lost / sent:.0%}) that policies allow were not answered"
+        what = f"single datagrams ({lost / sent:.0%}) that policies allow"
+        return f"{lost:,} of {sent:,} {what}, or their answers, were lost"
 
 
 def turns(cells: list[Cell], times: int) -> list[Cell]:
