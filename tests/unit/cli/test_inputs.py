@@ -207,7 +207,7 @@ def test_an_intent_that_hangs_on_unknown_labels_is_inconclusive(tmp_path, verdic
     )
     paths = ["-f", str(tmp_path / "a.yaml"), "--intent", str(tmp_path / "intent.yaml")]
     assert run(["intent", *paths]) == code
-    assert "in doubt: it hangs on labels" in capsys.readouterr().out
+    assert "in doubt: it depends on labels" in capsys.readouterr().out
     assert run(["explain", *paths[:2], "other/web", "default/db", "80"]) == 3
     capsys.readouterr()
     assert run(["expect", *paths[:2], "-o", "json"]) == 3
