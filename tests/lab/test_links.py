@@ -158,7 +158,7 @@ async def test_nor_as_the_source_or_the_destination_alone(selection):
     assert of_report(report) == 3
 
 
-@pytest.mark.parametrize("at", ["probing", slow("trying silence again"), "controls"])
+@pytest.mark.parametrize("at", ["probing", slow("trying silence again"), "counting datagrams"])
 async def test_a_link_that_dies_in_the_middle_leaves_nothing_proven(at):
     report = await audited(down, "spec", at=at)
     denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
@@ -206,7 +206,7 @@ async def test_a_link_that_carries_small_datagrams_alone_proves_nothing_of_ours(
 
 @pytest.mark.parametrize("protocol", [slow(TCP), UDP])
 async def test_a_protocol_that_dies_in_the_middle_leaves_nothing_proven(protocol):
-    report = await audited(losing_all(protocol, "in"), "spec", at="controls", destinations=(VICTIM,))
+    report = await audited(losing_all(protocol, "in"), "spec", at="counting datagrams", destinations=(VICTIM,))
     denied = [result for result in concerned(report) if result.expected is Verdict.DENIED]
     lost = {result.result for result in denied if result.cell.protocol is protocol}
     assert lost == {Result.INCONCLUSIVE}, reasons(denied)
