@@ -53,7 +53,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have the tests that send packets begin at once, at half of the workers: they wait more than they compute, and
+    """Have the tests that send packets begin at once, at all workers but one: they wait more than they compute, and
     what the others compute meanwhile costs no time. ``--dist worksteal`` gives each worker an equal piece of the list.
     """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not waiting or workers < MANY_WORKERS:
         return
     computing = [item for item in items if not item.get_closest_marker("lab")]
-    places = workers // 2
+    places = workers - 1
     piece = -(-len(waiting) // places)
     fill = max(0, len(items) // workers - piece)
     items.clear()

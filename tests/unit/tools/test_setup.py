@@ -143,4 +143,4 @@ def test_who_may_not_install_is_told_what_to_do(machine, tmp_path):
 
 def test_an_unknown_option_is_wrong_usage(tmp_path):
     code, said = Machine(tmp_path, ()).setup("--all")
-    assert (code, said) == (2, "setup: unknown option --all: use --live, --bench or none\n")
+    assert (code, said) == (2, "setup: unknown option --all: use --live, --bench, --browser or none\n")
