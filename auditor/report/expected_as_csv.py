@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import TextIO
 
 from auditor.policy.matrix import MatrixView
 from auditor.report.documents import write_rows
-from auditor.report.expected_parties import cells_of, pairs_in_doubt, parties_of
+from auditor.report.expected_parties import doubts_of, parties_of, rows_of
 
 COLUMNS = ("source", "destination", "protocol", "port", "end_port", "family", "verdict", "notes", "in_doubt")
 
@@ -19,14 +20,16 @@ def render(view: MatrixView, stream: TextIO) -> None:
 
 
 def _rows(view: MatrixView) -> Iterator[tuple[object, ...]]:
-    parties = parties_of(replace(view, expand=True))
-    cells = cells_of(replace(view, expand=True), parties)
-    doubted = pairs_in_doubt(view.matrix, parties, cells)
-    for (row, column), same in cells.items():
+    whole = replace(view, expand=True)
+    parties = parties_of(whole)
+    in_doubt = doubts_of(view.matrix, parties)
+    for (row, column), same in chain.from_iterable(cells.items() for cells in rows_of(whole, parties)):
+        doubt = "yes" if in_doubt((row, column)) else "no"
         for cell in same:
             notes = " ".join(note.value for note in cell.notes)
-            verdicts = [(str(family), verdict) for family, verdict in cell.families] or [("", cell.verdict)]
-            for family, verdict in verdicts:
+            for family, verdict in [(str(family), verdict) for family, verdict in cell.families] or [
+                ("", cell.verdict)
+            ]:
                 yield (
                     parties[row].label,
                     parties[column].label,
@@ -36,5 +39,5 @@ def _rows(view: MatrixView) -> Iterator[tuple[object, ...]]:
                     family,
                     verdict.value,
                     notes,
-                    "yes" if (row, column) in doubted else "no",
+                    doubt,
                 )

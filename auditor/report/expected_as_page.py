@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TextIO
 
 from auditor.model.verdict import Conclusion
 from auditor.policy.exposure import view_exposures
 from auditor.policy.matrix import MatrixView
+from auditor.policy.patterns import ExpectedCell
 from auditor.report.expected_as_table import MEANINGS, headline, mark, ports_text
-from auditor.report.expected_parties import cells_of, pairs_in_doubt, parties_of
+from auditor.report.expected_parties import doubts_of, parties_of, rows_of
 from auditor.report.explorable import Explorable, Square, words_of
 from auditor.report.html_page import Page, Section, write_page
 from auditor.report.marks import Mark
 
+MOST_SHOWN = 1_000
+"""Above so many endpoints classes are shown. A browser takes a million squares, and a reader far fewer."""
 WORDS = {
     Mark.INCONCLUSIVE: "in doubt: a policy that can't be read, or labels that the input does not tell, decide",
     Mark.ALLOWED: "every port is allowed",
@@ -30,12 +34,17 @@ def render(view: MatrixView, stream: TextIO) -> None:
         (each.peer, each.direction.value.lower(), ", ".join(each.pods), " ".join(map(str, each.ports)) or "every port")
         for each in view_exposures(view)
     ]
+    matrix = explorable(view)
+    remarks = (
+        [] if matrix is not None else ["Too many groups of endpoints for a matrix: choose some with --from and --to."]
+    )
     page = Page(
         title="who should reach whom",
         conclusion=Conclusion.INCONCLUSIVE if doubts else "expected",
         headline=headline(view),
         before=[Section("In doubt", doubts)],
-        explorable=explorable(view),
+        remarks=remarks,
+        explorable=matrix,
         matrix_title="Expected, from rows to columns",
         after=[
             Section(
@@ -49,18 +58,21 @@ def render(view: MatrixView, stream: TextIO) -> None:
     write_page(page, stream)
 
 
-def explorable(view: MatrixView) -> Explorable:
-    """The matrix of what ``view`` shows, endpoint by endpoint."""
-    whole = replace(view, expand=True)
-    parties = parties_of(whole)
-    cells = cells_of(whole, parties)
-    doubted = pairs_in_doubt(view.matrix, parties, cells)
-    known: dict[int, Square] = {}
+def explorable(view: MatrixView) -> Explorable | None:
+    """The matrix of what ``view`` shows: endpoint by endpoint or, of too many, class by class; None of too many
+    classes.
+    """
+    shown = replace(view, expand=len(view.sources) <= MOST_SHOWN and len(view.destinations) <= MOST_SHOWN)
+    parties = parties_of(shown)
+    if len(parties) > 2 * MOST_SHOWN:
+        return None
+    in_doubt = doubts_of(view.matrix, parties)
+    known: dict[tuple[ExpectedCell, ...], Square] = {}
     squares = {}
-    for pair, same in cells.items():
-        if id(same) not in known:
-            known[id(same)] = Square(mark(same), (ports_text(same),))
-        square = known[id(same)]
-        squares[pair] = replace(square, mark=Mark.INCONCLUSIVE) if pair in doubted else square
+    for pair, same in chain.from_iterable(cells.items() for cells in rows_of(shown, parties)):
+        if same not in known:
+            known[same] = Square(mark(same), (ports_text(same),))
+        square = known[same]
+        squares[pair] = replace(square, mark=Mark.INCONCLUSIVE) if in_doubt(pair) else square
     words = words_of((square.mark for square in squares.values()), WORDS)
-    return Explorable(tuple(party.example for party in parties), squares, words)
+    return Explorable(tuple(replace(party.example, name=party.label) for party in parties), squares, words)

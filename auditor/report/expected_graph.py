@@ -4,13 +4,16 @@ namespaces.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from auditor.model.snapshot import EndpointKind
 from auditor.policy.matrix import MatrixView
+from auditor.policy.patterns import ExpectedCell
 from auditor.report.expected_as_table import NO_PORT, ports_text
-from auditor.report.expected_parties import Party, cells_of, pairs_in_doubt, parties_of
+from auditor.report.expected_parties import Party, doubts_of, parties_of, rows_of
 
 MOST_NODES = 60
 MOST_EDGES = 300
@@ -61,27 +64,35 @@ def graph_of(view: MatrixView) -> Graph:
     """The graph of what ``view`` shows. What may reach itself is not drawn."""
     parties = parties_of(view)
     nodes = tuple(Node(party.label, _group(party)) for party in parties)
-    edges = tuple(_edges(view, parties))
+    together = _Namespaces(nodes)
+    edges: list[Edge] = []
+    for edge in _edges(view, parties):
+        together.add(edge)
+        if len(edges) <= MOST_EDGES:
+            edges.append(edge)
     if len(nodes) <= MOST_NODES and len(edges) <= MOST_EDGES:
         return _shown(nodes, edges)
-    return _shown(*_by_namespace(parties, edges), "drawn by namespace, since there is too much to draw each group. ")
+    return _shown(together.nodes, together.edges(), "drawn by namespace, since there is too much to draw each group. ")
 
 
-def _shown(nodes: tuple[Node, ...], edges: tuple[Edge, ...], remark: str = "") -> Graph:
+def _shown(nodes: tuple[Node, ...], edges: Sequence[Edge], remark: str = "") -> Graph:
     more = len(edges) - MOST_EDGES
     if more > 0:
         remark += f"{more:,} more arrows are not drawn: choose with --from and --to. "
-    return Graph(nodes, edges[:MOST_EDGES], remark.strip())
+    return Graph(nodes, tuple(edges[:MOST_EDGES]), remark.strip())
 
 
 def _edges(view: MatrixView, parties: Sequence[Party]) -> Iterator[Edge]:
-    cells = cells_of(view, parties)
-    doubted = pairs_in_doubt(view.matrix, parties, cells)
-    texts = {id(same): ports_text(same) for same in cells.values()}
-    for pair, same in cells.items():
-        ports = texts[id(same)]
-        if pair[0] != pair[1] and (ports != NO_PORT or pair in doubted):
-            uncertain = pair in doubted or ports == NO_PORT
+    in_doubt = doubts_of(view.matrix, parties)
+    texts: dict[tuple[ExpectedCell, ...], str] = {}
+    for pair, same in chain.from_iterable(cells.items() for cells in rows_of(view, parties)):
+        if pair[0] == pair[1]:
+            continue
+        if same not in texts:
+            texts[same] = ports_text(same)
+        ports, doubted = texts[same], in_doubt(pair)
+        if ports != NO_PORT or doubted:
+            uncertain = doubted or ports == NO_PORT
             yield Edge(*pair, "in doubt" if uncertain else _short(ports), not uncertain)
 
 
@@ -89,25 +100,34 @@ def _short(ports: str) -> str:
     return ports if len(ports) <= LONGEST_PORTS else f"{ports[:LONGEST_PORTS].rsplit(' ', 1)[0].rsplit(',', 1)[0]}, ..."
 
 
-def _by_namespace(parties: Sequence[Party], edges: Sequence[Edge]) -> tuple[tuple[Node, ...], tuple[Edge, ...]]:
-    """Namespaces, and what lies outside, for their members. An arrow that not every pair of members has, or not with
-    the same ports, is unsure.
+class _Namespaces:
+    """Namespaces, and what lies outside, for the groups ``nodes``. An arrow that not every pair of members has, or not
+    with the same ports, is unsure.
     """
-    labels = [_group(party) or OUTSIDE for party in parties]
-    numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
-    places = [numbers[label] for label in labels]
-    found: dict[tuple[int, int], list[Edge]] = {}
-    for edge in edges:
-        pair = places[edge.source], places[edge.destination]
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        labels = [node.group or OUTSIDE for node in nodes]
+        numbers = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+        self.nodes = tuple(map(Node, numbers))
+        self._places = [numbers[label] for label in labels]
+        self._sizes = Counter(self._places)
+        self._found: dict[tuple[int, int], Counter[tuple[str, bool]]] = {}
+
+    def add(self, edge: Edge) -> None:
+        """Take in an arrow between two of the groups."""
+        pair = self._places[edge.source], self._places[edge.destination]
         if pair[0] != pair[1]:
-            found.setdefault(pair, []).append(edge)
-    together = []
-    for (source, destination), same in found.items():
-        ports = {edge.ports for edge in same}
-        everywhere = len(same) == places.count(source) * places.count(destination)
-        sure = everywhere and len(ports) == 1 and all(edge.sure for edge in same)
-        together.append(Edge(source, destination, min(ports) if len(ports) == 1 else SOME, sure))
-    return tuple(map(Node, numbers)), tuple(together)
+            self._found.setdefault(pair, Counter())[edge.ports, edge.sure] += 1
+
+    def edges(self) -> list[Edge]:
+        """The arrows between namespaces, in order."""
+        edges = []
+        for (source, destination), same in sorted(self._found.items()):
+            ports = min(ports for ports, _ in same) if len({ports for ports, _ in same}) == 1 else SOME
+            everywhere = same.total() == self._sizes[source] * self._sizes[destination]
+            sure = everywhere and ports != SOME and all(sure for _, sure in same)
+            edges.append(Edge(source, destination, ports, sure))
+        return edges
 
 
 def _group(party: Party) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from auditor.model.snapshot import Endpoint
@@ -47,6 +47,14 @@ def _classes(view: MatrixView) -> list[Party]:
 
 def cells_of(view: MatrixView, parties: Sequence[Party]) -> Cells:
     """What is expected of each pair of ``parties`` that ``view`` shows. Equal values are mostly one object."""
+    found: Cells = {}
+    for row in rows_of(view, parties):
+        found |= row
+    return found
+
+
+def rows_of(view: MatrixView, parties: Sequence[Party]) -> Iterator[Cells]:
+    """As ``cells_of``, a source at a time: all of a large cluster's would not fit into memory."""
     matrix = view.matrix
     expected = ExpectedCells(matrix, view.ports)
     known: dict[tuple[Pattern, object], tuple[ExpectedCell, ...]] = {}
@@ -58,13 +66,13 @@ def cells_of(view: MatrixView, parties: Sequence[Party]) -> Cells:
         for column, party in enumerate(parties)
         if not destinations.isdisjoint(party.members)
     }
-    found: Cells = {}
     for row, source in enumerate(parties):
         if sources.isdisjoint(source.members):
             continue
         number = matrix.class_of(source.example.name)
         patterns = expected.by_policy(number) if view.expand else expected.from_class(number)
         wanted = columns if view.pairs is None else view.pairs.get(source.label, ())
+        found: Cells = {}
         for column, example, destination in sorted((columns[label] for label in wanted), key=lambda each: each[0]):
             pattern: Pattern | None = patterns[destination]
             if view.expand and always_allowed(source.example, example):
@@ -74,13 +82,19 @@ def cells_of(view: MatrixView, parties: Sequence[Party]) -> Cells:
                 if key not in known:
                     known[key] = tuple(expected.cells(pattern, example))
                 found[row, column] = known[key]
-    return found
+        yield found
 
 
 def pairs_in_doubt(matrix: ExpectedMatrix, parties: Sequence[Party], cells: Cells) -> frozenset[tuple[int, int]]:
     """The pairs of which a policy that can't be read may decide."""
+    in_doubt = doubts_of(matrix, parties)
+    return frozenset(pair for pair in cells if in_doubt(pair))
+
+
+def doubts_of(matrix: ExpectedMatrix, parties: Sequence[Party]) -> Callable[[tuple[int, int]], bool]:
+    """Whether a policy that can't be read may decide about a pair of ``parties``, given by position."""
     if not matrix.snapshot.unknown:
-        return frozenset()
+        return lambda _: False
     unreadable = Unreadable(matrix.snapshot)
     members = [[matrix.endpoint(name) for name in party.members] for party in parties]
-    return frozenset((row, column) for row, column in cells if unreadable.among(members[row], members[column]))
+    return lambda pair: unreadable.among(members[pair[0]], members[pair[1]])
