@@ -117,9 +117,11 @@ class Crossings:
             return crossing in self._made
         return any(made.nodes == crossing.nodes for made in self._made)
 
-    def take(self, calls: Sequence[Attempt], tries: Sequence[AttemptResult]) -> None:
-        """Take in what came of calls; those that were answered are noted by whoever sees all attempts."""
-        self._in_vain |= {call for call, one in zip(calls, tries, strict=True) if one.answer in DENIALS}
+    def take(self, tries: Iterable[tuple[Attempt, AttemptResult]]) -> None:
+        """Take in what came of calls between ends that are well; those that were answered are noted by whoever sees all
+        attempts.
+        """
+        self._in_vain |= {call for call, one in tries if one.answer in DENIALS}
 
     def doubt(self, crossing: Crossing) -> str:
         """Why a denial of something that makes this crossing says nothing of policies; empty if it does."""

@@ -108,7 +108,7 @@ class Links:
                 kept_out, kept_in = kept[source, ":" in address, True], kept[destination, ":" in address, False]
                 if min(kept_out, kept_in) >= ANSWERED_KEPT:
                     continue
-            for end in self._crossed(attempt):
+            for end in self.crossed_by(attempt):
                 if not got_through and end.direction is Direction.INGRESS:
                     continue
                 self._note(end, probe_round)
@@ -214,7 +214,13 @@ class Links:
             for key, end in unheard.items()
         }
 
-    def _crossed(self, attempt: Attempt) -> tuple[End, ...]:
+    def unheard(self, probe_round: int, calls: Iterable[Attempt]) -> frozenset[tuple[str, Family]]:
+        """The sites, by name and family, that were called and not heard in this round."""
+        called = {end for attempt in calls for end in self.crossed_by(attempt)}
+        return frozenset((end.site, end.family) for end in called if probe_round not in self.moments(end))
+
+    def crossed_by(self, attempt: Attempt) -> tuple[End, ...]:
+        """The ends whose links an attempt crosses."""
         return self.crossed(attempt.source, attempt.destination, attempt.target.address)
 
     def crossed(self, source: str, destination: str, address: str) -> tuple[End, ...]:

@@ -117,7 +117,7 @@ class ProbeRounds:
         heard += calls.of_protocols
         self.protocols.take(self.number, heard, tries[: len(heard)])
         self.paths.take(self.number, [*heard, *calls.between_nodes, *calls.by_volunteers], tries)
-        self.paths.crossings.take(calls.by_volunteers, tries[len(tries) - len(calls.by_volunteers) :])
+        self._take_volunteers(calls, tries[len(tries) - len(calls.by_volunteers) :])
         dead = self.links.silenced(self.number, calls.at_ends)
         apart = self.paths.silenced(self.number, calls.paths)
         answers = list(tries[: len(wanted)])
@@ -126,6 +126,16 @@ class ProbeRounds:
         if apart:
             answers = [self._unless_apart(*each, apart) for each in zip(wanted, answers, strict=True)]
         return answers
+
+    def _take_volunteers(self, calls: Calls, tries: Sequence[AttemptResult]) -> None:
+        """Take in what came of what volunteers tried. One whose own node doesn't hear it shows nothing about others."""
+        unheard = self.links.unheard(self.number, calls.at_ends)
+        well = [
+            (call, one)
+            for call, one in zip(calls.by_volunteers, tries, strict=True)
+            if unheard.isdisjoint((end.site, end.family) for end in self.links.crossed_by(call))
+        ]
+        self.paths.crossings.take(well)
 
     def _unless_apart(self, attempt: Attempt, one: AttemptResult, apart: Mapping[Path, str]) -> AttemptResult:
         """``one``, unless it looks like a denial and nothing passed between the nodes of its ends."""

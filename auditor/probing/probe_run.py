@@ -204,7 +204,8 @@ class _ProbeRun:
         across = [*self._between_nodes.calls(paths), *self._between_nodes.last_calls(paths)]
         lacking = await self._computed(self._denials.protocols_lacking)
         of_protocols, helping = self._protocols.calls(lacking, patiently=True), await self._volunteering()
-        calls = Calls(self._links.calls(unheard), of_protocols, across, by_volunteers=helping)
+        at_ends = self._links.calls([*unheard, *self._ends_of(helping)])
+        calls = Calls(at_ends, of_protocols, across, by_volunteers=helping)
         tries = await self._probe_rounds.fire("controls", _control_attempts(self._to_prove), timeout, calls)
         await self._control(list(zip(self._to_prove, tries, strict=True)), "after the probes")
         unheard, paths = await self._unheard(), await self._computed(self._denials.paths_in_doubt)
@@ -212,7 +213,7 @@ class _ProbeRun:
         doubtful, helping = await self._computed(self._denials.protocols_in_doubt), await self._volunteering()
         if unheard or across or doubtful or helping:
             of_protocols = self._protocols.calls(doubtful, patiently=True)
-            at_ends = self._links.calls(unheard, patiently=True)
+            at_ends = self._links.calls([*unheard, *self._ends_of(helping)], patiently=True)
             calls = Calls(at_ends, of_protocols, across, by_volunteers=helping)
             await self._probe_rounds.fire("controls patiently", (), 2 * timeout, calls)
         await self._probe_rounds.wait_for_contacts(self._unheard, probed)
@@ -227,6 +228,9 @@ class _ProbeRun:
     async def _volunteering(self) -> list[Attempt]:
         """What volunteers try, where it isn't known that what looks denied so far can get from node to node."""
         return self._crossings.calls(await self._computed(self._denials.crossings), self._pool.unbound)
+
+    def _ends_of(self, attempts: Iterable[Attempt]) -> list[End]:
+        return [end for attempt in attempts for end in self._links.crossed_by(attempt)]
 
     async def _control(self, controls: Sequence[tuple[Route, AttemptResult]], when: str) -> None:
         """Take in one round of controls. What failed is tried again: a busy machine is no dead listener."""

@@ -309,6 +309,14 @@ async def test_a_tunnel_that_others_get_through_proves_denials(enforcer, code, p
     assert not any("was not shown" in fact for fact in report.facts), report.facts
 
 
+async def test_a_pod_that_is_cut_off_itself_shows_nothing_about_a_tunnel():
+    """Into b nobody may, and of a only a pod without a network is on n0: nobody well could try the way from n1."""
+    chosen = {"sources": ("a/db", "b/web"), "destinations": ("b/client",), "ports": PORTS[:1]}
+    report = await audited(down, "spec", policies=(deny(INGRESS, namespace="b"),), **chosen)
+    assert not reasons(report.cells)
+    assert of_report(report) == 0
+
+
 def one_way(troubled):
     """New connections of pods on n1 get to none on n0; what answers those of n0 does."""
     chain = "chain in { type filter hook forward priority -310; iifname uplink ct state new drop; }"

@@ -70,7 +70,7 @@ def test_nobody_calls_where_the_listener_could_not_be_opened():
 def test_they_must_have_tried_in_vain_each_of_them(answers, doubted):
     crossings = crossings_with(("a/m1", "a/n1", TCP), ("a/m2", "a/n2", TCP))
     calls = crossings.calls([THERE])[::TRIES]
-    crossings.take(calls, answers)
+    crossings.take(zip(calls, answers, strict=True))
     if ALLOWED in answers:
         crossings.note(THERE)
     assert bool(crossings.doubt(THERE)) is doubted
@@ -79,7 +79,7 @@ def test_they_must_have_tried_in_vain_each_of_them(answers, doubted):
 
 def test_where_nobody_may_try_just_that_whatever_crosses_between_these_nodes_will_do():
     crossings = crossings_with(("a/n1", "a/m1", TCP))
-    crossings.take(crossings.calls([THERE]), [SILENT] * TRIES)
+    crossings.take(zip(crossings.calls([THERE]), [SILENT] * TRIES, strict=True))
     told = (
         "nothing was answered from pods on node n to pods on node m over TCP/IPv4, where 1 connection that policies "
         "allow was tried"
