@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
 
 from auditor.model.policy import Direction
@@ -121,10 +122,19 @@ class Denials:
         route = self._routes[cell]
         return crossing_of(route.source, route.destination, cell.protocol, cell.family)
 
-    def _doubts_of_crossing(self, cell: Cell) -> list[str]:
-        """Why what ``cell`` tries may not get from one node to another at all, if anything speaks for that."""
+    def _nodes_with_outages(self) -> frozenset[str]:
+        """The nodes of the ends of what looks denied and should not."""
+        cut = (self._routes[cell] for cell, *_ in self._history.denials() if self._expected[cell] is Verdict.ALLOWED)
+        return frozenset(end.node for route in cut for end in (route.source, route.destination))
+
+    def _doubts_of_crossing(self, cell: Cell, cut: AbstractSet[str]) -> list[str]:
+        """Why what ``cell`` tries may not get from one node to another at all, if anything speaks for that.
+
+        Where what should be allowed is ``cut`` at either of these nodes, the audit fails or is inconclusive as it is,
+        and whatever cuts that may keep volunteers from getting through: that they don't says nothing more.
+        """
         crossing, path = self._crossing(cell), self._paths.get(self._routes[cell].pair)
-        if crossing is None or path is None:
+        if crossing is None or path is None or not cut.isdisjoint(crossing[:2]):
             return []
         return [self._between_nodes.crossings.doubt(crossing), self._between_nodes.apart(path)]
 
@@ -164,6 +174,7 @@ class Denials:
         """For each cell that looks denied, why that says nothing of policies; empty where it counts."""
         doubt_of_end, doubt_of_protocol = cache(self._links.doubt), cache(self._protocols.doubt)
         doubts: dict[Cell, str] = {}
+        cut = self._nodes_with_outages()
         for cell, decisive, probe_round in self._history.denials():
             ends = self._ends[self._routes[cell].pair]
             reasons = [doubt_of_end(end, probe_round) for end in ends]
@@ -171,7 +182,7 @@ class Denials:
                 reasons.append(self._between_nodes.doubt(path, probe_round))
             if self._expected[cell] is not Verdict.ALLOWED:  # an outage is one, whatever keeps the protocol away
                 reasons += [doubt_of_protocol(Carried(end, cell.protocol), probe_round) for end in ends]
-                reasons += self._doubts_of_crossing(cell)
+                reasons += self._doubts_of_crossing(cell, cut)
             if decisive.silent and ends:
                 reasons.append(self._doubt_of_silence(cell))
             doubts[cell] = next(filter(None, reasons), "")

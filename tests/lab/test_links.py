@@ -317,6 +317,14 @@ async def test_a_pod_that_is_cut_off_itself_shows_nothing_about_a_tunnel():
     assert of_report(report) == 0
 
 
+async def test_where_outages_say_it_all_volunteers_that_suffer_from_them_leave_no_denial_without_a_verdict():
+    """All pods are shut: a/db doesn't reach b/web on its own node, and nobody the other node."""
+    chosen = {"sources": ("a/db",), "destinations": ("a/web", "b/web"), "ports": PORTS[:1]}
+    report = await audited(lambda _: None, "shuts-pods", policies=(deny(INGRESS),), **chosen)
+    results = {result.cell.destination: result.result for result in report.cells}
+    assert results == {"a/web": Result.MATCH, "b/web": Result.OUTAGE}, reasons(report.cells)
+
+
 def one_way(troubled):
     """New connections of pods on n1 get to none on n0; what answers those of n0 does."""
     chain = "chain in { type filter hook forward priority -310; iifname uplink ct state new drop; }"
