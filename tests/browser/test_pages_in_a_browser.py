@@ -32,7 +32,7 @@ HOSTILE = "</script><img src=x onerror=document.title='taken'>\u202e\x1b[2J"
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield running
         running.close()
 
