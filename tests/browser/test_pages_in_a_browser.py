@@ -141,6 +141,7 @@ def test_filters_show_what_calls_for_a_look_and_say_when_nothing_is_left(show):
 def test_who_reaches_whom_is_listed(show):
     with show(small_run(), "#at=prod%2Fapi%3Eprod%2Fdb") as seen:
         seen.page.click("summary >> nth=1")
+        seen.page.wait_for_selector("details[open] ul")
         assert "prod/web: TCP/5432: expected denied, observed allowed" in seen.chosen()
 
 
