@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from auditor.choice.filter import Filter, Read, What
 from auditor.choice.misreadings import misreadings
 from auditor.choice.sides import Side
-from auditor.choice.world import OPPOSITE, Column, World, refined
+from auditor.choice.world import Column, World, refined
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
@@ -152,7 +152,7 @@ def _touching(sides: Mapping[Direction, Side], here: int) -> dict[Direction, Sid
     """For filters of each direction what is at the other ends, with those openings alone that let any of ``here``
     through.
     """
-    opposite = {direction: sides[OPPOSITE[direction]] for direction in Direction}
+    opposite = {direction: sides[direction.opposite] for direction in Direction}
     return {
         direction: Side(there.isolated, tuple(each for each in there.openings if each.rule_peers & here))
         for direction, there in opposite.items()

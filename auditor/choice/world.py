@@ -23,8 +23,6 @@ from auditor.policy.compiled import CompiledRule, RuleCompiler
 from auditor.policy.groups import Groups
 from auditor.policy.traits import network_policy_traits, peers_in_force
 
-OPPOSITE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
-
 
 class Column(NamedTuple):
     """Connections on one port over one family; ``atom`` is the number of the port's atom."""

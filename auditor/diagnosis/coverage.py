@@ -46,7 +46,7 @@ def _sides(filters: Filters, direction: Direction) -> list[_PolicySide]:
     isolated = [0 if part is None else part.isolated for part in parts]
     isolated_by_others = without_each(isolated, 0, or_)
     passing_by_others = without_each([0 if part is None else part.allowed for part in parts], filters.unfiltered(), or_)
-    passing_opposite = filters.passing(Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS)
+    passing_opposite = filters.passing(direction.opposite)
     return [
         _PolicySide(
             filters, policy, direction, own, by_others, passing, own & ~passing & passing_opposite, passing_opposite

@@ -152,11 +152,16 @@ class _Evidence:
         altogether; those about which a policy has a say at all. A hostNetwork pod at the other end shows nothing, so
         that only comes last.
         """
-        opposite = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
         governed = own & ~self._filters.unfiltered()
         defined = governed & ~self._undefined
         denied = defined & ~self._filters.passing(direction)
-        return (denied & self._filters.passing(opposite)) or denied or (defined & self._allowed) or defined or governed
+        return (
+            (denied & self._filters.passing(direction.opposite))
+            or denied
+            or (defined & self._allowed)
+            or defined
+            or governed
+        )
 
     def _why_gone(self, pods: Sequence[Endpoint]) -> Iterator[str]:
         """Why none of ``pods`` took part; nothing where one did."""

@@ -22,6 +22,11 @@ class Direction(StrEnum):
     INGRESS = "Ingress"
     EGRESS = "Egress"
 
+    @property
+    def opposite(self) -> Direction:
+        """The direction at the other end of a connection."""
+        return Direction.EGRESS if self is Direction.INGRESS else Direction.INGRESS
+
 
 @dataclass(frozen=True, slots=True)
 class IPBlock:

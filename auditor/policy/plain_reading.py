@@ -89,8 +89,8 @@ class PlainReading:
         selecting = [policy_place(policy) for policy in self._selecting(pod)]
         if not selecting:
             return f"none of namespace {pod.namespace} selects it"
-        other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
-        return f"{in_brief(selecting, MOST_POLICIES)} {'is' if len(selecting) == 1 else 'are'} for {other} alone"
+        verb = "is" if len(selecting) == 1 else "are"
+        return f"{in_brief(selecting, MOST_POLICIES)} {verb} for {direction.opposite} alone"
 
     def may_allow(self, pod: Endpoint, direction: Direction, end: Endpoint) -> Iterator[_NumberedRule]:
         """The rules of these policies that may allow ``end``, in their order: left out are those of which each peer

@@ -70,7 +70,7 @@ class _Question:
     @property
     def other(self) -> Direction:
         """The direction in which the policies on the side of the peer count."""
-        return Direction.EGRESS if self.direction is Direction.INGRESS else Direction.INGRESS
+        return self.direction.opposite
 
     @cached_property
     def atoms(self) -> PortAtoms:

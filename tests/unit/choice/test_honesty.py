@@ -25,7 +25,6 @@ SHAPES = (
     Shape(namespaces=3, pods=9, policies=5, hosts=0, host_network=0.0, families=(IPV4_ONLY,)),
     Shape(namespaces=2, pods=7, policies=6, hosts=0, host_network=0.1, families=(DUAL,)),
 )
-OPPOSITE = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 
 
 class Trial:
@@ -183,7 +182,7 @@ def test_what_is_claimed_of_filters_misread_as_a_whole_is_so_for_the_diagnosis()
                     continue
                 for direction in Direction:
                     right, wrong = filters.passing(direction), filters.passing(direction, ((dialect, ""),))
-                    changed = (right ^ wrong) & filters.passing(OPPOSITE[direction])
+                    changed = (right ^ wrong) & filters.passing(direction.opposite)
                     for number, kind in enumerate(area.kinds):
                         own = sum(cells.subjects(direction).get(name, 0) for name in trial.probes_of(kind))
                         claimed = claims.get((area.namespace, number, What("", direction, spec.phrase)))
