@@ -22,6 +22,7 @@ from auditor.report.conclusion import conclude
 from auditor.report.documents import count_cases, lines, write_xml
 from auditor.report.grouping import expectation, in_words, observation
 from auditor.report.headline import headline
+from auditor.report.standing import borne
 
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE)
 OPEN = (Result.CNI_DEPENDENT, Result.UNDEFINED)
@@ -92,12 +93,10 @@ def _causes(diagnosis: Diagnosis | None) -> Mapping[Cell, str]:
 
 def _borne(report: Report) -> Mapping[Cell, str]:
     """For each cell of a finding that doesn't make the run fail, why not: it is known, say, or accepted."""
-    if report.comparison is None:
-        return {}
     found: dict[Cell, str] = {}
-    for finding, standing in zip(report.findings, report.comparison.standings, strict=False):  # the intent's come last
-        if not standing.fails(report.comparison.fail_on):
-            found |= dict.fromkeys((each.cell for each in finding.cells), standing.age.value)
+    for finding, age in zip(report.findings, borne(report), strict=True):
+        if age is not None:
+            found |= dict.fromkeys((each.cell for each in finding.cells), age.value)
     return found
 
 

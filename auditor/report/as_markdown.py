@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from auditor.model.report import Finding, Report
-from auditor.model.verdict import Conclusion
-from auditor.report.cause import cause_lines, lint_lines, tests_line, untested_lines, why_lines
+from auditor.report.cause import labelled_lines, lint_lines, opening_lines, untested_lines
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_markdown import finding_lines
+from auditor.report.lines import headed
 from auditor.report.markdown import heading, section, table, text, write_markdown
 from auditor.report.standing import comparison_lines
 
@@ -25,17 +25,14 @@ def render(report: Report, stream: TextIO) -> None:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    conclusion = conclude(report)
-    yield heading(conclusion, headline(report))
-    yield from _paragraph(filter(None, (report.subject, tests_line(report))))
-    told = list(cause_lines(report.diagnosis) if report.diagnosis is not None else ())
-    if conclusion is Conclusion.INCONCLUSIVE:
-        told += why_lines(report)
+    yield heading(conclude(report), headline(report))
+    yield from _paragraph(opening_lines(report))
+    told = labelled_lines(report)
     if told:
         yield ""
     yield from (f"- {f'**{text(label)}** ' if label else ''}{text(line)}" for label, line in told)
     if report.comparison is not None:
-        yield from _section(comparison_lines(report.comparison))
+        yield from section(*headed(comparison_lines(report.comparison)))
     if report.findings:
         yield from ("", "### Findings")
         yield from table(COLUMNS, [_row(finding) for finding in report.findings])
@@ -43,8 +40,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield from ("", "### The policies don't say what was meant, whatever enforces them")
     for finding in report.intent:
         yield from finding_lines(finding)
-    yield from _section(untested_lines(report.policies))
-    yield from _section(lint_lines(report.lint))
+    yield from section(*headed(untested_lines(report.policies)))
+    yield from section(*headed(lint_lines(report.lint)))
     yield from section("Facts", report.facts)
     yield from _paragraph([origin(report.run_id, report.began)])
 
@@ -52,12 +49,6 @@ def _lines(report: Report) -> Iterator[str]:
 def _paragraph(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         yield from ("", text(line))
-
-
-def _section(lines: Iterable[str]) -> Iterator[str]:
-    """A section whose title is the first of ``lines``; nothing without any."""
-    title, *rest = list(lines) or [""]
-    yield from section(title.rstrip(":"), rest)
 
 
 def _row(finding: Finding) -> tuple[str, ...]:

@@ -12,17 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from auditor.model.report import CellResult, Finding, Report
-from auditor.model.verdict import Conclusion, Result
+from auditor.model.verdict import Result
 from auditor.model.words import in_brief, pluralize
-from auditor.report.cause import (
-    cause_lines,
-    coverage_lines,
-    lint_lines,
-    noticing_line,
-    tests_line,
-    untested_lines,
-    why_lines,
-)
+from auditor.report.cause import coverage_lines, labelled_lines, lint_lines, opening_lines, untested_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, conclude
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.grouping import Traffic, by_reason, cell_order, in_words, ports_text, traffic
@@ -88,17 +80,11 @@ class _Table:
         self._line(
             Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(self._report)}")
         )
-        self._line(Text(self._report.subject, style="dim"))
-        if tests := tests_line(self._report):
-            self._line(Text(tests, style="dim"))
-        if self._report.noticing is not None:
-            self._line(Text(noticing_line(self._report.noticing), style="dim"))
+        for line in opening_lines(self._report):
+            self._line(Text(line, style="dim"))
 
     def _write_cause(self) -> None:
-        diagnosis = self._report.diagnosis
-        lines = list(cause_lines(diagnosis) if diagnosis is not None else ())
-        if conclude(self._report) is Conclusion.INCONCLUSIVE:
-            lines += why_lines(self._report)
+        lines = labelled_lines(self._report)
         if lines:
             self._line()
         for label, text in lines:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.noticing import Noticing
 from auditor.model.report import PolicyRemark, PolicyTests, Report, UntestedPolicy
-from auditor.model.verdict import Result
+from auditor.model.verdict import Conclusion, Result
 from auditor.model.words import in_brief, pluralize
+from auditor.report.conclusion import conclude
 from auditor.report.grouping import by_reason, in_words
 from auditor.report.lines import what_json_has
 
@@ -46,6 +47,20 @@ def _told_apart(diagnosis: Diagnosis) -> tuple[str, str]:
     return "to decide", f"try {diagnosis.discriminating[0]}" + (
         f" and {pluralize(more, 'more connection')}" if more else ""
     )
+
+
+def opening_lines(report: Report) -> list[str]:
+    """What stands below the headline: what was audited, how many policies were tested, and what that would notice."""
+    noticing = "" if report.noticing is None else noticing_line(report.noticing)
+    return [report.subject, *filter(None, (tests_line(report), noticing))]
+
+
+def labelled_lines(report: Report) -> list[tuple[str, str]]:
+    """The diagnosis and, of an inconclusive report, why it is one, each line with its label as in ``cause_lines``."""
+    lines = [] if report.diagnosis is None else list(cause_lines(report.diagnosis))
+    if conclude(report) is Conclusion.INCONCLUSIVE:
+        lines += why_lines(report)
+    return lines
 
 
 def why_lines(report: Report) -> Iterator[tuple[str, str]]:

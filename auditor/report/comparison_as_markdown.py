@@ -7,6 +7,7 @@ from typing import TextIO
 
 from auditor.model.standing import ComparedRuns
 from auditor.report.comparison_as_table import headline
+from auditor.report.lines import headed
 from auditor.report.markdown import heading, section, write_markdown
 from auditor.report.standing import comparison_lines
 
@@ -18,6 +19,5 @@ def render(runs: ComparedRuns, stream: TextIO) -> None:
 
 def _lines(runs: ComparedRuns) -> Iterator[str]:
     yield heading(runs.conclusion, headline(runs))
-    title, *findings = list(comparison_lines(runs.comparison)) or [""]
-    yield from section(title.rstrip(":"), findings)
+    yield from section(*headed(comparison_lines(runs.comparison)))
     yield from section("What else is different", runs.comparison.changes)

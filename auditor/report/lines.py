@@ -11,7 +11,7 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from typing import TextIO
 
 from auditor.model.printable import printable
@@ -26,6 +26,12 @@ def what_json_has(items: Sized, shown: int) -> Iterator[str]:
     """
     if len(items) > shown:
         yield f"and {len(items) - shown:,} more; -o json has each"
+
+
+def headed(lines: Iterable[str]) -> tuple[str, list[str]]:
+    """The heading that the first of ``lines`` is, without its colon, and the others; empty without any."""
+    title, *rest = list(lines) or [""]
+    return title.rstrip(":"), rest
 
 
 def say(line: str = "") -> None:

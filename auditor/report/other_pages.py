@@ -15,7 +15,7 @@ from auditor.report.cause import cause_lines
 from auditor.report.headline import origin, scorecard_headline, told
 from auditor.report.history_as_table import COLUMNS, night_in_words, state
 from auditor.report.html_page import Page, Section, write_page
-from auditor.report.run_as_page import headed
+from auditor.report.run_as_page import section_of
 from auditor.report.standing import comparison_lines
 
 
@@ -71,7 +71,10 @@ def render_comparison(runs: ComparedRuns, stream: TextIO) -> None:
         title="two runs compared",
         conclusion=runs.conclusion,
         headline=comparison_as_table.headline(runs),
-        before=[headed(comparison_lines(runs.comparison)), Section("What else is different", runs.comparison.changes)],
+        before=[
+            section_of(comparison_lines(runs.comparison)),
+            Section("What else is different", runs.comparison.changes),
+        ],
     )
     write_page(page, stream)
 

@@ -19,6 +19,7 @@ from auditor.model.verdict import Result
 from auditor.report import headline as of_runs
 from auditor.report import intent_as_table, lint_as_table
 from auditor.report.conclusion import conclude
+from auditor.report.standing import borne
 
 
 class Level(StrEnum):
@@ -102,19 +103,11 @@ def of_run(report: Report) -> Remarks:
     """What a run found, at the policies that decide, and where these are not what was meant. Findings that are known or
     accepted are notes.
     """
-    borne = set() if report.comparison is None else _borne(report)
-    found = [_of_finding(finding, borne=number in borne) for number, finding in enumerate(report.findings)]
+    ages = zip(report.findings, borne(report), strict=True)
+    found = [_of_finding(finding, fails=age is None) for finding, age in ages]
     remarks = _ordered((*found, *map(_of_rule, report.intent)))
     rules = {str(kind): rule for kind, rule in RUN_RULES.items()} | NAMES
     return Remarks("run", conclude(report), of_runs.headline(report), remarks, rules)
-
-
-def _borne(report: Report) -> set[int]:
-    """The numbers of the findings that don't make the run fail."""
-    if report.comparison is None:
-        return set()
-    standings = enumerate(report.comparison.standings[: len(report.findings)])
-    return {number for number, each in standings if not each.fails(report.comparison.fail_on)}
 
 
 def _ordered(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
@@ -148,12 +141,12 @@ def _of_rule(finding: IntentFinding) -> Remark:
     return Remark(kind, level, NAMES[kind].title, "\n".join(lines), (place,), _identity(kind, rule.name))
 
 
-def _of_finding(finding: Finding, *, borne: bool) -> Remark:
+def _of_finding(finding: Finding, *, fails: bool) -> Remark:
     level = Level.ERROR if finding.kind is not Result.CNI_DEPENDENT else Level.WARNING
     lines = [finding.title, *(f"Expected by {line}" for line in finding.expected_by), finding.advice]
     return Remark(
         finding.kind,
-        Level.NOTE if borne else level,
+        level if fails else Level.NOTE,
         RUN_RULES[finding.kind].title,
         "\n".join(filter(None, lines)),
         finding.places,

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from auditor.model.report import CellResult, Finding, Report
-from auditor.model.verdict import Conclusion, Result
-from auditor.report.cause import cause_lines, coverage_lines, lint_lines, tests_line, untested_lines, why_lines
+from auditor.model.verdict import Result
+from auditor.report.cause import coverage_lines, labelled_lines, lint_lines, opening_lines, untested_lines
 from auditor.report.conclusion import conclude
 from auditor.report.explorable import Explorable, Square, words_of
 from auditor.report.grouping import by_reason, expectation, in_words, observation, ports_text, traffic
 from auditor.report.headline import headline, origin
 from auditor.report.html_page import Article, Page, Section, write_page
 from auditor.report.intent_as_page import articles_of
+from auditor.report.lines import headed
 from auditor.report.marks import mark
 from auditor.report.standing import comparison_lines
 
@@ -24,22 +25,18 @@ GRAVE = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED)
 
 def render(report: Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
-    conclusion = conclude(report)
-    labelled = list(cause_lines(report.diagnosis) if report.diagnosis is not None else ())
-    if conclusion is Conclusion.INCONCLUSIVE:
-        labelled += why_lines(report)
     page = Page(
         title=report.subject,
-        conclusion=conclusion,
+        conclusion=conclude(report),
         headline=headline(report),
-        remarks=[line for line in (report.subject, tests_line(report)) if line],
-        labelled=[(label, text) for label, text in labelled],
+        remarks=opening_lines(report),
+        labelled=labelled_lines(report),
         before=list(_before(report)),
         explorable=explorable(report),
         matrix_title="Observed, from rows to columns",
         after=[
-            headed(coverage_lines(report.unexercised)),
-            headed(lint_lines(report.lint)),
+            section_of(coverage_lines(report.unexercised)),
+            section_of(lint_lines(report.lint)),
             Section("Facts", report.facts),
         ],
         origin=origin(report.run_id, report.began),
@@ -47,10 +44,10 @@ def render(report: Report, stream: TextIO) -> None:
     write_page(page, stream)
 
 
-def headed(lines: Iterable[str]) -> Section:
+def section_of(lines: Iterable[str]) -> Section:
     """A section whose title is the first of ``lines``."""
-    title, *rest = list(lines) or [""]
-    return Section(title.rstrip(":"), [line.strip() for line in rest])
+    title, rest = headed(lines)
+    return Section(title, [line.strip() for line in rest])
 
 
 def _before(report: Report) -> Iterator[Section]:
@@ -60,7 +57,7 @@ def _before(report: Report) -> Iterator[Section]:
     for finding in report.findings:
         gathered = traffic(finding.cells, lambda name: positions.get(name, len(positions)), families=families)
         lines = [
-            f"{_names(each.sources)} → {_names(each.destinations)} {each.ports}: expected {each.expected}, "
+            f"{', '.join(each.sources)} → {', '.join(each.destinations)} {each.ports}: expected {each.expected}, "
             f"observed {each.observed}"
             for each in gathered[:MOST_LINES]
         ]
@@ -69,15 +66,11 @@ def _before(report: Report) -> Iterator[Section]:
         articles.append(_article(finding, lines))
     yield Section("Findings", articles=articles)
     if report.comparison is not None:
-        yield headed(comparison_lines(report.comparison))
-    yield headed(untested_lines(report.policies))
+        yield section_of(comparison_lines(report.comparison))
+    yield section_of(untested_lines(report.policies))
     yield Section("The policies don't say what was meant, whatever enforces them", articles=articles_of(report.intent))
     without = [each for each in report.cells if each.result is Result.INCONCLUSIVE]
     yield Section("No verdict", [f"{len(cells):,}: {in_words(reason)}" for reason, cells in by_reason(without).items()])
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 def _article(finding: Finding, lines: Sequence[str]) -> Article:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from auditor.model.report import Report
 from auditor.model.standing import Age, Comparison, Departed, Standing
 from auditor.model.words import pluralize
 from auditor.report.lines import what_json_has
@@ -17,6 +18,17 @@ WORDS = {
     Age.KNOWN: "known",
     Age.ACCEPTED: "accepted",
 }
+
+
+def borne(report: Report) -> list[Age | None]:
+    """For each finding of a run, but for those of its intent, why it does not make the run fail: it is known, say, or
+    accepted. None where it does.
+    """
+    told = report.comparison
+    if told is None:
+        return [None] * len(report.findings)
+    standings = told.standings[: len(report.findings)]  # the intent's come last
+    return [None if each.fails(told.fail_on) else each.age for each in standings]
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
