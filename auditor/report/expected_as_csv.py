@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 from typing import TextIO
 
 from auditor.policy.matrix import MatrixView
 from auditor.report.documents import write_rows
-from auditor.report.expected_parties import doubts_of, parties_of, rows_of
+from auditor.report.expected_parties import doubts_of, pairs_of, parties_of
 
 COLUMNS = ("source", "destination", "protocol", "port", "end_port", "family", "verdict", "notes", "in_doubt")
 
@@ -23,7 +22,7 @@ def _rows(view: MatrixView) -> Iterator[tuple[object, ...]]:
     whole = replace(view, expand=True)
     parties = parties_of(whole)
     in_doubt = doubts_of(view.matrix, parties)
-    for (row, column), same in chain.from_iterable(cells.items() for cells in rows_of(whole, parties)):
+    for (row, column), same in pairs_of(whole, parties):
         doubt = "yes" if in_doubt((row, column)) else "no"
         for cell in same:
             notes = " ".join(note.value for note in cell.notes)

@@ -6,7 +6,7 @@ doubt.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from auditor.model.printable import printable
@@ -33,19 +33,26 @@ def _dot(graph: Graph) -> Iterator[str]:
     yield 'digraph "audit expect" {'
     yield f"  label={_quoted(f'{TITLE}; {graph.remark}' if graph.remark else TITLE)};"
     yield '  rankdir=LR; node [shape=box, fontname="sans-serif"]; edge [fontname="sans-serif", fontsize=10];'
-    for number, (group, members) in enumerate(graph.groups.items()):
-        names = [f"n{member} [label={_quoted(graph.nodes[member].label)}];" for member in members]
-        if group:
-            yield f"  subgraph cluster_{number} {{"
-            yield f"    label={_quoted(group)};"
-            yield from (f"    {name}" for name in names)
-            yield "  }"
-        else:
-            yield from (f"  {name}" for name in names)
+    yield from _grouped(
+        graph,
+        lambda number, group: [f"subgraph cluster_{number} {{", f"  label={_quoted(group)};"],
+        lambda number, label: f"n{number} [label={_quoted(label)}];",
+        "}",
+    )
     for edge in graph.edges:
         style = "" if edge.sure else ", style=dashed"
         yield f"  n{edge.source} -> n{edge.destination} [label={_quoted(edge.ports)}{style}];"
     yield "}"
+
+
+def _grouped(
+    graph: Graph, begin: Callable[[int, str], list[str]], node: Callable[[int, str], str], end: str
+) -> Iterator[str]:
+    """The nodes, those of a namespace between what ``begin`` makes of its number and name, and ``end``."""
+    for number, (group, members) in enumerate(graph.groups.items()):
+        names = [node(member, graph.nodes[member].label) for member in members]
+        lines = [*begin(number, group), *(f"  {name}" for name in names), end] if group else names
+        yield from (f"  {line}" for line in lines)
 
 
 def _quoted(text: str) -> str:
@@ -56,14 +63,12 @@ def _mermaid(graph: Graph) -> Iterator[str]:
     yield from ("---", f'title: "{TITLE}"', "---", "flowchart LR")
     if graph.remark:
         yield f'  remark["{_entities(graph.remark)}"]'
-    for number, (group, members) in enumerate(graph.groups.items()):
-        names = [f'n{member}["{_entities(graph.nodes[member].label)}"]' for member in members]
-        if group:
-            yield f'  subgraph g{number}["{_entities(group)}"]'
-            yield from (f"    {name}" for name in names)
-            yield "  end"
-        else:
-            yield from (f"  {name}" for name in names)
+    yield from _grouped(
+        graph,
+        lambda number, group: [f'subgraph g{number}["{_entities(group)}"]'],
+        lambda number, label: f'n{number}["{_entities(label)}"]',
+        "end",
+    )
     for edge in graph.edges:
         arrow = "-->" if edge.sure else "-.->"
         yield f'  n{edge.source} {arrow}|"{_entities(edge.ports)}"| n{edge.destination}'

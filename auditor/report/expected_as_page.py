@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 from typing import TextIO
 
+from auditor.model.ports import EVERY_PORT
 from auditor.model.verdict import Conclusion
 from auditor.policy.exposure import view_exposures
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
 from auditor.report.expected_as_table import MEANINGS, headline, mark, ports_text
-from auditor.report.expected_parties import doubts_of, parties_of, rows_of
+from auditor.report.expected_parties import doubts_of, pairs_of, parties_of
 from auditor.report.explorable import Explorable, Square, words_of
 from auditor.report.html_page import Page, Section, write_page
 from auditor.report.marks import Mark
@@ -31,7 +31,7 @@ def render(view: MatrixView, stream: TextIO) -> None:
     snapshot = view.matrix.snapshot
     doubts = [f"policy {policy.full_name} {policy.why}" for policy in snapshot.unknown]
     exposed = [
-        (each.peer, each.direction.value.lower(), ", ".join(each.pods), " ".join(map(str, each.ports)) or "every port")
+        (each.peer, each.direction.value.lower(), ", ".join(each.pods), " ".join(map(str, each.ports)) or EVERY_PORT)
         for each in view_exposures(view)
     ]
     matrix = explorable(view)
@@ -69,7 +69,7 @@ def explorable(view: MatrixView) -> Explorable | None:
     in_doubt = doubts_of(view.matrix, parties)
     known: dict[tuple[ExpectedCell, ...], Square] = {}
     squares = {}
-    for pair, same in chain.from_iterable(cells.items() for cells in rows_of(shown, parties)):
+    for pair, same in pairs_of(shown, parties):
         if same not in known:
             known[same] = Square(mark(same), (ports_text(same),))
         square = known[same]

@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from auditor.model.snapshot import EndpointKind
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
 from auditor.report.expected_as_table import NO_PORT, ports_text
-from auditor.report.expected_parties import Party, doubts_of, parties_of, rows_of
+from auditor.report.expected_parties import Party, doubts_of, pairs_of, parties_of
 
 MOST_NODES = 60
 MOST_EDGES = 300
@@ -85,7 +84,7 @@ def _shown(nodes: tuple[Node, ...], edges: Sequence[Edge], remark: str = "") -> 
 def _edges(view: MatrixView, parties: Sequence[Party]) -> Iterator[Edge]:
     in_doubt = doubts_of(view.matrix, parties)
     texts: dict[tuple[ExpectedCell, ...], str] = {}
-    for pair, same in chain.from_iterable(cells.items() for cells in rows_of(view, parties)):
+    for pair, same in pairs_of(view, parties):
         if pair[0] == pair[1]:
             continue
         if same not in texts:

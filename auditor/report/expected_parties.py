@@ -47,14 +47,11 @@ def _classes(view: MatrixView) -> list[Party]:
 
 def cells_of(view: MatrixView, parties: Sequence[Party]) -> Cells:
     """What is expected of each pair of ``parties`` that ``view`` shows. Equal values are mostly one object."""
-    found: Cells = {}
-    for row in rows_of(view, parties):
-        found |= row
-    return found
+    return dict(pairs_of(view, parties))
 
 
-def rows_of(view: MatrixView, parties: Sequence[Party]) -> Iterator[Cells]:
-    """As ``cells_of``, a source at a time: all of a large cluster's would not fit into memory."""
+def pairs_of(view: MatrixView, parties: Sequence[Party]) -> Iterator[tuple[tuple[int, int], tuple[ExpectedCell, ...]]]:
+    """As ``cells_of``, a pair at a time: all of a large cluster's would not fit into memory."""
     matrix = view.matrix
     expected = ExpectedCells(matrix, view.ports)
     known: dict[tuple[Pattern, object], tuple[ExpectedCell, ...]] = {}
@@ -72,7 +69,6 @@ def rows_of(view: MatrixView, parties: Sequence[Party]) -> Iterator[Cells]:
         number = matrix.class_of(source.example.name)
         patterns = expected.by_policy(number) if view.expand else expected.from_class(number)
         wanted = columns if view.pairs is None else view.pairs.get(source.label, ())
-        found: Cells = {}
         for column, example, destination in sorted((columns[label] for label in wanted), key=lambda each: each[0]):
             pattern: Pattern | None = patterns[destination]
             if view.expand and always_allowed(source.example, example):
@@ -81,8 +77,7 @@ def rows_of(view: MatrixView, parties: Sequence[Party]) -> Iterator[Cells]:
                 key = (pattern, example.ports if by_name else None)
                 if key not in known:
                     known[key] = tuple(expected.cells(pattern, example))
-                found[row, column] = known[key]
-        yield found
+                yield (row, column), known[key]
 
 
 def pairs_in_doubt(matrix: ExpectedMatrix, parties: Sequence[Party], cells: Cells) -> frozenset[tuple[int, int]]:
