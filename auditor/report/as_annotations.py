@@ -14,9 +14,9 @@ from auditor.model.lint import LintReport
 from auditor.model.printable import printable
 from auditor.model.report import Report
 from auditor.model.words import pluralize
-from auditor.report.documents import write_text
+from auditor.report.documents import lines, write_text
 from auditor.report.files import in_the_checkout
-from auditor.report.remarks import Level, Remark, Remarks, of_intent, of_lint, of_run
+from auditor.report.remarks import Level, Remark, Remarks, remarks_of
 
 MOST = 9
 COMMANDS = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "notice"}
@@ -25,23 +25,9 @@ IN_PROPERTIES = (*IN_DATA, (":", "%3A"), (",", "%2C"))
 """What a workflow command escapes (actions/toolkit, packages/core/src/command.ts)."""
 
 
-def render_lint(report: LintReport, stream: TextIO) -> None:
+def render(report: LintReport | IntentReport | Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
-    _write(of_lint(report), stream)
-
-
-def render_intent(report: IntentReport, stream: TextIO) -> None:
-    """Write ``report`` to ``stream``."""
-    _write(of_intent(report), stream)
-
-
-def render_run(report: Report, stream: TextIO) -> None:
-    """Write ``report`` to ``stream``."""
-    _write(of_run(report), stream)
-
-
-def _write(remarks: Remarks, stream: TextIO) -> None:
-    write_text("\n".join(_lines(remarks)), stream)
+    write_text("\n".join(_lines(remarks_of(report))), stream)
 
 
 def _lines(remarks: Remarks) -> Iterator[str]:
@@ -65,7 +51,7 @@ def _annotation(remark: Remark) -> str:
 
 def _command(level: Level, properties: dict[str, str], text: str) -> str:
     told = ",".join(f"{name}={_escaped(printable(value), IN_PROPERTIES)}" for name, value in properties.items())
-    data = "\n".join(map(printable, text.split("\n")))
+    data = lines(text.split("\n"))
     return f"::{COMMANDS[level]} {told}::{_escaped(data, IN_DATA)}"
 
 

@@ -18,7 +18,7 @@ from auditor.model.report import Report
 from auditor.model.words import pluralize
 from auditor.report.documents import write_json_value
 from auditor.report.files import all_in_the_checkout
-from auditor.report.remarks import Level, Remark, Remarks, Rule, of_intent, of_lint, of_run
+from auditor.report.remarks import Remark, Remarks, Rule, remarks_of
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 MOST_RESULTS = 5_000
@@ -26,19 +26,9 @@ MOST_RELATED = 50
 FINGERPRINT = "netpolAudit/v1"
 
 
-def render_lint(report: LintReport, stream: TextIO) -> None:
+def render(report: LintReport | IntentReport | Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
-    write_json_value(_document(of_lint(report)), stream)
-
-
-def render_intent(report: IntentReport, stream: TextIO) -> None:
-    """Write ``report`` to ``stream``."""
-    write_json_value(_document(of_intent(report)), stream)
-
-
-def render_run(report: Report, stream: TextIO) -> None:
-    """Write ``report`` to ``stream``."""
-    write_json_value(_document(of_run(report)), stream)
+    write_json_value(_document(remarks_of(report)), stream)
 
 
 def _document(remarks: Remarks) -> dict[str, Any]:
@@ -99,7 +89,7 @@ def _results(placed: Iterable[tuple[Remark, list[Place]]], rules: dict[str, int]
             {
                 "ruleId": remark.rule,
                 "ruleIndex": rules[remark.rule],
-                "level": Level(remark.level).value,
+                "level": remark.level.value,
                 "message": {"text": remark.text},
                 "locations": [_location(places[0])],
                 **({"relatedLocations": _related(places[1:])} if places[1:] else {}),

@@ -65,7 +65,7 @@ def write_text(text: str, stream: TextIO) -> None:
 
 
 def lines(texts: Iterable[str]) -> str:
-    """The content of an element that has each of ``texts`` on a line of its own, whatever is in it."""
+    """``texts``, each on a line of its own, whatever is in it."""
     return "\n".join(map(printable, texts))
 
 

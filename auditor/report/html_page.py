@@ -19,8 +19,7 @@ from typing import Any, TextIO
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from auditor.model.printable import printable
-from auditor.report.documents import write_text
+from auditor.report.documents import lines, write_text
 from auditor.report.explorable import Explorable
 
 
@@ -107,7 +106,7 @@ def _templates() -> Environment:
 def _harmless(value: Any) -> Any:
     """``value`` as it is shown: no text from outside moves a cursor, hides anything or is a command to a CI system."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return "\n".join(map(printable, value.split("\n")))
+        return lines(value.split("\n"))
     return value
 
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import singledispatch
 
 from auditor.history.identity import finding_id, stable_reason
 from auditor.lint.registry import CHECKS
@@ -79,35 +80,42 @@ RUN_RULES: Mapping[str, Rule] = {
     ),
 }
 INTENT_RULES: Mapping[str, Rule] = {
-    IntentKind.OPEN: Rule("the policies allow what is meant to be denied"),
-    IntentKind.CLOSED: Rule("the policies deny what is meant to be allowed"),
-    IntentKind.EMPTY: Rule("a rule of the intent speaks of nothing that there is"),
+    f"intent-{IntentKind.OPEN}": Rule("the policies allow what is meant to be denied"),
+    f"intent-{IntentKind.CLOSED}": Rule("the policies deny what is meant to be allowed"),
+    f"intent-{IntentKind.EMPTY}": Rule("a rule of the intent speaks of nothing that there is"),
 }
-NAMES = {f"intent-{kind}": rule for kind, rule in INTENT_RULES.items()}
 
 
-def of_lint(report: LintReport) -> Remarks:
+@singledispatch
+def remarks_of(report: object) -> Remarks:
+    """What ``report`` found: of lint, of an intent or of a run. Raises TypeError for anything else."""
+    raise TypeError(f"{type(report).__name__} has no remarks")
+
+
+@remarks_of.register
+def _of_lint(report: LintReport) -> Remarks:
     """What lint says."""
     remarks = _ordered(map(_of_check, report.sorted.findings))
     rules = {id_: Rule(check.title, check.why, check.reference) for id_, check in CHECKS.items()}
     return Remarks("lint", report.conclusion, lint_as_table.headline(report), remarks, rules)
 
 
-def of_intent(report: IntentReport) -> Remarks:
+@remarks_of.register
+def _of_intent(report: IntentReport) -> Remarks:
     """Where policies are not what was meant: each at the line of the intent that means it."""
     remarks = _ordered(map(_of_rule, report.findings))
-    return Remarks("intent", report.conclusion, intent_as_table.headline(report), remarks, NAMES)
+    return Remarks("intent", report.conclusion, intent_as_table.headline(report), remarks, INTENT_RULES)
 
 
-def of_run(report: Report) -> Remarks:
+@remarks_of.register
+def _of_run(report: Report) -> Remarks:
     """What a run found, at the policies that decide, and where these are not what was meant. Findings that are known or
     accepted are notes.
     """
     ages = zip(report.findings, borne(report), strict=True)
     found = [_of_finding(finding, fails=age is None) for finding, age in ages]
     remarks = _ordered((*found, *map(_of_rule, report.intent)))
-    rules = {str(kind): rule for kind, rule in RUN_RULES.items()} | NAMES
-    return Remarks("run", conclude(report), of_runs.headline(report), remarks, rules)
+    return Remarks("run", conclude(report), of_runs.headline(report), remarks, {**RUN_RULES, **INTENT_RULES})
 
 
 def _ordered(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
@@ -138,7 +146,7 @@ def _of_rule(finding: IntentFinding) -> Remark:
         lines.append(finding.change.title)
     level = Level.WARNING if finding.kind is IntentKind.EMPTY else Level.ERROR
     place = Place(f"rule {rule.name}", rule.file, rule.line)
-    return Remark(kind, level, NAMES[kind].title, "\n".join(lines), (place,), _identity(kind, rule.name))
+    return Remark(kind, level, INTENT_RULES[kind].title, "\n".join(lines), (place,), _identity(kind, rule.name))
 
 
 def _of_finding(finding: Finding, *, fails: bool) -> Remark:
