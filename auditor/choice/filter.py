@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import reduce
 from operator import or_
 from typing import NamedTuple, TypeAlias
 
@@ -14,7 +13,7 @@ from auditor.diagnosis.dialects import SPECS, Traffic
 from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
-from auditor.policy.bits import without_each
+from auditor.policy.bits import union, without_each
 
 Masks: TypeAlias = Sequence[int]
 """For each column a set of groups at the other end."""
@@ -134,11 +133,9 @@ class Filter:
         return [one & other for one, other in zip(passing, self.through, strict=True)]
 
     def _passing(self, open_to: Masks, *, isolated: bool) -> Masks:
-        return (
-            [one & everybody for one, everybody in zip(open_to, self._everybody, strict=True)]
-            if isolated
-            else (self._everybody)
-        )
+        if not isolated:
+            return self._everybody
+        return [one & everybody for one, everybody in zip(open_to, self._everybody, strict=True)]
 
     def _misread_altogether(
         self, selecting: Sequence[Read], own: Sequence[Masks], right: Masks
@@ -167,7 +164,7 @@ def _is(traffic: Traffic, column: Column) -> bool:
 
 
 def _united(own: Sequence[Masks], size: int) -> Masks:
-    return [reduce(or_, (masks[place] for masks in own), 0) for place in range(size)]
+    return [union(masks[place] for masks in own) for place in range(size)]
 
 
 def _by_others(own: Sequence[Masks], size: int) -> list[Masks]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from operator import or_
 
 from auditor.diagnosis.cells import Cells
@@ -19,7 +18,7 @@ from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule
 from auditor.model.reasons import place, policy_place
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
-from auditor.policy.bits import without_each
+from auditor.policy.bits import union, without_each
 
 OTHERS = {Direction.INGRESS: "source", Direction.EGRESS: "destination"}
 NO_DIFFERENCE = "other rules, or the filter at the other end, decide the same for every connection observed"
@@ -89,7 +88,7 @@ class _PolicySide:
         rules = self.policy.rules(self.direction)
         masks = [self.filters.rule(self.policy.namespace, rule, self.direction) for rule in rules]
         if not self._isolation_matters(masks):
-            open_to_all = not self.isolated & ~reduce(or_, masks, 0)
+            open_to_all = not self.isolated & ~union(masks)
             reason = "its own rules allow every connection observed" if open_to_all else NO_DIFFERENCE
             found.append(Unexercised(self.policy.full_name, where, f"isolation for {self.direction.lower()}", reason))
         for number, (rule, mask, others) in enumerate(zip(rules, masks, without_each(masks, 0, or_), strict=True)):
@@ -101,11 +100,11 @@ class _PolicySide:
         isolates.
         """
         freed = self.isolated & ~self.isolated_by_others & ~self.passing_by_others
-        return bool(freed & ~reduce(or_, masks, 0) & self.passing_opposite or self._allowed_alone(masks))
+        return bool(freed & ~union(masks) & self.passing_opposite or self._allowed_alone(masks))
 
     def _allowed_alone(self, masks: Sequence[int]) -> int:
         """What passes because of its rules, and would be denied by others if it weren't there."""
-        return self.up_to_it & self.isolated_by_others & reduce(or_, masks, 0)
+        return self.up_to_it & self.isolated_by_others & union(masks)
 
     def _in_rule(self, number: int, rule: Rule, mask: int, up_to_it: int) -> Iterator[Unexercised]:
         """``up_to_it`` are the cells of which nothing but this rule decides."""
@@ -115,8 +114,8 @@ class _PolicySide:
             return
         peers = [self.filters.peer(self.policy.namespace, peer, self.direction) for peer in rule.peers]
         ports = [self.filters.port(port) for port in rule.ports]
-        from_peers = reduce(or_, peers, 0) if peers else self.filters.cells.everything
-        on_ports = reduce(or_, ports, 0) if ports else self.filters.cells.everything
+        from_peers = union(peers) if peers else self.filters.cells.everything
+        on_ports = union(ports) if ports else self.filters.cells.everything
         changes = (
             *self._changed_peers(rule, peers, from_peers, on_ports & up_to_it),
             *self._changed_ports(rule, ports, from_peers, on_ports, up_to_it),

@@ -20,7 +20,7 @@ from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, Policy
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, Family, Namespace, Service, ServicePort
 from auditor.policy.addresses import bounds
-from auditor.policy.bits import mask_of
+from auditor.policy.bits import mask_of, union
 
 DNS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/"
 DNS_PLACES = (
@@ -91,7 +91,7 @@ class _Dns:
     def _wanted(self) -> dict[Protocol, int]:
         """The port atoms of DNS; where nothing shows on what it listens, those of any cluster's."""
         return {
-            protocol: reduce(or_, (self._policy_index.atoms.mask(protocol, number, number) for number in numbers))
+            protocol: union(self._policy_index.atoms.mask(protocol, number, number) for number in numbers)
             for protocol, numbers in self._ports_of_any.items()
         }
 

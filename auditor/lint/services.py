@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import reduce
-from operator import or_
 
 from auditor.lint.finding import Check, Remark, policy_place
 from auditor.lint.implication import may_match
@@ -18,6 +16,7 @@ from auditor.model.lint import Place, Severity
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint, Service
 from auditor.model.workloads import workload_name
+from auditor.policy.bits import union
 from auditor.policy.selection import is_backend
 
 API_SERVER = "https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/"
@@ -63,14 +62,10 @@ def closed_to_outside(policy_index: PolicyIndex) -> Iterator[Remark]:
     if policy_index.lacks_policies:
         return
     for offers in policy_index.offers.by_service_name():
-        service, pods = offers[0].service, reduce(or_, (offer.pods for offer in offers))
+        service, pods = offers[0].service, union(offer.pods for offer in offers)
         if service.kind != "LoadBalancer" or not policy_index.is_placed(service.namespace):
             continue
-        opening = [
-            rule
-            for rule in policy_index.rules
-            if rule.direction is Direction.INGRESS and _opens(policy_index, rule, offers)
-        ]
+        opening = _opening(policy_index, offers)
         if _are_isolated(policy_index, pods) and opening and not _let_in(policy_index, service, opening):
             whence = f" from {listed([*map(str, service.source_ranges)])}" if service.source_ranges else ""
             message = (
@@ -122,14 +117,10 @@ def closed_to_api_server(policy_index: PolicyIndex) -> Iterator[Remark]:
         callers[call.namespace, call.name, call.port].append(call.caller)
     for (namespace, name, port), asking in callers.items():
         offers = [each for each in by_name.get((namespace, name), ()) if each.port.number == port]
-        pods = reduce(or_, (offer.pods for offer in offers), 0)
+        pods = union(offer.pods for offer in offers)
         if not _are_isolated(policy_index, pods):
             continue
-        opening = [
-            rule
-            for rule in policy_index.rules
-            if rule.direction is Direction.INGRESS and _opens(policy_index, rule, offers)
-        ]
+        opening = _opening(policy_index, offers)
         if not any(_may_be_api_server(policy_index, rule) for rule in opening):
             ports = _ports(offers)
             message = (
@@ -175,6 +166,12 @@ def _admits(policy_index: PolicyIndex, indexed: IndexedRule, offers: Sequence[Se
     """Whether a rule lets anybody in to any of ``offers``, as far as is known."""
     nobody = policy_index.complete and not indexed.peers and all(each.ip_block is None for each in indexed.rule.peers)
     return not nobody and _opens(policy_index, indexed, offers)
+
+
+def _opening(policy_index: PolicyIndex, offers: Sequence[ServiceOffer]) -> list[IndexedRule]:
+    """The rules for ingress that open to anybody a port on which any of ``offers`` is served."""
+    ingress = (rule for rule in policy_index.rules if rule.direction is Direction.INGRESS)
+    return [rule for rule in ingress if _opens(policy_index, rule, offers)]
 
 
 def _opens(policy_index: PolicyIndex, indexed: IndexedRule, offers: Sequence[ServiceOffer]) -> bool:

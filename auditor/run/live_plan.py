@@ -99,8 +99,7 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
         return _chosen_plan(live, options, request)
     check_classes(workloads, request, options.max_probe_pods, in_place=options.in_place)
     choice = choose_probe_pods(workloads, evaluate(workloads), request)
-    audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
-    scope = frozenset(probe.name for probe in choice.probe_pods if not audited.isdisjoint(probe.stands_for))
+    scope = _scope(workloads, choice.probe_pods, request)
     joined = _Joined.of(live, choice.probe_pods, request, closed) if options.in_place else _Joined()
     members = joined.members
     put = [probe for probe in choice.probe_pods if probe.name in members or not options.in_place]
@@ -142,6 +141,12 @@ def _endpoints(
     )
 
 
+def _scope(workloads: Snapshot, probes: Iterable[ProbePod], request: ProbeRequest) -> frozenset[str]:
+    """The names of those of ``probes`` that stand for audited pods."""
+    audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
+    return frozenset(probe.name for probe in probes if not audited.isdisjoint(probe.stands_for))
+
+
 def _is_chosen(workloads: Snapshot, request: ProbeRequest, options: LiveOptions) -> bool:
     """Whether what to create is chosen by what it notices."""
     if options.everything or options.in_place or request.mode is not Mode.ONE_PER_CLASS:
@@ -157,15 +162,13 @@ def _chosen_plan(live: LiveSnapshot, options: LiveOptions, request: ProbeRequest
         workloads, options.externals, request, Bounds(options.max_probe_pods, options.max_connections, coverage)
     )
     _check_chosen(chosen, options)
-    audited = {endpoint.name for endpoint in workloads.endpoints if request.audits(endpoint)}
-    scope = {probe.name for probe in chosen.probe_pods if not audited.isdisjoint(probe.stands_for)}
     absent = dict.fromkeys((end.name for end in chosen.without), f"more than --max-probe-pods {options.max_probe_pods}")
     pods = _endpoints(workloads, chosen.probe_pods, {})
     return LivePlan(
         live,
         replace(workloads, endpoints=(*pods, *chosen.without, *options.externals)),
         chosen.probe_pods,
-        frozenset(scope | absent.keys()),
+        _scope(workloads, chosen.probe_pods, request) | absent.keys(),
         (_size(chosen.probe_pods), *_told_of(chosen), *chosen.uncovered, *_remarks(live)),
         absent=absent,
         chosen=chosen,
