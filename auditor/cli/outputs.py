@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,12 +15,14 @@ import click
 
 from auditor.cli.output import check_output, is_standard_output, open_output, tell
 from auditor.model.errors import ClusterError, UsageError
-from auditor.report.registry import DEFAULT_FORMAT, RUN, Document, formats_of, renderer
+from auditor.report.registry import DEFAULT_FORMAT, RUN, WIDE, Document, formats_of, renderer
 
 if TYPE_CHECKING:
     from auditor.model.report import Report
 
 Value = TypeVar("Value")
+_VERBOSE = f"{__name__}.verbose"
+"""Where -v is kept between the options of a command and their use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,17 @@ def output_options(document: Document[Any]) -> Callable[[Any], Any]:
         help=f"Write the {document.name} to this file, whole or not at all. [default: standard output]",
     )
 
+    verbose = click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda context, _option, given: context.meta.update({_VERBOSE: given}),
+        help=f"List everything that a {DEFAULT_FORMAT} counts only, as -o {WIDE} does.",
+    )
+
     def decorate(command: Any) -> Any:
-        return formats(file(command))
+        return formats(file(verbose(command) if WIDE in names else command))
 
     return decorate
 
@@ -134,6 +145,8 @@ def read_outputs(output: Sequence[Output], output_file: str | None, document: Do
         asked = tuple(_into(output_file, asked))
     _refuse_sharing(asked)
     known = formats_of(document)
+    if WIDE in known and click.get_current_context().meta.get(_VERBOSE):
+        asked = tuple(replace(each, format=WIDE) if each.format == DEFAULT_FORMAT else each for each in asked)
     for each in asked:
         if each.format not in known:
             raise UsageError(f"--output {each.format}: a {document.name} has no results; use one of {', '.join(known)}")

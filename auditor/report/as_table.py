@@ -4,27 +4,27 @@ worth knowing.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
 
-from auditor.model.report import CellResult, Finding, Report
+from auditor.model.report import Finding, Report
 from auditor.model.verdict import Result
 from auditor.model.words import in_brief, pluralize
 from auditor.report.cause import coverage_lines, labelled_lines, lint_lines, opening_lines, untested_lines
+from auditor.report.closing import closing_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, conclude
-from auditor.report.console import can_write, open_console, print_line, print_paragraph
+from auditor.report.console import can_write, held_back, open_console, print_line, print_paragraph
 from auditor.report.grouping import Traffic, by_reason, cell_order, in_words, ports_text, traffic
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
-from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols, mark
-from auditor.report.matrix import Grid, grid_lines, legend_lines
+from auditor.report.marks import EVERY_SYMBOL, Symbols, mark
+from auditor.report.matrix import grid_lines, legend_lines, other_columns
+from auditor.report.run_matrix import matrix_of
 from auditor.report.standing import comparison_lines
 
-MOST_ENDPOINTS = 30
 MOST_FINDINGS = 5
 """How many findings are shown in full: the gravest with most cells come first, and the matrix above must stay on the
 screen.
@@ -39,16 +39,31 @@ FINDING_ORDER = tuple(Result)
 
 def render(report: Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
-    _Table(report, open_console(stream), Symbols(plain=not can_write(stream, EVERY_SYMBOL))).tell()
+    _render(report, stream, wide=False)
+
+
+def render_wide(report: Report, stream: TextIO) -> None:
+    """Write ``report`` to ``stream`` with everything listed that it otherwise counts only."""
+    _render(report, stream, wide=True)
+
+
+def _render(report: Report, stream: TextIO, *, wide: bool) -> None:
+    console = open_console(stream)
+    table = _Table(report, console, Symbols(plain=not can_write(stream, EVERY_SYMBOL)), wide=wide)
+    with held_back(console) as fills_the_terminal:
+        table.tell()
+        if fills_the_terminal():
+            table.close()
 
 
 class _Table:
     """One report on its way to one console."""
 
-    def __init__(self, report: Report, console: Console, symbols: Symbols) -> None:
+    def __init__(self, report: Report, console: Console, symbols: Symbols, *, wide: bool) -> None:
         self._report = report
         self._console = console
         self._symbols = symbols
+        self._wide = wide
         positions = {endpoint.name: number for number, endpoint in enumerate(report.endpoints)}
         self._position: Callable[[str], int] = lambda name: positions.get(name, len(positions))
         self._families = len({each.cell.family for each in report.cells}) > 1
@@ -61,15 +76,27 @@ class _Table:
         self._write_section(untested_lines(self._report.policies))
         self._write_matrix()
         findings = sorted(self._report.findings, key=lambda finding: FINDING_ORDER.index(finding.kind))
-        for number, finding in enumerate(findings[:MOST_FINDINGS], 1):
+        in_full = self._most(MOST_FINDINGS)
+        for number, finding in enumerate(findings[:in_full], 1):
             self._write_finding(finding, f"{number}/{len(findings)}")
-        self._write_briefly(findings[MOST_FINDINGS:])
+        self._write_briefly(findings[in_full:] if in_full else [])
         self._write_without_verdict(Result.INCONCLUSIVE)
         self._write_without_verdict(Result.SKIPPED)
         self._write_intent()
         self._write_section(lint_lines(self._report.lint))
-        self._write_section(coverage_lines(self._report.unexercised))
+        self._write_coverage()
         self._write_facts()
+
+    def close(self) -> None:
+        """Repeat in three lines what stands at the top, which has left the screen."""
+        self._line()
+        for label, text in closing_lines(self._report, self._console.width, self._symbols.ellipsis):
+            style = CONCLUSION_STYLES[conclude(self._report)] if label.isupper() else "bold"
+            print_line(self._console, Text.assemble((label, style), f"  {text}"))
+
+    def _most(self, number: int) -> int | None:
+        """How many of something are listed: ``number``, or all of them."""
+        return None if self._wide else number
 
     def _line(self, text: str | Text = "", indent: int = 0, hang: int | None = None) -> None:
         """Print one paragraph inside its indentation; ``hang`` is the indentation of the lines after the first."""
@@ -109,69 +136,42 @@ class _Table:
                 indent = 2 + len(line) - len(text)
                 self._line(text, indent, indent + 2)
 
-    def _write_matrix(self) -> None:
-        names, label, remark = self._matrix_scope()
-        if remark:
+    def _write_coverage(self) -> None:
+        parts = self._report.unexercised
+        if self._wide:
+            self._write_section(coverage_lines(parts, most=None))
+        elif parts:
             self._line()
-            self._line(remark)
-        if not names:
+            self._line(f"{next(coverage_lines(parts))}; -v lists them")
+
+    def _write_matrix(self) -> None:
+        shown = matrix_of(self._report)
+        if shown.remark:
+            self._line()
+            self._line(shown.remark)
+        if shown.grid is None:
             return
-        position = {name: number for number, name in enumerate(names)}
-        pairs: defaultdict[tuple[int, int], list[CellResult]] = defaultdict(list)
-        for each in self._report.cells:
-            row, column = position.get(label(each.cell.source)), position.get(label(each.cell.destination))
-            if row is not None and column is not None:
-                pairs[row, column].append(each)
-        marks = {pair: mark(cells) for pair, cells in pairs.items()}
-        grid = Grid(names, lambda row, column: marks.get((row, column), Mark.NONE))
         self._line()
         self._line("Observed, from rows to columns:")
-        for line in grid_lines(grid, self._symbols, self._console.width):
+        for line in grid_lines(shown.grid, self._symbols, self._console.width):
             print_line(self._console, line)
         self._line()
-        for line in legend_lines(grid.marks(), self._symbols, self._console.width):
+        if others := other_columns(shown.grid):
+            self._line(others)
+        for line in legend_lines(shown.grid.marks(), self._symbols, self._console.width):
             self._line(line)
         self._line(f"Ports: {ports_text([each.cell for each in self._report.cells], families=False)}")
-
-    def _matrix_scope(self) -> tuple[list[str], Callable[[str], str], str]:
-        """What the matrix shows: its names, the name under which an endpoint counts, and a remark on what that leaves
-        out.
-        """
-        involved = {name for each in self._report.cells for name in (each.cell.source, each.cell.destination)}
-        names = sorted(involved, key=lambda name: (self._position(name), name))
-        if len(names) <= MOST_ENDPOINTS:
-            return names, str, ""
-        telling = [each.cell for each in self._report.cells if mark([each]).is_finding]
-        if telling:
-            counts = Counter(name for cell in telling for name in (cell.source, cell.destination))
-            shown = sorted(counts, key=lambda name: (-counts[name], self._position(name)))[:MOST_ENDPOINTS]
-            left = len(counts) - len(shown)
-            remark = f"Only the {len(shown)} of {len(names)} endpoints that findings touch" + (
-                f" most ({left} more)." if left else "."
-            )
-            return sorted(shown, key=self._position), str, remark
-        groups = list(dict.fromkeys(namespace_of(name) for name in names))
-        if len(groups) <= MOST_ENDPOINTS:
-            return groups, namespace_of, f"{len(names)} endpoints, by namespace."
-        return (
-            [],
-            str,
-            f"{len(names)} endpoints in {len(groups)} namespaces: too many for a matrix; -o json has every connection.",
-        )
 
     def _write_finding(self, finding: Finding, number: str) -> None:
         style = mark(finding.cells).value.style
         self._line()
         self._line(Text.assemble((f" {finding.kind.upper()} ", style), f" {number}  {finding.title}"))
         gathered = traffic(finding.cells, self._position, families=self._families)
-        for each in gathered[:MOST_LINES_OF_A_FINDING]:
+        most = self._most(MOST_LINES_OF_A_FINDING)
+        for each in gathered[:most]:
             self._write_traffic(each)
-        if len(gathered) > MOST_LINES_OF_A_FINDING:
-            self._line(
-                f"{self._symbols.ellipsis} and {len(gathered) - MOST_LINES_OF_A_FINDING} more such lines; -o json "
-                "has every connection",
-                2,
-            )
+        if most and len(gathered) > most:
+            self._line(f"{self._symbols.ellipsis} and {len(gathered) - most} more such lines; -v lists them", 2)
         for heading, lines in (
             ("expected by", finding.expected_by),
             ("advice", [finding.advice] if finding.advice else []),
@@ -186,7 +186,7 @@ class _Table:
         if not findings:
             return
         self._line()
-        self._line(Text(f"And {pluralize(len(findings), 'more finding')}; -o json has each in full:", style="bold"))
+        self._line(Text(f"And {pluralize(len(findings), 'more finding')}; -v shows each in full:", style="bold"))
         for finding in findings[:MOST_FINDINGS_IN_BRIEF]:
             self._line(f"{finding.kind.upper()}  {finding.title}: {pluralize(len(finding.cells), 'connection')}", 2, 6)
         if len(findings) > MOST_FINDINGS_IN_BRIEF:
@@ -214,15 +214,16 @@ class _Table:
         self._line()
         self._line(Text(f"{result.value.capitalize()}: {pluralize(len(cells), 'connection')}", style="bold"))
         reasons = by_reason(cells)
-        for reason, group in list(reasons.items())[:MOST_REASONS]:
+        most = self._most(MOST_REASONS)
+        for reason, group in list(reasons.items())[:most]:
             pairs = list(dict.fromkeys((each.cell.source, each.cell.destination) for each in group))
             first = f"{pairs[0][0]} {self._symbols.arrow} {pairs[0][1]}"
             where = f"{first} and {pluralize(len(pairs) - 1, 'more pair')}" if len(pairs) > 1 else first
             self._line(f"{len(group)}  {in_words(reason)} ({where})", 2, 4)
-        if len(reasons) > MOST_REASONS:
-            rest = sum(map(len, list(reasons.values())[MOST_REASONS:]))
-            more = pluralize(len(reasons) - MOST_REASONS, "more reason")
-            self._line(f"and {pluralize(rest, 'connection')} for {more}; -o json has each", 2)
+        if most and len(reasons) > most:
+            rest = sum(map(len, list(reasons.values())[most:]))
+            more = pluralize(len(reasons) - most, "more reason")
+            self._line(f"and {pluralize(rest, 'connection')} for {more}; -v lists them", 2)
 
     def _write_facts(self) -> None:
         self._line()
@@ -230,11 +231,6 @@ class _Table:
             self._line(fact)
         self._line(Text(timing(self._report), style="dim"))
         self._line(Text(origin(self._report.run_id, self._report.began), style="dim"))
-
-
-def namespace_of(name: str) -> str:
-    """The namespace in an endpoint's name, with a hint that it stands for all inside: ``prod/*``."""
-    return f"{name.partition('/')[0]}/*"
 
 
 def timing(report: Report) -> str:

@@ -124,9 +124,9 @@ def _why_untested(each: UntestedPolicy) -> str:
     )
 
 
-def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
+def coverage_lines(parts: Sequence[Unexercised], most: int | None = MOST_PARTS) -> Iterator[str]:
     """What could be ignored without this audit noticing, by the reason; nothing where every part of every policy was
-    exercised.
+    exercised. At most ``most`` parts are listed, or all.
     """
     if not parts:
         return
@@ -135,12 +135,12 @@ def coverage_lines(parts: Sequence[Unexercised]) -> Iterator[str]:
         f"Not covered by any connection (a CNI could ignore these unnoticed): {pluralize(len(parts), 'part')} "
         f"of {policies}"
     )
-    shown = parts[:MOST_PARTS]
+    shown = parts[:most]
     for reason in dict.fromkeys(part.reason for part in shown):
         yield f"{reason}:"
         for place in dict.fromkeys(part.place for part in shown if part.reason == reason):
             yield f"  {place}: {', '.join(part.what for part in shown if (part.reason, part.place) == (reason, place))}"
-    yield from what_json_has(parts, MOST_PARTS)
+    yield from what_json_has(parts, len(shown))
 
 
 def lint_lines(remarks: Sequence[PolicyRemark]) -> Iterator[str]:

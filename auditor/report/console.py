@@ -12,7 +12,8 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TextIO
 
@@ -63,6 +64,20 @@ def open_console(stream: TextIO) -> Console:
 def _columns() -> int:
     text = os.environ.get("COLUMNS", "")
     return max(MIN_WIDTH, int(text)) if text.isascii() and text.isdigit() else DEFAULT_WIDTH
+
+
+@contextmanager
+def held_back(console: Console) -> Iterator[Callable[[], bool]]:
+    """What is printed meanwhile is written at the end. Yields what tells whether it has filled the terminal by now, if
+    there is one.
+    """
+    stream, rows = console.file, console.height if console.is_terminal else None
+    console.file = text = io.StringIO()
+    try:
+        yield lambda: rows is not None and text.getvalue().count("\n") >= rows
+    finally:
+        console.file = stream
+    stream.write(text.getvalue())
 
 
 def print_paragraph(

@@ -21,35 +21,47 @@ SHORTEST_NAME = 12
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A square of marks: ``mark_of(row, column)`` for the positions of ``names``."""
+    """Marks for rows and columns of one list of ``names``: ``mark_of(row, column)`` for positions in it.
+
+    ``rows`` and ``columns`` are the positions that are shown, all of them when None. ``beside`` has a remark on each
+    name, such as its node, shown between name and marks where the width allows it.
+    """
 
     names: Sequence[str]
     mark_of: Callable[[int, int], Mark]
+    rows: Sequence[int] | None = None
+    columns: Sequence[int] | None = None
+    beside: Sequence[str] = ()
+
+    @property
+    def shown_rows(self) -> Sequence[int]:
+        """The positions of the names down the side."""
+        return range(len(self.names)) if self.rows is None else self.rows
+
+    @property
+    def shown_columns(self) -> Sequence[int]:
+        """The positions of the names along the top."""
+        return range(len(self.names)) if self.columns is None else self.columns
 
     def marks(self) -> set[Mark]:
         """Every mark that occurs."""
-        return {self.mark_of(row, column) for row in range(len(self.names)) for column in range(len(self.names))}
+        return {self.mark_of(row, column) for row in self.shown_rows for column in self.shown_columns}
 
 
 def grid_lines(grid: Grid, symbols: Symbols, width: int) -> list[Text]:
-    """``grid`` as lines of at most ``width`` columns where that is possible, with a legend of the marks that occur."""
-    count = len(grid.names)
-    digits = len(str(count))
-    names = [printable(name) for name in grid.names]
-    longest = max(map(len, names), default=0)
-    room = width - digits - 3
-    wide = 2 * count + longest <= room
-    places = [2 * column if wide else column + column // GROUP for column in range(count)]
-    name_width = min(longest, max(SHORTEST_NAME, room - (places[-1] + 1 if places else 0)))
-    margin = " " * (digits + name_width + 3)
+    """``grid`` as lines of at most ``width`` columns where that is possible, numbers along the top."""
+    digits = len(str(len(grid.names)))
+    columns = grid.shown_columns
+    labels, places = _layout(grid, symbols, width - digits - 3)
+    margin = " " * (digits + len(labels[0]) + 3) if labels else ""
     lines = [
-        Text(margin + _spread([str(column + 1).rjust(digits)[digit] for column in range(count)], places))
+        Text(margin + _spread([str(column + 1).rjust(digits)[digit] for column in columns], places))
         for digit in range(digits)
     ]
-    for row, name in enumerate(names):
-        line = Text(f"{row + 1:>{digits}} {_shorten(name, name_width, symbols.ellipsis):<{name_width}}  ")
+    for row, label in zip(grid.shown_rows, labels, strict=True):
+        line = Text(f"{row + 1:>{digits}} {label}  ")
         cursor = 0
-        for column, place in enumerate(places):
+        for column, place in zip(columns, places, strict=True):
             shown = grid.mark_of(row, column)
             line.append(" " * (place - cursor))
             line.append(symbols.of(shown), style=shown.value.style)
@@ -57,6 +69,29 @@ def grid_lines(grid: Grid, symbols: Symbols, width: int) -> list[Text]:
         line.rstrip()
         lines.append(line)
     return lines
+
+
+def other_columns(grid: Grid) -> str:
+    """The columns that are no row, each with its number; empty where there is none."""
+    rows = set(grid.shown_rows)
+    others = [f"{column + 1}={grid.names[column]}" for column in grid.shown_columns if column not in rows]
+    return f"Columns: {', '.join(others)}" if others else ""
+
+
+def _layout(grid: Grid, symbols: Symbols, room: int) -> tuple[list[str], list[int]]:
+    """What stands before the marks of each row, all of one width, and the place of each column behind that."""
+    names = [printable(grid.names[row]) for row in grid.shown_rows]
+    longest = max(map(len, names), default=0)
+    count = len(grid.shown_columns)
+    places = [2 * column if 2 * count + longest <= room else column + column // GROUP for column in range(count)]
+    taken = places[-1] + 1 if places else 0
+    width = min(longest, max(SHORTEST_NAME, room - taken))
+    labels = [f"{_shorten(name, width, symbols.ellipsis):<{width}}" for name in names]
+    beside = [printable(grid.beside[row]) for row in grid.shown_rows] if grid.beside else []
+    widest = max(map(len, beside), default=0)
+    if widest and longest + 2 + widest + taken <= room:
+        labels = [f"{label}  {remark:<{widest}}" for label, remark in zip(labels, beside, strict=True)]
+    return labels, places
 
 
 def legend_lines(marks: set[Mark], symbols: Symbols, width: int) -> list[Text]:

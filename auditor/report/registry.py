@@ -49,10 +49,11 @@ COMPARE: Document[ComparedRuns] = Document("comparison")
 HISTORY: Document[Trend] = Document("history")
 DIFF: Document[ComparedClusters] = Document("difference")
 
-DEFAULT_FORMAT = "table"
+DEFAULT_FORMAT, WIDE = "table", "wide"
 JSON, YAML = "json", "yaml"
 FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (RUN, "table"): "as_table:render",
+    (RUN, "wide"): "as_table:render_wide",
     (RUN, "json"): "as_json:render",
     (RUN, "junit"): "as_junit:render",
     (RUN, "metrics"): "as_metrics:render",

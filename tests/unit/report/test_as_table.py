@@ -48,6 +48,12 @@ def rendered(made, stream=None):
     return stream.getvalue()
 
 
+def rendered_wide(made):
+    stream = io.StringIO()
+    as_table.render_wide(made, stream)
+    return stream.getvalue()
+
+
 def rendered_as(made, encoding):
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
@@ -173,7 +179,7 @@ def test_reasons_are_counted_and_the_most_frequent_comes_first():
 def test_a_finding_of_many_cells_is_cut_short_and_says_so():
     cells = [leak(f"a/{number}", f"b/{number}", f"TCP/{number + 1}") for number in range(20)]
     text = rendered(report(cells, [finding(cells)]))
-    assert "… and 8 more such lines; -o json has every connection" in text
+    assert "… and 8 more such lines; -v lists them" in text
 
 
 def test_only_the_first_findings_are_told_in_full():
@@ -181,7 +187,7 @@ def test_only_the_first_findings_are_told_in_full():
     text = rendered(report(cells, [finding([cell], f"title {number}") for number, cell in enumerate(cells)]))
     assert text.count("reproduce with") == 5
     assert (
-        "And 2 more findings; -o json has each in full:\n  LEAK  title 5: 1 connection\n  LEAK  title 6: 1 connection\n"
+        "And 2 more findings; -v shows each in full:\n  LEAK  title 5: 1 connection\n  LEAK  title 6: 1 connection\n"
         in text
     )
 
@@ -194,7 +200,73 @@ def test_very_many_findings_and_reasons_do_not_drown_the_reader():
     assert text.count("\n  LEAK  title") == 20
     assert "\n  and 35 more\n" in text
     assert text.count("  reason ") == 8
-    assert "\n  and 52 connections for 52 more reasons; -o json has each\n" in text
+    assert "\n  and 52 connections for 52 more reasons; -v lists them\n" in text
+
+
+def test_nothing_is_left_out_when_asked_for_everything():
+    leaks = [leak(f"a/{number}", "b/b", "TCP/1") for number in range(30)]
+    lost = [inconclusive("a/a", "b/b", f"TCP/{number + 2}") for number in range(30)]
+    lost = [replace(each, observation=replace(each.observation, outcome=f"reason {each.cell.port}")) for each in lost]
+    many = [leak(f"c/{number}", f"d/{number}", f"TCP/{number + 1}") for number in range(20)]
+    findings = [finding([cell], f"title {number}") for number, cell in enumerate(leaks)]
+    text = rendered_wide(report([*leaks, *lost, *many], [*findings, finding(many)]))
+    assert text.count("reproduce with") == 31
+    assert text.count("  reason ") == 30
+    assert text.count("c/") >= 20
+    assert "-v" not in text
+
+
+def test_a_report_longer_than_the_terminal_ends_with_what_it_comes_to(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("LINES", "24")
+    cells = [leak(f"a/{number}", "b/b", "TCP/1") for number in range(30)]
+    made = report(cells, [finding(cells)])
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", rendered(made, Terminal()))
+    last = plain.splitlines()[-2:]
+    assert last[0].startswith("FAIL  30 leaks; ")
+    assert last[1].startswith(f"to do  {made.findings[0].advice[:40]}")
+    assert all(len(line) <= 60 for line in last)
+    assert plain.count("FAIL") == 2
+    monkeypatch.setenv("LINES", "400")
+    assert rendered(made, Terminal()).count("FAIL") == 1
+    assert rendered(made).count("FAIL") == 1
+
+
+def test_with_chosen_sources_the_matrix_has_their_rows_only():
+    cells = [result("a/one", f"b/{number}", "TCP/80") for number in range(3)]
+    text = rendered(report(cells))
+    assert [row.split()[1] for row in matrix_rows(text)] == ["a/one"]
+    assert "Columns: 2=b/0, 3=b/1, 4=b/2" in text
+
+
+def test_nodes_stand_beside_their_endpoints_where_there_is_room(monkeypatch):
+    made = square(4)
+    nodes = [replace(each, node=f"node-{number % 2}") for number, each in enumerate(made.endpoints)]
+    made = replace(made, endpoints=tuple(nodes))
+    assert re.search(r"1 \S+ +node-0  ", rendered(made))
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "  node-0  " not in rendered(replace(square(20), endpoints=square(20).endpoints))
+    one = [replace(each, node="node-0") for each in made.endpoints]
+    assert "  node-0  " not in rendered(replace(made, endpoints=tuple(one)))
+
+
+def test_endpoints_of_a_namespace_and_workload_stand_together():
+    made = square(6)
+    first, *rest = made.endpoints
+    spread = [replace(first, workload="Deployment/x"), *rest[:-1], replace(rest[-1], workload="Deployment/x")]
+    same = {each.namespace for each in spread}
+    rows = [row.split()[1] for row in matrix_rows(rendered(replace(made, endpoints=tuple(spread))))]
+    assert same == {first.namespace}
+    assert rows[:2] == [first.name, rest[-1].name]
+
+
+def test_many_endpoints_are_grouped_by_workload_where_that_is_enough():
+    made = square(60)
+    endpoints = [replace(each, workload=f"Deployment/{number % 2}") for number, each in enumerate(made.endpoints)]
+    text = rendered(replace(made, endpoints=tuple(endpoints)))
+    assert "60 endpoints, by workload." in text
+    assert len(matrix_rows(text)) == 12
 
 
 def test_why_nothing_is_concluded_stands_before_the_matrix():

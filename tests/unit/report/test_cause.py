@@ -7,7 +7,7 @@ import pytest
 
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Scope, ScopeKind, Unexercised
 from auditor.model.dialect import Dialect
-from auditor.report import as_table
+from auditor.report import as_table, cause
 from tests.unit.report.reports import small
 from tests.unit.report.test_as_json import document, validator
 
@@ -63,19 +63,24 @@ def test_without_a_known_cause_that_is_said():
     )
 
 
-def test_what_was_not_exercised_is_counted_and_cut_short():
+def test_what_was_not_exercised_is_one_line():
     text = words(table(parts=PARTS))
-    assert (
-        "(a CNI could ignore these unnoticed): 10 parts of 1 policy no connection observed is on it: prod/db "
-        "ingress[0]: port TCP/0, port TCP/1," in text
-    )
-    assert "and 2 more; -o json has each" in text
+    assert "(a CNI could ignore these unnoticed): 10 parts of 1 policy; -v lists them" in text
+    assert "port TCP/0" not in text
     assert "Not covered" not in table()
+
+
+def test_what_was_not_exercised_is_listed_when_asked_for():
+    listed = words("\n".join(cause.coverage_lines(PARTS, most=None)))
+    assert f"no connection observed is on it: prod/db ingress[0]: {', '.join(part.what for part in PARTS)}" in listed
+    assert "and 2 more; -o json has each" in words("\n".join(cause.coverage_lines(PARTS)))
 
 
 def test_what_was_not_exercised_stands_below_its_reason():
     parts = (PARTS[0], Unexercised("prod/web", "prod/web", "isolation for egress", "no cell is about it"), PARTS[1])
-    lines = table(parts=parts).splitlines()
+    stream = io.StringIO()
+    as_table.render_wide(replace(MADE, unexercised=parts), stream)
+    lines = stream.getvalue().splitlines()
     begin = lines.index("  no connection observed is on it:")
     assert lines[begin + 1 : begin + 4] == [
         "    prod/db ingress[0]: port TCP/0, port TCP/1",
