@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from auditor.model.dialect import DEFAULT_VALUES, DEFINITIONS, FAULTLESS, Dialect
+from auditor.model.path_dialect import PATH_DEFINITIONS, PathDialect
 
 
 @click.command("enforcers")
@@ -22,6 +23,10 @@ def command() -> int:
     for dialect in Dialect:
         mark = " " if dialect in FAULTLESS else "*"
         print_paragraph(console, f"{mark} {_written(dialect):<{width}}{DEFINITIONS[dialect]}", 0, width + 2)
+    print_paragraph(console)
+    print_paragraph(console, "Beside any of these, about what goes through Services (found with --services):")
+    for path in PathDialect:
+        print_paragraph(console, f"* {path:<{width}}{PATH_DEFINITIONS[path]}", 0, width + 2)
     print_paragraph(console)
     print_paragraph(console, "* faulty: an audit must find something wherever it makes a difference.")
     return 0

@@ -89,7 +89,7 @@ def read_enforcement(texts: tuple[str, ...], scenario: Scenario) -> Enforcement:
         enforcement = Enforcement.parse(texts)
     except ValueError as error:
         raise UsageError(f"--enforcer: {error}") from None
-    for node in enforcement.on_node:
+    for node in sorted(enforcement.nodes):
         if node not in scenario.nodes:
             raise UsageError(
                 f"--enforcer: scenario {scenario.name} has no node {node!r}: one of {', '.join(scenario.nodes)}"

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from auditor.model.path_dialect import PathDialect
+
 
 class Dialect(StrEnum):
     """How an enforcer understands policies. ``DEFINITIONS`` says precisely what each means."""
@@ -109,16 +111,27 @@ class Enforcement:
     """Which enforcer runs on which node: ``everywhere``, but for the nodes named in ``on_node``.
 
     ``on_pod`` has, by the pod's full name, the dialects of ``OF_ONE_POD`` that enforcers have about one pod: they don't
-    filter it, drop all of its traffic, or don't find it when another pod's rules ask for it.
+    filter it, drop all of its traffic, or don't find it when another pod's rules ask for it. ``on_path`` has what goes
+    wrong on the way through Services, by the node's bare name; under an empty name, on every node.
     """
 
     everywhere: Enforcer = Enforcer()
     on_node: Mapping[str, Enforcer] = field(default_factory=dict, hash=False)
     on_pod: Mapping[str, Dialect] = field(default_factory=dict, hash=False)
+    on_path: Mapping[str, PathDialect] = field(default_factory=dict, hash=False)
 
     def at(self, node: str) -> Enforcer:
         """The enforcer of the node with this bare name."""
         return self.on_node.get(node, self.everywhere)
+
+    def path_at(self, node: str) -> PathDialect | None:
+        """What goes wrong on the way through Services at the node with this bare name, if anything does."""
+        return self.on_path.get(node) or self.on_path.get("")
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """The bare names of all nodes that something is said of."""
+        return frozenset(name for name in (*self.on_node, *self.on_path) if name)
 
     def pods_with(self, dialect: Dialect) -> frozenset[str]:
         """The full names of the pods about which enforcers have ``dialect``."""
@@ -127,7 +140,7 @@ class Enforcement:
     @classmethod
     def parse(cls, texts: tuple[str, ...]) -> Enforcement:
         """Read ``NAME``, ``NAME:VALUE``, ``NAME@NODE``, ``NAME:VALUE@NODE`` and ``NAME@NAMESPACE/POD``; what isn't
-        named is ``spec``.
+        named is ``spec``. NAME may be that of a ``PathDialect``, beside any other.
 
         Raises ValueError, with a text for the user, on an unknown name, a bad value, a node or pod given twice, or a
         dialect that can't be about one pod.
@@ -135,8 +148,11 @@ class Enforcement:
         everywhere: Enforcer | None = None
         on_node: dict[str, Enforcer] = {}
         on_pod: dict[str, Dialect] = {}
+        on_path = _parse_paths(texts)
         for text in texts:
             enforcer_text, at, node = text.partition("@")
+            if enforcer_text in PATH_NAMES:
+                continue
             enforcer = _parse_enforcer(enforcer_text)
             if not at:
                 if everywhere is not None:
@@ -154,7 +170,26 @@ class Enforcement:
                 raise ValueError(f"enforcer {text!r}: about one pod there are {known}")
             else:
                 on_pod[node] = enforcer.dialect
-        return cls(everywhere or Enforcer(), on_node, on_pod)
+        return cls(everywhere or Enforcer(), on_node, on_pod, on_path)
+
+
+PATH_NAMES = frozenset(map(str, PathDialect))
+
+
+def _parse_paths(texts: tuple[str, ...]) -> dict[str, PathDialect]:
+    """What ``texts`` say of the way through Services, by node. Raises ValueError as ``Enforcement.parse``."""
+    on_path: dict[str, PathDialect] = {}
+    for text in texts:
+        name, at, node = text.partition("@")
+        if name not in PATH_NAMES:
+            continue
+        if (at and not node) or "/" in node:
+            raise ValueError(f"enforcer {text!r}: what goes through Services is about a node: write {name}@NODE")
+        if node in on_path:
+            where = "this node has one" if node else "only one enforcer can be everywhere"
+            raise ValueError(f"enforcer {text!r}: {where} about Services already")
+        on_path[node] = PathDialect(name)
+    return on_path
 
 
 def _parse_enforcer(text: str) -> Enforcer:
@@ -162,7 +197,8 @@ def _parse_enforcer(text: str) -> Enforcer:
     try:
         dialect = Dialect(name)
     except ValueError:
-        raise ValueError(f"unknown enforcer {name!r}: one of {', '.join(Dialect)}") from None
+        known = ", ".join((*Dialect, *PathDialect))
+        raise ValueError(f"unknown enforcer {name!r}: one of {known}") from None
     if not colon:
         return Enforcer(dialect, DEFAULT_VALUES.get(dialect, 0.0))
     if dialect not in DEFAULT_VALUES:

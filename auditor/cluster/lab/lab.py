@@ -19,12 +19,12 @@ from typing import Self
 from auditor.cluster.lab.channel import LabChannel
 from auditor.cluster.lab.control import Control
 from auditor.cluster.lab.nftables import CLEAR
-from auditor.cluster.lab.programs import compile_program
+from auditor.cluster.lab.programs import compile_program, service_rulesets
 from auditor.cluster.lab.topology import build_topology
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
-from auditor.model.snapshot import Family, Snapshot
+from auditor.model.snapshot import Family, Service, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
@@ -52,11 +52,10 @@ class Lab:
         reproduce: Callable[[Cell], str] | None = None,
         agent: str = "probes.agent",
     ) -> None:
-        unknown = sorted(set(enforcement.on_node) - set(nodes))
+        unknown = sorted(enforcement.nodes - set(nodes))
         if unknown:
-            raise ClusterError(
-                f"lab: no node {unknown[0]!r} for the enforcer {enforcement.at(unknown[0])}: one of {', '.join(nodes)}"
-            )
+            of_it = enforcement.path_at(unknown[0]) or enforcement.at(unknown[0])
+            raise ClusterError(f"lab: no node {unknown[0]!r} for the enforcer {of_it}: one of {', '.join(nodes)}")
         self._snapshot = snapshot
         self._topology = build_topology(snapshot, nodes)
         self._enforcement = enforcement
@@ -68,6 +67,7 @@ class Lab:
         self._programming = asyncio.Lock()
         self._channels: set[LabChannel] = set()
         self._control: Control | None = None
+        self._services: Sequence[Service] = ()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -163,9 +163,24 @@ class Lab:
             self._enforcement = enforcement
             await self._program(self._running())
 
+    async def serve(self, services: Sequence[Service]) -> None:
+        """Have every node translate the ClusterIPs and NodePorts of ``services``, and of no others any more; those in
+        ``snapshot`` are none of them unless they are given here.
+        """
+        async with self._programming:
+            self._services = tuple(services)
+            control = self._running()
+            await control.request("serve", rulesets=service_rulesets(self._topology, self._snapshot, self._services))
+            await self._program(control)
+
     async def _program(self, control: Control) -> None:
         program = compile_program(
-            self._topology, self._snapshot, self._enforcement, self._previous_policies, next(self._generations)
+            self._topology,
+            self._snapshot,
+            self._enforcement,
+            self._previous_policies,
+            next(self._generations),
+            self._services,
         )
         wanted = {namespace for namespace, _ in program.rulesets}
         cleared = [(namespace, CLEAR) for namespace in sorted(self._programmed - wanted)]

@@ -15,6 +15,8 @@ from typing import TypeAlias
 from auditor.cluster.lab.addresses import AddressSet
 from auditor.cluster.lab.dialects import EnforcerBehaviour
 from auditor.cluster.lab.policing import Allowance, PortSpan
+from auditor.cluster.lab.service_paths import NO_SERVICES, ServicePath
+from auditor.cluster.lab.service_rules import POD_LINKS
 from auditor.model.policy import Direction
 from auditor.model.ports import LAST_PORT, Protocol
 from auditor.model.snapshot import Family
@@ -22,9 +24,6 @@ from auditor.model.snapshot import Family
 TABLE = "inet audit"
 CLEAR = f"table {TABLE}\ndelete table {TABLE}\n"
 """Takes the table away, whether or not there is one."""
-
-POD_LINKS = "pod*"
-"""The node's ends of the links to its pods, as nftables matches them."""
 
 Allowances: TypeAlias = tuple[Allowance, ...] | None
 
@@ -104,6 +103,10 @@ class Ruleset:
         """
         return [f"ct direction original ct mark set {self.generation}"] if self.behaviour.stateful else []
 
+    def accept(self) -> str:
+        """What lets a packet through for good, and what belongs to its connection."""
+        return f"ct mark set {self.generation} accept" if self.behaviour.stateful else "accept"
+
     def _denial(self) -> list[str]:
         if not self.behaviour.rejects:
             return ["counter drop"]
@@ -147,9 +150,10 @@ def node_ruleset(
     generation: int,
     pods: Mapping[str, tuple[Allowances, Allowances]],
     flakiness: Flakiness | None = None,
+    path: ServicePath = NO_SERVICES,
 ) -> str:
     """The rules of a node: ``pods`` maps the interface of each pod's link to what the pod may receive and what it may
-    send.
+    send. ``path`` is what it makes of what Services have translated.
 
     Only forwarded packets pass here, so that a node always reaches its own pods and they reach it (networking/v1
     NetworkPolicySpec).
@@ -157,9 +161,11 @@ def node_ruleset(
     rules = Ruleset(behaviour, generation)
     ingress = {interface: rules.chain(received, Direction.INGRESS) for interface, (received, _) in pods.items()}
     egress = {interface: rules.chain(sent, Direction.EGRESS) for interface, (_, sent) in pods.items()}
+    sent, received_jumps = _jumps("iifname", egress), _jumps("oifname", ingress)
     forward = [
-        *_jumps("iifname", egress),
-        *_jumps("oifname", ingress),
+        *path.exempt(rules.accept()),
+        *path.egress(sent),
+        *received_jumps,
         *(_flaky(rules, flakiness) if flakiness else ()),
     ]
     hooks = [
@@ -171,6 +177,7 @@ def node_ruleset(
             *rules.after(),
         )
     ]
+    hooks += path.hooks(rules.before(), {"egress": sent, "ingress": received_jumps})
     if behaviour.own_node:
         hooks.append(
             (

@@ -10,10 +10,13 @@ from auditor.cluster.lab.addresses import AddressSet
 from auditor.cluster.lab.dialects import BEHAVIOURS
 from auditor.cluster.lab.nftables import CLEAR, Allowances, Flakiness, node_ruleset, pod_ruleset
 from auditor.cluster.lab.policing import Policing
+from auditor.cluster.lab.service_paths import ServicePath
+from auditor.cluster.lab.service_rules import clear, service_ruleset
 from auditor.cluster.lab.topology import Topology
 from auditor.model.dialect import Enforcement, Enforcer
+from auditor.model.path_dialect import PathDialect
 from auditor.model.policy import Direction, NetworkPolicy
-from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.snapshot import Endpoint, Service, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +29,19 @@ class Program:
     later: tuple[tuple[float, int, str], ...] = ()
 
 
-def compile_program(
+def compile_program(  # noqa: PLR0913, PLR0917 - what the rules of a lab depend on
     topology: Topology,
     snapshot: Snapshot,
     enforcement: Enforcement,
     previous_policies: Sequence[NetworkPolicy] | None,
     generation: int,
+    services: Sequence[Service] = (),
 ) -> Program:
     """The rulesets of every node, and of every pod's own stack where a dialect filters there.
 
     ``previous_policies`` are those that a stale enforcer still enforces (None: the same). ``generation`` differs
-    between any two programs of one lab, so that connections allowed by an earlier one are judged anew.
+    between any two programs of one lab, so that connections allowed by an earlier one are judged anew. ``services`` are
+    those that nodes translate.
     """
     rulesets: list[tuple[int, str]] = []
     later: list[tuple[float, int, str]] = []
@@ -46,7 +51,8 @@ def compile_program(
         stale = previous_policies if behaviour.previous_policies else None
         policies = snapshot.policies if stale is None else stale
         policing = Policing(snapshot, policies, behaviour, topology.cluster, enforcement.on_pod)
-        texts = _node_program(topology, snapshot, policing, node, enforcer, generation)
+        path = _service_path(topology, services, node, enforcement.path_at(node))
+        texts = _node_program(topology, snapshot, policing, node, enforcer, generation, path)
         if behaviour.slow and enforcer.value > 0:
             rulesets += [(namespace, CLEAR) for namespace, _ in texts]
             later += [(enforcer.value, namespace, text) for namespace, text in texts]
@@ -55,8 +61,35 @@ def compile_program(
     return Program(tuple(rulesets), tuple(later))
 
 
+def service_rulesets(
+    topology: Topology, snapshot: Snapshot, services: Sequence[Service]
+) -> tuple[tuple[int, str], ...]:
+    """What each node translates for ``services``: rulesets by namespace, beside those of policies."""
+    return tuple(
+        (
+            namespace,
+            service_ruleset(snapshot, services, node, topology.node_addresses[node]) if services else clear(),
+        )
+        for node, namespace in topology.nodes.items()
+    )
+
+
+def _service_path(
+    topology: Topology, services: Sequence[Service], node: str, dialect: PathDialect | None
+) -> ServicePath:
+    pods = [address for link in topology.links if link.pod.node == node for address in link.pod.addresses]
+    fronts = AddressSet.of(address for service in services for address in service.cluster_ips)
+    return ServicePath(pods, topology.node_addresses[node], fronts, dialect)
+
+
 def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
-    topology: Topology, snapshot: Snapshot, policing: Policing, node: str, enforcer: Enforcer, generation: int
+    topology: Topology,
+    snapshot: Snapshot,
+    policing: Policing,
+    node: str,
+    enforcer: Enforcer,
+    generation: int,
+    path: ServicePath,
 ) -> list[tuple[int, str]]:
     behaviour = BEHAVIOURS[enforcer.dialect]
     links = [link for link in topology.links if link.pod.node == node]
@@ -68,7 +101,7 @@ def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
     if behaviour.flaky:
         pods = AddressSet.of(address for link in topology.links for address in link.pod.addresses)
         flakiness = Flakiness(enforcer.value, secrets.randbits(32), pods)
-    texts = [(topology.nodes[node], node_ruleset(behaviour, generation, allowances, flakiness))]
+    texts = [(topology.nodes[node], node_ruleset(behaviour, generation, allowances, flakiness, path))]
     if behaviour.own_address or behaviour.own_node:
         own_node = AddressSet.of(topology.node_addresses[node])
         texts += [

@@ -23,7 +23,8 @@ _MOST_DESCRIPTORS = 64
 class LabService:
     """The supervisor's answers.
 
-    Requests: ``build`` (namespaces, ipv6), ``program`` (rulesets, later), ``open`` (namespace, and a descriptor for the
+    Requests: ``build`` (namespaces, ipv6), ``program`` (rulesets, later), ``serve`` (rulesets, which
+    leave what is to come ``later`` alone), ``open`` (namespace, and a descriptor for the
     agent's lines; answers its process), ``end`` (namespace, process).
     """
 
@@ -80,6 +81,8 @@ class LabService:
                 self._networks.program((index, text) for index, text in request["rulesets"])
                 now = time.monotonic()
                 self._later = [(now + seconds, index, text) for seconds, index, text in request["later"]]
+            case "serve":
+                self._networks.program((index, text) for index, text in request["rulesets"])
             case "open":
                 namespace = request["namespace"]
                 return {

@@ -118,11 +118,12 @@ def _there(enforcement: Enforcement, prepared: PreparedScenario) -> Enforcement:
     return replace(
         enforcement,
         on_node={node: each for node, each in enforcement.on_node.items() if node in prepared.scenario.nodes},
+        on_path={node: each for node, each in enforcement.on_path.items() if node in ("", *prepared.scenario.nodes)},
     )
 
 
 def _check_nodes(prepared_scenarios: Sequence[PreparedScenario], enforcement: Enforcement) -> None:
     known = sorted({node for prepared in prepared_scenarios for node in prepared.scenario.nodes})
-    for node in enforcement.on_node:
+    for node in sorted(enforcement.nodes):
         if node not in known:
             raise UsageError(f"--enforcer: no scenario has a node {node!r}: one of {', '.join(known)}")
