@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TextIO
 
@@ -10,14 +11,18 @@ from auditor.model.verdict import Conclusion
 from auditor.policy.exposure import view_exposures
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
-from auditor.report.expected_as_table import MEANINGS, headline, mark, ports_text
+from auditor.report.expected_as_table import MEANINGS, allowed_lines, headline, mark, ports_text
+from auditor.report.expected_graph import graph_of
 from auditor.report.expected_parties import doubts_of, pairs_of, parties_of
 from auditor.report.explorable import Explorable, Square, words_of
 from auditor.report.html_page import Page, Section, write_page
 from auditor.report.marks import Mark
+from auditor.report.pictures import draw_graph
 
 MOST_SHOWN = 1_000
 """Above so many endpoints classes are shown. A browser takes a million squares, and a reader far fewer."""
+MOST_READ = 200
+"""Rows of a table that somebody may read."""
 WORDS = {
     Mark.INCONCLUSIVE: "in doubt: a policy that can't be read, or labels that the input does not tell, decide",
     Mark.ALLOWED: "every port is allowed",
@@ -47,6 +52,7 @@ def render(view: MatrixView, stream: TextIO) -> None:
         explorable=matrix,
         matrix_title="Expected, from rows to columns",
         after=[
+            *_allowed(view),
             Section(
                 "Open to pods that are not in the input, if nothing forbids it on their side",
                 columns=("peer", "direction", "pods", "ports"),
@@ -56,6 +62,20 @@ def render(view: MatrixView, stream: TextIO) -> None:
         ],
     )
     write_page(page, stream)
+
+
+def _allowed(view: MatrixView) -> Iterator[Section]:
+    """Who may reach whom, for those who look at a picture and for those who read a table."""
+    yield Section("Who may reach whom", picture=draw_graph(graph_of(view)))
+    grouped = replace(view, expand=False)
+    parties = parties_of(grouped)
+    if len(parties) > MOST_READ:
+        return
+    doubted = doubts_of(view.matrix, parties)
+    cells = {pair: same for pair, same in pairs_of(grouped, parties) if not doubted(pair)}
+    rows = list(allowed_lines(parties, cells))
+    more = [f"and {len(rows) - MOST_READ:,} more; -o json has each"] if len(rows) > MOST_READ else []
+    yield Section("Allowed", more, ("from", "to", "ports"), rows[:MOST_READ])
 
 
 def explorable(view: MatrixView) -> Explorable | None:

@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from auditor.report.documents import lines, write_text
 from auditor.report.explorable import Explorable
+from auditor.report.pictures import DrawnGraph, DrawnTrend
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,20 @@ class Article:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a page, as articles, as a table of ``rows``, as a list of ``lines``, or as several of these."""
+    """A part of a page, as a picture, as articles, as a table of ``rows``, as a list of ``lines``, or as several of
+    these.
+    """
 
     title: str
     lines: Sequence[str] = ()
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     articles: Sequence[Article] = ()
+    picture: DrawnGraph | DrawnTrend | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not (self.lines or self.rows or self.articles)
+        return not (self.lines or self.rows or self.articles or self.picture)
 
 
 @dataclass(frozen=True, slots=True)

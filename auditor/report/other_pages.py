@@ -15,6 +15,7 @@ from auditor.report.cause import cause_lines
 from auditor.report.headline import origin, scorecard_headline, told
 from auditor.report.history_as_table import COLUMNS, night_in_words, state
 from auditor.report.html_page import Page, Section, write_page
+from auditor.report.pictures import draw_trend
 from auditor.report.run_as_page import section_of
 from auditor.report.standing import comparison_lines
 
@@ -88,7 +89,8 @@ def render_history(trend: Trend, stream: TextIO) -> None:
         conclusion=last,
         headline=f"{pluralize(len(trend.nights), 'run')}, {pluralize(len(trend.findings), 'finding')}",
         before=[
-            Section("Runs, the oldest first", columns=COLUMNS, rows=[night_in_words(night) for night in trend.nights]),
+            Section("Trend", picture=draw_trend(trend.nights)),
+            Section("Runs, the latest first", columns=COLUMNS, rows=[night_in_words(night) for night in trend.nights]),
             Section(
                 "Findings: + there, - as expected, ? nobody looked",
                 columns=("course, the oldest run first", "state", "kind", "finding"),

@@ -12,14 +12,17 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+from auditor.history.trend import Trend
 from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.report.explorable import Explorable, Square, words_of
 from auditor.report.html_page import Page, write_page
 from auditor.report.marks import Mark
-from auditor.report.registry import LINT, RUN, renderer
+from auditor.report.registry import EXPECT, HISTORY, LINT, RUN, renderer
 from tests.unit.report.reports import finding, leak, report, result
+from tests.unit.report.test_expected_graph import alone, pods, view
 from tests.unit.report.test_machine_formats import finding as lint_finding
 from tests.unit.report.test_machine_formats import lint_report
+from tests.unit.report.test_pictures import night
 
 BROWSER = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 pytestmark = [
@@ -81,6 +84,17 @@ def small_run(name="prod/web"):
     return lambda stream: renderer(RUN, "html")(made, stream)
 
 
+def small_expectation(stream):
+    renderer(EXPECT, "html")(view(pods("prod/a", "prod/b", "prod/c"), alone("prod/a")), stream)
+
+
+def a_history(stream):
+    renderer(HISTORY, "html")(Trend((night(2, 3, "fail"), night(1)), ()), stream)
+
+
+PAGES = {"run": small_run(), "expect": small_expectation, "history": a_history}
+
+
 def large(size, namespaces=30):
     """A matrix of ``size`` endpoints, with hidden groups and a little noise."""
     chance = random.Random(1)
@@ -125,15 +139,15 @@ def test_the_address_holds_the_view(show):
         assert "leak" in seen.chosen()
         assert "TCP/5432: expected denied, observed allowed" in seen.chosen()
         assert seen.page.input_value("#filter-from") == "web"
-        assert "1 sources" in seen.page.inner_text("#said")
+        assert "1 source," in seen.page.inner_text("#said")
         seen.page.fill("#filter-from", "api")
-        assert "from=api" in seen.page.url
+        seen.page.wait_for_function("location.hash.includes('from=api')", timeout=10_000)
 
 
 def test_filters_show_what_calls_for_a_look_and_say_when_nothing_is_left(show):
     with show(small_run()) as seen:
         seen.page.select_option("#filter-kind", "-2")
-        assert seen.page.inner_text("#said") == "1 sources, 1 destinations"
+        assert seen.page.inner_text("#said") == "1 source, 1 destination"
         seen.page.fill("#filter-to", "nobody")
         assert "Nothing here" in seen.page.inner_text("#said")
 
@@ -159,9 +173,10 @@ def test_a_hostile_name_is_a_text(show, document):
             assert "onerror" in seen.page.inner_text("main")
 
 
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [360, 768, 1600])
-def test_no_page_is_wider_than_its_window(show, width):
-    with show(small_run(), viewport={"width": width, "height": 700}) as seen:
+def test_no_page_is_wider_than_its_window(show, width, name):
+    with show(PAGES[name], viewport={"width": width, "height": 700}) as seen:
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -179,10 +194,11 @@ def test_without_a_script_everything_but_the_matrix_is_there(show):
         assert "needs JavaScript" in seen.page.inner_text("main")
 
 
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_for_assistive_technology(browser, tmp_path, scheme):
+def test_nothing_serious_for_assistive_technology(browser, tmp_path, scheme, name):
     with (tmp_path / "page.html").open("w", encoding="utf-8") as stream:
-        small_run()(stream)
+        PAGES[name](stream)
     page = browser.new_page(bypass_csp=True, color_scheme=scheme)
     page.goto(f"file://{tmp_path}/page.html")
     found = Axe().run(page).response["violations"]

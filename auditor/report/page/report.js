@@ -101,7 +101,7 @@
     across = axis(new Set(columnsWanted));
     if (at && (at.row >= down.length || at.column >= across.length)) at = null;
     said.textContent = down.length && across.length
-      ? `${rowsWanted.length} sources, ${columnsWanted.length} destinations`
+      ? `${rowsWanted.length} source${rowsWanted.length === 1 ? "" : "s"}, ${columnsWanted.length} destination${columnsWanted.length === 1 ? "" : "s"}`
       : "Nothing here: change the filters.";
     draw();
   }
