@@ -12,12 +12,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli import parameters
+from auditor.cli.conformance_nightly import (
+    after_conformance,
+    conformance_nightly_options,
+    read_before_conformance,
+    verdict_of,
+)
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.exit_codes import AS_EXPECTED, FINDINGS, INCONCLUSIVE
 from auditor.cli.help import SectionedCommand
+from auditor.cli.history_place import is_ring
 from auditor.cli.live import refuse_live_options
+from auditor.cli.nightly import NightlyOptions
+from auditor.cli.notify import Webhook
 from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.model.errors import UsageError
+from auditor.model.standing import FailOn
 from auditor.probing.options import ProbingOptions
 from auditor.report.registry import CONFORMANCE
 
@@ -44,6 +54,7 @@ class ConformanceOptions:
     start_seconds: float
     outputs: Outputs
     quiet: bool
+    nightly: NightlyOptions
 
 
 @click.command(
@@ -52,6 +63,7 @@ class ConformanceOptions:
     examples=(
         "audit conformance --context staging",
         "audit conformance --lab --enforcer ignores-end-port",
+        "audit conformance --history /var/lib/audit --fail-on new",
     ),
 )
 @click.option("--lab", is_flag=True, help="Use the embedded lab instead of a live cluster.")
@@ -64,6 +76,7 @@ class ConformanceOptions:
     help="Only this scenario; may be repeated. See 'audit scenarios'.",
 )
 @output_options(CONFORMANCE)
+@conformance_nightly_options
 @parameters.timeout_option
 @click.option(
     "--settle",
@@ -99,24 +112,42 @@ def command(  # noqa: PLR0913 - one parameter for each option
     quiet: bool,
     image: str | None,
     start_seconds: float,
+    history: str | None,
+    history_keep: int,
+    history_days: int,
+    fail_on: str,
+    webhooks: tuple[Webhook, ...],
+    gateway: str | None,
     **connection: Any,
 ) -> int:
     """Run every scenario against the enforcer of a live cluster, or of the lab, and report which features of policies
     it gets right.
 
     On a live cluster this takes place in new namespaces called netpol-conf-..., with pods and policies of its own, and
-    touches nothing else; all of it is removed at the end. Exit codes: 0 conforms; 1 departs; 3 inconclusive.
+    touches nothing else; all of it is removed at the end. Exit codes: 0 conforms (with --fail-on new, also where it
+    departs as was known); 1 departs; 3 inconclusive.
     """
     if enforcers and not lab:
         raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
     if lab:
         refuse_live_options()
+        if is_ring(history or ""):
+            raise UsageError(f"--history {history}: goes with a live cluster: for the lab, name a directory")
     probing = ProbingOptions(timeout=timeout, settle=settle)
     reached = read_connection(**connection)
     outputs = read_outputs(output, output_file, CONFORMANCE)
+    nightly = NightlyOptions(
+        history,
+        history_keep,
+        history_days,
+        fail_on=FailOn(fail_on),
+        webhooks=webhooks,
+        gateway=gateway,
+        connection=reached,
+    )
     return conformance(
         ConformanceOptions(
-            enforcers if lab else None, scenarios, probing, reached, image, start_seconds, outputs, quiet
+            enforcers if lab else None, scenarios, probing, reached, image, start_seconds, outputs, quiet, nightly
         )
     )
 
@@ -130,12 +161,14 @@ def conformance(options: ConformanceOptions) -> int:
 
     options.outputs.check()
     scenarios = read_scenarios(options.scenarios)
+    before = read_before_conformance(options.nightly)
     began, after_kill = now(), LEAVES_NAMESPACES if options.enforcers is None else LEAVES_NOTHING
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         card = run_interruptibly(_run(options, scenarios, progress), after_kill)
-    options.outputs.deliver(CONFORMANCE, replace(card, began=began))
+    card = after_conformance(replace(card, began=began), before)
+    options.outputs.deliver(CONFORMANCE, card)
     options.outputs.tell(card.score, card.behaviour, quiet=options.quiet)
-    return {Score.CONFORMS: AS_EXPECTED, Score.DEPARTS: FINDINGS}.get(card.score, INCONCLUSIVE)
+    return {Score.CONFORMS: AS_EXPECTED, Score.DEPARTS: FINDINGS}.get(verdict_of(card), INCONCLUSIVE)
 
 
 def read_scenarios(names: Sequence[str]) -> list[Scenario]:

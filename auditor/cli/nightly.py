@@ -6,6 +6,7 @@ A history that can't be read or written costs the history and never the run: one
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,10 @@ from auditor.report.lines import say_aside
 
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
+    from auditor.history.codec import AnyRecord
+    from auditor.history.store import RecordType
     from auditor.history.suppressions import Accepted
+    from auditor.model.conformance_record import ConformanceRecord
     from auditor.model.night import Night
     from auditor.model.report import Report
     from auditor.model.standing import Comparison
@@ -65,30 +69,53 @@ class Before:
     accepted: Accepted | None = None
 
 
+HISTORY_OPTIONS = (
+    click.option(
+        "--history",
+        metavar="PLACE",
+        help="Keep a record of the run in this directory, or in configmap://NAMESPACE/NAME, and say what is new.",
+    ),
+    click.option(
+        "--history-keep",
+        type=click.IntRange(min=1),
+        default=400,
+        show_default=True,
+        metavar="N",
+        help="How many records to keep.",
+    ),
+    click.option(
+        "--history-days",
+        type=click.IntRange(1, 36500),
+        default=400,
+        show_default=True,
+        metavar="DAYS",
+        help="How many days to keep records.",
+    ),
+)
+SENDING_OPTIONS = (
+    click.option(
+        "--notify",
+        "webhooks",
+        multiple=True,
+        callback=read_webhooks,
+        metavar="[FORMAT=]URL",
+        help="Send what is new to this webhook, as json, slack or teams; may be repeated. [default format: by the "
+        "host's name, else json]",
+    ),
+    click.option(
+        "--push",
+        "gateway",
+        callback=read_gateway,
+        metavar="URL",
+        help="Push the run's metrics to this Prometheus Pushgateway, or to this group of one.",
+    ),
+)
+
+
 def nightly_options(command: Any) -> Any:
     """Give ``command`` the options of ``read_nightly``."""
     options = (
-        click.option(
-            "--history",
-            metavar="PLACE",
-            help="Keep a record of the run in this directory, or in configmap://NAMESPACE/NAME, and say what is new.",
-        ),
-        click.option(
-            "--history-keep",
-            type=click.IntRange(min=1),
-            default=400,
-            show_default=True,
-            metavar="N",
-            help="How many records to keep.",
-        ),
-        click.option(
-            "--history-days",
-            type=click.IntRange(1, 36500),
-            default=400,
-            show_default=True,
-            metavar="DAYS",
-            help="How many days to keep records.",
-        ),
+        *HISTORY_OPTIONS,
         click.option(
             "--baseline",
             metavar="FILE",
@@ -103,23 +130,13 @@ def nightly_options(command: Any) -> Any:
         click.option(
             "--suppressions", metavar="FILE", help="Findings that are accepted, each with owner, reason and expiry."
         ),
-        click.option(
-            "--notify",
-            "webhooks",
-            multiple=True,
-            callback=read_webhooks,
-            metavar="[FORMAT=]URL",
-            help="Send what is new to this webhook, as json, slack or teams; may be repeated. [default format: by the "
-            "host's name, else json]",
-        ),
-        click.option(
-            "--push",
-            "gateway",
-            callback=read_gateway,
-            metavar="URL",
-            help="Push the run's metrics to this Prometheus Pushgateway, or to this group of one.",
-        ),
+        *SENDING_OPTIONS,
     )
+    return with_options(command, options)
+
+
+def with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
+    """``command`` with ``options``, which its help lists in this order."""
     for option in reversed(options):
         command = option(command)
     return command
@@ -158,7 +175,7 @@ def read_accepted(path: str | None) -> Accepted:
     return Accepted(suppressions, datetime.now().astimezone().date().isoformat())
 
 
-def name_of(night: Night) -> str:
+def name_of(night: Night | ConformanceRecord) -> str:
     """Which run it is, to stand after the name of its file."""
     return f" (run {night.run}{f' of {night.began}' if night.began else ''})"
 
@@ -182,8 +199,17 @@ def read_history(place: str, most: int, connection: ConnectionOptions | None = N
     """The latest ``most`` runs at ``place``, the latest first; none where nothing is kept there yet. What can't be
     read is reported and skipped.
     """
+    from auditor.history.store import AUDITS
+
+    return read_records(place, most, connection, AUDITS)
+
+
+def read_records(
+    place: str, most: int, connection: ConnectionOptions | None, records: RecordType[AnyRecord]
+) -> tuple[AnyRecord, ...]:
+    """As ``read_history``, for runs of which there are ``records``."""
     try:
-        past = read(place, most, connection)
+        past = read(place, most, connection, records)
     except FileNotFoundError:
         return ()
     except (OSError, ClusterError) as error:
@@ -198,15 +224,27 @@ def after_run(report: Report, before: Before) -> Report:
     """``report`` with how its findings stand against ``before``, once its record is kept and everyone who asked for it
     has been told what is new.
     """
+    from auditor.history.store import AUDITS
+
     options = before.options
     if options.asked:
         record = record_of(report)
         report = replace(report, comparison=_held_against(record, before))
         if options.history is not None:
-            keep_record(record, options.history, options)
-    last = before.nights[0].conclusion if before.nights else ""
-    send([*news_for(report, last, options.webhooks), *metrics_for(report, options.gateway)])
+            keep_record(record, options.history, options, AUDITS)
+    _send(report, before.nights[0].conclusion if before.nights else "", options)
     return report
+
+
+def _send(report: Report, last: str, options: NightlyOptions) -> None:
+    """Tell everyone who asked for it what is new in ``report`` since a run that came to ``last``."""
+    if not (options.webhooks or options.gateway):
+        return
+    from auditor.report.as_metrics import metric_lines
+    from auditor.report.message import message_of
+
+    news = news_for(message_of(report, last), options.webhooks)
+    send([*news, *metrics_for(metric_lines(report), options.gateway)])
 
 
 def _held_against(record: Night, before: Before) -> Comparison:
@@ -227,12 +265,12 @@ def record_of(report: Report) -> Night:
     return night_of(report, __version__, conclude(replace(report, comparison=None)))
 
 
-def keep_record(record: Night, place: str, options: NightlyOptions) -> None:
+def keep_record(record: AnyRecord, place: str, options: NightlyOptions, records: RecordType[AnyRecord]) -> None:
     """Keep ``record`` at ``place``; where it can't be, say so."""
     from auditor.history.store import Retention
 
     try:
-        keep(record, place, Retention(options.keep, options.days), options.connection)
+        keep(record, place, Retention(options.keep, options.days), options.connection, records)
     except (OSError, ClusterError) as error:
         _warn(f"--history {place}: {_why(error)}; no record of this run is kept")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import click
 from auditor.cli.sending import Post, host_of
 
 if TYPE_CHECKING:
-    from auditor.model.report import Report
+    from auditor.report.message import Message
 
 FORMATS = ("json", "slack", "teams")
 HOSTS = {
@@ -68,36 +67,28 @@ def read_gateway(_context: click.Context, _option: click.Parameter, value: str |
         return None
     if not host_of(value):
         raise click.BadParameter("not an address: write http://pushgateway:9091 or the like")
-    return value if GROUP in value else f"{value.rstrip('/')}{GROUP}netpol-audit"
+    return value
 
 
-def news_for(report: Report, last: str, webhooks: Sequence[Webhook]) -> list[Post]:
-    """What is new in ``report``, for each of ``webhooks``; nothing where nothing is.
-
-    ``last`` is the conclusion of the run before, empty without one.
-    """
-    if not webhooks:
-        return []
-    from auditor.report.message import BODIES, message_of
-
-    message = message_of(report, last)
+def news_for(message: Message | None, webhooks: Sequence[Webhook]) -> list[Post]:
+    """``message``, None for no news, for each of ``webhooks``."""
     if message is None:
         return []
+    from auditor.report.message import BODIES
+
     return [
         Post(f"--notify {each}", each.url, "application/json", json.dumps(BODIES[each.format](message)).encode())
         for each in webhooks
     ]
 
 
-def metrics_for(report: Report, group: str | None) -> list[Post]:
-    """The metrics of ``report`` for the ``group`` of a Pushgateway, None where nobody asked for it.
+def metrics_for(lines: Iterable[str], group: str | None, job: str = "netpol-audit") -> list[Post]:
+    """``lines`` of metrics for the ``group`` of a Pushgateway, None where nobody asked for it; ``job`` names the group
+    where the address names none.
 
     By POST, which leaves the metrics there that a run has none of: the time of the last conclusive one, say.
     """
     if group is None:
         return []
-    from auditor.report import as_metrics
-
-    stream = io.StringIO()
-    as_metrics.render(report, stream)
-    return [Post(f"--push {host_of(group)}", group, METRICS_TYPE, stream.getvalue().encode())]
+    url = group if GROUP in group else f"{group.rstrip('/')}{GROUP}{job}"
+    return [Post(f"--push {host_of(group)}", url, METRICS_TYPE, "".join(f"{line}\n" for line in lines).encode())]

@@ -1,4 +1,5 @@
-"""Records as bytes: ``audit.night/v1``, JSON, described by ``auditor/schemas/night.schema.json`` and mostly compressed.
+"""Records as bytes: JSON, mostly compressed. Those of audits are ``audit.night/v1``, those of conformance runs
+``audit.conformance-record/v1``; ``auditor/schemas`` describes both.
 
 A record that is not whole, not of this schema or at odds with itself is not used: nobody is to trust a part of it.
 """
@@ -6,12 +7,18 @@ A record that is not whole, not of this schema or at odds with itself is not use
 from __future__ import annotations
 
 import zlib
+from typing import TypeVar
 
 import msgspec
 
+from auditor.model.conformance_record import AS_EXPECTED, DEPARTS, NO_VERDICT, SKIPPED, ConformanceRecord
 from auditor.model.night import FIRST_FINDING, Night
 
+AnyRecord = TypeVar("AnyRecord", Night, ConformanceRecord)
+
 SCHEMA = "audit.night/v1"
+CONFORMANCE_SCHEMA = "audit.conformance-record/v1"
+SCHEMAS: dict[type, str] = {Night: SCHEMA, ConformanceRecord: CONFORMANCE_SCHEMA}
 GZIP = 31
 """zlib's number for: gzip, with its checksum."""
 MAGIC = b"\x1f\x8b"
@@ -27,9 +34,9 @@ class _Schema(msgspec.Struct):
     schema: str = ""
 
 
-def encode(night: Night) -> bytes:
-    """``night`` as JSON."""
-    return msgspec.json.encode({"schema": SCHEMA, **msgspec.to_builtins(night)})
+def encode(record: Night | ConformanceRecord) -> bytes:
+    """``record`` as JSON."""
+    return msgspec.json.encode({"schema": SCHEMAS[type(record)], **msgspec.to_builtins(record)})
 
 
 def compress(data: bytes) -> bytes:
@@ -63,23 +70,38 @@ def schema_of(content: bytes) -> str:
 
 
 def decode(content: bytes) -> Night:
-    """The record that JSON ``content`` is. Raises BadRecordError for anything else."""
-    schema = schema_of(content)
-    if schema != SCHEMA:
-        newer = schema.startswith("audit.night/")
-        raise BadRecordError(
-            f"it is {schema}, of a newer version of audit" if newer else f"it is {schema or 'no record'}, not {SCHEMA}"
-        )
-    try:
-        night = msgspec.json.decode(content, type=Night)
-    except msgspec.ValidationError as error:
-        raise BadRecordError(f"it is at odds with {SCHEMA}: {error}") from None
+    """The record of an audit that JSON ``content`` is. Raises BadRecordError for anything else."""
+    night = _decode(content, Night)
     _check(night)
     return night
 
 
+def decode_conformance(content: bytes) -> ConformanceRecord:
+    """The record of a conformance run that JSON ``content`` is. Raises BadRecordError for anything else."""
+    record = _decode(content, ConformanceRecord)
+    size = len(record.connections)
+    if len(record.states) != size or not set(record.states) <= {AS_EXPECTED, DEPARTS, NO_VERDICT, SKIPPED}:
+        raise BadRecordError("its states don't fit its connections")
+    if any(not 0 <= number < size for feature in record.features for number in feature.connections):
+        raise BadRecordError("its features name connections that it doesn't have")
+    return record
+
+
+def _decode(content: bytes, kind: type[AnyRecord]) -> AnyRecord:
+    wanted, schema = SCHEMAS[kind], schema_of(content)
+    if schema != wanted:
+        newer = schema.startswith(wanted.partition("/")[0] + "/")
+        raise BadRecordError(
+            f"it is {schema}, of a newer version of audit" if newer else f"it is {schema or 'no record'}, not {wanted}"
+        )
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise BadRecordError(f"it is at odds with {wanted}: {error}") from None
+
+
 def from_bytes(data: bytes) -> Night:
-    """The record that ``data`` is, compressed or not. Raises BadRecordError for anything else."""
+    """The record of an audit that ``data`` is, compressed or not. Raises BadRecordError for anything else."""
     return decode(decompress(data))
 
 

@@ -1,4 +1,5 @@
-"""The directory that keeps a record of each run.
+"""The directory that keeps a record of each run: of audits and, beside them and counted by themselves, of conformance
+runs.
 
 A record is there whole or not at all: it is written beside its place, made durable, and then given its name, which
 begins with the time so that names in order are nights in order. Several runs at once don't disturb each other.
@@ -16,16 +17,55 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Generic
 
-from auditor.history.codec import BadRecordError, compress, encode, from_bytes
+from auditor.history.codec import (
+    AnyRecord,
+    BadRecordError,
+    compress,
+    decode_conformance,
+    decompress,
+    encode,
+    from_bytes,
+)
+from auditor.model.conformance_record import ConformanceRecord
 from auditor.model.errors import system_reason
 from auditor.model.night import Night
 
-RECORD = re.compile(r"(\d{8}T\d{6}Z)-[0-9A-Za-z-]+\.json\.gz\Z", re.ASCII)
-DRAFT = re.compile(r"\.\d{8}T\d{6}Z-[0-9A-Za-z-]+\.json\.gz\.[0-9a-f]{12}\.tmp\Z", re.ASCII)
+DRAFT = re.compile(r"\.\d{8}T\d{6}Z-[0-9A-Za-z-]+(\.conformance)?\.json\.gz\.[0-9a-f]{12}\.tmp\Z", re.ASCII)
 STALE_SECONDS = 3600
 """After so long nobody writes on a draft any more: its writer was killed."""
 LARGEST_FILE = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RecordType(Generic[AnyRecord]):
+    """One type of record: what its names look like and end with, and how one is read. Where another type is kept
+    beside it, neither takes the other's records for its own.
+    """
+
+    names: re.Pattern[str]
+    ending: str
+    read: Callable[[bytes], AnyRecord]
+
+    def name(self, record: AnyRecord) -> str:
+        """What ``record`` is called: names in order are runs in order."""
+        return f"{_stamp(record.began)}-{_plain(record.run)}{self.ending}"
+
+
+def _conformance(data: bytes) -> ConformanceRecord:
+    return decode_conformance(decompress(data))
+
+
+AUDITS: RecordType[Night] = RecordType(
+    re.compile(r"\d{8}T\d{6}Z-[0-9A-Za-z-]+\.json\.gz\Z", re.ASCII), ".json.gz", from_bytes
+)
+CONFORMANCE: RecordType[ConformanceRecord] = RecordType(
+    re.compile(r"\d{8}T\d{6}Z-[0-9A-Za-z-]+\.conformance\.json\.gz\Z", re.ASCII),
+    ".conformance.json.gz",
+    _conformance,
+)
+TYPES: tuple[RecordType[Night] | RecordType[ConformanceRecord], ...] = (AUDITS, CONFORMANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +81,16 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class Past(Generic[AnyRecord]):
     """Earlier runs, the latest first, and what was skipped, one line each."""
 
-    nights: tuple[Night, ...]
+    nights: tuple[AnyRecord, ...]
     skipped: tuple[str, ...] = ()
 
 
-def read_latest(records: Iterable[tuple[str, Callable[[], Night]]], most: int) -> Past:
+def read_latest(records: Iterable[tuple[str, Callable[[], AnyRecord]]], most: int) -> Past[AnyRecord]:
     """The first ``most`` of ``records`` that can be read; each is what it is called and how it is read."""
-    nights: list[Night] = []
+    nights: list[AnyRecord] = []
     skipped: list[str] = []
     for name, read in records:
         if len(nights) == most:
@@ -63,30 +103,34 @@ def read_latest(records: Iterable[tuple[str, Callable[[], Night]]], most: int) -
     return Past(tuple(nights), tuple(skipped))
 
 
-class HistoryStore:
-    """The records in ``directory``, which need not be there yet."""
+class HistoryStore(Generic[AnyRecord]):
+    """The records of one type in ``directory``, which need not be there yet."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, records: RecordType[AnyRecord]) -> None:
         self._directory = directory
+        self._type: RecordType[AnyRecord] = records
 
-    def read(self, most: int) -> Past:
+    def read(self, most: int) -> Past[AnyRecord]:
         """The latest ``most`` runs. Raises OSError where there is no such directory, or it can't be read."""
-        return read_latest(((str(path), partial(_read, path)) for path in self._records()), most)
+        return read_latest(((str(path), partial(self._read, path)) for path in self._records()), most)
 
-    def keep(self, night: Night, retention: Retention) -> Path:
-        """Write the record of ``night``, then remove what ``retention`` doesn't keep. Raises OSError, and then nothing
-        of the record is there.
+    def keep(self, record: AnyRecord, retention: Retention) -> Path:
+        """Write ``record``, then remove what ``retention`` doesn't keep. Raises OSError, and then nothing of the record
+        is there.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / record_name(night)
-        _write(path, compress(encode(night)))
+        path = self._directory / self._type.name(record)
+        _write(path, compress(encode(record)))
         with suppress(OSError):  # what is too old can go another time
             self._clear_away(path, retention)
         return path
 
+    def _read(self, path: Path) -> AnyRecord:
+        return self._type.read(_bytes_of(path))
+
     def _records(self) -> list[Path]:
         """The paths of all records, the latest first."""
-        names = [name for name in os.listdir(self._directory) if RECORD.match(name)]  # noqa: PTH208 - names
+        names = [name for name in os.listdir(self._directory) if self._type.names.match(name)]  # noqa: PTH208 - names
         return [self._directory / name for name in sorted(names, reverse=True)]
 
     def _clear_away(self, latest: Path, retention: Retention) -> None:
@@ -102,17 +146,12 @@ class HistoryStore:
         return (self._directory / name for name in os.listdir(self._directory) if DRAFT.match(name))  # noqa: PTH208
 
 
-def record_name(night: Night) -> str:
-    """What the record of ``night`` is called: names in order are nights in order."""
-    return f"{_stamp(night.began)}-{_plain(night.run)}.json.gz"
-
-
-def _read(path: Path) -> Night:
+def _bytes_of(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
         raise BadRecordError(f"it is larger than {LARGEST_FILE >> 20} MiB")
-    return from_bytes(data)
+    return data
 
 
 def _write(path: Path, data: bytes) -> None:

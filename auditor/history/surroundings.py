@@ -124,10 +124,15 @@ def changes_between(before: Surroundings | None, after: Surroundings | None) -> 
     )
 
 
-def _versions(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+def version_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Which versions are others, in words."""
     for name in sorted(before.keys() & after.keys()):
         if before[name] != after[name]:
-            yield Change(f"{name}: {before[name]} before, {after[name]} now")
+            yield f"{name}: {before[name]} before, {after[name]} now"
+
+
+def _versions(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+    yield from map(Change, version_changes(before, after))
     one, other = ({name for name in each if name.startswith(NETWORK_AGENT)} for each in (before, after))
     if one and other:  # with none, it was not looked at, or is under a name that we don't know
         for name in sorted(one ^ other):

@@ -89,11 +89,16 @@ def _brief(night: Night, past: Sequence[Night]) -> NightInBrief:
 
 def _course(found: Faulty, nights: Sequence[Night]) -> Course:
     marks = {True: "+", False: "-", None: "?"}
-    course = "".join(marks[standing_in(found, night)] for night in reversed(nights))
+    course = [marks[standing_in(found, night)] for night in nights]
+    return course_of(found.id, found.finding.kind, found.finding.title, course, [night.began for night in nights])
+
+
+def course_of(identity: str, kind: str, title: str, marks: Sequence[str], began: Sequence[str]) -> Course:
+    """The course of a finding that has ``marks`` in the runs that ``began`` then, the latest first."""
     since, count = "", 0
-    for night, mark in zip(nights, reversed(course), strict=True):
+    for day, mark in zip(began, marks, strict=True):
         if mark == "+":
-            since, count = night.began, count + 1
+            since, count = day, count + 1
         elif mark == "-" and count:
             break
-    return Course(found.id, found.finding.kind, found.finding.title, course, since, count)
+    return Course(identity, kind, title, "".join(reversed(marks)), since, count)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, Summary
+from auditor.model.standing import Comparison
 
 
 class ChangeKind(StrEnum):
@@ -74,6 +75,15 @@ class ScenarioScore:
 
 
 @dataclass(frozen=True, slots=True)
+class ScenarioConnection:
+    """One connection of a scenario, by the scenario's own names, and the features that it shows."""
+
+    scenario: str
+    result: CellResult
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Convergence:
     """How long one kind of change took to come into force: ``seconds`` for each scenario in which it did, ``late``
     where not in time.
@@ -89,7 +99,8 @@ class Scorecard:
     """The result of one conformance run.
 
     ``behaviour`` is one sentence: what this enforcer behaves like. ``facts``, ``seconds``, ``attempts``, ``api`` and
-    ``began`` are those of a Report.
+    ``began`` are those of a Report. ``connections`` are those of all scenarios, ``versions`` what nodes run, by what
+    it is of; ``comparison`` holds the features that depart against earlier runs, where somebody asked for that.
     """
 
     subject: str
@@ -105,6 +116,9 @@ class Scorecard:
     attempts: int = 0
     api: Mapping[str, int] = field(default_factory=dict, hash=False)
     began: str = ""
+    connections: tuple[ScenarioConnection, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    comparison: Comparison | None = None
 
     @property
     def score(self) -> Score:

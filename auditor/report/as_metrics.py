@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from calendar import timegm
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -37,12 +37,22 @@ class Family:
 
 def render(report: Report, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
-    as_utf8(stream).writelines(f"{line}\n" for line in metric_lines(report))
+    write_lines(metric_lines(report), stream)
+
+
+def write_lines(lines: Iterable[str], stream: TextIO) -> None:
+    """Write the ``lines`` of a document to ``stream``."""
+    as_utf8(stream).writelines(f"{line}\n" for line in lines)
 
 
 def metric_lines(report: Report) -> Iterator[str]:
     """The lines of the document."""
-    for family in _families(report):
+    return lines_of(_families(report))
+
+
+def lines_of(families: Iterable[Family]) -> Iterator[str]:
+    """``families`` as lines of OpenMetrics text."""
+    for family in families:
         name = f"netpol_audit_{family.name}"
         yield f"# HELP {name} {family.help}"
         yield f"# TYPE {name} gauge"
@@ -72,15 +82,21 @@ def _families(report: Report) -> Iterator[Family]:
         said = "Share of the ways to misread the policies that would be noticed."
         yield Family("noticed_ratio", said, [({}, report.noticing.share)])
     yield Family("untested_policies", "Policies that no probe tested.", [({}, len(report.policies.open))])
-    yield Family("duration_seconds", "How long the run took.", [({}, round(seconds, 3))])
-    if report.began:
-        ended = timegm(time.strptime(report.began, "%Y-%m-%dT%H:%M:%SZ")) + round(seconds)
-        yield Family("last_run_timestamp_seconds", "When the last run ended.", [({}, ended)])
-        if conclusion is not Conclusion.INCONCLUSIVE:
-            yield Family("last_conclusive_timestamp_seconds", "When the last conclusive run ended.", [({}, ended)])
+    yield from times("", report.began, seconds, conclusive=conclusion is not Conclusion.INCONCLUSIVE)
     conclusions = [({"conclusion": each}, float(each is conclusion)) for each in Conclusion]
     yield Family("conclusion", "1 for what the run comes to.", conclusions)
     yield Family("info", "The auditor and the run.", [({"version": __version__, "run": report.run_id}, 1)])
+
+
+def times(prefix: str, began: str, seconds: float, *, conclusive: bool) -> Iterator[Family]:
+    """How long a run that ``began`` then took, and when it ended, under names that begin with ``prefix``."""
+    yield Family(f"{prefix}duration_seconds", "How long the run took.", [({}, round(seconds, 3))])
+    if began:
+        ended = timegm(time.strptime(began, "%Y-%m-%dT%H:%M:%SZ")) + round(seconds)
+        yield Family(f"{prefix}last_run_timestamp_seconds", "When the last run ended.", [({}, ended)])
+        if conclusive:
+            said = "When the last conclusive run ended."
+            yield Family(f"{prefix}last_conclusive_timestamp_seconds", said, [({}, ended)])
 
 
 def _findings(report: Report) -> list[tuple[Labels, float]]:

@@ -16,7 +16,7 @@ from auditor.model.words import in_brief, pluralize
 from auditor.report.cause import coverage_lines, labelled_lines, lint_lines, opening_lines, untested_lines
 from auditor.report.closing import closing_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, conclude
-from auditor.report.console import can_write, held_back, open_console, print_line, print_paragraph
+from auditor.report.console import can_write, held_back, open_console, print_line, print_paragraph, print_section
 from auditor.report.grouping import Traffic, by_reason, cell_order, in_words, ports_text, traffic
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
@@ -124,17 +124,7 @@ class _Table:
             print_findings(self._console, self._report.intent)
 
     def _write_section(self, lines: Iterable[str]) -> None:
-        """A bold heading, the first of ``lines``, and the others below it, as far in as they begin; nothing at all
-        without any.
-        """
-        for number, line in enumerate(lines):
-            if number == 0:
-                self._line()
-                self._line(Text(line, style="bold"))
-            else:
-                text = line.lstrip()
-                indent = 2 + len(line) - len(text)
-                self._line(text, indent, indent + 2)
+        print_section(self._console, lines)
 
     def _write_coverage(self) -> None:
         parts = self._report.unexercised

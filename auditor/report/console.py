@@ -111,6 +111,20 @@ def print_paragraph(
         margin, first_word = hang, ""
 
 
+def print_section(console: Console, lines: Iterable[str]) -> None:
+    """Print a bold heading, the first of ``lines``, and the others below it, as far in as they begin; nothing at all
+    without any.
+    """
+    for number, line in enumerate(lines):
+        if number == 0:
+            print_paragraph(console)
+            print_paragraph(console, Text(line, style="bold"))
+        else:
+            text = line.lstrip()
+            indent = 2 + len(line) - len(text)
+            print_paragraph(console, text, indent, indent + 2)
+
+
 def print_line(console: Console, line: str | Text, margin: int = 0, *, style: str = "", first_word: str = "") -> None:
     """Print ``line`` behind ``margin`` columns as it is, however long, with what can't be seen in it escaped.
 

@@ -22,9 +22,9 @@ MOST_NIGHTS = 40
 def render(trend: Trend, stream: TextIO) -> None:
     """Write ``trend`` to ``stream``."""
     console = open_console(stream)
-    print_line(console, _row(COLUMNS))
+    print_line(console, in_columns(COLUMNS, WIDTHS))
     for night in trend.nights:
-        print_line(console, _row(night_in_words(night)))
+        print_line(console, in_columns(night_in_words(night), WIDTHS))
     if not trend.findings:
         print_paragraph(console, "No finding in any of these runs.")
         return
@@ -36,8 +36,9 @@ def render(trend: Trend, stream: TextIO) -> None:
         print_paragraph(console, line, 2)
 
 
-def _row(texts: Sequence[str]) -> str:
-    cells = zip(texts, WIDTHS, strict=True)
+def in_columns(texts: Sequence[str], widths: Sequence[int]) -> str:
+    """``texts`` in columns of ``widths`` characters, to the left where that is negative, else to the right."""
+    cells = zip(texts, widths, strict=True)
     return " ".join(text.ljust(-width) if width < 0 else text.rjust(width) for text, width in cells).rstrip()
 
 

@@ -7,13 +7,14 @@ what Slack or Teams would take for markup in them is escaped.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from auditor.model.printable import printable
 from auditor.model.report import Report
-from auditor.model.standing import Age, Departed, Standing
+from auditor.model.scorecard import Score, Scorecard
+from auditor.model.standing import Age, Comparison, Departed, Standing
 from auditor.model.verdict import Conclusion
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
@@ -28,10 +29,13 @@ MARKDOWN = re.compile(r"([\\`*_\[\]#~|>])")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The news of one run: a title, and ``lines`` below it."""
+    """The news of one run: a title, and ``lines`` below it. The other fields are those of its report."""
 
-    report: Report
-    title: str
+    subject: str
+    run: str
+    began: str
+    conclusion: str
+    headline: str
     lines: tuple[str, ...]
     news: tuple[Standing, ...]
     gone: tuple[Departed, ...]
@@ -39,7 +43,8 @@ class Message:
     @property
     def text(self) -> str:
         """All of it, as plain text."""
-        text = "\n".join([self.title, *self.lines])
+        title = printable(f"{self.conclusion.upper()} {self.subject}: {self.headline}")
+        text = "\n".join([title, *map(printable, self.lines)])
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
@@ -50,33 +55,56 @@ def message_of(report: Report, last: str = "") -> Message | None:
     one. Without anything to compare with, each finding is news.
     """
     conclusion, comparison = conclude(report), report.comparison
-    news = () if comparison is None else comparison.news
-    gone = () if comparison is None else tuple(each for each in comparison.departed if each.age is Age.GONE)
+    news, gone = _news(comparison)
     unsure = conclusion is Conclusion.INCONCLUSIVE and last != Conclusion.INCONCLUSIVE
     unheard = comparison is None and conclusion is Conclusion.FAIL
     if not (news or gone or unsure or unheard):
         return None
+    found = [] if comparison is not None else [f"{each.kind}: {each.title}" for each in report.findings]
+    lines = _lines(news, gone, found)
+    return Message(report.subject, report.run_id, report.began, conclusion, headline(report), lines, news, gone)
+
+
+def message_of_card(card: Scorecard, last: str = "") -> Message | None:
+    """The news of a conformance run, after one that came to ``last``: features that depart and didn't, or of which
+    nobody could know, features that conform again, and a run without a verdict after one that had one.
+    """
+    news, gone = _news(card.comparison)
+    unsure = card.score is Score.INCONCLUSIVE and last != Score.INCONCLUSIVE
+    departing = [f"departs: {each.title}" for each in card.features if each.score is Score.DEPARTS]
+    unheard = card.comparison is None and card.score is Score.DEPARTS
+    if not (news or gone or unsure or unheard):
+        return None
+    lines = _lines(news, gone, [] if card.comparison is not None else departing)
+    return Message(card.subject, card.run_id, card.began, card.score, card.behaviour, lines, news, gone)
+
+
+def _news(comparison: Comparison | None) -> tuple[tuple[Standing, ...], tuple[Departed, ...]]:
+    """What is new and what is gone, as far as anybody asked."""
+    if comparison is None:
+        return (), ()
+    return comparison.news, tuple(each for each in comparison.departed if each.age is Age.GONE)
+
+
+def _lines(news: Sequence[Standing], gone: Sequence[Departed], found: Sequence[str]) -> tuple[str, ...]:
+    """What is new, what is gone, and what was ``found`` where nobody knows what is new."""
     lines = [line for each in news[:MOST_TOLD] for line in standing_lines(each)]
     lines += [line for each in gone[:MOST_TOLD] for line in departed_lines(each)]
-    if comparison is None:
-        lines += [f"{each.kind}: {each.title}" for each in report.findings[:MOST_TOLD]]
-    told = max(len(news), len(gone), 0 if comparison else len(report.findings))
-    if told > MOST_TOLD:
+    lines += found[:MOST_TOLD]
+    if max(len(news), len(gone), len(found)) > MOST_TOLD:
         lines.append("and more: the report has each")
-    title = f"{conclusion.value.upper()} {report.subject}: {headline(report)}"
-    return Message(report, printable(title), tuple(map(printable, lines)), news, gone)
+    return tuple(lines)
 
 
 def _as_json(message: Message) -> dict[str, Any]:
-    report = message.report
     return {
         "schema": "audit.message/v1",
         "text": message.text,
-        "subject": report.subject,
-        "run": report.run_id,
-        "began": report.began,
-        "conclusion": conclude(report).value,
-        "headline": headline(report),
+        "subject": message.subject,
+        "run": message.run,
+        "began": message.began,
+        "conclusion": message.conclusion,
+        "headline": message.headline,
         "new": [{"id": each.id, "kind": each.kind, "title": each.title, "age": each.age} for each in message.news],
         "gone": [{"id": each.id, "kind": each.kind, "title": each.title} for each in message.gone],
     }

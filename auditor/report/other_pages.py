@@ -1,16 +1,17 @@
-"""Lint, a scorecard, a comparison and a history as pages: tables and lists, without a script."""
+"""Lint, a scorecard, a comparison and histories as pages: tables and lists, without a script."""
 
 from __future__ import annotations
 
 from typing import TextIO
 
+from auditor.history.conformance import ConformanceTrend
 from auditor.history.trend import Trend
 from auditor.model.lint import LintReport
 from auditor.model.scorecard import Scorecard
 from auditor.model.standing import ComparedRuns
 from auditor.model.verdict import Conclusion
 from auditor.model.words import pluralize
-from auditor.report import comparison_as_table, lint_as_table
+from auditor.report import comparison_as_table, conformance_history_as_table, lint_as_table
 from auditor.report.cause import cause_lines
 from auditor.report.headline import origin, scorecard_headline, told
 from auditor.report.history_as_table import COLUMNS, night_in_words, state
@@ -57,6 +58,7 @@ def render_scorecard(card: Scorecard, stream: TextIO) -> None:
         remarks=[card.subject, scorecard_headline(card)],
         labelled=list(cause_lines(card.diagnosis)) if card.diagnosis is not None else (),
         before=[
+            *([] if card.comparison is None else [section_of(comparison_lines(card.comparison))]),
             Section("Features", columns=("score", "feature", "connections"), rows=features),
             Section("Scenarios", columns=("score", "scenario", "what it shows", "connections"), rows=scenarios),
             Section("Facts", card.facts),
@@ -95,6 +97,30 @@ def render_history(trend: Trend, stream: TextIO) -> None:
                 "Findings: + there, - as expected, ? nobody looked",
                 columns=("course, the oldest run first", "state", "kind", "finding"),
                 rows=findings,
+            ),
+        ],
+    )
+    write_page(page, stream)
+
+
+def render_conformance_history(trend: ConformanceTrend, stream: TextIO) -> None:
+    """Write ``trend`` to ``stream``."""
+    table = conformance_history_as_table
+    features = [(each.course, state(each), each.title) for each in trend.features]
+    page = Page(
+        title="history of conformance",
+        conclusion=trend.runs[0].conclusion,
+        headline=table.behaviour_of(trend),
+        before=[
+            Section(
+                "Runs, the latest first",
+                columns=table.COLUMNS,
+                rows=[tuple(table.run_in_words(run)) for run in trend.runs],
+            ),
+            Section(
+                "Features: + departs, - as expected, ? not checked",
+                columns=("course, the oldest run first", "state", "feature"),
+                rows=features,
             ),
         ],
     )

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
+    from auditor.history.conformance import ConformanceTrend
     from auditor.history.trend import Trend
     from auditor.model.intent import IntentReport
     from auditor.model.lint import LintReport
@@ -47,6 +48,7 @@ LINT: Document[LintReport] = Document("lint report")
 CONFORMANCE: Document[Scorecard] = Document("scorecard")
 COMPARE: Document[ComparedRuns] = Document("comparison")
 HISTORY: Document[Trend] = Document("history")
+CONFORMANCE_HISTORY: Document[ConformanceTrend] = Document("history of conformance")
 DIFF: Document[ComparedClusters] = Document("difference")
 
 DEFAULT_FORMAT, WIDE = "table", "wide"
@@ -93,12 +95,16 @@ FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (HISTORY, "table"): "history_as_table:render",
     (HISTORY, "json"): "history_as_json:render",
     (HISTORY, "html"): "other_pages:render_history",
+    (CONFORMANCE_HISTORY, "table"): "conformance_history_as_table:render",
+    (CONFORMANCE_HISTORY, "json"): "conformance_history_as_json:render",
+    (CONFORMANCE_HISTORY, "html"): "other_pages:render_conformance_history",
     (DIFF, "table"): "difference_as_table:render",
     (DIFF, "json"): "difference_as_json:render",
     (DIFF, "markdown"): "difference_as_markdown:render",
     (CONFORMANCE, "table"): "scorecard_as_table:render",
     (CONFORMANCE, "json"): "scorecard_as_json:render",
     (CONFORMANCE, "junit"): "scorecard_as_junit:render",
+    (CONFORMANCE, "metrics"): "scorecard_as_metrics:render",
     (CONFORMANCE, "markdown"): "scorecard_as_markdown:render",
     (CONFORMANCE, "html"): "other_pages:render_scorecard",
 }

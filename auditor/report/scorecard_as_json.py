@@ -10,7 +10,8 @@ from auditor import __version__
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult
 from auditor.model.scorecard import Convergence, FeatureScore, ScenarioScore, Scorecard
-from auditor.report.as_json import cause_fields
+from auditor.model.standing import Comparison
+from auditor.report.as_json import cause_fields, comparison_item
 from auditor.report.documents import write_json_value
 
 SCHEMA = "audit.scorecard/v1"
@@ -28,6 +29,9 @@ def render(card: Scorecard, stream: TextIO) -> None:
         "behaviour": card.behaviour,
         "summary": msgspec.to_builtins(card.summary),
         **({"diagnosis": _diagnosis(card.diagnosis)} if card.diagnosis is not None else {}),
+        **(
+            {"comparison": msgspec.to_builtins(comparison_item(card.comparison))} if card.comparison is not None else {}
+        ),
         "features": list(map(_feature, card.features)),
         "scenarios": list(map(_scenario, card.scenarios)),
         "convergence": list(map(_convergence, card.convergence)),
@@ -35,8 +39,13 @@ def render(card: Scorecard, stream: TextIO) -> None:
         "seconds": {name: round(seconds, 3) for name, seconds in card.seconds.items()},
         "attempts": card.attempts,
         **({"api": dict(card.api)} if card.api else {}),
+        **({"versions": dict(card.versions)} if card.versions else {}),
     }
     write_json_value(document, stream)
+
+
+def _comparison(comparison: Comparison | None) -> dict[str, Any]:
+    return {} if comparison is None else {"comparison": msgspec.to_builtins(comparison_item(comparison))}
 
 
 def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:

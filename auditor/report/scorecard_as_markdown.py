@@ -7,7 +7,9 @@ from typing import TextIO
 
 from auditor.model.scorecard import Score, Scorecard
 from auditor.report.headline import scorecard_headline, told
+from auditor.report.lines import headed
 from auditor.report.markdown import heading, section, table, text, write_markdown
+from auditor.report.standing import comparison_lines
 
 
 def render(card: Scorecard, stream: TextIO) -> None:
@@ -22,6 +24,8 @@ def _lines(card: Scorecard) -> Iterator[str]:
         (text(each.score), text(each.title), text(", ".join(told(each.summary)) or "all as expected"))
         for each in card.features
     ]
+    if card.comparison is not None:
+        yield from section(*headed(comparison_lines(card.comparison)))
     yield from table(("score", "feature", "connections"), rows)
     departing = [
         f"{each.name}: {', '.join(told(each.summary))}" for each in card.scenarios if each.score is Score.DEPARTS

@@ -12,9 +12,10 @@ from rich.text import Text
 from auditor.model.scorecard import Convergence, FeatureScore, Score, Scorecard
 from auditor.model.words import pluralize
 from auditor.report.cause import cause_lines
-from auditor.report.console import open_console, print_paragraph
+from auditor.report.console import open_console, print_paragraph, print_section
 from auditor.report.headline import origin, scorecard_headline, told
 from auditor.report.lines import what_json_has
+from auditor.report.standing import comparison_lines
 
 STYLES = {Score.CONFORMS: "green", Score.DEPARTS: "bold red", Score.INCONCLUSIVE: "bold yellow", Score.SKIPPED: "dim"}
 SCORE_WIDTH = 13
@@ -30,6 +31,8 @@ def render(card: Scorecard, stream: TextIO) -> None:
     print_paragraph(console, scorecard_headline(card))
     print_paragraph(console, Text(card.subject, style="dim"))
     _print_cause(console, card)
+    if card.comparison is not None:
+        print_section(console, comparison_lines(card.comparison))
     _print_features(console, card)
     _print_scenarios(console, card)
     for convergence in card.convergence:

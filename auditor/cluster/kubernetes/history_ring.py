@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Generic
 
 import msgspec
 
@@ -16,10 +16,9 @@ from auditor.cluster.kubernetes.client.api_types import Record
 from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
-from auditor.history.codec import compress, encode, from_bytes
-from auditor.history.store import RECORD, Past, Retention, read_latest, record_name
+from auditor.history.codec import AnyRecord, compress, encode
+from auditor.history.store import TYPES, Past, RecordType, Retention, read_latest
 from auditor.model.errors import ClusterError
-from auditor.model.night import Night
 
 MARK = "netpol-audit/history"
 """The label of a ConfigMap that holds records and nothing else."""
@@ -35,29 +34,31 @@ class _Stored(Record, frozen=True):
     binary_data: Mapping[str, bytes] = msgspec.field(default_factory=dict)
 
 
-class HistoryRing:
-    """The records in the ConfigMap ``name`` in ``namespace``, which need not be there yet."""
+class HistoryRing(Generic[AnyRecord]):
+    """The records of one type in the ConfigMap ``name`` in ``namespace``, which need not be there yet."""
 
-    def __init__(self, options: ConnectionOptions, namespace: str, name: str) -> None:
+    def __init__(self, options: ConnectionOptions, namespace: str, name: str, records: RecordType[AnyRecord]) -> None:
+        self._type: RecordType[AnyRecord] = records
         self._options = options
         self._name = name
         self._list = f"/api/v1/namespaces/{namespace}/configmaps"
         self._where = f" in namespace {namespace}"
 
-    async def read(self, most: int) -> Past:
+    async def read(self, most: int) -> Past[AnyRecord]:
         """The latest ``most`` runs. Raises ClusterError where they can't be read."""
         async with ApiServer(await connect(self._options)) as api:
             stored = await self._stored(api)
-        keys = sorted(filter(RECORD.match, stored.binary_data), reverse=True)
+        keys = sorted(filter(self._type.names.match, stored.binary_data), reverse=True)
         place = f"ConfigMap {self._name}{self._where}"
-        return read_latest(((f"{place}: {key}", partial(from_bytes, stored.binary_data[key])) for key in keys), most)
+        read = self._type.read
+        return read_latest(((f"{place}: {key}", partial(read, stored.binary_data[key])) for key in keys), most)
 
-    async def keep(self, night: Night, retention: Retention) -> None:
-        """Add the record of ``night``, and take away what ``retention`` doesn't keep or what there is no room for.
+    async def keep(self, record: AnyRecord, retention: Retention) -> None:
+        """Add ``record``, and take away what ``retention`` doesn't keep or what there is no room for.
 
         Raises ClusterError, and then nothing is changed.
         """
-        key, data = record_name(night), compress(encode(night))
+        key, data = self._type.name(record), compress(encode(record))
         if len(data) > ROOM:
             raise ClusterError(
                 f"the record has {len(data):,} bytes and a ConfigMap has room for {ROOM:,}: keep records in a directory"
@@ -100,16 +101,19 @@ class HistoryRing:
 
 
 def within(records: Mapping[str, bytes], latest: str, retention: Retention) -> dict[str, bytes]:
-    """Of ``records`` by name those that stay: ``latest``, then from the youngest on as many as are allowed and have
-    room.
+    """Of ``records`` by name those that stay: ``latest`` and the latest of every other type, then from the youngest on
+    as many of the type of ``latest`` as are allowed, and as many of all types as have room.
     """
-    kept = {latest: records[latest]}
-    oldest, size = retention.oldest(), len(records[latest])
-    for key in sorted(filter(RECORD.match, records), reverse=True):
-        if key == latest:
-            continue
+    by_type = [sorted(filter(each.names.match, records), reverse=True) for each in TYPES]
+    mine = next(keys for keys in by_type if latest in keys)
+    allowed = [key for key in mine if key != latest and key >= retention.oldest()][: retention.number - 1]
+    others = [keys for keys in by_type if keys is not mine]
+    firsts = [keys[0] for keys in others if keys]
+    rest = sorted([*allowed, *(key for keys in others for key in keys[1:])], reverse=True)
+    kept, size = {latest: records[latest]}, len(records[latest])
+    for key in (*firsts, *rest):
         size += len(records[key])
-        if len(kept) == retention.number or key < oldest or size > ROOM:
+        if size > ROOM:
             break
         kept[key] = records[key]
     return kept

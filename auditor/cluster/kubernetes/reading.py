@@ -71,6 +71,13 @@ def versions_on(nodes: Iterable[NodeRecord]) -> dict[str, str]:
     return {what: ", ".join(sorted(versions - {""})) for what, versions in found.items() if versions - {""}}
 
 
+async def node_versions(api: ApiServer) -> dict[str, str]:
+    """What the nodes run, by what it is a version of. Raises ClusterError."""
+    question = Question("/api/v1/nodes", "list", "nodes")
+    listed, _ = await read_list(api, question)
+    return versions_on(decode(item, NodeRecord, api, question) for item in listed)
+
+
 async def read_cluster(api: ApiServer, namespaces: Sequence[str] = (), *, page: int = PAGE) -> LiveSnapshot:
     """Read ``namespaces`` (none: all of them), with all nodes; without any, and with a note, where only the namespaces
     may be read.

@@ -20,6 +20,7 @@ from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
+from auditor.cluster.kubernetes.reading import node_versions
 from auditor.cluster.kubernetes.session.lease import Leases
 from auditor.cluster.kubernetes.session.pod_status import image_facts
 from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces, namespace_prefix
@@ -118,6 +119,7 @@ async def conform_on_cluster(
     async with ApiServer(await connect(options.connection)) as api:
         run = _Run(api, run_id, options, progress)
         prepared_scenarios = await apart(prepare_scenarios, scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
+        versions = await node_versions(api)
         outcomes = await run.run(prepared_scenarios)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
     began = time.monotonic()
@@ -126,7 +128,12 @@ async def conform_on_cluster(
     )
     run.seconds["scoring"] = time.monotonic() - began
     return replace(
-        scored, run_id=run_id, seconds=run.seconds, api=traffic, facts=(*scored.facts, *run.facts, *run.images())
+        scored,
+        run_id=run_id,
+        seconds=run.seconds,
+        api=traffic,
+        facts=(*scored.facts, *run.facts, *run.images()),
+        versions=versions,
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from auditor.diagnosis.evidence import is_telling
@@ -17,11 +17,18 @@ from auditor.model.dialect import Dialect
 from auditor.model.policy import NetworkPolicy
 from auditor.model.report import CellResult, Summary
 from auditor.model.scenario import Scenario
-from auditor.model.scorecard import ChangeKind, Convergence, FeatureScore, ScenarioScore, Scorecard
+from auditor.model.scorecard import (
+    ChangeKind,
+    Convergence,
+    FeatureScore,
+    ScenarioConnection,
+    ScenarioScore,
+    Scorecard,
+)
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Observed, Result, Verdict
 from auditor.model.words import pluralize
-from auditor.run.conformance.features import cells_by_feature
+from auditor.run.conformance.features import Feature, cells_by_feature
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
 
@@ -44,11 +51,12 @@ def score(
     seconds = {name: taken for outcome in outcomes for name, taken in outcome.seconds.items()}
     previous = _previous(prepared_scenarios, snapshot)
     diagnosis = diagnose(snapshot, list(results.values()), previous, without=OF_ONE_SCENARIO)
+    shown = cells_by_feature(snapshot, list(results), prepared_scenarios)
     return Scorecard(
         subject=subject,
         run_id=secrets.token_hex(4),
         behaviour=behaviour(list(results.values()), diagnosis),
-        features=_features(snapshot, prepared_scenarios, results),
+        features=_features(shown, prepared_scenarios, results),
         scenarios=_scenarios(scenarios, prepared_scenarios, results),
         convergence=_convergence(prepared_scenarios, seconds),
         summary=Summary.of(tuple(results.values())),
@@ -57,6 +65,7 @@ def score(
         if len(outcomes) == 1
         else (),
         attempts=sum(outcome.attempts for outcome in outcomes),
+        connections=tuple(_connections(shown, prepared_scenarios, results)),
     )
 
 
@@ -69,7 +78,9 @@ def _previous(prepared_scenarios: Iterable[PreparedScenario], snapshot: Snapshot
 
 
 def _features(
-    snapshot: Snapshot, prepared_scenarios: Sequence[PreparedScenario], results: Mapping[Cell, CellResult]
+    shown: Mapping[Feature, Collection[Cell]],
+    prepared_scenarios: Sequence[PreparedScenario],
+    results: Mapping[Cell, CellResult],
 ) -> tuple[FeatureScore, ...]:
     scenario_of = {cell: prepared.scenario.name for prepared in prepared_scenarios for cell in prepared.truth}
     return tuple(
@@ -79,8 +90,23 @@ def _features(
             scenarios=tuple(dict.fromkeys(scenario_of[cell] for cell in cells)),
             summary=Summary.of(tuple(results[cell] for cell in cells)),
         )
-        for feature, cells in cells_by_feature(snapshot, list(results), prepared_scenarios).items()
+        for feature, cells in shown.items()
     )
+
+
+def _connections(
+    shown: Mapping[Feature, Collection[Cell]],
+    prepared_scenarios: Iterable[PreparedScenario],
+    results: Mapping[Cell, CellResult],
+) -> Iterator[ScenarioConnection]:
+    features: dict[Cell, list[str]] = {}
+    for feature, cells in shown.items():
+        for cell in cells:
+            features.setdefault(cell, []).append(feature.name)
+    for prepared in prepared_scenarios:
+        for cell in prepared.truth:
+            seen = replace(results[cell], cell=prepared.names.original(cell))
+            yield ScenarioConnection(prepared.scenario.name, seen, tuple(features.get(cell, ())))
 
 
 def _scenarios(

@@ -9,6 +9,7 @@ import pytest
 
 from auditor.cli.application import run
 from auditor.cli.nightly import NightlyOptions, keep_record, record_of
+from auditor.history.store import AUDITS
 from auditor.model.verdict import Result
 from tests.unit.history.nights import pod, run_of, tried
 from tests.unit.report.test_as_json import document, validator
@@ -64,7 +65,7 @@ def test_a_run_that_is_none_is_refused_in_one_line(capsys):
 def test_a_history_tells_of_each_night_and_of_each_finding(tmp_path, capsys):
     for day, made in enumerate([CLEAN, LEAKY, LEAKY, CLEAN, UNSURE, LEAKY], 1):
         record = record_of(replace(made, began=f"2026-11-0{day}T02:00:00Z"))
-        keep_record(record, str(tmp_path), NightlyOptions(days=36500))
+        keep_record(record, str(tmp_path), NightlyOptions(days=36500), AUDITS)
     assert run(["history", str(tmp_path), "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
     validator("history.schema.json").validate(told)

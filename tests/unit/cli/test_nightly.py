@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
-from auditor.history.store import HistoryStore
+from auditor.history.store import AUDITS, HistoryStore
 from auditor.model.errors import InputError, UsageError
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
@@ -58,7 +58,7 @@ def test_a_new_leak_fails_once_and_is_told_until_it_is_gone(tmp_path):
 def test_the_record_has_the_conclusion_of_the_run_itself(tmp_path):
     ended(LEAKY, history=str(tmp_path), suppressions=None, fail_on=FailOn.NEW)
     ended(replace(LEAKY, began="2026-11-03T02:00:00Z"), history=str(tmp_path), fail_on=FailOn.NEW)
-    assert {night.conclusion for night in HistoryStore(tmp_path).read(9).nights} == {"fail"}
+    assert {night.conclusion for night in HistoryStore(tmp_path, AUDITS).read(9).nights} == {"fail"}
 
 
 def test_a_baseline_is_a_report_a_record_or_a_history(tmp_path):

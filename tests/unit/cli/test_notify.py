@@ -17,6 +17,7 @@ from auditor.cli.notify import FORMATS, Webhook, metrics_for, news_for, read_gat
 from auditor.cli.sending import send
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
+from auditor.report.as_metrics import metric_lines
 from auditor.report.message import BODIES, LONGEST, message_of
 from tests.unit.history.nights import pod, run_of, tried
 
@@ -90,7 +91,7 @@ def test_a_run_without_a_verdict_is_news_once():
 
 @pytest.mark.parametrize("chosen", FORMATS)
 def test_each_format_is_sent(server, chosen, capfd):
-    send(news_for(LEAKY, "", [hook(server, chosen)]))
+    send(news_for(message_of(LEAKY), [hook(server, chosen)]))
     assert [body for _, body in server.got] == [BODIES[chosen](message_of(LEAKY))]
     assert capfd.readouterr().err == ""
 
@@ -124,14 +125,14 @@ def test_what_is_not_taken_is_told_without_the_secret_and_what_may_pass_is_tried
     server, capfd, answers, trouble, tried_times
 ):
     server.answers = answers
-    send(news_for(LEAKY, "", [hook(server)]))
+    send(news_for(message_of(LEAKY), [hook(server)]))
     told = f"warning: --notify json=127.0.0.1: {trouble}; nothing was sent there\n" if trouble else ""
     assert capfd.readouterr().err == told
     assert len(server.got) == tried_times
 
 
 def test_nobody_there_is_a_line_and_the_others_are_told(server, capfd):
-    send(news_for(LEAKY, "", [Webhook("json", "http://127.0.0.1:1/secret"), hook(server)]))
+    send(news_for(message_of(LEAKY), [Webhook("json", "http://127.0.0.1:1/secret"), hook(server)]))
     told = capfd.readouterr().err
     assert told == "warning: --notify json=127.0.0.1: connection refused; nothing was sent there\n"
     assert len(server.got) == 1
@@ -174,7 +175,7 @@ def test_what_is_no_address_is_refused_and_not_repeated(value):
     ],
 )
 def test_metrics_are_pushed_in_what_a_pushgateway_reads(server, path, group):
-    send(metrics_for(LEAKY, read_gateway(None, None, f"http://127.0.0.1:{server.server_port}{path}")))
+    send(metrics_for(metric_lines(LEAKY), read_gateway(None, None, f"http://127.0.0.1:{server.server_port}{path}")))
     assert server.paths == [group]
     ((kind, text),) = server.got
     assert kind.startswith("text/plain; version=0.0.4")
@@ -185,7 +186,7 @@ def test_findings_that_are_gone_do_not_stay_at_a_pushgateway(server):
     """A POST replaces the series of each name in it; a name without any series is none of them."""
     kept = {}
     for report in (LEAKY, CLEAN):
-        send(metrics_for(report, f"http://127.0.0.1:{server.server_port}/metrics/job/x"))
+        send(metrics_for(metric_lines(report), f"http://127.0.0.1:{server.server_port}/metrics/job/x"))
         families = text_string_to_metric_families(server.got[-1][1])
         kept |= {family.name: family.samples for family in families if family.samples}
         found = [each.value for each in kept["netpol_audit_findings"]]
@@ -193,8 +194,8 @@ def test_findings_that_are_gone_do_not_stay_at_a_pushgateway(server):
 
 
 def test_a_pushgateway_that_is_away_costs_a_line(capfd):
-    send(metrics_for(LEAKY, "http://127.0.0.1:1/metrics/job/x"))
+    send(metrics_for(metric_lines(LEAKY), "http://127.0.0.1:1/metrics/job/x"))
     assert capfd.readouterr().err == "warning: --push 127.0.0.1: connection refused; nothing was sent there\n"
-    send(metrics_for(LEAKY, None))
+    send(metrics_for(metric_lines(LEAKY), None))
     with pytest.raises(click.BadParameter):
         read_gateway(None, None, "pushgateway:9091")

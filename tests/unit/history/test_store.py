@@ -13,7 +13,7 @@ import pytest
 from auditor.history import store as store_module
 from auditor.history.codec import BadRecordError, compress, decode, decompress, encode
 from auditor.history.reading import read_night
-from auditor.history.store import HistoryStore, Retention
+from auditor.history.store import AUDITS, HistoryStore, Retention
 from auditor.model.errors import InputError
 from auditor.model.night import Surroundings
 from auditor.model.verdict import Result
@@ -45,7 +45,7 @@ def test_a_report_and_a_record_of_one_run_say_the_same():
 
 
 def test_nights_come_back_the_latest_first(tmp_path):
-    store = HistoryStore(tmp_path / "new" / "history")
+    store = HistoryStore(tmp_path / "new" / "history", AUDITS)
     for day in (2, 1, 3):
         store.keep(at(day), MANY)
     assert [each.began[8:10] for each in store.read(10).nights] == ["03", "02", "01"]
@@ -53,21 +53,21 @@ def test_nights_come_back_the_latest_first(tmp_path):
 
 
 def test_two_runs_of_one_second_are_both_kept(tmp_path):
-    store = HistoryStore(tmp_path)
+    store = HistoryStore(tmp_path, AUDITS)
     store.keep(at(1, "one"), MANY)
     store.keep(at(1, "two"), MANY)
     assert {each.run for each in store.read(10).nights} == {"one", "two"}
 
 
 def test_what_is_too_many_goes_the_oldest_first(tmp_path):
-    store = HistoryStore(tmp_path)
+    store = HistoryStore(tmp_path, AUDITS)
     for day in range(1, 6):
         store.keep(at(day), Retention(2, 100_000))
     assert [each.began[8:10] for each in store.read(10).nights] == ["05", "04"]
 
 
 def test_what_is_too_old_goes_and_the_latest_stays_whatever_the_clock_says(tmp_path):
-    store = HistoryStore(tmp_path)
+    store = HistoryStore(tmp_path, AUDITS)
     lately = (datetime.now(UTC) - timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
     store.keep(replace(NIGHT, began="2020-01-01T00:00:00Z"), Retention(9, 30))
     assert len(store.read(9).nights) == 1
@@ -78,7 +78,7 @@ def test_what_is_too_old_goes_and_the_latest_stays_whatever_the_clock_says(tmp_p
 def test_other_files_stay(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "20200101T000000Z-x.json.gz.bak").write_text("mine")
-    HistoryStore(tmp_path).keep(at(1), Retention(1, 1))
+    HistoryStore(tmp_path, AUDITS).keep(at(1), Retention(1, 1))
     assert len(list(tmp_path.iterdir())) == 3
 
 
@@ -92,12 +92,12 @@ def test_a_record_is_whole_or_not_there(tmp_path, monkeypatch, failing):
     else:
         monkeypatch.setattr(store_module.Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        HistoryStore(tmp_path).keep(at(1), MANY)
+        HistoryStore(tmp_path, AUDITS).keep(at(1), MANY)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_a_kill_left_goes_once_it_is_old(tmp_path):
-    store = HistoryStore(tmp_path)
+    store = HistoryStore(tmp_path, AUDITS)
     left, fresh = (tmp_path / f".20261101T020000Z-r1.json.gz.{digit * 12}.tmp" for digit in "01")
     for path in (left, fresh):
         path.write_text("half")
@@ -131,7 +131,7 @@ CONTENT = json.loads(encode(NIGHT))
 def test_what_is_no_whole_record_of_ours_is_skipped_and_told(tmp_path, data, why):
     with pytest.raises(BadRecordError, match=why):
         decode(decompress(data))
-    store = HistoryStore(tmp_path)
+    store = HistoryStore(tmp_path, AUDITS)
     store.keep(at(1), MANY)
     (tmp_path / "20261102T020000Z-bad.json.gz").write_bytes(data)
     past = store.read(10)
@@ -164,5 +164,5 @@ def test_a_night_of_sixty_classes_takes_little(tmp_path):
         for place, other in enumerate(pods)
         for port in ports
     ]
-    kept = HistoryStore(tmp_path).keep(night(pods, cells), MANY)
+    kept = HistoryStore(tmp_path, AUDITS).keep(night(pods, cells), MANY)
     assert kept.stat().st_size < 12_000

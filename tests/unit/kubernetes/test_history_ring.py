@@ -154,3 +154,16 @@ def test_the_other_commands_read_it(cluster, tmp_path, monkeypatch):
 def test_what_names_no_config_map_is_refused_before_the_run(cluster, tmp_path, place):
     with pytest.raises(UsageError, match="write configmap://NAMESPACE/NAME"):
         read_nightly(options(cluster, tmp_path, place))
+
+
+def test_neither_audits_nor_conformance_push_the_other_out():
+    audits = {f"202611{day:02d}T020000Z-r.json.gz": b"x" * (ROOM // 4) for day in range(1, 4)}
+    weekly = {"20261101T040000Z-c.conformance.json.gz": b"x" * (ROOM // 4)}
+    latest = "20261104T020000Z-r.json.gz"
+    kept = within({**audits, **weekly, latest: b"x" * (ROOM // 4)}, latest, Retention(400, 400))
+    assert kept.keys() == {latest, *weekly, "20261103T020000Z-r.json.gz", "20261102T020000Z-r.json.gz"}
+    kept = within({**audits, **weekly, latest: b"x"}, latest, Retention(1, 400))
+    assert kept.keys() == {latest, *weekly}
+    latest = "20261108T040000Z-c.conformance.json.gz"
+    kept = within({**audits, **weekly, latest: b"x"}, latest, Retention(1, 400))
+    assert kept.keys() == {latest, *audits}

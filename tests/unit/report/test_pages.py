@@ -131,7 +131,8 @@ def test_no_name_is_a_template(text):
 
 def test_every_report_with_findings_has_a_page():
     names = {document.name for document, name in FORMATS if name == "html"}
-    assert names == {"report", "expected matrix", "intent report", "lint report", "comparison", "history", "scorecard"}
+    histories = {"history", "history of conformance"}
+    assert names == {"report", "expected matrix", "intent report", "lint report", "comparison", "scorecard"} | histories
 
 
 # The matrix

@@ -13,8 +13,9 @@ import subprocess
 import pytest
 import yaml
 
-from auditor.report import as_metrics
+from auditor.report import as_metrics, scorecard_as_metrics
 from tests.unit.report.test_as_metrics import LEAKY
+from tests.unit.report.test_scorecard_metrics import CARD
 from tests.unit.tools.test_charts import ALL, ROOT, call, helm_text, objects, one, tool
 
 RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
@@ -27,7 +28,8 @@ LABELS_OF_THE_SCRAPE = {"job"}
 def metrics():
     stream = io.StringIO()
     as_metrics.render(LEAKY, stream)
-    return stream.getvalue()
+    scorecard_as_metrics.render(CARD, stream)
+    return stream.getvalue().replace("# EOF\n", "", 1)
 
 
 def expressions():

@@ -138,7 +138,9 @@ def test_conformance_renders_the_same_from_chart_and_overlay():
     name = "netpol-audit-conformance"
     done = call(tool("helm"), "template", name, CHART, "-n", name, *CONFORMANCE)
     assert done.returncode == 0, done.stderr
-    from_kustomize = by_name(objects(kustomize_text(OVERLAYS / "conformance")))
+    # A suffix is all that kustomize can give to a name.
+    text = kustomize_text(OVERLAYS / "conformance").replace("netpol-audit-history-conformance", f"{name}-history")
+    from_kustomize = by_name(objects(text))
     namespace = from_kustomize.pop(("Namespace", "", name))
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert by_name(without_helms_labels(objects(done.stdout))) == from_kustomize
@@ -187,6 +189,10 @@ def test_the_components_render_what_the_values_do(tmp_path):
         (
             (*ALL, "--set", "history.configMap=true"),
             ("-A", "--history", "configmap://netpol-audit/netpol-audit-history"),
+        ),
+        (
+            (*CONFORMANCE, "--set", "history.configMap=true"),
+            ("--conformance", "--history", "configmap://netpol-audit/netpol-audit-history"),
         ),
     ],
 )

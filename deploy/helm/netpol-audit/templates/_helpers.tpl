@@ -31,7 +31,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{- /* Where records are kept, if anywhere. */}}
 {{- define "netpol-audit.history" -}}
-{{- if and .Values.history.enabled (not .Values.conformance) }}{{ if .Values.history.configMap }}configmap{{ else }}volume{{ end }}{{ end }}
+{{- if .Values.history.enabled }}{{ if .Values.history.configMap }}configmap{{ else }}volume{{ end }}{{ end }}
 {{- end }}
 
 {{- define "netpol-audit.check" -}}
