@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from auditor.cli.notify import Webhook
 from auditor.cli.outputs import Output, output_options, read_outputs
 from auditor.cli.reports import reports_option
 from auditor.cli.snapshots import check_stdin
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
 from auditor.model.standing import FailOn
@@ -41,8 +43,9 @@ DEFAULTS = ProbingOptions()
     "--lab",
     "scenario",
     metavar="SCENARIO",
-    help="Audit this scenario on the embedded lab: a name or a file ('audit scenarios').",
+    help="Audit this scenario on the embedded lab: a name or a file ('audit scenarios'), or a directory of manifests.",
 )
+@parameters.host_option
 @parameters.enforcer_option
 @parameters.ports_option
 @parameters.from_option
@@ -117,6 +120,7 @@ DEFAULTS = ProbingOptions()
 def command(  # noqa: PLR0913 - one parameter for each option
     *,
     scenario: str | None,
+    hosts: Mapping[str, tuple[IPAddress, ...]],
     enforcers: tuple[str, ...],
     ports: tuple[PortRequest, ...],
     sources: tuple[str, ...],
@@ -196,6 +200,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
             raise UsageError("-f goes with --dry-run: packets need a cluster")
         if paths:
             parameters.refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
+        parameters.refuse(["hosts"], "goes with --lab and a directory: --external tries a host outside a live cluster")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
         chosen = replace(chosen, intent=meant)
         return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths, reports))
@@ -204,4 +209,4 @@ def command(  # noqa: PLR0913 - one parameter for each option
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
     refuse_live_options()
-    return run_on_lab(LabRunOptions(scenario, enforcers, options, outputs, dry_run, quiet, before, meant))
+    return run_on_lab(LabRunOptions(scenario, enforcers, options, outputs, dry_run, quiet, before, meant, hosts))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from auditor.cli import parameters
@@ -15,6 +16,7 @@ from auditor.cli.nightly import Before, after_run
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.snapshots import check_manifests
+from auditor.model.addresses import IPAddress
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
 from auditor.model.scenario import Scenario
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     from auditor.policy.matrix import ExpectedMatrix
     from auditor.run.audit import AuditOptions
 
+NO_HOSTS: Mapping[str, tuple[IPAddress, ...]] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class LabRunOptions:
-    """What to audit, how, and where to report."""
+    """What to audit, how, and where to report. ``hosts`` are outside a cluster that is given by manifests."""
 
     scenario: str
     enforcers: tuple[str, ...]
@@ -39,6 +43,7 @@ class LabRunOptions:
     quiet: bool
     before: Before
     intent: Intent | None = None
+    hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
 
 
 def run_on_lab(options: LabRunOptions) -> int:
@@ -49,7 +54,7 @@ def run_on_lab(options: LabRunOptions) -> int:
     from auditor.run.lab import LabOptions, audit_lab
     from auditor.run.sources import load_scenario
 
-    scenario = load_scenario(options.scenario)
+    scenario = load_scenario(options.scenario, options.hosts)
     check_manifests(scenario)
     enforcement = read_enforcement(options.enforcers, scenario)
     parameters.check_ports(scenario.snapshot.endpoints, options.audit.ports)
@@ -65,7 +70,7 @@ def run_on_lab(options: LabRunOptions) -> int:
             LabOptions(scenario, enforcement, options.intent),
             options.audit,
             subject(scenario, options.enforcers),
-            lambda cell: again(cell, options.scenario, options.enforcers),
+            lambda cell: again(cell, options.scenario, options.enforcers, options.hosts),
             progress,
         )
         report = run_interruptibly(audited)
@@ -102,12 +107,17 @@ def subject(scenario: Scenario, enforcers: tuple[str, ...]) -> str:
     return f"scenario {scenario.name} on the lab, enforcer {', '.join(enforcers) or 'spec'}"
 
 
-def again(cell: Cell, scenario: str, enforcers: Iterable[str]) -> str:
+def again(
+    cell: Cell, scenario: str, enforcers: Iterable[str], hosts: Mapping[str, tuple[IPAddress, ...]] = NO_HOSTS
+) -> str:
     """A shell command that probes ``cell``, in every address family that its ends have in common, on a lab like the one
     it was found on.
     """
+    from auditor.run.naming import host_words
+
     words = ["audit", "run", "--lab", scenario]
     for enforcer in enforcers:
         words += ["--enforcer", enforcer]
+    words += host_words(hosts)
     words += ["--from", cell.source, "--to", cell.destination, "--ports", f"{cell.protocol}/{cell.port}"]
     return shlex.join(words)

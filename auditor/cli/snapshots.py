@@ -4,14 +4,11 @@ have in common.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from auditor.cli.connection import CONNECTION, read_connection
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
 
 MOST_EXCLUDED = 6
-PLAIN_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 FILES_ONLY = ("recursive", "exclude", "keep_going", "replicas", "hosts")
 """The parameters that mean nothing where a live cluster is read."""
 
@@ -325,54 +321,22 @@ def endpoint_called(snapshot: Snapshot, name: str, other_than: Endpoint | None =
 
     Raises UsageError, with the closest names, when there is none, and with their names when they differ.
     """
-    from auditor.policy.selection import SERVICE_PREFIXES
+    from auditor.run.naming import endpoints_called
 
-    try:
-        return snapshot.endpoint(name)
-    except KeyError:
-        if PLAIN_NAME.fullmatch(name) and (found := _selected(snapshot, f"default/{name}")):
-            return _any_of(snapshot, f"default/{name}", found, other_than)  # kubectl's default
-        if name not in snapshot.absent and (found := _selected(snapshot, name)):
-            return _any_of(snapshot, name, found, other_than)
-        if name in snapshot.absent:
-            raise UsageError(f"{name} {snapshot.absent[name]}") from None
-        names = [endpoint.name for endpoint in snapshot.endpoints]
-        kind, slash, own = name.partition("/")
-        own = "" if slash and kind in SERVICE_PREFIXES else own if slash else name
-        elsewhere = [each for each in names if own and each.partition("/")[2] in (own, f"{own}-0")][:3]
-        close = [each for each in names if each.startswith(f"{name}-")][:3] or elsewhere
-        close = close or get_close_matches(name, names, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else _how_to_write(name)
-        raise UsageError(f"no endpoint is called {name!r}: {hint}") from None
-
-
-def _selected(snapshot: Snapshot, name: str) -> tuple[Endpoint, ...]:
-    """What ``name`` selects as the name of a workload or as labels; a whole namespace is too much to be meant."""
-    from auditor.policy.selection import BY_LABELS, select
-
-    return select(snapshot.endpoints, name, snapshot.services) if "/" in name or BY_LABELS.search(name) else ()
+    found = endpoints_called(snapshot, name)
+    return found[0] if len(found) == 1 else _any_of(snapshot, name, found, other_than)
 
 
 def _any_of(snapshot: Snapshot, name: str, found: Sequence[Endpoint], other_than: Endpoint | None) -> Endpoint:
     first = next((endpoint for endpoint in found if endpoint != other_than), found[0])
-    if len(found) > 1:
-        from auditor.policy.evaluator import evaluate
+    from auditor.policy.evaluator import evaluate
 
-        matrix = evaluate(snapshot)
-        classes = {matrix.class_of(endpoint.name): endpoint.name for endpoint in reversed(found)}
-        if len(classes) > 1:
-            raise UsageError(
-                f"{name} are {len(found)} endpoints that policies tell apart: name one, such as "
-                f"{' or '.join(list(reversed(classes.values()))[:3])}"
-            )
-        say_aside(f"{name}: {first.name} is one of {len(found)} that no policy tells apart")
+    matrix = evaluate(snapshot)
+    classes = {matrix.class_of(endpoint.name): endpoint.name for endpoint in reversed(found)}
+    if len(classes) > 1:
+        raise UsageError(
+            f"{name} are {len(found)} endpoints that policies tell apart: name one, such as "
+            f"{' or '.join(list(reversed(classes.values()))[:3])}"
+        )
+    say_aside(f"{name}: {first.name} is one of {len(found)} that no policy tells apart")
     return first
-
-
-def _how_to_write(name: str) -> str:
-    try:
-        ip_address(name)
-    except ValueError:
-        service = name.startswith(("service/", "svc/"))
-        return "write service/NAMESPACE/NAME" if service else "pods are NAMESPACE/NAME, others host/NAME and node/NAME"
-    return f"give it a name with --host NAME={name}, and write host/NAME"

@@ -10,16 +10,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import auditor
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError, system_reason
 from auditor.model.scenario import Scenario
-from auditor.parsing.scenario import read_scenario
+from auditor.model.snapshot import EndpointKind, Family
+from auditor.parsing.manifests import read_snapshot
+from auditor.parsing.placement import place
+from auditor.parsing.scenario import DEFAULT_NODES, REPLICAS, read_scenario
 from auditor.parsing.source import Source
 from auditor.run.directories import SUFFIXES, is_excluded, nothing_to_read, too_large
 from auditor.run.revisions import PREFIX, read_revision, reader_beside
@@ -136,13 +140,36 @@ def scenario_names() -> list[str]:
     return sorted(path.stem for path in directory.glob("*.yaml")) if directory.is_dir() else []
 
 
-def load_scenario(text: str) -> Scenario:
-    """The scenario called ``text``, or in the file at the path ``text``.
+def load_scenario(text: str, hosts: Mapping[str, tuple[IPAddress, ...]] | None = None) -> Scenario:
+    """The scenario called ``text``, in the file at the path ``text``, or made of the manifests in that directory, with
+    ``hosts`` outside.
 
-    Raises UsageError when there is none, InputError when it can't be read as a scenario.
+    Raises UsageError when there is none, and for hosts of a scenario; InputError when it can't be read as one.
     """
+    if text not in scenario_names() and Path(text).is_dir():
+        return scenario_of_manifests([text], hosts)
+    if hosts:
+        raise UsageError(f"{text}: --host goes with a directory of manifests; a scenario names its own hosts")
     source = _read(_scenario_path(text))
     return read_scenario(source, manifests_beside(source.name))
+
+
+def scenario_of_manifests(
+    paths: Sequence[str], hosts: Mapping[str, tuple[IPAddress, ...]] | None = None, *, recursive: bool = True
+) -> Scenario:
+    """A cluster of the manifests at ``paths``, with ``hosts`` outside: their pods get addresses, and two nodes unless
+    they name others.
+
+    Raises UsageError and InputError for what can't be read or placed.
+    """
+    snapshot = read_snapshot(load_sources(paths, recursive=recursive), replicas=REPLICAS, hosts=hosts or {})
+    if not snapshot.endpoints:
+        raise UsageError(f"{', '.join(paths)}: no pod, workload, node or host in the input")
+    pods = [endpoint.node for endpoint in snapshot.endpoints if endpoint.kind is EndpointKind.POD and endpoint.node]
+    nodes = tuple(dict.fromkeys(pods)) or DEFAULT_NODES
+    placed = place(snapshot, nodes, (Family.IPV4,), node_endpoints=False)
+    name = ", ".join(paths)
+    return Scenario(name, f"the manifests of {name}", name, nodes, (Family.IPV4,), placed)
 
 
 def manifests_beside(scenario_file: str) -> Callable[[str], Source]:
