@@ -110,4 +110,7 @@ def read_intent_file(path: str) -> Intent:
     sources = load_sources([path])
     if len(sources) != 1:
         raise UsageError(f"--intent {path}: an intent is one file")
-    return read_intent(sources[0])
+    intent = read_intent(sources[0])
+    if not intent.rules:
+        raise UsageError(f"{path}: it has no rules, only what to expect of single connections: 'audit test' tries them")
+    return intent

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from auditor.model.addresses import IPAddress
+from auditor.model.checks import ExpectedCheck
 from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import PortRange
 from auditor.model.skipped import NOTHING_LEFT_OUT, LeftOut
@@ -47,12 +48,13 @@ class IntentRule:
 @dataclass(frozen=True, slots=True)
 class Intent:
     """All that was meant. ``rules`` come before the ``closing`` ones; ``hosts`` are addresses outside the cluster, by
-    name.
+    name. ``expect`` are single connections for tests, and no part of what policies are held against.
     """
 
     rules: tuple[IntentRule, ...]
     hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
     file: str = ""
+    expect: tuple[ExpectedCheck, ...] = ()
 
     def with_hosts(self, snapshot: Snapshot) -> Snapshot:
         """``snapshot`` with the hosts that it lacks."""

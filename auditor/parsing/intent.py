@@ -7,6 +7,10 @@ its line.
     - {name: the API uses the database, from: prod/app=api, to: prod/app=db, ports: [TCP/3306], verdict: allowed}
     otherwise:
     - {name: nobody else reaches the database, to: prod/app=db}
+    expect:
+    - {from: prod/web, to: prod/db, ports: [TCP/3306], verdict: denied}
+
+``expect`` are single connections for tests ('audit test'), and no part of what policies are held against.
 
 Selections are read here too, so that a slip of the pen is reported with its line; what they match is a matter of the
 cluster.
@@ -16,8 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
+from itertools import product
 
 from auditor.model.addresses import IPAddress
+from auditor.model.checks import Check, ExpectedCheck
 from auditor.model.errors import InputError, Problem, UsageError
 from auditor.model.intent import Intent, IntentRule
 from auditor.model.policy import PolicyPort
@@ -30,7 +36,7 @@ from auditor.parsing.source import Source
 from auditor.policy.selection import select
 
 SCHEMA = "audit.intent/v1"
-KNOWN = ("schema", "hosts", "rules", "otherwise")
+KNOWN = ("schema", "hosts", "rules", "otherwise", "expect")
 RULE_FIELDS = ("name", "from", "to", "ports", "verdict")
 CLOSING_FIELDS = ("name", "from", "to", "ports")
 OTHERWISE = (
@@ -64,16 +70,18 @@ def _read_document(document: Document, problems: list[Problem]) -> Intent | None
     if fields.text("schema") != SCHEMA:
         fields.note(f"must be {SCHEMA}", "schema")
     hosts = _read_hosts(fields.section("hosts"))
-    rules = [*(_read_rule(item) for item in fields.maps("rules")), *_read_otherwise(fields)]
+    expects_alone = "expect" in document.value and not {"rules", "otherwise"} & document.value.keys()
+    rules = [] if expects_alone else [*map(_read_rule, fields.maps("rules")), *_read_otherwise(fields)]
     first: dict[str, IntentRule] = {}
     twice = [rule for rule in rules if rule.name and first.setdefault(rule.name, rule) is not rule]
     problems += [
         Problem(f"the rule on line {first[rule.name].line} is called {rule.name!r}, too", document.source, rule.line)
         for rule in twice
     ]
-    if not rules:
+    expect = tuple(check for item in fields.maps("expect") for check in _read_expected(item, hosts))
+    if not (rules or expect):
         fields.note("an intent without a rule says nothing", "rules")
-    return Intent(tuple(rules), hosts, document.source)
+    return Intent(tuple(rules), hosts, document.source, expect)
 
 
 def _read_otherwise(fields: Fields) -> list[IntentRule]:
@@ -100,6 +108,48 @@ def _read_rule(fields: Fields) -> IntentRule:
     if text not in tuple(Verdict):
         fields.note("must be allowed or denied", "verdict")
     return _rule(fields, Verdict(text) if text in tuple(Verdict) else Verdict.DENIED, closing=False)
+
+
+def _read_expected(fields: Fields, hosts: Mapping[str, tuple[IPAddress, ...]]) -> list[ExpectedCheck]:
+    """A check for each of its sources, destinations and ports."""
+    fields.refuse_unknown(RULE_FIELDS)
+    verdict, ports = fields.text("verdict"), _read_single_ports(fields)
+    if verdict not in tuple(Verdict):
+        fields.note("must be allowed or denied", "verdict")
+        return []
+    sources, destinations = (_read_named(fields, key) for key in ("from", "to"))
+    name, file = (fields.text("name") or "").strip(), fields.document.source
+    return [
+        ExpectedCheck(Check(source, destination, port, hosts), Verdict(verdict), name, file, fields.line)
+        for source, destination, port in product(sources, destinations, ports)
+    ]
+
+
+def _read_named(fields: Fields, key: str) -> list[str]:
+    value = fields.value.get(key)
+    names = [value] if isinstance(value, str) else fields.texts(key)
+    names = list(dict.fromkeys(name.strip() for name in names))
+    if not names or "" in names:
+        fields.note("name a pod, workload, Service, host or labels, or a list of them: NAMESPACE/NAME", key)
+    return names
+
+
+def _read_single_ports(fields: Fields) -> list[PortRequest]:
+    ports: list[PortRequest] = []
+    for number, item in enumerate(fields.items("ports")):
+        try:
+            port = parse_port(str(item))
+            if port.name:
+                ports.append(PortRequest(port.protocol, name=port.name))
+            elif port.number is None or port.bounds[1] != port.number:
+                fields.note(f"{item!r} is not a single port: a test tries each, such as TCP/5432", "ports", number)
+            else:
+                ports.append(PortRequest(port.protocol, port.number))
+        except ValueError as error:
+            fields.note(str(error), "ports", number)
+    if not fields.items("ports"):
+        fields.note("name at least one port, such as TCP/5432: a test tries each", "ports")
+    return list(dict.fromkeys(ports))
 
 
 def _rule(fields: Fields, verdict: Verdict, *, closing: bool) -> IntentRule:

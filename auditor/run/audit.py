@@ -57,7 +57,7 @@ class AuditOptions:
     part when any of them matches. ``scope`` names endpoints, of which one at least takes part in each cell.
     ``declared_only``: no port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
     ``accept_untested`` are full names of policies that may stay untested. ``connections``: try no others, unless
-    ``ports`` are given (None: all).
+    ``ports`` are given (None: all). ``also`` are ports to try besides those that the auditor chooses.
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -69,6 +69,7 @@ class AuditOptions:
     accept_untested: frozenset[str] = frozenset()
     connections: frozenset[Connection] | None = None
     probing: ProbingOptions = field(default_factory=ProbingOptions)
+    also: tuple[PortRequest, ...] = ()
 
 
 def check_accepted(snapshot: Snapshot, accepted: Collection[str]) -> None:
@@ -99,8 +100,8 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     Raises UsageError when nothing is left to probe, and for a policy to accept that isn't there.
     """
     check_accepted(snapshot, options.accept_untested)
-    matrix = evaluate(snapshot, named_ports=options.ports)
-    ports = options.ports or choose_ports(snapshot)
+    matrix = evaluate(snapshot, named_ports=(*options.ports, *options.also))
+    ports = options.ports or tuple(dict.fromkeys((*choose_ports(snapshot), *options.also)))
     sources = choose(snapshot.endpoints, options.sources, snapshot.services)
     destinations = choose(snapshot.endpoints, options.destinations, snapshot.services)
     if options.connections is not None and not options.ports:

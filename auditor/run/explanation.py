@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.model.ports import PortRequest
@@ -12,6 +12,7 @@ from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
+from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import SERVICE_PREFIXES
 from auditor.policy.services import behind
 from auditor.policy.unknown_labels import label_extremes
@@ -64,12 +65,27 @@ def explain(snapshot: Snapshot, source: Endpoint, destination: Endpoint | str, p
     cells = connections(source, destination, port) if isinstance(destination, Endpoint) else ()
     if service is not None:
         cells, snapshot = service.cells, service.snapshot
-    around = _around(snapshot, cells)
-    matrix = evaluate(around, named_ports=[port])
-    doubts = doubtful_cells(around, snapshot.unknown, cells) if snapshot.unknown else {}
+    matrix, doubts = doubts_of(snapshot, cells, [port])
     doubts = {**(service.doubts if service else {}), **doubts}
-    explained = tuple(_explained(snapshot, cell, matrix.notes(*cell), doubts.get(cell, "")) for cell in cells)
+    explained = tuple(
+        Explained(decide(snapshot, cell), tuple(matrix.notes(*cell)), doubts.get(cell, "")) for cell in cells
+    )
     return Explanation(explained, service.answer if service else None, snapshot.left_out)
+
+
+def doubts_of(
+    snapshot: Snapshot, cells: Sequence[Cell], ports: Sequence[PortRequest] = ()
+) -> tuple[ExpectedMatrix, Mapping[Cell, str]]:
+    """The matrix of what has a part in ``cells`` of ``snapshot``, and which of them are in doubt, with the reason:
+    policies that can't be read, and labels that nobody knows.
+    """
+    around = _around(snapshot, cells)
+    matrix = evaluate(around, named_ports=ports)
+    doubts = dict(doubtful_cells(around, snapshot.unknown, cells)) if snapshot.unknown else {}
+    hanging = [cell for cell in cells if cell not in doubts and Note.LABELS_UNKNOWN in matrix.notes(*cell)]
+    if hanging and (extremes := label_extremes(snapshot)):
+        doubts |= dict.fromkeys(hanging, f"it {extremes.why}")
+    return matrix, doubts
 
 
 def _around(snapshot: Snapshot, cells: Sequence[Cell]) -> Snapshot:
@@ -81,12 +97,6 @@ def _around(snapshot: Snapshot, cells: Sequence[Cell]) -> Snapshot:
     namespaces = {endpoint.namespace for endpoint in ends}
     policies = tuple(policy for policy in snapshot.policies if policy.namespace in namespaces)
     return replace(snapshot, endpoints=ends, policies=policies)
-
-
-def _explained(snapshot: Snapshot, cell: Cell, notes: Sequence[Note], doubt: str) -> Explained:
-    if not doubt and Note.LABELS_UNKNOWN in notes and (extremes := label_extremes(snapshot)):
-        doubt = f"it {extremes.why}"
-    return Explained(decide(snapshot, cell), tuple(notes), doubt)
 
 
 def service_name(text: str) -> str | None:

@@ -56,6 +56,14 @@ class LeftBehindError(ClusterError):
         self.report = report
 
 
+@dataclass(frozen=True, slots=True)
+class LiveAudit:
+    """The report of an audit, and what it intended: which probe pod stands for which pods of the cluster."""
+
+    report: Report
+    intended: LivePlan
+
+
 async def audit_live(
     options: LiveOptions,
     audit_options: AuditOptions,
@@ -63,6 +71,17 @@ async def audit_live(
     reproduce: Callable[[Cell], str],
     progress: ProbingProgress,
 ) -> Report:
+    """As ``audit_with_plan``, the report alone."""
+    return (await audit_with_plan(options, audit_options, subject, reproduce, progress)).report
+
+
+async def audit_with_plan(
+    options: LiveOptions,
+    audit_options: AuditOptions,
+    subject: str,
+    reproduce: Callable[[Cell], str],
+    progress: ProbingProgress,
+) -> LiveAudit:
     """Audit the cluster with probe pods of our own and report; nothing of it stays.
 
     Raises UsageError for options that match nothing, ClusterError when the audit can't be made, and LeftBehindError,
@@ -96,7 +115,7 @@ async def audit_live(
     whole = replace(report, run_id=run_id, api=traffic, intent=findings, surroundings=around)
     if left is not None:
         raise LeftBehindError(str(left), whole) from left
-    return whole
+    return LiveAudit(whole, intended)
 
 
 def _tcp_ports(snapshot: Snapshot, asked: Collection[PortRequest]) -> frozenset[int]:

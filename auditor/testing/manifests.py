@@ -1,0 +1,98 @@
+"""Checks by the evaluator alone: exact, in no time, and about what policies say, not about what enforces them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from auditor.lint import lint
+from auditor.model.checks import Answer, Check, Outcome
+from auditor.model.errors import UsageError
+from auditor.model.lint import Severity
+from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell, Note, Verdict
+from auditor.parsing.manifests import read_snapshot
+from auditor.policy.explain import decide
+from auditor.policy.outside import with_outside
+from auditor.run.explanation import doubts_of
+from auditor.run.naming import host_words
+from auditor.run.sources import load_sources
+from auditor.testing.backends import Remarks
+from auditor.testing.merging import Known, merge
+from auditor.testing.policies import replaced, require_namespaces
+from auditor.testing.questions import resolve, with_hosts
+
+UNCERTAIN = {
+    Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification defines no behaviour",
+    Note.CNI_DEPENDENT: "an ipBlock covers an address inside the cluster, which the specification leaves to the CNI",
+    Note.ADDRESS_UNKNOWN: "an ipBlock may cover a pod whose address the manifests don't give",
+}
+"""Why a verdict with such a note is no answer."""
+
+
+class ManifestsBackend:
+    """The manifests at ``paths``."""
+
+    def __init__(self, paths: Sequence[str], *, recursive: bool = True) -> None:
+        self._paths = tuple(paths)
+        self._recursive = recursive
+        self._snapshot = read_snapshot(load_sources(paths, recursive=recursive))
+        if not self._snapshot.endpoints:
+            raise UsageError(f"{', '.join(paths)}: no pod, workload, node or host in the input")
+
+    @property
+    def made_on(self) -> str:
+        return "by the policies alone"
+
+    def answers(self, checks: Sequence[Check]) -> Sequence[Answer]:
+        return [self._answer(check) for check in checks]
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    def everybody(self) -> Snapshot:
+        return with_outside(self._snapshot)
+
+    def remarks(self, namespaces: Sequence[str]) -> Remarks:
+        """What lint says, warnings and errors."""
+        require_namespaces(self._snapshot, namespaces)
+        found = [
+            f"{each.severity} {each.check} {each.place}: {each.message}"
+            for each in lint(self._snapshot, complete=False)
+            if each.severity.reaches(Severity.WARNING) and (not namespaces or each.place.namespace in namespaces)
+        ]
+        return Remarks(tuple(found), tuple(f"{each.full_name} {each.why}" for each in self._snapshot.unknown))
+
+    @contextmanager
+    def applied(self, path: str) -> Iterator[None]:
+        before = self._snapshot
+        self._snapshot = replaced(before, path)
+        try:
+            yield
+        finally:
+            self._snapshot = before
+
+    def _answer(self, check: Check) -> Answer:
+        question = resolve(with_outside(with_hosts(self._snapshot, [check])), check)
+        matrix, doubts = doubts_of(question.snapshot, question.cells, [check.port])
+        doubts = {**doubts, **question.doubts}
+        known = [
+            self._known(question.snapshot, cell, matrix.notes(*cell), doubts.get(cell, "")) for cell in question.cells
+        ]
+        return merge(check, self.made_on, known, reproduce=self._reproduce(check))
+
+    @staticmethod
+    def _known(snapshot: Snapshot, cell: Cell, notes: Sequence[Note], doubt: str) -> Known:
+        decision = decide(snapshot, cell)
+        why = doubt or next((UNCERTAIN[note] for note in notes if note in UNCERTAIN), "")
+        outcome = Outcome.REACHED if decision.verdict is Verdict.ALLOWED else Outcome.DENIED
+        return Known(cell, Outcome.INCONCLUSIVE if why else outcome, why, decision.verdict, decision.because())
+
+    def _reproduce(self, check: Check) -> str:
+        words = ["audit", "explain", *(word for path in self._paths for word in ("-f", path))]
+        words += ["-R"] if self._recursive else []
+        named = {
+            name: each for name, each in check.hosts.items() if f"host/{name}" in (check.source, check.destination)
+        }
+        return shlex.join([*words, *host_words(named), check.source, check.destination, str(check.port)])

@@ -1,0 +1,52 @@
+"""Asynchronous work from synchronous tests, wherever these run: inside of an event loop, too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """What ``work`` gives, run in a thread and event loop of its own.
+
+    An interrupt (Ctrl-C) cancels it, and is raised again once it has cleaned up.
+    """
+    done: Future[Result] = Future()
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Result]]] = Future()
+
+    async def watched() -> Result:
+        task = asyncio.create_task(work)
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await task
+
+    def run() -> None:
+        try:
+            done.set_result(asyncio.run(watched()))
+        except BaseException as error:  # noqa: BLE001 - handed on to the caller's thread
+            done.set_exception(error)
+
+    thread = Thread(target=run, name="netpol-audit", daemon=False)
+    thread.start()
+    try:
+        return done.result()
+    except KeyboardInterrupt:
+        loop, task = begun.result()
+        if not done.done():
+            loop.call_soon_threadsafe(task.cancel)
+        raise
+    finally:
+        _wait_for(thread)
+
+
+def _wait_for(thread: Thread) -> None:
+    """Wait, through further interrupts: what cleans up is bounded in time."""
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            continue
