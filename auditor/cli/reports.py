@@ -79,17 +79,20 @@ def write_reports(
     """
     if name is None:
         return
-    from auditor.cluster.kubernetes.report_objects import write_report_objects
+    from auditor.cluster.kubernetes.report_writing import write_report_objects
     from auditor.report.as_objects import report_objects
 
     objects = report_objects(report, audited, scope)
     try:
-        failures = asyncio.run(write_report_objects(connection, name, objects))
+        written = asyncio.run(write_report_objects(connection, name, objects))
     except AuditError as error:
         _warn(f"{error}; no report object was written")
         return
+    failures = written.failures
     if failures:
         _warn(f"{failures[0]}; {len(failures):,} of {pluralize(len(objects), 'report object')} not written")
+    if written.left:
+        _warn(written.left)
 
 
 def _warn(line: str) -> None:

@@ -6,8 +6,7 @@ put there under the same name stays as it is.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import msgspec
 
 from auditor.cluster.kubernetes.client.api_types import GroupList, Record
-from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.client.creation import create
 from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, ConflictError, NotFoundError, Question
@@ -31,8 +29,6 @@ STAYS_SECONDS = 20 * 3600
 that is new, and the next night writes it whatever it looks at.
 """
 CATEGORY = "NetworkPolicy"
-AT_ONCE = 8
-"""Objects that are written side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,36 +99,6 @@ class _Existing(Record, frozen=True):
     metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-class NarrowerError(ClusterError):
-    """An object is of a run that looked at more than this one."""
-
-
-async def write_report_objects(options: ConnectionOptions, name: str, objects: Sequence[ReportObject]) -> list[str]:
-    """Write ``objects`` as ``name``; why each that isn't written isn't.
-
-    Raises ClusterError where none can be: the API server can't be reached, or has no such objects, or that of the whole
-    run, the first, is of a run that looked at more.
-    """
-    async with ApiServer(await connect(options)) as api:
-        served = await installed(api)
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def written(told: ReportObject) -> str:
-            async with turns:
-                try:
-                    await _write(api, served, name, told)
-                except NarrowerError as error:
-                    if not told.namespace:
-                        raise
-                    return str(error)
-                except ClusterError as error:
-                    return str(error)
-                return ""
-
-        first = [await written(each) for each in objects[:1]]
-        return [why for why in [*first, *await asyncio.gather(*map(written, objects[1:]))] if why]
-
-
 async def installed(api: ApiServer) -> ReportApi:
     """The API that is used here. Raises ClusterError without any."""
     question = Question("/apis", "get", "API groups")
@@ -144,27 +110,47 @@ async def installed(api: ApiServer) -> ReportApi:
     raise ClusterError(f"{api.place}: {NOT_INSTALLED}")
 
 
-async def _write(api: ApiServer, served: ReportApi, name: str, told: ReportObject) -> None:
-    question = served.question("get", told.namespace, name)
+async def read_object(api: ApiServer, served: ReportApi, name: str, namespace: str) -> Mapping[str, Any]:
+    """The metadata of the object ``name`` in ``namespace``. Raises NotFoundError or another ClusterError."""
+    question = served.question("get", namespace, name)
+    return decode(await api.get(question), _Existing, api, question).metadata
+
+
+async def write_object(api: ApiServer, served: ReportApi, name: str, told: ReportObject) -> None:
+    """Write ``told`` as ``name``, where its place is free or it may take it. Raises ClusterError."""
     try:
-        old = decode(await api.get(question), _Existing, api, question).metadata
+        old = await read_object(api, served, name, told.namespace)
     except NotFoundError:
         if not told.optional:
             await create(api, served.question("create", told.namespace), served.manifest(name, told, {}))
         return
-    called = f"{api.place}: {question.resource} {name}{question.where}"
-    if old.get("labels", {}).get(MANAGED_BY_LABEL) != NAME:
-        raise ClusterError(f"{called} was made by somebody else: choose another name")
-    if why := _why_it_stays(old.get("annotations", {}), told):
-        raise NarrowerError(
-            f"{called} is of a run of today that looked at more than this one ({why}): choose another name, or delete "
-            "that object"
-        )
+    if not is_ours(old):
+        raise ClusterError(f"{_called(api, served, name, told)} was made by somebody else: choose another name")
+    check_place(api, served, name, old, told)
     try:
         await api.send("PUT", served.question("update", told.namespace, name), served.manifest(name, told, old))
     except ConflictError as error:
         if not error.after_lost_answer:
             raise
+
+
+def is_ours(metadata: Mapping[str, Any]) -> bool:
+    """Whether a run has made the object with this ``metadata``."""
+    return bool(metadata.get("labels", {}).get(MANAGED_BY_LABEL) == NAME)
+
+
+def check_place(api: ApiServer, served: ReportApi, name: str, old: Mapping[str, Any], told: ReportObject) -> None:
+    """Raise ClusterError where the object with the metadata ``old`` is of a run that looked at more than ``told``."""
+    if is_ours(old) and (why := _why_it_stays(old.get("annotations", {}), told)):
+        raise ClusterError(
+            f"{_called(api, served, name, told)} is of a run of today that looked at more than this one ({why}): "
+            "choose another name, or delete that object"
+        )
+
+
+def _called(api: ApiServer, served: ReportApi, name: str, told: ReportObject) -> str:
+    question = served.question("get", told.namespace, name)
+    return f"{api.place}: {question.resource} {name}{question.where}"
 
 
 def _why_it_stays(old: Mapping[str, str], told: ReportObject) -> str:

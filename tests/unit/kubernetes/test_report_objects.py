@@ -256,6 +256,86 @@ def test_a_night_that_looks_at_less_than_the_one_before_takes_its_place(cluster,
     assert capsys.readouterr().err == ""
 
 
+PLACES = {name: f"{OPEN}/namespaces/{name}/reports/nightly" for name in ("prod", "ops")}
+BOTH = run_of([WEB, DB, OPS], [tried(WEB, DB, Result.LEAK), tried(WEB, OPS, Result.LEAK)], run="r1")
+PROD = scope(namespaces=("prod",))
+
+
+def narrowed(fake, directory, began, run="r2"):
+    """A run of prod alone, after one of prod and ops."""
+    write(fake, directory, replace(CLEAN, began=began, run_id=run), "prod", scope=PROD)
+
+
+def test_a_namespace_that_was_dropped_keeps_its_object_for_a_week_and_is_reported_with_its_age(
+    cluster, tmp_path, capsys
+):
+    write(cluster, tmp_path, BOTH, "prod", "ops", scope=NIGHT)
+    for day in (2, 5, 8):
+        kept = cluster.kept[PLACES["ops"]]
+        narrowed(cluster, tmp_path, f"2026-11-{day:02d}T02:00:00Z")
+        assert cluster.kept[PLACES["ops"]] == kept
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "1 namespace at which this run doesn't look has an object of earlier runs: ops (2026-11-01); " in line
+        assert "'kubectl delete reports.openreports.io nightly -n NAMESPACE' removes one" in line
+    narrowed(cluster, tmp_path, "2026-11-09T02:00:01Z", "r9")
+    here = cluster.kept[PLACES["ops"]]
+    assert (here["results"], {*here["summary"].values()}) == ([], {0})
+    said = here["metadata"]["annotations"]["netpol-audit/headline"]
+    assert said == "no longer looked at: the last run that did began at 2026-11-01T02:00:00Z"
+    assert "ops (2026-11-01, emptied)" in capsys.readouterr().err
+    narrowed(cluster, tmp_path, "2026-11-10T02:00:00Z")
+    assert capsys.readouterr().err == ""
+    assert cluster.kept[PLACES["ops"]] == here
+
+
+def test_a_narrower_run_by_hand_takes_nothing_from_the_night(cluster, tmp_path, capsys):
+    """Whenever it comes: at once it writes nothing, and later it leaves the other namespaces alone."""
+    write(cluster, tmp_path, BOTH, "prod", "ops", scope=NIGHT)
+    kept = dict(cluster.kept)
+    narrowed(cluster, tmp_path, "2026-11-01T12:00:00Z")
+    assert cluster.kept == kept
+    narrowed(cluster, tmp_path, "2026-11-03T02:00:00Z")
+    assert cluster.kept[PLACES["ops"]] == kept[PLACES["ops"]]
+    capsys.readouterr()
+    write(cluster, tmp_path, replace(BOTH, run_id="r4", began="2026-11-04T02:00:00Z"), "prod", "ops", scope=NIGHT)
+    assert cluster.kept[PLACES["ops"]]["metadata"]["annotations"]["netpol-audit/run"] == "r4"
+    assert capsys.readouterr().err == ""
+
+
+def test_an_object_that_was_deleted_or_is_not_ours_is_not_missed(cluster, tmp_path, capsys):
+    write(cluster, tmp_path, BOTH, "prod", "ops", scope=NIGHT)
+    theirs = cluster.kept[PLACES["ops"]]
+    theirs["metadata"]["labels"] = {}
+    narrowed(cluster, tmp_path, "2026-11-20T02:00:00Z")
+    assert cluster.kept[PLACES["ops"]] == theirs
+    assert capsys.readouterr().err == ""
+    write(cluster, tmp_path, replace(BOTH, began="2026-11-21T02:00:00Z"), "prod", "ops", scope=NIGHT)
+    capsys.readouterr()
+    del cluster.kept[PLACES["ops"]]
+    narrowed(cluster, tmp_path, "2026-11-30T02:00:00Z")
+    assert PLACES["ops"] not in cluster.kept
+    assert capsys.readouterr().err == ""
+
+
+def test_without_the_right_to_look_there_it_is_named_as_long_as_it_would_be_kept(cluster, tmp_path, capsys):
+    write(cluster, tmp_path, BOTH, "prod", "ops", scope=NIGHT)
+    kept = cluster.kept[PLACES["ops"]]
+    for day, lines in ((4, 1), (10, 0), (11, 0)):
+        cluster.faults[PLACES["ops"]] = [refused(403, 'User "u" cannot get resource "reports" in API group ""')] * 9
+        narrowed(cluster, tmp_path, f"2026-11-{day:02d}T02:00:00Z")
+        assert len(capsys.readouterr().err.splitlines()) == lines
+        assert cluster.kept[PLACES["ops"]] == kept
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"ops":7}', '{"ops":""}'])
+def test_namespaces_that_cannot_be_read_cost_nothing(cluster, tmp_path, capsys, text):
+    write(cluster, tmp_path, BOTH, "prod", "ops", scope=NIGHT)
+    cluster.kept[f"{OPEN}/clusterreports/nightly"]["metadata"]["annotations"]["netpol-audit/namespaces"] = text
+    narrowed(cluster, tmp_path, "2026-11-04T02:00:00Z")
+    assert "not written" not in capsys.readouterr().err
+    assert cluster.kept[PLACES["ops"]]["metadata"]["annotations"]["netpol-audit/run"] == "r1"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"namespaces":7}'])
 def test_an_object_without_a_scope_that_can_be_read_is_replaced(cluster, tmp_path, text):
     write(cluster, tmp_path, LEAKY, "prod", scope=NIGHT)
