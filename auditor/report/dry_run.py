@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TextIO
 
 from auditor.model.verdict import Verdict
@@ -13,6 +14,17 @@ from auditor.report.console import open_console, print_paragraph
 
 def render_table(planned: tuple[ExpectedMatrix, ProbePlan], stream: TextIO) -> None:
     """Write how much would be probed, and the part of the expected matrix that would be, to ``stream``."""
+    _render(planned, stream, expected_as_table.render)
+
+
+def render_wide(planned: tuple[ExpectedMatrix, ProbePlan], stream: TextIO) -> None:
+    """The same with everything listed that it otherwise counts only."""
+    _render(planned, stream, expected_as_table.render_wide)
+
+
+def _render(
+    planned: tuple[ExpectedMatrix, ProbePlan], stream: TextIO, show: Callable[[MatrixView, TextIO], None]
+) -> None:
     matrix, probes = planned
     console = open_console(stream)
     verdicts = list(probes.expected(matrix).values())
@@ -24,7 +36,7 @@ def render_table(planned: tuple[ExpectedMatrix, ProbePlan], stream: TextIO) -> N
     print_paragraph(console, f"DRY RUN  {cells}")
     print_paragraph(console, f"Ports: {' '.join(map(str, probes.ports))}", 0, 7)
     print_paragraph(console)
-    expected_as_table.render(_view(matrix, probes), stream)
+    show(_view(matrix, probes), stream)
 
 
 def render_json(planned: tuple[ExpectedMatrix, ProbePlan], stream: TextIO) -> None:

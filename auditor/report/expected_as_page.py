@@ -11,8 +11,9 @@ from auditor.model.verdict import Conclusion
 from auditor.policy.exposure import view_exposures
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
-from auditor.report.expected_as_table import MEANINGS, allowed_lines, headline, mark, ports_text
+from auditor.report.expected_as_table import MEANINGS, allowed_lines, headline, ports_text
 from auditor.report.expected_graph import graph_of
+from auditor.report.expected_grid import mark
 from auditor.report.expected_parties import doubts_of, pairs_of, parties_of
 from auditor.report.explorable import Explorable, Square, words_of
 from auditor.report.html_page import Page, Section, write_page

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TextIO
 
+from rich.console import Console
+
 from auditor.model.policy import Direction
 from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT, Protocol, numbers_in_words
 from auditor.model.verdict import Note, Verdict
@@ -13,16 +15,19 @@ from auditor.policy.exposure import view_exposures
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
+from auditor.report.expected_grid import expected_grid
 from auditor.report.expected_parties import Cells, Party, cells_of, pairs_in_doubt, parties_of
-from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
-from auditor.report.matrix import Grid, grid_lines, legend_lines
+from auditor.report.marks import EVERY_SYMBOL, Symbols
+from auditor.report.matrix import Matrix, grid_lines, legend_lines, other_columns
 from auditor.report.skipped import ignored_line
 
-MOST_ROWS = 30
-MOST_MEMBERS = 10
 MOST_NAMES = 20
-MOST_EXPOSURES = 30
+MOST_EXPOSURES = 10
+MOST_LINES, MOST_BRIEF_LINES = 25, 18
+FEW_NAMES = 5
 NO_PORT = "no port"
+ITSELF = "itself"
+ONLY_ITSELF = f"({Note.SELF_ALLOWED.value})"
 MEANINGS = {
     Note.CNI_DEPENDENT: "allowed by an ipBlock for an address inside the cluster, which is up to the CNI",
     Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification defines nothing",
@@ -37,40 +42,68 @@ MEANINGS = {
 
 def render(view: MatrixView, stream: TextIO) -> None:
     """Write what ``view`` shows to ``stream``."""
+    _render(view, stream, wide=False)
+
+
+def render_wide(view: MatrixView, stream: TextIO) -> None:
+    """Write what ``view`` shows to ``stream`` with everything listed that it otherwise counts only."""
+    _render(view, stream, wide=True)
+
+
+def _render(view: MatrixView, stream: TextIO, *, wide: bool) -> None:
     matrix = view.matrix
     console = open_console(stream)
     symbols = Symbols(plain=not can_write(stream, EVERY_SYMBOL))
+
+    def tell(text: str, hang: int = 4) -> None:
+        print_paragraph(console, text, 0, hang)
+
     parties = parties_of(view)
     cells = cells_of(view, parties)
     doubted = pairs_in_doubt(matrix, parties, cells)
-    print_paragraph(console, headline(view))
+    tell(headline(view), 0)
     for policy in matrix.snapshot.unknown:
-        print_paragraph(console, f"In doubt: policy {policy.full_name} {policy.why}", 0, 4)
-    _print_members(parties, lambda text, hang: print_paragraph(console, text, 0, hang), symbols)
-    print_paragraph(console)
-    if len(parties) <= MOST_ROWS:
-
-        def mark_of(pair: tuple[int, int]) -> Mark:
-            return Mark.INCONCLUSIVE if pair in doubted else mark(cells.get(pair, ()))
-
-        grid = Grid([party.label for party in parties], lambda row, column: mark_of((row, column)))
-        print_paragraph(console, "Expected, from rows to columns:")
-        for line in grid_lines(grid, symbols, console.width):
-            print_line(console, line)
-        for line in legend_lines(grid.marks(), symbols, console.width):
-            print_paragraph(console, line)
-    else:
-        print_paragraph(console, f"{len(parties)} rows are too many for a matrix; --from and --to choose some.")
-    print_paragraph(console)
+        tell(f"In doubt: policy {policy.full_name} {policy.why}")
+    for line in _members(parties, wide=wide):
+        tell(line)
+    tell("")
+    _print_grid(expected_grid(parties, cells, doubted), console, symbols)
     cells = {pair: same for pair, same in cells.items() if pair not in doubted}
-    for sources, destinations, ports in allowed_lines(parties, cells):
-        print_paragraph(console, f"{sources} {symbols.arrow} {destinations}  {ports}", 0, 4)
+    for line in _allowed(parties, cells, symbols, wide=wide):
+        tell(line)
     occurring = {note for same in _distinct(cells) for cell in same for note in cell.notes}
     for note, meaning in MEANINGS.items():
         if note in occurring:
-            print_paragraph(console, f"({note.value}): {meaning}", 0, 4)
-    _print_exposures(view, lambda text, hang: print_paragraph(console, text, 0, hang), symbols)
-    print_paragraph(console, f"{_about_the_rest(view, doubted=bool(doubted))}; -o json has every connection.")
+            tell(f"({note.value}): {meaning}")
+    _print_exposures(view, tell, symbols, None if wide else MOST_EXPOSURES)
+    tell(f"{_about_the_rest(view, doubted=bool(doubted))}; -o json has every connection.", 0)
+
+
+def _print_grid(shown: Matrix, console: Console, symbols: Symbols) -> None:
+    if shown.remark:
+        print_paragraph(console, shown.remark)
+    if shown.grid is not None:
+        print_paragraph(console, "Expected, from rows to columns:")
+        for line in grid_lines(shown.grid, symbols, console.width):
+            print_line(console, line)
+        if others := other_columns(shown.grid):
+            print_paragraph(console, others)
+        for line in legend_lines(shown.grid.marks(), symbols, console.width):
+            print_paragraph(console, line)
+    print_paragraph(console)
+
+
+def _allowed(parties: Sequence[Party], cells: Cells, symbols: Symbols, *, wide: bool) -> Iterator[str]:
+    """What is allowed, in as many lines as somebody reads, or in all."""
+    lines = list(allowed_lines(parties, cells))
+    more = 0
+    if not wide and len(lines) > MOST_LINES:
+        lines = list(brief_lines(parties, cells))
+        more = max(len(lines) - MOST_BRIEF_LINES, 0)
+    for sources, destinations, ports in lines[: len(lines) - more]:
+        yield f"{sources} {symbols.arrow} {destinations}  {ports}"
+    if more:
+        yield f"and {more:,} more lines; -v shows them"
 
 
 def _about_the_rest(view: MatrixView, *, doubted: bool) -> str:
@@ -80,7 +113,7 @@ def _about_the_rest(view: MatrixView, *, doubted: bool) -> str:
     return f"Whatever is {'neither allowed here nor in doubt' if doubted else 'not allowed here'} is denied"
 
 
-def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols: Symbols) -> None:
+def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols: Symbols, most: int | None) -> None:
     """What rules open to pods that are not in the input, the same peers and ports in one line."""
     found = view_exposures(view)
     if not found:
@@ -90,11 +123,11 @@ def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols
     for each in found:
         ports = " ".join(map(str, each.ports)) or EVERY_PORT
         together.setdefault((each.direction, each.pods, ports), []).append(each.peer)
-    for (direction, pods, ports), peers in list(together.items())[:MOST_EXPOSURES]:
+    for (direction, pods, ports), peers in list(together.items())[:most]:
         ends = [listed(list(dict.fromkeys(peers))), listed(pods)]
         tell(f"  {f' {symbols.arrow} '.join(ends if direction is Direction.INGRESS else ends[::-1])}  {ports}", 4)
-    if len(together) > MOST_EXPOSURES:
-        tell(f"  and {len(together) - MOST_EXPOSURES:,} more; -o json has them all", 4)
+    if most and len(together) > most:
+        tell(f"  and {len(together) - most:,} more; -v lists them", 4)
 
 
 def headline(view: MatrixView) -> str:
@@ -109,28 +142,21 @@ def headline(view: MatrixView) -> str:
     return f"{counts}; ignored: {ignored}" if ignored else counts
 
 
-def mark(cells: Sequence[ExpectedCell]) -> Mark:
-    """The symbol for all that is expected between two parties."""
-    if not cells:
-        return Mark.NONE
-    if any(Note.LABELS_UNKNOWN in cell.notes for cell in cells):
-        return Mark.INCONCLUSIVE
-    if any(note in (Note.CNI_DEPENDENT, Note.UNDEFINED) for cell in cells for note in cell.notes):
-        return Mark.UNDECIDED
-    verdicts = {verdict for cell in cells for verdict in (cell.verdict, *(verdict for _, verdict in cell.families))}
-    if len(verdicts) > 1:
-        return Mark.SOME
-    return Mark.ALLOWED if Verdict.ALLOWED in verdicts else Mark.DENIED
-
-
-def _print_members(parties: Iterable[Party], tell: Callable[[str, int], None], symbols: Symbols) -> None:
-    classes = [party for party in parties if len(party.members) > 1]
-    if classes:
-        tell("Not told apart by any policy:", 0)
-    for party in classes:
-        left = len(party.members) - MOST_MEMBERS
-        names = ", ".join(party.members[:MOST_MEMBERS]) + (f" {symbols.ellipsis} {left} more" if left > 0 else "")
-        tell(f"  {party.label}: {names}", 4)
+def _members(parties: Iterable[Party], *, wide: bool) -> Iterator[str]:
+    """Which endpoints no policy tells apart: how many groups, or each with its members."""
+    groups = [party for party in parties if len(party.members) > 1]
+    if not groups:
+        return
+    if not wide:
+        many = len(groups) > 1
+        yield (
+            f"{pluralize(len(groups), 'group')} that no policy tells apart {'are' if many else 'is'} shown by one "
+            f"member, as {groups[0].label}; -v lists the others"
+        )
+        return
+    yield "Not told apart by any policy:"
+    for party in groups:
+        yield f"  {party.label}: {', '.join(party.members)}"
 
 
 def _distinct(cells: Cells) -> Iterable[tuple[ExpectedCell, ...]]:
@@ -142,26 +168,46 @@ def allowed_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str,
     """Sources, destinations and allowed ports of everything that is allowed; sources with the same destinations share
     lines.
     """
-    texts = {id(same): ports_text(same) for same in _distinct(cells)}
     by_lines: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for source, lines in _by_source(parties, cells):
+        by_lines.setdefault(tuple((listed(names), ports) for names, ports in lines), []).append(source)
+    for told, sources in by_lines.items():
+        for destinations, ports in told:
+            yield listed(sources), destinations, ports
+
+
+def brief_lines(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str, str, str]]:
+    """The same in fewer lines: sources share a line for each set of destinations that they reach on the same ports."""
+    by_line: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for source, lines in _by_source(parties, cells):
+        for names, ports in lines:
+            alone = [source] if source in names and ports == ONLY_ITSELF else []
+            others = tuple(name for name in names if name not in alone)
+            if alone:
+                by_line.setdefault(((ITSELF,), ports), []).append(source)
+            if others:
+                by_line.setdefault((others, ports), []).append(source)
+    for (others, ports), sources in by_line.items():
+        yield in_brief(sources, FEW_NAMES), in_brief(others, FEW_NAMES), ports
+
+
+def _by_source(parties: Sequence[Party], cells: Cells) -> Iterator[tuple[str, list[tuple[list[str], str]]]]:
+    """Each source with the destinations that it reaches on the same ports; nothing of those that reach nobody."""
+    texts = {id(same): ports_text(same) for same in _distinct(cells)}
     by_row: dict[int, list[int]] = {}
     for row, column in cells:
         by_row.setdefault(row, []).append(column)
     for row, columns in sorted(by_row.items()):
         source = parties[row]
         by_ports: dict[str, list[str]] = {}
-        for column, destination in ((column, parties[column]) for column in sorted(columns)):
+        for column in sorted(columns):
             ports = texts[id(cells[row, column])]
             if ports != NO_PORT:
                 by_ports.setdefault(ports, []).append(
-                    "itself" if row == column and len(source.members) == 1 else destination.label
+                    ITSELF if row == column and len(source.members) == 1 else parties[column].label
                 )
-        lines = tuple((listed(destinations), ports) for ports, destinations in by_ports.items())
-        if lines:
-            by_lines.setdefault(lines, []).append(source.label)
-    for lines, sources in by_lines.items():
-        for destinations, ports in lines:
-            yield listed(sources), destinations, ports
+        if by_ports:
+            yield source.label, [(names, ports) for ports, names in by_ports.items()]
 
 
 def listed(names: Sequence[str]) -> str:

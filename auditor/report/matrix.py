@@ -48,6 +48,21 @@ class Grid:
         return {self.mark_of(row, column) for row in self.shown_rows for column in self.shown_columns}
 
 
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What a report shows as a matrix. ``grid`` is None where there is nothing to show, or too much; ``remark``, if not
+    empty, says what is left out.
+    """
+
+    grid: Grid | None
+    remark: str = ""
+
+
+def namespace_of(name: str) -> str:
+    """The namespace in an endpoint's name, with a hint that it stands for all inside: ``prod/*``."""
+    return f"{name.partition('/')[0]}/*"
+
+
 def grid_lines(grid: Grid, symbols: Symbols, width: int) -> list[Text]:
     """``grid`` as lines of at most ``width`` columns where that is possible, numbers along the top."""
     digits = len(str(len(grid.names)))

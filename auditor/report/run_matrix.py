@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from auditor.model.report import CellResult, Report
 from auditor.model.snapshot import Endpoint
 from auditor.report.marks import Mark, mark
-from auditor.report.matrix import Grid
+from auditor.report.matrix import Grid, Matrix, namespace_of
 
 MOST_ENDPOINTS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class RunMatrix:
-    """``grid`` is None where even namespaces are too many; ``remark``, if not empty, says what is left out."""
-
-    grid: Grid | None
-    remark: str = ""
-
-
-def matrix_of(report: Report) -> RunMatrix:
+def matrix_of(report: Report) -> Matrix:
     """The matrix of ``report``: of endpoints, of those that findings touch most, of workloads or of namespaces."""
     known = {endpoint.name: endpoint for endpoint in report.endpoints}
     involved = {name for each in report.cells for name in (each.cell.source, each.cell.destination)}
     names = by_workload(involved, known)
     if len(names) <= MOST_ENDPOINTS:
-        return RunMatrix(_grid(report.cells, names, str, _nodes(names, known)) if names else None)
+        return Matrix(_grid(report.cells, names, str, _nodes(names, known)) if names else None)
     telling = [each.cell for each in report.cells if mark([each]).is_finding]
     if telling:
         counts = Counter(name for cell in telling for name in (cell.source, cell.destination))
@@ -38,12 +29,12 @@ def matrix_of(report: Report) -> RunMatrix:
         left = len(counts) - len(shown)
         more = f" most ({left} more)." if left else "."
         remark = f"Only the {len(shown)} of {len(names)} endpoints that findings touch{more}"
-        return RunMatrix(_grid(report.cells, shown, str, _nodes(shown, known)), remark)
+        return Matrix(_grid(report.cells, shown, str, _nodes(shown, known)), remark)
     for group_of, word in ((_workloads(known), "workload"), (namespace_of, "namespace")):
         groups = list(dict.fromkeys(map(group_of, names)))
         if len(groups) <= MOST_ENDPOINTS:
-            return RunMatrix(_grid(report.cells, groups, group_of), f"{len(names)} endpoints, by {word}.")
-    return RunMatrix(
+            return Matrix(_grid(report.cells, groups, group_of), f"{len(names)} endpoints, by {word}.")
+    return Matrix(
         None,
         f"{len(names)} endpoints in {len(groups)} namespaces: too many for a matrix; -o json has every connection.",
     )
@@ -59,11 +50,6 @@ def by_workload(names: Iterable[str], known: Mapping[str, Endpoint]) -> list[str
         places.setdefault(namespace_of(name), len(places))
         places.setdefault(workload(name), len(places))
     return sorted(ordered, key=lambda name: (places[namespace_of(name)], places[workload(name)]))
-
-
-def namespace_of(name: str) -> str:
-    """The namespace in an endpoint's name, with a hint that it stands for all inside: ``prod/*``."""
-    return f"{name.partition('/')[0]}/*"
 
 
 def _workloads(known: Mapping[str, Endpoint]) -> Callable[[str], str]:

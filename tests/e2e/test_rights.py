@@ -5,6 +5,7 @@ is not granted.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import yaml
 
 from tests.e2e import world
 from tests.e2e.auditing import audit, left_behind, run_arguments
+from tests.e2e.enforcers.interface import Enforcer
 from tests.e2e.kubectl import Kubectl, Object
 from tests.e2e.test_conformance import FEW
 
@@ -98,6 +100,8 @@ SINGLE = [
     # A run in place reads the cluster, too; a run with probe pods shows that each right to read is needed.
     and not (use == "in-place" and needed[number] in grants(READ))
 ]
+SIDE_BY_SIDE = 3
+"""Runs of conformance at a time."""
 LEFT = {"app.kubernetes.io/managed-by": "netpol-audit", "netpol-audit/run": "0badcafe"}
 
 
@@ -217,14 +221,48 @@ def test_each_role_is_enough_for_its_use(use, spec, rights, kubectl, image):
     assert left_behind(kubectl) == []
 
 
-@pytest.mark.parametrize(
-    ("use", "number"), SINGLE, ids=[f"{use}-{str(USES[use][0][number]).replace(' ', '-')}" for use, number in SINGLE]
-)
-def test_each_right_is_needed(use, number, spec, rights, kubectl, image):
+@pytest.fixture(scope="module")
+def conformance_without(rights: None, enforcer: Enforcer, kubectl: Kubectl, image: str) -> dict[int, str]:
+    """What ``audit conformance`` says without each of its rights.
+
+    Each run has namespaces of its own and mostly waits for them to come and go, so a few run side by side.
+    """
+    enforcer.use()
+    enforcer.settle()
+    numbers = [number for use, number in SINGLE if use == "conformance"]
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        said = pool.map(lambda number: use_it(kubectl, image, "conformance", user("conformance", number))[1], numbers)
+        told = dict(zip(numbers, said, strict=True))
+    clear(kubectl)
+    return told
+
+
+def names_the_missing(said: str, use: str, number: int) -> bool:
+    """Whether a line of ``said`` names the right ``number`` of ``use``, which its user lacks."""
     missing = USES[use][0][number]
+    lines = [line for line in said.splitlines() if missing.resource in line]
+    return any(missing.verb in line or "could not be read" in line for line in lines)
+
+
+def named(rights: list[tuple[str, int]]) -> list[str]:
+    """Tests' names for ``rights``."""
+    return [f"{use}-{str(USES[use][0][number]).replace(' ', '-')}" for use, number in rights]
+
+
+CONFORMANCE_SINGLE = [each for each in SINGLE if each[0] == "conformance"]
+OTHER_SINGLE = [each for each in SINGLE if each[0] != "conformance"]
+
+
+@pytest.mark.parametrize(("use", "number"), OTHER_SINGLE, ids=named(OTHER_SINGLE))
+def test_each_right_is_needed(use, number, spec, rights, kubectl, image):
     try:
         _, said = use_it(kubectl, image, use, user(use, number))
-        lines = [line for line in said.splitlines() if missing.resource in line]
-        assert [line for line in lines if missing.verb in line or "could not be read" in line], said[-3000:]
+        assert names_the_missing(said, use, number), said[-3000:]
     finally:
         clear(kubectl)
+
+
+@pytest.mark.timeout(900)  # the first of them waits for the runs of all
+@pytest.mark.parametrize(("use", "number"), CONFORMANCE_SINGLE, ids=named(CONFORMANCE_SINGLE))
+def test_conformance_needs_each_right(use, number, conformance_without):
+    assert names_the_missing(conformance_without[number], use, number), conformance_without[number][-3000:]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -13,12 +14,16 @@ from auditor.model.verdict import Note, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
-from auditor.report.expected_as_table import EVERY_PORT, listed, mark, ports_text, render
+from auditor.report import expected_as_table
+from auditor.report.expected_as_table import EVERY_PORT, listed, ports_text, render, render_wide
+from auditor.report.expected_grid import mark
+from auditor.report.expected_parties import cells_of, parties_of
 from auditor.report.marks import Mark
+from auditor.run.sources import load_scenario
 from tests.unit.diagnosis.worlds import DB_POLICY, SHOP, labels, pod, with_policies
 
 
-def shown(snapshot, *, sources=None, destinations=None, ports=(), expand=False):
+def shown(snapshot, *, sources=None, destinations=None, ports=(), expand=False, render=render):
     stream = io.StringIO()
     chosen = [
         tuple(endpoint for endpoint in snapshot.endpoints if names is None or endpoint.name in names)
@@ -90,11 +95,12 @@ def test_symbols(cells, symbol):
 
 
 def test_classes_name_their_members():
-    assert shown(SHOP)[:3] == [
+    assert shown(SHOP, render=render_wide)[:3] == [
         "7 endpoints in 6 groups, 1 policy",
         "Not told apart by any policy:",
         "  prod/web +1: prod/web, dev/api",
     ]
+    assert shown(SHOP)[1:2] == ["1 group that no policy tells apart is shown by one member, as prod/web +1; -v"]
     assert "Not told apart by any policy:" not in shown(SHOP, expand=True)
 
 
@@ -119,7 +125,7 @@ def test_a_row_per_endpoint_when_expanded():
 def test_only_chosen_sources_and_destinations():
     lines = shown(SHOP, sources={"prod/api"}, destinations={"prod/db"}, expand=True)
     assert [line for line in lines if " → " in line] == ["prod/api → prod/db  TCP/3306"]
-    assert "1 prod/api    ◐" in lines
+    assert "1 prod/api  ◐" in lines
 
 
 def test_a_named_port_is_resolved_by_each_destination():
@@ -140,7 +146,7 @@ def test_what_the_specification_leaves_open_is_marked_and_said():
     block = Rule((Peer(ip_block=IPBlock(ip_network("10.244.0.0/24"))),), (PolicyPort(Protocol.TCP, 80),))
     policy = NetworkPolicy("prod", "db", labels(app="db"), frozenset({Direction.INGRESS}), ingress=(block,))
     lines = shown(with_policies(policy), sources={"prod/web"}, destinations={"prod/db"}, expand=True)
-    assert "1 prod/web    ~" in lines
+    assert "1 prod/web  ~" in lines
     assert "prod/web → prod/db  TCP/80 (cni-dependent)" in lines
 
 
@@ -153,6 +159,49 @@ def test_many_endpoints_have_no_matrix_but_lists():
     lines = shown(many, expand=True)
     assert "40 rows are too many for a matrix; --from and --to choose some." in lines
     assert not any("●" in line for line in lines)
+
+
+def many_namespaces(count):
+    names = [f"n{number % 4}/{number}" for number in range(count)]
+    alone = [
+        replace(DB_POLICY, namespace=f"n{number % 4}", name=f"p{number}", pod_selector=labels(app=str(number)))
+        for number in range(0, count, 3)
+    ]
+    pods = [replace(pod(name, f"10.244.1.{at + 2}"), labels={"app": str(at)}) for at, name in enumerate(names)]
+    return replace(SHOP, endpoints=tuple(pods), policies=tuple(alone))
+
+
+def test_many_endpoints_are_shown_by_namespace():
+    lines = shown(many_namespaces(40), expand=True)
+    assert "40 rows are too many: by namespace." in lines
+    assert [line.split()[1] for line in lines if re.match(r"\d n\d/\*  [●◐·]", line)] == [f"n{at}/*" for at in range(4)]
+
+
+def test_few_lines_say_what_many_do():
+    made = load_scenario("demo").snapshot
+    view = MatrixView(evaluate(made), made.endpoints, made.endpoints, (), expand=False)
+    parties = parties_of(view)
+    cells = cells_of(view, parties)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(expected_as_table, "FEW_NAMES", 1000)
+        patch.setattr(expected_as_table, "MOST_NAMES", 1000)
+        brief = list(expected_as_table.brief_lines(parties, cells))
+        whole = list(expected_as_table.allowed_lines(parties, cells))
+    assert len(brief) < len(whole)
+    assert spread(brief) == spread(whole)
+    few, many = shown(made), shown(made, render=render_wide)
+    assert len(few) < len(many)
+
+
+def spread(lines):
+    """Each pair that ``lines`` name, with its ports."""
+    return {
+        (source, source if name == "itself" else name, ports)
+        for sources, destinations, ports in lines
+        for source in re.split(", | and ", sources)
+        for name in re.split(", | and ", destinations)
+    }
 
 
 def test_long_lists_are_cut_and_say_so():
