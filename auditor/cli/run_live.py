@@ -149,6 +149,8 @@ def subject(options: LiveOptions) -> str:
 
 
 def _reproduce(again: Sequence[str], cell: Cell) -> str:
+    if cell.source.startswith("node/"):  # its kubelet tries, whatever else is tried
+        return shlex.join([*again, "--to", cell.destination])
     return shlex.join(
         [*again, "--from", cell.source, "--to", cell.destination, "--ports", f"{cell.protocol}/{cell.port}"]
     )

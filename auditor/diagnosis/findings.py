@@ -29,6 +29,10 @@ ADVICE = {
     Result.CNI_DEPENDENT: "An ipBlock covers addresses inside the cluster, which this CNI does not match: use "
     "selectors for pods.",
 }
+OWN_NODE_ADVICE = (
+    "No policy may keep a pod and its own node apart: where kubelets don't reach their pods, these are restarted or "
+    "get no traffic. The CNI has to exempt them."
+)
 
 MOST_NAMES = 3
 
@@ -84,9 +88,14 @@ def _finding(
         cells=cells,
         expected_by=reason,
         reproduce=reproduce(cells[0].cell),
-        advice=ADVICE[kind],
+        advice=_advice(kind, members[0][1]),
         places=tuple(dict.fromkeys(_places(members[0][1]))),
     )
+
+
+def _advice(kind: Result, example: Decision) -> str:
+    own_node = example.exemption and example.cell.source != example.cell.destination
+    return OWN_NODE_ADVICE if own_node and kind is Result.OUTAGE else ADVICE[kind]
 
 
 def _places(decision: Decision) -> Iterator[Place]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from auditor.model.policy import Direction, IPBlock
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.words import in_brief, pluralize
 from auditor.model.workloads import workload_name
 from auditor.policy.bits import bits
@@ -79,12 +79,13 @@ def unusable_nodes(endpoints: Iterable[Endpoint], can_use: Callable[[str], bool]
 
 
 def endpoints_without_probe_pods(snapshot: Snapshot) -> Iterator[str]:
-    """About what has the address of a node, which no probe pod has."""
+    """About pods with the address of a node, which no probe pod has."""
     pods = sum(endpoint.host_network for endpoint in snapshot.endpoints)
-    nodes = sum(endpoint.kind is EndpointKind.NODE for endpoint in snapshot.endpoints)
-    parts = [pluralize(number, word) for number, word in ((pods, "hostNetwork pod"), (nodes, "node")) if number]
-    if parts:
-        yield f"{' and '.join(parts)} can't be represented: traffic with their addresses is not probed"
+    if pods:
+        yield (
+            f"{pluralize(pods, 'hostNetwork pod')} can't be represented: of the traffic with nodes' addresses, only "
+            "what each node sends to its own probe pods is tried"
+        )
 
 
 def pods_known_by_address(snapshot: Snapshot, audits: Callable[[Endpoint], bool]) -> Iterator[str]:

@@ -154,6 +154,10 @@ class Links:
                 attempts |= dict.fromkeys([*self._knocks(end, patiently=patiently), *self._answered[end]])
         return list(attempts)
 
+    def answered(self, ends: Iterable[End]) -> list[Attempt]:
+        """Attempts over the links of ``ends``, in their directions, that were answered before."""
+        return list(dict.fromkeys(attempt for end in ends for attempt in self._answered.get(end, ())))
+
     def _called(self, end: End) -> End:
         """The end itself or, where nobody can try its direction, the other one of its site."""
         other = end._replace(direction=Direction.EGRESS)

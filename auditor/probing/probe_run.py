@@ -56,6 +56,7 @@ from auditor.probing.history import AttemptHistory
 from auditor.probing.links import End, Links, neighbours
 from auditor.probing.merging import find_flapping, is_late, observe
 from auditor.probing.options import ProbingOptions, ProbingProgress
+from auditor.probing.own_nodes import OwnNodes, made_by_kubelets
 from auditor.probing.paths import Paths
 from auditor.probing.probe_rounds import NO_CALLS, Calls, ProbeRounds
 from auditor.probing.protocols import Protocols
@@ -108,9 +109,11 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     inconclusive and raises nothing; however this ends, by cancellation too, every channel is closed.
     """
     places, large = (*sites, *witnesses.sites), len(cells)
-    routing = await apart_if_large(large, route_cells, cells, sites, absent)
+    kubelets = made_by_kubelets(cells, sites)
+    tried = [cell for cell in cells if cell not in kubelets] if kubelets else cells
+    routing = await apart_if_large(large, route_cells, tried, sites, absent)
     helping = route_cells(volunteers.cells, sites, absent)
-    there = await apart_if_large(large, _there, routing, places, helping)
+    there = await apart_if_large(large, _there, routing, places, helping, kubelets.values())
     async with AgentPool(there, open, options, progress, translators) as pool:
 
         def prepare() -> _ProbeRun:
@@ -122,12 +125,16 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
 
         probe_run = await apart_if_large(large, prepare)
         await probe_run.run()
-        return await apart_if_large(large, probe_run.outcome, routing.skipped)
+        by_kubelets = await probe_run.own_nodes(kubelets, witnesses)
+        outcome = await apart_if_large(large, probe_run.outcome, routing.skipped)
+        return replace(outcome, observations={**outcome.observations, **by_kubelets})
 
 
-def _there(routing: Routing, places: Sequence[ProbeSite], helping: Routing) -> tuple[ProbeSite, ...]:
+def _there(
+    routing: Routing, places: Sequence[ProbeSite], helping: Routing, watched: Iterable[ProbeSite]
+) -> tuple[ProbeSite, ...]:
     """The sites at which agents sit in this run."""
-    sites = (*routing.sites, *neighbours(routing, places), *helping.sites)
+    sites = (*routing.sites, *neighbours(routing, places), *helping.sites, *watched)
     return tuple({site.name: site for site in sites}.values())
 
 
@@ -162,6 +169,7 @@ class _ProbeRun:
         self._datagrams = DatagramCounts()
         self._denials = Denials(self._routes, self._history, probe_rounds)
         self._began = 0.0
+        self._in_force = 0.0
         self._rounds = 0
         self._waited = 0.0
 
@@ -181,6 +189,12 @@ class _ProbeRun:
         await self._retest_one_way_leaks()
         await self._count_datagrams()
         await self._end()
+
+    async def own_nodes(self, cells: Mapping[Cell, ProbeSite], witnesses: Witnesses) -> dict[Cell, Observation]:
+        """What kubelets say of ``cells``."""
+        isolated = {cell.destination for cell, verdict in self._expected.items() if verdict is not Verdict.ALLOWED}
+        own_nodes = OwnNodes(cells, isolated)
+        return await own_nodes.look(self._probe_rounds, witnesses, self._in_force, self._options.timeout)
 
     async def _start(self) -> None:
         """Start the agents; the controls before the probes go out with the command to listen, and so do the first
@@ -261,6 +275,7 @@ class _ProbeRun:
     async def _pass(self, phase: str) -> None:
         """Try every cell once; silence counts only where answers came quickly enough to tell it from slowness."""
         cells, timeout, fired = list(self._routes), self._options.timeout, time.monotonic()
+        self._in_force = fired
         tries = dict(zip(cells, await self._fire(phase, cells, timeout), strict=True))
         for _ in range(2):
             silent = [cell for cell, one in tries.items() if one.silent]

@@ -27,7 +27,8 @@ class ProbeSite:
 
     ``neighbour_addresses``: where somebody is whom no policy can keep apart from this site, for a pod its own node.
     ``neighbour`` is the name of the site there, if an agent of ours can sit at it. ``watched``: over which families
-    somebody at the neighbour, the kubelet say, keeps reaching for this site, which ``Witnesses.heard`` tells of.
+    somebody at the neighbour, the kubelet say, keeps reaching for this site, which ``Witnesses.heard`` tells of;
+    ``watched_port``: at which TCP port, 0 where that is no connection to judge.
 
     ``node`` is the name of the node that it is on, empty outside the cluster; ``is_node``: it is that node itself.
     """
@@ -40,6 +41,7 @@ class ProbeSite:
     neighbour: str = ""
     neighbour_addresses: tuple[IPAddress, ...] = ()
     watched: frozenset[Family] = frozenset()
+    watched_port: int = 0
     node: str = ""
     is_node: bool = False
 

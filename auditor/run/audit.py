@@ -20,7 +20,7 @@ from auditor.model.errors import UsageError
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.report import Report
-from auditor.model.snapshot import Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, ProbingOutcome
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
@@ -28,8 +28,10 @@ from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import choose
 from auditor.probing.crossings import NO_VOLUNTEERS
 from auditor.probing.options import ProbingOptions, ProbingProgress
+from auditor.probing.own_nodes import own_node_cells
 from auditor.probing.plan import Connection, ProbePlan, choose_ports, plan_cells, plan_chosen, plan_narrowly
 from auditor.probing.probe_run import probe
+from auditor.probing.sites import ProbeSite
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed
 from auditor.run.volunteers import choose_volunteers
@@ -58,6 +60,7 @@ class AuditOptions:
     ``declared_only``: no port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
     ``accept_untested`` are full names of policies that may stay untested. ``connections``: try no others, unless
     ``ports`` are given (None: all). ``also`` are ports to try besides those that the auditor chooses.
+    ``at_nodes``: whether agents sit at nodes, too.
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -68,6 +71,7 @@ class AuditOptions:
     min_coverage: float = 0.0
     accept_untested: frozenset[str] = frozenset()
     connections: frozenset[Connection] | None = None
+    at_nodes: bool = True
     probing: ProbingOptions = field(default_factory=ProbingOptions)
     also: tuple[PortRequest, ...] = ()
 
@@ -102,8 +106,7 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     check_accepted(snapshot, options.accept_untested)
     matrix = evaluate(snapshot, named_ports=(*options.ports, *options.also))
     ports = options.ports or tuple(dict.fromkeys((*choose_ports(snapshot), *options.also)))
-    sources = choose(snapshot.endpoints, options.sources, snapshot.services)
-    destinations = choose(snapshot.endpoints, options.destinations, snapshot.services)
+    sources, destinations = _chosen_ends(snapshot, options)
     if options.connections is not None and not options.ports:
         cells = plan_chosen(sources, destinations, options.connections)
     else:
@@ -120,6 +123,25 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
     return matrix, ProbePlan(tuple(ports), narrow, remark)
 
 
+def _chosen_ends(snapshot: Snapshot, options: AuditOptions) -> tuple[tuple[Endpoint, ...], tuple[Endpoint, ...]]:
+    """The sources and the destinations that an audit with ``options`` tries with agents of its own."""
+    ends = [end for end in snapshot.endpoints if options.at_nodes or end.kind is not EndpointKind.NODE]
+    return choose(ends, options.sources, snapshot.services), choose(ends, options.destinations, snapshot.services)
+
+
+def _by_kubelets(snapshot: Snapshot, sites: Sequence[ProbeSite], options: AuditOptions) -> tuple[Cell, ...]:
+    """The connections that kubelets make, of those that an audit with ``options`` is about."""
+    if options.ports:
+        return ()
+    asked = asked_about(snapshot, options)
+    sources = {end.name for end in choose(snapshot.endpoints, options.sources, snapshot.services)}
+    return tuple(
+        cell
+        for cell in own_node_cells(snapshot, sites)
+        if cell.destination in asked[Direction.INGRESS] and cell.source in sources
+    )
+
+
 async def audit(cluster: Cluster, subject: str, options: AuditOptions, progress: ProbingProgress) -> Report:
     """Audit ``cluster``, which is up, and report. Raises what ``look`` raises."""
     return await report_on(await look(cluster, options, progress), subject, options.min_coverage, progress)
@@ -131,9 +153,10 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     Raises UsageError when a selection or port matches nothing, ClusterError when the cluster fails under it.
     """
     began = time.monotonic()
-    probes, expectation = await apart(_intend, cluster.snapshot, options, dict(cluster.failed))
+    probes, expectation = await apart(_intend, cluster.snapshot, cluster.sites, options, dict(cluster.failed))
     planned = time.monotonic()
-    audit_state = AuditState(expectation, await _probe(cluster, expectation, probes.cells, options, progress))
+    outcome = await _probe(cluster, expectation, tuple(expectation.verdicts), options, progress)
+    audit_state = AuditState(expectation, outcome)
     audit_state = await _follow_changes(cluster, audit_state, options, progress)
     audit_state, diagnosis, sought = await _diagnose(cluster, audit_state, options, progress)
     judging = time.monotonic() - planned - sum(audit_state.outcome.seconds.values())
@@ -158,9 +181,11 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     )
 
 
-def _intend(snapshot: Snapshot, options: AuditOptions, failed: Mapping[str, str]) -> tuple[ProbePlan, Expectation]:
+def _intend(
+    snapshot: Snapshot, sites: Sequence[ProbeSite], options: AuditOptions, failed: Mapping[str, str]
+) -> tuple[ProbePlan, Expectation]:
     matrix, probes = plan(snapshot, options)
-    return probes, Expectation.of(matrix, probes.cells, failed)
+    return probes, Expectation.of(matrix, (*probes.cells, *_by_kubelets(snapshot, sites, options)), failed)
 
 
 async def _probe(  # noqa: PLR0913 - as everywhere here, and one switch
@@ -261,9 +286,7 @@ def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell,
         for atom in matrix.atoms
         for number in {atom.first, (atom.first + atom.last) // 2}
     ]
-    endpoints, services = matrix.snapshot.endpoints, matrix.snapshot.services
-    sources = choose(endpoints, options.sources, services)
-    destinations = choose(endpoints, options.destinations, services)
+    sources, destinations = _chosen_ends(matrix.snapshot, options)
     if len(sources) * len(destinations) * len(ports) > MOST_FURTHER_CELLS:
         return ()
     return plan_cells(sources, destinations, ports, options.scope)

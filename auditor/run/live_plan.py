@@ -124,7 +124,7 @@ def narrowed(options: AuditOptions, intended: LivePlan, *, in_place: bool) -> Au
     """``options`` for an audit as ``intended``."""
     chosen = intended.chosen
     connections = None if chosen is None else chosen.connections
-    return replace(options, scope=intended.scope, declared_only=in_place, connections=connections)
+    return replace(options, scope=intended.scope, declared_only=in_place, connections=connections, at_nodes=False)
 
 
 def _endpoints(

@@ -95,13 +95,16 @@ def run_audit(kubectl: Kubectl, image: str, *more: str) -> Audited:
 
 
 def _probes(report: Report, recording: Recording) -> Iterator[Endpoint]:
-    """Each endpoint of ``report`` with the labels and ports that its pod really had."""
+    """Each endpoint of ``report``, pods with the labels and ports that they really had."""
     pods = {
         pod["status"]["podIP"]: pod
         for pod in recording.latest(PODS)
         if pod["status"].get("podIP") and RUN_LABEL in _labels(pod)
     }
     for entry in report["endpoints"]:
+        if entry["kind"] == EndpointKind.NODE:
+            addresses = tuple(ip_address(address) for address in entry["addresses"])
+            yield Endpoint(entry["name"], EndpointKind.NODE, addresses=addresses, node=entry["name"].partition("/")[2])
         if entry["kind"] != EndpointKind.POD or not entry["addresses"]:
             continue
         pod = pods[entry["addresses"][0]]

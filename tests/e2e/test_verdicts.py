@@ -17,8 +17,8 @@ EVERYWHERE = [
     if dialect not in FAULTLESS and dialect not in (Dialect.STALE, Dialect.SLOW, Dialect.FLAKY)
 ]
 ON_ONE_NODE = (Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS, Dialect.ENFORCES_NOTHING, Dialect.STATELESS)
-INVISIBLE = (Dialect.IGNORES_IPV6, Dialect.BLOCKS_OWN_NODE)
-"""What probe pods of one family can't meet: the other family, and the traffic of nodes."""
+INVISIBLE = (Dialect.IGNORES_IPV6,)
+"""What probe pods of one family can't meet: the other family."""
 
 
 def test_an_enforcer_of_the_specification_passes(spec, kubectl, image):
@@ -35,21 +35,33 @@ def test_an_enforcer_that_rejects_passes(faulty, kubectl, image):
     assert audited.code == 0, audited.report["findings"]
 
 
-TRIES_OF_BLOCKS_SELF = 4
-"""Its rules go into each new pod after the pod runs: where the first probe is quicker, nothing is blocked yet and all
-is as expected.
+INSIDE_PODS = (Dialect.BLOCKS_SELF, Dialect.BLOCKS_OWN_NODE)
+TRIES_INSIDE_PODS = 4
+"""Rules of these go into each new pod after the pod runs: where the first probe is quicker, nothing is blocked yet, so
+all is as expected or links fall silent in the middle.
 """
 
 
 @pytest.mark.parametrize("dialect", EVERYWHERE)
 def test_a_dialect_is_found(faulty, kubectl, image, dialect):
     faulty.use(dialect)
-    for _ in range(TRIES_OF_BLOCKS_SELF if dialect is Dialect.BLOCKS_SELF else 1):
+    for _ in range(TRIES_INSIDE_PODS if dialect in INSIDE_PODS else 1):
         audited = run_audit(kubectl, image)
         if not (found_wrong := wrong(kubectl, audited, Enforcement.parse((dialect,)))):
             break
     assert found_wrong == []
     assert audited.code == (0 if dialect in INVISIBLE else 1), audited.complaints
+
+
+def test_a_node_that_is_kept_from_its_own_pods_is_a_finding_of_its_own(faulty, kubectl, image):
+    faulty.use(Dialect.BLOCKS_OWN_NODE)
+    for _ in range(TRIES_INSIDE_PODS):
+        audited = run_audit(kubectl, image)
+        if not wrong(kubectl, audited, Enforcement.parse((Dialect.BLOCKS_OWN_NODE,))):
+            break
+    (finding,) = audited.report["findings"]
+    assert finding["expected_by"] == ["a pod and its own node"]
+    assert all(cell.source.startswith("node/") for cell, one in audited.results().items() if one["result"] == "outage")
 
 
 @pytest.mark.parametrize("dialect", ON_ONE_NODE)

@@ -25,7 +25,7 @@ from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod
-from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell
 from auditor.policy.doubt import may_select
 from auditor.policy.evaluator import evaluate
@@ -112,7 +112,11 @@ class LiveCluster(ClusterSession):
     @property
     def sites(self) -> Sequence[ProbeSite]:
         """One for each probe pod that runs, and one without an agent for each host outside."""
-        return [self._site(endpoint) for endpoint in self._snapshot.endpoints if endpoint.addresses]
+        return [
+            self._site(endpoint)
+            for endpoint in self._snapshot.endpoints
+            if endpoint.addresses and endpoint.kind is not EndpointKind.NODE
+        ]
 
     def _site(self, endpoint: Endpoint) -> ProbeSite:
         there = endpoint.name in self._pods.started
@@ -125,6 +129,7 @@ class LiveCluster(ClusterSession):
             agent=there,
             neighbour_addresses=beside,
             watched=watched,
+            watched_port=self._deployment.options.reached_port if watched else 0,
             node=endpoint.node,
         )
 
@@ -209,7 +214,8 @@ class LiveCluster(ClusterSession):
         if self._probes and not self._pods.started:
             raise ClusterError(f"no probe pod could be started: {next(iter(self._pods.failed.values()))}")
         await self._take_from_services()
-        self._snapshot = replace(self._snapshot, endpoints=tuple(map(self._as_started, self._snapshot.endpoints)))
+        endpoints = (*map(self._as_started, self._snapshot.endpoints), *self._nodes())
+        self._snapshot = replace(self._snapshot, endpoints=endpoints)
 
     def _leave_out(self, blocked: Mapping[str, str]) -> None:
         self._absent |= {probe.name: blocked[probe.namespace] for probe in self._probes if probe.namespace in blocked}
@@ -236,6 +242,14 @@ class LiveCluster(ClusterSession):
         if pod is None:
             return endpoint
         return replace(endpoint, labels=pod.labels, addresses=pod.addresses, ports=pod.ports, node=pod.node)
+
+    def _nodes(self) -> Iterator[Endpoint]:
+        """The nodes of the probe pods, as far as their addresses are known: their kubelets reach for these pods."""
+        known = {endpoint.name for endpoint in self._snapshot.endpoints}
+        addresses = {pod.node: self._pods.reached[name].node_addresses for name, pod in self._pods.started.items()}
+        for node, own in sorted(addresses.items()):
+            if node and own and f"node/{node}" not in known:
+                yield Endpoint(f"node/{node}", EndpointKind.NODE, addresses=own, node=node)
 
     async def _remove_pods(self) -> None:
         self._progress.phase("removing probe pods", 0)

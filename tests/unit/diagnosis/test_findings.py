@@ -116,3 +116,11 @@ def test_what_rules_lack_is_not_put_into_words_for_a_finding(monkeypatch):
     monkeypatch.setattr(LabelSelector, "unmet", lambda *_: pytest.fail("this takes long with thousands of policies"))
     [finding] = told(result("prod/web", "prod/db", 80, Result.LEAK), result("dev/api", "prod/db", 80, Result.LEAK))
     assert finding.expected_by == ("ingress denied by prod/db (db.yaml:1)",)
+
+
+def test_a_node_that_does_not_reach_its_own_pods_is_a_finding_of_its_own():
+    pairs = [("node/node-2", "dev/api", 10011), ("prod/web", "dev/api", 80)]
+    finding, other = told(*(result(*pair, Result.OUTAGE, Verdict.ALLOWED) for pair in pairs))
+    assert (finding.expected_by, other.expected_by) == (("a pod and its own node",), ("no policy isolates either end",))
+    assert finding.advice.startswith("No policy may keep a pod and its own node apart")
+    assert other.advice.startswith("The policies allow this")

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from ipaddress import ip_address
 
 import msgspec
@@ -16,10 +17,12 @@ from auditor.cluster.kubernetes.objects import REACHED_PORT, WAIT, Anchor, PodOp
 from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
-from auditor.model.ports import Protocol
+from auditor.model.ports import PortRequest, Protocol
 from auditor.model.probe_pod import ProbePod
-from auditor.model.snapshot import Family, Snapshot
+from auditor.model.snapshot import EndpointKind, Family, Snapshot
+from auditor.model.verdict import Cell, Verdict
 from auditor.run import live as live_run
+from auditor.run.audit import AuditOptions, _intend
 from tests.unit.kubernetes.living import NAMES, live, world
 
 V4 = frozenset({Family.IPV4})
@@ -162,3 +165,21 @@ async def test_a_port_that_a_policy_names_is_left_to_the_audit():
     opening = NetworkPolicy("prod", "p", LabelSelector(), frozenset({Direction.INGRESS}), (rule,))
     there = Snapshot(namespaces={}, endpoints=(), policies=(opening,))
     assert {REACHED_PORT - 1, REACHED_PORT, REACHED_PORT + 1} & live_run._tcp_ports(there, ()) == {REACHED_PORT}
+
+
+async def test_what_kubelets_try_is_part_of_the_audit_and_nothing_else_of_nodes_is():
+    async with live(world()) as cluster:
+        nodes = [end for end in cluster.snapshot.endpoints if end.kind is EndpointKind.NODE]
+        assert [(node.name, node.addresses) for node in nodes] == [("node/node-1", (ip_address("192.0.2.1"),))]
+        assert all(site.agent and site.name in NAMES for site in cluster.sites)
+        options = AuditOptions(scope=frozenset({"prod/db"}), at_nodes=False)
+        plan, expectation = _intend(cluster.snapshot, cluster.sites, options, {})
+        own = Cell("node/node-1", "prod/db", Protocol.TCP, REACHED_PORT, Family.IPV4)
+        assert {cell for cell in expectation.verdicts if not {cell.source, cell.destination} <= {*NAMES}} == {own}
+        assert expectation.verdicts[own] is Verdict.ALLOWED
+        assert own not in plan.cells
+        elsewhere = AuditOptions(scope=frozenset(NAMES), destinations=("dev/api",), at_nodes=False)
+        asked = _intend(cluster.snapshot, cluster.sites, elsewhere, {})[1].verdicts
+        assert [cell.destination for cell in asked if cell.source == "node/node-1"] == ["dev/api"]
+        with_ports = replace(options, ports=(PortRequest(Protocol.TCP, number=80),))
+        assert own not in _intend(cluster.snapshot, cluster.sites, with_ports, {})[1].verdicts

@@ -508,7 +508,10 @@ def test_what_has_a_nodes_address_gets_no_probe_pod():
     )
     assert [probe.name for probe in choice.probe_pods] == ["prod/a"]
     assert choice.uncovered == (
-        "1 hostNetwork pod and 2 nodes can't be represented: traffic with their addresses is not probed",
+        (
+            "1 hostNetwork pod can't be represented: of the traffic with nodes' addresses, only what each node sends "
+            "to its own probe pods is tried"
+        ),
     )
 
 

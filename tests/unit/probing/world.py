@@ -195,7 +195,7 @@ class FakeChannel:
             number = world.tries[self.site.name, "node", port] = world.tries.get((self.site.name, "node", port), -1) + 1
             return world.node(self.site.name, port, number)
         aimed_at = world.names.get(target["identity"]) or next(
-            site.name for site in world.sites if target["address"] in map(str, site.addresses)
+            (site.name for site in world.sites if target["address"] in map(str, site.addresses)), self.site.name
         )
         key = (self.site.name, aimed_at, protocol, port, target["address"] == "127.0.0.1")
         number = world.tries[key] = world.tries.get(key, -1) + 1
