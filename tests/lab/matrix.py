@@ -170,7 +170,7 @@ def table(rows: list[Row]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-k", default="", metavar="PART", help="only scenarios whose name contains this")
-    parser.add_argument("-j", type=int, default=6, metavar="LABS", help="labs at a time (default 6)")
+    parser.add_argument("-j", type=int, default=8, metavar="LABS", help="labs at a time (default 8)")
     parser.add_argument(
         "-p", type=int, default=5, metavar="PAIRS", help="pairs of dialects in each scenario (default 5)"
     )
