@@ -13,6 +13,7 @@ from random import Random
 from hypothesis import strategies as st
 
 from auditor.model.addresses import IPAddress, IPNetwork
+from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import FIRST_PORT, LAST_PORT, ContainerPort, PortRange, Protocol
@@ -65,6 +66,7 @@ class Shape:
     host_network: float = 0.1
     addressless: float = 0.0
     cuts_ephemeral: bool = True
+    admin_policies: int = 0
 
 
 LAB_SHAPE = Shape(families=(DUAL,), cuts_ephemeral=False)
@@ -81,6 +83,7 @@ def snapshots(draw: st.DrawFn, shape: Shape = Shape()) -> Snapshot:
         nodes=draw(st.integers(1, shape.nodes)),
         hosts=draw(st.integers(0, shape.hosts)),
         policies=draw(st.integers(0, shape.policies)),
+        admin_policies=draw(st.integers(0, shape.admin_policies)) if shape.admin_policies else 0,
     )
     random = draw(st.randoms(use_true_random=False))
     return random_snapshot(random, size)
@@ -94,7 +97,51 @@ def random_snapshot(random: Random, shape: Shape = Shape()) -> Snapshot:
     hosts = [_host(random, shape, number) for number in range(shape.hosts)]
     endpoints = [*pods, *hosts, *(nodes if shape.node_endpoints else ())]
     policies = random_policies(random, shape, [*pods, *hosts, *nodes])
-    return Snapshot(namespaces, tuple(endpoints), policies)
+    admin_policies = random_admin_policies(random, shape, [*pods, *hosts, *nodes])
+    return Snapshot(namespaces, tuple(endpoints), policies, admin_policies=admin_policies)
+
+
+def random_admin_policies(random: Random, shape: Shape, endpoints: list[Endpoint]) -> tuple[AdminPolicy, ...]:
+    """As many as ``shape`` says of both tiers, some of one priority; a rule in thirty has a field nobody knows."""
+    blocks = [ip_network(text) for text in (*WIDE_BLOCKS, *WIDE_BLOCKS_6)]
+    blocks += [ip_network(address) for endpoint in endpoints for address in endpoint.addresses]
+    return tuple(
+        AdminPolicy(
+            random.choice(("ClusterNetworkPolicy", "AdminNetworkPolicy")),
+            f"admin-{number}",
+            random.choice(tuple(AdminTier)),
+            random.choice((0, 7, 7, 10, 50, 1000)),
+            _namespace_selector(random, shape) if random.random() < 0.2 else LabelSelector(),
+            _selector(random) if random.random() < 0.3 else LabelSelector(),
+            tuple(_admin_rule(random, shape, blocks, Direction.INGRESS) for _ in range(random.choice((0, 1, 2, 3)))),
+            tuple(_admin_rule(random, shape, blocks, Direction.EGRESS) for _ in range(random.choice((0, 1, 2, 3)))),
+        )
+        for number in range(shape.admin_policies)
+    )
+
+
+def _admin_rule(random: Random, shape: Shape, blocks: list[IPNetwork], direction: Direction) -> AdminRule:
+    peers = tuple(_admin_peer(random, shape, blocks, direction) for _ in range(random.choice((1, 1, 2))))
+    by_address = any(peer.networks or peer.nodes is not None for peer in peers)
+    ports: list[PolicyPort] = []
+    for port in (_port(random, shape) for _ in range(random.choice((0, 0, 0, 1, 2)))):
+        if port.name is None and port.number is not None:
+            ports.append(port)
+        elif not by_address:
+            ports += [PolicyPort(protocol, name=port.name or "http") for protocol in Protocol]
+    return AdminRule(random.choice(tuple(Action)), peers, tuple(ports))
+
+
+def _admin_peer(random: Random, shape: Shape, blocks: list[IPNetwork], direction: Direction) -> AdminPeer:
+    if random.random() < 0.03:
+        return AdminPeer(unknown="moons")
+    form = random.choice(("pods", "namespaces", "networks", "nodes"))
+    if direction is Direction.EGRESS and form == "networks":
+        return AdminPeer(networks=tuple(IPBlock(block) for block in random.sample(blocks, random.choice((1, 2)))))
+    if direction is Direction.EGRESS and form == "nodes":
+        return AdminPeer(nodes=_selector(random))
+    pods = _selector(random) if form == "pods" else LabelSelector()
+    return AdminPeer(_namespace_selector(random, shape) if random.random() < 0.5 else LabelSelector(), pods)
 
 
 def random_policies(random: Random, shape: Shape, endpoints: list[Endpoint]) -> tuple[NetworkPolicy, ...]:
@@ -146,7 +193,8 @@ def _addresses(families: tuple[Family, ...], text: str, text_6: str) -> tuple[IP
 def _node(random: Random, shape: Shape, number: int) -> Endpoint:
     name = f"node-{number + 1}"
     addresses = _addresses(random.choice(shape.families), f"172.18.0.{number + 2}", f"fd00:172:18::{number + 2:x}")
-    return Endpoint(f"node/{name}", EndpointKind.NODE, addresses=addresses, node=name)
+    labels = random_labels(random) if shape.admin_policies else {}
+    return Endpoint(f"node/{name}", EndpointKind.NODE, labels=labels, addresses=addresses, node=name)
 
 
 def _host(random: Random, shape: Shape, number: int) -> Endpoint:

@@ -162,7 +162,8 @@ class UnknownPolicy:
     """A policy in force whose meaning is not known: it can't be read. ``why`` says so in words, for people; ``tier``
     names its API.
 
-    ``pod_selector`` None: not even the pods that it selects are known, so it may be all of its namespace.
+    ``pod_selector`` None: not even the pods that it selects are known, so it may be all of its namespace. A policy of
+    the whole cluster has no ``namespace``, and a ``namespace_selector``; None: all namespaces.
     """
 
     namespace: str
@@ -170,7 +171,8 @@ class UnknownPolicy:
     pod_selector: LabelSelector | None
     why: str
     tier: str = "NetworkPolicy"
+    namespace_selector: LabelSelector | None = None
 
     @property
     def full_name(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from auditor.model.addresses import IPAddress, IPNetwork
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.errors import Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import IPBlock, NetworkPolicy, UnknownPolicy
@@ -183,7 +184,8 @@ class Snapshot:
     that are left out because of them; ``variants`` the first of policies that are there twice, and differently (they
     are among ``unknown``); ``remarks`` say in words what else of the input does not count. ``absent`` says of names
     that somebody may ask for, and that are neither endpoint nor Service, what they are: ``is a pod that has finished``.
-    ``api_server_calls`` are those of files; of a live cluster they are not read.
+    ``api_server_calls`` are those of files; of a live cluster they are not read. ``admin_policies`` are those of the
+    tiers around NetworkPolicy, in no order.
     """
 
     namespaces: Mapping[str, Namespace]
@@ -198,6 +200,7 @@ class Snapshot:
     remarks: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     api_server_calls: tuple[ApiServerCall, ...] = ()
+    admin_policies: tuple[AdminPolicy, ...] = ()
 
     @property
     def left_out(self) -> LeftOut:

@@ -20,6 +20,9 @@ from auditor.parsing.yaml_values import LOADER
 
 DECISIVE = (
     "NetworkPolicy",
+    "ClusterNetworkPolicy",
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
     "Namespace",
     "Pod",
     "Service",

@@ -22,7 +22,7 @@ ASSERTIONS_AMONG_TESTS = re.compile(
     r"(?:.*/)?(?:\.?chainsaw|\.?kuttl|e2e|tests?)\b.*[-_](?:assert(?:ions?)?|errors?)(?:[-_.][^/]*)?\.ya?ml"
 )
 """The same by their path: what only a folder of tests can have."""
-NAMED_LATER = frozenset(DECISIVE) - {"NetworkPolicy", "Namespace"}
+NAMED_LATER = frozenset(kind for kind in DECISIVE if kind != "Namespace" and not kind.endswith("NetworkPolicy"))
 """Kinds of which a part without a name is what programs complete before they create it. Policies must be whole."""
 OPENSHIFT_TEMPLATE = "Template"
 OPENSHIFT_VERSIONS = ("v1", "template.openshift.io/v1")

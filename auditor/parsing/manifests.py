@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any, TypeAlias
 
 from auditor.model.addresses import IPAddress
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.errors import InputError, Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
@@ -23,6 +24,8 @@ from auditor.model.snapshot import (
     ServiceEndpoint,
     Snapshot,
 )
+from auditor.parsing.admin_policy import KINDS as ADMIN_KINDS
+from auditor.parsing.admin_policy import read_admin_policy
 from auditor.parsing.api_server_calls import api_server_calls
 from auditor.parsing.differing import Differing, remarks, unsure_of
 from auditor.parsing.documents import Document, parse_documents
@@ -38,7 +41,12 @@ from auditor.parsing.pods import WORKLOADS, PodObject, Workload, one_per_family,
 from auditor.parsing.services import ENDPOINT_KINDS, read_service, read_service_endpoints, served
 from auditor.parsing.source import Source
 from auditor.parsing.stand_ins import StandIns
-from auditor.parsing.unreadable import may_be_in, unreadable_policy
+from auditor.parsing.unreadable import (
+    may_be_in,
+    unknown_admin_policy,
+    unreadable_admin_policy,
+    unreadable_policy,
+)
 
 CORE, APPS, BATCH, NETWORKING = "", "apps", "batch", "networking.k8s.io"
 GROUPS = {
@@ -56,7 +64,8 @@ GROUPS = {
     "NetworkPolicy": NETWORKING,
 }
 EXTERNAL_NAME = "is an ExternalName, another name for a host: no policy sees it; ask for the host itself"
-CLUSTER_SCOPED = ("Namespace", "Node")
+CLUSTER_SCOPED = ("Namespace", "Node", *ADMIN_KINDS)
+POLICIES = ("NetworkPolicy", *ADMIN_KINDS)
 NAME = re.compile(r"[A-Za-z0-9._-]*\Z")
 
 
@@ -79,6 +88,7 @@ class Objects:
     nodes: list[Endpoint] = field(default_factory=list)
     workloads: list[Workload] = field(default_factory=list)
     policies: list[NetworkPolicy] = field(default_factory=list)
+    admin_policies: list[AdminPolicy] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     skipped: list[Skipped] = field(default_factory=list)
@@ -100,6 +110,7 @@ class Objects:
             "Node": (lambda fields, _, name: _read_node(fields, name), self.nodes),
             "Service": (read_service, self.services),
             "NetworkPolicy": (read_policy, self.policies),
+            **dict.fromkeys(ADMIN_KINDS, (read_admin_policy, self.admin_policies)),
             **dict.fromkeys(WORKLOADS, (_read_workload, self.workloads)),
         }
 
@@ -173,13 +184,15 @@ class Objects:
             self.skipped.append(unfilled)
         elif not wrong:
             self._keep(fields, key, named)
-        elif kind == "NetworkPolicy":
+        elif key == "NetworkPolicy":
             self.unknown.append(unreadable_policy(fields, named.namespace, named.name, wrong))
+        elif key in ADMIN_KINDS:
+            self.unknown.append(unreadable_admin_policy(fields, key, named.name, wrong))
 
     def _read_object(self, fields: Fields, key: str, kind: str) -> _Named:
         """The object with its name and namespace."""
         metadata = fields.section("metadata")
-        strict = kind == "NetworkPolicy"
+        strict = key in POLICIES
         namespace = (
             "" if kind in CLUSTER_SCOPED else self._name(metadata, "namespace", strict=strict) or self.default_namespace
         )
@@ -235,6 +248,8 @@ class Objects:
         if isinstance(first, NetworkPolicy) and not any(policy.full_name == twice.name for policy in self.unknown):
             selector = first.pod_selector if first.pod_selector == second.pod_selector else None
             self.unknown.append(UnknownPolicy(first.namespace, first.name, selector, twice.why))
+        if isinstance(first, AdminPolicy) and not any(policy.name == first.full_name for policy in self.unknown):
+            self.unknown.append(unknown_admin_policy(first, second, twice.why))
         if isinstance(first, Namespace):
             common = {key: value for key, value in first.labels.items() if second.labels.get(key) == value}
             self.namespaces[first.name] = Namespace.of(first.name, common, known=False)
@@ -394,6 +409,7 @@ def assemble(
         absent=absent,
         api_server_calls=tuple(dict.fromkeys(objects.calls)),
         variants=tuple(policy for policy in objects.policies if policy.full_name in unsure),
+        admin_policies=tuple(policy for policy in objects.admin_policies if policy.full_name not in unsure),
     )
 
 

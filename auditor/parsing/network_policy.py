@@ -104,14 +104,7 @@ def read_policy(fields: Fields, namespace: str, name: str) -> NetworkPolicy:
 
 def _check_names(metadata: Fields, namespace: str, name: str) -> None:
     """The name is a DNS subdomain, the namespace a DNS label (apimachinery/pkg/api/validation)."""
-    if name and (len(name) > LONGEST_PREFIX or not PREFIX.match(name)):
-        metadata.note(
-            (
-                f"{name!r} is not a valid name: use at most 253 of a-z, 0-9, '-' and '.', with a letter or digit "
-                "at both ends"
-            ),
-            "name",
-        )
+    check_name(metadata, name)
     if namespace and (len(namespace) > LONGEST_NAME or "." in namespace or not PREFIX.match(namespace)):
         metadata.note(
             (
@@ -119,6 +112,18 @@ def _check_names(metadata: Fields, namespace: str, name: str) -> None:
                 "or digit at both ends"
             ),
             "namespace",
+        )
+
+
+def check_name(metadata: Fields, name: str) -> None:
+    """Note it where ``name`` is not a DNS subdomain, as names of policies have to be."""
+    if name and (len(name) > LONGEST_PREFIX or not PREFIX.match(name)):
+        metadata.note(
+            (
+                f"{name!r} is not a valid name: use at most 253 of a-z, 0-9, '-' and '.', with a letter or digit "
+                "at both ends"
+            ),
+            "name",
         )
 
 
@@ -168,7 +173,8 @@ def _read_peer(fields: Fields) -> Peer:
     )
 
 
-def _read_network(fields: Fields, text: str, *steps: str | int) -> IPNetwork | None:
+def read_network(fields: Fields, text: str, *steps: str | int) -> IPNetwork | None:
+    """The network that ``text`` is; None, and noted at ``steps``, where it isn't one."""
     address, slash, prefix = text.partition("/")
     said = ""
     if not slash:
@@ -199,10 +205,10 @@ def _read_block(fields: Fields) -> IPBlock | None:
         if fields.value.get("cidr") is None:
             fields.note("ipBlock needs a cidr")
         return None
-    cidr = _read_network(fields, text, "cidr")
+    cidr = read_network(fields, text, "cidr")
     excepts = []
     for number, excepted_text in enumerate(fields.texts("except")):
-        excepted = _read_network(fields, excepted_text, "except", number)
+        excepted = read_network(fields, excepted_text, "except", number)
         if excepted is None or cidr is None:
             continue
         if excepted.version != cidr.version or not excepted.subnet_of(cidr) or excepted == cidr:  # type: ignore[arg-type]

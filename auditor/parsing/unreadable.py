@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from auditor.model.admin_policy import AdminPolicy, AdminTier
 from auditor.model.errors import Problem
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import UnknownPolicy
+from auditor.parsing.admin_policy import has_one_subject, read_pods
 from auditor.parsing.fields import Fields
 from auditor.parsing.labels import read_selector
 
@@ -26,8 +28,50 @@ def selected_by(fields: Fields) -> LabelSelector | None:
     spec = Fields(fields.document, found, fields.path, fields.value).map("spec")
     selector = spec.map("podSelector") if spec else None
     read = read_selector(selector) if selector else None
-    doubtful = any(doubt.path[: len(fields.path)] == fields.path for doubt in fields.document.doubts)
-    return None if found or doubtful else read
+    return None if found or is_doubtful(fields) else read
+
+
+def unreadable_admin_policy(fields: Fields, kind: str, name: str, problems: Sequence[Problem]) -> UnknownPolicy:
+    """The policy of ``kind``, one for the whole cluster, that ``fields`` are, which has ``problems``."""
+    namespaces, pods = subject_of(fields)
+    first = problems[0]
+    return UnknownPolicy(
+        "", f"{kind} {name or SOMEWHERE}", pods, f"can't be read: {first}", tier_of(fields, kind), namespaces
+    )
+
+
+def unknown_admin_policy(first: AdminPolicy, second: AdminPolicy, why: str) -> UnknownPolicy:
+    """What is known of a policy that is there twice, as ``first`` and differently as ``second``: what the two share."""
+    same = (first.namespace_selector, first.pod_selector) == (second.namespace_selector, second.pod_selector)
+    tier = first.tier if first.tier is second.tier else AdminTier.ADMIN
+    namespaces, pods = (first.namespace_selector, first.pod_selector) if same else (None, None)
+    return UnknownPolicy("", first.full_name, pods, why, tier, namespaces)
+
+
+def tier_of(fields: Fields, kind: str) -> AdminTier:
+    """The tier that the policy ``fields`` of ``kind`` is in; the mightier one where that can't be read."""
+    spec = fields.value.get("spec")
+    tier = spec.get("tier") if isinstance(spec, dict) and kind == "ClusterNetworkPolicy" else None
+    baseline = kind == "BaselineAdminNetworkPolicy" or tier == AdminTier.BASELINE
+    return AdminTier.BASELINE if baseline else AdminTier.ADMIN
+
+
+def subject_of(fields: Fields) -> tuple[LabelSelector | None, LabelSelector | None]:
+    """What selects the namespaces and the pods of the policy that ``fields`` are; None both where that can't be read
+    for certain.
+    """
+    found: list[Problem] = []
+    spec = Fields(fields.document, found, fields.path, fields.value).map("spec")
+    subject = spec.map("subject") if spec else None
+    if subject is None or not has_one_subject(subject) or found or is_doubtful(fields):
+        return None, None
+    selectors = read_pods(subject, next(iter(subject.value)))
+    return (None, None) if found else selectors
+
+
+def is_doubtful(fields: Fields) -> bool:
+    """Whether something in the part of its document that ``fields`` are can be read in two ways."""
+    return any(doubt.path[: len(fields.path)] == fields.path for doubt in fields.document.doubts)
 
 
 def may_be_in(files: Iterable[str], namespaces: Collection[str]) -> Iterator[UnknownPolicy]:

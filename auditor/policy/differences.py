@@ -359,6 +359,7 @@ def _on_atom(state: State, atom: int) -> tuple[bool, tuple[str, ...]]:
     verdicts, doubts = state
     notes = (
         ("labels-unknown", verdicts.labels_unknown),
+        ("undefined", verdicts.undefined),
         ("cni-dependent", verdicts.cni_dependent),
         ("address-unknown", verdicts.address_unknown),
     )

@@ -13,7 +13,7 @@ a policy that can't be read may select one of them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from auditor.model.policy import Direction, UnknownPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
@@ -73,11 +73,15 @@ def extremes(
         own = [policy for policy in unknown if policy.tier == tier.name]
         least = Extreme(*_added(least, tier.extremes(least.snapshot, own)[0]))
         most = Extreme(*_added(most, tier.extremes(most.snapshot, own)[1]))
-    least_labels, most_labels = label_extremes(least.snapshot), label_extremes(most.snapshot)
-    return (
-        replace(least, snapshot=least_labels.least if least_labels else least.snapshot),
-        replace(most, snapshot=most_labels.most if most_labels else most.snapshot),
-    )
+    return _at_label_extreme(least, most=False), _at_label_extreme(most, most=True)
+
+
+def _at_label_extreme(extreme: Extreme, *, most: bool) -> Extreme:
+    labels = label_extremes(extreme.snapshot)
+    if labels is None:
+        return extreme
+    tiers = [tier.leaning_to(extreme.snapshot, most=most) for tier in extreme.tiers]
+    return Extreme(labels.most if most else labels.least, tiers)
 
 
 def _added(before: Extreme, after: tuple[Snapshot, Tier]) -> tuple[Snapshot, Sequence[Tier]]:

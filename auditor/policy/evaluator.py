@@ -86,7 +86,8 @@ def evaluate(
     ``named_ports`` are names that someone will ask the matrix for; members of one identity class agree on what they
     resolve to. Policies count in ``directions`` alone.
     """
-    traits = [tier.traits(snapshot) for tier in tiers]
+    applying = [tier for tier in tiers if tier.applies(snapshot)]
+    traits = [tier.traits(snapshot) for tier in applying]
     items = [port for each in traits for port in each.ports]
     names = port_names(items)
     atoms = cut_atoms(items, names, snapshot.endpoints)
@@ -94,7 +95,7 @@ def evaluate(
     groups = Groups(snapshot, names, traits)
     declared = {name: groups.declaring(name) for name in names}
     universe = Universe(groups, atoms, declared)
-    compiled = [tier.compile(snapshot, universe) for tier in tiers]
+    compiled = [tier.compile(snapshot, universe) for tier in applying]
     told_apart = {mask for by_number in declared.values() for mask in by_number.values()}.union(
         groups.with_unknown_labels(), *(tier.told_apart() for tier in compiled)
     )
@@ -115,7 +116,12 @@ def _label_extremes(
     extremes = label_extremes(snapshot)
     return (
         [
-            evaluate(each, named_ports=named_ports, tiers=tiers, directions=directions)
+            evaluate(
+                each,
+                named_ports=named_ports,
+                tiers=[tier.leaning_to(snapshot, most=each is extremes.most) for tier in tiers],
+                directions=directions,
+            )
             for each in (extremes.least, extremes.most)
         ]
         if extremes

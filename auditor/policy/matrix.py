@@ -28,7 +28,13 @@ class BlockReading(Enum):
     OUTSIDE_ONLY = auto()
     """Addresses of pods and nodes never match, as with some CNIs."""
     UNKNOWN_INSIDE = auto()
-    """Endpoints without a known address are inside every ipBlock."""
+    """Endpoints without a known address are wherever they are allowed the most: inside every ipBlock."""
+    UNKNOWN_DENIED = auto()
+    """Endpoints without a known address are wherever they are allowed the least."""
+    TIES_LEAST = auto()
+    """Of policies with one priority that comes first which allows the least: the specification leaves it open."""
+    TIES_MOST = auto()
+    """Of policies with one priority that comes first which allows the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +61,15 @@ class Partition:
 class PairVerdicts:
     """All that the policies say about one pair of classes over one family: sets of port atoms.
 
-    ``cni_dependent`` is a part of ``allowed``, ``address_unknown`` is disjoint from it; ``labels_unknown`` may be in
-    either.
+    ``cni_dependent`` is a part of ``allowed``. ``address_unknown``, ``labels_unknown`` and ``undefined``, where two
+    policies have one priority, may be in it or not.
     """
 
     allowed: int
     cni_dependent: int
     address_unknown: int
     labels_unknown: int = 0
+    undefined: int = 0
 
 
 def governed(source: Endpoint, destination: Endpoint) -> bool:
@@ -119,9 +126,7 @@ class ExpectedMatrix:
         self._bit_of_class = partition.bit_of_class
         self._make_extremes = extremes
         self._known_at_extremes: dict[int, frozenset[tuple[int, ...]]] = {}
-        self._rows = rows[BlockReading.BY_ADDRESS]
-        self._rows_outside_only = rows[BlockReading.OUTSIDE_ONLY]
-        self._rows_unknown_inside = rows[BlockReading.UNKNOWN_INSIDE]
+        self._rows = rows
 
     @property
     def atoms(self) -> tuple[PortRange, ...]:
@@ -154,13 +159,16 @@ class ExpectedMatrix:
         only.
         """
         bit = self._bit_of_class[destination]
-        allowed = _reached(self._rows[family][source], bit)
-        outside_only = self._rows_outside_only[family]
-        unknown_inside = self._rows_unknown_inside[family]
-        certain = allowed if outside_only is self._rows[family] else _reached(outside_only[source], bit)
-        possible = allowed if unknown_inside is self._rows[family] else _reached(unknown_inside[source], bit)
-        doubtful = self._labels_unknown(source, destination, family)
-        return PairVerdicts(allowed, allowed & ~certain, possible & ~allowed, doubtful)
+        reached: dict[int, int] = {}
+        rows = self._readings_of(source, family)
+        for row in rows:
+            if id(row) not in reached:
+                reached[id(row)] = _reached(row, bit)
+        return _pair([reached[id(row)] for row in rows], self._labels_unknown(source, destination, family))
+
+    def _readings_of(self, source: int, family: Family) -> Sequence[tuple[Part, ...]]:
+        """The row of the class ``source`` under every reading, in their order; equal ones are mostly one object."""
+        return [self._rows[reading][family][source] for reading in BlockReading]
 
     @cached_property
     def _extremes(self) -> Sequence[ExpectedMatrix]:
@@ -196,23 +204,19 @@ class ExpectedMatrix:
         """Split ``destinations``, a set of bits that stand for classes, by what ``class_verdicts`` says of ``source``
         and each.
         """
-        rows = [
-            self._rows[family][source],
-            self._rows_outside_only[family][source],
-            self._rows_unknown_inside[family][source],
-        ]
-        split: list[tuple[tuple[int, ...], int]] = [((0,) * len(rows), destinations)]
-        for number, row in enumerate(rows):
-            if number and row is rows[0]:
-                split = [((*reached[:number], reached[0], *reached[number + 1 :]), mask) for reached, mask in split]
-                continue
+        rows = self._readings_of(source, family)
+        distinct = list({id(row): row for row in rows}.values())
+        split: list[tuple[tuple[int, ...], int]] = [((0,) * len(distinct), destinations)]
+        for number, row in enumerate(distinct):
             for atoms, reachable in row:
                 split = [
                     piece for reached, mask in split for piece in _split_one(reached, mask, number, atoms, reachable)
                 ]
+        places = {id(row): number for number, row in enumerate(distinct)}
+        order = [places[id(row)] for row in rows]
         return [
-            (PairVerdicts(by_address, by_address & ~certain, possible & ~by_address, doubtful), part)
-            for (by_address, certain, possible), mask in split
+            (_pair([reached[place] for place in order], doubtful), part)
+            for reached, mask in split
             for doubtful, part in self._split_by_doubt(source, family, mask)
         ]
 
@@ -233,7 +237,7 @@ class ExpectedMatrix:
         if always_allowed(self.endpoint(source), self.endpoint(destination)):
             return Verdict.ALLOWED
         bit = self._bit_of_class[self.class_of(destination)]
-        allowed = _reached(self._rows[family][self.class_of(source)], bit)
+        allowed = _reached(self._rows[BlockReading.BY_ADDRESS][family][self.class_of(source)], bit)
         return Verdict.ALLOWED if allowed >> self.port_atoms.index(protocol, port) & 1 else Verdict.DENIED
 
     def notes(
@@ -249,9 +253,19 @@ class ExpectedMatrix:
         pair = self.class_verdicts(self.class_of(source), self.class_of(destination), family)
         if pair.labels_unknown >> atom & 1:
             return (Note.LABELS_UNKNOWN,)
+        if pair.undefined >> atom & 1:
+            return (Note.UNDEFINED,)
         if pair.cni_dependent >> atom & 1:
             return (Note.CNI_DEPENDENT,)
         return (Note.ADDRESS_UNKNOWN,) if pair.address_unknown >> atom & 1 else ()
+
+
+def _pair(reached: Sequence[int], labels_unknown: int) -> PairVerdicts:
+    """What to make of the atoms that are ``reached`` under each of ``BlockReading``, in their order."""
+    allowed, certain, most, least, ties_least, ties_most = reached
+    return PairVerdicts(
+        allowed, allowed & ~certain, (most & ~allowed) | (allowed & ~least), labels_unknown, ties_most & ~ties_least
+    )
 
 
 def _reached(row: tuple[Part, ...], bit: int) -> int:

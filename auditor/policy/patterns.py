@@ -148,7 +148,7 @@ class ExpectedCells:
         if alone and always_allowed(*ends):
             return self._always(*ends)
         everything = self._matrix.port_atoms.everything
-        if all(pair.allowed == everything and not pair.labels_unknown for _, pair in pattern.families):
+        if all(pair.allowed == everything and not pair.labels_unknown | pair.undefined for _, pair in pattern.families):
             return pattern
         return Pattern(pattern.families, pattern.notes + self._member_notes(source, destination))
 
@@ -192,7 +192,7 @@ class ExpectedCells:
         sets = [
             mask
             for _, pair in pattern.families
-            for mask in (pair.allowed, pair.cni_dependent, pair.address_unknown, pair.labels_unknown)
+            for mask in (pair.allowed, pair.cni_dependent, pair.address_unknown, pair.labels_unknown, pair.undefined)
         ]
         first = 0
         for atom in range(1, len(ranges) + 1):
@@ -216,6 +216,8 @@ class ExpectedCells:
         notes = [note for note in pattern.notes if note is Note.UNDEFINED or denied_somewhere]
         if any(pair.labels_unknown >> atom & 1 for _, pair in pattern.families):
             notes.append(Note.LABELS_UNKNOWN)
+        if any(pair.undefined >> atom & 1 for _, pair in pattern.families) and Note.UNDEFINED not in notes:
+            notes.append(Note.UNDEFINED)
         if primary.cni_dependent >> atom & 1 and Note.UNDEFINED not in notes:
             notes.append(Note.CNI_DEPENDENT)
         if primary.address_unknown >> atom & 1 and Note.UNDEFINED not in notes:

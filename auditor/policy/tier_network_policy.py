@@ -39,6 +39,14 @@ class NetworkPolicyTier:
         """The policies of ``snapshot`` as bitsets."""
         return CompiledNetworkPolicies(snapshot.policies, universe)
 
+    def applies(self, snapshot: Snapshot) -> bool:  # noqa: ARG002 - as other tiers do
+        """Always: what it leaves open is for the tiers that follow."""
+        return True
+
+    def leaning_to(self, snapshot: Snapshot, *, most: bool) -> NetworkPolicyTier:  # noqa: ARG002
+        """Itself: snapshots at the extremes have policies that say so."""
+        return self
+
     def judge(self, snapshot: Snapshot, cell: Cell, direction: Direction) -> Judgement:
         """The plain reading, by ``auditor.policy.explain``."""
         side = explain_side(snapshot, cell, direction)
@@ -130,7 +138,7 @@ class CompiledNetworkPolicies:
         undecided: TierRow = ((self._atoms.everything, self._groups.everything, 0),)
         shared: dict[tuple[int, ...], TierRow] = {}
         rows = []
-        for source, keys in zip(sources, _concerning(sources, opened), strict=True):
+        for source, keys in zip(sources, concerning(sources, opened), strict=True):
             if not self._isolated[Direction.EGRESS] >> source & 1:
                 rows.append(undecided)
                 continue
@@ -146,14 +154,14 @@ class CompiledNetworkPolicies:
                 for peers in self._each_peer(rule, family, reading):
                     by_peers.setdefault(peers, []).append((rule.ports, rule.subjects))
         opened = {peers: _merge(pairs) for peers, pairs in by_peers.items()}
-        concerning = _concerning(sources, opened)
+        keys_of = concerning(sources, opened)
         openings = list(opened.values())
         isolated = self._isolated[Direction.INGRESS]
         shared: dict[tuple[int, ...], TierRow] = {}
-        for keys in concerning:
+        for keys in keys_of:
             if keys not in shared:
                 shared[keys] = self._final(isolated, [openings[key] for key in keys])
-        return [shared[keys] for keys in concerning]
+        return [shared[keys] for keys in keys_of]
 
     def _each_peer(self, rule: CompiledRule, family: Family, reading: BlockReading) -> Collection[int]:
         """The peers of ``rule`` as sets that rules have in common: one by one, but for those that overlap much."""
@@ -191,7 +199,7 @@ def _unite(openings: Sequence[Mapping[int, int]]) -> dict[int, int]:
     return united
 
 
-def _concerning(sources: Sequence[int], sets: Iterable[int]) -> list[tuple[int, ...]]:
+def concerning(sources: Sequence[int], sets: Iterable[int]) -> list[tuple[int, ...]]:
     """For each source, the positions in ``sets`` of those that hold it."""
     position = {source: number for number, source in enumerate(sources)}
     wanted = mask_of(sources)

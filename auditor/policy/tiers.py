@@ -95,6 +95,9 @@ class Tier(Protocol):
     def name(self) -> str:
         """What people call it."""
 
+    def applies(self, snapshot: Snapshot) -> bool:
+        """Whether it may decide anything in ``snapshot``: it has policies there."""
+
     def traits(self, snapshot: Snapshot) -> Traits:
         """What its policies in ``snapshot`` look at."""
 
@@ -106,6 +109,11 @@ class Tier(Protocol):
 
     def may_select(self, policy: UnknownPolicy, endpoint: Endpoint) -> bool:
         """Whether ``policy``, one of this tier that can't be read, may have a say in traffic of ``endpoint``."""
+
+    def leaning_to(self, snapshot: Snapshot, *, most: bool) -> Tier:
+        """This tier, for which labels that nobody knows in ``snapshot`` mean the least that is allowed, or the
+        ``most``.
+        """
 
     def extremes(
         self, snapshot: Snapshot, unknown: Sequence[UnknownPolicy]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
+from auditor.model.admin_policy import AdminPeer, AdminPolicy
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule
 from auditor.model.snapshot import Endpoint, Namespace, Snapshot
@@ -81,11 +82,23 @@ class _Extremes:
 
     def both(self) -> LabelExtremes | None:
         least = [each for policy in self._snapshot.policies for each in self._least(policy)]
+        self._ask_admin_policies()
         if not any(self._unsure.values()):
             return None
         most = [each for policy in self._snapshot.policies for each in self._most(policy)]
         about = dict.fromkeys(f"{kind} {name}" for (kind, _), names in self._unsure.items() for name in names)
         return LabelExtremes(self._with(least), self._with(most), tuple(about))
+
+    def _ask_admin_policies(self) -> None:
+        """Note whose labels they are unsure of. They stay as they are: their tiers know what that means."""
+        for policy in self._snapshot.admin_policies:
+            peers = (peer for direction in Direction for rule in policy.rules(direction) for peer in rule.peers)
+            parts: list[AdminPolicy | AdminPeer] = [policy, *peers]
+            for part in parts:
+                if part.namespace_selector is not None:
+                    self._unsure_namespaces(part.namespace_selector)
+                if part.pod_selector is not None:
+                    self._unsure_pods(part.pod_selector)
 
     def _with(self, policies: Sequence[NetworkPolicy]) -> Snapshot:
         """The snapshot with ``policies``, for which all labels are known."""

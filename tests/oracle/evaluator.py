@@ -7,14 +7,17 @@ with its own node meets no filter."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
+from auditor.model.admin_policy import Action, AdminPolicy, AdminTier
 from auditor.model.dialect import Dialect, Enforcement, Enforcer
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Verdict
+from tests.oracle.admin import answer, in_order, possible_orders
 from tests.oracle.matching import EnforcerBehaviour, Packet, policy_isolates, rule_matches
 
 EPHEMERAL_PORTS = (32768, 50000, 60999)
@@ -27,12 +30,15 @@ class AmbiguousPrediction(Exception):  # noqa: N818 - says that the question has
 
 @dataclass(frozen=True)
 class World:
-    """All that a verdict depends on but the cell."""
+    """All that a verdict depends on but the cell. ``orders`` are those of the policies of each tier, where it isn't the
+    usual one.
+    """
 
     snapshot: Snapshot
     enforcement: Enforcement
     previous_policies: Sequence[NetworkPolicy] | None
     ip_block_matches_cluster: bool
+    orders: Mapping[AdminTier, Sequence[AdminPolicy]] | None = None
 
     def dialect_of(self, pod: Endpoint) -> Dialect:
         """The dialect on the pod's node."""
@@ -43,6 +49,11 @@ class World:
         if dialect is Dialect.STALE and self.previous_policies is not None:
             return self.previous_policies
         return self.snapshot.policies
+
+    def answer(self, tier: AdminTier, direction: Direction, packet: Packet) -> Action | None:
+        """What the policies of ``tier`` do with ``packet``."""
+        policies = in_order(self.snapshot.admin_policies, tier) if self.orders is None else self.orders[tier]
+        return answer(policies, direction, packet, self.snapshot)
 
 
 def verdict(
@@ -73,6 +84,22 @@ def verdict(
         or reply_passes(packet, world)
     )
     return Verdict.ALLOWED if allowed else Verdict.DENIED
+
+
+def is_undefined(
+    snapshot: Snapshot, source: Endpoint, destination: Endpoint, protocol: Protocol, port: int, family: Family
+) -> bool:
+    """Whether the verdict hangs on which of several policies with one priority comes first, by trying every order at
+    each end.
+    """
+    packet = Packet(source, destination, protocol, port, family)
+    orders = [possible_orders(snapshot.admin_policies, tier) for tier in AdminTier]
+    worlds = [
+        World(snapshot, Enforcement(), None, True, dict(zip(AdminTier, each, strict=True))) for each in product(*orders)
+    ]
+    out = {egress_passes(packet, world) for world in worlds}
+    into = {ingress_passes(packet, world) for world in worlds}
+    return len({one and other for one in out for other in into}) > 1
 
 
 def is_forbidden_datagram(packet: Packet, specified: World) -> bool:
@@ -166,6 +193,23 @@ def filter_passes(pod: Endpoint, other: Endpoint, direction: Direction, packet: 
         return False
     if about is Dialect.ENFORCES_NOTHING or ignores(dialect, direction, packet):
         return True
+    return tiers_pass(pod, other, direction, packet, world)
+
+
+def tiers_pass(pod: Endpoint, other: Endpoint, direction: Direction, packet: Packet, world: World) -> bool:
+    """Whether the tiers let ``packet`` pass, asked in their order: Admin, NetworkPolicy, Baseline."""
+    dialect = world.dialect_of(pod)
+    admin, baseline = (world.answer(tier, direction, packet) for tier in AdminTier)
+    if admin in (Action.ACCEPT, Action.DENY):
+        return admin is Action.ACCEPT
+    if isolating_policies(pod, direction, dialect, world):
+        return network_policies_pass(pod, other, direction, packet, world)
+    return baseline is not Action.DENY
+
+
+def network_policies_pass(pod: Endpoint, other: Endpoint, direction: Direction, packet: Packet, world: World) -> bool:
+    """Whether NetworkPolicies alone let ``packet`` pass."""
+    dialect = world.dialect_of(pod)
     policies = isolating_policies(pod, direction, dialect, world)
     if not policies:
         return True

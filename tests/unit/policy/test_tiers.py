@@ -43,6 +43,12 @@ class Ordered:
     name: str
     lines: tuple[Line, ...]
 
+    def applies(self, snapshot: Snapshot) -> bool:
+        return True
+
+    def leaning_to(self, snapshot: Snapshot, *, most: bool) -> Ordered:
+        return self
+
     def traits(self, snapshot: Snapshot) -> Traits:
         selectors = frozenset(each for line in self.lines for each in (line.subject, line.peer))
         return Traits(pod_selectors=selectors, ports=tuple(line.port for line in self.lines))

@@ -1,0 +1,418 @@
+"""The tiers around NetworkPolicy: policies of administrators, Admin before it and Baseline after it.
+
+Their rules are asked in order, by priority and then by place, and the first that matches answers. They isolate nothing:
+what no rule matches is for the next tier (ClusterNetworkPolicySpec). Some things leave open whether a rule matches, or
+which comes first: addresses and labels that are not in the input, and equal priorities. Then an answer is a set of
+possible ones, and a reading takes the least or the most of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from ipaddress import ip_network
+
+from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
+from auditor.model.labels import LabelSelector, Operator, Requirement
+from auditor.model.policy import Direction, IPBlock, UnknownPolicy
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.verdict import Cell
+from auditor.policy.admin_reading import judge
+from auditor.policy.bits import mask_of, union
+from auditor.policy.compiled import RuleCompiler
+from auditor.policy.matrix import BlockReading
+from auditor.policy.tier_network_policy import concerning
+from auditor.policy.tiers import Judgement, TierRow, Universe
+from auditor.policy.traits import Traits
+from auditor.policy.unknown_labels import OWN_NAME, namespace_may_match, pod_may_match
+
+EVERY_LABEL = LabelSelector()
+NAMED = LabelSelector(match_expressions=(Requirement(OWN_NAME, Operator.EXISTS),))
+
+
+@dataclass(frozen=True, slots=True)
+class Leaning:
+    """How labels count that nobody knows: towards the least or the ``most`` that is allowed. ``original`` still says
+    which these are.
+    """
+
+    original: Snapshot
+    most: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPolicyTier:
+    """One of the two tiers as a ``Tier``."""
+
+    tier: AdminTier
+    leaning: Leaning | None = None
+
+    @property
+    def name(self) -> str:
+        """Admin or Baseline."""
+        return self.tier
+
+    def policies(self, snapshot: Snapshot) -> list[AdminPolicy]:
+        """Those of the tier, in the order in which they are asked; equal priorities by name."""
+        own = (policy for policy in snapshot.admin_policies if policy.tier is self.tier)
+        return sorted(own, key=lambda policy: (policy.priority, policy.full_name))
+
+    def applies(self, snapshot: Snapshot) -> bool:
+        """Whether it has any policy."""
+        return any(policy.tier is self.tier for policy in snapshot.admin_policies)
+
+    def traits(self, snapshot: Snapshot) -> Traits:
+        """The selectors, networks, addresses of nodes and ports of its policies."""
+        policies = self.policies(snapshot)
+        rules = [rule for policy in policies for direction in Direction for rule in policy.rules(direction)]
+        peers = [peer for rule in rules for peer in rule.peers]
+        selectors = {policy.pod_selector for policy in policies}
+        selectors |= {peer.pod_selector for peer in peers if peer.pod_selector is not None}
+        blocks = {block for peer in peers for block in _blocks(peer, snapshot)}
+        named = {NAMED} if self.leaning else set[LabelSelector]()
+        return Traits(
+            frozenset(selectors | named), frozenset(blocks), tuple(port for rule in rules for port in rule.ports)
+        )
+
+    def compile(self, snapshot: Snapshot, universe: Universe) -> CompiledAdminPolicies:
+        """The policies of ``snapshot`` as bitsets."""
+        return CompiledAdminPolicies(self.policies(snapshot), snapshot, universe, self.leaning)
+
+    def judge(self, snapshot: Snapshot, cell: Cell, direction: Direction) -> Judgement:
+        """The plain reading of ``auditor.policy.admin_reading``."""
+        return judge(self.tier, self.policies(snapshot), snapshot, cell, direction)
+
+    def may_select(self, policy: UnknownPolicy, endpoint: Endpoint) -> bool:
+        """Whether ``endpoint`` may be a subject, whatever the labels of its namespace are."""
+        return endpoint.selectable and (policy.pod_selector is None or policy.pod_selector.matches(endpoint.labels))
+
+    def leaning_to(self, snapshot: Snapshot, *, most: bool) -> AdminPolicyTier:
+        """The tier for which the unknown labels of ``snapshot`` mean the least, or the ``most``."""
+        return replace(self, leaning=Leaning(snapshot, most))
+
+    def extremes(
+        self, snapshot: Snapshot, unknown: Sequence[UnknownPolicy]
+    ) -> tuple[tuple[Snapshot, AdminPolicyTier], tuple[Snapshot, AdminPolicyTier]]:
+        """``unknown`` before all others, denying everything; and accepting everything."""
+        return tuple(  # type: ignore[return-value]
+            (_with(snapshot, [_meaning(policy, self.tier, action) for policy in unknown]), self)
+            for action in (Action.DENY, Action.ACCEPT)
+        )
+
+
+def _meaning(policy: UnknownPolicy, tier: AdminTier, action: Action) -> AdminPolicy:
+    namespaces, pods = policy.namespace_selector or EVERY_LABEL, policy.pod_selector or EVERY_LABEL
+    rules = (AdminRule(action),)
+    return AdminPolicy("", policy.full_name, tier, -1, namespaces, pods, rules, rules)
+
+
+def _with(snapshot: Snapshot, policies: Sequence[AdminPolicy]) -> Snapshot:
+    return replace(snapshot, admin_policies=(*snapshot.admin_policies, *policies)) if policies else snapshot
+
+
+def _blocks(peer: AdminPeer, snapshot: Snapshot) -> tuple[IPBlock, ...]:
+    """What ``peer`` names by address: its networks, or the addresses of its nodes."""
+    if peer.nodes is None:
+        return peer.networks
+    nodes = (each for each in snapshot.endpoints if each.kind is EndpointKind.NODE and peer.nodes.matches(each.labels))
+    return tuple(IPBlock(ip_network(address)) for node in nodes for address in node.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Groups that match, and those of which it isn't known. The latter by addresses only count where these are asked
+    for.
+    """
+
+    certain: int
+    by_label: int = 0
+    by_address: int = 0
+
+    def maybe(self, *, addresses: bool) -> int:
+        return (self.by_label | (self.by_address if addresses else 0)) & ~self.certain
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """One rule: the number and the priority of its policy, its subjects, its peers, and the atoms with the destinations
+    on which they are meant.
+    """
+
+    policy: int
+    priority: int
+    action: Action
+    subjects: _Found
+    peers: dict[Family, _Found]
+    ports: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """Which of the possible answers count: ``most`` None where there is one for each destination."""
+
+    ties: bool = False
+    addresses: bool = False
+    most: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A rule as it concerns one source: where it matches and where it may. Rules of one ``level`` come in no order of
+    their policies.
+    """
+
+    level: int
+    rule: _Compiled
+    certain: int
+    maybe: int
+
+
+_MODES = {
+    BlockReading.UNKNOWN_INSIDE: _Mode(addresses=True, most=True),
+    BlockReading.UNKNOWN_DENIED: _Mode(addresses=True, most=False),
+    BlockReading.TIES_LEAST: _Mode(ties=True, most=False),
+    BlockReading.TIES_MOST: _Mode(ties=True, most=True),
+}
+
+
+class CompiledAdminPolicies:
+    """The rules of one tier in their order, and the rows that follow from them."""
+
+    def __init__(
+        self, policies: Sequence[AdminPolicy], snapshot: Snapshot, universe: Universe, leaning: Leaning | None
+    ) -> None:
+        self._snapshot = snapshot
+        self._groups = universe.groups
+        self._atoms = universe.atoms
+        self._leaning = leaning
+        self._compiler = RuleCompiler(universe.groups, universe.atoms, universe.declared)
+        self._selected: dict[tuple[LabelSelector, LabelSelector], _Found] = {}
+        self._rules: dict[Direction, list[_Compiled]] = {direction: [] for direction in Direction}
+        for number, policy in enumerate(policies):
+            subjects = self._pods(policy.namespace_selector, policy.pod_selector)
+            for direction in Direction if subjects.certain | subjects.by_label else ():
+                rules = policy.rules(direction)
+                self._rules[direction] += [
+                    compiled for rule in rules if (compiled := self._compiled(rule, number, policy, subjects))
+                ]
+
+    def _compiled(self, rule: AdminRule, number: int, policy: AdminPolicy, subjects: _Found) -> _Compiled | None:
+        """``rule``; None for one that matches nothing since it fails closed."""
+        everyone = _Found(self._groups.everything)
+        if rule.unknown:
+            if rule.action is Action.ACCEPT:
+                return None
+            all_ports = ((self._atoms.everything, self._groups.everything),)
+            return _Compiled(number, policy.priority, Action.DENY, subjects, dict.fromkeys(Family, everyone), all_ports)
+        peers = {family: self._peers(rule.peers, family) for family in Family} if rule.peers else {}
+        return _Compiled(
+            number,
+            policy.priority,
+            rule.action,
+            subjects,
+            peers or dict.fromkeys(Family, everyone),
+            tuple(self._compiler.ports(rule.ports).items()),
+        )
+
+    def _peers(self, peers: Iterable[AdminPeer], family: Family) -> _Found:
+        found = [self._peer(peer, family) for peer in peers]
+        return _Found(
+            union(each.certain for each in found),
+            union(each.by_label for each in found),
+            union(each.by_address for each in found),
+        )
+
+    def _peer(self, peer: AdminPeer, family: Family) -> _Found:
+        if peer.namespace_selector is not None:
+            return self._pods(peer.namespace_selector, peer.pod_selector or EVERY_LABEL)
+        if peer.domain_names:
+            return _Found(0, by_address=self._groups.hosts)
+        inside = union(self._groups.in_block(block, family) for block in _blocks(peer, self._snapshot))
+        return _Found(inside, by_address=self._groups.without_address)
+
+    def _pods(self, namespaces: LabelSelector, pods: LabelSelector) -> _Found:
+        key = (namespaces, pods)
+        if key not in self._selected:
+            self._selected[key] = (
+                _Found(self._groups.in_namespaces(namespaces) & self._groups.with_labels(pods))
+                if self._leaning is None
+                else self._leaning_pods(*key, self._leaning.original)
+            )
+        return self._selected[key]
+
+    def _leaning_pods(self, namespaces: LabelSelector, pods: LabelSelector, original: Snapshot) -> _Found:
+        """The pods that match whatever the unknown labels are, and those that may."""
+        certain, maybe = [], []
+        for number, endpoint in enumerate(self._originals):
+            if endpoint.selectable:
+                there = namespace_may_match(namespaces, original.namespaces[endpoint.namespace])
+                here = pod_may_match(pods, endpoint)
+                if there and here:
+                    certain.append(number)
+                elif there is not False and here is not False:
+                    maybe.append(number)
+        return _Found(mask_of(certain), mask_of(maybe))
+
+    @cached_property
+    def _originals(self) -> list[Endpoint]:
+        known = {endpoint.name: endpoint for endpoint in self._leaning.original.endpoints} if self._leaning else {}
+        return [known.get(endpoint.name, endpoint) for endpoint in self._groups.representatives]
+
+    @property
+    def _all_rules(self) -> list[_Compiled]:
+        return [rule for rules in self._rules.values() for rule in rules]
+
+    def told_apart(self) -> set[int]:
+        """Subjects and peers, certain and possible ones."""
+        founds = [found for rule in self._all_rules for found in (rule.subjects, *rule.peers.values())]
+        return {mask for found in founds for mask in (found.certain, found.by_label, found.by_address)}
+
+    @cached_property
+    def _has_ties(self) -> bool:
+        """Whether policies of one priority may have a say in the same connections."""
+        subjects = {
+            (rule.priority, rule.policy, direction): rule.subjects.certain | rule.subjects.by_label
+            for direction, rules in self._rules.items()
+            for rule in rules
+        }
+        seen: dict[tuple[int, Direction], int] = {}
+        for (priority, _, direction), mask in subjects.items():
+            if seen.get((priority, direction), 0) & mask:
+                return True
+            seen[priority, direction] = seen.get((priority, direction), 0) | mask
+        return False
+
+    @cached_property
+    def _has_unknown_addresses(self) -> bool:
+        return any(found.maybe(addresses=True) for rule in self._all_rules for found in rule.peers.values())
+
+    def _mode(self, reading: BlockReading) -> _Mode:
+        """How ``reading`` is done here; where nothing of what it asks about occurs, as every other one."""
+        mode = _MODES.get(reading, _Mode())
+        if (mode.ties and not self._has_ties) or (mode.addresses and not self._has_unknown_addresses):
+            mode = _Mode()
+        return replace(mode, most=self._leaning.most) if self._leaning is not None else mode
+
+    def fingerprint(self, family: Family, reading: BlockReading) -> Hashable:
+        """The mode, and the peers of every rule: all else is the same for every family and reading."""
+        return self._mode(reading), tuple(rule.peers[family] for rule in self._all_rules)
+
+    def rows(
+        self, sources: Sequence[int], direction: Direction, family: Family, reading: BlockReading
+    ) -> Sequence[TierRow]:
+        """For each of ``sources`` the answers of the first rules that match."""
+        mode = self._mode(reading)
+        rules = self._rules[direction]
+        ends = [
+            (rule.subjects, rule.peers[family])
+            if direction is Direction.EGRESS
+            else (rule.peers[family], rule.subjects)
+            for rule in rules
+        ]
+        here = [(found.certain, found.maybe(addresses=mode.addresses)) for found, _ in ends]
+        there = [(found.certain, found.maybe(addresses=mode.addresses)) for _, found in ends]
+        certain = concerning(sources, [mask for mask, _ in here])
+        maybe = concerning(sources, [mask for _, mask in here])
+        shared: dict[tuple[tuple[int, ...], tuple[int, ...]], TierRow] = {}
+        for key in zip(certain, maybe, strict=True):
+            if key not in shared:
+                shared[key] = self._row(self._entries(rules, there, key, mode), mode)
+        return [shared[key] for key in zip(certain, maybe, strict=True)]
+
+    @staticmethod
+    def _entries(
+        rules: Sequence[_Compiled],
+        there: Sequence[tuple[int, int]],
+        key: tuple[Sequence[int], Sequence[int]],
+        mode: _Mode,
+    ) -> Iterator[_Entry]:
+        """The rules of ``key``, those that match at the source and those that may, in order."""
+        certain_here = set(key[0])
+        for number in sorted({*key[0], *key[1]}):
+            rule, (certain, maybe) = rules[number], there[number]
+            level = rule.priority if mode.ties else rule.policy
+            if number in certain_here:
+                yield _Entry(level, rule, certain, maybe)
+            else:
+                yield _Entry(level, rule, 0, certain | maybe)
+
+    def _row(self, entries: Iterable[_Entry], mode: _Mode) -> TierRow:
+        everything = self._groups.everything
+        joined: dict[tuple[int, int], int] = {}
+        for part in _walk(entries, self._atoms.everything, everything):
+            answer = part.answer(everything, mode.most)
+            joined[answer] = joined.get(answer, 0) | part.atoms
+        return tuple((atoms, *answer) for answer, atoms in joined.items())
+
+
+@dataclass(slots=True)
+class _Part:
+    """What was answered on some atoms. ``open`` are the destinations that wait for a level of policies, ``mine`` those
+    that wait for a rule of the policy in turn, ``closed`` those that some policy of this level has answered for.
+    """
+
+    atoms: int
+    open: int
+    mine: int
+    closed: int = 0
+    accepted: int = 0
+    denied: int = 0
+    passed: int = 0
+
+    def next_policy(self, *, same_level: bool) -> None:
+        if not same_level:
+            self.open &= ~self.closed
+            self.closed = 0
+        self.mine = self.open
+
+    def take(self, action: Action, certain: int, maybe: int) -> None:
+        """A rule answers for ``certain`` and may answer for ``maybe``, both of ``mine``."""
+        hit = certain | maybe
+        if action is Action.ACCEPT:
+            self.accepted |= hit
+        elif action is Action.DENY:
+            self.denied |= hit
+        else:
+            self.passed |= hit
+        self.mine &= ~certain
+        self.closed |= certain
+
+    def answer(self, everything: int, most: bool | None) -> tuple[int, int]:
+        """The destinations that aren't denied, and those that are decided."""
+        passed = self.passed | (self.open & ~self.closed)
+        accepted, denied = self.accepted, self.denied
+        if most:
+            denied &= ~(accepted | passed)
+        elif most is False:
+            accepted &= ~(denied | passed)
+        return everything & ~denied, accepted | denied
+
+
+def _walk(entries: Iterable[_Entry], atoms: int, destinations: int) -> list[_Part]:
+    """Ask the rules of ``entries`` one after the other; the parts' atoms are disjoint and together ``atoms``."""
+    parts = [_Part(atoms, destinations, destinations)]
+    last: _Entry | None = None
+    for entry in entries:
+        if last is not None and entry.rule.policy != last.rule.policy:
+            for part in parts:
+                part.next_policy(same_level=entry.level == last.level)
+        last = entry
+        for on, limit in entry.rule.ports:
+            parts = list(_asked(parts, entry, on, limit))
+    return parts
+
+
+def _asked(parts: Iterable[_Part], entry: _Entry, on: int, limit: int) -> Iterator[_Part]:
+    """``parts`` after the rule of ``entry`` was asked about the atoms ``on`` of the destinations ``limit``."""
+    for part in parts:
+        inside = part.atoms & on
+        certain, maybe = part.mine & entry.certain & limit, part.mine & entry.maybe & limit
+        if not inside or not certain | maybe:
+            yield part
+            continue
+        if outside := part.atoms & ~on:
+            yield replace(part, atoms=outside)
+        part.atoms = inside
+        part.take(entry.rule.action, certain, maybe)
+        yield part
