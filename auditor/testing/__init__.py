@@ -18,6 +18,7 @@ __all__ = [
     "NetpolWarning",
     "Reached",
     "netpol_cells",
+    "netpol_cluster",
     "netpol_lab",
     "netpol_manifests",
 ]
@@ -45,6 +46,31 @@ def netpol_lab(path: str | Path, *, enforcers: Sequence[str] = ()) -> Netpol:
     from auditor.testing.on_lab import lab_backend  # noqa: PLC0415 - see above
 
     return Netpol(lab_backend(str(path), enforcers))
+
+
+def netpol_cluster(  # noqa: PLR0913 - each is one thing to choose, by keyword
+    kubeconfig: str | Path | None = None,
+    *,
+    context: str | None = None,
+    namespaces: Sequence[str] = (),
+    image: str | None = None,
+    all_pods: bool = False,
+    shared: Path | None = None,
+) -> Netpol:
+    """Questions about a live cluster, answered by probe pods that are there for one audit.
+
+    ``namespaces`` are those whose pods are audited, against all others (none: all). ``all_pods``: a probe pod for each
+    of these pods, rather than one for all that no policy tells apart. ``shared``: a directory by which processes share
+    audits. Once asked, raises ClusterError where there is no cluster, permission, image or room.
+    """
+    from auditor.cluster.kubernetes.client.config import ConnectionOptions  # noqa: PLC0415 - when used
+    from auditor.cluster.kubernetes.objects import DEFAULT_IMAGE  # noqa: PLC0415 - see above
+    from auditor.testing.netpol import Netpol  # noqa: PLC0415 - see above
+    from auditor.testing.on_cluster import ClusterOptions, cluster_backend  # noqa: PLC0415 - see above
+
+    connection = ConnectionOptions(None if kubeconfig is None else str(kubeconfig), context)
+    options = ClusterOptions(connection, tuple(namespaces), image or DEFAULT_IMAGE, all_pods)
+    return Netpol(cluster_backend(options, shared))
 
 
 def __getattr__(name: str) -> object:

@@ -34,15 +34,26 @@ NOT_TRIED = "it was not tried"
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
-    """What an audit has to try besides what it would anyway."""
+    """What an audit has to try besides what it would anyway: ``ports``, and ``hosts`` outside. ``at_hosts`` are the
+    ports of hosts that are destinations, by their names.
+    """
 
     ports: frozenset[PortRequest] = frozenset()
     hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
+    at_hosts: frozenset[tuple[str, PortRequest]] = frozenset()
 
     def with_checks(self, checks: Sequence[Check]) -> AuditRequest:
         """What ``checks`` need as well."""
         hosts = {name: addresses for check in checks for name, addresses in check.hosts.items()}
-        return AuditRequest(self.ports | {check.port for check in checks}, {**self.hosts, **hosts})
+        at_hosts = {
+            (name, check.port) for check in checks for name in check.hosts if check.destination == f"host/{name}"
+        }
+        return self.joined(AuditRequest(frozenset(check.port for check in checks), hosts, frozenset(at_hosts)))
+
+    def joined(self, other: AuditRequest) -> AuditRequest:
+        """This and ``other``."""
+        hosts = {**self.hosts, **other.hosts}
+        return AuditRequest(self.ports | other.ports, hosts, self.at_hosts | other.at_hosts)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,9 @@ class ManifestsBackend:
         decision = decide(snapshot, cell)
         why = doubt or next((UNCERTAIN[note] for note in notes if note in UNCERTAIN), "")
         outcome = Outcome.REACHED if decision.verdict is Verdict.ALLOWED else Outcome.DENIED
-        return Known(cell, Outcome.INCONCLUSIVE if why else outcome, why, decision.verdict, decision.because())
+        if why:
+            return Known(cell, Outcome.INCONCLUSIVE, why)
+        return Known(cell, outcome, "", decision.verdict, decision.because())
 
     def _reproduce(self, check: Check) -> str:
         words = ["audit", "explain", *(word for path in self._paths for word in ("-f", path))]

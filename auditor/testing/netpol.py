@@ -93,6 +93,9 @@ class Subject:
         self._netpol = netpol
         self.name = name
 
+    def __repr__(self) -> str:
+        return f"<subject {self.name}>"
+
     def reaches(self, destination: str, port: int | str) -> Reached:
         """Whether it reaches ``destination`` on ``port``: 5432, ``UDP/53`` or ``TCP/http``."""
         return Reached(self._netpol.answers([check_of(self.name, destination, port)])[0])
@@ -107,6 +110,9 @@ class Netpol:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+
+    def __repr__(self) -> str:
+        return f"<netpol {self._backend.made_on}>"
 
     def __call__(self, name: str) -> Subject:
         """The subject called ``name``, as ``audit explain`` takes names: ``shop/web``, ``svc/shop/db``, ``app=web``."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, contextmanager
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -41,6 +42,53 @@ def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
         raise
     finally:
         _wait_for(thread)
+
+
+@contextmanager
+def entered(manager: AbstractAsyncContextManager[object]) -> Iterator[None]:
+    """``manager`` entered in a thread and event loop of its own, where its tasks go on while the block runs."""
+    there: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    gone: Future[None] = Future()
+
+    async def stay() -> None:
+        leave = asyncio.Event()
+        async with manager:
+            there.set_result((asyncio.get_running_loop(), leave))
+            await leave.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(stay())
+        except BaseException as error:  # noqa: BLE001 - handed on to the caller's thread
+            (gone if there.done() else there).set_exception(error)
+        else:
+            gone.set_result(None)
+
+    thread = Thread(target=run, name="netpol-audit", daemon=False)
+    thread.start()
+    try:
+        loop, leave = there.result()
+    except BaseException:
+        _leave_when_there(there)
+        _wait_for(thread)
+        raise
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(leave.set)
+        _wait_for(thread)
+    gone.result()
+
+
+def _leave_when_there(there: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
+    """Have it left as soon as it is entered: nobody waits for it any more."""
+
+    def leave(done: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
+        if done.exception() is None:
+            loop, event = done.result()
+            loop.call_soon_threadsafe(event.set)
+
+    there.add_done_callback(leave)
 
 
 def _wait_for(thread: Thread) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shlex
 
 import pytest
@@ -41,6 +42,8 @@ def test_a_right_enforcer_passes_and_all_checks_share_one_audit(manifests, tmp_p
     assert netpol("prod/db").reached_by_only("prod/web", port=5432)
     netpol.assert_no_findings("prod")
     assert audits == [1]
+    seen = netpol._backend._seen
+    assert pickle.loads(pickle.dumps(seen)).results == seen.results  # noqa: S301 - our own
     with pytest.raises(InconclusiveError, match="of 8 connections, 4 reached and 4 denied"):
         assert not netpol("prod/app in (job,web)").reaches("prod/db", 5432)
     assert netpol("prod/db").reaches("192.0.2.9", 443)

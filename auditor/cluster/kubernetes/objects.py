@@ -180,7 +180,7 @@ def config_map_manifest(namespace: str, run_id: str, anchor: Anchor, agent_sourc
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {**metadata, "ownerReferences": _owned_by(anchor)},
+        "metadata": {**metadata, "ownerReferences": owned_by(anchor)},
         "immutable": True,
         "data": {AGENT_FILE: agent_source},
     }
@@ -210,7 +210,7 @@ def pod_manifest(  # noqa: PLR0913 - what one pod depends on
             "namespace": probe.namespace,
             "labels": {**added_labels(run_id, withheld), **probe.labels},
             "annotations": {**MESH_ANNOTATIONS, **_for_autoscalers(options.lifetime)},
-            "ownerReferences": _owned_by(anchor),
+            "ownerReferences": owned_by(anchor),
         },
         "spec": {
             **_placement(probe.node),
@@ -242,7 +242,8 @@ def _for_autoscalers(lifetime: int) -> dict[str, str]:
     return {f"{prefix}/safe-to-evict": "true", f"{prefix}/pod-scale-up-delay": f"{lifetime}s"}
 
 
-def _owned_by(anchor: Anchor) -> list[Mapping[str, Any]]:
+def owned_by(anchor: Anchor) -> list[Mapping[str, Any]]:
+    """The ownerReferences of what goes with the Lease ``anchor``."""
     owner = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": anchor.name, "uid": anchor.uid}
     return [{**owner, "controller": True, "blockOwnerDeletion": False}]
 

@@ -1,0 +1,115 @@
+"""The pytest plugin: options and fixtures for checks of network policies, and what they saw in failures and reports.
+
+pytest imports this module in every session where the package is installed. So it imports nothing of the auditor until a
+test asks for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from auditor.testing.netpol import Netpol
+
+PROPERTY = "netpol"
+MOST_SHOWN = 5
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which cluster the fixture ``netpol`` asks."""
+    group = parser.getgroup("netpol-audit", "network policies")
+    group.addoption("--netpol-kubeconfig", metavar="FILE", help="the kubeconfig of the cluster that netpol asks")
+    group.addoption("--netpol-context", metavar="NAME", help="its context (default: the current one)")
+    group.addoption(
+        "--netpol-namespace",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="audit the pods of this namespace, against all others; may be repeated (default: all namespaces)",
+    )
+    group.addoption("--netpol-image", metavar="IMAGE", help="the image of the probe pods: any with python3")
+    group.addoption(
+        "--netpol-all-pods",
+        action="store_true",
+        help="a probe pod for each audited pod, rather than one for all that no policy tells apart",
+    )
+
+
+@pytest.fixture(scope="session")
+def netpol_kubeconfig(request: pytest.FixtureRequest) -> str | Path | None:
+    """The kubeconfig of the cluster to ask: override it where another fixture makes the cluster."""
+    given = request.config.getoption("--netpol-kubeconfig")
+    return None if given is None else str(given)
+
+
+@pytest.fixture(scope="session")
+def netpol(
+    request: pytest.FixtureRequest, netpol_kubeconfig: str | Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Netpol:
+    """Questions about the live cluster. Skipped, and said to be, where no cluster is named."""
+    from auditor.testing import netpol_cluster  # noqa: PLC0415 - imported by those who use it
+
+    config = request.config
+    context = config.getoption("--netpol-context")
+    if netpol_kubeconfig is None and context is None:
+        pytest.fail("name the cluster: --netpol-kubeconfig FILE, --netpol-context NAME, or a fixture netpol_kubeconfig")
+    is_worker = hasattr(config, "workerinput")
+    asking = netpol_cluster(
+        netpol_kubeconfig,
+        context=context,
+        namespaces=config.getoption("--netpol-namespace"),
+        image=config.getoption("--netpol-image"),
+        all_pods=config.getoption("--netpol-all-pods"),
+        shared=tmp_path_factory.getbasetemp().parent / "netpol-audit" if is_worker else None,
+    )
+    asking.expecting(_expected_by(request.session.items))
+    return asking
+
+
+def _expected_by(items: list[pytest.Item]) -> Iterator[Any]:
+    """The checks among the parameters of tests that use the cluster: those of ``netpol_cells``."""
+    from auditor.model.checks import ExpectedCheck  # noqa: PLC0415 - imported by those who use it
+
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if "netpol" in getattr(item, "fixturenames", ()):
+            yield from (each.check for each in parameters.values() if isinstance(each, ExpectedCheck))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Note for the report, and for JUnit, what was asked in the test; where it fails, show the answers in full."""
+    _answers()
+    try:
+        result = yield
+    except BaseException as error:
+        _show(item, _report(item), str(error))
+        raise
+    _report(item)
+    return result
+
+
+def _answers() -> list[Any]:
+    """What was asked since the last call; nothing where nobody has imported what asks."""
+    asked = sys.modules.get("auditor.testing.asked")
+    return [] if asked is None else list(asked.take())
+
+
+def _report(item: pytest.Item) -> list[Any]:
+    """Put what was asked in the test into its properties. Returns that."""
+    answers = list(dict.fromkeys(_answers()))
+    item.user_properties += [(PROPERTY, f"{each.check.id} {each.outcome}") for each in answers]
+    item.user_properties += [("netpol-run", run) for run in dict.fromkeys(each.run_id for each in answers) if run]
+    return answers
+
+
+def _show(item: pytest.Item, answers: list[Any], said: str) -> None:
+    """Show the last of ``answers`` with a failure, but for those that it has ``said`` itself."""
+    shown = [each for each in answers if each.headline not in said or said.startswith("assert ")][-MOST_SHOWN:]
+    if shown:
+        item.add_report_section("call", "network policies", "\n".join(line for each in shown for line in each.lines))
