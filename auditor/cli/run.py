@@ -51,6 +51,12 @@ DEFAULTS = ProbingOptions()
 @parameters.from_option
 @parameters.to_option
 @output_options(RUN)
+@click.option(
+    "--services",
+    is_flag=True,
+    help="Also try each connection through Services: ClusterIPs and NodePorts of the run's own, which lead to probe "
+    "pods alone (docs/services.md).",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be probed and what is expected; send nothing.")
 @click.option(
     "--min-coverage",
@@ -132,6 +138,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     settle: float,
     datagrams: int,
     window: int,
+    services: bool,
     output: tuple[Output, ...],
     output_file: str | None,
     dry_run: bool,
@@ -165,6 +172,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         destinations,
         min_coverage=min_coverage / 100,
         accept_untested=frozenset(accept_untested),
+        services=services,
         probing=probing,
     )
     outputs = read_outputs(output, output_file, DRY_RUN if dry_run else RUN)
@@ -191,6 +199,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if scenario is not None and is_ring(history or ""):
         raise UsageError(f"--history {history}: goes with a live cluster: for the lab, name a directory")
     before = read_nightly(nightly)
+    if services and (scenario is None or dry_run):
+        raise UsageError("--services goes with --lab, and sends packets: leave out either it or --dry-run")
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from auditor.model.snapshot import Snapshot
+from auditor.model.service_seen import OwnService
+from auditor.model.snapshot import Service, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
@@ -54,6 +55,11 @@ class Cluster(Protocol):
 
     async def open(self, site: ProbeSite) -> AgentChannel:
         """Start an agent at ``site`` and return the stream to it."""
+
+    async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:
+        """Make the Services ``wanted``, in that order, those that prove something last, and return each with its
+        addresses; None for one that could not be made. They are gone with the cluster.
+        """
 
     def reproduce(self, cell: Cell) -> str:
         """A shell command with which a person can try ``cell`` again."""

@@ -12,6 +12,7 @@ from auditor.model.lint import Place
 from auditor.model.night import Surroundings
 from auditor.model.noticing import Noticing
 from auditor.model.policy import Direction
+from auditor.model.service_seen import ServicesSeen
 from auditor.model.snapshot import Endpoint
 from auditor.model.standing import Comparison
 from auditor.model.verdict import Cell, Note, Observation, Observed, Result, Verdict
@@ -161,6 +162,7 @@ class Report:
     somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``. ``surroundings`` are what
     the cluster was like; ``comparison`` is how the findings stand against earlier runs, None where they were held
     against none. ``noticing`` says how much the connections would have noticed, where they were chosen for that.
+    ``services`` is what came of connections through Services, where those were tried.
     """
 
     subject: str
@@ -183,3 +185,4 @@ class Report:
     surroundings: Surroundings | None = None
     comparison: Comparison | None = None
     noticing: Noticing | None = None
+    services: ServicesSeen | None = None

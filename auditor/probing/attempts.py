@@ -97,7 +97,7 @@ def by_way_of(address: str, one: AttemptResult) -> AttemptResult:
         f"it reached its destination from {address}, which is not its source: translated on the way, or "
         "repeated by somebody else"
     )
-    return AttemptResult(Answer.ERROR, reason, attempt_id=one.attempt_id, by_way=True)
+    return AttemptResult(Answer.ERROR, reason, attempt_id=one.attempt_id, seen=address, by_way=True)
 
 
 def agrees(expected: Verdict | None, one: AttemptResult) -> bool | None:

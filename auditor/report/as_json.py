@@ -25,6 +25,7 @@ from auditor.report.conclusion import conclude
 from auditor.report.documents import write_json
 from auditor.report.intent_as_json import finding_item
 from auditor.report.lint_as_json import place_item
+from auditor.report.services import connection_item, services_item
 
 SCHEMA = "audit.report/v1"
 ITEMS_PER_WRITE = 1000
@@ -45,6 +46,7 @@ def _document(report: Report) -> Iterator[str]:
         "unexercised": map(_unexercised, report.unexercised),
         "lint": map(msgspec.to_builtins, report.lint),
         "intent": map(finding_item, report.intent),
+        **({} if report.services is None else {"service_cells": map(connection_item, report.services.results)}),
     }
     separator = "{\n"
     for key, value in _head(report).items():
@@ -95,6 +97,7 @@ def _head(report: Report) -> dict[str, Any]:
         **({"surroundings": report.surroundings} if report.surroundings is not None else {}),
         **({"comparison": comparison_item(report.comparison)} if report.comparison is not None else {}),
         **({"noticing": _noticing(report.noticing)} if report.noticing is not None else {}),
+        **({"services": services_item(report.services)} if report.services is not None else {}),
         **({"diagnosis": _diagnosis(report.diagnosis)} if report.diagnosis is not None else {}),
     }
 

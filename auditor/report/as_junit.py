@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 from auditor.history.identity import finding_id
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.report import CellResult, PolicyTests, Report
+from auditor.model.service_seen import ServiceResult, ServicesSeen
 from auditor.model.verdict import Cell, Conclusion, Result
 from auditor.report.cause import sureness
 from auditor.report.conclusion import conclude
@@ -48,6 +49,8 @@ def render(report: Report, stream: TextIO) -> None:
         count_cases(suite, _seconds([each for cells in by_destination.values() for each in cells]))
     if report.policies.untested:
         _add_policies_suite(root, report.policies)
+    if report.services is not None:
+        _add_services_suite(root, report.services)
     if report.intent:
         _add_intent_suite(root, report)
     if conclude(report) is Conclusion.INCONCLUSIVE and root.find(".//error") is None:
@@ -181,6 +184,24 @@ def _add_policies_suite(root: ET.Element, policies: PolicyTests) -> None:
         if not each.accepted:
             element.set("type", "untested")
         element.text = lines(each.reasons)
+    count_cases(suite, 0.0)
+
+
+def _add_services_suite(root: ET.Element, seen: ServicesSeen) -> None:
+    """A case for each backend and way through a Service: a failure where that makes a difference."""
+    suite = ET.SubElement(root, "testsuite", name="services")
+    grouped: defaultdict[tuple[str, str], list[ServiceResult]] = defaultdict(list)
+    for each in seen.results:
+        grouped[each.cell.backend, each.cell.way].append(each)
+    for (backend, way), group in grouped.items():
+        case = ET.SubElement(suite, "testcase", classname="services", name=f"{way} -> {backend}", time="0.000")
+        wrong = [each for each in group if each.is_fault]
+        unheard = [each for each in group if each.result is Result.INCONCLUSIVE]
+        for tag, found in (("failure", wrong), ("error", [] if wrong else unheard)):
+            if found:
+                kinds = " and ".join(sorted({each.result.value for each in found}))
+                element = ET.SubElement(case, tag, message=f"{kinds} through a Service", type=found[0].result.value)
+                element.text = lines(f"{each.cell}: {observation(each.observation)}" for each in found[:MOST_DESCRIBED])
     count_cases(suite, 0.0)
 
 

@@ -14,6 +14,7 @@ from auditor.report.headline import headline, origin
 from auditor.report.intent_as_markdown import finding_lines
 from auditor.report.lines import headed
 from auditor.report.markdown import heading, section, table, text, write_markdown
+from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
 
 COLUMNS = ("finding", "what", "connections", "expected by", "reproduce with")
@@ -36,6 +37,7 @@ def _lines(report: Report) -> Iterator[str]:
     if report.findings:
         yield from ("", "### Findings")
         yield from table(COLUMNS, [_row(finding) for finding in report.findings])
+    yield from section(*headed(service_lines(report.services)))
     if report.intent:
         yield from ("", "### The policies don't say what was meant, whatever enforces them")
     for finding in report.intent:

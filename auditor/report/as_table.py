@@ -23,6 +23,7 @@ from auditor.report.intent_as_table import print_findings
 from auditor.report.marks import EVERY_SYMBOL, Symbols, mark
 from auditor.report.matrix import grid_lines, legend_lines, other_columns
 from auditor.report.run_matrix import matrix_of
+from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
 
 MOST_FINDINGS = 5
@@ -80,6 +81,7 @@ class _Table:
         for number, finding in enumerate(findings[:in_full], 1):
             self._write_finding(finding, f"{number}/{len(findings)}")
         self._write_briefly(findings[in_full:] if in_full else [])
+        self._write_section(service_lines(self._report.services))
         self._write_without_verdict(Result.INCONCLUSIVE)
         self._write_without_verdict(Result.SKIPPED)
         self._write_intent()

@@ -5,7 +5,7 @@ disagree.
 from __future__ import annotations
 
 from auditor.model.report import Report
-from auditor.model.verdict import Conclusion
+from auditor.model.verdict import Conclusion, Result
 
 CONCLUSION_STYLES = {Conclusion.PASS: "bold green", Conclusion.FAIL: "bold red", Conclusion.INCONCLUSIVE: "bold yellow"}
 """How each is shown on a terminal."""
@@ -18,18 +18,23 @@ def conclude(report: Report) -> Conclusion:
     report in which not a single cell got a verdict is never a pass. Neither is one in which nothing tells whether a
     policy in scope is enforced, unless that was accepted by the policy's name.
     """
-    summary = report.summary
+    summary, services = report.summary, report.services
     noticed = 1.0 if report.noticing is None else report.noticing.share
     too_little = min(summary.coverage, noticed) < report.min_coverage or not has_verdicts(report)
     if has_failing(report):
         return Conclusion.FAIL
-    if summary.inconclusive or too_little or report.policies.open or report.policies.unfinished:
+    unheard = services is not None and services.count(Result.INCONCLUSIVE)
+    if summary.inconclusive or unheard or too_little or report.policies.open or report.policies.unfinished:
         return Conclusion.INCONCLUSIVE
     return Conclusion.PASS
 
 
 def has_failing(report: Report) -> bool:
-    """Whether any finding makes the audit fail: held against earlier runs, not each of them does."""
+    """Whether any finding makes the audit fail: held against earlier runs, not each of them does. What goes wrong
+    through Services always does: it is not among what earlier runs recorded.
+    """
+    if report.services is not None and report.services.faults:
+        return True
     if report.comparison is not None:
         return bool(report.comparison.failing)
     return bool(report.summary.faults or report.intent)

@@ -12,6 +12,7 @@ from auditor.model.standing import Age, Comparison
 from auditor.model.verdict import Conclusion
 from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import conclude
+from auditor.report.services import services_headline, wrong_through_services
 
 COUNTS = (
     ("leaks", "leak", "leaks"),
@@ -48,14 +49,15 @@ def headline(report: Report) -> str:
     """
     summary, accepted = report.summary, _accepted(report.policies)
     conclusion = conclude(report)
+    through = "" if report.services is None else services_headline(report.services)
     put_up_with = conclusion is not Conclusion.FAIL and bool(summary.faults or report.intent)
     if conclusion is Conclusion.PASS and not put_up_with:
-        return _joined(_as_expected(summary), accepted)
+        return _joined(_as_expected(summary), through, accepted)
     wrong, unproven = ", ".join(_wrong(report)), _unproven(report.policies)
     if report.comparison is not None and report.comparison.standings:
         wrong = f"{wrong} ({ages_in_words(report.comparison)})"
     gravest = (wrong, unproven) if conclusion is Conclusion.FAIL or put_up_with else (unproven, wrong)
-    return _joined(*gravest, accepted, _verdicts(summary))
+    return _joined(*gravest, accepted, _verdicts(summary), through)
 
 
 def ages_in_words(comparison: Comparison) -> str:
@@ -87,7 +89,7 @@ def _verdicts(summary: Summary) -> str:
 
 
 def _wrong(report: Report) -> list[str]:
-    counts, summary = told(report.summary), report.summary
+    counts, summary = [*told(report.summary), *wrong_through_services(report.services)], report.summary
     if report.intent:
         counts.append(f"{pluralize(len(report.intent), 'finding')} about the intent")
     if summary.coverage < report.min_coverage:

@@ -17,6 +17,7 @@ from auditor.report.html_page import Article, Page, Section, write_page
 from auditor.report.intent_as_page import articles_of
 from auditor.report.lines import headed
 from auditor.report.marks import mark
+from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
 
 MOST_LINES = 50
@@ -65,6 +66,7 @@ def _before(report: Report) -> Iterator[Section]:
             lines.append(f"and {len(gathered) - MOST_LINES:,} more such lines; the matrix below has them all")
         articles.append(_article(finding, lines))
     yield Section("Findings", articles=articles)
+    yield section_of(service_lines(report.services))
     if report.comparison is not None:
         yield section_of(comparison_lines(report.comparison))
     yield section_of(untested_lines(report.policies))

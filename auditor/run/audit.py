@@ -34,6 +34,8 @@ from auditor.probing.probe_run import probe
 from auditor.probing.sites import ProbeSite
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed
+from auditor.run.services import PHASE as THROUGH
+from auditor.run.services import through_services
 from auditor.run.volunteers import choose_volunteers
 
 MOST_REPROBES = 3
@@ -60,7 +62,8 @@ class AuditOptions:
     ``declared_only``: no port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
     ``accept_untested`` are full names of policies that may stay untested. ``connections``: try no others, unless
     ``ports`` are given (None: all). ``also`` are ports to try besides those that the auditor chooses.
-    ``at_nodes``: whether agents sit at nodes, too.
+    ``at_nodes``: whether agents sit at nodes, too. ``services``: try all of it
+    through Services, too.
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -72,6 +75,7 @@ class AuditOptions:
     accept_untested: frozenset[str] = frozenset()
     connections: frozenset[Connection] | None = None
     at_nodes: bool = True
+    services: bool = False
     probing: ProbingOptions = field(default_factory=ProbingOptions)
     also: tuple[PortRequest, ...] = ()
 
@@ -159,7 +163,11 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     audit_state = AuditState(expectation, outcome)
     audit_state = await _follow_changes(cluster, audit_state, options, progress)
     audit_state, diagnosis, sought = await _diagnose(cluster, audit_state, options, progress)
-    judging = time.monotonic() - planned - sum(audit_state.outcome.seconds.values())
+    services, through = None, {}
+    if options.services:
+        services, seconds = await through_services(cluster, audit_state, options.probing, progress)
+        through = {THROUGH: seconds}
+    judging = time.monotonic() - planned - sum(audit_state.outcome.seconds.values()) - sum(through.values())
     told = [
         *await apart(_facts, cluster.snapshot, expectation.matrix),
         *([probes.remark] if probes.remark else ()),
@@ -176,8 +184,9 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
             {**cluster.absent, **audit_state.expectation.failed},
             options.accept_untested,
         ),
-        facts=(*told, *audit_state.outcome.facts),
-        seconds={"evaluating": planned - began, **audit_state.outcome.seconds, "judging": max(0.0, judging)},
+        facts=(*told, *audit_state.outcome.facts, *(services.facts if services else ())),
+        services=services,
+        seconds={"evaluating": planned - began, **audit_state.outcome.seconds, **through, "judging": max(0.0, judging)},
     )
 
 

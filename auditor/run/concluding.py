@@ -26,6 +26,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.intent import Intent, IntentFinding
 from auditor.model.lint import Severity
 from auditor.model.report import CellResult, PolicyRemark, PolicyTests, Report, Summary
+from auditor.model.service_seen import ServicesSeen
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
@@ -91,6 +92,7 @@ class Seen:
     asked: Asked = NOTHING
     facts: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    services: ServicesSeen | None = None
 
 
 async def report_on(seen: Seen, subject: str, min_coverage: float, progress: ProbingProgress) -> Report:
@@ -124,6 +126,7 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
         diagnosis=diagnosis,
         policies=tests,
         unexercised=parts or (),
+        services=seen.services,
     )
 
 

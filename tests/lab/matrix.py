@@ -29,6 +29,7 @@ from tests.lab import scenarios
 from tests.lab.auditing import HASTY, SLOW_START, audit_under, enforcers
 from tests.lab.confusion import ENOUGH, FAULTLESS_RUNS, MOST_SEEDS, pairs, sample, single_faults
 from tests.lab.naming import Case, World, case, confusion_table, injected, kind_of, share_named
+from tests.lab.service_matrix import service_rows
 
 SHOWN_WRONG = 5
 NAMED = 0.99
@@ -194,6 +195,12 @@ def main() -> int:
     ):
         if share_named(some) < least:
             wrong.append(f"diagnosis: only {share_named(some):.1%} of the {kind} were named")
+    if not arguments.k:
+        through, also_wrong = service_rows(arguments.j)
+        wrong += also_wrong
+        print("\nConnections that differ through Services:")
+        for row in through:
+            print(row.name, ", ".join(f"{under} {count}" for under, count in row.found.items()))
     audits = sum(row.audits for row in rows)
     failed = len({text.partition(":")[0] for text in wrong})
     print("\n".join(["", *wrong]) if wrong else "\nEvery audit found exactly what its enforcer's definition predicts.")

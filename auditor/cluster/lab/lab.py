@@ -20,10 +20,12 @@ from auditor.cluster.lab.channel import LabChannel
 from auditor.cluster.lab.control import Control
 from auditor.cluster.lab.nftables import CLEAR
 from auditor.cluster.lab.programs import compile_program, service_rulesets
+from auditor.cluster.lab.service_rules import own_services
 from auditor.cluster.lab.topology import build_topology
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
+from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Family, Service, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
@@ -132,6 +134,12 @@ class Lab:
         channel = await LabChannel.over(near_end, end)
         self._channels.add(channel)
         return channel
+
+    async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service]:
+        """Have the nodes translate Services as ``wanted``, each with addresses that nobody else has."""
+        services = own_services(self._snapshot, wanted, self._topology.families)
+        await self.serve(services)
+        return services
 
     def reproduce(self, cell: Cell) -> str:
         return self._reproduce(cell) if self._reproduce is not None else f"# {cell}: this lab was not built from a file"

@@ -10,19 +10,28 @@ This reads Services by itself, as the lab does with policies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
-from auditor.model.addresses import IPAddress
+from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, Service, ServicePort, Snapshot
+from auditor.model.service_seen import OwnService, Way
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Service, ServiceEndpoint, ServicePort, Snapshot
 
 POD_LINKS = "pod*"
 """The node's ends of the links to its pods, as nftables matches them."""
 TABLE = "inet services"
 MASQUERADE = "0x4000"
 """The packet mark, kube-proxy's own, of what leaves with the node's address as its source."""
+NETWORKS: Mapping[Family, IPNetwork] = {
+    Family.IPV4: IPv4Network("10.96.0.0/16"),
+    Family.IPV6: IPv6Network("fd00:10:96::/112"),
+}
+"""Where ClusterIPs are given out from."""
+FIRST_NODE_PORT = 30000
 CARRIED = (Protocol.TCP, Protocol.UDP)
 
 
@@ -63,6 +72,45 @@ def _numbers(pod: Endpoint, port: ServicePort) -> Iterable[int]:
     if isinstance(port.target, int):
         return (port.target,)
     return (each.number for each in pod.ports if each.name == port.target and each.protocol is port.protocol)
+
+
+def own_services(snapshot: Snapshot, wanted: Sequence[OwnService], families: Collection[Family]) -> list[Service]:
+    """The Services ``wanted``, each leading to its backend alone, at addresses of ``families`` that no endpoint of
+    ``snapshot`` has.
+    """
+    by_name = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
+    taken = {address for endpoint in snapshot.endpoints for address in endpoint.addresses}
+    free = {
+        family: (address for address in network.hosts() if address not in taken)
+        for family, network in NETWORKS.items()
+        if family in families
+    }
+    node_ports = itertools.count(FIRST_NODE_PORT)
+    return [
+        Service(
+            by_name[each.backend].namespace,
+            f"audit-{number}",
+            None,
+            tuple(
+                ServicePort(
+                    port.protocol,
+                    port.number,
+                    port.target,
+                    f"port-{port.number}",
+                    0 if each.way is Way.CLUSTER_IP else next(node_ports),
+                )
+                for port in each.ports
+            ),
+            tuple(next(addresses) for addresses in free.values()),
+            external_local=each.way is Way.NODE_PORT_LOCAL,
+            endpoints=tuple(
+                ServiceEndpoint(address, port.protocol, port.target, f"port-{port.number}", each.backend)
+                for port in each.ports
+                for address in by_name[each.backend].addresses
+            ),
+        )
+        for number, each in enumerate(wanted)
+    ]
 
 
 def clear() -> str:

@@ -20,7 +20,8 @@ from auditor.cluster.kubernetes.session.lease import Leases
 from auditor.loop.apart import apart
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.labels import Labels
-from auditor.model.snapshot import Snapshot
+from auditor.model.service_seen import OwnService
+from auditor.model.snapshot import Service, Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.sites import NO_WITNESSES, Witnesses
 
@@ -112,6 +113,10 @@ class ClusterSession:
         ClusterError.
         """
         raise NotImplementedError
+
+    async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:  # noqa: ARG002 - the interface
+        """Make Services of our own. Raises ClusterError where there are no probe pods that they could lead to."""
+        raise ClusterError("--services tries Services that lead to probe pods alone: leave out either it or --in-place")
 
     def _leave_out(self, blocked: Mapping[str, str]) -> None:
         """Have nothing put into the namespaces that are ``blocked``, for the reason given by name."""

@@ -1,0 +1,96 @@
+"""What policies demand of a connection through a Service, and where the specification leaves it open.
+
+A connection counts as one to the backend, on the target port, from whoever asks. But an enforcer may judge what a pod
+sends before its destination is translated, and by way of a NodePort a node's address may stand for the source's. Where
+these readings part, nothing is demanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+
+from auditor.model.policy import Direction
+from auditor.model.service_seen import ServiceCell, ServiceExpectation, Way
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
+from auditor.model.verdict import Cell, Note, Verdict
+from auditor.policy.explain import decide
+
+NOTE_WORDS = {
+    Note.CNI_DEPENDENT: "an ipBlock covers the backend's address: up to the CNI, without the Service, too",
+    Note.UNDEFINED: "a hostNetwork pod takes part: undefined, without the Service, too",
+    Note.ADDRESS_UNKNOWN: "an address is not known that a policy asks for",
+    Note.LABELS_UNKNOWN: "labels are not known that a policy asks for",
+}
+SHOWN = "host/service-address"
+"""The name of whoever has an address that no endpoint has."""
+
+
+def expectation(snapshot: Snapshot, cell: ServiceCell, notes: tuple[Note, ...] = ()) -> ServiceExpectation:
+    """What the policies of ``snapshot``, which has all nodes, demand of ``cell``; ``notes`` are those of the same
+    connection without the Service.
+    """
+    verdict = Verdict.ALLOWED if _is_open(snapshot, cell.direct) else Verdict.DENIED
+    for note in notes:
+        if note in NOTE_WORDS:
+            return ServiceExpectation(verdict, NOTE_WORDS[note])
+    if cell.source == cell.backend and cell.way is Way.CLUSTER_IP:
+        return ServiceExpectation(Verdict.ALLOWED)
+    if cell.way is Way.CLUSTER_IP:
+        return ServiceExpectation(verdict, _covered(snapshot, cell, verdict))
+    verdicts = set(_by_node_port(snapshot, cell))
+    return ServiceExpectation(verdict, "" if len(verdicts) == 1 else _why_by_node_port(cell))
+
+
+def _is_open(snapshot: Snapshot, cell: Cell) -> bool:
+    return decide(snapshot, cell).verdict is Verdict.ALLOWED
+
+
+def _side(snapshot: Snapshot, cell: Cell, direction: Direction) -> bool:
+    decision = decide(snapshot, cell)
+    return bool(decision.exemption) or decision.allowed(direction)
+
+
+def _covered(snapshot: Snapshot, cell: ServiceCell, verdict: Verdict) -> str:
+    """Why an enforcer that judges by the ClusterIP may come to allow what is denied; empty where it does not."""
+    if verdict is Verdict.ALLOWED or not _side(snapshot, cell.direct, Direction.INGRESS):
+        return ""
+    to_address = by_address(snapshot, cell, Direction.EGRESS, cell.address, cell.number)
+    return f"an ipBlock covers the Service's address {cell.address}: up to the CNI" if to_address else ""
+
+
+def by_address(snapshot: Snapshot, cell: ServiceCell, direction: Direction, address: str, port: int) -> bool:
+    """Whether the policies of one end allow ``cell`` in ``direction`` where its other end looks as if it had
+    ``address``, which nobody is known to have: for egress the destination on ``port``.
+    """
+    there = replace(snapshot, endpoints=(*snapshot.endpoints, _somebody(address)))
+    seen = (
+        cell.direct._replace(destination=SHOWN, port=port)
+        if direction is Direction.EGRESS
+        else cell.direct._replace(source=SHOWN)
+    )
+    return decide(there, seen).allowed(direction)
+
+
+def _somebody(address: str) -> Endpoint:
+    return Endpoint(SHOWN, EndpointKind.HOST, addresses=(ip_address(address),))
+
+
+def _by_node_port(snapshot: Snapshot, cell: ServiceCell) -> Iterator[bool]:
+    """Whether ``cell`` is allowed, by each reading."""
+    node = f"node/{cell.at}"
+    before = _side(snapshot, cell.direct._replace(destination=node, port=cell.number), Direction.EGRESS)
+    after = _side(snapshot, cell.direct, Direction.EGRESS)
+    own = _side(snapshot, cell.direct, Direction.INGRESS)
+    seen = [own]
+    if cell.way is Way.NODE_PORT:
+        seen.append(_side(snapshot, cell.direct._replace(source=node), Direction.INGRESS))
+    for sent in (before, after):
+        yield from (sent and received for received in seen)
+
+
+def _why_by_node_port(cell: ServiceCell) -> str:
+    if cell.way is Way.NODE_PORT:
+        return f"policies may see the address of node {cell.at} in the place of either end"
+    return f"policies may see the address of node {cell.at} as the destination"

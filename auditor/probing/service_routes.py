@@ -1,0 +1,96 @@
+"""Who fires and who answers a connection through a Service, and what shows that its node translates Services at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from auditor.model.ports import Protocol
+from auditor.model.service_seen import OwnPort, ServiceCell, Way
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Verdict
+from auditor.probing.attempts import Listener
+from auditor.probing.batches import Attempt, Target
+from auditor.probing.controls import LOOPBACK
+from auditor.probing.sites import ProbeSite
+
+
+class Translating(NamedTuple):
+    """A node's translation of Services, over one family: by its bare name."""
+
+    node: str
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTry:
+    """A connection through a Service that can be tried: what is demanded of it, and the sites at both ends."""
+
+    cell: ServiceCell
+    demanded: Verdict | None
+    source: ProbeSite
+    backend: ProbeSite
+
+    @property
+    def listener(self) -> Listener:
+        """What answers it."""
+        return Listener(self.backend.name, self.cell.protocol, self.cell.port, self.cell.family)
+
+    @property
+    def attempt(self) -> Attempt:
+        """What its source is to try."""
+        target = Target(self.cell.address, self.cell.protocol, self.cell.number, self.backend.name)
+        return Attempt(self.source.name, self.backend.name, target)
+
+    @property
+    def translating(self) -> Translating:
+        """The node that translates it: the source's own or, for a NodePort, the one that this is a port of."""
+        return Translating(self.cell.at or self.source.node, self.cell.family)
+
+
+class Proof(NamedTuple):
+    """An attempt that is answered wherever ``translating`` works."""
+
+    translating: Translating
+    attempt: Attempt
+
+
+def control_of(listener: Listener) -> Attempt:
+    """The attempt that the agent beside ``listener`` makes at it."""
+    target = Target(LOOPBACK[listener.family], listener.protocol, listener.port, listener.site)
+    return Attempt(listener.site, listener.site, target)
+
+
+def proofs_of_nodes(
+    nodes: Iterable[ProbeSite], sites: Mapping[str, ProbeSite], proving: Iterable[tuple[str, OwnPort, Family, str]]
+) -> tuple[Proof, ...]:
+    """What the agents at ``nodes`` try: a Service of a pod of their own, which no policy keeps from them. ``proving``
+    has, for each Service that is to prove something, its backend, a port of it, and an address with its family.
+    """
+    at = {site.node: site for site in nodes if site.is_node}
+    return tuple(
+        Proof(
+            Translating(node.node, family),
+            Attempt(node.name, backend, Target(address, port.protocol, port.number, backend)),
+        )
+        for backend, port, family, address in proving
+        if port.protocol is Protocol.TCP and (node := at.get(sites[backend].node))
+    )
+
+
+def proofs_of_tries(tries: Iterable[ServiceTry], proving: Iterable[str]) -> tuple[Proof, ...]:
+    """What of ``tries`` should be allowed and goes to one of the addresses ``proving``."""
+    wanted = frozenset(proving)
+    return tuple(
+        Proof(each.translating, each.attempt)
+        for each in tries
+        if each.cell.address in wanted and each.cell.way is Way.CLUSTER_IP and each.demanded is Verdict.ALLOWED
+    )
+
+
+def taking_part(tries: Sequence[ServiceTry], proofs: Sequence[Proof], places: Sequence[ProbeSite]) -> list[ProbeSite]:
+    """The sites whose agents take part, in the order of ``places``."""
+    names = {name for each in tries for name in (each.source.name, each.backend.name)}
+    names |= {name for proof in proofs for name in (proof.attempt.source, proof.attempt.destination)}
+    return [site for site in places if site.name in names and site.agent]

@@ -1,0 +1,147 @@
+"""What came of connections through Services, in words and for programs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from auditor.model.service_seen import PathDiagnosis, ServiceCell, ServiceResult, ServicesSeen, Way
+from auditor.model.verdict import Observed, Result
+from auditor.model.words import in_brief, pluralize
+from auditor.report.grouping import in_words, observation
+
+MOST_LINES = 8
+SHOWN = 4
+WAYS = {
+    Way.CLUSTER_IP: "cluster-ip",
+    Way.NODE_PORT: "node-port",
+    Way.NODE_PORT_LOCAL: "node-port-local",
+}
+TOLD = {
+    Result.LEAK: ("leak", "leaks"),
+    Result.OUTAGE: ("outage", "outages"),
+    Result.MISDELIVERED: ("misdelivered", "misdelivered"),
+    Result.UNSTABLE: ("unstable", "unstable"),
+}
+
+
+def wrong_through_services(seen: ServicesSeen | None) -> list[str]:
+    """What goes wrong through Services alone, by kind, in words: ``3 leaks through Services``."""
+    faults = seen.faults if seen else ()
+    counts = {kind: sum(each.result is kind for each in faults) for kind in TOLD}
+    return [f"{number:,} {TOLD[kind][number > 1]} through Services" for kind, number in counts.items() if number]
+
+
+def unheard_through_services(seen: ServicesSeen | None) -> int:
+    """How many connections through Services have no verdict."""
+    return 0 if seen is None else seen.count(Result.INCONCLUSIVE)
+
+
+def services_headline(seen: ServicesSeen) -> str:
+    """The numbers in one sentence: ``240 connections through Services: 100 allowed, 140 denied``."""
+    results = seen.results
+    allowed = sum(each.observation.verdict is Observed.ALLOWED for each in results)
+    denied = sum(each.observation.verdict.is_denied for each in results)
+    without = f", {n:,} without a verdict" if (n := unheard_through_services(seen)) else ""
+    return f"{pluralize(len(results), 'connection')} through Services: {allowed:,} allowed, {denied:,} denied{without}"
+
+
+def service_lines(seen: ServicesSeen | None) -> Iterator[str]:
+    """A heading with the numbers, the cause of what differs, what differs, and what has no verdict; nothing where no
+    Service was tried.
+    """
+    if seen is None:
+        return
+    wrong = ", ".join(wrong_through_services(seen))
+    yield f"{services_headline(seen)}{f': {wrong}' if wrong else ''}"
+    if seen.diagnosis is not None:
+        yield f"{seen.diagnosis.title}"
+        yield f"  {seen.diagnosis.advice}"
+    yield from _grouped([each for each in seen.results if each.is_fault])
+    same = [each for each in seen.results if each.as_without]
+    if same:
+        yield f"{pluralize(len(same), 'connection')} through Services fare as they do without: see the findings above"
+    yield from _without_verdict([each for each in seen.results if each.result is Result.INCONCLUSIVE])
+
+
+def _grouped(results: Sequence[ServiceResult]) -> Iterator[str]:
+    groups: defaultdict[tuple[str, str, str], list[ServiceResult]] = defaultdict(list)
+    for each in results:
+        groups[each.result, each.cell.way, each.cell.backend].append(each)
+    for (result, way, backend), group in list(groups.items())[:MOST_LINES]:
+        sources = in_brief(list(dict.fromkeys(each.cell.source for each in group)), SHOWN)
+        first = group[0]
+        yield (
+            f"{result.upper()}  {sources} -> {backend} by {way}: {_ports(group)}; expected {first.expected}, "
+            f"observed {observation(first.observation)}"
+        )
+    if len(groups) > MOST_LINES:
+        yield f"and {len(groups) - MOST_LINES} more such lines; -o json has every connection"
+
+
+def _ports(group: Sequence[ServiceResult]) -> str:
+    return ", ".join(dict.fromkeys(f"{each.cell.protocol}/{each.cell.port}" for each in group))
+
+
+def _without_verdict(results: Sequence[ServiceResult]) -> Iterator[str]:
+    reasons: defaultdict[str, list[ServiceResult]] = defaultdict(list)
+    for each in results:
+        reasons[each.observation.outcome].append(each)
+    for reason, group in list(reasons.items())[:MOST_LINES]:
+        yield f"no verdict on {pluralize(len(group), 'connection')}: {in_words(reason)} ({group[0].cell})"
+
+
+def services_item(seen: ServicesSeen) -> dict[str, Any]:
+    """What the report for programs says of it, but for the connections."""
+    return {
+        "connections": len(seen.results),
+        "leaks": sum(each.result is Result.LEAK for each in seen.faults),
+        "outages": sum(each.result is Result.OUTAGE for each in seen.faults),
+        "misdelivered": sum(each.result is Result.MISDELIVERED for each in seen.faults),
+        "unstable": sum(each.result is Result.UNSTABLE for each in seen.faults),
+        "inconclusive": unheard_through_services(seen),
+        "left_open": seen.count(Result.CNI_DEPENDENT),
+        **({"diagnosis": _diagnosis(seen.diagnosis)} if seen.diagnosis else {}),
+    }
+
+
+def _diagnosis(diagnosis: PathDiagnosis) -> dict[str, Any]:
+    fault = diagnosis.fault
+    return {
+        "title": diagnosis.title,
+        "advice": diagnosis.advice,
+        **({"dialect": fault.dialect, "node": fault.node} if fault else {}),
+        "explained": len(diagnosis.explained),
+        "unexplained": len(diagnosis.unexplained),
+        "alternatives": [{"dialect": each.dialect, "node": each.node} for each in diagnosis.alternatives],
+    }
+
+
+def connection_item(each: ServiceResult) -> dict[str, Any]:
+    """A connection through a Service for programs."""
+    return {
+        **_place(each.cell),
+        "expected": each.expected,
+        "observed": each.observation.verdict,
+        "outcome": each.observation.outcome,
+        "attempts": each.observation.attempts,
+        "result": each.result,
+        **({"left_open": each.left_open} if each.left_open else {}),
+        **({"seen": each.seen} if each.seen else {}),
+        **({"as_without": True} if each.as_without else {}),
+    }
+
+
+def _place(cell: ServiceCell) -> dict[str, Any]:
+    return {
+        "source": cell.source,
+        "backend": cell.backend,
+        "protocol": cell.protocol,
+        "port": cell.port,
+        "family": str(cell.family),
+        "way": WAYS[cell.way],
+        "address": cell.address,
+        "service_port": cell.number,
+        **({"node": cell.at} if cell.at else {}),
+    }

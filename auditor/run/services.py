@@ -1,0 +1,163 @@
+"""The part of an audit that goes through Services: made, tried, held against what policies demand, and explained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from auditor.cluster.interface import Cluster
+from auditor.diagnosis.comparison import compare
+from auditor.diagnosis.service_paths import diagnose_paths
+from auditor.loop.apart import apart
+from auditor.model.addresses import IPAddress
+from auditor.model.report import CellResult
+from auditor.model.service_seen import ServiceCell, ServiceExpectation, ServiceResult, ServicesSeen, Way
+from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.model.verdict import Observation, Observed, Result
+from auditor.model.words import pluralize
+from auditor.policy.service_ways import expectation
+from auditor.probing.options import ProbingOptions, ProbingProgress
+from auditor.probing.service_routes import Proof, ServiceTry, proofs_of_nodes, proofs_of_tries
+from auditor.probing.service_run import ServiceOutcome, probe_services
+from auditor.probing.sites import ProbeSite
+from auditor.run.expectation import AuditState
+from auditor.run.service_plan import MadeService, connections, node_endpoints, plan_services
+
+WITHOUT = (Result.INCONCLUSIVE, Result.SKIPPED)
+CHANGED = "policies, labels or namespaces changed while Services were tried"
+PHASE = "through Services"
+
+
+async def through_services(
+    cluster: Cluster, audit_state: AuditState, options: ProbingOptions, progress: ProbingProgress
+) -> tuple[ServicesSeen, float]:
+    """What comes of the connections of ``audit_state`` through Services of the run's own, and the seconds that it took.
+
+    Raises ClusterError when the cluster fails under it.
+    """
+    began = time.monotonic()
+    results = [each for each in await apart(audit_state.results) if each.result is not Result.SKIPPED]
+    places = {end: site for site in cluster.sites for end in site.endpoints}
+    wanted = plan_services(results, places)
+    progress.phase("making Services", len(wanted))
+    given = await cluster.expose(wanted)
+    made = [MadeService(own, service) for own, service in zip(wanted, given, strict=True) if service is not None]
+    nodes = node_endpoints(cluster.snapshot.endpoints, (*cluster.sites, *cluster.witnesses.sites))
+    without = connections(made, results, places, nodes)
+    snapshot = _with_nodes(audit_state.expectation.matrix.snapshot, nodes)
+    demands = await apart(_demands, snapshot, without)
+    outcome = await _probe(cluster, made, demands, places, nodes, options, progress)
+    changed = bool(await cluster.changes())
+    seen = await apart(_judged, snapshot, nodes, without, demands, outcome, changed)
+    return seen, time.monotonic() - began
+
+
+def _with_nodes(snapshot: Snapshot, nodes: Mapping[str, Endpoint]) -> Snapshot:
+    known = {endpoint.name for endpoint in snapshot.endpoints}
+    return replace(
+        snapshot,
+        endpoints=(*snapshot.endpoints, *(node for node in nodes.values() if node.name not in known)),
+    )
+
+
+def _demands(snapshot: Snapshot, without: Mapping[ServiceCell, CellResult]) -> dict[ServiceCell, ServiceExpectation]:
+    return {cell: expectation(snapshot, cell, each.notes) for cell, each in without.items()}
+
+
+async def _probe(  # noqa: PLR0913, PLR0917 - where it comes together
+    cluster: Cluster,
+    made: Sequence[MadeService],
+    demands: Mapping[ServiceCell, ServiceExpectation],
+    places: Mapping[str, ProbeSite],
+    nodes: Mapping[str, Endpoint],
+    options: ProbingOptions,
+    progress: ProbingProgress,
+) -> ServiceOutcome:
+    tries = [
+        ServiceTry(cell, demanded.demanded, places[cell.source], places[cell.backend])
+        for cell, demanded in demands.items()
+    ]
+    around = tuple({site.name: site for site in (*cluster.sites, *cluster.witnesses.sites)}.values())
+    translators = {address for node in nodes.values() for address in node.addresses} | cluster.snapshot.node_addresses
+    return await probe_services(
+        tries, _proofs(made, tries, around, places), around, cluster.open, options, progress, translators=translators
+    )
+
+
+def _proofs(
+    made: Sequence[MadeService],
+    tries: Sequence[ServiceTry],
+    around: Sequence[ProbeSite],
+    places: Mapping[str, ProbeSite],
+) -> tuple[Proof, ...]:
+    """What shows that nodes translate Services: what may be tried by agents at nodes, or else what policies allow."""
+    proving = [each for each in made if each.own.proof]
+    by_nodes = [
+        (places[each.own.backend].name, port, _family(address), str(address))
+        for each in proving
+        for port, _ in each.fronts
+        for address in each.service.cluster_ips
+    ]
+    by_name = {site.name: site for site in around}
+    addresses = [str(address) for each in proving for address in each.service.cluster_ips]
+    return (*proofs_of_nodes(around, by_name, by_nodes), *proofs_of_tries(tries, addresses))
+
+
+def _family(address: IPAddress) -> Family:
+    return Family(address.version)
+
+
+def _judged(  # noqa: PLR0913, PLR0917 - all that a result is made of
+    snapshot: Snapshot,
+    nodes: Mapping[str, Endpoint],
+    without: Mapping[ServiceCell, CellResult],
+    demands: Mapping[ServiceCell, ServiceExpectation],
+    outcome: ServiceOutcome,
+    changed: bool,
+) -> ServicesSeen:
+    results = tuple(_result(cell, demands[cell], each, outcome, changed=changed) for cell, each in without.items())
+    return ServicesSeen(results, diagnose_paths(snapshot, nodes, results), (*_facts(results), *outcome.facts))
+
+
+def _result(
+    cell: ServiceCell, demanded: ServiceExpectation, without: CellResult, outcome: ServiceOutcome, *, changed: bool
+) -> ServiceResult:
+    seen = outcome.observations[cell]
+    if changed:
+        seen = Observation(Observed.INCONCLUSIVE, CHANGED, seen.history)
+    elif without.result in WITHOUT and seen.verdict.is_denied:
+        why = f"the connection without the Service has no verdict: {without.observation.outcome}"
+        seen = Observation(Observed.INCONCLUSIVE, why, seen.history)
+    address = outcome.seen.get(cell, "")
+    open_by = demanded.left_open or _open_by_source(cell, address, seen)
+    result = compare(demanded.verdict, (), seen, unstable=cell in outcome.unstable)
+    if open_by and result in (Result.LEAK, Result.OUTAGE, Result.UNSTABLE):
+        result = Result.CNI_DEPENDENT
+    alike = result is without.result and result in (Result.LEAK, Result.OUTAGE, Result.UNSTABLE)
+    return ServiceResult(cell, demanded.verdict, seen, result, open_by, address, as_without=alike)
+
+
+def _open_by_source(cell: ServiceCell, address: str, seen: Observation) -> str:
+    """Why nothing is demanded of a NodePort whose backend saw another source than the one that asked."""
+    if cell.way is Way.CLUSTER_IP or not address or seen.verdict is not Observed.ALLOWED:
+        return ""
+    return f"the backend saw it come from {address}, so policies may have, too"
+
+
+def _facts(results: Sequence[ServiceResult]) -> list[str]:
+    translated = [each for each in results if each.seen and each.cell.way is Way.CLUSTER_IP]
+    across = [each for each in translated if each.cell.source != each.cell.backend]
+    open_ones = sum(each.result is Result.CNI_DEPENDENT for each in results)
+    facts = []
+    if across:
+        facts.append(
+            f"{pluralize(len(across), 'connection')} through a ClusterIP came from another address than the source's "
+            f"own, {across[0].seen} for one ({across[0].cell}): no selector of a policy stands for that"
+        )
+    if open_ones:
+        facts.append(
+            f"{pluralize(open_ones, 'connection')} through Services that the specification leaves open came out "
+            "otherwise than without the Service"
+        )
+    return facts

@@ -1,0 +1,97 @@
+"""The search for what is wrong on the way through Services, on results as the tests' own prediction has them."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from auditor.diagnosis.service_paths import diagnose_paths
+from auditor.model.dialect import Enforcement
+from auditor.model.path_dialect import PathDialect
+from auditor.model.ports import Protocol
+from auditor.model.service_seen import PathFault, ServiceCell, ServiceResult, Way
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Observation, Observed, Result, Verdict
+from auditor.policy.service_ways import expectation
+from tests.lab.lab_rig import (
+    EGRESS,
+    INGRESS,
+    block,
+    deny,
+    labelled,
+    node_endpoint,
+    pod,
+    pods,
+    receive,
+    rule,
+    send,
+    world,
+)
+from tests.oracle.paths import passes_through_service
+
+PODS = tuple(
+    pod(f"a/{app}-{node}", node, 10 + number, {"app": app, "on": node})
+    for number, (app, node) in enumerate(product(("web", "db", "mute"), ("n0", "n1")))
+)
+NODES = {name: node_endpoint(name) for name in ("n0", "n1")}
+SNAPSHOT = world(
+    receive(rule(pods(labelled(app="web"))), app="db"),
+    send(rule(pods(labelled(app="db"))), app="web"),
+    deny(EGRESS, name="mute", app="mute"),
+    deny(INGRESS, name="mute-in", app="mute", on="n0"),
+    receive(rule(block("172.18.0.0/16")), name="nodes", app="mute"),
+    endpoints=(*PODS, *NODES.values()),
+)
+
+
+def cells():
+    for source, backend in product(PODS, PODS):
+        common = (source.name, backend.name, Protocol.TCP, 80, Family.IPV4)
+        yield ServiceCell(*common, Way.CLUSTER_IP, "10.96.0.7", 443)
+        for at in NODES:
+            yield ServiceCell(*common, Way.NODE_PORT, str(NODES[at].addresses[0]), 30001, at)
+        own = NODES[backend.node]
+        yield ServiceCell(*common, Way.NODE_PORT_LOCAL, str(own.addresses[0]), 30002, backend.node)
+
+
+def results(enforcement):
+    found = []
+    for cell in cells():
+        demanded = expectation(SNAPSHOT, cell)
+        allowed = passes_through_service(SNAPSHOT, cell, enforcement, NODES)
+        differs = allowed != (demanded.verdict is Verdict.ALLOWED)
+        result = (Result.LEAK if allowed else Result.OUTAGE) if differs else Result.MATCH
+        result = Result.CNI_DEPENDENT if differs and demanded.left_open else result
+        seen = Observation(Observed.ALLOWED if allowed else Observed.DROPPED, "")
+        found.append(ServiceResult(cell, demanded.verdict, seen, result, demanded.left_open))
+    return found
+
+
+def test_nothing_differs_where_nothing_is_wrong():
+    assert not [each for each in results(Enforcement()) if each.is_fault]
+    assert diagnose_paths(SNAPSHOT, NODES, results(Enforcement())) is None
+
+
+@pytest.mark.parametrize("node", ["", "n0", "n1"])
+@pytest.mark.parametrize("dialect", PathDialect)
+def test_each_fault_is_named_with_its_node(dialect, node):
+    diagnosis = diagnose_paths(SNAPSHOT, NODES, results(Enforcement(on_path={node: dialect})))
+    named = (diagnosis.fault, *diagnosis.alternatives)
+    assert PathFault(dialect, node) in named
+    assert diagnosis.unexplained == ()
+
+
+def test_what_no_known_fault_explains_is_said_to_be_so():
+    wrong = [
+        replace(each, result=Result.LEAK) if each.expected is Verdict.DENIED and not each.left_open else each
+        for each in results(Enforcement())
+        if each.cell.way is Way.CLUSTER_IP and each.cell.source == "a/web-n0" and each.cell.backend == "a/mute-n1"
+    ]
+    diagnosis = diagnose_paths(SNAPSHOT, NODES, wrong)
+    assert diagnosis.fault is None
+    assert "no known fault explains 1 connection" in diagnosis.title
+
+
+def test_what_fares_so_without_the_service_is_no_fault_of_the_way():
+    alike = [replace(each, as_without=True) for each in results(Enforcement(on_path={"": PathDialect.SERVICE_SNAT}))]
+    assert diagnose_paths(SNAPSHOT, NODES, alike) is None

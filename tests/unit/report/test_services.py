@@ -1,0 +1,98 @@
+"""What a report says of connections through Services."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from auditor.model.path_dialect import PathDialect
+from auditor.model.ports import Protocol
+from auditor.model.service_seen import PathDiagnosis, PathFault, ServiceCell, ServiceResult, ServicesSeen, Way
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Conclusion, Observation, Observed, Result, Verdict
+from auditor.report.conclusion import conclude
+from auditor.report.headline import headline
+from auditor.report.registry import RUN, renderer
+from tests.unit.report.reports import report, result
+from tests.unit.report.test_as_json import validator
+
+CELL = ServiceCell("prod/web", "prod/db", Protocol.TCP, 5432, Family.IPV4, Way.CLUSTER_IP, "10.96.0.1", 10001)
+LEAK = ServiceResult(CELL, Verdict.DENIED, Observation(Observed.ALLOWED, "token", (Observed.ALLOWED,)), Result.LEAK)
+MATCH = replace(LEAK, expected=Verdict.ALLOWED, result=Result.MATCH)
+UNHEARD = replace(
+    LEAK, observation=Observation(Observed.INCONCLUSIVE, "nothing was answered on node n"), result=Result.INCONCLUSIVE
+)
+NODE_PORT = replace(
+    LEAK,
+    cell=CELL._replace(way=Way.NODE_PORT, at="n", number=30001),
+    result=Result.CNI_DEPENDENT,
+    left_open="policies may see the address of node n",
+    seen="172.18.0.2",
+)
+DIAGNOSIS = PathDiagnosis(
+    "no policy is applied through Services on one node: explains 1 of 1",
+    "Check where this CNI filters.",
+    PathFault(PathDialect.SERVICE_SKIPS_POLICY, "n"),
+    (CELL,),
+    alternatives=(PathFault(PathDialect.NODE_PORT_SKIPS_POLICY),),
+)
+PLAIN = report([result("prod/web", "prod/db", "TCP/5432")])
+
+
+def seen(*results, diagnosis=None):
+    return replace(PLAIN, services=ServicesSeen(tuple(results), diagnosis))
+
+
+@pytest.mark.parametrize(
+    ("results", "conclusion"),
+    [
+        ((MATCH,), Conclusion.PASS),
+        ((MATCH, NODE_PORT), Conclusion.PASS),
+        ((MATCH, LEAK), Conclusion.FAIL),
+        ((MATCH, UNHEARD), Conclusion.INCONCLUSIVE),
+        ((LEAK, UNHEARD), Conclusion.FAIL),
+        # Counted where it belongs, with the cells.
+        ((replace(LEAK, as_without=True),), Conclusion.PASS),
+    ],
+)
+def test_what_goes_wrong_through_services_alone_fails_and_what_has_no_verdict_is_no_pass(results, conclusion):
+    assert conclude(seen(*results)) is conclusion
+
+
+def test_the_headline_counts_services_apart():
+    assert headline(seen(MATCH)).endswith("all as expected; 1 connection through Services: 1 allowed, 0 denied")
+    assert headline(seen(LEAK, MATCH)).startswith("1 leak through Services; ")
+    assert "1 without a verdict" in headline(seen(UNHEARD))
+    assert "Services" not in headline(PLAIN)
+
+
+def rendered(name, of):
+    stream = io.StringIO()
+    renderer(RUN, name)(of, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["table", "markdown", "html", "junit"])
+def test_people_read_the_cause_the_way_and_what_has_no_verdict(name):
+    text = " ".join(rendered(name, seen(LEAK, UNHEARD, NODE_PORT, diagnosis=DIAGNOSIS)).split())
+    assert "through a Service" in text or "through Services" in text
+    if name == "junit":
+        assert "ClusterIP -&gt; prod/db" in text
+        assert "leak through a Service" in text
+    else:
+        assert "no policy is applied through Services on one node" in text
+        assert "nothing was answered on node n" in text
+
+
+def test_programs_read_each_connection_and_the_schema_knows_them():
+    document = json.loads(rendered("json", seen(LEAK, UNHEARD, NODE_PORT, MATCH, diagnosis=DIAGNOSIS)))
+    validator("report.schema.json").validate(document)
+    assert document["services"]["leaks"] == 1
+    assert document["services"]["left_open"] == 1
+    assert document["services"]["diagnosis"]["dialect"] == "service-skips-policy"
+    assert document["service_cells"][2]["node"] == "n"
+    assert document["service_cells"][2]["seen"] == "172.18.0.2"
+    plain = json.loads(rendered("json", PLAIN))
+    assert "services" not in plain
+    assert "service_cells" not in plain
