@@ -62,8 +62,7 @@ class AuditOptions:
     ``declared_only``: no port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
     ``accept_untested`` are full names of policies that may stay untested. ``connections``: try no others, unless
     ``ports`` are given (None: all). ``also`` are ports to try besides those that the auditor chooses.
-    ``at_nodes``: whether agents sit at nodes, too. ``services``: try all of it
-    through Services, too.
+    ``at_nodes``: whether agents sit at nodes, too. ``services``: try all of it through Services, too.
     """
 
     ports: tuple[PortRequest, ...] = ()

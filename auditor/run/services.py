@@ -37,8 +37,11 @@ async def through_services(
     Raises ClusterError when the cluster fails under it.
     """
     began = time.monotonic()
-    results = [each for each in await apart(audit_state.results) if each.result is not Result.SKIPPED]
-    places = {end: site for site in cluster.sites for end in site.endpoints}
+    places = {end: site for site in cluster.sites for end in site.endpoints if site.agent}
+    # What kubelets try, and what goes to hosts outside, is nothing that a Service of ours could be tried with.
+    results = [
+        each for each in await apart(audit_state.results) if {each.cell.source, each.cell.destination} <= places.keys()
+    ]
     wanted = plan_services(results, places)
     progress.phase("making Services", len(wanted))
     given = await cluster.expose(wanted)
