@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Any
+from sys import intern
+from typing import Any, TypeAlias
 
 from auditor.model.errors import Problem
 from auditor.parsing.paths import DEEPEST, Doubt, Parsed, Path, Step, key_twice, show_path, too_deep
@@ -21,6 +22,9 @@ SPACE = re.compile(r"[ \t\r\n]*")
 BETWEEN = re.compile(r"[ \t\r\n,:]*")
 """What may stand between the keys and values of a valid JSON text."""
 SKIP_VALUE = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+CLOSING = {"{": "}", "[": "]"}
+Scan: TypeAlias = Callable[[str, int], tuple[Any, int]]
+"""Gives the value that stands at an offset of a text, and where it ends."""
 STRETCH = 1 << 11
 """Line breaks are counted up to the end of each stretch of this many characters."""
 
@@ -38,7 +42,7 @@ def read_json(name: str, text: str) -> tuple[list[Parsed], list[Problem]]:
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal twice
-        made = dict(pairs)
+        made = {intern(key): value for key, value in pairs}
         if len(made) != len(pairs):
             twice = True
             made = dict(reversed(pairs))
@@ -50,7 +54,7 @@ def read_json(name: str, text: str) -> tuple[list[Parsed], list[Problem]]:
     at = places.skip(0)
     while at < len(text):
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = places.read(at, decoder.scan_once) or decoder.raw_decode(text, at)  # type: ignore[attr-defined]
         except RecursionError:
             return documents, [Problem(too_deep(), name, places.line(at))]
         doubts = list(places.doubtful(name, at)) if twice else []
@@ -58,6 +62,13 @@ def read_json(name: str, text: str) -> tuple[list[Parsed], list[Problem]]:
         documents.append(Parsed(value, lambda path, root=at: places.find(root, path), doubts))  # type: ignore[misc]
         at = places.skip(end)
     return documents, []
+
+
+def _after(text: str, wanted: str, at: int) -> int:
+    """The offset after the character ``wanted``, which must stand at ``at``, else ValueError."""
+    if text[at] != wanted:
+        raise ValueError(at)
+    return at + 1
 
 
 class _Places:
@@ -85,6 +96,47 @@ class _Places:
     @cached_property
     def _has_several_lines(self) -> bool:
         return "\n" in self._text
+
+    def read(self, at: int, scan: Scan) -> tuple[dict[str, Any], int] | None:
+        """The mapping at ``at`` and where it ends, by ``scan``, which reads a value. Where its members and the items of
+        its lists stand is known then: a List's are asked for often. None for anything else, and for what is no JSON or
+        has a key twice.
+        """
+        if self._text[at] != "{":
+            return None
+
+        def value(text: str, at: int) -> tuple[Any, int]:
+            return self._members(at, scan) if text[at] == "[" else scan(text, at)
+
+        try:
+            read, end = self._members(at, value)
+        except (ValueError, IndexError, StopIteration):
+            return None
+        known = self._known[at]
+        return (dict(zip(known, read, strict=True)), end) if len(known) == len(read) else None
+
+    def _members(self, at: int, scan: Scan) -> tuple[list[Any], int]:
+        """The values in the mapping or list at ``at``, and where that ends; remembers where they stand. Raises
+        ValueError, IndexError or StopIteration where it is no JSON.
+        """
+        text, skip, closing = self._text, self.skip, CLOSING[self._text[at]]
+        known: dict[Step, tuple[int, int]] = {}
+        self._known[at] = known
+        values: list[Any] = []
+        at = skip(at + 1)
+        while text[at] != closing or values:
+            stands, key = at, len(values)
+            if closing == "}":
+                key, at = scanstring(text, _after(text, '"', at))
+                at = skip(_after(text, ":", skip(at)))
+            known[key] = (stands, at)
+            value, at = scan(text, at)
+            values.append(value)
+            at = skip(at)
+            if text[at] == closing:
+                break
+            at = skip(_after(text, ",", at))
+        return values, at + 1
 
     def find(self, root: int, path: Path) -> int:
         """The line of the part at ``path`` below the value at ``root``, or of the nearest part above."""

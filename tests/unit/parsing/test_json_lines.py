@@ -43,3 +43,18 @@ def test_every_part_stands_where_yaml_finds_it(value: Any, indent: int) -> None:
             as_yaml.lines(path) for path in paths(as_json.value)
         ]
         assert as_json.lines(("value", "no such part")) == as_json.lines(("value",))
+
+
+@given(value=VALUES, place=st.integers(0, 200), what=st.sampled_from(["", ",", ":", "]", "}", '"', "x", " ", "1"]))
+def test_what_is_not_json_is_refused_as_the_json_module_does(value: Any, place: int, what: str) -> None:
+    text = json.dumps({"items": [value, {"a": [value]}], "last": 1})
+    spoilt = text[: place % len(text)] + what + text[place % len(text) + 1 :]
+    try:
+        expected = json.loads(spoilt)
+    except json.JSONDecodeError as error:
+        with pytest.raises(json.JSONDecodeError) as refused:
+            read_json("f", spoilt)
+        assert (refused.value.msg, refused.value.pos) == (error.msg, error.pos) or error.msg == "Extra data"
+    else:
+        [read], _ = read_json("f", spoilt)
+        assert read.doubts or read.value == expected
