@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from auditor.choice.filter import Filter, Read, What
 from auditor.choice.misreadings import misreadings
 from auditor.choice.sides import Side
-from auditor.choice.world import Column, World, refined
+from auditor.choice.world import Column, Columns, World, refined
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
@@ -85,11 +85,9 @@ def survey(world: World, namespace: str, audited: int, families: Sequence[Family
     """What there is to notice at those groups of ``namespace`` that are among ``audited``."""
     here = world.groups.in_namespace(namespace) & audited
     reads = list(_read(world, namespace))
-    written = _touching(world.sides, here)
-    everywhere = [_touching(sides, here) for _, sides in world.everywhere]
-    ports = _ports(world, reads, written, here)
-    columns = tuple(world.column(family, port) for family in families for port in ports)
-    kinds = _tell_apart(world, reads, [written, *everywhere], here)
+    touching = _touching(world, here)
+    columns = world.columns(families, _ports(world, reads, touching[0], here))
+    kinds = _tell_apart(world, reads, touching, here)
     whats: dict[What, int] = {}
     found: dict[tuple[int, Direction, tuple[tuple[int, ...], ...]], list[int]] = {}
     unseen = 0
@@ -98,10 +96,7 @@ def survey(world: World, namespace: str, audited: int, families: Sequence[Family
             mine = [read for read in reads if read.direction is direction]
             misread = []
             for subject in kind:
-                filters = [
-                    Filter(world, subject.group, direction, columns, touching[direction])
-                    for touching in (written, *everywhere)
-                ]
+                filters = _filters(world, subject.group, direction, columns, touching)
                 here_alone = filters[0].misread(mine, 0 if subject.several else 1 << subject.group)
                 misread.append([*here_alone, *_everywhere(world, namespace, subject, direction, filters)])
             for ways in zip(*misread, strict=True):
@@ -113,7 +108,19 @@ def survey(world: World, namespace: str, audited: int, families: Sequence[Family
                     unseen += 1
     world.forget()
     bundles = (Bundle(kind, direction, tuple(ways), changed) for (kind, direction, changed), ways in found.items())
-    return Area(namespace, kinds, columns, tuple(whats), tuple(bundles), unseen, _selectors(reads))
+    return Area(namespace, kinds, columns.each, tuple(whats), tuple(bundles), unseen, _selectors(reads))
+
+
+def _filters(
+    world: World, group: int, direction: Direction, columns: Columns, touching: Sequence[Mapping[Direction, Side]]
+) -> list[Filter]:
+    """One for each of ``touching``; where that is the same, the same."""
+    known: dict[int, Filter] = {}
+    for sides in touching:
+        opposite = sides[direction]
+        if id(opposite) not in known:
+            known[id(opposite)] = Filter(world, group, direction, columns, opposite)
+    return [known[id(sides[direction])] for sides in touching]
 
 
 def _everywhere(
@@ -148,15 +155,21 @@ def _read(world: World, namespace: str) -> Iterator[Read]:
             yield Read(policy, direction, selected if direction in policy.directions else 0, tuple(misread))
 
 
-def _touching(sides: Mapping[Direction, Side], here: int) -> dict[Direction, Side]:
+def _touching(world: World, here: int) -> list[Mapping[Direction, Side]]:
     """For filters of each direction what is at the other ends, with those openings alone that let any of ``here``
-    through.
+    through: by the policies as they are written, and by each dialect everywhere. What is equal is the same object.
     """
-    opposite = {direction: sides[direction.opposite] for direction in Direction}
-    return {
-        direction: Side(there.isolated, tuple(each for each in there.openings if each.rule_peers & here))
-        for direction, there in opposite.items()
-    }
+    known: dict[tuple[int, ...], Side] = {}
+    found: list[Mapping[Direction, Side]] = []
+    for sides in (world.sides, *(sides for _, sides in world.everywhere)):
+        opposite = {direction: sides[direction.opposite].touching(here) for direction in Direction}
+        found.append(
+            {
+                direction: known.setdefault((side.isolated, *map(id, side.openings)), side)
+                for direction, side in opposite.items()
+            }
+        )
+    return found
 
 
 def _ports(world: World, reads: Sequence[Read], touching: Mapping[Direction, Side], here: int) -> list[PortRequest]:

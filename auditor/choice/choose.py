@@ -53,7 +53,7 @@ def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeReques
     """What to create and to try for ``request``; ``outside`` are the hosts that may be tried, too."""
     audited_in = set(request.namespaces or snapshot.namespaces)
     policies = [policy for policy in snapshot.policies if policy.namespace in audited_in]
-    world = World(snapshot, outside)
+    world = World(snapshot, outside, request.namespaces or None)
     ends = zip(world.groups.of_endpoint, world.snapshot.endpoints, strict=True)
     audited = mask_of({group for group, end in ends if request.audits(end)})
     families = _families(snapshot)

@@ -7,8 +7,8 @@ from operator import or_
 from typing import NamedTuple, TypeAlias
 
 from auditor.choice.misreadings import Misreading
-from auditor.choice.sides import Isolating, Opening, Side
-from auditor.choice.world import Column, World, opened
+from auditor.choice.sides import Isolating, Side
+from auditor.choice.world import Column, Columns, World, opened
 from auditor.diagnosis.dialects import SPECS, Traffic
 from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.ports import Protocol
@@ -43,44 +43,31 @@ class Filter:
     policies at the other ends, as far as they have to do with these pods.
     """
 
-    def __init__(
-        self, world: World, group: int, direction: Direction, columns: Sequence[Column], opposite: Side
-    ) -> None:
+    def __init__(self, world: World, group: int, direction: Direction, columns: Columns, opposite: Side) -> None:
         self._world = world
         self._group = group
         self._direction = direction
-        self._columns = columns
-        self._everybody = [self._others(column) for column in columns]
+        self._columns = columns.each
+        self._everybody = columns.at_other_end[direction]
         self.through = self._let_through(opposite)
         self._opened: dict[int, Masks] = {}
-
-    def _others(self, column: Column) -> int:
-        """Who can be at the other end."""
-        egress = self._direction is Direction.EGRESS
-        return self._world.reachable(column) if egress else self._world.groups.selectable
+        self._let_in: dict[tuple[int, ...] | None, Masks] = {}
 
     def _let_through(self, opposite: Side) -> Masks:
         """For each column whose own filters, at the other ends, let these pods through."""
         through = [everybody & ~opposite.isolated for everybody in self._everybody]
+        egress = self._direction is Direction.EGRESS
         for opening in opposite.openings:
-            if opening.rule_peers >> self._group & 1:
-                for place, column in enumerate(self._columns):
-                    if opening.peers(column.family) >> self._group & 1:
-                        through[place] |= opening.subjects & self._open_at(opening, column)
+            if not opening.rule_peers >> self._group & 1:
+                continue
+            families = [family for family in Family if opening.peers(family) >> self._group & 1]
+            for atoms, destinations in opening.rule.ports.items():
+                if egress or destinations >> self._group & 1:
+                    open_at = opening.subjects & destinations if egress else opening.subjects
+                    for place, column in enumerate(self._columns):
+                        if atoms >> column.atom & 1 and column.family in families:
+                            through[place] |= open_at
         return through
-
-    def _open_at(self, opening: Opening, column: Column) -> int:
-        """The groups of which ``opening`` opens the filters on the port of ``column``, to a connection with these
-        pods.
-        """
-        found = 0
-        for atoms, destinations in opening.rule.ports.items():
-            if atoms >> column.atom & 1:
-                if self._direction is Direction.EGRESS:
-                    found |= destinations
-                elif destinations >> self._group & 1:
-                    return -1
-        return found
 
     def _open(self, policy: NetworkPolicy, rules: Sequence[Rule]) -> Masks:
         """For each column the groups that ``rules``, of ``policy``, let through."""
@@ -128,9 +115,13 @@ class Filter:
     def let_in(self, policies: Sequence[Isolating]) -> Masks:
         """For each column with whom connections are let through at both ends, where ``policies`` are in force here."""
         selecting = [each for each in policies if each.subjects >> self._group & 1]
-        own = [opened(rule, self._direction, self._group, self._columns) for each in selecting for rule in each.rules]
-        passing = self._passing(_united(own, len(self._columns)), isolated=bool(selecting))
-        return [one & other for one, other in zip(passing, self.through, strict=True)]
+        rules = [rule for each in selecting for rule in each.rules]
+        key = tuple(map(id, rules)) if selecting else None
+        if key not in self._let_in:
+            own = [opened(rule, self._direction, self._group, self._columns) for rule in rules]
+            passing = self._passing(_united(own, len(self._columns)), isolated=bool(selecting))
+            self._let_in[key] = [one & other for one, other in zip(passing, self.through, strict=True)]
+        return self._let_in[key]
 
     def _passing(self, open_to: Masks, *, isolated: bool) -> Masks:
         if not isolated:

@@ -6,13 +6,13 @@ to be tried keep theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 from auditor.choice.misreadings import Reading
-from auditor.choice.sides import Side, read_everywhere, side
+from auditor.choice.sides import Side, Sides, is_lone
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import PortRequest
@@ -32,12 +32,22 @@ class Column(NamedTuple):
     port: PortRequest
 
 
+class Columns(NamedTuple):
+    """Several columns, and for each direction who can be at the other end in each of them."""
+
+    each: tuple[Column, ...]
+    at_other_end: Mapping[Direction, Sequence[int]]
+
+
 class World:
     """``snapshot`` with its pods' addresses taken away, and the hosts ``outside``. Every policy may be read as having
     both directions.
     """
 
-    def __init__(self, snapshot: Snapshot, outside: Iterable[Endpoint]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, outside: Iterable[Endpoint], namespaces: Collection[str] | None = None
+    ) -> None:
+        """``namespaces`` are those of which an area is looked at; None: any."""
         pods = [replace(end, addresses=()) for end in snapshot.endpoints if end.selectable]
         self.snapshot = replace(snapshot, endpoints=(*pods, *outside))
         both = frozenset(Direction)
@@ -50,6 +60,7 @@ class World:
         self.declared = {name: self.groups.declaring(name) for name in names}
         self._compiler = RuleCompiler(self.groups, self.atoms, self.declared)
         self._compiled: dict[tuple[str, int], tuple[Rule, CompiledRule]] = {}
+        self._sides = Sides(snapshot.policies, self.groups, self.compiled, namespaces)
 
     @cached_property
     def members(self) -> list[list[Endpoint]]:
@@ -62,19 +73,18 @@ class World:
     @cached_property
     def sides(self) -> dict[Direction, Side]:
         """The policies as they are written."""
-        policies = self.snapshot.policies
-        return {each: side(policies, each, self.groups, self.compiled, first_only=False) for each in Direction}
+        return self._sides.written()
 
     @cached_property
     def everywhere(self) -> list[tuple[str, dict[Direction, Side]]]:
         """What is wrong, and the policies, for each dialect that takes any of them for another."""
-        return list(read_everywhere(self.snapshot.policies, self.groups, self.compiled))
+        return list(self._sides.everywhere())
 
     @cached_property
     def selectors_everywhere(self) -> set[LabelSelector]:
         """The selectors for pods in the policies as any dialect takes them."""
         sides = [one for _, both in self.everywhere for one in both.values()]
-        policies = [each.policy for one in sides for several in one.policies.values() for each in several]
+        policies = list({id(each): each for one in sides for each in one.read}.values())
         peers = (peer.pod_selector for peer in peers_in_force(policies))
         return {policy.pod_selector for policy in policies}.union(each for each in peers if each is not None)
 
@@ -94,8 +104,10 @@ class World:
         return self.groups.representatives[group].namespace
 
     def compiled(self, policy: NetworkPolicy, rule: Rule) -> CompiledRule:
-        """``rule``, one of a policy in the namespace of ``policy``. Each is compiled once."""
-        key = (policy.namespace, id(rule))
+        """``rule``, one of a policy in the namespace of ``policy``. Each is compiled once, and one that names nobody by
+        that namespace once for all.
+        """
+        key = (policy.namespace if any(map(is_lone, rule.peers)) else "", id(rule))
         if key not in self._compiled:
             self._compiled[key] = rule, self._compiler.rule(policy, rule, 0)
         return self._compiled[key][1]
@@ -113,6 +125,13 @@ class World:
     def column(self, family: Family, port: PortRequest) -> Column:
         """Connections on ``port``, given by its number."""
         return Column(family, self.atoms.index(port.protocol, port.number), port)
+
+    def columns(self, families: Iterable[Family], ports: Sequence[PortRequest]) -> Columns:
+        """Connections on each of ``ports`` over each of ``families``."""
+        columns = tuple(self.column(family, port) for family in families for port in ports)
+        destinations = [self.reachable(column) for column in columns]
+        sources = [self.groups.selectable] * len(columns)
+        return Columns(columns, {Direction.EGRESS: destinations, Direction.INGRESS: sources})
 
     def reachable(self, column: Column) -> int:
         """The groups that can be destinations in ``column``: pods, and hosts on the ports that they declare, which are

@@ -113,7 +113,7 @@ class _Places:
         except (ValueError, IndexError, StopIteration):
             return None
         known = self._known[at]
-        return (dict(zip(known, read, strict=True)), end) if len(known) == len(read) else None
+        return ({str(key): value for key, value in zip(known, read, strict=True)}, end) if len(known) == len(read) else None
 
     def _members(self, at: int, scan: Scan) -> tuple[list[Any], int]:
         """The values in the mapping or list at ``at``, and where that ends; remembers where they stand. Raises

@@ -50,11 +50,13 @@ def test_what_is_not_json_is_refused_as_the_json_module_does(value: Any, place: 
     text = json.dumps({"items": [value, {"a": [value]}], "last": 1})
     spoilt = text[: place % len(text)] + what + text[place % len(text) + 1 :]
     try:
-        expected = json.loads(spoilt)
+        expected, wrong = json.loads(spoilt), None
     except json.JSONDecodeError as error:
-        with pytest.raises(json.JSONDecodeError) as refused:
-            read_json("f", spoilt)
-        assert (refused.value.msg, refused.value.pos) == (error.msg, error.pos) or error.msg == "Extra data"
-    else:
+        expected, wrong = None, error
+    if wrong is None:
         [read], _ = read_json("f", spoilt)
         assert read.doubts or read.value == expected
+        return
+    with pytest.raises(json.JSONDecodeError) as refused:
+        read_json("f", spoilt)
+    assert (refused.value.msg, refused.value.pos) == (wrong.msg, wrong.pos) or wrong.msg == "Extra data"
