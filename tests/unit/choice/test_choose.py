@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from auditor.choice.choose import Bounds, choose
 from auditor.choice.misreadings import misreadings
+from auditor.choice.world import World
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.diagnosis.proof import Asked, policy_tests
@@ -181,3 +182,15 @@ def test_each_misreading_of_a_policy_says_where_and_is_another():
         "ingress[0].ports[1] (UDP/5) is overlooked",
     } <= set(told)
     assert [each.what for each in misreadings(made, Direction.EGRESS)] == ["every policy isolates in both directions"]
+
+
+def test_a_dialect_that_takes_no_policy_for_another_is_nothing_to_notice_or_to_miss():
+    phrases = {phrase for phrase, _ in World(CALLS, ()).everywhere}
+    assert "egress is not enforced" in phrases
+    assert "endPort is ignored" not in phrases
+
+
+def test_what_only_concerns_other_namespaces_is_not_compiled():
+    world = World(CALLS, (), ["t3"])
+    rules = [opening.rule for side in world.sides.values() for opening in side.openings]
+    assert len(rules) == 3 < len(World(CALLS, ()).sides[Direction.INGRESS].openings)
