@@ -113,7 +113,9 @@ class _Places:
         except (ValueError, IndexError, StopIteration):
             return None
         known = self._known[at]
-        return ({str(key): value for key, value in zip(known, read, strict=True)}, end) if len(known) == len(read) else None
+        if len(known) < len(read):
+            return None
+        return {str(key): value for key, value in zip(known, read, strict=True)}, end
 
     def _members(self, at: int, scan: Scan) -> tuple[list[Any], int]:
         """The values in the mapping or list at ``at``, and where that ends; remembers where they stand. Raises
