@@ -5,7 +5,11 @@ Prints how many cells each audit found to differ from the specification, and how
 injected: a dialect in the whole cluster, on one node, or two dialects on two nodes. A dialect that few scenarios show
 is played on random clusters as well. It fails when an audit misses a cell that the dialect's own definition predicts,
 reports one that it doesn't, leaves a cell without a verdict, when a faulty dialect is found in no scenario, or when
-more than 1 % of the single causes, or 10 % of the pairs, are named wrongly."""
+more than 1 % of the single causes, or 10 % of the pairs, are named wrongly.
+
+Without ``-k`` a second table follows: what is said of faults that the diagnosis does not know
+(``tests.lab.unknown_faults``), by computation over all scenarios, and each of them once with packets. It fails where
+too much of that is false."""
 
 from __future__ import annotations
 
@@ -30,6 +34,11 @@ from tests.lab.auditing import HASTY, SLOW_START, audit_under, enforcers
 from tests.lab.confusion import ENOUGH, FAULTLESS_RUNS, MOST_SEEDS, pairs, sample, single_faults
 from tests.lab.naming import Case, World, case, confusion_table, injected, kind_of, share_named
 from tests.lab.service_matrix import service_rows
+from tests.lab.unknown_faults import Answer, answers, unborne, world_named, worlds
+from tests.lab.unknown_faults import Enforcer as UnknownEnforcer
+from tests.lab.unknown_faults import table as unknown_table
+from tests.lab.unknown_packets import play
+from tests.lab.unknown_packets import sample as sample_of_unknown
 
 SHOWN_WRONG = 5
 NAMED = 0.99
@@ -48,6 +57,7 @@ class Row:
     found: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     audits: int = 0
 
     async def audit(self, lab: Lab, world: World, enforcement: Enforcement, options: ProbingOptions) -> None:
@@ -119,6 +129,34 @@ def scenario_row(count: int, name: str) -> Row:
 def random_row(planned: tuple[int, list[Enforcement]]) -> Row:
     """The row of one random cluster, in a process of its own."""
     return _run(_audit_random(planned), f"random-{planned[0]}")
+
+
+def unknown_row(name: str) -> Row:
+    """What is said of unknown faults in one world, in a process of its own."""
+    return Row(name, answers=answers(world_named(name)))
+
+
+def packets_row(planned: tuple[str, list[type[UnknownEnforcer]]]) -> Row:
+    """What packets show otherwise than was computed under these enforcers, in a process of its own."""
+    name, kinds = planned
+    return _run(_play(name, kinds), name)
+
+
+async def _play(name: str, kinds: list[type[UnknownEnforcer]]) -> Row:
+    return Row(name, wrong=await play(world_named(name), kinds), audits=len(kinds))
+
+
+def of_unknown_faults(jobs: int) -> tuple[list[Row], list[str]]:
+    """The rows of what is said of unknown faults, with its table printed, and what must not be."""
+    found = collect(unknown_row, [world.name for world in worlds()], jobs)
+    said = [answer for row in found for answer in row.answers]
+    played = collect(packets_row, list(sample_of_unknown(said).items()), jobs)
+    audits, wrong = sum(row.audits for row in played), [text for row in played for text in row.wrong]
+    print(
+        f"\nFaults that the diagnosis does not know, in {len(found)} clusters, by computation:\n{unknown_table(said)}"
+    )
+    print(f"{audits} of these audits were made with packets too; {len(wrong)} differences")
+    return played, [*unborne(said), *wrong]
 
 
 def _run(work: Coroutine[object, object, Row], name: str) -> Row:
@@ -201,6 +239,9 @@ def main() -> int:
         print("\nConnections that differ through Services:")
         for row in through:
             print(row.name, ", ".join(f"{under} {count}" for under, count in row.found.items()))
+        played, unborne_there = of_unknown_faults(arguments.j)
+        rows += played
+        wrong += unborne_there
     audits = sum(row.audits for row in rows)
     failed = len({text.partition(":")[0] for text in wrong})
     print("\n".join(["", *wrong]) if wrong else "\nEvery audit found exactly what its enforcer's definition predicts.")
