@@ -84,6 +84,8 @@ class DialectSpec:
     shuts: bool = False
     first_policy_only: bool = False
     skips_pods: bool = False
+    shares_directions: bool = False
+    any_pods_names: bool = False
     previous_policies: bool = False
     tracks_connections: bool = True
     timing: Timing | None = None
@@ -251,5 +253,19 @@ SPECS: Mapping[Dialect, DialectSpec] = {
         advice="Check whether the CNI's agent learns of pods and their labels; restart it where it has lost them.",
         rewrite=by_peer(no_pods),
         said_of={ScopeKind.PEER: "pod {} is missing from what other pods' rules allow"},
+    ),
+    Dialect.SHARES_DIRECTIONS: DialectSpec(
+        phrase="directions share rules (what a policy allows in one, it allows among its pods in the other, too)",
+        advice=(
+            "This CNI keeps one list of rules for both directions: update it, or write ingress and egress as two "
+            "policies."
+        ),
+        shares_directions=True,
+    ),
+    Dialect.NAMES_OF_ANY_POD: DialectSpec(
+        phrase="named ports in egress rules open the numbers that any pod gives them, at every destination",
+        advice="This CNI reads names of ports otherwise than the specification: update it, or write egress by number.",
+        any_pods_names=True,
+        about=Direction.EGRESS,
     ),
 }

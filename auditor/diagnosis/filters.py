@@ -8,9 +8,9 @@ evaluation.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from operator import or_
@@ -34,12 +34,14 @@ Chain: TypeAlias = tuple[Misreading, ...]
 
 class PolicyReading(NamedTuple):
     """How one policy is read: one of the ``previous`` or of those in force, changed by ``dialects``; whether its
-    ipBlocks skip pods.
+    ipBlocks skip pods, its directions share their rules, and names of ports mean the numbers of any pod.
     """
 
     previous: bool
     dialects: tuple[Dialect, ...]
     skips_pods: bool
+    shares_directions: bool = False
+    any_pods_names: bool = False
 
     @classmethod
     def by(cls, chain: Chain) -> PolicyReading:
@@ -49,6 +51,8 @@ class PolicyReading(NamedTuple):
             any(SPECS[dialect].previous_policies for dialect in found),
             tuple(dialect for dialect in found if SPECS[dialect].rewrite is not None),
             any(SPECS[dialect].skips_pods for dialect in found),
+            any(SPECS[dialect].shares_directions for dialect in found),
+            any(SPECS[dialect].any_pods_names for dialect in found),
         )
 
 
@@ -178,7 +182,7 @@ class Filters:
             if reading.dialects and policy is self._known_to(reading)[index]:
                 self._parts[key] = self._part(index, reading._replace(dialects=()), direction)
             else:
-                self._parts[key] = self._make_part(policy, direction, reading.skips_pods)
+                self._parts[key] = self._make_part(policy, direction, reading)
         return self._parts[key]
 
     def _read(self, index: int, reading: PolicyReading) -> NetworkPolicy | None:
@@ -196,16 +200,41 @@ class Filters:
             self._rewritten[key] = before if after == before else after
         return self._rewritten[key]
 
-    def _make_part(self, policy: NetworkPolicy | None, direction: Direction, skips_pods: bool) -> PolicyPart | None:
+    def _make_part(
+        self, policy: NetworkPolicy | None, direction: Direction, reading: PolicyReading
+    ) -> PolicyPart | None:
         if policy is None or direction not in policy.directions:
             return None
         isolated = self.isolated(policy, direction)
         if not isolated:
             return None
+        allowed = self._allowed(policy, direction, reading)
+        if reading.shares_directions and len(policy.directions) > 1:
+            opposite = direction.opposite
+            allowed |= self._allowed(policy, opposite, reading) & self.isolated(policy, opposite)
+        return PolicyPart(policy.name, isolated, isolated & allowed)
+
+    def _allowed(self, policy: NetworkPolicy, direction: Direction, reading: PolicyReading) -> int:
+        """The cells that any rule of ``direction`` allows, whoever the subject is."""
         allowed = 0
         for rule in policy.rules(direction):
-            allowed |= self.rule(policy.namespace, rule, direction, skips_pods=skips_pods)
-        return PolicyPart(policy.name, isolated, isolated & allowed)
+            ports = rule.ports
+            if reading.any_pods_names and direction is Direction.EGRESS and not rule.peers:
+                ports = tuple(self._by_number(policy.namespace, rule.ports))
+            if ports or not rule.ports:
+                read = rule if ports is rule.ports else replace(rule, ports=ports)
+                allowed |= self.rule(policy.namespace, read, direction, skips_pods=reading.skips_pods)
+        return allowed
+
+    def _by_number(self, namespace: str, ports: Sequence[PolicyPort]) -> Iterator[PolicyPort]:
+        """``ports`` with each name as the numbers that any pod of ``namespace`` declares under it."""
+        pods = [end for end in self.cells.snapshot.endpoints if end.selectable and end.namespace == namespace]
+        for port in ports:
+            if port.name is None:
+                yield port
+            else:
+                numbers = {number for pod in pods for number in pod.resolve(port.protocol, port.name)}
+                yield from (PolicyPort(port.protocol, number) for number in sorted(numbers))
 
     def isolated(self, policy: NetworkPolicy, direction: Direction) -> int:
         """The cells whose filter of ``direction`` belongs to a pod that ``policy`` selects."""

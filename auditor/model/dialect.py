@@ -47,6 +47,8 @@ class Dialect(StrEnum):
     IP_BLOCK_SKIPS_PODS = "ip-block-skips-pods"
     SHUTS_PODS = "shuts-pods"
     KNOWS_NO_PODS = "knows-no-pods"
+    SHARES_DIRECTIONS = "shares-directions"
+    NAMES_OF_ANY_POD = "names-of-any-pod"
 
 
 DEFINITIONS: Mapping[Dialect, str] = {
@@ -82,6 +84,10 @@ DEFINITIONS: Mapping[Dialect, str] = {
     "specification leaves it open)",
     Dialect.SHUTS_PODS: "drops all that a pod sends and receives, but for its own node and itself",
     Dialect.KNOWS_NO_PODS: "matches no pod where a peer is made of selectors; ABOUT one pod: does not match that pod",
+    Dialect.SHARES_DIRECTIONS: "takes the rules of a policy that has both policyTypes as one list: what a rule of "
+    "either direction allows between two pods that the policy selects, it allows in both directions",
+    Dialect.NAMES_OF_ANY_POD: "takes a named port of an egress rule without peers for every number that any pod of the "
+    "policy's namespace declares under it, whatever the destination",
 }
 
 FAULTLESS = frozenset({Dialect.SPEC, Dialect.REJECTS, Dialect.IP_BLOCK_SKIPS_PODS})

@@ -116,6 +116,19 @@ DEPARTURES = [
     (Dialect.SHUTS_PODS, [], WEB_TO_DB, CLOSES),
     (Dialect.KNOWS_NO_PODS, [receive(rule(pods(labelled(app="web"))), app="db")], WEB_TO_DB, CLOSES),
     (Dialect.KNOWS_NO_PODS, [send(rule(namespaces(LabelSelector())), app="web")], WEB_TO_DB, CLOSES),
+    (Dialect.SHARES_DIRECTIONS, [policy(LabelSelector(), INGRESS, EGRESS, ingress=[EVERYTHING])], WEB_TO_DB, OPENS),
+    (
+        Dialect.SHARES_DIRECTIONS,
+        [policy(LabelSelector(), INGRESS, EGRESS, egress=[rule(pods(labelled(app="db")), ports=[port(80)])])],
+        WEB_TO_DB,
+        OPENS,
+    ),
+    (
+        Dialect.NAMES_OF_ANY_POD,
+        [send(rule(ports=[port(name="sql")]), app="web")],
+        ("a/web", "b/web", "tcp", 5432),
+        OPENS,
+    ),
 ]
 
 
@@ -161,6 +174,8 @@ ALIKE = [
     (Dialect.SHUTS_PODS, [deny(INGRESS, app="web")], ("a/web", "node/n0")),
     (Dialect.KNOWS_NO_PODS, [receive(rule(block("10.0.0.0/8")), app="db")], WEB_TO_DB),
     (Dialect.KNOWS_NO_PODS, [receive(EVERYTHING, app="db")], WEB_TO_DB),
+    (Dialect.SHARES_DIRECTIONS, [receive(EVERYTHING, app="db")], WEB_TO_DB),
+    (Dialect.NAMES_OF_ANY_POD, [send(rule(ports=[port(name="sql")]), app="web")], (*WEB_TO_DB, "tcp", 5432)),
 ]
 
 

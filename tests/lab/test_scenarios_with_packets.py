@@ -30,6 +30,7 @@ SHOWN_BY = {
     Dialect.PEERS_OR_INSTEAD_OF_AND: "seed-namespace-and-pod-selector",
     Dialect.NOT_IN_NEEDS_KEY: "rule-05-not-in-missing-key",
     Dialect.IGNORES_END_PORT: "rule-06-end-port",
+    Dialect.NAMES_OF_ANY_POD: "rule-07-named-port-egress",
 }
 """A scenario in which each dialect changes some cell; the demo shows the others."""
 SHOWN_SOONER_BY = {

@@ -198,6 +198,9 @@ class NamedPortsOpenAll(Enforcer):
 
 
 class NamedEgressPortsOpenAll(Enforcer):
+    def statements(self) -> Iterable[Statement]:
+        yield Dialect.NAMES_OF_ANY_POD, ScopeKind.CLUSTER, ""
+
     def named(self, port: PolicyPort, direction: Direction, packet: Packet) -> bool:
         return direction is Direction.EGRESS or super().named(port, direction, packet)
 
@@ -353,6 +356,9 @@ class SourceIsTheNodeAcross(Enforcer):
 
 
 class IngressRulesOpenEgress(Enforcer):
+    def statements(self) -> Iterable[Statement]:
+        yield Dialect.SHARES_DIRECTIONS, ScopeKind.CLUSTER, ""
+
     def leaves(self, packet: Packet) -> bool:
         opened = any(
             self.selects(policy, packet.source)

@@ -18,7 +18,7 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Verdict
 from tests.oracle.admin import answer, in_order, possible_orders
-from tests.oracle.matching import EnforcerBehaviour, Packet, policy_isolates, rule_matches
+from tests.oracle.matching import EnforcerBehaviour, Packet, policy_isolates, policy_selects, rule_matches
 
 EPHEMERAL_PORTS = (32768, 50000, 60999)
 """Client ports to judge replies on: both ends and the middle of Linux's net.ipv4.ip_local_port_range."""
@@ -220,7 +220,29 @@ def network_policies_pass(pod: Endpoint, other: Endpoint, direction: Direction, 
         for rule in policy.ingress if direction is Direction.INGRESS else policy.egress:
             if rule_matches(rule, policy, direction, packet, behaviour):
                 return True
+        if dialect is Dialect.SHARES_DIRECTIONS and allows_as_peer(policy, pod, other, direction, packet, behaviour):
+            return True
     return False
+
+
+def allows_as_peer(
+    policy: NetworkPolicy,
+    pod: Endpoint,
+    other: Endpoint,
+    direction: Direction,
+    packet: Packet,
+    behaviour: EnforcerBehaviour,
+) -> bool:
+    """Whether rules of the other direction than the filter's let ``pod`` and ``other`` meet, both of which a policy
+    with both directions selects.
+    """
+    if len(policy.directions) < len(Direction):
+        return False
+    if not (policy_selects(policy, pod, behaviour.dialect) and policy_selects(policy, other, behaviour.dialect)):
+        return False
+    opposite = Direction.INGRESS if direction is Direction.EGRESS else Direction.EGRESS
+    rules = policy.ingress if opposite is Direction.INGRESS else policy.egress
+    return any(rule_matches(rule, policy, opposite, packet, behaviour) for rule in rules)
 
 
 def ignores(dialect: Dialect, direction: Direction, packet: Packet) -> bool:

@@ -95,6 +95,12 @@ def rule_matches(
     for port in rule.ports:
         if port_matches(port, packet, behaviour.dialect):
             port_found = True
+        if behaviour.dialect is Dialect.NAMES_OF_ANY_POD and direction is Direction.EGRESS and not rule.peers:
+            for pod in behaviour.snapshot.endpoints:
+                if pod.namespace == policy.namespace and port_matches(
+                    port, replace(packet, destination=pod), behaviour.dialect
+                ):
+                    port_found = True
     return peer_found and port_found
 
 

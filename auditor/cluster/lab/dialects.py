@@ -29,6 +29,8 @@ class EnforcerBehaviour:
     rejects: bool = False
     first_policy_only: bool = False
     ip_block_matches_pods: bool = True
+    shares_directions: bool = False
+    any_pods_names: bool = False
     own_address: bool = False
     own_node: bool = False
     previous_policies: bool = False
@@ -157,5 +159,7 @@ BEHAVIOURS: Mapping[Dialect, EnforcerBehaviour] = {
     Dialect.IP_BLOCK_SKIPS_PODS: EnforcerBehaviour(ip_block_matches_pods=False),
     Dialect.SHUTS_PODS: EnforcerBehaviour(shuts=True),
     Dialect.KNOWS_NO_PODS: EnforcerBehaviour(rule=_peers(lambda peer: () if peer.ip_block is None else (peer,))),
+    Dialect.SHARES_DIRECTIONS: EnforcerBehaviour(shares_directions=True),
+    Dialect.NAMES_OF_ANY_POD: EnforcerBehaviour(any_pods_names=True),
 }
 """Every dialect; ``auditor.model.dialect.DEFINITIONS`` has them in words."""

@@ -6,7 +6,7 @@ hold the one against the other, and packets decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -77,7 +77,41 @@ class Policing:
         for policy in isolating:
             for rule in policy.rules(direction):
                 allowed.update(dict.fromkeys(self._rule(policy.namespace, rule, direction, pod)))
+            if self._behaviour.shares_directions and len(policy.directions) > 1:
+                allowed.update(dict.fromkeys(self._shared(policy, direction, pod)))
         return tuple(allowed)
+
+    def _shared(self, policy: NetworkPolicy, direction: Direction, pod: Endpoint) -> Iterator[Allowance]:
+        """What the rules of the other direction allow ``pod``, as the peer that they name, with the policy's pods."""
+        opposite = direction.opposite
+        own = [other for other in self._pods if self._selects(policy, other)]
+        for rule in policy.rules(opposite):
+            named = self._peers(policy.namespace, rule.peers) if rule.peers else None
+            versions = {address.version for address in pod.addresses if named is None or address in named}
+            among = AddressSet.of(
+                address for other in own for address in other.addresses if address.version in versions
+            )
+            if among != AddressSet():
+                yield from self._on_ports(policy.namespace, rule, opposite, pod, among)
+
+    def _on_ports(
+        self, namespace: str, rule: Rule, direction: Direction, pod: Endpoint, others: AddressSet
+    ) -> list[Allowance]:
+        """``rule`` of ``direction`` on its ports, for packets between its peer ``pod`` and ``others``."""
+        if not rule.ports:
+            return [Allowance(others, None)]
+        numbered = [span for port in rule.ports for span in _numbered(port)]
+        named = [port for port in rule.ports if port.name is not None]
+        if direction is Direction.EGRESS:  # what the others send to the pod
+            ports = _joined(numbered + [span for port in named for span in self._named(namespace, rule, port, pod)])
+            return [Allowance(others, ports)] if ports else []
+        return [Allowance(others, _joined(numbered))] * bool(numbered) + self._named_at_destinations(named, others)
+
+    def _named(self, namespace: str, rule: Rule, port: PolicyPort, pod: Endpoint) -> list[PortSpan]:
+        """What a named port of an egress rule means at ``pod``."""
+        if self._behaviour.any_pods_names and not rule.peers:
+            return [span for each in self._pods if each.namespace == namespace for span in _resolved(port, each)]
+        return _resolved(port, pod)
 
     def _selects(self, policy: NetworkPolicy, pod: Endpoint) -> bool:
         return not pod.host_network and pod.namespace == policy.namespace and matches(policy.pod_selector, pod.labels)
@@ -91,6 +125,9 @@ class Policing:
         if direction is Direction.INGRESS:
             ports = _joined(numbered + [span for port in named for span in _resolved(port, pod)])
             return [Allowance(addresses, ports)] if ports else []
+        if self._behaviour.any_pods_names and not rule.peers:
+            numbered += [span for port in named for span in self._named(namespace, rule, port, pod)]
+            named = []
         allowed = [Allowance(addresses, _joined(numbered))] if numbered else []
         return allowed + self._named_at_destinations(named, addresses)
 

@@ -154,6 +154,24 @@ CHANGES: list[tuple[Dialect, Callable[[], Snapshot], tuple, tuple]] = [
     (Dialect.SHUTS_PODS, ingress, ("prod/db", "host/outside"), ("node/node-2", "prod/db")),
     (Dialect.KNOWS_NO_PODS, lambda: ingress(rule(pods({"app": "web"}))), FROM_WEB, TO_WEB),
     (Dialect.KNOWS_NO_PODS, lambda: ingress(rule(pods({"app": "web"}))), FROM_WEB, FROM_OUTSIDE),
+    (
+        Dialect.SHARES_DIRECTIONS,
+        lambda: shop(policy("prod/x", ingress=[EVERYTHING], egress=[])),
+        TO_WEB,
+        ("prod/web", "dev/web"),
+    ),
+    (
+        Dialect.SHARES_DIRECTIONS,
+        lambda: shop(policy("prod/x", ingress=[], egress=[rule(pods({"app": "db"}))])),
+        FROM_WEB,
+        TO_WEB,
+    ),
+    (
+        Dialect.NAMES_OF_ANY_POD,
+        lambda: egress(rule("TCP/sql")),
+        (*TO_WEB, "TCP/3306"),
+        (*TO_WEB, "TCP/80"),
+    ),
 ]
 
 
