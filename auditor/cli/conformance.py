@@ -165,10 +165,17 @@ def conformance(options: ConformanceOptions) -> int:
     began, after_kill = now(), LEAVES_NAMESPACES if options.enforcers is None else LEAVES_NOTHING
     with open_progress(sys.stderr, quiet=options.quiet) as progress:
         card = run_interruptibly(_run(options, scenarios, progress), after_kill)
-    card = after_conformance(replace(card, began=began), before)
+    card = after_conformance(replace(card, began=began), before, _part(options))
     options.outputs.deliver(CONFORMANCE, card)
     options.outputs.tell(card.score, card.behaviour, quiet=options.quiet)
     return {Score.CONFORMS: AS_EXPECTED, Score.DEPARTS: FINDINGS}.get(verdict_of(card), INCONCLUSIVE)
+
+
+def _part(options: ConformanceOptions) -> str:
+    """The options that leave less than all scenarios on a live cluster, in a line."""
+    told = ["--lab"] if options.enforcers is not None else []
+    told += [f"--scenario {name}" for name in sorted(options.scenarios)]
+    return " ".join(told)
 
 
 def read_scenarios(names: Sequence[str]) -> list[Scenario]:

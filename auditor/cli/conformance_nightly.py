@@ -21,7 +21,7 @@ from auditor.cli.nightly import (
     read_records,
     with_options,
 )
-from auditor.cli.notify import metrics_for, news_for
+from auditor.cli.notify import Group, metrics_for, news_for
 from auditor.cli.sending import send
 from auditor.model.errors import UsageError
 from auditor.model.scorecard import Score
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from auditor.model.scorecard import Scorecard
 
 JOB = "netpol-audit-conformance"
-"""The group of a Pushgateway for the metrics of these runs."""
+"""The job of a Pushgateway that has the metrics of these runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ def read_before_conformance(options: NightlyOptions) -> ConformanceBefore:
     return ConformanceBefore(options, records, against)
 
 
-def after_conformance(card: Scorecard, before: ConformanceBefore) -> Scorecard:
+def after_conformance(card: Scorecard, before: ConformanceBefore, part: str = "") -> Scorecard:
     """``card`` with how its features stand against ``before``, once its record is kept and everyone who asked for it
-    has been told what is new.
+    has been told what is new. ``part`` are the options that leave less than all scenarios on a live cluster.
     """
     options = before.options
     if options.history is not None:
@@ -83,7 +83,12 @@ def after_conformance(card: Scorecard, before: ConformanceBefore) -> Scorecard:
         from auditor.report.scorecard_as_metrics import card_lines
 
         message = message_of_card(card, before.records[0].conclusion if before.records else "")
-        send([*news_for(message, options.webhooks), *metrics_for(card_lines(card), options.gateway, JOB)])
+        send(
+            [
+                *news_for(message, options.webhooks),
+                *metrics_for(card_lines(card), options.gateway, Group(JOB, part=part)),
+            ]
+        )
     return card
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from auditor.cli.history_place import is_ring, keep, read
-from auditor.cli.notify import Webhook, metrics_for, news_for, read_gateway, read_webhooks
+from auditor.cli.notify import Group, Webhook, metrics_for, news_for, read_gateway, read_webhooks
 from auditor.cli.sending import send
 from auditor.model.errors import ClusterError, UsageError, system_reason
 from auditor.model.standing import FailOn
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 NIGHTS_LOOKED_AT = 30
 """How many records are asked about a connection of which the latest ones say nothing."""
+JOB = "netpol-audit"
+"""The job of a Pushgateway that has the metrics of audits."""
 NOTHING_BEFORE = "no earlier run"
 
 
@@ -107,7 +109,8 @@ SENDING_OPTIONS = (
         "gateway",
         callback=read_gateway,
         metavar="URL",
-        help="Push the run's metrics to this Prometheus Pushgateway, or to this group of one.",
+        help="Push the run's metrics to this Prometheus Pushgateway, or to this group of one. [default group: the job "
+        "netpol-audit, with scope and part where not everything is looked at]",
     ),
 )
 
@@ -220,9 +223,9 @@ def read_records(
     return past.nights
 
 
-def after_run(report: Report, before: Before) -> Report:
+def after_run(report: Report, before: Before, group: Group = Group(JOB)) -> Report:  # noqa: B008 - it is frozen
     """``report`` with how its findings stand against ``before``, once its record is kept and everyone who asked for it
-    has been told what is new.
+    has been told what is new; ``group`` is that of its metrics.
     """
     from auditor.history.store import AUDITS
 
@@ -232,11 +235,11 @@ def after_run(report: Report, before: Before) -> Report:
         report = replace(report, comparison=_held_against(record, before))
         if options.history is not None:
             keep_record(record, options.history, options, AUDITS)
-    _send(report, before.nights[0].conclusion if before.nights else "", options)
+    _send(report, before.nights[0].conclusion if before.nights else "", options, group)
     return report
 
 
-def _send(report: Report, last: str, options: NightlyOptions) -> None:
+def _send(report: Report, last: str, options: NightlyOptions, group: Group) -> None:
     """Tell everyone who asked for it what is new in ``report`` since a run that came to ``last``."""
     if not (options.webhooks or options.gateway):
         return
@@ -244,7 +247,7 @@ def _send(report: Report, last: str, options: NightlyOptions) -> None:
     from auditor.report.message import message_of
 
     news = news_for(message_of(report, last), options.webhooks)
-    send([*news, *metrics_for(metric_lines(report), options.gateway)])
+    send([*news, *metrics_for(metric_lines(report), options.gateway, group)])
 
 
 def _held_against(record: Night, before: Before) -> Comparison:

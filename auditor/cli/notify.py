@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import click
@@ -22,8 +25,11 @@ HOSTS = {
     ".powerplatform.com": "teams",
 }
 """Whose webhook it is, by the host's name or, with a dot in front, by its end."""
-GROUP = "/metrics/job/"
+GROUP = re.compile(r"/metrics/job(@base64)?/[^/]")
 """What the path of a group of metrics begins with at a Pushgateway."""
+LONGEST_LABEL = 200
+"""Characters of a label of a group that stand for themselves."""
+SIMPLE = re.compile(r"[A-Za-z0-9,._-]+", re.ASCII)
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The text format that every Pushgateway reads; to it the last line of OpenMetrics is a comment."""
 
@@ -37,6 +43,31 @@ class Webhook:
 
     def __str__(self) -> str:
         return f"{self.format}={host_of(self.url)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The group of a Pushgateway that has a run's metrics, ``str`` its path. Runs that look at something else have
+    another one, so that none takes the place of the night's: ``scope`` are the namespaces that are looked at, empty for
+    all, ``part`` what leaves less of them, in words.
+    """
+
+    job: str
+    scope: str = ""
+    part: str = ""
+
+    def __str__(self) -> str:
+        labels = (("scope", self.scope), ("part", self.part))
+        return f"/metrics/job/{self.job}" + "".join(f"/{name}{_in_path(value)}" for name, value in labels if value)
+
+
+def _in_path(value: str) -> str:
+    """``value`` as the value of a label in the path of a group, where a slash takes base64."""
+    if len(value) > LONGEST_LABEL:
+        value = f"{value[:LONGEST_LABEL]}… ({sha256(value.encode()).hexdigest()[:8]})"
+    if SIMPLE.fullmatch(value):
+        return f"/{value}"
+    return f"@base64/{urlsafe_b64encode(value.encode()).decode()}"
 
 
 def read_webhooks(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[Webhook, ...]:
@@ -67,6 +98,8 @@ def read_gateway(_context: click.Context, _option: click.Parameter, value: str |
         return None
     if not host_of(value):
         raise click.BadParameter("not an address: write http://pushgateway:9091 or the like")
+    if "/metrics/job" in value and not GROUP.search(value):
+        raise click.BadParameter("it names no job: write …/metrics/job/NAME, or leave /metrics/job out")
     return value
 
 
@@ -82,13 +115,13 @@ def news_for(message: Message | None, webhooks: Sequence[Webhook]) -> list[Post]
     ]
 
 
-def metrics_for(lines: Iterable[str], group: str | None, job: str = "netpol-audit") -> list[Post]:
-    """``lines`` of metrics for the ``group`` of a Pushgateway, None where nobody asked for it; ``job`` names the group
-    where the address names none.
+def metrics_for(lines: Iterable[str], address: str | None, group: Group) -> list[Post]:
+    """``lines`` of metrics for the Pushgateway at ``address``, None where nobody asked for it: for ``group``, unless
+    the address names one.
 
     By POST, which leaves the metrics there that a run has none of: the time of the last conclusive one, say.
     """
-    if group is None:
+    if address is None:
         return []
-    url = group if GROUP in group else f"{group.rstrip('/')}{GROUP}{job}"
-    return [Post(f"--push {host_of(group)}", url, METRICS_TYPE, "".join(f"{line}\n" for line in lines).encode())]
+    url = address if GROUP.search(address) else f"{address.rstrip('/')}{group}"
+    return [Post(f"--push {host_of(address)}", url, METRICS_TYPE, "".join(f"{line}\n" for line in lines).encode())]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import LEAVES_CONTAINERS, LEAVES_PODS, run_interruptibly
-from auditor.cli.nightly import Before, after_run
+from auditor.cli.nightly import JOB, Before, after_run
+from auditor.cli.notify import Group
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.reports import scope_of, write_reports
@@ -77,9 +78,11 @@ def run_live(options: LiveRunOptions) -> int:
             report = run_interruptibly(audited, LEAVES_CONTAINERS if options.live.in_place else LEAVES_PODS)
         except LeftBehindError as error:
             report, left = error.report, error
-    report = after_run(replace(report, began=began), options.before)
+    scope = scope_of(options.live, options.audit)
+    group = Group(JOB, ",".join(sorted(options.live.namespaces)), scope.part)
+    report = after_run(replace(report, began=began), options.before, group)
     everywhere = report.surroundings.namespaces if report.surroundings is not None else ()
-    namespaces, scope = options.live.namespaces or everywhere, scope_of(options.live, options.audit)
+    namespaces = options.live.namespaces or everywhere
     write_reports(report, options.reports, options.live.connection, namespaces, scope)
     try:
         deliver_report(report, options.outputs, quiet=options.quiet)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from auditor.cli import parameters
 from auditor.cli.exit_codes import AS_EXPECTED, of_report
 from auditor.cli.interruption import run_interruptibly
-from auditor.cli.nightly import Before, after_run
+from auditor.cli.nightly import JOB, Before, after_run
+from auditor.cli.notify import Group
 from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.snapshots import check_manifests
@@ -74,7 +75,7 @@ def run_on_lab(options: LabRunOptions) -> int:
             progress,
         )
         report = run_interruptibly(audited)
-    report = after_run(replace(report, began=began), options.before)
+    report = after_run(replace(report, began=began), options.before, Group(JOB, part=f"--lab {scenario.name}"))
     deliver_report(report, options.outputs, quiet=options.quiet)
     return of_report(report)
 

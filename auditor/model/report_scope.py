@@ -51,6 +51,12 @@ class ReportScope:
     def __str__(self) -> str:
         return json.dumps({**self.narrowed, **self.widened}, separators=(",", ":"))
 
+    @property
+    def part(self) -> str:
+        """What leaves less of the namespaces, as options in a line; empty where all in them is looked at."""
+        names = (name for name in NARROWING if name in self.narrowed and name != "namespaces")
+        return " ".join(f"{NARROWING[name]} {','.join(self.narrowed[name])}" for name in names)
+
     def lacks(self, other: ReportScope) -> str:
         """Why this scope doesn't have all of ``other``, by an option; empty where it has."""
         for name, values in self.narrowed.items():

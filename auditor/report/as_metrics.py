@@ -11,11 +11,12 @@ from calendar import timegm
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import TextIO
 
 from auditor import __version__
 from auditor.model.report import Report
-from auditor.model.standing import Age
+from auditor.model.standing import NO_FAULT, Age
 from auditor.model.verdict import Conclusion, Result
 from auditor.report.conclusion import conclude
 from auditor.report.documents import as_utf8
@@ -56,8 +57,12 @@ def lines_of(families: Iterable[Family]) -> Iterator[str]:
         name = f"netpol_audit_{family.name}"
         yield f"# HELP {name} {family.help}"
         yield f"# TYPE {name} gauge"
-        yield from (f"{name}{_labels(labels)} {value:.15g}" for labels, value in family.samples)
+        yield from (f"{name}{_labels(labels)} {_number(value)}" for labels, value in family.samples)
     yield "# EOF"
+
+
+def _number(value: float) -> str:
+    return "NaN" if isnan(value) else f"{value:.15g}"
 
 
 def _labels(labels: Labels) -> str:
@@ -75,17 +80,21 @@ def _families(report: Report) -> Iterator[Family]:
     seconds = sum(report.seconds.values())
     yield Family("cells", "Connections, by result.", [({"result": each}, results[each]) for each in Result])
     yield Family("findings", "Findings, by kind, namespace of a destination and age.", _findings(report))
-    if report.comparison is not None:
-        yield Family("failing_findings", "Findings that make the run fail.", [({}, len(report.comparison.failing))])
+    yield Family("failing_findings", "Findings that make the run fail.", [({}, _failing(report))])
     yield Family("coverage_ratio", "Share of connections that got a verdict.", [({}, report.summary.coverage)])
-    if report.noticing is not None:
-        said = "Share of the ways to misread the policies that would be noticed."
-        yield Family("noticed_ratio", said, [({}, report.noticing.share)])
+    said = "Share of the ways to misread the policies that would be noticed; NaN where that was not looked at."
+    yield Family("noticed_ratio", said, [({}, nan if report.noticing is None else report.noticing.share)])
     yield Family("untested_policies", "Policies that no probe tested.", [({}, len(report.policies.open))])
     yield from times("", report.began, seconds, conclusive=conclusion is not Conclusion.INCONCLUSIVE)
     conclusions = [({"conclusion": each}, float(each is conclusion)) for each in Conclusion]
     yield Family("conclusion", "1 for what the run comes to.", conclusions)
     yield Family("info", "The auditor and the run.", [({"version": __version__, "run": report.run_id}, 1)])
+
+
+def _failing(report: Report) -> int:
+    if report.comparison is not None:
+        return len(report.comparison.failing)
+    return sum(finding.kind not in NO_FAULT for finding in report.findings) + len(report.intent)
 
 
 def times(prefix: str, began: str, seconds: float, *, conclusive: bool) -> Iterator[Family]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import nan
 from typing import TextIO
 
 from auditor import __version__
 from auditor.history.identity import finding_id
-from auditor.model.scorecard import Score, Scorecard
+from auditor.model.scorecard import FeatureScore, Score, Scorecard
 from auditor.model.standing import Age
 from auditor.model.verdict import Result
 from auditor.report.as_metrics import NOT_COMPARED, Family, Labels, lines_of, times, write_lines
@@ -30,14 +31,8 @@ def card_lines(card: Scorecard) -> Iterator[str]:
 def _families(card: Scorecard) -> Iterator[Family]:
     results = Counter(each.result.result for each in card.connections)
     yield Family(f"{PREFIX}cells", "Connections, by result.", [({"result": each}, results[each]) for each in Result])
-    judged = [each for each in card.features if each.score in (Score.CONFORMS, Score.DEPARTS)]
-    if judged:
-        said = "1 for a feature that conforms, 0 for one that departs; left out without a verdict."
-        yield Family(
-            f"{PREFIX}feature",
-            said,
-            [({"feature": each.feature}, float(each.score is Score.CONFORMS)) for each in judged],
-        )
+    said = "1 for a feature that conforms, 0 for one that departs, NaN without a verdict."
+    yield Family(f"{PREFIX}feature", said, [({"feature": each.feature}, _as_number(each)) for each in card.features])
     yield Family(f"{PREFIX}departing_features", "Features that depart, by age.", _departing(card))
     yield from times(
         PREFIX, card.began, sum(card.seconds.values()), conclusive=card.score in (Score.CONFORMS, Score.DEPARTS)
@@ -45,6 +40,10 @@ def _families(card: Scorecard) -> Iterator[Family]:
     conclusions = [({"conclusion": each}, float(each is card.score)) for each in CONCLUSIONS]
     yield Family(f"{PREFIX}conclusion", "1 for what the run comes to.", conclusions)
     yield Family(f"{PREFIX}info", "The auditor and the run.", [({"version": __version__, "run": card.run_id}, 1)])
+
+
+def _as_number(feature: FeatureScore) -> float:
+    return {Score.CONFORMS: 1.0, Score.DEPARTS: 0.0}.get(feature.score, nan)
 
 
 def _departing(card: Scorecard) -> Sequence[tuple[Labels, float]]:

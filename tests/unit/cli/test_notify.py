@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from auditor.cli import sending
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
-from auditor.cli.notify import FORMATS, Webhook, metrics_for, news_for, read_gateway, read_webhooks
+from auditor.cli.notify import FORMATS, Group, Webhook, metrics_for, news_for, read_gateway, read_webhooks
 from auditor.cli.sending import send
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
@@ -166,16 +166,50 @@ def test_what_is_no_address_is_refused_and_not_repeated(value):
     assert "secret" not in str(caught.value)
 
 
+NIGHT = Group("netpol-audit")
+
+
+@pytest.mark.parametrize(
+    ("group", "path"),
+    [
+        (Group("j", "prod"), "/scope/prod"),
+        (Group("j", "dev,prod"), "/scope/dev,prod"),
+        (Group("j", part="--to prod/db"), "/part@base64/LS10byBwcm9kL2Ri"),
+        (Group("j", "prod", "-l app in (a)"), "/scope/prod/part@base64/LWwgYXBwIGluIChhKQ=="),
+    ],
+)
+def test_a_run_that_looks_at_less_has_a_group_of_its_own(group, path):
+    assert str(group) == f"/metrics/job/j{path}"
+
+
+def test_a_long_list_of_namespaces_makes_a_short_group_and_no_two_the_same():
+    one, other = (Group("j", ",".join(f"namespace-{each}" for each in range(500 + more))) for more in (0, 1))
+    assert str(one) != str(other)
+    assert len(str(one)) < 400
+
+
+@pytest.mark.parametrize("path", ["/metrics/job", "/metrics/job/", "/metrics/jobs/x"])
+def test_a_group_without_a_name_is_refused(path):
+    with pytest.raises(click.BadParameter, match="it names no job"):
+        read_gateway(None, None, f"http://127.0.0.1:9091{path}")
+
+
 @pytest.mark.parametrize(
     ("path", "group"),
     [
         ("", "/metrics/job/netpol-audit"),
         ("/", "/metrics/job/netpol-audit"),
         ("/metrics/job/x/cluster/y", "/metrics/job/x/cluster/y"),
+        ("/metrics/job@base64/eA==", "/metrics/job@base64/eA=="),
+        ("/behind/a/proxy", "/behind/a/proxy/metrics/job/netpol-audit"),
     ],
 )
 def test_metrics_are_pushed_in_what_a_pushgateway_reads(server, path, group):
-    send(metrics_for(metric_lines(LEAKY), read_gateway(None, None, f"http://127.0.0.1:{server.server_port}{path}")))
+    send(
+        metrics_for(
+            metric_lines(LEAKY), read_gateway(None, None, f"http://127.0.0.1:{server.server_port}{path}"), NIGHT
+        )
+    )
     assert server.paths == [group]
     ((kind, text),) = server.got
     assert kind.startswith("text/plain; version=0.0.4")
@@ -186,7 +220,7 @@ def test_findings_that_are_gone_do_not_stay_at_a_pushgateway(server):
     """A POST replaces the series of each name in it; a name without any series is none of them."""
     kept = {}
     for report in (LEAKY, CLEAN):
-        send(metrics_for(metric_lines(report), f"http://127.0.0.1:{server.server_port}/metrics/job/x"))
+        send(metrics_for(metric_lines(report), f"http://127.0.0.1:{server.server_port}/metrics/job/x", NIGHT))
         families = text_string_to_metric_families(server.got[-1][1])
         kept |= {family.name: family.samples for family in families if family.samples}
         found = [each.value for each in kept["netpol_audit_findings"]]
@@ -194,8 +228,8 @@ def test_findings_that_are_gone_do_not_stay_at_a_pushgateway(server):
 
 
 def test_a_pushgateway_that_is_away_costs_a_line(capfd):
-    send(metrics_for(metric_lines(LEAKY), "http://127.0.0.1:1/metrics/job/x"))
+    send(metrics_for(metric_lines(LEAKY), "http://127.0.0.1:1/metrics/job/x", NIGHT))
     assert capfd.readouterr().err == "warning: --push 127.0.0.1: connection refused; nothing was sent there\n"
-    send(metrics_for(metric_lines(LEAKY), None))
+    send(metrics_for(metric_lines(LEAKY), None, NIGHT))
     with pytest.raises(click.BadParameter):
         read_gateway(None, None, "pushgateway:9091")

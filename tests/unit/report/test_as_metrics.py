@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from math import isnan
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -18,7 +19,7 @@ from auditor.report.registry import RUN, renderer
 from tests.unit.history.nights import pod, run_of, tried
 from tests.unit.report.reports import small, square
 
-SAMPLE = re.compile(r'(netpol_audit_[a-z_]+)(?:\{((?:[a-z]+="[^"\\\n]*",?)+)\})? (-?[0-9.e+]+)\Z')
+SAMPLE = re.compile(r'(netpol_audit_[a-z_]+)(?:\{((?:[a-z]+="[^"\\\n]*",?)+)\})? (-?[0-9.e+]+|NaN)\Z')
 WEB, DB = pod("prod/web"), pod("prod/db", "n2")
 LEAKY = run_of([WEB, DB], [tried(WEB, DB, Result.LEAK), tried(DB, WEB)], seconds={"probing": 2.5})
 
@@ -99,4 +100,21 @@ def test_labels_grow_neither_with_pods_nor_with_runs():
 
 def test_the_share_that_would_be_noticed_is_told_where_it_was_counted():
     assert value(replace(small(), noticing=Noticing(1, 8, 7, 0)), "noticed_ratio") == [0.875]
-    assert not value(small(), "noticed_ratio")
+    (number,) = value(small(), "noticed_ratio")
+    assert isnan(number)
+
+
+def test_no_name_is_left_out_whose_last_series_a_pushgateway_would_keep(tmp_path):
+    options = NightlyOptions(str(tmp_path), fail_on=FailOn.NEW)
+    names = [
+        {name for name, _, _ in samples(each)}
+        for each in (
+            LEAKY,
+            after_run(LEAKY, read_nightly(options)),
+            replace(LEAKY, noticing=Noticing(1, 8, 7, 0)),
+            small(),
+        )
+    ]
+    times = {"netpol_audit_last_run_timestamp_seconds", "netpol_audit_last_conclusive_timestamp_seconds"}
+    assert {frozenset(each - times) for each in names} == {frozenset(names[0] - times)}
+    assert value(LEAKY, "failing_findings") == [1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from math import isnan
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -66,6 +67,12 @@ def test_what_conforms_takes_the_place_of_what_a_pushgateway_has_kept():
     seen = samples(compared(card(Dialect.SPEC), CARD))
     assert [key for key in seen if key[0] == "departing_features"] == [("departing_features", "", "new")]
     assert seen["departing_features", "", "new"] == 0
+
+
+def test_a_feature_without_a_verdict_is_no_number():
+    counted = replace(CARD.features[0].summary, leaks=0, outages=0, inconclusive=1)
+    made = replace(CARD, features=(replace(CARD.features[0], summary=counted),))
+    assert isnan(samples(made)["feature", CARD.features[0].feature])
 
 
 def test_a_run_without_a_verdict_has_no_conclusive_time():

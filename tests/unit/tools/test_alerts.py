@@ -22,7 +22,7 @@ RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboard.json"
 METRIC = re.compile(r"netpol_audit_\w+")
 SELECTED = re.compile(r"netpol_audit_\w+\{([^}]*)\}")
-LABELS_OF_THE_SCRAPE = {"job"}
+LABELS_OF_THE_GROUP = {"job", "part"}
 
 
 def metrics():
@@ -69,7 +69,7 @@ def test_what_is_asked_for_is_there(expression):
     assert set(METRIC.findall(expression)) <= set(METRIC.findall(text))
     for selected in SELECTED.findall(expression):
         asked = set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", selected))
-        assert asked <= LABELS_OF_THE_SCRAPE | set(re.findall(r"(\w+)=\"", text))
+        assert asked <= LABELS_OF_THE_GROUP | set(re.findall(r"(\w+)=\"", text))
 
 
 @pytest.mark.parametrize("there", [True, False])
