@@ -22,7 +22,7 @@ from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Family
 from auditor.policy.bits import bits
-from auditor.probing.plan import choose_ports
+from auditor.probing.plan import ALWAYS_PROBED, choose_ports
 
 MOST_SUBJECTS = 16
 """So many of the pods that the policies of their namespace can't tell apart are looked at, where others can."""
@@ -185,7 +185,8 @@ def _ports(world: World, reads: Sequence[Read], touching: Mapping[Direction, Sid
         for number in bits(world.groups.hosts)
         for port in representatives[number].ports
     )
-    return list(dict.fromkeys((*ports, *declared)))
+    others = (PortRequest(protocol, number=port.number) for port in ports for protocol in ALWAYS_PROBED)
+    return list(dict.fromkeys((*ports, *others, *declared)))
 
 
 def _tell_apart(

@@ -6,7 +6,7 @@ to be tried keep theirs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from auditor.policy.bits import bits
 from auditor.policy.compiled import CompiledRule, RuleCompiler
 from auditor.policy.groups import Groups
 from auditor.policy.traits import network_policy_traits, peers_in_force
+from auditor.probing.plan import ALWAYS_PROBED
 
 
 class Column(NamedTuple):
@@ -53,7 +54,7 @@ class World:
         both = frozenset(Direction)
         policies = tuple(replace(policy, directions=both) for policy in snapshot.policies)
         traits = network_policy_traits(replace(snapshot, policies=policies))
-        ports = [*traits.ports, *map(_first_alone, traits.ports)]
+        ports = [*traits.ports, *map(_first_alone, traits.ports), *_of_other_protocols(traits.ports)]
         names = port_names(ports)
         self.atoms = cut_atoms(ports, names, self.snapshot.endpoints)
         self.groups = Groups(self.snapshot, names, [traits])
@@ -149,6 +150,12 @@ class World:
 def _first_alone(port: PolicyPort) -> PolicyPort:
     """The port that is left of ``port`` where its endPort is overlooked."""
     return replace(port, end_port=None)
+
+
+def _of_other_protocols(ports: Iterable[PolicyPort]) -> Iterator[PolicyPort]:
+    """What is opened besides where the protocol of ``ports`` is overlooked."""
+    for port in ports:
+        yield from (replace(port, protocol=protocol) for protocol in ALWAYS_PROBED if protocol is not port.protocol)
 
 
 def opened(rule: CompiledRule, direction: Direction, subject: int, columns: Sequence[Column]) -> list[int]:

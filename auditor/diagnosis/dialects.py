@@ -15,6 +15,7 @@ from auditor.diagnosis.misreadings import (
     Rewrite,
     any_namespace,
     both_directions,
+    both_protocols,
     by_peer,
     by_port,
     by_rule,
@@ -143,6 +144,11 @@ SPECS: Mapping[Dialect, DialectSpec] = {
     Dialect.IGNORES_PORTS: DialectSpec(
         phrase="the ports of rules are ignored",
         rewrite=by_rule(lambda rule: replace(rule, ports=())),
+    ),
+    Dialect.IGNORES_PROTOCOL: DialectSpec(
+        phrase="ports are opened over TCP and UDP alike",
+        rewrite=by_rule(both_protocols),
+        not_for=frozenset(map(str, Protocol)),
     ),
     Dialect.IGNORES_END_PORT: DialectSpec(
         phrase="endPort is ignored",

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.ports import Protocol
 
 Rewrite: TypeAlias = Callable[[NetworkPolicy], NetworkPolicy | None]
 """A policy as the dialect takes it; None when it takes no notice of it."""
@@ -58,6 +59,17 @@ def by_port(change: Callable[[PolicyPort], PolicyPort | None]) -> Rewrite:
         return replace(rule, ports=ports) if ports else None
 
     return by_rule(changed)
+
+
+def both_protocols(rule: Rule) -> Rule:
+    """It takes every port for one of TCP and one of UDP."""
+    added = dict.fromkeys(
+        other
+        for port in rule.ports
+        for other in (replace(port, protocol=Protocol.TCP), replace(port, protocol=Protocol.UDP))
+        if other not in rule.ports
+    )
+    return replace(rule, ports=(*rule.ports, *added)) if added else rule
 
 
 def by_peer(change: Callable[[Peer], tuple[Peer, ...]]) -> Rewrite:

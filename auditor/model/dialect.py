@@ -26,6 +26,7 @@ class Dialect(StrEnum):
     IGNORES_UDP = "ignores-udp"
     IGNORES_IPV6 = "ignores-ipv6"
     IGNORES_PORTS = "ignores-ports"
+    IGNORES_PROTOCOL = "ignores-protocol"
     IGNORES_END_PORT = "ignores-end-port"
     IGNORES_NAMED_PORTS = "ignores-named-ports"
     IGNORES_EXCEPT = "ignores-except"
@@ -59,6 +60,7 @@ DEFINITIONS: Mapping[Dialect, str] = {
     Dialect.IGNORES_UDP: "never filters UDP",
     Dialect.IGNORES_IPV6: "never filters IPv6",
     Dialect.IGNORES_PORTS: "takes the ports of every rule as empty: an allowed peer is allowed on every port",
+    Dialect.IGNORES_PROTOCOL: "takes every port of a rule as one of TCP and one of UDP",
     Dialect.IGNORES_END_PORT: "takes only the first port of a range",
     Dialect.IGNORES_NAMED_PORTS: "matches nothing where a rule names a port",
     Dialect.IGNORES_EXCEPT: "drops the except list of every ipBlock",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from typing import NamedTuple
 
 from auditor.model.policy import Direction, NetworkPolicy
@@ -23,6 +24,7 @@ from auditor.policy.matrix import ExpectedMatrix, common_families, governed
 
 PROTOCOL_ORDER = tuple(Protocol)
 ALWAYS_PROBED = (Protocol.TCP, Protocol.UDP)
+OTHER_PROTOCOL = {Protocol.TCP: Protocol.UDP, Protocol.UDP: Protocol.TCP}
 UNNAMED_PORT_CANDIDATES = range(9999, 0, -1)
 """Below the ephemeral range, where listeners and clients of one network namespace could get in each other's way."""
 
@@ -171,6 +173,29 @@ def _numbers(
         }
         found = found & declared if declared_only else found
     return sorted(found, key=lambda port: (PROTOCOL_ORDER.index(port[0]), port[1]))
+
+
+def with_other_protocols(cells: Sequence[Cell], matrix: ExpectedMatrix) -> tuple[Cell, ...]:
+    """``cells``, and the same numbers over UDP instead of TCP and the other way round, wherever policies say something
+    else of these: once for each pair of classes. Sources in order.
+
+    An enforcer that overlooks the protocol of a port treats both alike.
+    """
+    tried, asked = set(cells), set[tuple[int, int, Protocol, int]]()
+    hosts = {endpoint.name for endpoint in matrix.snapshot.endpoints if is_named_destination(endpoint)}
+    others: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if (protocol := OTHER_PROTOCOL.get(cell.protocol)) is None or cell.destination in hosts:
+            continue
+        pair = matrix.class_of(cell.source), matrix.class_of(cell.destination), protocol, cell.port
+        other = cell._replace(protocol=protocol)
+        if pair not in asked and other not in tried and matrix.verdict(*other) is not matrix.verdict(*cell):
+            asked.add(pair)
+            others.setdefault(cell.source, []).append(other)
+    if not others:
+        return tuple(cells)
+    by_source = (tuple(group) for _, group in groupby(cells, lambda cell: cell.source))
+    return tuple(cell for group in by_source for cell in (*group, *others.pop(group[0].source, ())))
 
 
 def plan_narrowly(

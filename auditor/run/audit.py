@@ -29,7 +29,15 @@ from auditor.policy.selection import choose
 from auditor.probing.crossings import NO_VOLUNTEERS
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.own_nodes import own_node_cells
-from auditor.probing.plan import Connection, ProbePlan, choose_ports, plan_cells, plan_chosen, plan_narrowly
+from auditor.probing.plan import (
+    Connection,
+    ProbePlan,
+    choose_ports,
+    plan_cells,
+    plan_chosen,
+    plan_narrowly,
+    with_other_protocols,
+)
 from auditor.probing.probe_run import probe
 from auditor.probing.sites import ProbeSite
 from auditor.run.concluding import Seen, report_on
@@ -116,9 +124,13 @@ def plan(snapshot: Snapshot, options: AuditOptions) -> tuple[ExpectedMatrix, Pro
         cells = plan_cells(sources, destinations, ports, options.scope, declared_only=options.declared_only)
     if not cells:
         raise UsageError("nothing to probe: no pair of the chosen endpoints and ports is one that a policy can govern")
-    if options.ports or options.declared_only or options.connections is not None or len(cells) <= MOST_CELLS:
+    if options.ports or options.declared_only or options.connections is not None:
         return matrix, ProbePlan(tuple(ports), cells)
-    narrow = plan_narrowly(snapshot, sources, destinations, options.scope)
+    if len(cells) <= MOST_CELLS:
+        cells = with_other_protocols(cells, matrix)
+    if len(cells) <= MOST_CELLS:
+        return matrix, ProbePlan(tuple(ports), cells)
+    narrow = with_other_protocols(plan_narrowly(snapshot, sources, destinations, options.scope), matrix)
     remark = (
         f"{len(cells):,} connections would be too many to try: each pair is probed on the ports that its own policies "
         "and pods name"

@@ -48,6 +48,8 @@ DEPARTURES = [
     (Dialect.IGNORES_UDP, [deny(INGRESS, app="db")], (*WEB_TO_DB, "udp", 53), OPENS),
     (Dialect.IGNORES_IPV6, [deny(INGRESS, app="db")], (*WEB_TO_DB, "tcp", 80, 6), OPENS),
     (Dialect.IGNORES_PORTS, [receive(rule(ports=[port(81)]), app="db")], WEB_TO_DB, OPENS),
+    (Dialect.IGNORES_PROTOCOL, [receive(rule(ports=[port(53)]), app="db")], (*WEB_TO_DB, "udp", 53), OPENS),
+    (Dialect.IGNORES_PROTOCOL, [send(rule(ports=[port(80, protocol=UDP)]), app="web")], WEB_TO_DB, OPENS),
     (Dialect.IGNORES_END_PORT, [receive(rule(ports=[port(80, 81)]), app="db")], (*WEB_TO_DB, "tcp", 81), CLOSES),
     (
         Dialect.IGNORES_NAMED_PORTS,

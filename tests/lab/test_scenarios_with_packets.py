@@ -39,6 +39,7 @@ SHOWN_SOONER_BY = {
     Dialect.IGNORES_INGRESS: "seed-default-deny-then-allow",
     Dialect.IGNORES_UDP: "seed-default-deny-then-allow",
     Dialect.IGNORES_PORTS: "rule-07-named-port-ingress",
+    Dialect.IGNORES_PROTOCOL: "rule-06-end-port",
     Dialect.IGNORES_NAMED_PORTS: "rule-07-named-port-ingress",
     Dialect.IGNORES_NAMESPACE_SELECTOR: "rule-04-and-or",
     Dialect.OWN_NAMESPACE_ONLY: "rule-04-and-or",

@@ -152,11 +152,12 @@ def port_matches(port: PolicyPort, packet: Packet, dialect: Dialect) -> bool:
     """NetworkPolicyPort: a name means what the destination pod declares under it; a missing port means all of the
     protocol.
     """
-    if port.protocol is not packet.protocol:
+    either = dialect is Dialect.IGNORES_PROTOCOL and packet.protocol in (Protocol.TCP, Protocol.UDP)
+    if port.protocol is not packet.protocol and not either:
         return False
     if port.name is not None:
         return dialect is not Dialect.IGNORES_NAMED_PORTS and declares(
-            packet.destination, port.protocol, port.name, packet.port
+            packet.destination, packet.protocol, port.name, packet.port
         )
     if port.number is None:
         return True

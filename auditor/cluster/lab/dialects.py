@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from auditor.model.dialect import Dialect
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
+from auditor.model.ports import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,12 @@ def _ports(change: Callable[[PolicyPort], PolicyPort | None]) -> Callable[[Rule]
         return replace(rule, ports=ports) if ports or not rule.ports else None
 
     return rule
+
+
+def _over_both_protocols(rule: Rule) -> Rule:
+    protocols = (Protocol.TCP, Protocol.UDP)
+    both = tuple(replace(port, protocol=protocol) for port in rule.ports for protocol in protocols)
+    return replace(rule, ports=(*rule.ports, *both))
 
 
 def _peers(change: Callable[[Peer], tuple[Peer, ...]]) -> Callable[[Rule], Rule | None]:
@@ -136,6 +143,7 @@ BEHAVIOURS: Mapping[Dialect, EnforcerBehaviour] = {
     Dialect.IGNORES_UDP: EnforcerBehaviour(udp=False),
     Dialect.IGNORES_IPV6: EnforcerBehaviour(ipv6=False),
     Dialect.IGNORES_PORTS: EnforcerBehaviour(rule=lambda rule: replace(rule, ports=())),
+    Dialect.IGNORES_PROTOCOL: EnforcerBehaviour(rule=_over_both_protocols),
     Dialect.IGNORES_END_PORT: EnforcerBehaviour(rule=_ports(lambda port: replace(port, end_port=None))),
     Dialect.IGNORES_NAMED_PORTS: EnforcerBehaviour(rule=_ports(lambda port: port if port.name is None else None)),
     Dialect.IGNORES_EXCEPT: EnforcerBehaviour(rule=_peers(_without_except)),

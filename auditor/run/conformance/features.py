@@ -96,7 +96,7 @@ FEATURES: Sequence[Feature] = (
     Feature("label-values", "labels are compared by value", (Dialect.LABEL_KEY_ONLY,)),
     Feature("match-expressions", "matchExpressions", has_it=_has_expressions),
     Feature("not-in", "NotIn matches where the label is missing", (Dialect.NOT_IN_NEEDS_KEY,)),
-    Feature("ports", "ports of rules", (Dialect.IGNORES_PORTS,)),
+    Feature("ports", "ports of rules", (Dialect.IGNORES_PORTS, Dialect.IGNORES_PROTOCOL)),
     Feature("end-port", "endPort", (Dialect.IGNORES_END_PORT,), _has_end_port, Dialect.IGNORES_PORTS),
     Feature("named-ports", "named ports", (Dialect.IGNORES_NAMED_PORTS,), _has_named_port, Dialect.IGNORES_PORTS),
     Feature("udp", "UDP", (Dialect.IGNORES_UDP,)),

@@ -10,8 +10,9 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import ContainerPort, PortRequest, Protocol
 from auditor.model.snapshot import Family, Snapshot
+from auditor.policy.evaluator import evaluate
 from auditor.policy.selection import choose
-from auditor.probing.plan import Connection, choose_ports, plan_cells, plan_chosen
+from auditor.probing.plan import Connection, choose_ports, plan_cells, plan_chosen, with_other_protocols
 from tests.unit.diagnosis.worlds import SHOP, pod, with_policies
 
 UNNAMED = PortRequest(Protocol.TCP, 9999), PortRequest(Protocol.UDP, 9999)
@@ -136,3 +137,36 @@ def test_chosen_connections_are_tried_over_each_family_that_both_ends_have():
         ("p/b", "p/a", 53, 6),
     ]
     assert [cell.source for cell in plan_chosen(ends[1:], ends, chosen)] == ["p/b", "p/b"]
+
+
+def over_both(*policies, ports=(PortRequest(Protocol.TCP, number=3306), *UNNAMED), endpoints=SHOP.endpoints):
+    """What is tried besides: source, destination, and port."""
+    snapshot = replace(with_policies(*policies), endpoints=endpoints)
+    cells = plan_cells(endpoints, endpoints, ports)
+    whole = with_other_protocols(cells, evaluate(snapshot))
+    assert [cell for cell in whole if cell in set(cells)] == list(cells)
+    order = [cell.source for cell in whole]
+    assert order == sorted(order, key=order.index)
+    return [(cell.source, cell.destination, str(cell.protocol), cell.port) for cell in whole if cell not in set(cells)]
+
+
+def opening(*ports):
+    return NetworkPolicy("prod", "p", LabelSelector(), frozenset({Direction.INGRESS}), (Rule((), ports),))
+
+
+def test_a_number_is_tried_over_the_other_protocol_where_a_rule_tells_them_apart():
+    (policy,) = SHOP.policies
+    assert over_both(policy) == [("prod/api", "prod/db", "UDP", 3306)]
+    assert over_both() == []
+    udp = over_both(opening(PolicyPort(Protocol.UDP, 3306)))
+    assert {(port, number) for *_, port, number in udp} == {("UDP", 3306)}
+    both = PolicyPort(Protocol.TCP, 3306), PolicyPort(Protocol.UDP, 3306)
+    assert (
+        over_both(NetworkPolicy("prod", "p", LabelSelector(), frozenset({Direction.INGRESS}), (Rule((), both),))) == []
+    )
+
+
+def test_the_number_is_tried_once_for_pods_that_nothing_tells_apart():
+    api = replace(SHOP.endpoint("prod/api"), name="prod/api-2", addresses=(ip_address("10.244.0.9"),))
+    (policy,) = SHOP.policies
+    assert over_both(policy, endpoints=(*SHOP.endpoints, api)) == [("prod/api", "prod/db", "UDP", 3306)]

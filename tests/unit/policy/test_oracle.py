@@ -95,6 +95,8 @@ CHANGES: list[tuple[Dialect, Callable[[], Snapshot], tuple, tuple]] = [
         (*FROM_WEB, "TCP/80"),
     ),
     (Dialect.IGNORES_EXCEPT, lambda: ingress(rule(block("0.0.0.0/0", "203.0.113.0/24"))), FROM_OUTSIDE, FROM_WEB),
+    (Dialect.IGNORES_PROTOCOL, lambda: ingress(rule("UDP/80")), FROM_WEB, (*FROM_WEB, "TCP/81")),
+    (Dialect.IGNORES_PROTOCOL, lambda: ingress(rule("TCP/53")), (*FROM_WEB, "UDP/53"), (*FROM_WEB, "UDP/54")),
     (
         Dialect.IGNORES_NAMESPACE_SELECTOR,
         lambda: ingress(rule(pods({"app": "web"}, {"stage": "prod"}))),
