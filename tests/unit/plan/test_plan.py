@@ -139,7 +139,10 @@ def test_chosen_connections_are_tried_over_each_family_that_both_ends_have():
     assert [cell.source for cell in plan_chosen(ends[1:], ends, chosen)] == ["p/b", "p/b"]
 
 
-def over_both(*policies, ports=(PortRequest(Protocol.TCP, number=3306), *UNNAMED), endpoints=SHOP.endpoints):
+SOME = (PortRequest(Protocol.TCP, number=3306), *UNNAMED)
+
+
+def over_both(*policies, ports=SOME, endpoints=SHOP.endpoints):
     """What is tried besides: source, destination, and port."""
     snapshot = replace(with_policies(*policies), endpoints=endpoints)
     cells = plan_cells(endpoints, endpoints, ports)
