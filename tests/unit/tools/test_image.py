@@ -61,7 +61,9 @@ def test_what_the_image_leaves_out_of_the_client_nobody_imports():
     assert "kubernetes.aio.config.kube_config" in imported
     whole = re.search(r"^for unused in (.+); do$", FILL, re.MULTILINE)[1].split()
     assert "pygments" in whole
-    gone = re.compile(rf"kubernetes\.(aio\.)?client\.({'|'.join(left_out)})\.|({'|'.join(whole)})(\.|$)")
+    parts = [part.replace("/", ".") for part in re.findall(r'"\$target/([a-z0-9_]+/[a-z0-9_]+)"', FILL)]
+    assert "pydantic.v1" in parts
+    gone = re.compile(rf"kubernetes\.(aio\.)?client\.({'|'.join(left_out)})\.|({'|'.join([*whole, *parts])})(\.|$)")
     assert [name for name in imported if gone.match(name)] == []
 
 
@@ -69,6 +71,11 @@ def test_what_the_image_leaves_out_of_the_client_nobody_imports():
 def test_what_the_image_leaves_out_for_rich_is_imported_nowhere_later_either(part):
     later = re.compile(rf"rich\.{part}\b|from rich import .*\b{part}\b")
     assert [path for path in (ROOT / "auditor").rglob("*.py") if later.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_nobody_asks_for_the_time_zones_that_the_image_leaves_out():
+    asking = re.compile(r"\bzoneinfo\b|\btzdata\b")
+    assert [path for path in (ROOT / "auditor").rglob("*.py") if asking.search(path.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize("path", re.findall(r"^COPY (?!--)(.*) \S+$", CONTAINERFILE, re.MULTILINE))
