@@ -6,8 +6,9 @@ test asks for it.
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 PROPERTY = "netpol"
 MOST_SHOWN = 5
+PORT = re.compile(r"(?:TCP|UDP|SCTP)/[0-9]{1,5}", re.IGNORECASE)
+LOWEST_MEANT, HIGHEST = 20, 65535
+"""Numbers below the first are hardly ever ports: counters and the like."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         help="audit the pods of this namespace, against all others; may be repeated (default: all namespaces)",
+    )
+    parser.addini(
+        "netpol_ports", "ports that tests ask for besides those that policies, pods and parameters name", "args"
     )
     group.addoption("--netpol-image", metavar="IMAGE", help="the image of the probe pods: any with python3")
     group.addoption(
@@ -52,7 +59,7 @@ def netpol(
     request: pytest.FixtureRequest, netpol_kubeconfig: str | Path | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Netpol:
     """Questions about the live cluster. Skipped, and said to be, where no cluster is named."""
-    from auditor.testing import netpol_cluster  # noqa: PLC0415 - imported by those who use it
+    from auditor.testing import ExpectedCheck, netpol_cluster  # noqa: PLC0415 - imported by those who use it
 
     config = request.config
     context = config.getoption("--netpol-context")
@@ -67,18 +74,32 @@ def netpol(
         all_pods=config.getoption("--netpol-all-pods"),
         shared=tmp_path_factory.getbasetemp().parent / "netpol-audit" if is_worker else None,
     )
-    asking.expecting(_expected_by(request.session.items))
+    parameters = list(_parameters(request.session.items))
+    checks = [each.check for each in parameters if isinstance(each, ExpectedCheck)]
+    asking.expecting(checks, ports=[*config.getini("netpol_ports"), *filter(_is_port, parameters)])
     return asking
 
 
-def _expected_by(items: list[pytest.Item]) -> Iterator[Any]:
-    """The checks among the parameters of tests that use the cluster: those of ``netpol_cells``."""
-    from auditor.model.checks import ExpectedCheck  # noqa: PLC0415 - imported by those who use it
-
+def _parameters(items: list[pytest.Item]) -> Iterator[Any]:
+    """The parameters of tests that use the cluster; those in tuples and lists one by one."""
     for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
         if "netpol" in getattr(item, "fixturenames", ()):
-            yield from (each.check for each in parameters.values() if isinstance(each, ExpectedCheck))
+            yield from _flat(getattr(getattr(item, "callspec", None), "params", {}).values())
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, tuple | list):
+            yield from _flat(value)
+        else:
+            yield value
+
+
+def _is_port(value: object) -> bool:
+    """Whether it could be one that a test asks for. To try one too many does no harm."""
+    if isinstance(value, str):
+        return PORT.fullmatch(value) is not None
+    return isinstance(value, int) and not isinstance(value, bool) and LOWEST_MEANT <= value <= HIGHEST
 
 
 @pytest.hookimpl(wrapper=True)

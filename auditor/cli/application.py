@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "diff": "Show which connections open or close between two sets of manifests.",
     "lint": "Find likely mistakes in network policies.",
     "intent": "Check network policies against a declared intent.",
+    "test": "Run intents as tests: on manifests, the lab or a live cluster.",
     "history": "Show the last runs: the trend, and how long each finding has stood.",
     "compare": "Compare two runs: what is new, known, gone or incomparable.",
     "baseline": "Write what a run found, so that later runs take it as known.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeAlias, TypeVar, cast
 if TYPE_CHECKING:
     from auditor.history.conformance import ConformanceTrend
     from auditor.history.trend import Trend
+    from auditor.model.checks import ChecksReport
     from auditor.model.intent import IntentReport
     from auditor.model.lint import LintReport
     from auditor.model.report import Report
@@ -50,6 +51,7 @@ COMPARE: Document[ComparedRuns] = Document("comparison")
 HISTORY: Document[Trend] = Document("history")
 CONFORMANCE_HISTORY: Document[ConformanceTrend] = Document("history of conformance")
 DIFF: Document[ComparedClusters] = Document("difference")
+TEST: Document[ChecksReport] = Document("test report")
 
 DEFAULT_FORMAT, WIDE = "table", "wide"
 JSON, YAML = "json", "yaml"
@@ -103,6 +105,9 @@ FORMATS: Mapping[tuple[Document[Any], str], str] = {
     (DIFF, "table"): "difference_as_table:render",
     (DIFF, "json"): "difference_as_json:render",
     (DIFF, "markdown"): "difference_as_markdown:render",
+    (TEST, "table"): "checks_as_table:render",
+    (TEST, "tap"): "checks_as_tap:render",
+    (TEST, "junit"): "checks_as_junit:render",
     (CONFORMANCE, "table"): "scorecard_as_table:render",
     (CONFORMANCE, "json"): "scorecard_as_json:render",
     (CONFORMANCE, "junit"): "scorecard_as_junit:render",

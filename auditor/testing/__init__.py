@@ -6,13 +6,16 @@ docs/testing.md says how they are used, with pytest and without.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from auditor.model.checks import ExpectedCheck
     from auditor.testing.netpol import InconclusiveError, Netpol, NetpolWarning, Reached, netpol_cells
 
 __all__ = [
+    "ExpectedCheck",
     "InconclusiveError",
     "Netpol",
     "NetpolWarning",
@@ -22,18 +25,20 @@ __all__ = [
     "netpol_lab",
     "netpol_manifests",
 ]
-_OF_NETPOL = ("InconclusiveError", "Netpol", "NetpolWarning", "Reached", "netpol_cells")
+_OF_NETPOL = ("ExpectedCheck", "InconclusiveError", "Netpol", "NetpolWarning", "Reached", "netpol_cells")
 
 
-def netpol_manifests(*paths: str | Path, recursive: bool = True) -> Netpol:
+def netpol_manifests(*paths: str | Path, recursive: bool = True, pod_networks: Sequence[str] = ()) -> Netpol:
     """Questions about the manifests at ``paths``, answered by the evaluator: no packet is sent.
 
-    Raises UsageError and InputError for what can't be read.
+    ``pod_networks`` are the ranges that pods of the cluster have their addresses from, such as 10.244.0.0/16: manifests
+    don't give them, and an ipBlock could be about any pod. Raises UsageError and InputError for what can't be read.
     """
     from auditor.testing.manifests import ManifestsBackend  # noqa: PLC0415 - imported by those who use it
     from auditor.testing.netpol import Netpol  # noqa: PLC0415 - see above
 
-    return Netpol(ManifestsBackend([str(path) for path in paths], recursive=recursive))
+    networks = [ip_network(text) for text in pod_networks]
+    return Netpol(ManifestsBackend([str(path) for path in paths], recursive=recursive, pod_networks=networks))
 
 
 def netpol_lab(path: str | Path, *, enforcers: Sequence[str] = ()) -> Netpol:

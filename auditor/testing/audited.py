@@ -15,7 +15,7 @@ from functools import cached_property
 
 from auditor.model.addresses import IPAddress
 from auditor.model.checks import Answer, Check, Outcome
-from auditor.model.errors import UsageError
+from auditor.model.errors import AuditError, UsageError
 from auditor.model.ports import PortRequest
 from auditor.model.report import CellResult, Report
 from auditor.model.snapshot import Snapshot
@@ -24,12 +24,12 @@ from auditor.policy.explain import decide
 from auditor.report.cause import cause_lines
 from auditor.report.grouping import by_reason, in_words, observation
 from auditor.testing.backends import Remarks
-from auditor.testing.merging import Known, merge
+from auditor.testing.merging import Known, merge, with_applied
 from auditor.testing.policies import require_namespaces
 from auditor.testing.questions import Question, resolve, with_addresses_named, with_hosts
 
 SAME_POD = "one probe pod stands for both ends, which no policy tells apart"
-NOT_TRIED = "it was not tried"
+NOT_TRIED = "it was not tried, as neither end is in a namespace that is audited, or there were too many to try"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ class AuditedBackend:
         self._made_on = made_on
         self._request = AuditRequest()
         self._seen: Audited | None = None
+        self._applied = ""
+        self._failed: tuple[tuple[AuditRequest, str], AuditError] | None = None
 
     @property
     def made_on(self) -> str:
@@ -144,21 +146,30 @@ class AuditedBackend:
     @contextmanager
     def applied(self, path: str) -> Iterator[None]:
         """The audit that follows sees them come into force: what differs is tried again until nothing changes."""
-        before, self._seen = self._seen, None
+        before = self._seen, self._applied
+        self._seen, self._applied = None, path
         try:
             with self._apply(path):
                 self._whole()
                 yield
         finally:
-            self._seen = before if self._lasting else None
+            self._seen, self._applied = before if self._lasting else (None, before[1])
 
-    def expecting(self, checks: Sequence[Check]) -> None:
-        """Have the next audit try ``checks`` as well."""
-        self._request = self._request.with_checks([with_addresses_named(check) for check in checks])
+    def expecting(self, checks: Sequence[Check], ports: Sequence[PortRequest] = ()) -> None:
+        """Have the next audit try ``checks`` as well, and ``ports`` everywhere."""
+        request = self._request.with_checks([with_addresses_named(check) for check in checks])
+        self._request = request.joined(AuditRequest(frozenset(ports)))
 
     def _whole(self) -> Audited:
+        """What the audit saw. One that could not be made is not tried again: that may take a minute each time."""
         if self._seen is None:
-            self._seen = self._audit(self._request)
+            if self._failed is not None and self._failed[0] == (self._request, self._applied):
+                raise self._failed[1]
+            try:
+                self._seen = self._audit(self._request)
+            except AuditError as error:
+                self._failed = (self._request, self._applied), error
+                raise
         return self._seen
 
     def _lacks(self, checks: Sequence[Check]) -> bool:
@@ -181,9 +192,8 @@ class AuditedBackend:
         question = self._question(seen, check)
         known = [_known(seen, seen.tried(cell), question.doubts.get(cell, "")) for cell in question.cells]
         cells = [each.cell for each in known]
-        answer = merge(
-            check, self.made_on, known, reproduce=reproduce(seen.again, _worst(seen, cells)), run_id=seen.report.run_id
-        )
+        command = with_applied(reproduce(seen.again, _worst(seen, cells)), self._applied)
+        answer = merge(check, self.made_on, known, reproduce=command, run_id=seen.report.run_id)
         return replace(answer, causes=tuple(_causes(seen.report, cells)))
 
 

@@ -67,6 +67,11 @@ def _observed(known: Sequence[Known]) -> tuple[str, ...]:
     )
 
 
+def with_applied(command: str, path: str) -> str:
+    """``command``, which says the same only as long as the policies in ``path`` (empty: none) are applied."""
+    return f"{command}  # with {path} applied" if path else command
+
+
 def shortened(lines: Iterable[str]) -> tuple[str, ...]:
     """The first of ``lines``, and how many more there are."""
     given = tuple(lines)

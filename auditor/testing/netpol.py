@@ -122,11 +122,11 @@ class Netpol:
         """The answers to ``checks``, all made together."""
         return self._backend.answers(checks)
 
-    def expecting(self, checks: Iterable[Check]) -> None:
-        """Have what is made next try ``checks`` as well, so that they cost nothing later."""
+    def expecting(self, checks: Iterable[Check] = (), *, ports: Iterable[int | str] = ()) -> None:
+        """Have what is made next try ``checks`` as well, and ``ports`` everywhere, so that they cost nothing later."""
         remember = getattr(self._backend, "expecting", None)
         if remember is not None:
-            remember(tuple(checks))
+            remember(tuple(checks), tuple(map(port_of, ports)))
 
     def reached_by_only(self, destination: str, sources: Sequence[str], port: int | str) -> ReachedBy:
         """As ``Subject.reached_by_only``."""
@@ -232,11 +232,15 @@ def require_known(answer: Answer) -> Outcome:
 
 def check_of(source: str, destination: str, port: int | str) -> Check:
     """The check that these say. Raises UsageError for a port that is none."""
+    return Check(source, destination, port_of(port))
+
+
+def port_of(port: int | str) -> PortRequest:
+    """The port that ``port`` says. Raises UsageError where it is none."""
     try:
-        request = PortRequest.parse(str(port))
+        return PortRequest.parse(str(port))
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return Check(source, destination, request)
 
 
 def netpol_cells(path: str | Path) -> tuple[str, list[Any]]:

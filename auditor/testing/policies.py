@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from auditor.model.addresses import IPNetwork
 from auditor.model.errors import UsageError
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import IPBlock, NetworkPolicy, Rule
 from auditor.model.snapshot import Snapshot
 from auditor.parsing.manifests import read_snapshot
 from auditor.run.sources import load_sources
@@ -38,3 +39,43 @@ def require_namespaces(snapshot: Snapshot, namespaces: Sequence[str]) -> None:
     for name in namespaces:
         if name not in snapshot.namespaces:
             raise UsageError(f"no namespace {name!r}; there are: {', '.join(sorted(snapshot.namespaces))}")
+
+
+def without_blocks_apart_from(snapshot: Snapshot, networks: Sequence[IPNetwork]) -> Snapshot:
+    """``snapshot`` without the ipBlocks that have no address in common with ``networks``: to whoever has an address
+    there, it is the same.
+    """
+    policies = tuple(
+        replace(policy, ingress=_near(policy.ingress, networks), egress=_near(policy.egress, networks))
+        for policy in snapshot.policies
+    )
+    return replace(snapshot, policies=policies)
+
+
+def _near(rules: Sequence[Rule], networks: Sequence[IPNetwork]) -> tuple[Rule, ...]:
+    """``rules`` without such blocks, and without those that have no peer left; one that never had any is for
+    everybody.
+    """
+    left = []
+    for rule in rules:
+        peers = tuple(peer for peer in rule.peers if peer.ip_block is None or _meets(peer.ip_block, networks))
+        if peers or not rule.peers:
+            left.append(replace(rule, peers=peers))
+    return tuple(left)
+
+
+def is_inside(network: IPNetwork, other: IPNetwork) -> bool:
+    """Whether all of ``network`` is in ``other``."""
+    if network.version != other.version:
+        return False
+    first, last = (int(each) for each in (network.network_address, network.broadcast_address))
+    return int(other.network_address) <= first and last <= int(other.broadcast_address)
+
+
+def _meets(block: IPBlock, networks: Sequence[IPNetwork]) -> bool:
+    return any(
+        block.cidr.version == network.version
+        and block.cidr.overlaps(network)
+        and not any(is_inside(network, each) for each in block.excepts)
+        for network in networks
+    )

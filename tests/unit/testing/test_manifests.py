@@ -69,6 +69,14 @@ def test_an_address_that_an_ip_block_may_cover_is_not_known(tmp_path):
     netpol = netpol_manifests(written(tmp_path / "prod", PODS, block))
     with pytest.raises(InconclusiveError, match="an ipBlock may cover a pod whose address"):
         assert not netpol("prod/web").reaches("prod/db", 5432)
+    elsewhere = netpol_manifests(tmp_path / "prod", pod_networks=["192.168.0.0/16", "fd00::/8"])
+    assert not elsewhere("prod/web").reaches("prod/db", 5432)
+    inside = netpol_manifests(tmp_path / "prod", pod_networks=["192.168.0.0/16", "10.200.0.0/16"])
+    with pytest.raises(InconclusiveError, match="an ipBlock"):
+        assert not inside("prod/web").reaches("prod/db", 5432)
+    (tmp_path / "prod" / "1.yaml").write_text(block.replace("10.0.0.0/8}", "10.0.0.0/8, except: [10.128.0.0/9]}"))
+    excepted = netpol_manifests(tmp_path / "prod", pod_networks=["10.200.0.0/16"])
+    assert not excepted("prod/web").reaches("prod/db", 5432)
     assert netpol("10.1.2.3").reaches("prod/db", 5432)
     assert not netpol("203.0.113.1").reaches("prod/db", 5432)
 
@@ -168,6 +176,6 @@ def test_findings_of_lint_and_of_namespaces_that_are_not_there(prod, tmp_path):
 
 
 def test_the_shop_is_what_its_intent_means():
-    shop = netpol_manifests(SHOP / "manifests")
+    shop = netpol_manifests(SHOP / "manifests", pod_networks=["10.244.0.0/16"])
     shop.assert_intent(SHOP / "intent.yaml")
     assert shop("shop/db").reached_by_only("shop/api", "shop/backup", port=5432)
