@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from auditor.choice.area import Area, survey
 from auditor.choice.cover import Cover, most_telling
 from auditor.choice.noticing import Ledger
-from auditor.choice.pairs import Pairs, Pod, Preference, pairs_of
+from auditor.choice.pairs import Link, Pairs, Pod, Preference, pairs_of
 from auditor.choice.world import World
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Family, Snapshot
@@ -123,16 +123,29 @@ def _shown(
     several: Sequence[Pairs], pods: set[Pod], names: Mapping[Pod, str], most: int | None
 ) -> dict[Connection, int]:
     """The connections to try, each with what it shows, as the ledger counts it: ``most`` of them, those first that show
-    most besides.
+    most besides. What is tried for one area may show something in another.
     """
     found: dict[Connection, int] = {}
+    met: dict[Pod, int] = {}
+    places: list[int] = []
     weights: list[int] = []
+
+    def connection(pairs: Pairs, link: Link) -> Connection:
+        return Connection(names[link.source], names[link.destination], pairs.area.columns[link.column].port)
+
     for pairs in several:
         for link, mask in pairs.links(pods):
-            port = pairs.area.columns[link.column].port
-            connection = Connection(names[link.source], names[link.destination], port)
-            found[connection] = found.get(connection, 0) | mask << len(weights)
+            made = connection(pairs, link)
+            found[made] = found.get(made, 0) | mask << len(weights)
+            for one, other in ((link.source, link.destination), (link.destination, link.source)):
+                met[one] = met.get(one, 0) | 1 << other.group
+        places.append(len(weights))
         weights += pairs.weights
+    for place, pairs in zip(places, several, strict=True):
+        for link, mask in pairs.besides(pods, met):
+            made = connection(pairs, link)
+            if made in found:
+                found[made] |= mask << place
     if most is None or len(found) <= most:
         return found
     connections = sorted(found)

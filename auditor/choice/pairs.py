@@ -6,7 +6,7 @@ in a namespace that is entered anyway, where there is such a one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -74,18 +74,37 @@ class Pairs:
     shown: dict[Pair, int]
     others: int
 
-    def links(self, pods: set[Pod]) -> Iterator[tuple[Link, int]]:
+    def links(self, pods: Collection[Pod]) -> Iterator[tuple[Link, int]]:
         """The connections between ``pods`` that would show anything, each with the bundles that it would show."""
         groups = mask_of({pod.group for pod in pods}) & self.others
+        return self._links(pods, lambda subject: (subject,), lambda _: groups)
+
+    def besides(self, pods: Collection[Pod], met: Mapping[Pod, int]) -> Iterator[tuple[Link, int]]:
+        """As ``links``, with other ends that stand for none of this area, and with all pods that a subject stands for:
+        connections that are tried for what they show elsewhere may be among them. ``met`` has for each pod the groups
+        at the other ends of those.
+        """
+        alike = {
+            subject.group: [Pod(group) for group in bits(subject.groups) if Pod(group) in met]
+            for subject in self.area.subjects
+        }
+        return self._links(pods, lambda subject: alike[subject.group], lambda pod: met[pod] & ~(1 << pod.group))
+
+    def _links(
+        self, pods: Collection[Pod], alike: Callable[[Pod], Iterable[Pod]], others: Callable[[Pod], int]
+    ) -> Iterator[tuple[Link, int]]:
+        """The connections of those of ``pods`` that are ``alike`` to subjects with each of the groups ``others``."""
         found: dict[Link, int] = {}
         for number, direction, subject, changed in _each(self.area):
-            for column, mask in enumerate(changed if subject in pods else ()):
-                for group in bits(mask & groups):
-                    other = Pod(group, group == subject.group)
-                    if other in pods:
-                        ends = (other, subject) if direction is Direction.INGRESS else (subject, other)
-                        link = Link(*ends, column)
-                        found[link] = found.get(link, 0) | 1 << number
+            for pod in alike(subject):
+                among = others(pod) if pod in pods else 0
+                for column, mask in enumerate(changed if among else ()):
+                    for group in bits(mask & among):
+                        other = Pod(group, group == pod.group)
+                        if other in pods:
+                            ends = (other, pod) if direction is Direction.INGRESS else (pod, other)
+                            link = Link(*ends, column)
+                            found[link] = found.get(link, 0) | 1 << number
         yield from found.items()
 
 

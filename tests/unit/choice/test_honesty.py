@@ -118,10 +118,8 @@ def at_end(cells, direction, names):
     return [cell for cell in cells if (cell.destination if direction is Direction.INGRESS else cell.source) in names]
 
 
-MODEST = 0.001
-"""The share of ways that may be noticed though they are said to be missed: on 156 clusters 8 of 23,443 were. What is
-said to be noticed always is, and what is left out never shows.
-"""
+SHOWS_ELSEWHERE = 60
+"""A cluster where what is tried for one namespace shows misreadings in another."""
 
 
 def check_claims(most, seeds):
@@ -141,20 +139,18 @@ def check_claims(most, seeds):
                             claimed = claims.get((area.namespace, number, way))
                             cells = at_end(trial.planned(area), direction, trial.probes_of(kind))
                             noticed = differ(written, read, cells)
-                            assert claimed is False or noticed is bool(claimed), (seed, way, kind)
+                            assert noticed is bool(claimed), (seed, way, kind)
                             told[claimed] += 1
-                            told["noticed though it is said to be missed"] += claimed is False and noticed
                             if claimed is None:
                                 on_pods = on_pods or read_so(trial.pods, policy, direction, each.reading)
                                 possible = trial.possible(area, trial.members(kind), direction)
                                 assert not differ(written_on_pods, on_pods, possible), (seed, way, kind)
-    assert told["noticed though it is said to be missed"] <= MODEST * told.total(), told
     return told
 
 
 @pytest.mark.parametrize("most", [3, 100])
 def test_what_is_claimed_of_misread_policies_is_so(most):
-    told = check_claims(most, range(4))
+    told = check_claims(most, [*range(3), SHOWS_ELSEWHERE])
     assert min(told[claimed] for claimed in (True, None, *([False] if most == 3 else []))) > 20, told
 
 
