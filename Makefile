@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
+.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lab-trouble: setup ## 200 audits to whose agents, links or machine something hap
 
 bench: setup-bench ## measured ratios against peers and limits
 	$(PYTHON) -m tests.bench
+
+bench-large: setup ## how time and memory grow up to 100,000 pods and 10,000 policies; takes minutes
+	$(PYTHON) -m tests.bench.sizes large
 
 COMPILE = .venv/bin/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	--strip-extras --no-header --allow-unsafe

@@ -166,9 +166,10 @@ def labelled(**labels: str) -> Document:
 PLATFORM_APPS = ("web", "api", "worker", "db", "cache", "cron")
 
 
-def platform(namespaces: int, *, pods: int = 60, nodes: int = 500) -> Iterator[Document]:
+def platform(namespaces: int, *, pods: int = 60, nodes: int = 500, crons: bool = False) -> Iterator[Document]:
     """A cluster as platform teams run it: a namespace for each team with six workloads and the same four policies, a
-    team that calls the next one, DNS and an ingress controller beside them.
+    team that calls the next one, DNS and an ingress controller beside them. With ``crons`` a fifth policy lets cron
+    call workers.
     """
     for number in range(nodes):
         status = {"addresses": [{"type": "InternalIP", "address": str(ip_address("172.16.0.1") + number)}]}
@@ -186,6 +187,9 @@ def platform(namespaces: int, *, pods: int = 60, nodes: int = 500) -> Iterator[D
             made["spec"]["nodeName"] = f"node-{(number * pods + each) % nodes}"
             yield made
         yield from _policies_of_team(name, f"team-{(number + 1) % namespaces}", f"team-{(number - 1) % namespaces}")
+        if crons:
+            calls = {"to": [{"podSelector": labelled(app="worker")}], "ports": [{"protocol": "TCP", "port": 8080}]}
+            yield policy("cron", name, labelled(app="cron"), egress=[calls])
 
 
 def _policies_of_team(team: str, caller: str, called: str) -> Iterator[Document]:

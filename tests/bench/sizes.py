@@ -1,10 +1,15 @@
-"""What commands take for a cluster of 400 teams: 24,000 pods, 1,600 policies, 500 nodes; and how that grows."""
+"""What commands take for a cluster of 400 teams: 24,000 pods, 1,600 policies, 500 nodes; and how that grows.
+
+``python -m tests.bench.sizes large`` goes on to 2,000 teams: 100,000 pods, 10,000 policies, 2,000 nodes. That takes
+minutes, so it is no part of all benchmarks.
+"""
 
 from __future__ import annotations
 
 import math
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from tests.bench.clusters import platform
@@ -21,6 +26,37 @@ LIMITS: dict[tuple[str, ...], float] = {
     ("run", "-A", "--dry-run", "--max-probe-pods", "300"): 20.0,
 }
 """Commands, and the seconds of processor that each may take."""
+
+
+LARGE: dict[tuple[str, ...], tuple[float, float]] = {
+    ("lint",): (30.0, 2048.0),
+    ("run", "-n", "team-3", "--dry-run"): (15.0, 2048.0),
+}
+"""Commands, with the seconds of processor and the MiB that each may take for the largest of ``SIZES``."""
+SIZES = ((100, 60, 125), (400, 60, 500), (2000, 50, 2000))
+"""Teams, pods of each, and nodes. The largest has five policies a team, the others four."""
+
+
+def run_large() -> None:
+    """Measure and print how the time of commands grows up to a cluster of 100,000 pods."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{teams}-teams.json" for teams, _, _ in SIZES]
+        for (teams, each, nodes), path in zip(SIZES, files, strict=True):
+            write(path, platform(teams, pods=each, nodes=nodes, crons=teams == SIZES[-1][0]))
+        pods = [teams * each for teams, each, _ in SIZES]
+        for (name, *options), (limit, most) in LARGE.items():
+            runs = [measured([sys.executable, "-m", "auditor", name, "-f", str(path), *options]) for path in files]
+            exponents = [
+                math.log(after[0] / before[0], more / fewer)
+                for (before, after), (fewer, more) in zip(pairwise(runs), pairwise(pods), strict=True)
+            ]
+            seconds, memory, code = runs[-1]
+            say(
+                f"{' '.join((name, *options))}: {pods[-1]:,} pods",
+                f"{seconds:.2f} s",
+                f"limit {limit:g} s: {seconds / limit:.2f}; exponents {exponents[0]:.2f} from {pods[0]:,} pods, "
+                f"{exponents[1]:.2f} from {pods[1]:,}; {memory:.0f} MiB of {most:.0f}, exit {code}",
+            )
 
 
 def run() -> None:
@@ -47,4 +83,4 @@ def _measure(command: tuple[str, ...], limit: float, files: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    run()
+    run_large() if sys.argv[1:] == ["large"] else run()
