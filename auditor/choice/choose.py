@@ -17,7 +17,7 @@ from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.workloads import workload_name
 from auditor.policy.bits import bits, mask_of
-from auditor.probe_pods.choice import Choice, ProbeRequest
+from auditor.probe_pods.choice import Choice, Mode, ProbeRequest
 from auditor.probe_pods.copies import Alike, copies
 from auditor.probe_pods.models import SYSTEM_NAMESPACES
 from auditor.probing.plan import Connection
@@ -61,8 +61,8 @@ def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeReques
     several = _pairs(world, areas, request)
     cover = Cover(several, world.namespace_of, bounds.probe_pods)
     cover.take(math.ceil(bounds.coverage * sum(sum(pairs.weights) for pairs in several)))
-    choice, names = _copies(world, areas, request, cover.pods)
-    shown = _shown(several, cover.pods, names, bounds.connections)
+    choice, names, further = _copies(world, areas, request, cover.pods)
+    shown = _most_telling(_also_of(_shown(several, cover.pods, names), further), several, bounds.connections)
     ledger = Ledger(tuple(areas), tuple(_kinds(world, area) for area in areas), _policies(areas), shown)
     without = _without(world, areas, cover.pods, set(names.values()))
     return Chosen(choice.probe_pods, choice.uncovered, frozenset(shown), without, ledger)
@@ -94,8 +94,10 @@ def _pairs(world: World, areas: Sequence[Area], request: ProbeRequest) -> list[P
 
 def _copies(
     world: World, areas: Sequence[Area], request: ProbeRequest, pods: Collection[Pod]
-) -> tuple[Choice, dict[Pod, str]]:
-    """The probe pods for ``pods``, and what each is called; hosts by their own names."""
+) -> tuple[Choice, dict[Pod, str], dict[str, list[str]]]:
+    """The probe pods for ``pods``, and what each is called; hosts by their own names. Those on further nodes by the
+    first one's.
+    """
     groups = {subject.group: subject.groups for area in areas for subject in area.subjects}
     first = sorted({pod.group for pod in pods if world.groups.representatives[pod.group].selectable})
     alike = [
@@ -110,8 +112,8 @@ def _copies(
     choice, names = copies(world.snapshot, request, alike, misread)
     of_pod = {pod: world.groups.representatives[pod.group].name for pod in pods}
     for group, several in zip(first, names, strict=True):
-        of_pod |= {Pod(group, bool(number)): name for number, name in enumerate(several)}
-    return choice, of_pod
+        of_pod |= {Pod(group, bool(number)): name for number, name in enumerate(several[:2])}
+    return choice, of_pod, {several[0]: several[1:] for several in names if request.mode is Mode.PER_NODE}
 
 
 def _members(world: World, groups: int) -> tuple[Endpoint, ...]:
@@ -119,11 +121,9 @@ def _members(world: World, groups: int) -> tuple[Endpoint, ...]:
     return tuple(sorted(members, key=lambda end: end.name))
 
 
-def _shown(
-    several: Sequence[Pairs], pods: set[Pod], names: Mapping[Pod, str], most: int | None
-) -> dict[Connection, int]:
-    """The connections to try, each with what it shows, as the ledger counts it: ``most`` of them, those first that show
-    most besides. What is tried for one area may show something in another.
+def _shown(several: Sequence[Pairs], pods: set[Pod], names: Mapping[Pod, str]) -> dict[Connection, int]:
+    """The connections that show anything, each with what it shows, as the ledger counts it. What is tried for one area
+    may show something in another.
     """
     found: dict[Connection, int] = {}
     met: dict[Pod, int] = {}
@@ -146,8 +146,27 @@ def _shown(
             made = connection(pairs, link)
             if made in found:
                 found[made] |= mask << place
+    return found
+
+
+def _also_of(shown: Mapping[Connection, int], further: Mapping[str, Sequence[str]]) -> dict[Connection, int]:
+    """``shown``, and the same of the pods on ``further`` nodes."""
+    added = dict(shown)
+    for each, mask in shown.items():
+        for name in further.get(each.source, ()):
+            if each.destination != name:
+                added.setdefault(each._replace(source=name), mask)
+        for name in further.get(each.destination, ()):
+            if each.source != name:
+                added.setdefault(each._replace(destination=name), mask)
+    return added
+
+
+def _most_telling(found: dict[Connection, int], several: Sequence[Pairs], most: int | None) -> dict[Connection, int]:
+    """``most`` of the connections ``found``, those first that show most besides."""
     if most is None or len(found) <= most:
         return found
+    weights = [weight for pairs in several for weight in pairs.weights]
     connections = sorted(found)
     order = most_telling([found[each] for each in connections], weights)
     return {connections[place]: found[connections[place]] for place in order[:most]}

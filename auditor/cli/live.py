@@ -134,8 +134,8 @@ OPTIONS: Sequence[Decorator] = (
         default=MAX_PROBE_PODS,
         show_default=True,
         metavar="N",
-        help="Create no more probe pods than this: those that would notice most. With --everything, --per-node, "
-        "--all-pods and, for pods to join, --in-place: refuse an audit that needs more.",
+        help="Create no more probe pods than this: those that would notice most. With --everything, --all-pods and, "
+        "for pods to join, --in-place: refuse an audit that needs more; with --per-node one that needs more for nodes.",
     ),
     click.option(
         "--max-connections",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.probe_pods.choice import Choice, ProbeRequest, isolated_directions, put_in_place
+from auditor.probe_pods.choice import Choice, Mode, ProbeRequest, isolated_directions, put_in_place
 from auditor.probe_pods.gaps import endpoints_without_probe_pods, pods_known_by_address, untested_nodes, unusable_nodes
 from auditor.probe_pods.labels import PodSelectors
 from auditor.probe_pods.models import Models, PodClass
@@ -28,7 +28,8 @@ class Alike:
 def copies(
     snapshot: Snapshot, request: ProbeRequest, chosen: Sequence[Alike], misread: Iterable[LabelSelector]
 ) -> tuple[Choice, list[list[str]]]:
-    """Probe pods for each of ``chosen``, and what they leave out; the names of those for each of them, in order.
+    """Probe pods for each of ``chosen``, and what they leave out; the names of those for each of them, in order: the
+    first, those that ``request`` asks for on other nodes, and a second one where none of these is one.
 
     Their labels meet the same of the selectors ``misread`` as those of the pods.
     """
@@ -48,6 +49,8 @@ def copies(
     selectors = PodSelectors(snapshot, misread)
     models = Models(classes, request.can_use, selectors.matching, request.closed)
     models.add_one_per_class()
+    if request.mode is Mode.PER_NODE:
+        models.add_per_node()
     models.add_seconds()
     probe_pods, names = put_in_place(snapshot, request, classes, models, selectors)
     besides = {names[number][0]: one.besides for number, one in enumerate(chosen)}

@@ -149,7 +149,7 @@ def _scope(workloads: Snapshot, probes: Iterable[ProbePod], request: ProbeReques
 
 def _is_chosen(workloads: Snapshot, request: ProbeRequest, options: LiveOptions) -> bool:
     """Whether what to create is chosen by what it notices."""
-    if options.everything or options.in_place or request.mode is not Mode.ONE_PER_CLASS:
+    if options.everything or options.in_place or request.mode is Mode.ALL_PODS:
         return False
     asked = options.coverage is not None or options.max_connections is not None
     return asked or exceeds(workloads, options.max_probe_pods)
@@ -162,6 +162,7 @@ def _chosen_plan(live: LiveSnapshot, options: LiveOptions, request: ProbeRequest
         workloads, options.externals, request, Bounds(options.max_probe_pods, options.max_connections, coverage)
     )
     _check_chosen(chosen, options)
+    check_number(chosen.probe_pods, request, options.max_probe_pods)
     absent = dict.fromkeys((end.name for end in chosen.without), f"more than --max-probe-pods {options.max_probe_pods}")
     pods = _endpoints(workloads, chosen.probe_pods, {})
     return LivePlan(

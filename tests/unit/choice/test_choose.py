@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from auditor.choice.choose import Bounds, choose
 from auditor.choice.misreadings import misreadings
 from auditor.choice.world import World
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.diagnosis.proof import Asked, policy_tests
+from auditor.model.errors import LimitError
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import CellResult
 from auditor.model.verdict import Observation, Observed, Result
-from auditor.probe_pods.choice import ProbeRequest
+from auditor.probe_pods.choice import Mode, ProbeRequest
 from auditor.run.audit import AuditOptions, plan
 from auditor.run.live_plan import LiveOptions, narrowed, plan_live
 from tests.oracle.clusters import block, cluster, host, pod, pods, policy, rule
@@ -194,3 +199,28 @@ def test_what_only_concerns_other_namespaces_is_not_compiled():
     world = World(CALLS, (), ["t3"])
     rules = [opening.rule for side in world.sides.values() for opening in side.openings]
     assert len(rules) == 3 < len(World(CALLS, ()).sides[Direction.INGRESS].openings)
+
+
+def test_per_node_covers_the_nodes_of_audited_pods_where_few_are_chosen():
+    wide = cluster(
+        *(pod(f"t3/db-{number}", {"app": "db"}, node=f"n{number}") for number in range(4)),
+        *(pod(f"t{team}/web", {"app": "web"}, node=f"m{team}") for team in range(3, 20)),
+        policies=[
+            each
+            for team in range(3, 20)
+            for each in (policy(f"t{team}/web", {"app": "web"}, ingress=[rule(pods({"app": "db"}), "TCP/80")]),)
+        ]
+        + [policy("t3/db", {"app": "db"}, ingress=[rule(pods({"app": "web"}), "TCP/8080")])],
+    )
+    options = LiveOptions(ConnectionOptions(), ("t3",), mode=Mode.PER_NODE, max_probe_pods=10)
+    intended = plan_live(LiveSnapshot(wide), options)
+    assert {probe.node for probe in intended.probes} >= {"n0", "n1", "n2", "n3", "m3"}
+    assert len(intended.probes) <= 8
+    tried = {end for each in intended.chosen.connections for end in (each.source, each.destination)}
+    assert tried == {probe.name for probe in intended.probes}
+    _, probes = plan(intended.snapshot, narrowed(AuditOptions(), intended, in_place=False))
+    for node in range(4):
+        name = next(probe.name for probe in intended.probes if probe.node == f"n{node}")
+        assert any(cell.destination == name for cell in probes.cells)
+    with pytest.raises(LimitError, match="--per-node asks for them"):
+        plan_live(LiveSnapshot(wide), replace(options, max_probe_pods=4))
