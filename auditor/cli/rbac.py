@@ -69,6 +69,7 @@ def _read_ring(_context: click.Context, _option: click.Parameter, text: str | No
     help="For 'audit run --history' with this ConfigMap.",
 )
 @click.option("--reports", is_flag=True, help="For 'audit run --reports'.")
+@click.option("--services", is_flag=True, help="For 'audit run --services'.")
 @click.option("--conformance", is_flag=True, help="For 'audit conformance', which amounts to cluster-admin.")
 @click.option(
     "--service-account",
@@ -87,6 +88,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     cleanup: bool,
     history: tuple[str, str] | None,
     reports: bool,
+    services: bool,
     conformance: bool,
     account: Account | None,
 ) -> int:
@@ -108,6 +110,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         if given
     ) or frozenset({"run"})
     uses |= {"reports"} if reports else frozenset()
+    uses |= {"services"} if services else frozenset()
     _check_where(uses, bool(namespaces), all_namespaces=all_namespaces)
     _print(grants(uses, tuple(dict.fromkeys(namespaces)) or None), account, history)
     return AS_EXPECTED
@@ -131,7 +134,12 @@ def grants(uses: frozenset[str], namespaces: tuple[str, ...] | None) -> list[Gra
         found.append(Grant(Role.READ))
     elif "snapshot" in uses:
         found.append(Grant(Role.SNAPSHOT) if namespaces is None else Grant(Role.READ_NAMESPACE, namespaces))
-    for use, role in (("run", Role.PROBE), ("in-place", Role.IN_PLACE), ("cleanup", Role.CLEANUP)):
+    for use, role in (
+        ("run", Role.PROBE),
+        ("in-place", Role.IN_PLACE),
+        ("services", Role.SERVICES),
+        ("cleanup", Role.CLEANUP),
+    ):
         if use in uses:
             found.append(Grant(role, namespaces))
     found += [Grant(Role.REPORTS, namespaces), Grant(Role.CLUSTER_REPORTS)] if "reports" in uses else []

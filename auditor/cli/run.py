@@ -199,8 +199,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if scenario is not None and is_ring(history or ""):
         raise UsageError(f"--history {history}: goes with a live cluster: for the lab, name a directory")
     before = read_nightly(nightly)
-    if services and (scenario is None or dry_run):
-        raise UsageError("--services goes with --lab, and sends packets: leave out either it or --dry-run")
+    if services and live["in_place"]:
+        raise UsageError("--services leads to probe pods alone, and --in-place creates none: leave one out")
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live
 
@@ -212,7 +212,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
             parameters.refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
         parameters.refuse(["hosts"], "goes with --lab and a directory: --external tries a host outside a live cluster")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
-        chosen = replace(chosen, intent=meant)
+        chosen = replace(chosen, intent=meant, services=services)
         return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths, reports))
     if reports:
         raise UsageError("--reports goes with a live cluster: the lab has no objects")

@@ -11,6 +11,11 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observation, Result, Verdict
 
+MOST_PORTS = 3
+"""Ports of each backend that are tried through Services: those that tell most sources apart."""
+MOST_NODE_PORTS = 8
+"""Backends with NodePorts: each port of theirs takes one of a range that the whole cluster shares."""
+
 
 class Way(StrEnum):
     """How a connection gets to a Service."""

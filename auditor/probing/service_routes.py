@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,10 +50,26 @@ class ServiceTry:
 
 
 class Proof(NamedTuple):
-    """An attempt that is answered wherever ``translating`` works."""
+    """An attempt that is answered wherever ``translating`` works, by the ``listener``."""
 
     translating: Translating
     attempt: Attempt
+    listener: Listener
+
+
+class Proving(NamedTuple):
+    """A port of a Service that is to prove something, at its ``address``."""
+
+    backend: str
+    port: OwnPort
+    family: Family
+    address: str
+
+    def asked_by(self, site: ProbeSite) -> Proof:
+        """What the agent at ``site`` is to try."""
+        target = Target(self.address, self.port.protocol, self.port.number, self.backend)
+        listener = Listener(self.backend, self.port.protocol, self.port.target, self.family)
+        return Proof(Translating(site.node, self.family), Attempt(site.name, self.backend, target), listener)
 
 
 def control_of(listener: Listener) -> Attempt:
@@ -62,20 +78,18 @@ def control_of(listener: Listener) -> Attempt:
     return Attempt(listener.site, listener.site, target)
 
 
-def proofs_of_nodes(
-    nodes: Iterable[ProbeSite], sites: Mapping[str, ProbeSite], proving: Iterable[tuple[str, OwnPort, Family, str]]
-) -> tuple[Proof, ...]:
-    """What the agents at ``nodes`` try: a Service of a pod of their own, which no policy keeps from them. ``proving``
-    has, for each Service that is to prove something, its backend, a port of it, and an address with its family.
+def proofs_of_nodes(sites: Iterable[ProbeSite], proving: Iterable[Proving]) -> tuple[Proof, ...]:
+    """What no policy may deny on the node of a backend: that it asks for its own Service itself, and the node, where
+    an agent sits there.
     """
-    at = {site.node: site for site in nodes if site.is_node}
+    several = list(sites)
+    by_name, at_nodes = {site.name: site for site in several}, {site.node: site for site in several if site.is_node}
     return tuple(
-        Proof(
-            Translating(node.node, family),
-            Attempt(node.name, backend, Target(address, port.protocol, port.number, backend)),
-        )
-        for backend, port, family, address in proving
-        if port.protocol is Protocol.TCP and (node := at.get(sites[backend].node))
+        each.asked_by(asking)
+        for each in proving
+        if each.port.protocol is Protocol.TCP
+        for asking in (by_name[each.backend], at_nodes.get(by_name[each.backend].node))
+        if asking is not None
     )
 
 
@@ -83,7 +97,7 @@ def proofs_of_tries(tries: Iterable[ServiceTry], proving: Iterable[str]) -> tupl
     """What of ``tries`` should be allowed and goes to one of the addresses ``proving``."""
     wanted = frozenset(proving)
     return tuple(
-        Proof(each.translating, each.attempt)
+        Proof(each.translating, each.attempt, each.listener)
         for each in tries
         if each.cell.address in wanted and each.cell.way is Way.CLUSTER_IP and each.demanded is Verdict.ALLOWED
     )

@@ -86,6 +86,7 @@ class _ServiceRun:
         self._results: dict[ServiceCell, list[AttemptResult]] = {cell: [] for cell in self._tries}
         self._told_in: dict[ServiceCell, int] = {}
         self._proven: defaultdict[Translating, set[int]] = defaultdict(set)
+        self._nodes_seen: defaultdict[str, set[str]] = defaultdict(set)
         self._unproven: dict[Listener, str] = {}
         self._number = 0
 
@@ -101,22 +102,8 @@ class _ServiceRun:
 
     @property
     def _listeners(self) -> list[Listener]:
-        of_tries = [each.listener for each in self._tries.values()]
-        of_proofs = [
-            Listener(each.attempt.destination, each.attempt.target.protocol, port, each.translating.family)
-            for each in self._proofs
-            for port in self._target_ports(each)
-        ]
-        return list(dict.fromkeys((*of_tries, *of_proofs)))
-
-    def _target_ports(self, proof: Proof) -> set[int]:
-        """The ports of its backend that a proof may lead to: those that tries through the same Service do."""
-        asked = proof.attempt.target
-        return {
-            cell.port
-            for cell in self._tries
-            if (cell.address, cell.protocol, cell.number) == (asked.address, asked.protocol, asked.port)
-        }
+        several: tuple[ServiceTry | Proof, ...] = (*self._tries.values(), *self._proofs)
+        return list(dict.fromkeys(each.listener for each in several))
 
     async def _start(self) -> None:
         listeners = self._listeners
@@ -153,16 +140,31 @@ class _ServiceRun:
         wanted = [*(self._tries[cell].attempt for cell in cells), *(proof.attempt for proof in self._proofs)]
         self._progress.phase(PHASE, len(wanted))
         results = await self._pool.fire(wanted, seconds)
-        for cell, one in zip(cells, results, strict=False):
-            taken = _from_itself(cell, one)
+        for proof, one in zip(self._proofs, results[len(cells) :], strict=True):
+            if one.answer is Answer.ALLOWED or one.by_way:
+                self._proven[proof.translating].add(self._number)
+            if one.by_way and proof.attempt.source == proof.attempt.destination:
+                self._nodes_seen[proof.translating.node].add(one.seen)
+        tried = list(zip(cells, results, strict=False))
+        for cell, one in tried:
+            if cell.source == cell.backend and one.by_way:
+                self._nodes_seen[self._tries[cell].backend.node].add(one.seen)
+        for cell, one in tried:
+            taken = self._unless_translated_by_a_node(cell, one)
             self._results[cell].append(taken)
             if taken.answer is not Answer.ERROR:
                 self._told_in[cell] = self._number
             if taken.answer is Answer.ALLOWED:
                 self._proven[self._tries[cell].translating].add(self._number)
-        for proof, one in zip(self._proofs, results[len(cells) :], strict=True):
-            if one.answer is Answer.ALLOWED or one.by_way:
-                self._proven[proof.translating].add(self._number)
+
+    def _unless_translated_by_a_node(self, cell: ServiceCell, one: AttemptResult) -> AttemptResult:
+        """``one``; where it came from an address that only a node can have given it, it came from its source. What a
+        pod sends to itself nobody else asked, and the addresses that it shows are the node's own.
+        """
+        itself = cell.source == cell.backend
+        if one.by_way and (itself or one.seen in self._nodes_seen[self._tries[cell].translating.node]):
+            return replace(one, answer=Answer.ALLOWED, outcome="token", by_way=False)
+        return one
 
     async def _retest(self) -> None:
         """Try again what differs, or says nothing, until that has lasted for the settle time."""
@@ -248,10 +250,3 @@ class _ServiceRun:
         if told.silent and share > unbearable():
             return f"about {packets(share):.0%} of packets were lost, more than {MOST_LOST:.0%}"
         return ""
-
-
-def _from_itself(cell: ServiceCell, one: AttemptResult) -> AttemptResult:
-    """A try of a pod at itself, from whatever address it saw the question come: nobody else asked."""
-    if one.by_way and one.seen and cell.source == cell.backend:
-        return replace(one, answer=Answer.ALLOWED, outcome="token", by_way=False)
-    return one

@@ -41,7 +41,7 @@ class LiveOptions:
 
     Where one probe pod for each class would be too many, as few are chosen as notice the share ``coverage`` of what
     there is to notice (None: all of it), and at most ``max_connections`` are tried; not so with ``everything``. They
-    are chosen, too, where either is given.
+    are chosen, too, where either is given. ``services``: Services are made in front of probe pods.
     """
 
     connection: ConnectionOptions
@@ -58,6 +58,7 @@ class LiveOptions:
     coverage: float | None = None
     everything: bool = False
     intent: Intent | None = None
+    services: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,5 +52,5 @@ async def _look(api: ApiServer, intended: LivePlan, options: LiveOptions) -> Pre
     if options.in_place:
         absent = {name: reason for name, reason in intended.absent.items() if name in intended.scope}
         return await preflight_in_place(api, intended.members, absent)
-    bounds = PreflightOptions(options.namespaces, options.pods, options.accept, intended.scope)
+    bounds = PreflightOptions(options.namespaces, options.pods, options.accept, intended.scope, options.services)
     return await preflight(api, intended.live, intended.probes, bounds)

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
-from auditor.model.service_seen import OwnPort, OwnService, ServiceCell, Way
+from auditor.model.service_seen import MOST_NODE_PORTS, MOST_PORTS, OwnPort, OwnService, ServiceCell, Way
 from auditor.model.snapshot import Endpoint, EndpointKind, Service
 from auditor.model.verdict import Cell
 from auditor.probing.sites import ProbeSite
 
-MOST_PORTS = 3
-"""Ports of each backend that are tried through Services: those that tell most sources apart."""
 MOST_BACKENDS = 100
-MOST_NODE_PORTS = 8
-"""Backends with NodePorts: each port of theirs takes one of a range that the whole cluster shares."""
 MOST_CONNECTIONS = 4000
 FIRST_NUMBER = 10001
 """The first port of our Services: no backend's own, so that judging by the Service's port shows."""

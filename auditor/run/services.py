@@ -18,7 +18,7 @@ from auditor.model.verdict import Observation, Observed, Result
 from auditor.model.words import pluralize
 from auditor.policy.service_ways import expectation
 from auditor.probing.options import ProbingOptions, ProbingProgress
-from auditor.probing.service_routes import Proof, ServiceTry, proofs_of_nodes, proofs_of_tries
+from auditor.probing.service_routes import Proof, Proving, ServiceTry, proofs_of_nodes, proofs_of_tries
 from auditor.probing.service_run import ServiceOutcome, probe_services
 from auditor.probing.sites import ProbeSite
 from auditor.run.expectation import AuditState
@@ -95,16 +95,14 @@ def _proofs(
     places: Mapping[str, ProbeSite],
 ) -> tuple[Proof, ...]:
     """What shows that nodes translate Services: what may be tried by agents at nodes, or else what policies allow."""
-    proving = [each for each in made if each.own.proof]
-    by_nodes = [
-        (places[each.own.backend].name, port, _family(address), str(address))
-        for each in proving
+    proving = [
+        Proving(places[each.own.backend].name, port, _family(address), str(address))
+        for each in made
+        if each.own.proof
         for port, _ in each.fronts
         for address in each.service.cluster_ips
     ]
-    by_name = {site.name: site for site in around}
-    addresses = [str(address) for each in proving for address in each.service.cluster_ips]
-    return (*proofs_of_nodes(around, by_name, by_nodes), *proofs_of_tries(tries, addresses))
+    return (*proofs_of_nodes(around, proving), *proofs_of_tries(tries, [each.address for each in proving]))
 
 
 def _family(address: IPAddress) -> Family:

@@ -17,6 +17,7 @@ from auditor.cluster.kubernetes.client.exec import open_exec
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
 from auditor.cluster.kubernetes.preflight.exposure import exposed
+from auditor.cluster.kubernetes.session.own_services import Backend, OwnServices
 from auditor.cluster.kubernetes.session.pod_status import image_facts
 from auditor.cluster.kubernetes.session.pods import ProbePods
 from auditor.cluster.kubernetes.session.reached import ReachedPod
@@ -25,7 +26,8 @@ from auditor.loop.apart import apart
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod
-from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
+from auditor.model.service_seen import OwnService
+from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
 from auditor.model.verdict import Cell
 from auditor.policy.doubt import may_select
 from auditor.policy.evaluator import evaluate
@@ -81,6 +83,7 @@ class LiveCluster(ClusterSession):
         self._pods = ProbePods(api, run_id, self._probes, deployment.options)
         self._opening: dict[str, asyncio.Task[AgentChannel]] = {}
         self._endangered: list[str] = []
+        self._services = OwnServices(api, run_id)
         super().__init__(
             api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce, deployment.audited
         )
@@ -94,6 +97,7 @@ class LiveCluster(ClusterSession):
             *self._deployment.facts,
             *self._lacking_families(),
             *self._images(),
+            *self._services.refused,
             *super().facts,
         ]
 
@@ -169,6 +173,16 @@ class LiveCluster(ClusterSession):
                 self._failed.setdefault(name, NO_LONGER_ALIKE)
         await self._check_leases()
         return states
+
+    async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:
+        """Make Services that each lead to one probe pod. The run's Lease owns them, and they go with it."""
+        anchors, started = self._leases.anchors, self._pods.started
+        backends = {
+            probe.name: Backend(probe.namespace, number, len(started[probe.name].families), anchors[probe.namespace])
+            for number, probe in enumerate(self._probes)
+            if probe.name in started
+        }
+        return await self._services.make(wanted, backends)
 
     async def _check_leases(self) -> None:
         """Where the run may have been taken for dead, no probe pod is known to be its own any more."""

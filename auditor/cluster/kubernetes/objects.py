@@ -21,6 +21,8 @@ from auditor.model.probe_pod import ProbePod
 NAME = "netpol-audit"
 """The name of the Lease that locks a namespace, and how every other name begins."""
 RUN_LABEL = "netpol-audit/run"
+NUMBER_LABEL = "netpol-audit/number"
+"""What tells the probe pods of a run apart, for Services of its own to select one."""
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 NEVER = "netpol-audit/never"
 """The readiness gate that nobody opens."""
@@ -83,7 +85,7 @@ policies say. ``REACHED`` stands for the port."""
 class PodOptions:
     """What a user can say about probe pods. ``cpu``, ``cpu_limit`` and ``memory`` (request and limit) are quantities of
     Kubernetes, ``lifetime`` the seconds after which the kubelet ends a pod that nobody removed. ``reached_port`` is
-    where the kubelet reaches it: no port that is tried.
+    where the kubelet reaches it: no port that is tried. ``numbered``: each has a label with its number in the run.
     """
 
     image: str = DEFAULT_IMAGE
@@ -92,6 +94,7 @@ class PodOptions:
     memory: str = "96Mi"
     lifetime: int = 900
     reached_port: int = REACHED_PORT
+    numbered: bool = False
 
     def apart_from(self, tried: Collection[int]) -> PodOptions:
         """These options with a ``reached_port`` that is none of the TCP ports ``tried``."""
@@ -208,7 +211,11 @@ def pod_manifest(  # noqa: PLR0913 - what one pod depends on
         "metadata": {
             "name": pod_name(run_id, number),
             "namespace": probe.namespace,
-            "labels": {**added_labels(run_id, withheld), **probe.labels},
+            "labels": {
+                **added_labels(run_id, withheld),
+                **({NUMBER_LABEL: str(number)} if options.numbered else {}),
+                **probe.labels,
+            },
             "annotations": {**MESH_ANNOTATIONS, **_for_autoscalers(options.lifetime)},
             "ownerReferences": owned_by(anchor),
         },
@@ -243,6 +250,7 @@ def _for_autoscalers(lifetime: int) -> dict[str, str]:
 
 
 def owned_by(anchor: Anchor) -> list[Mapping[str, Any]]:
+    """The reference by which the Lease ``anchor`` owns something."""
     """The ownerReferences of what goes with the Lease ``anchor``."""
     owner = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": anchor.name, "uid": anchor.uid}
     return [{**owner, "controller": True, "blockOwnerDeletion": False}]

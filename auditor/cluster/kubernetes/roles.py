@@ -35,6 +35,7 @@ class Role(Enum):
     IN_PLACE = "in-place"
     CLEANUP = "cleanup"
     CONFORMANCE = "conformance"
+    SERVICES = "services"
     REPORTS = "reports"
     CLUSTER_REPORTS = "cluster-reports"
     HISTORY = "history"
@@ -47,6 +48,7 @@ PURPOSES: Mapping[Role, str] = {
     'the built-in role "view" is enough, too',
     Role.PROBE: "audit run",
     Role.IN_PLACE: "audit run --in-place",
+    Role.SERVICES: "audit run --services, beside what audit run needs",
     Role.CLEANUP: "audit cleanup",
     Role.CONFORMANCE: "audit conformance",
     Role.REPORTS: "audit run --reports: the object of each namespace",
@@ -142,6 +144,14 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
         Rule(_CORE, ("pods",), ("get",), "Whether the container that joins a pod runs."),
         Rule(_CORE, ("pods/ephemeralcontainers",), ("patch",)),
         Rule(_CORE, ("pods/exec",), ("create", "get")),
+    ),
+    Role.SERVICES: (
+        Rule(
+            _CORE,
+            ("services",),
+            ("create",),
+            "Each leads to one probe pod, and goes with the Lease that owns it.",
+        ),
     ),
     Role.CLEANUP: (
         Rule(_LEASES, ("leases",), ("list", "delete")),

@@ -14,6 +14,7 @@ from auditor.cluster.lab.addresses import AddressSet
 from auditor.cluster.lab.dialects import BEHAVIOURS, EnforcerBehaviour
 from auditor.cluster.lab.nftables import CLEAR, Allowances, Ruleset, pod_ruleset
 from auditor.cluster.lab.policing import Policing
+from auditor.cluster.lab.service_paths import ServicePath
 from auditor.model.dialect import Enforcer
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
@@ -53,7 +54,13 @@ def compile_node(
     policed = {pod: sides for pod, sides in allowances.items() if sides != (None, None)}
     inside = policed if behaviour.own_address or behaviour.own_node else {}
     return NodeRules(
-        _node_ruleset(behaviour, generation, policed, _flaky(enforcer, snapshot, policies)),
+        _node_ruleset(
+            behaviour,
+            generation,
+            policed,
+            _flaky(enforcer, snapshot, policies),
+            ServicePath(tuple(address for pod in policed for address in pod.addresses)),
+        ),
         {
             pod.name: pod_ruleset(behaviour, generation, sides, AddressSet.of(pod.addresses), own)
             for pod, sides in inside.items()
@@ -66,11 +73,14 @@ def _node_ruleset(
     generation: int,
     pods: Mapping[Endpoint, tuple[Allowances, Allowances]],
     flaky: Sequence[str],
+    path: ServicePath,
 ) -> str:
     rules = Ruleset(behaviour, generation)
     egress = _jumps("saddr", {pod: rules.chain(sent, Direction.EGRESS) for pod, (_, sent) in pods.items()})
     ingress = _jumps("daddr", {pod: rules.chain(received, Direction.INGRESS) for pod, (received, _) in pods.items()})
-    hooks = [("forward", BASE.format("forward"), *rules.before(), *egress, *ingress, *flaky, *rules.after())]
+    # A pod may always reach itself, by way of a Service, too.
+    exempt = path.exempt(rules.accept())
+    hooks = [("forward", BASE.format("forward"), *rules.before(), *exempt, *egress, *ingress, *flaky, *rules.after())]
     if behaviour.own_node:
         hooks.append(("input", BASE.format("input"), *rules.before(), *egress))
         # What the node itself sends is judged where it arrives; here it is only marked, so that its replies come in.

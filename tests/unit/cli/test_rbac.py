@@ -55,6 +55,7 @@ def bound(objects):
         ("--in-place -n prod", {("read", "*"), ("in-place", "prod")}),
         ("--run --in-place -n prod", {("read", "*"), ("in-place", "prod"), ("probe", "prod")}),
         ("--run --snapshot -n prod", {("read", "*"), ("probe", "prod")}),
+        ("--services -n prod", {("read", "*"), ("probe", "prod"), ("services", "prod")}),
         ("--reports -n prod", {("read", "*"), ("probe", "prod"), ("reports", "prod"), ("cluster-reports", "*")}),
         ("--reports --in-place -A", {("read", "*"), ("in-place", "*"), ("reports", "*"), ("cluster-reports", "*")}),
         ("--history configmap://audits/x -n prod", {("read", "*"), ("probe", "prod"), ("history", "audits")}),

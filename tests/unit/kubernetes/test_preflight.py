@@ -534,3 +534,21 @@ async def test_those_without_a_node_share_what_room_the_others_leave():
     }
     store.denied = {("list", "nodes", "")}
     assert (await look(store, pinned, *free)).refused == {}
+
+
+async def test_services_of_its_own_take_a_right_and_room_in_quotas_that_a_plain_run_does_not_ask_for():
+    quota = {
+        "metadata": {"name": "small", "namespace": "prod"},
+        "status": {"hard": {"services": "3", "services.nodeports": "4", "pods": "9"}, "used": {"services": "2"}},
+    }
+    store = world(("/api/v1/namespaces/prod/resourcequotas", quota))
+    store.denied = {("create", "services", "prod")}
+    plain = await look(store)
+    assert (plain.obstacles, plain.remarks) == ((), ())
+    found = await look(store, services=True)
+    assert '{apiGroups: [""], resources: [services], verbs: [create]}' in found.obstacles[0]
+    said = "namespace prod: quota small leaves {} of {}, {} needed: Services that find no room are left out"
+    assert [remark for remark in found.remarks if "quota" in remark] == [
+        said.format(1, "services", 4),
+        said.format(4, "services.nodeports", 6),
+    ]

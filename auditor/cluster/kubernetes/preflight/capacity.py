@@ -18,6 +18,7 @@ from auditor.cluster.kubernetes.client.server import ApiServer, Question
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.preflight.disruptions import Named
 from auditor.model.probe_pod import ProbePod
+from auditor.model.service_seen import MOST_NODE_PORTS, MOST_PORTS
 from auditor.model.words import pluralize
 from auditor.parsing.pods import FINISHED
 
@@ -189,7 +190,23 @@ def shortages(quotas: Iterable[Quota], pods: int, options: PodOptions) -> tuple[
     """What is missing in one namespace for ``pods`` probe pods, a phrase for each resource of each quota that is too
     small.
     """
-    wanted = needed(pods, options)
+    return _shortages(quotas, needed(pods, options))
+
+
+def service_shortages(quotas: Iterable[Quota], pods: int) -> tuple[str, ...]:
+    """What is missing for the Services in front of ``pods`` probe pods, at the most; quotas with scopes hold pods
+    alone.
+    """
+    services, node_ports = Decimal(2 * pods), Decimal(2 * min(pods, MOST_NODE_PORTS) * MOST_PORTS)
+    wanted = {
+        "services": services + 2 * min(pods, MOST_NODE_PORTS),
+        "count/services": services + 2 * min(pods, MOST_NODE_PORTS),
+        "services.nodeports": node_ports,
+    }
+    return _shortages((quota for quota in quotas if not quota.spec.scopes), wanted)
+
+
+def _shortages(quotas: Iterable[Quota], wanted: Mapping[str, Decimal]) -> tuple[str, ...]:
     lines = []
     for quota in quotas:
         if not quota.concerns_us:

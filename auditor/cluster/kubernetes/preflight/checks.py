@@ -19,7 +19,14 @@ from auditor.cluster.kubernetes.client.listing import CORE, WideReading
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError
 from auditor.cluster.kubernetes.objects import MESH_LABELS, RUN_LABEL, USER, PodOptions, keys_read
 from auditor.cluster.kubernetes.preflight.admission import dry_run
-from auditor.cluster.kubernetes.preflight.capacity import NODES, Quota, RoomyNode, shortages, without_room
+from auditor.cluster.kubernetes.preflight.capacity import (
+    NODES,
+    Quota,
+    RoomyNode,
+    service_shortages,
+    shortages,
+    without_room,
+)
 from auditor.cluster.kubernetes.preflight.disruptions import (
     Budget,
     ScheduledPod,
@@ -29,7 +36,7 @@ from auditor.cluster.kubernetes.preflight.disruptions import (
     repelled_by,
 )
 from auditor.cluster.kubernetes.preflight.meshes import AMBIENT, is_captured
-from auditor.cluster.kubernetes.preflight.permissions import Right, as_rules, missing_rights
+from auditor.cluster.kubernetes.preflight.permissions import EXPOSING, PROBING, Right, as_rules, missing_rights
 from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.cluster.kubernetes.session.lease_liveness import occupants
 from auditor.loop.apart import apart
@@ -48,13 +55,14 @@ class PreflightOptions:
     ``accept``: of ACCEPTABLE.
 
     ``scope`` names the probe pods (none: all) that stand for what is audited: without any of them there is nothing to
-    measure.
+    measure. ``services``: whether each probe pod is to get Services in front of it.
     """
 
     audited: tuple[str, ...] = ()
     pod: PodOptions = field(default_factory=PodOptions)
     accept: frozenset[str] = frozenset()
     scope: frozenset[str] = frozenset()
+    services: bool = False
 
     def audits(self, namespace: str) -> bool:
         return not self.audited or namespace in self.audited
@@ -133,7 +141,7 @@ class _Preflight:
         snapshot = self._live.snapshot
         withheld = keys_read((*snapshot.policies, *snapshot.unknown))
         missing, held, nodes = await asyncio.gather(
-            missing_rights(self._api, self._namespaces),
+            missing_rights(self._api, self._namespaces, (*PROBING, *EXPOSING) if self._options.services else PROBING),
             occupants(self._api, [namespace for namespace in self._namespaces if self._options.audits(namespace)]),
             self._read_nodes(),
         )
@@ -187,6 +195,11 @@ class _Preflight:
                 self._close(namespace, why)
             for line in shortages(by_namespace[namespace], counts[namespace], self._options.pod):
                 self._close(namespace, f"{line}: raise the quota, or audit less at a time")
+            if self._options.services:
+                lines = service_shortages(by_namespace[namespace], counts[namespace])
+                self._remarks += [
+                    f"namespace {namespace}: {line}: Services that find no room are left out" for line in lines
+                ]
 
     def _judge_pods(self, budgets: Sequence[Budget], pods: Sequence[ScheduledPod], withheld: frozenset[str]) -> None:
         accept, snapshot = self._options.accept, self._live.snapshot

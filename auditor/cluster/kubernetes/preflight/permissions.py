@@ -55,6 +55,9 @@ PROBING = (
 to others.
 """
 
+EXPOSING = _rights("", "services", "create")
+"""What a run needs besides, where it makes Services of its own."""
+
 JOINING = (
     *_rights("", "pods", "get"),
     *_rights("", "pods/ephemeralcontainers", "patch"),

@@ -1,0 +1,81 @@
+"""Through Services on a real cluster, with kube-proxy's own rules: what is open is found open, nothing differs under an
+enforcer of the specification, no object of anybody's changes, and what is killed leaves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+from tests.e2e.auditing import MANAGED, RUN_LABEL, Running, audit, left_behind, run_arguments
+from tests.e2e.recording import PODS, SLICES, Recording
+from tests.e2e.test_harmless import PROBE_POD, everything
+
+FAULTS = ("leaks", "outages", "misdelivered", "unstable", "inconclusive")
+WAYS = {"cluster-ip", "node-port", "node-port-local"}
+
+
+def through_services(kubectl, image, *more):
+    done = audit(kubectl, *run_arguments(image, "--services", *more))
+    assert done.stdout, done.stderr
+    report = json.loads(done.stdout)
+    unheard = {cell["outcome"]: cell for cell in report["service_cells"] if cell["observed"] == "inconclusive"}
+    assert unheard == {}
+    return done.returncode, report
+
+
+def services_left(kubectl, patience=20):
+    """Services and EndpointSlices of ours that stay, once the garbage collector has had its time."""
+    until = time.monotonic() + patience
+    while found := kubectl.items("services,endpointslices", "--all-namespaces", "-l", MANAGED):
+        if time.monotonic() > until:
+            break
+        time.sleep(0.5)
+    return [f"{item['kind']} {item['metadata']['name']}" for item in found]
+
+
+def test_where_nothing_is_enforced_every_way_is_found_open(plain, kubectl, image):
+    _, report = through_services(kubectl, image)
+    seen = report["service_cells"]
+    assert {cell["way"] for cell in seen} == WAYS
+    assert {cell["observed"] for cell in seen} == {"allowed"}
+    assert [report["services"][name] for name in FAULTS] == [0] * len(FAULTS), report["services"]
+
+
+def test_under_the_specification_nothing_differs_and_nobody_is_disturbed(spec, kubectl, image):
+    before = everything(kubectl)
+    with Recording(kubectl, PODS, SLICES) as recording:
+        code, report = through_services(kubectl, image)
+    assert [report["services"][name] for name in FAULTS] == [0] * len(FAULTS), report["services"]
+    assert code == 0, report["findings"]
+    cells = report["service_cells"]
+    assert {cell["way"] for cell in cells} == WAYS
+    assert any(cell["expected"] == "denied" and cell["observed"] == "dropped" for cell in cells)
+    itself = [cell for cell in cells if cell["source"] == cell["backend"] and cell["way"] == "cluster-ip"]
+    assert itself
+    assert {cell["observed"] for cell in itself} == {"allowed"}
+
+    assert services_left(kubectl) == []
+    assert left_behind(kubectl) == []
+    assert everything(kubectl) == before
+    listing = {
+        change.item["metadata"]["labels"]["kubernetes.io/service-name"]
+        for change in recording.changes(SLICES)
+        for end in change.item.get("endpoints") or ()
+        if (end.get("targetRef") or {}).get("name", "").startswith(PROBE_POD)
+        and (end.get("conditions") or {}).get("ready")
+    }
+    assert listing
+    assert {name for name in listing if not name.startswith("netpol-audit-")} == set()
+
+
+def test_what_is_killed_while_services_are_there_is_cleaned_up_with_them(spec, kubectl, image):
+    with Running(kubectl, image, "--services") as running:
+        running.until("through Services")
+        made = kubectl.items("services", "--all-namespaces", "-l", MANAGED)
+        running.kill()
+    assert made
+    done = audit(kubectl, "cleanup", "--run", made[0]["metadata"]["labels"][RUN_LABEL])
+    assert done.returncode == 0, done.stderr
+    assert services_left(kubectl, 60) == []
+    assert left_behind(kubectl) == []
