@@ -86,6 +86,7 @@ class ConformanceOptions:
     metavar="SECONDS",
     help="How long a mismatch must last to count, and how long a change may take.",
 )
+@parameters.late_isolation_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option(
     "--image", metavar="IMAGE", help="Image of the pods: any with python3, 3.8 or later. [default: see docs/safety.md]"
@@ -109,6 +110,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     output_file: str | None,
     timeout: float,
     settle: float,
+    late_isolation: float,
     quiet: bool,
     image: str | None,
     start_seconds: float,
@@ -133,7 +135,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         refuse_live_options()
         if is_ring(history or ""):
             raise UsageError(f"--history {history}: goes with a live cluster: for the lab, name a directory")
-    probing = ProbingOptions(timeout=timeout, settle=settle)
+    probing = ProbingOptions(timeout=timeout, settle=settle, late_isolation=late_isolation)
     reached = read_connection(**connection)
     outputs = read_outputs(output, output_file, CONFORMANCE)
     nightly = NightlyOptions(

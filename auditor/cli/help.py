@@ -22,7 +22,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Report": ("output", "output_file", "expand", "min_coverage", "fail_on", "suppressions"),
     "From night to night": ("history", "history_keep", "history_days", "baseline", "reports"),
-    "Probing": ("timeout", "retests", "settle", "datagrams", "window"),
+    "Probing": ("timeout", "retests", "settle", "late_isolation", "datagrams", "window"),
     "Options": (),
     "Connection to a live cluster": CONNECTION,
 }

@@ -168,6 +168,14 @@ timeout_option: Decorator = click.option(
     metavar="SECONDS",
     help="How long silence must last to count as dropped.",
 )
+late_isolation_option: Decorator = click.option(
+    "--late-isolation",
+    type=click.FloatRange(0, 600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long after the start what is to be denied may still be open. Kubernetes isolates pods before they start.",
+)
 host_option: Decorator = click.option(
     "--host",
     "hosts",

@@ -89,6 +89,7 @@ DEFAULTS = ProbingOptions()
     metavar="SECONDS",
     help="How long a mismatch must last to count: the time that a slow enforcer gets.",
 )
+@parameters.late_isolation_option
 @click.option(
     "--datagrams",
     type=click.IntRange(1, 20),
@@ -136,6 +137,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     timeout: float,
     retests: int,
     settle: float,
+    late_isolation: float,
     datagrams: int,
     window: int,
     services: bool,
@@ -165,7 +167,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     """
     from auditor.run.audit import AuditOptions
 
-    probing = ProbingOptions(timeout, datagrams, retests, settle, window)
+    probing = ProbingOptions(timeout, datagrams, retests, settle, window, late_isolation)
     options = AuditOptions(
         ports,
         sources,

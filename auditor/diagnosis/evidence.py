@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 
 from auditor.diagnosis.cells import Cells
@@ -50,6 +50,11 @@ def is_telling(result: CellResult) -> bool:
     return result.result in TELLING and Note.ADDRESS_UNKNOWN not in result.notes
 
 
+def _in_the_end(result: CellResult) -> CellResult:
+    """What is closed too late is told by itself, and is as it should be from then on."""
+    return result if result.observation.open_seconds is None else replace(result, result=Result.MATCH)
+
+
 class Evidence:
     """The conclusive results among ``results``: cells as bitsets over ``cells``.
 
@@ -63,7 +68,7 @@ class Evidence:
         results: Sequence[CellResult],
         previous_policies: Sequence[NetworkPolicy] | None = None,
     ) -> None:
-        telling = list(filter(is_telling, results))
+        telling = [_in_the_end(result) for result in results if is_telling(result)]
         predictor = Predictor(Cells(snapshot, [result.cell for result in telling]), previous_policies)
         expected = predictor.specification
         steady = [

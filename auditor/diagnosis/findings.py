@@ -33,10 +33,17 @@ OWN_NODE_ADVICE = (
     "No policy may keep a pod and its own node apart: where kubelets don't reach their pods, these are restarted or "
     "get no traffic. The CNI has to exempt them."
 )
+LATE_ADVICE = (
+    "New pods are open until the CNI has programmed them: check whether it can hold pods back until then, or bear it "
+    "with --late-isolation SECONDS. Policies that were written just before the audit look the same."
+)
 
 MOST_NAMES = 3
 
 Reason = tuple[str, ...]
+
+LATE_ISOLATION: Reason = ("late isolation: a pod is isolated before it starts; only what is allowed may come late",)
+"""Kubernetes documentation, Network Policies, "Pod lifecycle"."""
 
 
 def find(snapshot: Snapshot, results: Iterable[CellResult], reproduce: Callable[[Cell], str]) -> tuple[Finding, ...]:
@@ -46,7 +53,9 @@ def find(snapshot: Snapshot, results: Iterable[CellResult], reproduce: Callable[
     for result in results:
         if result.result in TOLD:
             decision = decide(snapshot, result.cell)
-            groups.setdefault((result.result, reasons.of(decision)), []).append((result, decision))
+            late = result.observation.open_seconds is not None
+            reason = LATE_ISOLATION if late else reasons.of(decision)
+            groups.setdefault((result.result, reason), []).append((result, decision))
     found = [_finding(kind, reason, members, reproduce) for (kind, reason), members in groups.items()]
     return tuple(sorted(found, key=lambda finding: (TOLD.index(finding.kind), -len(finding.cells))))
 
@@ -84,13 +93,27 @@ def _finding(
     cells = tuple(result for result, _ in members)
     return Finding(
         kind=kind,
-        title=_title(kind, [result.cell for result in cells], members[0][1]),
+        title=_late_title(cells) if reason is LATE_ISOLATION else _title(kind, _cells(members), members[0][1]),
         cells=cells,
         expected_by=reason,
         reproduce=reproduce(cells[0].cell),
-        advice=_advice(kind, members[0][1]),
-        places=tuple(dict.fromkeys(_places(members[0][1]))),
+        advice=LATE_ADVICE if reason is LATE_ISOLATION else _advice(kind, members[0][1]),
+        places=() if reason is LATE_ISOLATION else tuple(dict.fromkeys(_places(members[0][1]))),
     )
+
+
+def _cells(members: Sequence[tuple[CellResult, Decision]]) -> list[Cell]:
+    return [result.cell for result, _ in members]
+
+
+def _late_title(results: Sequence[CellResult]) -> str:
+    """That connections were closed too late, and between whom."""
+    cells = [result.cell for result in results]
+    sources, destinations = _list([cell.source for cell in cells]), _list([cell.destination for cell in cells])
+    longest = max(result.observation.open_seconds or 0.0 for result in results)
+    which = "1 connection that should be denied was" if len(cells) == 1 else f"{len(cells):,} connections were"
+    denied = "" if len(cells) == 1 else ", though they should be denied"
+    return f"{which} open for up to {longest:.1f} s after the start{denied}: {sources} to {destinations}"
 
 
 def _advice(kind: Result, example: Decision) -> str:

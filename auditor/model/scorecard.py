@@ -124,6 +124,7 @@ class Scorecard:
     def score(self) -> Score:
         """Conforms only if something was shown, and nothing departed or stayed open."""
         scores = {scenario.score for scenario in self.scenarios}
+        scores |= {feature.score for feature in self.features if feature.score is Score.DEPARTS}
         for score in (Score.DEPARTS, Score.INCONCLUSIVE, Score.CONFORMS):
             if score in scores:
                 return score

@@ -5,7 +5,7 @@ answer.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -97,16 +97,24 @@ class Observation:
 
     ``outcome`` is the raw outcome behind the verdict (``token``, ``tcp-reset``, ``timeout``, ``request-lost``, …) or,
     for ``inconclusive`` and ``skipped``, the reason in words. ``history`` has one verdict per try, oldest first.
+    ``open_seconds``: how long after the start it was still open, where it was closed too late.
     """
 
     verdict: Observed
     outcome: str
     history: tuple[Observed, ...] = ()
     milliseconds: float | None = None
+    open_seconds: float | None = None
 
     @property
     def attempts(self) -> int:
         return len(self.history)
+
+    def closed_after(self, seconds: float) -> Observation:
+        """The same of a connection that is denied, as it should be, and was still open so many seconds after the
+        start.
+        """
+        return replace(self, outcome=f"closed, but still open {seconds:.1f} s after the start", open_seconds=seconds)
 
 
 class Conclusion(StrEnum):
@@ -125,25 +133,26 @@ class Conclusion(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Flapping:
     """What changed its answer in one probing: the cells that ``relapsed``, and those that were merely ``late``.
-    ``losing`` are those that lose too many packets.
+    ``losing`` are those that lose too many packets, ``closed_late`` those that were closed too long after the start.
     """
 
     relapsed: frozenset[Cell]
     late: frozenset[Cell]
     losing: frozenset[Cell] = frozenset()
+    closed_late: frozenset[Cell] = frozenset()
 
     @property
     def unstable(self) -> frozenset[Cell]:
-        """The cells whose answer can't be relied on: those that lose packets, those that relapsed and, if there are any
-        of these, those that were merely late as well.
+        """The cells whose answer can't be relied on: those that lose packets, those that were closed too late, those
+        that relapsed and, if there are any of these, those that were merely late as well.
         """
-        return self.losing | (self.relapsed | self.late if self.relapsed else frozenset())
+        return self.losing | self.closed_late | (self.relapsed | self.late if self.relapsed else frozenset())
 
     def without(self, cells: Collection[Cell]) -> Flapping:
         """The same where ``cells`` have been judged by something else since: their relapse says nothing against any
         other cell, either.
         """
-        return Flapping(*(each.difference(cells) for each in (self.relapsed, self.late, self.losing)))
+        return Flapping(*(each.difference(cells) for each in (self.relapsed, self.late, self.losing, self.closed_late)))
 
 
 @dataclass(frozen=True, slots=True)

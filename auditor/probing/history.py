@@ -14,13 +14,14 @@ LOST = "nothing came back, and packets do get lost here"
 
 class AttemptHistory:
     """The tries of each cell, oldest first. ``late`` has the cells that came to agree, each with the seconds that this
-    took.
+    took, ``open_at`` those that should be denied and were open, each with the seconds after which it last was.
     """
 
     def __init__(self, expected: Mapping[Cell, Verdict | None]) -> None:
         self.expected = expected
         self.tries: dict[Cell, list[AttemptResult]] = {cell: [] for cell in expected}
         self.late: dict[Cell, float] = {}
+        self.open_at: dict[Cell, float] = {}
         self._probe_rounds: dict[Cell, list[int]] = {cell: [] for cell in expected}
 
     def record(self, cell: Cell, one: AttemptResult, probe_round: int, seconds: float) -> None:
@@ -28,6 +29,8 @@ class AttemptHistory:
         tries = self.tries[cell]
         tries.append(one)
         self._probe_rounds[cell].append(probe_round)
+        if one.answer is Answer.ALLOWED and self.expected[cell] is Verdict.DENIED:
+            self.open_at[cell] = seconds
         if cell not in self.late and is_late(self.expected[cell], tries):
             self.late[cell] = seconds
 

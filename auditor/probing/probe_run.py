@@ -42,7 +42,7 @@ from typing import TypeVar
 from auditor.loop.apart import apart_if_large
 from auditor.model.addresses import IPAddress
 from auditor.model.ports import Protocol
-from auditor.model.verdict import Cell, Observation, Observed, ProbingOutcome, Verdict
+from auditor.model.verdict import Cell, Flapping, Observation, Observed, ProbingOutcome, Verdict
 from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import Answer, AttemptId, AttemptResult, agrees, wants_retest
@@ -484,10 +484,14 @@ class _ProbeRun:
             unproven, unwatched = self._controls.unproven(route, reached), self._controls.unwatched(route)
             observed = observe(self._expected[cell], ones, unproven, unwatched, doubts.get(cell, ""))
             observations[cell] = translations.explained(cell, self._expected[cell], observed)
-        flapping = replace(find_flapping(self._expected, tries), losing=self._datagrams.unstable)
+        flapping = find_flapping(self._expected, tries)
+        closed_late = self._closed_late(flapping, observations)
+        flapping = replace(flapping, losing=self._datagrams.unstable, closed_late=frozenset(closed_late))
         for cell in flapping.losing:
             if observations[cell].verdict is Observed.ALLOWED:
                 observations[cell] = replace(observations[cell], outcome=self._datagrams.outcome(cell))
+        for cell, seconds in closed_late.items():
+            observations[cell] = observations[cell].closed_after(seconds)
         facts = (
             *self._pool.facts,
             *self._probe_rounds.facts,
@@ -502,6 +506,18 @@ class _ProbeRun:
             observations, (flapping,), tuple(filter(None, facts)), self._pool.attempts, self._probe_rounds.seconds
         )
 
+    def _closed_late(self, flapping: Flapping, observations: Mapping[Cell, Observation]) -> dict[Cell, float]:
+        """The cells that are denied, as they should be, and were open for too long at first, each with the seconds
+        after which it still was.
+        """
+        allowed = self._options.late_isolation
+        return {
+            cell: seconds
+            for cell, seconds in self._history.open_at.items()
+            if allowed is not None and seconds > allowed
+            if cell in flapping.late and cell not in flapping.unstable and observations[cell].verdict.is_denied
+        }
+
     def _convergence(self, shaky: frozenset[Cell]) -> Iterator[str]:
         late, tries = self._history.late, self._history.tries
         converged = [
@@ -510,9 +526,13 @@ class _ProbeRun:
             if cell not in shaky and is_late(self._expected[cell], tries[cell])
         ]
         if converged:
+            opened = sum(cell in self._history.open_at for cell in late if cell not in shaky)
+            which = (
+                f" ({opened:,} of them open at first, though denied)" if opened else " (shut at first, though allowed)"
+            )
             yield (
-                f"{pluralize(len(converged), 'connection')} took up to {max(converged):.1f} s to converge; a further "
-                "pass over all connections agreed"
+                f"{pluralize(len(converged), 'connection')} took up to {max(converged):.1f} s to converge{which}; a "
+                "further pass over all connections agreed"
             )
         lasting = sum(self._history.differs(cell) for cell in tries if cell not in shaky)
         if lasting:

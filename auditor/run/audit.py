@@ -236,6 +236,11 @@ async def _probe(  # noqa: PLR0913 - as everywhere here, and one switch
     )
 
 
+def _later(options: AuditOptions) -> AuditOptions:
+    """``options`` for what is probed once pods have been there for a while, or policies have changed."""
+    return replace(options, probing=replace(options.probing, late_isolation=None))
+
+
 async def _follow_changes(
     cluster: Cluster, audit_state: AuditState, options: AuditOptions, progress: ProbingProgress
 ) -> AuditState:
@@ -251,7 +256,9 @@ async def _follow_changes(
         again = [cell for cell in audit_state.expectation.verdicts if cell in touched]
         outcome = audit_state.outcome
         if again:
-            outcome = await apart(renewed, outcome, await _probe(cluster, expectation, again, options, progress))
+            outcome = await apart(
+                renewed, outcome, await _probe(cluster, expectation, again, _later(options), progress)
+            )
         reprobed |= touched
         audit_state = AuditState(expectation, outcome)
     states = await cluster.changes()
@@ -285,7 +292,7 @@ async def _diagnose(
     if diagnosis is None or not diagnosis.discriminating:
         return audit_state, diagnosis, True
     expectation = await apart(audit_state.expectation.widened, diagnosis.discriminating, dict(cluster.failed))
-    further = await _probe(cluster, expectation, diagnosis.discriminating, options, progress, helped=False)
+    further = await _probe(cluster, expectation, diagnosis.discriminating, _later(options), progress, helped=False)
     outcome = await apart(renewed, audit_state.outcome, further)
     return await _follow_changes(cluster, AuditState(expectation, outcome), options, progress), None, False
 

@@ -53,17 +53,6 @@ def test_a_dialect_is_found(faulty, kubectl, image, dialect):
     assert audited.code == (0 if dialect in INVISIBLE else 1), audited.complaints
 
 
-def test_a_node_that_is_kept_from_its_own_pods_is_a_finding_of_its_own(faulty, kubectl, image):
-    faulty.use(Dialect.BLOCKS_OWN_NODE)
-    for _ in range(TRIES_INSIDE_PODS):
-        audited = run_audit(kubectl, image)
-        if not wrong(kubectl, audited, Enforcement.parse((Dialect.BLOCKS_OWN_NODE,))):
-            break
-    (finding,) = audited.report["findings"]
-    assert finding["expected_by"] == ["a pod and its own node"]
-    assert all(cell.source.startswith("node/") for cell, one in audited.results().items() if one["result"] == "outage")
-
-
 @pytest.mark.parametrize("dialect", ON_ONE_NODE)
 def test_a_dialect_on_one_node_is_found(faulty, kubectl, image, dialect):
     node = kubectl.items("pods", "-n", world.PROD, "-l", "app=web")[0]["spec"]["nodeName"]
@@ -94,6 +83,15 @@ def test_a_slow_enforcer_is_waited_for(faulty, kubectl, image):
     audited = run_audit(kubectl, image, "--settle", "8")
     assert wrong(kubectl, audited, Enforcement()) == []
     assert audited.code == 0, audited.report["findings"]
+
+
+def test_a_slow_enforcer_leaves_new_pods_open_and_that_is_found(faulty, kubectl, image):
+    faulty.use("slow:8")
+    audited = run_audit(kubectl, image, "--settle", "15", "--late-isolation", "1")
+    assert audited.code == 1
+    assert any("after the start" in finding["title"] for finding in audited.report["findings"])
+    faults = [one for one in audited.results().values() if one["result"] != "match"]
+    assert {(one["result"], one["expected"]) for one in faults} == {("unstable", "denied")}
 
 
 def test_an_enforcer_that_is_too_slow_is_found(faulty, kubectl, image):

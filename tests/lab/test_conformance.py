@@ -70,6 +70,13 @@ async def test_a_slow_enforcer_conforms_and_its_slowness_is_told():
     assert max(taken) >= 0.7 - PATIENT.timeout
 
 
+async def test_an_enforcer_that_is_late_at_new_pods_departs_in_that():
+    probing = ProbingOptions(timeout=0.5, settle=6.0, late_isolation=1.0)
+    card = await run("slow:2.5", probing=probing, names=("rule-02-section-outside-policy-types",))
+    assert [each.feature for each in card.features if each.score is Score.DEPARTS] == ["isolated-start"]
+    assert "; new pods are open for up to " in card.behaviour
+
+
 async def test_a_stale_enforcer_never_follows():
     card = await run("stale", names=("rule-15-policy-changed",))
     (convergence,) = card.convergence

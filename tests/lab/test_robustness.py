@@ -241,7 +241,8 @@ def test_a_user_who_may_not_start_enough_processes_is_told_so(processes):
 @pytest.mark.parametrize(
     ("enforcer", "options", "code", "beginning"),
     [
-        ("slow:3", (), 0, "PASS  "),
+        ("slow:3", ("--late-isolation", "20"), 0, "PASS  "),
+        ("slow:3", (), 1, "FAIL  "),
         ("slow:30", ("--settle", "2"), 1, "FAIL  "),
         slow("flaky:0.3", (), 1, "FAIL  "),
         slow("flaky:0.9", (), 1, "FAIL  "),
@@ -259,6 +260,13 @@ def test_slow_and_flaky_enforcers_are_judged_as_what_they_are(enforcer, options,
         assert all(
             cell["expected"] == "allowed" for cell in report["cells"] if cell["result"] in ("unstable", "outage")
         )
+    if enforcer == "slow:3" and code:
+        (finding,) = report["findings"]
+        assert "open for up to" in finding["title"]
+        assert "diagnosis" not in report
+        late = [cell for cell in report["cells"] if cell["result"] != "match"]
+        assert {cell["result"] for cell in late} == {"unstable"}
+        assert {(cell["expected"], cell["observed"]) for cell in late} == {("denied", "dropped")}
     if enforcer == "slow:30":
         assert summary["leaks"] == sum(cell["expected"] == "denied" for cell in report["cells"])
 

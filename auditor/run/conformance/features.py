@@ -22,7 +22,7 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Snapshot
-from auditor.model.verdict import Cell
+from auditor.model.verdict import Cell, Verdict
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
 
@@ -110,6 +110,7 @@ FEATURES: Sequence[Feature] = (
 )
 """All features but those of changes, in the order in which they are reported."""
 
+ISOLATED_START = Feature("isolated-start", "new pods are isolated before they start")
 CHANGES: Mapping[ChangeKind, Feature] = {
     ChangeKind.POLICIES_CHANGED: Feature("changed-policies", "policies that change are followed"),
     ChangeKind.POD_CREATED: Feature("new-pods", "pods that come later are policed"),
@@ -139,6 +140,13 @@ def cells_by_feature(
             prepared for prepared in prepared_scenarios if prepared.step is not None and prepared.step.change is change
         ]
         found[feature] = tuple(cell for prepared in concerned for cell in prepared.changed if cell in present)
+        if change is ChangeKind.POD_CREATED:
+            found[ISOLATED_START] = tuple(
+                cell
+                for prepared in concerned
+                for cell in prepared.changed
+                if cell in present and prepared.truth[cell] is Verdict.DENIED
+            )
     return {feature: shown for feature, shown in found.items() if shown}
 
 

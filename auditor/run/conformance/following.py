@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from auditor.loop.apart import apart
 from auditor.model.scorecard import ChangeKind
@@ -19,7 +20,7 @@ from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.probing.agent_pool import AgentPool
-from auditor.probing.attempts import agrees
+from auditor.probing.attempts import Answer, agrees
 from auditor.probing.batches import Attempt
 from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.routes import Route, route_cells
@@ -30,14 +31,24 @@ SHORT_TIMEOUT = 0.5
 PAUSE = 0.05
 
 
+class Followed(NamedTuple):
+    """How long the change of each scenario took (None: longer than the settle time), and how long after new pods ran
+    those of their connections that should be denied were still open.
+    """
+
+    seconds: Mapping[str, float | None]
+    open_seconds: Mapping[Cell, float]
+
+
+NOTHING = Followed({}, {})
+
+
 async def follow_changes(
     testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: ProbingProgress
-) -> dict[str, float | None]:
-    """Make the change of each of ``prepared_scenarios``. Seconds by scenario; None where the settle time was too short.
-    Raises ClusterError.
-    """
+) -> Followed:
+    """Make the change of each of ``prepared_scenarios``. Raises ClusterError."""
     if not prepared_scenarios:
-        return {}
+        return NOTHING
     progress.phase(f"changes in {pluralize(len(prepared_scenarios), 'scenario')}", 0)
     following = _Following(testbed, options)
     new, others = (
@@ -48,7 +59,7 @@ async def follow_changes(
     routing = route_cells(cells, testbed.sites, {**testbed.absent, **testbed.failed})
     if not routing.routes:
         await following.make(others)
-        return {}
+        return NOTHING
     nodes = {address for prepared in prepared_scenarios for address in testbed.actual(prepared).snapshot.node_addresses}
     async with AgentPool(routing.sites, testbed.open, options, NoProgress(), nodes) as pool:
         await pool.start(routing.listeners, (), following.timeout)
@@ -57,11 +68,13 @@ async def follow_changes(
             **await apart(following.expected, others, after=False),
         }
         reached = await following.until(pool, routing.routes, first)
+        open_seconds = following.open_seconds(new)
         await following.make(others)
         expected = await apart(following.expected, others, after=True)
         held = {cell: verdict for cell, verdict in expected.items() if cell in reached}
         followed = await following.until(pool, routing.routes, held)
-    return {**following.seconds(new, routing.routes, reached), **following.seconds(others, held, followed)}
+    seconds = {**following.seconds(new, routing.routes, reached), **following.seconds(others, held, followed)}
+    return Followed(seconds, open_seconds)
 
 
 def _brings_pod(prepared: PreparedScenario) -> bool:
@@ -75,6 +88,7 @@ class _Following:
         self._testbed = testbed
         self._patience = max(options.settle, options.timeout)
         self._made: dict[str, float] = {}
+        self._open: dict[Cell, float] = {}
         self.timeout = min(SHORT_TIMEOUT, options.timeout)
 
     async def make(self, prepared_scenarios: Sequence[PreparedScenario]) -> None:
@@ -115,10 +129,24 @@ class _Following:
                 for cell in pending
             ]
             tries = await pool.fire(probe_round, self.timeout)
+            self._open |= {
+                cell: fired
+                for cell, one in zip(pending, tries, strict=True)
+                if expected[cell] is Verdict.DENIED and one.answer is Answer.ALLOWED
+            }
             reached |= {cell: fired for cell, one in zip(pending, tries, strict=True) if agrees(expected[cell], one)}
             pending = [cell for cell in pending if cell not in reached]
             await asyncio.sleep(PAUSE)
         return reached
+
+    def open_seconds(self, prepared_scenarios: Iterable[PreparedScenario]) -> dict[Cell, float]:
+        """How long after its scenario's change each connection that should be denied was still seen open."""
+        return {
+            cell: max(0.0, self._open[cell] - self._made[prepared.scenario.name])
+            for prepared in prepared_scenarios
+            for cell in prepared.changed
+            if cell in self._open
+        }
 
     def seconds(
         self, prepared_scenarios: Sequence[PreparedScenario], watched: Collection[Cell], reached: Mapping[Cell, float]

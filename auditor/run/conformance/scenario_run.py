@@ -27,7 +27,8 @@ LOST_MEANING = "what could be set up here does not mean the same: by the policie
 class ScenarioOutcome:
     """What a run of scenarios saw. ``snapshot`` is everything that was there in the end, under the new names.
 
-    ``seconds`` is, by scenario, how long its change took to come into force; None where it did not.
+    ``seconds`` is, by scenario, how long its change took to come into force; None where it did not. ``open_seconds``
+    has those connections of new pods that should be denied and were open for longer than is borne.
     """
 
     snapshot: Snapshot
@@ -35,16 +36,22 @@ class ScenarioOutcome:
     seconds: Mapping[str, float | None] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
     attempts: int = 0
+    open_seconds: Mapping[Cell, float] = field(default_factory=dict)
 
 
 async def run_scenarios(
     testbed: Testbed, prepared_scenarios: Sequence[PreparedScenario], options: ProbingOptions, progress: ProbingProgress
 ) -> ScenarioOutcome:
     """Make the changes of ``prepared_scenarios``, then probe all cells of all of them. Raises ClusterError."""
-    seconds = await follow_changes(
+    followed = await follow_changes(
         testbed, [prepared for prepared in prepared_scenarios if prepared.step is not None], options, progress
     )
-    return replace(await _probe_all(testbed, prepared_scenarios, options, progress), seconds=seconds)
+    borne = options.late_isolation
+    late = {cell: each for cell, each in followed.open_seconds.items() if borne is not None and each > borne}
+    # Pods have been there for a while by now, and policies have changed.
+    options = replace(options, late_isolation=None)
+    seen = await _probe_all(testbed, prepared_scenarios, options, progress)
+    return replace(seen, seconds=followed.seconds, open_seconds=late)
 
 
 async def _probe_all(

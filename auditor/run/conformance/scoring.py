@@ -28,7 +28,7 @@ from auditor.model.scorecard import (
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Observed, Result, Verdict
 from auditor.model.words import pluralize
-from auditor.run.conformance.features import Feature, cells_by_feature
+from auditor.run.conformance.features import ISOLATED_START, Feature, cells_by_feature
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
 
@@ -48,6 +48,7 @@ def score(
     """The scorecard of all ``outcomes`` together. ``prepared_scenarios`` are those of ``scenarios`` that were run."""
     snapshot = merged([outcome.snapshot for outcome in outcomes])
     results = {result.cell: result for outcome in outcomes for result in outcome.results}
+    late = {cell: each for outcome in outcomes for cell, each in outcome.open_seconds.items()}
     seconds = {name: taken for outcome in outcomes for name, taken in outcome.seconds.items()}
     previous = _previous(prepared_scenarios, snapshot)
     diagnosis = diagnose(snapshot, list(results.values()), previous, without=OF_ONE_SCENARIO)
@@ -55,8 +56,8 @@ def score(
     return Scorecard(
         subject=subject,
         run_id=secrets.token_hex(4),
-        behaviour=behaviour(list(results.values()), diagnosis),
-        features=_features(shown, prepared_scenarios, results),
+        behaviour=behaviour(list(results.values()), diagnosis) + _at_start(late),
+        features=_features(shown, prepared_scenarios, results, late),
         scenarios=_scenarios(scenarios, prepared_scenarios, results),
         convergence=_convergence(prepared_scenarios, seconds),
         summary=Summary.of(tuple(results.values())),
@@ -81,17 +82,31 @@ def _features(
     shown: Mapping[Feature, Collection[Cell]],
     prepared_scenarios: Sequence[PreparedScenario],
     results: Mapping[Cell, CellResult],
+    late: Mapping[Cell, float],
 ) -> tuple[FeatureScore, ...]:
+    """``late`` are connections of new pods that were closed too late, with the seconds for which they were open."""
+    at_start = {**results, **{cell: _closed_late(results[cell], late[cell]) for cell in late if cell in results}}
     scenario_of = {cell: prepared.scenario.name for prepared in prepared_scenarios for cell in prepared.truth}
     return tuple(
         FeatureScore(
             feature=feature.name,
             title=feature.title,
             scenarios=tuple(dict.fromkeys(scenario_of[cell] for cell in cells)),
-            summary=Summary.of(tuple(results[cell] for cell in cells)),
+            summary=Summary.of(tuple((at_start if feature is ISOLATED_START else results)[cell] for cell in cells)),
         )
         for feature, cells in shown.items()
     )
+
+
+def _at_start(late: Mapping[Cell, float]) -> str:
+    return f"; new pods are open for up to {max(late.values()):.1f} s" if late else ""
+
+
+def _closed_late(result: CellResult, seconds: float) -> CellResult:
+    """``result`` of a connection that is closed by now, and was not for so long; unless it is a fault as it is."""
+    if result.result is not Result.MATCH:
+        return result
+    return replace(result, observation=result.observation.closed_after(seconds), result=Result.UNSTABLE)
 
 
 def _connections(

@@ -22,12 +22,12 @@ def prepared_scenarios() -> tuple[PreparedScenario, ...]:
     return tuple(prepare_scenarios([scenarios.read(name) for name in scenarios.names()], "{name}."))
 
 
-def outcome(dialect: Dialect, *chosen: PreparedScenario, seconds=None) -> ScenarioOutcome:
+def outcome(dialect: Dialect, *chosen: PreparedScenario, seconds=None, open_seconds=None) -> ScenarioOutcome:
     """What a run over ``chosen`` would see under ``dialect`` everywhere."""
     snapshot = merged([prepared.snapshot for prepared in chosen])
     matrix = evaluate(snapshot)
     results = [_result(prepared, cell, matrix, dialect) for prepared in chosen for cell in prepared.truth]
-    return ScenarioOutcome(snapshot, tuple(results), seconds or {})
+    return ScenarioOutcome(snapshot, tuple(results), seconds or {}, open_seconds=open_seconds or {})
 
 
 def _result(prepared, cell, matrix, dialect):

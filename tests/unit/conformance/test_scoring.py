@@ -8,7 +8,7 @@ import pytest
 from auditor.model.dialect import FAULTLESS, Dialect
 from auditor.model.scorecard import ChangeKind, Score
 from auditor.model.verdict import Observation, Observed, Result, Verdict
-from auditor.run.conformance.features import CHANGES, FEATURES, cells_by_feature
+from auditor.run.conformance.features import CHANGES, FEATURES, ISOLATED_START, cells_by_feature
 from auditor.run.conformance.scenario_run import merged
 from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
@@ -54,7 +54,7 @@ def test_every_feature_is_shown_by_some_scenario():
     shown = cells_by_feature(
         merged([prepared.snapshot for prepared in prepared_scenarios()]), cells, prepared_scenarios()
     )
-    assert set(shown) == {*FEATURES, *CHANGES.values()}
+    assert set(shown) == {*FEATURES, ISOLATED_START, *CHANGES.values()}
 
 
 @pytest.mark.parametrize("dialect", STEADY)
@@ -119,6 +119,17 @@ def test_convergence_tells_what_took_how_long_and_what_was_late():
     first, second = (prepared.scenario.name for prepared in chosen)
     (found,) = card(Dialect.SPEC, chosen, seconds={first: 0.25, second: None}).convergence
     assert (found.change, dict(found.seconds), found.late) == (ChangeKind.POLICIES_CHANGED, {first: 0.25}, (second,))
+
+
+def test_new_pods_that_are_open_at_first_depart_in_that_feature_alone():
+    chosen = [each for each in prepared_scenarios() if each.step and each.step.change is ChangeKind.POD_CREATED]
+    cells = [cell for each in chosen for cell in each.changed if each.truth[cell] is Verdict.DENIED]
+    late = card(Dialect.SPEC, chosen, open_seconds={cells[0]: 2.5})
+    departing = [each for each in late.features if each.score is Score.DEPARTS]
+    assert [(each.feature, each.summary.faults) for each in departing] == [("isolated-start", 1)]
+    assert late.score is Score.DEPARTS
+    assert late.behaviour == "this CNI behaves like: spec; new pods are open for up to 2.5 s"
+    assert card(Dialect.SPEC, chosen).score is Score.CONFORMS
 
 
 def unseen(result):

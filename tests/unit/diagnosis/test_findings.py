@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from auditor.diagnosis.findings import _combinations, find, ports_of
@@ -124,3 +126,20 @@ def test_a_node_that_does_not_reach_its_own_pods_is_a_finding_of_its_own():
     assert (finding.expected_by, other.expected_by) == (("a pod and its own node",), ("no policy isolates either end",))
     assert finding.advice.startswith("No policy may keep a pod and its own node apart")
     assert other.advice.startswith("The policies allow this")
+
+
+def test_what_was_closed_too_late_is_one_finding_with_the_longest_time():
+    late = [
+        replace(each, observation=Observation(Observed.DROPPED, "timeout").closed_after(seconds))
+        for each, seconds in (
+            (result("prod/web", "prod/db", 3306, Result.UNSTABLE), 2.04),
+            (result("dev/api", "prod/db", 80, Result.UNSTABLE), 3.04),
+        )
+    ]
+    finding, changing = told(*late, result("prod/web", "prod/db", 81, Result.UNSTABLE))
+    assert finding.title == (
+        "2 connections were open for up to 3.0 s after the start, though they should be denied: "
+        "prod/web, dev/api to prod/db"
+    )
+    assert finding.expected_by[0].startswith("late isolation: a pod is isolated before it starts")
+    assert len(changing.cells) == 1

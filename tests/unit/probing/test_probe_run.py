@@ -162,6 +162,25 @@ async def test_late_denial_is_confirmed_as_often_as_a_late_answer():
     assert not outcome.unstable
 
 
+@pytest.mark.parametrize("borne", [None, 0.0, 60.0])
+async def test_what_is_closed_too_late_is_unstable_and_says_how_long_it_was_open(borne):
+    options = replace(SWIFT, late_isolation=borne)
+    outcome = await World(answer=only(THERE, TOKEN, TOKEN, TIMEOUT)).probe(expected=denied_there, options=options)
+    seen = outcome.observations[THERE]
+    assert seen.verdict is Observed.DROPPED
+    assert outcome.unstable == ({THERE} if borne == 0.0 else set())
+    assert (seen.open_seconds is not None) is (borne == 0.0)
+    assert seen.outcome.startswith("closed, but still open 0.") is (borne == 0.0)
+    assert not any("converge" in fact for fact in outcome.facts) or "1 of them open at first" in outcome.facts[0]
+
+
+async def test_what_is_shut_at_first_is_no_fault_and_is_told():
+    options = replace(SWIFT, late_isolation=0.0)
+    outcome = await World(answer=only(THERE, TIMEOUT, TIMEOUT, TOKEN)).probe(options=options)
+    assert not outcome.unstable
+    assert "(shut at first, though allowed)" in outcome.facts[0]
+
+
 async def test_a_leak_that_shows_now_and_then_does_not_pass_as_convergence():
     answers = [TOKEN, *[TIMEOUT] * 4, TOKEN, TIMEOUT]
     outcome = await World(answer=only(THERE, *answers)).probe(expected=denied_there)
