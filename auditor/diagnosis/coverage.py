@@ -13,6 +13,7 @@ from operator import or_
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.evidence import is_telling
 from auditor.diagnosis.filters import Filters
+from auditor.model.admin_policy import AdminTier
 from auditor.model.diagnosis import Unexercised
 from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule
 from auditor.model.reasons import place, policy_place
@@ -44,7 +45,9 @@ def _sides(filters: Filters, direction: Direction) -> list[_PolicySide]:
     parts = filters.parts(direction)
     isolated = [0 if part is None else part.isolated for part in parts]
     isolated_by_others = without_each(isolated, 0, or_)
-    passing_by_others = without_each([0 if part is None else part.allowed for part in parts], filters.unfiltered(), or_)
+    admin = filters.decided(AdminTier.ADMIN, direction)
+    beforehand = filters.unfiltered() | admin.accepted | admin.denied  # no NetworkPolicy has a say there
+    passing_by_others = without_each([0 if part is None else part.allowed for part in parts], beforehand, or_)
     passing_opposite = filters.passing(direction.opposite)
     return [
         _PolicySide(
@@ -99,7 +102,8 @@ class _PolicySide:
         """Whether any verdict changes when the policy doesn't isolate at all: what is freed is what nobody else
         isolates.
         """
-        freed = self.isolated & ~self.isolated_by_others & ~self.passing_by_others
+        denied_later = self.filters.decided(AdminTier.BASELINE, self.direction).denied
+        freed = self.isolated & ~self.isolated_by_others & ~self.passing_by_others & ~denied_later
         return bool(freed & ~union(masks) & self.passing_opposite or self._allowed_alone(masks))
 
     def _allowed_alone(self, masks: Sequence[int]) -> int:

@@ -29,6 +29,21 @@ from auditor.diagnosis.misreadings import (
     two_peers,
     without_except,
 )
+from auditor.diagnosis.tiers import (
+    AdminRewrite,
+    TierOrder,
+    backwards,
+    by_rules,
+    first_one,
+    first_port,
+    ignoring_direction,
+    no_deny,
+    no_networks,
+    none_of_them,
+    pass_as,
+    without,
+)
+from auditor.model.admin_policy import Action, AdminTier
 from auditor.model.diagnosis import ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.policy import Direction
@@ -38,6 +53,12 @@ from auditor.model.snapshot import Family
 NOT_READ_SO = (
     "This CNI reads policies otherwise than the specification: update it, or write the policies without this feature."
 )
+
+NO_TIERS = (
+    "Check whether this CNI supports ClusterNetworkPolicy and AdminNetworkPolicy in this tier, and has it switched on: "
+    "installing their CRDs alone enforces nothing."
+)
+TRAFFIC = frozenset({*map(str, Protocol), *map(str, Family)})
 
 
 class Timing(Enum):
@@ -68,8 +89,9 @@ class DialectSpec:
 
     ``phrase`` says what is wrong, before a place; ``said_of`` says it instead for a kind of scope, whose name stands
     for ``{}``. ``advice`` says what to do. ``rewrite`` gives a policy as the dialect takes it, for dialects that are a
-    way to misread one. It ``exempts`` traffic from filtering, or ``filters`` what the specification exempts; what
-    ``shuts`` lets nothing pass that it filters.
+    way to misread one, and ``admin`` the policies of administrators; it asks the tiers in ``order``. It ``exempts``
+    traffic from filtering, or ``filters`` what the specification exempts; what ``shuts`` lets nothing pass that it
+    filters.
 
     Where it is not looked for: ``unseen`` dialects differ in nothing that an audit could see; those ``about`` one
     direction, or not ``by_direction``, say nothing of one direction of a node's filters that a simpler fault would not;
@@ -83,6 +105,8 @@ class DialectSpec:
     exempts: Traffic | None = None
     filters: Traffic | None = None
     shuts: bool = False
+    admin: AdminRewrite | None = None
+    order: TierOrder = TierOrder.USUAL
     first_policy_only: bool = False
     skips_pods: bool = False
     shares_directions: bool = False
@@ -109,6 +133,7 @@ SPECS: Mapping[Dialect, DialectSpec] = {
             "whether its agent runs and has finished starting."
         ),
         rewrite=nothing,
+        admin=none_of_them,
         by_direction=False,
         not_for=frozenset({str(Protocol.UDP), str(Family.IPV6)}),
         said_of={
@@ -121,12 +146,14 @@ SPECS: Mapping[Dialect, DialectSpec] = {
         phrase="egress is not enforced",
         advice="Check whether this CNI supports egress rules and has them switched on.",
         rewrite=ignoring(Direction.EGRESS),
+        admin=ignoring_direction(Direction.EGRESS),
         about=Direction.EGRESS,
     ),
     Dialect.IGNORES_INGRESS: DialectSpec(
         phrase="ingress is not enforced",
         advice="Check whether this CNI's agent programs ingress rules.",
         rewrite=ignoring(Direction.INGRESS),
+        admin=ignoring_direction(Direction.INGRESS),
         about=Direction.INGRESS,
     ),
     Dialect.IGNORES_UDP: DialectSpec(
@@ -228,6 +255,7 @@ SPECS: Mapping[Dialect, DialectSpec] = {
         phrase="policies take effect later than this audit waited",
         advice="Wait for the CNI to converge and audit again, or give it longer with --settle.",
         rewrite=nothing,
+        admin=none_of_them,
         timing=Timing.LATE,
     ),
     Dialect.FLAKY: DialectSpec(
@@ -273,5 +301,48 @@ SPECS: Mapping[Dialect, DialectSpec] = {
         advice="This CNI reads names of ports otherwise than the specification: update it, or write egress by number.",
         any_pods_names=True,
         about=Direction.EGRESS,
+    ),
+    Dialect.IGNORES_ADMIN: DialectSpec(
+        phrase="policies of the Admin tier are not enforced",
+        advice=NO_TIERS,
+        admin=without(AdminTier.ADMIN),
+        not_for=TRAFFIC,
+    ),
+    Dialect.IGNORES_BASELINE: DialectSpec(
+        phrase="policies of the Baseline tier are not enforced",
+        advice=NO_TIERS,
+        admin=without(AdminTier.BASELINE),
+        not_for=TRAFFIC,
+    ),
+    Dialect.PASS_IS_ACCEPT: DialectSpec(
+        phrase="Pass is taken for Accept", admin=pass_as(Action.ACCEPT), not_for=TRAFFIC
+    ),
+    Dialect.PASS_IS_DENY: DialectSpec(phrase="Pass is taken for Deny", admin=pass_as(Action.DENY), not_for=TRAFFIC),
+    Dialect.IGNORES_DENY: DialectSpec(phrase="rules that Deny are ignored", admin=by_rules(no_deny), not_for=TRAFFIC),
+    Dialect.PRIORITIES_REVERSED: DialectSpec(
+        phrase="policies with higher priority numbers come first", admin=backwards, not_for=TRAFFIC
+    ),
+    Dialect.FIRST_RULE_ONLY: DialectSpec(
+        phrase="only the first rule of Admin and Baseline policies is in force",
+        admin=by_rules(first_one),
+        not_for=TRAFFIC,
+    ),
+    Dialect.NETWORK_POLICY_FIRST: DialectSpec(
+        phrase="NetworkPolicies come before the Admin tier", order=TierOrder.NETWORK_POLICY_FIRST, not_for=TRAFFIC
+    ),
+    Dialect.BASELINE_ALWAYS: DialectSpec(
+        phrase="the Baseline tier applies to pods that a NetworkPolicy selects",
+        order=TierOrder.BASELINE_ALWAYS,
+        not_for=TRAFFIC,
+    ),
+    Dialect.IGNORES_NETWORKS: DialectSpec(
+        phrase="networks in rules of Admin and Baseline policies match nothing",
+        admin=by_rules(no_networks),
+        not_for=TRAFFIC,
+    ),
+    Dialect.RANGE_FIRST_PORT: DialectSpec(
+        phrase="of a range of ports in Admin and Baseline policies only the first counts",
+        admin=by_rules(first_port),
+        not_for=TRAFFIC,
     ),
 }

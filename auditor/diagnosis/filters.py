@@ -19,6 +19,8 @@ from typing import NamedTuple, TypeAlias
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.dialects import EXEMPT, SPECS, Traffic
 from auditor.diagnosis.ends import Ends
+from auditor.diagnosis.tiers import AdminFilters, Answers, NetworkAnswer, TierOrder, without_policy
+from auditor.model.admin_policy import AdminTier
 from auditor.model.dialect import Dialect
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import Protocol
@@ -98,9 +100,32 @@ class Filters:
             return passing | self.cells.everything & ~self.cells.at(direction, lambda _: True)
         if any(SPECS[dialect].first_policy_only for dialect in everywhere):
             parts = [part for part in self.parts(direction, chain) if part is not None]
-            return passing | _first_only(parts, self.cells.everything)
-        isolated, allowed = self._united(direction, chain)
-        return passing | allowed | self.cells.everything & ~isolated
+            isolated = union(part.isolated for part in parts)
+            allowed = _first_only(parts, self.cells.everything)
+        else:
+            isolated, allowed = self._united(direction, chain)
+        if not self.admin.policies:
+            return passing | allowed | self.cells.everything & ~isolated
+        return passing | self._through_tiers(direction, chain, NetworkAnswer(isolated, allowed))
+
+    def _through_tiers(self, direction: Direction, chain: Chain, network: NetworkAnswer) -> int:
+        """What passes all tiers, where ``network`` is what NetworkPolicies say."""
+        orders = [SPECS[dialect].order for dialect, _ in chain if SPECS[dialect].order is not TierOrder.USUAL]
+        rewrites = [
+            without_policy(policy) if policy else rewrite
+            for dialect, policy in chain
+            if (rewrite := SPECS[dialect].admin) is not None and (not policy or dialect is Dialect.ENFORCES_NOTHING)
+        ]
+        return self.admin.passing(direction, network, rewrites, *orders[:1])
+
+    @cached_property
+    def admin(self) -> AdminFilters:
+        """The tiers around NetworkPolicy."""
+        return AdminFilters(self)
+
+    def decided(self, tier: AdminTier, direction: Direction) -> Answers:
+        """What the policies of ``tier`` say, as they are."""
+        return self.admin.answers(self.admin.policies, tier, direction)
 
     def _united(self, direction: Direction, chain: Chain) -> tuple[int, int]:
         """The cells that any policy isolates, and those that any allows. A chain that is limited to some policies takes
@@ -240,11 +265,12 @@ class Filters:
         """The cells whose filter of ``direction`` belongs to a pod that ``policy`` selects."""
         key = (policy.namespace, policy.pod_selector, direction)
         if key not in self._subjects:
-            self._subjects[key] = self._subject_ends[direction].selected(policy.namespace, policy.pod_selector)
+            self._subjects[key] = self.subject_ends[direction].selected(policy.namespace, policy.pod_selector)
         return self._subjects[key]
 
     @cached_property
-    def _subject_ends(self) -> Mapping[Direction, Ends]:
+    def subject_ends(self) -> Mapping[Direction, Ends]:
+        """The ends that filters belong to."""
         return {direction: Ends(self.cells, self.cells.subjects(direction)) for direction in Direction}
 
     @cached_property

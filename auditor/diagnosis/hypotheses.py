@@ -9,7 +9,7 @@ from itertools import permutations
 from auditor.diagnosis.dialects import SPECS, DialectSpec
 from auditor.diagnosis.predictors import Predictor
 from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
-from auditor.model.dialect import OF_ONE_POD, Dialect
+from auditor.model.dialect import OF_ONE_POD, OF_TIERS, Dialect
 from auditor.model.ports import Protocol
 
 
@@ -23,9 +23,10 @@ def faults(
     every = [*_nodes(predictor), *_namespaces(predictor), *_traffic(predictor)]
     shared = [scope for scope in every if scope.kind not in without]
     pods = _pods(predictor, differing)
+    has_tiers = bool(predictor.filters.admin.policies)
     for dialect in Dialect:
         spec = SPECS[dialect]
-        if spec.unseen or (spec.previous_policies and not stale):
+        if spec.unseen or (spec.previous_policies and not stale) or (dialect in OF_TIERS and not has_tiers):
             continue
         yield Fault(dialect)
         for scope in shared:
@@ -79,6 +80,8 @@ def _in_policies(predictor: Predictor, dialect: Dialect) -> Iterator[Fault]:
     for policy in predictor.filters.policies:
         if SPECS[dialect].about is None or len(policy.directions) > 1:
             yield Fault(dialect, Scope(ScopeKind.POLICY, policy.full_name))
+    for name in (each.full_name for each in predictor.filters.admin.policies if dialect is Dialect.ENFORCES_NOTHING):
+        yield Fault(dialect, Scope(ScopeKind.POLICY, name))
 
 
 CONTAINED = {

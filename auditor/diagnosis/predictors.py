@@ -110,12 +110,14 @@ class Predictor:
             for policy in (*self.filters.policies, *(self._previous or ()))
             for rule in (*policy.ingress, *policy.egress)
         ]
-        cuts = {
-            cut
-            for rule in rules
+        ports = [port for rule in rules for port in rule.ports]
+        ports += [
+            port
+            for policy in self.filters.admin.policies
+            for rule in (*policy.ingress, *policy.egress)
             for port in rule.ports
-            for cut in (port.number or 0, (port.end_port or port.number or 0) + 1)
-        }
+        ]
+        cuts = {cut for port in ports for cut in (port.number or 0, (port.end_port or port.number or 0) + 1)}
         cuts |= {
             declared.number + step
             for endpoint in self.cells.snapshot.endpoints

@@ -17,6 +17,7 @@ from itertools import islice
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.evidence import is_telling
 from auditor.diagnosis.filters import Filters
+from auditor.model.admin_policy import AdminTier
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.report import CellResult, PolicyTests, UntestedPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
@@ -152,7 +153,8 @@ class _Evidence:
         altogether; those about which a policy has a say at all. A hostNetwork pod at the other end shows nothing, so
         that only comes last.
         """
-        governed = own & ~self._filters.unfiltered()
+        admin = self._filters.decided(AdminTier.ADMIN, direction)
+        governed = own & ~self._filters.unfiltered() & ~(admin.accepted | admin.denied)
         defined = governed & ~self._undefined
         denied = defined & ~self._filters.passing(direction)
         return (

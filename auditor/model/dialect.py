@@ -50,6 +50,17 @@ class Dialect(StrEnum):
     KNOWS_NO_PODS = "knows-no-pods"
     SHARES_DIRECTIONS = "shares-directions"
     NAMES_OF_ANY_POD = "names-of-any-pod"
+    IGNORES_ADMIN = "ignores-admin-policies"
+    IGNORES_BASELINE = "ignores-baseline"
+    PASS_IS_ACCEPT = "pass-is-accept"  # noqa: S105 - a word of the API
+    PASS_IS_DENY = "pass-is-deny"  # noqa: S105 - a word of the API
+    IGNORES_DENY = "ignores-deny"
+    PRIORITIES_REVERSED = "priorities-reversed"
+    FIRST_RULE_ONLY = "first-rule-only"
+    NETWORK_POLICY_FIRST = "network-policy-first"
+    BASELINE_ALWAYS = "baseline-always"
+    IGNORES_NETWORKS = "ignores-networks"
+    RANGE_FIRST_PORT = "range-first-port"
 
 
 DEFINITIONS: Mapping[Dialect, str] = {
@@ -90,7 +101,35 @@ DEFINITIONS: Mapping[Dialect, str] = {
     "either direction allows between two pods that the policy selects, it allows in both directions",
     Dialect.NAMES_OF_ANY_POD: "takes a named port of an egress rule without peers for every number that any pod of the "
     "policy's namespace declares under it, whatever the destination",
+    Dialect.IGNORES_ADMIN: "knows no policies of the Admin tier",
+    Dialect.IGNORES_BASELINE: "knows no policies of the Baseline tier",
+    Dialect.PASS_IS_ACCEPT: "takes Pass, in rules of the Admin and Baseline tiers, for Accept",
+    Dialect.PASS_IS_DENY: "takes Pass, in rules of the Admin and Baseline tiers, for Deny",
+    Dialect.IGNORES_DENY: "drops the Deny rules of the Admin and Baseline tiers",
+    Dialect.PRIORITIES_REVERSED: "asks, in the Admin and Baseline tiers, policies with higher priority numbers first",
+    Dialect.FIRST_RULE_ONLY: "knows only the first rule for each direction of policies in the Admin and Baseline tiers",
+    Dialect.NETWORK_POLICY_FIRST: "asks NetworkPolicies before the Admin tier: where they isolate, they are final",
+    Dialect.BASELINE_ALWAYS: "asks the Baseline tier about what NetworkPolicies allow, too",
+    Dialect.IGNORES_NETWORKS: "matches nothing by networks in the Admin and Baseline tiers",
+    Dialect.RANGE_FIRST_PORT: "takes only the first port of a range in the Admin and Baseline tiers",
 }
+
+OF_TIERS = frozenset(
+    {
+        Dialect.IGNORES_ADMIN,
+        Dialect.IGNORES_BASELINE,
+        Dialect.PASS_IS_ACCEPT,
+        Dialect.PASS_IS_DENY,
+        Dialect.IGNORES_DENY,
+        Dialect.PRIORITIES_REVERSED,
+        Dialect.FIRST_RULE_ONLY,
+        Dialect.NETWORK_POLICY_FIRST,
+        Dialect.BASELINE_ALWAYS,
+        Dialect.IGNORES_NETWORKS,
+        Dialect.RANGE_FIRST_PORT,
+    }
+)
+"""The dialects that are nothing without policies of the Admin or Baseline tier."""
 
 FAULTLESS = frozenset({Dialect.SPEC, Dialect.REJECTS, Dialect.IP_BLOCK_SKIPS_PODS})
 """The dialects that an audit must find nothing against."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_network
 
 from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.labels import LabelSelector
@@ -34,6 +35,11 @@ class IPBlock:
 
     cidr: IPNetwork
     excepts: tuple[IPNetwork, ...] = ()
+
+    @classmethod
+    def of_address(cls, address: IPAddress) -> IPBlock:
+        """The block that is one address."""
+        return cls(ip_network(address))
 
     @property
     def is_whole_family(self) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from ipaddress import ip_network
 
 from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.labels import LabelSelector, Operator, Requirement
@@ -116,7 +115,7 @@ def _blocks(peer: AdminPeer, snapshot: Snapshot) -> tuple[IPBlock, ...]:
     if peer.nodes is None:
         return peer.networks
     nodes = (each for each in snapshot.endpoints if each.kind is EndpointKind.NODE and peer.nodes.matches(each.labels))
-    return tuple(IPBlock(ip_network(address)) for node in nodes for address in node.addresses)
+    return tuple(IPBlock.of_address(address) for node in nodes for address in node.addresses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,10 @@ class World:
             return self.previous_policies
         return self.snapshot.policies
 
-    def answer(self, tier: AdminTier, direction: Direction, packet: Packet) -> Action | None:
+    def answer(self, tier: AdminTier, direction: Direction, packet: Packet, dialect: Dialect) -> Action | None:
         """What the policies of ``tier`` do with ``packet``."""
-        policies = in_order(self.snapshot.admin_policies, tier) if self.orders is None else self.orders[tier]
-        return answer(policies, direction, packet, self.snapshot)
+        policies = in_order(self.snapshot.admin_policies, tier, dialect) if self.orders is None else self.orders[tier]
+        return answer(policies, direction, packet, self.snapshot, dialect)
 
 
 def verdict(
@@ -199,12 +199,23 @@ def filter_passes(pod: Endpoint, other: Endpoint, direction: Direction, packet: 
 def tiers_pass(pod: Endpoint, other: Endpoint, direction: Direction, packet: Packet, world: World) -> bool:
     """Whether the tiers let ``packet`` pass, asked in their order: Admin, NetworkPolicy, Baseline."""
     dialect = world.dialect_of(pod)
-    admin, baseline = (world.answer(tier, direction, packet) for tier in AdminTier)
+    admin, baseline = (
+        None if ignores_tier(dialect, tier) else world.answer(tier, direction, packet, dialect) for tier in AdminTier
+    )
+    isolated = bool(isolating_policies(pod, direction, dialect, world))
+    allowed = network_policies_pass(pod, other, direction, packet, world)
+    if dialect is Dialect.NETWORK_POLICY_FIRST and isolated:
+        return allowed
     if admin in (Action.ACCEPT, Action.DENY):
         return admin is Action.ACCEPT
-    if isolating_policies(pod, direction, dialect, world):
-        return network_policies_pass(pod, other, direction, packet, world)
+    if isolated and not (dialect is Dialect.BASELINE_ALWAYS and allowed):
+        return allowed
     return baseline is not Action.DENY
+
+
+def ignores_tier(dialect: Dialect, tier: AdminTier) -> bool:
+    """Whether an enforcer of ``dialect`` has no policies of ``tier`` in force."""
+    return dialect is (Dialect.IGNORES_ADMIN if tier is AdminTier.ADMIN else Dialect.IGNORES_BASELINE)
 
 
 def network_policies_pass(pod: Endpoint, other: Endpoint, direction: Direction, packet: Packet, world: World) -> bool:

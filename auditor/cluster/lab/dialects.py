@@ -4,9 +4,11 @@ not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+from auditor.model.admin_policy import Action, AdminPolicy, AdminRule, AdminTier
 from auditor.model.dialect import Dialect
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
@@ -17,7 +19,8 @@ from auditor.model.ports import Protocol
 class EnforcerBehaviour:
     """How an enforcer understands policies and what it filters. The defaults are the specification.
 
-    ``policy`` rewrites every policy, ``rule`` every rule of both directions (None: the rule allows nothing).
+    ``policy`` rewrites every policy, ``rule`` every rule of both directions (None: the rule allows nothing), ``admin``
+    the policies of administrators.
     """
 
     policy: Callable[[NetworkPolicy], NetworkPolicy] = lambda policy: policy
@@ -37,6 +40,9 @@ class EnforcerBehaviour:
     previous_policies: bool = False
     flaky: bool = False
     slow: bool = False
+    admin: Callable[[tuple[AdminPolicy, ...]], tuple[AdminPolicy, ...]] = lambda policies: policies
+    network_policy_first: bool = False
+    baseline_always: bool = False
 
     def rewritten(self, policy: NetworkPolicy) -> NetworkPolicy:
         """The policy as this enforcer takes it."""
@@ -135,11 +141,76 @@ def _not_in_needs_key(selector: LabelSelector) -> LabelSelector:
     return replace(selector, match_expressions=selector.match_expressions + needed)
 
 
+_Change: TypeAlias = Callable[[tuple[AdminPolicy, ...]], tuple[AdminPolicy, ...]]
+
+
+def _only(tier: AdminTier) -> _Change:
+    """It has the policies of ``tier`` alone."""
+    return lambda policies: tuple(policy for policy in policies if policy.tier == tier)
+
+
+def _reversed_priorities(policies: tuple[AdminPolicy, ...]) -> tuple[AdminPolicy, ...]:
+    """It asks policies with high numbers first."""
+    return tuple(replace(policy, priority=-policy.priority) for policy in policies)
+
+
+def _without_admin_rules(direction: Direction) -> _Change:
+    """It takes no notice of rules for ``direction``."""
+    gone = "ingress" if direction is Direction.INGRESS else "egress"
+    return lambda policies: tuple(replace(policy, **{gone: ()}) for policy in policies)  # type: ignore[arg-type]
+
+
+def _first_rules(policies: tuple[AdminPolicy, ...]) -> tuple[AdminPolicy, ...]:
+    """It has the first rule of each direction."""
+    return tuple(replace(each, ingress=each.ingress[:1], egress=each.egress[:1]) for each in policies)
+
+
+def _each_rule(change: Callable[[AdminRule], AdminRule | None]) -> _Change:
+    """It takes each rule as ``change`` says; None: it isn't there."""
+
+    def taken(rules: Iterable[AdminRule]) -> tuple[AdminRule, ...]:
+        return tuple(rule for rule in map(change, rules) if rule is not None)
+
+    return lambda policies: tuple(
+        replace(policy, ingress=taken(policy.ingress), egress=taken(policy.egress)) for policy in policies
+    )
+
+
+def _passing_as(action: Action) -> _Change:
+    """It does ``action`` where it is to pass, but for a rule that fails closed."""
+
+    def taken(rule: AdminRule) -> AdminRule:
+        passes = rule.action is Action.PASS and not any(peer.unknown for peer in rule.peers)
+        return replace(rule, action=action) if passes else rule
+
+    return _each_rule(taken)
+
+
+def _without_deny(rule: AdminRule) -> AdminRule | None:
+    """It takes no notice of Deny."""
+    return None if rule.action is Action.DENY else rule
+
+
+def _without_networks(rule: AdminRule) -> AdminRule | None:
+    """It finds nobody by network."""
+    left = tuple(peer for peer in rule.peers if not peer.networks)
+    return replace(rule, peers=left) if left else None
+
+
+def _first_ports(rule: AdminRule) -> AdminRule:
+    """It takes a range for its first port."""
+    return replace(rule, ports=tuple(replace(port, end_port=None) for port in rule.ports))
+
+
 BEHAVIOURS: Mapping[Dialect, EnforcerBehaviour] = {
     Dialect.SPEC: EnforcerBehaviour(),
     Dialect.ENFORCES_NOTHING: EnforcerBehaviour(filters=False),
-    Dialect.IGNORES_EGRESS: EnforcerBehaviour(policy=_without(Direction.EGRESS)),
-    Dialect.IGNORES_INGRESS: EnforcerBehaviour(policy=_without(Direction.INGRESS)),
+    Dialect.IGNORES_EGRESS: EnforcerBehaviour(
+        policy=_without(Direction.EGRESS), admin=_without_admin_rules(Direction.EGRESS)
+    ),
+    Dialect.IGNORES_INGRESS: EnforcerBehaviour(
+        policy=_without(Direction.INGRESS), admin=_without_admin_rules(Direction.INGRESS)
+    ),
     Dialect.IGNORES_UDP: EnforcerBehaviour(udp=False),
     Dialect.IGNORES_IPV6: EnforcerBehaviour(ipv6=False),
     Dialect.IGNORES_PORTS: EnforcerBehaviour(rule=lambda rule: replace(rule, ports=())),
@@ -169,5 +240,16 @@ BEHAVIOURS: Mapping[Dialect, EnforcerBehaviour] = {
     Dialect.KNOWS_NO_PODS: EnforcerBehaviour(rule=_peers(lambda peer: () if peer.ip_block is None else (peer,))),
     Dialect.SHARES_DIRECTIONS: EnforcerBehaviour(shares_directions=True),
     Dialect.NAMES_OF_ANY_POD: EnforcerBehaviour(any_pods_names=True),
+    Dialect.IGNORES_ADMIN: EnforcerBehaviour(admin=_only(AdminTier.BASELINE)),
+    Dialect.IGNORES_BASELINE: EnforcerBehaviour(admin=_only(AdminTier.ADMIN)),
+    Dialect.PASS_IS_ACCEPT: EnforcerBehaviour(admin=_passing_as(Action.ACCEPT)),
+    Dialect.PASS_IS_DENY: EnforcerBehaviour(admin=_passing_as(Action.DENY)),
+    Dialect.IGNORES_DENY: EnforcerBehaviour(admin=_each_rule(_without_deny)),
+    Dialect.PRIORITIES_REVERSED: EnforcerBehaviour(admin=_reversed_priorities),
+    Dialect.FIRST_RULE_ONLY: EnforcerBehaviour(admin=_first_rules),
+    Dialect.NETWORK_POLICY_FIRST: EnforcerBehaviour(network_policy_first=True),
+    Dialect.BASELINE_ALWAYS: EnforcerBehaviour(baseline_always=True),
+    Dialect.IGNORES_NETWORKS: EnforcerBehaviour(admin=_each_rule(_without_networks)),
+    Dialect.RANGE_FIRST_PORT: EnforcerBehaviour(admin=_each_rule(_first_ports)),
 }
 """Every dialect; ``auditor.model.dialect.DEFINITIONS`` has them in words."""

@@ -17,6 +17,8 @@ from auditor.cluster.lab.dialects import EnforcerBehaviour
 from auditor.cluster.lab.policing import Allowance, PortSpan
 from auditor.cluster.lab.service_paths import NO_SERVICES, ServicePath
 from auditor.cluster.lab.service_rules import POD_LINKS
+from auditor.cluster.lab.tiers import Step, Tiers
+from auditor.model.admin_policy import Action
 from auditor.model.policy import Direction
 from auditor.model.ports import LAST_PORT, Protocol
 from auditor.model.snapshot import Family
@@ -25,7 +27,7 @@ TABLE = "inet audit"
 CLEAR = f"table {TABLE}\ndelete table {TABLE}\n"
 """Takes the table away, whether or not there is one."""
 
-Allowances: TypeAlias = tuple[Allowance, ...] | None
+Allowances: TypeAlias = Tiers | tuple[Allowance, ...] | None
 
 _ADDRESS_FIELDS = {
     (Family.IPV4, Direction.INGRESS): "ip saddr",
@@ -60,10 +62,37 @@ class Ruleset:
 
     def chain(self, allowances: Allowances, direction: Direction) -> str | None:
         """The name of the chain that lets ``allowances`` through; None where nothing is filtered."""
-        if allowances is None:
-            return None
-        lines = tuple(line for allowance in allowances for line in self._allowance_lines(allowance, direction))
-        return self._chains.setdefault(lines, f"police{len(self._chains)}")
+        if isinstance(allowances, Tiers):
+            return self._tiers(allowances, direction)
+        return None if allowances is None else self._closed(allowances, direction, "return")
+
+    def _closed(self, allowances: Iterable[Allowance], direction: Direction, verdict: str) -> str:
+        """The chain that ends with ``verdict`` for what is among ``allowances``, and with a denial for all else."""
+        lines = [line for each in allowances for line in self._allowance_lines(each, direction, verdict)]
+        return self._chain_of([*lines, *self._denial()])
+
+    def _chain_of(self, lines: Iterable[str]) -> str:
+        return self._chains.setdefault(tuple(lines), f"police{len(self._chains)}")
+
+    def _tiers(self, tiers: Tiers, direction: Direction) -> str | None:
+        """The chains of all tiers, the last one first since those before it go on to it."""
+        baseline = self._steps(tiers.baseline, direction, None)
+        if tiers.network is None:
+            network = baseline
+        else:
+            on = f"goto {baseline}" if tiers.baseline_always and baseline else "return"
+            network = self._closed(tiers.network, direction, on)
+        return self._steps(tiers.admin, direction, network)
+
+    def _steps(self, steps: Iterable[Step], direction: Direction, following: str | None) -> str | None:
+        """The chain of ``steps``, which goes on to the chain ``following``; that one where there are none."""
+        on = f"goto {following}" if following else "return"
+        verdicts = {Action.ACCEPT: "return", Action.PASS: on}
+        lines: list[str] = []
+        for step in steps:
+            verdict = verdicts.get(step.action) or f"goto {self._chain_of(self._denial())}"
+            lines += self._allowance_lines(step.allowance, direction, verdict)
+        return self._chain_of([*lines, on]) if lines else following
 
     def addresses(self, addresses: AddressSet, family: Family) -> str:
         """``addresses`` as the right-hand side of a match; there must be some of ``family``."""
@@ -81,7 +110,7 @@ class Ruleset:
             kind = "ipv4_addr" if family is Family.IPV4 else "ipv6_addr"
             lines += [f"set {name} {{", f"type {kind}; flags interval;", f"elements = {{ {', '.join(elements)} }}", "}"]
         for body, name in self._chains.items():
-            lines += [f"chain {name} {{", *body, *self._denial(), "}"]
+            lines += [f"chain {name} {{", *body, "}"]
         for name, *rules in hooks:
             lines += [f"chain {name} {{", *rules, "}"]
         return "\n".join([*lines, "}", ""])
@@ -112,7 +141,7 @@ class Ruleset:
             return ["counter drop"]
         return ["meta l4proto tcp counter reject with tcp reset", "counter reject with icmpx type admin-prohibited"]
 
-    def _allowance_lines(self, allowance: Allowance, direction: Direction) -> list[str]:
+    def _allowance_lines(self, allowance: Allowance, direction: Direction, verdict: str) -> list[str]:
         if allowance.addresses is None:
             sides = [""]
         else:
@@ -122,7 +151,7 @@ class Ruleset:
                 if allowance.addresses.spans(family)
             ]
         ports = [""] if allowance.ports is None else _port_matches(allowance.ports)
-        return [f"{side}{port}return" for side in sides for port in ports]
+        return [f"{side}{port}{verdict}" for side in sides for port in ports]
 
 
 def _port_matches(spans: tuple[PortSpan, ...]) -> list[str]:

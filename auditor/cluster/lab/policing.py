@@ -54,24 +54,30 @@ class Policing:
             for endpoint in snapshot.endpoints
             if endpoint.kind is EndpointKind.POD and not endpoint.host_network
         ]
-        self._behaviour = behaviour
+        self.behaviour = behaviour
         self._outside = AddressSet() if behaviour.ip_block_matches_pods else cluster
         self._policies = sorted((behaviour.rewritten(policy) for policy in policies), key=lambda policy: policy.name)
         self._addresses: dict[tuple[str, tuple[Peer, ...]], AddressSet] = {}
 
+    def polices(self, pod: Endpoint) -> bool:
+        """Whether it asks any policy about ``pod``."""
+        about = self._on_pod.get(pod.name)
+        shut = self.behaviour.shuts or about is Dialect.SHUTS_PODS
+        return self.behaviour.filters and not shut and about is not Dialect.ENFORCES_NOTHING
+
     def allowances(self, pod: Endpoint, direction: Direction) -> tuple[Allowance, ...] | None:
         """What ``pod`` may receive or send; None when no policy isolates it in this direction."""
         about = self._on_pod.get(pod.name)
-        if self._behaviour.shuts or about is Dialect.SHUTS_PODS:
+        if self.behaviour.shuts or about is Dialect.SHUTS_PODS:
             return () if not pod.host_network else None
-        if not self._behaviour.filters or about is Dialect.ENFORCES_NOTHING:
+        if not self.behaviour.filters or about is Dialect.ENFORCES_NOTHING:
             return None
         isolating = [
             policy for policy in self._policies if direction in policy.directions and self._selects(policy, pod)
         ]
         if not isolating:
             return None
-        if self._behaviour.first_policy_only:
+        if self.behaviour.first_policy_only:
             isolating = isolating[:1]
         allowed: dict[Allowance, None] = {}
         for policy in isolating:
@@ -118,10 +124,16 @@ class Policing:
 
     def _rule(self, namespace: str, rule: Rule, direction: Direction, pod: Endpoint) -> list[Allowance]:
         addresses = self._peers(namespace, rule.peers) if rule.peers else None
-        if not rule.ports:
+        return self.on_ports(addresses, rule.ports, direction, pod)
+
+    def on_ports(
+        self, addresses: AddressSet | None, of_rule: Sequence[PolicyPort], direction: Direction, pod: Endpoint
+    ) -> list[Allowance]:
+        """The packets to or from ``addresses`` on the ports that a rule for ``pod`` has; none of them: on any."""
+        if not of_rule:
             return [Allowance(addresses, None)]
-        numbered = [span for port in rule.ports for span in _numbered(port)]
-        named = [port for port in rule.ports if port.name is not None]
+        numbered = [span for port in of_rule for span in _numbered(port)]
+        named = [port for port in of_rule if port.name is not None]
         if direction is Direction.INGRESS:
             ports = _joined(numbered + [span for port in named for span in _resolved(port, pod)])
             return [Allowance(addresses, ports)] if ports else []

@@ -12,6 +12,7 @@ from auditor.cluster.lab.nftables import CLEAR, Allowances, Flakiness, node_rule
 from auditor.cluster.lab.policing import Policing
 from auditor.cluster.lab.service_paths import ServicePath
 from auditor.cluster.lab.service_rules import clear, service_ruleset
+from auditor.cluster.lab.tiers import policed
 from auditor.cluster.lab.topology import Topology
 from auditor.model.dialect import Enforcement, Enforcer
 from auditor.model.path_dialect import PathDialect
@@ -94,7 +95,7 @@ def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
     behaviour = BEHAVIOURS[enforcer.dialect]
     links = [link for link in topology.links if link.pod.node == node]
     known = {endpoint.name: endpoint for endpoint in snapshot.endpoints}
-    allowances = {link.interface: _sides(policing, known.get(link.pod.name)) for link in links}
+    allowances = {link.interface: _sides(policing, snapshot, known.get(link.pod.name)) for link in links}
     if not behaviour.filters and all(sides == (None, None) for sides in allowances.values()):
         return [(topology.nodes[node], CLEAR)]
     flakiness = None
@@ -117,12 +118,12 @@ def _node_program(  # noqa: PLR0913, PLR0917 - what one node's rules depend on
     return texts
 
 
-def _sides(policing: Policing, pod: Endpoint | None) -> tuple[Allowances, Allowances]:
+def _sides(policing: Policing, snapshot: Snapshot, pod: Endpoint | None) -> tuple[Allowances, Allowances]:
     """What ``pod`` may receive and send; anything where the snapshot doesn't have it yet, since no policy selects what
     isn't there.
     """
     return (
         (None, None)
         if pod is None
-        else (policing.allowances(pod, Direction.INGRESS), policing.allowances(pod, Direction.EGRESS))
+        else (policed(policing, snapshot, pod, Direction.INGRESS), policed(policing, snapshot, pod, Direction.EGRESS))
     )

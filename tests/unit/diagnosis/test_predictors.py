@@ -22,6 +22,7 @@ from tests.oracle.evaluator import verdict as oracle
 from tests.strategies import Shape, boundaries_in_policies, random_policies, random_snapshot, snapshots
 
 SMALL = Shape(pods=6, policies=6)
+TIERED = Shape(pods=6, policies=4, admin_policies=5)
 PORTS = 12
 SEEDS = 60
 NODE = Scope(ScopeKind.NODE, "node-1")
@@ -75,7 +76,7 @@ def differences(snapshot, cells, predictor, faults, enforcement, previous=None):
 def world(seed):
     """A cluster, other policies that it may have had before, its cells and their predictor."""
     random = Random(seed)
-    snapshot = random_snapshot(random, SMALL)
+    snapshot = random_snapshot(random, TIERED if seed % 2 else SMALL)
     previous = random_policies(random, SMALL, list(snapshot.endpoints))
     cells = all_cells(snapshot, random)
     return snapshot, previous, cells, Predictor(Cells(snapshot, cells), previous)
@@ -115,7 +116,7 @@ def test_what_flaky_enforcers_may_drop(seed):
 @pytest.mark.parametrize("seed", [*range(30), *map(slow, range(30, 60))])
 def test_two_dialects_on_two_nodes(seed):
     random = Random(seed)
-    snapshot = random_snapshot(random, SMALL)
+    snapshot = random_snapshot(random, TIERED if seed % 2 else SMALL)
     cells = all_cells(snapshot, random)
     one, other = random.sample([dialect for dialect in Dialect if dialect is not Dialect.STALE], 2)
     faults = (Fault(one, NODE), Fault(other, Scope(ScopeKind.NODE, "node-2")))

@@ -1,13 +1,16 @@
 """The lab's reading of policies under every dialect, held against the tests' own evaluator on random clusters."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from auditor.cluster.lab.dialects import BEHAVIOURS
 from auditor.cluster.lab.policing import Policing
+from auditor.cluster.lab.tiers import Tiers, policed
 from auditor.cluster.lab.topology import build_topology
-from auditor.model.dialect import Dialect, Enforcement, Enforcer
+from auditor.model.admin_policy import Action
+from auditor.model.dialect import OF_TIERS, Dialect, Enforcement, Enforcer
 from auditor.model.policy import Direction
 from auditor.model.snapshot import EndpointKind, Family
 from auditor.model.verdict import Verdict
@@ -21,9 +24,9 @@ HOOKS = {Dialect.STATELESS, Dialect.SLOW, Dialect.FLAKY, Dialect.REJECTS}
 """What these do is a matter of rules around the policies; packets show it."""
 
 
-def lets_through(policing, pod, other, direction, cell):
-    protocol, port, family = cell
-    behaviour = policing._behaviour
+def lets_through(policing, snapshot, pod, other, direction, cell):
+    protocol, _, family = cell
+    behaviour = policing.behaviour
     if not pod.selectable or not behaviour.filters:
         return True
     if pod == other and not behaviour.own_address:
@@ -32,14 +35,28 @@ def lets_through(policing, pod, other, direction, cell):
         return True
     if (family is Family.IPV6 and not behaviour.ipv6) or (protocol == "UDP" and not behaviour.udp):
         return True
-    allowances = policing.allowances(pod, direction)
-    return allowances is None or any(
-        (allowed.addresses is None or other.address(family) in allowed.addresses)
-        and (
-            allowed.ports is None
-            or any(each is protocol and first <= port <= last for each, first, last in allowed.ports)
-        )
-        for allowed in allowances
+    found = policed(policing, snapshot, pod, direction)
+    if not isinstance(found, Tiers):
+        return found is None or any(is_among(allowed, other, cell) for allowed in found)
+    action = first_action(found.admin, other, cell)
+    if action in (Action.ACCEPT, Action.DENY):
+        return action is Action.ACCEPT
+    if found.network is not None:
+        allowed = any(is_among(each, other, cell) for each in found.network)
+        if not (allowed and found.baseline_always):
+            return allowed
+    return first_action(found.baseline, other, cell) is not Action.DENY
+
+
+def first_action(steps, other, cell):
+    return next((step.action for step in steps if is_among(step.allowance, other, cell)), None)
+
+
+def is_among(allowance, other, cell):
+    protocol, port, family = cell
+    return (allowance.addresses is None or other.address(family) in allowance.addresses) and (
+        allowance.ports is None
+        or any(each is protocol and first <= port <= last for each, first, last in allowance.ports)
     )
 
 
@@ -49,7 +66,9 @@ def test_agrees_with_the_oracle(dialect, first):
     seen = set()
     for seed in range(first, first + CLUSTERS):
         random = Random(f"{dialect} {seed}")
-        snapshot = random_snapshot(random, LAB_SHAPE)
+        snapshot = random_snapshot(
+            random, replace(LAB_SHAPE, admin_policies=6 if dialect in OF_TIERS else seed % 2 * 3)
+        )
         previous = random_policies(random, LAB_SHAPE, list(snapshot.endpoints))
         topology = build_topology(snapshot, sorted({endpoint.node for endpoint in snapshot.endpoints if endpoint.node}))
         stale = BEHAVIOURS[dialect].previous_policies
@@ -69,8 +88,8 @@ def test_agrees_with_the_oracle(dialect, first):
                         previous_policies=previous,
                         ip_block_matches_cluster=dialect is not Dialect.IP_BLOCK_SKIPS_PODS,
                     )
-                    sent = lets_through(policing, source, destination, Direction.EGRESS, cell)
-                    received = lets_through(policing, destination, source, Direction.INGRESS, cell)
+                    sent = lets_through(policing, snapshot, source, destination, Direction.EGRESS, cell)
+                    received = lets_through(policing, snapshot, destination, source, Direction.INGRESS, cell)
                     assert (expected is Verdict.ALLOWED) == (sent and received), (source.name, destination.name, *cell)
                     seen.add(expected)
     assert len(seen) == 2 or dialect is Dialect.ENFORCES_NOTHING
