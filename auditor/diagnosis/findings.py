@@ -14,6 +14,7 @@ from auditor.model.report import CellResult, Finding
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Result, Verdict
 from auditor.policy.explain import Decision, decide
+from auditor.policy.tiers import Judgement
 
 TOLD = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED, Result.UNSTABLE, Result.CNI_DEPENDENT)
 """The results that become findings, the gravest first."""
@@ -71,12 +72,11 @@ class _Reasons:
         if decision.exemption:
             itself = decision.cell.source == decision.cell.destination
             return ("a pod and itself",) if itself else ("a pod and its own node",)
-        sides = (decision.egress, decision.ingress)
+        deciding = _deciding(decision)
         if decision.verdict is Verdict.DENIED:
-            return tuple(self._denial(side) for side in sides if not side.allowed)
-        return tuple(f"{side.direction.lower()}: {side.grant}" for side in sides if side.grant is not None) or (
-            "no policy isolates either end",
-        )
+            return tuple(self._denial(each.side) if each.side else each.because[0] for each in deciding)
+        allowing = (each.because[0] if each.side is None else _grant(each.side) for each in deciding)
+        return tuple(filter(None, allowing)) or ("no policy isolates either end",)
 
     def _denial(self, side: Side) -> str:
         """That ``side`` denies; made once for each pod, which thousands of policies may isolate."""
@@ -85,6 +85,20 @@ class _Reasons:
             names = ", ".join(policy_place(policy) for policy in side.isolating)
             self._denials[key] = f"{side.direction.lower()} denied by {names}"
         return self._denials[key]
+
+
+def _deciding(decision: Decision) -> list[Judgement]:
+    """What decides at either end: of a denied connection where it is denied."""
+    found = [
+        decision.deciding(direction)
+        for direction in (Direction.EGRESS, Direction.INGRESS)
+        if decision.verdict is Verdict.ALLOWED or not decision.allowed(direction)
+    ]
+    return [each for each in found if each is not None]
+
+
+def _grant(side: Side) -> str:
+    return f"{side.direction.lower()}: {side.grant}" if side.grant is not None else ""
 
 
 def _finding(
@@ -125,7 +139,12 @@ def _places(decision: Decision) -> Iterator[Place]:
     """Where the policies stand that deny, or the rules that allow."""
     if decision.exemption:
         return
-    for side in (decision.egress, decision.ingress):
+    for judgement in filter(None, map(decision.deciding, (Direction.EGRESS, Direction.INGRESS))):
+        if (decider := judgement.decider) is not None:
+            yield Place(decider.policy, decider.file, decider.line, decider.path)
+        side = judgement.side
+        if side is None:
+            continue
         if side.grant is not None:
             policy, rule = side.grant.policy, side.grant.rule
             line = policy.rules(side.direction)[rule].line
@@ -134,13 +153,20 @@ def _places(decision: Decision) -> Iterator[Place]:
             yield from (Place(policy.full_name, policy.file, policy.line) for policy in side.isolating)
 
 
+def _policies_of(judgement: Judgement) -> list[str]:
+    """The full names of the policies behind a denial."""
+    if judgement.side is not None:
+        return [policy.full_name for policy in judgement.side.isolating]
+    return [judgement.decider.policy] if judgement.decider is not None else []
+
+
 def _title(kind: Result, cells: Sequence[Cell], example: Decision) -> str:
     sources, destinations = _list([cell.source for cell in cells]), _list([cell.destination for cell in cells])
     ports = _ports_in_brief(cells)
     if kind is Result.LEAK:
-        denying = [side for side in (example.egress, example.ingress) if not side.allowed]
-        policies = list(dict.fromkeys(policy.full_name for side in denying for policy in side.isolating))
-        directions = " and ".join(side.direction.lower() for side in denying)
+        policies = list(dict.fromkeys(name for each in _deciding(example) for name in _policies_of(each)))
+        denying = [each for each in (Direction.EGRESS, Direction.INGRESS) if not example.allowed(each)]
+        directions = " and ".join(direction.lower() for direction in denying)
         return f"{sources} can reach {destinations} on {ports}, despite {_list(policies)} ({directions})"
     if kind is Result.OUTAGE:
         return f"{sources} can't reach {destinations} on {ports}, which is allowed"

@@ -43,9 +43,11 @@ class Note(StrEnum):
     to the CNI.
     """
     UNDEFINED = "undefined"
-    """A hostNetwork pod takes part, for which the specification defines no behaviour."""
+    """A hostNetwork pod takes part, or policies with one priority say otherwise than each other: the specification
+    defines no behaviour for either.
+    """
     ADDRESS_UNKNOWN = "address-unknown"
-    """Denied, but an ipBlock might cover an endpoint whose address the input does not give."""
+    """An ipBlock or network might cover an endpoint whose address the input does not give, which would change it."""
     LABELS_UNKNOWN = "labels-unknown"
     """Depends on labels that are not in the input, of a namespace without an object or given by a controller."""
     FAMILY_DEPENDENT = "family-dependent"

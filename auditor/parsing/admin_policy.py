@@ -8,7 +8,7 @@ of actions, in how they write ports, and in where tier and priority come from.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -23,8 +23,9 @@ from auditor.model.admin_policy import (
     AdminTier,
 )
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import IPBlock, PolicyPort
+from auditor.model.policy import Direction, IPBlock, PolicyPort
 from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
+from auditor.model.words import in_brief
 from auditor.parsing.fields import Fields
 from auditor.parsing.labels import read_labels, read_selector
 from auditor.parsing.network_policy import METADATA_FIELDS, TOP_FIELDS, check_name, read_network
@@ -32,6 +33,7 @@ from auditor.parsing.network_policy import METADATA_FIELDS, TOP_FIELDS, check_na
 GROUP = "policy.networking.k8s.io"
 NO_FIELD = "(none)"
 LONGEST_RULE_NAME = 100
+MOST_NAMED = 3
 MOST_NETWORKS = 25
 MOST_IN_NEW, MOST_IN_OLD = 25, 100
 DOMAIN_NAME = re.compile(
@@ -266,6 +268,22 @@ def _refuse_twice(fields: Fields, key: str) -> None:
 def _named(name: str, line: int) -> list[PolicyPort]:
     """A name without a protocol: the ports of any protocol that a pod declares under it."""
     return [PolicyPort(protocol, name=name, line=line) for protocol in Protocol]
+
+
+def remarks_on(policies: Iterable[AdminPolicy]) -> Iterator[str]:
+    """What to say of rules whose peers nobody here can find."""
+    for policy in policies:
+        for direction in Direction:
+            for number, rule in enumerate(policy.rules(direction)):
+                names = [name for peer in rule.peers for name in peer.domain_names]
+                if names:
+                    yield (
+                        f"{policy.place(direction, number)}: which addresses domainNames stand for is not known here: "
+                        f"taken as matching nothing ({in_brief(names, MOST_NAMED)})"
+                    )
+                if rule.unknown:
+                    closed = "it accepts nothing" if rule.action is Action.ACCEPT else "it denies everything"
+                    yield f"{policy.place(direction, number)}: fails closed, its peer has no field known here: {closed}"
 
 
 def _port_number(fields: Fields, key: str) -> int | None:

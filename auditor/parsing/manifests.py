@@ -24,8 +24,9 @@ from auditor.model.snapshot import (
     ServiceEndpoint,
     Snapshot,
 )
+from auditor.parsing.admin_policy import GROUP as POLICY
 from auditor.parsing.admin_policy import KINDS as ADMIN_KINDS
-from auditor.parsing.admin_policy import read_admin_policy
+from auditor.parsing.admin_policy import read_admin_policy, remarks_on
 from auditor.parsing.api_server_calls import api_server_calls
 from auditor.parsing.differing import Differing, remarks, unsure_of
 from auditor.parsing.documents import Document, parse_documents
@@ -62,6 +63,7 @@ GROUPS = {
     "Job": BATCH,
     "CronJob": BATCH,
     "NetworkPolicy": NETWORKING,
+    **dict.fromkeys(ADMIN_KINDS, POLICY),
 }
 EXTERNAL_NAME = "is an ExternalName, another name for a host: no policy sees it; ask for the host itself"
 CLUSTER_SCOPED = ("Namespace", "Node", *ADMIN_KINDS)
@@ -405,7 +407,7 @@ def assemble(
         unknown=unknown,
         problems=tuple(objects.problems),
         skipped=tuple(objects.skipped),
-        remarks=tuple(remarks(objects.differing)),
+        remarks=(*remarks(objects.differing), *remarks_on(objects.admin_policies)),
         absent=absent,
         api_server_calls=tuple(dict.fromkeys(objects.calls)),
         variants=tuple(policy for policy in objects.policies if policy.full_name in unsure),

@@ -19,6 +19,7 @@ from auditor.policy.bits import union
 from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import peer_in_words, peers_without_pods
 from auditor.policy.groups import Groups
+from auditor.policy.traits import admin_selects
 from auditor.policy.unknown_labels import may_match, pod_may_match
 
 
@@ -73,6 +74,9 @@ class Admission:
             each for each in self._snapshot.policies if each.namespace == pod.namespace and direction in each.directions
         ]
         selecting = [(each, pod_may_match(each.pod_selector, pod)) for each in here]
+        others = (each for each in self._snapshot.admin_policies if each.rules(direction))
+        if any(admin_selects(each, self._snapshot.namespaces, pod) for each in others):
+            return Opening(0, everything)  # nobody asks these policies about pods that are not there
         if self._unreadable.touches([pod]) or any(sure is None for _, sure in selecting):
             return Opening(0, everything)
         isolating = [each for each, sure in selecting if sure]

@@ -14,7 +14,7 @@ from auditor.model.policy import Direction, PolicyPort
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
-from auditor.policy.tiers import Judgement, TierAnswer
+from auditor.policy.tiers import Decider, Judgement, TierAnswer
 
 MOST_BEFORE = 3
 ANSWERS = {Action.ACCEPT: TierAnswer.ACCEPT, Action.DENY: TierAnswer.DENY, Action.PASS: TierAnswer.NEXT}
@@ -71,7 +71,9 @@ class _Question:
         deciding = f"{self._word}: {policy.place(self.direction, number)}: {self.tier} {action}: {why}"
         passed = (f"{self._word}: it passes the connection on to the next tier",) if action is Action.PASS else ()
         tie = tuple(self._ties(policy, action, selecting))
-        return Judgement(self.tier, ANSWERS[action], (deciding, *passed, *tie, *_first(before, self._word)))
+        decider = Decider(policy.full_name, policy.file, rule.line, f"spec.{self._word}[{number}]")
+        lines = (deciding, *passed, *tie, *_first(before, self._word))
+        return Judgement(self.tier, ANSWERS[action], lines, decider=None if action is Action.PASS else decider)
 
     def _why(self, rule: AdminRule) -> str:
         if rule.unknown:

@@ -13,7 +13,8 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeAlias
 
-from auditor.model.policy import Direction
+from auditor.model.admin_policy import AdminPolicy
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import FIRST_PORT, LAST_PORT, PortRange, Protocol
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
@@ -136,7 +137,7 @@ class _Comparison:
         )
 
     def _policies(self) -> Names:
-        old, new = ({each.full_name: each for each in snapshot.policies} for snapshot in self._snapshots)
+        old, new = map(_by_name, self._snapshots)
         return Names(
             tuple(sorted(new.keys() - old.keys())),
             tuple(sorted(old.keys() - new.keys())),
@@ -374,6 +375,12 @@ def _change(
     if old[1] or new[1]:
         return ChangeKind.IN_DOUBT, tuple(dict.fromkeys((*old[1], *new[1])))
     return (ChangeKind.OPENED if new[0] else ChangeKind.CLOSED), ()
+
+
+def _by_name(snapshot: Snapshot) -> dict[str, NetworkPolicy | AdminPolicy]:
+    """The policies of all tiers."""
+    of_tenants = {policy.full_name: policy for policy in snapshot.policies}
+    return {**of_tenants, **{policy.full_name: policy for policy in snapshot.admin_policies}}
 
 
 def _together(changes: Iterable[Change]) -> list[Change]:

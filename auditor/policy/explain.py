@@ -36,8 +36,12 @@ class Decision:
 
     def allowed(self, direction: Direction) -> bool:
         """Whether the policies of all tiers let the connection through in ``direction``."""
-        deciding = fold_judgements(self.chain[direction])
+        deciding = self.deciding(direction)
         return deciding is None or deciding.answer is TierAnswer.ACCEPT
+
+    def deciding(self, direction: Direction) -> Judgement | None:
+        """What decides in ``direction``; None where no tier does, and the connection is allowed."""
+        return fold_judgements(self.chain[direction])
 
     def because(self) -> tuple[str, ...]:
         """One line for each thing that decided: exemption, deciding rules, or the isolating policies and their near

@@ -97,7 +97,17 @@ def _covering(snapshots: Sequence[Snapshot]) -> list[frozenset[IPBlock]]:
                     if blocks and (selected := subjects.of(policy)) is not None:
                         key = (number, direction, selected, frozenset(rule.ports))
                         together.setdefault(key, set()).update(blocks)
+        together.update(_covering_in_tiers(number, snapshot))
     return list(dict.fromkeys(map(frozenset, together.values())))
+
+
+def _covering_in_tiers(number: int, snapshot: Snapshot) -> Iterator[tuple[Hashable, set[IPBlock]]]:
+    """The networks of each egress rule of administrators' policies: which rule comes first decides."""
+    for policy in snapshot.admin_policies:
+        for place, rule in enumerate(policy.egress):
+            blocks = {block for peer in rule.peers for block in peer.networks}
+            if blocks:
+                yield (number, policy.full_name, place), blocks
 
 
 class _Subjects:

@@ -44,15 +44,27 @@ class TierAnswer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Decider:
+    """The rule that decides, by its policy's full name, and where it stands."""
+
+    policy: str
+    file: str
+    line: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One tier's answer for one connection and direction. ``because`` has a line for each thing that decided, for
-    people; where ``side`` says it, what NetworkPolicies say of that end, the lines are its own.
+    people; where ``side`` says it, what NetworkPolicies say of that end, the lines are its own. ``decider`` is the one
+    rule that accepts or denies, in tiers where one does.
     """
 
     tier: str
     answer: TierAnswer
     because: tuple[str, ...] = ()
     side: Side | None = None
+    decider: Decider | None = None
 
     @property
     def lines(self) -> tuple[str, ...]:

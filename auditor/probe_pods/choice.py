@@ -21,6 +21,7 @@ from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.workloads import workload_name
 from auditor.policy.doubt import may_select
 from auditor.policy.matrix import ExpectedMatrix
+from auditor.policy.traits import admin_selects
 from auditor.probe_pods.gaps import (
     endpoints_without_probe_pods,
     pods_known_by_address,
@@ -127,16 +128,14 @@ def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeReque
     """The classes of pods on the pod network, by their first member's name; split where policies that nobody can read
     may split them.
     """
-    by_namespace: dict[str, list[NetworkPolicy]] = {}
-    for policy in snapshot.policies:
-        by_namespace.setdefault(policy.namespace, []).append(policy)
+    isolated_at = Isolation(snapshot)
     groups: dict[tuple[int, ...], list[Endpoint]] = {}
     for endpoint in sorted((end for end in snapshot.endpoints if end.selectable), key=lambda end: end.name):
         unknown = (number for number, policy in enumerate(snapshot.unknown) if may_select(policy, endpoint))
         groups.setdefault((matrix.class_of(endpoint.name), *unknown), []).append(endpoint)
     classes = []
     for number, ((identity, *_), members) in enumerate(groups.items()):
-        isolated = isolated_directions(members[0], by_namespace)
+        isolated = isolated_at.of(members[0])
         audited = tuple(filter(request.audits, members))
         classes.append(
             PodClass(number, tuple(members), audited, isolated, len(members) > 1 and _denies_itself(matrix, identity))
@@ -144,12 +143,24 @@ def _pod_classes(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeReque
     return classes
 
 
-def isolated_directions(
-    endpoint: Endpoint, by_namespace: Mapping[str, Sequence[NetworkPolicy]]
-) -> frozenset[Direction]:
-    """The directions in which policies, which are given by their namespaces, isolate ``endpoint``."""
-    selecting = (policy for policy in by_namespace.get(endpoint.namespace, ()) if endpoint.is_selected_by(policy))
-    return frozenset(direction for policy in selecting for direction in policy.directions)
+class Isolation:
+    """In which directions policies of any tier have a say in what pods of ``snapshot`` do."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._namespaces = snapshot.namespaces
+        self._admin = snapshot.admin_policies
+        self._policies: dict[str, list[NetworkPolicy]] = {}
+        for policy in snapshot.policies:
+            self._policies.setdefault(policy.namespace, []).append(policy)
+
+    def of(self, pod: Endpoint) -> frozenset[Direction]:
+        """Those of ``pod``."""
+        selecting = (each for each in self._policies.get(pod.namespace, ()) if pod.is_selected_by(each))
+        found = {direction for policy in selecting for direction in policy.directions}
+        for policy in self._admin:
+            if admin_selects(policy, self._namespaces, pod):
+                found |= {direction for direction in Direction if policy.rules(direction)}
+        return frozenset(found)
 
 
 def _denies_itself(matrix: ExpectedMatrix, identity: int) -> bool:

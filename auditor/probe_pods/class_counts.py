@@ -16,10 +16,14 @@ from dataclasses import dataclass
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.policy.atoms import policy_ports, port_names
+from auditor.policy.atoms import PortName, cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits, mask_of, union
 from auditor.policy.compiled import peers_blocked, peers_selected
 from auditor.policy.groups import Groups
+from auditor.policy.tier_admin import AdminPolicyTier
+from auditor.policy.tiers import Universe
+from auditor.policy.tiers_in_order import TIERS
+from auditor.policy.traits import admin_ports
 from auditor.probe_pods.models import fewest_namespaces
 
 SUSPECTS = 5
@@ -57,12 +61,15 @@ class ClassCounts:
     def __init__(self, snapshot: Snapshot, endpoints: Iterable[Endpoint], most: int) -> None:
         self._snapshot = snapshot
         self._most = most
-        self._groups = Groups(snapshot, port_names(policy_ports(snapshot.policies)))
+        traits = [tier.traits(snapshot) for tier in TIERS if tier.applies(snapshot)]
+        names = port_names(port for each in traits for port in each.ports)
+        self._groups = Groups(snapshot, names, traits)
         wanted = {endpoint.name for endpoint in endpoints if endpoint.selectable}
         numbers = zip(snapshot.endpoints, self._groups.of_endpoint, strict=True)
         self._among = mask_of({number for endpoint, number in numbers if endpoint.name in wanted})
         self._unsplit = self._by_family()
         self._sets = [self._sets_of(policy) for policy in snapshot.policies]
+        self._of_other_tiers = self._other_sets(names)
         parts = self._split(self._all_sets())
         self.tally = self._told(parts)
         representatives = self._groups.representatives
@@ -110,10 +117,20 @@ class ClassCounts:
 
     def _united(self, numbers: Iterable[int]) -> Iterator[int]:
         """The sets of these policies, each once."""
-        seen: set[int] = set()
+        seen = set(self._of_other_tiers)
+        yield from self._of_other_tiers
         for number in numbers:
             yield from self._sets[number] - seen
             seen |= self._sets[number]
+
+    def _other_sets(self, names: set[PortName]) -> frozenset[int]:
+        """What the policies of administrators tell apart, who can't be named as culprits."""
+        items = [*policy_ports(self._snapshot.policies), *admin_ports(self._snapshot.admin_policies)]
+        atoms = cut_atoms(items, names, self._snapshot.endpoints)
+        universe = Universe(self._groups, atoms, {name: self._groups.declaring(name) for name in names})
+        others = [tier for tier in TIERS if isinstance(tier, AdminPolicyTier) and tier.applies(self._snapshot)]
+        sets = {mask for tier in others for mask in tier.compile(self._snapshot, universe).told_apart()}
+        return frozenset({mask & self._among for mask in sets} - {0, self._among})
 
     def _split(self, sets: Iterable[int]) -> list[int]:
         """The parts into which ``sets`` split the groups; no more than one beyond ``most``."""

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import NetworkPolicy
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.probe_pods.choice import Choice, Mode, ProbeRequest, isolated_directions, put_in_place
+from auditor.probe_pods.choice import Choice, Isolation, Mode, ProbeRequest, put_in_place
 from auditor.probe_pods.gaps import endpoints_without_probe_pods, pods_known_by_address, untested_nodes, unusable_nodes
 from auditor.probe_pods.labels import PodSelectors
 from auditor.probe_pods.models import Models, PodClass
@@ -33,15 +32,13 @@ def copies(
 
     Their labels meet the same of the selectors ``misread`` as those of the pods.
     """
-    by_namespace: dict[str, list[NetworkPolicy]] = {}
-    for policy in snapshot.policies:
-        by_namespace.setdefault(policy.namespace, []).append(policy)
+    isolation = Isolation(snapshot)
     classes = [
         PodClass(
             number,
             one.members,
             tuple(filter(request.audits, one.members)),
-            isolated_directions(one.members[0], by_namespace),
+            isolation.of(one.members[0]),
             one.second,
         )
         for number, one in enumerate(chosen)

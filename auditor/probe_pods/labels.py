@@ -13,7 +13,7 @@ from functools import cache
 
 from auditor.model.labels import Labels, LabelSelector
 from auditor.model.snapshot import Endpoint, Snapshot
-from auditor.policy.traits import peers_in_force
+from auditor.policy.traits import admin_selectors, peers_in_force
 
 TOOL_KEYS = (
     "pod-template-hash",
@@ -63,10 +63,19 @@ class PodSelectors:
                     )
                     found.add(peer.pod_selector)
                     self._besides |= set() if peer.namespace_selector is None else {peer.namespace_selector}
+        for namespaces, pods, is_peer in admin_selectors(snapshot.admin_policies):
+            self._elsewhere.setdefault(namespaces, set()).add(pods)
+            if is_peer:
+                self._peers.add(pods)
+                self._besides.add(namespaces)
         for unknown in snapshot.unknown:
-            if unknown.pod_selector is not None:
+            if unknown.pod_selector is not None and not unknown.namespace:
+                everywhere = unknown.namespace_selector or LabelSelector()
+                self._elsewhere.setdefault(everywhere, set()).add(unknown.pod_selector)
+            elif unknown.pod_selector is not None:
                 self._own.setdefault(unknown.namespace, set()).add(unknown.pod_selector)
-        self._keys = frozenset(key for selector in self._peers.union(*self._own.values()) for key in selector.keys)
+        every = self._peers.union(*self._own.values(), *self._elsewhere.values())
+        self._keys = frozenset(key for selector in every for key in selector.keys)
         self.of = cache(self._of)
         self.in_any_reading = cache(self._in_any_reading)
         self._found = cache(self._matched)

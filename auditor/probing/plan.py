@@ -21,6 +21,7 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.atoms import policy_ports
 from auditor.policy.matrix import ExpectedMatrix, common_families, governed
+from auditor.policy.traits import admin_ports, admin_selects
 
 PROTOCOL_ORDER = tuple(Protocol)
 ALWAYS_PROBED = (Protocol.TCP, Protocol.UDP)
@@ -53,7 +54,7 @@ def choose_ports(snapshot: Snapshot) -> tuple[PortRequest, ...]:
     """
     interesting: dict[Protocol, set[int]] = {protocol: set() for protocol in ALWAYS_PROBED}
     ranges: dict[Protocol, list[range]] = {}
-    for port in policy_ports(snapshot.policies):
+    for port in (*policy_ports(snapshot.policies), *admin_ports(snapshot.admin_policies)):
         numbers = interesting.setdefault(port.protocol, set())
         if port.number is not None:
             _, last = port.bounds
@@ -237,4 +238,9 @@ def _ports(
         if direction in policy.directions and endpoint.is_selected_by(policy)
     )
     declaring = (endpoint,) if direction is Direction.INGRESS else ()
-    return frozenset(choose_ports(replace(snapshot, policies=isolating, endpoints=declaring)))
+    admin = tuple(
+        replace(policy, egress=()) if direction is Direction.INGRESS else replace(policy, ingress=())
+        for policy in snapshot.admin_policies
+        if admin_selects(policy, snapshot.namespaces, endpoint)
+    )
+    return frozenset(choose_ports(replace(snapshot, policies=isolating, admin_policies=admin, endpoints=declaring)))

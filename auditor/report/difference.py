@@ -25,7 +25,7 @@ DOUBTS: Mapping[str, str] = {
     Note.ADDRESS_UNKNOWN: "an ipBlock may cover an address that the input does not give",
     Note.CNI_DEPENDENT: "an ipBlock covers an address inside the cluster, which is up to the CNI",
     Note.LABELS_UNKNOWN: "depends on labels that are not in the input",
-    Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification defines nothing",
+    Note.UNDEFINED: "undefined for hostNetwork pods, and where policies with one priority differ",
 }
 
 

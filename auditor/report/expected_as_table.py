@@ -30,7 +30,7 @@ ITSELF = "itself"
 ONLY_ITSELF = f"({Note.SELF_ALLOWED.value})"
 MEANINGS = {
     Note.CNI_DEPENDENT: "allowed by an ipBlock for an address inside the cluster, which is up to the CNI",
-    Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification defines nothing",
+    Note.UNDEFINED: "undefined for hostNetwork pods, and where policies with one priority differ",
     Note.LABELS_UNKNOWN: "depends on labels that are not in the input: of namespaces without a Namespace object, "
     "or given by controllers",
     Note.ADDRESS_UNKNOWN: "denied, unless an ipBlock covers the address, which is not known",

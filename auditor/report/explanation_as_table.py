@@ -21,7 +21,7 @@ MOST_NAMES = 4
 NOTE_WORDS = {
     Note.CNI_DEPENDENT: "depends on an ipBlock that covers an address inside the cluster, which the specification "
     "leaves to the CNI",
-    Note.UNDEFINED: "a hostNetwork pod takes part: the specification defines no behaviour",
+    Note.UNDEFINED: "the specification leaves it open: a hostNetwork pod, or policies with one priority that differ",
     Note.LABELS_UNKNOWN: "labels on which it hangs are not known: add the Namespace objects, or the pods themselves",
     Note.ADDRESS_UNKNOWN: "an ipBlock might allow it, but the input does not give the address",
 }

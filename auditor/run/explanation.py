@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from auditor.model.ports import PortRequest
 from auditor.model.skipped import NOTHING_LEFT_OUT, LeftOut
-from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
@@ -93,7 +93,12 @@ def _around(snapshot: Snapshot, cells: Sequence[Cell]) -> Snapshot:
     The rest of a large cluster need not be evaluated for a few connections.
     """
     names = {name for cell in cells for name in (cell.source, cell.destination)}
-    ends = tuple(endpoint for endpoint in snapshot.endpoints if endpoint.name in names)
+    known_by_labels = bool(snapshot.admin_policies)  # which may name nodes so
+    ends = tuple(
+        endpoint
+        for endpoint in snapshot.endpoints
+        if endpoint.name in names or (known_by_labels and endpoint.kind is EndpointKind.NODE)
+    )
     namespaces = {endpoint.namespace for endpoint in ends}
     policies = tuple(policy for policy in snapshot.policies if policy.namespace in namespaces)
     return replace(snapshot, endpoints=ends, policies=policies)

@@ -17,6 +17,7 @@ from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.doubt import may_select
 from auditor.policy.matrix import ExpectedMatrix, common_families
+from auditor.policy.traits import admin_selects
 from auditor.probing.crossings import NO_VOLUNTEERS, Crossing, Volunteers
 from auditor.probing.plan import choose_ports
 from auditor.run.expectation import Expectation
@@ -123,5 +124,7 @@ class _Search:
 def _may_send_all(snapshot: Snapshot, end: Endpoint) -> bool:
     """Whether no policy isolates ``end`` for egress, as far as policies can be read."""
     if any(may_select(policy, end) for policy in snapshot.unknown):
+        return False
+    if any(policy.egress and admin_selects(policy, snapshot.namespaces, end) for policy in snapshot.admin_policies):
         return False
     return not any(Direction.EGRESS in policy.directions and end.is_selected_by(policy) for policy in snapshot.policies)

@@ -25,7 +25,7 @@ from auditor.testing.policies import replaced, require_namespaces, without_block
 from auditor.testing.questions import Question, resolve, with_hosts
 
 UNCERTAIN = {
-    Note.UNDEFINED: "a hostNetwork pod takes part, for which the specification defines no behaviour",
+    Note.UNDEFINED: "the specification leaves it open: a hostNetwork pod, or policies with one priority that differ",
     Note.CNI_DEPENDENT: "an ipBlock covers an address inside the cluster, which the specification leaves to the CNI",
     Note.ADDRESS_UNKNOWN: "an ipBlock may cover a pod whose address the manifests don't give; pod_networks says where "
     "pods have theirs",

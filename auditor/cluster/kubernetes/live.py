@@ -220,7 +220,9 @@ class LiveCluster(ClusterSession):
         self._progress.phase("starting probe pods", len(self._probes))
         self._when_leaving(self._remove_pods)
         agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
-        withheld = keys_read((*deployment.snapshot.policies, *deployment.snapshot.unknown))
+        withheld = keys_read(
+            (*deployment.snapshot.policies, *deployment.snapshot.admin_policies, *deployment.snapshot.unknown)
+        )
         await self._pods.create(self._leases.anchors, agent, withheld, deployment.users)
         self._when_leaving(self._close_unused)
         await self._pods.wait(deployment.start_seconds, self._has_started)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.labels import Labels, LabelSelector
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.ports import LAST_PORT, ContainerPort
@@ -115,12 +116,14 @@ def pod_name(run_id: str, number: int) -> str:
     return apart(f"{NAME}-{run_id}-{number}")
 
 
-def keys_read(policies: Iterable[NetworkPolicy | UnknownPolicy]) -> frozenset[str]:
+def keys_read(policies: Iterable[NetworkPolicy | AdminPolicy | UnknownPolicy]) -> frozenset[str]:
     """The keys of all pod labels that any of ``policies`` looks at, as far as that is known."""
     selectors: list[LabelSelector | None] = []
     for policy in policies:
         selectors.append(policy.pod_selector)
-        for rule in (*policy.ingress, *policy.egress) if isinstance(policy, NetworkPolicy) else ():
+        if isinstance(policy, UnknownPolicy):
+            continue
+        for rule in (*policy.ingress, *policy.egress):
             selectors += [peer.pod_selector for peer in rule.peers]
     return frozenset(key for selector in selectors if selector is not None for key in selector.keys)
 

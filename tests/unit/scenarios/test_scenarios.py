@@ -59,7 +59,7 @@ CLAIMS = {
 }
 """What the source documents show or claim: in which of them, whether it is right, and the scenario that shows it."""
 
-SHOWN_BY_PACKETS = {*range(1, 14), 15}
+SHOWN_BY_PACKETS = {*range(1, 14), 15, 16}
 """The lines of docs/semantics.md that a scenario can show; 14 is a property of the probing, 16 and 17 are not
 implemented.
 """

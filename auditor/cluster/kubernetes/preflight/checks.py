@@ -139,7 +139,7 @@ class _Preflight:
 
     async def run(self) -> Preflight:
         snapshot = self._live.snapshot
-        withheld = keys_read((*snapshot.policies, *snapshot.unknown))
+        withheld = keys_read((*snapshot.policies, *snapshot.admin_policies, *snapshot.unknown))
         missing, held, nodes = await asyncio.gather(
             missing_rights(self._api, self._namespaces, (*PROBING, *EXPOSING) if self._options.services else PROBING),
             occupants(self._api, [namespace for namespace in self._namespaces if self._options.audits(namespace)]),

@@ -115,7 +115,7 @@ class LabelDrift:
 
     def take(self, state: Snapshot) -> None:
         """The policies of ``state`` are, or were, in force, too."""
-        self._read |= keys_read((*state.policies, *state.unknown))
+        self._read |= keys_read((*state.policies, *state.admin_policies, *state.unknown))
 
     def look(self, before: Mapping[str, Labels], now: Mapping[str, Labels]) -> dict[str, str]:
         """Those of ``before``, labels by endpoint name, that differ ``now`` to any policy so far, with the reason not
