@@ -83,7 +83,7 @@ class Policing:
         for policy in isolating:
             for rule in policy.rules(direction):
                 allowed.update(dict.fromkeys(self._rule(policy.namespace, rule, direction, pod)))
-            if self._behaviour.shares_directions and len(policy.directions) > 1:
+            if self.behaviour.shares_directions and len(policy.directions) > 1:
                 allowed.update(dict.fromkeys(self._shared(policy, direction, pod)))
         return tuple(allowed)
 
@@ -115,7 +115,7 @@ class Policing:
 
     def _named(self, namespace: str, rule: Rule, port: PolicyPort, pod: Endpoint) -> list[PortSpan]:
         """What a named port of an egress rule means at ``pod``."""
-        if self._behaviour.any_pods_names and not rule.peers:
+        if self.behaviour.any_pods_names and not rule.peers:
             return [span for each in self._pods if each.namespace == namespace for span in _resolved(port, each)]
         return _resolved(port, pod)
 
@@ -124,6 +124,11 @@ class Policing:
 
     def _rule(self, namespace: str, rule: Rule, direction: Direction, pod: Endpoint) -> list[Allowance]:
         addresses = self._peers(namespace, rule.peers) if rule.peers else None
+        if self.behaviour.any_pods_names and direction is Direction.EGRESS and rule.ports and not rule.peers:
+            named = [port for port in rule.ports if port.name is not None]
+            spans = [span for port in rule.ports for span in _numbered(port)]
+            spans += [span for port in named for span in self._named(namespace, rule, port, pod)]
+            return [Allowance(addresses, _joined(spans))] if spans else []
         return self.on_ports(addresses, rule.ports, direction, pod)
 
     def on_ports(
@@ -137,9 +142,6 @@ class Policing:
         if direction is Direction.INGRESS:
             ports = _joined(numbered + [span for port in named for span in _resolved(port, pod)])
             return [Allowance(addresses, ports)] if ports else []
-        if self._behaviour.any_pods_names and not rule.peers:
-            numbered += [span for port in named for span in self._named(namespace, rule, port, pod)]
-            named = []
         allowed = [Allowance(addresses, _joined(numbered))] if numbered else []
         return allowed + self._named_at_destinations(named, addresses)
 
