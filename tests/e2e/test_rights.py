@@ -52,7 +52,14 @@ def grants(name: str) -> list[Grant]:
     ]
 
 
-OTHER_KINDS = ("cilium.io", "crd.projectcalico.org", "projectcalico.org", "crd.antrea.io", "policy.networking.k8s.io")
+OTHER_KINDS = (
+    "cilium.io",
+    "crd.projectcalico.org",
+    "projectcalico.org",
+    "crd.antrea.io",
+    "policy.networking.k8s.io",
+    "networking.k8s.aws",
+)
 """Groups whose kinds a plain cluster does not have, so that nothing there can be missed."""
 BY_NAME = Grant("", "namespaces", "get")
 """Only what reads a single namespace needs it."""

@@ -23,18 +23,20 @@ UNSAVED = ("managedFields", "annotations")
 
 @dataclass(frozen=True, slots=True)
 class UnreadablePolicy:
-    """A NetworkPolicy with ``problems``. ``pod_selector`` None: not even the pods that it selects are known, so all of
-    its namespace.
+    """A policy with ``problems``. ``pod_selector`` None: not even the pods that it selects are known, so all of
+    its namespace. ``tier`` and ``namespace_selector`` as in ``UnknownPolicy``.
     """
 
     namespace: str
     name: str
     problems: tuple[Problem, ...]
     pod_selector: LabelSelector | None
+    tier: str = "NetworkPolicy"
+    namespace_selector: LabelSelector | None = None
 
     @property
     def full_name(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
 def read_live_policy(item: Mapping[str, Any]) -> NetworkPolicy | UnreadablePolicy:
@@ -58,7 +60,12 @@ def unknown_policy(policy: UnreadablePolicy) -> UnknownPolicy:
     more = f" (and {len(policy.problems) - 1} more)" if len(policy.problems) > 1 else ""
     where = f"{first.path}: " if first.path else ""
     return UnknownPolicy(
-        policy.namespace, policy.name, policy.pod_selector, f"can't be read: {where}{first.message}{more}"
+        policy.namespace,
+        policy.name,
+        policy.pod_selector,
+        f"can't be read: {where}{first.message}{more}",
+        policy.tier,
+        policy.namespace_selector,
     )
 
 

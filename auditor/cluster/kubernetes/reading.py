@@ -15,6 +15,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from auditor.cluster.kubernetes.admin_policies import (
+    read_live_admin_policy,
+    saved_admin_policy,
+    served_kinds,
+    unlisted,
+)
 from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
 from auditor.cluster.kubernetes.client.listing import PAGE, decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, NotFoundError, Question
@@ -24,8 +30,9 @@ from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_poli
 from auditor.cluster.kubernetes.preflight.other_policy_kinds import count_other_kinds
 from auditor.cluster.kubernetes.preflight.permissions import unreadable
 from auditor.loop.apart import apart
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.errors import ClusterError, UsageError
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.snapshot import ServiceEndpoint, Snapshot
 from auditor.parsing.manifests import EXTERNAL_NAME, Objects, assemble
 from auditor.parsing.services import read_service_endpoints, served
@@ -130,6 +137,7 @@ class _Reading:
         self._manifests: list[Mapping[str, Any]] = []
         self._versions: dict[str, str] = {}
         self._unreadable: list[UnreadablePolicy] = []
+        self._unlisted: list[UnknownPolicy] = []
         self._notes: list[str] = []
         self._agents: dict[str, str] = {}
 
@@ -159,6 +167,7 @@ class _Reading:
         await apart(self._take_pods, await self._records(CORE, "pods", PodRecord))
         await apart(self._take_services, await self._records(CORE, "services", ServiceRecord))
         await apart(self._take_policies, await self._records(NETWORKING, "networkpolicies", dict))
+        await self._read_admin_policies()
         # Last, so that whatever was found stands in one of them, or in one that is gone by now.
         namespaces = named or await self._records(CORE, "namespaces", NamespaceRecord)
         self._objects.namespaces |= {each.metadata.name: each.value() for each in namespaces}
@@ -166,15 +175,35 @@ class _Reading:
         snapshot = await apart(assemble, self._objects, replicas=0, hosts={})
         ignored = dict(sorted((Counter(snapshot.ignored) + Counter(other_kinds)).items()))
         return LiveSnapshot(
-            replace(snapshot, ignored=ignored, unknown=tuple(map(unknown_policy, self._unreadable))),
+            replace(snapshot, ignored=ignored, unknown=(*map(unknown_policy, self._unreadable), *self._unlisted)),
             tuple(self._unreadable),
             (*(saved(namespace, "Namespace") for namespace in namespaces), *self._manifests),
             self._versions,
             other_kinds,
-            (*self._notes, *notes),
+            (*self._notes, *notes, *snapshot.remarks),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
             {**versions_on(nodes), **self._agents},
         )
+
+    async def _read_admin_policies(self) -> None:
+        """Those of every kind that is installed. They are in no namespace, so who may read single ones may lack the
+        right to list them.
+        """
+        for installed in await served_kinds(self._api):
+            question = installed.question
+            try:
+                items, self._versions[question.path] = await read_list(self._api, question, page=self._page)
+            except ForbiddenError as error:
+                self._unlisted.append(unlisted(installed, str(error)))
+                continue
+            decoded = await apart(self._decoded, items, dict, question)
+            for item in sorted(decoded, key=_place):
+                policy = read_live_admin_policy(item, installed)
+                if isinstance(policy, AdminPolicy):
+                    self._objects.admin_policies.append(policy)
+                else:
+                    self._unreadable.append(policy)
+                self._manifests.append(saved_admin_policy(item, installed))
 
     async def _read_nodes(self) -> list[NodeRecord]:
         """None, and a note, where single namespaces are read by somebody who has rights there alone: nodes are in no

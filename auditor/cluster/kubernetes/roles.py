@@ -58,8 +58,10 @@ PURPOSES: Mapping[Role, str] = {
 
 _CORE = ("",)
 _POLICIES = ("networking.k8s.io",)
+_TIERS = ("policy.networking.k8s.io",)
 _LEASES = ("coordination.k8s.io",)
 
+_ADMIN_POLICIES = ("adminnetworkpolicies", "baselineadminnetworkpolicies", "clusternetworkpolicies")
 _OTHER_POLICIES = (
     Rule(
         ("cilium.io",),
@@ -69,11 +71,7 @@ _OTHER_POLICIES = (
     ),
     Rule(("crd.projectcalico.org", "projectcalico.org"), ("networkpolicies", "globalnetworkpolicies"), ("list",)),
     Rule(("crd.antrea.io",), ("networkpolicies", "clusternetworkpolicies"), ("list",)),
-    Rule(
-        ("policy.networking.k8s.io",),
-        ("adminnetworkpolicies", "baselineadminnetworkpolicies", "clusternetworkpolicies"),
-        ("list",),
-    ),
+    Rule(("networking.k8s.aws",), ("clusternetworkpolicies",), ("list",)),
 )
 
 
@@ -97,6 +95,7 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
         Rule(_CORE, ("namespaces",), ("get", "list", "watch")),
         Rule(_CORE, ("nodes", "services"), ("list",)),
         Rule(_POLICIES, ("networkpolicies",), ("list", "watch")),
+        Rule(_TIERS, _ADMIN_POLICIES, ("list", "watch"), "Policies of administrators, where their CRDs are installed."),
         Rule(
             ("discovery.k8s.io",),
             ("endpointslices",),
@@ -115,6 +114,7 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
     Role.SNAPSHOT: (
         Rule(_CORE, ("namespaces", "nodes", "pods", "services"), ("list",)),
         Rule(_POLICIES, ("networkpolicies",), ("list",)),
+        Rule(_TIERS, _ADMIN_POLICIES, ("list",), "Policies of administrators, where their CRDs are installed."),
         *_OTHER_POLICIES,
     ),
     Role.READ_NAMESPACE: (

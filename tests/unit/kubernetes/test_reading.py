@@ -147,7 +147,7 @@ async def test_foreign_policies_are_counted(api, tmp_path):
         "cilium.io": ("v2", ["ciliumnetworkpolicies", "ciliumendpoints"]),
         "crd.projectcalico.org": ("v1", ["networkpolicies", "globalnetworkpolicies"]),
         "projectcalico.org": ("v3", ["networkpolicies"]),
-        "policy.networking.k8s.io": ("v1alpha1", ["adminnetworkpolicies"]),
+        "networking.k8s.aws": ("v1alpha1", ["clusternetworkpolicies"]),
         "apps": ("v1", ["deployments"]),
     })  # fmt: skip
     api.objects |= {
@@ -155,11 +155,11 @@ async def test_foreign_policies_are_counted(api, tmp_path):
         "/apis/crd.projectcalico.org/v1/networkpolicies": [policy("prod", "a", {})],
         "/apis/crd.projectcalico.org/v1/globalnetworkpolicies": [],
     }
-    api.faults["/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies"] = [refused(403)]
+    api.faults["/apis/networking.k8s.aws/v1alpha1/clusternetworkpolicies"] = [refused(403)]
     live = await take(api, tmp_path)
     assert live.other_kinds == {"CiliumNetworkPolicy": 3, "NetworkPolicy (crd.projectcalico.org/v1)": 1}
     assert live.snapshot.ignored == {**live.other_kinds, "Pod (finished)": 1, "Service (ExternalName)": 1}
-    assert [note.partition(":")[0] for note in live.notes] == ["AdminNetworkPolicy can't be counted"]
+    assert [note.partition(":")[0] for note in live.notes] == ["ClusterNetworkPolicy can't be counted"]
 
 
 async def test_a_refusal_names_verb_and_resource(api, tmp_path):

@@ -20,11 +20,7 @@ OTHER_KINDS: Mapping[str, Mapping[str, str]] = {
     "crd.projectcalico.org": {"networkpolicies": "NetworkPolicy", "globalnetworkpolicies": "GlobalNetworkPolicy"},
     "projectcalico.org": {"networkpolicies": "NetworkPolicy", "globalnetworkpolicies": "GlobalNetworkPolicy"},
     "crd.antrea.io": {"networkpolicies": "NetworkPolicy", "clusternetworkpolicies": "ClusterNetworkPolicy"},
-    "policy.networking.k8s.io": {
-        "adminnetworkpolicies": "AdminNetworkPolicy",
-        "baselineadminnetworkpolicies": "BaselineAdminNetworkPolicy",
-        "clusternetworkpolicies": "ClusterNetworkPolicy",
-    },
+    "networking.k8s.aws": {"clusternetworkpolicies": "ClusterNetworkPolicy"},
 }
 """By API group, the resources that hold policies, with their kinds."""
 SHADOWS = {"projectcalico.org": "crd.projectcalico.org"}

@@ -22,6 +22,7 @@ from typing import Self
 
 import msgspec
 
+from auditor.cluster.kubernetes.admin_policies import kind_at
 from auditor.cluster.kubernetes.client.creation import all_of
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ExpiredError, Question
@@ -52,10 +53,12 @@ class Changes:
         self._history = StateHistory(snapshot)
         self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        served = [kind for path in versions if (kind := kind_at(path)) is not None]
+        self._questions = (POLICIES, NAMESPACES, *(replace(each.question, verb="watch") for each in served))
         self.trouble = ""
 
     async def __aenter__(self) -> Self:
-        self._tasks += [asyncio.create_task(self._follow(question)) for question in (POLICIES, NAMESPACES)]
+        self._tasks += [asyncio.create_task(self._follow(question)) for question in self._questions]
         return self
 
     async def __aexit__(
@@ -68,7 +71,7 @@ class Changes:
     async def take_states(self) -> Sequence[Snapshot]:
         """The states since the last call, oldest first, up to the one right now if that can be read."""
         try:
-            await all_of(self._list_anew(question) for question in (POLICIES, NAMESPACES))
+            await all_of(self._list_anew(question) for question in self._questions)
         except ClusterError as error:
             self._note(error)
         async with self._turn:
@@ -99,11 +102,13 @@ class Changes:
         return version
 
     def _take(self, question: Question, item: msgspec.Raw, *, deleted: bool) -> None:
-        self._history.note(Told.of(decode(item, dict, self._api, question), deleted=deleted))
+        served = kind_at(question.path)
+        self._history.note(Told.of(decode(item, dict, self._api, question), deleted=deleted, served=served))
 
     def _compare(self, question: Question, listed: Sequence[msgspec.Raw]) -> None:
-        told = (Told.of(decode(item, dict, self._api, question)) for item in listed)
-        self._history.compare(told, of_policies=question is POLICIES)
+        served = kind_at(question.path)
+        told = (Told.of(decode(item, dict, self._api, question), served=served) for item in listed)
+        self._history.compare(told, of_policies=question is not NAMESPACES, served=served)
 
 
 class LabelDrift:

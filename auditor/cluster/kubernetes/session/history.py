@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from auditor.cluster.kubernetes.admin_policies import ServedKind, read_live_admin_policy
 from auditor.cluster.kubernetes.policies import read_live_policy, unknown_policy
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.policy import NetworkPolicy, UnknownPolicy
 from auditor.model.snapshot import Namespace, Snapshot
 
@@ -20,8 +22,9 @@ different in them.
 """
 UNFOLLOWED = "changed too often during the run to be followed"
 
+_ADMIN = "="
 Key = tuple[str, str]
-Policy = NetworkPolicy | UnknownPolicy
+Policy = NetworkPolicy | AdminPolicy | UnknownPolicy
 
 
 class Told(NamedTuple):
@@ -34,14 +37,21 @@ class Told(NamedTuple):
     value: Policy | Namespace | None
 
     @classmethod
-    def of(cls, item: Mapping[str, Any], *, deleted: bool = False) -> Told:
-        """The NetworkPolicy or, where it stands in no namespace, the Namespace that ``item`` is."""
+    def of(cls, item: Mapping[str, Any], *, deleted: bool = False, served: ServedKind | None = None) -> Told:
+        """The NetworkPolicy or, where it stands in no namespace, the Namespace that ``item`` is; or a policy of the
+        kind ``served``.
+        """
         metadata = item.get("metadata") or {}
         namespace, name = key = str(metadata.get("namespace", "")), str(metadata.get("name", ""))
         # The API server counts the changes of a policy's spec, but not those of labels.
         mark = f"{metadata.get('uid')} {metadata.get('generation') or metadata.get('resourceVersion')}"
+        if served is not None:
+            key = _ADMIN + served.kind, name
         if deleted:
             return cls(key, mark, None)
+        if served is not None:
+            found = read_live_admin_policy(item, served)
+            return cls(key, mark, found if isinstance(found, AdminPolicy) else unknown_policy(found))
         if not namespace:
             return cls(key, mark, Namespace.of(name, metadata.get("labels") or {}))
         policy = read_live_policy(item)
@@ -53,7 +63,7 @@ class StateHistory:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        policies: list[Policy] = [*snapshot.policies, *snapshot.unknown]
+        policies: list[Policy] = [*snapshot.policies, *snapshot.admin_policies, *snapshot.unknown]
         self._policies = {_key(policy): policy for policy in policies}
         self._namespaces = dict(snapshot.namespaces)
         self._marks: dict[Key, str] = {}
@@ -70,12 +80,13 @@ class StateHistory:
         if self._take(told):
             self._keep(self._state())
 
-    def compare(self, listed: Iterable[Told], *, of_policies: bool) -> None:
-        """Take in all that there is of a kind. What says the same as before and yet was written since, changed there
-        and back.
+    def compare(self, listed: Iterable[Told], *, of_policies: bool, served: ServedKind | None = None) -> None:
+        """Take in all that there is of a kind, ``served`` for policies of administrators. What says the same as before
+        and yet was written since, changed there and back.
         """
         found = {told.key: told for told in listed}
-        gone = [Told(key, "", None) for key in self._policies if key not in found] if of_policies else []
+        known = [key for key in self._policies if _is_of(key, served)] if of_policies else []
+        gone = [Told(key, "", None) for key in known if key not in found]
         before, changes, back = self._snapshot, gone, set()
         for key, told in found.items():
             mark = self._marks.get(key)
@@ -122,6 +133,7 @@ class StateHistory:
         between = replace(
             now,
             policies=tuple(policy for policy in now.policies if _key(policy) not in keys),
+            admin_policies=tuple(policy for policy in now.admin_policies if _key(policy) not in keys),
             namespaces={name: each for name, each in now.namespaces.items() if ("", name) not in keys},
         )
         for state in (merged(between, now), now):
@@ -133,6 +145,7 @@ class StateHistory:
             self._snapshot,
             namespaces=dict(self._namespaces),
             policies=tuple(policy for policy in policies if isinstance(policy, NetworkPolicy)),
+            admin_policies=tuple(policy for policy in policies if isinstance(policy, AdminPolicy)),
             unknown=tuple(policy for policy in policies if isinstance(policy, UnknownPolicy)),
         )
 
@@ -150,26 +163,50 @@ def merged(one: Snapshot, other: Snapshot) -> Snapshot:
     A policy that is not the same in both is unknown; so is one that looks at labels of namespaces, where these differ.
     """
     moved = one.namespaces != other.namespaces
-    here = {_key(policy): policy for policy in one.policies}
+    here = {_key(policy): policy for policy in _readable(one)}
     certain = {
         _key(policy)
-        for policy in other.policies
+        for policy in _readable(other)
         if here.get(_key(policy)) == policy and not (moved and _reads_namespaces(policy))
     }
-    uncertain = {_key(policy) for policy in (*one.policies, *other.policies)} - certain
-    blurred = tuple(UnknownPolicy(*key, None, UNFOLLOWED) for key in sorted(uncertain))
+    uncertain = {_key(policy): policy for policy in (*_readable(one), *_readable(other)) if _key(policy) not in certain}
+    blurred = tuple(map(_blurred, (uncertain[key] for key in sorted(uncertain))))
     unknown = {policy for policy in (*one.unknown, *other.unknown) if _key(policy) not in uncertain}
     return replace(
         other,
         policies=tuple(policy for policy in other.policies if _key(policy) in certain),
+        admin_policies=tuple(policy for policy in other.admin_policies if _key(policy) in certain),
         unknown=(*sorted(unknown, key=lambda policy: (policy.full_name, policy.why)), *blurred),
     )
 
 
-def _reads_namespaces(policy: NetworkPolicy) -> bool:
+def _readable(state: Snapshot) -> tuple[NetworkPolicy | AdminPolicy, ...]:
+    return (*state.policies, *state.admin_policies)
+
+
+def _blurred(policy: NetworkPolicy | AdminPolicy) -> UnknownPolicy:
+    if isinstance(policy, AdminPolicy):
+        return UnknownPolicy("", policy.full_name, None, UNFOLLOWED, policy.tier)
+    return UnknownPolicy(policy.namespace, policy.name, None, UNFOLLOWED)
+
+
+def _is_of(key: Key, served: ServedKind | None) -> bool:
+    """Whether what has ``key`` is a policy of the kind ``served``, or a NetworkPolicy."""
+    return not key[0].startswith(_ADMIN) if served is None else key[0] == _ADMIN + served.kind
+
+
+def _reads_namespaces(policy: NetworkPolicy | AdminPolicy) -> bool:
+    if isinstance(policy, AdminPolicy):
+        return True
     rules = (*policy.ingress, *policy.egress)
     return any(peer.namespace_selector is not None for rule in rules for peer in rule.peers)
 
 
 def _key(policy: Policy) -> Key:
+    """Its namespace and name; for a policy of administrators its kind instead, as no namespace can be called."""
+    if isinstance(policy, AdminPolicy):
+        return _ADMIN + policy.kind, policy.name
+    if not policy.namespace:
+        kind, _, name = policy.name.partition(" ")
+        return _ADMIN + kind, name
     return policy.namespace, policy.name

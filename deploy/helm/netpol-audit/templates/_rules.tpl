@@ -13,6 +13,10 @@
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [list, watch]
+# Policies of administrators, where their CRDs are installed.
+- apiGroups: [policy.networking.k8s.io]
+  resources: [adminnetworkpolicies, baselineadminnetworkpolicies, clusternetworkpolicies]
+  verbs: [list, watch]
 # Whether a Service would send traffic to a probe pod, and whether one did.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
@@ -34,8 +38,8 @@
 - apiGroups: [crd.antrea.io]
   resources: [networkpolicies, clusternetworkpolicies]
   verbs: [list]
-- apiGroups: [policy.networking.k8s.io]
-  resources: [adminnetworkpolicies, baselineadminnetworkpolicies, clusternetworkpolicies]
+- apiGroups: [networking.k8s.aws]
+  resources: [clusternetworkpolicies]
   verbs: [list]
 {{- end }}
 
