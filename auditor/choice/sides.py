@@ -75,6 +75,16 @@ class Side:
         return found
 
 
+class _Shape(NamedTuple):
+    """Policies that are the same but for their names and namespaces, and the groups in all of these. ``meant`` are
+    those in namespaces that are.
+    """
+
+    policies: Sequence[NetworkPolicy]
+    there: int
+    meant: Sequence[NetworkPolicy]
+
+
 class Sides:
     """Reads the policies of ``snapshot`` as they are written, or as dialects take them. What opens the filters of other
     namespaces than ``namespaces`` (None: all are meant) to these cannot be left out, the rest is.
@@ -92,57 +102,88 @@ class Sides:
         self._compile = compile_
         self._namespaces = namespaces
         self._openings: dict[tuple[object, ...], Opening] = {}
-        self._shapes: dict[tuple[object, ...], list[NetworkPolicy]] = {}
+        shapes: dict[tuple[object, ...], list[NetworkPolicy]] = {}
         for policy in policies:
             shape = (policy.pod_selector, policy.directions, policy.ingress, policy.egress)
-            self._shapes.setdefault(shape, []).append(policy)
+            shapes.setdefault(shape, []).append(policy)
+        self._shapes = [
+            _Shape(
+                several,
+                union(groups.in_namespace(name) for name in {policy.namespace for policy in several}),
+                [policy for policy in several if self._means(policy.namespace)],
+            )
+            for several in shapes.values()
+        ]
 
     def written(self) -> dict[Direction, Side]:
         """The policies as they are written."""
-        same = {id(policy): policy for policy in self._policies}
-        return {each: self._side(same, each, first_only=False) for each in Direction}
+        same = [shape.policies[0] for shape in self._shapes]
+        return {each: self._side(same, each) for each in Direction}
 
     def everywhere(self) -> Iterator[tuple[str, dict[Direction, Side]]]:
         """What is wrong, and both directions, for each dialect that takes any of the policies for another."""
         for spec in SPECS.values():
             rewrite = spec.rewrite if spec.timing is None else None
-            read: dict[int, NetworkPolicy | None] = {}
-            changes = spec.first_policy_only
-            for several in self._shapes.values():
-                taken = several[0] if rewrite is None else rewrite(several[0])
-                changes |= taken != several[0]
-                read |= dict.fromkeys(map(id, several), taken)
-            if changes:
-                yield (
-                    spec.phrase,
-                    {each: self._side(read, each, first_only=spec.first_policy_only) for each in Direction},
-                )
+            written = [shape.policies[0] for shape in self._shapes]
+            read = written if rewrite is None else list(map(rewrite, written))
+            if spec.first_policy_only:
+                yield spec.phrase, {each: self._first_only(each) for each in Direction}
+            elif read != written:
+                yield spec.phrase, {each: self._side(read, each) for each in Direction}
 
-    def _side(self, read: Mapping[int, NetworkPolicy | None], direction: Direction, *, first_only: bool) -> Side:
-        """What ``read`` says of each policy, by its id, in ``direction``; with ``first_only`` each pod knows only the
-        first by name of those that isolate it.
-        """
-        pairs = ((policy, read[id(policy)]) for policy in self._policies)
-        isolating = [(policy, taken) for policy, taken in pairs if taken is not None and direction in taken.directions]
+    def _side(self, read: Sequence[NetworkPolicy | None], direction: Direction) -> Side:
+        """One direction of the policies where those of each shape are taken for one of ``read``."""
         by_namespace: dict[str, list[Isolating]] = {}
-        seen = 0
-        counting: dict[int, NetworkPolicy] = {}
-        for policy, taken in sorted(isolating, key=lambda each: each[0].name) if first_only else isolating:
-            there = self._groups.in_namespace(policy.namespace)
-            selected = self._groups.with_labels(taken.pod_selector) & there
-            subjects = selected & ~seen if first_only else selected
-            seen |= selected
-            if subjects:
-                counting[id(taken)] = taken
-                rules = [rule for rule in taken.rules(direction) if self._concerns(policy.namespace, rule)]
+        opening: list[Isolating] = []
+        isolated = 0
+        counting: list[NetworkPolicy] = []
+        for shape, taken in zip(self._shapes, read, strict=True):
+            if taken is None or direction not in taken.directions:
+                continue
+            matching = self._groups.with_labels(taken.pod_selector)
+            if selected := matching & shape.there:
+                isolated |= selected
+                counting.append(taken)
+                rules = taken.rules(direction)
+                anywhere = tuple(self._compile(taken, rule) for rule in rules if not any(map(is_lone, rule.peers)))
+                opening.append(Isolating(taken, selected, anywhere))
+                mixed = any(any(map(is_lone, rule.peers)) and not is_local(rule) for rule in rules)
+                for policy in shape.policies if mixed else shape.meant:
+                    if subjects := matching & self._groups.in_namespace(policy.namespace):
+                        opening.append(Isolating(policy, subjects, self._by_namespace(policy, rules)))
+                        if self._means(policy.namespace):
+                            compiled = tuple(self._compile(policy, rule) for rule in rules)
+                            by_namespace.setdefault(policy.namespace, []).append(Isolating(policy, subjects, compiled))
+        return Side(isolated, tuple(self._joined(opening)), by_namespace, counting)
+
+    def _by_namespace(self, policy: NetworkPolicy, rules: Iterable[Rule]) -> tuple[CompiledRule, ...]:
+        """Those of ``rules``, of ``policy``, that mean others in each namespace, as far as they may have to do with any
+        that is meant.
+        """
+        meant = self._means(policy.namespace)
+        return tuple(
+            self._compile(policy, rule)
+            for rule in rules
+            if any(map(is_lone, rule.peers)) and (meant or not is_local(rule))
+        )
+
+    def _first_only(self, direction: Direction) -> Side:
+        """The policies as they are written, where each pod knows only the first by name of those that isolate it."""
+        by_namespace: dict[str, list[Isolating]] = {}
+        isolated = 0
+        for policy in sorted(self._policies, key=lambda each: each.name):
+            selected = self._groups.selected_by(policy) if direction in policy.directions else 0
+            if subjects := selected & ~isolated:
+                meant = self._means(policy.namespace)
+                rules = [rule for rule in policy.rules(direction) if meant or not is_local(rule)]
                 compiled = tuple(self._compile(policy, rule) for rule in rules)
                 by_namespace.setdefault(policy.namespace, []).append(Isolating(policy, subjects, compiled))
-        openings = self._joined(each for several in by_namespace.values() for each in several)
-        return Side(seen, tuple(openings), by_namespace, tuple(counting.values()))
+            isolated |= selected
+        every = [each for several in by_namespace.values() for each in several]
+        return Side(isolated, tuple(self._joined(every)), by_namespace, [each.policy for each in every])
 
-    def _concerns(self, namespace: str, rule: Rule) -> bool:
-        """Whether ``rule``, of a policy in ``namespace``, may have to do with any of the namespaces that are meant."""
-        return self._namespaces is None or namespace in self._namespaces or not is_local(rule)
+    def _means(self, namespace: str) -> bool:
+        return self._namespaces is None or namespace in self._namespaces
 
     def _joined(self, policies: Iterable[Isolating]) -> Iterator[Opening]:
         """The rules of ``policies``, those with equal peers and ports as one; equal ones of several sides are the same
