@@ -27,6 +27,7 @@ from auditor.report.registry import EXPLAIN
 
 if TYPE_CHECKING:
     from auditor.model.snapshot import Snapshot
+    from auditor.policy.absent_peers import AbsentPeer
     from auditor.run.explanation import Explanation
 
 
@@ -107,15 +108,19 @@ def _of_absent_pods(snapshot: Snapshot, options: ExplainOptions) -> Explanation 
     """The explanation where an end is pods that are not in the input; None where none is."""
     from auditor.run.absent_peers import absent_peer_called, explain_absent
     from auditor.run.addresses import endpoint_at
+    from auditor.run.explanation import service_name
 
     absent = [absent_peer_called(snapshot, name) for name in (options.source, options.destination)]
     if absent == [None, None]:
         return None
     namespace = namespace_of_names(options.read)
-    source, destination = (
-        peer or endpoint_at(snapshot, name) or endpoint_called(snapshot, in_namespace(name, namespace))
-        for peer, name in zip(absent, (options.source, options.destination), strict=True)
-    )
+    source = absent[0] or endpoint_at(snapshot, options.source)
+    if source is None:
+        source = endpoint_called(snapshot, in_namespace(options.source, namespace))
+    destination: Endpoint | AbsentPeer | str | None = absent[1] or endpoint_at(snapshot, options.destination)
+    if destination is None:
+        named = in_namespace(options.destination, namespace)
+        destination = service_name(named) or endpoint_called(snapshot, named)
     return explain_absent(snapshot, source, destination, options.port)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 FIRST_PORT = 1
@@ -58,11 +58,14 @@ def numbers_in_words(first: int, last: int) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ContainerPort:
-    """A port that a pod declares. ``name`` is empty for an unnamed one."""
+    """A port that a pod declares. ``name`` is empty for an unnamed one; ``host_port`` is where its node listens for it,
+    0 for nowhere. That is a way to the pod and means nothing to policies.
+    """
 
     protocol: Protocol
     number: int
     name: str = ""
+    host_port: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)

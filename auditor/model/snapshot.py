@@ -129,6 +129,9 @@ class ServiceEndpoint:
     pod: str = ""
 
 
+HOST_PORT = "hostPort"
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A Service. ``selector`` None means that its endpoints are managed by hand: then ``endpoints`` are those that the
@@ -156,7 +159,14 @@ class Service:
 
     @property
     def full_name(self) -> str:
+        if self.is_host_port:
+            return f"hostPort {self.ports[0].number} of {self.namespace}/{self.name}"
         return f"service/{self.namespace}/{self.name}"
+
+    @property
+    def is_host_port(self) -> bool:
+        """Whether it stands for a hostPort: a way to a single pod, by its node, that no Service object makes."""
+        return self.kind == HOST_PORT
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ def _read_ports(spec: Fields) -> tuple[ContainerPort, ...]:
             elif not FIRST_PORT <= number <= LAST_PORT:
                 port.note(f"{number} is outside {FIRST_PORT}-{LAST_PORT}", "containerPort")
             else:
-                ports.append(ContainerPort(PROTOCOLS[protocol], number, port.text("name") or ""))
+                host_port = port.number("hostPort") or 0
+                ports.append(ContainerPort(PROTOCOLS[protocol], number, port.text("name") or "", host_port))
     return tuple(dict.fromkeys(ports))
 
 

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from auditor.model.addresses import IPAddress
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint, EndpointKind, Service, ServicePort, Snapshot
+from auditor.model.snapshot import HOST_PORT, Endpoint, EndpointKind, Service, ServiceEndpoint, ServicePort, Snapshot
 from auditor.policy.selection import is_backend
+
+ANY_ADDRESS = ip_address("0.0.0.0")  # noqa: S104 - of a pod whose address is not known; it is known by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def endpoint_at(snapshot: Snapshot, address: IPAddress, pod: str = "") -> Endpoi
 
 def behind(snapshot: Snapshot, destination: Endpoint, request: PortRequest) -> tuple[Service, PortRequest] | None:
     """The Service that answers at ``destination`` on ``request``, with the port of its own that it means: a nodePort of
-    a node, or a port of an address that a Service has for itself. None for anything else.
+    a node, or a port of an address that a Service has for itself; then a pod's hostPort on a node, as a Service. None
+    for anything else.
     """
     on_node = destination.kind is EndpointKind.NODE or destination.host_network
     if request.name or destination.selectable:
@@ -110,7 +114,32 @@ def behind(snapshot: Snapshot, destination: Endpoint, request: PortRequest) -> t
             is_its = (on_node and port.node_port == request.number) or (its_own and port.number == request.number)
             if is_its and port.protocol is request.protocol:
                 return service, PortRequest(port.protocol, number=port.number)
-    return None
+    return (found, request) if on_node and (found := _by_host_port(snapshot, destination, request)) else None
+
+
+def _by_host_port(snapshot: Snapshot, node: Endpoint, request: PortRequest) -> Service | None:
+    """The pod that ``node`` has ``request`` as a hostPort of: the one that runs there or else, of those of which nobody
+    knows where they run, the first.
+    """
+    offers = [
+        (pod, port)
+        for pod in snapshot.endpoints
+        if pod.selectable and pod.node in ("", node.node)
+        for port in pod.ports
+        if (port.protocol, port.host_port) == (request.protocol, request.number)
+    ]
+    if not offers:
+        return None
+    pod, port = min(offers, key=lambda each: not each[0].node)
+    address = next(iter(pod.addresses), ANY_ADDRESS)
+    return Service(
+        pod.namespace,
+        pod.name.partition("/")[2],
+        None,
+        (ServicePort(port.protocol, request.number, port.number, node_port=request.number),),
+        kind=HOST_PORT,
+        endpoints=(ServiceEndpoint(address, number=port.number, protocol=port.protocol, pod=pod.name),),
+    )
 
 
 def blocks_that_cover(

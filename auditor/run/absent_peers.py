@@ -6,7 +6,7 @@ side are not known, and what they forbid does not count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from auditor.model.errors import UsageError
@@ -14,15 +14,17 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.reasons import Side, policy_place
-from auditor.model.snapshot import Endpoint, Family, Namespace, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import in_brief
 from auditor.policy.absent_peers import AbsentPeer, Admission, Opening, absent_peers
 from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
 from auditor.policy.explain import Decision
+from auditor.policy.services import behind
 from auditor.policy.tiers import Judgement, TierAnswer
 from auditor.policy.unknown_labels import may_match, namespace_may_match
 from auditor.run.explanation import Explained, Explanation
+from auditor.run.service_connections import ServiceQuestion
 
 TIER = "NetworkPolicy"
 MOST_NAMED = 3
@@ -42,12 +44,18 @@ def absent_peer_called(snapshot: Snapshot, text: str) -> AbsentPeer | None:
 
 
 def explain_absent(
-    snapshot: Snapshot, source: Endpoint | AbsentPeer, destination: Endpoint | AbsentPeer, port: PortRequest
+    snapshot: Snapshot, source: Endpoint | AbsentPeer, destination: Endpoint | AbsentPeer | str, port: PortRequest
 ) -> Explanation:
-    """Why ``source`` can or can't reach ``destination`` on ``port``, where one of them is not in ``snapshot``.
+    """Why ``source`` can or can't reach ``destination``, an endpoint or the full name of a Service, on ``port``, where
+    one of them is not in ``snapshot``.
 
-    Raises UsageError where neither is, and for a port that has no number at the destination.
+    Raises UsageError where neither is, for a Service that leads nowhere, and for a port that has no number at the
+    destination.
     """
+    if isinstance(source, AbsentPeer) and not isinstance(destination, AbsentPeer):
+        service = _service_asked_for(snapshot, source, destination, port)
+        if service is not None:
+            return _to_service(service, source)
     if isinstance(source, Endpoint) and isinstance(destination, AbsentPeer):
         question = _Question(snapshot, source, destination, Direction.EGRESS)
     elif isinstance(source, AbsentPeer) and isinstance(destination, Endpoint):
@@ -56,6 +64,32 @@ def explain_absent(
         raise UsageError(f"{source} and {destination}: one of the two has to be in the input")
     explained = tuple(question.explained(port.protocol, number) for number in question.numbers(port))
     return Explanation(explained, left_out=snapshot.left_out)
+
+
+def _service_asked_for(
+    snapshot: Snapshot, source: AbsentPeer, destination: Endpoint | str, port: PortRequest
+) -> ServiceQuestion | None:
+    """The Service that is meant by its name, or by a node or address that leads to it, asked for by ``source``."""
+    asking = Endpoint(str(source), EndpointKind.POD, source.namespace)
+    if isinstance(destination, str):
+        return ServiceQuestion.by_name(snapshot, asking, destination, port)
+    found = behind(snapshot, destination, port)
+    return None if found is None else ServiceQuestion(snapshot, asking, found[0], found[1], destination)
+
+
+def _to_service(asked: ServiceQuestion, source: AbsentPeer) -> Explanation:
+    """What becomes of a connection to a Service: to each backend, whose policies see the source itself unless the way
+    leads through a node.
+    """
+    through = asked.at.name if asked.at is not None and not asked.at.selectable else "a node" if asked.by_node else ""
+    hidden = f"the way leads through {through}, whose address policies may see as the source" if through else ""
+    ends = {endpoint.name: endpoint for endpoint in asked.snapshot.endpoints}
+    explained = []
+    for cell in asked.cells:
+        question = _Question(asked.snapshot, ends[cell.destination], source, Direction.INGRESS)
+        each = question.explained(cell.protocol, cell.port)
+        explained.append(replace(each, doubt=each.doubt or hidden))
+    return Explanation(tuple(explained), asked.answer, asked.snapshot.left_out)
 
 
 @dataclass(frozen=True)

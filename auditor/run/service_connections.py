@@ -127,6 +127,8 @@ class ServiceQuestion:
     @cached_property
     def doubts(self) -> Mapping[Cell, str]:
         """The connections whose verdict hangs on the way that they take, each with the reason."""
+        if self._where_is_unknown:
+            return dict.fromkeys(self.cells, self._where_is_unknown)
         if not self._hides_source:
             return {}
         return {cell: self._why_hidden for cell in self.cells if not self._is_sure(cell)}
@@ -184,7 +186,17 @@ class ServiceQuestion:
         return self.by_node or (self.at is not None and self.at.kind is EndpointKind.NODE)
 
     @property
+    def _where_is_unknown(self) -> str:
+        """Why it is not sure that a hostPort leads to its pod: nobody knows on which node that runs."""
+        if not self.service.is_host_port or self.at is None or any(route.backend.node for route in self._routes):
+            return ""
+        (route,) = self._routes
+        return f"whether {route.backend.name} runs on {self.at.name} is not known"
+
+    @property
     def _why_hidden(self) -> str:
+        if self.service.is_host_port and self.source.kind is EndpointKind.HOST:
+            return f"it comes by a hostPort: policies may see the address of a node, not that of {self.source.name}"
         if self.source.kind is EndpointKind.HOST and self.service.kind == "ClusterIP" and not self.service.outside_ips:
             return (
                 f"{self.service.full_name} has no address outside the cluster: policies see whatever {self.source.name}"
@@ -229,7 +241,7 @@ class ServiceQuestion:
 
     @property
     def _without_selector(self) -> str:
-        if self.service.selector is not None or not self.source.selectable:
+        if self.service.selector is not None or self.service.is_host_port or not self.source.selectable:
             return ""
         ends = {f"{route.number}": [*map(str, route.backend.addresses)] for route in self._routes}
         listed = "; ".join(f"{', '.join(addresses)} on {number}" for number, addresses in ends.items())

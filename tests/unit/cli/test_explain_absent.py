@@ -123,3 +123,36 @@ def test_what_can_not_be_asked(explained, ends, words):
     code, said = explained(*ends)
     assert code == 2
     assert words in said
+
+
+SERVICE = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: prod}
+spec: {selector: {app: web}, type: NodePort, ports: [{port: 80, targetPort: %s, nodePort: 30080}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "port", "verdict", "code"),
+    [("metrics", "80", "allowed", 0), ("7001", "80", "denied", 0), ("7000", "80", "denied", 3)],
+)
+def test_pods_that_are_not_there_reach_a_service_by_its_backends(explained, target, port, verdict, code):
+    got, (one,) = explained(PROMETHEUS, "service/prod/web", port, more=SERVICE % target)
+    assert (got, one["verdict"]) == (code, verdict)
+    assert one["destination"] == "prod/web"
+    assert explained(PROMETHEUS, "prod/web", {"metrics": "9090"}.get(target, target))[1][0]["verdict"] == verdict
+
+
+def test_by_a_node_port_policies_may_see_the_node(explained):
+    code, (one,) = explained(PROMETHEUS, "service/prod/web", "30080", more=SERVICE % "metrics")
+    assert code == 3
+    assert "the way leads through a node, whose address policies may see as the source" in json.dumps(one)
+
+
+def test_a_service_that_leads_nowhere_says_why(explained):
+    code, err = explained(PROMETHEUS, "service/prod/web", "81", more=SERVICE % "metrics")
+    assert code == 2
+    assert "sends TCP/81 nowhere: it has TCP/80" in err
+    assert "there is no Service 'prod/none'" in explained(PROMETHEUS, "service/prod/none", "80")[1]

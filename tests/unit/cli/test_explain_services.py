@@ -221,3 +221,37 @@ def test_the_json_says_how_it_is_reached_and_what_matters_on_the_way(explain, tm
     assert not document["service"]["headless"]
     assert len(document["service"]["remarks"]) == 1
     assert document["connections"][0]["in_doubt"]
+
+
+HOST_PORT = NODES.replace("containerPort: 8080}", "containerPort: 8080, hostPort: 80}")
+
+
+def test_a_host_port_of_a_node_leads_to_the_pod_that_runs_there(explain):
+    code, out, _ = explain(HOST_PORT, OPEN, ask="host/office node/n1 80")
+    assert code == 0
+    assert "node/n1 leads to hostPort 80 of prod/web TCP/80, which is sent to prod/web TCP/8080" in out
+    assert "ALLOWED host/office -> prod/web TCP/8080" in out
+    assert explain(HOST_PORT, OPEN, ask="host/office 192.168.50.11 80")[:2] == (code, out)
+
+
+def test_by_a_host_port_policies_may_see_the_node_in_the_place_of_the_source(explain):
+    code, out, _ = explain(HOST_PORT, POLICY, ask="host/office node/n1 80")
+    assert code == 3
+    assert "it comes by a hostPort: policies may see the address of a node, not that of host/office" in out
+    code, out, _ = explain(HOST_PORT, POLICY, ask="prod/far node/n1 80")
+    assert code == 3
+    assert "the way leads through node/n1, whose address policies may see as the source" in out
+    assert "it has no selector" not in out
+
+
+@pytest.mark.parametrize("ask", ["host/office node/n2 80", "host/office node/n1 UDP/80", "host/office node/n1 8080"])
+def test_another_node_protocol_or_port_is_the_nodes_own(explain, ask):
+    _, out, _ = explain(HOST_PORT, OPEN, ask=ask)
+    assert "hostPort" not in out
+
+
+def test_a_pod_that_may_run_on_another_node_is_in_doubt(explain):
+    anywhere = HOST_PORT.replace("nodeName: n1, ", "")
+    code, out, _ = explain(anywhere, OPEN, ask="host/office node/n1 80")
+    assert code == 3
+    assert "whether prod/web runs on node/n1 is not known" in out

@@ -55,6 +55,7 @@ class PortRecord(Record, frozen=True):
     container_port: int
     name: str = ""
     protocol: str = "TCP"
+    host_port: int = 0
 
 
 class Container(Record, frozen=True):
@@ -115,7 +116,7 @@ class PodRecord(Record, frozen=True):
     def _ports(self) -> tuple[ContainerPort, ...]:
         sidecars = [container for container in self.spec.init_containers if container.restart_policy == "Always"]
         ports = [
-            ContainerPort(Protocol(port.protocol), port.container_port, port.name)
+            ContainerPort(Protocol(port.protocol), port.container_port, port.name, port.host_port)
             for container in (*(self.spec.containers or ()), *sidecars)
             for port in container.ports
         ]
