@@ -28,9 +28,12 @@ def take_down(kubectl: Kubectl, pod: Object) -> None:
     at_node(kubectl, pod["spec"]["nodeName"], "chroot", "/host", "sh", "-c", command)
 
 
-FROM_THE_NODE = (
-    "table inet own_node { chain out { type filter hook output priority filter; tcp dport 10011 ct state new drop; } }"
-)
+FROM_THE_NODE = """table inet own_node {
+ chain out {
+  type filter hook output priority filter;
+  tcp dport 10011 ct state new drop
+ }
+}"""
 
 
 def test_a_node_that_is_kept_from_its_own_pods_is_a_finding_of_its_own(spec, kubectl, image):
