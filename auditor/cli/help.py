@@ -18,7 +18,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Probe pods": (
         *("max_probe_pods", "max_connections", "coverage", "everything"),
-        *("per_node", "all_pods", "in_place", "image", "start_seconds", "accept"),
+        *("per_node", "all_pods", "in_place", "sample", "image", "start_seconds", "accept"),
     ),
     "Report": ("output", "output_file", "expand", "min_coverage", "fail_on", "suppressions"),
     "From night to night": ("history", "history_keep", "history_days", "baseline", "reports"),

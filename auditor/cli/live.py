@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -104,6 +105,12 @@ OPTIONS: Sequence[Decorator] = (
         "listed in each of them.",
     ),
     click.option(
+        "--sample",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="With --in-place: join this many pods, other ones every day (UTC), so that in time each has its turn.",
+    ),
+    click.option(
         "--external",
         "externals",
         multiple=True,
@@ -189,12 +196,16 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
     if given["per_node"] and given["all_pods"]:
         raise UsageError("--per-node and --all-pods exclude each other: leave one out")
     _check_choice(given)
+    if given["sample"] and (given["all_pods"] or given["per_node"] or not given["in_place"]):
+        raise UsageError("--sample says how many pods --in-place joins: give both, without --all-pods and --per-node")
     options = LiveOptions(
         connection=read_connection(**{name: given[name] for name in CONNECTION}),
         namespaces=tuple(dict.fromkeys(given["namespaces"])),
         selector=None if given["selector"] is None else parse_selector(given["selector"]),
         mode=Mode.PER_NODE if given["per_node"] else Mode.ALL_PODS if given["all_pods"] else Mode.ONE_PER_CLASS,
         in_place=given["in_place"],
+        sample=given["sample"] or 0,
+        night=datetime.now(UTC).toordinal(),
         externals=_endpoints(given["externals"]),
         pods=PodOptions(image=given["image"] or DEFAULT_IMAGE),
         start_seconds=given["start_seconds"],
@@ -232,6 +243,7 @@ def _again(given: Mapping[str, Any]) -> list[str]:
     words += ["--per-node"] if given["per_node"] else []
     words += ["--all-pods"] if given["all_pods"] else []
     words += ["--in-place"] if given["in_place"] else []
+    words += ["--sample", str(given["sample"])] if given["sample"] else []
     words += ["--everything"] if given["everything"] else []
     for host, port in given["externals"]:
         words += ["--external", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]

@@ -33,6 +33,12 @@ from auditor.run.concluding import Seconds, Seen, against_intent, report_on, wit
 from auditor.run.live_plan import LiveOptions, LivePlan, narrowed, plan_live
 from auditor.run.live_settling import settle
 
+ONLY_NEW = (
+    "probe pods are new: what the CNI has lost about a pod that has been there for long shows only with --in-place "
+    "(--sample N joins a few, others every day)"
+)
+"""What no audit with pods of our own can show."""
+
 
 async def read_live(options: LiveOptions) -> LiveSnapshot:
     """The whole cluster as it is now. Raises UsageError for a namespace that it does not have."""
@@ -182,7 +188,7 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
         probes=intended.probes,
         versions=versions,
         absent={**intended.absent, **checked.refused},
-        facts=facts,
+        facts=(*facts, ONLY_NEW),
         users=checked.users,
         options=options.pods,
         start_seconds=options.start_seconds,

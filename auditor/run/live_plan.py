@@ -23,9 +23,11 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.words import in_brief, pluralize
 from auditor.model.workloads import workload_name
 from auditor.policy.evaluator import evaluate
-from auditor.probe_pods.choice import Mode, ProbeRequest, check_request, choose_probe_pods
+from auditor.policy.matrix import ExpectedMatrix
+from auditor.probe_pods.choice import Choice, Mode, ProbeRequest, check_request, choose_probe_pods
 from auditor.run.audit import AuditOptions
 from auditor.run.live_limit import check_classes, check_number, exceeds
+from auditor.run.sampling import drawn
 
 MOST_MISSED = 3
 """How many of the ways of misreading that would go unnoticed are named before a run."""
@@ -37,7 +39,8 @@ class LiveOptions:
 
     ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports
     that may be probed. ``accept`` names harm that is put up with (``pdb``); ``max_probe_pods`` bounds how many pods are
-    created, or joined. ``intent`` is what the policies of the whole cluster are to mean.
+    created, or joined. In place, ``sample`` pods are joined, those of the ``night`` with that number; 0: one of each
+    kind, the same ones every time. ``intent`` is what the policies of the whole cluster are to mean.
 
     Where one probe pod for each class would be too many, as few are chosen as notice the share ``coverage`` of what
     there is to notice (None: all of it), and at most ``max_connections`` are tried; not so with ``everything``. They
@@ -49,6 +52,8 @@ class LiveOptions:
     selector: LabelSelector | None = None
     mode: Mode = Mode.ONE_PER_CLASS
     in_place: bool = False
+    sample: int = 0
+    night: int = 0
     externals: tuple[Endpoint, ...] = ()
     pods: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
@@ -99,9 +104,16 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
     if _is_chosen(workloads, request, options):
         return _chosen_plan(live, options, request)
     check_classes(workloads, request, options.max_probe_pods, in_place=options.in_place)
-    choice = choose_probe_pods(workloads, evaluate(workloads), request)
-    scope = _scope(workloads, choice.probe_pods, request)
+    matrix = evaluate(workloads)
+    if options.sample:
+        request = replace(request, mode=Mode.ALL_PODS)
+    choice = choose_probe_pods(workloads, matrix, request)
     joined = _Joined.of(live, choice.probe_pods, request, closed) if options.in_place else _Joined()
+    remarks = choice.uncovered
+    if options.sample:
+        choice, joined = _sampled(choice, joined, matrix, options)
+        remarks = (_told_of_sample(joined, options), *choice.uncovered)
+    scope = _scope(workloads, choice.probe_pods, request)
     members = joined.members
     put = [probe for probe in choice.probe_pods if probe.name in members or not options.in_place]
     check_number(put, request, options.max_probe_pods, in_place=options.in_place)
@@ -113,12 +125,31 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
         scope,
         (
             _size_in_place(choice.probe_pods, members) if options.in_place else _size(choice.probe_pods),
-            *choice.uncovered,
+            *remarks,
             *_remarks(live),
         ),
         {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
         joined.absent,
     )
+
+
+def _sampled(choice: Choice, joined: _Joined, matrix: ExpectedMatrix, options: LiveOptions) -> tuple[Choice, _Joined]:
+    """What is left of ``choice``, a probe pod for each audited pod, where only some are joined: those drawn, and one of
+    each class of which nobody can be joined.
+    """
+    class_of = {probe.name: matrix.class_of(probe.stands_for[0]) for probe in choice.probe_pods}
+    names = drawn(joined.members, class_of.__getitem__, options.sample, options.night)
+    joinable = {class_of[name] for name in joined.members}
+    left = tuple(probe for probe in choice.probe_pods if probe.name in names or class_of[probe.name] not in joinable)
+    kept = {probe.name for probe in left}
+    members = {name: member for name, member in joined.members.items() if name in names}
+    absent = {name: why for name, why in joined.absent.items() if name in kept}
+    return replace(choice, probe_pods=left), _Joined(members, absent)
+
+
+def _told_of_sample(joined: _Joined, options: LiveOptions) -> str:
+    pods = pluralize(len(joined.members), "pod")
+    return f"{pods} joined by --sample {options.sample}, drawn for today: other days join others"
 
 
 def narrowed(options: AuditOptions, intended: LivePlan, *, in_place: bool) -> AuditOptions:

@@ -32,6 +32,7 @@ NOTHING = {
     "per_node": False,
     "all_pods": False,
     "in_place": False,
+    "sample": None,
     "externals": (),
     "image": None,
     "start_seconds": 60.0,
@@ -346,9 +347,9 @@ def test_a_dry_run_in_place_counts_declared_ports_only(capsys, saved):
     for name, more in (("probe pods", []), ("in place", ["--in-place"])):
         assert run(["run", "-A", "--dry-run", "-f", saved, *more]) == 0
         shown[name] = capsys.readouterr().out.splitlines()[0].split(",")[0]
-    # From each of two pods to each of two: on TCP 80, 3306 and 9999 and UDP 9999, or on the one port that a pod
-    # declares.
-    assert shown == {"probe pods": "DRY RUN  16 connections to try", "in place": "DRY RUN  4 connections to try"}
+    # From each of two pods to each of two: on TCP 80, 3306 and 9999 and UDP 9999, and to the one that a rule opens on
+    # TCP 3306 on UDP 3306; or on the one port that a pod declares.
+    assert shown == {"probe pods": "DRY RUN  17 connections to try", "in place": "DRY RUN  4 connections to try"}
 
 
 def test_what_could_not_be_removed_is_an_error_of_the_environment(capsys, monkeypatch):
