@@ -17,10 +17,17 @@ from auditor.probing.sites import ProbeSite
 
 
 class Translating(NamedTuple):
-    """A node's translation of Services, over one family: by its bare name."""
+    """A node's translation of Services, over one family: by its bare name. That of NodePorts is another thing: a node
+    may have been told to offer none.
+    """
 
     node: str
     family: Family
+    of_node_ports: bool = False
+
+    def __str__(self) -> str:
+        what = "by a NodePort of" if self.of_node_ports else "through a Service on"
+        return f"{what} node {self.node}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class ServiceTry:
     @property
     def translating(self) -> Translating:
         """The node that translates it: the source's own or, for a NodePort, the one that this is a port of."""
-        return Translating(self.cell.at or self.source.node, self.cell.family)
+        return Translating(self.cell.at or self.source.node, self.cell.family, bool(self.cell.at))
 
 
 class Proof(NamedTuple):
@@ -58,18 +65,24 @@ class Proof(NamedTuple):
 
 
 class Proving(NamedTuple):
-    """A port of a Service that is to prove something, at its ``address``."""
+    """A port of a Service that is to prove something: its ``address``, or that of its backend's node, where ``number``
+    leads to it.
+    """
 
     backend: str
     port: OwnPort
     family: Family
     address: str
+    number: int
+    of_node_ports: bool = False
 
     def asked_by(self, site: ProbeSite) -> Proof:
         """What the agent at ``site`` is to try."""
-        target = Target(self.address, self.port.protocol, self.port.number, self.backend)
+        target = Target(self.address, self.port.protocol, self.number, self.backend)
         listener = Listener(self.backend, self.port.protocol, self.port.target, self.family)
-        return Proof(Translating(site.node, self.family), Attempt(site.name, self.backend, target), listener)
+        return Proof(
+            Translating(site.node, self.family, self.of_node_ports), Attempt(site.name, self.backend, target), listener
+        )
 
 
 def control_of(listener: Listener) -> Attempt:

@@ -239,13 +239,13 @@ class _ServiceRun:
 
     def _doubt(self, wanted: ServiceTry, told: AttemptResult) -> str:
         """Why a denial says nothing of policies; empty where it counts."""
-        where, family = wanted.translating
+        where, family = wanted.translating, wanted.cell.family
         rounds = self._proven.get(wanted.translating, set())
         number = self._told_in.get(wanted.cell, 0)
         if not any(each <= number for each in rounds):
-            return f"nothing that goes through a Service on node {where} was answered over {family}"
+            return f"nothing that goes {where} was answered over {family}"
         if not any(each > number for each in rounds):
-            return f"nothing that goes through a Service on node {where} was answered over {family} afterwards"
+            return f"nothing that goes {where} was answered over {family} afterwards"
         share = in_vain(self._pool.losses)
         if told.silent and share > unbearable():
             return f"about {packets(share):.0%} of packets were lost, more than {MOST_LOST:.0%}"

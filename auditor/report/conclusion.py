@@ -23,7 +23,7 @@ def conclude(report: Report) -> Conclusion:
     too_little = min(summary.coverage, noticed) < report.min_coverage or not has_verdicts(report)
     if has_failing(report):
         return Conclusion.FAIL
-    unheard = services is not None and services.count(Result.INCONCLUSIVE)
+    unheard = services is not None and (services.count(Result.INCONCLUSIVE) or not services.results)
     if summary.inconclusive or unheard or too_little or report.policies.open or report.policies.unfinished:
         return Conclusion.INCONCLUSIVE
     return Conclusion.PASS

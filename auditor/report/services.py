@@ -41,6 +41,8 @@ def unheard_through_services(seen: ServicesSeen | None) -> int:
 def services_headline(seen: ServicesSeen) -> str:
     """The numbers in one sentence: ``240 connections through Services: 100 allowed, 140 denied``."""
     results = seen.results
+    if not results:
+        return "nothing was tried through Services"
     allowed = sum(each.observation.verdict is Observed.ALLOWED for each in results)
     denied = sum(each.observation.verdict.is_denied for each in results)
     without = f", {n:,} without a verdict" if (n := unheard_through_services(seen)) else ""

@@ -15,6 +15,7 @@ from auditor.model.report import CellResult
 from auditor.model.service_seen import MOST_NODE_PORTS, MOST_PORTS, OwnPort, OwnService, ServiceCell, Way
 from auditor.model.snapshot import Endpoint, EndpointKind, Service
 from auditor.model.verdict import Cell
+from auditor.model.words import pluralize
 from auditor.probing.sites import ProbeSite
 
 MOST_BACKENDS = 100
@@ -95,20 +96,44 @@ def connections(
     nodes: Mapping[str, Endpoint],
 ) -> dict[ServiceCell, CellResult]:
     """What to try through the Services ``made``: the connections of ``results``, each with the result without the
-    Service. At most ``MOST_CONNECTIONS``; then one of each kind.
+    Service.
     """
     by_end: defaultdict[tuple[str, Protocol, int], list[CellResult]] = defaultdict(list)
     for each in results:
         if (site := sites.get(each.cell.source)) and site.agent:
             by_end[each.cell.destination, each.cell.protocol, each.cell.port].append(each)
-    found = {
+    # A denial by another node's port needs the proof that this node has any: a backend of its own shows that.
+    with_node_ports = sorted({sites[one.own.backend].node for one in made if one.own.way is Way.NODE_PORT})
+    return {
         cell: each
         for one in made
         for port, node_port in one.fronts
         for each in by_end[one.own.backend, port.protocol, port.target]
-        for cell in _cells(one, port, node_port, each.cell, (sites, nodes))
+        for cell in _cells(one, port, node_port, each.cell, (sites, nodes, with_node_ports))
     }
-    return found if len(found) <= MOST_CONNECTIONS else _of_each_kind(found, sites)
+
+
+def bounded(
+    found: Mapping[ServiceCell, CellResult], made: Sequence[MadeService], sites: Mapping[str, ProbeSite]
+) -> tuple[Mapping[ServiceCell, CellResult], list[str]]:
+    """What of ``found`` is tried, and what is not, in words."""
+    backends = {each.cell.destination for each in found.values()}
+    with_node_ports = {one.own.backend for one in made if one.own.way is not Way.CLUSTER_IP}
+    told = []
+    pods = {name for name, site in sites.items() if site.node and not site.is_node}
+    if len(backends) < len(pods):
+        told.append(f"through Services, {len(backends):,} of {pluralize(len(pods), 'pod')} were tried as backends")
+    if len(with_node_ports) < len(backends):
+        told.append(
+            f"NodePorts were tried in front of {len(with_node_ports)} of {pluralize(len(backends), 'pod')} alone"
+        )
+    if len(found) <= MOST_CONNECTIONS:
+        return found, told
+    chosen = _of_each_kind(found, sites)
+    told.append(
+        f"{len(found):,} connections through Services would be too many to try: one of each kind was, {len(chosen):,}"
+    )
+    return chosen, told
 
 
 def _cells(
@@ -116,9 +141,9 @@ def _cells(
     port: OwnPort,
     node_port: int,
     cell: Cell,
-    places: tuple[Mapping[str, ProbeSite], Mapping[str, Endpoint]],
+    places: tuple[Mapping[str, ProbeSite], Mapping[str, Endpoint], Sequence[str]],
 ) -> Iterator[ServiceCell]:
-    sites, nodes = places
+    sites, nodes, others = places
     if one.own.way is Way.CLUSTER_IP:
         # Outside the cluster, nobody knows the way to a ClusterIP.
         address = next((each for each in one.service.cluster_ips if each.version == cell.family), None)
@@ -126,7 +151,7 @@ def _cells(
             yield ServiceCell(*cell, one.own.way, str(address), port.number)
         return
     at_backend = sites[one.own.backend].node
-    elsewhere = next((name for name in nodes if name != at_backend), "")
+    elsewhere = next((name for name in others if name != at_backend), "")
     for name in (at_backend, elsewhere if one.own.way is Way.NODE_PORT else ""):
         there = nodes[name].address(cell.family) if name in nodes else None
         if node_port and there is not None and cell.source != f"node/{name}":

@@ -22,7 +22,7 @@ from auditor.probing.service_routes import Proof, Proving, ServiceTry, proofs_of
 from auditor.probing.service_run import ServiceOutcome, probe_services
 from auditor.probing.sites import ProbeSite
 from auditor.run.expectation import AuditState
-from auditor.run.service_plan import MadeService, connections, node_endpoints, plan_services
+from auditor.run.service_plan import MadeService, bounded, connections, node_endpoints, plan_services
 
 WITHOUT = (Result.INCONCLUSIVE, Result.SKIPPED)
 CHANGED = "policies, labels or namespaces changed while Services were tried"
@@ -47,13 +47,13 @@ async def through_services(
     given = await cluster.expose(wanted)
     made = [MadeService(own, service) for own, service in zip(wanted, given, strict=True) if service is not None]
     nodes = node_endpoints(cluster.snapshot.endpoints, (*cluster.sites, *cluster.witnesses.sites))
-    without = connections(made, results, places, nodes)
+    without, limits = bounded(connections(made, results, places, nodes), made, places)
     snapshot = _with_nodes(audit_state.expectation.matrix.snapshot, nodes)
     demands = await apart(_demands, snapshot, without)
     outcome = await _probe(cluster, made, demands, places, nodes, options, progress)
     changed = bool(await cluster.changes())
     seen = await apart(_judged, snapshot, nodes, without, demands, outcome, changed)
-    return seen, time.monotonic() - began
+    return replace(seen, facts=(*seen.facts, *limits)), time.monotonic() - began
 
 
 def _with_nodes(snapshot: Snapshot, nodes: Mapping[str, Endpoint]) -> Snapshot:
@@ -84,7 +84,13 @@ async def _probe(  # noqa: PLR0913, PLR0917 - where it comes together
     around = tuple({site.name: site for site in (*cluster.sites, *cluster.witnesses.sites)}.values())
     translators = {address for node in nodes.values() for address in node.addresses} | cluster.snapshot.node_addresses
     return await probe_services(
-        tries, _proofs(made, tries, around, places), around, cluster.open, options, progress, translators=translators
+        tries,
+        _proofs(made, tries, around, places, nodes),
+        around,
+        cluster.open,
+        options,
+        progress,
+        translators=translators,
     )
 
 
@@ -93,16 +99,27 @@ def _proofs(
     tries: Sequence[ServiceTry],
     around: Sequence[ProbeSite],
     places: Mapping[str, ProbeSite],
+    nodes: Mapping[str, Endpoint],
 ) -> tuple[Proof, ...]:
     """What shows that nodes translate Services: what may be tried by agents at nodes, or else what policies allow."""
     proving = [
-        Proving(places[each.own.backend].name, port, _family(address), str(address))
+        Proving(places[each.own.backend].name, port, _family(address), str(address), port.number)
         for each in made
         if each.own.proof
         for port, _ in each.fronts
         for address in each.service.cluster_ips
     ]
-    return (*proofs_of_nodes(around, proving), *proofs_of_tries(tries, [each.address for each in proving]))
+    by_node_ports = [
+        Proving(places[each.own.backend].name, port, _family(address), str(address), number, of_node_ports=True)
+        for each in made
+        if each.own.way is Way.NODE_PORT
+        for port, number in each.fronts
+        if number and (node := nodes.get(places[each.own.backend].node)) is not None
+        for address in node.addresses
+        if _family(address) in {_family(front) for front in each.service.cluster_ips}
+    ]
+    by_tries = proofs_of_tries(tries, [each.address for each in proving])
+    return (*proofs_of_nodes(around, (*proving, *by_node_ports)), *by_tries)
 
 
 def _family(address: IPAddress) -> Family:

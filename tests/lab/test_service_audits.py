@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from auditor.cluster.lab import lab as lab_module
+from auditor.cluster.lab import service_rules
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import Enforcement
 from auditor.model.service_seen import Way
@@ -87,3 +88,15 @@ def test_where_a_node_translates_nothing_its_denials_have_no_verdict(monkeypatch
     elsewhere = [each for each in report.services.results if each.cell.source != WEB and not each.cell.at]
     assert {each.result for each in elsewhere} == {Result.MATCH}
     assert conclude(report) is not Conclusion.PASS
+
+
+def test_where_nodes_offer_no_node_ports_these_have_no_verdict_and_cluster_ips_have(monkeypatch):
+    monkeypatch.setattr(service_rules._Rules, "_add_node_port", lambda *_: None)
+    report, _, _ = audited()
+    by_port = [each for each in report.services.results if each.cell.at]
+    assert by_port
+    assert {each.result for each in by_port} == {Result.INCONCLUSIVE}
+    assert {"NodePort of node" in each.observation.outcome for each in by_port} == {True}
+    assert {each.result for each in report.services.results if not each.cell.at} == {Result.MATCH}
+    assert report.services.diagnosis is None
+    assert conclude(report) is Conclusion.INCONCLUSIVE

@@ -229,6 +229,8 @@ class _Reading:
 
     def _take_services(self, services: Sequence[ServiceRecord]) -> None:
         for service in services:
+            if RUN_LABEL in service.metadata.labels:  # it leads to a probe pod, and is gone in a moment
+                continue
             value = self._take(service, "Service")
             if service.is_external_name:
                 self._objects.ignored["Service (ExternalName)"] += 1

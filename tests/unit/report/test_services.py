@@ -96,3 +96,13 @@ def test_programs_read_each_connection_and_the_schema_knows_them():
     plain = json.loads(rendered("json", PLAIN))
     assert "services" not in plain
     assert "service_cells" not in plain
+
+
+def test_a_run_in_which_nothing_could_be_tried_through_services_is_no_pass():
+    assert conclude(seen()) is Conclusion.INCONCLUSIVE
+    assert "nothing was tried through Services" in headline(seen())
+
+
+@pytest.mark.parametrize("name", ["github", "sarif", "csv", "metrics", "wide", "yaml"])
+def test_every_format_can_be_written_where_only_services_differ(name):
+    rendered(name, seen(LEAK, diagnosis=DIAGNOSIS))
