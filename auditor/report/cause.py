@@ -12,6 +12,7 @@ from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import conclude
 from auditor.report.grouping import by_reason, in_words
 from auditor.report.lines import what_json_has
+from auditor.report.services import cause_through_services, why_unheard_through_services
 
 MOST_ALTERNATIVES = 3
 TOO_FEW = "(too few pairs of endpoints, or policies, take part to be sure of this)"
@@ -58,14 +59,17 @@ def opening_lines(report: Report) -> list[str]:
 def labelled_lines(report: Report) -> list[tuple[str, str]]:
     """The diagnosis and, of an inconclusive report, why it is one, each line with its label as in ``cause_lines``."""
     lines = [] if report.diagnosis is None else list(cause_lines(report.diagnosis))
+    lines += cause_through_services(report.services)
     if conclude(report) is Conclusion.INCONCLUSIVE:
-        lines += why_lines(report)
+        lines += list(why_lines(report)) or why_unheard_through_services(report.services)
     return lines
 
 
 def why_lines(report: Report) -> Iterator[tuple[str, str]]:
     """Why ``report`` is inconclusive: the most frequent reason why connections have no verdict, and what to do."""
     kind = Result.INCONCLUSIVE if report.summary.inconclusive else Result.SKIPPED
+    if kind is Result.SKIPPED and why_unheard_through_services(report.services):
+        return
     cells = [each for each in report.cells if each.result is kind]
     if not cells:
         return

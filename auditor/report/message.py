@@ -18,6 +18,7 @@ from auditor.model.standing import Age, Comparison, Departed, Standing
 from auditor.model.verdict import Conclusion
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
+from auditor.report.services import cause_through_services
 from auditor.report.standing import departed_lines, standing_lines
 
 MOST_TOLD = 10
@@ -58,10 +59,12 @@ def message_of(report: Report, last: str = "") -> Message | None:
     news, gone = _news(comparison)
     unsure = conclusion is Conclusion.INCONCLUSIVE and last != Conclusion.INCONCLUSIVE
     unheard = comparison is None and conclusion is Conclusion.FAIL
-    if not (news or gone or unsure or unheard):
+    # What goes wrong through Services is held against no earlier run: it is told once it begins.
+    through = [text for label, text in cause_through_services(report.services) if label != "advice"]
+    if not (news or gone or unsure or unheard or (through and last != Conclusion.FAIL)):
         return None
     found = [] if comparison is not None else [f"{each.kind}: {each.title}" for each in report.findings]
-    lines = _lines(news, gone, found)
+    lines = (*_lines(news, gone, found), *through)
     return Message(report.subject, report.run_id, report.began, conclusion, headline(report), lines, news, gone)
 
 

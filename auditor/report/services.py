@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -49,17 +49,35 @@ def services_headline(seen: ServicesSeen) -> str:
     return f"{pluralize(len(results), 'connection')} through Services: {allowed:,} allowed, {denied:,} denied{without}"
 
 
+def cause_through_services(seen: ServicesSeen | None) -> list[tuple[str, str]]:
+    """The cause of what differs through Services alone, and what to do, each with its label; nothing without one."""
+    if seen is None or seen.diagnosis is None:
+        return []
+    diagnosis = seen.diagnosis
+    return [("cause" if diagnosis.fault else "no cause", diagnosis.title), ("advice", diagnosis.advice)]
+
+
+def why_unheard_through_services(seen: ServicesSeen | None) -> list[tuple[str, str]]:
+    """Why connections through Services have no verdict, and what to do, each with its label; nothing where all have."""
+    if seen is None or (seen.results and not unheard_through_services(seen)):
+        return []
+    if not seen.results:
+        return [("why", "no Service could be tried: the facts below say why"), ("advice", "Fix that and run again.")]
+    unheard = [each for each in seen.results if each.result is Result.INCONCLUSIVE]
+    reason, count = Counter(each.observation.outcome for each in unheard).most_common(1)[0]
+    of = pluralize(len(unheard), "connection")
+    return [
+        ("why", f"{count:,} of {of} through Services without a verdict: {in_words(reason)}"),
+        ("advice", "See whether kube-proxy, or what stands in for it, runs on the nodes concerned, and run again."),
+    ]
+
+
 def service_lines(seen: ServicesSeen | None) -> Iterator[str]:
-    """A heading with the numbers, the cause of what differs, what differs, and what has no verdict; nothing where no
-    Service was tried.
-    """
+    """A heading with the numbers, what differs, and what has no verdict; nothing where no Service was tried."""
     if seen is None:
         return
     wrong = ", ".join(wrong_through_services(seen))
     yield f"{services_headline(seen)}{f': {wrong}' if wrong else ''}"
-    if seen.diagnosis is not None:
-        yield f"{seen.diagnosis.title}"
-        yield f"  {seen.diagnosis.advice}"
     yield from _grouped([each for each in seen.results if each.is_fault])
     same = [each for each in seen.results if each.as_without]
     if same:

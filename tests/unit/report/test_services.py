@@ -10,9 +10,12 @@ from auditor.model.path_dialect import PathDialect
 from auditor.model.ports import Protocol
 from auditor.model.service_seen import PathDiagnosis, PathFault, ServiceCell, ServiceResult, ServicesSeen, Way
 from auditor.model.snapshot import Family
+from auditor.model.standing import Comparison, FailOn
 from auditor.model.verdict import Conclusion, Observation, Observed, Result, Verdict
+from auditor.report.cause import labelled_lines
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
+from auditor.report.message import message_of
 from auditor.report.registry import RUN, renderer
 from tests.unit.report.reports import report, result
 from tests.unit.report.test_as_json import validator
@@ -81,7 +84,7 @@ def test_people_read_the_cause_the_way_and_what_has_no_verdict(name):
         assert "ClusterIP -&gt; prod/db" in text
         assert "leak through a Service" in text
     else:
-        assert "no policy is applied through Services on one node" in text
+        assert text.count("no policy is applied through Services on one node") == 1
         assert "nothing was answered on node n" in text
 
 
@@ -106,3 +109,20 @@ def test_a_run_in_which_nothing_could_be_tried_through_services_is_no_pass():
 @pytest.mark.parametrize("name", ["github", "sarif", "csv", "metrics", "wide", "yaml"])
 def test_every_format_can_be_written_where_only_services_differ(name):
     rendered(name, seen(LEAK, diagnosis=DIAGNOSIS))
+
+
+def test_why_a_run_is_inconclusive_for_services_alone_stands_at_the_top():
+    plain = seen(UNHEARD, MATCH)
+    assert labelled_lines(plain)[0] == (
+        "why",
+        "1 of 1 connection through Services without a verdict: nothing was answered on node n",
+    )
+    assert labelled_lines(seen())[0][1].startswith("no Service could be tried")
+
+
+def test_somebody_is_told_once_when_it_begins_to_go_wrong_through_services():
+    wrong = seen(LEAK, diagnosis=DIAGNOSIS)
+    against = replace(wrong, comparison=Comparison("earlier runs", FailOn.NEW, ()))
+    for told in (message_of(wrong), message_of(against), message_of(against, Conclusion.PASS)):
+        assert DIAGNOSIS.title in told.text
+    assert message_of(against, Conclusion.FAIL) is None
