@@ -13,14 +13,14 @@ from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT
 from auditor.model.reasons import place
-from auditor.model.snapshot import Endpoint, Snapshot
+from auditor.model.snapshot import Endpoint, Namespace, Snapshot
 from auditor.policy.atoms import PortAtoms
 from auditor.policy.bits import union
 from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import peer_in_words, peers_without_pods
 from auditor.policy.groups import Groups
 from auditor.policy.traits import admin_selects
-from auditor.policy.unknown_labels import may_match, pod_may_match
+from auditor.policy.unknown_labels import may_match, namespace_may_match, pod_may_match
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Admission:
         self._snapshot = snapshot
         self._atoms = atoms
         self._unreadable = Unreadable(snapshot)
+        self._isolating: dict[tuple[AbsentPeer, Direction], tuple[NetworkPolicy, ...]] = {}
 
     def between(self, pod: Endpoint, peer: AbsentPeer, direction: Direction) -> Opening:
         """What may come to ``pod`` from ``peer``, or go to it from ``pod``."""
@@ -93,6 +94,32 @@ class Admission:
                 if sure:
                     rules.append((sure, f"{direction.lower()}: {place(policy, direction, number)}: {_words(rule)}"))
         return Opening(certain, possible, tuple(rules))
+
+    def verdicts(self, pod: Endpoint, peer: AbsentPeer, direction: Direction) -> tuple[int, int]:
+        """The atoms that are allowed between ``pod`` and ``peer`` by what is known, and those that are in doubt: the
+        rules of ``pod`` hang on what nobody knows of the peer, or policies of the input may isolate the peer.
+        """
+        opening = self.between(pod, peer, direction)
+        closing = opening.certain if self.isolating(peer, direction.opposite) else 0
+        return opening.certain, (opening.possible & ~opening.certain) | closing
+
+    def isolating(self, peer: AbsentPeer, direction: Direction) -> tuple[NetworkPolicy, ...]:
+        """The policies that may isolate pods that ``peer`` selects, in the direction that counts on their side."""
+        key = (peer, direction)
+        if key not in self._isolating:
+            self._isolating[key] = tuple(
+                each
+                for each in self._snapshot.policies
+                if direction in each.directions and self._may_be_isolated(peer, each)
+            )
+        return self._isolating[key]
+
+    def _may_be_isolated(self, peer: AbsentPeer, policy: NetworkPolicy) -> bool:
+        namespace = self._snapshot.namespaces.get(policy.namespace, Namespace.of(policy.namespace, known=False))
+        asked = peer.peer.namespace_selector
+        here = policy.namespace == peer.namespace if asked is None else namespace_may_match(asked, namespace)
+        labels = dict((peer.peer.pod_selector or LabelSelector()).match_labels)
+        return here is not False and may_match(policy.pod_selector, labels, lambda _: True) is not False
 
     def _opened(self, rule: Rule, namespace: str, peer: AbsentPeer, destination: Endpoint | None) -> tuple[int, int]:
         """The atoms that ``rule`` is sure to open to ``peer``, and those that it may."""

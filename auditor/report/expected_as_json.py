@@ -8,7 +8,9 @@ from itertools import repeat
 from sys import getsizeof
 from typing import TextIO, TypeAlias
 
+from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint, EndpointKind
+from auditor.policy.absent_cells import AbsentCell, absent_cells
 from auditor.policy.bits import WORD, bits, mask_of, octets_of, words_of
 from auditor.policy.doubt import Unreadable
 from auditor.policy.exposure import Exposure, view_exposures
@@ -30,7 +32,13 @@ def render(view: MatrixView, stream: TextIO) -> None:
     """Write what ``view`` shows to ``stream``."""
     names = ({endpoint.name for endpoint in chosen} for chosen in (view.sources, view.destinations))
     shown = expected_json(
-        view.matrix, *names, ports=view.ports, expand=view.expand, pairs=view.pairs, exposed=view_exposures(view)
+        view.matrix,
+        *names,
+        ports=view.ports,
+        expand=view.expand,
+        pairs=view.pairs,
+        exposed=view_exposures(view),
+        absent=absent_cells(view),
     )
     write_json(shown, stream)
 
@@ -44,9 +52,10 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
     expand: bool = False,
     pairs: Pairs | None = None,
     exposed: Sequence[Exposure] = (),
+    absent: Iterable[AbsentCell] = (),
 ) -> Iterator[str]:
     """The JSON document, in pieces, with the cells from ``sources`` to ``destinations`` (names of endpoints), and what
-    is ``exposed`` to pods that are not in the input.
+    is ``exposed`` to pods that are not in the input, with the cells of these (``absent``).
 
     Without ``expand`` there is a cell for each pair of the classes that have a member among them. ``pairs``, with
     ``expand``, as in ``MatrixView``.
@@ -61,6 +70,8 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
         yield f'"unknown_policies":{json.dumps([policy.full_name for policy in matrix.snapshot.unknown])},'
     if exposed:
         yield f'"exposure":{json.dumps([_exposure_json(matrix, each) for each in exposed])},'
+        lines = ",\n".join(json.dumps(_absent_json(each)) for each in absent)
+        yield f'"exposure_cells":[\n{lines}\n],'
     yield '"cells":['
     cells = ExpectedCells(matrix, ports)
     separator = "\n"
@@ -83,6 +94,18 @@ def _exposure_json(matrix: ExpectedMatrix, exposure: Exposure) -> dict[str, obje
         "classes": sorted({matrix.class_of(name) for name in exposure.pods}),
         "ports": [str(port) for port in exposure.ports],
         "rules": list(exposure.rules),
+    }
+
+
+def _absent_json(cell: AbsentCell) -> dict[str, object]:
+    ends = ("source", "destination") if cell.direction is Direction.INGRESS else ("destination", "source")
+    return {
+        **dict(zip(ends, (str(cell.peer), cell.number), strict=True)),
+        "protocol": cell.ports.protocol,
+        "port": cell.ports.first,
+        "end_port": cell.ports.last,
+        "verdict": cell.verdict,
+        "in_doubt": cell.in_doubt,
     }
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from auditor.model.errors import UsageError
-from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.reasons import Side, policy_place
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import in_brief
 from auditor.policy.absent_peers import AbsentPeer, Admission, Opening, absent_peers
@@ -22,7 +21,6 @@ from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
 from auditor.policy.explain import Decision
 from auditor.policy.services import behind
 from auditor.policy.tiers import Judgement, TierAnswer
-from auditor.policy.unknown_labels import may_match, namespace_may_match
 from auditor.run.explanation import Explained, Explanation
 from auditor.run.service_connections import ServiceQuestion
 
@@ -112,8 +110,12 @@ class _Question:
         return cut_atoms(items, port_names(items), self.snapshot.endpoints)
 
     @cached_property
+    def admission(self) -> Admission:
+        return Admission(self.snapshot, self.atoms)
+
+    @cached_property
     def opening(self) -> Opening:
-        return Admission(self.snapshot, self.atoms).between(self.pod, self.peer, self.direction)
+        return self.admission.between(self.pod, self.peer, self.direction)
 
     @cached_property
     def isolating(self) -> tuple[NetworkPolicy, ...]:
@@ -160,22 +162,10 @@ class _Question:
         return [text for opened, text in self.opening.rules if opened & atom]
 
     def _doubt(self, atom: int) -> str:
+        _, doubtful = self.admission.verdicts(self.pod, self.peer, self.direction)
+        if not doubtful & atom:
+            return ""
         if not self.opening.certain & atom:
-            if not self.opening.possible & atom:
-                return ""
             return f"whether a rule or a policy counts hangs on what the input does not say of {self.peer}"
-        policies = [policy_place(each) for each in self.snapshot.policies if self._may_isolate_peer(each)]
-        named = in_brief(policies, MOST_NAMED)
-        return f"{named} may isolate {self.peer}, whose other labels are not known" if policies else ""
-
-    def _may_isolate_peer(self, policy: NetworkPolicy) -> bool:
-        namespace = self.snapshot.namespaces.get(policy.namespace, Namespace.of(policy.namespace, known=False))
-        asked = self.peer.peer.namespace_selector
-        here = policy.namespace == self.peer.namespace if asked is None else namespace_may_match(asked, namespace)
-        selector = self.peer.peer.pod_selector or LabelSelector()
-        labels = dict(selector.match_labels)
-        return (
-            self.other in policy.directions
-            and here is not False
-            and may_match(policy.pod_selector, labels, lambda _: True) is not False
-        )
+        policies = [policy_place(each) for each in self.admission.isolating(self.peer, self.other)]
+        return f"{in_brief(policies, MOST_NAMED)} may isolate {self.peer}, whose other labels are not known"

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from auditor.cli.application import run
+from tests.unit.report.test_as_json import validator
 
 SHOP = """
 apiVersion: v1
@@ -156,3 +157,37 @@ def test_a_service_that_leads_nowhere_says_why(explained):
     assert code == 2
     assert "sends TCP/81 nowhere: it has TCP/80" in err
     assert "there is no Service 'prod/none'" in explained(PROMETHEUS, "service/prod/none", "80")[1]
+
+
+def expected(tmp_path, capsys, *options):
+    """The cells of pods that are not there, by the other end's name, the port and the way it goes."""
+    path = tmp_path / "shop.yaml"
+    path.write_text(SHOP + NAMESPACES)
+    assert run(["expect", "-f", str(path), "-o", "json", *options]) == 0
+    made = json.loads(capsys.readouterr().out)
+    validator("expected.schema.json").validate(made)
+    return made
+
+
+def test_expect_has_a_row_and_a_column_for_pods_that_are_not_there(tmp_path, capsys, explained):
+    made = expected(tmp_path, capsys)
+    (number,) = {each["class"] for each in made["endpoints"] if each["name"] == "prod/web"}
+    (opened,) = [
+        each
+        for each in made["exposure_cells"]
+        if (each["source"], each["destination"], each["verdict"]) == (PROMETHEUS, number, "allowed")
+    ]
+    assert (opened["protocol"], opened["port"], opened["end_port"], opened["in_doubt"]) == ("TCP", 9090, 9090, False)
+    for each in made["exposure_cells"]:
+        pod = {number: "prod/web"}.get(each["source"], {number: "prod/web"}.get(each["destination"], "lab/open"))
+        ends = [end if isinstance(end, str) else pod for end in (each["source"], each["destination"])]
+        code, (one,) = explained(*ends, f"{each['protocol']}/{each['port']}")
+        assert (one["verdict"], code == 3) == (each["verdict"], each["in_doubt"]), each
+
+
+def test_the_ports_that_are_asked_for_are_those_of_pods_that_are_not_there_too(tmp_path, capsys):
+    cells = expected(tmp_path, capsys, "--ports", "9090,UDP/53", "--to", "prod/web")["exposure_cells"]
+    assert {(each["protocol"], each["port"], each["end_port"]) for each in cells if each["source"] == PROMETHEUS} == {
+        ("TCP", 9090, 9090),
+        ("UDP", 53, 53),
+    }
