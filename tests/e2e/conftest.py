@@ -21,7 +21,7 @@ from tests.e2e.kubectl import Kubectl
 from tests.e2e.nodes import Nodes
 
 HERE = Path(__file__).parent
-POLICED = (*world.NAMESPACES, "netpol-conf-*")
+POLICED = (*world.NAMESPACES, "shop", "netpol-conf-*")
 """The suite's own namespaces, and those that conformance makes."""
 LIMIT = 300
 """Seconds for one test: pods are started and ended in most."""
