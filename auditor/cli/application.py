@@ -17,6 +17,7 @@ from types import FrameType
 import click
 
 from auditor import __version__
+from auditor.cli.defaults import defaults_of
 from auditor.cli.exit_codes import AS_EXPECTED, exit_code_of
 from auditor.cli.options_file import with_options_of_files
 from auditor.loop.collections import brief_collections
@@ -41,6 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "snapshot": "Save the relevant part of a live cluster to a file.",
     "scenarios": "List the scenarios that come with the auditor.",
     "enforcers": "List the enforcers that the lab can run, faulty ones included.",
+    "completion": "Print what makes a shell complete commands and options.",
 }
 
 
@@ -50,11 +52,12 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's interface
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         command = import_module(f"auditor.cli.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101 - a command's module without its command is our own mistake
+        ctx.default_map = {cmd_name: defaults_of(cmd_name, command)}
         return _with_debug(command)
 
     def resolve_command(
@@ -88,7 +91,14 @@ def _read_debug(context: click.Context, _option: click.Parameter, debug: bool) -
         say_what_we_do(debug=True)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "auto_envvar_prefix": "AUDIT",
+    },
+)
 @click.option("--debug", is_flag=True, envvar="AUDIT_DEBUG", help="Show tracebacks of errors.")
 @click.version_option(__version__, prog_name="audit")
 def audit(*, debug: bool) -> None:
@@ -108,6 +118,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     context: click.Context | None = None
     try:
         _fill_closed_streams()
+        if (instruction := os.environ.get("_AUDIT_COMPLETE")) and arguments is None:
+            return _complete(instruction)
         say_what_libraries_say()
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -123,6 +135,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     finally:
         _discard_unwritten_output()
     return result if isinstance(result, int) else AS_EXPECTED
+
+
+def _complete(instruction: str) -> int:
+    from auditor.cli.completion import complete
+
+    return complete(audit, instruction)
 
 
 def _fill_closed_streams() -> None:
