@@ -7,7 +7,7 @@ dialects of policies (``auditor.diagnosis.search``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from auditor.model.path_dialect import PathDialect
@@ -47,6 +47,13 @@ class _Ends:
     source: Endpoint
     backend: Endpoint
     nodes: Mapping[str, Endpoint]
+    _under: dict[PathDialect, bool] = field(default_factory=dict)
+
+    def under(self, dialect: PathDialect) -> bool:
+        """Whether it is allowed where ``dialect`` touches it."""
+        if dialect not in self._under:
+            self._under[dialect] = PATHS[dialect].allowed(self)
+        return self._under[dialect]
 
     @property
     def to_itself(self) -> bool:
@@ -148,7 +155,8 @@ def diagnose_paths(
         key=lambda each: (each[0].against, each[1]),
     )
     best = ranked[0][0] if ranked else None
-    if best is None or not best.explained:
+    # What explains the smaller part, or says as much that is not so, is no cause.
+    if best is None or 2 * len(best.explained) < len(differing) or best.against >= len(differing):
         return _unknown(differing)
     # A fault on every node and on one of them say the same where all that they touch is on that one.
     alike = [
@@ -185,20 +193,20 @@ class _Score:
 def _score(fault: PathFault, held: Iterable[ServiceResult], ends: Mapping[ServiceCell, _Ends]) -> _Score:
     explained, against = [], 0
     for each in held:
-        differs = predicted(fault, ends[each.cell]) != (each.expected is Verdict.ALLOWED)
+        differs = predicted(fault, ends[each.cell], each.expected) != (each.expected is Verdict.ALLOWED)
         if differs and each.is_fault:
             explained.append(each.cell)
         against += differs != each.is_fault
     return _Score(tuple(explained), against)
 
 
-def predicted(fault: PathFault, ends: _Ends) -> bool:
-    """Whether the connection is allowed where ``fault`` is."""
+def predicted(fault: PathFault, ends: _Ends, expected: Verdict) -> bool:
+    """Whether the connection, of which ``expected`` is demanded, is allowed where ``fault`` is."""
     spec = PATHS[fault.dialect]
     there = (fault.node,) if fault.node else {ends.source.node, ends.backend.node}
     if any(node and spec.touches(ends, node) for node in there):
-        return spec.allowed(ends)
-    return ends.to_itself or decide(ends.snapshot, ends.cell.direct).verdict is Verdict.ALLOWED
+        return ends.under(fault.dialect)
+    return expected is Verdict.ALLOWED
 
 
 def _named(

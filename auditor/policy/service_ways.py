@@ -7,7 +7,7 @@ these readings part, nothing is demanded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -23,8 +23,8 @@ NOTE_WORDS = {
     Note.ADDRESS_UNKNOWN: "an address is not known that a policy asks for",
     Note.LABELS_UNKNOWN: "labels are not known that a policy asks for",
 }
-SHOWN = "host/service-address"
-"""The name of whoever has an address that no endpoint has."""
+SOMEBODY = "host/somebody-at-"
+"""How the names begin of those who have an address that no endpoint has."""
 
 
 def expectation(snapshot: Snapshot, cell: ServiceCell, notes: tuple[Note, ...] = ()) -> ServiceExpectation:
@@ -63,18 +63,30 @@ def _covered(snapshot: Snapshot, cell: ServiceCell, verdict: Verdict) -> str:
 def by_address(snapshot: Snapshot, cell: ServiceCell, direction: Direction, address: str, port: int) -> bool:
     """Whether the policies of one end allow ``cell`` in ``direction`` where its other end looks as if it had
     ``address``, which nobody is known to have: for egress the destination on ``port``.
+
+    Quick where ``snapshot`` has somebody there already (``with_somebody_at``).
     """
-    there = replace(snapshot, endpoints=(*snapshot.endpoints, _somebody(address)))
+    somebody = f"{SOMEBODY}{address}"
     seen = (
-        cell.direct._replace(destination=SHOWN, port=port)
+        cell.direct._replace(destination=somebody, port=port)
         if direction is Direction.EGRESS
-        else cell.direct._replace(source=SHOWN)
+        else cell.direct._replace(source=somebody)
     )
-    return decide(there, seen).allowed(direction)
+    try:
+        return decide(snapshot, seen).allowed(direction)
+    except KeyError:
+        return decide(with_somebody_at(snapshot, [address]), seen).allowed(direction)
 
 
-def _somebody(address: str) -> Endpoint:
-    return Endpoint(SHOWN, EndpointKind.HOST, addresses=(ip_address(address),))
+def with_somebody_at(snapshot: Snapshot, addresses: Iterable[str]) -> Snapshot:
+    """``snapshot`` with somebody of whom nothing is known at each of ``addresses``. No policy is about them but by
+    address, so what it says of all others stays as it is.
+    """
+    there = (
+        Endpoint(f"{SOMEBODY}{address}", EndpointKind.HOST, addresses=(ip_address(address),))
+        for address in dict.fromkeys(addresses)
+    )
+    return replace(snapshot, endpoints=(*snapshot.endpoints, *there))
 
 
 def _by_node_port(snapshot: Snapshot, cell: ServiceCell) -> Iterator[bool]:

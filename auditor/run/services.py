@@ -16,7 +16,7 @@ from auditor.model.service_seen import ServiceCell, ServiceExpectation, ServiceR
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Observation, Observed, Result
 from auditor.model.words import pluralize
-from auditor.policy.service_ways import expectation
+from auditor.policy.service_ways import expectation, with_somebody_at
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.service_routes import Proof, Proving, ServiceTry, proofs_of_nodes, proofs_of_tries
 from auditor.probing.service_run import ServiceOutcome, probe_services
@@ -49,6 +49,8 @@ async def through_services(
     nodes = node_endpoints(cluster.snapshot.endpoints, (*cluster.sites, *cluster.witnesses.sites))
     without, limits = bounded(connections(made, results, places, nodes), made, places)
     snapshot = _with_nodes(audit_state.expectation.matrix.snapshot, nodes)
+    of_nodes = [str(address) for node in nodes.values() for address in node.addresses]
+    snapshot = with_somebody_at(snapshot, [*of_nodes, *(cell.address for cell in without)])
     demands = await apart(_demands, snapshot, without)
     outcome = await _probe(cluster, made, demands, places, nodes, options, progress)
     changed = bool(await cluster.changes())

@@ -95,3 +95,18 @@ def test_what_no_known_fault_explains_is_said_to_be_so():
 def test_what_fares_so_without_the_service_is_no_fault_of_the_way():
     alike = [replace(each, as_without=True) for each in results(Enforcement(on_path={"": PathDialect.SERVICE_SNAT}))]
     assert diagnose_paths(SNAPSHOT, NODES, alike) is None
+
+
+def test_a_fault_that_would_explain_the_smaller_part_is_not_called_the_cause():
+    skipping = results(Enforcement(on_path={"n0": PathDialect.SERVICE_SKIPS_POLICY}))
+    everything = [
+        replace(each, result=Result.LEAK, observation=Observation(Observed.ALLOWED, ""))
+        if each.expected is Verdict.DENIED and each.cell.way is Way.CLUSTER_IP
+        else each
+        for each in skipping
+    ]
+    leaks = sum(each.is_fault for each in everything)
+    assert 2 * sum(each.is_fault for each in skipping) < leaks
+    diagnosis = diagnose_paths(SNAPSHOT, NODES, everything)
+    assert diagnosis.fault is None
+    assert len(diagnosis.unexplained) == leaks
