@@ -31,12 +31,12 @@ def command(*, shell: str, name: str) -> int:
     """Print what makes SHELL complete commands, options and their values."""
     from click.shell_completion import get_completion_class
 
-    from auditor.cli.application import audit
     from auditor.report.lines import say
 
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click has the shells that we offer
-    for line in kind(audit, {}, name, VARIABLE).source().split("\n"):
+    program = click.get_current_context().find_root().command
+    for line in kind(program, {}, name, VARIABLE).source().split("\n"):
         say(line)
     return AS_EXPECTED
 
