@@ -20,6 +20,7 @@ from auditor.model.standing import NO_FAULT, Age
 from auditor.model.verdict import Conclusion, Result
 from auditor.report.conclusion import conclude
 from auditor.report.documents import as_utf8
+from auditor.report.services import through_services
 
 NOT_COMPARED = "not-compared"
 """The age of findings that were held against no earlier run."""
@@ -81,6 +82,10 @@ def _families(report: Report) -> Iterator[Family]:
     yield Family("cells", "Connections, by result.", [({"result": each}, results[each]) for each in Result])
     yield Family("findings", "Findings, by kind, namespace of a destination and age.", _findings(report))
     yield Family("failing_findings", "Findings that make the run fail.", [({}, _failing(report))])
+    if report.services is not None:
+        through = Counter(each.result for each in through_services(report.services))
+        said = "Connections through Services, by result; not those that fare badly without them, too."
+        yield Family("service_cells", said, [({"result": each}, through[each]) for each in Result])
     yield Family("coverage_ratio", "Share of connections that got a verdict.", [({}, report.summary.coverage)])
     said = "Share of the ways to misread the policies that would be noticed; NaN where that was not looked at."
     yield Family("noticed_ratio", said, [({}, nan if report.noticing is None else report.noticing.share)])
@@ -92,9 +97,10 @@ def _families(report: Report) -> Iterator[Family]:
 
 
 def _failing(report: Report) -> int:
+    through = int(report.services is not None and bool(report.services.faults))
     if report.comparison is not None:
-        return len(report.comparison.failing)
-    return sum(finding.kind not in NO_FAULT for finding in report.findings) + len(report.intent)
+        return len(report.comparison.failing) + through
+    return sum(finding.kind not in NO_FAULT for finding in report.findings) + len(report.intent) + through
 
 
 def times(prefix: str, began: str, seconds: float, *, conclusive: bool) -> Iterator[Family]:

@@ -19,12 +19,14 @@ from auditor.model.printable import printable
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.report_object import BEGAN, STATUSES, ReportObject, ReportResult
 from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
+from auditor.model.service_seen import ServiceResult, ServicesSeen
 from auditor.model.standing import Standing
 from auditor.model.verdict import Cell, Conclusion, Result
 from auditor.model.words import pluralize
 from auditor.report.conclusion import conclude
 from auditor.report.grouping import by_reason, expectation, in_words, observation
 from auditor.report.headline import headline
+from auditor.report.services import through_services
 
 MOST_RESULTS = 1000
 LARGEST = 1 << 20
@@ -69,7 +71,7 @@ def report_objects(report: Report, audited: Collection[str], scope: ReportScope 
         for namespace, found in cells.items()
         if namespace and any(each.result is not Result.SKIPPED for each in found)
     }
-    whole = told.object("", report.cells, told.of_the_run())
+    whole = told.object("", report.cells, told.of_the_run(), through_services(report.services))
     here = [told.object(name, found, map(told.of_cell, found)) for name, found in sorted(looked_at.items())]
     others = [told.object(name, (), (), optional=True) for name in sorted({*audited} - looked_at.keys())]
     return [whole, *here, *others]
@@ -97,12 +99,18 @@ class _Told:
         }
 
     def object(
-        self, namespace: str, cells: Iterable[CellResult], results: Iterable[ReportResult], *, optional: bool = False
+        self,
+        namespace: str,
+        cells: Iterable[CellResult],
+        results: Iterable[ReportResult],
+        more: Iterable[ServiceResult] = (),
+        *,
+        optional: bool = False,
     ) -> ReportObject:
-        """What is told of ``cells`` in ``namespace``: all are counted, of ``results`` as many are kept as there is
-        room for, the gravest first.
+        """What is told of ``cells`` in ``namespace`` and ``more`` connections through Services: all are counted, of
+        ``results`` as many are kept as there is room for, the gravest first.
         """
-        counts = Counter(map(self._status, cells))
+        counts = Counter((*map(self._status, cells), *(STATUS[each.result] for each in more)))
         chosen = sorted((each for each in results if each.status != "pass"), key=lambda each: ORDER.index(each.status))
         summary = {status: counts[status] for status in STATUSES}
         return ReportObject(
@@ -150,6 +158,7 @@ class _Told:
             properties = {"connections": str(len(finding.cells)), "advice": finding.advice, **_of_standing(standing)}
             yield _result(finding.kind, status, finding.title, stable_reason(finding.expected_by), severity, properties)
         yield from self._of_the_intent()
+        yield from _of_services(report.services)
         for policy in report.policies.untested:
             status = "skip" if policy.accepted else "error"
             yield _result("untested-policy", status, f"{policy}: {'; '.join(policy.reasons)}", (str(policy),), "low")
@@ -172,6 +181,25 @@ class _Told:
 
     def _status(self, each: CellResult) -> str:
         return "warn" if each.cell in self._borne else STATUS[each.result]
+
+
+def _of_services(seen: ServicesSeen | None) -> Iterator[ReportResult]:
+    """A result for each backend and way where a Service makes a difference, and for what has no verdict."""
+    grouped: dict[tuple[str, str, str], list[ServiceResult]] = {}
+    for each in through_services(seen):
+        if each.is_fault or each.result is Result.INCONCLUSIVE:
+            grouped.setdefault((each.result, each.cell.way, each.cell.backend), []).append(each)
+    cause = seen.diagnosis.title if seen is not None and seen.diagnosis is not None else ""
+    for (_, way, backend), group in grouped.items():
+        first = group[0]
+        yield _result(
+            f"{first.result} through Services",
+            STATUS[first.result],
+            f"{pluralize(len(group), 'connection')} to {backend} by {way}, {first.cell} for one: expected "
+            f"{first.expected}, observed {observation(first.observation)}",
+            severity=SEVERITY.get(first.result, "info"),
+            properties={"connections": str(len(group)), "cause": cause if first.is_fault else ""},
+        )
 
 
 def _with_standings(report: Report) -> Iterator[tuple[Finding, Standing | None]]:

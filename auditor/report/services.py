@@ -38,6 +38,11 @@ def unheard_through_services(seen: ServicesSeen | None) -> int:
     return 0 if seen is None else seen.count(Result.INCONCLUSIVE)
 
 
+def through_services(seen: ServicesSeen | None) -> list[ServiceResult]:
+    """The connections through Services that count beside those without: not those that fare badly either way."""
+    return [] if seen is None else [each for each in seen.results if not each.as_without]
+
+
 def services_headline(seen: ServicesSeen) -> str:
     """The numbers in one sentence: ``240 connections through Services: 100 allowed, 140 denied``."""
     results = seen.results

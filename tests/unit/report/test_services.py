@@ -12,6 +12,7 @@ from auditor.model.service_seen import PathDiagnosis, PathFault, ServiceCell, Se
 from auditor.model.snapshot import Family
 from auditor.model.standing import Comparison, FailOn
 from auditor.model.verdict import Conclusion, Observation, Observed, Result, Verdict
+from auditor.report.as_objects import report_objects
 from auditor.report.cause import labelled_lines
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
@@ -126,3 +127,18 @@ def test_somebody_is_told_once_when_it_begins_to_go_wrong_through_services():
     for told in (message_of(wrong), message_of(against), message_of(against, Conclusion.PASS)):
         assert DIAGNOSIS.title in told.text
     assert message_of(against, Conclusion.FAIL) is None
+
+
+def test_no_format_for_programs_takes_what_goes_wrong_through_services_for_a_pass():
+    wrong = seen(LEAK, MATCH, UNHEARD, replace(LEAK, as_without=True), diagnosis=DIAGNOSIS)
+    whole = report_objects(wrong, ())[0]
+    assert (whole.summary["fail"], whole.summary["error"], whole.summary["pass"]) == (1, 1, 2)
+    told = {each.policy: each for each in whole.results}
+    assert told["leak through Services"].status == "fail"
+    assert told["leak through Services"].properties["cause"] == DIAGNOSIS.title
+    assert told["inconclusive through Services"].status == "error"
+    metrics = rendered("metrics", wrong)
+    assert "netpol_audit_failing_findings 1" in metrics
+    assert 'netpol_audit_service_cells{result="leak"} 1' in metrics
+    assert 'netpol_audit_conclusion{conclusion="fail"} 1' in metrics
+    assert "service_cells" not in rendered("metrics", PLAIN)
