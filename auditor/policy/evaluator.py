@@ -12,7 +12,7 @@ itself, a pod reaches its own node, and its own node reaches it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 
 from auditor.model.policy import Direction
@@ -131,20 +131,43 @@ def _label_extremes(
 
 def _readings(
     tiers: Sequence[CompiledTier], sources: Sequence[int], universe: Universe, directions: Collection[Direction]
-) -> dict[BlockReading, dict[Family, Rows]]:
+) -> Mapping[BlockReading, Mapping[Family, Rows]]:
     """The rows of ``sources``, given as groups, under every reading and for every family; equal ones are the same
-    object.
+    object. What differs from the expected verdict's, and families that no endpoint has, are computed when somebody
+    asks.
     """
     computed: dict[tuple[Hashable, ...], Rows] = {}
-    readings: dict[BlockReading, dict[Family, Rows]] = {}
-    for reading in BlockReading:
-        readings[reading] = {}
-        for family in Family:
-            key = tuple(tier.fingerprint(family, reading) for tier in tiers)
-            if key not in computed:
-                computed[key] = _rows(tiers, sources, universe, family, reading, directions)
-            readings[reading][family] = computed[key]
+
+    def compute(family: Family, reading: BlockReading) -> Rows:
+        key = tuple(tier.fingerprint(family, reading) for tier in tiers)
+        if key not in computed:
+            computed[key] = _rows(tiers, sources, universe, family, reading, directions)
+        return computed[key]
+
+    readings = {reading: _OfFamilies(compute, reading) for reading in BlockReading}
+    for family in _occurring(universe.groups):
+        readings[BlockReading.BY_ADDRESS][family]
     return readings
+
+
+def _occurring(groups: Groups) -> Iterable[Family]:
+    """The families that endpoints have; all where some have no known address."""
+    if groups.without_address:
+        return Family
+    return {family for places in groups.interval_ids for family in places}
+
+
+class _OfFamilies(dict[Family, Rows]):
+    """The rows under one reading, by family, made when they are first asked for."""
+
+    def __init__(self, compute: Callable[[Family, BlockReading], Rows], reading: BlockReading) -> None:
+        super().__init__()
+        self._compute = compute
+        self._reading = reading
+
+    def __missing__(self, family: Family) -> Rows:
+        rows = self[family] = self._compute(family, self._reading)
+        return rows
 
 
 def _rows(  # noqa: PLR0913, PLR0917 - what one set of rows depends on

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations, starmap
 
 from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.labels import LabelSelector, Operator, Requirement
@@ -128,6 +129,10 @@ class _Found:
     by_label: int = 0
     by_address: int = 0
 
+    @property
+    def possible(self) -> int:
+        return self.certain | self.by_label | self.by_address
+
     def maybe(self, *, addresses: bool) -> int:
         return (self.by_label | (self.by_address if addresses else 0)) & ~self.certain
 
@@ -144,6 +149,17 @@ class _Compiled:
     subjects: _Found
     peers: dict[Family, _Found]
     ports: tuple[tuple[int, int], ...]
+
+
+def _may_clash(one: _Compiled, other: _Compiled) -> bool:
+    """Whether the two, of policies with one priority, may both match a connection and answer differently."""
+    if one.policy == other.policy or one.action is other.action:
+        return False
+    if not one.subjects.possible & other.subjects.possible:
+        return False
+    if not any(one.peers[family].possible & other.peers[family].possible for family in Family):
+        return False
+    return any(atoms & also for atoms, _ in one.ports for also, _ in other.ports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,17 +285,14 @@ class CompiledAdminPolicies:
 
     @cached_property
     def _has_ties(self) -> bool:
-        """Whether policies of one priority may have a say in the same connections."""
-        subjects = {
-            (rule.priority, rule.policy, direction): rule.subjects.certain | rule.subjects.by_label
-            for direction, rules in self._rules.items()
-            for rule in rules
-        }
-        seen: dict[tuple[int, Direction], int] = {}
-        for (priority, _, direction), mask in subjects.items():
-            if seen.get((priority, direction), 0) & mask:
-                return True
-            seen[priority, direction] = seen.get((priority, direction), 0) | mask
+        """Whether rules of two policies with one priority may say different things of the same connections."""
+        for rules in self._rules.values():
+            by_priority: dict[int, list[_Compiled]] = {}
+            for rule in rules:
+                by_priority.setdefault(rule.priority, []).append(rule)
+            for alike in by_priority.values():
+                if alike[0].policy != alike[-1].policy and any(starmap(_may_clash, combinations(alike, 2))):
+                    return True
         return False
 
     @cached_property
@@ -312,7 +325,8 @@ class CompiledAdminPolicies:
         here = [(found.certain, found.maybe(addresses=mode.addresses)) for found, _ in ends]
         there = [(found.certain, found.maybe(addresses=mode.addresses)) for _, found in ends]
         certain = concerning(sources, [mask for mask, _ in here])
-        maybe = concerning(sources, [mask for _, mask in here])
+        nowhere: list[tuple[int, ...]] = [()] * len(sources)
+        maybe = concerning(sources, [mask for _, mask in here]) if any(mask for _, mask in here) else nowhere
         shared: dict[tuple[tuple[int, ...], tuple[int, ...]], TierRow] = {}
         for key in zip(certain, maybe, strict=True):
             if key not in shared:
