@@ -11,6 +11,7 @@ from auditor.model.labels import LabelSelector
 from auditor.model.lint import Place, Severity
 from auditor.model.notation import scalar
 from auditor.model.policy import Direction
+from auditor.policy.bits import union
 
 DEFAULT_DENY = "https://kubernetes.io/docs/concepts/services-networking/network-policies/#default-policies"
 
@@ -38,10 +39,20 @@ def _isolated(policy_index: PolicyIndex) -> int:
     return policy_index.isolated[Direction.INGRESS] | policy_index.isolated[Direction.EGRESS]
 
 
+def _under_administrators(policy_index: PolicyIndex) -> int:
+    """The pods that policies of administrators select: these may close what no NetworkPolicy does."""
+    groups = policy_index.groups
+    return union(
+        groups.in_namespaces(policy.namespace_selector) & groups.with_labels(policy.pod_selector)
+        for policy in policy_index.snapshot.admin_policies
+    )
+
+
 def unprotected_pods(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Pods that no policy selects, in a namespace where policies select others."""
     for namespace in _namespaces(policy_index):
-        if left := policy_index.pods_in(namespace) & ~_isolated(policy_index) & ~policy_index.uncertain:
+        others = _isolated(policy_index) | policy_index.uncertain | _under_administrators(policy_index)
+        if left := policy_index.pods_in(namespace) & ~others:
             message = f"no policy selects {policy_index.names(left)}: open in both directions"
             hint = "Write a policy that selects them, or a default deny for the namespace."
             yield Remark(Place(namespace), message, hint, cause="unprotected")

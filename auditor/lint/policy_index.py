@@ -27,6 +27,7 @@ from auditor.policy.compiled import RuleCompiler, peer_groups
 from auditor.policy.groups import Groups
 from auditor.policy.label_index import LabelIndex
 from auditor.policy.outside import outside_peers
+from auditor.policy.tiers_in_order import TIERS
 
 MOST_LOOKED_AT = 64
 SYSTEM = "kube-system"
@@ -76,7 +77,8 @@ class PolicyIndex:
         items = policy_ports(snapshot.policies)
         asked = port_names(items)
         declared = {(port.protocol, port.name) for endpoint in snapshot.endpoints for port in endpoint.ports}
-        self.groups = Groups(snapshot, asked | declared)
+        traits = [tier.traits(snapshot) for tier in TIERS if tier.applies(snapshot)]
+        self.groups = Groups(snapshot, asked | declared, traits)
         self.atoms = cut_atoms(items, asked, snapshot.endpoints)
         names = {name: self.groups.declaring(name) for name in asked}
         self._compiler = RuleCompiler(self.groups, self.atoms, names)

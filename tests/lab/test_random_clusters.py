@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -31,6 +32,18 @@ def nodes_of(snapshot) -> list[str]:
     return sorted({endpoint.node for endpoint in snapshot.endpoints if endpoint.node})
 
 
+TIERED = replace(LAB_SHAPE, policies=2, admin_policies=4)
+
+
+@pytest.mark.parametrize("seed", [0, 1, *map(slow, range(2, 10))])
+async def test_packets_agree_with_the_evaluator_with_all_tiers(seed):
+    snapshot = random_snapshot(Random(seed), TIERED)
+    async with Lab(snapshot, nodes=nodes_of(snapshot)) as lab:
+        report = await audit(lab, f"seed {seed}", AuditOptions(probing=HASTY), NoProgress())
+    assert [str(result.cell) for result in report.cells if result.result not in EXPLAINED] == []
+    assert {result.result for result in report.cells} >= {Result.MATCH}
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_packets_agree_with_the_evaluator(seed):
     snapshot = random_snapshot(Random(seed), LAB_SHAPE)
@@ -45,7 +58,7 @@ async def test_packets_agree_with_the_evaluator(seed):
 @pytest.mark.parametrize("seed", [0, *map(slow, range(1, 8))])
 async def test_packets_agree_with_what_the_oracle_predicts_for_faulty_enforcers(seed):
     dice = Random(1000 + seed)
-    snapshot = random_snapshot(dice, LAB_SHAPE)
+    snapshot = random_snapshot(dice, TIERED if seed % 2 else LAB_SHAPE)
     nodes = nodes_of(snapshot)
     async with Lab(snapshot, nodes=nodes) as lab:
         for dialect in dice.sample(DIALECTS, 4):
