@@ -20,6 +20,7 @@ from auditor.model.ports import PortRequest
 from auditor.model.report import CellResult, Report
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observed, Result
+from auditor.model.workloads import workload_name
 from auditor.policy.explain import decide
 from auditor.report.cause import cause_lines
 from auditor.report.grouping import by_reason, in_words, observation
@@ -79,6 +80,16 @@ class Audited:
         """``cell`` by the names of the report."""
         source, destination = (self.stand_ins.get(name, name) for name in (cell.source, cell.destination))
         return cell._replace(source=source, destination=destination)
+
+    def standing_in(self, cells: Sequence[Cell]) -> Iterator[str]:
+        """A line for each workload of ``cells`` in the place of which another one's probe pod was tried."""
+        named = {endpoint.name: endpoint for endpoint in self.snapshot.endpoints}
+        ends = dict.fromkeys(name for cell in cells for name in (cell.source, cell.destination))
+        pods = [named[name] for name in ends if name in named and name in self.stand_ins and named[name].namespace]
+        pairs = dict.fromkeys((self.stand_ins[pod.name], workload_name(pod)) for pod in pods)
+        for stand_in, workload in pairs:
+            if not f"{stand_in}-".startswith((f"{workload}-", f"{workload}@")):
+                yield f"{stand_in} was tried in the place of {workload}: no policy tells them apart"
 
     def why_not_tried(self, cell: Cell) -> str:
         """Why there is nothing about ``cell``, which is by the names of the report."""
@@ -190,11 +201,13 @@ class AuditedBackend:
 
     def _answer(self, seen: Audited, check: Check) -> Answer:
         question = self._question(seen, check)
-        known = [_known(seen, seen.tried(cell), question.doubts.get(cell, "")) for cell in question.cells]
+        tried = dict.fromkeys((seen.tried(cell), question.doubts.get(cell, "")) for cell in question.cells)
+        known = [_known(seen, cell, doubt) for cell, doubt in tried]
         cells = [each.cell for each in known]
         command = with_applied(reproduce(seen.again, _worst(seen, cells)), self._applied)
         answer = merge(check, self.made_on, known, reproduce=command, run_id=seen.report.run_id)
-        return replace(answer, causes=tuple(_causes(seen.report, cells)))
+        observed = (*answer.observed, *seen.standing_in(question.cells))
+        return replace(answer, observed=observed, causes=tuple(_causes(seen.report, cells)))
 
 
 def _worst(seen: Audited, cells: Sequence[Cell]) -> Cell:

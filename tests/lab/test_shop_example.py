@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.lab
+
+
+def test_what_the_documentation_begins_with_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    first = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(), re.DOTALL)
+    exec(compile(first[1], "docs/testing.md", "exec"), {})  # noqa: S102 - our own documentation
 
 
 def test_its_tests_pass():

@@ -119,6 +119,18 @@ def test_no_cluster_named_or_to_be_had_is_never_a_pass(pytester):
     done = pytester.runpytest_subprocess("--netpol-kubeconfig", "nowhere")
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*nowhere*"])
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def netpol_kubeconfig():
+            return "made-elsewhere"
+        """
+    )
+    done = pytester.runpytest_subprocess()
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*made-elsewhere*"])
 
 
 def test_in_a_loop_that_runs_already(pytester):
