@@ -68,6 +68,7 @@ def _bare(rule: Rule) -> Rule:
 
 def _builtins(policy: NetworkPolicy) -> dict[str, object]:
     made: dict[str, object] = msgspec.to_builtins(policy, enc_hook=str)
+    del made["namespace_assumed"]  # says nothing of the policy, and records of before don't have it
     return made
 
 

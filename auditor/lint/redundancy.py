@@ -14,7 +14,7 @@ from auditor.lint.finding import Check, Remark, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
 from auditor.lint.policy_index import IndexedRule, PolicyIndex
-from auditor.lint.rule_cover import Candidate, CoveringRules, candidates_of, covers_subjects
+from auditor.lint.rule_cover import Candidate, CoveringRules, are_together, candidates_of, covers_subjects
 from auditor.model.labels import LabelSelector
 from auditor.model.lint import Severity
 from auditor.model.notation import SIDES, brief, brief_block
@@ -32,7 +32,7 @@ def shadowed_rules(policy_index: PolicyIndex) -> Iterator[Remark]:
         rules = CoveringRules(policy_index, namespace, candidates)
         for candidate in reversed(candidates):
             by = rules.covering(candidate)
-            if not by:
+            if not by or not all(are_together(candidate.indexed.policy, each.indexed.policy) for each in by):
                 continue
             candidate.removed = True
             if not any(cover.indexed.is_allow_all for cover in by):
@@ -98,7 +98,11 @@ def allow_all_undoes(policy_index: PolicyIndex) -> Iterator[Remark]:
         undone_by = _undone(candidates)
         for candidate in candidates:
             indexed = candidate.indexed
-            undone = undone_by.get(indexed.policy.pod_selector) if indexed.is_allow_all else None
+            undone = [
+                each
+                for each in (undone_by.get(indexed.policy.pod_selector, ()) if indexed.is_allow_all else ())
+                if are_together(indexed.policy, each.indexed.policy)
+            ]
             if undone and indexed.policy.namespace not in twice:
                 number = pluralize(len(undone), "other rule")
                 message = (
@@ -197,6 +201,7 @@ def _readmits(other: Candidate, block: IPBlock, candidate: Candidate, lost: IPBl
         and candidate.ports.names <= other.ports.names
         and covers_subjects(other.indexed, candidate.indexed)
         and block_implies(lost, block)
+        and are_together(other.indexed.policy, candidate.indexed.policy)
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from auditor.lint.covering import FEW, Buckets, ConditionIndex, PeerIndex, PortIndex, fewest, in_order, most_compared
 from auditor.lint.implication import conditions, peer_implies, selector_implies
 from auditor.lint.policy_index import IndexedRule, PolicyIndex
-from auditor.model.policy import Direction, Peer, PolicyPort
+from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort
 from auditor.policy.atoms import port_names
 
 
@@ -171,3 +171,12 @@ class CoveringRules:
                 and covers_subjects(cover.indexed, candidate.indexed)
             ):
                 yield cover
+
+
+def are_together(one: NetworkPolicy, other: NetworkPolicy) -> bool:
+    """Whether two policies of one namespace are there at the same time, as far as the files say: where they don't name
+    it, and stand in different directories, a kustomization may put each into another one.
+    """
+    if not (one.namespace_assumed or other.namespace_assumed):
+        return True
+    return one.file.rpartition("/")[0] == other.file.rpartition("/")[0]

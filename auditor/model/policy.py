@@ -139,7 +139,7 @@ class NetworkPolicy:
 
     ``directions`` are the directions in which it isolates the pods that it selects, after the defaulting of
     policyTypes. The rules of a direction that is not among them are kept here, but mean nothing; ``rules()`` leaves
-    them out.
+    them out. ``namespace_assumed``: the file doesn't say which, as one that a kustomization puts into some namespace.
     """
 
     namespace: str
@@ -151,6 +151,7 @@ class NetworkPolicy:
     file: str = field(default="", compare=False)
     line: int = field(default=0, compare=False)
     oddities: tuple[Oddity, ...] = field(default=(), compare=False)
+    namespace_assumed: bool = field(default=False, compare=False)
 
     @property
     def full_name(self) -> str:

@@ -67,6 +67,7 @@ GROUPS = {
 }
 EXTERNAL_NAME = "is an ExternalName, another name for a host: no policy sees it; ask for the host itself"
 CLUSTER_SCOPED = ("Namespace", "Node", *ADMIN_KINDS)
+DEFAULT_NAMESPACE = "default"
 POLICIES = ("NetworkPolicy", *ADMIN_KINDS)
 NAME = re.compile(r"[A-Za-z0-9._-]*\Z")
 
@@ -84,7 +85,7 @@ class Objects:
     ``service_endpoints`` are what EndpointSlices and Endpoints say, by their kind and the full name of the Service.
     """
 
-    default_namespace: str = "default"
+    default_namespace: str = DEFAULT_NAMESPACE
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     pods: list[PodObject] = field(default_factory=list)
     nodes: list[Endpoint] = field(default_factory=list)
@@ -203,6 +204,8 @@ class Objects:
             fields.note(f"a {kind} needs a metadata.name", "metadata")
         read = _read_namespace if key == "Namespace" else self._readers.get(key, self._custom)[0]
         value = read(fields, namespace, name)
+        if isinstance(value, NetworkPolicy) and self.default_namespace == DEFAULT_NAMESPACE:
+            value = replace(value, namespace_assumed=not metadata.value.get("namespace"))
         return _Named(namespace, name, value)
 
     def _name(self, metadata: Fields, key: str, *, strict: bool = False) -> str:
@@ -319,7 +322,7 @@ def _read_node(fields: Fields, name: str) -> Endpoint:
     )
 
 
-def read_objects(sources: Iterable[Source], default_namespace: str = "default") -> Objects:
+def read_objects(sources: Iterable[Source], default_namespace: str = DEFAULT_NAMESPACE) -> Objects:
     """Every object of ``sources``, with every problem noted."""
     sources = list(sources)
     objects = Objects(default_namespace, patches=patch_files(sources))
@@ -343,7 +346,7 @@ def read_snapshot(
     *,
     replicas: int = 2,
     hosts: Mapping[str, tuple[IPAddress, ...]] | None = None,
-    default_namespace: str = "default",
+    default_namespace: str = DEFAULT_NAMESPACE,
     keep_going: bool = False,
 ) -> Snapshot:
     """The cluster that the objects in ``sources`` describe, with ``hosts`` outside it.

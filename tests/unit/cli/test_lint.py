@@ -265,3 +265,26 @@ def test_where_there_is_no_policy_nothing_passes(tmp_path, capsys):
     assert lint_json(capsys, "-f", str(path), code=3)["conclusion"] == "inconclusive"
     assert run(["lint", "-f", str(path)]) == 3
     assert capsys.readouterr().out.startswith("INCONCLUSIVE  0 policies")
+
+
+ELSEWHERE = "tests/corpus/namespaces-by-kustomizations"
+
+
+def shadowed(capsys, *arguments):
+    run(["lint", "-R", "-o", "json", *arguments])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    return [each["message"] for each in found if each["check"] == "shadowed-rule"]
+
+
+def test_policies_that_kustomizations_put_into_namespaces_make_each_other_superfluous_nowhere(capsys, tmp_path):
+    """Not written namespaces are the same only where nobody sets them: in one directory, or by -n."""
+    files = {path.parent.name: path.read_text() for path in Path(ELSEWHERE).glob("*/policy.yaml")}
+    assert shadowed(capsys, "-f", ELSEWHERE) == []
+    assert len(shadowed(capsys, "-f", ELSEWHERE, "-n", "shop")) == 1
+    (tmp_path / "all.yaml").write_text("---\n".join(files.values()))
+    assert len(shadowed(capsys, "-f", str(tmp_path))) == 1
+    for name, text in files.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.yaml").write_text(text.replace("metadata: {", "metadata: {namespace: shop, "))
+    (tmp_path / "all.yaml").unlink()
+    assert len(shadowed(capsys, "-f", str(tmp_path))) == 1
