@@ -153,7 +153,9 @@ def _told_of_sample(joined: _Joined, options: LiveOptions) -> str:
 
 
 def narrowed(options: AuditOptions, intended: LivePlan, *, in_place: bool) -> AuditOptions:
-    """``options`` for an audit as ``intended``."""
+    """``options`` for an audit as ``intended``. In place no pod is new."""
+    if in_place:
+        options = replace(options, probing=replace(options.probing, late_isolation=None))
     chosen = intended.chosen
     connections = None if chosen is None else chosen.connections
     return replace(options, scope=intended.scope, declared_only=in_place, connections=connections, at_nodes=False)

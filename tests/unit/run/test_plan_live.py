@@ -15,7 +15,9 @@ from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.ports import ContainerPort, Protocol
 from auditor.model.snapshot import Service, ServicePort
 from auditor.probe_pods.choice import Mode
-from auditor.run.live_plan import LiveOptions, plan_live
+from auditor.probing.options import ProbingOptions
+from auditor.run.audit import AuditOptions
+from auditor.run.live_plan import LiveOptions, narrowed, plan_live
 from tests.oracle.clusters import cluster, host, node, pod, pods, policy, rule
 
 WEB, DB = pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
@@ -352,3 +354,10 @@ def test_in_place_a_pod_of_the_namespace_and_node_that_were_chosen_is_joined():
     (probe,) = (probe for probe in planned.probes if len(probe.stands_for) == 3)
     assert (probe.namespace, probe.node) == ("prod", "n2")
     assert planned.members[probe.name] == ("prod", "web-2")
+
+
+@pytest.mark.parametrize(("in_place", "borne"), [(False, 1.0), (True, None)])
+def test_pods_that_are_joined_are_not_new_and_may_have_been_open(in_place, borne):
+    planned = plan_live(LiveSnapshot(SNAPSHOT), options(in_place=in_place))
+    asked = AuditOptions(probing=ProbingOptions(late_isolation=1.0))
+    assert narrowed(asked, planned, in_place=in_place).probing.late_isolation == borne
