@@ -12,6 +12,8 @@ from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
 from auditor.model.dialect import OF_ONE_POD, OF_TIERS, Dialect
 from auditor.model.ports import Protocol
 
+ON_NODE = (ScopeKind.NODE, ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE)
+
 
 def faults(
     predictor: Predictor, *, stale: bool, differing: int, without: AbstractSet[ScopeKind] = frozenset()
@@ -39,6 +41,31 @@ def faults(
             yield from (Fault(dialect, Scope(kind, pod)) for pod in pods if kind not in without)
 
 
+class Concerned:
+    """Which faults may have anything to do with the cells ``differing``: a filter belongs to a node, and a policy to a
+    namespace, and where none of these cells has a pod at either end, everything is as it would be without the fault.
+    """
+
+    def __init__(self, predictor: Predictor, differing: int) -> None:
+        cells = predictor.cells
+        sides = (cells.sources, cells.destinations)
+        names = {name for side in sides for name, mask in side.items() if mask & differing}
+        ends = [cells.endpoints[name] for name in names]
+        self._nodes = {end.node for end in ends if end.selectable}
+        self._namespaces = {end.namespace for end in ends if end.selectable}
+        self._policies = {
+            policy.full_name for policy in predictor.filters.policies if policy.namespace not in self._namespaces
+        }
+
+    def __call__(self, fault: Fault) -> bool:
+        scope = fault.scope
+        if scope.kind in ON_NODE:
+            return scope.name in self._nodes
+        if scope.kind is ScopeKind.NAMESPACE:
+            return scope.name in self._namespaces
+        return scope.kind is not ScopeKind.POLICY or scope.name not in self._policies
+
+
 def _pods(predictor: Predictor, differing: int) -> list[str]:
     cells = predictor.cells
     most = 2 * differing.bit_count() / 3
@@ -52,7 +79,7 @@ def _pods(predictor: Predictor, differing: int) -> list[str]:
 
 def _nodes(predictor: Predictor) -> Iterator[Scope]:
     nodes = sorted({end.node for end in predictor.cells.endpoints.values() if end.selectable and end.node})
-    for kind in (ScopeKind.NODE, ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE):
+    for kind in ON_NODE:
         yield from (Scope(kind, node) for node in nodes)
 
 

@@ -9,17 +9,17 @@ probes would tell them apart.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import combinations, islice, product, zip_longest
 
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.evidence import Evidence, Fit
-from auditor.diagnosis.hypotheses import faults, is_part_of
+from auditor.diagnosis.hypotheses import Concerned, faults, is_part_of
 from auditor.diagnosis.predictors import Prediction, Predictor
 from auditor.diagnosis.sentences import diagnosis_of, nothing_known
-from auditor.model.diagnosis import Diagnosis, Hypothesis, ScopeKind
+from auditor.model.diagnosis import Diagnosis, Fault, Hypothesis, ScopeKind
 from auditor.model.policy import NetworkPolicy
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
@@ -79,18 +79,17 @@ def _unseen(candidates: Sequence[Cell], evidence: Evidence) -> list[Cell]:
 
 def search(evidence: Evidence, *, stale: bool = False, without: AbstractSet[ScopeKind] = frozenset()) -> list[Fit]:
     """The best hypothesis and those that can't be told apart from it, best first; empty when none is credible."""
-    worth_a_thought = faults(evidence.predictor, stale=stale, differing=evidence.differing, without=without)
-    tried = [evidence.fit((fault,)) for fault in worth_a_thought]
-    singles = [fit for fit in tried if fit.explained]
+    every = list(faults(evidence.predictor, stale=stale, differing=evidence.differing, without=without))
+    singles = [fit for fit in map(evidence.fit, _alone(every, evidence)) if fit.explained]
     best = min((fit for fit in singles if fit.is_credible), key=lambda fit: fit.rank, default=None)
     if best is not None and not best.errors:
         return _with_ties(best, singles)
-    wide = [fit for fit in tried if fit.faults[0].scope.kind not in OF_ONE_POD_ALONE]
-    classes = _by_prediction(fit for fit in wide if fit.explained)
+    promising = [fit for fit in singles if fit.faults[0].scope.kind not in OF_ONE_POD_ALONE]
+    classes = _by_prediction(promising)
     pairs = _pairs(evidence, classes)
     if all(fit.errors for fit in pairs):
-        promising = [fit for fit in wide if fit.explained]
-        pairs += _with_masked(evidence, promising, [fit for fit in wide if not fit.explained])
+        telling = {fit.faults for fit in singles}
+        pairs += _with_masked(evidence, promising, [fault for fault in every if (fault,) not in telling])
     best_pair = min((fit for fit in pairs if fit.is_credible), key=lambda fit: fit.rank, default=None)
     if best_pair is None or (best is not None and best.errors < WORTHY_RATIO * best_pair.errors):
         found = _with_ties(best, singles) if best is not None else []
@@ -99,6 +98,12 @@ def search(evidence: Evidence, *, stale: bool = False, without: AbstractSet[Scop
     least = min((fit.errors for fit in singles), default=0)
     # What is right but for a few contradictions is not made wrong by something else that has more against it.
     return [] if found and found[0].errors > WORTHY_RATIO * least else found
+
+
+def _alone(every: Iterable[Fault], evidence: Evidence) -> Iterator[Hypothesis]:
+    """Those of ``every`` that may explain anything by themselves."""
+    concerned = Concerned(evidence.predictor, evidence.differing)
+    return ((fault,) for fault in every if concerned(fault))
 
 
 Classes = dict[Prediction, list[Fit]]
@@ -120,13 +125,13 @@ def _pairs(evidence: Evidence, classes: Classes) -> list[Fit]:
     return [evidence.fit((*one.faults, *other.faults)) for one, other in combinations(candidates, 2)]
 
 
-def _with_masked(evidence: Evidence, singles: Sequence[Fit], silent: Iterable[Fit]) -> list[Fit]:
+def _with_masked(evidence: Evidence, singles: Sequence[Fit], silent: Iterable[Fault]) -> list[Fit]:
     """The best single faults, each with those that explain nothing alone: one of them may close what the
     other opens.
     """
     best = sorted(singles, key=lambda fit: fit.rank)[:BEST_WITH_MASKED]
-    wide = [fit for fit in silent if fit.faults[0].scope.kind is not ScopeKind.POLICY]
-    return [evidence.fit((*one.faults, *other.faults)) for one in best for other in wide]
+    wide = [fault for fault in silent if fault.scope.kind not in (*OF_ONE_POD_ALONE, ScopeKind.POLICY)]
+    return [evidence.fit((*one.faults, other)) for one in best for other in wide]
 
 
 def _kinds_in_turn(fits: Sequence[Fit]) -> list[Fit]:

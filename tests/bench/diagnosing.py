@@ -4,6 +4,7 @@ fault explains.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -20,12 +21,18 @@ from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.verdict import Cell, Observation, Observed, Result, Verdict
+from auditor.parsing.manifests import read_snapshot
+from auditor.parsing.source import Source
+from tests.bench.clusters import platform
+from tests.bench.growing import listed
 from tests.bench.measure import say, wall
 from tests.lab.naming import SHAPE, World, injected
 
 CELLS = 5_000
 LIMIT = 2.0
 MOST_POLICIES = 10_000
+LARGE_CELLS, LARGE_LIMIT = 22_000, 3.0
+PORTS = (53, 5432, 6379, 8080, 9999)
 CASES = {
     "one fault": ("ignores-egress@node-2",),
     "two faults": ("ignores-ports@node-1", "label-key-only@node-2"),
@@ -37,6 +44,36 @@ def world(policies: int) -> World:
     """A cluster of 24 pods on 4 nodes, of whose cells 5,000 are observed."""
     shape = replace(SHAPE, pods=24, nodes=4, hosts=2, namespaces=5, policies=policies)
     return World.random(3, shape, CELLS)
+
+
+def large() -> World:
+    """A pod on each of 500 nodes, with the 1,600 policies of 400 teams, and 20,000 connections inside teams."""
+    documents = json.dumps(listed(platform(400))).encode()
+    snapshot = read_snapshot([Source("cluster.json", documents)])
+    on_nodes = {end.node: end for end in snapshot.endpoints if end.selectable and end.node}
+    pods = tuple(on_nodes.values())
+    random = Random(1)
+    teams = [[pod for pod in pods if pod.namespace == name] for name in sorted({pod.namespace for pod in pods})]
+    wide = [team for team in teams if len(team) > 1]
+    pairs = (random.sample(random.choice(wide), 2) for _ in range(LARGE_CELLS))
+    cells = [Cell(one.name, other.name, Protocol.TCP, random.choice(PORTS), Family.IPV4) for one, other in pairs]
+    return World("platform", replace(snapshot, endpoints=pods), tuple(dict.fromkeys(cells)), None)
+
+
+def run_large() -> None:
+    """Print what a diagnosis takes on many nodes with many policies."""
+    cluster = large()
+    nodes = [end.node for end in cluster.snapshot.endpoints if end.labels.get("app") == "worker"]
+    one, other = f"ignores-egress@{nodes[0]}", f"ignores-ports@{nodes[1]}"
+    for name, enforcers in {"one fault": (one,), "two faults": (one, other)}.items():
+        results = observed(cluster, enforcers)
+        seconds = wall(partial(diagnose, cluster.snapshot, results))
+        differing = sum(result.result is not Result.MATCH for result in results)
+        say(
+            f"diagnosis of {len(results):,} cells, 500 nodes, {len(cluster.snapshot.policies):,} policies: {name}",
+            f"{seconds:.2f} s",
+            f"{differing} differ; limit {LARGE_LIMIT:g} s: {seconds / LARGE_LIMIT:.2f}",
+        )
 
 
 def observed(world: World, enforcers: tuple[str, ...]) -> list[CellResult]:
@@ -102,6 +139,7 @@ def run_findings() -> None:
 def run() -> None:
     """Print the times against the limit."""
     run_findings()
+    run_large()
     for policies in (20, 200):
         cluster = world(policies)
         for name, enforcers in CASES.items():

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from auditor.diagnosis.evidence import Evidence
+from auditor.diagnosis.hypotheses import Concerned, faults
 from auditor.diagnosis.search import _best_split, diagnose, discriminating_cells
 from auditor.diagnosis.sentences import advice_for, in_words
 from auditor.model.diagnosis import Fault, ScopeKind
@@ -238,3 +239,37 @@ def test_a_rule_for_the_internet_has_lost_its_except_rather_than_egress_altogeth
     diagnosis, _ = told(world, "ignores-except")
     order = [faults[0].dialect for faults in diagnosis.hypotheses]
     assert order.index(Dialect.IGNORES_EXCEPT) < order.index(Dialect.IGNORES_EGRESS)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fault_of_a_place_where_nothing_differs_explains_nothing(seed):
+    world = World.random(seed, size=300)
+    node, policy = world.nodes[0], world.snapshot.policies[0].full_name
+    left_out = 0
+    for enforcers in ((f"ignores-egress@{node}",), (f"label-key-only@{node}",), (f"enforces-nothing@policy={policy}",)):
+        results = observe(world, Enforcement.parse(enforcers), Random(seed))
+        evidence = Evidence(world.snapshot, results, world.previous)
+        concerned = Concerned(evidence.predictor, evidence.differing)
+        for fault in faults(evidence.predictor, stale=True, differing=evidence.differing):
+            if not concerned(fault):
+                left_out += 1
+                assert not evidence.fit((fault,)).explained, fault
+    assert left_out > 50
+
+
+def test_faults_are_tried_only_where_anything_differs(demo, monkeypatch):
+    tried = []
+    fit = Evidence.fit
+    monkeypatch.setattr(Evidence, "fit", lambda self, faults: tried.append(faults) or fit(self, faults))
+    world = replace(demo, cells=tuple(cell for cell in demo.cells if cell.source == demo.pods[0]))
+    results = observe(
+        world, Enforcement.parse([f"ignores-egress@{world.snapshot.endpoint(demo.pods[0]).node}"]), Random(1)
+    )
+    last = max(number for number, result in enumerate(results) if result.result is not Result.MATCH)
+    diagnose(
+        world.snapshot, [each for number, each in enumerate(results) if each.result is Result.MATCH or number == last]
+    )
+    ends = [world.snapshot.endpoint(name) for name in (results[last].cell.source, results[last].cell.destination)]
+    nodes = {fault.scope.name for (fault, *_) in tried if fault.scope.kind is ScopeKind.NODE}
+    assert nodes
+    assert nodes <= {end.node for end in ends}
