@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from random import Random
+from time import process_time
 
 from auditor.diagnosis.evidence import Evidence
 from auditor.diagnosis.findings import find
@@ -61,13 +62,15 @@ def large() -> World:
 
 
 def run_large() -> None:
-    """Print what a diagnosis takes on many nodes with many policies."""
+    """Print the seconds of processor that a diagnosis takes on many nodes with many policies."""
     cluster = large()
     nodes = [end.node for end in cluster.snapshot.endpoints if end.labels.get("app") == "worker"]
     one, other = f"ignores-egress@{nodes[0]}", f"ignores-ports@{nodes[1]}"
     for name, enforcers in {"one fault": (one,), "two faults": (one, other)}.items():
         results = observed(cluster, enforcers)
-        seconds = wall(partial(diagnose, cluster.snapshot, results))
+        began = process_time()
+        diagnose(cluster.snapshot, results)
+        seconds = process_time() - began
         differing = sum(result.result is not Result.MATCH for result in results)
         say(
             f"diagnosis of {len(results):,} cells, 500 nodes, {len(cluster.snapshot.policies):,} policies: {name}",
