@@ -27,7 +27,10 @@ def not_checked(snapshot: Snapshot) -> tuple[str, ...]:
     missing = namespaces_without_pods(snapshot)
     if not missing:
         return ()
-    where = "any namespace" if missing == _all_with_policies(snapshot) else listed(missing)
+    where = listed(missing)
+    if missing == _all_with_policies(snapshot):
+        has_pods = any(endpoint.kind is EndpointKind.POD for endpoint in snapshot.endpoints)
+        where = "any namespace with policies" if has_pods else "any namespace"
     said = f"which pods selectors match and which ports are served: no pod of {where} is in the input"
     return (f"{said}; add the workloads, or what 'kubectl get ns,pods,svc,netpol -A -o yaml' prints",)
 
