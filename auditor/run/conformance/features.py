@@ -80,6 +80,11 @@ FEATURES: Sequence[Feature] = (
     Feature("egress", "egress rules", (Dialect.IGNORES_EGRESS,)),
     Feature("policy-types", "a direction that policyTypes leaves out stays open", (Dialect.ISOLATES_BOTH_DIRECTIONS,)),
     Feature(
+        "directions-apart",
+        "what a policy allows in one direction it does not allow in the other",
+        (Dialect.SHARES_DIRECTIONS,),
+    ),
+    Feature(
         "default-deny", "default deny of a whole namespace", has_it=_is_default_deny, within=Dialect.ENFORCES_NOTHING
     ),
     ADD_UP,
@@ -98,7 +103,13 @@ FEATURES: Sequence[Feature] = (
     Feature("not-in", "NotIn matches where the label is missing", (Dialect.NOT_IN_NEEDS_KEY,)),
     Feature("ports", "ports of rules", (Dialect.IGNORES_PORTS, Dialect.IGNORES_PROTOCOL)),
     Feature("end-port", "endPort", (Dialect.IGNORES_END_PORT,), _has_end_port, Dialect.IGNORES_PORTS),
-    Feature("named-ports", "named ports", (Dialect.IGNORES_NAMED_PORTS,), _has_named_port, Dialect.IGNORES_PORTS),
+    Feature(
+        "named-ports",
+        "named ports",
+        (Dialect.IGNORES_NAMED_PORTS, Dialect.NAMES_OF_ANY_POD),
+        _has_named_port,
+        Dialect.IGNORES_PORTS,
+    ),
     Feature("udp", "UDP", (Dialect.IGNORES_UDP,)),
     Feature("ip-block", "ipBlock", has_it=_has_ip_block),
     Feature("except", "except of an ipBlock", (Dialect.IGNORES_EXCEPT,)),
