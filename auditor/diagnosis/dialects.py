@@ -119,6 +119,11 @@ class DialectSpec:
     by_direction: bool = True
     not_for: frozenset[str] = frozenset()
 
+    @property
+    def reads_otherwise(self) -> bool:
+        """Whether it takes single policies for something else than they are."""
+        return self.rewrite is not None or self.skips_pods or self.shares_directions or self.any_pods_names
+
     def said(self, kind: ScopeKind, name: str, place: str) -> str:
         """What is wrong in the scope of this kind and name, which ``place`` says in words."""
         return self.said_of[kind].format(name) if kind in self.said_of else self.phrase + place

@@ -9,6 +9,7 @@ from math import log2
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.dialects import SPECS, Timing
 from auditor.diagnosis.predictors import Prediction, Predictor
+from auditor.diagnosis.price import NOISE, Prices
 from auditor.model.diagnosis import Hypothesis, ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.policy import NetworkPolicy
@@ -21,9 +22,6 @@ TELLING = (Result.MATCH, Result.LEAK, Result.OUTAGE, Result.UNSTABLE, Result.CNI
 nothing of it.
 """
 
-NARROWER = 5.0
-"""Bits that it costs to say which node something happens on now and then, rather than anywhere."""
-
 DOUBT = 8.0
 """Bits within which chance decides between two hypotheses."""
 
@@ -35,14 +33,8 @@ to change.
 CREDIBLE = 20
 """The cells that a fault has to explain for each one that contradicts it."""
 
-COMMON_BEFORE_ALL = frozenset({Dialect.SPEC, Dialect.ENFORCES_NOTHING, Dialect.IGNORES_EXCEPT})
-"""Where a rule means the Internet but for the cluster, a lost ``except`` and egress that isn't enforced look alike; the
-former is what the field reports.
-"""
-
-SCOPES = tuple(ScopeKind)
-DIALECTS = tuple(sorted(Dialect, key=lambda dialect: dialect not in COMMON_BEFORE_ALL))
-"""In the order in which those that fit alike are shown."""
+SCOPES, DIALECTS = tuple(ScopeKind), tuple(Dialect)
+"""In the order in which those at one price are shown."""
 
 
 def is_telling(result: CellResult) -> bool:
@@ -85,6 +77,7 @@ class Evidence:
         self.differing = self.cells.everything & ~self.where(Result.MATCH)
         self.allowed = predictor.specification ^ self.differing
         self.untold = tuple(result.cell for result in results if result.result is Result.MISDELIVERED)
+        self.prices = Prices(predictor.parts_of_cluster)
 
     def where(self, kind: Result) -> int:
         """The cells with this result."""
@@ -107,6 +100,8 @@ class Evidence:
         contradictions = (
             prediction.allowed ^ self.predictor.specification
         ) & wrong & ~varying & ~self.differing | against
+        errors = contradictions.bit_count() + (self.differing & ~explained).bit_count()
+        chance = _surprise(varying.bit_count(), (by_chance & ~unlikely | varying & self.changing).bit_count())
         return Fit(
             faults=faults,
             prediction=Prediction(prediction.allowed, varying),
@@ -114,9 +109,8 @@ class Evidence:
             contradictions=contradictions,
             unexplained=self.differing & ~explained,
             changing=self.changing,
-            surprise=_surprise(
-                faults, varying.bit_count(), (by_chance & ~unlikely | varying & self.changing).bit_count()
-            ),
+            surprise=chance + self.prices.of_place(faults) if chance else 0.0,
+            price=self.prices.of(faults) + NOISE * errors + chance,
         )
 
     def _against_chance(self, faults: Hypothesis, prediction: Prediction) -> tuple[int, int]:
@@ -139,7 +133,7 @@ class Fit:
     """How well a hypothesis fits: cells as bitsets.
 
     ``changing`` are all that changed between tries; ``surprise`` is the number of bits it takes to say which of the
-    cells that may vary did.
+    cells that may vary did, and where they are. ``price`` is that of ``auditor.diagnosis.price``.
     """
 
     faults: Hypothesis
@@ -149,6 +143,7 @@ class Fit:
     unexplained: int
     changing: int
     surprise: float
+    price: float
 
     @property
     def errors(self) -> int:
@@ -172,13 +167,9 @@ class Fit:
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """Occam's order: what contradicts it; fewer faults; less left to chance; the simpler scope; the order of the
-        dialects.
-        """
+        """The cheapest first; at one price, the simpler scope, and the order of the dialects."""
         return (
-            self.errors,
-            len(self.faults),
-            round(self.surprise, 3),
+            round(self.price, 3),
             sum(SCOPES.index(fault.scope.kind) for fault in self.faults),
             *sorted(DIALECTS.index(fault.dialect) for fault in self.faults),
         )
@@ -191,9 +182,9 @@ class Fit:
         )
 
 
-def _surprise(faults: Hypothesis, varying: int, varied: int) -> float:
+def _surprise(varying: int, varied: int) -> float:
+    """The bits that it takes to say which of so many cells did vary."""
     if not varied:
         return 0.0
-    narrow = sum(NARROWER for fault in faults if SPECS[fault.dialect].timing and fault.scope.name)
     share = varied / varying
-    return narrow - varying * sum(part * log2(part) for part in (share, 1 - share) if part)
+    return -varying * sum(part * log2(part) for part in (share, 1 - share) if part)

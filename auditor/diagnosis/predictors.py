@@ -52,6 +52,23 @@ class Predictor:
         self._regions: dict[tuple[Scope, Direction], int] = {}
 
     @cached_property
+    def parts_of_cluster(self) -> Mapping[ScopeKind, int]:
+        """How many parts of each kind there are that a fault could be limited to."""
+        pods = [end for end in self.cells.endpoints.values() if end.selectable]
+        nodes = len({pod.node for pod in pods})
+        return {
+            ScopeKind.NODE: nodes,
+            ScopeKind.SOURCE_NODE: nodes,
+            ScopeKind.DESTINATION_NODE: nodes,
+            ScopeKind.NAMESPACE: len({policy.namespace for policy in self.filters.policies}),
+            ScopeKind.FAMILY: len(self.cells.families),
+            ScopeKind.PROTOCOL: len(self.cells.protocols),
+            ScopeKind.POLICY: len(self.filters.policies),
+            ScopeKind.POD: len(pods),
+            ScopeKind.PEER: len(pods),
+        }
+
+    @cached_property
     def specification(self) -> int:
         """The cells that the specification lets through."""
         return self.predict(()).allowed
@@ -80,7 +97,7 @@ class Predictor:
         for fault in faults:
             timing = SPECS[fault.dialect].timing
             if timing is Timing.NOW_AND_THEN:
-                filtered = self._region(fault.scope, Direction.EGRESS) | self._region(fault.scope, Direction.INGRESS)
+                filtered = self.region(fault.scope, Direction.EGRESS) | self.region(fault.scope, Direction.INGRESS)
                 varying |= allowed & filtered & ~self.cells.to_itself & ~self.cells.with_own_node
             elif timing is Timing.LATE:
                 varying |= allowed & ~self._without(fault, faults)
@@ -131,7 +148,7 @@ class Predictor:
         count.
         """
         passing = 0
-        regions = [self._region(fault.scope, direction) for fault in faults]
+        regions = [self.region(fault.scope, direction) for fault in faults]
         for concerned in product((False, True), repeat=len(faults)):
             mask = self.cells.everything
             for region, inside in zip(regions, concerned, strict=True):
@@ -139,10 +156,11 @@ class Predictor:
             if mask:
                 in_force = [fault for fault, inside in zip(faults, concerned, strict=True) if inside]
                 exempt = stateless and all(SPECS[fault.dialect].tracks_connections for fault in in_force)
-                passing |= mask if exempt else mask & self.filters.passing(direction, _chain(in_force))
+                passing |= mask if exempt else mask & self.filters.passing(direction, chain_of(in_force))
         return passing
 
-    def _region(self, scope: Scope, direction: Direction) -> int:
+    def region(self, scope: Scope, direction: Direction) -> int:
+        """The cells that the filters of ``direction`` in ``scope`` judge."""
         key = (scope, direction)
         if key not in self._regions:
             self._regions[key] = self._find_region(scope, direction)
@@ -163,5 +181,6 @@ class Predictor:
         return self.cells.at(direction, lambda pod: pod.node == scope.name)
 
 
-def _chain(faults: Iterable[Fault]) -> Chain:
+def chain_of(faults: Iterable[Fault]) -> Chain:
+    """What an enforcer misreads that has all of ``faults``."""
     return tuple((fault.dialect, fault.scope.name if fault.scope.kind is ScopeKind.POLICY else "") for fault in faults)

@@ -30,9 +30,7 @@ PAIRED_FAULTS = 120
 """How many single faults are tried in pairs, the best first."""
 
 WORTHY_RATIO = 2
-"""A second fault has to do away with all errors or this part of them: one in a hundred mostly takes in some odd cell by
-chance.
-"""
+"""What is named may have this many times as much against it as the least that any single fault has."""
 
 BEST_WITH_MASKED = 2
 """For how many of the best single faults one is looked for that changes nothing but beside it."""
@@ -91,7 +89,7 @@ def search(evidence: Evidence, *, stale: bool = False, without: AbstractSet[Scop
         telling = {fit.faults for fit in singles}
         pairs += _with_masked(evidence, promising, [fault for fault in every if (fault,) not in telling])
     best_pair = min((fit for fit in pairs if fit.is_credible), key=lambda fit: fit.rank, default=None)
-    if best_pair is None or (best is not None and best.errors < WORTHY_RATIO * best_pair.errors):
+    if best_pair is None or (best is not None and best.price < best_pair.price):
         found = _with_ties(best, singles) if best is not None else []
     else:
         found = _with_ties(best_pair, _variants(evidence, [fit for fit in pairs if fit.fits_like(best_pair)], classes))

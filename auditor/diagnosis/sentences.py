@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from auditor.diagnosis.dialects import SPECS
 from auditor.diagnosis.evidence import Evidence, Fit
+from auditor.diagnosis.price import PLACE_TELLS
+from auditor.diagnosis.witnesses import places
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Hypothesis, ScopeKind
-from auditor.model.policy import Direction
 from auditor.model.verdict import Result
 from auditor.model.words import pluralize
 
@@ -31,15 +32,7 @@ KINDS: Sequence[tuple[Result, str]] = (
     (Result.CNI_DEPENDENT, "connection left to the CNI"),
 )
 FEWEST_PAIRS = 6
-"""Pairs of endpoints that have to differ as a hypothesis says before it is called the cause. Faults that nobody knows
-(``tests/lab/unknown_faults.py``) are explained by a known one, and wrongly, in 39 % of the audits that show them, most
-of them by one or two pairs. With this many pairs, and ``FEWEST_POLICIES``, a cause is called so in 1 %.
-"""
-
-FEWEST_POLICIES = 2
-"""Policies that have to take part before something is said of how all are read: with one it may be just this one."""
-
-OF_ONE = (ScopeKind.POLICY, ScopeKind.POD, ScopeKind.PEER)
+"""Pairs of endpoints that have to differ as each fault of a hypothesis says before it is called the cause."""
 
 PLURALS = {"connection left to the CNI": "connections left to the CNI"}
 
@@ -75,25 +68,13 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
 
 
 def _is_certain(evidence: Evidence, fit: Fit) -> bool:
-    """Whether enough differs to call ``fit`` the cause: pairs of endpoints, and policies where it is about all of
-    them.
+    """Whether enough differs to call ``fit`` the cause: pairs of endpoints, and places where an unknown fault would
+    hardly look like it, for what it costs to suppose it (``auditor.diagnosis.price``).
     """
     pairs = {(cell.source, cell.destination) for cell in evidence.cells.listed(fit.explained)}
     if len(pairs) < FEWEST_PAIRS * len(fit.faults):
         return False
-    about_all = any(SPECS[fault.dialect].rewrite and fault.scope.kind not in OF_ONE for fault in fit.faults)
-    return not about_all or len(_policies(evidence, fit)) >= FEWEST_POLICIES
-
-
-def _policies(evidence: Evidence, fit: Fit) -> set[int]:
-    """The numbers of the policies that isolate a pod at an end of a cell that ``fit`` explains."""
-    filters = evidence.predictor.filters
-    return {
-        number
-        for direction in Direction
-        for number, part in enumerate(filters.parts(direction))
-        if part is not None and part.isolated & fit.explained
-    }
+    return PLACE_TELLS * places(evidence, fit) >= evidence.prices.of(fit.faults)
 
 
 def _with_numbers(evidence: Evidence, fit: Fit) -> str:
