@@ -8,8 +8,8 @@ reports one that it doesn't, leaves a cell without a verdict, when a faulty dial
 more than 1 % of the single causes, or 10 % of the pairs, are named wrongly.
 
 Without ``-k`` a second table follows: what is said of faults that the diagnosis does not know
-(``tests.lab.unknown_faults``), by computation over all scenarios, and each of them once with packets. It fails where
-too much of that is false."""
+(``tests.lab.unknown_faults``), by computation over all scenarios, and each of them once with packets; and what is said
+of faults of one pod (``tests.lab.single_pods``). It fails where too much of that is false."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from tests.lab.auditing import HASTY, SLOW_START, audit_under, enforcers
 from tests.lab.confusion import ENOUGH, FAULTLESS_RUNS, MOST_SEEDS, pairs, sample, single_faults
 from tests.lab.naming import Case, World, case, confusion_table, injected, kind_of, share_named
 from tests.lab.service_matrix import service_rows
+from tests.lab.single_pods import PodAnswer, about_pods, pod_table, wrong_about_pods
 from tests.lab.unknown_faults import Answer, answers, unborne, world_named, worlds
 from tests.lab.unknown_faults import Enforcer as UnknownEnforcer
 from tests.lab.unknown_faults import table as unknown_table
@@ -58,6 +59,7 @@ class Row:
     wrong: list[str] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    of_pods: list[PodAnswer] = field(default_factory=list)
     audits: int = 0
 
     async def audit(self, lab: Lab, world: World, enforcement: Enforcement, options: ProbingOptions) -> None:
@@ -132,8 +134,9 @@ def random_row(planned: tuple[int, list[Enforcement]]) -> Row:
 
 
 def unknown_row(name: str) -> Row:
-    """What is said of unknown faults in one world, in a process of its own."""
-    return Row(name, answers=answers(world_named(name)))
+    """What is said of unknown faults, and of faults of one pod, in one world, in a process of its own."""
+    world = world_named(name)
+    return Row(name, answers=answers(world), of_pods=list(about_pods(world)))
 
 
 def packets_row(planned: tuple[str, list[type[UnknownEnforcer]]]) -> Row:
@@ -156,7 +159,9 @@ def of_unknown_faults(jobs: int) -> tuple[list[Row], list[str]]:
         f"\nFaults that the diagnosis does not know, in {len(found)} clusters, by computation:\n{unknown_table(said)}"
     )
     print(f"{audits} of these audits were made with packets too; {len(wrong)} differences")
-    return played, [*unborne(said), *wrong]
+    of_pods = [answer for row in found for answer in row.of_pods]
+    print(f"\nFaults of one pod, each pod in turn, by computation:\n{pod_table(of_pods)}")
+    return played, [*unborne(said), *wrong_about_pods(of_pods), *wrong]
 
 
 def _run(work: Coroutine[object, object, Row], name: str) -> Row:
