@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from auditor.lint import blocks, dns, isolation, paths, peers, ports, redundancy, services, subjects, written
+from auditor.lint import blocks, dns, isolation, paths, peers, ports, redundancy, services, subjects, tiers, written
 from auditor.lint.finding import Check
 from auditor.model.lint import Severity
 
-MODULES = (subjects, written, peers, ports, services, dns, paths, blocks, redundancy, isolation)
+MODULES = (subjects, written, peers, ports, services, dns, paths, blocks, redundancy, isolation, tiers)
 
 CHECKS: Mapping[str, Check] = {
     check.id: check

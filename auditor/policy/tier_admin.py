@@ -69,7 +69,7 @@ class AdminPolicyTier:
         peers = [peer for rule in rules for peer in rule.peers]
         selectors = {policy.pod_selector for policy in policies}
         selectors |= {peer.pod_selector for peer in peers if peer.pod_selector is not None}
-        blocks = {block for peer in peers for block in _blocks(peer, snapshot)}
+        blocks = {block for peer in peers for block in blocks_of(peer, snapshot)}
         named = {NAMED} if self.leaning else set[LabelSelector]()
         return Traits(
             frozenset(selectors | named), frozenset(blocks), tuple(port for rule in rules for port in rule.ports)
@@ -111,7 +111,7 @@ def _with(snapshot: Snapshot, policies: Sequence[AdminPolicy]) -> Snapshot:
     return replace(snapshot, admin_policies=(*snapshot.admin_policies, *policies)) if policies else snapshot
 
 
-def _blocks(peer: AdminPeer, snapshot: Snapshot) -> tuple[IPBlock, ...]:
+def blocks_of(peer: AdminPeer, snapshot: Snapshot) -> tuple[IPBlock, ...]:
     """What ``peer`` names by address: its networks, or the addresses of its nodes."""
     if peer.nodes is None:
         return peer.networks
@@ -243,7 +243,7 @@ class CompiledAdminPolicies:
             return self._pods(peer.namespace_selector, peer.pod_selector or EVERY_LABEL)
         if peer.domain_names:
             return _Found(0, by_address=self._groups.hosts)
-        inside = union(self._groups.in_block(block, family) for block in _blocks(peer, self._snapshot))
+        inside = union(self._groups.in_block(block, family) for block in blocks_of(peer, self._snapshot))
         return _Found(inside, by_address=self._groups.without_address)
 
     def _pods(self, namespaces: LabelSelector, pods: LabelSelector) -> _Found:

@@ -26,6 +26,7 @@ KNOWN = {
     "rule-09-host-bits": ["cidr-with-host-bits x/server", "cidr-with-host-bits x/server"],
     "rule-09-ip-block-and-pods": ["block-covers-pods x/server"],
     "rule-12-service-target-port": ["service-port-not-target-port x/server"],
+    "rule-16-older-kinds": ["admin-rule-never-reached AdminNetworkPolicy no-bots"],
     "seed-extra-dash": ["two-peers-one-dash prod/db-policy"],
     "seed-extra-dash-any-namespace": ["two-peers-one-dash data/dbpolicy"],
     "seed-forgotten-dns": ["egress-without-dns prod/web-egress"],
