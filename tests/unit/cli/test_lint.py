@@ -255,7 +255,7 @@ def test_what_could_not_be_checked_is_said(policies, tmp_path, capsys):
     assert "no pod of any namespace is in the input" in lint_json(capsys, "-f", str(path), code=0)["not_checked"][0]
     elsewhere = tmp_path / "elsewhere.yaml"
     elsewhere.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: other}\n")
-    (said,) = lint_json(capsys, "-f", str(path), "-f", str(elsewhere), code=0)["not_checked"]
+    (said,) = lint_json(capsys, "-f", str(path), "-f", str(elsewhere), code=3)["not_checked"]
     assert "no pod of any namespace with policies is in the input" in said
     assert "no pod of n0 is" in lint_json(capsys, "-f", str(path), "-f", policies, code=1)["not_checked"][0]
     assert lint_json(capsys, "-f", policies, code=1)["not_checked"] == []
