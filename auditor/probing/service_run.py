@@ -17,6 +17,7 @@ from auditor.model.addresses import IPAddress
 from auditor.model.ports import Protocol
 from auditor.model.service_seen import ServiceCell
 from auditor.model.verdict import Observation, Observed, Verdict
+from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import Answer, AttemptId, AttemptResult, Listener, Origin, agrees, wants_retest
 from auditor.probing.disruptions import MOST_LOST, in_vain, packets, tries_needed, unbearable
@@ -179,14 +180,20 @@ class _ServiceRun:
             await self._fire(pending, self._options.timeout, pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
+    @property
+    def _silences(self) -> int:
+        """How often silence must be met where it stands for a denial."""
+        return max(LEAST_SILENCES, tries_needed(in_vain(self._pool.losses)))
+
     async def _look_again(self) -> None:
         """Meet silence that stands for a denial as often as the loss of packets demands."""
-        needed = max(LEAST_SILENCES, tries_needed(in_vain(self._pool.losses)))
-        for _ in range(needed - 1):
+        needed = self._silences
+        # A machine that is busy may keep an agent from one turn or another.
+        for _ in range(2 * needed):
             silent = [
                 cell
                 for cell, ones in self._results.items()
-                if ones[-1].silent and sum(one.silent for one in ones) < needed
+                if 0 < sum(one.silent for one in ones) < needed and (ones[-1].silent or ones[-1].answer is Answer.ERROR)
             ]
             if not silent:
                 break
@@ -249,4 +256,7 @@ class _ServiceRun:
         share = in_vain(self._pool.losses)
         if told.silent and share > unbearable():
             return f"about {packets(share):.0%} of packets were lost, more than {MOST_LOST:.0%}"
+        met = sum(one.silent for one in self._results[wanted.cell])
+        if told.silent and met < self._silences:
+            return f"it could be tried {pluralize(met, 'time')} only, of {self._silences}"
         return ""
