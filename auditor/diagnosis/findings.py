@@ -4,7 +4,7 @@ rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from auditor.model.lint import Place
 from auditor.model.policy import Direction
@@ -57,7 +57,8 @@ def find(snapshot: Snapshot, results: Iterable[CellResult], reproduce: Callable[
             late = result.observation.open_seconds is not None
             reason = LATE_ISOLATION if late else reasons.of(decision)
             groups.setdefault((result.result, reason), []).append((result, decision))
-    found = [_finding(kind, reason, members, reproduce) for (kind, reason), members in groups.items()]
+    nodes = {end.name: end.node for end in snapshot.endpoints if end.selectable and end.node}
+    found = [_finding(kind, reason, members, reproduce, nodes) for (kind, reason), members in groups.items()]
     return tuple(sorted(found, key=lambda finding: (TOLD.index(finding.kind), -len(finding.cells))))
 
 
@@ -102,18 +103,35 @@ def _grant(side: Side) -> str:
 
 
 def _finding(
-    kind: Result, reason: Reason, members: Sequence[tuple[CellResult, Decision]], reproduce: Callable[[Cell], str]
+    kind: Result,
+    reason: Reason,
+    members: Sequence[tuple[CellResult, Decision]],
+    reproduce: Callable[[Cell], str],
+    nodes: Mapping[str, str],
 ) -> Finding:
     cells = tuple(result for result, _ in members)
+    advice = LATE_ADVICE if reason is LATE_ISOLATION else _advice(kind, members[0][1])
     return Finding(
         kind=kind,
         title=_late_title(cells) if reason is LATE_ISOLATION else _title(kind, _cells(members), members[0][1]),
         cells=cells,
         expected_by=reason,
         reproduce=reproduce(cells[0].cell),
-        advice=LATE_ADVICE if reason is LATE_ISOLATION else _advice(kind, members[0][1]),
+        advice=f"{advice}{_filters(kind, members, nodes)}",
         places=() if reason is LATE_ISOLATION else tuple(dict.fromkeys(_places(members[0][1]))),
     )
+
+
+def _filters(kind: Result, members: Sequence[tuple[CellResult, Decision]], nodes: Mapping[str, str]) -> str:
+    """Which nodes' filters judge the connections, as a sentence to add: of leaks those that ought to deny them."""
+    found: dict[Direction, set[str]] = {Direction.EGRESS: set(), Direction.INGRESS: set()}
+    for result, decision in members:
+        for direction, judged in found.items():
+            pod = result.cell.source if direction is Direction.EGRESS else result.cell.destination
+            if pod in nodes and not (kind is Result.LEAK and decision.allowed(direction)):
+                judged.add(nodes[pod])
+    parts = [f"{direction.lower()} on {_list(sorted(names))}" for direction, names in found.items() if names]
+    return f" The filters involved: {'; '.join(parts)}." if parts else ""
 
 
 def _cells(members: Sequence[tuple[CellResult, Decision]]) -> list[Cell]:

@@ -143,3 +143,12 @@ def test_what_was_closed_too_late_is_one_finding_with_the_longest_time():
     )
     assert finding.expected_by[0].startswith("late isolation: a pod is isolated before it starts")
     assert len(changing.cells) == 1
+
+
+def test_a_finding_says_which_nodes_filters_are_involved():
+    [leak] = told(result("prod/web", "prod/db", 3306, Result.LEAK))
+    assert leak.advice.endswith("The filters involved: ingress on node-2.")
+    [outage] = told(result("prod/api", "prod/db", 3306, Result.OUTAGE, Verdict.ALLOWED))
+    assert outage.advice.endswith("The filters involved: egress on node-1; ingress on node-2.")
+    [outside] = told(result("host/other", "prod/db", 80, Result.LEAK))
+    assert outside.advice.endswith("The filters involved: ingress on node-2.")
