@@ -32,7 +32,7 @@ from auditor.model.snapshot import Namespace
 from auditor.model.words import pluralize
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.run.conformance.cluster_testbed import ClusterTestbed
-from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
+from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
 
@@ -113,8 +113,10 @@ async def conform_on_cluster(
 ) -> Scorecard:
     """Run ``scenarios`` on the cluster and score its enforcer.
 
-    Raises ClusterError when the cluster can't be used so, or when something of ours may be left there.
+    Raises ClusterError when the cluster can't be used so, or when something of ours may be left there; UsageError when
+    none of ``scenarios`` can be run there.
     """
+    scenarios, skipped = within_namespaces(scenarios)
     run_id = secrets.token_hex(4)
     async with ApiServer(await connect(options.connection)) as api:
         run = _Run(api, run_id, options, progress)
@@ -132,7 +134,7 @@ async def conform_on_cluster(
         run_id=run_id,
         seconds=run.seconds,
         api=traffic,
-        facts=(*scored.facts, *run.facts, *run.images()),
+        facts=(*skipped, *scored.facts, *run.facts, *run.images()),
         versions=versions,
     )
 

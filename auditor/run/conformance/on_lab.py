@@ -16,7 +16,7 @@ from auditor.model.scenario import Scenario
 from auditor.model.scorecard import ChangeKind, Scorecard
 from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
-from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios
+from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
 from auditor.run.conformance.testbed import ActualState
@@ -78,9 +78,10 @@ async def conform_on_lab(
     scenarios: Sequence[Scenario], options: LabConformanceOptions, progress: ProbingProgress
 ) -> Scorecard:
     """Run ``scenarios`` on the lab and score the enforcers. Raises UsageError for an enforcer on a node that no
-    scenario has.
+    scenario has, and where none of ``scenarios`` can be run.
     """
     began = time.monotonic()
+    scenarios, skipped = within_namespaces(scenarios)
     prepared_scenarios = await apart(prepare_scenarios, scenarios, PREFIX)
     _check_nodes(prepared_scenarios, options.enforcement)
     progress.phase("scenarios", len(prepared_scenarios))
@@ -97,7 +98,8 @@ async def conform_on_lab(
     probed = time.monotonic()
     outcomes = [task.result() for task in running]
     scored = await apart(score, prepared_scenarios, outcomes, scenarios, subject=f"{options.subject} on the lab")
-    return replace(scored, seconds={"scenarios": probed - began, "scoring": time.monotonic() - probed})
+    seconds = {"scenarios": probed - began, "scoring": time.monotonic() - probed}
+    return replace(scored, seconds=seconds, facts=(*skipped, *scored.facts))
 
 
 async def _run(prepared: PreparedScenario, options: LabConformanceOptions) -> ScenarioOutcome:

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from auditor.model.errors import UsageError
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, Namespace, Snapshot
 from auditor.model.verdict import Cell, Verdict
+from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.run.conformance.renaming import Renaming
 
@@ -66,16 +68,32 @@ class PreparedScenario:
 
 
 def prepare_scenarios(scenarios: Sequence[Scenario], prefix: str) -> list[PreparedScenario]:
-    """One prepared scenario for each of ``scenarios`` that has a truth table.
+    """One prepared scenario for each of ``scenarios`` that has a truth table, and that namespaces can hold.
 
     ``prefix`` comes before the names of its namespaces and hosts; ``{name}`` and ``{number}`` in it are the scenario's.
     """
-    shown = [scenario for scenario in scenarios if scenario.truth]
+    shown = [scenario for scenario in scenarios if scenario.truth and not scenario.snapshot.admin_policies]
     steps = choose_steps(shown)
     return [
         _prepared(scenario, Renaming(prefix.format(name=scenario.name, number=n)), steps)
         for n, scenario in enumerate(shown)
     ]
+
+
+def within_namespaces(scenarios: Sequence[Scenario]) -> tuple[Sequence[Scenario], tuple[str, ...]]:
+    """Those of ``scenarios`` that namespaces of their own can hold, and what to say of the others: policies of
+    administrators are for a whole cluster, where they would concern what is not theirs.
+
+    Raises UsageError where none is left.
+    """
+    others = [scenario.name for scenario in scenarios if scenario.snapshot.admin_policies]
+    if not others:
+        return scenarios, ()
+    kept = [scenario for scenario in scenarios if not scenario.snapshot.admin_policies]
+    why = "policies of administrators are for a whole cluster, which scenarios share here; audit run --lab runs them"
+    if not kept:
+        raise UsageError(f"nothing to run: {', '.join(others)}: {why}")
+    return kept, (f"SKIPPED {pluralize(len(others), 'scenario')} ({', '.join(others)}): {why}",)
 
 
 def _prepared(scenario: Scenario, names: Renaming, steps: Mapping[str, Step]) -> PreparedScenario:

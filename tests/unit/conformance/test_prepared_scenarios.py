@@ -2,9 +2,12 @@
 
 from collections import Counter
 
+import pytest
+
+from auditor.model.errors import UsageError
 from auditor.model.scorecard import ChangeKind
 from auditor.policy.evaluator import evaluate
-from auditor.run.conformance.prepared_scenarios import MOST_PREPARED, prepare_scenarios
+from auditor.run.conformance.prepared_scenarios import MOST_PREPARED, prepare_scenarios, within_namespaces
 from tests.lab import scenarios
 from tests.unit.conformance.shipped import prepared_scenarios
 
@@ -14,7 +17,21 @@ def stepped():
 
 
 def test_every_scenario_with_a_truth_table_is_tried():
-    assert [prepared.scenario.name for prepared in prepared_scenarios()] == scenarios.with_truth()
+    tried = [name for name in scenarios.with_truth() if not scenarios.read(name).snapshot.admin_policies]
+    assert [prepared.scenario.name for prepared in prepared_scenarios()] == tried
+
+
+def test_scenarios_of_administrators_policies_are_skipped_loudly():
+    """They would concern the namespaces of all other scenarios, and of people."""
+    every = [scenarios.read(name) for name in scenarios.names()]
+    kept, (said,) = within_namespaces(every)
+    skipped = [each.name for each in every if each not in kept]
+    assert len(skipped) == 4
+    assert said.startswith("SKIPPED 4 scenarios")
+    assert all(name in said for name in skipped)
+    assert within_namespaces(kept) == (kept, ())
+    with pytest.raises(UsageError, match="nothing to run"):
+        within_namespaces([each for each in every if each not in kept])
 
 
 def test_every_kind_of_change_is_made_a_few_times():

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from auditor.model.dialect import FAULTLESS, Dialect
+from auditor.model.dialect import FAULTLESS, OF_TIERS, Dialect
 from auditor.model.scorecard import ChangeKind, Score
 from auditor.model.verdict import Observation, Observed, Result, Verdict
 from auditor.run.conformance.features import CHANGES, FEATURES, ISOLATED_START, cells_by_feature
@@ -14,7 +14,7 @@ from auditor.run.conformance.scoring import score
 from tests.lab import scenarios
 from tests.unit.conformance.shipped import outcome, prepared_scenarios
 
-STEADY = sorted(set(Dialect) - FAULTLESS - {Dialect.SLOW, Dialect.FLAKY, Dialect.STATELESS})
+STEADY = sorted(set(Dialect) - FAULTLESS - {Dialect.SLOW, Dialect.FLAKY, Dialect.STATELESS} - OF_TIERS)
 MORE = ("seed-policies-add-up", "seed-self-and-own-node")
 OF_DIALECT = {dialect: feature for feature in FEATURES for dialect in feature.dialects}
 
