@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from auditor.model.dialect import Dialect, Enforcement
+from auditor.model.dialect import OF_TIERS, Dialect, Enforcement
 from auditor.model.labels import LabelSelector
 from tests.lab.lab_rig import (
     EGRESS,
@@ -293,6 +293,7 @@ def test_every_dialect_is_shown():
         Dialect.FLAKY,
         Dialect.REJECTS,
         Dialect.SPEC,
+        *OF_TIERS,  # tests/lab/test_random_clusters.py, and the scenarios of rule 16
     }
     assert shown == set(Dialect)
     assert policy(labelled(), INGRESS) == deny(INGRESS, name="policy")

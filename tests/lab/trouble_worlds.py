@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from auditor.model.dialect import FAULTLESS, Dialect, Enforcement, Enforcer
+from auditor.model.dialect import FAULTLESS, OF_TIERS, Dialect, Enforcement, Enforcer
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.report import CellResult, Report
 from auditor.model.verdict import Cell, Conclusion, Observation, Observed, Result
@@ -27,7 +27,7 @@ OPTIONS = ProbingOptions(settle=0.5)
 MOST_CELLS = 1200
 NOTHING = Enforcement(Enforcer(Dialect.ENFORCES_NOTHING))
 TIMED = frozenset({Dialect.STATELESS, Dialect.STALE, Dialect.SLOW, Dialect.FLAKY})
-ERRING = sorted(set(Dialect) - TIMED - FAULTLESS - {Dialect.ENFORCES_NOTHING})
+ERRING = sorted(set(Dialect) - TIMED - FAULTLESS - OF_TIERS - {Dialect.ENFORCES_NOTHING})
 FAULTS = (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED)
 
 

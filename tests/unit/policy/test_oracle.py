@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
+from auditor.model.dialect import FAULTLESS, OF_TIERS, Dialect, Enforcement
 from auditor.model.labels import Operator
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family, Snapshot
@@ -207,7 +207,8 @@ def test_a_dialect_on_a_node_concerns_the_pods_there(dialect, snapshot, changed,
 
 
 def test_every_dialect_is_shown():
-    shown_elsewhere = {Dialect.SPEC, Dialect.STALE, Dialect.SLOW, Dialect.FLAKY, Dialect.REJECTS}
+    # Those of tiers: tests/unit/lab/test_against_oracle.py and tests/unit/diagnosis/test_predictors.py ask each of them.
+    shown_elsewhere = {Dialect.SPEC, Dialect.STALE, Dialect.SLOW, Dialect.FLAKY, Dialect.REJECTS, *OF_TIERS}
     assert {change[0] for change in CHANGES} | shown_elsewhere == set(Dialect)
 
 
