@@ -207,7 +207,7 @@ def test_a_dialect_on_a_node_concerns_the_pods_there(dialect, snapshot, changed,
 
 
 def test_every_dialect_is_shown():
-    # Those of tiers: tests/unit/lab/test_against_oracle.py and tests/unit/diagnosis/test_predictors.py ask each of them.
+    # Those of tiers are asked one by one in tests/unit/lab/test_against_oracle.py.
     shown_elsewhere = {Dialect.SPEC, Dialect.STALE, Dialect.SLOW, Dialect.FLAKY, Dialect.REJECTS, *OF_TIERS}
     assert {change[0] for change in CHANGES} | shown_elsewhere == set(Dialect)
 
