@@ -6,11 +6,11 @@ is every verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from auditor.cluster.kubernetes.client.api_types import GroupList, ResourceList
+from auditor.cluster.kubernetes.client.api_types import Group, ResourceList
 from auditor.cluster.kubernetes.client.listing import decode
 from auditor.cluster.kubernetes.client.server import ApiServer, Question
 from auditor.cluster.kubernetes.policies import UnreadablePolicy
@@ -51,12 +51,10 @@ def kind_at(path: str) -> ServedKind | None:
     return None if kind is None else ServedKind(kind, version)
 
 
-async def served_kinds(api: ApiServer) -> list[ServedKind]:
-    """The kinds that are installed, each in the first of the versions that can be read. Raises ClusterError when the
-    API server can't say what it serves.
+async def served_kinds(api: ApiServer, groups: Sequence[Group]) -> list[ServedKind]:
+    """The kinds that are installed, each in the first of the versions that can be read; ``groups`` are all that the API
+    server has. Raises ClusterError when it can't say what it serves.
     """
-    question = Question("/apis", "get", "API groups")
-    groups = decode(await api.get(question), GroupList, api, question).groups
     versions = {each.version for group in groups if group.name == GROUP for each in group.served}
     found: dict[str, ServedKind] = {}
     for version in dict.fromkeys(known for dialect in KINDS.values() for known in dialect.versions):

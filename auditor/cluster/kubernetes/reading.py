@@ -21,13 +21,20 @@ from auditor.cluster.kubernetes.admin_policies import (
     served_kinds,
     unlisted,
 )
-from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, NodeRecord, PodRecord, ServiceRecord, saved
+from auditor.cluster.kubernetes.client.api_types import (
+    Group,
+    NamespaceRecord,
+    NodeRecord,
+    PodRecord,
+    ServiceRecord,
+    saved,
+)
 from auditor.cluster.kubernetes.client.listing import PAGE, decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, NotFoundError, Question
 from auditor.cluster.kubernetes.network_agents import network_agents
 from auditor.cluster.kubernetes.objects import RUN_LABEL
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
-from auditor.cluster.kubernetes.preflight.other_policy_kinds import count_other_kinds
+from auditor.cluster.kubernetes.preflight.other_policy_kinds import api_groups, count_other_kinds
 from auditor.cluster.kubernetes.preflight.permissions import unreadable
 from auditor.loop.apart import apart
 from auditor.model.admin_policy import AdminPolicy
@@ -167,11 +174,12 @@ class _Reading:
         await apart(self._take_pods, await self._records(CORE, "pods", PodRecord))
         await apart(self._take_services, await self._records(CORE, "services", ServiceRecord))
         await apart(self._take_policies, await self._records(NETWORKING, "networkpolicies", dict))
-        await self._read_admin_policies()
+        groups = await api_groups(self._api)
+        await self._read_admin_policies(groups)
         # Last, so that whatever was found stands in one of them, or in one that is gone by now.
         namespaces = named or await self._records(CORE, "namespaces", NamespaceRecord)
         self._objects.namespaces |= {each.metadata.name: each.value() for each in namespaces}
-        other_kinds, notes = await count_other_kinds(self._api)
+        other_kinds, notes = await count_other_kinds(self._api, groups)
         snapshot = await apart(assemble, self._objects, replicas=0, hosts={})
         ignored = dict(sorted((Counter(snapshot.ignored) + Counter(other_kinds)).items()))
         return LiveSnapshot(
@@ -185,11 +193,11 @@ class _Reading:
             {**versions_on(nodes), **self._agents},
         )
 
-    async def _read_admin_policies(self) -> None:
+    async def _read_admin_policies(self, groups: Sequence[Group]) -> None:
         """Those of every kind that is installed. They are in no namespace, so who may read single ones may lack the
         right to list them.
         """
-        for installed in await served_kinds(self._api):
+        for installed in await served_kinds(self._api, groups):
             question = installed.question
             try:
                 items, self._versions[question.path] = await read_list(self._api, question, page=self._page)

@@ -4,9 +4,9 @@ not evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from auditor.cluster.kubernetes.client.api_types import GroupList, ResourceList
+from auditor.cluster.kubernetes.client.api_types import Group, GroupList, ResourceList
 from auditor.cluster.kubernetes.client.listing import decode, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, Question
 from auditor.model.errors import ClusterError
@@ -27,18 +27,19 @@ SHADOWS = {"projectcalico.org": "crd.projectcalico.org"}
 """Groups that show the same objects as another one does."""
 
 
-async def count_other_kinds(api: ApiServer) -> tuple[dict[str, int], list[str]]:
-    """How many policies of other kinds the whole cluster has, by kind as ``Snapshot.ignored`` names it; none where
-    there are none.
-
-    And a line for each kind that is served but can't be counted. Raises ClusterError when the API server can't say what
-    it serves.
-    """
+async def api_groups(api: ApiServer) -> list[Group]:
+    """The API groups that there are. Raises ClusterError when the API server can't say."""
     question = Question("/apis", "get", "API groups")
-    groups = {
-        group.name: group.preferred_version.version
-        for group in decode(await api.get(question), GroupList, api, question).groups
-    }
+    return decode(await api.get(question), GroupList, api, question).groups
+
+
+async def count_other_kinds(api: ApiServer, served: Sequence[Group]) -> tuple[dict[str, int], list[str]]:
+    """How many policies of other kinds the whole cluster has, by kind as ``Snapshot.ignored`` names it; none where
+    there are none. ``served`` are all API groups.
+
+    And a line for each kind that is served but can't be counted.
+    """
+    groups = {group.name: group.preferred_version.version for group in served}
     counts: dict[str, int] = {}
     notes: list[str] = []
     for group in sorted(OTHER_KINDS.keys() & groups.keys()):
