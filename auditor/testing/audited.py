@@ -36,12 +36,13 @@ NOT_TRIED = "it was not tried, as neither end is in a namespace that is audited,
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
     """What an audit has to try besides what it would anyway: ``ports``, and ``hosts`` outside. ``at_hosts`` are the
-    ports of hosts that are destinations, by their names.
+    ports of hosts that are destinations, by their names. ``generation`` counts how often what was seen was forgotten.
     """
 
     ports: frozenset[PortRequest] = frozenset()
     hosts: Mapping[str, tuple[IPAddress, ...]] = field(default_factory=dict, hash=False)
     at_hosts: frozenset[tuple[str, PortRequest]] = frozenset()
+    generation: int = 0
 
     def with_checks(self, checks: Sequence[Check]) -> AuditRequest:
         """What ``checks`` need as well."""
@@ -54,7 +55,8 @@ class AuditRequest:
     def joined(self, other: AuditRequest) -> AuditRequest:
         """This and ``other``."""
         hosts = {**self.hosts, **other.hosts}
-        return AuditRequest(self.ports | other.ports, hosts, self.at_hosts | other.at_hosts)
+        generation = max(self.generation, other.generation)
+        return AuditRequest(self.ports | other.ports, hosts, self.at_hosts | other.at_hosts, generation)
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,11 @@ class AuditedBackend:
         """Have the next audit try ``checks`` as well, and ``ports`` everywhere."""
         request = self._request.with_checks([with_addresses_named(check) for check in checks])
         self._request = request.joined(AuditRequest(frozenset(ports)))
+
+    def forget(self) -> None:
+        """Have the next question make an audit anew: something in the cluster has changed."""
+        self._seen = None
+        self._request = replace(self._request, generation=self._request.generation + 1)
 
     def _whole(self) -> Audited:
         """What the audit saw. One that could not be made is not tried again: that may take a minute each time."""

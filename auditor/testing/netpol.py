@@ -128,6 +128,12 @@ class Netpol:
         if remember is not None:
             remember(tuple(checks), tuple(map(port_of, ports)))
 
+    def forget(self) -> None:
+        """Have the next question make an audit anew, where one was made: something has changed in the cluster."""
+        forget = getattr(self._backend, "forget", None)
+        if forget is not None:
+            forget()
+
     def reached_by_only(self, destination: str, sources: Sequence[str], port: int | str) -> ReachedBy:
         """As ``Subject.reached_by_only``."""
         wanted = self.answers([check_of(source, destination, port) for source in sources])

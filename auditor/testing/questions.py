@@ -11,6 +11,7 @@ from auditor.model.errors import UsageError
 from auditor.model.intent import Intent
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell
+from auditor.probing.plan import is_named_destination
 from auditor.run.addresses import endpoint_at
 from auditor.run.explanation import service_name
 from auditor.run.naming import endpoints_called
@@ -84,7 +85,8 @@ def possible_sources(snapshot: Snapshot, destination: str) -> Iterator[Endpoint]
     service = service_name(destination)
     own = () if service else {end.name for end in ends_called(snapshot, destination)}
     for endpoint in snapshot.endpoints:
-        if endpoint.name not in own and (endpoint.selectable or endpoint.kind is EndpointKind.HOST):
+        from_outside = endpoint.kind is EndpointKind.HOST and not is_named_destination(endpoint)
+        if endpoint.name not in own and (endpoint.selectable or from_outside):
             yield endpoint
 
 

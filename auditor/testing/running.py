@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, contextmanager
+from concurrent.futures import Future, wait
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from threading import Thread
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+TRIES = 30
+"""Seconds for a thread to begin, on a machine that is very busy."""
 
 
 def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
@@ -32,16 +34,26 @@ def run_to_end(work: Coroutine[Any, Any, Result]) -> Result:
             done.set_exception(error)
 
     thread = Thread(target=run, name="netpol-audit", daemon=False)
-    thread.start()
     try:
+        thread.start()  # which may be interrupted, too, when the thread runs already
+        while not done.done():  # a signal that another thread got is noticed in between
+            wait([done], timeout=0.2)
         return done.result()
     except KeyboardInterrupt:
-        loop, task = begun.result()
-        if not done.done():
-            loop.call_soon_threadsafe(task.cancel)
+        _cancel(begun)
         raise
     finally:
         _wait_for(thread)
+
+
+def _cancel(begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Result]]]) -> None:
+    """Cancel the task as soon as it is there, through further interrupts; nothing to do where it never begins."""
+    for _ in range(TRIES):
+        with suppress(KeyboardInterrupt, TimeoutError):
+            loop, task = begun.result(timeout=1)
+            with suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+            return
 
 
 @contextmanager
@@ -65,8 +77,8 @@ def entered(manager: AbstractAsyncContextManager[object]) -> Iterator[None]:
             gone.set_result(None)
 
     thread = Thread(target=run, name="netpol-audit", daemon=False)
-    thread.start()
     try:
+        thread.start()
         loop, leave = there.result()
     except BaseException:
         _leave_when_there(there)

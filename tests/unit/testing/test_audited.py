@@ -91,6 +91,15 @@ def test_what_was_not_tried_is_inconclusive(source, port, why):
     assert PortRequest.parse(str(port)) in requests[0].ports
 
 
+def test_what_is_forgotten_is_asked_anew():
+    asked, requests = backend(seen(Observed.ALLOWED))
+    for _ in range(2):
+        asked.answers([check_of("prod/web", "prod/db", 5432)])
+    asked.forget()
+    asked.answers([check_of("prod/web", "prod/db", 5432)])
+    assert [request.generation for request in requests] == [0, 1]
+
+
 def test_only_what_is_new_makes_another_audit():
     asked, requests = backend(seen(Observed.ALLOWED))
     asked.expecting((), [PortRequest.parse("TCP/22")])

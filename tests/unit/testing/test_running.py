@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 from contextlib import asynccontextmanager
+from threading import Thread
 
 import pytest
 
@@ -30,6 +31,26 @@ def test_an_interrupt_ends_the_work_by_way_of_its_clean_up():
             await asyncio.sleep(0.01)
             seen.append("cleaned up")
 
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(work())
+    assert seen == ["cleaned up"]
+
+
+def test_an_interrupt_while_the_thread_starts_is_no_different(monkeypatch):
+    seen = []
+
+    async def work():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("cleaned up")
+
+    class Interrupted(Thread):
+        def start(self):
+            super().start()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("auditor.testing.running.Thread", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_to_end(work())
     assert seen == ["cleaned up"]

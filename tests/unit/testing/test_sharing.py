@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,13 @@ def test_an_audit_for_more_is_one_for_both(cluster, workers):
     workers[0].audit(ONE)
     assert workers[1].audit(OTHER) == ("seen", ONE.joined(OTHER))
     assert workers[0].audit(ONE) == ("seen", ONE.joined(OTHER))
+    assert len(cluster.asked) == 2
+
+
+def test_what_one_forgets_is_seen_anew_and_for_all(cluster, workers):
+    later = replace(ONE, generation=1)
+    workers[0].audit(ONE)
+    assert workers[0].audit(later) == workers[1].audit(later) == ("seen", later)
     assert len(cluster.asked) == 2
 
 
