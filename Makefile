@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lab-matrix lab-trouble bench bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
+.PHONY: help e2e-kube-router demo test test-slow lint lab-matrix lab-trouble bench bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ clean: ## remove what the targets above have made
 
 e2e: setup ## the suite on a real Kubernetes: a kind cluster of its own, made and ended (docs/e2e.md)
 	@tests/e2e/cluster/suite
+
+e2e-kube-router: setup ## the part of it with kube-router, a third party's enforcer, which is built first where it isn't yet
+	@tests/e2e/cluster/build-kube-router
+	@E2E_CNI=kube-router tests/e2e/cluster/suite
 
 kind-node-image: ## where there is no registry: build a kind node image from Debian packages and Go modules (docs/e2e.md)
 	@tests/e2e/cluster/build

@@ -2,7 +2,7 @@
 
 Environment: ``E2E_CNI`` is the path of a manifest or programme that brings another enforcer than the lab's (see
 ``enforcers.interface``), ``cluster`` where the cluster's own network enforces policies, or ``none`` to run nothing but
-the tests that want no enforcer."""
+the tests that want no enforcer; with ``kube-router`` that one is on the nodes already, and has tests of its own."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def plain(shop: None) -> None:
 def enforcer(request: pytest.FixtureRequest, kubectl: Kubectl, image: str) -> Iterator[Enforcer]:
     """Whatever enforces policies, from now on until the end."""
     given = os.environ.get("E2E_CNI", "")
-    if given == "none":
-        pytest.skip("E2E_CNI=none: nothing is to be put on this cluster's network")
+    if given in ("none", "kube-router"):
+        pytest.skip(f"E2E_CNI={given}: nothing is to be put on this cluster's network")
     if given == "cluster":
         yield ClusterNetwork()
         return

@@ -9,6 +9,7 @@ ETCD_VERSION=3.6.13
 COREDNS_VERSION=1.14.6
 FLANNEL_VERSION=0.28.4
 FLANNEL_PLUGIN_VERSION=0.9.1 # of github.com/containernetworking/plugins: the last release that had the flannel plugin
+KUBE_ROUTER_VERSION=2.1.0 # of github.com/cloudnativelabs/kube-router/v2: a third party's enforcer
 GO_MINOR=26
 DEBIAN=bookworm
 NODE_IMAGE=kindest/node:v$KUBERNETES_VERSION-debian
@@ -39,6 +40,9 @@ fail() {
     say "$*"
     exit 4
 }
+
+# Whether kube-router is built, in the version that is wanted.
+has_kube_router() { [ -x "$BIN/kube-router" ] && [ "$(cat "$BIN/.kube-router" 2>/dev/null)" = $KUBE_ROUTER_VERSION ]; }
 
 need_root() { [ "$(id -u)" -eq 0 ] || fail "$1 needs root; run it as root, or where Docker and a registry are at hand, without it"; }
 
