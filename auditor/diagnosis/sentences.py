@@ -9,6 +9,7 @@ from auditor.diagnosis.evidence import Evidence, Fit
 from auditor.diagnosis.price import PLACE_TELLS
 from auditor.diagnosis.witnesses import places
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Hypothesis, ScopeKind
+from auditor.model.dialect import Dialect
 from auditor.model.verdict import Result
 from auditor.model.words import pluralize
 
@@ -132,4 +133,7 @@ def advice_for(fault: Fault) -> str:
     if fault.scope.kind in (ScopeKind.POD, ScopeKind.PEER):
         log = f"See in the log of the CNI's agent what became of pod {fault.scope.name}, and recreate the pod."
         return f"{advice} {log}" if SPECS[fault.dialect].shuts else log
+    if fault.scope.kind is ScopeKind.POLICY and fault.is_fault:
+        log = f"See in the log of the CNI's agent what became of policy {fault.scope.name}, and apply it again."
+        return log if fault.dialect is Dialect.ENFORCES_NOTHING else f"{advice} {log}"
     return advice

@@ -5,10 +5,10 @@ A reading of its own, as ``auditor.diagnosis.filters`` is for NetworkPolicies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.policy import Direction, IPBlock, Peer
@@ -16,7 +16,9 @@ from auditor.model.snapshot import EndpointKind
 from auditor.policy.bits import union
 
 if TYPE_CHECKING:
-    from auditor.diagnosis.filters import Filters
+    from auditor.diagnosis.cells import Cells
+    from auditor.diagnosis.ends import Ends
+    from auditor.model.policy import PolicyPort
 
 AdminRewrite: TypeAlias = Callable[[Sequence[AdminPolicy]], Sequence[AdminPolicy]]
 """The policies of administrators as a dialect takes them."""
@@ -46,10 +48,29 @@ class NetworkAnswer:
     allowed: int
 
 
+class NetworkFilters(Protocol):
+    """What NetworkPolicies' own reading of the cells lends to the tiers around it."""
+
+    @property
+    def cells(self) -> Cells:
+        """The cells."""
+
+    @property
+    def subject_ends(self) -> Mapping[Direction, Ends]:
+        """By direction, the ends that policies are about."""
+
+    @property
+    def other_ends(self) -> Mapping[Direction, Ends]:
+        """By direction, the ends that peers are about."""
+
+    def port(self, port: PolicyPort) -> int:
+        """The cells with this port."""
+
+
 class AdminFilters:
     """The tiers over the cells of ``filters``."""
 
-    def __init__(self, filters: Filters) -> None:
+    def __init__(self, filters: NetworkFilters) -> None:
         self._filters = filters
         self._snapshot = filters.cells.snapshot
         self.policies = self._snapshot.admin_policies

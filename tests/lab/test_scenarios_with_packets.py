@@ -31,6 +31,17 @@ SHOWN_BY = {
     Dialect.NOT_IN_NEEDS_KEY: "rule-05-not-in-missing-key",
     Dialect.IGNORES_END_PORT: "rule-06-end-port",
     Dialect.NAMES_OF_ANY_POD: "rule-07-named-port-egress",
+    Dialect.IGNORES_ADMIN: "rule-16-first-match",
+    Dialect.IGNORES_BASELINE: "rule-16-tiers-in-order",
+    Dialect.PASS_IS_ACCEPT: "rule-16-tiers-in-order",
+    Dialect.PASS_IS_DENY: "rule-16-first-match",
+    Dialect.IGNORES_DENY: "rule-16-first-match",
+    Dialect.PRIORITIES_REVERSED: "rule-16-first-match",
+    Dialect.FIRST_RULE_ONLY: "rule-16-first-match",
+    Dialect.NETWORK_POLICY_FIRST: "rule-16-tiers-in-order",
+    Dialect.BASELINE_ALWAYS: "rule-16-tiers-in-order",
+    Dialect.IGNORES_NETWORKS: "rule-16-networks-and-nodes",
+    Dialect.RANGE_FIRST_PORT: "rule-16-first-match",
 }
 """A scenario in which each dialect changes some cell; the demo shows the others."""
 SHOWN_SOONER_BY = {

@@ -74,7 +74,7 @@ async def write_report_objects(options: ConnectionOptions, name: str, objects: S
         named = {each.namespace: began for each in others if not each.optional}
         named |= {each.namespace: each.began for each in left if not each.emptied}
         told = replace(whole, annotations={**whole.annotations, NAMESPACES: _as_text(named)})
-        failures = [await writer.write(told), *await asyncio.gather(*map(writer.write, others))]
+        failures = [await writer.put(told), *await asyncio.gather(*map(writer.put, others))]
         return Written(tuple(filter(None, failures)), writer.in_words(left))
 
 
@@ -87,7 +87,7 @@ class _Writer:
         self._name = name
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def write(self, told: ReportObject) -> str:
+    async def put(self, told: ReportObject) -> str:
         """Write ``told``; why that failed, empty where it didn't."""
         async with self._turns:
             try:

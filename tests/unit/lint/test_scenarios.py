@@ -17,6 +17,7 @@ KNOWN = {
         "section-without-policy-type x/server",
         "egress-without-dns x/job",
     ],
+    "rule-02-directions-apart": ["egress-without-dns front/web", "egress-without-dns back/back"],
     "rule-04-and-or": ["two-peers-one-dash x/or"],
     "rule-06-end-port": ["egress-without-dns x/client"],
     "rule-07-named-port-egress": ["egress-without-dns x/client"],
