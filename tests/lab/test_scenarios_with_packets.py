@@ -9,7 +9,7 @@ import pytest
 
 from auditor.cli.exit_codes import of_report
 from auditor.cluster.lab.lab import Lab
-from auditor.model.dialect import FAULTLESS, Dialect, Enforcement, Enforcer
+from auditor.model.dialect import FAULTLESS, OF_TIERS, Dialect, Enforcement, Enforcer
 from auditor.model.verdict import Conclusion, Observed, Result, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.report.conclusion import conclude
@@ -133,12 +133,19 @@ def _is_selected(policy, end):
     return end.selectable and end.namespace == policy.namespace and policy.pod_selector.matches(end.labels)
 
 
+SOME_OF_TIERS = {Dialect.IGNORES_ADMIN, Dialect.PASS_IS_DENY}
+
+
 def dialects_with_scenarios():
-    """Every dialect with a scenario that shows it, and in ``make test-slow`` with the demo, if that does."""
+    """Every dialect with a scenario that shows it, and in ``make test-slow`` with the demo, if that does. Of those about
+    tiers, ``make test-slow`` has most.
+    """
     for dialect in Dialect:
         if dialect in SHOWN_SOONER_BY:
             yield dialect, SHOWN_SOONER_BY[dialect]
             yield slow(dialect, "demo")
+        elif dialect in OF_TIERS - SOME_OF_TIERS:
+            yield slow(dialect, SHOWN_BY[dialect])
         elif dialect is not Dialect.SLOW:
             yield dialect, SHOWN_BY.get(dialect, "demo")
 

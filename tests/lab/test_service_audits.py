@@ -17,6 +17,7 @@ from auditor.run.audit import AuditOptions, audit
 from tests.lab.auditing import HASTY, nodes_of
 from tests.lab.lab_rig import INGRESS, NODES, deny, labelled, pod, pods, receive, rule, world
 from tests.lab.service_matrix import ServiceRow, judge
+from tests.marking import slow
 
 WEB, DB, SHUT = "a/web", "a/db", "a/shut"
 SNAPSHOT = world(
@@ -52,7 +53,7 @@ def test_under_the_specification_everything_is_as_expected_and_every_way_is_trie
     assert all(each.seen for each in itself if each.cell.way is Way.CLUSTER_IP)
 
 
-@pytest.mark.parametrize("dialect", ["service-snat", "service-skips-policy@n1"])
+@pytest.mark.parametrize("dialect", ["service-snat", slow("service-skips-policy@n1")])
 def test_a_fault_of_the_way_is_found_and_named_and_cells_stay_as_they_are(dialect):
     report, lab, nodes = audited(dialect)
     row = ServiceRow("small")
@@ -63,6 +64,7 @@ def test_a_fault_of_the_way_is_found_and_named_and_cells_stay_as_they_are(dialec
     assert str(report.services.diagnosis.fault).partition("@")[0] in dialect
 
 
+@pytest.mark.slow
 def test_what_differs_without_the_service_too_is_not_counted_again():
     report, _, _ = audited("ignores-ingress")
     assert report.summary.leaks > 0
@@ -90,6 +92,7 @@ def test_where_a_node_translates_nothing_its_denials_have_no_verdict(monkeypatch
     assert conclude(report) is not Conclusion.PASS
 
 
+@pytest.mark.slow
 def test_where_nodes_offer_no_node_ports_these_have_no_verdict_and_cluster_ips_have(monkeypatch):
     monkeypatch.setattr(service_rules._Rules, "_add_node_port", lambda *_: None)
     report, _, _ = audited()

@@ -20,6 +20,7 @@ def test_what_the_documentation_begins_with_runs(monkeypatch):
     exec(compile(first[1], "docs/testing.md", "exec"), {})  # noqa: S102 - our own documentation
 
 
+@pytest.mark.slow
 def test_its_tests_pass():
     words = [sys.executable, "-m", "pytest", "-p", "pytest_netpol", "-p", "no:cacheprovider", "-c", os.devnull]
     tests = [f"examples/shop/test_{name}.py" for name in ("manifests", "lab")]

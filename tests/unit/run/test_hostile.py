@@ -111,7 +111,7 @@ def alone(policies):
     return time.process_time() - began
 
 
-@pytest.mark.parametrize("which", HOSTILE)
+@pytest.mark.parametrize("which", [*list(HOSTILE)[1:], slow(next(iter(HOSTILE)))])
 async def test_nothing_blocks_the_loop_whatever_a_tenant_writes(monkeypatch, renewing, which):
     monkeypatch.setattr(concluding, "ANALYSIS_SECONDS", 0.5)
     policies = HOSTILE[which]()
