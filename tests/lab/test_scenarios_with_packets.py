@@ -137,8 +137,8 @@ SOME_OF_TIERS = {Dialect.IGNORES_ADMIN, Dialect.PASS_IS_DENY}
 
 
 def dialects_with_scenarios():
-    """Every dialect with a scenario that shows it, and in ``make test-slow`` with the demo, if that does. Of those about
-    tiers, ``make test-slow`` has most.
+    """Every dialect with a scenario that shows it, and in ``make test-slow`` with the demo, if that does; those about
+    tiers mostly there.
     """
     for dialect in Dialect:
         if dialect in SHOWN_SOONER_BY:
