@@ -31,6 +31,7 @@ from auditor.model.scorecard import Scorecard
 from auditor.model.snapshot import Namespace
 from auditor.model.words import pluralize
 from auditor.probing.options import ProbingOptions, ProbingProgress
+from auditor.run.conformance.administrators import keep_clear_of_administrators
 from auditor.run.conformance.cluster_testbed import ClusterTestbed
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
@@ -121,6 +122,7 @@ async def conform_on_cluster(
     async with ApiServer(await connect(options.connection)) as api:
         run = _Run(api, run_id, options, progress)
         prepared_scenarios = await apart(prepare_scenarios, scenarios, f"{namespace_prefix(run_id)}-{{number}}-")
+        around = await keep_clear_of_administrators(api, [each.snapshot for each in prepared_scenarios])
         versions = await node_versions(api)
         outcomes = await run.run(prepared_scenarios)
         traffic = {"calls": api.calls, "received": api.received, "sent": api.sent}
@@ -134,7 +136,7 @@ async def conform_on_cluster(
         run_id=run_id,
         seconds=run.seconds,
         api=traffic,
-        facts=(*skipped, *scored.facts, *run.facts, *run.images()),
+        facts=(*skipped, *around, *scored.facts, *run.facts, *run.images()),
         versions=versions,
     )
 

@@ -10,14 +10,18 @@ import pytest
 from aiohttp import web
 
 from auditor.cluster.kubernetes.admin_policies import PREFIX, ServedKind, kind_at, read_live_admin_policy
+from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
+from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.session.changes import POLICIES, Changes
 from auditor.cluster.kubernetes.session.history import merged
 from auditor.model.admin_policy import AdminPolicy
+from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Family
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.verdict import Cell
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
+from auditor.run.conformance.administrators import keep_clear_of_administrators
 from tests.unit.kubernetes.living import snapshot, until, versions, world
 from tests.unit.kubernetes.test_reading import from_files, take
 
@@ -128,3 +132,42 @@ def test_of_two_states_with_other_policies_what_they_decide_is_unknown():
     state = merged(replace(before, admin_policies=(one,)), replace(after, admin_policies=(other,)))
     assert state.admin_policies == ()
     assert [(each.full_name, each.tier) for each in state.unknown] == [("ClusterNetworkPolicy guard", "Admin")]
+
+
+MADE = (
+    Snapshot(
+        {"prod": Namespace.of("prod", {"team": "shop"})},
+        (Endpoint("prod/web", EndpointKind.POD, "prod", {"app": "web"}),),
+    ),
+)
+
+
+async def clear_of(api, tmp_path):
+    connection = await connect(ConnectionOptions(kubeconfig=api.kubeconfig(tmp_path), qps=10_000))
+    async with ApiServer(connection, first_pause=0.01) as server:
+        return await keep_clear_of_administrators(server, MADE)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"namespaces": {"matchLabels": {"team": "other"}}},
+        {"namespaces": {"matchExpressions": [{"key": "netpol-audit/run", "operator": "DoesNotExist"}]}},
+    ],
+)
+async def test_conformance_puts_up_with_policies_for_others(tiered, tmp_path, subject):
+    tiered.objects[CLUSTER] = [guard(subject=subject)]
+    assert await clear_of(tiered, tmp_path) == ()
+
+
+@pytest.mark.parametrize("policy", [guard(), guard(tierr="Admin")])
+async def test_conformance_refuses_where_administrators_would_decide(tiered, tmp_path, policy):
+    tiered.objects[CLUSTER] = [policy]
+    with pytest.raises(ClusterError, match=r"1 policy of administrators would decide .*ClusterNetworkPolicy guard"):
+        await clear_of(tiered, tmp_path)
+
+
+async def test_conformance_reports_what_it_may_not_list(tiered, tmp_path):
+    tiered.faults[CLUSTER] = [web.json_response({"kind": "Status", "message": "no"}, status=403)] * 3
+    (fact,) = await clear_of(tiered, tmp_path)
+    assert "whether a ClusterNetworkPolicy decides about these pods" in fact
