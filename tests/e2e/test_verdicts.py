@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.model.dialect import FAULTLESS, Dialect, Enforcement
+from auditor.model.dialect import FAULTLESS, OF_TIERS, Dialect, Enforcement
 from tests.e2e import world
 from tests.e2e.auditing import left_behind, run_audit, wrong
 from tests.e2e.live import read_world
@@ -14,7 +14,7 @@ from tests.e2e.live import read_world
 EVERYWHERE = [
     dialect
     for dialect in Dialect
-    if dialect not in FAULTLESS and dialect not in (Dialect.STALE, Dialect.SLOW, Dialect.FLAKY)
+    if dialect not in FAULTLESS | OF_TIERS and dialect not in (Dialect.STALE, Dialect.SLOW, Dialect.FLAKY)
 ]
 ON_ONE_NODE = (Dialect.IGNORES_EGRESS, Dialect.IGNORES_INGRESS, Dialect.ENFORCES_NOTHING, Dialect.STATELESS)
 INVISIBLE = (Dialect.IGNORES_IPV6,)
