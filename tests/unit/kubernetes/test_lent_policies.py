@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from auditor.cluster.kubernetes.session import lent_policies as lent_policies_module
 from auditor.cluster.kubernetes.session.lent_policies import lent_policies
 from auditor.model.errors import ClusterError, UsageError
 from auditor.parsing.manifests import read_snapshot
@@ -59,6 +60,27 @@ async def test_one_that_is_there_is_not_replaced_and_what_was_put_in_goes(lent):
     assert [path for path in store.objects if "lease" in path] == []
     assert store.names("networkpolicies") == ["second"]
     assert store.objects[f"{PROD_POLICIES}/second"]["metadata"]["uid"] == before
+
+
+async def test_what_a_killed_session_lent_is_waited_for_until_it_is_gone(lent, monkeypatch):
+    monkeypatch.setattr(lent_policies_module, "PAUSE", 0.01)
+    left = policy("second")
+    left[1]["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "netpol-audit"}
+    store = Store(left)
+    asyncio.get_running_loop().call_later(0.2, store.remove, f"{PROD_POLICIES}/second")
+    async with lent_policies(store, lent):
+        assert store.names("networkpolicies") == ["first", "second"]
+    assert store.objects == {}
+
+
+async def test_what_a_living_session_has_lent_is_not_waited_for_without_end(lent, monkeypatch):
+    monkeypatch.setattr(lent_policies_module, "GONE_WITHIN", 0.1)
+    monkeypatch.setattr(lent_policies_module, "PAUSE", 0.01)
+    left = policy("second")
+    left[1]["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "netpol-audit"}
+    with pytest.raises(UsageError, match="is in the cluster already"):
+        async with lent_policies(Store(left), lent):
+            raise AssertionError
 
 
 @pytest.mark.parametrize("end", [asyncio.CancelledError, ValueError])

@@ -6,7 +6,9 @@ replaced: what was there before could not be brought back after a crash.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -22,6 +24,11 @@ from auditor.model.policy import NetworkPolicy
 
 GROUP = "/apis/networking.k8s.io/v1"
 RESOURCE = "networkpolicies.networking.k8s.io"
+GONE_WITHIN = 30.0
+"""Seconds for which a policy is waited for that somebody has lent before: those of a session that was killed go with
+its Lease, by the garbage collector.
+"""
+PAUSE = 0.5
 
 
 @asynccontextmanager
@@ -56,16 +63,31 @@ async def _put(api: ApiServer, policy: NetworkPolicy, run_id: str, anchor: Ancho
     question = Question(_path(policy), "create", RESOURCE, f" in namespace {policy.namespace}")
     manifest = policy_manifest(policy, {MANAGED_BY_LABEL: NAME, RUN_LABEL: run_id})
     manifest["metadata"]["ownerReferences"] = owned_by(anchor)
+    bound = time.monotonic() + GONE_WITHIN
+    while True:
+        try:
+            answer = await api.send("POST", question, manifest)
+        except ConflictError as error:
+            if error.after_lost_answer:
+                return ""
+            if time.monotonic() >= bound or not await _was_lent(api, policy):
+                raise UsageError(
+                    f"policy {policy.full_name} is in the cluster already, and is not replaced: give the one to apply "
+                    "another name, or replace it yourself"
+                ) from error
+            await asyncio.sleep(PAUSE)
+        else:
+            return decode(answer, LeftObject, api, question).metadata.uid
+
+
+async def _was_lent(api: ApiServer, policy: NetworkPolicy) -> bool:
+    """Whether the policy that is there was lent, too: once its lender is cleared away, it goes in a moment."""
+    question = Question(f"{_path(policy)}/{policy.name}", "get", RESOURCE, f" in namespace {policy.namespace}")
     try:
-        answer = await api.send("POST", question, manifest)
-    except ConflictError as error:
-        if error.after_lost_answer:
-            return ""
-        raise UsageError(
-            f"policy {policy.full_name} is in the cluster already, and is not replaced: give the one to apply another "
-            "name, or replace it yourself"
-        ) from error
-    return decode(answer, LeftObject, api, question).metadata.uid
+        there = decode(await api.get(question), dict, api, question)
+    except NotFoundError:
+        return True
+    return (there["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) == NAME
 
 
 async def _take_back(api: ApiServer, policy: NetworkPolicy, uid: str) -> None:
