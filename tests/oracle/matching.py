@@ -92,15 +92,15 @@ def rule_matches(
         if peer_matches(peer, policy, other, packet.family, behaviour):
             peer_found = True
     port_found = not rule.ports or behaviour.dialect is Dialect.IGNORES_PORTS
+    any_pods_names = behaviour.dialect is Dialect.NAMES_OF_ANY_POD and direction is Direction.EGRESS and not rule.peers
     for port in rule.ports:
-        if port_matches(port, packet, behaviour.dialect):
-            port_found = True
-        if behaviour.dialect is Dialect.NAMES_OF_ANY_POD and direction is Direction.EGRESS and not rule.peers:
+        if any_pods_names and port.name is not None:
             for pod in behaviour.snapshot.endpoints:
-                if pod.namespace == policy.namespace and port_matches(
-                    port, replace(packet, destination=pod), behaviour.dialect
-                ):
+                declares = pod.selectable and pod.namespace == policy.namespace
+                if declares and port_matches(port, replace(packet, destination=pod), behaviour.dialect):
                     port_found = True
+        elif port_matches(port, packet, behaviour.dialect):
+            port_found = True
     return peer_found and port_found
 
 
