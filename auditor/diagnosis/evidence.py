@@ -157,10 +157,13 @@ class Fit:
         to explain all.
 
         Among some hundred hypotheses there is mostly one that by chance explains a good part of a fault that is none of
-        them, and among their pairs one that explains more.
+        them, and among their pairs one that explains more. A few cells that change are no reason to add a fault that
+        would have many more of them change.
         """
         if len(self.faults) > 1:
-            return bool(self.explained) and not self.errors
+            changed = (self.explained & self.changing).bit_count()
+            few = 0 < CREDIBLE * changed < self.prediction.varying.bit_count()
+            return bool(self.explained) and not self.errors and not few
         steady = self.unexplained & ~self.changing
         worst = max(steady.bit_count(), self.contradictions.bit_count())
         return 0 < self.explained.bit_count() >= max(CREDIBLE * worst, 2 * self.unexplained.bit_count())
