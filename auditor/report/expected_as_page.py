@@ -53,7 +53,7 @@ def render(view: MatrixView, stream: TextIO) -> None:
         explorable=matrix,
         matrix_title="Expected, from rows to columns",
         after=[
-            *_allowed(view),
+            *(_allowed(view) if matrix is not None else ()),
             Section(
                 "Open to pods that are not in the input, if nothing forbids it on their side",
                 columns=("peer", "direction", "pods", "ports"),
@@ -66,7 +66,9 @@ def render(view: MatrixView, stream: TextIO) -> None:
 
 
 def _allowed(view: MatrixView) -> Iterator[Section]:
-    """Who may reach whom, for those who look at a picture and for those who read a table."""
+    """Who may reach whom, for those who look at a picture and for those who read a table. It goes through all pairs of
+    groups, so it is for what isn't too much for a matrix either.
+    """
     yield Section("Who may reach whom", picture=draw_graph(graph_of(view)))
     grouped = replace(view, expand=False)
     parties = parties_of(grouped)
