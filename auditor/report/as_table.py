@@ -21,7 +21,7 @@ from auditor.report.grouping import Traffic, by_reason, cell_order, in_words, po
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
 from auditor.report.marks import EVERY_SYMBOL, Symbols, mark
-from auditor.report.matrix import grid_lines, legend_lines, other_columns
+from auditor.report.matrix import grid_lines, legend_lines
 from auditor.report.run_matrix import matrix_of
 from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
@@ -148,9 +148,7 @@ class _Table:
         for line in grid_lines(shown.grid, self._symbols, self._console.width):
             print_line(self._console, line)
         self._line()
-        if others := other_columns(shown.grid):
-            self._line(others)
-        for line in legend_lines(shown.grid.marks(), self._symbols, self._console.width):
+        for line in legend_lines(shown.grid, self._symbols, self._console.width):
             self._line(line)
         self._line(f"Ports: {ports_text([each.cell for each in self._report.cells], families=False)}")
 

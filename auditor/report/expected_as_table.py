@@ -18,7 +18,7 @@ from auditor.report.console import can_write, open_console, print_line, print_pa
 from auditor.report.expected_grid import expected_grid
 from auditor.report.expected_parties import Cells, Party, cells_of, pairs_in_doubt, parties_of
 from auditor.report.marks import EVERY_SYMBOL, Symbols
-from auditor.report.matrix import Matrix, grid_lines, legend_lines, other_columns
+from auditor.report.matrix import Matrix, grid_lines, legend_lines
 from auditor.report.skipped import ignored_line
 
 MOST_NAMES = 20
@@ -86,9 +86,7 @@ def _print_grid(shown: Matrix, console: Console, symbols: Symbols) -> None:
         print_paragraph(console, "Expected, from rows to columns:")
         for line in grid_lines(shown.grid, symbols, console.width):
             print_line(console, line)
-        if others := other_columns(shown.grid):
-            print_paragraph(console, others)
-        for line in legend_lines(shown.grid.marks(), symbols, console.width):
+        for line in legend_lines(shown.grid, symbols, console.width):
             print_paragraph(console, line)
     print_paragraph(console)
 

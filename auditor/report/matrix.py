@@ -86,13 +86,6 @@ def grid_lines(grid: Grid, symbols: Symbols, width: int) -> list[Text]:
     return lines
 
 
-def other_columns(grid: Grid) -> str:
-    """The columns that are no row, each with its number; empty where there is none."""
-    rows = set(grid.shown_rows)
-    others = [f"{column + 1}={grid.names[column]}" for column in grid.shown_columns if column not in rows]
-    return f"Columns: {', '.join(others)}" if others else ""
-
-
 def _layout(grid: Grid, symbols: Symbols, room: int) -> tuple[list[str], list[int]]:
     """What stands before the marks of each row, all of one width, and the place of each column behind that."""
     names = [printable(grid.names[row]) for row in grid.shown_rows]
@@ -109,18 +102,27 @@ def _layout(grid: Grid, symbols: Symbols, room: int) -> tuple[list[str], list[in
     return labels, places
 
 
-def legend_lines(marks: set[Mark], symbols: Symbols, width: int) -> list[Text]:
-    """What each of ``marks`` means, as many as fit on a line of ``width`` columns."""
+def legend_lines(grid: Grid, symbols: Symbols, width: int) -> list[Text]:
+    """What stands below ``grid``: the columns that are no row, each with its number, then what each mark that occurs
+    means, as many as fit on a line of ``width`` columns.
+    """
     lines: list[Text] = []
+    occurring = grid.marks()
     for shown in Mark:
-        if shown not in marks or shown is Mark.NONE:
+        if shown not in occurring or shown is Mark.NONE:
             continue
         entry = Text.assemble((symbols.of(shown), shown.value.style), f" {shown.value.meaning}")
         if lines and len(lines[-1]) + 3 + len(entry) <= width:
             lines[-1].append("   ").append_text(entry)
         else:
             lines.append(entry)
-    return lines
+    return [*_other_columns(grid), *lines]
+
+
+def _other_columns(grid: Grid) -> list[Text]:
+    rows = set(grid.shown_rows)
+    others = [f"{column + 1}={grid.names[column]}" for column in grid.shown_columns if column not in rows]
+    return [Text(f"Columns: {', '.join(others)}")] if others else []
 
 
 def _spread(characters: Sequence[str], places: Sequence[int]) -> str:
