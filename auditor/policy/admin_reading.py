@@ -14,6 +14,7 @@ from auditor.model.policy import Direction, PolicyPort
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
+from auditor.policy.plain_reading import is_in_block, is_port
 from auditor.policy.tiers import Decider, Judgement, TierAnswer
 
 MOST_BEFORE = 3
@@ -119,25 +120,18 @@ class _Question:
     def _is_peer(self, peer: AdminPeer) -> bool:
         if peer.namespace_selector is not None:
             return self._is_pod_of(self.other, peer)
-        address = self.other.address(self.cell.family)
         if peer.nodes is not None:
+            address = self.other.address(self.cell.family)
             return address is not None and any(
                 address in node.addresses
                 for node in self.snapshot.endpoints
                 if node.kind is EndpointKind.NODE and peer.nodes.matches(node.labels)
             )
-        if not self.other.addresses:
-            return any(block.is_whole_family and block.cidr.version == self.cell.family for block in peer.networks)
-        return address is not None and any(address in block for block in peer.networks)
+        return any(is_in_block(block, self.other, self.cell.family) for block in peer.networks)
 
     def _is_port(self, port: PolicyPort) -> bool:
-        if port.protocol is not self.cell.protocol:
-            return False
-        if port.name is not None:
-            target = self.snapshot.endpoint(self.cell.destination)
-            return target.selectable and self.cell.port in target.resolve(port.protocol, port.name)
-        first, last = port.bounds
-        return first <= self.cell.port <= last
+        destination = self.pod if self.direction is Direction.INGRESS else self.other
+        return is_port(port, self.cell.protocol, self.cell.port, destination)
 
 
 def _first(before: Sequence[str], word: str) -> list[str]:

@@ -186,7 +186,8 @@ class _Question:
         peer = next((peer for peer in rule.peers if self._is_peer(peer, policy, end)), None)
         if rule.peers and peer is None:
             return None
-        port = next((port for port in rule.ports if self._is_port(port)), None)
+        asked = self.protocol, self.port, self.destination
+        port = next((port for port in rule.ports if is_port(port, *asked)), None)
         return None if rule.ports and port is None else Grant(policy, direction, number, peer, port)
 
     def _miss(self, policy: NetworkPolicy, direction: Direction, number: int, rule: Rule, end: Endpoint) -> Miss:
@@ -202,7 +203,7 @@ class _Question:
 
     def _is_peer(self, peer: Peer, policy: NetworkPolicy, end: Endpoint) -> bool:
         if peer.ip_block is not None:
-            return self._is_in_block(peer.ip_block, end)
+            return is_in_block(peer.ip_block, end, self.family)
         if not end.selectable:
             return False
         if peer.namespace_selector is None:
@@ -210,19 +211,6 @@ class _Question:
         else:
             in_namespace = peer.namespace_selector.matches(self.reading.snapshot.namespaces[end.namespace].labels)
         return in_namespace and (peer.pod_selector is None or peer.pod_selector.matches(end.labels))
-
-    def _is_in_block(self, block: IPBlock, end: Endpoint) -> bool:
-        if not end.addresses:
-            return block.is_whole_family and block.cidr.version == self.family
-        address = end.address(self.family)
-        return address is not None and address in block.cidr and not any(address in each for each in block.excepts)
-
-    def _is_port(self, port: PolicyPort) -> bool:
-        if port.protocol is not self.protocol:
-            return False
-        if port.name is not None:
-            return self.destination.selectable and self.port in self.destination.resolve(port.protocol, port.name)
-        return port.number is None or port.number <= self.port <= (port.end_port or port.number)
 
     def _peer_lacks(self, peer: Peer, policy: NetworkPolicy, end: Endpoint) -> tuple[str, bool]:
         """What ``end`` lacks for ``peer`` (empty: nothing), and whether a part of the peer matched."""
@@ -286,3 +274,23 @@ class _Question:
             return ""
         last = port.number if port.end_port is None else port.end_port
         return "" if port.number <= self.port <= last else f"port {port}: {asked} was asked for"
+
+
+def is_in_block(block: IPBlock, end: Endpoint, family: Family) -> bool:
+    """Whether ``end`` is in ``block`` by its address of ``family``; one whose addresses nobody knows is in a block of
+    the whole family.
+    """
+    if not end.addresses:
+        return block.is_whole_family and block.cidr.version == family
+    address = end.address(family)
+    return address is not None and address in block
+
+
+def is_port(port: PolicyPort, protocol: Protocol, number: int, destination: Endpoint) -> bool:
+    """Whether ``port`` means ``protocol`` and ``number`` at ``destination``."""
+    if port.protocol is not protocol:
+        return False
+    if port.name is not None:
+        return destination.selectable and number in destination.resolve(port.protocol, port.name)
+    first, last = port.bounds
+    return first <= number <= last
