@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, islice
 
 from auditor.lint.finding import Check, Remark
@@ -70,11 +71,12 @@ def _atoms(policy_index: PolicyIndex) -> PortAtoms:
     return cut_atoms(items, port_names(items), policy_index.snapshot.endpoints)
 
 
-def _rules(policy_index: PolicyIndex) -> list[_Rule]:
-    """Those of both tiers that don't fail closed, and have subjects."""
+@lru_cache(1)
+def _rules(policy_index: PolicyIndex) -> Sequence[_Rule]:
+    """Those of both tiers that don't fail closed, and have subjects. Four checks ask for those of one index."""
     snapshot, groups = policy_index.snapshot, policy_index.groups
     if not snapshot.admin_policies:
-        return []
+        return ()
     names = port_names(admin_ports(snapshot.admin_policies))
     compiler = RuleCompiler(groups, _atoms(policy_index), {name: groups.declaring(name) for name in names})
     found = []
@@ -86,7 +88,7 @@ def _rules(policy_index: PolicyIndex) -> list[_Rule]:
                     peers = {family: _peers(policy_index, rule, family) for family in Family}
                     ports = compiler.ports(rule.ports)
                     found.append(_Rule(policy, direction, number, rule, subjects, peers, ports))
-    return found
+    return tuple(found)
 
 
 def _subjects(policy_index: PolicyIndex, policy: AdminPolicy) -> int:
@@ -156,7 +158,7 @@ def subject_matches_nothing(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 def pass_leads_nowhere(policy_index: PolicyIndex) -> Iterator[Remark]:
     """Rules that pass connections on to tiers in which nothing decides about their subjects."""
-    rules = _rules(policy_index) if _knows_all_namespaces(policy_index) else []
+    rules = _rules(policy_index) if _knows_all_namespaces(policy_index) else ()
     for rule in rules:
         if rule.rule.action is not Action.PASS:
             continue
