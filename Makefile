@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help e2e-kube-router demo test test-slow lint lab-matrix lab-trouble bench bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
+.PHONY: help e2e-kube-router demo test test-slow lint lab-matrix lab-matrix-all lab-trouble bench bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,11 @@ lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-lab-matrix: setup ## every dialect against every scenario with real packets, and the causes that the diagnosis names, as tables
+lab-matrix: setup ## the dialects against the scenarios with real packets, and the causes that the diagnosis names, as tables
 	$(PYTHON) -m tests.lab.matrix
+
+lab-matrix-all: setup ## the same, and every dialect against scenarios in which it should change nothing
+	$(PYTHON) -m tests.lab.matrix -a
 
 lab-trouble: setup ## 200 audits to whose agents, links or machine something happens: what came out, as a table
 	$(PYTHON) -m tests.lab.trouble

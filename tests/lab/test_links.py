@@ -133,7 +133,7 @@ def reasons(results):
     return {result.observation.outcome for result in results if result.result is Result.INCONCLUSIVE}
 
 
-@pytest.mark.parametrize("harm", [down, gone])
+@pytest.mark.parametrize("harm", [down, slow(gone)])
 @pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
 async def test_a_pod_without_a_network_is_never_denied(enforcer, harm):
     report = await audited(harm, enforcer)
@@ -253,7 +253,7 @@ def nodes_apart(troubled):
 
 
 @pytest.mark.parametrize("at", ["", "probing", slow("trying silence again"), slow("controls")])
-@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+@pytest.mark.parametrize("enforcer", [slow("spec"), "enforces-nothing"])
 async def test_nodes_that_are_kept_apart_leave_no_denial_proven(enforcer, at):
     """Nothing that is allowed goes from node to node."""
     report = await audited(
@@ -301,7 +301,7 @@ BETWEEN = {"sources": ("a/db",), "destinations": ("a/web",)}
 
 
 @pytest.mark.parametrize("ports", [PORTS[:1], PORTS[1:]])
-@pytest.mark.parametrize("enforcer", ["spec", "enforces-nothing"])
+@pytest.mark.parametrize("enforcer", [slow("spec"), "enforces-nothing"])
 async def test_a_tunnel_that_is_blocked_proves_no_denial_where_others_may_use_it(enforcer, ports):
     """b/client and b/web, which no policy selects, try it, though nobody audits them."""
     report = await audited(pods_apart, enforcer, ports=ports, **BETWEEN)

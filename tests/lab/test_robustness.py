@@ -165,12 +165,14 @@ CIRCUMSTANCES = [
     ('ulimit -n 16; exec "$@"', 4, "error: lab: too many open files: allow more of them with 'ulimit -n'\n"),
 ]
 COVERED_BY_OTHERS = (
+    '"$@" <&-',
+    'ulimit -n 64; exec "$@"',
     '"$@" <&- >&-',
     '"$@" <&- 2>&-',
     '"$@" --output-file report >&-',
     'mkdir gone; cd gone; rmdir ../gone; exec "$@" --output-file report',
 )
-"""Two circumstances at once, each of which is tried by itself."""
+"""Two circumstances at once, each of which is tried by itself, or one that is milder than another."""
 ABOUT_PROGRESS = ('"$@" 2>&-', '"$@" 2>/dev/full')
 
 

@@ -19,6 +19,7 @@ from auditor.model.verdict import Cell
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import always_allowed
 from auditor.probe_pods.choice import ProbeRequest
+from tests.marking import slow
 from tests.strategies import DUAL, IPV4_ONLY, Shape, random_snapshot
 
 SHAPES = (
@@ -148,7 +149,7 @@ def check_claims(most, seeds):
     return told
 
 
-@pytest.mark.parametrize("most", [3, 100])
+@pytest.mark.parametrize("most", [3, slow(100)])
 def test_what_is_claimed_of_misread_policies_is_so(most):
     told = check_claims(most, [*range(3), SHOWS_ELSEWHERE])
     assert min(told[claimed] for claimed in (True, None, *([False] if most == 3 else []))) > 20, told
@@ -199,6 +200,7 @@ def everywhere(snapshot, spec):
     return evaluate(replace(snapshot, policies=tuple(policy for policy in read if policy is not None)))
 
 
+@pytest.mark.slow
 def test_what_is_claimed_of_dialects_everywhere_is_so():
     """Both ends of a connection are misread."""
     told = Counter()

@@ -184,6 +184,7 @@ def test_where_no_cell_can_tell_ties_apart_none_is_named(demo):
     assert discriminating_cells(demo.snapshot, diagnosis.hypotheses, demo.cells) == ()
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_confusion_matrix():
     """All of it: ``python -m tests.lab.confusion``."""
     names = (
