@@ -13,8 +13,9 @@ run; the controller knows for which. Commands:
     Listen on these ports of both families, and on no others any more; answer as ``identity``. Comes before ``probe``.
     The key of the run comes this way alone, and goes nowhere else.
     → ``{"kind": "listening", "failed": [[PROTOCOL, FAMILY, PORT, REASON], …], "foreign": [[ADDRESS, REASON], …],
-    "more": BOOLEAN}``, ``foreign`` having the ``addresses`` that are not this network namespace's own; with ``more``, a
-    further such line follows.
+    "more": BOOLEAN, "age": S or null}``, ``foreign`` having the ``addresses`` that are not this network namespace's
+    own, ``age`` the seconds since the first process of this pid namespace started, in a container its own; with
+    ``more``, a further such line follows.
 ``{"do": "probe", "batch": 8 HEX, "timeout": S, "datagrams": N, "window": N, "targets": [{"address": TEXT, "protocol":
 PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     One attempt for each port of each target, numbered from 0 in that order, at most ``window`` of them younger than
@@ -1000,6 +1001,16 @@ def shown(data: bytes) -> str:
     return ascii(data[:60].decode("latin-1"))
 
 
+def age_of_first_process() -> float | None:
+    """Seconds since process 1 of this pid namespace started; None where that can't be told."""
+    try:
+        with open("/proc/1/stat", "rb") as status:  # noqa: PTH123 - as above
+            ticks = int(status.read().rpartition(b") ")[2].split()[19])
+        return round(max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")), 2)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def items(command: Message, key: str) -> list[Any]:
     """The list at ``key``. These readers raise BadCommandError, with a text for the author of the command."""
     value = command.get(key)
@@ -1190,7 +1201,8 @@ class Agent:
         while len(failed) > MOST_IN_A_LINE:
             self._output.line({"kind": "listening", "failed": failed[:MOST_IN_A_LINE], "foreign": [], "more": True})
             del failed[:MOST_IN_A_LINE]
-        self._output.line({"kind": "listening", "failed": failed, "foreign": foreign, "more": False})
+        last = {"kind": "listening", "failed": failed, "foreign": foreign, "more": False}
+        self._output.line({**last, "age": age_of_first_process()})
 
     def _probe(self, command: Message) -> None:
         if self._ask is None:

@@ -119,6 +119,11 @@ class AgentPool:
         """Why there is no agent at ``site`` and never will be; empty if there is one, or may yet be."""
         return self._agents[site].ended if site in self._agents else f"no agent runs at {site}"
 
+    def started(self, site: str) -> float | None:
+        """When the container at ``site`` began, where that is a new pod of ours and its agent can tell."""
+        session = self._agents[site].session if site in self._agents else None
+        return session.started if session else None
+
     @property
     def facts(self) -> list[str]:
         """Why agents are missing, and which had to be started anew, one line for each."""

@@ -62,6 +62,7 @@ from auditor.probing.probe_rounds import NO_CALLS, Calls, ProbeRounds
 from auditor.probing.protocols import Protocols
 from auditor.probing.routes import NOBODY, Route, Routing, route_cells
 from auditor.probing.sites import NO_WITNESSES, AgentChannel, ProbeSite, Witnesses
+from auditor.probing.starts import Starts
 from auditor.probing.translations import Translations
 
 Result = TypeVar("Result")
@@ -166,6 +167,7 @@ class _ProbeRun:
         self._options = options
         self._controls = Controls({})
         self._history = AttemptHistory(expected)
+        self._starts = Starts(self._pool.started, self._routes)
         self._datagrams = DatagramCounts()
         self._denials = Denials(self._routes, self._history, probe_rounds)
         self._began = 0.0
@@ -499,6 +501,7 @@ class _ProbeRun:
             self._datagrams.fact,
             sent_again(tries),
             *self._convergence(flapping.unstable),
+            self._first_tried(),
             *self._denials.facts(doubts),
             *translations.facts(),
         )
@@ -508,15 +511,25 @@ class _ProbeRun:
 
     def _closed_late(self, flapping: Flapping, observations: Mapping[Cell, Observation]) -> dict[Cell, float]:
         """The cells that are denied, as they should be, and were open for too long at first, each with the seconds
-        after which it still was.
+        after which it still was: after the first attempts, or after the younger of its ends started where that is new.
         """
         allowed = self._options.late_isolation
+        if allowed is None:
+            return {}
+        open_for = {
+            cell: seconds + self._starts.before(self._began, cell) for cell, seconds in self._history.open_at.items()
+        }
         return {
             cell: seconds
-            for cell, seconds in self._history.open_at.items()
-            if allowed is not None and seconds > allowed
+            for cell, seconds in open_for.items()
+            if seconds > allowed
             if cell in flapping.late and cell not in flapping.unstable and observations[cell].verdict.is_denied
         }
+
+    def _first_tried(self) -> str:
+        """From when on it would have been seen that new pods are open: no use where nothing is to be denied."""
+        denied = Verdict.DENIED in self._expected.values()
+        return self._starts.fact(self._began) if denied and self._options.late_isolation is not None else ""
 
     def _convergence(self, shaky: frozenset[Cell]) -> Iterator[str]:
         late, tries = self._history.late, self._history.tries

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -55,12 +56,17 @@ class Health(NamedTuple):
 
 
 class AgentSession:
-    """The agent at one site. Requests are made one at a time."""
+    """The agent at one site. Requests are made one at a time.
+
+    ``started`` is when the container of a pod of ours began, by ``time.monotonic`` and no earlier than it was; None
+    where the agent can't tell, or the pod is not new.
+    """
 
     def __init__(self, site: ProbeSite, channel: AgentChannel, run: RunKey, patience: float | None = None) -> None:
         self.site = site
         self.ended = ""
         self.unbound: Mapping[Listener, str] = {}
+        self.started: float | None = None
         self._channel = channel
         self._run = run
         self._heard = 0
@@ -112,6 +118,9 @@ class AgentSession:
             self._end(f"is not at {words(address)}: {words(reason)}")
         if answer["kind"] != "listening" or (answer["more"] and len(unbound) == known):
             raise ValueError("more of nothing")
+        age = number(answer, "age", LONGEST_SECONDS)
+        if age is not None and self.site.created is not None:
+            self.started = max(self.site.created, time.monotonic() - age)
         return answer["more"] is True
 
     async def run(self, batch: Batch, advance: Callable[[int], None]) -> None:

@@ -31,6 +31,8 @@ class ProbeSite:
     ``watched_port``: at which TCP port, 0 where that is no connection to judge.
 
     ``node`` is the name of the node that it is on, empty outside the cluster; ``is_node``: it is that node itself.
+
+    ``created``: when this run asked for the pod, by ``time.monotonic``; None where it was there before.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ProbeSite:
     watched_port: int = 0
     node: str = ""
     is_node: bool = False
+    created: float | None = None
 
     @property
     def answers(self) -> bool:

@@ -9,6 +9,7 @@ a namespace's pods one to remove them.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -84,6 +85,7 @@ class LiveCluster(ClusterSession):
         self._opening: dict[str, asyncio.Task[AgentChannel]] = {}
         self._endangered: list[str] = []
         self._services = OwnServices(api, run_id)
+        self._created: float | None = None
         super().__init__(
             api, run_id, deployment.snapshot, deployment.versions, self._pods.namespaces, reproduce, deployment.audited
         )
@@ -135,6 +137,7 @@ class LiveCluster(ClusterSession):
             watched=watched,
             watched_port=self._deployment.options.reached_port if watched else 0,
             node=endpoint.node,
+            created=self._created if there else None,
         )
 
     @property
@@ -223,6 +226,7 @@ class LiveCluster(ClusterSession):
         withheld = keys_read(
             (*deployment.snapshot.policies, *deployment.snapshot.admin_policies, *deployment.snapshot.unknown)
         )
+        self._created = time.monotonic()
         await self._pods.create(self._leases.anchors, agent, withheld, deployment.users)
         self._when_leaving(self._close_unused)
         await self._pods.wait(deployment.start_seconds, self._has_started)

@@ -8,6 +8,7 @@ then still say what the truth table demands.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -45,6 +46,7 @@ class ClusterTestbed:
         self._nodes = nodes
         self._running: dict[str, Endpoint] = {}
         self._added: dict[str, Mapping[str, str]] = {}
+        self._created: dict[str, float] = {}
         self._readdressed: set[str] = set()
         self._in_force: dict[str, tuple[NetworkPolicy, ...]] = {}
         self._start_seconds = 0.0
@@ -67,6 +69,7 @@ class ClusterTestbed:
             neighbour_addresses=link.node_addresses,
             watched=link.watched,
             node=pod.node,
+            created=self._created[name],
         )
 
     @property
@@ -132,6 +135,7 @@ class ClusterTestbed:
 
     async def _start(self, pods: Sequence[Endpoint], advance: Callable[[int], None]) -> None:
         policies = [policy for prepared in self._prepared_scenarios for policy in prepared.snapshot.policies]
+        self._created |= dict.fromkeys((pod.name for pod in pods), time.monotonic())
         started = await self._scratch.start_pods(pods, policies, self._start_seconds, advance)
         intended = {pod.name: pod.labels for pod in pods}
         for name, pod in started.items():

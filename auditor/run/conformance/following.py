@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from auditor.loop.apart import apart
@@ -24,6 +24,7 @@ from auditor.probing.attempts import Answer, agrees
 from auditor.probing.batches import Attempt
 from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.routes import Route, route_cells
+from auditor.probing.starts import Starts
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.testbed import Testbed
 
@@ -68,7 +69,7 @@ async def follow_changes(
             **await apart(following.expected, others, after=False),
         }
         reached = await following.until(pool, routing.routes, first)
-        open_seconds = following.open_seconds(new)
+        open_seconds = following.open_seconds(new, routing.routes, pool.started)
         await following.make(others)
         expected = await apart(following.expected, others, after=True)
         held = {cell: verdict for cell, verdict in expected.items() if cell in reached}
@@ -139,10 +140,18 @@ class _Following:
             await asyncio.sleep(PAUSE)
         return reached
 
-    def open_seconds(self, prepared_scenarios: Iterable[PreparedScenario]) -> dict[Cell, float]:
-        """How long after its scenario's change each connection that should be denied was still seen open."""
+    def open_seconds(
+        self,
+        prepared_scenarios: Iterable[PreparedScenario],
+        routes: Mapping[Cell, Route],
+        started: Callable[[str], float | None],
+    ) -> dict[Cell, float]:
+        """How long after the younger of its ends ``started``, or after its scenario's change where that isn't known,
+        each connection that should be denied was still seen open.
+        """
+        starts = Starts(started, routes)
         return {
-            cell: max(0.0, self._open[cell] - self._made[prepared.scenario.name])
+            cell: max(0.0, self._open[cell] - self._made[prepared.scenario.name], starts.before(self._open[cell], cell))
             for prepared in prepared_scenarios
             for cell in prepared.changed
             if cell in self._open

@@ -250,6 +250,16 @@ def test_port_in_use_is_reported(prober):
     assert ["tcp", 4, port, "EADDRINUSE: Address already in use"] in failed
 
 
+def test_the_age_is_that_of_the_first_process_here():
+    """A container has a pid namespace of its own."""
+    script = "import time; from probes import agent; time.sleep(0.3); print(agent.age_of_first_process())"
+    alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script]
+    done = subprocess.run(alone, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        pytest.skip(f"no namespaces here: {done.stderr}")
+    assert 0.25 <= float(done.stdout) < agent.age_of_first_process()
+
+
 def test_listening_anew_leaves_the_old_ports(prober):
     first, second = free_ports(2)
     prober.listen(identity=OTHER, tcp=[first])

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections import Counter
 from dataclasses import replace
 from ipaddress import ip_address
@@ -172,6 +173,44 @@ async def test_what_is_closed_too_late_is_unstable_and_says_how_long_it_was_open
     assert (seen.open_seconds is not None) is (borne == 0.0)
     assert seen.outcome.startswith("closed, but still open 0.") is (borne == 0.0)
     assert not any("converge" in fact for fact in outcome.facts) or "1 of them open at first" in outcome.facts[0]
+
+
+def new_pods(world, ages, created=600.0):
+    """Have the sites of ``world`` be pods that were made so long ago, whose containers have run for ``ages``."""
+    world.sites = [replace(site, created=time.monotonic() - created) for site in world.sites]
+    world.ages = {site.name: age for site, age in zip(world.sites, ages, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("ages", "created", "least"),
+    [((30, 20), 600, 20), ((20, 30), 600, 20), ((30, 5000), 7, 7), ((30, None), 600, 0), ((None, None), 600, 0)],
+)
+async def test_how_long_it_was_open_counts_from_the_start_of_the_younger_container(ages, created, least):
+    world = World(answer=only(THERE, TOKEN, TOKEN, TIMEOUT))
+    new_pods(world, ages, created)
+    outcome = await world.probe(expected=denied_there, options=replace(SWIFT, late_isolation=0.0))
+    assert 0 <= outcome.observations[THERE].open_seconds - least < 4
+    told = [fact for fact in outcome.facts if "after their start" in fact]
+    assert bool(told) is any(ages)
+    again = replace(SWIFT, late_isolation=5.0)
+    world = World(answer=only(THERE, TOKEN, TOKEN, TIMEOUT))
+    new_pods(world, ages, created)
+    outcome = await world.probe(expected=denied_there, options=again)
+    assert outcome.unstable == ({THERE} if least else set())
+
+
+async def test_from_when_on_new_pods_were_tried_is_told_where_something_is_denied():
+    world = World(answer=only(THERE, TIMEOUT))
+    new_pods(world, (3.04, 9))
+    outcome = await world.probe(expected=denied_there, options=replace(SWIFT, late_isolation=1.0))
+    (fact,) = [fact for fact in outcome.facts if "after their start" in fact]
+    told = r"probe pods were first tried 3\.\d to 9\.\d s after their start"
+    assert re.fullmatch(f"{told}: what was open only before that is not seen", fact)
+    for expected, options in ((denied_there, SWIFT), (lambda _: Verdict.ALLOWED, replace(SWIFT, late_isolation=1.0))):
+        world = World(answer=only(THERE, TIMEOUT))
+        new_pods(world, (3.04, 9))
+        outcome = await world.probe(expected=expected, options=options)
+        assert not any("after their start" in fact for fact in outcome.facts)
 
 
 async def test_what_is_shut_at_first_is_no_fault_and_is_told():

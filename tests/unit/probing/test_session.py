@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import time
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -186,6 +188,24 @@ async def test_listening_goes_wrong(answer):
     session = AgentSession(WEB, Script(answer), OURS)
     await session.listen([])
     assert "sent something that is not an answer" in session.ended
+
+
+@pytest.mark.parametrize(
+    ("made", "age", "running"),
+    [
+        (100.0, 5.0, 5.0),
+        (2.0, 5.0, 2.0),
+        *((100.0, nonsense, None) for nonsense in (1e9, -1.0, float("nan"), "5", True, None)),
+        (None, 5.0, None),
+    ],
+)
+async def test_an_agent_tells_how_long_a_new_pod_has_run_and_is_believed_no_more_than_can_be(made, age, running):
+    answer = {"kind": "listening", "failed": [], "foreign": [], "more": False, "age": age}
+    now = time.monotonic()
+    session = AgentSession(replace(WEB, created=None if made is None else now - made), Script(answer), OURS)
+    await session.listen([])
+    assert session.ended == ""
+    assert session.started == (None if running is None else pytest.approx(now - running, abs=1.5))
 
 
 HERE, THERE = Origin("10.0.0.1", 40001), Origin("10.0.0.2", 40002)

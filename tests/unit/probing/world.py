@@ -72,6 +72,7 @@ class World:
         self.insisting = False
         self.asked_timeouts = []
         self.first_targets = []
+        self.ages = {}
 
     async def open(self, site):
         await self.step()
@@ -141,7 +142,8 @@ class FakeChannel:
         failed = self.world.unbound.get(self.site.name, [])
         if self.world.taken_ports and sum(channel.site == self.site for channel in self.world.opened) > 1:
             failed = self.world.taken_ports.pop()
-        self.say(kind="listening", failed=failed, foreign=foreign, more=False)
+        age = self.world.ages.get(self.site.name)
+        self.say(kind="listening", failed=failed, foreign=foreign, more=False, age=age)
 
     def _break(self):
         self.broken = True
