@@ -4,10 +4,10 @@ PYTHON := .venv/bin/python
 WORKERS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help e2e-kube-router demo test test-slow lint lab-matrix lab-matrix-all lab-trouble bench bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
+.PHONY: help e2e-all e2e-kube-router demo test test-slow lint lab-matrix lab-matrix-all lab-trouble bench bench-large lock lock-image clean setup setup-live setup-bench setup-browser e2e kind-node-image chart-tools cluster-up cluster-shell cluster-down
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## a virtual environment in .venv with everything in it, and the packages that the lab needs
 	@tools/setup
@@ -66,6 +66,9 @@ clean: ## remove what the targets above have made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 e2e: setup ## the suite on a real Kubernetes: a kind cluster of its own, made and ended (docs/e2e.md)
+	@tests/e2e/cluster/suite -m "not slow"
+
+e2e-all: setup ## the same with every dialect
 	@tests/e2e/cluster/suite
 
 e2e-kube-router: setup ## the part of it with kube-router, a third party's enforcer, which is built first where it isn't yet

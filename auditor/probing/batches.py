@@ -60,7 +60,7 @@ NOTHING: Mapping[str, Any] = {}
 LONGEST_WORDS = 200
 LONGEST_SECONDS = 24 * 3600.0
 """What no time that an agent measures can exceed."""
-MOST_COUNTED = 1 << 53
+LARGEST_COUNT = 1 << 53
 
 
 def number(message: Mapping[str, Any], key: str, most: float) -> float | None:
@@ -74,7 +74,7 @@ def number(message: Mapping[str, Any], key: str, most: float) -> float | None:
 def count(message: Mapping[str, Any], key: str) -> int | None:
     """The count at ``key``; None when there is none."""
     value = message.get(key)
-    return value if type(value) is int and 0 <= value <= MOST_COUNTED else None
+    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None
 
 
 def words(text: str) -> str:
@@ -83,7 +83,7 @@ def words(text: str) -> str:
     """
     if not isinstance(text, str):
         raise TypeError("no text")
-    text = printable(text[:LONGEST_WORDS])
+    text = printable(text[: LONGEST_WORDS + 1])
     return text if len(text) <= LONGEST_WORDS else text[: LONGEST_WORDS - 1] + "…"
 
 

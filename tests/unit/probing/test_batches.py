@@ -9,7 +9,7 @@ from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell
 from auditor.probing.attempts import Answer, AttemptId, AttemptResult, Listener, Origin
-from auditor.probing.batches import BadAnswerError, Batch, Target
+from auditor.probing.batches import LARGEST_COUNT, LONGEST_WORDS, BadAnswerError, Batch, Target, count, words
 from auditor.probing.controls import Controls, control_of
 from auditor.probing.keys import RunKey
 from auditor.probing.routes import NO_SCTP, NO_UDP_ANSWER, NO_UDP_LISTENER, route_cells
@@ -122,6 +122,21 @@ def test_texts_of_an_agent_are_short_and_printable():
     for one in batch.results():
         assert len(one.outcome) <= 402
         assert one.outcome.isprintable()
+
+
+@pytest.mark.parametrize("value", [0, 1, LARGEST_COUNT])
+def test_a_count_may_be_anything_up_to_the_largest(value):
+    assert count({"sent": value}, "sent") == value
+
+
+@pytest.mark.parametrize("value", [-1, LARGEST_COUNT + 1, 1.0, True, "1", None])
+def test_what_is_not_such_a_count(value):
+    assert count({"sent": value}, "sent") is None
+
+
+def test_words_that_are_cut_say_so():
+    assert words("x" * LONGEST_WORDS) == "x" * LONGEST_WORDS
+    assert words("x" * (LONGEST_WORDS + 1)) == "x" * (LONGEST_WORDS - 1) + "…"
 
 
 def test_an_agent_that_no_site_has_is_somebody_unknown():
