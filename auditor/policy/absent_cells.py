@@ -11,6 +11,7 @@ from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Verdict
 from auditor.policy.absent_peers import AbsentPeer, Admission, absent_peers
 from auditor.policy.atoms import PortAtoms
+from auditor.policy.exposure import ends_shown
 from auditor.policy.matrix import MatrixView
 
 
@@ -30,13 +31,11 @@ class AbsentCell:
 
 
 def absent_cells(view: MatrixView) -> Iterator[AbsentCell]:
-    """Those of the pods that ``view`` shows, as destinations of what comes in and as sources of what goes out, for each
-    peer that a rule names; none where it shows what would be tried.
-    """
-    if view.pairs is not None:
-        return
+    """Those of the pods that ``view`` shows (``ends_shown``) for each peer that a rule names."""
     matrix = view.matrix
-    shown = {Direction.INGRESS: _classes(view, view.destinations), Direction.EGRESS: _classes(view, view.sources)}
+    shown = {direction: _classes(view, ends) for direction, ends in ends_shown(view).items()}
+    if not any(shown.values()):
+        return
     admission = Admission(matrix.snapshot, matrix.port_atoms)
     for peer, direction in absent_peers([matrix.snapshot]):
         for number, pod in shown[direction].items():

@@ -7,15 +7,17 @@ side is not known. What is open to everyone, since no policy isolates it, is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from auditor.model.admin_policy import AdminTier
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort
 from auditor.model.ports import PortRequest
 from auditor.model.reasons import place
-from auditor.model.snapshot import Snapshot
+from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.groups import Groups
 from auditor.policy.matrix import MatrixView
+from auditor.policy.traits import admin_selects
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Exposure:
     """What is open between ``pods`` of the input and any pod that ``peer`` selects: from it (Ingress) or to it
     (Egress), if nothing forbids it on its side.
 
-    ``ports`` are those of the rules, all without any; ``rules`` say where these stand.
+    ``ports`` are those of the rules, all without any; ``rules`` say where these stand. ``before`` are policies of
+    administrators about some of the pods that decide before these rules, and are not taken into account.
     """
 
     peer: str
@@ -31,6 +34,7 @@ class Exposure:
     pods: tuple[str, ...]
     ports: tuple[PolicyPort, ...]
     rules: tuple[str, ...]
+    before: tuple[str, ...] = ()
 
 
 def exposures(snapshot: Snapshot) -> tuple[Exposure, ...]:
@@ -54,22 +58,44 @@ def exposures(snapshot: Snapshot) -> tuple[Exposure, ...]:
     )
 
 
-def view_exposures(view: MatrixView) -> tuple[Exposure, ...]:
-    """Those of the pods that ``view`` shows, as destinations of what comes in and as sources of what goes out;
-    none where it shows what would be tried.
+def ends_shown(view: MatrixView) -> dict[Direction, tuple[Endpoint, ...]]:
+    """The endpoints of ``view`` to which pods that are not in the input may come (INGRESS), and from which something
+    may go to such (EGRESS): none where the other end is chosen, since they are not among what is, nor where the view
+    shows what would be tried.
     """
+    everybody = len(view.matrix.snapshot.endpoints)
     if view.pairs is not None:
-        return ()
-    shown = {
-        Direction.INGRESS: {endpoint.name for endpoint in view.destinations},
-        Direction.EGRESS: {endpoint.name for endpoint in view.sources},
+        return dict.fromkeys(Direction, ())
+    return {
+        Direction.INGRESS: view.destinations if len(view.sources) == everybody else (),
+        Direction.EGRESS: view.sources if len(view.destinations) == everybody else (),
     }
+
+
+def view_exposures(view: MatrixView) -> tuple[Exposure, ...]:
+    """Those of the pods that ``view`` shows (``ends_shown``)."""
+    snapshot = view.matrix.snapshot
+    shown = {direction: {end.name: end for end in ends} for direction, ends in ends_shown(view).items()}
+    if not any(shown.values()):
+        return ()
     found = (
-        replace(each, pods=tuple(name for name in each.pods if name in shown[each.direction]))
-        for each in exposures(view.matrix.snapshot)
+        _of_pods(each, snapshot, [shown[each.direction][name] for name in each.pods if name in shown[each.direction]])
+        for each in exposures(snapshot)
         if not view.ports or any(_may_be(port, asked) for port in each.ports or (None,) for asked in view.ports)
     )
     return tuple(each for each in found if each.pods)
+
+
+def _of_pods(exposure: Exposure, snapshot: Snapshot, pods: Sequence[Endpoint]) -> Exposure:
+    """``exposure`` of ``pods`` alone, with the policies of administrators that stand before its rules."""
+    first = [
+        policy.full_name
+        for policy in snapshot.admin_policies
+        if policy.tier is AdminTier.ADMIN
+        and policy.rules(exposure.direction)
+        and any(admin_selects(policy, snapshot.namespaces, pod) for pod in pods)
+    ]
+    return replace(exposure, pods=tuple(pod.name for pod in pods), before=tuple(first))
 
 
 def _may_be(port: PolicyPort | None, asked: PortRequest) -> bool:

@@ -94,6 +94,7 @@ def _exposure_json(matrix: ExpectedMatrix, exposure: Exposure) -> dict[str, obje
         "classes": sorted({matrix.class_of(name) for name in exposure.pods}),
         "ports": [str(port) for port in exposure.ports],
         "rules": list(exposure.rules),
+        **({"not_considered": list(exposure.before)} if exposure.before else {}),
     }
 
 

@@ -11,7 +11,7 @@ from auditor.model.verdict import Conclusion
 from auditor.policy.exposure import view_exposures
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
-from auditor.report.expected_as_table import MEANINGS, allowed_lines, headline, ports_text
+from auditor.report.expected_as_table import EXPOSED, MEANINGS, allowed_lines, headline, not_considered, ports_text
 from auditor.report.expected_graph import graph_of
 from auditor.report.expected_grid import mark
 from auditor.report.expected_parties import doubts_of, pairs_of, parties_of
@@ -36,9 +36,10 @@ def render(view: MatrixView, stream: TextIO) -> None:
     """Write what ``view`` shows to ``stream``."""
     snapshot = view.matrix.snapshot
     doubts = [f"policy {policy.full_name} {policy.why}" for policy in snapshot.unknown]
+    exposures = view_exposures(view)
     exposed = [
         (each.peer, each.direction.value.lower(), ", ".join(each.pods), " ".join(map(str, each.ports)) or EVERY_PORT)
-        for each in view_exposures(view)
+        for each in exposures
     ]
     matrix = explorable(view)
     remarks = (
@@ -55,7 +56,8 @@ def render(view: MatrixView, stream: TextIO) -> None:
         after=[
             *(_allowed(view) if matrix is not None else ()),
             Section(
-                "Open to pods that are not in the input, if nothing forbids it on their side",
+                EXPOSED,
+                list(not_considered(exposures)),
                 columns=("peer", "direction", "pods", "ports"),
                 rows=exposed,
             ),

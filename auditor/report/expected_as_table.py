@@ -11,7 +11,7 @@ from auditor.model.policy import Direction
 from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT, Protocol, numbers_in_words
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import in_brief, pluralize
-from auditor.policy.exposure import view_exposures
+from auditor.policy.exposure import Exposure, view_exposures
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
@@ -21,6 +21,7 @@ from auditor.report.marks import EVERY_SYMBOL, Symbols
 from auditor.report.matrix import Matrix, grid_lines, legend_lines
 from auditor.report.skipped import ignored_line
 
+EXPOSED = "Opened by rules to pods that are not in the input, if nothing forbids it on their side"
 MOST_NAMES = 20
 MOST_EXPOSURES = 10
 MOST_LINES, MOST_BRIEF_LINES = 25, 18
@@ -67,7 +68,7 @@ def _render(view: MatrixView, stream: TextIO, *, wide: bool) -> None:
     for line in _members(parties, wide=wide):
         tell(line)
     tell("")
-    _print_grid(expected_grid(parties, cells, doubted), console, symbols)
+    _print_grid(expected_grid(view, parties, cells, doubted), console, symbols)
     cells = {pair: same for pair, same in cells.items() if pair not in doubted}
     for line in _allowed(parties, cells, symbols, wide=wide):
         tell(line)
@@ -116,7 +117,7 @@ def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols
     found = view_exposures(view)
     if not found:
         return
-    tell("Open to pods that are not in the input, if nothing forbids it on their side:", 0)
+    tell(f"{EXPOSED}:", 0)
     together: dict[tuple[Direction, tuple[str, ...], str], list[str]] = {}
     for each in found:
         ports = " ".join(map(str, each.ports)) or EVERY_PORT
@@ -126,6 +127,18 @@ def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols
         tell(f"  {f' {symbols.arrow} '.join(ends if direction is Direction.INGRESS else ends[::-1])}  {ports}", 4)
     if most and len(together) > most:
         tell(f"  and {len(together) - most:,} more; -v lists them", 4)
+    for line in not_considered(found):
+        tell(f"  {line}", 4)
+
+
+def not_considered(found: Iterable[Exposure]) -> Iterator[str]:
+    """The policies that decide before the rules by which ``found`` is open, if there are any."""
+    before = dict.fromkeys(name for each in found for name in each.before)
+    if before:
+        yield (
+            f"not considered in this: {listed(list(before))}, which {'come' if len(before) > 1 else 'comes'} before "
+            "these rules for some of the pods"
+        )
 
 
 def headline(view: MatrixView) -> str:

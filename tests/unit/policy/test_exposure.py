@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.labels import LabelSelector, Operator
 from auditor.model.policy import Direction, UnknownPolicy
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.snapshot import Namespace
+from auditor.policy.absent_cells import absent_cells
 from auditor.policy.differences import ABSENT, ChangeKind, differences
 from auditor.policy.evaluator import evaluate
 from auditor.policy.exposure import exposures, view_exposures
@@ -100,8 +102,45 @@ def test_policies_that_open_the_same_are_one() -> None:
 def test_a_view_has_those_of_its_endpoints_and_ports(ports, count) -> None:
     snapshot = cluster(WEB, DB, policies=[policy("prod/a", {"app": "web"}, ingress=[rule(PROMETHEUS, "TCP/9090")])])
     matrix = evaluate(snapshot)
-    assert len(view_exposures(MatrixView(matrix, (DB,), (WEB,), ports))) == count
-    assert view_exposures(MatrixView(matrix, (WEB,), (DB,), ports)) == ()
+    everybody = snapshot.endpoints
+    assert len(view_exposures(MatrixView(matrix, everybody, (WEB,), ports))) == count
+    assert view_exposures(MatrixView(matrix, everybody, (DB,), ports)) == ()
+
+
+def test_where_the_other_end_is_chosen_pods_that_are_not_there_are_not_among_it() -> None:
+    """--from prod/db: what comes from elsewhere isn't asked for."""
+    snapshot = cluster(
+        WEB, DB, policies=[policy("prod/a", {"app": "web"}, ingress=[rule(PROMETHEUS)], egress=[rule(PROMETHEUS)])]
+    )
+    everybody, matrix = snapshot.endpoints, evaluate(snapshot)
+    for sources, destinations, directions in (
+        (everybody, everybody, set(Direction)),
+        (everybody, (DB,), set()),
+        ((WEB,), everybody, {Direction.EGRESS}),
+        (everybody, (WEB,), {Direction.INGRESS}),
+        ((WEB,), (WEB,), set()),
+    ):
+        view = MatrixView(matrix, sources, destinations)
+        assert {each.direction for each in view_exposures(view)} == directions
+        assert {each.direction for each in absent_cells(view)} >= directions
+        assert sources is everybody or Direction.INGRESS not in {each.direction for each in absent_cells(view)}
+
+
+def test_administrators_policies_that_come_first_are_named() -> None:
+    snapshot = cluster(WEB, DB, policies=[policy("prod/a", {"app": "web"}, ingress=[rule(PROMETHEUS)])])
+    every = LabelSelector()
+    rules = (AdminRule(Action.DENY, (AdminPeer(every, every),)),)
+    wall = AdminPolicy("ClusterNetworkPolicy", "wall", AdminTier.ADMIN, 1, every, every, ingress=rules)
+    others = (
+        replace(wall, name="last", tier=AdminTier.BASELINE),
+        replace(wall, name="out", ingress=(), egress=rules),
+        replace(wall, name="db", pod_selector=LabelSelector((("app", "db"),))),
+    )
+    matrix = evaluate(replace(snapshot, admin_policies=(wall, *others)))
+    everybody = matrix.snapshot.endpoints
+    assert [each.before for each in view_exposures(MatrixView(matrix, everybody, everybody))] == [
+        ("ClusterNetworkPolicy wall",)
+    ]
 
 
 def changed(old, new, endpoints=(WEB, DB)):

@@ -14,7 +14,7 @@ from auditor.model.verdict import Note, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import MatrixView
 from auditor.policy.patterns import ExpectedCell
-from auditor.report import expected_as_table
+from auditor.report import expected_as_table, expected_grid
 from auditor.report.expected_as_table import EVERY_PORT, listed, ports_text, render, render_wide
 from auditor.report.expected_grid import mark
 from auditor.report.expected_parties import cells_of, parties_of
@@ -207,3 +207,35 @@ def spread(lines):
 def test_long_lists_are_cut_and_say_so():
     assert listed([str(number) for number in range(25)]).endswith("18, 19 and 5 more")
     assert listed(["a", "b"]) == "a, b"
+
+
+def test_pods_that_are_not_in_the_input_are_rows_and_columns() -> None:
+    """With the marks of what -o json says of each: in doubt where administrators may have the first word."""
+    outer = Peer(namespace_selector=labels(team="obs"), pod_selector=labels(app="x"))
+    rules = (Rule((outer,), (PolicyPort(Protocol.TCP, 80),)),)
+    opened = NetworkPolicy("prod", "open", labels(app="web"), frozenset(Direction), ingress=rules, egress=rules)
+    name = "[pods app=x in namespaces team=obs]"
+    snapshot = with_policies(opened)
+    lines = shown(snapshot)
+    number = next(line.split()[0] for line in lines if line.startswith(tuple("123456789")) and name in line)
+    grid = {line.split()[0]: line for line in lines if line[:1].isdigit()}
+    web = next(key for key, line in grid.items() if "prod/web" in line)
+    header = next(line for line in lines if line.split()[:2] == ["1", "2"])
+    place = {key: header.index(key) for key in header.split()}
+    assert grid[number][place[web]] == "◐"
+    assert grid[web][place[number]] == "◐"
+    other = next(key for key, line in grid.items() if "prod/" in line and key != web)
+    assert grid[other][place[number]] == "●"  # nothing isolates it
+    assert not any(name in line for line in shown(snapshot, sources={"prod/db"}, destinations={"prod/web"}))
+
+
+def test_where_rows_are_too_many_pods_that_are_not_in_the_input_have_none(monkeypatch) -> None:
+    outer = Peer(namespace_selector=labels(team="obs"))
+    opened = NetworkPolicy("prod", "open", labels(app="web"), frozenset({Direction.INGRESS}), ingress=(Rule((outer,)),))
+    snapshot = with_policies(opened)
+    assert any(line[:1].isdigit() and "team=obs" in line for line in shown(snapshot))
+    rows = len(parties_of(MatrixView(evaluate(snapshot), snapshot.endpoints, snapshot.endpoints)))
+    monkeypatch.setattr(expected_grid, "MOST_ROWS", rows)
+    lines = [line for line in shown(snapshot) if "team=obs" in line]
+    assert lines
+    assert not any(line[:1].isdigit() for line in lines)
