@@ -12,6 +12,7 @@ from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
 from auditor.model.errors import UsageError
+from auditor.model.words import pluralize
 from auditor.report.registry import all_formats
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ def _warnings(live: LiveSnapshot) -> list[str]:
         for policy in live.unreadable
         for problem in policy.problems
     ]
+    saved_as_they_are = {policy.full_name for policy in live.unreadable}
+    lines += [
+        f"{policy.full_name} {policy.why}: what is expected from the file may be wrong"
+        for policy in live.snapshot.unknown
+        if policy.full_name not in saved_as_they_are
+    ]
     lines += [
         f"{count} {kind} in the cluster: not evaluated and not saved; what is expected may be wrong where they apply"
         for kind, count in live.other_kinds.items()
@@ -90,6 +97,8 @@ def _warnings(live: LiveSnapshot) -> list[str]:
 
 
 def _counts(live: LiveSnapshot) -> str:
+    from auditor.parsing.admin_policy import KINDS
+
     names = {
         "Namespace": "namespaces",
         "Node": "nodes",
@@ -98,4 +107,7 @@ def _counts(live: LiveSnapshot) -> str:
         "NetworkPolicy": "network policies",
     }
     counts = Counter(manifest["kind"] for manifest in live.manifests)
-    return "saved " + ", ".join(f"{counts[kind]} {name}" for kind, name in names.items())
+    said = [f"{counts[kind]} {name}" for kind, name in names.items()]
+    if of_administrators := sum(counts[kind] for kind in KINDS):
+        said.append(pluralize(of_administrators, "policy of administrators", "policies of administrators"))
+    return "saved " + ", ".join(said)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
+from auditor.cli.application import run
 from auditor.cluster.kubernetes.admin_policies import PREFIX, ServedKind, kind_at, read_live_admin_policy
 from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.client.server import ApiServer
@@ -60,6 +61,30 @@ async def test_what_is_installed_is_read_as_from_files(tiered, tmp_path):
     assert from_files(json.dumps(saved)).admin_policies == (policy,)
     assert evaluate(live.snapshot).verdict("prod/api", "prod/db", Protocol.TCP, 80).value == "denied"
     assert CLUSTER in live.resource_versions
+
+
+def saved_by_snapshot(api, tmp_path, capsys):
+    """The policies in the file that ``audit snapshot`` writes, and all that it says."""
+    saved = tmp_path / "saved.json"
+    assert run(["snapshot", "--kubeconfig", api.kubeconfig(tmp_path), "-o", str(saved)]) == 0
+    return from_files(saved.read_text(encoding="utf-8")).admin_policies, capsys.readouterr().err
+
+
+def test_a_snapshot_counts_them(tiered, tmp_path, capsys):
+    policies, said = saved_by_snapshot(tiered, tmp_path, capsys)
+    assert [policy.full_name for policy in policies] == ["ClusterNetworkPolicy guard"]
+    assert ", 2 network policies, 1 policy of administrators; " in said
+
+
+def test_a_snapshot_without_those_that_may_not_be_listed_says_so(tiered, tmp_path, capsys):
+    tiered.faults[CLUSTER] = [web.json_response({"kind": "Status", "message": "no"}, status=403)] * 3
+    policies, said = saved_by_snapshot(tiered, tmp_path, capsys)
+    assert policies == ()
+    (warning, saved) = said.splitlines()
+    assert warning.startswith("warning: ClusterNetworkPolicy")
+    assert f"may not list clusternetworkpolicies.{GROUP}" in warning
+    assert "what is expected from the file may be wrong" in warning
+    assert "administrators" not in saved
 
 
 async def test_one_that_can_not_be_read_leaves_its_subjects_in_doubt(tiered, tmp_path):
