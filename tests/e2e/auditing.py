@@ -52,11 +52,11 @@ def audit(kubectl: Kubectl, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def run_arguments(image: str, *more: str) -> tuple[str, ...]:
-    """What the suite calls ``audit`` with for a whole run on the shop."""
+def run_arguments(image: str, *more: str, namespace: str = world.PROD) -> tuple[str, ...]:
+    """What the suite calls ``audit`` with for a whole run on the shop, or on another ``namespace``."""
     # The suite's own enforcer learns of a pod's address before it can police it: that is judged where it is asked for.
     bearing = () if "--late-isolation" in more else ("--late-isolation", "60")
-    return ("run", "-n", world.PROD, "--image", image, "-o", "json", "-q", *bearing, *more)
+    return ("run", "-n", namespace, "--image", image, "-o", "json", "-q", *bearing, *more)
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class Audited:
         }
 
 
-def run_audit(kubectl: Kubectl, image: str, *more: str) -> Audited:
-    """Audit the shop."""
+def run_audit(kubectl: Kubectl, image: str, *more: str, namespace: str = world.PROD) -> Audited:
+    """Audit the shop, or another ``namespace``."""
     with Recording(kubectl, PODS) as recording:
-        done = audit(kubectl, *run_arguments(image, *more), "--debug")
+        done = audit(kubectl, *run_arguments(image, *more, namespace=namespace), "--debug")
     complaints = "".join(line for line in done.stderr.splitlines(keepends=True) if not line.startswith("debug: "))
     assert done.stdout, complaints
     held_up.extend(map(float, HELD_UP.findall(done.stderr)))
@@ -139,7 +139,7 @@ def wrong(
     """Every way in which what ``audited`` found is not what the oracle predicts for ``enforcement``, which is that of
     the suite's own namespaces alone."""
     snapshot = read_world(kubectl)
-    policed = tuple(policy for policy in snapshot.policies if policy.namespace in world.NAMESPACES)
+    policed = tuple(policy for policy in snapshot.policies if policy.namespace in (*world.NAMESPACES, world.TENANT))
     shadow = replace(snapshot, endpoints=audited.probes, policies=policed)
     return [
         f"{problem}: {one}"

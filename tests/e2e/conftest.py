@@ -21,7 +21,7 @@ from tests.e2e.kubectl import Kubectl
 from tests.e2e.nodes import Nodes
 
 HERE = Path(__file__).parent
-POLICED = (*world.NAMESPACES, "shop", "netpol-conf-*")
+POLICED = (*world.NAMESPACES, world.TENANT, "shop", "netpol-conf-*")
 """The suite's own namespaces, and those that conformance makes."""
 LIMIT = 300
 """Seconds for one test: pods are started and ended in most."""
@@ -52,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--e2e-report-crds",
         metavar="DIR",
         help="the CustomResourceDefinitions of report objects, as tests/e2e/cluster/report-crds gets them",
+    )
+    group.addoption(
+        "--e2e-policy-crds",
+        metavar="DIR",
+        help="the CustomResourceDefinitions of administrators' policies, as tests/e2e/cluster/policy-crds gets them",
     )
     group.addoption(
         "--e2e-faults",

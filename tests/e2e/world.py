@@ -12,6 +12,8 @@ from tests.e2e.kubectl import Kubectl, Object
 
 PROD, MONITORING, OTHER = "e2e-prod", "e2e-monitoring", "e2e-other"
 NAMESPACES = (PROD, MONITORING, OTHER)
+TENANT = "e2e-tenant"
+"""A namespace under administrators' policies, which only their own tests have."""
 
 METRICS = {"name": "metrics", "containerPort": 9100}
 NAMESPACE_NAME = "kubernetes.io/metadata.name"

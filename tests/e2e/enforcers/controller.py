@@ -2,8 +2,8 @@
 POLICED-NAMESPACE...``.
 
 Follows the cluster, compiles each node's rules as soon as anything changes, and sends them down one persistent exec
-stream for each node. It polices the namespaces that it is given and no others. A process of its own, so that nothing
-that a test does can slow it.
+stream for each node. It polices the namespaces that it is given and no others, but for administrators' policies, which
+hold for whatever pods they are for. A process of its own, so that nothing that a test does can slow it.
 
 Requests, one JSON object a line on its standard input, are answered by a line once everything asked for is in force on
 every node:
@@ -23,6 +23,7 @@ from typing import Any
 
 from auditor.cluster.lab.dialects import BEHAVIOURS
 from auditor.cluster.lab.nftables import CLEAR
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.dialect import Enforcement, Enforcer
 from auditor.model.policy import NetworkPolicy
 from tests.e2e.enforcers.mirror import Mirror
@@ -44,6 +45,7 @@ class Wanted:
     enforcement: Enforcement = field(default_factory=Enforcement)
     policies: tuple[NetworkPolicy, ...] = ()
     previous_policies: tuple[NetworkPolicy, ...] = ()
+    admin_policies: tuple[AdminPolicy, ...] = ()
     generation: int = 1
     revision: int = 0
 
@@ -78,6 +80,9 @@ class Controller:
         policies = self._mirror.policies(self._policed)
         if policies != wanted.policies:
             wanted.previous_policies, wanted.policies = wanted.policies, policies
+            wanted.generation += 1
+        if (admin_policies := self._mirror.admin_policies()) != wanted.admin_policies:
+            wanted.admin_policies = admin_policies
             wanted.generation += 1
         self._announce()
 

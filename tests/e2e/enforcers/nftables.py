@@ -3,7 +3,7 @@ sends them.
 
 It needs nft, ip and, for the dialects that filter inside pods, nsenter: from the image ``--e2e-node-image``, which has
 Python in any case, or else from the nodes themselves, as kind's nodes have them. It polices the namespaces of the suite
-and no others."""
+and no others; administrators' policies are enforced for whatever pods they are for."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.e2e.enforcers.controller import AGENT
+from tests.e2e.enforcers.mirror import OF_ADMINISTRATORS
 from tests.e2e.kubectl import Kubectl, Object
 
 NAMESPACE = "e2e-enforcer"
@@ -41,6 +42,10 @@ class NftablesEnforcer:
             for item in self._kubectl.items("pods,networkpolicies", "-n", namespace):
                 kind = "pods" if item["kind"] == "Pod" else "networkpolicies"
                 found[kind][f"{namespace}/{item['metadata']['name']}"] = item["metadata"]["resourceVersion"]
+        for definition in self._kubectl.items("customresourcedefinitions"):
+            if (kind := definition["metadata"]["name"]) in OF_ADMINISTRATORS:
+                items = [item["metadata"] for item in self._kubectl.items(kind)]
+                found[kind] = {item["name"]: item["resourceVersion"] for item in items}
         self._ask({"await": found})
 
     def _ask(self, request: Object) -> None:

@@ -15,6 +15,7 @@ from auditor.cluster.lab.dialects import BEHAVIOURS, EnforcerBehaviour
 from auditor.cluster.lab.nftables import CLEAR, Allowances, Ruleset, pod_ruleset
 from auditor.cluster.lab.policing import Policing
 from auditor.cluster.lab.service_paths import ServicePath
+from auditor.cluster.lab.tiers import policed
 from auditor.model.dialect import Enforcer
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
@@ -34,8 +35,8 @@ class NodeRules:
 def compile_node(
     snapshot: Snapshot, policies: Sequence[NetworkPolicy], enforcer: Enforcer, node: str, generation: int
 ) -> NodeRules:
-    """The rules of ``node`` for ``policies``, as ``enforcer`` understands them. ``slow`` and ``stale`` are up to the
-    caller.
+    """The rules of ``node`` for ``policies`` and the administrators' of ``snapshot``, as ``enforcer`` understands them.
+    ``slow`` and ``stale`` are up to the caller.
     """
     behaviour = BEHAVIOURS[enforcer.dialect]
     if not behaviour.filters:
@@ -43,27 +44,27 @@ def compile_node(
     cluster = AddressSet.of(address for endpoint in snapshot.endpoints for address in endpoint.addresses)
     policing = Policing(snapshot, policies, behaviour, cluster)
     residents = [pod for pod in snapshot.endpoints if pod.selectable and pod.node == node]
-    allowances = {
-        pod: (policing.allowances(pod, Direction.INGRESS), policing.allowances(pod, Direction.EGRESS))
+    sides = {
+        pod: (policed(policing, snapshot, pod, Direction.INGRESS), policed(policing, snapshot, pod, Direction.EGRESS))
         for pod in residents
         if pod.addresses
     }
     own = AddressSet.of(
         a for e in snapshot.endpoints if e.kind is EndpointKind.NODE and e.node == node for a in e.addresses
     )
-    policed = {pod: sides for pod, sides in allowances.items() if sides != (None, None)}
-    inside = policed if behaviour.own_address or behaviour.own_node else {}
+    filtered = {pod: both for pod, both in sides.items() if both != (None, None)}
+    inside = filtered if behaviour.own_address or behaviour.own_node else {}
     return NodeRules(
         _node_ruleset(
             behaviour,
             generation,
-            policed,
+            filtered,
             _flaky(enforcer, snapshot, policies),
-            ServicePath(tuple(address for pod in policed for address in pod.addresses)),
+            ServicePath(tuple(address for pod in filtered for address in pod.addresses)),
         ),
         {
-            pod.name: pod_ruleset(behaviour, generation, sides, AddressSet.of(pod.addresses), own)
-            for pod, sides in inside.items()
+            pod.name: pod_ruleset(behaviour, generation, both, AddressSet.of(pod.addresses), own)
+            for pod, both in inside.items()
         },
     )
 

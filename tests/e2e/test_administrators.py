@@ -1,0 +1,160 @@
+"""Administrators' policies of all three kinds on a real API server, around a tenant's own: what an audit finds with an
+enforcer that knows them, with several that misunderstand them, while one changes, and without the right to read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from auditor.model.dialect import Dialect, Enforcement
+from auditor.model.ports import Protocol
+from tests.e2e import world
+from tests.e2e.auditing import Running, audit, left_behind, run_arguments, run_audit, wrong
+from tests.e2e.enforcers.mirror import OF_ADMINISTRATORS, TIERS
+from tests.e2e.kubectl import Kubectl, Object
+from tests.e2e.test_rights import PROBE, READ, grants, role_and_binding
+from tests.e2e.world import TENANT
+
+SUBJECT = {"namespaces": {"matchLabels": {world.NAMESPACE_NAME: TENANT}}}
+USER = "e2e-administrators"
+DIALECTS = (Dialect.PASS_IS_DENY, Dialect.IGNORES_BASELINE)
+FEW = ("--from", f"{TENANT}/spy", "--to", f"{TENANT}/web", "--settle", "2")
+"""What one run needs that is about something else than verdicts."""
+
+
+def pods(name: str) -> Object:
+    """The tenant's pods of this name, as a peer."""
+    return {"pods": {"namespaceSelector": SUBJECT["namespaces"], "podSelector": {"matchLabels": {"app": name}}}}
+
+
+def administrators(kind: str, version: str, name: str, **spec: object) -> Object:
+    """A policy for the pods of the tenant."""
+    spec = {"subject": SUBJECT, **spec}
+    return {"apiVersion": f"{TIERS}/{version}", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def guard(port: int = 80) -> Object:
+    """Spies don't get at ``port``, which the tenant opens to everybody."""
+    at = [{"tcp": {"destinationPort": {"number": port}}}]
+    rules = [
+        {"name": "no spies", "action": "Deny", "from": [pods("spy")], "protocols": at},
+        {"action": "Deny", "from": [{"namespaces": {"matchLabels": {"team": "monitoring"}}}]},
+    ]
+    return administrators("ClusterNetworkPolicy", "v1beta1", "e2e-guard", tier="Admin", priority=10, ingress=rules)
+
+
+def policies() -> list[Object]:
+    """Each kind, and what the tenant opens."""
+    passing = [{"action": "Pass", "from": [pods("client")]}]
+    closed = [
+        {"action": "Allow", "from": [pods("client")], "ports": [{"portNumber": {"protocol": "UDP", "port": 53}}]},
+        {"action": "Deny", "from": [{"namespaces": {}}]},
+    ]
+    return [
+        guard(),
+        administrators("AdminNetworkPolicy", "v1alpha1", "e2e-passing", priority=20, ingress=passing),
+        administrators("BaselineAdminNetworkPolicy", "v1alpha1", "default", ingress=closed),
+        world.policy(TENANT, "opened", {"app": "web"}, ingress=[{"ports": [world.tcp(80), world.tcp(8080, 8090)]}]),
+    ]
+
+
+def workload(name: str, image: str) -> Object:
+    """One pod on each node that takes pods."""
+    (deployment, *_) = world.workload(TENANT, name, image)
+    template = deployment["spec"]["template"]
+    return {
+        **deployment,
+        "kind": "DaemonSet",
+        "spec": {"selector": deployment["spec"]["selector"], "template": template},
+    }
+
+
+@pytest.fixture(scope="module")
+def definitions(request: pytest.FixtureRequest, kubectl: Kubectl) -> Iterator[None]:
+    """The kinds, installed for this file, into a cluster that did without them."""
+    folder = request.config.getoption("--e2e-policy-crds")
+    if not folder or not any(Path(folder).glob("*.yaml")):
+        pytest.skip("needs --e2e-policy-crds DIR; tests/e2e/cluster/policy-crds gets them")
+    done = audit(kubectl, "snapshot", "-A")
+    assert (done.returncode, "of administrators" in done.stderr) == (0, False), done.stderr
+    kubectl.run("apply", "--server-side", "-f", folder)
+    kubectl.run("wait", "--for=condition=Established", "--timeout=60s", "crd", *OF_ADMINISTRATORS)
+    yield
+    kubectl.run("delete", "--ignore-not-found", "--timeout=60s", "-f", folder)
+
+
+@pytest.fixture(scope="module")
+def tenant(definitions: None, kubectl: Kubectl, image: str) -> Iterator[None]:
+    """The tenant, with pods on each worker, and all policies."""
+    kubectl.apply([world.namespace(TENANT)])
+    kubectl.apply([*(workload(name, image) for name in ("web", "client", "spy")), *policies()])
+    for name in ("web", "client", "spy"):
+        kubectl.run("rollout", "status", "-n", TENANT, f"daemonset/{name}", "--timeout=120s", patience=150)
+    yield
+    kubectl.delete_namespaces([TENANT])
+
+
+def test_an_enforcer_of_the_tiers_passes(tenant, spec, kubectl, image):
+    audited = run_audit(kubectl, image, namespace=TENANT)
+    assert wrong(kubectl, audited, Enforcement()) == []
+    assert audited.code == 0, audited.report["findings"]
+    expected = {
+        (cell.source.partition("/")[2], cell.destination.partition("/")[2], cell.port): one["expected"]
+        for cell, one in audited.results().items()
+        if cell.protocol is Protocol.TCP
+    }
+    assert expected["spy", "web", 80] == "denied"  # the tenant opens it
+    assert expected["client", "web", 80] == "allowed"  # passed on to the tenant
+    assert expected["spy", "web", 8080] == "allowed"  # of nobody's concern but the tenant's
+    assert expected["client", "spy", 80] == "denied"  # passed on, and the tenant has nothing to say
+    assert left_behind(kubectl) == []
+
+
+def test_dialects_on_one_node_each_are_named(tenant, faulty, kubectl, image):
+    nodes = sorted({pod["spec"]["nodeName"] for pod in kubectl.items("pods", "-n", TENANT)})
+    given = [f"{dialect}@{node}" for dialect, node in zip(DIALECTS, nodes, strict=False)]
+    faulty.use(*given)
+    audited = run_audit(kubectl, image, "--all-pods", namespace=TENANT)
+    assert wrong(kubectl, audited, Enforcement.parse(given)) == []
+    assert audited.code == 1, audited.complaints
+    diagnosis = audited.report["diagnosis"]
+    assert {f"{fault['dialect']}@{fault['name']}" for fault in diagnosis["faults"]} == {*given}, diagnosis
+    assert (diagnosis["alternatives"], diagnosis["unexplained"]) == ([], []), diagnosis
+
+
+def test_one_that_changes_during_a_run_is_noticed(tenant, spec, kubectl, image):
+    arguments = run_arguments(image, *FEW, namespace=TENANT)
+    with Running.of(kubectl, *(each for each in arguments if each != "-q")) as running:
+        running.until("probing")
+        kubectl.apply([guard(8080)])
+        try:
+            code, report, complaints = running.end()
+        finally:
+            kubectl.apply([guard()])
+    assert not any(report["summary"][fault] for fault in ("leaks", "outages", "unstable")), complaints
+    assert code in (0, 3), complaints
+    assert any("policies or namespaces changed during the run" in fact for fact in report["facts"]), report["facts"]
+
+
+def test_the_shipped_rights_are_enough_and_each_is_needed(tenant, spec, kubectl, image):
+    needed = [grant for grant in grants(READ) if grant.group == TIERS]
+    assert len(needed) == len(OF_ADMINISTRATORS) * len(("list", "watch"))
+    others = [grant for grant in (*grants(READ), *grants(PROBE)) if grant not in needed]
+    try:
+        kubectl.apply(role_and_binding(USER, [*others, *needed]))
+        done = audit(kubectl, "snapshot", "-A", "--as", USER)
+        assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
+        for missing in (grant for grant in needed if grant.verb == "list"):
+            kubectl.apply(role_and_binding(USER, [*others, *(grant for grant in needed if grant != missing)]))
+            done = audit(kubectl, "snapshot", "-A", "--as", USER)
+            assert f"{missing.resource}.{TIERS}" in done.stderr
+        kubectl.apply(role_and_binding(USER, [*others, *(grant for grant in needed if grant.verb == "list")]))
+        done = audit(kubectl, *run_arguments(image, *FEW, "--as", USER, namespace=TENANT))
+        print(done.returncode, done.stderr, done.stdout[-3000:])
+        assert any(kind in done.stdout + done.stderr for kind in OF_ADMINISTRATORS)
+    finally:
+        for kind in ("clusterrolebindings", "clusterroles"):
+            kubectl.run("delete", kind, "-l", "e2e=rights")
