@@ -222,7 +222,7 @@ def dns_over_udp_only(policy_index: PolicyIndex) -> Iterator[Remark]:
         lost = "answers that are too long for a datagram are lost"
         message = f"{policy_index.names(pods)} may ask DNS over UDP {udp}, but not over TCP {tcp}: {lost}"
         ports = "\n".join(_port_yaml(Protocol.TCP, number) for number in dns.ports[Protocol.TCP])
-        yield Remark(place, message, f"Beside UDP {udp}:\n{ports}")
+        yield Remark(place, message, f"Beside UDP {udp}:\n{ports}", cause=place.namespace)
 
 
 CHECKS = (

@@ -76,7 +76,7 @@ def _render(view: MatrixView, stream: TextIO, *, wide: bool) -> None:
     for note, meaning in MEANINGS.items():
         if note in occurring:
             tell(f"({note.value}): {meaning}")
-    _print_exposures(view, tell, symbols, None if wide else MOST_EXPOSURES)
+    _print_exposures(view, parties, tell, symbols, None if wide else MOST_EXPOSURES)
     tell(f"{_about_the_rest(view, doubted=bool(doubted))}; -o json has every connection.", 0)
 
 
@@ -112,8 +112,11 @@ def _about_the_rest(view: MatrixView, *, doubted: bool) -> str:
     return f"Whatever is {'neither allowed here nor in doubt' if doubted else 'not allowed here'} is denied"
 
 
-def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols: Symbols, most: int | None) -> None:
+def _print_exposures(
+    view: MatrixView, parties: Sequence[Party], tell: Callable[[str, int], None], symbols: Symbols, most: int | None
+) -> None:
     """What rules open to pods that are not in the input, the same peers and ports in one line."""
+    labels = {name: party.label for party in parties for name in party.members}
     found = view_exposures(view)
     if not found:
         return
@@ -121,7 +124,8 @@ def _print_exposures(view: MatrixView, tell: Callable[[str, int], None], symbols
     together: dict[tuple[Direction, tuple[str, ...], str], list[str]] = {}
     for each in found:
         ports = " ".join(map(str, each.ports)) or EVERY_PORT
-        together.setdefault((each.direction, each.pods, ports), []).append(each.peer)
+        pods = tuple(dict.fromkeys(labels[name] for name in each.pods))
+        together.setdefault((each.direction, pods, ports), []).append(each.peer)
     for (direction, pods, ports), peers in list(together.items())[:most]:
         ends = [listed(list(dict.fromkeys(peers))), listed(pods)]
         tell(f"  {f' {symbols.arrow} '.join(ends if direction is Direction.INGRESS else ends[::-1])}  {ports}", 4)

@@ -69,10 +69,9 @@ def grid_lines(grid: Grid, symbols: Symbols, width: int) -> list[Text]:
     columns = grid.shown_columns
     labels, places = _layout(grid, symbols, width - digits - 3)
     margin = " " * (digits + len(labels[0]) + 3) if labels else ""
-    lines = [
-        Text(margin + _spread([str(column + 1).rjust(digits)[digit] for column in columns], places))
-        for digit in range(digits)
-    ]
+    numbers = [str(column + 1).rjust(digits) for column in columns]
+    tops = [_spread([number[digit] for number in numbers], places) for digit in range(digits)]
+    lines = [Text(margin + top) for top in tops if top]
     for row, label in zip(grid.shown_rows, labels, strict=True):
         line = Text(f"{row + 1:>{digits}} {label}  ")
         cursor = 0

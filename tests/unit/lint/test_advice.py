@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from auditor.lint import lint
-from auditor.model.lint import Severity
+from auditor.model.lint import Severity, put_together
 from auditor.parsing.manifests import read_snapshot
 from auditor.parsing.source import Source
 from tests.unit.lint.case import cluster
@@ -112,6 +112,19 @@ def test_the_dns_rule_that_is_shown_opens_dns(space, labels, target):
     assert f"UDP {target})" in finding.message
     mended = policy("prod/web", {"app": "web"}, egress=[*rules, *yaml.safe_load(finding.instead)["egress"]])
     assert told("egress-without-dns", *there, mended) == told("dns-over-udp-only", *there, mended) == []
+
+
+def test_policies_of_a_namespace_that_forget_tcp_alike_are_one_finding():
+    ask = {"to": [TO_ALL], "ports": [{"port": 53, "protocol": "UDP"}]}
+    out = [ask, {"to": [{"podSelector": {}}]}]
+    pairs = [("prod", "web"), ("prod", "api"), ("dev", "web")]
+    there = [pod(f"{space}/{app}") for space, app in pairs]
+    asking = [policy(f"{space}/{app}", {"app": app}, policyTypes=["Egress"], egress=out) for space, app in pairs]
+    found = put_together(told("dns-over-udp-only", *there, *asking))
+    assert [(each.place.subject, [other.subject for other in each.others]) for each in found] == [
+        ("dev/web", []),
+        ("prod/api", ["prod/web"]),
+    ]
 
 
 def test_a_rule_is_never_left_without_peers():

@@ -18,7 +18,8 @@ from auditor.report import expected_as_table, expected_grid
 from auditor.report.expected_as_table import EVERY_PORT, listed, ports_text, render, render_wide
 from auditor.report.expected_grid import mark
 from auditor.report.expected_parties import cells_of, parties_of
-from auditor.report.marks import Mark
+from auditor.report.marks import Mark, Symbols
+from auditor.report.matrix import Grid, grid_lines
 from auditor.run.sources import load_scenario
 from tests.unit.diagnosis.worlds import DB_POLICY, SHOP, labels, pod, with_policies
 
@@ -239,3 +240,22 @@ def test_where_rows_are_too_many_pods_that_are_not_in_the_input_have_none(monkey
     lines = [line for line in shown(snapshot) if "team=obs" in line]
     assert lines
     assert not any(line[:1].isdigit() for line in lines)
+
+
+def test_a_grid_has_no_empty_line_above_it() -> None:
+    """Ten names of which the tenth is no column: every number along the top has one digit."""
+    names = [f"prod/{number}" for number in range(10)]
+    one_digit, two_digits = (
+        grid_lines(Grid(names, lambda row, column: Mark.ALLOWED, columns=range(count)), Symbols(), 80)
+        for count in (9, 10)
+    )
+    assert one_digit[0].plain.split() == [str(number) for number in range(1, 10)]
+    assert (len(one_digit), len(two_digits)) == (11, 12)
+
+
+def test_what_rules_open_is_named_by_groups_as_everything_else() -> None:
+    outer = Peer(namespace_selector=labels(team="obs"))
+    opened = NetworkPolicy("prod", "open", labels(), frozenset({Direction.INGRESS}), ingress=(Rule((outer,)),))
+    twins = replace(SHOP, endpoints=(pod("prod/web-0", "10.0.0.1"), pod("prod/web-1", "10.0.0.2")))
+    (line,) = [line for line in shown(replace(twins, policies=(opened,))) if "team=obs] →" in line]
+    assert line.endswith("→ prod/web-0 +1  every port")
