@@ -251,12 +251,18 @@ class _Comparison:
     def _with_reasons(
         self, pair: tuple[_Unit, _Unit], family: Family, parts: Iterable[Part]
     ) -> dict[tuple[ChangeKind, tuple[str, ...]], dict[tuple[str, ...], list[PortRange]]]:
+        """The ranges of ports with the same reasons, by kind and doubts. Reasons that differ in the port that was asked
+        for alone are the same: those of the first range stand for the others.
+        """
         found: dict[tuple[ChangeKind, tuple[str, ...]], dict[tuple[str, ...], list[PortRange]]] = {}
+        first: dict[tuple[str, ...], tuple[str, ...]] = {}
         for kind, doubts, ports in parts:
             because: tuple[str, ...] = ()
             if self._reasons_left:
                 self._reasons_left -= 1
                 because = self._because(kind, pair, ports, family)
+            asked = f"{ports.protocol}/{ports.first} was asked for"
+            because = first.setdefault(tuple(line.replace(asked, "") for line in because), because)
             found.setdefault((kind, doubts), {}).setdefault(because, []).append(ports)
         return found
 

@@ -17,12 +17,12 @@ from auditor.report.difference import (
     ports_in_words,
     reasons,
 )
-from auditor.report.markdown import heading, table, text, write_markdown
+from auditor.report.markdown import MOST_BYTES_OF_COMMENT, heading, table, text, write_markdown
 
 
 def render(compared: ComparedClusters, stream: TextIO) -> None:
     """Write ``compared`` to ``stream``."""
-    write_markdown(_lines(compared), stream)
+    write_markdown(_lines(compared), stream, most_bytes=MOST_BYTES_OF_COMMENT)
 
 
 def _lines(compared: ComparedClusters) -> Iterator[str]:

@@ -14,6 +14,8 @@ from auditor.report.documents import write_text
 MOST_ROWS = 50
 MOST_BYTES = 900_000
 """GitHub shows a step's summary up to 1 MiB and refuses a longer one whole (docs.github.com, "Workflow commands")."""
+MOST_BYTES_OF_COMMENT = 60_000
+"""It refuses a comment of more than 65,536 characters."""
 SPECIAL = {ord(character): f"\\{character}" for character in "\\`*_[]<>|#~&@!"}
 """What could become markup: names and labels come from files that anybody may have written."""
 FENCES = re.compile(r"^\s*(`{3,})", re.MULTILINE)
@@ -54,13 +56,13 @@ def code(lines: str, language: str = "") -> Iterator[str]:
     yield from ("", f"{fence}{language}", *map(printable, lines.rstrip("\n").split("\n")), fence)
 
 
-def write_markdown(lines: Iterable[str], stream: TextIO) -> None:
+def write_markdown(lines: Iterable[str], stream: TextIO, *, most_bytes: int = MOST_BYTES) -> None:
     """Write the document that ``lines`` make up, as much of it as a code host shows."""
     kept: list[str] = []
     size = 0
     for line in lines:
         size += len(line.encode(errors="backslashreplace")) + 1
-        if size > MOST_BYTES:
+        if size > most_bytes:
             kept += ["", text("The rest is left out here; -o json has everything.")]
             break
         kept.append(line)

@@ -129,6 +129,17 @@ def test_isolation_that_goes_opens_every_port() -> None:
     assert found.policies == Names(removed=("prod/db",))
 
 
+def test_ports_that_close_for_the_same_reason_are_one_change() -> None:
+    """Whichever of them the words name: 'TCP/1 was asked for', 'UDP/1 was asked for'."""
+    ends = [pod("prod/db", {"app": "db"}), pod("prod/web", {"app": "web"}), pod("prod/old", {"app": "old"})]
+    closing = policy("prod/db", {"app": "db"}, ingress=[rule(pods({"app": "web"}), "TCP/5432", "TCP/8080")])
+    changes = differences(cluster(*ends), cluster(*ends, policies=[closing])).changes
+    found = {(each.sources, each.destinations): [str(each.ports[0]), len(each.ports)] for each in changes}
+    assert len(found) == len(changes)
+    assert found[("prod/web",), ("prod/db",)] == ["TCP/1-5431", 5]
+    assert [ports for ends, ports in found.items() if "prod/old" in ends[0]] == [["TCP/1-65535", 3]]
+
+
 def test_what_comes_and_goes_is_named_and_opens_nothing() -> None:
     newcomer = of_workload("prod/cron-1", "CronJob/cron", {"app": "web"})
     leaver = pod("prod/old")

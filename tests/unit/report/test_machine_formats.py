@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from auditor.model.intent import IntentFinding, IntentKind, IntentReport, IntentRule, ProposedChange
 from auditor.model.lint import LintFinding, LintReport, Place, Severity, Sorted
+from auditor.model.ports import PortRange, Protocol
 from auditor.model.verdict import Verdict
-from auditor.report.registry import CONFORMANCE, FORMATS, INTENT, LINT, RUN, formats_of, renderer
+from auditor.policy.differences import Change, ChangeKind, Difference
+from auditor.report.difference import ComparedClusters, FailOnChange
+from auditor.report.registry import CONFORMANCE, DIFF, FORMATS, INTENT, LINT, RUN, formats_of, renderer
 from tests.unit.report import reports
 from tests.unit.report.hostile import COMMANDS, HOSTILE, is_command, is_harmless, texts
 from tests.unit.report.reports import leak, outage, report, result
@@ -182,6 +185,18 @@ class TestMarkdown:
         long = rendered(LINT, "markdown", lint_report(*(finding(n, message="x" * 50_000) for n in range(1, 41))))
         assert len(long.encode()) < 1024 * 1024
         assert "left out" in long
+
+    def test_a_difference_is_never_too_long_for_a_comment(self):
+        """GitHub refuses one of more than 65,536 characters whole."""
+        ports = (PortRange(Protocol.TCP, 80, 80),)
+        changes = tuple(
+            Change(ChangeKind.CLOSED, (f"prod/{number}",), ("prod/db",), 1, ports, because=("x" * 2_000,))
+            for number in range(60)
+        )
+        difference = Difference(changes, dict.fromkeys(ChangeKind, 60), 60)
+        shown = rendered(DIFF, "markdown", ComparedClusters("old", "new", difference, FailOnChange.NOTHING))
+        assert 50_000 < len(shown) < 65_536
+        assert "left out" in shown
 
     def test_a_run_tells_conclusion_and_findings(self):
         cells = [leak("prod/a", "prod/b", "TCP/1"), result("prod/a", "prod/c", "TCP/1")]
