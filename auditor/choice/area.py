@@ -55,11 +55,6 @@ class Bundle:
     ways: tuple[int, ...]
     changed: tuple[tuple[int, ...], ...]
 
-    @property
-    def masks(self) -> Iterator[int]:
-        """All that is ``changed``."""
-        return chain.from_iterable(self.changed)
-
 
 @dataclass(frozen=True, slots=True)
 class Area:

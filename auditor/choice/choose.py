@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from auditor.choice.area import Area, survey
 from auditor.choice.cover import Cover, most_telling
@@ -21,6 +22,11 @@ from auditor.probe_pods.choice import Choice, Mode, ProbeRequest
 from auditor.probe_pods.copies import Alike, copies
 from auditor.probe_pods.models import SYSTEM_NAMESPACES
 from auditor.probing.plan import Connection
+
+TIMES = 3
+"""So many connections are tried for each way of misreading where there are as many: one alone may have no verdict in
+the end, and shows little of the cause.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,9 @@ def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeReques
     cover = Cover(several, world.namespace_of, bounds.probe_pods)
     cover.take(math.ceil(bounds.coverage * sum(sum(pairs.weights) for pairs in several)))
     choice, names, further = _copies(world, areas, request, cover.pods)
-    shown = _most_telling(_also_of(_shown(several, cover.pods, names), further), several, bounds.connections)
+    weights = [weight for pairs in several for weight in pairs.weights]
+    enough = _several_times(_shown(several, cover.pods, names), weights)
+    shown = _most_telling(_also_of(enough, further), weights, bounds.connections)
     ledger = Ledger(tuple(areas), tuple(_kinds(world, area) for area in areas), _policies(areas), shown)
     without = _without(world, areas, cover.pods, set(names.values()))
     return Chosen(choice.probe_pods, choice.uncovered, frozenset(shown), without, ledger)
@@ -162,14 +170,31 @@ def _also_of(shown: Mapping[Connection, int], further: Mapping[str, Sequence[str
     return added
 
 
-def _most_telling(found: dict[Connection, int], several: Sequence[Pairs], most: int | None) -> dict[Connection, int]:
+def _several_times(found: Mapping[Connection, int], weights: Sequence[int]) -> dict[Connection, int]:
+    """Of the connections ``found`` so many that each way of misreading is noticed by ``TIMES``, or by all that notice
+    it; and one of each pod.
+    """
+    left = sorted(found)
+    taken: list[Connection] = []
+    for _ in range(TIMES):
+        order, useless = most_telling([found[each] for each in left], weights)
+        taken += (left[place] for place in order)
+        left = [left[place] for place in useless]
+    met = {end for each in taken for end in (each.source, each.destination)}
+    for each in left:
+        if not met.issuperset((each.source, each.destination)):
+            met |= {each.source, each.destination}
+            taken.append(each)
+    return {each: found[each] for each in taken}
+
+
+def _most_telling(found: dict[Connection, int], weights: Sequence[int], most: int | None) -> dict[Connection, int]:
     """``most`` of the connections ``found``, those first that show most besides."""
     if most is None or len(found) <= most:
         return found
-    weights = [weight for pairs in several for weight in pairs.weights]
     connections = sorted(found)
-    order = most_telling([found[each] for each in connections], weights)
-    return {connections[place]: found[connections[place]] for place in order[:most]}
+    order = chain(*most_telling([found[each] for each in connections], weights))
+    return {connections[place]: found[connections[place]] for place in islice(order, most)}
 
 
 def _without(world: World, areas: Sequence[Area], pods: Collection[Pod], taken: set[str]) -> tuple[Endpoint, ...]:

@@ -103,9 +103,9 @@ class Cover:
         return (-added / price if price else -float("inf"), -added, number, pair)
 
 
-def most_telling(shown: Sequence[int], weights: Sequence[int]) -> list[int]:
-    """The places of ``shown`` in the order in which each adds most to what those before it have; at the end those that
-    add nothing.
+def most_telling(shown: Sequence[int], weights: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The places of ``shown`` in the order in which each adds most to what those before it have; those that add
+    nothing.
     """
     left = -1
     heap = [(-weight_of(mask, weights), place) for place, mask in enumerate(shown)]
@@ -122,4 +122,4 @@ def most_telling(shown: Sequence[int], weights: Sequence[int]) -> list[int]:
         else:
             left &= ~shown[place]
             order.append(place)
-    return [*order, *sorted(useless)]
+    return order, sorted(useless)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import and_
 from typing import NamedTuple
 
 from auditor.choice.area import Area
 from auditor.choice.world import World, lowest, refined
 from auditor.model.policy import Direction
 from auditor.policy.bits import bits, mask_of, union
+from auditor.probing.plan import ALWAYS_PROBED
 
 
 class Pod(NamedTuple):
@@ -109,15 +111,16 @@ class Pairs:
 
 
 def _each(area: Area) -> Iterator[tuple[int, Direction, Pod, tuple[int, ...]]]:
-    """For each bundle, by its place, and each of its subjects what is changed there."""
+    """For each bundle, by its place, and each of its subjects what is changed there, as far as it can be tried."""
+    tried = [-1 if column.port.protocol in ALWAYS_PROBED else 0 for column in area.columns]  # nobody tries SCTP
     for number, bundle in enumerate(area.bundles):
         for subject, changed in zip(area.kinds[bundle.kind], bundle.changed, strict=True):
-            yield number, bundle.direction, Pod(subject.group), changed
+            yield number, bundle.direction, Pod(subject.group), tuple(map(and_, changed, tried))
 
 
 def pairs_of(world: World, area: Area, preference: Preference) -> Pairs:
     """The pairs of ``area``, with other ends by ``preference``."""
-    masks = dict.fromkeys(mask for bundle in area.bundles for mask in bundle.masks if mask)
+    masks = dict.fromkeys(mask for *_, changed in _each(area) for mask in changed if mask)
     everybody = union(masks)
     parts = refined([everybody] if everybody else [], masks)
     chosen = (preference.of(part, world) for part in sorted(parts, key=int.bit_count))

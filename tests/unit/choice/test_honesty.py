@@ -6,19 +6,17 @@ from random import Random
 
 import pytest
 
-from auditor.choice.choose import Bounds, choose
 from auditor.choice.filter import What
 from auditor.choice.misreadings import misreadings
-from auditor.choice.world import World
 from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.dialects import SPECS
 from auditor.diagnosis.filters import Filters
 from auditor.model.policy import Direction
-from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.model.verdict import Cell
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import always_allowed
 from auditor.probe_pods.choice import ProbeRequest
+from tests.choosing import Claims, at_end, read_so, stand_ins
 from tests.marking import slow
 from tests.strategies import DUAL, IPV4_ONLY, Shape, random_snapshot
 
@@ -28,51 +26,19 @@ SHAPES = (
 )
 
 
-class Trial:
+class Trial(Claims):
     """A choice for a random cluster, and what can be known of it without asking it."""
 
     def __init__(self, seed, most):
         random = Random(seed)
         snapshot = random_snapshot(random, SHAPES[seed % 2])
-        self.snapshot = replace(snapshot, endpoints=tuple(end for end in snapshot.endpoints if end.selectable))
-        names = sorted(self.snapshot.namespaces)
-        self.request = ProbeRequest((random.choice(names),) if seed % 3 else ())
-        self.chosen = choose(self.snapshot, (), self.request, Bounds(most))
-        self.areas = self.chosen.ledger.areas
-        pods = [
-            Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, (), probe.ports, probe.node)
-            for probe in self.chosen.probe_pods
-        ]
-        self.probes = replace(self.snapshot, endpoints=tuple(pods))
+        snapshot = replace(snapshot, endpoints=tuple(end for end in snapshot.endpoints if end.selectable))
+        names = sorted(snapshot.namespaces)
+        super().__init__(snapshot, ProbeRequest((random.choice(names),) if seed % 3 else ()), most)
+        self.probes = replace(self.snapshot, endpoints=stand_ins(self))
         self.pods = replace(
             self.snapshot, endpoints=tuple(replace(end, addresses=()) for end in self.snapshot.endpoints)
         )
-        self.world = World(self.snapshot, ())
-
-    def claims(self):
-        """For each way of misreading, by the area, the kind and the way, whether it is said to be noticed."""
-        noticed = 0
-        for mask in self.chosen.ledger.shown.values():
-            noticed |= mask
-        found, place = {}, 0
-        for area in self.areas:
-            for bundle in area.bundles:
-                for way in bundle.ways:
-                    found[area.namespace, bundle.kind, area.whats[way]] = bool(noticed >> place & 1)
-                place += 1
-        return found
-
-    def planned(self, area):
-        """The connections that are tried on the ports that are asked about in ``area``: others are chosen for what
-        they notice elsewhere, and whatever they notice here is not counted.
-        """
-        families, ports = ({getattr(column, name) for column in area.columns} for name in ("family", "port"))
-        return [
-            Cell(one.source, one.destination, one.port.protocol, one.port.number, family)
-            for one in self.chosen.connections
-            if one.port in ports
-            for family in families
-        ]
 
     def possible(self, area, members, direction):
         """All connections that have one of ``members`` at the end of ``direction``."""
@@ -89,34 +55,18 @@ class Trial:
             for column in area.columns
         ]
 
-    def members(self, kind):
-        return [
-            end
-            for end, group in zip(self.pods.endpoints, self.world.groups.of_endpoint, strict=True)
-            if any(subject.groups >> group & 1 for subject in kind)
-        ]
-
-    def probes_of(self, kind):
-        names = {end.name for end in self.members(kind)}
-        return {probe.name for probe in self.chosen.probe_pods if names & set(probe.stands_for)}
+    def ends_of(self, kind):
+        names = set(self.members_of(kind))
+        return [end for end in self.pods.endpoints if end.name in names]
 
 
-def read_so(snapshot, policy, direction, reading):
-    """``snapshot`` with ``policy`` read so in ``direction``, and as it is written in the other."""
-    rest = replace(policy, directions=policy.directions - {direction})
-    rules = {"ingress" if direction is Direction.INGRESS else "egress": reading.rules}
-    read = replace(rest, name=f"{policy.name}-read", directions=frozenset({direction}), pod_selector=reading.selector)
-    others = [each for each in snapshot.policies if each is not policy]
-    added = [replace(read, **rules)] if reading.isolates else []
-    return evaluate(replace(snapshot, policies=(*others, rest, *added)))
+def read_by(snapshot, policy, direction, reading):
+    """What ``snapshot`` demands with ``policy`` read so in ``direction``."""
+    return evaluate(replace(snapshot, policies=read_so(snapshot.policies, policy, direction, reading)))
 
 
 def differ(one, other, cells):
     return any(one.verdict(*cell) is not other.verdict(*cell) for cell in cells)
-
-
-def at_end(cells, direction, names):
-    return [cell for cell in cells if (cell.destination if direction is Direction.INGRESS else cell.source) in names]
 
 
 SHOWS_ELSEWHERE = 60
@@ -127,24 +77,24 @@ def check_claims(most, seeds):
     told = Counter()
     for seed in seeds:
         trial = Trial(seed, most)
-        claims = trial.claims()
+        claims = trial.noticed
         written, written_on_pods = evaluate(trial.probes), evaluate(trial.pods)
         for area in trial.areas:
             for policy in (each for each in trial.snapshot.policies if each.namespace == area.namespace):
                 for direction in Direction:
                     for each in misreadings(policy, direction):
-                        read = read_so(trial.probes, policy, direction, each.reading)
+                        read = read_by(trial.probes, policy, direction, each.reading)
                         on_pods = None
                         for number, kind in enumerate(area.kinds):
                             way = What(policy.full_name, direction, each.what)
                             claimed = claims.get((area.namespace, number, way))
-                            cells = at_end(trial.planned(area), direction, trial.probes_of(kind))
+                            cells = [*at_end(trial.planned(area), direction, trial.probes_of(kind))]
                             noticed = differ(written, read, cells)
                             assert noticed is bool(claimed), (seed, way, kind)
                             told[claimed] += 1
                             if claimed is None:
-                                on_pods = on_pods or read_so(trial.pods, policy, direction, each.reading)
-                                possible = trial.possible(area, trial.members(kind), direction)
+                                on_pods = on_pods or read_by(trial.pods, policy, direction, each.reading)
+                                possible = trial.possible(area, trial.ends_of(kind), direction)
                                 assert not differ(written_on_pods, on_pods, possible), (seed, way, kind)
     return told
 
@@ -167,7 +117,7 @@ def test_what_is_claimed_of_filters_misread_as_a_whole_is_so_for_the_diagnosis()
     told = Counter()
     for seed in range(12):
         trial = Trial(seed, 100)
-        claims = trial.claims()
+        claims = trial.noticed
         for area in trial.areas:
             planned = [cell for cell in trial.planned(area) if cell.source != cell.destination]
             ends = {end.name: end for end in trial.probes.endpoints}
@@ -206,7 +156,7 @@ def test_what_is_claimed_of_dialects_everywhere_is_so():
     told = Counter()
     for seed in range(24):
         trial = Trial(seed, 100)
-        claims = trial.claims()
+        claims = trial.noticed
         written, written_on_pods = evaluate(trial.probes), evaluate(trial.pods)
         for spec in SPECS.values():
             if spec.rewrite is None or spec.timing is not None:
@@ -216,11 +166,11 @@ def test_what_is_claimed_of_dialects_everywhere_is_so():
                 for number, kind in enumerate(area.kinds):
                     way = What("", direction, f"{spec.phrase}, everywhere")
                     claimed = claims.get((area.namespace, number, way))
-                    cells = at_end(trial.planned(area), direction, trial.probes_of(kind))
+                    cells = [*at_end(trial.planned(area), direction, trial.probes_of(kind))]
                     if claimed:
                         assert differ(written, read, cells), (seed, way, kind)
                     else:
-                        possible = trial.possible(area, trial.members(kind), direction)
+                        possible = trial.possible(area, trial.ends_of(kind), direction)
                         assert not differ(written_on_pods, on_pods, possible), (seed, way, kind)
                     told[claimed] += 1
     assert min(told[True], told[None]) > 200, told

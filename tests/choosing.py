@@ -1,0 +1,100 @@
+"""What a choice of probe pods claims to notice, way by way, in a form that tests can hold against what is so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from auditor.choice.area import Area, Kind
+from auditor.choice.choose import Bounds, choose
+from auditor.choice.filter import What
+from auditor.choice.misreadings import Reading
+from auditor.choice.world import World
+from auditor.model.policy import Direction, NetworkPolicy
+from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
+from auditor.model.verdict import Cell
+from auditor.probe_pods.choice import ProbeRequest
+
+
+class Claims:
+    """A choice of at most ``most`` probe pods for ``request`` in ``snapshot``, and what it claims."""
+
+    def __init__(self, snapshot: Snapshot, request: ProbeRequest, most: int) -> None:
+        self.snapshot = snapshot
+        self.request = request
+        self.chosen = choose(snapshot, (), request, Bounds(most))
+        self.areas = self.chosen.ledger.areas
+        self._probes: dict[Kind, set[str]] = {}
+
+    @cached_property
+    def noticed(self) -> dict[tuple[str, int, What], bool]:
+        """For each way of misreading, by the area, the kind and the way, whether it is said to be noticed."""
+        noticed = 0
+        for mask in self.chosen.ledger.shown.values():
+            noticed |= mask
+        found, place = {}, 0
+        for area in self.areas:
+            for bundle in area.bundles:
+                for way in bundle.ways:
+                    found[area.namespace, bundle.kind, area.whats[way]] = bool(noticed >> place & 1)
+                place += 1
+        return found
+
+    def planned(self, area: Area) -> list[Cell]:
+        """The connections that are tried on the ports that are asked about in ``area``: others are chosen for what
+        they notice elsewhere, and whatever they notice here is not counted.
+        """
+        families, ports = ({getattr(column, name) for column in area.columns} for name in ("family", "port"))
+        return [
+            Cell(one.source, one.destination, one.port.protocol, one.port.number, family)
+            for one in self.chosen.connections
+            if one.port in ports
+            for family in families
+        ]
+
+    @cached_property
+    def members(self) -> dict[int, list[str]]:
+        """The names of the pods of each group."""
+        world = World(self.snapshot, ())
+        found: dict[int, list[str]] = {}
+        for end, group in zip(world.snapshot.endpoints, world.groups.of_endpoint, strict=True):
+            found.setdefault(group, []).append(end.name)
+        return found
+
+    def members_of(self, kind: Kind) -> list[str]:
+        """The names of all pods of ``kind``."""
+        groups = (group for subject in kind for group in self.members if subject.groups >> group & 1)
+        return [name for group in groups for name in self.members[group]]
+
+    def probes_of(self, kind: Kind) -> set[str]:
+        """The names of the probe pods for ``kind``."""
+        if kind not in self._probes:
+            names = set(self.members_of(kind))
+            self._probes[kind] = {probe.name for probe in self.chosen.probe_pods if names & set(probe.stands_for)}
+        return self._probes[kind]
+
+
+def at_end(cells: Sequence[Cell], direction: Direction, names: set[str]) -> Iterator[Cell]:
+    """Those of ``cells`` that pass the filters in ``direction`` of pods with these ``names``."""
+    return (cell for cell in cells if (cell.destination if direction is Direction.INGRESS else cell.source) in names)
+
+
+def read_so(
+    policies: Sequence[NetworkPolicy], policy: NetworkPolicy, direction: Direction, reading: Reading
+) -> tuple[NetworkPolicy, ...]:
+    """``policies`` with ``policy`` read so in ``direction``, and as it is written in the other."""
+    rest = replace(policy, directions=policy.directions - {direction})
+    rules = {"ingress" if direction is Direction.INGRESS else "egress": reading.rules}
+    read = replace(rest, name=f"{policy.name}-read", directions=frozenset({direction}), pod_selector=reading.selector)
+    others = [each for each in policies if each is not policy]
+    added = [replace(read, **rules)] if reading.isolates else []
+    return (*others, rest, *added)
+
+
+def stand_ins(claims: Claims) -> tuple[Endpoint, ...]:
+    """An endpoint for each probe pod, without an address."""
+    return tuple(
+        Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, (), probe.ports, probe.node)
+        for probe in claims.chosen.probe_pods
+    )
