@@ -25,6 +25,7 @@ class Claims:
         self.request = request
         self.chosen = choose(snapshot, (), request, Bounds(most))
         self.areas = self.chosen.ledger.areas
+        self.world = World(snapshot, ())
         self._probes: dict[Kind, set[str]] = {}
 
     @cached_property
@@ -56,7 +57,7 @@ class Claims:
     @cached_property
     def members(self) -> dict[int, list[str]]:
         """The names of the pods of each group."""
-        world = World(self.snapshot, ())
+        world = self.world
         found: dict[int, list[str]] = {}
         for end, group in zip(world.snapshot.endpoints, world.groups.of_endpoint, strict=True):
             found.setdefault(group, []).append(end.name)
@@ -93,8 +94,9 @@ def read_so(
 
 
 def stand_ins(claims: Claims) -> tuple[Endpoint, ...]:
-    """An endpoint for each probe pod, without an address."""
+    """An endpoint for each probe pod, with the address that any pod may have."""
+    addresses = next(end.addresses for end in claims.world.snapshot.endpoints)
     return tuple(
-        Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, (), probe.ports, probe.node)
+        Endpoint(probe.name, EndpointKind.POD, probe.namespace, probe.labels, addresses, probe.ports, probe.node)
         for probe in claims.chosen.probe_pods
     )

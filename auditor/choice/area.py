@@ -103,7 +103,15 @@ def survey(world: World, namespace: str, audited: int, families: Sequence[Family
                     unseen += 1
     world.forget()
     bundles = (Bundle(kind, direction, tuple(ways), changed) for (kind, direction, changed), ways in found.items())
-    return Area(namespace, kinds, columns.each, tuple(whats), tuple(bundles), unseen, _selectors(reads))
+    return Area(
+        namespace,
+        kinds,
+        columns.each[: columns.without_blocks],
+        tuple(whats),
+        tuple(bundles),
+        unseen,
+        _selectors(reads),
+    )
 
 
 def _filters(
@@ -129,8 +137,7 @@ def _everywhere(
     right = filters[0].let_in(world.sides[direction].policies.get(namespace, ()))
     for (phrase, sides), there in zip(world.everywhere, filters[1:], strict=True):
         wrong = there.let_in(sides[direction].policies.get(namespace, ()))
-        changed = tuple((one ^ other) & ~itself for one, other in zip(right, wrong, strict=True))
-        yield What("", direction, f"{phrase}, everywhere"), changed
+        yield What("", direction, f"{phrase}, everywhere"), there.differing(right, wrong, itself)
 
 
 def _selectors(reads: Sequence[Read]) -> frozenset[LabelSelector]:

@@ -14,6 +14,7 @@ from auditor.model.policy import Direction, NetworkPolicy, Rule
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.policy.bits import union, without_each
+from auditor.policy.compiled import CompiledRule
 
 Masks: TypeAlias = Sequence[int]
 """For each column a set of groups at the other end."""
@@ -47,6 +48,7 @@ class Filter:
         self._world = world
         self._group = group
         self._direction = direction
+        self._both = columns
         self._columns = columns.each
         self._everybody = columns.at_other_end[direction]
         self.through = self._let_through(opposite)
@@ -61,13 +63,18 @@ class Filter:
             if not opening.rule_peers >> self._group & 1:
                 continue
             families = [family for family in Family if opening.peers(family) >> self._group & 1]
+            by_selectors = opening.rule.selected >> self._group & 1
+            meant = len(self._columns) if by_selectors else self._both.without_blocks
             for atoms, destinations in opening.rule.ports.items():
                 if egress or destinations >> self._group & 1:
                     open_at = opening.subjects & destinations if egress else opening.subjects
-                    for place, column in enumerate(self._columns):
+                    for place, column in enumerate(self._columns[:meant]):
                         if atoms >> column.atom & 1 and column.family in families:
                             through[place] |= open_at
         return through
+
+    def _opened_by(self, rule: CompiledRule) -> Masks:
+        return opened(rule, self._direction, self._group, self._both, self._world.groups.hosts)
 
     def _open(self, policy: NetworkPolicy, rules: Sequence[Rule]) -> Masks:
         """For each column the groups that ``rules``, of ``policy``, let through."""
@@ -76,7 +83,7 @@ class Filter:
             key = id(rule)
             if key not in self._opened:
                 compiled = self._world.compiled(policy, rule)
-                self._opened[key] = opened(compiled, self._direction, self._group, self._columns)
+                self._opened[key] = self._opened_by(compiled)
             masks = [mask | more for mask, more in zip(masks, self._opened[key], strict=True)]
         return masks
 
@@ -90,10 +97,7 @@ class Filter:
         by_others = _by_others(own, len(self._columns))
 
         def changed(wrong: Masks) -> tuple[int, ...]:
-            return tuple(
-                (one ^ other) & through & ~itself
-                for one, other, through in zip(right, wrong, self.through, strict=True)
-            )
+            return self.differing(self._at_both_ends(right), self._at_both_ends(wrong), itself)
 
         for read in reads:
             selected = read.subjects >> self._group & 1
@@ -118,10 +122,24 @@ class Filter:
         rules = [rule for each in selecting for rule in each.rules]
         key = tuple(map(id, rules)) if selecting else None
         if key not in self._let_in:
-            own = [opened(rule, self._direction, self._group, self._columns) for rule in rules]
+            own = [self._opened_by(rule) for rule in rules]
             passing = self._passing(_united(own, len(self._columns)), isolated=bool(selecting))
-            self._let_in[key] = [one & other for one, other in zip(passing, self.through, strict=True)]
+            self._let_in[key] = self._at_both_ends(passing)
         return self._let_in[key]
+
+    def _at_both_ends(self, passing: Masks) -> Masks:
+        return [one & other for one, other in zip(passing, self.through, strict=True)]
+
+    def differing(self, right: Masks, wrong: Masks, itself: int) -> tuple[int, ...]:
+        """For each column with whom connections are let through (both ends taken together) that should not be, or the
+        other way round; ``itself`` is left out. What an ipBlock alone lets through to a pod may as well be closed.
+        """
+        size = self._both.without_blocks
+        certain = right[size:] or right
+        return tuple(
+            (other & ~one | sure & ~other) & ~itself
+            for one, other, sure in zip(right[:size], wrong[:size], certain, strict=True)
+        )
 
     def _passing(self, open_to: Masks, *, isolated: bool) -> Masks:
         if not isolated:

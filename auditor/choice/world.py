@@ -1,7 +1,8 @@
 """The policies of a cluster as bitsets over the pods that probe pods can stand for.
 
-Pods are taken without their addresses: a probe pod has their labels, and an address of its own. Hosts outside that are
-to be tried keep theirs.
+Pods are taken without their own addresses: a probe pod has their labels, and an address that nobody knows yet. It is
+taken to be in those ipBlocks that hold the addresses of all pods, and in no others. Hosts outside that are to be tried
+keep theirs.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import NamedTuple
 
 from auditor.choice.misreadings import Reading
 from auditor.choice.sides import Side, Sides, is_lone
+from auditor.model.addresses import IPAddress
 from auditor.model.labels import LabelSelector
-from auditor.model.policy import Direction, NetworkPolicy, PolicyPort, Rule
+from auditor.model.policy import Direction, IPBlock, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Family, Snapshot
+from auditor.policy.addresses import AddressIntervals
 from auditor.policy.atoms import cut_atoms, port_names
 from auditor.policy.bits import bits
 from auditor.policy.compiled import CompiledRule, RuleCompiler
@@ -34,10 +37,20 @@ class Column(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Several columns, and for each direction who can be at the other end in each of them."""
+    """Several columns, and for each direction who can be at the other end in each of them.
+
+    Where ipBlocks hold pods, the same columns once more, as if they held none: an enforcer may take it so, and what is
+    closed to a pod that only an ipBlock lets through is no fault.
+    """
 
     each: tuple[Column, ...]
     at_other_end: Mapping[Direction, Sequence[int]]
+    doubled: bool = False
+
+    @property
+    def without_blocks(self) -> int:
+        """The place from which on ipBlocks hold no pods."""
+        return len(self.each) // 2 if self.doubled else len(self.each)
 
 
 class World:
@@ -49,7 +62,8 @@ class World:
         self, snapshot: Snapshot, outside: Iterable[Endpoint], namespaces: Collection[str] | None = None
     ) -> None:
         """``namespaces`` are those of which an area is looked at; None: any."""
-        pods = [replace(end, addresses=()) for end in snapshot.endpoints if end.selectable]
+        addresses = _of_any_pod(snapshot, network_policy_traits(snapshot).blocks)
+        pods = [replace(end, addresses=addresses) for end in snapshot.endpoints if end.selectable]
         self.snapshot = replace(snapshot, endpoints=(*pods, *outside))
         both = frozenset(Direction)
         policies = tuple(replace(policy, directions=both) for policy in snapshot.policies)
@@ -58,6 +72,7 @@ class World:
         names = port_names(ports)
         self.atoms = cut_atoms(ports, names, self.snapshot.endpoints)
         self.groups = Groups(self.snapshot, names, [traits])
+        self.blocks_hold_pods = any(address in block.cidr for block in traits.blocks for address in addresses)
         self.declared = {name: self.groups.declaring(name) for name in names}
         self._compiler = RuleCompiler(self.groups, self.atoms, self.declared)
         self._compiled: dict[tuple[str, int], tuple[Rule, CompiledRule]] = {}
@@ -130,9 +145,10 @@ class World:
     def columns(self, families: Iterable[Family], ports: Sequence[PortRequest]) -> Columns:
         """Connections on each of ``ports`` over each of ``families``."""
         columns = tuple(self.column(family, port) for family in families for port in ports)
+        columns *= 1 + self.blocks_hold_pods
         destinations = [self.reachable(column) for column in columns]
         sources = [self.groups.selectable] * len(columns)
-        return Columns(columns, {Direction.EGRESS: destinations, Direction.INGRESS: sources})
+        return Columns(columns, {Direction.EGRESS: destinations, Direction.INGRESS: sources}, self.blocks_hold_pods)
 
     def reachable(self, column: Column) -> int:
         """The groups that can be destinations in ``column``: pods, and hosts on the ports that they declare, which are
@@ -147,6 +163,31 @@ class World:
         return self.groups.selectable | hosts
 
 
+MOST_ADDRESSES = 64
+"""Among so many addresses of pods one is looked for that is in few ipBlocks."""
+
+
+def _of_any_pod(snapshot: Snapshot, blocks: Collection[IPBlock]) -> tuple[IPAddress, ...]:
+    """An address of each family that is in those of ``blocks`` that hold the addresses of all pods, and in few others;
+    none of a family of which no pod's is known.
+    """
+    ends = [end for end in snapshot.endpoints if end.selectable]
+    found = []
+    for family in Family:
+        here = [block for block in blocks if block.cidr.version == family]
+        intervals = AddressIntervals(here, family)
+        known = {
+            intervals.of(address): address for end in ends for address in end.addresses if address.version == family
+        }
+        everybody = here
+        for address in known.values():
+            everybody = [block for block in everybody if address in block]
+        some = sorted(known.values())[:: 1 + len(known) // MOST_ADDRESSES]
+        others = set(here).difference(everybody)
+        found += sorted(some, key=lambda address: sum(address in block for block in others))[:1]
+    return tuple(found)
+
+
 def _first_alone(port: PolicyPort) -> PolicyPort:
     """The port that is left of ``port`` where its endPort is overlooked."""
     return replace(port, end_port=None)
@@ -158,16 +199,20 @@ def _of_other_protocols(ports: Iterable[PolicyPort]) -> Iterator[PolicyPort]:
         yield from (replace(port, protocol=protocol) for protocol in ALWAYS_PROBED if protocol is not port.protocol)
 
 
-def opened(rule: CompiledRule, direction: Direction, subject: int, columns: Sequence[Column]) -> list[int]:
-    """For each of ``columns`` the groups to which ``rule`` opens the filter of the group ``subject``."""
-    masks = [0] * len(columns)
+def opened(rule: CompiledRule, direction: Direction, subject: int, columns: Columns, hosts: int) -> list[int]:
+    """For each of ``columns`` the groups to which ``rule`` opens the filter of the group ``subject``. ``hosts`` are no
+    pods.
+    """
+    masks = [0] * len(columns.each)
+    without = columns.without_blocks
     for atoms, destinations in rule.ports.items():
         if direction is Direction.INGRESS and not destinations >> subject & 1:
             continue
         among = destinations if direction is Direction.EGRESS else -1
-        for place, column in enumerate(columns):
+        for place, column in enumerate(columns.each):
             if atoms >> column.atom & 1:
-                masks[place] |= (rule.selected | rule.blocked[column.family]) & among
+                blocked = rule.blocked[column.family]
+                masks[place] |= (rule.selected | (blocked if place < without else blocked & hosts)) & among
     return masks
 
 

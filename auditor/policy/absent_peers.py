@@ -6,8 +6,9 @@ and its addresses are not known. The policies on its own side are not known eith
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
@@ -59,6 +60,27 @@ def _peer(policy: NetworkPolicy, peer: Peer) -> AbsentPeer:
     return AbsentPeer(peer, policy.namespace if peer.namespace_selector is None else "")
 
 
+class _Selecting:
+    """Which of ``policies`` select a pod, found by its labels and not by asking each of them."""
+
+    def __init__(self, policies: Iterable[NetworkPolicy]) -> None:
+        self._by_label: dict[tuple[str, str, str], list[tuple[int, NetworkPolicy]]] = {}
+        for number, policy in enumerate(policies):
+            key, value = next(iter(policy.pod_selector.match_labels), ("", ""))
+            self._by_label.setdefault((policy.namespace, key, value), []).append((number, policy))
+
+    def of(self, pod: Endpoint) -> list[tuple[NetworkPolicy, bool | None]]:
+        """Those that select ``pod``, in their order, each with True, or None where labels decide that nobody knows."""
+        labels = [("", ""), *pod.labels.items()]
+        found = [each for label in labels for each in self._by_label.get((pod.namespace, *label), ())]
+        if pod.unknown_labels:
+            for (where, key, _), policies in self._by_label.items():
+                if where == pod.namespace and key in pod.unknown_labels and key not in pod.labels:
+                    found += policies
+        answers = ((policy, pod_may_match(policy.pod_selector, pod)) for _, policy in sorted(found, key=itemgetter(0)))
+        return [(policy, sure) for policy, sure in answers if sure is not False]
+
+
 class Admission:
     """What the policies of one snapshot say of absent peers, in sets of ``atoms``."""
 
@@ -66,15 +88,13 @@ class Admission:
         self._snapshot = snapshot
         self._atoms = atoms
         self._unreadable = Unreadable(snapshot)
+        self._selecting = _Selecting(snapshot.policies)
         self._isolating: dict[tuple[AbsentPeer, Direction], tuple[NetworkPolicy, ...]] = {}
 
     def between(self, pod: Endpoint, peer: AbsentPeer, direction: Direction) -> Opening:
         """What may come to ``pod`` from ``peer``, or go to it from ``pod``."""
         everything = self._atoms.everything
-        here = [
-            each for each in self._snapshot.policies if each.namespace == pod.namespace and direction in each.directions
-        ]
-        selecting = [(each, pod_may_match(each.pod_selector, pod)) for each in here]
+        selecting = [(each, sure) for each, sure in self._selecting.of(pod) if direction in each.directions]
         others = (each for each in self._snapshot.admin_policies if each.rules(direction))
         if any(admin_selects(each, self._snapshot.namespaces, pod) for each in others):
             return Opening(0, everything)  # nobody asks these policies about pods that are not there
