@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from auditor.choice.choose import Bounds, choose
+from auditor.choice.choose import TIMES, Bounds, choose
 from auditor.choice.misreadings import misreadings
 from auditor.choice.world import World
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
@@ -224,3 +226,67 @@ def test_per_node_covers_the_nodes_of_audited_pods_where_few_are_chosen():
         assert any(cell.destination == name for cell in probes.cells)
     with pytest.raises(LimitError, match="--per-node asks for them"):
         plan_live(LiveSnapshot(wide), replace(options, max_probe_pods=4))
+
+
+def test_over_sctp_which_nobody_tries_nothing_is_noticed():
+    ends = cluster(
+        pod("app/web", {"app": "web"}),
+        pod("app/db", {"app": "db"}),
+        policies=[policy("app/db", {"app": "db"}, ingress=[rule(pods({"app": "web"}), "SCTP/7000")])],
+    )
+    found = chosen(ends, ("app",))
+    told = noticing(found)
+    assert {each.port.protocol for each in found.connections} == {Protocol.TCP, Protocol.UDP}
+    assert "app/db for app/db, ingress: selectors of peers match no pod" in told.missed
+    assert not any("not enforced" in each for each in told.missed)
+
+
+NO_POD = "selectors of peers match no pod"
+
+
+def behind_an_except(*excepts):
+    """A web that may send everywhere on one port but for ``excepts``, and to db on all."""
+    return cluster(
+        pod("app/web", {"app": "web"}, "10.0.0.1"),
+        pod("app/db", {"app": "db"}, "10.0.0.2"),
+        policies=[
+            policy(
+                "app/web",
+                {"app": "web"},
+                egress=[rule(block("0.0.0.0/0", *excepts), "TCP/443"), rule(pods({"app": "db"}), "TCP/443")],
+            )
+        ],
+    )
+
+
+def test_what_a_block_lets_through_to_all_pods_does_not_show_that_a_rule_for_some_is_overlooked():
+    found = chosen(behind_an_except("169.254.169.254/32"), ("app",))
+    whats = {way.what for area in found.ledger.areas for way in area.whats}
+    assert NO_POD not in whats
+    assert "egress[0].ports is overlooked" in whats
+
+
+def test_a_block_that_excepts_all_pods_shows_at_pods_that_its_except_is_ignored():
+    found = chosen(behind_an_except("10.0.0.0/8"), ("app",))
+    whats = {way.what for area in found.ledger.areas for way in area.whats}
+    assert {NO_POD, "egress[1].ports is overlooked"} <= whats
+    assert noticing(found).share == 1.0
+
+
+def test_each_way_is_noticed_by_three_connections_where_there_are_as_many():
+    apps = [f"a{number}" for number in range(8)]
+    ring = cluster(
+        *(pod(f"ring/{app}", {"app": app}) for app in apps),
+        policies=[
+            policy(f"ring/{app}", {"app": app}, ingress=[rule(pods({"app": caller}), "TCP/7000")])
+            for app, caller in pairwise([*apps, apps[0]])
+        ],
+    )
+    found = chosen(ring, ("ring",))
+    bundles = sum(len(area.bundles) for area in found.ledger.areas)
+    times = Counter(place for mask in found.ledger.shown.values() for place in range(bundles) if mask >> place & 1)
+    assert noticing(found).share == 1.0
+    several = [place for place in range(bundles) if times[place] >= TIMES]
+    assert len(several) > bundles / 4
+    assert len(found.connections) < len(found.probe_pods) ** 2 * 3
+    assert {end for each in found.connections for end in each[:2]} == {probe.name for probe in found.probe_pods}
