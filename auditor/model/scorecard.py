@@ -18,6 +18,10 @@ class ChangeKind(StrEnum):
     POD_RELABELLED = "pod relabelled"
     NAMESPACE_RELABELLED = "namespace relabelled"
     POLICIES_CHANGED = "policies changed"
+    POD_REPLACED = "pod replaced"
+    """A pod goes and another one of other labels comes in its place, at its address where that is given anew."""
+    LAST_PEER_DELETED = "last peer deleted"
+    """The only pod that a rule's peers match goes."""
 
 
 class Score(StrEnum):

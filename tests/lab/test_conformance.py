@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from ipaddress import ip_network
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from auditor.cluster.lab.addresses import AddressSet
+from auditor.cluster.lab.policing import Policing
 from auditor.model.dialect import Enforcement
 from auditor.model.scorecard import ChangeKind, Score
 from auditor.probing.options import NoProgress, ProbingOptions
@@ -27,6 +31,8 @@ FEW = (
     "seed-kangaroo",
     "seed-final-yaml",
 )
+REPLACING = ("rule-02-directions-apart", "rule-05-empty-value", "rule-06-port-omitted", "rule-06-end-port")
+"""A few of which one has a pod replaced."""
 PATIENT = ProbingOptions(timeout=0.5, settle=4.0)
 HASTY = ProbingOptions(timeout=0.5, settle=0.5)
 
@@ -40,8 +46,9 @@ async def test_the_specification_conforms_and_follows_every_change():
     card = await run(probing=PATIENT)
     assert card.behaviour == "this CNI behaves like: spec"
     assert card.score is Score.CONFORMS
-    assert {each.change for each in card.convergence} == set(ChangeKind)
-    assert [each.late for each in card.convergence] == [()] * len(ChangeKind)
+    timed = set(ChangeKind) - {ChangeKind.LAST_PEER_DELETED}
+    assert {each.change for each in card.convergence} == timed
+    assert [each.late for each in card.convergence] == [()] * len(timed)
     assert card.summary.faults == card.summary.inconclusive == 0
 
 
@@ -75,6 +82,27 @@ async def test_an_enforcer_that_is_late_at_new_pods_departs_in_that():
     card = await run("slow:2.5", probing=probing, names=("rule-02-section-outside-policy-types",))
     assert [each.feature for each in card.features if each.score is Score.DEPARTS] == ["isolated-start"]
     assert "; new pods are open for up to " in card.behaviour
+
+
+async def test_who_opens_a_rule_to_everybody_once_its_last_peer_is_gone_departs_in_that(monkeypatch):
+    peers, nobody = Policing._peers, AddressSet()
+    everybody = AddressSet.of(map(ip_network, ("0.0.0.0/0", "::/0")))
+    monkeypatch.setattr(Policing, "_peers", lambda *of: everybody if peers(*of) == nobody else peers(*of))
+    card = await run(names=("rule-06-rules-stand-apart",))
+    assert "lost-peers" in {each.feature for each in card.features if each.score is Score.DEPARTS}
+
+
+async def test_who_gives_a_pod_what_its_address_had_before_departs_in_that(monkeypatch):
+    known, selects = {}, Policing._selects
+
+    def as_known_before(policing, policy, pod):
+        labels = known.setdefault(pod.name, [pod.labels])
+        labels += [pod.labels] * (pod.labels != labels[-1])
+        return selects(policing, policy, replace(pod, labels=labels[-2:][0]))
+
+    monkeypatch.setattr(Policing, "_selects", as_known_before)
+    card = await run(names=REPLACING)
+    assert "replaced-pods" in {each.feature for each in card.features if each.score is Score.DEPARTS}
 
 
 async def test_a_stale_enforcer_never_follows():

@@ -165,7 +165,7 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
             ("create", "delete", "list", "patch"),
             "Labels of its own namespaces and pods are changed, too: a CNI must follow.",
         ),
-        Rule(_CORE, ("pods",), ("create", "list", "patch", "watch")),
+        Rule(_CORE, ("pods",), ("create", "delete", "list", "patch", "watch")),
         Rule(_CORE, ("pods/exec",), ("create", "get")),
         Rule(_POLICIES, ("networkpolicies",), ("create", "delete", "update")),
         Rule(_LEASES, ("leases",), ("create", "delete", "get", "list", "update")),

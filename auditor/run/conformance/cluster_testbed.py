@@ -8,8 +8,9 @@ then still say what the truth table demands.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from auditor.cluster.kubernetes.client.creation import all_of
@@ -18,6 +19,7 @@ from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
+from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
@@ -30,6 +32,13 @@ ABSENT: Mapping[EndpointKind, str] = {
     EndpointKind.NODE: "a node, where no agent is run",
     EndpointKind.POD: "a hostNetwork pod, which is not put into the cluster",
 }
+
+OLD_RULES_SECONDS = 1.0
+"""How long enforcers get to make the rules of a pod before it is replaced."""
+REPLACEMENTS = 2
+"""How often a pod is replaced at most until one gets the address of the first: many networks go through all others
+before they give one anew.
+"""
 
 
 class ClusterTestbed:
@@ -47,6 +56,7 @@ class ClusterTestbed:
         self._running: dict[str, Endpoint] = {}
         self._added: dict[str, Mapping[str, str]] = {}
         self._created: dict[str, float] = {}
+        self._replaced: dict[str, bool] = {}
         self._readdressed: set[str] = set()
         self._in_force: dict[str, tuple[NetworkPolicy, ...]] = {}
         self._start_seconds = 0.0
@@ -88,7 +98,12 @@ class ClusterTestbed:
 
     @property
     def facts(self) -> Sequence[str]:
-        return ()
+        if not self._replaced:
+            return ()
+        again = sum(self._replaced.values())
+        return (
+            f"{again} of {pluralize(len(self._replaced), 'pod')} that replaced others got the address of the old one",
+        )
 
     @property
     def witnesses(self) -> Witnesses:
@@ -117,13 +132,46 @@ class ClusterTestbed:
         labels = {endpoint.name: endpoint.labels for endpoint in before.endpoints}
         if prepared.step.change is ChangeKind.POD_CREATED:
             await self._start([pod for pod in self._pods(prepared, after) if pod.name not in labels], lambda _: None)
+        elif prepared.step.change is ChangeKind.POD_REPLACED:
+            await self._replace([pod for pod in self._pods(prepared, after) if pod.labels != labels[pod.name]])
+        elif prepared.step.change is ChangeKind.LAST_PEER_DELETED:
+            await self._delete(labels.keys() - {endpoint.name for endpoint in after.endpoints})
+        else:
+            await self._relabel(before, after)
+        await self._put_policies(prepared, after)
+
+    async def _relabel(self, before: Snapshot, after: Snapshot) -> None:
+        """Give pods and namespaces of ``before`` the labels that they have ``after``."""
+        labels = {endpoint.name: endpoint.labels for endpoint in before.endpoints}
         for endpoint in after.endpoints:
             if endpoint.labels != labels.get(endpoint.name, endpoint.labels):
                 await self._scratch.relabel_pod(endpoint.name, labels[endpoint.name], endpoint.labels)
         for name, namespace in after.namespaces.items():
             if name in before.namespaces and namespace != before.namespaces[name]:
                 await self._scratch.relabel_namespace(name, before.namespaces[name].labels, namespace.labels)
-        await self._put_policies(prepared, after)
+
+    async def _replace(self, pods: Sequence[Endpoint]) -> None:
+        """Have new pods in the place of those that have the names of ``pods``, at their addresses if these come back
+        soon.
+        """
+        await asyncio.sleep(OLD_RULES_SECONDS)
+        for pod in pods:
+            old = self._running.get(pod.name)
+            if old is None:  # it never ran
+                continue
+            for _ in range(REPLACEMENTS):
+                await self._delete([pod.name])
+                await self._start([pod], lambda _: None)
+                new = self._running.get(pod.name)
+                self._replaced[pod.name] = new is not None and new.addresses == old.addresses
+                if new is None or self._replaced[pod.name]:
+                    break
+
+    async def _delete(self, names: Collection[str]) -> None:
+        running = [name for name in names if name in self._running]
+        await self._scratch.delete_pods(running, self._start_seconds)
+        for name in running:
+            del self._running[name]
 
     def actual(self, prepared: PreparedScenario) -> ActualState:
         before = None if prepared.step is None else self._real(prepared, prepared.step.before)

@@ -127,6 +127,8 @@ CHANGES: Mapping[ChangeKind, Feature] = {
     ChangeKind.POD_CREATED: Feature("new-pods", "pods that come later are policed"),
     ChangeKind.POD_RELABELLED: Feature("pod-labels", "pods that get other labels are followed"),
     ChangeKind.NAMESPACE_RELABELLED: Feature("namespace-labels", "namespaces that get other labels are followed"),
+    ChangeKind.POD_REPLACED: Feature("replaced-pods", "a pod that takes another's place gets none of its rules"),
+    ChangeKind.LAST_PEER_DELETED: Feature("lost-peers", "a rule whose last peer is deleted opens to nobody"),
 }
 
 
@@ -151,13 +153,13 @@ def cells_by_feature(
             prepared for prepared in prepared_scenarios if prepared.step is not None and prepared.step.change is change
         ]
         found[feature] = tuple(cell for prepared in concerned for cell in prepared.changed if cell in present)
-        if change is ChangeKind.POD_CREATED:
-            found[ISOLATED_START] = tuple(
-                cell
-                for prepared in concerned
-                for cell in prepared.changed
-                if cell in present and prepared.truth[cell] is Verdict.DENIED
-            )
+    found[ISOLATED_START] = tuple(
+        cell
+        for prepared in prepared_scenarios
+        if prepared.step is not None and prepared.step.is_at_new_pod
+        for cell in prepared.changed
+        if cell in present and prepared.truth[cell] is Verdict.DENIED
+    )
     return {feature: shown for feature, shown in found.items() if shown}
 
 

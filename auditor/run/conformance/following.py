@@ -1,10 +1,10 @@
 """Changes in the middle of scenarios, and how long the enforcer takes to follow them.
 
-All scenarios that change do so at once. First new pods come; then, once everything answers as it ought to before the
-other changes, these are made. The clock of a scenario starts when the cluster has taken its change, or when its new pod
-runs. It stops at the beginning of the first try with which the last of its cells answers as it ought to from then on. A
-cell that never answered right before says nothing about the change and is left out. Tries come without a pause and have
-a short timeout: whether their answers last is for others to see.
+All scenarios that change do so at once. First new pods come, some in the place of others; then, once everything
+answers as it ought to before the other changes, these are made. The clock of a scenario starts when the cluster has
+taken its change, or when its new pod runs. It stops at the beginning of the first try with which the last of its cells
+answers as it ought to from then on. A cell that never answered right before says nothing about the change and is left
+out. Tries come without a pause and have a short timeout: whether their answers last is for others to see.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def follow_changes(
     progress.phase(f"changes in {pluralize(len(prepared_scenarios), 'scenario')}", 0)
     following = _Following(testbed, options)
     new, others = (
-        [prepared for prepared in prepared_scenarios if _brings_pod(prepared) is brings] for brings in (True, False)
+        [prepared for prepared in prepared_scenarios if _is_at_new_pod(prepared) is brings] for brings in (True, False)
     )
     await following.make(new)
     cells = await apart(lambda: [cell for prepared in prepared_scenarios for cell in prepared.changed])
@@ -78,8 +78,13 @@ async def follow_changes(
     return Followed(seconds, open_seconds)
 
 
-def _brings_pod(prepared: PreparedScenario) -> bool:
-    return prepared.step is not None and prepared.step.change is ChangeKind.POD_CREATED
+def _is_at_new_pod(prepared: PreparedScenario) -> bool:
+    return prepared.step is not None and prepared.step.is_at_new_pod
+
+
+def _changes_verdicts(prepared: PreparedScenario) -> bool:
+    """Whether it can be seen to come into force. Where a rule loses its last peer, all stays as it was."""
+    return prepared.step is not None and prepared.step.change is not ChangeKind.LAST_PEER_DELETED
 
 
 class _Following:
@@ -164,7 +169,7 @@ class _Following:
         ``reached``.
         """
         found: dict[str, float | None] = {}
-        for prepared in prepared_scenarios:
+        for prepared in filter(_changes_verdicts, prepared_scenarios):
             cells = [cell for cell in prepared.changed if cell in watched]
             if cells:
                 times = [reached[cell] for cell in cells if cell in reached]

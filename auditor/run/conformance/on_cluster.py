@@ -50,7 +50,8 @@ class Wave:
     def pods_of(self, prepared: PreparedScenario) -> Counter[str]:
         """How many pods of ``prepared`` are on each node."""
         nodes = self.nodes[prepared.scenario.name]
-        return Counter(nodes[pod.node] for pod in prepared.snapshot.endpoints if pod.selectable)
+        ever = {pod.name: pod for state in (prepared.start, prepared.snapshot) for pod in state.endpoints}
+        return Counter(nodes[pod.node] for pod in ever.values() if pod.selectable)
 
     @property
     def pods(self) -> Counter[str]:

@@ -1,18 +1,20 @@
 """What is to be tried: each scenario under names of its own, with the changes that lead up to it.
 
-A few scenarios do not begin as they are written: a pod comes later, a pod or a namespace has other labels at first, or
-other policies are in force. What is judged in the end is always the scenario as written, whose truth table is known.
+A few scenarios do not begin as they are written: a pod comes later or takes another's place, a pod or a namespace has
+other labels at first, a pod that a rule is about is still there, or other policies are in force. What is judged in the
+end is always the scenario as written, whose truth table is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
-from auditor.model.policy import NetworkPolicy
+from auditor.model.policy import NetworkPolicy, Rule
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, Namespace, Snapshot
@@ -24,6 +26,8 @@ from auditor.run.conformance.renaming import Renaming
 MOST_PREPARED = 4
 """In how many scenarios each kind of change is made."""
 LEAST_CELLS = 2
+GONE = "last-peer"
+"""What the pod is called that a rule was about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Step:
     change: ChangeKind
     before: Snapshot
     after: Snapshot
+
+    @property
+    def is_at_new_pod(self) -> bool:
+        """Whether it makes a pod, so that it has to be made before agents are started."""
+        return self.change in (ChangeKind.POD_CREATED, ChangeKind.POD_REPLACED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +120,16 @@ def _prepared(scenario: Scenario, names: Renaming, steps: Mapping[str, Step]) ->
 def choose_steps(scenarios: Sequence[Scenario]) -> dict[str, Step]:
     """The changes, by the name of the scenario: few scenarios for each kind, and no scenario twice.
 
-    Scenarios that have other policies before get these. Else the first scenarios are taken in which a change of that
-    kind changes verdicts.
+    Scenarios that have other policies before get these, and those with a rule whose peers match nobody such a peer at
+    first. Else the first scenarios are taken in which a change of that kind changes verdicts.
     """
     steps: dict[str, Step] = {}
     for scenario in scenarios:
         if scenario.previous_policies is not None:
             before = replace(scenario.snapshot, policies=scenario.previous_policies)
             steps[scenario.name] = Step(ChangeKind.POLICIES_CHANGED, before, scenario.snapshot)
+        elif step := _step(scenario, ChangeKind.LAST_PEER_DELETED):
+            steps[scenario.name] = step
     # In turn, so that the first kind doesn't take all of a few scenarios.
     for change in list(ChangeKind) * MOST_PREPARED:
         if sum(step.change is change for step in steps.values()) < MOST_PREPARED:
@@ -140,8 +151,14 @@ def _step(scenario: Scenario, change: ChangeKind) -> Step | None:
 
 def changed_cells(step: Step, truth: Mapping[Cell, Verdict]) -> list[Cell]:
     """The cells of ``truth`` that show whether ``step`` has come into force: they had another verdict, or an end that
-    wasn't there.
+    wasn't there. Where a rule has lost its last peer, nothing may change: those that it would open if it meant
+    everybody.
     """
+    if step.change is ChangeKind.LAST_PEER_DELETED:
+        widened = evaluate(
+            replace(step.after, policies=tuple(_widened(policy, step) for policy in step.after.policies))
+        )
+        return [cell for cell, verdict in truth.items() if widened.verdict(*cell) is not verdict]
     matrix = evaluate(step.before)
     there = {endpoint.name for endpoint in step.before.endpoints}
     found = []
@@ -160,19 +177,67 @@ def _beginnings(snapshot: Snapshot, change: ChangeKind) -> Iterator[Snapshot]:
     if change is ChangeKind.POD_CREATED:
         for pod in pods[1:]:
             yield replace(snapshot, endpoints=tuple(endpoint for endpoint in snapshot.endpoints if endpoint is not pod))
-    elif change is ChangeKind.POD_RELABELLED:
-        for pod in pods:
-            for labels in _others(pod.labels, [other.labels for other in pods]):
-                yield replace(
-                    snapshot, endpoints=tuple(_labelled(endpoint, pod, labels) for endpoint in snapshot.endpoints)
-                )
+    elif change is ChangeKind.LAST_PEER_DELETED:
+        for pod in _lost_peers(snapshot):
+            yield replace(snapshot, endpoints=(*snapshot.endpoints, pod))
     elif change is ChangeKind.NAMESPACE_RELABELLED:
-        given = {name: _own_labels(namespace) for name, namespace in snapshot.namespaces.items()}
-        for name, own in given.items():
-            for labels in _others(own, list(given.values())):
-                yield replace(snapshot, namespaces={**snapshot.namespaces, name: Namespace.of(name, labels)})
+        yield from _with_other_namespaces(snapshot)
+    elif change is not ChangeKind.POLICIES_CHANGED:
+        yield from _with_other_labels(snapshot, pods)
     elif snapshot.policies:
         yield replace(snapshot, policies=())
+
+
+def _with_other_labels(snapshot: Snapshot, pods: Sequence[Endpoint]) -> Iterator[Snapshot]:
+    for pod in pods:
+        for labels in _others(pod.labels, [other.labels for other in pods]):
+            yield replace(
+                snapshot, endpoints=tuple(_labelled(endpoint, pod, labels) for endpoint in snapshot.endpoints)
+            )
+
+
+def _with_other_namespaces(snapshot: Snapshot) -> Iterator[Snapshot]:
+    given = {name: _own_labels(namespace) for name, namespace in snapshot.namespaces.items()}
+    for name, own in given.items():
+        for labels in _others(own, list(given.values())):
+            yield replace(snapshot, namespaces={**snapshot.namespaces, name: Namespace.of(name, labels)})
+
+
+def _lost_peers(snapshot: Snapshot) -> Iterator[Endpoint]:
+    """Pods that are not there any more, each of which was the only one that a rule's peers matched."""
+    for policy in snapshot.policies:
+        neighbours = [pod for pod in snapshot.endpoints if pod.selectable and pod.namespace == policy.namespace]
+        rules = [rule for direction in policy.directions for rule in policy.rules(direction)]
+        for peer in (peer for rule in rules if _matches_nobody(rule, policy, snapshot) for peer in rule.peers):
+            selector = peer.pod_selector
+            if neighbours and selector is not None and peer.namespace_selector is None and selector.match_labels:
+                model = neighbours[-1]
+                pod = replace(model, name=f"{policy.namespace}/{GONE}", labels=dict(selector.match_labels), ports=())
+                if selector.matches(pod.labels) and all(end.name != pod.name for end in snapshot.endpoints):
+                    yield replace(pod, addresses=tuple(map(_beside, model.addresses)))
+
+
+def _beside(address: IPAddress) -> IPAddress:
+    """An address of the same network that no pod of a scenario has."""
+    return type(address)(int(address) | 0xF0)
+
+
+def _matches_nobody(rule: Rule, policy: NetworkPolicy, snapshot: Snapshot) -> bool:
+    """Whether the peers of ``rule`` are selectors of pods of the policy's namespace alone, and none is there."""
+    labels = [pod.labels for pod in snapshot.endpoints if pod.selectable and pod.namespace == policy.namespace]
+    selectors = [peer.pod_selector for peer in rule.peers if peer.namespace_selector is None]
+    return len(selectors) == len(rule.peers) > 0 and not any(
+        selector is None or any(map(selector.matches, labels)) for selector in selectors
+    )
+
+
+def _widened(policy: NetworkPolicy, step: Step) -> NetworkPolicy:
+    """``policy`` with every peer for a rule whose peers match nobody after ``step``."""
+
+    def widened(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+        return tuple(replace(rule, peers=()) if _matches_nobody(rule, policy, step.after) else rule for rule in rules)
+
+    return replace(policy, ingress=widened(policy.ingress), egress=widened(policy.egress))
 
 
 def _others(own: Labels, known: Sequence[Labels]) -> list[Labels]:

@@ -5,7 +5,10 @@ from collections import Counter
 import pytest
 
 from auditor.model.errors import UsageError
+from auditor.model.ports import Protocol
 from auditor.model.scorecard import ChangeKind
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.run.conformance.prepared_scenarios import MOST_PREPARED, prepare_scenarios, within_namespaces
 from tests.lab import scenarios
@@ -36,7 +39,7 @@ def test_scenarios_of_administrators_policies_are_skipped_loudly():
 
 def test_every_kind_of_change_is_made_a_few_times():
     counts = Counter(prepared.step.change for prepared in stepped())
-    assert counts == dict.fromkeys(ChangeKind, MOST_PREPARED)
+    assert counts == {**dict.fromkeys(ChangeKind, MOST_PREPARED), ChangeKind.LAST_PEER_DELETED: 1}
 
 
 def test_every_change_leads_to_the_scenario_as_written():
@@ -51,10 +54,33 @@ def test_every_change_changes_verdicts_or_brings_some():
         there = {endpoint.name for endpoint in prepared.step.before.endpoints}
         assert len(prepared.changed) >= 2
         for cell in prepared.changed:
-            if {cell.source, cell.destination} <= there:
+            if prepared.step.change is ChangeKind.LAST_PEER_DELETED:
+                assert before.verdict(*cell) is prepared.truth[cell] is Verdict.DENIED
+            elif {cell.source, cell.destination} <= there:
                 assert before.verdict(*cell) is not prepared.truth[cell]
             else:
                 assert prepared.step.change is ChangeKind.POD_CREATED
+
+
+def test_the_last_peer_of_a_rule_is_there_at_first_and_all_that_the_rule_would_open_to_everybody_is_watched():
+    (deleted,) = [each for each in stepped() if each.step.change is ChangeKind.LAST_PEER_DELETED]
+    before, after = deleted.step.before, deleted.step.after
+    (gone,) = [end for end in before.endpoints if end.name not in {other.name for other in after.endpoints}]
+    assert gone.labels == {"app": "three"}
+    assert not {*gone.addresses} & {address for end in after.endpoints for address in end.addresses}
+    server = gone.name.replace("last-peer", "server")
+    assert evaluate(before).verdict(gone.name, server, Protocol.TCP, 82, Family.IPV4) is Verdict.ALLOWED
+    assert {(cell.destination, cell.port) for cell in deleted.changed} == {(server, 82)}
+
+
+def test_a_pod_that_takes_anothers_place_has_its_name_and_address_and_other_labels():
+    for prepared in stepped():
+        if prepared.step.change is ChangeKind.POD_REPLACED:
+            pairs = zip(prepared.step.before.endpoints, prepared.step.after.endpoints, strict=True)
+            ((old, new),) = [(old, new) for old, new in pairs if old != new]
+            assert (old.name, old.addresses, old.node) == (new.name, new.addresses, new.node)
+            assert old.labels != new.labels
+            assert prepared.step.is_at_new_pod
 
 
 def test_scenarios_that_tell_of_a_change_get_that_one():

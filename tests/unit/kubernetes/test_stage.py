@@ -9,10 +9,20 @@ from auditor.cluster.kubernetes.policies import policy_manifest, read_live_polic
 from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
 from auditor.cluster.kubernetes.session.cleanup import Deletion, delete_leftovers
 from auditor.cluster.kubernetes.session.leftovers import find_leftovers
-from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces, _containers, namespace_prefix
+from auditor.cluster.kubernetes.session.scratch_namespaces import (
+    ScratchNamespaces,
+    _containers,
+    namespace_prefix,
+    place_of,
+)
+from auditor.model.errors import ClusterError
+from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace
+from auditor.run.conformance.cluster_testbed import ClusterTestbed
+from auditor.run.conformance.on_cluster import Wave
+from auditor.run.conformance.prepared_scenarios import prepare_scenarios
 from tests.lab import scenarios
-from tests.unit.kubernetes.living import RUN, LivingStore
+from tests.unit.kubernetes.living import RUN, LivingStore, running
 from tests.unit.kubernetes.store import Store, split
 from tests.unit.kubernetes.test_objects import as_some_enforcers_see_it
 
@@ -178,3 +188,94 @@ async def test_the_anchors_of_a_conformance_run_that_goes_on_are_no_sign_of_deat
     found = await find_leftovers(store)
     assert set(found.chosen(None, 0)) == set(found.objects)
     assert await delete_leftovers(store, found.chosen(None, 0)) == Deletion()
+
+
+async def test_pods_that_are_deleted_are_waited_for_and_others_stay():
+    store = LivingStore()
+    stage, _ = await staged(store)
+    before = len(created(store))
+    await stage.delete_pods([f"{PLACES[0]}/web-1", f"{PLACES[1]}/db"], 5)
+    left = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in created(store)}
+    assert len(left) == before - 2
+    assert not {(PLACES[0], "web-1-x"), (PLACES[1], "db-x")} & left
+    assert (PLACES[0], "web-x") in left
+
+
+async def test_a_pod_that_somebody_keeps_ends_the_run_and_is_named():
+    store = LivingStore()
+    stage, _ = await staged(store)
+    deleted, send = [], store.send
+
+    async def keep(method, question, *more, **named):
+        if method == "DELETE":
+            deleted.append(question.path)
+            return b"{}"
+        return await send(method, question, *more, **named)
+
+    store.send = keep
+    with pytest.raises(ClusterError, match=f"pod {PLACES[0]}/web-x was deleted and is still there after 0.05 s"):
+        await stage.delete_pods([f"{PLACES[0]}/web"], 0.05)
+    assert deleted == [f"/api/v1/namespaces/{PLACES[0]}/pods/web-x"]
+
+
+def prepared_with(change):
+    """The first scenario in which ``change`` is made, with names of the run's namespaces."""
+    every = [scenarios.read(name) for name in scenarios.with_truth()]
+    prepared = prepare_scenarios([each for each in every if not each.snapshot.admin_policies], f"{HOME}-{{number}}-")
+    return next(each for each in prepared if each.step is not None and each.step.change is change)
+
+
+async def stood_up(store, prepared, monkeypatch):
+    """A testbed with ``prepared`` on it as it begins."""
+    monkeypatch.setattr("auditor.run.conformance.cluster_testbed.OLD_RULES_SECONDS", 0.0)
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.scratch_namespaces.PAUSE", 0.0)
+    stage = ScratchNamespaces(store, RUN, PodOptions())
+    await stage.create_namespaces([Namespace.of(HOME)])
+    nodes = {prepared.scenario.name: dict.fromkeys(prepared.scenario.nodes, "node-1")}
+    testbed = ClusterTestbed(stage, [prepared], nodes)
+    await testbed.set_up(5, lambda _: None)
+    return testbed
+
+
+def labels_of(store, pod):
+    namespace, name = place_of(pod)
+    return store.objects[f"/api/v1/namespaces/{namespace}/pods/{name}"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(("again", "told"), [(True, "1 of 1 pod"), (False, "0 of 1 pod")])
+async def test_a_pod_is_replaced_by_one_of_other_labels_until_the_address_is_back_or_enough_were_tried(
+    monkeypatch, again, told
+):
+    prepared, store = prepared_with(ChangeKind.POD_REPLACED), LivingStore()
+    testbed = await stood_up(store, prepared, monkeypatch)
+    addresses = {site.name: site.addresses for site in testbed.sites}
+    ((old, new),) = [
+        pair
+        for pair in zip(prepared.step.before.endpoints, prepared.step.after.endpoints, strict=True)
+        if len({*pair}) > 1
+    ]
+    kept = int(str(addresses[new.name][0]).rpartition(".")[2])
+    first = store.started
+    store.start = lambda number, _pod: running(kept if again and number == first + 2 else number + 100)
+    assert labels_of(store, new.name).items() >= old.labels.items()
+    await testbed.change(prepared)
+    assert store.started == first + 2
+    assert labels_of(store, new.name).items() >= new.labels.items()
+    assert {key for key in old.labels if key not in new.labels} & labels_of(store, new.name).keys() == set()
+    (fact,) = testbed.facts
+    assert fact == f"{told} that replaced others got the address of the old one"
+    (site,) = [site for site in testbed.sites if site.name == new.name]
+    assert (site.addresses == addresses[new.name]) is again
+    assert {pod.name: pod.addresses for pod in testbed.actual(prepared).snapshot.endpoints}[new.name] == site.addresses
+
+
+async def test_the_last_peer_of_a_rule_is_there_until_it_is_deleted(monkeypatch):
+    prepared, store = prepared_with(ChangeKind.LAST_PEER_DELETED), LivingStore()
+    testbed = await stood_up(store, prepared, monkeypatch)
+    (gone,) = {end.name for end in prepared.start.endpoints} - {end.name for end in prepared.snapshot.endpoints}
+    assert gone in {site.name for site in testbed.sites}
+    assert Wave([prepared], {prepared.scenario.name: dict.fromkeys(prepared.scenario.nodes, "n")}).pods["n"] == 4
+    await testbed.change(prepared)
+    assert {site.name for site in testbed.sites} == {end.name for end in prepared.snapshot.endpoints}
+    assert not any(item["metadata"]["name"] == place_of(gone)[1] for item in created(store))
+    assert testbed.facts == ()

@@ -43,6 +43,7 @@ from auditor.cluster.kubernetes.session.ephemeral import BOOT
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
 from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
+from auditor.model.errors import ClusterError
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
 from auditor.model.probe_pod import ProbePod
@@ -325,6 +326,33 @@ class ScratchNamespaces:
     async def relabel_namespace(self, name: str, before: Labels, after: Labels) -> None:
         """Give the namespace ``name`` the labels ``after`` in the place of ``before``."""
         await self._relabel(Question(f"/api/v1/namespaces/{name}", "patch", "namespaces", f" {name}"), before, after)
+
+    async def delete_pods(self, pods: Collection[str], seconds: float) -> None:
+        """Delete the pods of the endpoints called ``pods`` and wait until they are gone. Raises ClusterError where they
+        aren't within that many seconds.
+        """
+        places = set(map(place_of, pods))
+
+        async def delete(namespace: str, name: str) -> None:
+            path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+            with suppress(NotFoundError):
+                await self._api.send("DELETE", Question(path, "delete", "pods", f" in namespace {namespace}"))
+
+        await all_of(delete(*place) for place in places)
+        try:
+            async with asyncio.timeout(seconds):
+                while left := places & await self._places():  # noqa: ASYNC110 - somebody else's doing
+                    await asyncio.sleep(PAUSE)
+        except TimeoutError:
+            raise ClusterError(
+                f"pod {'/'.join(min(left))} was deleted and is still there after {seconds:g} s"
+            ) from None
+
+    async def _places(self) -> set[tuple[str, str]]:
+        """Namespace and name of each pod of the run that is there."""
+        items, _ = await read_list(self._api, PODS, parameters=self._selection)
+        found = [decode(item, StartingPod, self._api, PODS).metadata for item in items]
+        return {(metadata.namespace, metadata.name) for metadata in found}
 
     async def _relabel(self, question: Question, before: Labels, after: Labels) -> None:
         labels: dict[str, str | None] = {**dict.fromkeys(before.keys() - after.keys()), **after}

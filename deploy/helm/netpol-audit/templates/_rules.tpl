@@ -118,7 +118,7 @@
   verbs: [create, delete, list, patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [create, list, patch, watch]
+  verbs: [create, delete, list, patch, watch]
 - apiGroups: [""]
   resources: [pods/exec]
   verbs: [create, get]
