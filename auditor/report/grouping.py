@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol as Shape
 from typing import TypeVar
 
 from auditor.model.ports import Protocol
@@ -15,8 +16,17 @@ from auditor.model.report import CellResult
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Note, Observation
 
+
+class Observable(Shape):
+    """A connection, whatever way it took, and what was observed of it."""
+
+    @property
+    def observation(self) -> Observation: ...
+
+
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
+Seen = TypeVar("Seen", bound=Observable)
 
 PROTOCOL_ORDER = tuple(Protocol)
 OUTCOMES = {"token": "answered", "connected-no-token": "connected, but no answer"}
@@ -110,7 +120,7 @@ def observation(seen: Observation) -> str:
     return f"{seen.verdict} ({outcome}, {tries} {'try' if tries == 1 else 'tries'})"
 
 
-def by_reason(cells: Iterable[CellResult]) -> dict[str, list[CellResult]]:
+def by_reason(cells: Iterable[Seen]) -> dict[str, list[Seen]]:
     """Cells without a verdict by the reason for that, the most frequent first."""
     groups = _gather(cells, lambda each: each.observation.outcome)
     return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))

@@ -9,7 +9,7 @@ from typing import Any
 from auditor.model.service_seen import PathDiagnosis, ServiceCell, ServiceResult, ServicesSeen, Way
 from auditor.model.verdict import Observed, Result
 from auditor.model.words import in_brief, pluralize
-from auditor.report.grouping import in_words, observation
+from auditor.report.grouping import by_reason, in_words, observation
 
 MOST_LINES = 8
 SHOWN = 4
@@ -110,11 +110,12 @@ def _ports(group: Sequence[ServiceResult]) -> str:
 
 
 def _without_verdict(results: Sequence[ServiceResult]) -> Iterator[str]:
-    reasons: defaultdict[str, list[ServiceResult]] = defaultdict(list)
-    for each in results:
-        reasons[each.observation.outcome].append(each)
-    for reason, group in list(reasons.items())[:MOST_LINES]:
+    reasons = list(by_reason(results).items())
+    for reason, group in reasons[:MOST_LINES]:
         yield f"no verdict on {pluralize(len(group), 'connection')}: {in_words(reason)} ({group[0].cell})"
+    if left := reasons[MOST_LINES:]:
+        connections = pluralize(sum(len(group) for _, group in left), "connection")
+        yield f"no verdict on {connections} for {pluralize(len(left), 'further reason')}; -o json has every one"
 
 
 def services_item(seen: ServicesSeen) -> dict[str, Any]:

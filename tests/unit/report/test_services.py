@@ -18,6 +18,7 @@ from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
 from auditor.report.message import message_of
 from auditor.report.registry import RUN, renderer
+from auditor.report.services import service_lines
 from tests.unit.report.reports import report, result
 from tests.unit.report.test_as_json import validator
 
@@ -142,3 +143,12 @@ def test_no_format_for_programs_takes_what_goes_wrong_through_services_for_a_pas
     assert 'netpol_audit_service_cells{result="leak"} 1' in metrics
     assert 'netpol_audit_conclusion{conclusion="fail"} 1' in metrics
     assert "service_cells" not in rendered("metrics", PLAIN)
+
+
+def test_reasons_without_a_verdict_come_most_frequent_first_and_the_rest_is_counted():
+    one_each = [replace(UNHEARD, observation=Observation(Observed.INCONCLUSIVE, f"reason {n}")) for n in range(9)]
+    frequent = [replace(UNHEARD, observation=Observation(Observed.INCONCLUSIVE, "often"))] * 2
+    told = [line for line in service_lines(ServicesSeen((*one_each, *frequent))) if line.startswith("no verdict")]
+    assert told[0].startswith("no verdict on 2 connections: often")
+    assert told[-1] == "no verdict on 2 connections for 2 further reasons; -o json has every one"
+    assert len(told) == 9
