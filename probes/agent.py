@@ -23,6 +23,11 @@ PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     is sent to it, the attempt counts as allowed once the handshake is complete, and the connection is closed
     gracefully; over UDP 120 meaningless bytes go there, the first thing that comes back ends the attempt, and silence
     is no statement about the network.
+    A target without an identity may have a ``"lookup": NAME``: then it is a DNS server that is asked for this name,
+    over TCP for its IPv4 address, over UDP for that of IPv6, too, from the same socket at once, as C libraries do. It
+    is allowed once a response comes to one of these questions: from that socket, with its id and question. Nothing
+    else about it shows who sent it. The outcome is then ``answered``, or ``half-answered`` where one of two questions
+    met silence, DETAIL the response's code, empty for NOERROR, and MORE has its ``"microseconds"``.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …],
     "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
     or, for what says nothing about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
@@ -43,6 +48,9 @@ PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     one, understated by 0.1 s at most; the datagrams that this network namespace threw away for want of room in a
     receive buffer, and the connections for want of room at a listener, null where the kernel doesn't tell. What was
     aimed here meanwhile may have met silence for those reasons alone.
+``{"do": "resolvers"}``
+    → ``{"kind": "resolvers", "servers": [ADDRESS, …], "search": [DOMAIN, …]}``: what /etc/resolv.conf says, at most
+    three and 32 of them; the lists are empty where there is none.
 ``{"do": "quit"}``, or the end of input, ends the agent.
 
 What can't be understood is answered with ``{"kind": "error", "message": TEXT, "batch": …}``, ``batch`` only where it is
@@ -96,6 +104,16 @@ MEANINGLESS = b"-" * ASK_LENGTH
 """A datagram that asks nothing, as large as one that does: a link may lose the large ones alone."""
 ANSWER_FORM = re.compile(rb"audit! ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f:.]{2,39}) ([0-9]{1,5}) [0-9a-f]{32}\n\Z")
 LONGEST_READ = 1024
+LOOKUP = b"lookup"
+"""What stands for the mark of who is to answer where that is a DNS server."""
+LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
+LONGEST_NAME = 253
+RESPONSE_CODES = {0: "", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
+ADDRESS_OF_IPV4, ADDRESS_OF_IPV6 = 1, 28
+LONGEST_CONFIGURATION = 1 << 16
+MOST_SERVERS = 3
+MOST_DOMAINS = 32
+"""As many as a C library takes from resolv.conf."""
 HEX_8 = re.compile(r"[0-9a-f]{8}\Z")
 HEX_16 = re.compile(r"[0-9a-f]{16}\Z")
 HEX_64 = re.compile(r"[0-9a-f]{64}\Z")
@@ -173,6 +191,8 @@ REFUSALS_UDP[errno.ECONNREFUSED] = ("refused", "icmp-port-unreachable")
 """Verdict and outcome for what a socket reports of an attempt that went out. Anything else is our own trouble."""
 
 
+CLOSED = ("error", "connected-no-token", "closed by the other end")
+
 ICMP_ERRORS = frozenset(
     {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.ENOPROTOOPT, errno.EPROTO}
 )
@@ -206,6 +226,73 @@ def answer(secret: bytes, nonce: bytes, mark: bytes, address: Address) -> bytes:
     """What the agent with this mark answers to the question with this nonce that came from this address."""
     text = b"%b%b %b %b %d " % (ANSWER, nonce, mark, address[0].encode(), address[1])
     return text + hexlify(hashlib.sha256(secret + text).digest()[:16]) + b"\n"
+
+
+class Lookup:
+    """The questions of one attempt at a DNS server, and which of them were answered (RFC 1035, section 4)."""
+
+    def __init__(self, name: bytes, secret: bytes, udp: bool) -> None:
+        ids = (
+            [secret[:2], secret[2:4]] if secret[:2] != secret[2:4] else [secret[:2], bytes([secret[2] ^ 1, secret[3]])]
+        )
+        kinds = [ADDRESS_OF_IPV4, ADDRESS_OF_IPV6] if udp else [ADDRESS_OF_IPV4]
+        self.waiting = {ident: name + struct.pack("!HH", kind, 1) for ident, kind in zip(ids, kinds)}  # noqa: B905 - Python 3.8 has no strict
+        self.udp = udp
+        self.code: str | None = None
+        self._stream = b""
+
+    @property
+    def questions(self) -> list[bytes]:
+        """What is sent, and not answered yet."""
+        asked = [ident + b"\1\0\0\1\0\0\0\0\0\0" + question for ident, question in self.waiting.items()]
+        return asked if self.udp else [struct.pack("!H", len(each)) + each for each in asked]
+
+    def take(self, data: bytes) -> bool:
+        """Take in what came; whether it can't be, or become, what was asked for."""
+        if self.udp:
+            return not self._is_response(data)
+        self._stream += data
+        length = int.from_bytes(self._stream[:2], "big")
+        message = self._stream[2 : 2 + length]
+        if len(self._stream) < 2 or len(message) < min(length, LONGEST_READ):
+            return False
+        return not self._is_response(message)
+
+    def _is_response(self, message: bytes) -> bool:
+        question = self.waiting.get(message[:2], b"")
+        # Its bit for responses, opcode 0, one question: ours, whatever the case of its letters.
+        header = len(message) >= 12 and message[2] & 0xF8 == 0x80 and message[4:6] == b"\0\1"
+        if not question or not header or message[12 : 12 + len(question)].lower() != question.lower():
+            return False
+        del self.waiting[message[:2]]
+        code = message[3] & 15
+        self.code = RESPONSE_CODES.get(code, f"RCODE {code}")
+        return True
+
+
+def name_on_wire(name: object) -> bytes:
+    """A domain name as DNS has it."""
+    labels = name.rstrip(".").split(".") if isinstance(name, str) and len(name) <= LONGEST_NAME else [""]
+    if not all(map(LABEL.match, labels)):
+        raise BadCommandError("'lookup' must be a domain name")
+    return b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
+
+
+def resolvers() -> Message:
+    """What resolv.conf says."""
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib takes long to import
+            lines = [line.split() for line in file.read(LONGEST_CONFIGURATION).splitlines()]
+    except OSError:
+        lines = []
+    servers = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+    domains = [words[1:] for words in lines if words[:1] == ["search"]]
+    kept = [word for word in (domains[-1] if domains else []) if len(word) <= LONGEST_NAME + 1]
+    return {
+        "kind": "resolvers",
+        "servers": [server[:LONGEST_WORDS] for server in servers[:MOST_SERVERS]],
+        "search": kept[:MOST_DOMAINS],
+    }
 
 
 class Output:
@@ -608,12 +695,13 @@ class Batch:
         datagrams = int(number(command, "datagrams", 1, 100))
         self._window = int(number(command, "window", 1, 1 << 20))
         self._targets = [target(item) for item in items(command, "targets")]
-        self.attempts = sum(len(ports) for _, _, _, ports, _ in self._targets)
+        self.attempts = sum(len(ports) for _, _, _, ports, *_ in self._targets)
         self._nonce = self.name.encode() + b"%08x"
         self._ask = ask
         self._epoll = epoll
         self._output = output
         self._partings = partings
+        self._lookups: dict[int, Lookup] = {}
         self._plan = self._all_attempts()
         self._next = next(self._plan, None)
         self._started = 0
@@ -628,7 +716,7 @@ class Batch:
         self._parked = 0
         self._expired = 0
         self._resends = [Resend(k * self._timeout / (2 * datagrams)) for k in range(1, datagrams)]
-        if not any(udp for _, _, udp, _, _ in self._targets):
+        if not any(udp for _, _, udp, *_ in self._targets):
             self._resends.clear()
         self._limit = spare_descriptors()
         self._stalled_until = 0.0
@@ -644,8 +732,10 @@ class Batch:
 
     def _all_attempts(self) -> Iterator[tuple[int, int, Address, bool, bytes]]:
         attempt = 0
-        for family, address, udp, ports, mark in self._targets:
+        for family, address, udp, ports, mark, name in self._targets:
             for port in ports:
+                if name:
+                    self._lookups[attempt] = Lookup(name, self._ask(self._nonce % attempt)[1], udp)
                 yield attempt, family, (address, port), udp, mark
                 attempt += 1
 
@@ -662,10 +752,15 @@ class Batch:
         starts, flying, by_fd, ask, nonce = self._starts, self._flying, self.by_fd, self._ask, self._nonce
         for _ in range(room):
             attempt, family, address, udp, mark = self._next
-            question, secret = ask(nonce % attempt) if mark else (MEANINGLESS if udp else b"", b"")
+            if mark is LOOKUP:
+                question, secret = self._lookups[attempt].questions[0], b""
+            else:
+                question, secret = ask(nonce % attempt) if mark else (MEANINGLESS if udp else b"", b"")
             starts[attempt] = clock()
             try:
-                sock, unsent = start(family, address, udp, question)
+                sock, unsent = start(family, address, udp, question, mark)
+                if mark is LOOKUP and udp:
+                    self._ask_further(attempt, sock)
             except OSError as error:
                 if error.errno in SHORTAGES and self._under_way:
                     self._stalled_until = now + 0.01
@@ -687,7 +782,9 @@ class Batch:
             if self._next is None:
                 return
 
-    def _start(self, family: int, address: Address, udp: bool, question: bytes) -> tuple[socket.SocketType, bool]:
+    def _start(
+        self, family: int, address: Address, udp: bool, question: bytes, mark: bytes
+    ) -> tuple[socket.SocketType, bool]:
         """A socket, and whether the question still has to go out once it is connected."""
         sock = socket.SocketType(family, DATAGRAM if udp else STREAM, 0)
         unsent = False
@@ -696,7 +793,7 @@ class Batch:
                 sock.connect(address)
                 sock.send(question)
             else:
-                if question:  # closed by a reset: neither end keeps the connection in TIME_WAIT
+                if mark and mark is not LOOKUP:  # closed by a reset: neither end keeps the connection in TIME_WAIT
                     sock.setsockopt(SOL_SOCKET, SO_LINGER, LINGER_ZERO)
                 code = sock.connect_ex(address)
                 if code != EINPROGRESS and code:
@@ -714,6 +811,17 @@ class Batch:
                 sock.close()
                 raise
         return sock, unsent
+
+    def _ask_further(self, attempt: int, sock: socket.SocketType) -> None:
+        """Send the questions of a lookup behind the first."""
+        for question in self._lookups[attempt].questions[1:]:
+            try:
+                sock.send(question)
+            except OSError as error:
+                # What came back to the question before: this one has not gone out.
+                self._refused.setdefault(attempt, REFUSALS_UDP.get(error.errno or 0, ("error", describe(error))))
+                with contextlib.suppress(OSError):
+                    sock.send(question)
 
     def _failed_at_once(self, attempt: int, family: int, address: Address, udp: bool, error: OSError) -> None:
         verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0)
@@ -739,8 +847,12 @@ class Batch:
         except OSError as error:
             self._failed(attempt, udp, error)
             return
-        if not mark or compare_digest(data, answer(secret, question[7:23], mark, sock.getsockname())):
+        if not mark or (
+            mark is not LOOKUP and compare_digest(data, answer(secret, question[7:23], mark, sock.getsockname()))
+        ):
             self._token(attempt)
+        elif mark is LOOKUP:
+            self._looked_up(attempt, data)
         elif udp:
             self._other_datagrams(attempt, data)
         else:
@@ -751,6 +863,36 @@ class Batch:
         self._close(attempt)
         if self._partial or self._translated or self._refused:
             self._drop_notes(attempt)
+
+    def _looked_up(self, attempt: int, data: bytes) -> None:
+        """Take in what a DNS server has sent, and what stands behind it."""
+        lookup = self._lookups[attempt]
+        for _ in range(MOST_STRAY):
+            foreign = lookup.take(data)
+            if not lookup.waiting:
+                self._end_lookup(attempt, "answered")
+                return
+            if not lookup.udp and (foreign or not data):
+                what = ("misdelivered", "foreign-answer", shown(data)) if foreign else CLOSED
+                self._end(attempt, *what)
+                return
+            try:
+                data = self._flying[attempt][0].recv(LONGEST_READ)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._failed(attempt, lookup.udp, error)
+                return
+
+    def _end_lookup(self, attempt: int, outcome: str) -> None:
+        microseconds, lookup = self._took(attempt, time.monotonic()), self._lookups[attempt]
+        self._others.append([attempt, "allowed", outcome, lookup.code or "", {"microseconds": microseconds}])
+        self._drop_notes(attempt)
+        sock = self._release(attempt)
+        if lookup.udp:
+            sock.close()
+        else:
+            self._partings.add(sock)
 
     def _arrived(self, attempt: int) -> None:
         lost = self._lost
@@ -813,7 +955,9 @@ class Batch:
             self._connected(attempt)  # only a connection that had come about counts as one
             return
         verdict = (REFUSALS_UDP if udp else REFUSALS_TCP).get(error.errno or 0, ("error", describe(error)))
-        if udp and not anonymous and error.errno in ICMP_ERRORS:
+        if udp and attempt in self._lookups:
+            self._refused.setdefault(attempt, verdict)
+        elif udp and not anonymous and error.errno in ICMP_ERRORS:
             self._refused.setdefault(attempt, verdict)
             self._other_datagrams(attempt)
         else:
@@ -869,7 +1013,7 @@ class Batch:
             self._token(attempt)
 
     def _drop_notes(self, attempt: int) -> None:
-        for notes in (self._partial, self._translated, self._refused):
+        for notes in (self._partial, self._translated, self._refused, self._lookups):
             notes.pop(attempt, None)
 
     def _other_stream(self, attempt: int, data: bytes) -> None:
@@ -885,7 +1029,7 @@ class Batch:
             if whole:
                 self._end(attempt, "misdelivered", "foreign-answer", shown(whole))
             else:
-                self._end(attempt, "error", "connected-no-token", "closed by the other end")
+                self._end(attempt, *CLOSED)
         elif len(whole) < ASK_LENGTH and whole[: len(ANSWER)] == ANSWER[: len(whole)] and whole[-1:] != b"\n":
             self._partial[attempt] = whole
             self.on_event(attempt, 0)
@@ -915,7 +1059,8 @@ class Batch:
             entry = self._flying.get(attempt)
             if entry is not None and entry[1]:
                 try:
-                    entry[0].send(entry[2])
+                    for question in self._lookups[attempt].questions if entry[4] is LOOKUP else (entry[2],):
+                        entry[0].send(question)
                 except OSError as error:
                     if error.errno not in SHORTAGES:
                         self._failed(attempt, True, error)
@@ -929,7 +1074,10 @@ class Batch:
         if attempt not in self._flying:
             return
         sock, udp, *_ = self._flying[attempt]
-        if attempt in self._translated:
+        lookup = self._lookups.get(attempt)
+        if lookup is not None and lookup.code is not None:
+            self._end_lookup(attempt, "half-answered")
+        elif attempt in self._translated:
             self._answered(attempt, *self._translated[attempt])
         elif attempt in self._partial:
             self._end(attempt, "misdelivered", "foreign-answer", shown(self._partial[attempt]))
@@ -1061,8 +1209,10 @@ def family_of(address: str) -> int:
     return family
 
 
-def target(item: Message) -> tuple[int, str, bool, list[int], bytes]:
-    """One target of a ``probe`` command: family, address, whether UDP, ports, and the mark, empty to connect only."""
+def target(item: Message) -> tuple[int, str, bool, list[int], bytes, bytes]:
+    """One target of a ``probe`` command: family, address, whether UDP, ports, the mark, empty to connect only, and the
+    name to look up, empty for none.
+    """
     if not isinstance(item, dict):
         raise BadCommandError("a target must be an object")
     address = item.get("address")
@@ -1072,7 +1222,10 @@ def target(item: Message) -> tuple[int, str, bool, list[int], bytes]:
         raise BadCommandError("'protocol' must be tcp or udp")
     udp = item["protocol"] == "udp"
     mark = b"" if item.get("identity") is None else hexadecimal(item, "identity", HEX_16, 16).encode()
-    return family_of(address), address, udp, integers(item, "ports", 1, 65535), mark
+    name = b"" if item.get("lookup") is None else name_on_wire(item["lookup"])
+    if mark and name:
+        raise BadCommandError("who is asked to look a name up has no 'identity'")
+    return family_of(address), address, udp, integers(item, "ports", 1, 65535), LOOKUP if name else mark, name
 
 
 class Agent:
@@ -1098,6 +1251,7 @@ class Agent:
             "probe": self._probe,
             "arrivals": self._arrivals,
             "lag": self._lag,
+            "resolvers": self._resolvers,
             "quit": self._quit,
         }
         self._handlers[write_fd] = self._output.flush
@@ -1227,6 +1381,9 @@ class Agent:
         seconds = round(self._longest_lag, 3)
         self._output.line({"kind": "lag", "seconds": seconds, "udp_overruns": overruns, "listen_overflows": overflows})
         self._longest_lag = 0.0
+
+    def _resolvers(self, _command: Message) -> None:
+        self._output.line(resolvers())
 
     def _quit(self, _command: Message) -> None:
         self._ending = True

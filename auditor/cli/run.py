@@ -57,6 +57,12 @@ DEFAULTS = ProbingOptions()
     help="Also try each connection through Services: ClusterIPs and NodePorts of the run's own, which lead to probe "
     "pods alone (docs/services.md).",
 )
+@click.option(
+    "--dns",
+    is_flag=True,
+    help="Also have every audited pod look a name up as workloads do: by the cluster's own DNS, over UDP and TCP "
+    "(docs/services.md).",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be probed and what is expected; send nothing.")
 @click.option(
     "--min-coverage",
@@ -141,6 +147,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     datagrams: int,
     window: int,
     services: bool,
+    dns: bool,
     output: tuple[Output, ...],
     output_file: str | None,
     dry_run: bool,
@@ -175,6 +182,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         min_coverage=min_coverage / 100,
         accept_untested=frozenset(accept_untested),
         services=services,
+        dns=dns,
         probing=probing,
     )
     outputs = read_outputs(output, output_file, DRY_RUN if dry_run else RUN)
@@ -201,8 +209,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if scenario is not None and is_ring(history or ""):
         raise UsageError(f"--history {history}: goes with a live cluster: for the lab, name a directory")
     before = read_nightly(nightly)
-    if services and live["in_place"]:
-        raise UsageError("--services leads to probe pods alone, and --in-place creates none: leave one out")
+    if (services or dns) and live["in_place"]:
+        option = "--services leads to" if services else "--dns asks from"
+        raise UsageError(f"{option} probe pods alone, and --in-place creates none: leave one out")
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live
 
@@ -214,7 +223,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
             parameters.refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
         parameters.refuse(["hosts"], "goes with --lab and a directory: --external tries a host outside a live cluster")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
-        chosen = replace(chosen, intent=meant, services=services)
+        chosen = replace(chosen, intent=meant, services=services, dns=dns)
         return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths, reports))
     if reports:
         raise UsageError("--reports goes with a live cluster: the lab has no objects")

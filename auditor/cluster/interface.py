@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from auditor.model.dns_seen import NameService
 from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Service, Snapshot
 from auditor.model.verdict import Cell
@@ -60,6 +61,13 @@ class Cluster(Protocol):
         """Make the Services ``wanted``, in that order, those that prove something last, and return each with its
         addresses; None for one that could not be made. They are gone with the cluster.
         """
+
+    @property
+    def workloads(self) -> Snapshot:
+        """The pods of the cluster itself, which may be represented by others in ``snapshot``."""
+
+    async def name_service(self) -> NameService:
+        """How pods look names up, once that is possible."""
 
     def reproduce(self, cell: Cell) -> str:
         """A shell command with which a person can try ``cell`` again."""

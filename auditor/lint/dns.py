@@ -12,7 +12,8 @@ from textwrap import indent
 from auditor.lint.finding import Check, Remark, policy_place
 from auditor.lint.implication import excepts_of, may_match
 from auditor.lint.listing import listed
-from auditor.lint.policy_index import SYSTEM, IndexedRule, PolicyIndex
+from auditor.lint.policy_index import IndexedRule, PolicyIndex
+from auditor.model.dns_seen import DNS_PLACES, DNS_PORT
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector
 from auditor.model.lint import Place, Severity
 from auditor.model.notation import peer_yaml
@@ -23,12 +24,6 @@ from auditor.policy.addresses import bounds
 from auditor.policy.bits import mask_of, union
 
 DNS_PAGE = "https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/"
-DNS_PLACES = (
-    (SYSTEM, ("k8s-app", "kube-dns")),
-    ("openshift-dns", ("dns.operator.openshift.io/daemonset-dns", "default")),
-)
-"""The namespaces in which clusters run their DNS, each with the label of its pods."""
-DNS_PORT = 53
 OPENSHIFT_DNS_PORT = 5353
 """On which OpenShift's DNS pods listen, to which its plugin and others apply policies."""
 NODE_LOCAL_DNS = tuple(map(ip_address, ("169.254.20.10", "169.254.25.10", "fd00::10")))

@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from auditor.lint.covering import BlockIndex, ConditionIndex, PeerIndex, in_order, most_compared
-from auditor.lint.dns import DNS_PORT, OPENSHIFT_DNS_PORT
+from auditor.lint.dns import OPENSHIFT_DNS_PORT
 from auditor.lint.finding import Check, Remark, peer_place, rule_place
 from auditor.lint.implication import block_implies, conditions, peer_implies, selector_implies
 from auditor.lint.listing import listed_of
 from auditor.lint.policy_index import IndexedRule, PolicyIndex
 from auditor.lint.rule_cover import Candidate, CoveringRules, are_together, candidates_of, covers_subjects
+from auditor.model.dns_seen import DNS_PORT
 from auditor.model.labels import LabelSelector
 from auditor.model.lint import Severity
 from auditor.model.notation import SIDES, brief, brief_block

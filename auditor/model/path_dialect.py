@@ -22,6 +22,7 @@ class PathDialect(StrEnum):
     JUDGES_BEFORE_DNAT = "judges-before-dnat"
     NODE_PORT_SKIPS_POLICY = "node-port-skips-policy"
     HAIRPIN_REPLIES_JUDGED = "hairpin-replies-judged"
+    DNS_PAIR_LOSES_ONE = "dns-pair-loses-one"
 
 
 PATH_DEFINITIONS: Mapping[PathDialect, str] = {
@@ -35,4 +36,7 @@ PATH_DEFINITIONS: Mapping[PathDialect, str] = {
     PathDialect.NODE_PORT_SKIPS_POLICY: "filters nothing that reaches a pod through a NodePort of its own node",
     PathDialect.HAIRPIN_REPLIES_JUDGED: "judges the replies of a pod to itself through a Service as new connections "
     "to the node's address",
+    PathDialect.DNS_PAIR_LOSES_ONE: "loses the second of two DNS questions that go out from one socket at once",
 }
+OF_SERVICES = tuple(each for each in PathDialect if each is not PathDialect.DNS_PAIR_LOSES_ONE)
+"""Those that connections through Services show; the other one shows in lookups by DNS."""

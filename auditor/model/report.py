@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
+from auditor.model.dns_seen import DnsSeen
 from auditor.model.intent import IntentFinding
 from auditor.model.lint import Place
 from auditor.model.night import Surroundings
@@ -162,7 +163,7 @@ class Report:
     somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``. ``surroundings`` are what
     the cluster was like; ``comparison`` is how the findings stand against earlier runs, None where they were held
     against none. ``noticing`` says how much the connections would have noticed, where they were chosen for that.
-    ``services`` is what came of connections through Services, where those were tried.
+    ``services`` is what came of connections through Services, ``dns`` of lookups, where those were tried.
     """
 
     subject: str
@@ -186,3 +187,4 @@ class Report:
     comparison: Comparison | None = None
     noticing: Noticing | None = None
     services: ServicesSeen | None = None
+    dns: DnsSeen | None = None

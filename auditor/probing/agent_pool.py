@@ -22,6 +22,7 @@ from auditor.probing.batches import Attempt, Batch, Loss, Target
 from auditor.probing.disruptions import Disruption, disruptions, questionable, taken_back
 from auditor.probing.keys import RunKey
 from auditor.probing.options import ProbingOptions, ProbingProgress
+from auditor.probing.session import Resolvers
 from auditor.probing.sites import AgentChannel, ProbeSite
 from auditor.probing.supervised_agent import SupervisedAgent
 
@@ -230,6 +231,18 @@ class AgentPool:
         await _together(ask(self._agents[site]) for site in sites)
         self._overruns = +self._overruns
         return found, max(lags)
+
+    async def resolvers(self) -> dict[str, Resolvers]:
+        """What resolv.conf says at each site whose agent tells."""
+        known: dict[str, Resolvers] = {}
+
+        async def ask(agent: SupervisedAgent) -> None:
+            found = await agent.session.resolvers() if agent.session else None
+            if found is not None:
+                known[agent.site.name] = found
+
+        await _together(ask(agent) for agent in self._agents.values())
+        return known
 
     async def arrivals(self, attempt_ids: Mapping[str, Sequence[AttemptId]]) -> dict[AttemptId, Arrival]:
         """For UDP attempts, listed by the site they were sent to, whether they arrived there."""

@@ -25,13 +25,14 @@ WIRE_PROTOCOLS = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
 
 class Target(NamedTuple):
     """One attempt: where it goes, and the identity that has to answer; without one, a completed TCP handshake is all
-    that is wanted.
+    that is wanted or, with a name to ``lookup``, a response of the DNS server there.
     """
 
     address: str
     protocol: Protocol
     port: int
     identity: str | None
+    lookup: str = ""
 
 
 class Attempt(NamedTuple):
@@ -56,6 +57,8 @@ class BadAnswerError(Exception):
 
 
 WRONG_IDENTITY = "wrong-identity"
+ANSWERED, HALF_ANSWERED = "answered", "half-answered"
+"""Outcomes of lookups: all questions were answered, or one of the two that went out from one socket at once."""
 NOTHING: Mapping[str, Any] = {}
 LONGEST_WORDS = 200
 LONGEST_SECONDS = 24 * 3600.0
@@ -140,13 +143,15 @@ class Batch:
     def command(self, run: RunKey) -> dict[str, Any]:
         """The ``probe`` command; neighbours that differ by port alone share a target."""
         targets: list[dict[str, Any]] = []
-        last: tuple[str, Protocol, str | None] | None = None
+        last: tuple[str, Protocol, str | None, str] | None = None
         for target in self.targets:
-            if (target.address, target.protocol, target.identity) != last:
-                last = (target.address, target.protocol, target.identity)
+            if (target.address, target.protocol, target.identity, target.lookup) != last:
+                last = (target.address, target.protocol, target.identity, target.lookup)
                 protocol = WIRE_PROTOCOLS[target.protocol]
                 mark = None if target.identity is None else run.marks[target.identity]
                 targets.append({"address": target.address, "protocol": protocol, "identity": mark, "ports": []})
+                if target.lookup:
+                    targets[-1]["lookup"] = target.lookup
             targets[-1]["ports"].append(target.port)
         return {
             "do": "probe",
@@ -175,15 +180,20 @@ class Batch:
         return results
 
     def _proof(self, attempt: int) -> str:
+        if self.targets[attempt].lookup:
+            raise ValueError("a lookup that was answered by nobody knows what")
         return "connected" if self.targets[attempt].identity is None else "token"
 
     def _store_other(  # noqa: PLR0913, PLR0917 - as the wire has them
         self, attempt: int, answer: Answer, outcome: str, detail: str, more: dict[str, Any], run: RunKey
     ) -> None:
-        if answer is Answer.ALLOWED:
+        milliseconds: float | None = None
+        if answer is Answer.ALLOWED and not self.targets[attempt].lookup:
             outcome, milliseconds = self._proof(attempt), _milliseconds(more["microseconds"])
         else:
-            milliseconds = None
+            milliseconds = _milliseconds(more["microseconds"]) if answer is Answer.ALLOWED else None
+            if milliseconds is not None and outcome not in (ANSWERED, HALF_ANSWERED):
+                raise ValueError("a lookup that was answered otherwise")
             detail = run.site(detail) if outcome == WRONG_IDENTITY else detail
             outcome = f"{outcome}: {detail}" if detail else outcome
         self._store(attempt, answer, outcome, milliseconds, more)

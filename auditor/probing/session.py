@@ -39,6 +39,8 @@ MOST_FOR_EACH = 1 << 10
 """Bytes that there can be to say about one attempt."""
 MOST_ASKED_FOR = 1 << 10
 """Arrivals that one question may be about."""
+MOST_RESOLVERS = 32
+"""Servers, or domains, that a resolv.conf may have."""
 WIRE_NAMES = {name: protocol for protocol, name in WIRE_PROTOCOLS.items()}
 
 
@@ -53,6 +55,13 @@ class Health(NamedTuple):
     lag: float
     udp_overruns: int | None = None
     listen_overflows: int | None = None
+
+
+class Resolvers(NamedTuple):
+    """What resolv.conf says: the DNS servers, as it has them, and the domains that names are searched in."""
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
 
 
 class AgentSession:
@@ -173,6 +182,17 @@ class AgentSession:
             known |= _arrivals(part, answer or {})
         return known
 
+    async def resolvers(self) -> Resolvers | None:
+        """What resolv.conf says at the site; None once the agent has ended."""
+        answer = await self._ask([{"do": "resolvers"}], "resolvers", "when it was asked for resolv.conf")
+        if answer is None:
+            return None
+        try:
+            return Resolvers(_texts(answer["servers"]), _texts(answer["search"]))
+        except (KeyError, TypeError):
+            self._end(f"sent something that is not an answer: {_unexpected(answer)}")
+            return None
+
     async def close(self) -> None:
         """End the agent. Raises nothing but CancelledError."""
         try:
@@ -243,6 +263,12 @@ class AgentSession:
             self._end(f"sent something that is not an answer: {line[:80]!r}")
             return None
         return message
+
+
+def _texts(items: object) -> tuple[str, ...]:
+    if not isinstance(items, list) or len(items) > MOST_RESOLVERS:
+        raise TypeError("no list of texts")
+    return tuple(words(item) for item in items)
 
 
 def _unexpected(message: dict[str, Any]) -> BadAnswerError:

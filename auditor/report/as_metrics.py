@@ -86,6 +86,11 @@ def _families(report: Report) -> Iterator[Family]:
         through = Counter(each.result for each in through_services(report.services))
         said = "Connections through Services, by result; not those that fare badly without them, too."
         yield Family("service_cells", said, [({"result": each}, through[each]) for each in Result])
+    if report.dns is not None:
+        lookups = Counter(each.result for each in report.dns.results)
+        yield Family("lookups", "Lookups by DNS, by result.", [({"result": each}, lookups[each]) for each in Result])
+        cut_off = len({each.cell.source for each in report.dns.cut_off})
+        yield Family("lookups_cut_off", "Pods that can't resolve names, as policies mean it.", [({}, cut_off)])
     yield Family("coverage_ratio", "Share of connections that got a verdict.", [({}, report.summary.coverage)])
     said = "Share of the ways to misread the policies that would be noticed; NaN where that was not looked at."
     yield Family("noticed_ratio", said, [({}, nan if report.noticing is None else report.noticing.share)])
@@ -98,6 +103,7 @@ def _families(report: Report) -> Iterator[Family]:
 
 def _failing(report: Report) -> int:
     through = int(report.services is not None and bool(report.services.faults))
+    through += int(report.dns is not None and report.dns.is_faulty)
     if report.comparison is not None:
         return len(report.comparison.failing) + through
     return sum(finding.kind not in NO_FAULT for finding in report.findings) + len(report.intent) + through

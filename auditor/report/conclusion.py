@@ -23,7 +23,9 @@ def conclude(report: Report) -> Conclusion:
     too_little = min(summary.coverage, noticed) < report.min_coverage or not has_verdicts(report)
     if has_failing(report):
         return Conclusion.FAIL
-    unheard = services is not None and (services.count(Result.INCONCLUSIVE) or not services.results)
+    dns = report.dns
+    unheard = services is not None and bool(services.count(Result.INCONCLUSIVE) or not services.results)
+    unheard = unheard or (dns is not None and bool(dns.unheard or not dns.results))
     if summary.inconclusive or unheard or too_little or report.policies.open or report.policies.unfinished:
         return Conclusion.INCONCLUSIVE
     return Conclusion.PASS
@@ -31,8 +33,10 @@ def conclude(report: Report) -> Conclusion:
 
 def has_failing(report: Report) -> bool:
     """Whether any finding makes the audit fail: held against earlier runs, not each of them does. What goes wrong
-    through Services always does: it is not among what earlier runs recorded.
+    through Services or in lookups always does: it is not among what earlier runs recorded.
     """
+    if report.dns is not None and report.dns.is_faulty:
+        return True
     if report.services is not None and report.services.faults:
         return True
     if report.comparison is not None:

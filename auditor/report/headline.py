@@ -12,6 +12,7 @@ from auditor.model.standing import Age, Comparison
 from auditor.model.verdict import Conclusion
 from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import conclude
+from auditor.report.lookups import lookups_headline, wrong_in_lookups
 from auditor.report.services import services_headline, wrong_through_services
 
 COUNTS = (
@@ -49,7 +50,10 @@ def headline(report: Report) -> str:
     """
     summary, accepted = report.summary, _accepted(report.policies)
     conclusion = conclude(report)
-    through = "" if report.services is None else services_headline(report.services)
+    through = _joined(
+        "" if report.services is None else services_headline(report.services),
+        "" if report.dns is None else lookups_headline(report.dns),
+    )
     put_up_with = conclusion is not Conclusion.FAIL and bool(summary.faults or report.intent)
     if conclusion is Conclusion.PASS and not put_up_with:
         return _joined(_as_expected(summary), through, accepted)
@@ -90,6 +94,7 @@ def _verdicts(summary: Summary) -> str:
 
 def _wrong(report: Report) -> list[str]:
     counts, summary = [*told(report.summary), *wrong_through_services(report.services)], report.summary
+    counts += wrong_in_lookups(report.dns)
     if report.intent:
         counts.append(f"{pluralize(len(report.intent), 'finding')} about the intent")
     if summary.coverage < report.min_coverage:

@@ -27,6 +27,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import choose
 from auditor.probing.crossings import NO_VOLUNTEERS
+from auditor.probing.lookup_run import PHASE as LOOKING_UP
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.own_nodes import own_node_cells
 from auditor.probing.plan import (
@@ -42,6 +43,7 @@ from auditor.probing.probe_run import probe
 from auditor.probing.sites import ProbeSite
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed
+from auditor.run.lookups import look_names_up
 from auditor.run.services import PHASE as THROUGH
 from auditor.run.services import through_services
 from auditor.run.volunteers import choose_volunteers
@@ -70,7 +72,8 @@ class AuditOptions:
     ``declared_only``: no port that its destination doesn't declare. ``min_coverage`` is a share, 0 to 1.
     ``accept_untested`` are full names of policies that may stay untested. ``connections``: try no others, unless
     ``ports`` are given (None: all). ``also`` are ports to try besides those that the auditor chooses.
-    ``at_nodes``: whether agents sit at nodes, too. ``services``: try all of it through Services, too.
+    ``at_nodes``: whether agents sit at nodes, too. ``services``: try all of it through Services, too. ``dns``: have
+    the sources look a name up.
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -83,6 +86,7 @@ class AuditOptions:
     connections: frozenset[Connection] | None = None
     at_nodes: bool = True
     services: bool = False
+    dns: bool = False
     probing: ProbingOptions = field(default_factory=ProbingOptions)
     also: tuple[PortRequest, ...] = ()
 
@@ -178,6 +182,11 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     if options.services:
         services, seconds = await through_services(cluster, audit_state, options.probing, progress)
         through = {THROUGH: seconds}
+    dns = None
+    if options.dns:
+        sources = asked_about(cluster.snapshot, options)[Direction.EGRESS]
+        dns, seconds = await look_names_up(cluster, audit_state, sources, options.probing, progress)
+        through = {**through, LOOKING_UP: seconds}
     judging = time.monotonic() - planned - sum(audit_state.outcome.seconds.values()) - sum(through.values())
     told = [
         *await apart(_facts, cluster.snapshot, expectation.matrix),
@@ -195,8 +204,9 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
             {**cluster.absent, **audit_state.expectation.failed},
             options.accept_untested,
         ),
-        facts=(*told, *audit_state.outcome.facts, *(services.facts if services else ())),
+        facts=(*told, *audit_state.outcome.facts, *(services.facts if services else ()), *(dns.facts if dns else ())),
         services=services,
+        dns=dns,
         seconds={"evaluating": planned - began, **audit_state.outcome.seconds, **through, "judging": max(0.0, judging)},
     )
 

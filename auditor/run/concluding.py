@@ -23,6 +23,7 @@ from auditor.intent import check_intent
 from auditor.lint import lint
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
+from auditor.model.dns_seen import DnsSeen
 from auditor.model.intent import Intent, IntentFinding
 from auditor.model.lint import Severity
 from auditor.model.report import CellResult, PolicyRemark, PolicyTests, Report, Summary
@@ -93,6 +94,7 @@ class Seen:
     facts: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     services: ServicesSeen | None = None
+    dns: DnsSeen | None = None
 
 
 async def report_on(seen: Seen, subject: str, min_coverage: float, progress: ProbingProgress) -> Report:
@@ -127,6 +129,7 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
         policies=tests,
         unexercised=parts or (),
         services=seen.services,
+        dns=seen.dns,
     )
 
 

@@ -44,7 +44,8 @@ class LiveOptions:
 
     Where one probe pod for each class would be too many, as few are chosen as notice the share ``coverage`` of what
     there is to notice (None: all of it), and at most ``max_connections`` are tried; not so with ``everything``. They
-    are chosen, too, where either is given. ``services``: Services are made in front of probe pods.
+    are chosen, too, where either is given. ``services``: Services are made in front of probe pods. ``dns``: they
+    look names up.
     """
 
     connection: ConnectionOptions
@@ -64,6 +65,7 @@ class LiveOptions:
     everything: bool = False
     intent: Intent | None = None
     services: bool = False
+    dns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import AuditError
-from auditor.model.path_dialect import PathDialect
+from auditor.model.path_dialect import OF_SERVICES
 from auditor.model.service_seen import ServiceResult, ServicesSeen
 from auditor.model.snapshot import Endpoint
 from auditor.model.verdict import Result, Verdict
@@ -46,7 +46,7 @@ class ServiceRow:
 def enforcements(nodes: tuple[str, ...]) -> Iterator[Enforcement]:
     """None that errs, then each dialect everywhere and on one node, each node in turn."""
     yield Enforcement()
-    for number, dialect in enumerate(PathDialect):
+    for number, dialect in enumerate(OF_SERVICES):
         for node in ("", nodes[number % len(nodes)]):
             yield Enforcement(on_path={node: dialect})
 
@@ -118,7 +118,7 @@ def service_rows(jobs: int, part: str = "") -> tuple[list[ServiceRow], list[str]
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         rows = list(pool.map(service_row, [name for name in SCENARIOS if part in name]))
     wrong = [text for row in rows for text in row.wrong]
-    silent = {dialect for dialect in PathDialect if not any(row.found.get(dialect) for row in rows)}
+    silent = {dialect for dialect in OF_SERVICES if not any(row.found.get(dialect) for row in rows)}
     return rows, [*wrong, *(f"{dialect} is found in no scenario" for dialect in silent if not part)]
 
 

@@ -24,6 +24,7 @@ from auditor.cluster.kubernetes.session.pods import ProbePods
 from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.cluster.kubernetes.session.session import ClusterSession
 from auditor.loop.apart import apart
+from auditor.model.dns_seen import NameService
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
 from auditor.model.probe_pod import ProbePod
@@ -186,6 +187,14 @@ class LiveCluster(ClusterSession):
             if probe.name in started
         }
         return await self._services.make(wanted, backends)
+
+    @property
+    def workloads(self) -> Snapshot:
+        return self._deployment.workloads
+
+    async def name_service(self) -> NameService:
+        """As the kubelet has set it up in each probe pod (``PodOptions.names``)."""
+        return NameService()
 
     async def _check_leases(self) -> None:
         """Where the run may have been taken for dead, no probe pod is known to be its own any more."""

@@ -87,6 +87,7 @@ class PodOptions:
     """What a user can say about probe pods. ``cpu``, ``cpu_limit`` and ``memory`` (request and limit) are quantities of
     Kubernetes, ``lifetime`` the seconds after which the kubelet ends a pod that nobody removed. ``reached_port`` is
     where the kubelet reaches it: no port that is tried. ``numbered``: each has a label with its number in the run.
+    ``names``: each looks names up as workloads do.
     """
 
     image: str = DEFAULT_IMAGE
@@ -96,6 +97,7 @@ class PodOptions:
     lifetime: int = 900
     reached_port: int = REACHED_PORT
     numbered: bool = False
+    names: bool = False
 
     def apart_from(self, tried: Collection[int]) -> PodOptions:
         """These options with a ``reached_port`` that is none of the TCP ports ``tried``."""
@@ -230,7 +232,7 @@ def pod_manifest(  # noqa: PLR0913 - what one pod depends on
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "dnsPolicy": "Default",
+            "dnsPolicy": "ClusterFirst" if options.names else "Default",
             "securityContext": _pod_security(user),
             "containers": [_container(probe.ports, options)],
             "volumes": [{"name": "agent", "configMap": {"name": config_map_name(run_id)}}],

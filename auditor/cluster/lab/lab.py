@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -18,11 +19,13 @@ from typing import Self
 
 from auditor.cluster.lab.channel import LabChannel
 from auditor.cluster.lab.control import Control
+from auditor.cluster.lab.name_service import DNS_PODS, KNOWN_NAME, dns_service, known_names
 from auditor.cluster.lab.nftables import CLEAR
 from auditor.cluster.lab.programs import compile_program, service_rulesets
-from auditor.cluster.lab.service_rules import own_services
+from auditor.cluster.lab.service_rules import CARRIED, ends_of, own_services
 from auditor.cluster.lab.topology import build_topology
 from auditor.model.dialect import Enforcement
+from auditor.model.dns_seen import NameService
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.service_seen import OwnService
@@ -31,6 +34,10 @@ from auditor.model.verdict import Cell
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
 _SPECIFICATION = Enforcement()
+
+
+async def _nothing_else() -> None:
+    """What is left to do where the end of a stream ends it all."""
 
 
 class Lab:
@@ -140,6 +147,53 @@ class Lab:
         services = own_services(self._snapshot, wanted, self._topology.families)
         await self.serve(services)
         return services
+
+    @property
+    def workloads(self) -> Snapshot:
+        """Those that are probed."""
+        return self._snapshot
+
+    async def name_service(self) -> NameService:
+        """Have the pods that stand for the cluster's DNS answer for the names of Services, behind a ClusterIP. Raises
+        ClusterError where there are none.
+        """
+        service = dns_service(self._snapshot, self._topology.families)
+        if service is None:
+            raise ClusterError(
+                f"lab: nobody looks names up: no pod on the pod network is the cluster's DNS ({DNS_PODS})"
+            )
+        await self.serve([service, *(each for each in self._services if each.full_name != service.full_name)])
+        names = known_names(self._snapshot.services)
+        for namespace, ports in self._name_servers(service).items():
+            await self._answer_names(namespace, {"names": names, "ports": ports})
+        return NameService(KNOWN_NAME, tuple(map(str, service.cluster_ips)), (service,))
+
+    def _name_servers(self, service: Service) -> dict[int, list[tuple[str, int]]]:
+        """The namespaces of the pods behind ``service``, each with the protocols and ports that it answers on."""
+        of_address = {address: link.namespace for link in self._topology.links for address in link.pod.addresses}
+        found: dict[int, dict[tuple[str, int], None]] = {}
+        for port in service.ports:
+            for end in ends_of(self._snapshot, service, port):
+                if end.address in of_address and port.protocol in CARRIED:
+                    found.setdefault(of_address[end.address], {})[port.protocol.lower(), end.port] = None
+        return {namespace: list(ports) for namespace, ports in found.items()}
+
+    async def _answer_names(self, namespace: int, settings: Mapping[str, object]) -> None:
+        """Start a name server in the place of one that may run there. It lasts as long as the lab, or this end of its
+        stream.
+        """
+        near_end, far_end = socket.socketpair()
+        with far_end:
+            try:
+                await self._running().request("open", far_end, namespace=namespace, names=True)
+            except BaseException:
+                near_end.close()
+                raise
+        channel = await LabChannel.over(near_end, _nothing_else)
+        self._channels.add(channel)
+        await channel.send(json.dumps(settings).encode() + b"\n")
+        if not await channel.receive():
+            raise ClusterError("lab: a name server ended before it was ready")
 
     def reproduce(self, cell: Cell) -> str:
         return self._reproduce(cell) if self._reproduce is not None else f"# {cell}: this lab was not built from a file"

@@ -14,6 +14,7 @@ from collections import deque
 from auditor.cluster.lab import wire
 from auditor.cluster.lab.agents import Agents
 from auditor.cluster.lab.isolation import in_words
+from auditor.cluster.lab.name_server import answer_names
 from auditor.cluster.lab.networks import CommandError, Networks
 
 _LARGEST_READ = 1 << 18
@@ -24,14 +25,15 @@ class LabService:
     """The supervisor's answers.
 
     Requests: ``build`` (namespaces, ipv6), ``program`` (rulesets, later), ``serve`` (rulesets, which
-    leave what is to come ``later`` alone), ``open`` (namespace, and a descriptor for the
-    agent's lines; answers its process), ``end`` (namespace, process).
+    leave what is to come ``later`` alone), ``open`` (namespace, names for a name server in the place of an agent, and a
+    descriptor for its lines; answers its process), ``end`` (namespace, process).
     """
 
     def __init__(self, control: socket.socket, agents: Agents, networks: Networks) -> None:
         self._control = control
         self._networks = networks
         self._agents = agents
+        self._name_servers = Agents(answer_names)
         self._received = bytearray()
         self._descriptors: deque[int] = deque()
         self._later: list[tuple[float, int, str]] = []
@@ -48,6 +50,7 @@ class LabService:
             if alarm in ready:
                 alarm.recv(4096)
             self._agents.reap()
+            self._name_servers.reap()
             self._program_what_is_due()
             if self._control in ready and not self._receive():
                 return
@@ -85,8 +88,9 @@ class LabService:
                 self._networks.program((index, text) for index, text in request["rulesets"])
             case "open":
                 namespace = request["namespace"]
+                of_kind = self._name_servers if request.get("names") else self._agents
                 return {
-                    "process": self._agents.start(
+                    "process": of_kind.start(
                         namespace, self._networks.descriptor(namespace), self._descriptors.popleft()
                     )
                 }

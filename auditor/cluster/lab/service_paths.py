@@ -88,6 +88,13 @@ class ServicePath:
             case PathDialect.HAIRPIN_REPLIES_JUDGED:
                 replies = [f"ct direction reply {own}{line}" for own in self._own() for line in jumps["egress"]]
                 return [("replies", "type filter hook prerouting priority -150; policy accept;", *replies)]
+            case PathDialect.DNS_PAIR_LOSES_ONE:
+                pairs_of = [
+                    f'iifname "{POD_LINKS}" udp dport 53 meter pairs{family.value} '
+                    f"{{ {name} saddr . udp sport limit rate over 1/second burst 1 packets }} drop"
+                    for family, name in _NAMES
+                ]
+                return [("pairs", "type filter hook prerouting priority -150; policy accept;", *pairs_of)]
         return []
 
     def _own(self) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from auditor.diagnosis.service_paths import diagnose_paths
 from auditor.model.dialect import Enforcement
-from auditor.model.path_dialect import PathDialect
+from auditor.model.path_dialect import OF_SERVICES, PathDialect
 from auditor.model.ports import Protocol
 from auditor.model.service_seen import PathFault, ServiceCell, ServiceResult, Way
 from auditor.model.snapshot import Family
@@ -73,7 +73,7 @@ def test_nothing_differs_where_nothing_is_wrong():
 
 
 @pytest.mark.parametrize("node", ["", "n0", "n1"])
-@pytest.mark.parametrize("dialect", PathDialect)
+@pytest.mark.parametrize("dialect", OF_SERVICES)
 def test_each_fault_is_named_with_its_node(dialect, node):
     diagnosis = diagnose_paths(SNAPSHOT, NODES, results(Enforcement(on_path={node: dialect})))
     named = (diagnosis.fault, *diagnosis.alternatives)

@@ -18,6 +18,7 @@ from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.session.changes import Changes, LabelDrift
 from auditor.cluster.kubernetes.session.lease import Leases
 from auditor.loop.apart import apart
+from auditor.model.dns_seen import NameService
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.labels import Labels
 from auditor.model.service_seen import OwnService
@@ -117,6 +118,15 @@ class ClusterSession:
     async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:  # noqa: ARG002 - the interface
         """Make Services of our own. Raises ClusterError where there are no probe pods that they could lead to."""
         raise ClusterError("--services tries Services that lead to probe pods alone: leave out either it or --in-place")
+
+    @property
+    def workloads(self) -> Snapshot:
+        """Those that are audited."""
+        return self._snapshot
+
+    async def name_service(self) -> NameService:
+        """Raises ClusterError where there are no probe pods that could look names up."""
+        raise ClusterError("--dns asks from probe pods alone: leave out either it or --in-place")
 
     def _leave_out(self, blocked: Mapping[str, str]) -> None:
         """Have nothing put into the namespaces that are ``blocked``, for the reason given by name."""

@@ -1,0 +1,154 @@
+"""The part of an audit that looks a name up as workloads do: by the cluster's DNS, at the address in resolv.conf."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+
+from auditor.cluster.interface import Cluster
+from auditor.diagnosis.comparison import compare
+from auditor.loop.apart import apart
+from auditor.model.addresses import IPAddress
+from auditor.model.dns_seen import DnsSeen, LookupCell, LookupExpectation, LookupResult, NameService
+from auditor.model.ports import Protocol
+from auditor.model.report import CellResult
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Observation, Observed, Result
+from auditor.model.words import in_brief, pluralize
+from auditor.policy.lookups import DnsReading
+from auditor.probing.agent_pool import AgentPool
+from auditor.probing.lookup_run import PHASE, LookupOutcome, LookupTry, probe_lookups
+from auditor.probing.options import ProbingOptions, ProbingProgress
+from auditor.probing.session import Resolvers
+from auditor.probing.sites import ProbeSite
+from auditor.run.expectation import AuditState
+
+CHANGED = "policies, labels or namespaces changed while names were looked up"
+UNHEARD = "no other connection shows that its network link carries packets"
+WITHOUT = (Result.INCONCLUSIVE, Result.SKIPPED)
+DEFAULT_DOMAIN = "cluster.local"
+KNOWN_NAME = "kubernetes.default.svc"
+"""The name that every cluster's DNS has."""
+
+
+async def look_names_up(
+    cluster: Cluster,
+    audit_state: AuditState,
+    sources: Collection[str],
+    options: ProbingOptions,
+    progress: ProbingProgress,
+) -> tuple[DnsSeen, float]:
+    """What comes of lookups from those of ``sources`` at whose sites agents run, and the seconds that it took.
+
+    Raises ClusterError when the cluster fails under it.
+    """
+    began = time.monotonic()
+    service = await cluster.name_service()
+    results = await apart(audit_state.results)
+    pods = {end.name for end in cluster.snapshot.endpoints if end.selectable}.intersection(sources)
+    sites = [site for site in cluster.sites if site.agent and not pods.isdisjoint(site.endpoints)]
+    asking = [*sites, *(site for site in _around(cluster) if service.servers and site not in sites)]
+    async with AgentPool(asking, cluster.open, options, progress) as pool:
+        progress.phase(PHASE, pool.size)
+        await pool.start({}, (), options.timeout)
+        configured = {} if service.servers else await pool.resolvers()
+        name = service.name or _known_name(configured)
+        judged = audit_state.expectation.matrix.snapshot
+        judged = replace(judged, services=(*service.services, *judged.services))
+        reading = DnsReading(judged, cluster.workloads)
+        demands = await apart(_demands, reading, _cells(sites, service, configured))
+        tries = [LookupTry(cell, each.demanded, site, each.behind) for cell, (site, each) in demands.items()]
+        beside = [site for site in asking if site not in sites]
+        proofs = [LookupTry(cell, None, site, judged=False) for site, cell in _cells(beside, service, {})]
+        outcome = await probe_lookups([*tries, *proofs], name, pool, options, progress)
+    changed = bool(await cluster.changes())
+    heard = _heard(results)
+    seen = [_result(cell, each, outcome, (heard, changed)) for cell, (_, each) in demands.items()]
+    facts = tuple(_facts(name, seen, outcome, pluralize(len(sites), "pod")))
+    return DnsSeen(name, tuple(seen), outcome.pairs_lost, facts), time.monotonic() - began
+
+
+def _around(cluster: Cluster) -> Iterator[ProbeSite]:
+    """The nodes at which agents run: no policy keeps these from asking."""
+    there = {site.name: site for site in (*cluster.sites, *cluster.witnesses.sites)}
+    return (site for site in there.values() if site.agent and site.is_node)
+
+
+def _known_name(configured: Mapping[str, Resolvers]) -> str:
+    """The name to look up: of the API server's Service, in the domain that pods search first."""
+    domains = [domain for each in configured.values() for domain in each.search if domain.startswith("svc.")]
+    domain = domains[0].removeprefix("svc.").rstrip(".") if domains else DEFAULT_DOMAIN
+    return f"{KNOWN_NAME}.{domain}"
+
+
+def _cells(
+    sites: Sequence[ProbeSite], service: NameService, configured: Mapping[str, Resolvers]
+) -> Iterator[tuple[ProbeSite, LookupCell]]:
+    for site in sites:
+        families = {address.version for address in site.addresses}
+        servers = service.servers or configured.get(site.name, Resolvers()).servers
+        for address in dict.fromkeys(filter(None, map(_address, servers))):
+            if address.version not in families:
+                continue
+            for protocol in (Protocol.UDP, Protocol.TCP):
+                yield site, LookupCell((*site.endpoints, site.name)[0], protocol, str(address), Family(address.version))
+
+
+def _address(text: str) -> IPAddress | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _demands(
+    reading: DnsReading, cells: Iterator[tuple[ProbeSite, LookupCell]]
+) -> dict[LookupCell, tuple[ProbeSite, LookupExpectation]]:
+    """What is expected of each lookup; none by a pod of the DNS itself."""
+    found = {cell: (site, reading.expectation(cell)) for site, cell in cells}
+    return {
+        cell: (site, each)
+        for cell, (site, each) in found.items()
+        if {str(address) for address in site.addresses}.isdisjoint(address for address, _ in each.behind)
+    }
+
+
+def _heard(results: Sequence[CellResult]) -> set[tuple[str, Family]]:
+    """The endpoints of which some connection has a verdict, by family."""
+    return {
+        (end, each.cell.family)
+        for each in results
+        if each.result not in WITHOUT
+        for end in (each.cell.source, each.cell.destination)
+    }
+
+
+def _result(
+    cell: LookupCell,
+    expected: LookupExpectation,
+    outcome: LookupOutcome,
+    state: tuple[set[tuple[str, Family]], bool],
+) -> LookupResult:
+    heard, changed = state
+    seen = outcome.observations[cell]
+    if changed:
+        seen = Observation(Observed.INCONCLUSIVE, CHANGED, seen.history)
+    elif seen.verdict.is_denied and (cell.source, cell.family) not in heard:
+        seen = Observation(Observed.INCONCLUSIVE, UNHEARD, seen.history)
+    result = compare(expected.verdict, (), seen)
+    if expected.left_open and result in (Result.LEAK, Result.OUTAGE, Result.MISDELIVERED):
+        result = Result.CNI_DEPENDENT
+    return LookupResult(cell, expected, seen, result)
+
+
+def _facts(name: str, seen: Sequence[LookupResult], outcome: LookupOutcome, asking: str) -> Iterator[str]:
+    if not seen:
+        yield f"no lookup could be tried: none of {asking} has a DNS server in resolv.conf that it could ask"
+    for code, number in outcome.codes.items():
+        yield f"{pluralize(number, 'lookup')} of {name} answered {code}: the DNS was reached, and its answer is its own"
+    left_open = {each.expectation.left_open for each in seen if each.result is Result.CNI_DEPENDENT}
+    if left_open:
+        yield f"lookups that the specification leaves open came out otherwise: {in_brief(sorted(left_open), 2)}"
+    yield from outcome.facts

@@ -1,0 +1,171 @@
+"""Lookups by agents that answer from a script: what a denial takes, and when a node loses one of two questions."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.model.dns_seen import LookupCell
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Observed, Verdict
+from auditor.probing import lookup_run
+from auditor.probing.attempts import Answer, AttemptResult
+from auditor.probing.batches import Loss
+from auditor.probing.lookup_run import LookupTry, _LookupRun, probe_lookups
+from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.probing.sites import ProbeSite
+
+OPTIONS = ProbingOptions(timeout=0.01, retests=1)
+SERVER, POD = "10.96.0.10", "10.244.1.2"
+API, WEB, FAR = (
+    ProbeSite(name, (), (name,), node=node) for name, node in (("a/api", "n0"), ("a/web", "n0"), ("b/far", "n1"))
+)
+SILENT = AttemptResult(Answer.DROPPED, "timeout")
+REFUSED = AttemptResult(Answer.REFUSED, "icmp-port-unreachable")
+ANSWERED = AttemptResult(Answer.ALLOWED, "answered", 0.2)
+HALF = AttemptResult(Answer.ALLOWED, "half-answered", 0.2)
+FAILED = AttemptResult(Answer.ERROR, "the agent had no turn")
+
+
+class Pool:
+    """Answers each attempt by what ``script`` gives for its source, address and the number of the round."""
+
+    def __init__(self, script, losses=()):
+        self.script, self.losses, self.facts, self.round = script, losses, [], 0
+
+    async def fire(self, attempts, _seconds, datagrams):
+        assert datagrams == 1
+        self.round += 1
+        return [self.script(each.source, each.target.address, self.round) for each in attempts]
+
+
+def lookup(site, demanded=Verdict.ALLOWED, behind=((POD, 53),), protocol=Protocol.UDP):
+    return LookupTry(LookupCell(site.name, protocol, SERVER, Family.IPV4), demanded, site, behind)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(lookup_run, "PAUSE", 0.0)
+
+
+async def outcome(script, *tries, losses=()):
+    return await _LookupRun(tries, "name", Pool(script, losses), OPTIONS, NoProgress()).run()
+
+
+async def seen_of(script, demanded=Verdict.DENIED, others=(WEB,), behind=((POD, 53),), losses=()):
+    asked = lookup(API, demanded, behind)
+    found = await outcome(script, asked, *map(lookup, others), losses=losses)
+    return found.observations[asked.cell]
+
+
+def api_is(one, beside=SILENT, others=ANSWERED):
+    """What the api gets from the server and beside it, and what everybody else gets."""
+    return lambda source, address, _: (beside if address == POD else one) if source == API.name else others
+
+
+async def test_silence_counts_where_another_pod_of_the_node_is_answered_before_and_after():
+    seen = await seen_of(api_is(SILENT), behind=())
+    assert (seen.verdict, seen.attempts) == (Observed.DROPPED, 3)
+    assert (await seen_of(api_is(REFUSED))).verdict is Observed.REFUSED
+
+
+async def test_silence_says_nothing_where_nobody_at_all_is_answered():
+    seen = await seen_of(api_is(SILENT, others=SILENT))
+    assert seen.verdict is Observed.INCONCLUSIVE
+    assert seen.outcome == "nobody got an answer from 10.96.0.10 before and after, so silence proves nothing"
+
+
+@pytest.mark.parametrize("rounds", [(1,), (1, 2, 3), (4,)])
+async def test_what_is_answered_before_or_after_alone_proves_nothing(rounds):
+    def script(source, _address, number):
+        return ANSWERED if source == WEB.name and number in rounds else SILENT
+
+    assert (await seen_of(script)).verdict is Observed.INCONCLUSIVE
+
+
+async def test_on_a_node_where_nobody_is_answered_the_pods_of_the_dns_have_to_be_silent_too():
+    assert (await seen_of(api_is(SILENT), others=(FAR,))).verdict is Observed.DROPPED
+    unasked = await seen_of(api_is(SILENT), others=(FAR,), behind=())
+    assert unasked.outcome.startswith("nobody on node n0 got an answer from 10.96.0.10 before and after")
+    failed = await seen_of(api_is(SILENT, beside=FAILED), others=(FAR,))
+    assert failed.verdict is Observed.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("demanded", [Verdict.DENIED, None])
+async def test_a_pod_of_the_dns_that_answers_itself_is_reached(demanded):
+    seen = await seen_of(api_is(SILENT, beside=ANSWERED), demanded)
+    assert (seen.verdict, seen.outcome) == (
+        Observed.ALLOWED,
+        "answered by 10.244.1.2, a pod of the DNS that was asked itself",
+    )
+
+
+async def test_where_it_answers_itself_alone_translation_may_be_what_is_wrong():
+    alone = await seen_of(api_is(SILENT, beside=ANSWERED), Verdict.ALLOWED, others=(FAR,))
+    assert alone.verdict is Observed.INCONCLUSIVE
+    assert "nobody on node n0 got an answer from 10.96.0.10" in alone.outcome
+    assert (await seen_of(api_is(SILENT, beside=ANSWERED), Verdict.ALLOWED)).verdict is Observed.DROPPED
+
+
+@pytest.mark.parametrize("when", [1, 2, 3])
+async def test_any_answer_at_all_is_one(when):
+    def script(source, address, number):
+        return ANSWERED if source == WEB.name or (address == SERVER and number == when) else SILENT
+
+    for demanded in Verdict:
+        assert (await seen_of(script, demanded)).verdict is Observed.ALLOWED
+
+
+async def test_our_own_failures_are_no_denial():
+    seen = await seen_of(api_is(FAILED))
+    assert (seen.verdict, seen.outcome) == (Observed.INCONCLUSIVE, "the agent had no turn")
+    rarely = await seen_of(
+        lambda source, *_: SILENT if source == API.name and _[1] == 1 else ANSWERED if source == WEB.name else FAILED
+    )
+    assert "it could be tried 1 time only, of 3" in rarely.outcome
+
+
+async def test_where_too_many_packets_get_lost_silence_proves_nothing():
+    seen = await seen_of(api_is(SILENT), losses=(Loss(1000, 600),))
+    assert "of packets were lost" in seen.outcome
+
+
+async def test_what_servers_answer_other_than_noerror_is_counted():
+    found = await outcome(lambda *_: AttemptResult(Answer.ALLOWED, "answered: SERVFAIL", 1.0), lookup(API), lookup(WEB))
+    assert found.codes == {"SERVFAIL": 2}
+
+
+@pytest.mark.parametrize(
+    ("halves", "lost"),
+    [
+        ((1, 2, 3, 4), [("n0", 4, 4)]),
+        ((1, 2, 3), []),  # may be chance
+        ((1, 2), []),
+        ((), []),
+    ],
+)
+async def test_a_node_loses_one_of_two_questions(halves, lost):
+    def script(source, _address, number):
+        return HALF if source == API.name and number in halves else ANSWERED
+
+    found = await outcome(script, lookup(API), lookup(FAR))
+    assert [(each.node, each.pairs, each.lost) for each in found.pairs_lost] == lost
+    assert {each.verdict for each in found.observations.values()} == {Observed.ALLOWED}
+
+
+async def test_one_round_alone_may_be_a_stall_however_many_pods_are_in_it():
+    sites = [ProbeSite(f"a/{number}", (), (), node="n0") for number in range(20)]
+    found = await outcome(lambda _s, _a, number: HALF if number == 1 else ANSWERED, *map(lookup, sites))
+    assert not found.pairs_lost
+
+
+async def test_loss_of_packets_is_not_taken_for_it():
+    found = await outcome(lambda *_: HALF, lookup(API), losses=(Loss(1000, 500),))
+    assert not found.pairs_lost
+
+
+async def test_over_tcp_there_are_no_pairs_and_without_tries_nothing_is_fired():
+    assert not (await outcome(lambda *_: HALF, lookup(API, protocol=Protocol.TCP))).pairs_lost
+    pool = Pool(lambda *_: SILENT)
+    assert not (await probe_lookups([], "name", pool, OPTIONS, NoProgress())).observations
+    assert not pool.round

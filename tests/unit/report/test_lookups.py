@@ -1,0 +1,132 @@
+"""What a report says of lookups."""
+
+import io
+import json
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from auditor.model.dns_seen import DnsSeen, LookupCell, LookupExpectation, LookupResult, PairsLost
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family
+from auditor.model.verdict import Conclusion, Observation, Observed, Result, Verdict
+from auditor.report.cause import labelled_lines
+from auditor.report.conclusion import conclude
+from auditor.report.headline import headline
+from auditor.report.lookups import lookup_lines, lookups_headline
+from auditor.report.message import message_of
+from auditor.report.registry import RUN, renderer
+from tests.unit.report.reports import report, result
+from tests.unit.report.test_as_json import validator
+
+PLAIN = report([result("prod/web", "prod/db", "TCP/5432")])
+WHY = "egress to kube-system/kube-dns {}/53 is denied by prod/default-deny"
+OVER_TCP_ALONE = "answers that are too long for a datagram are lost"
+ALLOWED = Observation(Observed.ALLOWED, "answered", (Observed.ALLOWED,))
+DROPPED = Observation(Observed.DROPPED, "timeout", (Observed.DROPPED,))
+UNHEARD = Observation(Observed.INCONCLUSIVE, "nobody got an answer from 10.96.0.10 before and after")
+
+
+def lookup(outcome, observation, source="prod/api", protocol=Protocol.UDP, verdict=Verdict.DENIED, left_open=""):
+    why = WHY.format(protocol) if verdict is Verdict.DENIED else ""
+    cell = LookupCell(source, protocol, "10.96.0.10", Family.IPV4)
+    expectation = LookupExpectation(verdict, "kube-system/kube-dns", why, left_open)
+    return LookupResult(cell, expectation, observation, outcome)
+
+
+FINE = lookup(Result.MATCH, ALLOWED, verdict=Verdict.ALLOWED)
+CUT_OFF = lookup(Result.MATCH, DROPPED)
+OVER_TCP = lookup(Result.MATCH, DROPPED, "prod/web", Protocol.TCP)
+LEAK = lookup(Result.LEAK, ALLOWED)
+OUTAGE = lookup(Result.OUTAGE, DROPPED, verdict=Verdict.ALLOWED)
+UNPROVEN = lookup(Result.INCONCLUSIVE, UNHEARD)
+OPEN = lookup(Result.CNI_DEPENDENT, ALLOWED, left_open="NodeLocal DNSCache")
+PAIRS = PairsLost("n0", 12, 11)
+
+
+def seen(*results, pairs=()):
+    return replace(PLAIN, dns=DnsSeen("kubernetes.default.svc.cluster.local", tuple(results), tuple(pairs)))
+
+
+@pytest.mark.parametrize(
+    ("results", "pairs", "conclusion"),
+    [
+        ((FINE,), (), Conclusion.PASS),
+        ((FINE, CUT_OFF), (), Conclusion.PASS),
+        ((FINE, OPEN), (), Conclusion.PASS),
+        ((FINE, LEAK, UNPROVEN), (), Conclusion.FAIL),
+        ((OUTAGE,), (), Conclusion.FAIL),
+        ((FINE, UNPROVEN), (), Conclusion.INCONCLUSIVE),
+        ((), (), Conclusion.INCONCLUSIVE),
+        ((FINE,), (PAIRS,), Conclusion.FAIL),
+    ],
+)
+def test_what_a_run_comes_to(results, pairs, conclusion):
+    assert conclude(seen(*results, pairs=pairs)) is conclusion
+
+
+def test_who_is_cut_off_by_policies_is_a_warning_that_names_them():
+    told = [*lookup_lines(seen(FINE, CUT_OFF, replace(CUT_OFF, cell=CUT_OFF.cell._replace(source="prod/db"))).dns)]
+    assert told[0] == "3 lookups by DNS: 1 answered, 2 denied"
+    assert told[1:] == [f"WARNING  prod/api, prod/db can't resolve names: {WHY.format('UDP')}"]
+
+
+def test_that_tcp_is_closed_is_told_of_those_alone_that_may_ask_over_udp():
+    both = [CUT_OFF, replace(CUT_OFF, cell=CUT_OFF.cell._replace(protocol=Protocol.TCP))]
+    told = [line for line in lookup_lines(seen(*both, OVER_TCP).dns) if line.startswith("WARNING")]
+    assert told[0].startswith("WARNING  prod/api can't resolve names: egress")
+    assert told[1:] == [f"WARNING  prod/web can resolve names over UDP alone, {OVER_TCP_ALONE}: {WHY.format('TCP')}"]
+
+
+def test_nobody_is_warned_of_what_is_open_or_was_not_seen():
+    kept = (LEAK, UNPROVEN, lookup(Result.MATCH, DROPPED, left_open="up to the CNI"))
+    assert not [line for line in lookup_lines(seen(*kept).dns) if line.startswith("WARNING")]
+
+
+def test_what_differs_is_told_with_the_policy_that_means_otherwise():
+    leak, outage, lost = [*lookup_lines(seen(LEAK, OUTAGE, pairs=[PAIRS]).dns)][1:4]
+    assert leak == (
+        f"LEAK  prod/api resolves names although {WHY.format('UDP')}: UDP/53 to kube-system/kube-dns at 10.96.0.10, "
+        "observed allowed (answered, 1 try)"
+    )
+    assert outage.startswith("OUTAGE  prod/api can't resolve names although policies allow it: UDP/53 to")
+    assert lost.startswith("LOST  on node n0, 11 of 12 pairs of questions that went out from one socket at once lost")
+
+
+def test_the_headline_counts_lookups_beside_connections():
+    assert headline(seen(FINE)).endswith("; 1 lookup by DNS: 1 answered, 0 denied")
+    assert headline(seen(LEAK, LEAK, OUTAGE, pairs=[PAIRS])).startswith(
+        "2 leaks in DNS, 1 outage in DNS, DNS questions lost on node n0; "
+    )
+    assert lookups_headline(seen().dns) == "no name was looked up"
+
+
+def test_why_lookups_have_no_verdict_stands_at_the_top():
+    assert ("why", f"1 of 1 lookup without a verdict: {UNHEARD.outcome}") in labelled_lines(seen(FINE, UNPROVEN))
+    assert labelled_lines(seen())[0] == ("why", "no name could be looked up: the facts below say why")
+
+
+@pytest.mark.parametrize("name", ["table", "markdown", "html", "junit", "json", "metrics"])
+def test_every_format_has_it(name):
+    stream = io.StringIO()
+    renderer(RUN, name)(seen(FINE, LEAK, CUT_OFF, UNPROVEN, pairs=[PAIRS]), stream)
+    text = stream.getvalue()
+    if name == "json":
+        validator("report.schema.json").validate(json.loads(text))
+        item = json.loads(text)["dns"]
+        assert item["pairs_lost"] == [{"node": "n0", "pairs": 12, "lost": 11}]
+        assert [each["result"] for each in item["lookups"]] == ["match", "leak", "match", "inconclusive"]
+        assert item["warnings"] == [f"prod/api can't resolve names: {WHY.format('UDP')}"]
+    elif name == "junit":
+        suite = next(each for each in ET.fromstring(text) if each.get("name") == "dns")  # noqa: S314 - our own
+        assert (suite.get("failures"), suite.get("errors"), suite.get("tests")) == ("2", "1", "5")
+    elif name == "metrics":
+        assert 'audit_lookups{result="leak"} 1' in text
+        assert "audit_lookups_cut_off 1" in text
+    else:
+        assert "prod/default-deny" in text
+
+
+def test_what_is_sent_of_a_run_has_the_faults():
+    assert "1 leak in DNS" in str(message_of(seen(LEAK)))
