@@ -18,6 +18,8 @@ def test_a_dry_run_says_what_services_would_be_made(tmp_path, capsys):
 def test_services_need_probe_pods(capsys):
     assert run(["run", "-n", "prod", "--services", "--in-place"]) == 2
     assert "--services leads to probe pods alone" in capsys.readouterr().err
+    assert run(["run", "-n", "prod", "--dns", "--in-place"]) == 2
+    assert "--dns asks from probe pods alone" in capsys.readouterr().err
 
 
 def test_rights_for_services_are_those_of_a_run_and_to_create_services():

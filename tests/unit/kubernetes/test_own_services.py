@@ -9,6 +9,7 @@ import pytest
 
 from auditor.cluster.kubernetes.objects import NUMBER_LABEL, RUN_LABEL, PodOptions
 from auditor.cluster.kubernetes.session import own_services as module
+from auditor.model.dns_seen import NameService
 from auditor.model.ports import Protocol
 from auditor.model.service_seen import OwnPort, OwnService, Way
 from tests.unit.kubernetes.living import RUN, live, ours, world
@@ -127,3 +128,15 @@ async def test_a_probe_pod_has_its_number_only_where_services_are_asked_for(numb
     async with entered(store) if numbered else live(store):
         pods = [pod for path, pod in store.objects.items() if "/pods/" in path]
     assert {NUMBER_LABEL in pod["metadata"]["labels"] for pod in pods} == {numbered}
+
+
+@pytest.mark.parametrize(("names", "policy"), [(False, "Default"), (True, "ClusterFirst")])
+async def test_a_probe_pod_looks_names_up_as_workloads_do_only_where_that_is_asked_for(names, policy):
+    store = world()
+    cluster = live(store)
+    cluster._deployment = replace(cluster._deployment, options=PodOptions(names=names))
+    cluster._pods._options = PodOptions(names=names)
+    async with cluster as entered_one:
+        assert await entered_one.name_service() == NameService()
+        pods = [pod for path, pod in store.objects.items() if "/pods/" in path]
+    assert {pod["spec"]["dnsPolicy"] for pod in pods} == {policy}

@@ -213,6 +213,7 @@ WRITERS = {
     "report/documents.py": "JSON and XML",
     "cluster/lab/agents.py": "what a forked agent dies of, printable",
     "cluster/lab/channel.py": "a pipe to an agent",
+    "cluster/lab/name_server.py": "that a name server is ready, to the lab",
     "cluster/lab/networks.py": "the standard input of nft and ip",
     "cli/help.py": "click's own formatter, for texts of ours",
     "history/store.py": "compressed records",
