@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +18,7 @@ from auditor.report.registry import INTENT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditor.model.intent import Intent, IntentFinding
+    from auditor.model.intent import Intent, IntentFinding, UncheckedOutside
     from auditor.model.snapshot import Snapshot
 
 
@@ -58,7 +58,7 @@ def command(*, intent: str, output: tuple[Output, ...], output_file: str | None,
 def intent_command(options: IntentOptions) -> int:
     """Do what ``options`` say. Returns the exit code."""
     from auditor.cli.exit_codes import of_conclusion
-    from auditor.intent import check_intent
+    from auditor.intent import check_intent, unchecked_outside
     from auditor.model.intent import IntentReport
     from auditor.policy.evaluator import evaluate
 
@@ -70,16 +70,32 @@ def intent_command(options: IntentOptions) -> int:
     unknown = tuple(policy.full_name for policy in snapshot.unknown)
     doubts = () if findings else _doubts(snapshot, intent)
     counts = len(intent.rules), len(snapshot.policies)
-    report = IntentReport(intent.file, options.read.name, *counts, findings, unknown, snapshot.left_out, doubts)
+    outside = _near(unchecked_outside(snapshot, intent), options.read)
+    report = IntentReport(
+        intent.file, options.read.name, *counts, findings, unknown, snapshot.left_out, doubts, outside
+    )
     options.outputs.deliver(INTENT, report)
     return of_conclusion(report.conclusion)
 
 
+def _prefix(read: InputOptions) -> str:
+    """With what the names of pods in the scope begin: that of -n, on a live cluster."""
+    return f"{read.namespace}/" if read.namespace and read.connection is not None else ""
+
+
+def _near(unchecked: Sequence[UncheckedOutside], read: InputOptions) -> tuple[UncheckedOutside, ...]:
+    """What of ``unchecked`` is in the scope."""
+    inside = (
+        replace(each, pairs=tuple(pair for pair in each.pairs if any(name.startswith(_prefix(read)) for name in pair)))
+        for each in unchecked
+    )
+    return tuple(each for each in inside if each.pairs)
+
+
 def _in_scope(findings: Sequence[IntentFinding], read: InputOptions) -> tuple[IntentFinding, ...]:
-    """Those of ``findings`` that are about the namespace of -n, on a live cluster."""
-    if not read.namespace or read.connection is None:
+    """Those of ``findings`` that are in the scope."""
+    if not (prefix := _prefix(read)):
         return tuple(findings)
-    prefix = f"{read.namespace}/"
     return tuple(
         finding
         for finding in findings

@@ -8,5 +8,6 @@ where one was found.
 from __future__ import annotations
 
 from auditor.intent.checking import check_intent
+from auditor.intent.outside import unchecked_outside
 
-__all__ = ["check_intent"]
+__all__ = ["check_intent", "unchecked_outside"]

@@ -146,11 +146,29 @@ class IntentFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class UncheckedOutside:
+    """What ``rule`` would deny and the policies allow between pods and addresses outside the cluster, which no rule
+    speaks of unless they are hosts of the intent: the names of both ends of each pair.
+    """
+
+    rule: IntentRule
+    pairs: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        source, destination = self.pairs[0]
+        more = f" and {len(self.pairs) - 1:,} more" if len(self.pairs) > 1 else ""
+        return (
+            f"addresses outside the cluster, of which only those under 'hosts' take part: {self.rule} would deny "
+            f"{source} -> {destination}{more}, which the policies allow"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class IntentReport:
     """The findings about ``rules`` rules of the file ``intent``, held against the policies of ``subject``.
 
     ``unknown`` names policies in force that can't be read: with any, nothing is certain; ``doubts`` say what else is
-    not.
+    not. ``not_checked``: what the rules would deny with addresses outside.
     """
 
     intent: str
@@ -161,6 +179,7 @@ class IntentReport:
     unknown: tuple[str, ...] = ()
     left_out: LeftOut = NOTHING_LEFT_OUT
     doubts: tuple[str, ...] = ()
+    not_checked: tuple[UncheckedOutside, ...] = ()
 
     @property
     def conclusion(self) -> Conclusion:

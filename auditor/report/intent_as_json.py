@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from typing import Any, TextIO
 
-from auditor.model.intent import CellGroup, IntentFinding, IntentReport, ProposedChange
+from auditor.model.intent import CellGroup, IntentFinding, IntentReport, IntentRule, ProposedChange, UncheckedOutside
 from auditor.report.documents import write_json_value
 from auditor.report.skipped import left_out_json
 
 SCHEMA = "audit.intent-report/v1"
+MOST_EXAMPLES = 10
 
 
 def render(report: IntentReport, stream: TextIO) -> None:
@@ -26,6 +27,7 @@ def render(report: IntentReport, stream: TextIO) -> None:
         "unknown_policies": list(report.unknown),
         **left_out_json(report.left_out),
         **({"doubts": list(report.doubts)} if report.doubts else {}),
+        **({"not_checked": [_unchecked(each) for each in report.not_checked]} if report.not_checked else {}),
     }
     write_json_value(document, stream)
 
@@ -35,13 +37,7 @@ def finding_item(finding: IntentFinding) -> dict[str, Any]:
     rule, example = finding.rule, finding.example
     return {
         "kind": finding.kind,
-        "rule": {
-            "name": rule.name,
-            "verdict": rule.verdict,
-            "closing": rule.closing,
-            "file": rule.file,
-            "line": rule.line,
-        },
+        "rule": _rule(rule),
         "title": finding.title,
         "pairs": finding.pairs,
         "cells": [_group(group) for group in finding.groups],
@@ -57,6 +53,23 @@ def finding_item(finding: IntentFinding) -> dict[str, Any]:
             "examples": list(finding.closes.examples),
         },
     }
+
+
+def _rule(rule: IntentRule) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "verdict": rule.verdict,
+        "closing": rule.closing,
+        "file": rule.file,
+        "line": rule.line,
+    }
+
+
+def _unchecked(unchecked: UncheckedOutside) -> dict[str, Any]:
+    examples = [
+        {"source": source, "destination": destination} for source, destination in unchecked.pairs[:MOST_EXAMPLES]
+    ]
+    return {"rule": _rule(unchecked.rule), "pairs": len(unchecked.pairs), "examples": examples}
 
 
 def _group(group: CellGroup) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def _lines(report: IntentReport) -> Iterator[str]:
     yield ""
     yield from (f"- in doubt: policy {text(name)} can't be read" for name in report.unknown)
     yield from (f"- in doubt: {text(doubt)}" for doubt in report.doubts)
+    yield from (f"- not checked: {text(str(each))}" for each in report.not_checked)
     for finding in report.findings:
         yield from finding_lines(finding)
 

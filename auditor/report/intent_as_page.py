@@ -17,7 +17,11 @@ def render(report: IntentReport, stream: TextIO) -> None:
         title=f"{report.intent} against {report.subject}",
         conclusion=report.conclusion,
         headline=headline(report),
-        before=[Section("Findings", articles=articles_of(report.findings)), Section("In doubt", doubts)],
+        before=[
+            Section("Findings", articles=articles_of(report.findings)),
+            Section("In doubt", doubts),
+            Section("Not checked", list(map(str, report.not_checked))),
+        ],
     )
     write_page(page, stream)
 

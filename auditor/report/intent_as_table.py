@@ -34,6 +34,8 @@ def render(report: IntentReport, stream: TextIO) -> None:
         print_paragraph(console, f"in doubt: policy {name} can't be read", 0, 4)
     for doubt in report.doubts:
         print_paragraph(console, f"in doubt: {doubt}", 0, 4)
+    for unchecked in report.not_checked:
+        print_paragraph(console, f"not checked: {unchecked}", 0, 4)
     if ignored := ignored_line(report.left_out):
         print_paragraph(console, f"ignored: {ignored}", 0, 4)
     if report.findings:

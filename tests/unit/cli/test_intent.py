@@ -97,3 +97,67 @@ def test_rules_that_contradict_are_wrong_input(files, tmp_path, capsys):
         "intent.yaml:4: 'never' contradicts 'the API may' on line 3: prod/api -> prod/web TCP/1-65535"
         in capsys.readouterr().err
     )
+
+
+WORLD = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: prod}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: prod, labels: {app: db}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: prod}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+  egress: [{to: [{ipBlock: {cidr: 192.0.2.10/32}}], ports: [{port: 22}]}]
+"""
+LEAVING = """\
+schema: audit.intent/v1
+hosts: {vault: 192.0.2.10}
+rules:
+- {name: dumps, from: prod, to: host/vault, ports: [TCP/22], verdict: allowed}
+otherwise:
+- {name: nothing else leaves, from: prod}
+"""
+
+
+@pytest.mark.parametrize(
+    ("world", "intent", "told"),
+    [
+        (WORLD, LEAVING, []),
+        (WORLD.replace("/32", "/31"), LEAVING, [("nothing else leaves", ["outside 192.0.2.10/31"])]),
+        (
+            WORLD.replace("/32", "/24"),
+            LEAVING,
+            [("nothing else leaves", ["outside 192.0.2.0/24"])],
+        ),
+        (WORLD.replace(", Egress", ""), LEAVING, [("nothing else leaves", ["outside (any address)"])]),
+        (WORLD.replace(", Egress", ""), LEAVING.replace("from: prod}", "from: prod, to: host/vault}"), []),
+        (
+            WORLD.replace(", Egress", ""),
+            LEAVING.replace("- {name: nothing else leaves, from: prod}", "unspecified"),
+            [],
+        ),
+    ],
+)
+def test_addresses_outside_that_no_rule_is_held_against_are_told(tmp_path, capsys, world, intent, told):
+    """'Nothing else leaves' is about the endpoints of the input and the hosts: the Internet, open beside, is said."""
+    (tmp_path / "world.yaml").write_text(world)
+    (tmp_path / "intent.yaml").write_text(intent.replace("otherwise:\nunspecified", "otherwise: unspecified"))
+    command = ["intent", "-f", str(tmp_path / "world.yaml"), "--intent", str(tmp_path / "intent.yaml")]
+    assert run([*command, "-o", "json", "-o", f"table={tmp_path}/table", "-o", f"markdown={tmp_path}/markdown"]) in (
+        0,
+        1,
+    )
+    document = json.loads(capsys.readouterr().out)
+    validator("intent-report.schema.json").validate(document)
+    found = document.get("not_checked", [])
+    assert [(each["rule"]["name"], [end["destination"] for end in each["examples"]]) for each in found] == told
+    for name in ("table", "markdown"):
+        assert ("not checked: addresses outside" in (tmp_path / name).read_text()) is bool(told)
