@@ -10,13 +10,14 @@ from random import Random
 import pytest
 
 from auditor.lint import lint
-from auditor.model.policy import Direction
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy, Peer
 from auditor.model.ports import PortRequest
 from auditor.model.reasons import place
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Snapshot
 from auditor.model.verdict import Cell, Verdict
 from auditor.policy.absent_cells import absent_cells
-from auditor.policy.absent_peers import AbsentPeer
+from auditor.policy.absent_peers import AbsentPeer, Admission
 from auditor.policy.evaluator import evaluate
 from auditor.policy.exposure import exposures
 from auditor.policy.matrix import MatrixView
@@ -147,3 +148,22 @@ def test_the_clusters_have_what_is_compared():
             kinds |= {(each.verdict, each.in_doubt)} if witnesses else set()
             assert absent_peer_called(part, str(each.peer)) is not None
     assert kinds >= {(Verdict.ALLOWED, True), (Verdict.DENIED, False), (Verdict.DENIED, True)}
+
+
+def test_policies_that_ask_a_pod_for_a_label_that_nobody_knows_leave_in_doubt_what_comes_from_elsewhere():
+    pods = tuple(
+        Endpoint(f"a/{name}", EndpointKind.POD, "a", {"app": name}, unknown_labels=frozenset({"hash"}))
+        for name in ("web", "db")
+    )
+    asking = NetworkPolicy("a", "one", LabelSelector((("hash", "x"),)), frozenset({Direction.INGRESS}))
+    other = NetworkPolicy("a", "two", LabelSelector((("app", "db"),)), frozenset({Direction.INGRESS}))
+    peer = AbsentPeer(Peer(LabelSelector((("app", "elsewhere"),))), "a")
+    for policies, doubtful, closed in (
+        ((asking, other), (True, True), (True, True)),
+        ((other,), (False, False), (False, True)),
+    ):
+        snapshot = Snapshot({"a": Namespace.of("a")}, pods, policies)
+        atoms = evaluate(snapshot).port_atoms
+        found = [Admission(snapshot, atoms).between(pod, peer, Direction.INGRESS) for pod in pods]
+        assert tuple(each.certain != each.possible for each in found) == doubtful
+        assert tuple(each.certain == 0 for each in found) == closed
