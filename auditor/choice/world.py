@@ -1,7 +1,7 @@
 """The policies of a cluster as bitsets over the pods that probe pods can stand for.
 
 Pods are taken without their own addresses: a probe pod has their labels, and an address that nobody knows yet. It is
-taken to be in those ipBlocks that hold the addresses of all pods, and in no others. Hosts outside that are to be tried
+taken to be in those ipBlocks that hold the addresses of most pods, and in no others. Hosts outside that are to be tried
 keep theirs.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from operator import ne
 from typing import NamedTuple
 
 from auditor.choice.misreadings import Reading
@@ -19,7 +20,6 @@ from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Family, Snapshot
-from auditor.policy.addresses import AddressIntervals
 from auditor.policy.atoms import cut_atoms, port_names
 from auditor.policy.bits import bits
 from auditor.policy.compiled import CompiledRule, RuleCompiler
@@ -164,27 +164,23 @@ class World:
 
 
 MOST_ADDRESSES = 64
-"""Among so many addresses of pods one is looked for that is in few ipBlocks."""
+"""Of so many addresses of pods that of any pod is one."""
 
 
 def _of_any_pod(snapshot: Snapshot, blocks: Collection[IPBlock]) -> tuple[IPAddress, ...]:
-    """An address of each family that is in those of ``blocks`` that hold the addresses of all pods, and in few others;
-    none of a family of which no pod's is known.
+    """An address of each family that is in those of ``blocks`` that most pods' addresses are in, and in no others, as
+    nearly as any pod's is; none of a family of which no pod's is known.
     """
-    ends = [end for end in snapshot.endpoints if end.selectable]
+    addresses = {address for end in snapshot.endpoints if end.selectable for address in end.addresses}
     found = []
     for family in Family:
         here = [block for block in blocks if block.cidr.version == family]
-        intervals = AddressIntervals(here, family)
-        known = {
-            intervals.of(address): address for end in ends for address in end.addresses if address.version == family
-        }
-        everybody = here
-        for address in known.values():
-            everybody = [block for block in everybody if address in block]
-        some = sorted(known.values())[:: 1 + len(known) // MOST_ADDRESSES]
-        others = set(here).difference(everybody)
-        found += sorted(some, key=lambda address: sum(address in block for block in others))[:1]
+        known = sorted(address for address in addresses if address.version == family)
+        some = known[:: 1 + len(known) // MOST_ADDRESSES]
+        inside = [[address in block for block in here] for address in some]
+        usual = [2 * sum(each) > len(some) for each in zip(*inside, strict=True)]
+        unlike = [sum(map(ne, each, usual)) for each in inside]
+        found += [some[unlike.index(min(unlike))]] if some else []
     return tuple(found)
 
 

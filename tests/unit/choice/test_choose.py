@@ -249,6 +249,7 @@ def behind_an_except(*excepts):
     return cluster(
         pod("app/web", {"app": "web"}, "10.0.0.1"),
         pod("app/db", {"app": "db"}, "10.0.0.2"),
+        pod("app/job", {"app": "job"}, "10.0.0.3"),
         policies=[
             policy(
                 "app/web",
@@ -259,8 +260,9 @@ def behind_an_except(*excepts):
     )
 
 
-def test_what_a_block_lets_through_to_all_pods_does_not_show_that_a_rule_for_some_is_overlooked():
-    found = chosen(behind_an_except("169.254.169.254/32"), ("app",))
+@pytest.mark.parametrize("excepted", ["169.254.169.254/32", "10.0.0.1/32", "10.0.0.3/32"])
+def test_what_a_block_lets_through_to_all_pods_does_not_show_that_a_rule_for_some_is_overlooked(excepted):
+    found = chosen(behind_an_except(excepted), ("app",))
     whats = {way.what for area in found.ledger.areas for way in area.whats}
     assert NO_POD not in whats
     assert "egress[0].ports is overlooked" in whats
