@@ -111,26 +111,35 @@ def _finding(
 ) -> Finding:
     cells = tuple(result for result, _ in members)
     advice = LATE_ADVICE if reason is LATE_ISOLATION else _advice(kind, members[0][1])
+    filters = _filters(kind, members, nodes)
     return Finding(
         kind=kind,
         title=_late_title(cells) if reason is LATE_ISOLATION else _title(kind, _cells(members), members[0][1]),
         cells=cells,
         expected_by=reason,
         reproduce=reproduce(cells[0].cell),
-        advice=f"{advice}{_filters(kind, members, nodes)}",
+        advice=f"{advice}{_involved(filters)}",
         places=() if reason is LATE_ISOLATION else tuple(dict.fromkeys(_places(members[0][1]))),
+        filters=filters,
     )
 
 
-def _filters(kind: Result, members: Sequence[tuple[CellResult, Decision]], nodes: Mapping[str, str]) -> str:
-    """Which nodes' filters judge the connections, as a sentence to add: of leaks those that ought to deny them."""
+def _filters(
+    kind: Result, members: Sequence[tuple[CellResult, Decision]], nodes: Mapping[str, str]
+) -> dict[Direction, tuple[str, ...]]:
+    """Which nodes' filters judge the connections: of leaks those that ought to deny them."""
     found: dict[Direction, set[str]] = {Direction.EGRESS: set(), Direction.INGRESS: set()}
     for result, decision in members:
         for direction, judged in found.items():
             pod = result.cell.source if direction is Direction.EGRESS else result.cell.destination
             if pod in nodes and not (kind is Result.LEAK and decision.allowed(direction)):
                 judged.add(nodes[pod])
-    parts = [f"{direction.lower()} on {_list(sorted(names))}" for direction, names in found.items() if names]
+    return {direction: tuple(sorted(names)) for direction, names in found.items() if names}
+
+
+def _involved(filters: Mapping[Direction, tuple[str, ...]]) -> str:
+    """``filters`` as a sentence to add; empty if there are none."""
+    parts = [f"{direction.lower()} on {_list(names)}" for direction, names in filters.items()]
     return f" The filters involved: {'; '.join(parts)}." if parts else ""
 
 

@@ -36,7 +36,8 @@ class Finding:
 
     ``title`` is one line. ``expected_by`` has one line for each policy or rule that decided the expectation.
     ``reproduce`` is a shell command, ``advice`` one sentence on what to do. ``places`` are those of the policies, or of
-    the rules, that decided; without a file where they were read from a cluster.
+    the rules, that decided; without a file where they were read from a cluster. ``filters`` are the nodes whose filters
+    judge the cells, by direction: of leaks only where these ought to deny.
     """
 
     kind: Result
@@ -46,6 +47,7 @@ class Finding:
     reproduce: str
     advice: str
     places: tuple[Place, ...] = ()
+    filters: Mapping[Direction, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from auditor.model.report import CellResult, Finding, Report, UntestedPolicy
 from auditor.model.snapshot import Endpoint
 from auditor.model.standing import Comparison, Departed, Standing
 from auditor.model.verdict import Cell
+from auditor.report.cause import pods_on_named_nodes
 from auditor.report.conclusion import conclude
 from auditor.report.documents import write_json
 from auditor.report.intent_as_json import finding_item
@@ -100,7 +101,7 @@ def _head(report: Report) -> dict[str, Any]:
         **({"noticing": _noticing(report.noticing)} if report.noticing is not None else {}),
         **({"services": services_item(report.services)} if report.services is not None else {}),
         **({"dns": lookups_item(report.dns)} if report.dns is not None else {}),
-        **({"diagnosis": _diagnosis(report.diagnosis)} if report.diagnosis is not None else {}),
+        **({"diagnosis": _diagnosis(report)} if report.diagnosis is not None else {}),
     }
 
 
@@ -133,12 +134,16 @@ def cause_fields(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+def _diagnosis(report: Report) -> dict[str, Any]:
+    diagnosis = report.diagnosis
+    assert diagnosis is not None  # noqa: S101 - asked for where there is one
+    pods = pods_on_named_nodes(report)
     return {
         **cause_fields(diagnosis),
         "contradictions": list(map(_place, diagnosis.contradictions)),
         "unexplained": list(map(_place, diagnosis.unexplained)),
         "discriminating": list(map(_place, diagnosis.discriminating)),
+        **({"pods": pods} if pods else {}),
     }
 
 
@@ -245,6 +250,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "expected_by": finding.expected_by,
         "reproduce": finding.reproduce,
         "advice": finding.advice,
+        **({"filters": {each.lower(): names for each, names in finding.filters.items()}} if finding.filters else {}),
         **({"places": [place_item(place) for place in places]} if (places := _in_files(finding)) else {}),
         "cells": [_cell(each) for each in finding.cells],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from auditor.model.diagnosis import Diagnosis, Unexercised
+from auditor.model.diagnosis import Diagnosis, ScopeKind, Unexercised
 from auditor.model.noticing import Noticing
 from auditor.model.report import PolicyRemark, PolicyTests, Report, UntestedPolicy
 from auditor.model.verdict import Conclusion, Result
@@ -21,6 +21,8 @@ MOST_PARTS = 8
 MOST_MISSED = 3
 MOST_REMARKS = 5
 MOST_REASONS = 2
+MOST_PODS = 8
+OF_A_NODE = (ScopeKind.NODE, ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE)
 
 
 def sureness(diagnosis: Diagnosis) -> str:
@@ -51,6 +53,16 @@ def _told_apart(diagnosis: Diagnosis) -> tuple[str, str]:
     )
 
 
+def pods_on_named_nodes(report: Report) -> dict[str, list[str]]:
+    """The pods that were audited on each node that the cause names, by the node's name: all that a fault there can
+    touch.
+    """
+    faults = () if report.diagnosis is None else report.diagnosis.faults
+    nodes = dict.fromkeys(fault.scope.name for fault in faults if fault.scope.kind in OF_A_NODE)
+    pods = {node: [end.name for end in report.endpoints if end.selectable and end.node == node] for node in nodes}
+    return {node: names for node, names in pods.items() if names}
+
+
 def opening_lines(report: Report) -> list[str]:
     """What stands below the headline: what was audited, how many policies were tested, and what that would notice."""
     noticing = "" if report.noticing is None else noticing_line(report.noticing)
@@ -60,6 +72,9 @@ def opening_lines(report: Report) -> list[str]:
 def labelled_lines(report: Report) -> list[tuple[str, str]]:
     """The diagnosis and, of an inconclusive report, why it is one, each line with its label as in ``cause_lines``."""
     lines = [] if report.diagnosis is None else list(cause_lines(report.diagnosis))
+    for node, names in pods_on_named_nodes(report).items():
+        what = pluralize(len(names), "audited pod")
+        lines.append(("there", f"{what} on node {node}: {in_brief(names, MOST_PODS)}"))
     lines += cause_through_services(report.services)
     if conclude(report) is Conclusion.INCONCLUSIVE:
         lines += list(why_lines(report)) or why_unheard_through_services(report.services)

@@ -12,6 +12,7 @@ from tests.unit.report.test_as_json import validator
 FEW = (
     "rule-05-not-in-missing-key",
     "rule-06-end-port",
+    "rule-06-rules-stand-apart",
     "rule-08-replies",
     "rule-09-ip-block-and-pods",
     "rule-15-policy-changed",

@@ -6,6 +6,7 @@ import pytest
 
 from auditor.diagnosis.findings import _combinations, find, ports_of
 from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Family
@@ -148,7 +149,9 @@ def test_what_was_closed_too_late_is_one_finding_with_the_longest_time():
 def test_a_finding_says_which_nodes_filters_are_involved():
     [leak] = told(result("prod/web", "prod/db", 3306, Result.LEAK))
     assert leak.advice.endswith("The filters involved: ingress on node-2.")
+    assert leak.filters == {Direction.INGRESS: ("node-2",)}
     [outage] = told(result("prod/api", "prod/db", 3306, Result.OUTAGE, Verdict.ALLOWED))
     assert outage.advice.endswith("The filters involved: egress on node-1; ingress on node-2.")
+    assert outage.filters == {Direction.EGRESS: ("node-1",), Direction.INGRESS: ("node-2",)}
     [outside] = told(result("host/other", "prod/db", 80, Result.LEAK))
     assert outside.advice.endswith("The filters involved: ingress on node-2.")

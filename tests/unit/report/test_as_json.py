@@ -45,6 +45,15 @@ def document(made):
     return json.loads(stream.getvalue())
 
 
+def test_a_finding_has_the_nodes_whose_filters_judge_it():
+    made = small()
+    filters = {Direction.EGRESS: ("node-1", "node-3"), Direction.INGRESS: ("node-2",)}
+    told = document(replace(made, findings=(replace(made.findings[0], filters=filters), *made.findings[1:])))
+    validator("report.schema.json").validate(told)
+    assert told["findings"][0]["filters"] == {"egress": ["node-1", "node-3"], "ingress": ["node-2"]}
+    assert not any("filters" in finding for finding in document(made)["findings"])
+
+
 @pytest.mark.parametrize("made", [small(), square(12, faults=3), report([])], ids=["small", "square", "empty"])
 def test_reports_validate(made):
     validator("report.schema.json").validate(document(made))

@@ -30,8 +30,12 @@ PARTS = tuple(
 
 
 def table(diagnosis=None, parts=()):
+    return table_of(replace(MADE, diagnosis=diagnosis, unexercised=parts))
+
+
+def table_of(report):
     stream = io.StringIO()
-    as_table.render(replace(MADE, diagnosis=diagnosis, unexercised=parts), stream)
+    as_table.render(report, stream)
     return stream.getvalue()
 
 
@@ -45,6 +49,20 @@ def test_the_cause_stands_above_the_matrix():
         "Observed, from rows"
     )
     assert "advice Compare the CNI's agent on node node-2" in words(text)
+
+
+def test_the_pods_on_each_node_that_the_cause_names_are_told():
+    pods = [end.name for end in MADE.endpoints if end.selectable]
+    there = pods[::2]
+    ends = [replace(end, node="node-2" if end.name in there else "node-1") for end in MADE.endpoints]
+    report = replace(MADE, diagnosis=DIAGNOSIS, endpoints=tuple(ends))
+    assert f"there {len(there)} audited pods on node node-2: {', '.join(there)}" in words(table_of(report))
+    assert document(report)["diagnosis"]["pods"] == {"node-2": there}
+    validator("report.schema.json").validate(document(report))
+    elsewhere = replace(DIAGNOSIS, faults=(Fault(Dialect.IGNORES_EGRESS, Scope(ScopeKind.NAMESPACE, "prod")),))
+    for other in (replace(report, diagnosis=elsewhere), replace(MADE, diagnosis=DIAGNOSIS)):
+        assert "audited pod" not in table_of(other)
+        assert "pods" not in document(other)["diagnosis"]
 
 
 def test_hypotheses_that_fit_as_well_are_told_with_the_probe_that_decides():
