@@ -92,7 +92,7 @@ def evaluate(
     names = port_names(items)
     atoms = cut_atoms(items, names, snapshot.endpoints)
     names |= {(request.protocol, request.name) for request in named_ports if request.name}
-    groups = Groups(snapshot, names, traits)
+    groups = Groups(snapshot, names, traits, every_value=False)
     declared = {name: groups.declaring(name) for name in names}
     universe = Universe(groups, atoms, declared)
     compiled = [tier.compile(snapshot, universe) for tier in applying]

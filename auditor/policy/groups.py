@@ -27,18 +27,32 @@ def _read_keys(selectors: Iterable[LabelSelector]) -> set[str]:
     return {key for selector in selectors for key in selector.keys}
 
 
+def _named_values(selectors: Iterable[LabelSelector]) -> set[tuple[str, str]]:
+    equal = {pair for selector in selectors for pair in selector.match_labels}
+    expressions = (each for selector in selectors for each in selector.match_expressions)
+    return equal.union((each.key, value) for each in expressions for value in each.values)
+
+
 class Groups:
     """The groups of a snapshot's endpoints, numbered in order of first appearance, and bitsets over them."""
 
-    def __init__(self, snapshot: Snapshot, names: set[PortName], traits: Iterable[Traits] | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        names: set[PortName],
+        traits: Iterable[Traits] | None = None,
+        *,
+        every_value: bool = True,
+    ) -> None:
         """``names`` are the port names that count, and ``traits`` what policies look at; None: the NetworkPolicies of
-        ``snapshot``.
+        ``snapshot``. Without ``every_value`` all values of a label that no selector of these names are as one.
         """
         self._namespaces = snapshot.namespaces
         everywhere = [network_policy_traits(snapshot)] if traits is None else list(traits)
         pod_selectors = frozenset[LabelSelector]().union(*(each.pod_selectors for each in everywhere))
         blocks = frozenset[IPBlock]().union(*(each.blocks for each in everywhere))
         keys = self._keys = _read_keys(pod_selectors)
+        named = None if every_value else _named_values(pod_selectors)
         self._intervals = {family: AddressIntervals(blocks, family) for family in Family}
         self.of_endpoint: list[int] = []
         self.representatives: list[Endpoint] = []
@@ -54,7 +68,13 @@ class Groups:
                 endpoint.kind,
                 endpoint.host_network,
                 endpoint.namespace,
-                frozenset(pair for pair in endpoint.labels.items() if pair[0] in keys) if endpoint.selectable else (),
+                frozenset(
+                    pair if named is None or pair in named else pair[0]
+                    for pair in endpoint.labels.items()
+                    if pair[0] in keys
+                )
+                if endpoint.selectable
+                else (),
                 tuple(places.items()),
                 frozenset(port for port in endpoint.ports if (port.protocol, port.name) in names)
                 if endpoint.ports

@@ -9,9 +9,11 @@ possible ones, and a reading takes the least or the most of these.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, starmap
+from typing import Self
 
 from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.labels import LabelSelector, Operator, Requirement
@@ -324,28 +326,31 @@ class CompiledAdminPolicies:
         ]
         here = [(found.certain, found.maybe(addresses=mode.addresses)) for found, _ in ends]
         there = [(found.certain, found.maybe(addresses=mode.addresses)) for _, found in ends]
-        certain = concerning(sources, [mask for mask, _ in here])
-        nowhere: list[tuple[int, ...]] = [()] * len(sources)
-        maybe = concerning(sources, [mask for _, mask in here]) if any(mask for _, mask in here) else nowhere
+        certain, maybe = (_Holders.of(sources, [masks[place] for masks in here]) for place in (0, 1))
         shared: dict[tuple[tuple[int, ...], tuple[int, ...]], TierRow] = {}
-        for key in zip(certain, maybe, strict=True):
+        equal: dict[TierRow, TierRow] = {}
+        for key in zip(certain.keys, maybe.keys, strict=True):
             if key not in shared:
-                shared[key] = self._row(self._entries(rules, there, key, mode), mode)
-        return [shared[key] for key in zip(certain, maybe, strict=True)]
+                entries = self._entries(rules, there, certain.positions(key[0]), maybe.positions(key[1]), mode)
+                row = self._row(entries, mode)
+                shared[key] = equal.setdefault(row, row)
+        return [shared[key] for key in zip(certain.keys, maybe.keys, strict=True)]
 
     @staticmethod
     def _entries(
         rules: Sequence[_Compiled],
         there: Sequence[tuple[int, int]],
-        key: tuple[Sequence[int], Sequence[int]],
+        matching: AbstractSet[int],
+        possible: AbstractSet[int],
         mode: _Mode,
     ) -> Iterator[_Entry]:
-        """The rules of ``key``, those that match at the source and those that may, in order."""
-        certain_here = set(key[0])
-        for number in sorted({*key[0], *key[1]}):
+        """The rules that are ``matching`` at the source and those that are ``possible`` there, by their numbers, in
+        order.
+        """
+        for number in sorted(matching | possible):
             rule, (certain, maybe) = rules[number], there[number]
             level = rule.priority if mode.ties else rule.policy
-            if number in certain_here:
+            if number in matching:
                 yield _Entry(level, rule, certain, maybe)
             else:
                 yield _Entry(level, rule, 0, certain | maybe)
@@ -357,6 +362,34 @@ class CompiledAdminPolicies:
             answer = part.answer(everything, mode.most)
             joined[answer] = joined.get(answer, 0) | part.atoms
         return tuple((atoms, *answer) for answer, atoms in joined.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Holders:
+    """Which of some sets hold each of some sources, shortly: a set that holds most of them is ``usual``, and the key of
+    a source has each set that holds it and isn't usual, or is and doesn't. Equal sets are one; ``numbers`` are theirs.
+    """
+
+    keys: Sequence[tuple[int, ...]]
+    usual: frozenset[int]
+    numbers: Sequence[Sequence[int]]
+
+    @classmethod
+    def of(cls, sources: Sequence[int], sets: Sequence[int]) -> Self:
+        """Which of ``sets`` hold each of ``sources``."""
+        alike: dict[int, list[int]] = {}
+        for number, mask in enumerate(sets):
+            alike.setdefault(mask, []).append(number)
+        everybody = mask_of(sources)
+        usual = frozenset(
+            place for place, mask in enumerate(alike) if 2 * (mask & everybody).bit_count() > len(sources)
+        )
+        unusual = [everybody & ~mask if place in usual else mask for place, mask in enumerate(alike)]
+        return cls(concerning(sources, unusual), usual, list(alike.values()))
+
+    def positions(self, key: tuple[int, ...]) -> AbstractSet[int]:
+        """The numbers of all sets that hold the sources with ``key``."""
+        return {number for place in self.usual.symmetric_difference(key) for number in self.numbers[place]}
 
 
 @dataclass(slots=True)
@@ -409,23 +442,25 @@ def _walk(entries: Iterable[_Entry], atoms: int, destinations: int) -> list[_Par
     for entry in entries:
         if last is not None and entry.rule.policy != last.rule.policy:
             for part in parts:
-                part.next_policy(same_level=entry.level == last.level)
+                if part.closed:  # else all that waited still does
+                    part.next_policy(same_level=entry.level == last.level)
         last = entry
         for on, limit in entry.rule.ports:
-            parts = list(_asked(parts, entry, on, limit))
+            if there := (entry.certain | entry.maybe) & limit:
+                parts += _ask(parts, entry, on, there)
     return parts
 
 
-def _asked(parts: Iterable[_Part], entry: _Entry, on: int, limit: int) -> Iterator[_Part]:
-    """``parts`` after the rule of ``entry`` was asked about the atoms ``on`` of the destinations ``limit``."""
+def _ask(parts: Iterable[_Part], entry: _Entry, on: int, there: int) -> list[_Part]:
+    """Have the rule of ``entry`` answer ``parts`` about the atoms ``on`` of the destinations ``there``. Returns what is
+    left of parts with other atoms, too.
+    """
+    left = []
     for part in parts:
-        inside = part.atoms & on
-        certain, maybe = part.mine & entry.certain & limit, part.mine & entry.maybe & limit
-        if not inside or not certain | maybe:
-            yield part
-            continue
-        if outside := part.atoms & ~on:
-            yield replace(part, atoms=outside)
-        part.atoms = inside
-        part.take(entry.rule.action, certain, maybe)
-        yield part
+        hit = part.mine & there
+        if hit and (inside := part.atoms & on):
+            if outside := part.atoms & ~on:
+                left.append(replace(part, atoms=outside))
+                part.atoms = inside
+            part.take(entry.rule.action, hit & entry.certain, hit & entry.maybe)
+    return left

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import ContainerPort, Protocol
@@ -75,6 +77,42 @@ def cluster(pods: int, namespaces: int, policies: int, seed: int = 1, *, blocks:
         f"ns-{number}": Namespace.of(f"ns-{number}", {"team": f"team-{number % TEAMS}"}) for number in range(namespaces)
     }
     return Snapshot(known, tuple(endpoints), tuple(made))
+
+
+def administered(snapshot: Snapshot, number: int, seed: int = 1, *, blocks: bool = False) -> Snapshot:
+    """``snapshot`` with policies of administrators of both tiers and all actions, of which some name single pods. With
+    ``blocks`` their networks cover pods.
+    """
+    dice = random.Random(seed)
+
+    def pods() -> AdminPeer:
+        selectors = [_selector(app=f"app-{dice.randrange(APPS)}"), _selector(pod=str(dice.randrange(200)))]
+        teams = [_selector(team=f"team-{dice.randrange(TEAMS)}"), LabelSelector()]
+        return AdminPeer(dice.choice(teams), dice.choice([*selectors, LabelSelector()]))
+
+    def rule(peers: tuple[AdminPeer, ...]) -> AdminRule:
+        ports = (PolicyPort(Protocol.TCP, dice.choice(NUMBERS)),) if dice.random() < 0.5 else ()
+        return AdminRule(dice.choice(list(Action)), (dice.choice(peers),), ports)
+
+    made = []
+    for each in range(number):
+        subject = pods()
+        assert subject.namespace_selector is not None
+        assert subject.pod_selector is not None
+        block = IPBlock(ip_network(f"{'10.0' if blocks else '192.168'}.{dice.randrange(40)}.0/24"))
+        made.append(
+            AdminPolicy(
+                "ClusterNetworkPolicy",
+                f"policy-{each}",
+                dice.choice(list(AdminTier)),
+                dice.randrange(1000),
+                subject.namespace_selector,
+                subject.pod_selector,
+                tuple(rule((pods(),)) for _ in range(3)),
+                tuple(rule((pods(), AdminPeer(networks=(block,)))) for _ in range(3)),
+            )
+        )
+    return replace(snapshot, admin_policies=tuple(made))
 
 
 def manifests(snapshot: Snapshot) -> Iterator[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
-from tests.bench.clusters import cluster, manifests
+from auditor.policy.evaluator import evaluate
+from tests.bench.clusters import administered, cluster, manifests
 from tests.bench.measure import in_turns, process, say
 
 AUDIT = [sys.executable, "-m", "auditor"]
@@ -53,6 +55,12 @@ def run() -> None:
     twice = {pods: _evaluate(pods) for pods in (10_000, 20_000)}
     say("  twice the pods, same classes", f"{twice[20_000] / twice[10_000]:.2f} x", "limit 2 x")
     _evaluate(10_000, "with ipBlocks over pods")
+    for blocks in (False, True):
+        without = cluster(LIMITED, 100, 1000, blocks=blocks)
+        those = administered(without, 200, blocks=blocks)
+        alone, together = in_turns(partial(evaluate, without), partial(evaluate, those), rounds=3)
+        what = "  with 200 of administrators"
+        say(what + ", ipBlocks over pods" * blocks, f"{together / alone:.2f} x without them", "limit 2 x")
 
 
 def _evaluate(pods: int, variant: str = "") -> float:
