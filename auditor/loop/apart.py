@@ -55,7 +55,7 @@ class _Job(Generic[Result]):
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._lock = threading.Lock()
-        self._told = self._ended = False
+        self._told = self._begun = self._ended = False
         self._returned: list[Result] = []
         self._raised: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
@@ -73,13 +73,14 @@ class _Job(Generic[Result]):
         return self._returned[0]
 
     def abandon(self) -> None:
-        """End the work if it still goes on. The lock sees to it that its thread is the one that gets the exception.
+        """End the work if it still goes on. The lock sees to it that its thread is the one that gets the exception,
+        and no sooner than it is in our own code: Python's, which starts a thread, would leave it listed for good.
 
         What the garbage collector calls swallows exceptions, so one that has had no effect is followed by another.
         """
         with self._lock:
             self._told = True
-            if self._ended or self._thread.ident is None or not self._thread.is_alive():
+            if not self._begun or self._ended or not self._thread.is_alive():
                 return
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self._thread.ident), ctypes.py_object(_AbandonedError)
@@ -89,6 +90,8 @@ class _Job(Generic[Result]):
 
     def _run(self) -> None:
         with suppress(_AbandonedError):
+            if not self._begin():
+                return
             try:
                 self._returned.append(self._work())
             except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
@@ -97,6 +100,12 @@ class _Job(Generic[Result]):
                 self._ended = True
                 if not self._told:
                     self._loop.call_soon_threadsafe(self._tell)
+
+    def _begin(self) -> bool:
+        """Whether anybody still waits for the work."""
+        with self._lock:
+            self._begun = not self._told
+            return self._begun
 
     def _tell(self) -> None:
         if not self._over.done():

@@ -103,6 +103,28 @@ async def test_work_that_ends_as_it_is_cancelled_hurts_nobody():
     assert await apart(lambda: 7) == 7
 
 
+async def test_cancelled_before_its_thread_gets_that_far_the_work_is_never_begun(monkeypatch):
+    """The thread has started, but Python's own code still runs in it, which must not get the exception."""
+    cancelled, begun, failed = threading.Event(), [], []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    run = threading.Thread.run
+
+    def late(thread):
+        cancelled.wait(20)
+        for _ in range(1000):  # turns in which an exception that waits for this thread is raised
+            pass
+        run(thread)
+
+    monkeypatch.setattr(threading.Thread, "run", late)
+    task = asyncio.create_task(apart(begun.append, 1))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    cancelled.set()
+    await until_no_thread_is_left()
+    assert (begun, failed) == ([], [])
+
+
 def test_the_end_of_the_process_does_not_wait_for_it():
     program = (
         "import asyncio, time\n"
