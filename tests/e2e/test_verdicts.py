@@ -107,11 +107,10 @@ def test_a_slow_enforcer_is_waited_for(faulty, kubectl, image):
     assert audited.code == 0, audited.report["findings"]
 
 
-@pytest.mark.parametrize("seconds", [3, 8])
-def test_a_slow_enforcer_leaves_new_pods_open_and_that_is_found(faulty, kubectl, image, seconds):
-    faulty.use(f"slow:{seconds}")
+def test_a_slow_enforcer_leaves_new_pods_open_and_that_is_found(faulty, kubectl, image):
+    faulty.use("slow:8")
     audited = run_audit(kubectl, image, "--settle", "15", "--late-isolation", "1")
-    assert audited.code == 1, audited.report["facts"]
+    assert audited.code == 1
     assert any("after their start" in fact for fact in audited.report["facts"])
     assert any("after the start" in finding["title"] for finding in audited.report["findings"])
     faults = [one for one in audited.results().values() if one["result"] != "match"]

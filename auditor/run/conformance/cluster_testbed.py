@@ -15,17 +15,19 @@ from dataclasses import replace
 
 from auditor.cluster.kubernetes.client.creation import all_of
 from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespaces
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
 from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
+from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.renaming import readdressed
 from auditor.run.conformance.scenario_run import lost_meaning
-from auditor.run.conformance.testbed import ActualState
+from auditor.run.conformance.testbed import ActualState, AfterStart
 
 ABSENT: Mapping[EndpointKind, str] = {
     EndpointKind.HOST: "a host outside the cluster, of which none is at hand",
@@ -33,8 +35,8 @@ ABSENT: Mapping[EndpointKind, str] = {
     EndpointKind.POD: "a hostNetwork pod, which is not put into the cluster",
 }
 
-OLD_RULES_SECONDS = 1.0
-"""How long enforcers get to make the rules of a pod before it is replaced."""
+HANDLED_SECONDS = 2.0
+"""How long enforcers get to handle policies, and to make the rules of pods that are there, before a new pod comes."""
 REPLACEMENTS = 2
 """How often a pod is replaced at most until one gets the address of the first: many networks go through all others
 before they give one anew.
@@ -57,6 +59,8 @@ class ClusterTestbed:
         self._added: dict[str, Mapping[str, str]] = {}
         self._created: dict[str, float] = {}
         self._replaced: dict[str, bool] = {}
+        self._at_start: dict[str, tuple[Cell, ...]] = {}
+        self._began: dict[Cell, float] = {}
         self._readdressed: set[str] = set()
         self._in_force: dict[str, tuple[NetworkPolicy, ...]] = {}
         self._start_seconds = 0.0
@@ -98,12 +102,14 @@ class ClusterTestbed:
 
     @property
     def facts(self) -> Sequence[str]:
-        if not self._replaced:
-            return ()
-        again = sum(self._replaced.values())
-        return (
-            f"{again} of {pluralize(len(self._replaced), 'pod')} that replaced others got the address of the old one",
-        )
+        told = []
+        if self._replaced:
+            pods, again = pluralize(len(self._replaced), "pod"), sum(self._replaced.values())
+            told.append(f"{again} of {pods} that replaced others got the address of the old one")
+        if self._began:
+            pods, latest = pluralize(len({cell.source for cell in self._began}), "new pod"), max(self._began.values())
+            told.append(f"{pods} tried what should be closed from {latest:.2f} s after the start on, or earlier")
+        return told
 
     @property
     def witnesses(self) -> Witnesses:
@@ -130,6 +136,8 @@ class ClusterTestbed:
         assert prepared.step is not None  # noqa: S101 - only scenarios with a change are followed
         before, after = prepared.step.before, prepared.step.after
         labels = {endpoint.name: endpoint.labels for endpoint in before.endpoints}
+        if prepared.step.is_at_new_pod:
+            await asyncio.sleep(HANDLED_SECONDS)
         if prepared.step.change is ChangeKind.POD_CREATED:
             await self._start([pod for pod in self._pods(prepared, after) if pod.name not in labels], lambda _: None)
         elif prepared.step.change is ChangeKind.POD_REPLACED:
@@ -154,7 +162,6 @@ class ClusterTestbed:
         """Have new pods in the place of those that have the names of ``pods``, at their addresses if these come back
         soon.
         """
-        await asyncio.sleep(OLD_RULES_SECONDS)
         for pod in pods:
             old = self._running.get(pod.name)
             if old is None:  # it never ran
@@ -172,6 +179,18 @@ class ClusterTestbed:
         await self._scratch.delete_pods(running, self._start_seconds)
         for name in running:
             del self._running[name]
+
+    def try_from_start(self, targets: Mapping[str, Mapping[Cell, tuple[IPAddress, int]]]) -> None:
+        self._at_start = {pod: tuple(cells) for pod, cells in targets.items()}
+        self._scratch.first_targets.update({pod: tuple(cells.values()) for pod, cells in targets.items()})
+
+    async def open_after_start(self) -> Mapping[Cell, AfterStart]:
+        found: dict[Cell, AfterStart] = {}
+        for pod, cells in self._at_start.items():
+            tries = await self._scratch.first_tries(pod) if pod in self._running else []
+            found |= {cell: AfterStart(*one) for cell, one in zip(cells, tries, strict=False)}
+        self._began |= {cell: one.began for cell, one in found.items()}
+        return found
 
     def actual(self, prepared: PreparedScenario) -> ActualState:
         before = None if prepared.step is None else self._real(prepared, prepared.step.before)

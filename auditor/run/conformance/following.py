@@ -11,25 +11,32 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from auditor.loop.apart import apart
+from auditor.model.addresses import IPAddress
+from auditor.model.ports import Protocol
 from auditor.model.scorecard import ChangeKind
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.probing.agent_pool import AgentPool
-from auditor.probing.attempts import Answer, agrees
+from auditor.probing.attempts import Answer, Listener, agrees
 from auditor.probing.batches import Attempt
 from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.routes import Route, route_cells
+from auditor.probing.sites import ProbeSite
 from auditor.probing.starts import Starts
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
-from auditor.run.conformance.testbed import Testbed
+from auditor.run.conformance.testbed import AfterStart, Testbed
 
 SHORT_TIMEOUT = 0.5
 PAUSE = 0.05
+ASKING_PAUSE = 0.25
+CLOSED_SECONDS = 1.0
+"""How long a new pod must have met closed doors until it is no longer waited for what else it may see."""
 
 
 class Followed(NamedTuple):
@@ -55,12 +62,12 @@ async def follow_changes(
     new, others = (
         [prepared for prepared in prepared_scenarios if _is_at_new_pod(prepared) is brings] for brings in (True, False)
     )
-    await following.make(new)
+    at_start = await following.make_at_start(new)
     cells = await apart(lambda: [cell for prepared in prepared_scenarios for cell in prepared.changed])
     routing = route_cells(cells, testbed.sites, {**testbed.absent, **testbed.failed})
     if not routing.routes:
         await following.make(others)
-        return NOTHING
+        return Followed({}, at_start)
     nodes = {address for prepared in prepared_scenarios for address in testbed.actual(prepared).snapshot.node_addresses}
     async with AgentPool(routing.sites, testbed.open, options, NoProgress(), nodes) as pool:
         await pool.start(routing.listeners, (), following.timeout)
@@ -69,7 +76,8 @@ async def follow_changes(
             **await apart(following.expected, others, after=False),
         }
         reached = await following.until(pool, routing.routes, first)
-        open_seconds = following.open_seconds(new, routing.routes, pool.started)
+        later = following.open_seconds(new, routing.routes, pool.started)
+        open_seconds = {cell: max(seconds.get(cell, 0.0) for seconds in (at_start, later)) for cell in at_start | later}
         await following.make(others)
         expected = await apart(following.expected, others, after=True)
         held = {cell: verdict for cell, verdict in expected.items() if cell in reached}
@@ -87,15 +95,62 @@ def _changes_verdicts(prepared: PreparedScenario) -> bool:
     return prepared.step is not None and prepared.step.change is not ChangeKind.LAST_PEER_DELETED
 
 
+def _at_start(
+    prepared_scenarios: Sequence[PreparedScenario], sites: Sequence[ProbeSite]
+) -> tuple[dict[str, dict[Cell, tuple[IPAddress, int]]], dict[str, list[Listener]]]:
+    """What each pod that is to come can try from its start on, of what is to be denied over TCP; and where those that
+    are there must listen for that.
+    """
+    there = {site.name: site for site in sites if site.created is not None}
+    targets: dict[str, dict[Cell, tuple[IPAddress, int]]] = defaultdict(dict)
+    listeners: dict[str, list[Listener]] = defaultdict(list)
+    for prepared in prepared_scenarios:
+        assert prepared.step is not None  # noqa: S101 - only scenarios with a change are followed
+        stay = {pod.name for pod in prepared.step.before.endpoints if pod in prepared.step.after.endpoints}
+        for cell in prepared.changed:
+            site = there.get(cell.destination)
+            address = next((one for one in site.addresses if one.version == cell.family.value), None) if site else None
+            denied = prepared.truth[cell] is Verdict.DENIED and cell.protocol is Protocol.TCP
+            if denied and address is not None and cell.destination in stay and cell.source not in stay:
+                targets[cell.source][cell] = (address, cell.port)
+                listeners[cell.destination].append(Listener(cell.destination, cell.protocol, cell.port, cell.family))
+    return targets, listeners
+
+
+def _is_open_lately(one: AfterStart) -> bool:
+    return one.open_until is not None and one.age - one.open_until < CLOSED_SECONDS
+
+
 class _Following:
     """The changes of one run, and when each was made."""
 
     def __init__(self, testbed: Testbed, options: ProbingOptions) -> None:
         self._testbed = testbed
+        self._options = options
         self._patience = max(options.settle, options.timeout)
         self._made: dict[str, float] = {}
         self._open: dict[Cell, float] = {}
         self.timeout = min(SHORT_TIMEOUT, options.timeout)
+
+    async def make_at_start(self, prepared_scenarios: Sequence[PreparedScenario]) -> dict[Cell, float]:
+        """Make the change in each of ``prepared_scenarios``, which brings a pod that tries what is to be denied from
+        its first moment on, where it can; how long after its start each connection was open then.
+        """
+        targets, listeners = _at_start(prepared_scenarios, self._testbed.sites)
+        if not targets:
+            await self.make(prepared_scenarios)
+            return {}
+        sites = [site for site in self._testbed.sites if site.name in listeners]
+        async with AgentPool(sites, self._testbed.open, self._options, NoProgress()) as pool:
+            await pool.start(listeners, (), self.timeout)
+            self._testbed.try_from_start(targets)
+            await self.make(prepared_scenarios)
+            deadline = time.monotonic() + self._patience
+            seen = await self._testbed.open_after_start()
+            while any(map(_is_open_lately, seen.values())) and time.monotonic() < deadline:
+                await asyncio.sleep(ASKING_PAUSE)
+                seen = await self._testbed.open_after_start()
+        return {cell: one.open_until for cell, one in seen.items() if one.open_until is not None}
 
     async def make(self, prepared_scenarios: Sequence[PreparedScenario]) -> None:
         """Make the change in each of ``prepared_scenarios``."""

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field, replace
 
 from auditor.cluster.lab.lab import Lab
 from auditor.loop.apart import apart
+from auditor.model.addresses import IPAddress
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import ChangeKind, Scorecard
+from auditor.model.verdict import Cell
 from auditor.probing.options import NoProgress, ProbingOptions, ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
-from auditor.run.conformance.testbed import ActualState
+from auditor.run.conformance.testbed import ActualState, AfterStart
 
 LABS_PER_PROCESSOR = 3
 """A lab mostly waits for silence to last."""
@@ -68,6 +70,12 @@ class LabTestbed:
     async def change(self, prepared: PreparedScenario) -> None:
         policies = prepared.snapshot.policies if prepared.previous_policies is not None else None
         await self._lab.program(self._enforcement, policies, labels_of=prepared.snapshot)
+
+    def try_from_start(self, targets: Mapping[str, Mapping[Cell, tuple[IPAddress, int]]]) -> None:
+        """Nothing: a pod of the lab is there all the time, and only its rules come later."""
+
+    async def open_after_start(self) -> Mapping[Cell, AfterStart]:
+        return {}
 
     @staticmethod
     def actual(prepared: PreparedScenario) -> ActualState:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from auditor.model.addresses import IPAddress
 from auditor.model.snapshot import Snapshot
+from auditor.model.verdict import Cell
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 
@@ -21,6 +23,16 @@ class ActualState:
 
     snapshot: Snapshot
     before: Snapshot | None = None
+
+
+class AfterStart(NamedTuple):
+    """What a new pod saw of a cell by the time that it was ``age`` seconds old: it ``began`` to try then, and the last
+    try that got through was made at ``open_until`` (None: none did).
+    """
+
+    age: float
+    began: float
+    open_until: float | None
 
 
 class Testbed(Protocol):
@@ -51,6 +63,14 @@ class Testbed(Protocol):
 
     async def change(self, prepared: PreparedScenario) -> None:
         """Make the change of ``prepared``; return once the cluster has taken it, and a new pod runs."""
+
+    def try_from_start(self, targets: Mapping[str, Mapping[Cell, tuple[IPAddress, int]]]) -> None:
+        """Have new pods, by name, try the addresses and TCP ports of these cells from their first moment on, where this
+        ground can. To be called before the change that makes them.
+        """
+
+    async def open_after_start(self) -> Mapping[Cell, AfterStart]:
+        """What these pods have seen so far; nothing of those that have not."""
 
     def actual(self, prepared: PreparedScenario) -> ActualState:
         """How ``prepared`` really stands. Its pods must be there, for their addresses to be known."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
 from auditor.cluster.kubernetes.objects import NAME, RUN_LABEL, PodOptions
 from auditor.cluster.kubernetes.policies import policy_manifest, read_live_policy
 from auditor.cluster.kubernetes.preflight.capacity import room_for_pods
 from auditor.cluster.kubernetes.session.cleanup import Deletion, delete_leftovers
+from auditor.cluster.kubernetes.session.first_tries import ASK, TRY
 from auditor.cluster.kubernetes.session.leftovers import find_leftovers
 from auditor.cluster.kubernetes.session.scratch_namespaces import (
     ScratchNamespaces,
@@ -21,6 +24,7 @@ from auditor.model.snapshot import Endpoint, EndpointKind, Namespace
 from auditor.run.conformance.cluster_testbed import ClusterTestbed
 from auditor.run.conformance.on_cluster import Wave
 from auditor.run.conformance.prepared_scenarios import prepare_scenarios
+from auditor.run.conformance.testbed import AfterStart
 from tests.lab import scenarios
 from tests.unit.kubernetes.living import RUN, LivingStore, running
 from tests.unit.kubernetes.store import Store, split
@@ -227,7 +231,7 @@ def prepared_with(change):
 
 async def stood_up(store, prepared, monkeypatch):
     """A testbed with ``prepared`` on it as it begins."""
-    monkeypatch.setattr("auditor.run.conformance.cluster_testbed.OLD_RULES_SECONDS", 0.0)
+    monkeypatch.setattr("auditor.run.conformance.cluster_testbed.HANDLED_SECONDS", 0.0)
     monkeypatch.setattr("auditor.cluster.kubernetes.session.scratch_namespaces.PAUSE", 0.0)
     stage = ScratchNamespaces(store, RUN, PodOptions())
     await stage.create_namespaces([Namespace.of(HOME)])
@@ -269,6 +273,42 @@ async def test_a_pod_is_replaced_by_one_of_other_labels_until_the_address_is_bac
     assert {pod.name: pod.addresses for pod in testbed.actual(prepared).snapshot.endpoints}[new.name] == site.addresses
 
 
+async def test_a_pod_that_comes_tries_from_its_start_on_what_it_is_told_and_tells_it_to_who_asks_inside(monkeypatch):
+    asked = []
+
+    class Said:
+        async def receive(self):
+            return b"[3.5, [[0.04, 2.5], [0.05, null]]]\n"
+
+        async def close(self):
+            asked.append("closed")
+
+    async def open_exec(_api, *place):
+        asked.append(place)
+        return Said()
+
+    monkeypatch.setattr("auditor.cluster.kubernetes.session.scratch_namespaces.open_exec", open_exec)
+    prepared, store = prepared_with(ChangeKind.POD_CREATED), LivingStore()
+    testbed = await stood_up(store, prepared, monkeypatch)
+    (new,) = {end.name for end in prepared.snapshot.endpoints} - {end.name for end in prepared.start.endpoints}
+    cells = [cell for cell in prepared.changed if cell.source == new][:2]
+    testbed.try_from_start({new: {cell: (ip_address("10.0.0.9"), 80 + n) for n, cell in enumerate(cells)}})
+    assert await testbed.open_after_start() == {}
+    await testbed.change(prepared)
+    namespace, name = place_of(new)
+    pods = {item["metadata"]["name"]: item for item in created(store) if item["metadata"]["namespace"] == namespace}
+    for other, item in pods.items():
+        *_, code, first, second = ["", *item["spec"]["containers"][0]["command"]]
+        assert ((first, second) == ("10.0.0.9|80", "10.0.0.9|81")) is (other == name)
+        assert code.startswith(TRY) is (other == name)
+    assert await testbed.open_after_start() == {
+        cells[0]: AfterStart(3.5, 0.04, 2.5),
+        cells[1]: AfterStart(3.5, 0.05, None),
+    }
+    assert asked == [(namespace, name, "agent", ("python3", "-ISc", ASK)), "closed"]
+    assert testbed.facts == ["1 new pod tried what should be closed from 0.05 s after the start on, or earlier"]
+
+
 async def test_the_last_peer_of_a_rule_is_there_until_it_is_deleted(monkeypatch):
     prepared, store = prepared_with(ChangeKind.LAST_PEER_DELETED), LivingStore()
     testbed = await stood_up(store, prepared, monkeypatch)
@@ -278,4 +318,4 @@ async def test_the_last_peer_of_a_rule_is_there_until_it_is_deleted(monkeypatch)
     await testbed.change(prepared)
     assert {site.name for site in testbed.sites} == {end.name for end in prepared.snapshot.endpoints}
     assert not any(item["metadata"]["name"] == place_of(gone)[1] for item in created(store))
-    assert testbed.facts == ()
+    assert list(testbed.facts) == []

@@ -40,9 +40,11 @@ from auditor.cluster.kubernetes.objects import (
 )
 from auditor.cluster.kubernetes.policies import policy_manifest
 from auditor.cluster.kubernetes.session.ephemeral import BOOT
+from auditor.cluster.kubernetes.session.first_tries import ASK, TRY, FirstTries, as_arguments, read_tries
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
 from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
+from auditor.model.addresses import IPAddress
 from auditor.model.errors import ClusterError
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
@@ -63,6 +65,7 @@ STARTING_AT_ONCE = 48
 """Nodes that are asked for a hundred pods at once thrash."""
 GONE_WITHIN = 90.0
 PAUSE = 0.5
+ASK_SECONDS = 10.0
 
 
 def namespace_prefix(run_id: str) -> str:
@@ -152,7 +155,7 @@ class ScratchNamespaces:
     """What the run ``run_id`` puts into its own namespaces.
 
     By endpoint name, ``failed`` has why a pod doesn't run, and ``reached`` what was known of the network link of one
-    when it started; ``images`` ran.
+    when it started; ``images`` ran. ``first_targets`` may be given what a pod that is to come tries from its start on.
     """
 
     def __init__(self, api: ApiServer, run_id: str, options: PodOptions) -> None:
@@ -165,6 +168,7 @@ class ScratchNamespaces:
         self.failed: dict[str, str] = {}
         self.images: list[RanImage] = []
         self.reached: dict[str, ReachedPod] = {}
+        self.first_targets: dict[str, Sequence[tuple[IPAddress, int]]] = {}
 
     async def create_namespaces(self, namespaces: Iterable[Namespace]) -> None:
         """Create them, with our labels beside their own."""
@@ -239,6 +243,9 @@ class ScratchNamespaces:
         (container,) = spec["containers"]
         del container["volumeMounts"]
         container["resources"]["requests"] = REQUESTS
+        if targets := self.first_targets.get(pod.name):
+            *python, wait = container["command"]
+            container["command"] = [*python, TRY + wait, *as_arguments(targets)]
         spec["containers"] = _containers(container)
         question = Question(
             f"/api/v1/namespaces/{pod.namespace}/pods", "create", "pods", f" in namespace {pod.namespace}"
@@ -292,6 +299,20 @@ class ScratchNamespaces:
             await stream.close()
             raise
         return stream
+
+    async def first_tries(self, pod: str) -> list[FirstTries]:
+        """What the pod of the endpoint called ``pod`` has seen so far of each of its first targets; empty where it
+        can't be asked.
+        """
+        try:
+            stream = await open_exec(self._api, *place_of(pod), CONTAINER, ("python3", "-ISc", ASK))
+            try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    return read_tries(await stream.receive(), len(as_arguments(self.first_targets.get(pod, ()))))
+            finally:
+                await stream.close()
+        except (ClusterError, OSError, TimeoutError):
+            return []
 
     async def put_policies(self, before: Sequence[NetworkPolicy], after: Sequence[NetworkPolicy]) -> None:
         """Have the policies ``after`` in force in the place of ``before``: create, replace and delete what differs."""
