@@ -80,11 +80,10 @@ class _Job(Generic[Result]):
         """
         with self._lock:
             self._told = True
-            if not self._begun or self._ended or not self._thread.is_alive():
+            thread = self._thread.ident
+            if thread is None or not self._begun or self._ended or not self._thread.is_alive():
                 return
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self._thread.ident), ctypes.py_object(_AbandonedError)
-            )
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_AbandonedError))
         if not self._loop.is_closed():
             self._loop.call_later(AGAIN_AFTER, self.abandon)
 
