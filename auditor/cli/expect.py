@@ -14,6 +14,8 @@ from auditor.cli.help import SectionedCommand
 from auditor.cli.outputs import Output, Outputs, output_options, read_outputs
 from auditor.cli.snapshots import InputOptions, choose_input, read_endpoints
 from auditor.model.ports import PortRequest
+from auditor.model.snapshot import EndpointKind
+from auditor.model.ways_in import NO_WAYS
 from auditor.report.lines import say_aside
 from auditor.report.registry import EXPECT
 
@@ -97,6 +99,7 @@ def expect(options: ExpectOptions) -> int:
     from auditor.policy.outside import with_outside
     from auditor.policy.patterns import hangs_on_labels
     from auditor.policy.selection import choose
+    from auditor.run.ways_in import ways_in
 
     options.outputs.check()
     snapshot = with_outside(read_endpoints(options.read))
@@ -105,7 +108,10 @@ def expect(options: ExpectOptions) -> int:
     destinations = choose(snapshot.endpoints, given.destinations, snapshot.services)
     parameters.check_ports(destinations, options.ports)
     matrix = evaluate(snapshot, named_ports=options.ports)
-    view = MatrixView(matrix, sources, destinations, options.ports, options.expand)
+    outside = any(source.kind is EndpointKind.HOST for source in sources)
+    pods = {pod.name for pod in destinations} if len(destinations) < len(snapshot.endpoints) else None
+    entry = ways_in(snapshot, pods) if outside else NO_WAYS
+    view = MatrixView(matrix, sources, destinations, options.ports, options.expand, entry=entry)
     options.outputs.deliver(EXPECT, view)
     unsure = snapshot.unknown or snapshot.problems or hangs_on_labels(view)
     return INCONCLUSIVE if unsure else AS_EXPECTED

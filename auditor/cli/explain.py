@@ -21,7 +21,7 @@ from auditor.cli.snapshots import (
     read_endpoints,
 )
 from auditor.model.ports import PortRequest
-from auditor.model.snapshot import Endpoint
+from auditor.model.snapshot import Endpoint, EndpointKind
 from auditor.report.lines import say_aside
 from auditor.report.registry import EXPLAIN
 
@@ -128,6 +128,7 @@ def _of_endpoints(snapshot: Snapshot, options: ExplainOptions) -> Explanation:
     """The explanation for two ends that are in the input, the outside included."""
     from auditor.run.addresses import endpoint_at
     from auditor.run.explanation import explain, service_name
+    from auditor.run.ways_in import ways_in
 
     namespace = namespace_of_names(options.read)
     source = endpoint_at(snapshot, options.source)
@@ -139,4 +140,8 @@ def _of_endpoints(snapshot: Snapshot, options: ExplainOptions) -> Explanation:
         destination = service_name(named) or endpoint_called(snapshot, named, source)
     asked = [each for each in (source, destination) if isinstance(each, Endpoint) and each not in snapshot.endpoints]
     snapshot = replace(snapshot, endpoints=(*snapshot.endpoints, *dict.fromkeys(asked)))
-    return explain(snapshot, source, destination, options.port)
+    explanation = explain(snapshot, source, destination, options.port)
+    if source.kind is not EndpointKind.HOST:
+        return explanation
+    ends = {each.decision.cell.destination for each in explanation.connections}
+    return replace(explanation, entry=ways_in(snapshot, ends))

@@ -8,6 +8,7 @@ from enum import IntEnum, StrEnum
 
 from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.admin_policy import AdminPolicy
+from auditor.model.entries import NO_ENTRIES, Entries
 from auditor.model.errors import Problem
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import IPBlock, NetworkPolicy, UnknownPolicy
@@ -195,7 +196,7 @@ class Snapshot:
     are among ``unknown``); ``remarks`` say in words what else of the input does not count. ``absent`` says of names
     that somebody may ask for, and that are neither endpoint nor Service, what they are: ``is a pod that has finished``.
     ``api_server_calls`` are those of files; of a live cluster they are not read. ``admin_policies`` are those of the
-    tiers around NetworkPolicy, in no order.
+    tiers around NetworkPolicy, in no order. ``entries`` lead in from outside; of a live cluster they are not read.
     """
 
     namespaces: Mapping[str, Namespace]
@@ -211,6 +212,7 @@ class Snapshot:
     absent: Mapping[str, str] = field(default_factory=dict)
     api_server_calls: tuple[ApiServerCall, ...] = ()
     admin_policies: tuple[AdminPolicy, ...] = ()
+    entries: Entries = NO_ENTRIES
 
     @property
     def left_out(self) -> LeftOut:

@@ -32,8 +32,6 @@ NEVER_PODS = frozenset(
         b"ConfigMap",
         b"CustomResourceDefinition",
         b"HorizontalPodAutoscaler",
-        b"Ingress",
-        b"IngressClass",
         b"Issuer",
         b"LimitRange",
         b"PersistentVolume",

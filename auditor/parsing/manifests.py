@@ -30,6 +30,7 @@ from auditor.parsing.admin_policy import read_admin_policy, remarks_on
 from auditor.parsing.api_server_calls import api_server_calls
 from auditor.parsing.differing import Differing, remarks, unsure_of
 from auditor.parsing.documents import Document, parse_documents
+from auditor.parsing.entries import Entry, entries_of, is_entry, read_entries
 from auditor.parsing.fields import Fields
 from auditor.parsing.found import read_found
 from auditor.parsing.kustomizations import patch_files
@@ -102,6 +103,7 @@ class Objects:
     absent: dict[str, str] = field(default_factory=dict)
     service_endpoints: dict[tuple[str, str], list[tuple[ServiceEndpoint, ...]]] = field(default_factory=dict)
     calls: list[ApiServerCall] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     patches: frozenset[str] = frozenset()
     _seen: dict[tuple[str, str, str], tuple[Fields, Any]] = field(default_factory=dict)
     _generated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -171,6 +173,9 @@ class Objects:
                 self.service_endpoints.setdefault(place, []).append(read_service_endpoints(fields.value))
             if kind == OPENSHIFT_TEMPLATE and version in OPENSHIFT_VERSIONS:
                 self.ignored[f"{kind} (fill it in first: oc process)"] += 1
+                return
+            if is_entry(kind, group):
+                self.entries += read_entries(kind, fields.value, self.default_namespace)
                 return
             why = f" ({MAKES_PODS})" if makes_pods(kind, group) else f" ({version})" if kind in GROUPS else ""
             self.ignored[f"{kind}{why}"] += 1
@@ -415,6 +420,7 @@ def assemble(
         api_server_calls=tuple(dict.fromkeys(objects.calls)),
         variants=tuple(policy for policy in objects.policies if policy.full_name in unsure),
         admin_policies=tuple(policy for policy in objects.admin_policies if policy.full_name not in unsure),
+        entries=entries_of(objects.entries),
     )
 
 

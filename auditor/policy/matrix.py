@@ -12,6 +12,7 @@ from typing import TypeAlias
 from auditor.model.ports import PortRange, PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Note, Verdict
+from auditor.model.ways_in import NO_WAYS, WaysIn
 from auditor.policy.atoms import PortAtoms
 from auditor.policy.bits import bits
 from auditor.policy.partition import Part
@@ -292,6 +293,7 @@ def _split_one(
 class MatrixView:
     """The part of a matrix to show: between which endpoints, on which ports (all without any), by endpoint rather than
     by class. Where ``pairs`` are given, by the names of sources, only their destinations are shown for each.
+    ``entry`` is what leads to the destinations from outside.
     """
 
     matrix: ExpectedMatrix
@@ -300,3 +302,4 @@ class MatrixView:
     ports: tuple[PortRequest, ...] = ()
     expand: bool = False
     pairs: Mapping[str, Collection[str]] | None = None
+    entry: WaysIn = NO_WAYS

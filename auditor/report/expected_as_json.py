@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from sys import getsizeof
-from typing import TextIO, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint, EndpointKind
@@ -18,6 +18,7 @@ from auditor.policy.matrix import ExpectedMatrix, MatrixView, always_allowed
 from auditor.policy.patterns import ExpectedCell, ExpectedCells, Pattern, Ports
 from auditor.report.documents import write_json
 from auditor.report.skipped import left_out_json
+from auditor.report.ways_in import way_in_item
 
 Pairs: TypeAlias = Mapping[str, Collection[str]]
 """By the names of sources, those of the destinations that are shown for each."""
@@ -39,6 +40,7 @@ def render(view: MatrixView, stream: TextIO) -> None:
         pairs=view.pairs,
         exposed=view_exposures(view),
         absent=absent_cells(view),
+        ways=list(map(way_in_item, view.entry.ways)),
     )
     write_json(shown, stream)
 
@@ -53,9 +55,10 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
     pairs: Pairs | None = None,
     exposed: Sequence[Exposure] = (),
     absent: Iterable[AbsentCell] = (),
+    ways: Sequence[dict[str, Any]] = (),
 ) -> Iterator[str]:
     """The JSON document, in pieces, with the cells from ``sources`` to ``destinations`` (names of endpoints), and what
-    is ``exposed`` to pods that are not in the input, with the cells of these (``absent``).
+    is ``exposed`` to pods that are not in the input, with the cells of these (``absent``), and the ``ways`` in.
 
     Without ``expand`` there is a cell for each pair of the classes that have a member among them. ``pairs``, with
     ``expand``, as in ``MatrixView``.
@@ -72,6 +75,8 @@ def expected_json(  # noqa: PLR0913 - what is shown of a matrix
         yield f'"exposure":{json.dumps([_exposure_json(matrix, each) for each in exposed])},'
         lines = ",\n".join(json.dumps(_absent_json(each)) for each in absent)
         yield f'"exposure_cells":[\n{lines}\n],'
+    if ways:
+        yield f'"ways_in":{json.dumps(ways)},'
     yield '"cells":['
     cells = ExpectedCells(matrix, ports)
     separator = "\n"

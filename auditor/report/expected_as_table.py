@@ -20,6 +20,7 @@ from auditor.report.expected_parties import Cells, Party, cells_of, pairs_in_dou
 from auditor.report.marks import EVERY_SYMBOL, Symbols
 from auditor.report.matrix import Matrix, grid_lines, legend_lines
 from auditor.report.skipped import ignored_line
+from auditor.report.ways_in import way_in_lines
 
 EXPOSED = "Opened by rules to pods that are not in the input, if nothing forbids it on their side"
 MOST_NAMES = 20
@@ -77,6 +78,8 @@ def _render(view: MatrixView, stream: TextIO, *, wide: bool) -> None:
         if note in occurring:
             tell(f"({note.value}): {meaning}")
     _print_exposures(view, parties, tell, symbols, None if wide else MOST_EXPOSURES)
+    for line in way_in_lines(view.entry, None if wide else MOST_EXPOSURES):
+        tell(line)
     tell(f"{_about_the_rest(view, doubted=bool(doubted))}; -o json has every connection.", 0)
 
 

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from auditor.model.policy import Direction
 from auditor.report.documents import write_json_value
 from auditor.report.skipped import left_out_json
+from auditor.report.ways_in import way_in_item
 from auditor.run.explanation import Explained, Explanation
 from auditor.run.service_connections import ServicePort
 
@@ -21,6 +22,7 @@ def render(explanation: Explanation, stream: TextIO) -> None:
         "schema": SCHEMA,
         **({"service": _service(asked)} if asked else {}),
         "connections": [_connection(each) for each in explanation.connections],
+        **({"ways_in": list(map(way_in_item, explanation.entry.ways))} if explanation.entry.ways else {}),
         **left_out_json(explanation.left_out),
     }
     write_json_value(document, stream)

@@ -12,12 +12,14 @@ from auditor.model.reasons import policy_place
 from auditor.model.verdict import Note, Verdict
 from auditor.model.words import in_brief
 from auditor.report.console import open_console, print_paragraph
+from auditor.report.ways_in import way_in_lines
 from auditor.run.explanation import Explained, Explanation
 from auditor.run.service_connections import ServicePort
 
 STYLES = {Verdict.ALLOWED: "bold green", Verdict.DENIED: "bold red"}
 MOST_SHOWN = 2
 MOST_NAMES = 4
+MOST_WAYS = 8
 NOTE_WORDS = {
     Note.CNI_DEPENDENT: "depends on an ipBlock that covers an address inside the cluster, which the specification "
     "leaves to the CNI",
@@ -43,6 +45,8 @@ def render(explanation: Explanation, stream: TextIO) -> None:
         print_paragraph(
             console, f"{word} as well: {in_brief([each.decision.cell for each in alike], MOST_NAMES)}", 0, 4
         )
+    for line in way_in_lines(explanation.entry, MOST_WAYS):
+        print_paragraph(console, line, 0, 4)
 
 
 def _examples(connections: Sequence[Explained]) -> list[Explained]:

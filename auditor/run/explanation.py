@@ -9,6 +9,7 @@ from auditor.model.ports import PortRequest
 from auditor.model.skipped import NOTHING_LEFT_OUT, LeftOut
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
+from auditor.model.ways_in import NO_WAYS, WaysIn
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
@@ -33,12 +34,13 @@ class Explained:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What becomes of each connection in question, by way of which Service, if of any, and what of the input plays no
-    part.
+    part. ``entry`` is what else leads to its destinations, where it comes from outside.
     """
 
     connections: tuple[Explained, ...]
     by_way_of: ServicePort | None = None
     left_out: LeftOut = NOTHING_LEFT_OUT
+    entry: WaysIn = NO_WAYS
 
     @property
     def in_doubt(self) -> bool:

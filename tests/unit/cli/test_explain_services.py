@@ -255,3 +255,57 @@ def test_a_pod_that_may_run_on_another_node_is_in_doubt(explain):
     code, out, _ = explain(anywhere, OPEN, ask="host/office node/n1 80")
     assert code == 3
     assert "whether prod/web runs on node/n1 is not known" in out
+
+
+WAYS = """
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: front, namespace: prod}
+spec: {ingressClassName: nginx, defaultBackend: {service: {name: web, port: {number: 80}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: prod}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: prod, labels: {app: web}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: shut, namespace: prod}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+"""
+
+
+def test_what_leads_to_a_pod_from_outside_is_told_and_is_asked_for_from_there_alone(tmp_path, capsys):
+    path = tmp_path / "in.yaml"
+    path.write_text(WAYS)
+    denied = "denied  Ingress prod/front to prod/web TCP/8080: ingress: prod/web is isolated by prod/shut"
+    assert run(["explain", "-f", str(path), "outside", "prod/web", "8080"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "From outside, by objects that lead in:" in printed
+    assert " ".join(denied.split()) in printed
+    assert run(["explain", "-f", str(path), "prod/web", "prod/web", "8080"]) == 0
+    assert "lead in" not in capsys.readouterr().out
+    assert run(["explain", "-f", str(path), "outside", "prod/web", "8080", "-o", "json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    validator("explanation.schema.json").validate(shown)
+    assert [(each["name"], each["verdict"], each["in_doubt"]) for each in shown["ways_in"]] == [
+        ("prod/front", "denied", False)
+    ]
+    assert "Ingress" not in shown["ignored"]
+
+
+@pytest.mark.parametrize(("more", "shown"), [((), True), (("--to", "prod/web"), True), (("--from", "prod/web"), False)])
+def test_an_expectation_has_what_leads_in_where_it_has_the_outside(tmp_path, capsys, more, shown):
+    path = tmp_path / "in.yaml"
+    path.write_text(WAYS)
+    assert run(["expect", "-f", str(path), *more]) == 0
+    assert ("denied Ingress prod/front" in " ".join(capsys.readouterr().out.split())) is shown
+    assert run(["expect", "-f", str(path), *more, "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    validator("expected.schema.json").validate(document)
+    assert ("ways_in" in document) is shown
