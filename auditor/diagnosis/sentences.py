@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from auditor.diagnosis.dialects import SPECS
 from auditor.diagnosis.evidence import Evidence, Fit
+from auditor.diagnosis.leftovers import unwritten_isolation
 from auditor.diagnosis.price import PLACE_TELLS
 from auditor.diagnosis.witnesses import places
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Hypothesis, ScopeKind
@@ -114,10 +115,13 @@ def nothing_known(evidence: Evidence) -> Diagnosis:
     counts = [pluralize(cells.bit_count(), word, PLURALS.get(word, "")) for cells, word in kinds if cells]
     if evidence.untold:
         counts.append(f"{pluralize(len(evidence.untold), 'connection')} answered by someone else")
+    usual = (
+        "Look at the findings one by one. An enforcer that still has older policies, or a network fault that "
+        "has nothing to do with policies, can look like this."
+    )
     return Diagnosis(
         title=f"no known fault explains {', '.join(counts)}",
-        advice="Look at the findings one by one. An enforcer that still has older policies, or a network fault that "
-        "has nothing to do with policies, can look like this.",
+        advice=" ".join(filter(None, (unwritten_isolation(evidence), usual))),
         unexplained=evidence.cells.listed(evidence.differing) + evidence.untold,
     )
 

@@ -10,10 +10,12 @@ import pytest
 
 from auditor.diagnosis.evidence import Evidence
 from auditor.diagnosis.hypotheses import Concerned, faults
+from auditor.diagnosis.leftovers import unwritten_isolation
 from auditor.diagnosis.search import _best_split, diagnose, discriminating_cells
-from auditor.diagnosis.sentences import advice_for, in_words
+from auditor.diagnosis.sentences import advice_for, in_words, nothing_known
 from auditor.model.diagnosis import Fault, ScopeKind
 from auditor.model.dialect import FAULTLESS, OF_ONE_POD, Dialect, Enforcement
+from auditor.model.policy import Direction
 from auditor.model.verdict import Observation, Observed, Result, Verdict
 from tests.lab import scenarios
 from tests.lab.confusion import observe, run
@@ -110,6 +112,55 @@ def test_faults_at_random_are_left_unexplained(demo):
     assert differing > 20
     assert len(diagnosis.explained) < differing / 2
     assert len(diagnosis.explained) + len(diagnosis.unexplained) == differing
+
+
+def leaving_nothing_through(name, direction, but=lambda _: False):
+    """What is seen where a policy that is gone keeps all away that the pod sends, or that is sent to it."""
+
+    def change(result):
+        cell = result.cell
+        own = cell.source if direction is Direction.EGRESS else cell.destination
+        inside = cell.source == cell.destination or "node/" in cell.source + cell.destination
+        shut = own == name and not inside and not but(cell) and result.expected is Verdict.ALLOWED
+        return flipped(result) if shut and result.result is Result.MATCH else result
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("scenario", "name", "direction", "said"),
+    [
+        (
+            "demo",
+            "dev/web",
+            Direction.EGRESS,
+            "Nothing that dev/web sends gets through, though no policy isolates egress",
+        ),
+        ("demo", "prod/web-1", Direction.EGRESS, ""),
+        (
+            "seed-default-allow",
+            "",
+            Direction.INGRESS,
+            "Nothing that is sent to {} gets through, though no policy isolates ingress",
+        ),
+    ],
+)
+def test_isolation_that_nobody_has_written_is_told_where_no_policy_isolates_and_nothing_gets_through(
+    scenario, name, direction, said
+):
+    world = World.of(scenarios.read(scenario))
+    name = name or world.snapshot.endpoints[0].name
+    seen = list(observe(world, Enforcement(), Random(1)))
+    results = list(map(leaving_nothing_through(name, direction), seen))
+    evidence = Evidence(world.snapshot, results)
+    assert evidence.differing
+    sentence = unwritten_isolation(evidence)
+    assert sentence.startswith(said.format(name))
+    assert bool(sentence) is bool(said)
+    assert nothing_known(evidence).advice.startswith(sentence)
+    one = next(result.cell for result in results if result.result is Result.OUTAGE)
+    all_but_one = list(map(leaving_nothing_through(name, direction, lambda cell: cell == one), seen))
+    assert not unwritten_isolation(Evidence(world.snapshot, all_but_one))
 
 
 def test_an_answer_by_a_stranger_is_explained_by_nothing(demo):
