@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -10,11 +10,35 @@ from auditor.choice.area import Area, Kind
 from auditor.choice.choose import Bounds, choose
 from auditor.choice.filter import What
 from auditor.choice.misreadings import Reading
+from auditor.choice.noticing import Ledger
 from auditor.choice.world import World
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
-from auditor.model.verdict import Cell
+from auditor.model.verdict import Cell, Note
+from auditor.policy.matrix import ExpectedMatrix
 from auditor.probe_pods.choice import ProbeRequest
+
+
+def claimed_by(ledger: Ledger) -> dict[tuple[str, int, What], bool]:
+    """For each way of misreading, by the area, the kind and the way, whether it is said to be noticed."""
+    noticed = 0
+    for mask in ledger.shown.values():
+        noticed |= mask
+    found, place = {}, 0
+    for area in ledger.areas:
+        for bundle in area.bundles:
+            for way in bundle.ways:
+                found[area.namespace, bundle.kind, area.whats[way]] = bool(noticed >> place & 1)
+            place += 1
+    return found
+
+
+def differ(written: ExpectedMatrix, read: ExpectedMatrix, cells: Iterable[Cell]) -> bool:
+    """Whether any of ``cells`` is let through that should not be, or closed that is sure to be open."""
+    return any(
+        written.verdict(*cell) is not read.verdict(*cell) and Note.CNI_DEPENDENT not in written.notes(*cell)
+        for cell in cells
+    )
 
 
 class Claims:
@@ -30,17 +54,8 @@ class Claims:
 
     @cached_property
     def noticed(self) -> dict[tuple[str, int, What], bool]:
-        """For each way of misreading, by the area, the kind and the way, whether it is said to be noticed."""
-        noticed = 0
-        for mask in self.chosen.ledger.shown.values():
-            noticed |= mask
-        found, place = {}, 0
-        for area in self.areas:
-            for bundle in area.bundles:
-                for way in bundle.ways:
-                    found[area.namespace, bundle.kind, area.whats[way]] = bool(noticed >> place & 1)
-                place += 1
-        return found
+        """``claimed_by`` what is chosen."""
+        return claimed_by(self.chosen.ledger)
 
     def planned(self, area: Area) -> list[Cell]:
         """The connections that are tried on the ports that are asked about in ``area``: others are chosen for what

@@ -5,7 +5,7 @@ most.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
@@ -62,7 +62,7 @@ def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeReques
     world = World(snapshot, outside, request.namespaces or None)
     ends = zip(world.groups.of_endpoint, world.snapshot.endpoints, strict=True)
     audited = mask_of({group for group, end in ends if request.audits(end)})
-    families = _families(snapshot)
+    families = families_of(snapshot)
     areas = [survey(world, name, audited, families) for name in sorted({policy.namespace for policy in policies})]
     several = _pairs(world, areas, request)
     cover = Cover(several, world.namespace_of, bounds.probe_pods)
@@ -70,13 +70,13 @@ def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeReques
     choice, names, further = _copies(world, areas, request, cover.pods)
     weights = [weight for pairs in several for weight in pairs.weights]
     enough = _several_times(_shown(several, cover.pods, names), weights)
-    shown = _most_telling(_also_of(enough, further), weights, bounds.connections)
-    ledger = Ledger(tuple(areas), tuple(_kinds(world, area) for area in areas), _policies(areas), shown)
+    shown = _most_telling(also_of(enough, further), weights, bounds.connections)
+    ledger = ledger_for(world, areas, shown)
     without = _without(world, areas, cover.pods, set(names.values()))
     return Chosen(choice.probe_pods, choice.uncovered, frozenset(shown), without, ledger)
 
 
-def _families(snapshot: Snapshot) -> list[Family]:
+def families_of(snapshot: Snapshot) -> list[Family]:
     """Those that all pods have: which of the others a probe pod gets is not known before."""
     known = [set(end.families) for end in snapshot.endpoints if end.selectable and end.addresses]
     return sorted(set[Family].intersection(*known)) if known else [Family.IPV4]
@@ -138,12 +138,9 @@ def _shown(several: Sequence[Pairs], pods: set[Pod], names: Mapping[Pod, str]) -
     places: list[int] = []
     weights: list[int] = []
 
-    def connection(pairs: Pairs, link: Link) -> Connection:
-        return Connection(names[link.source], names[link.destination], pairs.area.columns[link.column].port)
-
     for pairs in several:
         for link, mask in pairs.links(pods):
-            made = connection(pairs, link)
+            made = connection(pairs, link, names)
             found[made] = found.get(made, 0) | mask << len(weights)
             for one, other in ((link.source, link.destination), (link.destination, link.source)):
                 met[one] = met.get(one, 0) | 1 << other.group
@@ -151,13 +148,18 @@ def _shown(several: Sequence[Pairs], pods: set[Pod], names: Mapping[Pod, str]) -
         weights += pairs.weights
     for place, pairs in zip(places, several, strict=True):
         for link, mask in pairs.besides(pods, met):
-            made = connection(pairs, link)
+            made = connection(pairs, link, names)
             if made in found:
                 found[made] |= mask << place
     return found
 
 
-def _also_of(shown: Mapping[Connection, int], further: Mapping[str, Sequence[str]]) -> dict[Connection, int]:
+def connection(pairs: Pairs, link: Link, names: Mapping[Pod, str]) -> Connection:
+    """``link``, of ``pairs``, between pods with these ``names``."""
+    return Connection(names[link.source], names[link.destination], pairs.area.columns[link.column].port)
+
+
+def also_of(shown: Mapping[Connection, int], further: Mapping[str, Sequence[str]]) -> dict[Connection, int]:
     """``shown``, and the same of the pods on ``further`` nodes."""
     added = dict(shown)
     for each, mask in shown.items():
@@ -208,10 +210,10 @@ def _without(world: World, areas: Sequence[Area], pods: Collection[Pod], taken: 
     return tuple(replace(end, name=f"{end.name}~" if end.name in taken else end.name) for end in ends)
 
 
-def _kinds(world: World, area: Area) -> tuple[str, ...]:
-    return tuple(workload_name(world.groups.representatives[kind[0].group]) for kind in area.kinds)
-
-
-def _policies(areas: Iterable[Area]) -> int:
-    """How many policies there is anything to notice of."""
-    return len({area.whats[way].policy for area in areas for bundle in area.bundles for way in bundle.ways} - {""})
+def ledger_for(world: World, areas: Sequence[Area], shown: Mapping[Connection, int]) -> Ledger:
+    """What each connection has ``shown`` in ``areas``, with names for their kinds of pods."""
+    kinds = tuple(
+        tuple(workload_name(world.groups.representatives[kind[0].group]) for kind in area.kinds) for area in areas
+    )
+    policies = {area.whats[way].policy for area in areas for bundle in area.bundles for way in bundle.ways} - {""}
+    return Ledger(tuple(areas), kinds, len(policies), shown)

@@ -81,6 +81,14 @@ class Pairs:
         groups = mask_of({pod.group for pod in pods}) & self.others
         return self._links(pods, lambda subject: (subject,), lambda _: groups)
 
+    def between(self, pods: Collection[Pod]) -> Iterator[tuple[Link, int]]:
+        """As ``links``, with all that subjects and other ends stand for: for pods that somebody else has chosen."""
+        groups = mask_of({pod.group for pod in pods})
+        alike = {
+            subject.group: [Pod(group) for group in bits(subject.groups & groups)] for subject in self.area.subjects
+        }
+        return self._links(pods, lambda subject: alike[subject.group], lambda _: groups)
+
     def besides(self, pods: Collection[Pod], met: Mapping[Pod, int]) -> Iterator[tuple[Link, int]]:
         """As ``links``, with other ends that stand for none of this area, and with all pods that a subject stands for:
         connections that are tried for what they show elsewhere may be among them. ``met`` has for each pod the groups

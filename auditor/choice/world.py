@@ -59,19 +59,26 @@ class World:
     """
 
     def __init__(
-        self, snapshot: Snapshot, outside: Iterable[Endpoint], namespaces: Collection[str] | None = None
+        self,
+        snapshot: Snapshot,
+        outside: Iterable[Endpoint],
+        namespaces: Collection[str] | None = None,
+        probes: Iterable[Endpoint] = (),
     ) -> None:
-        """``namespaces`` are those of which an area is looked at; None: any."""
+        """``namespaces`` are those of which an area is looked at; None: any. ``probes`` are there beside the pods, and
+        count as nobody's members.
+        """
         addresses = _of_any_pod(snapshot, network_policy_traits(snapshot).blocks)
         pods = [replace(end, addresses=addresses) for end in snapshot.endpoints if end.selectable]
         self.snapshot = replace(snapshot, endpoints=(*pods, *outside))
+        everybody = (*self.snapshot.endpoints, *(replace(end, addresses=addresses) for end in probes))
         both = frozenset(Direction)
         policies = tuple(replace(policy, directions=both) for policy in snapshot.policies)
         traits = network_policy_traits(replace(snapshot, policies=policies))
         ports = [*traits.ports, *map(_first_alone, traits.ports), *_of_other_protocols(traits.ports)]
         names = port_names(ports)
-        self.atoms = cut_atoms(ports, names, self.snapshot.endpoints)
-        self.groups = Groups(self.snapshot, names, [traits])
+        self.atoms = cut_atoms(ports, names, everybody)
+        self.groups = Groups(replace(self.snapshot, endpoints=everybody), names, [traits])
         self.blocks_hold_pods = any(address in block.cidr for block in traits.blocks for address in addresses)
         self.declared = {name: self.groups.declaring(name) for name in names}
         self._compiler = RuleCompiler(self.groups, self.atoms, self.declared)
@@ -80,9 +87,9 @@ class World:
 
     @cached_property
     def members(self) -> list[list[Endpoint]]:
-        """The endpoints of each group."""
+        """The endpoints of each group; none of a group of probes alone."""
         members: list[list[Endpoint]] = [[] for _ in self.groups.representatives]
-        for endpoint, group in zip(self.snapshot.endpoints, self.groups.of_endpoint, strict=True):
+        for endpoint, group in zip(self.snapshot.endpoints, self.groups.of_endpoint, strict=False):
             members[group].append(endpoint)
         return members
 

@@ -164,7 +164,7 @@ class Report:
     likely not meant in the policies, whatever enforces them; ``intent`` is where they differ from what was meant, when
     somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``. ``surroundings`` are what
     the cluster was like; ``comparison`` is how the findings stand against earlier runs, None where they were held
-    against none. ``noticing`` says how much the connections would have noticed, where they were chosen for that.
+    against none. ``noticing`` says how much the connections would have noticed, where that is known.
     ``services`` is what came of connections through Services, ``dns`` of lookups, where those were tried.
     """
 

@@ -30,6 +30,7 @@ from auditor.probing.options import ProbingProgress
 from auditor.probing.plan import choose_ports
 from auditor.run.audit import AuditOptions, check_accepted, look
 from auditor.run.concluding import Seconds, Seen, against_intent, report_on, with_lint
+from auditor.run.live_noticing import noticing_of
 from auditor.run.live_plan import LiveOptions, LivePlan, narrowed, plan_live
 from auditor.run.live_settling import settle
 
@@ -116,10 +117,8 @@ async def audit_with_plan(
     report = await with_lint(report, live.snapshot, options.namespaces)
     meant = None if options.intent is None else findings
     around = await apart(surroundings_of, live.snapshot, options.namespaces, live.versions, intent=meant)
-    if intended.chosen is not None:
-        noticing = await apart(intended.chosen.ledger.of_results, report.cells)
-        report = replace(report, noticing=noticing)
-    whole = replace(report, run_id=run_id, api=traffic, intent=findings, surroundings=around)
+    noticing = await apart(noticing_of, options, intended, report.cells)
+    whole = replace(report, noticing=noticing, run_id=run_id, api=traffic, intent=findings, surroundings=around)
     if left is not None:
         raise LeftBehindError(str(left), whole) from left
     return LiveAudit(whole, intended)

@@ -6,7 +6,7 @@ Nothing here asks the cluster anything: it is decided from what was read, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -99,9 +99,7 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
     """
     workloads = live.snapshot
     _check_externals(workloads, options.externals)
-    request = ProbeRequest(
-        options.namespaces, options.selector, options.mode, live.ready_nodes or None, closed=frozenset(closed)
-    )
+    request = request_of(live, options, closed)
     check_request(workloads, request)
     if _is_chosen(workloads, request, options):
         return _chosen_plan(live, options, request)
@@ -132,6 +130,13 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
         ),
         {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
         joined.absent,
+    )
+
+
+def request_of(live: LiveSnapshot, options: LiveOptions, closed: Collection[str] = ()) -> ProbeRequest:
+    """Which pods ``options`` mean; nothing can be put into the namespaces that are ``closed``."""
+    return ProbeRequest(
+        options.namespaces, options.selector, options.mode, live.ready_nodes or None, closed=frozenset(closed)
     )
 
 

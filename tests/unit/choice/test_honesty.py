@@ -17,7 +17,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import always_allowed
 from auditor.probe_pods.choice import ProbeRequest
 from auditor.probing.plan import ALWAYS_PROBED
-from tests.choosing import Claims, at_end, read_so, stand_ins
+from tests.choosing import Claims, at_end, differ, read_so, stand_ins
 from tests.marking import slow
 from tests.strategies import DUAL, IPV4_ONLY, Shape, random_snapshot
 
@@ -62,14 +62,6 @@ class Trial(Claims):
 def read_by(snapshot, policy, direction, reading):
     """What ``snapshot`` demands with ``policy`` read so in ``direction``."""
     return evaluate(replace(snapshot, policies=read_so(snapshot.policies, policy, direction, reading)))
-
-
-def differ(written, read, cells):
-    """Whether any of ``cells`` is let through that should not be, or closed that is sure to be open."""
-    return any(
-        written.verdict(*cell) is not read.verdict(*cell) and Note.CNI_DEPENDENT not in written.notes(*cell)
-        for cell in cells
-    )
 
 
 SHOWS_ELSEWHERE = 60

@@ -1,0 +1,25 @@
+"""How much of what could be wrong with the audited policies the connections of a run notice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auditor.choice.whole import ledger_of_plan
+from auditor.model.noticing import Noticing
+from auditor.model.report import CellResult
+from auditor.run.live_plan import LiveOptions, LivePlan, request_of
+
+
+def noticing_of(options: LiveOptions, intended: LivePlan, results: Sequence[CellResult]) -> Noticing | None:
+    """What those of ``results`` notice that say anything, of all that could be wrong with the policies that were
+    audited; None where there is nothing, and for a whole plan where policies of administrators have a say.
+    """
+    if intended.chosen is not None:
+        return intended.chosen.ledger.of_results(results)
+    workloads = intended.live.snapshot
+    if workloads.admin_policies:
+        return None
+    probes = [end for end in intended.snapshot.endpoints if end.selectable]
+    ledger = ledger_of_plan(workloads, options.externals, request_of(intended.live, options), probes)
+    noticing = ledger.of_results(results)
+    return noticing if noticing.ways else None
