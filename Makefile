@@ -84,7 +84,7 @@ cluster-up: ## a kind cluster to try things on: one control plane, two workers, 
 cluster-shell: ## a shell that reaches that cluster
 	@tests/e2e/cluster/shell
 
-chart-tools: ## what the tests of deploy/ render and check with: Helm 3 and 4, kubectl, kubernetes-validate, promtool
+chart-tools: ## what the tests of deploy/ and ci/ check with: Helm 3 and 4, kubectl, kubernetes-validate, promtool, actionlint
 	@tools/chart-tools
 
 cluster-down: ## end that cluster and all that belongs to it

@@ -90,7 +90,23 @@ def test_red_for_a_dialect_with_its_cause_and_for_what_is_missing(enforced, kube
     assert done.returncode == 1
     assert " passed" not in done.stdout, done.stdout
     assert "there is no namespace 'gone'" in done.stdout
+    done = run(kubectl, "audit-e2e/missing:1")
+    assert done.returncode == 1
+    assert " passed" not in done.stdout, done.stdout
+    assert "ImagePull" in done.stdout, done.stdout
     assert left_behind(kubectl) == []
+
+
+def test_ctrl_c_while_the_audit_runs_leaves_nothing(enforced, kubectl, image):
+    words = [word for word in session(kubectl, image) if word]
+    interrupted = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    until(lambda: in_cluster(kubectl))
+    interrupted.send_signal(signal.SIGINT)
+    shown, _ = interrupted.communicate(timeout=100)
+    assert interrupted.returncode == pytest.ExitCode.INTERRUPTED, shown
+    assert " passed" not in shown
+    assert left_behind(kubectl) == []
+    assert in_cluster(kubectl) == []
 
 
 APPLIED = """

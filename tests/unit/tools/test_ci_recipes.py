@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.unit.testing.worlds import SHOP
+from tests.unit.tools.test_charts import call, tool
 
 ROOT = SHOP.parents[1]
 BROKEN = SHOP / "broken" / "open-api.yaml"
@@ -112,6 +113,28 @@ def test_the_lab_is_found_by_sudo(command, project):
     done = run(command, project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert Path(project / "netpol-lab.xml").exists()
+
+
+@pytest.mark.parametrize(
+    ("workflow", "written", "instead", "complaint"),
+    [
+        (".github/workflows/release.yml", "", "", ""),
+        ("ci/github/workflow.yml", "", "", ""),
+        ("ci/github/workflow.yml", "manifests: deploy/manifests", "manifest: deploy", 'input "manifest" is not defined'),
+        ("ci/github/workflow.yml", "matrix.cni != ", "matrix.cn != ", 'property "cn" is not defined'),
+    ],
+)
+def test_actionlint_takes_the_workflows_and_their_use_of_the_action(tmp_path, workflow, written, instead, complaint):
+    """The action as one of the repository: so its inputs are held against those that the workflow gives."""
+    (tmp_path / ".git").mkdir()
+    shutil.copytree(ROOT / "ci/github", tmp_path / "ci/github")
+    text = (ROOT / workflow).read_text().replace("OWNER/netpol-audit/ci/github@v0.1.0", "./ci/github")
+    path = tmp_path / ".github" / "workflows" / "tried.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace(written, instead))
+    done = call(tool("actionlint"), "-no-color", path)
+    assert done.returncode == bool(complaint), done.stdout
+    assert complaint in done.stdout
 
 
 def test_none_was_overlooked():
