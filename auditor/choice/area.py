@@ -76,12 +76,17 @@ class Area:
         return chain.from_iterable(self.kinds)
 
 
-def survey(world: World, namespace: str, audited: int, families: Sequence[Family]) -> Area:
-    """What there is to notice at those groups of ``namespace`` that are among ``audited``."""
+def survey(
+    world: World, namespace: str, audited: int, families: Sequence[Family], also: Sequence[PortRequest] = ()
+) -> Area:
+    """What there is to notice at those groups of ``namespace`` that are among ``audited``, on the ports that can tell
+    anything apart and those that are tried ``also``.
+    """
     here = world.groups.in_namespace(namespace) & audited
     reads = list(_read(world, namespace))
     touching = _touching(world, here)
-    columns = world.columns(families, _ports(world, reads, touching[0], here))
+    ports = dict.fromkeys((*_ports(world, reads, touching[0], here), *also))
+    columns = world.columns(families, list(ports))
     kinds = _tell_apart(world, reads, touching, here)
     whats: dict[What, int] = {}
     found: dict[tuple[int, Direction, tuple[tuple[int, ...], ...]], list[int]] = {}

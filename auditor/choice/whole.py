@@ -10,6 +10,7 @@ from auditor.choice.choose import also_of, connection, families_of, ledger_for
 from auditor.choice.noticing import Ledger
 from auditor.choice.pairs import Pairs, Pod
 from auditor.choice.world import World
+from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.bits import mask_of
 from auditor.probe_pods.choice import ProbeRequest
@@ -17,10 +18,15 @@ from auditor.probing.plan import Connection
 
 
 def ledger_of_plan(
-    snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeRequest, probes: Sequence[Endpoint]
+    snapshot: Snapshot,
+    outside: Sequence[Endpoint],
+    request: ProbeRequest,
+    probes: Sequence[Endpoint],
+    tried: Iterable[PortRequest] = (),
 ) -> Ledger:
     """What any connections between ``probes``, made for ``request``, and the hosts ``outside`` notice of what is wrong
-    at the pods of ``snapshot``. Probe pods count by the labels that they have.
+    at the pods of ``snapshot``, on the ports that can tell anything apart and those that are ``tried``. Probe pods
+    count by the labels that they have.
     """
     world = World(snapshot, outside, request.namespaces or None, probes)
     ends, groups = world.snapshot.endpoints, world.groups.of_endpoint
@@ -29,11 +35,8 @@ def ledger_of_plan(
     of_probes = groups[len(ends) :]
     audited_in = request.namespaces or snapshot.namespaces
     with_policies = {policy.namespace for policy in snapshot.policies}.intersection(audited_in)
-    families = families_of(snapshot)
-    areas = [
-        _as_pods_show(survey(world, name, audited | mask_of(of_probes), families), audited, real)
-        for name in sorted(with_policies)
-    ]
+    families, here, also = families_of(snapshot), audited | mask_of(of_probes), sorted(set(tried))
+    areas = [_as_pods_show(survey(world, name, here, families, also), audited, real) for name in sorted(with_policies)]
     names: dict[int, list[str]] = {}
     for group, end in zip(groups[len(ends) - len(outside) :], (*outside, *probes), strict=True):
         names.setdefault(group, []).append(end.name)

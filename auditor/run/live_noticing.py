@@ -6,20 +6,26 @@ from collections.abc import Sequence
 
 from auditor.choice.whole import ledger_of_plan
 from auditor.model.noticing import Noticing
+from auditor.model.ports import PortRequest
 from auditor.model.report import CellResult
 from auditor.run.live_plan import LiveOptions, LivePlan, request_of
 
 
-def noticing_of(options: LiveOptions, intended: LivePlan, results: Sequence[CellResult]) -> Noticing | None:
+def noticing_of(
+    options: LiveOptions, intended: LivePlan, results: Sequence[CellResult], *, ports_given: bool
+) -> Noticing | None:
     """What those of ``results`` notice that say anything, of all that could be wrong with the policies that were
     audited; None where there is nothing, and for a whole plan where policies of administrators have a say.
+
+    ``ports_given``: others were tried than a choice would have been about.
     """
-    if intended.chosen is not None:
+    if intended.chosen is not None and not ports_given:
         return intended.chosen.ledger.of_results(results)
     workloads = intended.live.snapshot
     if workloads.admin_policies:
         return None
     probes = [end for end in intended.snapshot.endpoints if end.selectable]
-    ledger = ledger_of_plan(workloads, options.externals, request_of(intended.live, options), probes)
+    tried = {PortRequest(each.cell.protocol, number=each.cell.port) for each in results}
+    ledger = ledger_of_plan(workloads, options.externals, request_of(intended.live, options), probes, tried)
     noticing = ledger.of_results(results)
     return noticing if noticing.ways else None
