@@ -120,7 +120,7 @@ def test_the_lab_is_found_by_sudo(command, project):
     [
         (".github/workflows/release.yml", "", "", ""),
         ("ci/github/workflow.yml", "", "", ""),
-        ("ci/github/workflow.yml", "manifests: deploy/manifests", "manifest: deploy", 'input "manifest" is not defined'),
+        ("ci/github/workflow.yml", "manifests: deploy/", "manifest: ", 'input "manifest" is not defined'),
         ("ci/github/workflow.yml", "matrix.cni != ", "matrix.cn != ", 'property "cn" is not defined'),
     ],
 )
