@@ -70,7 +70,7 @@ def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeReques
     choice, names, further = _copies(world, areas, request, cover.pods)
     weights = [weight for pairs in several for weight in pairs.weights]
     enough = _several_times(_shown(several, cover.pods, names), weights)
-    shown = _most_telling(also_of(enough, further), weights, bounds.connections)
+    shown = _most_telling(_also_of(enough, further), weights, bounds.connections)
     ledger = ledger_for(world, areas, shown)
     without = _without(world, areas, cover.pods, set(names.values()))
     return Chosen(choice.probe_pods, choice.uncovered, frozenset(shown), without, ledger)
@@ -138,9 +138,12 @@ def _shown(several: Sequence[Pairs], pods: set[Pod], names: Mapping[Pod, str]) -
     places: list[int] = []
     weights: list[int] = []
 
+    def connection(pairs: Pairs, link: Link) -> Connection:
+        return Connection(names[link.source], names[link.destination], pairs.area.columns[link.column].port)
+
     for pairs in several:
         for link, mask in pairs.links(pods):
-            made = connection(pairs, link, names)
+            made = connection(pairs, link)
             found[made] = found.get(made, 0) | mask << len(weights)
             for one, other in ((link.source, link.destination), (link.destination, link.source)):
                 met[one] = met.get(one, 0) | 1 << other.group
@@ -148,18 +151,13 @@ def _shown(several: Sequence[Pairs], pods: set[Pod], names: Mapping[Pod, str]) -
         weights += pairs.weights
     for place, pairs in zip(places, several, strict=True):
         for link, mask in pairs.besides(pods, met):
-            made = connection(pairs, link, names)
+            made = connection(pairs, link)
             if made in found:
                 found[made] |= mask << place
     return found
 
 
-def connection(pairs: Pairs, link: Link, names: Mapping[Pod, str]) -> Connection:
-    """``link``, of ``pairs``, between pods with these ``names``."""
-    return Connection(names[link.source], names[link.destination], pairs.area.columns[link.column].port)
-
-
-def also_of(shown: Mapping[Connection, int], further: Mapping[str, Sequence[str]]) -> dict[Connection, int]:
+def _also_of(shown: Mapping[Connection, int], further: Mapping[str, Sequence[str]]) -> dict[Connection, int]:
     """``shown``, and the same of the pods on ``further`` nodes."""
     added = dict(shown)
     for each, mask in shown.items():

@@ -48,8 +48,7 @@ class Ledger:
 
     def of_results(self, results: Iterable[CellResult]) -> Noticing:
         """What those of ``results`` notice that say anything of the policies."""
-        cells = (result.cell for result in results if is_telling(result))
-        return self.of({Connection(cell.source, cell.destination, _port(cell)) for cell in cells})
+        return self.of(telling_connections(results))
 
     def _missed(self, mask: int) -> Iterator[str]:
         """The ways of the bundles in ``mask`` in words."""
@@ -61,6 +60,12 @@ class Ledger:
         for place, (area, kind, bundle) in enumerate(bundles):
             if mask >> place & 1:
                 yield from (_in_words(kind, area.whats[way]) for way in bundle.ways)
+
+
+def telling_connections(results: Iterable[CellResult]) -> frozenset[Connection]:
+    """Those of ``results`` that say anything of the policies, over whichever family."""
+    cells = (result.cell for result in results if is_telling(result))
+    return frozenset(Connection(cell.source, cell.destination, _port(cell)) for cell in cells)
 
 
 def _in_words(kind: str, way: What) -> str:

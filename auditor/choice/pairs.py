@@ -6,16 +6,19 @@ in a namespace that is entered anyway, where there is such a one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import and_
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from auditor.choice.area import Area
 from auditor.choice.world import World, lowest, refined
 from auditor.model.policy import Direction
 from auditor.policy.bits import bits, mask_of, union
 from auditor.probing.plan import ALWAYS_PROBED
+
+Item = TypeVar("Item")
 
 
 class Pod(NamedTuple):
@@ -81,13 +84,24 @@ class Pairs:
         groups = mask_of({pod.group for pod in pods}) & self.others
         return self._links(pods, lambda subject: (subject,), lambda _: groups)
 
-    def between(self, pods: Collection[Pod]) -> Iterator[tuple[Link, int]]:
-        """As ``links``, with all that subjects and other ends stand for: for pods that somebody else has chosen."""
+    def between(self, pods: Collection[Pod], tried: Callable[[Link], Item | None]) -> Iterator[tuple[int, Item]]:
+        """For each bundle, by its place, the first of the connections between ``pods`` that shows it and is ``tried``,
+        as that gives it; with all that subjects and other ends stand for.
+        """
         groups = mask_of({pod.group for pod in pods})
-        alike = {
-            subject.group: [Pod(group) for group in bits(subject.groups & groups)] for subject in self.area.subjects
-        }
-        return self._links(pods, lambda subject: alike[subject.group], lambda _: groups)
+        done = -1
+        for number, direction, subject, changed in _each(self.area):
+            if number != done:
+                alike = map(Pod, bits(groups & self._groups_of[subject.group]))
+                links = (link for pod in alike for link in _ends(pods, pod, direction, changed, groups))
+                for found in filter(None, map(tried, links)):
+                    yield number, found
+                    done = number
+                    break
+
+    @cached_property
+    def _groups_of(self) -> dict[int, int]:
+        return {subject.group: subject.groups for subject in self.area.subjects}
 
     def besides(self, pods: Collection[Pod], met: Mapping[Pod, int]) -> Iterator[tuple[Link, int]]:
         """As ``links``, with other ends that stand for none of this area, and with all pods that a subject stands for:
@@ -107,15 +121,18 @@ class Pairs:
         found: dict[Link, int] = {}
         for number, direction, subject, changed in _each(self.area):
             for pod in alike(subject):
-                among = others(pod) if pod in pods else 0
-                for column, mask in enumerate(changed if among else ()):
-                    for group in bits(mask & among):
-                        other = Pod(group, group == pod.group)
-                        if other in pods:
-                            ends = (other, pod) if direction is Direction.INGRESS else (pod, other)
-                            link = Link(*ends, column)
-                            found[link] = found.get(link, 0) | 1 << number
+                for link in _ends(pods, pod, direction, changed, others(pod) if pod in pods else 0):
+                    found[link] = found.get(link, 0) | 1 << number
         yield from found.items()
+
+
+def _ends(pods: Collection[Pod], pod: Pod, direction: Direction, changed: Sequence[int], among: int) -> Iterator[Link]:
+    """The connections of ``pod`` with those of ``pods`` that are in ``changed`` and in the groups ``among``."""
+    for column, mask in enumerate(changed if among else ()):
+        for group in bits(mask & among):
+            other = Pod(group, group == pod.group)
+            if other in pods:
+                yield Link(*((other, pod) if direction is Direction.INGRESS else (pod, other)), column)
 
 
 def _each(area: Area) -> Iterator[tuple[int, Direction, Pod, tuple[int, ...]]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 from auditor.choice.area import Area, survey
-from auditor.choice.choose import also_of, connection, families_of, ledger_for
+from auditor.choice.choose import families_of, ledger_for
 from auditor.choice.noticing import Ledger
-from auditor.choice.pairs import Pairs, Pod
-from auditor.choice.world import World
-from auditor.model.ports import PortRequest
+from auditor.choice.pairs import Link, Pairs, Pod
+from auditor.choice.world import Column, World
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.bits import mask_of
 from auditor.probe_pods.choice import ProbeRequest
@@ -22,11 +23,12 @@ def ledger_of_plan(
     outside: Sequence[Endpoint],
     request: ProbeRequest,
     probes: Sequence[Endpoint],
-    tried: Iterable[PortRequest] = (),
+    tried: Collection[Connection] | None = None,
 ) -> Ledger:
-    """What any connections between ``probes``, made for ``request``, and the hosts ``outside`` notice of what is wrong
-    at the pods of ``snapshot``, on the ports that can tell anything apart and those that are ``tried``. Probe pods
-    count by the labels that they have.
+    """What connections between ``probes``, made for ``request``, and the hosts ``outside`` notice of what is wrong at
+    the pods of ``snapshot``: those that are ``tried``; None: any. Probe pods count by the labels that they have.
+
+    The ledger has one connection for each way that is noticed, and not all that notice it.
     """
     world = World(snapshot, outside, request.namespaces or None, probes)
     ends, groups = world.snapshot.endpoints, world.groups.of_endpoint
@@ -35,12 +37,16 @@ def ledger_of_plan(
     of_probes = groups[len(ends) :]
     audited_in = request.namespaces or snapshot.namespaces
     with_policies = {policy.namespace for policy in snapshot.policies}.intersection(audited_in)
-    families, here, also = families_of(snapshot), audited | mask_of(of_probes), sorted(set(tried))
+    families, here, also = (
+        families_of(snapshot),
+        audited | mask_of(of_probes),
+        sorted({each.port for each in tried or ()}),
+    )
     areas = [_as_pods_show(survey(world, name, here, families, also), audited, real) for name in sorted(with_policies)]
     names: dict[int, list[str]] = {}
     for group, end in zip(groups[len(ends) - len(outside) :], (*outside, *probes), strict=True):
         names.setdefault(group, []).append(end.name)
-    return ledger_for(world, areas, _shown(areas, names))
+    return ledger_for(world, areas, _shown(areas, names, tried))
 
 
 def _as_pods_show(area: Area, audited: int, real: int) -> Area:
@@ -54,17 +60,23 @@ def _as_pods_show(area: Area, audited: int, real: int) -> Area:
     return replace(area, bundles=tuple(shown), unseen=area.unseen + unseen)
 
 
-def _shown(areas: Iterable[Area], names: dict[int, list[str]]) -> dict[Connection, int]:
-    """What each connection between the pods with ``names``, by their groups, shows."""
-    of_pod = {
-        Pod(group, bool(number)): name for group, several in names.items() for number, name in enumerate(several[:2])
-    }
+def _shown(
+    areas: Iterable[Area], names: Mapping[int, Sequence[str]], tried: Collection[Connection] | None
+) -> dict[Connection, int]:
+    """For each bundle one of the connections ``tried`` that shows it, between pods with ``names`` by their groups."""
+    pods = {Pod(group, bool(number)) for group, several in names.items() for number in range(min(2, len(several)))}
     found: dict[Connection, int] = {}
     place = 0
+
+    def first(columns: Sequence[Column], link: Link) -> Connection | None:
+        port = columns[link.column].port
+        ends = product(names[link.source.group], names[link.destination.group])
+        several = (Connection(one, other, port) for one, other in ends if one != other)
+        return next((each for each in several if tried is None or each in tried), None)
+
     for area in areas:
         pairs = Pairs(area, tuple(len(bundle.ways) for bundle in area.bundles), {}, 0)
-        for link, mask in pairs.between(of_pod):
-            made = connection(pairs, link, of_pod)
-            found[made] = found.get(made, 0) | mask << place
+        for number, made in pairs.between(pods, partial(first, area.columns)):
+            found[made] = found.get(made, 0) | 1 << place + number
         place += len(area.bundles)
-    return also_of(found, {several[0]: several[1:] for several in names.values()})
+    return found

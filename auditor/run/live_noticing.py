@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from auditor.choice.noticing import telling_connections
 from auditor.choice.whole import ledger_of_plan
 from auditor.model.noticing import Noticing
-from auditor.model.ports import PortRequest
 from auditor.model.report import CellResult
 from auditor.run.live_plan import LiveOptions, LivePlan, request_of
 
@@ -25,7 +25,7 @@ def noticing_of(
     if workloads.admin_policies:
         return None
     probes = [end for end in intended.snapshot.endpoints if end.selectable]
-    tried = {PortRequest(each.cell.protocol, number=each.cell.port) for each in results}
+    tried = telling_connections(results)
     ledger = ledger_of_plan(workloads, options.externals, request_of(intended.live, options), probes, tried)
-    noticing = ledger.of_results(results)
+    noticing = ledger.of(tried)
     return noticing if noticing.ways else None
