@@ -12,6 +12,7 @@ from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
 from auditor.model.errors import UsageError
+from auditor.model.policy import NOT_EVALUATED
 from auditor.model.words import pluralize
 from auditor.report.registry import all_formats
 
@@ -87,7 +88,7 @@ def _warnings(live: LiveSnapshot) -> list[str]:
     lines += [
         f"{policy.full_name} {policy.why}: what is expected from the file may be wrong"
         for policy in live.snapshot.unknown
-        if policy.full_name not in saved_as_they_are
+        if policy.full_name not in saved_as_they_are and policy.why != NOT_EVALUATED
     ]
     lines += [
         f"{count} {kind} in the cluster: not evaluated and not saved; what is expected may be wrong where they apply"

@@ -15,6 +15,7 @@ from auditor.cli.connection import CONNECTION, read_connection
 from auditor.cli.parameters import check_scope, refuse
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import InputError, Problem, UsageError
+from auditor.model.policy import NOT_EVALUATED
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.model.workloads import KINDS
 from auditor.report.lines import say_aside
@@ -152,7 +153,8 @@ def _read_live(connection: ConnectionOptions, namespace: str) -> Snapshot:
     if namespace and namespace not in live.snapshot.namespaces:
         raise UsageError(f"there is no namespace {namespace!r} in the cluster (-n {namespace})")
     for policy in live.snapshot.unknown:
-        warn([f"policy {policy.full_name} {policy.why}: it is not evaluated"])
+        if policy.why != NOT_EVALUATED:  # these are counted
+            warn([f"policy {policy.full_name} {policy.why}: it is not evaluated"])
     warn([*not_evaluated(live.other_kinds, "the cluster"), *live.notes])
     return live.snapshot
 

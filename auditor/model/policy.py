@@ -164,6 +164,10 @@ class NetworkPolicy:
         return self.ingress if direction is Direction.INGRESS else self.egress
 
 
+NOT_EVALUATED = "is not evaluated"
+"""Of a policy of a CNI's own kind: why its meaning is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnknownPolicy:
     """A policy in force whose meaning is not known: it can't be read. ``why`` says so in words, for people; ``tier``

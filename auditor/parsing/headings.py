@@ -36,7 +36,10 @@ DECISIVE = (
     "Node",
 )
 """The kinds on which verdicts hang."""
-READ_WHOLE = frozenset(kind.lower() for kind in (*DECISIVE, *CALLERS, *(kind for kind, _ in ENDPOINT_KINDS)))
+OTHER_POLICIES = ("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy", "GlobalNetworkPolicy")
+READ_WHOLE = frozenset(
+    kind.lower() for kind in (*DECISIVE, *OTHER_POLICIES, *CALLERS, *(kind for kind, _ in ENDPOINT_KINDS))
+)
 """The kinds, in small letters, of which anything is read; misspelt ones are reported."""
 ESCAPES = (b"\\x", b"\\u", b"\\U")
 """How a string begins to write a character by its number."""

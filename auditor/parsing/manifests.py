@@ -39,6 +39,7 @@ from auditor.parsing.leftovers import OPENSHIFT_TEMPLATE, OPENSHIFT_VERSIONS, un
 from auditor.parsing.makers import has_pod_template, makes_pods
 from auditor.parsing.network_policy import API_VERSION, read_policy
 from auditor.parsing.numbered_pods import numbered_pods, values_asked_for
+from auditor.parsing.other_policies import other_policy
 from auditor.parsing.pods import WORKLOADS, PodObject, Workload, one_per_family, read_address, read_pod, read_workload
 from auditor.parsing.services import ENDPOINT_KINDS, read_service, read_service_endpoints, served
 from auditor.parsing.source import Source
@@ -179,6 +180,8 @@ class Objects:
                 return
             why = f" ({MAKES_PODS})" if makes_pods(kind, group) else f" ({version})" if kind in GROUPS else ""
             self.ignored[f"{kind}{why}"] += 1
+            if (policy := other_policy(group, kind, fields.value, self.default_namespace)) is not None:
+                self.unknown.append(policy)
             self.calls += api_server_calls(kind, group, fields.value)
 
     def _add_known(self, fields: Fields, key: str, kind: str) -> None:

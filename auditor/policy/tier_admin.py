@@ -16,7 +16,7 @@ from itertools import combinations, starmap
 from typing import Self
 
 from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
-from auditor.model.labels import LabelSelector, Operator, Requirement
+from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
 from auditor.model.policy import Direction, IPBlock, UnknownPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
 from auditor.model.verdict import Cell
@@ -86,8 +86,10 @@ class AdminPolicyTier:
         return judge(self.tier, self.policies(snapshot), snapshot, cell, direction)
 
     def may_select(self, policy: UnknownPolicy, endpoint: Endpoint) -> bool:
-        """Whether ``endpoint`` may be a subject, whatever the labels of its namespace are."""
-        return endpoint.selectable and (policy.pod_selector is None or policy.pod_selector.matches(endpoint.labels))
+        """Whether ``endpoint`` may be a subject, whatever the labels of its namespace are but for its name."""
+        if not endpoint.selectable or not _may_be_in(policy.namespace_selector, endpoint.namespace):
+            return False
+        return policy.pod_selector is None or policy.pod_selector.matches(endpoint.labels)
 
     def leaning_to(self, snapshot: Snapshot, *, most: bool) -> AdminPolicyTier:
         """The tier for which the unknown labels of ``snapshot`` mean the least, or the ``most``."""
@@ -101,6 +103,15 @@ class AdminPolicyTier:
             (_with(snapshot, [_meaning(policy, self.tier, action) for policy in unknown]), self)
             for action in (Action.DENY, Action.ACCEPT)
         )
+
+
+def _may_be_in(selector: LabelSelector | None, namespace: str) -> bool:
+    """Whether a namespace of this name, which is a label of it, may have labels that match ``selector``."""
+    if selector is None:
+        return True
+    named = tuple(each for each in selector.match_expressions if each.key == NAMESPACE_NAME_LABEL)
+    equal = tuple(pair for pair in selector.match_labels if pair[0] == NAMESPACE_NAME_LABEL)
+    return LabelSelector(equal, named).matches({NAMESPACE_NAME_LABEL: namespace})
 
 
 def _meaning(policy: UnknownPolicy, tier: AdminTier, action: Action) -> AdminPolicy:

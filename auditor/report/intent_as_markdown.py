@@ -18,7 +18,7 @@ def render(report: IntentReport, stream: TextIO) -> None:
 def _lines(report: IntentReport) -> Iterator[str]:
     yield heading(report.conclusion.value, headline(report))
     yield ""
-    yield from (f"- in doubt: policy {text(name)} can't be read" for name in report.unknown)
+    yield from (f"- in doubt: policy {text(name)} is not evaluated" for name in report.unknown)
     yield from (f"- in doubt: {text(doubt)}" for doubt in report.doubts)
     yield from (f"- not checked: {text(str(each))}" for each in report.not_checked)
     for finding in report.findings:

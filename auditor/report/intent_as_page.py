@@ -12,7 +12,7 @@ from auditor.report.intent_as_table import MOST_GROUPS, group_in_words, headline
 
 def render(report: IntentReport, stream: TextIO) -> None:
     """Write ``report`` to ``stream``."""
-    doubts = [*(f"policy {name} can't be read" for name in report.unknown), *report.doubts]
+    doubts = [*(f"policy {name} is not evaluated" for name in report.unknown), *report.doubts]
     page = Page(
         title=f"{report.intent} against {report.subject}",
         conclusion=report.conclusion,

@@ -31,7 +31,7 @@ def render(report: IntentReport, stream: TextIO) -> None:
         console, Text.assemble((conclusion.value.upper(), CONCLUSION_STYLES[conclusion]), f"  {headline(report)}")
     )
     for name in report.unknown:
-        print_paragraph(console, f"in doubt: policy {name} can't be read", 0, 4)
+        print_paragraph(console, f"in doubt: policy {name} is not evaluated", 0, 4)
     for doubt in report.doubts:
         print_paragraph(console, f"in doubt: {doubt}", 0, 4)
     for unchecked in report.not_checked:

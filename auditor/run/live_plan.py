@@ -18,6 +18,7 @@ from auditor.cluster.kubernetes.reading import LiveSnapshot
 from auditor.model.errors import LimitError, UsageError
 from auditor.model.intent import Intent
 from auditor.model.labels import LabelSelector
+from auditor.model.policy import NOT_EVALUATED
 from auditor.model.probe_pod import MAX_PROBE_PODS, ProbePod
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.words import in_brief, pluralize
@@ -342,5 +343,6 @@ def _remarks(live: LiveSnapshot) -> Sequence[str]:
     unknown = [
         f"policy {policy.full_name} {policy.why}: what it may decide is inconclusive"
         for policy in live.snapshot.unknown
+        if policy.why != NOT_EVALUATED  # they are counted
     ]
     return [*other_kinds, *unknown, *live.notes]

@@ -34,7 +34,7 @@ from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, 
 from auditor.cluster.kubernetes.network_agents import network_agents
 from auditor.cluster.kubernetes.objects import RUN_LABEL
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
-from auditor.cluster.kubernetes.preflight.other_policy_kinds import api_groups, count_other_kinds
+from auditor.cluster.kubernetes.preflight.other_policy_kinds import api_groups, read_other_kinds
 from auditor.cluster.kubernetes.preflight.permissions import unreadable
 from auditor.loop.apart import apart
 from auditor.model.admin_policy import AdminPolicy
@@ -179,16 +179,20 @@ class _Reading:
         # Last, so that whatever was found stands in one of them, or in one that is gone by now.
         namespaces = named or await self._records(CORE, "namespaces", NamespaceRecord)
         self._objects.namespaces |= {each.metadata.name: each.value() for each in namespaces}
-        other_kinds, notes = await count_other_kinds(self._api, groups)
+        others = await read_other_kinds(self._api, groups)
         snapshot = await apart(assemble, self._objects, replicas=0, hosts={})
-        ignored = dict(sorted((Counter(snapshot.ignored) + Counter(other_kinds)).items()))
+        ignored = dict(sorted((Counter(snapshot.ignored) + Counter(others.counts)).items()))
         return LiveSnapshot(
-            replace(snapshot, ignored=ignored, unknown=(*map(unknown_policy, self._unreadable), *self._unlisted)),
+            replace(
+                snapshot,
+                ignored=ignored,
+                unknown=(*map(unknown_policy, self._unreadable), *self._unlisted, *others.policies),
+            ),
             tuple(self._unreadable),
             (*(saved(namespace, "Namespace") for namespace in namespaces), *self._manifests),
             self._versions,
-            other_kinds,
-            (*self._notes, *notes, *snapshot.remarks),
+            others.counts,
+            (*self._notes, *others.notes, *snapshot.remarks),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
             {**versions_on(nodes), **self._agents},
         )

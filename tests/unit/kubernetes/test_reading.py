@@ -23,6 +23,7 @@ from auditor.parsing.manifests import read_snapshot
 from auditor.parsing.pods import read_pod
 from auditor.parsing.services import read_service
 from auditor.parsing.source import Source
+from auditor.policy.doubt import may_select
 from auditor.policy.evaluator import evaluate
 from auditor.report.expected_as_json import expected_json
 from tests.unit.kubernetes.fake_api import refused, silence
@@ -160,6 +161,16 @@ async def test_foreign_policies_are_counted(api, tmp_path):
     assert live.other_kinds == {"CiliumNetworkPolicy": 3, "NetworkPolicy (crd.projectcalico.org/v1)": 1}
     assert live.snapshot.ignored == {**live.other_kinds, "Pod (finished)": 1, "Service (ExternalName)": 1}
     assert [note.partition(":")[0] for note in live.notes] == ["ClusterNetworkPolicy can't be counted"]
+
+
+async def test_what_foreign_policies_are_for_is_in_doubt(api, tmp_path):
+    api.groups["cilium.io"] = ("v2", ["ciliumnetworkpolicies"])
+    spec = {"endpointSelector": {"matchLabels": {"app": "api"}}}
+    api.objects["/apis/cilium.io/v2/ciliumnetworkpolicies"] = [policy("prod", "own", spec)]
+    snapshot = (await take(api, tmp_path)).snapshot
+    (unknown,) = snapshot.unknown
+    assert (unknown.full_name, unknown.why) == ("CiliumNetworkPolicy prod/own", "is not evaluated")
+    assert {end.name for end in snapshot.endpoints if may_select(unknown, end)} == {"prod/api"}
 
 
 async def test_a_refusal_names_verb_and_resource(api, tmp_path):
