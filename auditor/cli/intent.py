@@ -69,7 +69,7 @@ def intent_command(options: IntentOptions) -> int:
     findings = _in_scope(check_intent(evaluate(snapshot), intent), options.read)
     unknown = tuple(policy.full_name for policy in snapshot.unknown)
     doubts = () if findings else _doubts(snapshot, intent)
-    counts = len(intent.rules), len(snapshot.policies)
+    counts = len(intent.rules), snapshot.number_of_policies
     outside = _near(unchecked_outside(snapshot, intent), options.read)
     report = IntentReport(
         intent.file, options.read.name, *counts, findings, unknown, snapshot.left_out, doubts, outside

@@ -21,6 +21,7 @@ from auditor.cli.snapshots import (
     warn,
 )
 from auditor.model.errors import UsageError
+from auditor.model.policy import NOT_EVALUATED
 from auditor.report.registry import LINT
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def lint_command(options: LintOptions) -> int:
     snapshot = read_input(options.read) if isinstance(options.read, InputOptions) else _read_live(options.read)
     snapshot = replace(snapshot, policies=(*snapshot.policies, *snapshot.variants))
     subject = files.name if files else "the cluster"
-    if not snapshot.endpoints and not snapshot.policies:
+    if not snapshot.endpoints and not snapshot.number_of_policies:
         raise UsageError(f"{subject}: no network policy and no pod to look at")
     _check_namespaces(snapshot, options.namespaces)
     complete = files is None or _is_whole_cluster(snapshot)
@@ -155,6 +156,8 @@ def lint_command(options: LintOptions) -> int:
     result = suppress(lint(snapshot, complete=complete), accepted, today).about(options.namespaces)
     result = replace(result, findings=put_together(result.findings))
     policies = sum(not options.namespaces or policy.namespace in options.namespaces for policy in snapshot.policies)
+    policies += len(snapshot.admin_policies) if not options.namespaces else 0
+    unreadable = [policy for policy in snapshot.unknown if policy.why != NOT_EVALUATED]
     report = LintReport(
         subject,
         policies,
@@ -163,7 +166,7 @@ def lint_command(options: LintOptions) -> int:
         snapshot.left_out,
         _doubts(snapshot),
         not_checked(snapshot),
-        nothing=not (snapshot.policies or snapshot.unknown),
+        nothing=not (snapshot.number_of_policies or unreadable),
         in_full=options.in_full,
     )
     options.outputs.deliver(LINT, report)

@@ -20,19 +20,24 @@ def namespaces_without_pods(snapshot: Snapshot) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+ADD_PODS = "add the workloads, or what 'kubectl get ns,pods,svc,netpol -A -o yaml' prints"
+
+
 def not_checked(snapshot: Snapshot) -> tuple[str, ...]:
     """What could not be checked, for want of what the input does not have; empty where everything was."""
-    if not snapshot.policies:
+    if not snapshot.number_of_policies:
         return ("no network policy is in the input: nothing was checked",)
     missing = namespaces_without_pods(snapshot)
+    has_pods = any(endpoint.kind is EndpointKind.POD for endpoint in snapshot.endpoints)
+    if snapshot.admin_policies and not (missing or has_pods):
+        return (f"which pods administrators' policies are for: no pod is in the input; {ADD_PODS}",)
     if not missing:
         return ()
     where = listed(missing)
     if missing == _all_with_policies(snapshot):
-        has_pods = any(endpoint.kind is EndpointKind.POD for endpoint in snapshot.endpoints)
         where = "any namespace with policies" if has_pods else "any namespace"
     said = f"which pods selectors match and which ports are served: no pod of {where} is in the input"
-    return (f"{said}; add the workloads, or what 'kubectl get ns,pods,svc,netpol -A -o yaml' prints",)
+    return (f"{said}; {ADD_PODS}",)
 
 
 def _all_with_policies(snapshot: Snapshot) -> tuple[str, ...]:

@@ -149,8 +149,10 @@ def same_priority(policy_index: PolicyIndex) -> Iterator[Remark]:
 
 
 def subject_matches_nothing(policy_index: PolicyIndex) -> Iterator[Remark]:
-    """Policies for no pod."""
-    for policy in policy_index.snapshot.admin_policies if _knows_all_namespaces(policy_index) else ():
+    """Policies for no pod of those in the input; none are in an input without pods."""
+    if not policy_index.groups.selectable or not _knows_all_namespaces(policy_index):
+        return
+    for policy in policy_index.snapshot.admin_policies:
         if not _subjects(policy_index, policy):
             place = Place(policy.full_name, policy.file, policy.line, "spec.subject")
             yield Remark(place, "its subject matches no pod: none of its rules does anything")

@@ -219,6 +219,11 @@ class Snapshot:
         """What of the input plays no part."""
         return LeftOut(self.ignored, self.skipped, self.problems)
 
+    @property
+    def number_of_policies(self) -> int:
+        """How many are in force and can be read: those of namespaces, and administrators'."""
+        return len(self.policies) + len(self.admin_policies)
+
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint called ``name``; KeyError when there is none."""
         for endpoint in self.endpoints:

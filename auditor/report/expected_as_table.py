@@ -154,7 +154,7 @@ def headline(view: MatrixView) -> str:
     shown = {endpoint.name: endpoint for endpoint in (*view.sources, *view.destinations)}
     inside = [name for name, endpoint in shown.items() if not endpoint.ranges]
     groups = pluralize(len({matrix.class_of(name) for name in inside}), "group")
-    policies = pluralize(len(matrix.snapshot.policies), "policy", "policies")
+    policies = pluralize(matrix.snapshot.number_of_policies, "policy", "policies")
     counts = f"{pluralize(len(inside), 'endpoint')} in {groups}, {policies}"
     ignored = ignored_line(matrix.snapshot.left_out)
     return f"{counts}; ignored: {ignored}" if ignored else counts

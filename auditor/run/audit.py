@@ -342,9 +342,8 @@ def _told(audit_state: AuditState, reprobed: Collection[Cell]) -> AuditState:
 def _facts(snapshot: Snapshot, matrix: ExpectedMatrix) -> list[str]:
     endpoints = pluralize(len(snapshot.endpoints), "endpoint")
     groups = pluralize(len(matrix.classes), "group")
-    facts = [
-        f"{endpoints} in {groups} (alike to every policy), {pluralize(len(snapshot.policies), 'policy', 'policies')}"
-    ]
+    policies = pluralize(snapshot.number_of_policies, "policy", "policies")
+    facts = [f"{endpoints} in {groups} (alike to every policy), {policies}"]
     if snapshot.ignored:
         facts.append(
             "not taken into account: "

@@ -274,6 +274,49 @@ def test_where_there_is_no_policy_nothing_passes(tmp_path, capsys):
 ELSEWHERE = "tests/corpus/namespaces-by-kustomizations"
 
 
+OF_ADMINISTRATORS = """\
+apiVersion: policy.networking.k8s.io/v1beta1
+kind: ClusterNetworkPolicy
+metadata: {name: guard}
+spec:
+  tier: Admin
+  priority: 10
+  subject: {namespaces: {}}
+  ingress:
+  - {action: Deny, from: [{namespaces: {matchLabels: {team: spies}}}]}
+"""
+OF_A_CNI = """\
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: guard, namespace: prod}
+spec: {endpointSelector: {}}
+"""
+WHOLE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: prod}\n---\n" + DASH.split("---\n")[1]
+
+
+def test_administrators_policies_alone_are_checked_and_counted(tmp_path, capsys):
+    path = tmp_path / "guard.yaml"
+    path.write_text(OF_ADMINISTRATORS)
+    report = lint_json(capsys, "-f", str(path), code=0)
+    assert (report["policies"], report["findings"]) == (1, [])  # for no pod of those that are not there
+    assert ["administrators" in why and "no pod is in the input" in why for why in report["not_checked"]] == [True]
+    path.write_text(f"{WHOLE}---\n{OF_ADMINISTRATORS}")
+    report = lint_json(capsys, "-f", str(path), code=0)
+    assert (report["policies"], report["not_checked"]) == (1, [])
+    path.write_text(
+        f"{WHOLE}---\n{OF_ADMINISTRATORS.replace('{namespaces: {}}', '{namespaces: {matchLabels: {a: b}}}')}"
+    )
+    report = lint_json(capsys, "-f", str(path), code=0)
+    assert [finding["check"] for finding in report["findings"]] == ["admin-subject-matches-nothing"]
+
+
+def test_where_only_a_cnis_own_policies_are_nothing_passes(tmp_path, capsys):
+    path = tmp_path / "guard.yaml"
+    path.write_text(f"{WHOLE}---\n{OF_A_CNI}")
+    report = lint_json(capsys, "-f", str(path), code=3)
+    assert report["not_checked"] == ["no network policy is in the input: nothing was checked"]
+
+
 def shadowed(capsys, *arguments):
     run(["lint", "-R", "-o", "json", *arguments])
     found = json.loads(capsys.readouterr().out)["findings"]
