@@ -23,9 +23,11 @@ def command(*, run: str, output_file: str | None) -> int:
     """
     from auditor.cli.nightly import read_run
     from auditor.cli.output import check_output, open_output
+    from auditor.cli.outputs import refuse_to_replace_input
     from auditor.history.codec import encode
     from auditor.report.documents import write_json
 
+    refuse_to_replace_input(output_file, f"--output-file {output_file}")
     check_output(output_file)
     known = encode(read_run(run)).decode()
     with open_output(output_file) as stream:

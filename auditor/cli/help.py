@@ -29,14 +29,26 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 """The headings, and the parameters whose options stand below each, in the order in which they are shown;
 "Options" has the others.
 """
+PATHS = frozenset({"PATH", "FILE", "DIR", "CHART", "PLACE", "SCENARIO"})
+"""What follows options that name something to read or to write, in the words of --help."""
+PATH_ARGUMENTS = frozenset({"old", "new", "run", "directory", "intents"})
 
 
 class SectionedCommand(click.Command):
-    """A command whose help has the ``examples`` and the sections of ``SECTIONS``, as far as it has options for them."""
+    """A command whose help has the ``examples`` and the sections of ``SECTIONS``, as far as it has options for them.
+
+    An empty path is refused: mostly it comes from a variable that is not set, and it would mean the working directory.
+    """
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._examples = examples
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for parameter in self.params:
+            if _names_a_path(parameter) and _has_empty(ctx.params.get(parameter.name or "")):
+                raise click.BadParameter("it is empty: name a file or a directory", ctx, parameter)
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         everywhere = {name for names in SECTIONS.values() for name in names}
@@ -54,3 +66,13 @@ class SectionedCommand(click.Command):
             if shown:
                 with formatter.section(title):
                     formatter.write_dl(shown)
+
+
+def _names_a_path(parameter: click.Parameter) -> bool:
+    if isinstance(parameter, click.Argument):
+        return parameter.name in PATH_ARGUMENTS
+    return parameter.metavar in PATHS and parameter.name not in CONNECTION
+
+
+def _has_empty(value: object) -> bool:
+    return "" in value if isinstance(value, tuple) else value == ""

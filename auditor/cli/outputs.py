@@ -144,6 +144,8 @@ def read_outputs(output: Sequence[Output], output_file: str | None, document: Do
     if output_file is not None:
         asked = tuple(_into(output_file, asked))
     _refuse_sharing(asked)
+    for each in asked:
+        refuse_to_replace_input(each.path, each.given)
     known = formats_of(document)
     if WIDE in known and click.get_current_context().meta.get(_VERBOSE):
         asked = tuple(replace(each, format=WIDE) if each.format == DEFAULT_FORMAT else each for each in asked)
@@ -151,6 +153,17 @@ def read_outputs(output: Sequence[Output], output_file: str | None, document: Do
         if each.format not in known:
             raise UsageError(f"--output {each.format}: a {document.name} has no results; use one of {', '.join(known)}")
     return Outputs(asked)
+
+
+def refuse_to_replace_input(path: str | None, given: str) -> None:
+    """Raise UsageError where the file at ``path`` is one that the running command names among what it reads."""
+    if path is None or (place := _file(path)) is None:
+        return
+    values = click.get_current_context().params.items()
+    read = (value for name, value in values if name not in ("output", "output_file"))
+    for text in (each for value in read for each in (value if isinstance(value, tuple) else (value,))):
+        if isinstance(text, str) and text and _file(text) == place:
+            raise UsageError(f"{given}: this command reads {text}, which would be replaced: write to another file")
 
 
 def _into(path: str, outputs: Sequence[Output]) -> Iterable[Output]:

@@ -133,7 +133,7 @@ def _default_namespace(meaning: str) -> Decorator:
         "-n",
         "--namespace",
         "default_namespace",
-        callback=lambda context, option, name: name and _read_namespaces(context, option, (name,))[0],
+        callback=lambda context, option, name: None if name is None else _read_namespaces(context, option, (name,))[0],
         metavar="NAMESPACE",
         help=meaning,
     )

@@ -51,6 +51,8 @@ def load_sources(paths: Sequence[str], *, recursive: bool = False, exclude: Sequ
 
 
 def _load(path: str, *, recursive: bool, exclude: Sequence[str]) -> Iterator[Source]:
+    if not path:
+        raise UsageError("an empty path: name a file or a directory, '.' for this one")
     if path.startswith(PREFIX):
         yield from read_revision(path, LARGEST, recursive=recursive, exclude=exclude)
         return

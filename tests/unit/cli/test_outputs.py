@@ -154,3 +154,56 @@ def test_a_folder_that_is_gone_is_told_by_what_was_to_be_written_there(tmp_path,
     gone.rmdir()
     assert run(["lint", "-f", str(policy), *options]) == 4
     assert capfd.readouterr().err == f"error: {said}: no such file or directory; nothing was written there\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lint", "-f", "policy.yaml", "-o", "json=policy.yaml"],
+        ["lint", "-f", "policy.yaml", "-o", "json=out.json", "-o", "sarif=./link.yaml"],
+        ["lint", "-f", "link.yaml", "--output-file", "policy.yaml"],
+        ["lint", "-f", "other.yaml", "-f", "policy.yaml", "-o", "html=policy.yaml"],
+        ["lint", "-f", "other.yaml", "--suppressions", "policy.yaml", "-o", "json=policy.yaml"],
+        ["intent", "-f", "other.yaml", "--intent", "policy.yaml", "-o", "json=policy.yaml"],
+        ["diff", "other.yaml", "policy.yaml", "-o", "json=policy.yaml"],
+        ["test", "policy.yaml", "-f", "other.yaml", "-o", "tap=policy.yaml"],
+        ["compare", "other.yaml", "policy.yaml", "-o", "json=policy.yaml"],
+        ["baseline", "policy.yaml", "--output-file", "policy.yaml"],
+    ],
+)
+def test_what_a_command_reads_is_not_replaced_by_what_it_writes(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("policy.yaml", "other.yaml"):
+        (tmp_path / name).write_text(POLICY)
+    (tmp_path / "link.yaml").symlink_to("policy.yaml")
+    before = sorted(tmp_path.iterdir())
+    assert run(command) == 2
+    assert "which would be replaced: write to another file" in capsys.readouterr().err
+    assert (tmp_path / "policy.yaml").read_text() == POLICY
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lint", "-f", ""],
+        ["expect", "-k", ""],
+        ["expect", "--helm", ""],
+        ["intent", "-f", "policy.yaml", "--intent", ""],
+        ["diff", "", "policy.yaml"],
+        ["test", "", "-f", "policy.yaml"],
+        ["history", ""],
+        ["compare", "", ""],
+        ["baseline", ""],
+        ["expect", "-f", "policy.yaml", "-n", ""],
+        ["diff", "policy.yaml", "policy.yaml", "-n", ""],
+    ],
+)
+def test_an_empty_value_is_not_the_working_directory_or_a_default(command, tmp_path, monkeypatch, capsys):
+    """'-f "$UNSET"' in a script."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    assert run(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: Invalid value for '")
+    assert said.count("\n") == 1
