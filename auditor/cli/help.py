@@ -14,14 +14,24 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("namespaces", "all_namespaces", "selector", "externals"),
         *("scenario", "lab", "scenarios", "enforcers"),
         *("paths", "recursive", "replicas", "hosts"),
-        *("sources", "destinations", "ports", "intent"),
+        *("sources", "destinations", "ports", "services", "dns", "intent"),
+    ),
+    "Reading files": (
+        *("kustomizations", "charts", "values", "exclude", "keep_going"),
+        *("default_namespace", "pod_networks"),
     ),
     "Probe pods": (
         *("max_probe_pods", "max_connections", "coverage", "everything"),
         *("per_node", "all_pods", "in_place", "sample", "image", "start_seconds", "accept"),
     ),
-    "Report": ("output", "output_file", "expand", "min_coverage", "fail_on", "suppressions"),
-    "From night to night": ("history", "history_keep", "history_days", "baseline", "reports"),
+    "Report": (
+        *("output", "output_file", "verbose", "full", "expand"),
+        *("min_coverage", "accept_untested", "fail_on", "suppressions", "exit_code"),
+    ),
+    "From night to night": (
+        *("history", "history_keep", "history_days", "baseline", "reports"),
+        *("webhooks", "gateway"),
+    ),
     "Probing": ("timeout", "retests", "settle", "late_isolation", "datagrams", "window"),
     "Options": (),
     "Connection to a live cluster": CONNECTION,
