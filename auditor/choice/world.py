@@ -178,11 +178,11 @@ def _of_any_pod(snapshot: Snapshot, blocks: Collection[IPBlock]) -> tuple[IPAddr
     """An address of each family that is in those of ``blocks`` that most pods' addresses are in, and in no others, as
     nearly as any pod's is; none of a family of which no pod's is known.
     """
-    addresses = {address for end in snapshot.endpoints if end.selectable for address in end.addresses}
+    addresses = [address for end in snapshot.endpoints if end.selectable for address in end.addresses]
     found = []
     for family in Family:
         here = [block for block in blocks if block.cidr.version == family]
-        known = sorted(address for address in addresses if address.version == family)
+        known = [address for address in addresses if address.version == family]
         some = known[:: 1 + len(known) // MOST_ADDRESSES]
         inside = [[address in block for block in here] for address in some]
         usual = [2 * sum(each) > len(some) for each in zip(*inside, strict=True)]
