@@ -50,7 +50,7 @@ class ComparedClusters:
 
     @property
     def conclusion(self) -> Conclusion:
-        """A change that fails is one whatever else is in doubt."""
+        """A change that fails is one whatever else is in doubt. Where nothing was compared, nothing is known."""
         pairs = self.difference.pairs
         opened, closed = pairs[ChangeKind.OPENED], pairs[ChangeKind.CLOSED]
         failing = {
@@ -61,7 +61,7 @@ class ComparedClusters:
         }[self.fail_on]
         if failing:
             return Conclusion.FAIL
-        unsure = self.difference.unsure or pairs[ChangeKind.IN_DOUBT]
+        unsure = self.difference.unsure or pairs[ChangeKind.IN_DOUBT] or not self.difference.compared
         return Conclusion.INCONCLUSIVE if unsure else Conclusion.PASS
 
     def of_kind(self, kind: ChangeKind) -> list[Change]:
@@ -96,7 +96,9 @@ def others(compared: ComparedClusters) -> list[str]:
         )
         if names
     ]
-    if difference.workloads.added or difference.workloads.removed:
+    if not difference.compared:
+        lines.append("Nothing was compared: no workload is in both.")
+    elif difference.workloads.added or difference.workloads.removed:
         lines.append("Connections of workloads that are only in one of the two are not compared.")
     return lines
 

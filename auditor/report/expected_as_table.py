@@ -62,6 +62,9 @@ def _render(view: MatrixView, stream: TextIO, *, wide: bool) -> None:
 
     parties = parties_of(view)
     cells = cells_of(view, parties)
+    if not cells and parties:
+        tell(f"{headline(view)}; no NetworkPolicy has a say between these", 0)
+        return
     doubted = pairs_in_doubt(matrix, parties, cells)
     tell(headline(view), 0)
     for policy in matrix.snapshot.unknown:

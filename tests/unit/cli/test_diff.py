@@ -290,3 +290,16 @@ def test_very_many_changes_are_counted_and_not_all_told(tmp_path, capsys) -> Non
     assert f"opened between {80 * 79:,} pairs" in said
     assert "more; -o json has them all" in said
     assert len(said.splitlines()) < 400
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("other", ["", POD.format("else")])
+def test_where_nothing_is_in_both_nothing_is_known(tmp_path, capsys, other, reverse) -> None:
+    """As where the command that should have rendered one of the two has failed, and wrote nothing."""
+    for name, text in (("shop", SHOP), ("other", other)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    ends = [str(tmp_path / f"{name}.yaml") for name in ("shop", "other")]
+    assert run(["diff", *(reversed(ends) if reverse else ends), "--fail-on", "opened"]) == 3
+    shown = capsys.readouterr().out
+    assert shown.startswith("INCONCLUSIVE")
+    assert "Nothing was compared: no workload is in both." in shown

@@ -35,7 +35,22 @@ def test_a_port_is_read_in_each_way_of_writing_it(text, port):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "/", "80/", "/80", "80/90", "tcp:80:90", "tcp/udp/53", "icmp/8", "0", "65536/tcp", "80/icmp"],
+    [
+        "",
+        "/",
+        "80/",
+        "/80",
+        "80/90",
+        "tcp:80:90",
+        "tcp/udp/53",
+        "icmp/8",
+        "0",
+        "65536/tcp",
+        "80/icmp",
+        "-",
+        "80-90/tcp",
+        "9-3",
+    ],
 )
 def test_what_is_no_port_is_refused(text):
     with pytest.raises(ValueError, match=r"port|protocol"):

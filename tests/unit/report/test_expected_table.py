@@ -259,3 +259,9 @@ def test_what_rules_open_is_named_by_groups_as_everything_else() -> None:
     twins = replace(SHOP, endpoints=(pod("prod/web-0", "10.0.0.1"), pod("prod/web-1", "10.0.0.2")))
     (line,) = [line for line in shown(replace(twins, policies=(opened,))) if "team=obs] →" in line]
     assert line.endswith("→ prod/web-0 +1  every port")
+
+
+def test_where_no_policy_has_a_say_nothing_is_said_to_be_denied() -> None:
+    hosts = {each.name for each in SHOP.endpoints if not each.namespace}
+    (line,) = shown(SHOP, sources=hosts, destinations=hosts)
+    assert line.endswith("; no NetworkPolicy has a say between these")
