@@ -64,6 +64,7 @@ class ClusterTestbed:
         self._readdressed: set[str] = set()
         self._in_force: dict[str, tuple[NetworkPolicy, ...]] = {}
         self._start_seconds = 0.0
+        self._set_up_at = 0.0
 
     @property
     def size(self) -> int:
@@ -131,13 +132,14 @@ class ClusterTestbed:
                 f"no pod could be started: {next(iter(self._scratch.failed.values()), 'no scenario has any')}"
             )
         await all_of(self._put_policies(prepared, prepared.start) for prepared in self._prepared_scenarios)
+        self._set_up_at = time.monotonic()
 
     async def change(self, prepared: PreparedScenario) -> None:
         assert prepared.step is not None  # noqa: S101 - only scenarios with a change are followed
         before, after = prepared.step.before, prepared.step.after
         labels = {endpoint.name: endpoint.labels for endpoint in before.endpoints}
         if prepared.step.is_at_new_pod:
-            await asyncio.sleep(HANDLED_SECONDS)
+            await asyncio.sleep(max(0.0, self._set_up_at + HANDLED_SECONDS - time.monotonic()))
         if prepared.step.change is ChangeKind.POD_CREATED:
             await self._start([pod for pod in self._pods(prepared, after) if pod.name not in labels], lambda _: None)
         elif prepared.step.change is ChangeKind.POD_REPLACED:

@@ -90,6 +90,10 @@ def _is_at_new_pod(prepared: PreparedScenario) -> bool:
     return prepared.step is not None and prepared.step.is_at_new_pod
 
 
+def _replaces_pod(prepared: PreparedScenario) -> bool:
+    return prepared.step is not None and prepared.step.change is ChangeKind.POD_REPLACED
+
+
 def _changes_verdicts(prepared: PreparedScenario) -> bool:
     """Whether it can be seen to come into force. Where a rule loses its last peer, all stays as it was."""
     return prepared.step is not None and prepared.step.change is not ChangeKind.LAST_PEER_DELETED
@@ -138,19 +142,24 @@ class _Following:
         """
         targets, listeners = _at_start(prepared_scenarios, self._testbed.sites)
         if not targets:
-            await self.make(prepared_scenarios)
+            await self._make_new(prepared_scenarios)
             return {}
         sites = [site for site in self._testbed.sites if site.name in listeners]
         async with AgentPool(sites, self._testbed.open, self._options, NoProgress()) as pool:
             await pool.start(listeners, (), self.timeout)
             self._testbed.try_from_start(targets)
-            await self.make(prepared_scenarios)
+            await self._make_new(prepared_scenarios)
             deadline = time.monotonic() + self._patience
             seen = await self._testbed.open_after_start()
             while any(map(_is_open_lately, seen.values())) and time.monotonic() < deadline:
                 await asyncio.sleep(ASKING_PAUSE)
                 seen = await self._testbed.open_after_start()
         return {cell: one.open_until for cell, one in seen.items() if one.open_until is not None}
+
+    async def _make_new(self, prepared_scenarios: Sequence[PreparedScenario]) -> None:
+        """Replace pods, which takes long, and then have others come: their clock starts last."""
+        for replaces in (True, False):
+            await self.make([prepared for prepared in prepared_scenarios if _replaces_pod(prepared) is replaces])
 
     async def make(self, prepared_scenarios: Sequence[PreparedScenario]) -> None:
         """Make the change in each of ``prepared_scenarios``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.sites import ProbeSite
 from auditor.run.conformance import following
+from auditor.run.conformance.following import follow_changes
 from auditor.run.conformance.prepared_scenarios import prepare_scenarios
 from auditor.run.conformance.scenario_run import run_scenarios
 from auditor.run.conformance.scoring import score
@@ -130,3 +132,18 @@ async def test_where_pods_are_not_new_nothing_is_asked_of_them():
     testbed = NewPods(prepared, [(3.0, 2.9)], created=None)
     await run_scenarios(testbed, [prepared], OPTIONS, NoProgress())
     assert (testbed.targets, testbed.asked, testbed.changed) == ({}, 0, True)
+
+
+async def test_pods_are_replaced_before_others_come_whose_clock_would_run_meanwhile():
+    every = [prepared_with(change) for change in (ChangeKind.POD_CREATED, ChangeKind.POD_REPLACED)]
+    made = []
+
+    class Recording(NewPods):
+        sites = ()
+
+        async def change(self, prepared):
+            await asyncio.sleep(0.05 if prepared.step.change is ChangeKind.POD_REPLACED else 0)
+            made.append(prepared.step.change)
+
+    await follow_changes(Recording(every[0], [(1.0, None)], None), every, OPTIONS, NoProgress())
+    assert made == [ChangeKind.POD_REPLACED, ChangeKind.POD_CREATED]
