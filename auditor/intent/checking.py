@@ -18,12 +18,15 @@ from auditor.intent.resolved_intent import Refined, ResolvedIntent
 from auditor.intent.sides import Effect, WhatIf
 from auditor.intent.unseen import called, with_unseen
 from auditor.intent.violations import Violation, find_violations
+from auditor.model.admin_policy import AdminTier
 from auditor.model.intent import AlsoCloses, CellGroup, Intent, IntentFinding, IntentKind, ProposedChange
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Verdict
 from auditor.model.words import pluralize
+from auditor.policy.explain import Decision
 from auditor.policy.matrix import ExpectedMatrix
+from auditor.policy.tiers import TierAnswer, fold_judgements
 
 MOST_TRIES = 24
 """So many changes are evaluated for one finding."""
@@ -90,7 +93,18 @@ def _finding(resolved: ResolvedIntent, what_if: WhatIf, causes: Causes, cause: C
         mending.change,
         mending.tried,
         mending.closes,
+        tuple(_decided_before(decision, TierAnswer.DENY if kind is IntentKind.CLOSED else TierAnswer.ACCEPT)),
     )
+
+
+def _decided_before(decision: Decision, answer: TierAnswer) -> Iterator[str]:
+    """The rules of administrators that give ``answer`` before any NetworkPolicy is asked."""
+    for chain in decision.chain.values():
+        judgement = fold_judgements(chain)
+        if judgement is None or judgement.decider is None:
+            continue
+        if judgement.tier == AdminTier.ADMIN and judgement.answer is answer:
+            yield f"{judgement.decider.policy} {judgement.decider.path}"
 
 
 @dataclass(frozen=True, slots=True)

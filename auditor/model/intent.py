@@ -131,6 +131,7 @@ class IntentFinding:
     ``pairs`` counts the pairs of endpoints; ``example`` is one of the cells, and ``because`` says what decides it, one
     line for each policy rule or isolation. ``change`` is None where none was found; ``tried`` counts the changes that
     were evaluated. ``closes``: what the least harmful change would close beside, where every change closes more.
+    ``decided_before`` names the rules of administrators that decide the example before NetworkPolicies are asked.
     """
 
     kind: IntentKind
@@ -143,6 +144,7 @@ class IntentFinding:
     change: ProposedChange | None = None
     tried: int = 0
     closes: AlsoCloses | None = None
+    decided_before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def finding_item(finding: IntentFinding) -> dict[str, Any]:
         "because": list(finding.because),
         "change": None if finding.change is None else _change(finding.change),
         "changes_tried": finding.tried,
+        "decided_before": list(finding.decided_before),
         "also_closes": None
         if finding.closes is None
         else {

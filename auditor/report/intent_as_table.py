@@ -77,13 +77,20 @@ def _print_finding(console: Console, finding: IntentFinding) -> None:
     elif finding.closes is not None:
         _print_closes(console, finding.closes)
     elif finding.example is not None:
-        why = (
+        why = _admins_alone(finding) or (
             f"none of {finding.tried} that were evaluated mends it without harm"
             if finding.tried
             else "not looked for; mend others first"
         )
         print_paragraph(console, f"change: {why}", 2, 6)
     print_paragraph(console)
+
+
+def _admins_alone(finding: IntentFinding) -> str:
+    """Why no NetworkPolicy opens what administrators deny; empty where they don't."""
+    if finding.kind is not IntentKind.CLOSED or not finding.decided_before:
+        return ""
+    return f"none in a NetworkPolicy: {finding.decided_before[0]} denies it before these are asked"
 
 
 def _print_change(console: Console, change: ProposedChange) -> None:

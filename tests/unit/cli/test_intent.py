@@ -7,7 +7,7 @@ import json
 import pytest
 
 from auditor.cli.application import run
-from tests.unit.cli.test_lint import DASH
+from tests.unit.cli.test_lint import DASH, OF_ADMINISTRATORS
 from tests.unit.report.test_as_json import validator
 
 INTENT = """\
@@ -161,3 +161,39 @@ def test_addresses_outside_that_no_rule_is_held_against_are_told(tmp_path, capsy
     assert [(each["rule"]["name"], [end["destination"] for end in each["examples"]]) for each in found] == told
     for name in ("table", "markdown"):
         assert ("not checked: addresses outside" in (tmp_path / name).read_text()) is bool(told)
+
+
+def test_what_only_administrators_can_open_is_said_to_be_so(tmp_path, capsys):
+    guard = (
+        OF_ADMINISTRATORS.split("  ingress:")[0]
+        + """\
+  ingress:
+  - {action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {number: 80}}}]}
+  - {action: Accept, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {number: 443}}}]}
+"""
+    )
+    policies, intent = tmp_path / "policies.yaml", tmp_path / "intent.yaml"
+    policies.write_text(f"{DASH}---\n{guard}")
+    intent.write_text("""\
+schema: audit.intent/v1
+otherwise: unspecified
+rules:
+- {name: in, from: prod/app=web, to: prod/app=api, ports: [TCP/80], verdict: allowed}
+- {name: out, from: prod/app=web, to: prod/app=api, ports: [TCP/443], verdict: denied}
+""")
+    assert run(["intent", "-f", str(policies), "--intent", str(intent)]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("change: none in a NetworkPolicy") == 1
+    assert (
+        "change: none in a NetworkPolicy: ClusterNetworkPolicy guard spec.ingress[0] denies it before these are asked"
+        in shown
+    )
+    assert "2 rules of" in shown
+    assert "against 2 policies" in shown
+    assert run(["intent", "-f", str(policies), "--intent", str(intent), "-o", "json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    validator("intent-report.schema.json").validate(document)
+    assert {finding["kind"]: finding["decided_before"] for finding in document["findings"]} == {
+        "closed": ["ClusterNetworkPolicy guard spec.ingress[0]"],
+        "open": ["ClusterNetworkPolicy guard spec.ingress[1]"],
+    }
