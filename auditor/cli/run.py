@@ -63,6 +63,13 @@ DEFAULTS = ProbingOptions()
     help="Also have every audited pod look a name up as workloads do: by the cluster's own DNS, over UDP and TCP "
     "(docs/services.md).",
 )
+@click.option(
+    "--service",
+    "reach",
+    multiple=True,
+    metavar="NAMESPACE/NAME",
+    help="Also connect to this Service of the cluster, on each of its TCP ports; its own pods answer.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be probed and what is expected; send nothing.")
 @click.option(
     "--min-coverage",
@@ -131,7 +138,7 @@ DEFAULTS = ProbingOptions()
 @reports_option
 @live_options
 @connection_options
-def command(  # noqa: PLR0913 - one parameter for each option
+def command(  # noqa: PLR0913, C901 - one parameter for each option
     *,
     scenario: str | None,
     hosts: Mapping[str, tuple[IPAddress, ...]],
@@ -149,6 +156,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     window: int,
     services: bool,
     dns: bool,
+    reach: tuple[str, ...],
     output: tuple[Output, ...],
     output_file: str | None,
     dry_run: bool,
@@ -184,6 +192,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         accept_untested=frozenset(accept_untested),
         services=services,
         dns=dns,
+        reach=reach,
         probing=probing,
     )
     outputs = read_outputs(output, output_file, DRY_RUN if dry_run else RUN)
@@ -210,8 +219,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if scenario is not None and is_ring(history or ""):
         raise UsageError(f"--history {history}: goes with a live cluster: for the lab, name a directory")
     before = read_nightly(nightly)
-    if (services or dns) and live["in_place"]:
-        option = "--services leads to" if services else "--dns asks from"
+    if (services or dns or reach) and live["in_place"]:
+        option = "--services leads to" if services else "--dns asks from" if dns else "--service connects from"
         raise UsageError(f"{option} probe pods alone, and --in-place creates none: leave one out")
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live
@@ -226,6 +235,10 @@ def command(  # noqa: PLR0913 - one parameter for each option
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
         chosen = replace(chosen, intent=meant, services=services, dns=dns)
         return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths, reports))
+    if reach:
+        raise UsageError(
+            "--service goes with a live cluster: in the lab nobody answers for Services but --services' own"
+        )
     if reports:
         raise UsageError("--reports goes with a live cluster: the lab has no objects")
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab

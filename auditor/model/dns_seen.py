@@ -20,15 +20,20 @@ DNS_PLACES = (
 
 
 class LookupCell(NamedTuple):
-    """One question: does ``source`` get an answer from the DNS server at ``address``, over this protocol?"""
+    """One question: does ``source`` get an answer from the DNS server at ``address``, over this protocol? With a
+    ``service``, ``NAMESPACE/NAME``: is it that Service's address, and does a connection to its ``port`` come about?
+    """
 
     source: str
     protocol: Protocol
     address: str
     family: Family
+    port: int = DNS_PORT
+    service: str = ""
 
     def __str__(self) -> str:
-        return f"{self.source} -> DNS at {self.address} {self.protocol}/{DNS_PORT}"
+        what = f"service/{self.service}" if self.service else "DNS"
+        return f"{self.source} -> {what} at {self.address} {self.protocol}/{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class LookupExpectation:
     """What is expected of a lookup. ``server`` says in words who is behind the address: ``kube-system/kube-dns``.
 
     ``why`` says which policies deny it, empty where none does. ``left_open`` says in words why nothing is demanded.
-    ``behind`` are addresses and ports of the pods that answer for it.
+    ``behind`` are addresses and ports of the pods that answer for it, a few of ``pods`` in all.
     """
 
     verdict: Verdict
@@ -44,6 +49,7 @@ class LookupExpectation:
     why: str = ""
     left_open: str = ""
     behind: tuple[tuple[str, int], ...] = ()
+    pods: int = 0
 
     @property
     def demanded(self) -> Verdict | None:
@@ -117,6 +123,27 @@ class DnsSeen:
     def count(self, *verdicts: Observed) -> int:
         """How many lookups were observed so."""
         return sum(each.observation.verdict in verdicts for each in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedSeen:
+    """All that an audit has to say about connections to the Services ``names``, which are the cluster's own.
+    ``facts`` are lines worth knowing.
+    """
+
+    names: tuple[str, ...]
+    results: tuple[LookupResult, ...] = ()
+    facts: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> tuple[LookupResult, ...]:
+        """The connections that make the audit fail."""
+        return tuple(each for each in self.results if each.is_fault)
+
+    @property
+    def unheard(self) -> tuple[LookupResult, ...]:
+        """The connections without a verdict."""
+        return tuple(each for each in self.results if each.result is Result.INCONCLUSIVE)
 
 
 class NameService(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
-from auditor.model.dns_seen import DnsSeen
+from auditor.model.dns_seen import DnsSeen, ReachedSeen
 from auditor.model.intent import IntentFinding
 from auditor.model.lint import Place
 from auditor.model.night import Surroundings
@@ -165,7 +165,8 @@ class Report:
     somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``. ``surroundings`` are what
     the cluster was like; ``comparison`` is how the findings stand against earlier runs, None where they were held
     against none. ``noticing`` says how much the connections would have noticed, where that is known.
-    ``services`` is what came of connections through Services, ``dns`` of lookups, where those were tried.
+    ``services`` is what came of connections through Services, ``dns`` of lookups, ``reached`` of those to
+    Services of the cluster's own, where those were tried.
     """
 
     subject: str
@@ -190,3 +191,4 @@ class Report:
     noticing: Noticing | None = None
     services: ServicesSeen | None = None
     dns: DnsSeen | None = None
+    reached: ReachedSeen | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import ip_address
 
-from auditor.model.dns_seen import DNS_PORT, LookupCell, LookupExpectation
+from auditor.model.dns_seen import LookupCell, LookupExpectation
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Service, Snapshot
@@ -53,9 +53,12 @@ class DnsReading:
         server = f"{service.namespace}/{service.name}"
         routes = [
             route
-            for route in translate(self.workloads, service, PortRequest(cell.protocol, number=DNS_PORT))
+            for route in translate(self.workloads, service, PortRequest(cell.protocol, number=cell.port))
             if route.backend.address(cell.family)
         ]
+        if service.internal_local:
+            why = "internalTrafficPolicy is Local: which pods are asked hangs on the node"
+            return LookupExpectation(Verdict.DENIED, server, left_open=why)
         if not routes:
             return LookupExpectation(Verdict.DENIED, server, left_open=f"no pod is known behind {service.full_name}")
         behind = tuple((str(route.backend.address(cell.family)), route.number) for route in routes[:MOST_BEHIND])
@@ -70,6 +73,7 @@ class DnsReading:
             "" if denied is None else why_denied(denied, server),
             self._left_open(matrix, cells, decisions, cell),
             behind,
+            len(routes),
         )
 
     def _matrix(self, cell: LookupCell, routes: Sequence[ServiceRoute]) -> tuple[ExpectedMatrix, list[Cell]]:
@@ -100,9 +104,9 @@ class DnsReading:
             if each in doubts:
                 return doubts[each]
         if len({each.verdict for each in decisions}) > 1:
-            return "policies let it through to some pods of the DNS alone"
+            return f"policies let it through to some pods {'of the DNS' if not cell.service else 'behind it'} alone"
         isolated = decisions[0].deciding(Direction.EGRESS) is not None
-        if self._caches and isolated:
+        if self._caches and isolated and not cell.service:
             return "NodeLocal DNSCache answers on the pod's own node: which address policies see is up to the CNI"
         by_ingress = not decisions[0].allowed(Direction.INGRESS)
         if decisions[0].verdict is Verdict.DENIED and not by_ingress and self._by_address(cell):
@@ -114,7 +118,7 @@ class DnsReading:
 
     def _decision_by_address(self, cell: LookupCell) -> Decision:
         there = with_somebody_at(self.audited, [cell.address])
-        return decide(there, Cell(cell.source, f"{SOMEBODY}{cell.address}", cell.protocol, DNS_PORT, cell.family))
+        return decide(there, Cell(cell.source, f"{SOMEBODY}{cell.address}", cell.protocol, cell.port, cell.family))
 
     def _of_address(self, cell: LookupCell) -> LookupExpectation:
         decision, address = self._decision_by_address(cell), ip_address(cell.address)
@@ -132,7 +136,7 @@ class DnsReading:
 
 OPEN_NOTES = {
     **NOTE_WORDS,
-    Note.CNI_DEPENDENT: "an ipBlock covers the address of a pod of the DNS: up to the CNI",
+    Note.CNI_DEPENDENT: "an ipBlock covers the address of a pod behind it: up to the CNI",
 }
 BEHIND = "dns/"
 """How the names of the DNS's own pods begin, beside probe pods that may be called as they are."""

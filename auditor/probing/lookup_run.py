@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import comb
 
-from auditor.model.dns_seen import DNS_PORT, LookupCell, PairsLost
+from auditor.model.dns_seen import LookupCell, PairsLost
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.model.words import pluralize
@@ -42,6 +42,7 @@ CHANCE = 1e-4
 class LookupTry:
     """A lookup that can be tried: what is demanded of it, from where, and the addresses and ports of pods of the DNS
     that are asked beside, without any translation. ``judged``: whether it is more than a proof for others.
+    ``several``: other pods than those that answered to others may be asked.
     """
 
     cell: LookupCell
@@ -49,6 +50,7 @@ class LookupTry:
     site: ProbeSite
     behind: tuple[tuple[str, int], ...] = ()
     judged: bool = True
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class _LookupRun:
             {address: [] for address, _ in each.behind} for each in tries
         ]
         self._silent_in: dict[int, int] = {}
-        self._answered_on: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+        self._answered_on: defaultdict[tuple[str, int, str], set[int]] = defaultdict(set)
         self._pairs: defaultdict[str, list[bool]] = defaultdict(list)
         self._halved_in: defaultdict[str, set[int]] = defaultdict(set)
 
@@ -101,9 +103,45 @@ class _LookupRun:
         for number in range(MOST_ROUNDS):
             if number >= self._rounds:
                 break
-            await self._fire(everything, pause=PAUSE if number else 0.0)
-        await self._fire([each for each in everything if self._answer(each) is not None], pause=PAUSE)
+            await self._fire([each for each in everything if self._is_open(each)], pause=PAUSE if number else 0.0)
+        for _ in range(self._number, MOST_ROUNDS):
+            if not (unlucky := self._may_be_unlucky()):
+                break
+            await self._fire(unlucky, pause=PAUSE)
+        await self._fire(self._proving(), pause=PAUSE)
         return self._outcome()
+
+    def _may_be_unlucky(self) -> list[int]:
+        """Which should be answered and are by a pod of the DNS that is asked itself: of several pods one may be dead,
+        and be the one that was chosen each time.
+        """
+        return [
+            each
+            for each, wanted in enumerate(self._tries)
+            if wanted.demanded is Verdict.ALLOWED and self._answer(each) is None and self._answer_beside(each)
+        ]
+
+    def _is_open(self, each: int) -> bool:
+        """Whether it is asked again: a Service's pods have been bothered enough once a connection has come about."""
+        return not self._tries[each].cell.service or self._answer(each) is None
+
+    def _proving(self) -> list[int]:
+        """Which show once more that there is an answer: all that had one and, of Services, one on each node."""
+        answered = [each for each in range(len(self._tries)) if self._answer(each) is not None]
+        of_services: dict[tuple[str, int, str], int] = {}
+        for each in answered:
+            if self._tries[each].cell.service:
+                of_services.setdefault(self._place(each), each)
+        silent = any(self._answer(each) is None for each in range(len(self._tries)))
+        return [
+            *(each for each in answered if not self._tries[each].cell.service),
+            *(of_services.values() if silent else ()),
+        ]
+
+    def _place(self, each: int) -> tuple[str, int, str]:
+        """The address and port that are asked, and the node that they are asked from."""
+        wanted = self._tries[each]
+        return wanted.cell.address, wanted.cell.port, wanted.site.node
 
     @property
     def _rounds(self) -> int:
@@ -129,8 +167,9 @@ class _LookupRun:
 
     def _attempt(self, wanted: LookupTry, beside: str) -> Attempt:
         cell = wanted.cell
-        address, port = (beside, dict(wanted.behind)[beside]) if beside else (cell.address, DNS_PORT)
-        return Attempt(wanted.site.name, wanted.site.name, Target(address, cell.protocol, port, None, self._name))
+        address, port = (beside, dict(wanted.behind)[beside]) if beside else (cell.address, cell.port)
+        name = "" if cell.service else self._name
+        return Attempt(wanted.site.name, wanted.site.name, Target(address, cell.protocol, port, None, name))
 
     def _take(self, each: int, one: AttemptResult) -> None:
         wanted = self._tries[each]
@@ -139,7 +178,7 @@ class _LookupRun:
             self._silent_in[each] = self._number
         if one.answer is not Answer.ALLOWED:
             return
-        self._answered_on[wanted.cell.address, wanted.site.node].add(self._number)
+        self._answered_on[self._place(each)].add(self._number)
         if wanted.cell.protocol is Protocol.UDP and wanted.site.node and not wanted.site.is_node:
             halved = one.outcome.startswith(HALF_ANSWERED)
             self._pairs[wanted.site.node].append(halved)
@@ -188,8 +227,11 @@ class _LookupRun:
     def _doubt(self, each: int, telling: AttemptResult, beside: str) -> str:
         """Why a denial says nothing of policies; empty where it counts."""
         wanted, last = self._tries[each], self._silent_in[each]
-        address, node = wanted.cell.address, wanted.site.node
-        here = self._is_bracketed(self._answered_on.get((address, node), set()), last)
+        if wanted.cell.service and not telling.silent:
+            return "a pod that does not listen refuses, too"
+        if wanted.several and wanted.demanded is Verdict.ALLOWED:
+            return "of several pods behind it one may be what does not answer"
+        here = self._is_bracketed(self._answered_here(each), last)
         unproven = "" if here else self._unproven(each, beside)
         share, met = in_vain(self._pool.losses), sum(one.silent for one in self._results[each])
         if unproven or not telling.silent:
@@ -202,9 +244,13 @@ class _LookupRun:
 
     def _unproven(self, each: int, beside: str) -> str:
         """Why a denial says nothing where nobody on its node got an answer; empty where it counts all the same."""
-        wanted, last = self._tries[each], self._silent_in[each]
-        address, node = wanted.cell.address, wanted.site.node
-        anywhere = {number for (there, _), known in self._answered_on.items() if there == address for number in known}
+        last, (address, port, node) = self._silent_in[each], self._place(each)
+        anywhere = {
+            number
+            for (there, at, _), known in self._answered_on.items()
+            if (there, at) == (address, port)
+            for number in known
+        }
         if not self._is_bracketed(anywhere, last):
             return f"nobody got an answer from {address} before and after"
         nobody_here = f"nobody on node {node} got an answer from {address}"
@@ -214,6 +260,17 @@ class _LookupRun:
         if not asked or not all(any(one.answer in DENIALS for one in ones) for ones in asked):
             return f"{nobody_here} before and after"
         return ""
+
+    def _answered_here(self, each: int) -> set[int]:
+        """The rounds in which somebody on the same node got an answer there. For a Service any other's does as well,
+        where this one has answered somebody elsewhere.
+        """
+        wanted, place = self._tries[each], self._place(each)
+        if not wanted.cell.service:
+            return self._answered_on.get(place, set())
+        elsewhere = {number for there, known in self._answered_on.items() if there[:2] == place[:2] for number in known}
+        here = {number for there, known in self._answered_on.items() if there[2] == place[2] for number in known}
+        return here if self._is_bracketed(elsewhere, self._silent_in[each]) else set()
 
     def _is_bracketed(self, rounds: Iterable[int], last: int) -> bool:
         """Whether something was answered in ``rounds`` up to the ``last`` denial, and after it."""

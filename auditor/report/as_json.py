@@ -26,7 +26,7 @@ from auditor.report.conclusion import conclude
 from auditor.report.documents import write_json
 from auditor.report.intent_as_json import finding_item
 from auditor.report.lint_as_json import place_item
-from auditor.report.lookups import lookups_item
+from auditor.report.lookups import lookups_item, reached_item
 from auditor.report.services import connection_item, services_item
 
 SCHEMA = "audit.report/v1"
@@ -101,6 +101,7 @@ def _head(report: Report) -> dict[str, Any]:
         **({"noticing": _noticing(report.noticing)} if report.noticing is not None else {}),
         **({"services": services_item(report.services)} if report.services is not None else {}),
         **({"dns": lookups_item(report.dns)} if report.dns is not None else {}),
+        **({"reached": reached_item(report.reached)} if report.reached is not None else {}),
         **({"diagnosis": _diagnosis(report)} if report.diagnosis is not None else {}),
     }
 

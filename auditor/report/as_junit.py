@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from auditor.history.identity import finding_id
 from auditor.model.diagnosis import Diagnosis
-from auditor.model.dns_seen import DnsSeen
+from auditor.model.dns_seen import LookupResult, PairsLost
 from auditor.model.report import CellResult, PolicyTests, Report
 from auditor.model.service_seen import ServiceResult, ServicesSeen
 from auditor.model.verdict import Cell, Conclusion, Result
@@ -53,7 +53,9 @@ def render(report: Report, stream: TextIO) -> None:
     if report.services is not None:
         _add_services_suite(root, report.services)
     if report.dns is not None:
-        _add_lookups_suite(root, report.dns)
+        _add_lookups_suite(root, "dns", report.dns.results, report.dns.pairs_lost)
+    if report.reached is not None:
+        _add_lookups_suite(root, "named services", report.reached.results)
     if report.intent:
         _add_intent_suite(root, report)
     if conclude(report) is Conclusion.INCONCLUSIVE and root.find(".//error") is None:
@@ -208,16 +210,18 @@ def _add_services_suite(root: ET.Element, seen: ServicesSeen) -> None:
     count_cases(suite, 0.0)
 
 
-def _add_lookups_suite(root: ET.Element, seen: DnsSeen) -> None:
-    """A case for each lookup: a failure where policies don't mean it so."""
-    suite = ET.SubElement(root, "testsuite", name="dns")
-    for each in seen.results:
-        case = ET.SubElement(suite, "testcase", classname="dns", name=str(each.cell), time="0.000")
+def _add_lookups_suite(
+    root: ET.Element, name: str, results: Sequence[LookupResult], pairs_lost: Sequence[PairsLost] = ()
+) -> None:
+    """A case for each lookup, or connection to a Service: a failure where policies don't mean it so."""
+    suite = ET.SubElement(root, "testsuite", name=name)
+    for each in results:
+        case = ET.SubElement(suite, "testcase", classname=name, name=str(each.cell), time="0.000")
         if each.is_fault or each.result is Result.INCONCLUSIVE:
             tag = "failure" if each.is_fault else "error"
             told = f"{each.result.value}: {observation(each.observation)}"
             ET.SubElement(case, tag, message=told, type=each.result.value)
-    for lost in seen.pairs_lost:
+    for lost in pairs_lost:
         case = ET.SubElement(suite, "testcase", classname="dns", name=f"pairs on {lost.node}", time="0.000")
         ET.SubElement(case, "failure", message=f"{lost.lost} of {lost.pairs} pairs lost one question", type="lost")
     count_cases(suite, 0.0)

@@ -13,7 +13,7 @@ from auditor.report.conclusion import conclude
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_markdown import finding_lines
 from auditor.report.lines import headed
-from auditor.report.lookups import lookup_lines
+from auditor.report.lookups import lookup_lines, reached_lines
 from auditor.report.markdown import heading, section, table, text, write_markdown
 from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
@@ -40,6 +40,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield from table(COLUMNS, [_row(finding) for finding in report.findings])
     yield from section(*headed(service_lines(report.services)))
     yield from section(*headed(lookup_lines(report.dns)))
+    yield from section(*headed(reached_lines(report.reached)))
     if report.intent:
         yield from ("", "### The policies don't say what was meant, whatever enforces them")
     for finding in report.intent:

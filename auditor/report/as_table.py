@@ -20,7 +20,7 @@ from auditor.report.console import can_write, held_back, open_console, print_lin
 from auditor.report.grouping import Traffic, by_reason, cell_order, in_words, ports_text, traffic
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
-from auditor.report.lookups import lookup_lines
+from auditor.report.lookups import lookup_lines, reached_lines
 from auditor.report.marks import EVERY_SYMBOL, Symbols, mark
 from auditor.report.matrix import grid_lines, legend_lines
 from auditor.report.run_matrix import matrix_of
@@ -84,6 +84,7 @@ class _Table:
         self._write_briefly(findings[in_full:] if in_full else [])
         self._write_section(service_lines(self._report.services))
         self._write_section(lookup_lines(self._report.dns))
+        self._write_section(reached_lines(self._report.reached))
         self._write_without_verdict(Result.INCONCLUSIVE)
         self._write_without_verdict(Result.SKIPPED)
         self._write_intent()

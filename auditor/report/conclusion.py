@@ -26,6 +26,7 @@ def conclude(report: Report) -> Conclusion:
     dns = report.dns
     unheard = services is not None and bool(services.count(Result.INCONCLUSIVE) or not services.results)
     unheard = unheard or (dns is not None and bool(dns.unheard or not dns.results))
+    unheard = unheard or (report.reached is not None and bool(report.reached.unheard or not report.reached.results))
     if summary.inconclusive or unheard or too_little or report.policies.open or report.policies.unfinished:
         return Conclusion.INCONCLUSIVE
     return Conclusion.PASS
@@ -35,7 +36,7 @@ def has_failing(report: Report) -> bool:
     """Whether any finding makes the audit fail: held against earlier runs, not each of them does. What goes wrong
     through Services or in lookups always does: it is not among what earlier runs recorded.
     """
-    if report.dns is not None and report.dns.is_faulty:
+    if (report.dns is not None and report.dns.is_faulty) or (report.reached is not None and report.reached.faults):
         return True
     if report.services is not None and report.services.faults:
         return True

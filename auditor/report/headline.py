@@ -12,7 +12,7 @@ from auditor.model.standing import Age, Comparison
 from auditor.model.verdict import Conclusion
 from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import conclude
-from auditor.report.lookups import lookups_headline, wrong_in_lookups
+from auditor.report.lookups import lookups_headline, reached_headline, wrong_at_services, wrong_in_lookups
 from auditor.report.services import services_headline, wrong_through_services
 
 COUNTS = (
@@ -53,6 +53,7 @@ def headline(report: Report) -> str:
     through = _joined(
         "" if report.services is None else services_headline(report.services),
         "" if report.dns is None else lookups_headline(report.dns),
+        "" if report.reached is None else reached_headline(report.reached),
     )
     put_up_with = conclusion is not Conclusion.FAIL and bool(summary.faults or report.intent)
     if conclusion is Conclusion.PASS and not put_up_with:
@@ -94,7 +95,7 @@ def _verdicts(summary: Summary) -> str:
 
 def _wrong(report: Report) -> list[str]:
     counts, summary = [*told(report.summary), *wrong_through_services(report.services)], report.summary
-    counts += wrong_in_lookups(report.dns)
+    counts += [*wrong_in_lookups(report.dns), *wrong_at_services(report.reached)]
     if report.intent:
         counts.append(f"{pluralize(len(report.intent), 'finding')} about the intent")
     if summary.coverage < report.min_coverage:

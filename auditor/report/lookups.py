@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from auditor.model.dns_seen import DnsSeen, LookupResult, PairsLost
+from auditor.model.dns_seen import DnsSeen, LookupResult, PairsLost, ReachedSeen
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Observed, Result
 from auditor.model.words import in_brief, pluralize
@@ -134,9 +134,9 @@ def _pairs(each: PairsLost) -> str:
     )
 
 
-def _without_verdict(results: Sequence[LookupResult]) -> Iterator[str]:
+def _without_verdict(results: Sequence[LookupResult], what: str = "lookup") -> Iterator[str]:
     for reason, group in by_reason(results).items():
-        yield f"no verdict on {pluralize(len(group), 'lookup')}: {in_words(reason)} ({group[0].cell})"
+        yield f"no verdict on {pluralize(len(group), what)}: {in_words(reason)} ({group[0].cell})"
 
 
 def lookups_item(seen: DnsSeen) -> dict[str, Any]:
@@ -164,4 +164,52 @@ def _lookup(each: LookupResult) -> dict[str, Any]:
         "result": each.result,
         **({"denied_by": expected.why} if expected.why else {}),
         **({"left_open": expected.left_open} if expected.left_open else {}),
+    }
+
+
+def wrong_at_services(seen: ReachedSeen | None) -> list[str]:
+    """What goes wrong with connections to Services of the cluster's own, by kind, in words."""
+    faults = seen.faults if seen else ()
+    kinds = {Result.LEAK: ("leak", "leaks"), Result.OUTAGE: ("outage", "outages")}
+    counts = {kind: sum(each.result is kind for each in faults) for kind in kinds}
+    return [f"{number:,} {kinds[kind][number > 1]} at Services" for kind, number in counts.items() if number]
+
+
+def reached_headline(seen: ReachedSeen) -> str:
+    """The numbers in one sentence: ``6 connections to service/prod/db: 4 came about, 2 denied``."""
+    services = in_brief([f"service/{name}" for name in seen.names], SHOWN)
+    came = sum(each.observation.verdict is Observed.ALLOWED for each in seen.results)
+    denied = sum(each.observation.verdict.is_denied for each in seen.results)
+    without = f", {len(seen.unheard):,} without a verdict" if seen.unheard else ""
+    return (
+        f"{pluralize(len(seen.results), 'connection')} to {services}: {came:,} came about, {denied:,} denied{without}"
+    )
+
+
+def reached_lines(seen: ReachedSeen | None) -> Iterator[str]:
+    """A heading with the numbers, what differs, and what has no verdict; nothing where no Service was named."""
+    if seen is None:
+        return
+    wrong = ", ".join(wrong_at_services(seen))
+    yield f"{reached_headline(seen)}{f': {wrong}' if wrong else ''}"
+    yield from _few([*_wrong_at(seen.faults), *_without_verdict(seen.unheard, "connection")])
+
+
+def _wrong_at(faults: Sequence[LookupResult]) -> Iterator[str]:
+    groups: defaultdict[tuple[str, str, int, str], list[LookupResult]] = defaultdict(list)
+    for each in faults:
+        groups[each.result, each.cell.service, each.cell.port, each.expectation.why].append(each)
+    for (result, service, port, why), group in groups.items():
+        reason = why or "policies allow it"
+        yield (
+            f"{result.upper()}  {_sources(group)} -> service/{service} TCP/{port} at {group[0].cell.address}, although "
+            f"{reason}; observed {observation(group[0].observation)}"
+        )
+
+
+def reached_item(seen: ReachedSeen) -> dict[str, Any]:
+    """What the report for programs says of it."""
+    return {
+        "services": list(seen.names),
+        "connections": [{**_lookup(each), "port": each.cell.port} for each in seen.results],
     }

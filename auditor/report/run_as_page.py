@@ -16,7 +16,7 @@ from auditor.report.headline import headline, origin
 from auditor.report.html_page import Article, Page, Section, write_page
 from auditor.report.intent_as_page import articles_of
 from auditor.report.lines import headed
-from auditor.report.lookups import lookup_lines
+from auditor.report.lookups import lookup_lines, reached_lines
 from auditor.report.marks import mark
 from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
@@ -69,6 +69,7 @@ def _before(report: Report) -> Iterator[Section]:
     yield Section("Findings", articles=articles)
     yield section_of(service_lines(report.services))
     yield section_of(lookup_lines(report.dns))
+    yield section_of(reached_lines(report.reached))
     if report.comparison is not None:
         yield section_of(comparison_lines(report.comparison))
     yield section_of(untested_lines(report.policies))

@@ -44,6 +44,8 @@ from auditor.probing.sites import ProbeSite
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed
 from auditor.run.lookups import look_names_up
+from auditor.run.reached_services import PHASE as REACHING
+from auditor.run.reached_services import named_services, reach_services
 from auditor.run.services import PHASE as THROUGH
 from auditor.run.services import through_services
 from auditor.run.volunteers import choose_volunteers
@@ -73,7 +75,7 @@ class AuditOptions:
     ``accept_untested`` are full names of policies that may stay untested. ``connections``: try no others, unless
     ``ports`` are given (None: all). ``also`` are ports to try besides those that the auditor chooses.
     ``at_nodes``: whether agents sit at nodes, too. ``services``: try all of it through Services, too. ``dns``: have
-    the sources look a name up.
+    the sources look a name up. ``reach``: Services of the cluster's own, ``NAMESPACE/NAME``, to connect to.
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -87,6 +89,7 @@ class AuditOptions:
     at_nodes: bool = True
     services: bool = False
     dns: bool = False
+    reach: tuple[str, ...] = ()
     probing: ProbingOptions = field(default_factory=ProbingOptions)
     also: tuple[PortRequest, ...] = ()
 
@@ -172,6 +175,7 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     Raises UsageError when a selection or port matches nothing, ClusterError when the cluster fails under it.
     """
     began = time.monotonic()
+    named = named_services(cluster.snapshot, options.reach)
     probes, expectation = await apart(_intend, cluster.snapshot, cluster.sites, options, dict(cluster.failed))
     planned = time.monotonic()
     outcome = await _probe(cluster, expectation, tuple(expectation.verdicts), options, progress)
@@ -182,9 +186,12 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     if options.services:
         services, seconds = await through_services(cluster, audit_state, options.probing, progress)
         through = {THROUGH: seconds}
-    dns = None
+    dns, reached = None, None
+    sources = asked_about(cluster.snapshot, options)[Direction.EGRESS] if options.dns or named else frozenset[str]()
+    if named:
+        reached, seconds = await reach_services(cluster, audit_state, sources, named, options.probing, progress)
+        through = {**through, REACHING: seconds}
     if options.dns:
-        sources = asked_about(cluster.snapshot, options)[Direction.EGRESS]
         dns, seconds = await look_names_up(cluster, audit_state, sources, options.probing, progress)
         through = {**through, LOOKING_UP: seconds}
     judging = time.monotonic() - planned - sum(audit_state.outcome.seconds.values()) - sum(through.values())
@@ -204,9 +211,16 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
             {**cluster.absent, **audit_state.expectation.failed},
             options.accept_untested,
         ),
-        facts=(*told, *audit_state.outcome.facts, *(services.facts if services else ()), *(dns.facts if dns else ())),
+        facts=(
+            *told,
+            *audit_state.outcome.facts,
+            *(services.facts if services else ()),
+            *(dns.facts if dns else ()),
+            *(reached.facts if reached else ()),
+        ),
         services=services,
         dns=dns,
+        reached=reached,
         seconds={"evaluating": planned - began, **audit_state.outcome.seconds, **through, "judging": max(0.0, judging)},
     )
 

@@ -23,7 +23,7 @@ from auditor.intent import check_intent
 from auditor.lint import lint
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
-from auditor.model.dns_seen import DnsSeen
+from auditor.model.dns_seen import DnsSeen, ReachedSeen
 from auditor.model.intent import Intent, IntentFinding
 from auditor.model.lint import Severity
 from auditor.model.report import CellResult, PolicyRemark, PolicyTests, Report, Summary
@@ -95,6 +95,7 @@ class Seen:
     seconds: Mapping[str, float] = field(default_factory=dict)
     services: ServicesSeen | None = None
     dns: DnsSeen | None = None
+    reached: ReachedSeen | None = None
 
 
 async def report_on(seen: Seen, subject: str, min_coverage: float, progress: ProbingProgress) -> Report:
@@ -130,6 +131,7 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
         unexercised=parts or (),
         services=seen.services,
         dns=seen.dns,
+        reached=seen.reached,
     )
 
 

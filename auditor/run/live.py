@@ -33,6 +33,7 @@ from auditor.run.concluding import Seconds, Seen, against_intent, report_on, wit
 from auditor.run.live_noticing import noticing_of
 from auditor.run.live_plan import LiveOptions, LivePlan, narrowed, plan_live
 from auditor.run.live_settling import settle
+from auditor.run.reached_services import named_services
 
 ONLY_NEW = (
     "probe pods are new: what the CNI has lost about a pod that has been there for long shows only with --in-place "
@@ -101,6 +102,7 @@ async def audit_with_plan(
             progress.phase("reading the cluster", 0)
             live = await _read(api, options)
             check_accepted(live.snapshot, audit_options.accept_untested)
+            named_services(live.snapshot, audit_options.reach)
         with seconds.of("planning"):
             intended = await apart(plan_live, live, options)
             tried = await apart(_tcp_ports, intended.snapshot, audit_options.ports)

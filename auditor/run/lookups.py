@@ -25,7 +25,7 @@ from auditor.probing.session import Resolvers
 from auditor.probing.sites import ProbeSite
 from auditor.run.expectation import AuditState
 
-CHANGED = "policies, labels or namespaces changed while names were looked up"
+CHANGED = "policies, labels or namespaces changed meanwhile"
 UNHEARD = "no other connection shows that its network link carries packets"
 WITHOUT = (Result.INCONCLUSIVE, Result.SKIPPED)
 DEFAULT_DOMAIN = "cluster.local"
@@ -47,9 +47,9 @@ async def look_names_up(
     began = time.monotonic()
     service = await cluster.name_service()
     results = await apart(audit_state.results)
-    pods = {end.name for end in cluster.snapshot.endpoints if end.selectable}.intersection(sources)
-    sites = [site for site in cluster.sites if site.agent and not pods.isdisjoint(site.endpoints)]
-    asking = [*sites, *(site for site in _around(cluster) if service.servers and site not in sites)]
+    sites = sites_of(cluster, sources)
+    around = _around(cluster) if service.servers else ()
+    asking = list(dict.fromkeys((*sites, *pods_beside(cluster, sites), *around)))
     async with AgentPool(asking, cluster.open, options, progress) as pool:
         progress.phase(PHASE, pool.size)
         await pool.start({}, (), options.timeout)
@@ -61,13 +61,25 @@ async def look_names_up(
         demands = await apart(_demands, reading, _cells(sites, service, configured))
         tries = [LookupTry(cell, each.demanded, site, each.behind) for cell, (site, each) in demands.items()]
         beside = [site for site in asking if site not in sites]
-        proofs = [LookupTry(cell, None, site, judged=False) for site, cell in _cells(beside, service, {})]
+        proofs = [LookupTry(cell, None, site, judged=False) for site, cell in _cells(beside, service, configured)]
         outcome = await probe_lookups([*tries, *proofs], name, pool, options, progress)
     changed = bool(await cluster.changes())
-    heard = _heard(results)
-    seen = [_result(cell, each, outcome, (heard, changed)) for cell, (_, each) in demands.items()]
+    heard = heard_ends(results)
+    seen = [judged_lookup(cell, each, outcome, (heard, changed)) for cell, (_, each) in demands.items()]
     facts = tuple(_facts(name, seen, outcome, pluralize(len(sites), "pod")))
     return DnsSeen(name, tuple(seen), outcome.pairs_lost, facts), time.monotonic() - began
+
+
+def sites_of(cluster: Cluster, sources: Collection[str]) -> list[ProbeSite]:
+    """The sites of those of ``sources`` that are pods, as far as agents run there."""
+    pods = {end.name for end in cluster.snapshot.endpoints if end.selectable}.intersection(sources)
+    return [site for site in cluster.sites if site.agent and not pods.isdisjoint(site.endpoints)]
+
+
+def pods_beside(cluster: Cluster, sites: Sequence[ProbeSite]) -> list[ProbeSite]:
+    """The sites of all other pods at which agents run: what these are answered proves something to ``sites``."""
+    pods = {end.name for end in cluster.snapshot.endpoints if end.selectable}
+    return [site for site in sites_of(cluster, pods) if site not in sites]
 
 
 def _around(cluster: Cluster) -> Iterator[ProbeSite]:
@@ -115,7 +127,7 @@ def _demands(
     }
 
 
-def _heard(results: Sequence[CellResult]) -> set[tuple[str, Family]]:
+def heard_ends(results: Sequence[CellResult]) -> set[tuple[str, Family]]:
     """The endpoints of which some connection has a verdict, by family."""
     return {
         (end, each.cell.family)
@@ -125,12 +137,15 @@ def _heard(results: Sequence[CellResult]) -> set[tuple[str, Family]]:
     }
 
 
-def _result(
+def judged_lookup(
     cell: LookupCell,
     expected: LookupExpectation,
     outcome: LookupOutcome,
     state: tuple[set[tuple[str, Family]], bool],
 ) -> LookupResult:
+    """What ``outcome`` says of ``cell``; ``state`` has the ends that are known to carry packets (``heard_ends``), and
+    whether anything changed meanwhile.
+    """
     heard, changed = state
     seen = outcome.observations[cell]
     if changed:

@@ -20,6 +20,10 @@ def test_services_need_probe_pods(capsys):
     assert "--services leads to probe pods alone" in capsys.readouterr().err
     assert run(["run", "-n", "prod", "--dns", "--in-place"]) == 2
     assert "--dns asks from probe pods alone" in capsys.readouterr().err
+    assert run(["run", "-n", "prod", "--service", "prod/db", "--in-place"]) == 2
+    assert "--service connects from probe pods alone" in capsys.readouterr().err
+    assert run(["run", "--lab", "demo", "--service", "prod/db"]) == 2
+    assert "--service goes with a live cluster" in capsys.readouterr().err
 
 
 def test_rights_for_services_are_those_of_a_run_and_to_create_services():

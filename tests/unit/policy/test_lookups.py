@@ -61,6 +61,7 @@ def demanded(*policies, workloads=(API, COREDNS), server=SERVER, protocol=Protoc
     return DnsReading(audited, replace(audited, endpoints=workloads)).expectation(cell)
 
 
+NODE_DECIDES = "internalTrafficPolicy is Local: which pods are asked hangs on the node"
 SHUT = policy("{podSelector: {}, policyTypes: [Egress]}", name="default-deny")
 
 
@@ -156,3 +157,28 @@ def test_a_policy_that_nobody_can_read_leaves_it_in_doubt():
     unreadable = UnknownPolicy("prod", "odd", None, "has a field that is not known")
     found = demanded(unknown=(unreadable,))
     assert "prod/odd" in found.left_open
+
+
+@pytest.mark.parametrize(
+    ("policies", "more", "verdict", "open_by"),
+    [
+        ((), {}, Verdict.ALLOWED, ""),
+        ((SHUT,), {}, Verdict.DENIED, ""),
+        (
+            (SHUT,),
+            {"internal_local": True},
+            Verdict.DENIED,
+            NODE_DECIDES,
+        ),
+    ],
+)
+def test_a_service_of_the_users_is_judged_by_the_pods_behind_it_on_their_port(policies, more, verdict, open_by):
+    text = "".join(policies) + "apiVersion: v1\nkind: Namespace\nmetadata: {name: prod}\n"
+    given = read_snapshot([Source("a.yaml", text.encode())])
+    db = pod("prod/db", "10.244.0.9", app="db")
+    ports = (ServicePort(Protocol.TCP, 80, 5432),)
+    service = Service("prod", "db", {"app": "db"}, ports, (ip_address("10.96.0.7"),), **more)
+    audited = Snapshot(given.namespaces, (API,), given.policies, (service,))
+    cell = LookupCell(API.name, Protocol.TCP, "10.96.0.7", Family.IPV4, 80, "prod/db")
+    found = DnsReading(audited, replace(audited, endpoints=(API, db, CACHE))).expectation(cell)
+    assert (found.verdict, found.left_open) == (verdict, open_by)

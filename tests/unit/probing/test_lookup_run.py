@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from auditor.model.dns_seen import LookupCell
@@ -23,6 +25,7 @@ API, WEB, FAR = (
 SILENT = AttemptResult(Answer.DROPPED, "timeout")
 REFUSED = AttemptResult(Answer.REFUSED, "icmp-port-unreachable")
 ANSWERED = AttemptResult(Answer.ALLOWED, "answered", 0.2)
+CONNECTED = AttemptResult(Answer.ALLOWED, "connected", 0.2)
 HALF = AttemptResult(Answer.ALLOWED, "half-answered", 0.2)
 FAILED = AttemptResult(Answer.ERROR, "the agent had no turn")
 
@@ -169,3 +172,74 @@ async def test_over_tcp_there_are_no_pairs_and_without_tries_nothing_is_fired():
     pool = Pool(lambda *_: SILENT)
     assert not (await probe_lookups([], "name", pool, OPTIONS, NoProgress())).observations
     assert not pool.round
+
+
+def at_service(site, demanded=Verdict.ALLOWED, *, several=False):
+    cell = LookupCell(site.name, Protocol.TCP, "10.96.0.7", Family.IPV4, 5432, "prod/db")
+    return LookupTry(cell, demanded, site, several=several)
+
+
+async def test_a_service_is_connected_to_once_by_each_source_and_once_more_on_each_node_for_who_got_nothing():
+    asked = []
+
+    def script(source, address, number):
+        asked.append((source, address, number))
+        return SILENT if source == API.name else CONNECTED
+
+    found = await outcome(script, at_service(API, Verdict.DENIED), at_service(WEB), at_service(FAR))
+    assert [each.verdict for each in found.observations.values()] == [
+        Observed.DROPPED,
+        Observed.ALLOWED,
+        Observed.ALLOWED,
+    ]
+    assert [number for source, _, number in asked if source == WEB.name] == [1, 4]
+    assert [number for source, _, number in asked if source == API.name] == [1, 2, 3]
+    asked.clear()
+    await outcome(lambda *one: asked.append(one) or CONNECTED, at_service(WEB), at_service(FAR))
+    assert len(asked) == 2
+
+
+async def test_another_port_or_node_is_no_proof_that_a_service_is_served():
+    asked = at_service(API, Verdict.DENIED)
+    for others, said in (
+        ((at_service(FAR),), "nobody on node n0 got an answer from 10.96.0.7 before and after"),
+        (
+            (lookup(WEB), replace(at_service(WEB), cell=at_service(WEB).cell._replace(port=81))),
+            "nobody got an answer from 10.96.0.7 before and after",
+        ),
+    ):
+        found = await outcome(api_is(SILENT, others=CONNECTED), asked, *others)
+        assert found.observations[asked.cell].verdict is Observed.INCONCLUSIVE
+        assert found.observations[asked.cell].outcome.startswith(said)
+    found = await outcome(api_is(SILENT, others=CONNECTED), asked, at_service(FAR), lookup(WEB))
+    assert found.observations[asked.cell].verdict is Observed.DROPPED
+
+
+@pytest.mark.parametrize(
+    ("one", "demanded", "several", "said"),
+    [
+        (REFUSED, Verdict.ALLOWED, False, "a pod that does not listen refuses, too"),
+        (REFUSED, Verdict.DENIED, False, "a pod that does not listen refuses, too"),
+        (SILENT, Verdict.ALLOWED, True, "of several pods behind it one may be what does not answer"),
+        (SILENT, Verdict.ALLOWED, False, ""),
+        (SILENT, Verdict.DENIED, True, ""),
+    ],
+)
+async def test_what_a_pod_behind_a_service_may_be_to_blame_for_is_no_denial(one, demanded, several, said):
+    found = await outcome(api_is(one, others=CONNECTED), at_service(API, demanded, several=several), at_service(WEB))
+    (seen, _) = found.observations.values()
+    assert seen.verdict is (Observed.INCONCLUSIVE if said else Observed.DROPPED)
+    assert said in seen.outcome
+
+
+async def test_where_a_pod_of_the_dns_answers_itself_the_dead_one_beside_it_may_have_been_chosen_each_time():
+    for answered_in, verdict in ((9, Observed.ALLOWED), (99, Observed.DROPPED)):
+        asked = []
+
+        def script(source, address, number, *, when=answered_in, asked=asked):
+            asked.append((source, address))
+            return ANSWERED if source == WEB.name or address == POD or number == when else SILENT
+
+        assert (await seen_of(script, Verdict.ALLOWED)).verdict is verdict
+        assert asked.count((API.name, SERVER)) == (10 if verdict is Observed.ALLOWED else 12)
+        assert asked.count((WEB.name, SERVER)) == 4

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from auditor.model.dns_seen import DnsSeen, LookupCell, LookupExpectation, LookupResult, PairsLost
+from auditor.model.dns_seen import DnsSeen, LookupCell, LookupExpectation, LookupResult, PairsLost, ReachedSeen
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Conclusion, Observation, Observed, Result, Verdict
@@ -130,3 +130,47 @@ def test_every_format_has_it(name):
 
 def test_what_is_sent_of_a_run_has_the_faults():
     assert "1 leak in DNS" in str(message_of(seen(LEAK)))
+
+
+AT_DB = LookupCell("prod/api", Protocol.TCP, "10.96.0.7", Family.IPV4, 5432, "prod/db")
+CONNECTED = Observation(Observed.ALLOWED, "connected", (Observed.ALLOWED,))
+LEAK_AT_DB = LookupResult(
+    AT_DB,
+    LookupExpectation(Verdict.DENIED, "prod/db", "ingress of prod/db TCP/5432 is denied by prod/db"),
+    CONNECTED,
+    Result.LEAK,
+)
+MATCH_AT_DB = replace(LEAK_AT_DB, expectation=LookupExpectation(Verdict.ALLOWED, "prod/db"), result=Result.MATCH)
+UNHEARD_AT_DB = replace(MATCH_AT_DB, observation=UNHEARD, result=Result.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("results", "conclusion"),
+    [
+        ((MATCH_AT_DB,), Conclusion.PASS),
+        ((MATCH_AT_DB, LEAK_AT_DB), Conclusion.FAIL),
+        ((MATCH_AT_DB, UNHEARD_AT_DB), Conclusion.INCONCLUSIVE),
+        ((), Conclusion.INCONCLUSIVE),
+    ],
+)
+def test_connections_to_services_of_the_users_count_as_others_do(results, conclusion):
+    assert conclude(replace(PLAIN, reached=ReachedSeen(("prod/db",), results))) is conclusion
+
+
+@pytest.mark.parametrize("name", ["table", "markdown", "html", "junit", "json", "metrics"])
+def test_every_format_has_them(name):
+    stream = io.StringIO()
+    reached = ReachedSeen(("prod/db",), (MATCH_AT_DB, LEAK_AT_DB, UNHEARD_AT_DB))
+    renderer(RUN, name)(replace(PLAIN, reached=reached), stream)
+    text = stream.getvalue()
+    if name == "json":
+        validator("report.schema.json").validate(json.loads(text))
+        assert [each["port"] for each in json.loads(text)["reached"]["connections"]] == [5432] * 3
+    elif name == "junit":
+        suite = next(each for each in ET.fromstring(text) if each.get("name") == "named services")  # noqa: S314 - our own
+        assert (suite.get("failures"), suite.get("errors"), suite.get("tests")) == ("1", "1", "3")
+    elif name == "metrics":
+        assert "audit_failing_findings 1" in text
+    else:
+        assert "service/prod/db" in text
+        assert "is denied by prod/db" in " ".join(text.split())

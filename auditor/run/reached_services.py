@@ -1,0 +1,99 @@
+"""The part of an audit that connects to Services of the cluster's own, where somebody has asked for these by name.
+
+Real pods answer, whichever kube-proxy chooses, and nothing is sent to them: a completed handshake is all that is
+wanted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+
+from auditor.cluster.interface import Cluster
+from auditor.loop.apart import apart
+from auditor.model.dns_seen import LookupCell, LookupExpectation, LookupResult, ReachedSeen
+from auditor.model.errors import UsageError
+from auditor.model.ports import Protocol
+from auditor.model.snapshot import Family, Service, Snapshot
+from auditor.model.verdict import Result
+from auditor.model.words import in_brief
+from auditor.policy.lookups import DnsReading
+from auditor.policy.services import find_service
+from auditor.probing.agent_pool import AgentPool
+from auditor.probing.lookup_run import LookupTry, probe_lookups
+from auditor.probing.options import ProbingOptions, ProbingProgress
+from auditor.probing.sites import ProbeSite
+from auditor.run.expectation import AuditState
+from auditor.run.lookups import heard_ends, judged_lookup, pods_beside, sites_of
+
+PHASE = "connecting to Services"
+
+
+def named_services(snapshot: Snapshot, names: Sequence[str]) -> tuple[Service, ...]:
+    """The Services ``NAMESPACE/NAME``. Raises UsageError for one that is not there or has nothing to connect to."""
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            service = find_service(snapshot, name)
+        except KeyError:
+            raise UsageError(
+                f"--service {name}: {snapshot.absent.get(f'service/{name}', 'there is no such Service')}"
+            ) from None
+        if service.headless or not service.cluster_ips:
+            raise UsageError(f"--service {name}: has no ClusterIP, so nothing is translated on the way: leave it out")
+        if not any(port.protocol is Protocol.TCP for port in service.ports):
+            raise UsageError(f"--service {name}: has no TCP port, and a handshake is all that is tried: leave it out")
+        found.append(service)
+    return tuple(found)
+
+
+async def reach_services(  # noqa: PLR0913, PLR0917 - as look_names_up, and what is to be reached
+    cluster: Cluster,
+    audit_state: AuditState,
+    sources: Collection[str],
+    services: Sequence[Service],
+    options: ProbingOptions,
+    progress: ProbingProgress,
+) -> tuple[ReachedSeen, float]:
+    """What comes of connections from those of ``sources`` at whose sites agents run to ``services``, and the seconds
+    that it took.
+
+    Raises ClusterError when the cluster fails under it.
+    """
+    began = time.monotonic()
+    sites = sites_of(cluster, sources)
+    reading = DnsReading(audit_state.expectation.matrix.snapshot, cluster.workloads)
+    wanted = list(_cells(sites, services))
+    demands = await apart(lambda: {cell: reading.expectation(cell) for _, cell in wanted})
+    # The pods behind it are not asked by their own addresses: nobody has named these.
+    tries = [LookupTry(cell, demands[cell].demanded, site, several=demands[cell].pods > 1) for site, cell in wanted]
+    beside = pods_beside(cluster, sites)
+    tries += [LookupTry(cell, None, site, judged=False) for site, cell in _cells(beside, services)]
+    async with AgentPool([*sites, *beside], cluster.open, options, progress) as pool:
+        progress.phase(PHASE, pool.size)
+        await pool.start({}, (), options.timeout)
+        outcome = await probe_lookups(tries, "", pool, options, progress)
+    state = heard_ends(await apart(audit_state.results)), bool(await cluster.changes())
+    seen = tuple(judged_lookup(cell, each, outcome, state) for cell, each in demands.items())
+    names = tuple(f"{each.namespace}/{each.name}" for each in services)
+    return ReachedSeen(names, seen, tuple(_facts(seen, demands.values()))), time.monotonic() - began
+
+
+def _cells(sites: Sequence[ProbeSite], services: Sequence[Service]) -> Iterator[tuple[ProbeSite, LookupCell]]:
+    for site in sites:
+        families = {address.version for address in site.addresses}
+        for service in services:
+            name = f"{service.namespace}/{service.name}"
+            for address in service.cluster_ips:
+                for port in service.ports:
+                    if port.protocol is Protocol.TCP and address.version in families:
+                        family = Family(address.version)
+                        yield site, LookupCell(site.endpoints[0], Protocol.TCP, str(address), family, port.number, name)
+
+
+def _facts(seen: Sequence[LookupResult], demands: Collection[LookupExpectation]) -> Iterator[str]:
+    left_open = sorted({each.left_open for each in demands if each.left_open})
+    if left_open:
+        yield f"of some connections to Services nothing is demanded: {in_brief(left_open, 2)}"
+    if any(each.result is Result.MATCH for each in seen):
+        yield "who answered for a Service is not known: any of its pods may have, and has no key to show that by"
