@@ -25,8 +25,8 @@ def only_web_over_udp(kubectl: Kubectl) -> Iterator[None]:
         kubectl.apply([before])
 
 
-def looked_up(kubectl, image):
-    done = audit(kubectl, *run_arguments(image, "-n", world.OTHER, "--dns"))
+def looked_up(kubectl, image, *more):
+    done = audit(kubectl, *run_arguments(image, "-n", world.OTHER, "--dns", *more))
     assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     found = report["dns"]
@@ -38,10 +38,11 @@ def looked_up(kubectl, image):
     return report
 
 
-def test_who_is_cut_off_by_policies_is_said_and_is_no_fault(spec, kubectl, image):
+def test_who_is_cut_off_by_policies_is_said_and_services_are_reached_by_whom_policies_let(spec, kubectl, image):
+    services = [f"{world.PROD}/api", f"{world.OTHER}/web"]
     with only_web_over_udp(kubectl):
         spec.settle()
-        report = looked_up(kubectl, image)
+        report = looked_up(kubectl, image, *(word for name in services for word in ("--service", name)))
     found = report["dns"]
     by_place = {}
     for each in found["lookups"]:
@@ -58,6 +59,17 @@ def test_who_is_cut_off_by_policies_is_said_and_is_no_fault(spec, kubectl, image
     assert all("can't resolve names: " + EGRESS.format("UDP") in each for each in cut_off)
     assert "over UDP alone" in over_udp
     assert EGRESS.format("TCP") in over_udp
+
+    assert report["reached"]["services"] == services
+    reached = report["reached"]["connections"]
+    assert {each["result"] for each in reached} == {"match"}, reached
+    by_end = {
+        (each["source"].split("/")[1].split("-")[0], each["service"]): each["observed"]
+        for each in reached
+        if each["source"].startswith(f"{world.PROD}/")
+    }
+    assert by_end["web", services[0]] == "allowed"
+    assert by_end["db", services[0]] == "dropped"
     assert report["conclusion"] == "pass", [each["title"] for each in report["findings"]]
     assert left_behind(kubectl) == []
 
@@ -69,20 +81,3 @@ def test_where_nothing_is_enforced_who_is_to_be_cut_off_resolves_names(plain, ku
     assert {each["observed"] for each in found} == {"allowed"}
     assert {each["result"] for each in found if each["expected"] == "denied"} == {"leak"}
     assert any(each["expected"] == "allowed" for each in found)
-
-
-def test_a_service_of_the_users_is_reached_by_whom_policies_let_and_by_nobody_else(spec, kubectl, image):
-    done = audit(kubectl, *run_arguments(image, "--service", f"{world.PROD}/api", "--service", f"{world.OTHER}/web"))
-    assert done.stdout, done.stderr
-    report = json.loads(done.stdout)
-    assert report["reached"]["services"] == [f"{world.PROD}/api", f"{world.OTHER}/web"]
-    found = report["reached"]["connections"]
-    assert {each["result"] for each in found} == {"match"}, found
-    by_end = {
-        (each["source"].split("/")[1].split("-")[0], each["service"]): each["observed"]
-        for each in found
-        if each["source"].startswith(f"{world.PROD}/")
-    }
-    assert by_end["web", f"{world.PROD}/api"] == "allowed"
-    assert by_end["db", f"{world.PROD}/api"] == "dropped"
-    assert left_behind(kubectl) == []
