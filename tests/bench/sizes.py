@@ -30,6 +30,7 @@ LIMITS: dict[tuple[str, ...], float] = {
 
 LARGE: dict[tuple[str, ...], tuple[float, float]] = {
     ("lint",): (30.0, 2048.0),
+    ("expect", "-o", "json"): (30.0, 2048.0),
     ("run", "-n", "team-3", "--dry-run"): (15.0, 2048.0),
 }
 """Commands, with the seconds of processor and the MiB that each may take for the largest of ``SIZES``."""
