@@ -67,7 +67,7 @@ _OTHER_POLICIES = (
         ("cilium.io",),
         ("ciliumnetworkpolicies", "ciliumclusterwidenetworkpolicies"),
         ("list",),
-        "Policies of other kinds are only counted: where there are some, the report says so.",
+        "Policies of other kinds are not evaluated: the report counts them, and what they are for is in doubt.",
     ),
     Rule(("crd.projectcalico.org", "projectcalico.org"), ("networkpolicies", "globalnetworkpolicies"), ("list",)),
     Rule(("crd.antrea.io",), ("networkpolicies", "clusternetworkpolicies"), ("list",)),

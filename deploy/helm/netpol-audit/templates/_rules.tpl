@@ -28,7 +28,7 @@
 - apiGroups: [""]
   resources: [resourcequotas]
   verbs: [list]
-# Policies of other kinds are only counted: where there are some, the report says so.
+# Policies of other kinds are not evaluated: the report counts them, and what they are for is in doubt.
 - apiGroups: [cilium.io]
   resources: [ciliumnetworkpolicies, ciliumclusterwidenetworkpolicies]
   verbs: [list]
