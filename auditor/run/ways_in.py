@@ -7,13 +7,15 @@ with. Where none is known, only what is open to everybody, or to nobody at all, 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 from auditor.model.entries import EntryClass, Gateway, Route, RouteBackend
+from auditor.model.policy import NetworkPolicy
 from auditor.model.ports import PortRequest, Protocol
-from auditor.model.snapshot import Endpoint, Service, Snapshot
+from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.model.ways_in import WayIn, WaysIn
 from auditor.model.words import in_brief
@@ -63,6 +65,14 @@ class _Entries:
         self._services = {(each.namespace, each.name): each for each in snapshot.services}
         self._classes = {(each.kind, each.name): each for each in entries.classes}
         self._gateways = {f"{each.namespace}/{each.name}": each for each in entries.gateways}
+        self._by_namespace: defaultdict[str, list[Endpoint]] = defaultdict(list)
+        for endpoint in snapshot.endpoints:
+            self._by_namespace[endpoint.namespace].append(endpoint)
+        self._policies: defaultdict[str, list[NetworkPolicy]] = defaultdict(list)
+        for policy in snapshot.policies:
+            self._policies[policy.namespace].append(policy)
+        self._nodes = tuple(end for end in snapshot.endpoints if end.kind is EndpointKind.NODE)
+        self._serving: dict[str, tuple[tuple[Endpoint, ...], str]] = {}
 
     def found(self) -> WaysIn:
         ways: list[WayIn] = []
@@ -87,11 +97,28 @@ class _Entries:
         request = _request(route, backend)
         if request is None:
             return [], f"it names no port of {service.full_name}"
-        routes = translate(self._snapshot, service, request)
+        routes = translate(self._around(service), service, request)
         if not routes:
             return [], f"{service.full_name} sends {request} to no pod"
         chosen = [each for each in routes if self._wanted is None or each.backend.name in self._wanted]
         return [self._way(route, service, request.protocol, each, doubt) for each in chosen], ""
+
+    def _around(self, service: Service) -> Snapshot:
+        """What ``service`` may lead to: where it has a selector, pods of its own namespace."""
+        if service.selector is None:
+            return self._snapshot
+        return replace(self._snapshot, endpoints=tuple(self._by_namespace.get(service.namespace, ())))
+
+    def _only(self, ends: Sequence[Endpoint]) -> Snapshot:
+        """The snapshot with no more than has a part in connections between ``ends``."""
+        spaces = dict.fromkeys(end.namespace for end in ends)
+        # Policies of administrators may name nodes by their labels.
+        nodes = self._nodes if self._snapshot.admin_policies else ()
+        return replace(
+            self._snapshot,
+            endpoints=tuple(dict.fromkeys((*ends, *nodes))),
+            policies=tuple(policy for space in spaces for policy in self._policies.get(space, ())),
+        )
 
     def _granted(self, route: Route, backend: RouteBackend) -> bool:
         if route.kind == "Ingress" or backend.namespace == route.namespace:
@@ -137,8 +164,9 @@ class _Entries:
         cells = [cell for pod in pods for cell in _cells(pod, backend, way)]
         if not cells:
             return replace(way, doubt="the controller's pods and this one have no address family in common")
-        matrix, doubts = doubts_of(self._snapshot, cells)
-        decisions = [decide(self._snapshot, cell) for cell in cells]
+        small = self._only((*pods, backend))
+        matrix, doubts = doubts_of(small, cells)
+        decisions = [decide(small, cell) for cell in cells]
         verdicts = {each.verdict for each in decisions}
         open_notes = [note for cell in cells for note in matrix.notes(*cell) if note in DOUBTFUL]
         doubt = next(iter(doubts.values()), "") or (DOUBTFUL[open_notes[0]] if open_notes else "")
@@ -156,7 +184,7 @@ class _Entries:
 
     def _by_anybody(self, way: WayIn, backend: Endpoint, unknown: str) -> WayIn:
         """``way`` where nobody knows whose pods serve it: certain where everybody may come, or nobody."""
-        anybody = replace(self._snapshot, endpoints=(*self._snapshot.endpoints, ANY_SOURCE))
+        anybody = self._only((backend, ANY_SOURCE))
         cell = next(_cells(ANY_SOURCE, backend, way))
         _, doubts = doubts_of(anybody, [cell])
         decision = decide(anybody, cell)
@@ -203,6 +231,11 @@ class _Entries:
         return self._by_labels(known.controller)
 
     def _by_labels(self, controller: str) -> tuple[tuple[Endpoint, ...], str]:
+        if controller not in self._serving:
+            self._serving[controller] = self._with_labels(controller)
+        return self._serving[controller]
+
+    def _with_labels(self, controller: str) -> tuple[tuple[Endpoint, ...], str]:
         labels = CONTROLLERS.get(controller)
         if labels is None:
             return (), f"which pods serve it is not known of controller {controller}"
