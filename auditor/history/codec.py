@@ -67,6 +67,8 @@ def schema_of(content: bytes) -> str:
         return msgspec.json.decode(content, type=_Schema).schema
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadRecordError("it is not a JSON object") from None
+    except RecursionError:
+        raise BadRecordError("it is nested too deeply, and no record is") from None
 
 
 def decode(content: bytes) -> Night:

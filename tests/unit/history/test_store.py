@@ -118,6 +118,7 @@ CONTENT = json.loads(encode(NIGHT))
         (compress(encode(NIGHT)) + b"more", "something follows its end"),
         (b"", "it is not a JSON object"),
         (b"[]", "it is not a JSON object"),
+        (b'{"schema": "audit.night/v1", "more": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "it is nested too deeply"),
         (b'{"schema": "audit.night/v2"}', "it is audit.night/v2, of a newer version of audit"),
         (b'{"schema": "audit.lint/v1"}', "it is audit.lint/v1, not audit.night/v1"),
         (json.dumps({**CONTENT, "rows": [[0, 1]]}).encode(), "its rows don't fit its ends"),
