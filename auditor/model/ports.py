@@ -114,10 +114,9 @@ class PortRequest:
                 raise ValueError(f"port {number} in {text!r} is outside {FIRST_PORT}-{LAST_PORT}")
             return cls(protocol, number=number)
         first, dash, last = port_text.partition("-")
-        if dash and first.isdigit() and last.isdigit():
+        if dash and port_text.isascii() and first.isdigit() and last.isdigit():
             raise ValueError(f"{text!r} is a range of ports: name single ones, such as TCP/80,443")
-        allowed = all(c.isascii() and (c.isalnum() or c == "-") for c in port_text)
-        if not allowed or not any(c.isalpha() for c in port_text):  # a name has a letter
+        if not port_text or not all(c.isascii() and (c.isalnum() or c == "-") for c in port_text):
             raise ValueError(
                 f"{text!r} is not a valid port: write PROTOCOL/NUMBER or PROTOCOL/NAME, such as TCP/80 or TCP/http"
             )

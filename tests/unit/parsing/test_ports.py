@@ -47,7 +47,6 @@ def test_a_port_is_read_in_each_way_of_writing_it(text, port):
         "0",
         "65536/tcp",
         "80/icmp",
-        "-",
         "80-90/tcp",
         "9-3",
     ],
