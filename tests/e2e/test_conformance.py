@@ -67,15 +67,15 @@ def test_a_dialect_on_one_node_is_named_with_the_node(faulty, kubectl, image):
 
 
 def test_an_enforcer_that_is_late_at_new_pods_departs_in_that_from_their_first_moments_on(faulty, kubectl, image):
-    """Its window is over before an agent can be started in them."""
-    faulty.use("slow:3")
+    """This enforcer takes in all that changes within a window, so that must outlast the time until a new pod comes."""
+    faulty.use("slow:12")
     names = ("rule-02-section-outside-policy-types", "rule-02-directions-apart")
     chosen = [word for name in names for word in ("--scenario", name)]
-    done = audit(kubectl, "conformance", "--image", image, "-o", "json", "-q", "--late-isolation", "1", *chosen)
+    patient = ("--late-isolation", "1", "--settle", "20")
+    done = audit(kubectl, "conformance", "--image", image, "-o", "json", "-q", *patient, *chosen)
     assert done.stdout, done.stderr
     card = json.loads(done.stdout)
     assert done.returncode == 1
     assert [each["feature"] for each in card["features"] if each["score"] == "departs"] == ["isolated-start"], card
     (fact,) = [fact for fact in card["facts"] if "tried what should be closed" in fact]
-    print(card["behaviour"], fact)
-    assert float(fact.partition(" from ")[2].partition(" s ")[0]) < 1.5
+    assert float(fact.partition(" from ")[2].partition(" s ")[0]) < 3
