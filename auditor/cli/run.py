@@ -76,8 +76,8 @@ DEFAULTS = ProbingOptions()
     type=click.FloatRange(0, 100),
     default=0.0,
     metavar="PERCENT",
-    help="Exit with 3 unless at least this share of all connections gets a verdict, and this share of the ways to "
-    "misread the policies would be noticed.",
+    help="Exit with 3 unless at least this share of all connections gets a verdict and, where probe pods are chosen, "
+    "this share of the ways to misread the policies would be noticed.",
 )
 @click.option(
     "--accept-untested",

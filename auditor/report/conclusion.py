@@ -19,8 +19,8 @@ def conclude(report: Report) -> Conclusion:
     policy in scope is enforced, unless that was accepted by the policy's name.
     """
     summary, services = report.summary, report.services
-    noticed = 1.0 if report.noticing is None else report.noticing.share
-    too_little = min(summary.coverage, noticed) < report.min_coverage or not has_verdicts(report)
+    too_little = summary.coverage < report.min_coverage or not has_verdicts(report)
+    too_little = too_little or (report.noticing is not None and report.noticing.falls_short_of(report.min_coverage))
     if has_failing(report):
         return Conclusion.FAIL
     dns = report.dns

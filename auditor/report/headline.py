@@ -100,7 +100,7 @@ def _wrong(report: Report) -> list[str]:
         counts.append(f"{pluralize(len(report.intent), 'finding')} about the intent")
     if summary.coverage < report.min_coverage:
         counts.append(f"coverage {percent(summary.coverage)} is below the {percent(report.min_coverage)} asked for")
-    if report.noticing is not None and report.noticing.share < report.min_coverage:
+    if report.noticing is not None and report.noticing.falls_short_of(report.min_coverage):
         share = percent(report.noticing.share)
         counts.append(f"it {report.noticing}: {share}, below the {percent(report.min_coverage)} asked for")
     return counts

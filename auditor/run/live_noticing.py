@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from auditor.choice.noticing import telling_connections
 from auditor.choice.whole import ledger_of_plan
@@ -27,5 +28,5 @@ def noticing_of(
     probes = [end for end in intended.snapshot.endpoints if end.selectable]
     tried = telling_connections(results)
     ledger = ledger_of_plan(workloads, options.externals, request_of(intended.live, options), probes, tried)
-    noticing = ledger.of(tried)
+    noticing = replace(ledger.of(tried), chosen=intended.chosen is not None)
     return noticing if noticing.ways else None

@@ -98,6 +98,7 @@ def test_what_would_have_been_noticed_is_told_where_it_was_counted():
         "unseen": 3,
         "missed": ["prod/db for prod/db, egress: x"],
         "share": 0.875,
+        "chosen": True,
     }
     assert "noticing" not in document(small())
 

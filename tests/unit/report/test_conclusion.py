@@ -173,3 +173,6 @@ def test_a_share_that_is_asked_for_is_asked_of_what_would_be_noticed_too():
         "would notice 7 of 8 ways in which this 1 policy could be ignored or misread: 87.5 %, below the 90 % asked for"
         in headline(short)
     )
+    whole = replace(short, noticing=replace(noticing, chosen=False))
+    assert conclude(whole) is Conclusion.PASS
+    assert "would notice" not in headline(whole)
