@@ -116,7 +116,8 @@ def test_the_descriptor_of_another_process_is_appended_to(tmp_path):
 @pytest.mark.parametrize("path", ["/dev/stdin", "/dev/fd/0"])
 def test_a_descriptor_that_takes_nothing_is_told_at_once(path, tmp_path):
     (tmp_path / "pod.yaml").write_text(POD)
-    code, said = audit(f"$AUDIT lint -f pod.yaml --output-file {path} < pod.yaml", tmp_path)
+    (tmp_path / "other").touch()
+    code, said = audit(f"$AUDIT lint -f pod.yaml --output-file {path} < other", tmp_path)
     assert (code, said) == (4, f"error: --output-file {path}: is not open for writing\n")
     code, said = audit("$AUDIT lint -f pod.yaml --output-file /dev/fd/77", tmp_path)
     assert (code, said) == (4, "error: --output-file /dev/fd/77: bad file descriptor\n")
