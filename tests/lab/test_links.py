@@ -523,7 +523,9 @@ async def test_datagrams_that_get_lost_make_a_connection_unstable(share, code):
     assert bool(unstable) is bool(code)
     assert all(result.cell.protocol is UDP and result.cell.source != result.cell.destination for result in unstable)
     # Where all datagrams of an attempt were lost, its verdict has changed, which is another reason.
-    lost = [result for result in unstable if "single datagrams or their answers were lost" in result.observation.outcome]
+    lost = [
+        result for result in unstable if "single datagrams or their answers were lost" in result.observation.outcome
+    ]
     assert bool(lost) is bool(code)
     assert any("single datagrams" in fact for fact in report.facts) is bool(code), report.facts
     assert of_report(report) == code
