@@ -62,6 +62,7 @@ class ClusterTestbed:
         self._at_start: dict[str, tuple[Cell, ...]] = {}
         self._began: dict[Cell, float] = {}
         self._readdressed: set[str] = set()
+        self._followed: set[str] = set()
         self._in_force: dict[str, tuple[NetworkPolicy, ...]] = {}
         self._start_seconds = 0.0
         self._set_up_at = 0.0
@@ -148,7 +149,10 @@ class ClusterTestbed:
             await self._delete(labels.keys() - {endpoint.name for endpoint in after.endpoints})
         else:
             await self._relabel(before, after)
+        there = self._in_force.get(prepared.scenario.name, ())
         await self._put_policies(prepared, after)
+        if prepared.step.is_at_new_pod and self._in_force[prepared.scenario.name] != there:
+            self._followed.add(prepared.scenario.name)
 
     async def _relabel(self, before: Snapshot, after: Snapshot) -> None:
         """Give pods and namespaces of ``before`` the labels that they have ``after``."""
@@ -193,6 +197,10 @@ class ClusterTestbed:
             found |= {cell: AfterStart(*one) for cell, one in zip(cells, tries, strict=False)}
         self._began |= {cell: one.began for cell, one in found.items()}
         return found
+
+    @property
+    def followed_addresses(self) -> Collection[str]:
+        return self._followed
 
     def actual(self, prepared: PreparedScenario) -> ActualState:
         before = None if prepared.step is None else self._real(prepared, prepared.step.before)

@@ -154,7 +154,13 @@ class _Following:
             while any(map(_is_open_lately, seen.values())) and time.monotonic() < deadline:
                 await asyncio.sleep(ASKING_PAUSE)
                 seen = await self._testbed.open_after_start()
-        return {cell: one.open_until for cell, one in seen.items() if one.open_until is not None}
+        denied = await apart(self._denied_from_start, prepared_scenarios)
+        return {cell: one.open_until for cell, one in seen.items() if one.open_until is not None and cell in denied}
+
+    def _denied_from_start(self, prepared_scenarios: Iterable[PreparedScenario]) -> set[Cell]:
+        """What is to be denied at the addresses that pods got, by policies that were there before new pods."""
+        settled = [each for each in prepared_scenarios if each.scenario.name not in self._testbed.followed_addresses]
+        return {cell for cell, verdict in self.expected(settled, after=True).items() if verdict is Verdict.DENIED}
 
     async def _make_new(self, prepared_scenarios: Sequence[PreparedScenario]) -> None:
         """Replace pods, which takes long, and then have others come: their clock starts last."""
@@ -172,7 +178,7 @@ class _Following:
             for prepared in prepared_scenarios:
                 tasks.create_task(make(prepared))
 
-    def expected(self, prepared_scenarios: Sequence[PreparedScenario], *, after: bool) -> dict[Cell, Verdict]:
+    def expected(self, prepared_scenarios: Iterable[PreparedScenario], *, after: bool) -> dict[Cell, Verdict]:
         """What each cell that a change concerns ought to answer, before the change or after it."""
         found: dict[Cell, Verdict] = {}
         for prepared in prepared_scenarios:
@@ -215,16 +221,18 @@ class _Following:
         routes: Mapping[Cell, Route],
         started: Callable[[str], float | None],
     ) -> dict[Cell, float]:
-        """How long after the younger of its ends ``started``, or after its scenario's change where that isn't known,
-        each connection that should be denied was still seen open.
+        """How long after the younger of its ends ``started``, or after its scenario's change where that isn't known or
+        policies changed with it, each connection that should be denied was still seen open.
         """
         starts = Starts(started, routes)
-        return {
-            cell: max(0.0, self._open[cell] - self._made[prepared.scenario.name], starts.before(self._open[cell], cell))
-            for prepared in prepared_scenarios
-            for cell in prepared.changed
-            if cell in self._open
-        }
+        found: dict[Cell, float] = {}
+        for prepared in prepared_scenarios:
+            name = prepared.scenario.name
+            for cell in filter(self._open.__contains__, prepared.changed):
+                moment = self._open[cell]
+                before = 0.0 if name in self._testbed.followed_addresses else starts.before(moment, cell)
+                found[cell] = max(0.0, moment - self._made[name], before)
+        return found
 
     def seconds(
         self, prepared_scenarios: Sequence[PreparedScenario], watched: Collection[Cell], reached: Mapping[Cell, float]

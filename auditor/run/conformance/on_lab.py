@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.cluster.lab.lab import Lab
@@ -76,6 +76,10 @@ class LabTestbed:
 
     async def open_after_start(self) -> Mapping[Cell, AfterStart]:
         return {}
+
+    @property
+    def followed_addresses(self) -> Collection[str]:
+        return ()
 
     @staticmethod
     def actual(prepared: PreparedScenario) -> ActualState:

@@ -4,7 +4,7 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -71,6 +71,12 @@ class Testbed(Protocol):
 
     async def open_after_start(self) -> Mapping[Cell, AfterStart]:
         """What these pods have seen so far; nothing of those that have not."""
+
+    @property
+    def followed_addresses(self) -> Collection[str]:
+        """The scenarios, by name, whose policies had to follow the address that a new pod got: what that pod met before
+        was meant for another address.
+        """
 
     def actual(self, prepared: PreparedScenario) -> ActualState:
         """How ``prepared`` really stands. Its pods must be there, for their addresses to be known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,7 @@ class NewPods:
     """
 
     facts = ()
+    followed_addresses = ()
 
     def __init__(self, prepared, said, created):
         self.absent = {end.name: "not here" for end in prepared.snapshot.endpoints if not end.selectable}
@@ -125,6 +127,25 @@ async def test_what_was_closed_in_time_conforms(said):
     outcome = await run_scenarios(testbed, [prepared], OPTIONS, NoProgress())
     assert outcome.open_seconds == {}
     assert score([prepared], [outcome], [prepared.scenario], subject="x").score is Score.CONFORMS
+
+
+async def test_what_is_open_until_policies_follow_the_address_of_a_new_pod_is_not_open_too_long():
+    prepared = prepared_with(ChangeKind.POD_CREATED)
+    testbed = NewPods(prepared, [(4.0, 2.9)], created=time.monotonic())
+    testbed.followed_addresses = {prepared.scenario.name}
+    outcome = await run_scenarios(testbed, [prepared], OPTIONS, NoProgress())
+    assert outcome.open_seconds == {}
+
+
+async def test_what_policies_allow_at_the_addresses_that_pods_got_is_not_open_too_long():
+    prepared = prepared_with(ChangeKind.POD_CREATED)
+    testbed = NewPods(prepared, [(4.0, 2.9)], created=time.monotonic())
+    allowing = replace(prepared.snapshot, policies=())
+    testbed.matrix = evaluate(allowing)
+    testbed.actual = lambda _: ActualState(allowing, replace(prepared.step.before, policies=()))
+    outcome = await run_scenarios(testbed, [prepared], OPTIONS, NoProgress())
+    assert outcome.open_seconds == {}
+    assert "new pods are open" not in score([prepared], [outcome], [prepared.scenario], subject="x").behaviour
 
 
 async def test_where_pods_are_not_new_nothing_is_asked_of_them():

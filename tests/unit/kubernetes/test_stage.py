@@ -222,9 +222,11 @@ async def test_a_pod_that_somebody_keeps_ends_the_run_and_is_named():
     assert deleted == [f"/api/v1/namespaces/{PLACES[0]}/pods/web-x"]
 
 
-def prepared_with(change):
-    """The first scenario in which ``change`` is made, with names of the run's namespaces."""
-    every = [scenarios.read(name) for name in scenarios.with_truth()]
+def prepared_with(change, *names):
+    """The first scenario, of those with ``names`` if any, in which ``change`` is made, with names of the run's
+    namespaces.
+    """
+    every = [scenarios.read(name) for name in names or scenarios.with_truth()]
     prepared = prepare_scenarios([each for each in every if not each.snapshot.admin_policies], f"{HOME}-{{number}}-")
     return next(each for each in prepared if each.step is not None and each.step.change is change)
 
@@ -307,6 +309,15 @@ async def test_a_pod_that_comes_tries_from_its_start_on_what_it_is_told_and_tell
     }
     assert asked == [(namespace, name, "agent", ("python3", "-ISc", ASK)), "closed"]
     assert testbed.facts == ["1 new pod tried what should be closed from 0.05 s after the start on, or earlier"]
+
+
+@pytest.mark.parametrize("name", ["rule-09-ip-block-and-pods", ""])
+async def test_policies_that_follow_the_address_of_a_new_pod_are_known(monkeypatch, name):
+    prepared = prepared_with(ChangeKind.POD_CREATED, *filter(None, [name]))
+    testbed = await stood_up(LivingStore(), prepared, monkeypatch)
+    assert testbed.followed_addresses == set()
+    await testbed.change(prepared)
+    assert testbed.followed_addresses == ({name} if name else set())
 
 
 async def test_the_last_peer_of_a_rule_is_there_until_it_is_deleted(monkeypatch):
