@@ -9,7 +9,7 @@ import pytest
 from auditor.cluster.kubernetes.policies import read_live_policy
 from auditor.cluster.kubernetes.session import history as module
 from auditor.cluster.kubernetes.session.changes import NAMESPACES, POLICIES, Changes
-from auditor.cluster.kubernetes.session.history import MOST_STATES, merged
+from auditor.cluster.kubernetes.session.history import MOST_STATES, StateHistory, Told, merged
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import UnknownPolicy
 from auditor.policy.doubt import doubtful_cells
@@ -231,6 +231,17 @@ async def test_more_states_than_are_kept_leave_what_moved_in_doubt(monkeypatch):
     merged_state = states[-2]
     assert [(each.full_name, each.why) for each in merged_state.unknown] == [("prod/db", module.UNFOLLOWED)]
     assert told([merged_state, states[-1]]) == [{"calm": ["web"]}, {"calm": ["web"], "db": []}]
+
+
+@pytest.mark.parametrize(("more", "states"), [(0, MOST_STATES), (1, 2)])
+def test_as_many_changes_as_are_kept_are_told_apart_when_they_come_in_one_list(more, states):
+    history = StateHistory(snapshot((), []))
+    listed = [Told.of(policy(f"p{number:03}", "web")[1]) for number in range(MOST_STATES + more)]
+    history.compare(listed, of_policies=True)
+    kept = history.take_states()
+    assert len(kept) == states
+    assert len(kept[-1].policies) == MOST_STATES + more
+    assert all(bool(one.unknown) is bool(more) for one in kept[:-1])
 
 
 def state(*policies, labels=None, unknown=()):
