@@ -81,10 +81,7 @@ def _of_ingress(namespace: str, backend: object) -> Iterator[RouteBackend]:
     service, resource = _map(backend, "service"), _map(backend, "resource")
     port = _map(service, "port")
     if _text(service, "name"):
-        number = port.get("number")
-        yield RouteBackend(
-            namespace, _text(service, "name"), number if isinstance(number, int) else _text(port, "name") or None
-        )
+        yield RouteBackend(namespace, _text(service, "name"), _number(port, "number") or _text(port, "name") or None)
     elif _text(resource, "name"):
         yield RouteBackend(namespace, _text(resource, "name"), kind=_text(resource, "kind") or "resource")
 
@@ -111,12 +108,12 @@ def _route(kind: str, namespace: str, name: str, spec: Mapping[str, Any]) -> Rou
 
 
 def _of_route(namespace: str, backend: Mapping[str, Any]) -> RouteBackend:
-    kind, port = _text(backend, "kind") or "Service", backend.get("port")
+    kind = _text(backend, "kind") or "Service"
     is_service = kind == "Service" and not _text(backend, "group")
     return RouteBackend(
         _text(backend, "namespace") or namespace,
         _text(backend, "name"),
-        port if isinstance(port, int) else None,
+        _number(backend, "port"),
         "" if is_service else kind,
     )
 
@@ -136,6 +133,11 @@ def _grants(namespace: str, spec: Mapping[str, Any]) -> Iterator[Grant]:
 def _text(value: Mapping[str, Any], key: str) -> str:
     found = value.get(key)
     return found if isinstance(found, str) else ""
+
+
+def _number(value: Mapping[str, Any], key: str) -> int | None:
+    found = value.get(key)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def _map(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -46,14 +46,14 @@ def other_policy(group: str, kind: str, value: Mapping[str, Any], default_namesp
     way that can't be read.
     """
     reader = _READERS.get((group, kind))
-    metadata, spec = value.get("metadata"), value.get("spec") or value.get("specs")
-    if reader is None or not isinstance(metadata, dict) or not spec:
+    metadata, several = value.get("metadata"), value.get("specs") or []
+    # Cilium's kinds may have either, or both.
+    specs = [*filter(None, [value.get("spec")]), *(several if isinstance(several, list) else [several])]
+    if reader is None or not isinstance(metadata, dict) or not specs:
         return None
     namespace = str(metadata.get("namespace") or default_namespace) if kind in NAMESPACED else ""
     try:
-        namespaces, pods = _all_or_one(
-            [reader(_mapping(each)) for each in (spec if isinstance(spec, list) else [spec])]
-        )
+        namespaces, pods = _all_or_one([reader(_mapping(each)) for each in specs])
     except _UnreadableError:
         return None
     if namespace:
@@ -76,6 +76,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value
 
 
+def _items(value: Mapping[str, Any], key: str) -> list[Any]:
+    found = value.get(key)
+    if found is not None and not isinstance(found, list):
+        raise _UnreadableError
+    return found or []
+
+
 def _conditions(selector: Any) -> _Conditions:
     """Those of a label selector; None of one that isn't there, which is every pod."""
     if selector is None:
@@ -84,10 +91,10 @@ def _conditions(selector: Any) -> _Conditions:
     if known.keys() - {"matchLabels", "matchExpressions"}:
         raise _UnreadableError
     found = [Requirement(key, Operator.IN, (value,)) for key, value in _mapping(known.get("matchLabels") or {}).items()]
-    for each in known.get("matchExpressions") or []:
+    for each in map(_mapping, _items(known, "matchExpressions")):
         try:
-            found.append(Requirement(each["key"], Operator(each["operator"]), tuple(each.get("values") or ())))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            found.append(Requirement(each["key"], Operator(each["operator"]), tuple(_items(each, "values"))))
+        except (KeyError, TypeError, ValueError) as error:
             raise _UnreadableError from error
     if not all(isinstance(text, str) for each in found for text in (each.key, *each.values)):
         raise _UnreadableError

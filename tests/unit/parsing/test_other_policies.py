@@ -135,6 +135,11 @@ NOT_READ = [
     policy(CILIUM, "CiliumClusterwideNetworkPolicy", endpoints(matchLabels={"reserved:host": ""})),
     policy(CILIUM, "CiliumClusterwideNetworkPolicy", endpoints(matchLabels={"io.cilium.k8s.policy.cluster": "x"})),
     policy(CILIUM, "CiliumClusterwideNetworkPolicy", expressions("app", "Like", "w")),
+    *(policy(CILIUM, "CiliumClusterwideNetworkPolicy", endpoints(matchExpressions=each)) for each in (5, True, "ab")),
+    *(
+        policy(CILIUM, "CiliumClusterwideNetworkPolicy", endpoints(matchExpressions=[each]))
+        for each in ({"key": "app", "operator": "In", "values": values} for values in ("web", {"web": 1}, [5]))
+    ),
     policy(CALICO, "GlobalNetworkPolicy", {"selector": "app == 'web' || app == 'db'"}),
     policy(CALICO, "GlobalNetworkPolicy", {"selector": "app starts with 'w'"}),
     policy(CALICO, "GlobalNetworkPolicy", {"selector": "projectcalico.org/orchestrator == 'k8s'"}),
@@ -152,6 +157,16 @@ def test_what_can_not_be_read_or_is_not_in_force_is_counted_alone(manifest: dict
     snapshot = snapshot_with(manifest)
     assert snapshot.unknown == ()
     assert sum(snapshot.ignored.values()) == 1
+
+
+def test_what_has_a_spec_and_further_ones_is_for_the_pods_of_all() -> None:
+    both = {
+        **policy(CILIUM, "CiliumNetworkPolicy", endpoints(matchLabels={"app": "db"}), "prod"),
+        "specs": [endpoints(**WEB)],
+    }
+    assert in_doubt(snapshot_with(both)) == {"prod/web", "prod/db"}
+    unread = {**both, "specs": [{"nodeSelector": {}}]}
+    assert snapshot_with(unread).unknown == ()
 
 
 def test_one_of_the_same_name_as_a_standard_one_leaves_that_in_force() -> None:

@@ -216,6 +216,7 @@ def test_a_route_leads_to_another_namespace_by_a_reference_grant_alone():
         (ingress("{service: {name: web, port: {number: 81}}}"), "service/prod/web sends TCP/81 to no pod"),
         (ingress("{service: {name: nobody, port: {number: 80}}}"), "service/prod/nobody sends TCP/80 to no pod"),
         (ingress("{service: {name: web}}"), "it names no port of service/prod/web"),
+        (ingress("{service: {name: web, port: {number: true}}}"), "it names no port of service/prod/web"),
         (ingress("{resource: {kind: StorageBucket, name: b}}"), "its backend is StorageBucket prod/b, which is not a"),
     ],
 )
