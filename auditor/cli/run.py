@@ -138,7 +138,7 @@ DEFAULTS = ProbingOptions()
 @reports_option
 @live_options
 @connection_options
-def command(  # noqa: PLR0913, C901 - one parameter for each option
+def command(  # noqa: PLR0913 - one parameter for each option
     *,
     scenario: str | None,
     hosts: Mapping[str, tuple[IPAddress, ...]],
@@ -197,8 +197,7 @@ def command(  # noqa: PLR0913, C901 - one parameter for each option
     )
     outputs = read_outputs(output, output_file, DRY_RUN if dry_run else RUN)
     check_stdin(paths, "--intent", intent)
-    if dry_run and intent is not None:
-        raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")
+    _refuse_together(click.get_current_context().params)
     meant = None if intent is None else read_intent_file(intent)
     nightly = NightlyOptions(
         history,
@@ -211,37 +210,57 @@ def command(  # noqa: PLR0913, C901 - one parameter for each option
         gateway,
         read_connection(**{name: live[name] for name in CONNECTION}),
     )
-    if dry_run and (nightly.asked or webhooks or gateway or reports):
-        raise UsageError(
-            "--history, --baseline, --fail-on, --suppressions, --notify, --push and --reports say nothing with "
-            "--dry-run: there are no findings"
-        )
-    if scenario is not None and is_ring(history or ""):
-        raise UsageError(f"--history {history}: goes with a live cluster: for the lab, name a directory")
     before = read_nightly(nightly)
-    if (services or dns or reach) and live["in_place"]:
-        option = "--services leads to" if services else "--dns asks from" if dns else "--service connects from"
-        raise UsageError(f"{option} probe pods alone, and --in-place creates none: leave one out")
     if scenario is None:
         from auditor.cli.run_live import LiveRunOptions, run_live
 
-        if enforcers:
-            raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
-        if paths and not dry_run:
-            raise UsageError("-f goes with --dry-run: packets need a cluster")
         if paths:
             parameters.refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
         parameters.refuse(["hosts"], "goes with --lab and a directory: --external tries a host outside a live cluster")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
         chosen = replace(chosen, intent=meant, services=services, dns=dns)
         return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths, reports))
-    if reach:
-        raise UsageError(
-            "--service goes with a live cluster: in the lab nobody answers for Services but --services' own"
-        )
-    if reports:
-        raise UsageError("--reports goes with a live cluster: the lab has no objects")
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
     refuse_live_options()
     return run_on_lab(LabRunOptions(scenario, enforcers, options, outputs, dry_run, quiet, before, meant, hosts))
+
+
+WITHOUT_FINDINGS = ("history", "baseline", "fail_on", "suppressions", "webhooks", "gateway", "reports")
+
+
+def _refuse_together(given: Mapping[str, Any]) -> None:
+    """Raise UsageError where options are given that don't go together."""
+    on_lab, dry_run = given["scenario"] is not None, given["dry_run"]
+    if dry_run and given["intent"] is not None:
+        raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")
+    if dry_run and any(map(given.get, WITHOUT_FINDINGS)):
+        raise UsageError(
+            "--history, --baseline, --fail-on, --suppressions, --notify, --push and --reports say nothing with "
+            "--dry-run: there are no findings"
+        )
+    if given["in_place"]:
+        for name, leads in (
+            ("services", "services leads to"),
+            ("dns", "dns asks from"),
+            ("reach", "service connects from"),
+        ):
+            if given[name]:
+                raise UsageError(f"--{leads} probe pods alone, and --in-place creates none: leave one out")
+    if on_lab:
+        _refuse_on_lab(given)
+    elif given["enforcers"]:
+        raise UsageError("--enforcer goes with --lab: on a live cluster its own CNI enforces the policies")
+    elif given["paths"] and not dry_run:
+        raise UsageError("-f goes with --dry-run: packets need a cluster")
+
+
+def _refuse_on_lab(given: Mapping[str, Any]) -> None:
+    if is_ring(given["history"] or ""):
+        raise UsageError(f"--history {given['history']}: goes with a live cluster: for the lab, name a directory")
+    if given["reach"]:
+        raise UsageError(
+            "--service goes with a live cluster: in the lab nobody answers for Services but --services' own"
+        )
+    if given["reports"]:
+        raise UsageError("--reports goes with a live cluster: the lab has no objects")
