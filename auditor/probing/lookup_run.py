@@ -13,7 +13,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import comb
+from math import comb, sqrt
 
 from auditor.model.dns_seen import LookupCell, PairsLost
 from auditor.model.ports import Protocol
@@ -21,8 +21,8 @@ from auditor.model.verdict import Observation, Observed, Verdict
 from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool
 from auditor.probing.attempts import Answer, AttemptResult
-from auditor.probing.batches import HALF_ANSWERED, Attempt, Target
-from auditor.probing.disruptions import MOST_LOST, in_vain, packets, tries_needed, unbearable
+from auditor.probing.batches import HALF_ANSWERED, Attempt, Loss, Target
+from auditor.probing.disruptions import MISSED, MOST_LOST, in_vain, packets, tries_needed, unbearable
 from auditor.probing.merging import DENIALS
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.sites import ProbeSite
@@ -112,14 +112,28 @@ class _LookupRun:
         return self._outcome()
 
     def _may_be_unlucky(self) -> list[int]:
-        """Which should be answered and are by a pod of the DNS that is asked itself: of several pods one may be dead,
-        and be the one that was chosen each time.
+        """Which should be answered and are by a pod of the DNS that is asked itself, and which others go unanswered
+        as often by chance: of several pods one may be dead, and be the one that was chosen each time.
         """
+        at_times = {place: in_vain([loss]) for place, loss in self._unanswered().items()}
         return [
             each
             for each, wanted in enumerate(self._tries)
-            if wanted.demanded is Verdict.ALLOWED and self._answer(each) is None and self._answer_beside(each)
+            if wanted.judged and self._answer(each) is None
+            if (wanted.demanded is Verdict.ALLOWED and self._answer_beside(each))
+            or at_times.get(_served_by(wanted.cell), 0.0) ** self._number > MISSED
         ]
+
+    def _unanswered(self) -> Mapping[tuple[str, int, Protocol], Loss]:
+        """How often those that were answered at other times got nothing, by what they asked."""
+        found: defaultdict[tuple[str, int, Protocol], Loss] = defaultdict(Loss)
+        for each, wanted in enumerate(self._tries):
+            if self._answer(each) is not None:
+                before, ones = found[_served_by(wanted.cell)], self._results[each]
+                denied = sum(one.answer in DENIALS for one in ones)
+                told = sum(one.answer is Answer.ALLOWED for one in ones) + denied
+                found[_served_by(wanted.cell)] = Loss(before.sent + told, before.lost + denied)
+        return found
 
     def _is_open(self, each: int) -> bool:
         """Whether it is asked again: a Service's pods have been bothered enough once a connection has come about."""
@@ -198,15 +212,16 @@ class _LookupRun:
 
     def _outcome(self) -> LookupOutcome:
         observations, codes = {}, defaultdict[str, int](int)
+        unanswered = self._unanswered()
         for each, wanted in enumerate(self._tries):
             if wanted.judged:
-                observations[wanted.cell] = self._observed(each)
+                observations[wanted.cell] = self._observed(each, unanswered.get(_served_by(wanted.cell)))
                 answer = self._answer(each)
                 if answer is not None and (code := answer.outcome.partition(": ")[2]):
                     codes[code] += 1
-        return LookupOutcome(observations, tuple(self._pairs_lost()), codes, tuple(self._pool.facts))
+        return LookupOutcome(observations, tuple(self._pairs_lost(unanswered)), codes, tuple(self._pool.facts))
 
-    def _observed(self, each: int) -> Observation:
+    def _observed(self, each: int, unanswered: Loss | None) -> Observation:
         wanted, ones = self._tries[each], self._results[each]
         history = tuple(one.answer.observed for one in ones)
         answer = self._answer(each)
@@ -219,7 +234,9 @@ class _LookupRun:
             return Observation(
                 Observed.ALLOWED, f"answered by {beside}, a pod of the DNS that was asked itself", history
             )
-        doubt = self._doubt(each, telling, beside) if telling.answer in DENIALS else ""
+        doubt = ""
+        if telling.answer in DENIALS:
+            doubt = self._doubt(each, telling, beside) or _by_chance(ones, unanswered)
         if doubt:
             return Observation(Observed.INCONCLUSIVE, f"{doubt}, so {DENIALS[telling.answer]} proves nothing", history)
         return Observation(telling.answer.observed, telling.outcome, history)
@@ -277,13 +294,27 @@ class _LookupRun:
         known = set(rounds)
         return any(number <= last for number in known) and any(number > last for number in known)
 
-    def _pairs_lost(self) -> Iterable[PairsLost]:
-        share = max(LEAST_LOSS, packets(in_vain(self._pool.losses)))
+    def _pairs_lost(self, unanswered: Mapping[tuple[str, int, Protocol], Loss]) -> Iterable[PairsLost]:
+        # Who gets nothing at times lost both of two questions: one of them is lost more often.
+        of_both = [loss.lost / loss.sent for (*_, protocol), loss in unanswered.items() if protocol is Protocol.UDP]
+        share = max(LEAST_LOSS, packets(in_vain(self._pool.losses)), *map(sqrt, of_both))
         for node, halved in sorted(self._pairs.items()):
             lost = sum(halved)
             by_chance = 2 * share  # either question or answer, of either of the two, and the others came back
             if len(self._halved_in[node]) >= LEAST_PAIRS and _at_least(lost, len(halved), by_chance) < CHANCE:
                 yield PairsLost(node, len(halved), lost)
+
+
+def _served_by(cell: LookupCell) -> tuple[str, int, Protocol]:
+    return cell.address, cell.port, cell.protocol
+
+
+def _by_chance(ones: Sequence[AttemptResult], unanswered: Loss | None) -> str:
+    """Why denials may be mere chance where others were ``unanswered`` at times, too; empty where they aren't."""
+    share = in_vain([unanswered]) if unanswered else 0.0
+    if share ** sum(one.answer in DENIALS for one in ones) <= MISSED or unanswered is None:
+        return ""
+    return f"others go unanswered there in about {unanswered.lost / unanswered.sent:.0%} of tries, too"
 
 
 def _at_least(number: int, of: int, probability: float) -> float:

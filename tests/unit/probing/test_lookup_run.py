@@ -243,3 +243,44 @@ async def test_where_a_pod_of_the_dns_answers_itself_the_dead_one_beside_it_may_
         assert (await seen_of(script, Verdict.ALLOWED)).verdict is verdict
         assert asked.count((API.name, SERVER)) == (10 if verdict is Observed.ALLOWED else 12)
         assert asked.count((WEB.name, SERVER)) == 4
+
+
+@pytest.mark.parametrize("one", [SILENT, REFUSED])
+@pytest.mark.parametrize(("answered", "verdict"), [(1, Observed.INCONCLUSIVE), (24, Observed.DROPPED)])
+async def test_where_others_are_answered_at_times_only_the_same_may_be_chance(answered, verdict, one):
+    """Dead pods of the DNS besides those that are asked themselves, or a DNS that has too much to do."""
+    asked = []
+
+    def script(source, _address, number):
+        asked.append((source, number))
+        return one if source == API.name or (hash_of(source) + number) % 4 >= answered else ANSWERED
+
+    sites = [ProbeSite(f"a/{number}", (), (), node="n0") for number in range(24)]
+    seen = await seen_of(script, Verdict.ALLOWED, others=sites)
+    wanted = Observed.REFUSED if (verdict, one) == (Observed.DROPPED, REFUSED) else verdict
+    assert seen.verdict is wanted
+    if verdict is Observed.INCONCLUSIVE:
+        assert seen.outcome.startswith("others go unanswered there in about")
+    assert asked.count((API.name, 12)) == (2 if verdict is Observed.INCONCLUSIVE else 0)
+
+
+def hash_of(name):
+    return int(name.partition("/")[2])
+
+
+async def test_a_denial_counts_once_chance_explains_it_no_more():
+    def script(source, _address, number):
+        return SILENT if source == API.name or (hash_of(source) + number) % 3 == 0 else ANSWERED
+
+    sites = [ProbeSite(f"a/{number}", (), (), node="n0") for number in range(24)]
+    for demanded, verdict in ((Verdict.DENIED, Observed.DROPPED), (Verdict.ALLOWED, Observed.DROPPED)):
+        seen = await seen_of(script, demanded, others=sites, behind=())
+        assert (seen.verdict, 6 < seen.attempts <= 12) == (verdict, True)
+
+
+async def test_a_dns_that_leaves_much_unanswered_loses_one_of_two_questions_by_itself():
+    def script(source, _address, number):
+        return (SILENT, HALF, ANSWERED)[(hash_of(source) + number) % 3]
+
+    sites = [ProbeSite(f"a/{number}", (), (), node="n0") for number in range(24)]
+    assert not (await outcome(script, *map(lookup, sites))).pairs_lost
