@@ -25,8 +25,8 @@ PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     is no statement about the network.
     A target without an identity may have a ``"lookup": NAME``: then it is a DNS server that is asked for this name,
     over TCP for its IPv4 address, over UDP for that of IPv6, too, from the same socket at once, as C libraries do. It
-    is allowed once a response comes to one of these questions: from that socket, with its id and question. Nothing
-    else about it shows who sent it. The outcome is then ``answered``, or ``half-answered`` where one of two questions
+    is allowed once a response comes to one of these questions: from that socket, with its id and question; an error
+    may leave the question out. Nothing else about it shows who sent it. The outcome is then ``answered``, or ``half-answered`` where one of two questions
     met silence, DETAIL the response's code, empty for NOERROR, and MORE has its ``"microseconds"``.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …],
     "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
@@ -260,12 +260,15 @@ class Lookup:
 
     def _is_response(self, message: bytes) -> bool:
         question = self.waiting.get(message[:2], b"")
-        # Its bit for responses, opcode 0, one question: ours, whatever the case of its letters.
-        header = len(message) >= 12 and message[2] & 0xF8 == 0x80 and message[4:6] == b"\0\1"
-        if not question or not header or message[12 : 12 + len(question)].lower() != question.lower():
+        # Its bit for responses, opcode 0.
+        if not question or len(message) < 12 or message[2] & 0xF8 != 0x80:
+            return False
+        code = message[3] & 15
+        # One question: ours, whatever the case of its letters. An error may be a header and nothing else.
+        is_ours = message[4:6] == b"\0\1" and message[12 : 12 + len(question)].lower() == question.lower()
+        if not is_ours and not (code and message[4:] == bytes(8)):
             return False
         del self.waiting[message[:2]]
-        code = message[3] & 15
         self.code = RESPONSE_CODES.get(code, f"RCODE {code}")
         return True
 

@@ -87,15 +87,17 @@ def _wrong(faults: Sequence[LookupResult]) -> Iterator[str]:
     for each in faults:
         groups[each.result, each.expectation.server, each.expectation.why].append(each)
     for (result, server, why), group in groups.items():
-        reason = f"although {why}" if why else "although policies allow it"
+        reason = f" although {why or 'policies allow it'}" if result != Result.MISDELIVERED else ""
         yield (
-            f"{result.upper()}  {_sources(group)} {_does(group)} {reason}: {_ports(group)} to {server} at "
+            f"{result.upper()}  {_sources(group)} {_does(group)}{reason}: {_ports(group)} to {server} at "
             f"{group[0].cell.address}, observed {observation(group[0].observation)}"
         )
 
 
 def _does(group: Sequence[LookupResult]) -> str:
     several = len({each.cell.source for each in group}) > 1
+    if group[0].result is Result.MISDELIVERED:
+        return f"{'are' if several else 'is'} answered by something other than DNS"
     if group[0].result is Result.LEAK:
         return "resolve names" if several else "resolves names"
     return "can't resolve names"

@@ -87,6 +87,7 @@ def test_what_has_another_id_or_question_or_is_a_question_is_no_answer(prober):
             said[:12] + said[12:].replace(b"default", b"defaulu"),
             asked,
             said[:4] + b"\0\0" + said[6:],
+            said[:4] + bytes(8),
             said[:20],
             b"",
             b"\0" * 12,
@@ -120,6 +121,19 @@ def test_a_server_that_has_no_answer_was_reached_all_the_same(prober, code, word
 
     with udp_server(failing) as (port, _):
         assert look_up(prober, port)[0] == ("allowed", "answered", word)
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_an_error_may_leave_the_question_out(prober, protocol):
+    def failing(asked, _=0):
+        return [asked[:2] + b"\x80\x01" + bytes(8)]
+
+    def behave(connection):
+        (said,) = failing(connection.recv(2000)[2:])
+        connection.send(struct.pack("!H", len(said)) + said)
+
+    with udp_server(failing) as (udp, _), tcp_listener(behave) as tcp:
+        assert look_up(prober, udp if protocol == "udp" else tcp, protocol)[0] == ("allowed", "answered", "FORMERR")
 
 
 def test_letters_may_come_back_in_another_case(prober):

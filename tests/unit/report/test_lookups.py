@@ -66,6 +66,18 @@ def test_what_a_run_comes_to(results, pairs, conclusion):
     assert conclude(seen(*results, pairs=pairs)) is conclusion
 
 
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_what_is_not_dns_and_answers_is_said_whatever_policies_say(verdict):
+    foreign = Observation(Observed.MISDELIVERED, "foreign-answer: 'HTTP/1.1'", (Observed.MISDELIVERED,))
+    dns = seen(lookup(Result.MISDELIVERED, foreign, protocol=Protocol.TCP, verdict=verdict)).dns
+    _, line = lookup_lines(dns)
+    assert line.startswith(
+        "MISDELIVERED  prod/api is answered by something other than DNS: TCP/53 to kube-system/kube-dns at 10.96.0.10, "
+    )
+    assert "although" not in line
+    assert "'HTTP/1.1'" in line
+
+
 def test_who_is_cut_off_by_policies_is_a_warning_that_names_them():
     told = [*lookup_lines(seen(FINE, CUT_OFF, replace(CUT_OFF, cell=CUT_OFF.cell._replace(source="prod/db"))).dns)]
     assert told[0] == "3 lookups by DNS: 1 answered, 2 denied"
