@@ -26,8 +26,9 @@ PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     A target without an identity may have a ``"lookup": NAME``: then it is a DNS server that is asked for this name,
     over TCP for its IPv4 address, over UDP for that of IPv6, too, from the same socket at once, as C libraries do. It
     is allowed once a response comes to one of these questions: from that socket, with its id and question; an error
-    may leave the question out. Nothing else about it shows who sent it. The outcome is then ``answered``, or ``half-answered`` where one of two questions
-    met silence, DETAIL the response's code, empty for NOERROR, and MORE has its ``"microseconds"``.
+    may leave the question out. Nothing else about it shows who sent it. The outcome is then ``answered``, or
+    ``half-answered`` where one of two questions met silence, DETAIL the response's code, empty for NOERROR, and MORE
+    has its ``"microseconds"``.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …],
     "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
     or, for what says nothing about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
