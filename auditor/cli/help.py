@@ -56,7 +56,8 @@ class SectionedCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         for parameter in self.params:
-            if _names_a_path(parameter) and _has_empty(ctx.params.get(parameter.name or "")):
+            name = parameter.name or ""
+            if names_a_path(parameter) and name not in CONNECTION and _has_empty(ctx.params.get(name)):
                 raise click.BadParameter("it is empty: name a file or a directory", ctx, parameter)
         return super().invoke(ctx)
 
@@ -78,10 +79,11 @@ class SectionedCommand(click.Command):
                     formatter.write_dl(shown)
 
 
-def _names_a_path(parameter: click.Parameter) -> bool:
+def names_a_path(parameter: click.Parameter) -> bool:
+    """Whether the value of ``parameter`` is a file or a directory to read or to write, or several."""
     if isinstance(parameter, click.Argument):
         return parameter.name in PATH_ARGUMENTS
-    return parameter.metavar in PATHS and parameter.name not in CONNECTION
+    return parameter.metavar in PATHS
 
 
 def _has_empty(value: object) -> bool:

@@ -5,7 +5,7 @@ FILE``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from stat import S_ISREG
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from auditor.cli.help import names_a_path
 from auditor.cli.output import check_output, is_standard_output, open_output, tell
 from auditor.model.errors import ClusterError, UsageError
 from auditor.report.registry import DEFAULT_FORMAT, RUN, WIDE, Document, formats_of, renderer
@@ -145,7 +146,7 @@ def read_outputs(output: Sequence[Output], output_file: str | None, document: Do
         asked = tuple(_into(output_file, asked))
     _refuse_sharing(asked)
     for each in asked:
-        refuse_to_replace_input(each.path, each.given)
+        refuse_to_replace_input(each.path, each.given, but=() if each.format != "json" else ("baseline",))
     known = formats_of(document)
     if WIDE in known and click.get_current_context().meta.get(_VERBOSE):
         asked = tuple(replace(each, format=WIDE) if each.format == DEFAULT_FORMAT else each for each in asked)
@@ -155,14 +156,17 @@ def read_outputs(output: Sequence[Output], output_file: str | None, document: Do
     return Outputs(asked)
 
 
-def refuse_to_replace_input(path: str | None, given: str) -> None:
-    """Raise UsageError where the file at ``path`` is one that the running command names among what it reads."""
+def refuse_to_replace_input(path: str | None, given: str, but: Collection[str] = ()) -> None:
+    """Raise UsageError where the file at ``path`` is one that the running command names among what it reads, in other
+    parameters than those in ``but``: a run's JSON may well be the next one's baseline.
+    """
     if path is None or (place := _file(path)) is None:
         return
-    values = click.get_current_context().params.items()
-    read = (value for name, value in values if name not in ("output", "output_file"))
+    context = click.get_current_context()
+    names = {each.name or "" for each in context.command.params if names_a_path(each)}
+    read = [context.params.get(name) for name in names.difference(("output_file", *but))]
     for text in (each for value in read for each in (value if isinstance(value, tuple) else (value,))):
-        if isinstance(text, str) and text and _file(text) == place:
+        if isinstance(text, str) and os.path.isfile(text) and _file(text) == place:  # noqa: PTH113 - as above
             raise UsageError(f"{given}: this command reads {text}, which would be replaced: write to another file")
 
 

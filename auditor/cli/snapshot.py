@@ -11,6 +11,7 @@ import click
 from auditor.cli import parameters
 from auditor.cli.connection import connection_options, read_connection
 from auditor.cli.help import SectionedCommand
+from auditor.cli.outputs import refuse_to_replace_input
 from auditor.model.errors import UsageError
 from auditor.model.policy import NOT_EVALUATED
 from auditor.model.words import pluralize
@@ -47,6 +48,7 @@ def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: s
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     if output_file and output_file.partition("=")[0] in all_formats() | {"yaml"}:  # elsewhere -o names a format
         raise UsageError("-o names a file here, and what it gets is JSON: write -o cluster.json")
+    refuse_to_replace_input(output_file, f"--output-file {output_file}")
     return snapshot(SnapshotOptions(read_connection(**connection), namespaces, output_file))
 
 

@@ -169,6 +169,8 @@ def test_a_folder_that_is_gone_is_told_by_what_was_to_be_written_there(tmp_path,
         ["test", "policy.yaml", "-f", "other.yaml", "-o", "tap=policy.yaml"],
         ["compare", "other.yaml", "policy.yaml", "-o", "json=policy.yaml"],
         ["baseline", "policy.yaml", "--output-file", "policy.yaml"],
+        ["run", "--lab", "demo", "--baseline", "policy.yaml", "-o", "html=policy.yaml"],
+        ["snapshot", "-A", "--kubeconfig", "policy.yaml", "--output-file", "policy.yaml"],
     ],
 )
 def test_what_a_command_reads_is_not_replaced_by_what_it_writes(command, tmp_path, monkeypatch, capsys):
@@ -181,6 +183,25 @@ def test_what_a_command_reads_is_not_replaced_by_what_it_writes(command, tmp_pat
     assert "which would be replaced: write to another file" in capsys.readouterr().err
     assert (tmp_path / "policy.yaml").read_text() == POLICY
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["expect", "-f", "policy.yaml", "-n", "prod", "--output-file", "prod"],
+        ["lint", "-f", "policy.yaml", "-n", "prod", "-o", "json=prod"],
+        ["explain", "-f", "policy.yaml", "prod/web", "prod/web", "TCP/80", "--output-file", "prod/web"],
+        ["run", "--lab", "demo", "--dry-run", "--from", "prod/api", "--output-file", "prod/api"],
+        ["run", "--lab", "nothing-there", "--baseline", "known.json", "-o", "json=known.json"],
+    ],
+)
+def test_what_has_a_name_of_the_cluster_or_is_the_next_baseline_may_be_written(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "known.json").write_text("{}")
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "prod").mkdir() if "/" in command[-1] else None
+    run(command)
+    assert "which would be replaced" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
