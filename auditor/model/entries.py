@@ -18,12 +18,23 @@ class RouteBackend:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """A Gateway, ``NAMESPACE/NAME``, that a route asks to be part of: of its listener ``section``, empty for any, and
+    those on ``port``, None for any.
+    """
+
+    gateway: str
+    section: str = ""
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """An object that leads in: ``kind`` is ``Ingress``, ``HTTPRoute`` and so on. ``hosts`` are the names that it
     is for.
 
-    An Ingress has the name of an ``ingress_class``, empty for the default one; a route the ``gateways`` that it asks
-    to be part of, ``NAMESPACE/NAME`` each; ``other_parents`` are those that are no Gateways.
+    An Ingress has the name of an ``ingress_class``, empty for the default one; a route the ``parents`` that it asks
+    to be part of; ``other_parents`` are those that are not Gateways.
     """
 
     kind: str
@@ -31,7 +42,7 @@ class Route:
     name: str
     hosts: tuple[str, ...] = ()
     ingress_class: str = ""
-    gateways: tuple[str, ...] = ()
+    parents: tuple[Parent, ...] = ()
     other_parents: tuple[str, ...] = ()
     backends: tuple[RouteBackend, ...] = ()
 
@@ -53,15 +64,28 @@ class EntryClass:
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """A Gateway: ``of_class`` is the name of its GatewayClass; ``open_to`` the namespaces of which it takes routes, by
-    a listener at least: ``Same``, ``All``, or ``Selector``, of which no more is read.
+class Listener:
+    """A listener of a Gateway. ``host`` is the name that it is for, empty for any; ``kinds`` those of the routes that
+    it takes, empty for what its ``protocol`` can carry; ``open_to`` the namespaces of which it takes them: ``Same``,
+    ``All``, ``None``, or ``Selector``, of which no more is read.
     """
+
+    name: str
+    port: int | None = None
+    protocol: str = ""
+    host: str = ""
+    kinds: frozenset[str] = frozenset()
+    open_to: str = "Same"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A Gateway: ``of_class`` is the name of its GatewayClass."""
 
     namespace: str
     name: str
     of_class: str
-    open_to: frozenset[str] = frozenset({"Same"})
+    listeners: tuple[Listener, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

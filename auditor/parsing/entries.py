@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from auditor.model.entries import Entries, EntryClass, Gateway, Grant, Route, RouteBackend
+from auditor.model.entries import Entries, EntryClass, Gateway, Grant, Listener, Parent, Route, RouteBackend
 
 NETWORKING, GATEWAY = "networking.k8s.io", "gateway.networking.k8s.io"
 OLD_CLASS = "kubernetes.io/ingress.class"
@@ -44,7 +44,7 @@ def read_entries(kind: str, value: Mapping[str, Any], default_namespace: str) ->
         case "GatewayClass":
             found = EntryClass(kind, name, _text(spec, "controllerName"))
         case "Gateway":
-            found = Gateway(namespace, name, _text(spec, "gatewayClassName"), frozenset(_open_to(spec)))
+            found = Gateway(namespace, name, _text(spec, "gatewayClassName"), tuple(_listeners(spec)))
         case _:
             return tuple(_grants(namespace, spec))
     return (found,)
@@ -87,15 +87,14 @@ def _of_ingress(namespace: str, backend: object) -> Iterator[RouteBackend]:
 
 
 def _route(kind: str, namespace: str, name: str, spec: Mapping[str, Any]) -> Route:
-    parents = [(_text(each, "kind") or "Gateway", each) for each in _maps(spec, "parentRefs")]
-    places = [(what, f"{_text(each, 'namespace') or namespace}/{_text(each, 'name')}") for what, each in parents]
+    parents = [(_text(each, "kind") or "Gateway", _parent(namespace, each)) for each in _maps(spec, "parentRefs")]
     return Route(
         kind,
         namespace,
         name,
         tuple(each for each in _list(spec, "hostnames") if isinstance(each, str)),
-        gateways=tuple(dict.fromkeys(place for what, place in places if what == "Gateway")),
-        other_parents=tuple(dict.fromkeys(f"{what} {place}" for what, place in places if what != "Gateway")),
+        parents=tuple(dict.fromkeys(each for what, each in parents if what == "Gateway")),
+        other_parents=tuple(dict.fromkeys(f"{what} {each.gateway}" for what, each in parents if what != "Gateway")),
         backends=tuple(
             dict.fromkeys(
                 _of_route(namespace, backend)
@@ -105,6 +104,11 @@ def _route(kind: str, namespace: str, name: str, spec: Mapping[str, Any]) -> Rou
             )
         ),
     )
+
+
+def _parent(namespace: str, reference: Mapping[str, Any]) -> Parent:
+    place = f"{_text(reference, 'namespace') or namespace}/{_text(reference, 'name')}"
+    return Parent(place, _text(reference, "sectionName"), _number(reference, "port"))
 
 
 def _of_route(namespace: str, backend: Mapping[str, Any]) -> RouteBackend:
@@ -118,9 +122,17 @@ def _of_route(namespace: str, backend: Mapping[str, Any]) -> RouteBackend:
     )
 
 
-def _open_to(spec: Mapping[str, Any]) -> Iterator[str]:
-    for listener in _maps(spec, "listeners"):
-        yield _text(_map(_map(listener, "allowedRoutes"), "namespaces"), "from") or "Same"
+def _listeners(spec: Mapping[str, Any]) -> Iterator[Listener]:
+    for each in _maps(spec, "listeners"):
+        allowed = _map(each, "allowedRoutes")
+        yield Listener(
+            _text(each, "name"),
+            _number(each, "port"),
+            _text(each, "protocol"),
+            _text(each, "hostname"),
+            frozenset(filter(None, (_text(kind, "kind") for kind in _maps(allowed, "kinds")))),
+            _text(_map(allowed, "namespaces"), "from") or "Same",
+        )
 
 
 def _grants(namespace: str, spec: Mapping[str, Any]) -> Iterator[Grant]:

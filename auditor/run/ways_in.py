@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from auditor.model.entries import EntryClass, Gateway, Route, RouteBackend
+from auditor.model.entries import EntryClass, Gateway, Parent, Route, RouteBackend
 from auditor.model.policy import NetworkPolicy
 from auditor.model.ports import PortRequest, Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
@@ -22,6 +22,7 @@ from auditor.model.words import in_brief
 from auditor.policy.explain import decide
 from auditor.policy.matrix import common_families
 from auditor.policy.services import ServiceRoute, translate
+from auditor.run.attachment import Refusal, refusal
 from auditor.run.explanation import doubts_of
 from auditor.run.service_connections import ANY_SOURCE
 
@@ -133,20 +134,14 @@ class _Entries:
         """Why it is not certain that a Gateway takes ``route``; empty where one does, and for an Ingress."""
         if route.kind == "Ingress":
             return ""
-        if not route.gateways:
+        if not route.parents:
             what = f", but {in_brief(route.other_parents, 1)}" if route.other_parents else ""
             return f"it asks no Gateway to take it{what}"
-        refused = ""
-        for name in route.gateways:
-            gateway = self._gateways.get(name)
-            if gateway is None:
-                refused = f"Gateway {name} is not in the input"
-            elif "All" in gateway.open_to or ("Same" in gateway.open_to and gateway.namespace == route.namespace):
-                return ""
-            else:
-                how = "chooses by labels" if "Selector" in gateway.open_to else "takes none"
-                refused = f"Gateway {name} {how} of routes in other namespaces"
-        return refused
+        refusals = self._refusals(route)
+        return "" if None in refusals.values() else next(each.why for each in refusals.values() if each)
+
+    def _refusals(self, route: Route) -> dict[Parent, Refusal | None]:
+        return {each: refusal(route, each, self._gateways.get(each.gateway)) for each in route.parents}
 
     def _way(self, route: Route, service: Service, protocol: Protocol, end: ServiceRoute, doubt: str) -> WayIn:
         pods, unknown = self._controllers(route)
@@ -214,11 +209,13 @@ class _Entries:
         return [self._by_labels(controller)]
 
     def _of_gateways(self, route: Route) -> list[tuple[tuple[Endpoint, ...], str]]:
+        refusals = self._refusals(route)
+        may_take = [each for each, why in refusals.items() if why is None or not why.for_sure]
         return [
             self._of_gateway(self._gateways[name])
             if name in self._gateways
             else ((), f"Gateway {name} is not in the input")
-            for name in route.gateways
+            for name in dict.fromkeys(each.gateway for each in may_take or refusals)
         ]
 
     def _of_gateway(self, gateway: Gateway) -> tuple[tuple[Endpoint, ...], str]:

@@ -66,26 +66,45 @@ spec: {{controller: {controller}}}
 """
 
 
-def gateway(name="gate", open_to="", namespace="edge"):
+def listener(name="http", open_to="All", protocol="HTTP", port=80, more=""):
+    allowed = f"allowedRoutes: {{namespaces: {{from: {open_to}}}}}"
+    return f"{{name: {name}, port: {port}, protocol: {protocol}, {more or allowed}}}"
+
+
+def listening(*listeners, namespace="edge"):
+    return f"""
+---
+apiVersion: {GATEWAYS}
+kind: Gateway
+metadata: {{name: gate, namespace: {namespace}}}
+spec: {{gatewayClassName: some, listeners: [{", ".join(listeners)}]}}
+"""
+
+
+def gateway(name="gate", open_to="", namespace="edge", protocol="HTTP"):
     allowed = f", allowedRoutes: {{namespaces: {{from: {open_to}}}}}" if open_to else ""
     return f"""
 ---
 apiVersion: {GATEWAYS}
 kind: Gateway
 metadata: {{name: {name}, namespace: {namespace}}}
-spec: {{gatewayClassName: some, listeners: [{{name: http, port: 80, protocol: HTTP{allowed}}}]}}
+spec: {{gatewayClassName: some, listeners: [{{name: http, port: 80, protocol: {protocol}{allowed}}}]}}
 """
 
 
 def route(
-    kind="HTTPRoute", namespace="prod", parents="[{name: gate, namespace: edge}]", backend="{name: web, port: 80}"
+    kind="HTTPRoute",
+    namespace="prod",
+    parents="[{name: gate, namespace: edge}]",
+    backend="{name: web, port: 80}",
+    hosts="",
 ):
     return f"""
 ---
 apiVersion: {GATEWAYS}
 kind: {kind}
 metadata: {{name: shop, namespace: {namespace}}}
-spec: {{parentRefs: {parents}, rules: [{{backendRefs: [{backend}]}}]}}
+spec: {{parentRefs: {parents}, {hosts and f"hostnames: {hosts}, "}rules: [{{backendRefs: [{backend}]}}]}}
 """
 
 
@@ -177,10 +196,76 @@ spec: {hostNetwork: HOST, containers: [{name: c}]}
     )
 
 
-@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"])
-def test_a_route_comes_by_the_pods_of_its_gateway(kind):
-    assert only(route(kind), gateway(open_to="All")) == ("allowed", ("edge/gate",), "")
-    assert only(route(kind), gateway(open_to="All"), FROM_EDGE) == ("denied", ("edge/gate",), "")
+@pytest.mark.parametrize(
+    ("kind", "protocol"),
+    [
+        ("HTTPRoute", "HTTP"),
+        ("GRPCRoute", "HTTPS"),
+        ("TLSRoute", "TLS"),
+        ("TCPRoute", "TCP"),
+        ("TCPRoute", "x.io/quic"),
+    ],
+)
+def test_a_route_comes_by_the_pods_of_its_gateway(kind, protocol):
+    there = gateway(open_to="All", protocol=protocol)
+    assert only(route(kind), there) == ("allowed", ("edge/gate",), "")
+    assert only(route(kind), there, FROM_EDGE) == ("denied", ("edge/gate",), "")
+
+
+AT = "[{{name: gate, namespace: edge, {}}}]"
+HOST = 'hostname: "{}", allowedRoutes: {{namespaces: {{from: All}}}}'
+
+
+@pytest.mark.parametrize(
+    ("texts", "doubt"),
+    [
+        (
+            (route(parents=AT.format("sectionName: own")), listening(listener(), listener("own", "Same", port=81))),
+            "takes none of routes in other namespaces",
+        ),
+        ((route(parents=AT.format("port: 81")), listening(listener())), "has no such listener as on port 81"),
+        ((route(parents=AT.format("sectionName: gone")), listening(listener())), "has no such listener as gone"),
+        ((route(), listening()), "has no such listener"),
+        (
+            (route(), listening(listener("none", "None"), listener("tcp", protocol="TCP"))),
+            "takes none of routes in other namespaces",
+        ),
+        ((route(), listening(listener(protocol="TLS"))), "has no listener for routes of kind HTTPRoute"),
+        (
+            (route(), listening(listener(more="allowedRoutes: {kinds: [{kind: GRPCRoute}], namespaces: {from: All}}"))),
+            "has no listener for routes of kind HTTPRoute",
+        ),
+        (
+            (route(hosts="[shop.example]"), listening(listener(more=HOST.format("*.shop.example")))),
+            "has no listener for its hostnames",
+        ),
+    ],
+)
+def test_the_listeners_of_a_gateway_say_what_it_takes(texts, doubt):
+    assert only(*texts) == ("in doubt", ("edge/gate",), f"Gateway edge/gate {doubt}")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host"),
+    [
+        ('[other.test, "A.shop.example"]', "a.shop.example"),
+        ("[a.b.shop.example]", "*.shop.example"),
+        ('["*.example"]', "shop.example"),
+        ('["*.shop.example"]', "*.example"),
+        ("", "shop.example"),
+        ("[shop.example]", ""),
+    ],
+)
+def test_hostnames_may_stand_for_several(hosts, host):
+    assert only(route(hosts=hosts), listening(listener(more=HOST.format(host)))) == ("allowed", ("edge/gate",), "")
+
+
+def test_by_a_gateway_that_does_not_take_it_nothing_comes():
+    both = "[{name: gate, namespace: edge}, {name: other, namespace: edge}]"
+    pod = "{name: other, namespace: edge, labels: {gateway.networking.k8s.io/gateway-name: other}}"
+    texts = (route(parents=both), gateway(open_to="All"), f"\n---\n{{apiVersion: v1, kind: Pod, metadata: {pod}}}\n")
+    assert only(*texts, gateway("other"))[1] == ("edge/gate",)
+    assert only(*texts, gateway("other", "Selector"))[1] == ("edge/gate", "edge/other")
 
 
 @pytest.mark.parametrize(
