@@ -98,7 +98,8 @@ class _Entries:
         request = _request(route, backend)
         if request is None:
             return [], f"it names no port of {service.full_name}"
-        routes = translate(self._around(service), service, request)
+        # Controllers take the addresses of a headless Service's pods with their target ports, as of any other.
+        routes = translate(self._around(service), replace(service, headless=False), request)
         if not routes:
             return [], f"{service.full_name} sends {request} to no pod"
         chosen = [each for each in routes if self._wanted is None or each.backend.name in self._wanted]

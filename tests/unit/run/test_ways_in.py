@@ -176,6 +176,21 @@ def test_where_nobody_knows_the_controller_only_what_holds_for_everybody_is_cert
     assert only(*texts, SHUT) == ("denied", (), "")
 
 
+def test_a_controller_connects_to_the_target_ports_of_headless_services_too():
+    headless = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: own, namespace: prod}
+spec: {clusterIP: None, selector: {app: web}, ports: [{name: front, port: 80, targetPort: http}]}
+"""
+    for port in ("number: 80", "name: front"):
+        (way,) = found(ingress(f"{{service: {{name: own, port: {{{port}}}}}}}"), headless).ways
+        assert (way.pod, way.port) == ("prod/web", 8080)
+    dead = found(ingress("{service: {name: own, port: {number: 8080}}}"), headless).dead_ends
+    assert "service/prod/own sends TCP/8080 to no pod" in dead[0]
+
+
 def test_a_controller_in_its_nodes_network_is_in_doubt_and_so_is_what_one_of_two_may_do():
     there = """
 ---
