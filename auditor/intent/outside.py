@@ -6,7 +6,8 @@ beside, people must hear of it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
+from itertools import product
 
 from auditor.intent.certainty import Certainty
 from auditor.intent.resolved_intent import Refined, ResolvedIntent
@@ -34,18 +35,18 @@ def unchecked_outside(snapshot: Snapshot, intent: Intent) -> tuple[UncheckedOuts
         UncheckedOutside(rule, pairs)
         for number, (violations, _) in found.items()
         if (rule := resolved.rules[number]).verdict is Verdict.DENIED
-        and (pairs := tuple(_pairs(certainty.of([each for each in violations if _is_outside(each, named)]))))
+        and (pairs := tuple(_pairs(certainty.of([each for each in violations if any(_outside(each, named))]), named)))
     )
 
 
-def _is_outside(violation: Violation, named: Container[IPAddress]) -> bool:
-    """Whether it is about addresses outside, others than those in ``named``."""
-    ranges = (*violation.source.example.ranges, *violation.destination.example.ranges)
-    return any(each.cidr.num_addresses > 1 or each.cidr.network_address not in named for each in ranges)
+def _outside(violation: Violation, named: Container[IPAddress]) -> Iterator[tuple[str, str]]:
+    """The ends of each of its pairs that is about addresses outside, others than those in ``named``."""
+    for source, destination in product(violation.source.members, violation.destination.members):
+        ranges = (*source.ranges, *destination.ranges)
+        if any(each.cidr.num_addresses > 1 or each.cidr.network_address not in named for each in ranges):
+            yield source.name, destination.name
 
 
-def _pairs(violations: list[Violation]) -> Iterator[tuple[str, str]]:
+def _pairs(violations: Iterable[Violation], named: Container[IPAddress]) -> Iterator[tuple[str, str]]:
     for violation in violations:
-        for source in violation.source.members:
-            for destination in violation.destination.members:
-                yield source.name, destination.name
+        yield from _outside(violation, named)

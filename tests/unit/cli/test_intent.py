@@ -144,6 +144,12 @@ otherwise:
             LEAVING.replace("- {name: nothing else leaves, from: prod}", "unspecified"),
             [],
         ),
+        # A host of the intent, of which no rule speaks, that policies don't tell from the rest outside.
+        (
+            WORLD.replace(", Egress", ""),
+            LEAVING.replace("hosts: {", "hosts: {other: 198.51.100.7, "),
+            [("nothing else leaves", ["outside (any address)"])],
+        ),
     ],
 )
 def test_addresses_outside_that_no_rule_is_held_against_are_told(tmp_path, capsys, world, intent, told):
