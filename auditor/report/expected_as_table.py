@@ -17,7 +17,7 @@ from auditor.policy.patterns import ExpectedCell
 from auditor.report.console import can_write, open_console, print_line, print_paragraph
 from auditor.report.expected_grid import expected_grid
 from auditor.report.expected_parties import Cells, Party, cells_of, pairs_in_doubt, parties_of
-from auditor.report.marks import EVERY_SYMBOL, Symbols
+from auditor.report.marks import EVERY_SYMBOL, Mark, Symbols
 from auditor.report.matrix import Matrix, grid_lines, legend_lines
 from auditor.report.skipped import ignored_line
 from auditor.report.ways_in import way_in_lines
@@ -72,7 +72,8 @@ def _render(view: MatrixView, stream: TextIO, *, wide: bool) -> None:
     for line in _members(parties, wide=wide):
         tell(line)
     tell("")
-    _print_grid(expected_grid(view, parties, cells, doubted), console, symbols)
+    grid = expected_grid(view, parties, cells, doubted)
+    _print_grid(grid, console, symbols)
     cells = {pair: same for pair, same in cells.items() if pair not in doubted}
     for line in _allowed(parties, cells, symbols, wide=wide):
         tell(line)
@@ -83,7 +84,7 @@ def _render(view: MatrixView, stream: TextIO, *, wide: bool) -> None:
     _print_exposures(view, parties, tell, symbols, None if wide else MOST_EXPOSURES)
     for line in way_in_lines(view.entry, None if wide else MOST_EXPOSURES):
         tell(line)
-    tell(f"{_about_the_rest(view, doubted=bool(doubted))}; -o json has every connection.", 0)
+    tell(f"{_about_the_rest(view, doubted=bool(doubted) or _shows_doubt(grid))}; -o json has every connection.", 0)
 
 
 def _print_grid(shown: Matrix, console: Console, symbols: Symbols) -> None:
@@ -96,6 +97,14 @@ def _print_grid(shown: Matrix, console: Console, symbols: Symbols) -> None:
         for line in legend_lines(shown.grid, symbols, console.width):
             print_paragraph(console, line)
     print_paragraph(console)
+
+
+def _shows_doubt(shown: Matrix) -> bool:
+    """Whether any mark says that something is in doubt, such as of pods that are not in the input."""
+    grid = shown.grid
+    return grid is not None and any(
+        grid.mark_of(row, column) is Mark.INCONCLUSIVE for row in grid.shown_rows for column in grid.shown_columns
+    )
 
 
 def _allowed(parties: Sequence[Party], cells: Cells, symbols: Symbols, *, wide: bool) -> Iterator[str]:

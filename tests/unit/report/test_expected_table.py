@@ -230,6 +230,17 @@ def test_pods_that_are_not_in_the_input_are_rows_and_columns() -> None:
     assert not any(name in line for line in shown(snapshot, sources={"prod/db"}, destinations={"prod/web"}))
 
 
+def test_what_is_in_doubt_of_pods_that_are_not_in_the_input_is_not_said_to_be_denied() -> None:
+    ghost = Rule((Peer(pod_selector=labels(app="ghost")),))
+    policies = [
+        NetworkPolicy("prod", "open", labels(app="web"), frozenset({Direction.INGRESS}), ingress=(ghost,)),
+        NetworkPolicy("prod", "all", labels(), frozenset({Direction.EGRESS})),
+    ]
+    certain, doubted = (" ".join(shown(with_policies(*some))) for some in (policies[:1], policies))
+    assert "Whatever is not allowed here is denied" in certain
+    assert "Whatever is neither allowed here nor in doubt is denied" in doubted
+
+
 def test_where_rows_are_too_many_pods_that_are_not_in_the_input_have_none(monkeypatch) -> None:
     outer = Peer(namespace_selector=labels(team="obs"))
     opened = NetworkPolicy("prod", "open", labels(app="web"), frozenset({Direction.INGRESS}), ingress=(Rule((outer,)),))
