@@ -6,6 +6,7 @@ CNI which address policies see. Nothing is demanded then of pods whose egress is
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -42,7 +43,19 @@ class DnsReading:
         """What is expected of ``cell``, whose source is an endpoint of ``audited``."""
         address = ip_address(cell.address)
         service = next((each for each in self.audited.services if address in each.cluster_ips), None)
-        return self._of_address(cell) if service is None else self._of_service(cell, service)
+        if service is not None:
+            return self._of_service(cell, service)
+        pods = self._pods_at.get(cell.address, ())
+        routes = [ServiceRoute(pod, cell.port) for pod in pods]
+        return self._of_pods(cell, pods[0].name, routes) if pods else self._of_address(cell)
+
+    @cached_property
+    def _pods_at(self) -> dict[str, list[Endpoint]]:
+        found = defaultdict[str, list[Endpoint]](list)
+        for pod in self.workloads.endpoints:
+            for address in pod.addresses if pod.selectable else ():
+                found[str(address)].append(pod)
+        return found
 
     @cached_property
     def _caches(self) -> bool:
@@ -62,6 +75,11 @@ class DnsReading:
         if not routes:
             return LookupExpectation(Verdict.DENIED, server, left_open=f"no pod is known behind {service.full_name}")
         behind = tuple((str(route.backend.address(cell.family)), route.number) for route in routes[:MOST_BEHIND])
+        return self._of_pods(cell, server, routes, behind)
+
+    def _of_pods(
+        self, cell: LookupCell, server: str, routes: Sequence[ServiceRoute], behind: tuple[tuple[str, int], ...] = ()
+    ) -> LookupExpectation:
         matrix, cells = self._matrix(cell, routes)
         decisions = [decide(matrix.snapshot, each) for each in cells]
         verdicts = {each.verdict for each in decisions}
@@ -114,23 +132,27 @@ class DnsReading:
         return ""
 
     def _by_address(self, cell: LookupCell) -> bool:
-        return self._decision_by_address(cell).allowed(Direction.EGRESS)
+        there, seen = self._somebody_at(cell)
+        return decide(there, seen).allowed(Direction.EGRESS)
 
-    def _decision_by_address(self, cell: LookupCell) -> Decision:
+    def _somebody_at(self, cell: LookupCell) -> tuple[Snapshot, Cell]:
+        """The cluster with somebody unknown at the address that is asked, and the connection there."""
         there = with_somebody_at(self.audited, [cell.address])
-        return decide(there, Cell(cell.source, f"{SOMEBODY}{cell.address}", cell.protocol, cell.port, cell.family))
+        return there, Cell(cell.source, f"{SOMEBODY}{cell.address}", cell.protocol, cell.port, cell.family)
 
     def _of_address(self, cell: LookupCell) -> LookupExpectation:
-        decision, address = self._decision_by_address(cell), ip_address(cell.address)
+        (there, seen), address = self._somebody_at(cell), ip_address(cell.address)
+        decision = decide(there, seen)
         near = address.is_link_local or address.is_loopback or address in self.workloads.node_addresses
         isolated = decision.deciding(Direction.EGRESS) is not None
+        doubts = doubtful_cells(there, there.unknown, [seen]) if there.unknown else {}
         return LookupExpectation(
             decision.verdict,
             cell.address,
             why_denied(decision, cell.address) if decision.verdict is Verdict.DENIED else "",
             f"{cell.address} is an address of the pod's own node: whether policies apply is up to the CNI"
             if near and isolated
-            else "",
+            else doubts.get(seen, ""),
         )
 
 

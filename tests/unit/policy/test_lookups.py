@@ -159,6 +159,30 @@ def test_a_policy_that_nobody_can_read_leaves_it_in_doubt():
     assert "prod/odd" in found.left_open
 
 
+@pytest.mark.parametrize("server", ["169.254.20.10", "192.0.2.53"])
+@pytest.mark.parametrize("policies", [(), (SHUT,)])
+def test_so_it_does_where_the_server_is_not_a_service(server, policies):
+    unreadable = UnknownPolicy("prod", "odd", None, "has a field that is not known")
+    assert demanded(*policies, unknown=(unreadable,), server=server).demanded is None
+    elsewhere = replace(unreadable, namespace="dev")
+    assert "dev/odd" not in demanded(*policies, unknown=(elsewhere,), server=server).left_open
+
+
+@pytest.mark.parametrize(
+    ("policies", "verdict"),
+    [
+        ((), Verdict.ALLOWED),
+        ((SHUT,), Verdict.DENIED),
+        ((SHUT, out(TO_DNS, 53)), Verdict.ALLOWED),
+        ((SHUT, out(TO_DNS)), Verdict.DENIED),
+        ((policy("{podSelector: {}, policyTypes: [Ingress]}", "kube-system", "shut"),), Verdict.DENIED),
+    ],
+)
+def test_a_pod_of_the_dns_may_be_asked_by_its_own_address(policies, verdict):
+    found = demanded(*policies, server="10.244.0.2")
+    assert (found.demanded, found.server, found.behind) == (verdict, "kube-system/coredns", ())
+
+
 @pytest.mark.parametrize(
     ("policies", "more", "verdict", "open_by"),
     [
