@@ -41,13 +41,37 @@ class DnsReading:
 
     def expectation(self, cell: LookupCell) -> LookupExpectation:
         """What is expected of ``cell``, whose source is an endpoint of ``audited``."""
-        address = ip_address(cell.address)
-        service = next((each for each in self.audited.services if address in each.cluster_ips), None)
+        service = self._service_at(cell.address)
         if service is not None:
             return self._of_service(cell, service)
         pods = self._pods_at.get(cell.address, ())
         routes = [ServiceRoute(pod, cell.port) for pod in pods]
         return self._of_pods(cell, pods[0].name, routes) if pods else self._of_address(cell)
+
+    def answering(self, cell: LookupCell) -> frozenset[str]:
+        """The addresses of all that may answer: of the pods behind the Service, or the address itself."""
+        service = self._service_at(cell.address)
+        if service is None:
+            return frozenset({cell.address})
+        return frozenset(str(address) for route in self._routes(cell, service) for address in route.backend.addresses)
+
+    def _service_at(self, address: str) -> Service | None:
+        there = ip_address(address)
+        return next((each for each in self.audited.services if there in each.cluster_ips), None)
+
+    def _routes(self, cell: LookupCell, service: Service) -> list[ServiceRoute]:
+        key = cell._replace(source="")
+        if key not in self._known_routes:
+            self._known_routes[key] = [
+                route
+                for route in translate(self.workloads, service, PortRequest(cell.protocol, number=cell.port))
+                if route.backend.address(cell.family)
+            ]
+        return self._known_routes[key]
+
+    @cached_property
+    def _known_routes(self) -> dict[LookupCell, list[ServiceRoute]]:
+        return {}
 
     @cached_property
     def _pods_at(self) -> dict[str, list[Endpoint]]:
@@ -64,11 +88,7 @@ class DnsReading:
 
     def _of_service(self, cell: LookupCell, service: Service) -> LookupExpectation:
         server = f"{service.namespace}/{service.name}"
-        routes = [
-            route
-            for route in translate(self.workloads, service, PortRequest(cell.protocol, number=cell.port))
-            if route.backend.address(cell.family)
-        ]
+        routes = self._routes(cell, service)
         if service.internal_local:
             why = "internalTrafficPolicy is Local: which pods are asked hangs on the node"
             return LookupExpectation(Verdict.DENIED, server, left_open=why)

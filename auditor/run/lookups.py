@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from auditor.cluster.interface import Cluster
 from auditor.diagnosis.comparison import compare
@@ -109,21 +109,22 @@ def _cells(
 
 
 def _address(text: str) -> IPAddress | None:
+    """The address, where ``text`` is one that means the same whatever the interface."""
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
+    return None if isinstance(address, IPv6Address) and address.scope_id else address
 
 
 def _demands(
     reading: DnsReading, cells: Iterator[tuple[ProbeSite, LookupCell]]
 ) -> dict[LookupCell, tuple[ProbeSite, LookupExpectation]]:
     """What is expected of each lookup; none by a pod of the DNS itself."""
-    found = {cell: (site, reading.expectation(cell)) for site, cell in cells}
     return {
-        cell: (site, each)
-        for cell, (site, each) in found.items()
-        if {str(address) for address in site.addresses}.isdisjoint(address for address, _ in each.behind)
+        cell: (site, reading.expectation(cell))
+        for site, cell in cells
+        if reading.answering(cell).isdisjoint(map(str, site.addresses))
     }
 
 
