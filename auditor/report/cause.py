@@ -54,12 +54,16 @@ def _told_apart(diagnosis: Diagnosis) -> tuple[str, str]:
 
 
 def pods_on_named_nodes(report: Report) -> dict[str, list[str]]:
-    """The pods that were audited on each node that the cause names, by the node's name: all that a fault there can
-    touch.
+    """The pods that were audited on each node that the cause names, by the node's name: those of which any connection
+    is in the report.
     """
     faults = () if report.diagnosis is None else report.diagnosis.faults
     nodes = dict.fromkeys(fault.scope.name for fault in faults if fault.scope.kind in OF_A_NODE)
-    pods = {node: [end.name for end in report.endpoints if end.selectable and end.node == node] for node in nodes}
+    if not nodes:
+        return {}
+    audited = {name for each in report.cells for name in (each.cell.source, each.cell.destination)}
+    there = [end for end in report.endpoints if end.selectable and end.name in audited]
+    pods = {node: [end.name for end in there if end.node == node] for node in nodes}
     return {node: names for node, names in pods.items() if names}
 
 

@@ -59,6 +59,8 @@ def test_the_pods_on_each_node_that_the_cause_names_are_told():
     assert f"there {len(there)} audited pods on node node-2: {', '.join(there)}" in words(table_of(report))
     assert document(report)["diagnosis"]["pods"] == {"node-2": there}
     validator("report.schema.json").validate(document(report))
+    left_out = replace(next(end for end in ends if end.name in there), name="prod/left-out")
+    assert document(replace(report, endpoints=(*report.endpoints, left_out)))["diagnosis"]["pods"] == {"node-2": there}
     elsewhere = replace(DIAGNOSIS, faults=(Fault(Dialect.IGNORES_EGRESS, Scope(ScopeKind.NAMESPACE, "prod")),))
     for other in (replace(report, diagnosis=elsewhere), replace(MADE, diagnosis=DIAGNOSIS)):
         assert "audited pod" not in table_of(other)
