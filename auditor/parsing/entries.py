@@ -99,11 +99,20 @@ def _route(kind: str, namespace: str, name: str, spec: Mapping[str, Any]) -> Rou
             dict.fromkeys(
                 _of_route(namespace, backend)
                 for rule in _maps(spec, "rules")
-                for backend in _maps(rule, "backendRefs")
+                for backend in _backends(rule)
                 if _text(backend, "name") and backend.get("weight") != 0
             )
         ),
     )
+
+
+def _backends(rule: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Where a rule sends what it matches, and where it sends a copy of that."""
+    backends = _maps(rule, "backendRefs")
+    yield from backends
+    for place in (rule, *backends):
+        for each in _maps(place, "filters"):
+            yield _map(_map(each, "requestMirror"), "backendRef")
 
 
 def _parent(namespace: str, reference: Mapping[str, Any]) -> Parent:
@@ -136,7 +145,7 @@ def _listeners(spec: Mapping[str, Any]) -> Iterator[Listener]:
 
 
 def _grants(namespace: str, spec: Mapping[str, Any]) -> Iterator[Grant]:
-    for source in _maps(spec, "from"):
+    for source in (each for each in _maps(spec, "from") if _text(each, "group") == GATEWAY):
         for target in _maps(spec, "to"):
             if _text(target, "kind") == "Service" and not _text(target, "group"):
                 yield Grant(namespace, _text(source, "kind"), _text(source, "namespace"), _text(target, "name"))

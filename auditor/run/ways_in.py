@@ -80,10 +80,10 @@ class _Entries:
         dead: list[str] = []
         for route in self._snapshot.entries.routes:
             doubt = self._why_unattached(route)
-            for backend in route.backends:
-                here, why = self._of_backend(route, backend, doubt)
-                ways += here
-                dead += [f"{route.full_name} leads nowhere: {why}"] if why else []
+            found = [self._of_backend(route, backend, doubt) for backend in route.backends]
+            ways += [way for here, _ in found for way in here]
+            which = "" if all(why for _, why in found) else "one backend of "
+            dead += [f"{which}{route.full_name} leads nowhere: {why}" for _, why in found if why]
         return WaysIn(tuple(ways), tuple(dict.fromkeys(dead)) if self._wanted is None else ())
 
     def _of_backend(self, route: Route, backend: RouteBackend, doubt: str) -> tuple[list[WayIn], str]:
@@ -92,7 +92,9 @@ class _Entries:
             return [], f"its backend is {backend.kind} {backend.namespace}/{backend.service}, which is not a Service"
         service = self._services.get((backend.namespace, backend.service))
         if service is None:
-            return [], f"there is no Service {backend.namespace}/{backend.service} in the input"
+            name = f"{backend.namespace}/{backend.service}"
+            absent = self._snapshot.absent.get(f"service/{name}")
+            return [], f"service/{name} {absent}" if absent else f"there is no Service {name} in the input"
         if not self._granted(route, backend):
             return [], f"no ReferenceGrant lets it lead to {service.full_name}, in another namespace"
         request = _request(route, backend)

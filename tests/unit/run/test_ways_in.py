@@ -304,7 +304,8 @@ def test_a_route_leads_to_another_namespace_by_a_reference_grant_alone():
     far = route(namespace="edge", backend="{name: web, namespace: prod, port: 80}", parents="[{name: gate}]")
     assert only(far, gateway(), grant()) == ("allowed", ("edge/gate",), "")
     assert only(far, gateway(), grant(name="web"))[0] == "allowed"
-    for other in ("", grant("TCPRoute"), grant(source="prod"), grant(name="other")):
+    of_another_group = grant().replace("from: [{group: gateway.networking.k8s.io", "from: [{group: example.com")
+    for other in ("", grant("TCPRoute"), grant(source="prod"), grant(name="other"), of_another_group):
         (said,) = found(far, gateway(), other).dead_ends
         assert said.startswith("HTTPRoute edge/shop leads nowhere: no ReferenceGrant lets it lead to service/prod/web,")
 
@@ -317,6 +318,12 @@ def test_a_route_leads_to_another_namespace_by_a_reference_grant_alone():
         (ingress("{service: {name: nobody, port: {number: 80}}}"), "service/prod/nobody sends TCP/80 to no pod"),
         (ingress("{service: {name: web}}"), "it names no port of service/prod/web"),
         (ingress("{service: {name: web, port: {number: true}}}"), "it names no port of service/prod/web"),
+        (
+            ingress("{service: {name: ext, port: {number: 80}}}")
+            + "\n---\napiVersion: v1\nkind: Service\nmetadata: {name: ext, namespace: prod}\n"
+            "spec: {type: ExternalName, externalName: example.com}\n",
+            "service/prod/ext is an ExternalName",
+        ),
         (ingress("{resource: {kind: StorageBucket, name: b}}"), "its backend is StorageBucket prod/b, which is not a"),
     ],
 )
@@ -325,6 +332,26 @@ def test_what_leads_nowhere_is_said_unless_pods_are_asked_for(text, why):
     assert not entry.ways
     assert why in entry.dead_ends[0]
     assert not found(text, pods=["prod/web"]).dead_ends
+
+
+def test_where_one_backend_of_several_leads_nowhere_the_others_do_lead_in():
+    dead = "{path: /a, backend: {service: {name: gone, port: {number: 80}}}}"
+    entry = found(ingress().replace("paths: [", f"paths: [{dead}, "))
+    assert [way.pod for way in entry.ways] == ["prod/web"]
+    assert entry.dead_ends == (
+        "one backend of Ingress prod/shop leads nowhere: there is no Service prod/gone in the input",
+    )
+
+
+MIRROR = "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}}}]"
+
+
+@pytest.mark.parametrize(
+    "backend", [f"{{name: nobody, port: 80, {MIRROR}}}", f"{{name: nobody, port: 80}}], {MIRROR}, x: ["]
+)
+def test_what_a_route_mirrors_comes_in_too(backend):
+    (way,) = found(route(backend=backend), gateway(open_to="All")).ways
+    assert (way.pod, way.port) == ("prod/web", 8080)
 
 
 @pytest.mark.parametrize(
