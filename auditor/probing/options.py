@@ -15,8 +15,9 @@ class ProbingOptions:
     often, at least, a mismatch is tried again with fresh connections before it is reported. ``settle``: seconds for
     which a mismatch must persist before it is reported, while nothing else changes; a CNI that is slow to program gets
     this long for the next pod, up to six times as long in all. ``window``: attempts younger than 0.15 s under way at
-    once, over all agents together. ``late_isolation``: for how many seconds after the first attempts what is to be
-    denied may still be open; more is a finding (None: however long).
+    once, over all agents together. ``late_isolation``: for how many seconds after the start of the younger end, or
+    after the first attempts where that is not new, what is to be denied may still be open; more is a finding (None:
+    however long).
     """
 
     timeout: float = 1.3
