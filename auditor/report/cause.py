@@ -12,7 +12,7 @@ from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import conclude
 from auditor.report.grouping import by_reason, in_words
 from auditor.report.lines import what_json_has
-from auditor.report.lookups import why_unheard_in_lookups
+from auditor.report.lookups import why_unheard_at_services, why_unheard_in_lookups
 from auditor.report.services import cause_through_services, why_unheard_through_services
 
 MOST_ALTERNATIVES = 3
@@ -82,14 +82,18 @@ def labelled_lines(report: Report) -> list[tuple[str, str]]:
     lines += cause_through_services(report.services)
     if conclude(report) is Conclusion.INCONCLUSIVE:
         lines += list(why_lines(report)) or why_unheard_through_services(report.services)
-        lines += why_unheard_in_lookups(report.dns)
+        lines += [*why_unheard_at_services(report.reached), *why_unheard_in_lookups(report.dns)]
     return lines
 
 
 def why_lines(report: Report) -> Iterator[tuple[str, str]]:
     """Why ``report`` is inconclusive: the most frequent reason why connections have no verdict, and what to do."""
     kind = Result.INCONCLUSIVE if report.summary.inconclusive else Result.SKIPPED
-    elsewhere = [*why_unheard_through_services(report.services), *why_unheard_in_lookups(report.dns)]
+    elsewhere = [
+        *why_unheard_through_services(report.services),
+        *why_unheard_at_services(report.reached),
+        *why_unheard_in_lookups(report.dns),
+    ]
     if kind is Result.SKIPPED and elsewhere:
         return
     cells = [each for each in report.cells if each.result is kind]

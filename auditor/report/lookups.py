@@ -177,6 +177,22 @@ def wrong_at_services(seen: ReachedSeen | None) -> list[str]:
     return [f"{number:,} {kinds[kind][number > 1]} at Services" for kind, number in counts.items() if number]
 
 
+def why_unheard_at_services(seen: ReachedSeen | None) -> list[tuple[str, str]]:
+    """Why connections to Services have no verdict, and what to do, each with its label; nothing where all have."""
+    if seen is None or (seen.results and not seen.unheard):
+        return []
+    if not seen.results:
+        what = in_brief([f"service/{name}" for name in seen.names], SHOWN)
+        why = f"no connection to {what} could be tried: the facts below say why"
+        return [("why", why), ("advice", "Fix that and run again.")]
+    reason, group = next(iter(by_reason(seen.unheard).items()))
+    of = pluralize(len(seen.unheard), "connection")
+    return [
+        ("why", f"{len(group):,} of {of} without a verdict: {in_words(reason)}"),
+        ("advice", "See whether the Service answers anybody, and run again, or leave its --service out."),
+    ]
+
+
 def reached_headline(seen: ReachedSeen) -> str:
     """The numbers in one sentence: ``6 connections to service/prod/db: 4 came about, 2 denied``."""
     services = in_brief([f"service/{name}" for name in seen.names], SHOWN)

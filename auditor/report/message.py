@@ -18,7 +18,7 @@ from auditor.model.standing import Age, Comparison, Departed, Standing
 from auditor.model.verdict import Conclusion
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
-from auditor.report.lookups import wrong_in_lookups
+from auditor.report.lookups import wrong_at_services, wrong_in_lookups
 from auditor.report.services import cause_through_services
 from auditor.report.standing import departed_lines, standing_lines
 
@@ -62,7 +62,7 @@ def message_of(report: Report, last: str = "") -> Message | None:
     unheard = comparison is None and conclusion is Conclusion.FAIL
     # What goes wrong through Services is held against no earlier run: it is told once it begins.
     through = [text for label, text in cause_through_services(report.services) if label != "advice"]
-    through += wrong_in_lookups(report.dns)
+    through += [*wrong_at_services(report.reached), *wrong_in_lookups(report.dns)]
     if not (news or gone or unsure or unheard or (through and last != Conclusion.FAIL)):
         return None
     found = [] if comparison is not None else [f"{each.kind}: {each.title}" for each in report.findings]

@@ -16,7 +16,7 @@ from auditor.model.errors import UsageError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family, Service, Snapshot
 from auditor.model.verdict import Result
-from auditor.model.words import in_brief
+from auditor.model.words import in_brief, pluralize
 from auditor.policy.lookups import DnsReading
 from auditor.policy.services import find_service
 from auditor.probing.agent_pool import AgentPool
@@ -27,6 +27,7 @@ from auditor.run.expectation import AuditState
 from auditor.run.lookups import heard_ends, judged_lookup, pods_beside, sites_of
 
 PHASE = "connecting to Services"
+NOBODY = pluralize(0, "pod")
 
 
 def named_services(snapshot: Snapshot, names: Sequence[str]) -> tuple[Service, ...]:
@@ -76,7 +77,8 @@ async def reach_services(  # noqa: PLR0913, PLR0917 - as look_names_up, and what
     state = heard_ends(await apart(audit_state.results)), bool(await cluster.changes())
     seen = tuple(judged_lookup(cell, each, outcome, state) for cell, each in demands.items())
     names = tuple(f"{each.namespace}/{each.name}" for each in services)
-    return ReachedSeen(names, seen, tuple(_facts(seen, demands.values()))), time.monotonic() - began
+    facts = tuple(_facts(seen, demands.values(), outcome.facts, pluralize(len(sites), "pod")))
+    return ReachedSeen(names, seen, facts), time.monotonic() - began
 
 
 def _cells(sites: Sequence[ProbeSite], services: Sequence[Service]) -> Iterator[tuple[ProbeSite, LookupCell]]:
@@ -91,9 +93,15 @@ def _cells(sites: Sequence[ProbeSite], services: Sequence[Service]) -> Iterator[
                         yield site, LookupCell(site.endpoints[0], Protocol.TCP, str(address), family, port.number, name)
 
 
-def _facts(seen: Sequence[LookupResult], demands: Collection[LookupExpectation]) -> Iterator[str]:
+def _facts(
+    seen: Sequence[LookupResult], demands: Collection[LookupExpectation], befallen: Sequence[str], asking: str
+) -> Iterator[str]:
+    if not seen:
+        why = f"none of {asking} has an address of the same family as these"
+        yield f"no connection to Services could be tried: {'no probe pod asks' if asking == NOBODY else why}"
     left_open = sorted({each.left_open for each in demands if each.left_open})
     if left_open:
         yield f"of some connections to Services nothing is demanded: {in_brief(left_open, 2)}"
     if any(each.result is Result.MATCH for each in seen):
         yield "who answered for a Service is not known: any of its pods may have, and has no key to show that by"
+    yield from befallen

@@ -119,6 +119,22 @@ def test_why_lookups_have_no_verdict_stands_at_the_top():
     assert labelled_lines(seen())[0] == ("why", "no name could be looked up: the facts below say why")
 
 
+def test_why_connections_to_services_have_no_verdict_is_said_and_what_to_do():
+    told = labelled_lines(replace(PLAIN, reached=ReachedSeen(("prod/db",), (MATCH_AT_DB, UNHEARD_AT_DB))))
+    assert told[0] == ("why", f"1 of 1 connection without a verdict: {UNHEARD_AT_DB.observation.outcome}")
+    assert told[1][0] == "advice"
+    assert "--service" in told[1][1]
+    assert labelled_lines(replace(PLAIN, reached=ReachedSeen(("prod/db",))))[0] == (
+        "why",
+        "no connection to service/prod/db could be tried: the facts below say why",
+    )
+    assert not labelled_lines(replace(PLAIN, reached=ReachedSeen(("prod/db",), (MATCH_AT_DB,))))
+
+
+def test_what_is_sent_of_a_run_has_what_goes_wrong_at_services():
+    assert "1 leak at Services" in message_of(replace(PLAIN, reached=ReachedSeen(("prod/db",), (LEAK_AT_DB,)))).lines
+
+
 @pytest.mark.parametrize("name", ["table", "markdown", "html", "junit", "json", "metrics"])
 def test_every_format_has_it(name):
     stream = io.StringIO()

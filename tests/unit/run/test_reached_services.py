@@ -8,7 +8,7 @@ import pytest
 from auditor.model.errors import UsageError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Service, ServicePort, Snapshot
-from auditor.run.reached_services import named_services
+from auditor.run.reached_services import _facts, named_services
 
 TCP = ServicePort(Protocol.TCP, 80, 80)
 DB = Service("prod", "db", {"app": "db"}, (TCP,), (ip_address("10.96.0.7"),))
@@ -42,3 +42,11 @@ def test_each_is_taken_once():
 def test_others_are_refused_with_the_reason(name, said):
     with pytest.raises(UsageError, match=f"--service {name}: .*{said}"):
         named_services(SNAPSHOT, [name])
+
+
+def test_where_no_connection_can_be_tried_that_is_a_fact_and_so_is_what_befell_the_agents():
+    assert list(_facts((), (), ["agent of a/api was restarted"], "3 pods")) == [
+        "no connection to Services could be tried: none of 3 pods has an address of the same family as these",
+        "agent of a/api was restarted",
+    ]
+    assert next(iter(_facts((), (), [], "0 pods"))) == "no connection to Services could be tried: no probe pod asks"
