@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
+from auditor.cluster.interface import Cluster
 from auditor.diagnosis.comparison import compare
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
@@ -64,12 +65,25 @@ def _failing(cells: Iterable[Cell], failed: Mapping[str, str]) -> dict[Cell, str
     return {cell: failed[end] for cell in cells for end in (cell.destination, cell.source) if end in failed}
 
 
+@dataclass(slots=True)
+class _Since:
+    changed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class AuditState:
     """How far a run has come: what is expected by now, and what was seen."""
 
     expectation: Expectation
     outcome: ProbingOutcome
+    _since: _Since = field(default_factory=_Since, compare=False, repr=False)
+
+    async def is_outdated(self, cluster: Cluster) -> bool:
+        """Whether ``cluster`` has changed since this was expected. It says so of each change once; this, from then
+        on.
+        """
+        self._since.changed |= bool(await cluster.changes())
+        return self._since.changed
 
     def failing(self, failed: Mapping[str, str]) -> AuditState:
         """The same, with all that is known by now to have ``failed``."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
 
 from auditor.cluster.interface import Cluster
 from auditor.diagnosis.comparison import compare
@@ -46,7 +47,6 @@ async def look_names_up(
     """
     began = time.monotonic()
     service = await cluster.name_service()
-    results = await apart(audit_state.results)
     sites = sites_of(cluster, sources)
     around = _around(cluster) if service.servers else ()
     asking = list(dict.fromkeys((*sites, *pods_beside(cluster, sites), *around)))
@@ -63,9 +63,8 @@ async def look_names_up(
         beside = [site for site in asking if site not in sites]
         proofs = [LookupTry(cell, None, site, judged=False) for site, cell in _cells(beside, service, configured)]
         outcome = await probe_lookups([*tries, *proofs], name, pool, options, progress)
-    changed = bool(await cluster.changes())
-    heard = heard_ends(results)
-    seen = [judged_lookup(cell, each, outcome, (heard, changed)) for cell, (_, each) in demands.items()]
+    state = await standing(cluster, audit_state)
+    seen = [judged_lookup(cell, each, outcome, state) for cell, (_, each) in demands.items()]
     facts = tuple(_facts(name, seen, outcome, pluralize(len(sites), "pod")))
     return DnsSeen(name, tuple(seen), outcome.pairs_lost, facts), time.monotonic() - began
 
@@ -128,6 +127,23 @@ def _demands(
     }
 
 
+class Standing(NamedTuple):
+    """How things stand once lookups have been made: the ends that are known to carry packets (``heard_ends``), whether
+    anything ``changed`` since it was said what is expected, and the ends of which nothing is known any more, with the
+    reason.
+    """
+
+    heard: Collection[tuple[str, Family]]
+    changed: bool
+    failed: Mapping[str, str]
+
+
+async def standing(cluster: Cluster, audit_state: AuditState) -> Standing:
+    """How things stand now. Raises ClusterError."""
+    changed = await audit_state.is_outdated(cluster)
+    return Standing(heard_ends(await apart(audit_state.results)), changed, dict(cluster.failed))
+
+
 def heard_ends(results: Sequence[CellResult]) -> set[tuple[str, Family]]:
     """The endpoints of which some connection has a verdict, by family."""
     return {
@@ -142,15 +158,14 @@ def judged_lookup(
     cell: LookupCell,
     expected: LookupExpectation,
     outcome: LookupOutcome,
-    state: tuple[set[tuple[str, Family]], bool],
+    state: Standing,
 ) -> LookupResult:
-    """What ``outcome`` says of ``cell``; ``state`` has the ends that are known to carry packets (``heard_ends``), and
-    whether anything changed meanwhile.
-    """
-    heard, changed = state
+    """What ``outcome`` says of ``cell``, as things stand."""
+    heard, changed, failed = state
     seen = outcome.observations[cell]
-    if changed:
-        seen = Observation(Observed.INCONCLUSIVE, CHANGED, seen.history)
+    if changed or cell.source in failed:
+        why = CHANGED if changed else failed[cell.source]
+        seen = Observation(Observed.INCONCLUSIVE, why, seen.history)
     elif seen.verdict.is_denied and (cell.source, cell.family) not in heard:
         seen = Observation(Observed.INCONCLUSIVE, UNHEARD, seen.history)
     result = compare(expected.verdict, (), seen)

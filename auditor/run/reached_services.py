@@ -24,7 +24,7 @@ from auditor.probing.lookup_run import LookupTry, probe_lookups
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.sites import ProbeSite
 from auditor.run.expectation import AuditState
-from auditor.run.lookups import heard_ends, judged_lookup, pods_beside, sites_of
+from auditor.run.lookups import judged_lookup, pods_beside, sites_of, standing
 
 PHASE = "connecting to Services"
 NOBODY = pluralize(0, "pod")
@@ -74,7 +74,7 @@ async def reach_services(  # noqa: PLR0913, PLR0917 - as look_names_up, and what
         progress.phase(PHASE, pool.size)
         await pool.start({}, (), options.timeout)
         outcome = await probe_lookups(tries, "", pool, options, progress)
-    state = heard_ends(await apart(audit_state.results)), bool(await cluster.changes())
+    state = await standing(cluster, audit_state)
     seen = tuple(judged_lookup(cell, each, outcome, state) for cell, each in demands.items())
     names = tuple(f"{each.namespace}/{each.name}" for each in services)
     facts = tuple(_facts(seen, demands.values(), outcome.facts, pluralize(len(sites), "pod")))

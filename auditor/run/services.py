@@ -53,7 +53,7 @@ async def through_services(
     snapshot = with_somebody_at(snapshot, [*of_nodes, *(cell.address for cell in without)])
     demands = await apart(_demands, snapshot, without)
     outcome = await _probe(cluster, made, demands, places, nodes, options, progress)
-    changed = bool(await cluster.changes())
+    changed = await audit_state.is_outdated(cluster)
     seen = await apart(_judged, snapshot, nodes, without, demands, outcome, changed)
     return replace(seen, facts=(*seen.facts, *limits)), time.monotonic() - began
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
+from typing import ClassVar
 
 import pytest
 
-from auditor.model.dns_seen import NameService
+from auditor.model.dns_seen import LookupCell, LookupExpectation, NameService
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, EndpointKind, Family, Service, ServicePort, Snapshot
+from auditor.model.verdict import Observation, Observed, ProbingOutcome, Result, Verdict
+from auditor.policy.evaluator import evaluate
 from auditor.policy.lookups import DnsReading
+from auditor.probing.lookup_run import LookupOutcome
+from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.probing.session import Resolvers
-from auditor.probing.sites import ProbeSite
-from auditor.run.lookups import _cells, _demands
+from auditor.probing.sites import NO_WITNESSES, ProbeSite
+from auditor.run.expectation import AuditState, Expectation
+from auditor.run.lookups import Standing, _cells, _demands, judged_lookup, look_names_up
+from auditor.run.reached_services import reach_services
+from auditor.run.services import through_services
 
 HERE = (ip_address("10.244.0.1"), ip_address("fd00::1"))
 
@@ -54,3 +63,59 @@ def test_what_a_pod_of_the_dns_asks_itself_is_not_judged_however_many_there_are(
     cells = _cells(sites, NameService("name", ("10.96.0.10", "10.244.0.4")), {})
     found = _demands(DnsReading(snapshot, snapshot), cells)
     assert {(cell.source, cell.address) for cell in found} == {(each.name, "10.244.0.4") for each in pods[:3]}
+
+
+class Watched:
+    """A cluster in which nobody asks, and something changes once."""
+
+    sites = ()
+    witnesses = NO_WITNESSES
+    failed: ClassVar[dict[str, str]] = {}
+    open = None
+
+    def __init__(self):
+        self.snapshot = self.workloads = Snapshot({}, (), ())
+        self.states = [self.snapshot]
+
+    async def changes(self):
+        states, self.states = self.states, []
+        return states
+
+    async def name_service(self):
+        return NameService()
+
+    async def expose(self, _wanted):
+        return []
+
+
+async def through(cluster, state):
+    await through_services(cluster, state, ProbingOptions(), NoProgress())
+
+
+async def reach(cluster, state):
+    await reach_services(cluster, state, [], [], ProbingOptions(), NoProgress())
+
+
+async def look_up(cluster, state):
+    await look_names_up(cluster, state, [], ProbingOptions(), NoProgress())
+
+
+@pytest.mark.parametrize("part", [through, reach, look_up])
+async def test_what_changed_during_one_part_makes_the_next_outdated_too(part):
+    cluster = Watched()
+    state = AuditState(Expectation.of(evaluate(cluster.snapshot), [], {}), ProbingOutcome({}))
+    await part(cluster, state)
+    assert await state.is_outdated(cluster)
+    unchanged = replace(state, _since=type(state._since)())
+    await part(cluster, unchanged)
+    assert not await unchanged.is_outdated(cluster)
+
+
+@pytest.mark.parametrize("seen", [Observed.ALLOWED, Observed.DROPPED])
+def test_what_a_pod_is_answered_that_was_told_apart_from_what_it_stands_for_says_nothing(seen):
+    cell = LookupCell("a/api", Protocol.UDP, "10.96.0.10", Family.IPV4)
+    outcome = LookupOutcome({cell: Observation(seen, "as it came")})
+    for verdict in Verdict:
+        state = Standing({("a/api", Family.IPV4)}, changed=False, failed={"a/api": "was relabelled"})
+        found = judged_lookup(cell, LookupExpectation(verdict, "kube-system/dns"), outcome, state)
+        assert (found.result, found.observation.outcome) == (Result.INCONCLUSIVE, "was relabelled")
