@@ -53,8 +53,14 @@ async def through_services(
     snapshot = with_somebody_at(snapshot, [*of_nodes, *(cell.address for cell in without)])
     demands = await apart(_demands, snapshot, without)
     outcome = await _probe(cluster, made, demands, places, nodes, options, progress)
-    changed = await audit_state.is_outdated(cluster)
-    seen = await apart(_judged, snapshot, nodes, without, demands, outcome, changed)
+    changed, failed = await audit_state.is_outdated(cluster), dict(cluster.failed)
+    void = {
+        cell: CHANGED if changed else failed[end]
+        for cell in without
+        for end in (cell.source, cell.backend)
+        if changed or end in failed
+    }
+    seen = await apart(_judged, snapshot, nodes, without, demands, outcome, void)
     return replace(seen, facts=(*seen.facts, *limits)), time.monotonic() - began
 
 
@@ -134,18 +140,21 @@ def _judged(  # noqa: PLR0913, PLR0917 - all that a result is made of
     without: Mapping[ServiceCell, CellResult],
     demands: Mapping[ServiceCell, ServiceExpectation],
     outcome: ServiceOutcome,
-    changed: bool,
+    void: Mapping[ServiceCell, str],
 ) -> ServicesSeen:
-    results = tuple(_result(cell, demands[cell], each, outcome, changed=changed) for cell, each in without.items())
+    """What ``outcome`` says of each connection; nothing of those that are ``void``, with the reason."""
+    results = tuple(
+        _result(cell, demands[cell], each, outcome, void=void.get(cell, "")) for cell, each in without.items()
+    )
     return ServicesSeen(results, diagnose_paths(snapshot, nodes, results), (*_facts(results), *outcome.facts))
 
 
 def _result(
-    cell: ServiceCell, demanded: ServiceExpectation, without: CellResult, outcome: ServiceOutcome, *, changed: bool
+    cell: ServiceCell, demanded: ServiceExpectation, without: CellResult, outcome: ServiceOutcome, *, void: str
 ) -> ServiceResult:
     seen = outcome.observations[cell]
-    if changed:
-        seen = Observation(Observed.INCONCLUSIVE, CHANGED, seen.history)
+    if void:
+        seen = Observation(Observed.INCONCLUSIVE, void, seen.history)
     elif without.result in WITHOUT and seen.verdict.is_denied:
         why = f"the connection without the Service has no verdict: {without.observation.outcome}"
         seen = Observation(Observed.INCONCLUSIVE, why, seen.history)

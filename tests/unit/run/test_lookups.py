@@ -9,15 +9,21 @@ from typing import ClassVar
 import pytest
 
 from auditor.model.dns_seen import LookupCell, LookupExpectation, NameService
+from auditor.model.labels import LabelSelector
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import Protocol
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, Service, ServicePort, Snapshot
+from auditor.model.report import CellResult
+from auditor.model.service_seen import ServiceCell, Way
+from auditor.model.snapshot import Endpoint, EndpointKind, Family, Namespace, Service, ServicePort, Snapshot
 from auditor.model.verdict import Observation, Observed, ProbingOutcome, Result, Verdict
 from auditor.policy.evaluator import evaluate
 from auditor.policy.lookups import DnsReading
 from auditor.probing.lookup_run import LookupOutcome
 from auditor.probing.options import NoProgress, ProbingOptions
+from auditor.probing.service_run import ServiceOutcome
 from auditor.probing.session import Resolvers
 from auditor.probing.sites import NO_WITNESSES, ProbeSite
+from auditor.run import services
 from auditor.run.expectation import AuditState, Expectation
 from auditor.run.lookups import Standing, _cells, _demands, judged_lookup, look_names_up
 from auditor.run.reached_services import reach_services
@@ -119,3 +125,27 @@ def test_what_a_pod_is_answered_that_was_told_apart_from_what_it_stands_for_says
         state = Standing({("a/api", Family.IPV4)}, changed=False, failed={"a/api": "was relabelled"})
         found = judged_lookup(cell, LookupExpectation(verdict, "kube-system/dns"), outcome, state)
         assert (found.result, found.observation.outcome) == (Result.INCONCLUSIVE, "was relabelled")
+
+
+@pytest.mark.parametrize("end", ["a/web", "a/db"])
+async def test_so_it_is_through_services(monkeypatch, end):
+    names, observed = ("a/web", "a/db"), Observation(Observed.ALLOWED, "token")
+    cell = ServiceCell(*names, Protocol.TCP, 80, Family.IPV4, Way.CLUSTER_IP, "10.96.0.7", 80)
+    pods = tuple(Endpoint(name, EndpointKind.POD, "a", {"app": name[2:]}, HERE[:1]) for name in names)
+    shut = NetworkPolicy("a", "shut", LabelSelector(), frozenset({Direction.INGRESS}))
+    cluster = Watched()
+    cluster.states, cluster.failed = [], {end: "was relabelled"}
+    cluster.snapshot = Snapshot({"a": Namespace.of("a", {})}, pods, (shut,))
+    state = AuditState(Expectation.of(evaluate(cluster.snapshot), [], {}), ProbingOutcome({}))
+    without = CellResult(cell.direct, Verdict.DENIED, replace(observed, verdict=Observed.DROPPED), Result.MATCH)
+
+    async def probed(*_):
+        return ServiceOutcome({cell: observed})
+
+    monkeypatch.setattr(services, "connections", lambda *_: {cell: without})
+    monkeypatch.setattr(services, "bounded", lambda found, *_: (found, ()))
+    monkeypatch.setattr(services, "_probe", probed)
+    for failed, result in ((cluster.failed, Result.INCONCLUSIVE), ({}, Result.LEAK)):
+        cluster.failed = failed
+        (found,) = (await through_services(cluster, state, ProbingOptions(), NoProgress()))[0].results
+        assert found.result is result
