@@ -311,8 +311,9 @@ def _served_by(cell: LookupCell) -> tuple[str, int, Protocol]:
 
 def _by_chance(ones: Sequence[AttemptResult], unanswered: Loss | None) -> str:
     """Why denials may be mere chance where others were ``unanswered`` at times, too; empty where they aren't."""
-    share = in_vain([unanswered]) if unanswered else 0.0
-    if share ** sum(one.answer in DENIALS for one in ones) <= MISSED or unanswered is None:
+    if unanswered is None or not unanswered.lost:
+        return ""
+    if in_vain([unanswered]) ** sum(one.answer in DENIALS for one in ones) <= MISSED:
         return ""
     return f"others go unanswered there in about {unanswered.lost / unanswered.sent:.0%} of tries, too"
 

@@ -284,3 +284,10 @@ async def test_a_dns_that_leaves_much_unanswered_loses_one_of_two_questions_by_i
 
     sites = [ProbeSite(f"a/{number}", (), (), node="n0") for number in range(24)]
     assert not (await outcome(script, *map(lookup, sites))).pairs_lost
+
+
+async def test_nobody_is_said_to_go_unanswered_who_never_did():
+    def script(source, _address, number):
+        return ANSWERED if source == WEB.name else REFUSED if number == 1 else FAILED
+
+    assert (await seen_of(script)).verdict is Observed.REFUSED
