@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import or_
 from typing import NamedTuple, TypeAlias
 
@@ -52,7 +52,7 @@ class Filter:
         self._columns = columns.each
         self._everybody = columns.at_other_end[direction]
         self.through = self._let_through(opposite)
-        self._opened: dict[int, Masks] = {}
+        self._opened: dict[int, Mapping[int, int]] = {}
         self._let_in: dict[tuple[int, ...] | None, Masks] = {}
 
     def _let_through(self, opposite: Side) -> Masks:
@@ -68,23 +68,30 @@ class Filter:
             for atoms, destinations in opening.rule.ports.items():
                 if egress or destinations >> self._group & 1:
                     open_at = opening.subjects & destinations if egress else opening.subjects
-                    for place, column in enumerate(self._columns[:meant]):
-                        if atoms >> column.atom & 1 and column.family in families:
+                    for place, column in self._both.of_atoms(atoms):
+                        if place < meant and column.family in families:
                             through[place] |= open_at
         return through
 
-    def _opened_by(self, rule: CompiledRule) -> Masks:
+    def _opened_by(self, rule: CompiledRule) -> Mapping[int, int]:
         return opened(rule, self._direction, self._group, self._both, self._world.groups.hosts)
 
     def _open(self, policy: NetworkPolicy, rules: Sequence[Rule]) -> Masks:
         """For each column the groups that ``rules``, of ``policy``, let through."""
-        masks = [0] * len(self._columns)
+        opened_by = []
         for rule in rules:
             key = id(rule)
             if key not in self._opened:
-                compiled = self._world.compiled(policy, rule)
-                self._opened[key] = self._opened_by(compiled)
-            masks = [mask | more for mask, more in zip(masks, self._opened[key], strict=True)]
+                self._opened[key] = self._opened_by(self._world.compiled(policy, rule))
+            opened_by.append(self._opened[key])
+        return self._together(opened_by)
+
+    def _together(self, several: Iterable[Mapping[int, int]]) -> Masks:
+        """For each column the groups that any of ``several`` lets through."""
+        masks = [0] * len(self._columns)
+        for each in several:
+            for place, more in each.items():
+                masks[place] |= more
         return masks
 
     def misread(self, reads: Sequence[Read], itself: int) -> Iterator[tuple[What, tuple[int, ...]]]:
@@ -122,8 +129,7 @@ class Filter:
         rules = [rule for each in selecting for rule in each.rules]
         key = tuple(map(id, rules)) if selecting else None
         if key not in self._let_in:
-            own = [self._opened_by(rule) for rule in rules]
-            passing = self._passing(_united(own, len(self._columns)), isolated=bool(selecting))
+            passing = self._passing(self._together(map(self._opened_by, rules)), isolated=bool(selecting))
             self._let_in[key] = self._at_both_ends(passing)
         return self._let_in[key]
 

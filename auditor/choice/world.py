@@ -21,7 +21,7 @@ from auditor.model.policy import Direction, IPBlock, NetworkPolicy, PolicyPort, 
 from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.policy.atoms import cut_atoms, port_names
-from auditor.policy.bits import bits
+from auditor.policy.bits import bits, mask_of
 from auditor.policy.compiled import CompiledRule, RuleCompiler
 from auditor.policy.groups import Groups
 from auditor.policy.traits import network_policy_traits, peers_in_force
@@ -45,12 +45,23 @@ class Columns(NamedTuple):
 
     each: tuple[Column, ...]
     at_other_end: Mapping[Direction, Sequence[int]]
+    by_atom: Mapping[int, Sequence[int]]
+    """The places of the columns of each atom."""
+    atoms: int
+    """The atoms that have columns."""
     doubled: bool = False
 
     @property
     def without_blocks(self) -> int:
         """The place from which on ipBlocks hold no pods."""
         return len(self.each) // 2 if self.doubled else len(self.each)
+
+    def of_atoms(self, atoms: int) -> Iterator[tuple[int, Column]]:
+        """Those of any of ``atoms``, with their places."""
+        here = atoms & self.atoms
+        if here == self.atoms:
+            return enumerate(self.each)
+        return ((place, self.each[place]) for atom in bits(here) for place in self.by_atom[atom])
 
 
 class World:
@@ -155,7 +166,11 @@ class World:
         columns *= 1 + self.blocks_hold_pods
         destinations = [self.reachable(column) for column in columns]
         sources = [self.groups.selectable] * len(columns)
-        return Columns(columns, {Direction.EGRESS: destinations, Direction.INGRESS: sources}, self.blocks_hold_pods)
+        at_other_end = {Direction.EGRESS: destinations, Direction.INGRESS: sources}
+        by_atom: dict[int, list[int]] = {}
+        for place, column in enumerate(columns):
+            by_atom.setdefault(column.atom, []).append(place)
+        return Columns(columns, at_other_end, by_atom, mask_of(by_atom), self.blocks_hold_pods)
 
     def reachable(self, column: Column) -> int:
         """The groups that can be destinations in ``column``: pods, and hosts on the ports that they declare, which are
@@ -202,20 +217,20 @@ def _of_other_protocols(ports: Iterable[PolicyPort]) -> Iterator[PolicyPort]:
         yield from (replace(port, protocol=protocol) for protocol in ALWAYS_PROBED if protocol is not port.protocol)
 
 
-def opened(rule: CompiledRule, direction: Direction, subject: int, columns: Columns, hosts: int) -> list[int]:
-    """For each of ``columns`` the groups to which ``rule`` opens the filter of the group ``subject``. ``hosts`` are no
-    pods.
+def opened(rule: CompiledRule, direction: Direction, subject: int, columns: Columns, hosts: int) -> dict[int, int]:
+    """The groups to which ``rule`` opens the filter of the group ``subject``, by the place of a column of ``columns``;
+    columns that are not there stay closed. ``hosts`` are no pods.
     """
-    masks = [0] * len(columns.each)
+    masks: dict[int, int] = {}
     without = columns.without_blocks
     for atoms, destinations in rule.ports.items():
         if direction is Direction.INGRESS and not destinations >> subject & 1:
             continue
         among = destinations if direction is Direction.EGRESS else -1
-        for place, column in enumerate(columns.each):
-            if atoms >> column.atom & 1:
-                blocked = rule.blocked[column.family]
-                masks[place] |= (rule.selected | (blocked if place < without else blocked & hosts)) & among
+        for place, column in columns.of_atoms(atoms):
+            blocked = rule.blocked[column.family]
+            peers = rule.selected | (blocked if place < without else blocked & hosts)
+            masks[place] = masks.get(place, 0) | peers & among
     return masks
 
 
