@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from auditor.model.beside import PartSeen
 from auditor.model.ports import Protocol
 from auditor.model.service_seen import FAULTS
 from auditor.model.snapshot import Family, Service
@@ -92,18 +93,13 @@ class PairsLost:
 
 
 @dataclass(frozen=True, slots=True)
-class DnsSeen:
+class DnsSeen(PartSeen[LookupResult]):
     """All that an audit has to say about lookups of ``name``. ``facts`` are lines worth knowing."""
 
     name: str
     results: tuple[LookupResult, ...] = ()
     pairs_lost: tuple[PairsLost, ...] = ()
     facts: tuple[str, ...] = ()
-
-    @property
-    def faults(self) -> tuple[LookupResult, ...]:
-        """The lookups that make the audit fail."""
-        return tuple(each for each in self.results if each.is_fault)
 
     @property
     def is_faulty(self) -> bool:
@@ -115,18 +111,13 @@ class DnsSeen:
         """The lookups that policies deny, and so they were seen."""
         return tuple(each for each in self.results if each.is_cut_off)
 
-    @property
-    def unheard(self) -> tuple[LookupResult, ...]:
-        """The lookups without a verdict."""
-        return tuple(each for each in self.results if each.result is Result.INCONCLUSIVE)
-
     def count(self, *verdicts: Observed) -> int:
         """How many lookups were observed so."""
         return sum(each.observation.verdict in verdicts for each in self.results)
 
 
 @dataclass(frozen=True, slots=True)
-class ReachedSeen:
+class ReachedSeen(PartSeen[LookupResult]):
     """All that an audit has to say about connections to the Services ``names``, which are the cluster's own.
     ``facts`` are lines worth knowing.
     """
@@ -134,16 +125,6 @@ class ReachedSeen:
     names: tuple[str, ...]
     results: tuple[LookupResult, ...] = ()
     facts: tuple[str, ...] = ()
-
-    @property
-    def faults(self) -> tuple[LookupResult, ...]:
-        """The connections that make the audit fail."""
-        return tuple(each for each in self.results if each.is_fault)
-
-    @property
-    def unheard(self) -> tuple[LookupResult, ...]:
-        """The connections without a verdict."""
-        return tuple(each for each in self.results if each.result is Result.INCONCLUSIVE)
 
 
 class NameService(NamedTuple):

@@ -192,3 +192,8 @@ class Report:
     services: ServicesSeen | None = None
     dns: DnsSeen | None = None
     reached: ReachedSeen | None = None
+
+    @property
+    def beside(self) -> tuple[ServicesSeen | DnsSeen | ReachedSeen, ...]:
+        """What was tried beside the matrix, part by part."""
+        return tuple(part for part in (self.services, self.dns, self.reached) if part is not None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from auditor.model.beside import PartSeen
 from auditor.model.path_dialect import PathDialect
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
@@ -143,17 +144,12 @@ class PathDiagnosis:
 
 
 @dataclass(frozen=True, slots=True)
-class ServicesSeen:
+class ServicesSeen(PartSeen[ServiceResult]):
     """All that an audit has to say about connections through Services. ``facts`` are lines worth knowing."""
 
     results: tuple[ServiceResult, ...] = ()
     diagnosis: PathDiagnosis | None = None
     facts: tuple[str, ...] = ()
-
-    @property
-    def faults(self) -> tuple[ServiceResult, ...]:
-        """The connections that make the audit fail."""
-        return tuple(each for each in self.results if each.is_fault)
 
     def count(self, *results: Result) -> int:
         """How many connections compare so."""

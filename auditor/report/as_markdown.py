@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from auditor.model.report import Finding, Report
+from auditor.report.beside import sections_beside
 from auditor.report.cause import labelled_lines, lint_lines, opening_lines, untested_lines
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_markdown import finding_lines
 from auditor.report.lines import headed
-from auditor.report.lookups import lookup_lines, reached_lines
 from auditor.report.markdown import heading, section, table, text, write_markdown
-from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
 
 COLUMNS = ("finding", "what", "connections", "expected by", "reproduce with")
@@ -38,9 +37,8 @@ def _lines(report: Report) -> Iterator[str]:
     if report.findings:
         yield from ("", "### Findings")
         yield from table(COLUMNS, [_row(finding) for finding in report.findings])
-    yield from section(*headed(service_lines(report.services)))
-    yield from section(*headed(lookup_lines(report.dns)))
-    yield from section(*headed(reached_lines(report.reached)))
+    for lines in sections_beside(report):
+        yield from section(*headed(lines))
     if report.intent:
         yield from ("", "### The policies don't say what was meant, whatever enforces them")
     for finding in report.intent:

@@ -102,9 +102,7 @@ def _families(report: Report) -> Iterator[Family]:
 
 
 def _failing(report: Report) -> int:
-    through = int(report.services is not None and bool(report.services.faults))
-    through += int(report.dns is not None and report.dns.is_faulty)
-    through += int(report.reached is not None and bool(report.reached.faults))
+    through = sum(part.is_faulty for part in report.beside)
     if report.comparison is not None:
         return len(report.comparison.failing) + through
     return sum(finding.kind not in NO_FAULT for finding in report.findings) + len(report.intent) + through

@@ -13,6 +13,7 @@ from rich.text import Text
 from auditor.model.report import Finding, Report
 from auditor.model.verdict import Result
 from auditor.model.words import in_brief, pluralize
+from auditor.report.beside import sections_beside
 from auditor.report.cause import coverage_lines, labelled_lines, lint_lines, opening_lines, untested_lines
 from auditor.report.closing import closing_lines
 from auditor.report.conclusion import CONCLUSION_STYLES, conclude
@@ -20,11 +21,9 @@ from auditor.report.console import can_write, held_back, open_console, print_lin
 from auditor.report.grouping import Traffic, by_reason, cell_order, in_words, ports_text, traffic
 from auditor.report.headline import headline, origin
 from auditor.report.intent_as_table import print_findings
-from auditor.report.lookups import lookup_lines, reached_lines
 from auditor.report.marks import EVERY_SYMBOL, Symbols, mark
 from auditor.report.matrix import grid_lines, legend_lines
 from auditor.report.run_matrix import matrix_of
-from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
 
 MOST_FINDINGS = 5
@@ -82,9 +81,8 @@ class _Table:
         for number, finding in enumerate(findings[:in_full], 1):
             self._write_finding(finding, f"{number}/{len(findings)}")
         self._write_briefly(findings[in_full:] if in_full else [])
-        self._write_section(service_lines(self._report.services))
-        self._write_section(lookup_lines(self._report.dns))
-        self._write_section(reached_lines(self._report.reached))
+        for lines in sections_beside(self._report):
+            self._write_section(lines)
         self._write_without_verdict(Result.INCONCLUSIVE)
         self._write_without_verdict(Result.SKIPPED)
         self._write_intent()

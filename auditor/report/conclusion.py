@@ -5,7 +5,7 @@ disagree.
 from __future__ import annotations
 
 from auditor.model.report import Report
-from auditor.model.verdict import Conclusion, Result
+from auditor.model.verdict import Conclusion
 
 CONCLUSION_STYLES = {Conclusion.PASS: "bold green", Conclusion.FAIL: "bold red", Conclusion.INCONCLUSIVE: "bold yellow"}
 """How each is shown on a terminal."""
@@ -18,15 +18,12 @@ def conclude(report: Report) -> Conclusion:
     report in which not a single cell got a verdict is never a pass. Neither is one in which nothing tells whether a
     policy in scope is enforced, unless that was accepted by the policy's name.
     """
-    summary, services = report.summary, report.services
+    summary = report.summary
     too_little = summary.coverage < report.min_coverage or not has_verdicts(report)
     too_little = too_little or (report.noticing is not None and report.noticing.falls_short_of(report.min_coverage))
     if has_failing(report):
         return Conclusion.FAIL
-    dns = report.dns
-    unheard = services is not None and bool(services.count(Result.INCONCLUSIVE) or not services.results)
-    unheard = unheard or (dns is not None and bool(dns.unheard or not dns.results))
-    unheard = unheard or (report.reached is not None and bool(report.reached.unheard or not report.reached.results))
+    unheard = any(part.is_unheard for part in report.beside)
     if summary.inconclusive or unheard or too_little or report.policies.open or report.policies.unfinished:
         return Conclusion.INCONCLUSIVE
     return Conclusion.PASS
@@ -36,9 +33,7 @@ def has_failing(report: Report) -> bool:
     """Whether any finding makes the audit fail: held against earlier runs, not each of them does. What goes wrong
     through Services or in lookups always does: it is not among what earlier runs recorded.
     """
-    if (report.dns is not None and report.dns.is_faulty) or (report.reached is not None and report.reached.faults):
-        return True
-    if report.services is not None and report.services.faults:
+    if any(part.is_faulty for part in report.beside):
         return True
     if report.comparison is not None:
         return bool(report.comparison.failing)

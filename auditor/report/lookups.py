@@ -52,16 +52,24 @@ def lookups_headline(seen: DnsSeen) -> str:
 
 def why_unheard_in_lookups(seen: DnsSeen | None) -> list[tuple[str, str]]:
     """Why lookups have no verdict, and what to do, each with its label; nothing where all have."""
-    if seen is None or (seen.results and not seen.unheard):
+    if seen is None or not seen.is_unheard:
         return []
-    if not seen.results:
-        return [("why", "no name could be looked up: the facts below say why"), ("advice", "Fix that and run again.")]
-    reason, group = next(iter(by_reason(seen.unheard).items()))
-    of = pluralize(len(seen.unheard), "lookup")
-    return [
-        ("why", f"{len(group):,} of {of} without a verdict: {in_words(reason)}"),
-        ("advice", "See whether the cluster's DNS answers anybody, and run again, or leave --dns out."),
-    ]
+    advice = "See whether the cluster's DNS answers anybody, and run again, or leave --dns out."
+    return _why_unheard(seen.unheard, "lookup", advice) or _nothing_tried("no name could be looked up")
+
+
+def _why_unheard(unheard: Sequence[LookupResult], what: str, advice: str) -> list[tuple[str, str]]:
+    """The most frequent reason why there is no verdict, and ``advice``; nothing where there is one on everything."""
+    reasons = list(by_reason(unheard).items())
+    if not reasons:
+        return []
+    reason, group = reasons[0]
+    of = pluralize(len(unheard), what)
+    return [("why", f"{len(group):,} of {of} without a verdict: {in_words(reason)}"), ("advice", advice)]
+
+
+def _nothing_tried(what: str) -> list[tuple[str, str]]:
+    return [("why", f"{what}: the facts below say why"), ("advice", "Fix that and run again.")]
 
 
 def lookup_lines(seen: DnsSeen | None) -> Iterator[str]:
@@ -179,28 +187,25 @@ def wrong_at_services(seen: ReachedSeen | None) -> list[str]:
 
 def why_unheard_at_services(seen: ReachedSeen | None) -> list[tuple[str, str]]:
     """Why connections to Services have no verdict, and what to do, each with its label; nothing where all have."""
-    if seen is None or (seen.results and not seen.unheard):
+    if seen is None or not seen.is_unheard:
         return []
-    if not seen.results:
-        what = in_brief([f"service/{name}" for name in seen.names], SHOWN)
-        why = f"no connection to {what} could be tried: the facts below say why"
-        return [("why", why), ("advice", "Fix that and run again.")]
-    reason, group = next(iter(by_reason(seen.unheard).items()))
-    of = pluralize(len(seen.unheard), "connection")
-    return [
-        ("why", f"{len(group):,} of {of} without a verdict: {in_words(reason)}"),
-        ("advice", "See whether the Service answers anybody, and run again, or leave its --service out."),
-    ]
+    advice = "See whether the Service answers anybody, and run again, or leave its --service out."
+    nothing = _nothing_tried(f"no connection to {_services(seen)} could be tried")
+    return _why_unheard(seen.unheard, "connection", advice) or nothing
+
+
+def _services(seen: ReachedSeen) -> str:
+    return in_brief([f"service/{name}" for name in seen.names], SHOWN)
 
 
 def reached_headline(seen: ReachedSeen) -> str:
     """The numbers in one sentence: ``6 connections to service/prod/db: 4 came about, 2 denied``."""
-    services = in_brief([f"service/{name}" for name in seen.names], SHOWN)
     came = sum(each.observation.verdict is Observed.ALLOWED for each in seen.results)
     denied = sum(each.observation.verdict.is_denied for each in seen.results)
     without = f", {len(seen.unheard):,} without a verdict" if seen.unheard else ""
     return (
-        f"{pluralize(len(seen.results), 'connection')} to {services}: {came:,} came about, {denied:,} denied{without}"
+        f"{pluralize(len(seen.results), 'connection')} to {_services(seen)}: {came:,} came about, "
+        f"{denied:,} denied{without}"
     )
 
 

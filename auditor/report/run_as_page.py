@@ -8,6 +8,7 @@ from typing import TextIO
 
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.verdict import Result
+from auditor.report.beside import sections_beside
 from auditor.report.cause import coverage_lines, labelled_lines, lint_lines, opening_lines, untested_lines
 from auditor.report.conclusion import conclude
 from auditor.report.explorable import Explorable, Square, words_of
@@ -16,9 +17,7 @@ from auditor.report.headline import headline, origin
 from auditor.report.html_page import Article, Page, Section, write_page
 from auditor.report.intent_as_page import articles_of
 from auditor.report.lines import headed
-from auditor.report.lookups import lookup_lines, reached_lines
 from auditor.report.marks import mark
-from auditor.report.services import service_lines
 from auditor.report.standing import comparison_lines
 
 MOST_LINES = 50
@@ -67,9 +66,7 @@ def _before(report: Report) -> Iterator[Section]:
             lines.append(f"and {len(gathered) - MOST_LINES:,} more such lines; the matrix below has them all")
         articles.append(_article(finding, lines))
     yield Section("Findings", articles=articles)
-    yield section_of(service_lines(report.services))
-    yield section_of(lookup_lines(report.dns))
-    yield section_of(reached_lines(report.reached))
+    yield from map(section_of, sections_beside(report))
     if report.comparison is not None:
         yield section_of(comparison_lines(report.comparison))
     yield section_of(untested_lines(report.policies))

@@ -33,11 +33,6 @@ def wrong_through_services(seen: ServicesSeen | None) -> list[str]:
     return [f"{number:,} {TOLD[kind][number > 1]} through Services" for kind, number in counts.items() if number]
 
 
-def unheard_through_services(seen: ServicesSeen | None) -> int:
-    """How many connections through Services have no verdict."""
-    return 0 if seen is None else seen.count(Result.INCONCLUSIVE)
-
-
 def through_services(seen: ServicesSeen | None) -> list[ServiceResult]:
     """The connections through Services that count beside those without: not those that fare badly either way."""
     return [] if seen is None else [each for each in seen.results if not each.as_without]
@@ -50,7 +45,7 @@ def services_headline(seen: ServicesSeen) -> str:
         return "nothing was tried through Services"
     allowed = sum(each.observation.verdict is Observed.ALLOWED for each in results)
     denied = sum(each.observation.verdict.is_denied for each in results)
-    without = f", {n:,} without a verdict" if (n := unheard_through_services(seen)) else ""
+    without = f", {len(seen.unheard):,} without a verdict" if seen.unheard else ""
     return f"{pluralize(len(results), 'connection')} through Services: {allowed:,} allowed, {denied:,} denied{without}"
 
 
@@ -64,13 +59,12 @@ def cause_through_services(seen: ServicesSeen | None) -> list[tuple[str, str]]:
 
 def why_unheard_through_services(seen: ServicesSeen | None) -> list[tuple[str, str]]:
     """Why connections through Services have no verdict, and what to do, each with its label; nothing where all have."""
-    if seen is None or (seen.results and not unheard_through_services(seen)):
+    if seen is None or not seen.is_unheard:
         return []
     if not seen.results:
         return [("why", "no Service could be tried: the facts below say why"), ("advice", "Fix that and run again.")]
-    unheard = [each for each in seen.results if each.result is Result.INCONCLUSIVE]
-    reason, count = Counter(each.observation.outcome for each in unheard).most_common(1)[0]
-    of = pluralize(len(unheard), "connection")
+    reason, count = Counter(each.observation.outcome for each in seen.unheard).most_common(1)[0]
+    of = pluralize(len(seen.unheard), "connection")
     return [
         ("why", f"{count:,} of {of} through Services without a verdict: {in_words(reason)}"),
         ("advice", "See whether kube-proxy, or what stands in for it, runs on the nodes concerned, and run again."),
@@ -83,11 +77,11 @@ def service_lines(seen: ServicesSeen | None) -> Iterator[str]:
         return
     wrong = ", ".join(wrong_through_services(seen))
     yield f"{services_headline(seen)}{f': {wrong}' if wrong else ''}"
-    yield from _grouped([each for each in seen.results if each.is_fault])
+    yield from _grouped(seen.faults)
     same = [each for each in seen.results if each.as_without]
     if same:
         yield f"{pluralize(len(same), 'connection')} through Services fare as they do without: see the findings above"
-    yield from _without_verdict([each for each in seen.results if each.result is Result.INCONCLUSIVE])
+    yield from _without_verdict(seen.unheard)
 
 
 def _grouped(results: Sequence[ServiceResult]) -> Iterator[str]:
@@ -126,7 +120,7 @@ def services_item(seen: ServicesSeen) -> dict[str, Any]:
         "outages": sum(each.result is Result.OUTAGE for each in seen.faults),
         "misdelivered": sum(each.result is Result.MISDELIVERED for each in seen.faults),
         "unstable": sum(each.result is Result.UNSTABLE for each in seen.faults),
-        "inconclusive": unheard_through_services(seen),
+        "inconclusive": len(seen.unheard),
         "left_open": seen.count(Result.CNI_DEPENDENT),
         **({"diagnosis": _diagnosis(seen.diagnosis)} if seen.diagnosis else {}),
     }

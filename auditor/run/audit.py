@@ -214,9 +214,7 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
         facts=(
             *told,
             *audit_state.outcome.facts,
-            *(services.facts if services else ()),
-            *(dns.facts if dns else ()),
-            *(reached.facts if reached else ()),
+            *(fact for part in (services, dns, reached) if part is not None for fact in part.facts),
         ),
         services=services,
         dns=dns,
