@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from auditor.model.snapshot import ApiServerCall
+from auditor.parsing.loose_values import items, mapping
 
 WEBHOOKS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 AGGREGATED = "APIService"
@@ -20,19 +21,12 @@ def api_server_calls(kind: str, group: str, value: Mapping[str, Any]) -> Iterato
     """The calls that the object ``value`` of ``kind`` asks for; none where it is of another kind."""
     if GROUPS.get(kind) != group:
         return
-    name = _map(value, "metadata").get("name")
+    name = mapping(value, "metadata").get("name")
     if kind == AGGREGATED:
-        services = [_map(_map(value, "spec"), "service")]
+        services = [mapping(mapping(value, "spec"), "service")]
     else:
-        webhooks = value.get("webhooks")
-        items = webhooks if isinstance(webhooks, list) else []
-        services = [_map(_map(item, "clientConfig"), "service") for item in items]
+        services = [mapping(mapping(item, "clientConfig"), "service") for item in items(value, "webhooks")]
     for service in services:
         space, own, port = (service.get(key) for key in ("namespace", "name", "port"))
         if isinstance(space, str) and isinstance(own, str) and isinstance(name, str):
             yield ApiServerCall(f"{kind} {name}", space, own, port if isinstance(port, int) else HTTPS)
-
-
-def _map(value: Any, key: str) -> dict[str, Any]:
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return found if isinstance(found, dict) else {}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from auditor.model.entries import Entries, EntryClass, Gateway, Grant, Listener, Parent, Route, RouteBackend
+from auditor.parsing.loose_values import items, mapping, mappings, number, text
 
 NETWORKING, GATEWAY = "networking.k8s.io", "gateway.networking.k8s.io"
 OLD_CLASS = "kubernetes.io/ingress.class"
@@ -29,8 +30,8 @@ def is_entry(kind: str, group: str) -> bool:
 
 def read_entries(kind: str, value: Mapping[str, Any], default_namespace: str) -> tuple[Entry, ...]:
     """What the object ``value`` of one of ``KINDS`` says."""
-    metadata, spec = _map(value, "metadata"), _map(value, "spec")
-    name, namespace = _text(metadata, "name"), _text(metadata, "namespace") or default_namespace
+    metadata, spec = mapping(value, "metadata"), mapping(value, "spec")
+    name, namespace = text(metadata, "name"), text(metadata, "namespace") or default_namespace
     if not name:
         return ()
     if kind in ROUTES:
@@ -39,12 +40,12 @@ def read_entries(kind: str, value: Mapping[str, Any], default_namespace: str) ->
         case "Ingress":
             found: Entry = _ingress(namespace, name, metadata, spec)
         case "IngressClass":
-            is_default = _map(metadata, "annotations").get(DEFAULT_CLASS) == "true"
-            found = EntryClass(kind, name, _text(spec, "controller"), is_default)
+            is_default = mapping(metadata, "annotations").get(DEFAULT_CLASS) == "true"
+            found = EntryClass(kind, name, text(spec, "controller"), is_default)
         case "GatewayClass":
-            found = EntryClass(kind, name, _text(spec, "controllerName"))
+            found = EntryClass(kind, name, text(spec, "controllerName"))
         case "Gateway":
-            found = Gateway(namespace, name, _text(spec, "gatewayClassName"), tuple(_listeners(spec)))
+            found = Gateway(namespace, name, text(spec, "gatewayClassName"), tuple(_listeners(spec)))
         case _:
             return tuple(_grants(namespace, spec))
     return (found,)
@@ -62,15 +63,15 @@ def entries_of(found: Iterable[Entry]) -> Entries:
 
 
 def _ingress(namespace: str, name: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> Route:
-    rules = _maps(spec, "rules")
-    paths = [path for rule in rules for path in _maps(_map(rule, "http"), "paths")]
+    rules = mappings(spec, "rules")
+    paths = [path for rule in rules for path in mappings(mapping(rule, "http"), "paths")]
     backends = [spec.get("defaultBackend"), *(path.get("backend") for path in paths)]
     return Route(
         "Ingress",
         namespace,
         name,
-        tuple(dict.fromkeys(filter(None, (_text(rule, "host") for rule in rules)))),
-        ingress_class=_text(spec, "ingressClassName") or _text(_map(metadata, "annotations"), OLD_CLASS),
+        tuple(dict.fromkeys(filter(None, (text(rule, "host") for rule in rules)))),
+        ingress_class=text(spec, "ingressClassName") or text(mapping(metadata, "annotations"), OLD_CLASS),
         backends=tuple(dict.fromkeys(each for backend in backends for each in _of_ingress(namespace, backend))),
     )
 
@@ -78,29 +79,29 @@ def _ingress(namespace: str, name: str, metadata: Mapping[str, Any], spec: Mappi
 def _of_ingress(namespace: str, backend: object) -> Iterator[RouteBackend]:
     if not isinstance(backend, Mapping):
         return
-    service, resource = _map(backend, "service"), _map(backend, "resource")
-    port = _map(service, "port")
-    if _text(service, "name"):
-        yield RouteBackend(namespace, _text(service, "name"), _number(port, "number") or _text(port, "name") or None)
-    elif _text(resource, "name"):
-        yield RouteBackend(namespace, _text(resource, "name"), kind=_text(resource, "kind") or "resource")
+    service, resource = mapping(backend, "service"), mapping(backend, "resource")
+    port = mapping(service, "port")
+    if text(service, "name"):
+        yield RouteBackend(namespace, text(service, "name"), number(port, "number") or text(port, "name") or None)
+    elif text(resource, "name"):
+        yield RouteBackend(namespace, text(resource, "name"), kind=text(resource, "kind") or "resource")
 
 
 def _route(kind: str, namespace: str, name: str, spec: Mapping[str, Any]) -> Route:
-    parents = [(_text(each, "kind") or "Gateway", _parent(namespace, each)) for each in _maps(spec, "parentRefs")]
+    parents = [(text(each, "kind") or "Gateway", _parent(namespace, each)) for each in mappings(spec, "parentRefs")]
     return Route(
         kind,
         namespace,
         name,
-        tuple(each for each in _list(spec, "hostnames") if isinstance(each, str)),
+        tuple(each for each in items(spec, "hostnames") if isinstance(each, str)),
         parents=tuple(dict.fromkeys(each for what, each in parents if what == "Gateway")),
         other_parents=tuple(dict.fromkeys(f"{what} {each.gateway}" for what, each in parents if what != "Gateway")),
         backends=tuple(
             dict.fromkeys(
                 _of_route(namespace, backend)
-                for rule in _maps(spec, "rules")
+                for rule in mappings(spec, "rules")
                 for backend in _backends(rule)
-                if _text(backend, "name") and backend.get("weight") != 0
+                if text(backend, "name") and backend.get("weight") != 0
             )
         ),
     )
@@ -108,68 +109,44 @@ def _route(kind: str, namespace: str, name: str, spec: Mapping[str, Any]) -> Rou
 
 def _backends(rule: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Where a rule sends what it matches, and where it sends a copy of that."""
-    backends = _maps(rule, "backendRefs")
+    backends = mappings(rule, "backendRefs")
     yield from backends
     for place in (rule, *backends):
-        for each in _maps(place, "filters"):
-            yield _map(_map(each, "requestMirror"), "backendRef")
+        for each in mappings(place, "filters"):
+            yield mapping(mapping(each, "requestMirror"), "backendRef")
 
 
 def _parent(namespace: str, reference: Mapping[str, Any]) -> Parent:
-    place = f"{_text(reference, 'namespace') or namespace}/{_text(reference, 'name')}"
-    return Parent(place, _text(reference, "sectionName"), _number(reference, "port"))
+    place = f"{text(reference, 'namespace') or namespace}/{text(reference, 'name')}"
+    return Parent(place, text(reference, "sectionName"), number(reference, "port"))
 
 
 def _of_route(namespace: str, backend: Mapping[str, Any]) -> RouteBackend:
-    kind = _text(backend, "kind") or "Service"
-    is_service = kind == "Service" and not _text(backend, "group")
+    kind = text(backend, "kind") or "Service"
+    is_service = kind == "Service" and not text(backend, "group")
     return RouteBackend(
-        _text(backend, "namespace") or namespace,
-        _text(backend, "name"),
-        _number(backend, "port"),
+        text(backend, "namespace") or namespace,
+        text(backend, "name"),
+        number(backend, "port"),
         "" if is_service else kind,
     )
 
 
 def _listeners(spec: Mapping[str, Any]) -> Iterator[Listener]:
-    for each in _maps(spec, "listeners"):
-        allowed = _map(each, "allowedRoutes")
+    for each in mappings(spec, "listeners"):
+        allowed = mapping(each, "allowedRoutes")
         yield Listener(
-            _text(each, "name"),
-            _number(each, "port"),
-            _text(each, "protocol"),
-            _text(each, "hostname"),
-            frozenset(filter(None, (_text(kind, "kind") for kind in _maps(allowed, "kinds")))),
-            _text(_map(allowed, "namespaces"), "from") or "Same",
+            text(each, "name"),
+            number(each, "port"),
+            text(each, "protocol"),
+            text(each, "hostname"),
+            frozenset(filter(None, (text(kind, "kind") for kind in mappings(allowed, "kinds")))),
+            text(mapping(allowed, "namespaces"), "from") or "Same",
         )
 
 
 def _grants(namespace: str, spec: Mapping[str, Any]) -> Iterator[Grant]:
-    for source in (each for each in _maps(spec, "from") if _text(each, "group") == GATEWAY):
-        for target in _maps(spec, "to"):
-            if _text(target, "kind") == "Service" and not _text(target, "group"):
-                yield Grant(namespace, _text(source, "kind"), _text(source, "namespace"), _text(target, "name"))
-
-
-def _text(value: Mapping[str, Any], key: str) -> str:
-    found = value.get(key)
-    return found if isinstance(found, str) else ""
-
-
-def _number(value: Mapping[str, Any], key: str) -> int | None:
-    found = value.get(key)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
-def _map(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = value.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _list(value: Mapping[str, Any], key: str) -> list[Any]:
-    found = value.get(key)
-    return found if isinstance(found, list) else []
-
-
-def _maps(value: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    return [each for each in _list(value, key) if isinstance(each, Mapping)]
+    for source in (each for each in mappings(spec, "from") if text(each, "group") == GATEWAY):
+        for target in mappings(spec, "to"):
+            if text(target, "kind") == "Service" and not text(target, "group"):
+                yield Grant(namespace, text(source, "kind"), text(source, "namespace"), text(target, "name"))

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditor.parsing.loose_values import mapping
+
 MAKERS: Mapping[str, frozenset[str]] = {
     "monitoring.coreos.com": frozenset({"Prometheus", "PrometheusAgent", "Alertmanager", "ThanosRuler"}),
     "kubevirt.io": frozenset({"VirtualMachine", "VirtualMachineInstance", "VirtualMachineInstanceReplicaSet"}),
@@ -65,14 +67,9 @@ def makes_pods(kind: str, group: str) -> bool:
 
 def has_pod_template(value: Mapping[str, Any]) -> bool:
     """Whether ``value``, an object of any kind, has a pod template in its spec, or in that of its jobs."""
-    spec = _part(value, "spec")
-    template = _part(_part(spec, "jobTemplate"), "spec") if "jobTemplate" in spec else spec
-    return isinstance(_part(_part(template, "template"), "spec").get("containers"), list)
-
-
-def _part(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    part = value.get(key)
-    return part if isinstance(part, dict) else {}
+    spec = mapping(value, "spec")
+    template = mapping(mapping(spec, "jobTemplate"), "spec") if "jobTemplate" in spec else spec
+    return isinstance(mapping(mapping(template, "template"), "spec").get("containers"), list)
 
 
 JOB_NAMES = ("job-name", "batch.kubernetes.io/job-name")

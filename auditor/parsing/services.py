@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ from auditor.model.ports import FIRST_PORT, LAST_PORT, Protocol
 from auditor.model.snapshot import Service, ServiceEndpoint, ServicePort
 from auditor.parsing.fields import Fields
 from auditor.parsing.labels import read_labels
+from auditor.parsing.loose_values import mappings, part
 from auditor.parsing.paths import Path
 from auditor.parsing.pods import read_address
 
@@ -68,8 +69,7 @@ def _read_ports(spec: Fields) -> Iterator[ServicePort]:
 
 def outside_ips(spec: Plain, status: object) -> tuple[IPAddress, ...]:
     """The externalIPs and the addresses of the load balancer; what is not an address is passed over."""
-    balancer = _part(_part(status, "loadBalancer"), "ingress")
-    texts = [item.get("ip") for item in balancer if isinstance(item, dict)] if isinstance(balancer, list) else []
+    texts = [item.get("ip") for item in mappings(part(status, "loadBalancer"), "ingress")]
     external = spec.get("externalIPs")
     texts = [*(external if isinstance(external, list) else ()), spec.get("loadBalancerIP"), *texts]
     return tuple(dict.fromkeys(address for text in texts if (address := _address(text)) is not None))
@@ -84,8 +84,8 @@ def source_ranges(spec: Plain) -> tuple[IPNetwork, ...]:
 
 def served(value: Plain) -> str:
     """The name of the Service that ``value``, an EndpointSlice or Endpoints, is about."""
-    metadata = _part(value, "metadata")
-    return str(_part(_part(metadata, "labels"), SERVICE_NAME) or _part(metadata, "name") or "")
+    metadata = part(value, "metadata")
+    return str(part(part(metadata, "labels"), SERVICE_NAME) or part(metadata, "name") or "")
 
 
 def read_service_endpoints(value: Plain) -> tuple[ServiceEndpoint, ...]:
@@ -93,24 +93,23 @@ def read_service_endpoints(value: Plain) -> tuple[ServiceEndpoint, ...]:
     are mostly made by controllers, and no policy hangs on them.
     """
     if "subsets" in value:
-        parts = [(each.get("addresses"), each.get("ports")) for each in _maps(value, "subsets")]
         return tuple(
             found
-            for addresses, ports in parts
-            for item in _list(addresses)
-            for found in _endpoints([item.get("ip")], item, _list(ports))
+            for each in mappings(value, "subsets")
+            for item in mappings(each, "addresses")
+            for found in _endpoints([item.get("ip")], item, mappings(each, "ports"))
         )
     return tuple(
         found
-        for item in _maps(value, "endpoints")
-        if _part(_part(item, "conditions"), "ready") is not False
-        for found in _endpoints(item.get("addresses"), item, _maps(value, "ports"))
+        for item in mappings(value, "endpoints")
+        if part(part(item, "conditions"), "ready") is not False
+        for found in _endpoints(item.get("addresses"), item, mappings(value, "ports"))
     )
 
 
-def _endpoints(texts: object, item: Plain, ports: list[dict[str, Any]]) -> Iterator[ServiceEndpoint]:
-    reference = _part(item, "targetRef")
-    pod = f"{_part(reference, 'namespace')}/{_part(reference, 'name')}" if _part(reference, "kind") == "Pod" else ""
+def _endpoints(texts: object, item: Plain, ports: Sequence[Plain]) -> Iterator[ServiceEndpoint]:
+    reference = part(item, "targetRef")
+    pod = f"{part(reference, 'namespace')}/{part(reference, 'name')}" if part(reference, "kind") == "Pod" else ""
     for address in (_address(text) for text in (texts if isinstance(texts, list) else ())):
         if address is None:
             continue
@@ -120,18 +119,6 @@ def _endpoints(texts: object, item: Plain, ports: list[dict[str, Any]]) -> Itera
                 yield ServiceEndpoint(address, Protocol(protocol), number, str(port.get("name") or ""), pod)
         if not ports:
             yield ServiceEndpoint(address, pod=pod)
-
-
-def _part(value: object, key: str) -> Any:
-    return value.get(key) if isinstance(value, dict) else None
-
-
-def _list(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _maps(value: Plain, key: str) -> list[dict[str, Any]]:
-    return _list(value.get(key))
 
 
 def _address(text: object) -> IPAddress | None:
