@@ -37,12 +37,9 @@ def ledger_of_plan(
     of_probes = groups[len(ends) :]
     audited_in = request.namespaces or snapshot.namespaces
     with_policies = {policy.namespace for policy in snapshot.policies}.intersection(audited_in)
-    families, here, also = (
-        families_of(snapshot),
-        audited | mask_of(of_probes),
-        sorted({each.port for each in tried or ()}),
-    )
-    areas = [_as_pods_show(survey(world, name, here, families, also), audited, real) for name in sorted(with_policies)]
+    families, also = families_of(snapshot), sorted({each.port for each in tried or ()})
+    surveys = (survey(world, name, audited | mask_of(of_probes), families, also) for name in sorted(with_policies))
+    areas = [_as_pods_show(area, audited, real) for area in surveys]
     names: dict[int, list[str]] = {}
     for group, end in zip(groups[len(ends) - len(outside) :], (*outside, *probes), strict=True):
         names.setdefault(group, []).append(end.name)

@@ -85,8 +85,9 @@ def _prefix(read: InputOptions) -> str:
 
 def _near(unchecked: Sequence[UncheckedOutside], read: InputOptions) -> tuple[UncheckedOutside, ...]:
     """What of ``unchecked`` is in the scope."""
+    prefix = _prefix(read)
     inside = (
-        replace(each, pairs=tuple(pair for pair in each.pairs if any(name.startswith(_prefix(read)) for name in pair)))
+        replace(each, pairs=tuple(pair for pair in each.pairs if any(name.startswith(prefix) for name in pair)))
         for each in unchecked
     )
     return tuple(each for each in inside if each.pairs)

@@ -21,7 +21,7 @@ from auditor.model.ways_in import WayIn, WaysIn
 from auditor.model.words import in_brief
 from auditor.policy.explain import decide
 from auditor.policy.matrix import common_families
-from auditor.policy.services import ServiceRoute, translate
+from auditor.policy.services import translate
 from auditor.run.attachment import Refusal, refusal
 from auditor.run.explanation import doubts_of
 from auditor.run.service_connections import ANY_SOURCE
@@ -105,7 +105,16 @@ class _Entries:
         if not routes:
             return [], f"{service.full_name} sends {request} to no pod"
         chosen = [each for each in routes if self._wanted is None or each.backend.name in self._wanted]
-        return [self._way(route, service, request.protocol, each, doubt) for each in chosen], ""
+        served_by = self._controllers(route) if chosen else ((), "")
+        return [
+            self._judged(
+                WayIn(route, service.full_name, end.backend.name, request.protocol, end.number, Verdict.ALLOWED),
+                end.backend,
+                served_by,
+                doubt,
+            )
+            for end in chosen
+        ], ""
 
     def _around(self, service: Service) -> Snapshot:
         """What ``service`` may lead to: where it has a selector, pods of its own namespace."""
@@ -146,18 +155,18 @@ class _Entries:
     def _refusals(self, route: Route) -> dict[Parent, Refusal | None]:
         return {each: refusal(route, each, self._gateways.get(each.gateway)) for each in route.parents}
 
-    def _way(self, route: Route, service: Service, protocol: Protocol, end: ServiceRoute, doubt: str) -> WayIn:
-        pods, unknown = self._controllers(route)
-        way = WayIn(route, service.full_name, end.backend.name, protocol, end.number, Verdict.ALLOWED)
+    def _judged(self, way: WayIn, backend: Endpoint, served_by: tuple[tuple[Endpoint, ...], str], doubt: str) -> WayIn:
+        """``way`` with what policies say of it where it is ``served_by`` these pods, or by nobody knows whom."""
+        pods, unknown = served_by
         if not pods:
-            judged = self._by_anybody(way, end.backend, unknown)
+            judged = self._by_anybody(way, backend, unknown)
             to_nobody = judged.verdict is Verdict.DENIED and not judged.doubt
             return judged if to_nobody else replace(judged, doubt=doubt or judged.doubt)
-        judged = self._judged(way, end.backend, pods)
+        judged = self._by_pods(way, backend, pods)
         # Denied to these, it may still be open to others.
         return replace(judged, doubt=judged.doubt or (unknown if judged.verdict is Verdict.DENIED else doubt))
 
-    def _judged(self, way: WayIn, backend: Endpoint, pods: Sequence[Endpoint]) -> WayIn:
+    def _by_pods(self, way: WayIn, backend: Endpoint, pods: Sequence[Endpoint]) -> WayIn:
         """``way`` with what policies say of it where ``pods`` are the controller's."""
         cells = [cell for pod in pods for cell in _cells(pod, backend, way)]
         if not cells:
