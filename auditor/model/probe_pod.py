@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from auditor.model.labels import Labels
 from auditor.model.ports import ContainerPort
@@ -27,3 +28,13 @@ class ProbePod:
     ports: tuple[ContainerPort, ...]
     node: str
     stands_for: tuple[str, ...]
+
+
+class AfterStart(NamedTuple):
+    """What a new pod saw of one target by the time that it was ``age`` seconds old: when it ``began`` to try, and when
+    the last try began that got through (None: none did).
+    """
+
+    age: float
+    began: float
+    open_until: float | None

@@ -93,6 +93,10 @@ class Result(StrEnum):
     SKIPPED = "skipped"
 
 
+NOT_OBSERVED = (Result.INCONCLUSIVE, Result.SKIPPED)
+"""Nothing was seen that says anything of policies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What was seen of one cell.

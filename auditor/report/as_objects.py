@@ -21,7 +21,7 @@ from auditor.model.report_object import BEGAN, STATUSES, ReportObject, ReportRes
 from auditor.model.report_scope import WHOLE_CLUSTER, ReportScope
 from auditor.model.service_seen import ServiceResult, ServicesSeen
 from auditor.model.standing import Standing
-from auditor.model.verdict import Cell, Conclusion, Result
+from auditor.model.verdict import NOT_OBSERVED, Cell, Conclusion, Result
 from auditor.model.words import pluralize
 from auditor.report.conclusion import conclude
 from auditor.report.grouping import by_reason, expectation, in_words, observation
@@ -162,7 +162,7 @@ class _Told:
         for policy in report.policies.untested:
             status = "skip" if policy.accepted else "error"
             yield _result("untested-policy", status, f"{policy}: {'; '.join(policy.reasons)}", (str(policy),), "low")
-        without = [each for each in report.cells if each.result in (Result.INCONCLUSIVE, Result.SKIPPED)]
+        without = [each for each in report.cells if each.result in NOT_OBSERVED]
         for reason, cells in by_reason(without).items():
             result = min((each.result for each in cells), key=lambda result: ORDER.index(STATUS[result]))
             yield _result(

@@ -16,7 +16,7 @@ from auditor.model.dns_seen import DnsSeen, LookupCell, LookupExpectation, Looku
 from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Family
-from auditor.model.verdict import Observation, Observed, Result
+from auditor.model.verdict import NOT_OBSERVED, Observation, Observed, Result
 from auditor.model.words import in_brief, pluralize
 from auditor.policy.lookups import DnsReading
 from auditor.probing.agent_pool import AgentPool
@@ -28,7 +28,6 @@ from auditor.run.expectation import AuditState
 
 CHANGED = "policies, labels or namespaces changed meanwhile"
 UNHEARD = "no other connection shows that its network link carries packets"
-WITHOUT = (Result.INCONCLUSIVE, Result.SKIPPED)
 DEFAULT_DOMAIN = "cluster.local"
 KNOWN_NAME = "kubernetes.default.svc"
 """The name that every cluster's DNS has."""
@@ -149,7 +148,7 @@ def heard_ends(results: Sequence[CellResult]) -> set[tuple[str, Family]]:
     return {
         (end, each.cell.family)
         for each in results
-        if each.result not in WITHOUT
+        if each.result not in NOT_OBSERVED
         for end in (each.cell.source, each.cell.destination)
     }
 

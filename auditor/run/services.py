@@ -14,7 +14,7 @@ from auditor.model.addresses import IPAddress
 from auditor.model.report import CellResult
 from auditor.model.service_seen import ServiceCell, ServiceExpectation, ServiceResult, ServicesSeen, Way
 from auditor.model.snapshot import Endpoint, Family, Snapshot
-from auditor.model.verdict import Observation, Observed, Result
+from auditor.model.verdict import NOT_OBSERVED, Observation, Observed, Result
 from auditor.model.words import pluralize
 from auditor.policy.service_ways import expectation, with_somebody_at
 from auditor.probing.options import ProbingOptions, ProbingProgress
@@ -24,7 +24,6 @@ from auditor.probing.sites import ProbeSite
 from auditor.run.expectation import AuditState
 from auditor.run.service_plan import MadeService, bounded, connections, node_endpoints, plan_services
 
-WITHOUT = (Result.INCONCLUSIVE, Result.SKIPPED)
 CHANGED = "policies, labels or namespaces changed while Services were tried"
 PHASE = "through Services"
 
@@ -155,7 +154,7 @@ def _result(
     seen = outcome.observations[cell]
     if void:
         seen = Observation(Observed.INCONCLUSIVE, void, seen.history)
-    elif without.result in WITHOUT and seen.verdict.is_denied:
+    elif without.result in NOT_OBSERVED and seen.verdict.is_denied:
         why = f"the connection without the Service has no verdict: {without.observation.outcome}"
         seen = Observation(Observed.INCONCLUSIVE, why, seen.history)
     address = outcome.seen.get(cell, "")

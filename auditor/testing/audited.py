@@ -19,7 +19,7 @@ from auditor.model.errors import AuditError, UsageError
 from auditor.model.ports import PortRequest
 from auditor.model.report import CellResult, Report
 from auditor.model.snapshot import Snapshot
-from auditor.model.verdict import Cell, Note, Observed, Result
+from auditor.model.verdict import NOT_OBSERVED, Cell, Note, Observed, Result
 from auditor.model.workloads import workload_name
 from auditor.policy.explain import decide
 from auditor.report.cause import cause_lines
@@ -282,8 +282,6 @@ def remarks_of(report: Report, namespaces: Sequence[str]) -> Remarks:
         for each in report.policies.open
         if not namespaces or each.policy.partition("/")[0] in namespaces
     ]
-    tried = any(
-        concerns(each.cell) and each.result not in (Result.INCONCLUSIVE, Result.SKIPPED) for each in report.cells
-    )
+    tried = any(concerns(each.cell) and each.result not in NOT_OBSERVED for each in report.cells)
     nothing = () if tried else ("no connection of it has a verdict",)
     return Remarks(tuple(findings), (*reasons, *policies, *nothing))

@@ -18,6 +18,7 @@ from auditor.cluster.kubernetes.session.scratch_namespaces import ScratchNamespa
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
+from auditor.model.probe_pod import AfterStart
 from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell
@@ -27,7 +28,7 @@ from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.renaming import readdressed
 from auditor.run.conformance.scenario_run import lost_meaning
-from auditor.run.conformance.testbed import ActualState, AfterStart
+from auditor.run.conformance.testbed import ActualState
 
 ABSENT: Mapping[EndpointKind, str] = {
     EndpointKind.HOST: "a host outside the cluster, of which none is at hand",
@@ -194,7 +195,7 @@ class ClusterTestbed:
         found: dict[Cell, AfterStart] = {}
         for pod, cells in self._at_start.items():
             tries = await self._scratch.first_tries(pod) if pod in self._running else []
-            found |= {cell: AfterStart(*one) for cell, one in zip(cells, tries, strict=False)}
+            found |= dict(zip(cells, tries, strict=False))
         self._began |= {cell: one.began for cell, one in found.items()}
         return found
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from auditor.loop.apart import apart
 from auditor.model.addresses import IPAddress
 from auditor.model.ports import Protocol
+from auditor.model.probe_pod import AfterStart
 from auditor.model.scorecard import ChangeKind
 from auditor.model.verdict import Cell, Verdict
 from auditor.model.words import pluralize
@@ -30,7 +31,7 @@ from auditor.probing.routes import Route, route_cells
 from auditor.probing.sites import ProbeSite
 from auditor.probing.starts import Starts
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
-from auditor.run.conformance.testbed import AfterStart, Testbed
+from auditor.run.conformance.testbed import Testbed
 
 SHORT_TIMEOUT = 0.5
 PAUSE = 0.05

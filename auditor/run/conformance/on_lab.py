@@ -13,6 +13,7 @@ from auditor.loop.apart import apart
 from auditor.model.addresses import IPAddress
 from auditor.model.dialect import Enforcement
 from auditor.model.errors import UsageError
+from auditor.model.probe_pod import AfterStart
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import ChangeKind, Scorecard
 from auditor.model.verdict import Cell
@@ -21,7 +22,7 @@ from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
-from auditor.run.conformance.testbed import ActualState, AfterStart
+from auditor.run.conformance.testbed import ActualState
 
 LABS_PER_PROCESSOR = 3
 """A lab mostly waits for silence to last."""

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from auditor.model.addresses import IPAddress
+from auditor.model.probe_pod import AfterStart
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
@@ -23,16 +24,6 @@ class ActualState:
 
     snapshot: Snapshot
     before: Snapshot | None = None
-
-
-class AfterStart(NamedTuple):
-    """What a new pod saw of a cell by the time that it was ``age`` seconds old: it ``began`` to try then, and the last
-    try that got through was made at ``open_until`` (None: none did).
-    """
-
-    age: float
-    began: float
-    open_until: float | None
 
 
 class Testbed(Protocol):

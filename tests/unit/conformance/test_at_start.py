@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from auditor.model.ports import Protocol
+from auditor.model.probe_pod import AfterStart
 from auditor.model.scorecard import ChangeKind, Score
 from auditor.model.verdict import Verdict
 from auditor.policy.evaluator import evaluate
@@ -19,7 +20,7 @@ from auditor.run.conformance.following import follow_changes
 from auditor.run.conformance.prepared_scenarios import prepare_scenarios
 from auditor.run.conformance.scenario_run import run_scenarios
 from auditor.run.conformance.scoring import score
-from auditor.run.conformance.testbed import ActualState, AfterStart
+from auditor.run.conformance.testbed import ActualState
 from tests.lab import scenarios
 from tests.unit.probing.world import TIMEOUT, TOKEN, World
 

@@ -19,12 +19,12 @@ from auditor.cluster.kubernetes.session.scratch_namespaces import (
     place_of,
 )
 from auditor.model.errors import ClusterError
+from auditor.model.probe_pod import AfterStart
 from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace
 from auditor.run.conformance.cluster_testbed import ClusterTestbed
 from auditor.run.conformance.on_cluster import Wave
 from auditor.run.conformance.prepared_scenarios import prepare_scenarios
-from auditor.run.conformance.testbed import AfterStart
 from tests.lab import scenarios
 from tests.unit.kubernetes.living import RUN, LivingStore, running
 from tests.unit.kubernetes.store import Store, split

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from auditor.model.addresses import IPAddress
 from auditor.model.ports import LAST_PORT
+from auditor.model.probe_pod import AfterStart
 
 MOST_TARGETS = 32
 TRYING_SECONDS = 60
@@ -61,28 +62,18 @@ print(said.decode(), flush=True)"""
 """Prints what the first process has seen."""
 
 
-class FirstTries(NamedTuple):
-    """What a new pod saw of one target by the time that it was ``age`` seconds old: when it ``began`` to try, and when
-    the last try began that got through (None: none did).
-    """
-
-    age: float
-    began: float
-    open_until: float | None
-
-
 def as_arguments(targets: Sequence[tuple[IPAddress, int]]) -> list[str]:
     """``targets`` as the command takes them."""
     return [f"{address}|{port}" for address, port in targets[:MOST_TARGETS] if 0 < port <= LAST_PORT]
 
 
-def read_tries(line: bytes, targets: int) -> list[FirstTries]:
+def read_tries(line: bytes, targets: int) -> list[AfterStart]:
     """What the first process said of so many ``targets``; those that it has not begun with are left out by their place:
     empty where it makes no sense.
     """
     try:
         age, seen = json.loads(line)
-        found = [FirstTries(_seconds(age), _seconds(began), _optional(until)) for began, until in seen]
+        found = [AfterStart(_seconds(age), _seconds(began), _optional(until)) for began, until in seen]
     except (TypeError, ValueError):
         return []
     return found if len(found) == targets else []

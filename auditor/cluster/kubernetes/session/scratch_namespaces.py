@@ -40,7 +40,7 @@ from auditor.cluster.kubernetes.objects import (
 )
 from auditor.cluster.kubernetes.policies import policy_manifest
 from auditor.cluster.kubernetes.session.ephemeral import BOOT
-from auditor.cluster.kubernetes.session.first_tries import ASK, TRY, FirstTries, as_arguments, read_tries
+from auditor.cluster.kubernetes.session.first_tries import ASK, TRY, as_arguments, read_tries
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
 from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
@@ -48,7 +48,7 @@ from auditor.model.addresses import IPAddress
 from auditor.model.errors import ClusterError
 from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
-from auditor.model.probe_pod import ProbePod
+from auditor.model.probe_pod import AfterStart, ProbePod
 from auditor.model.snapshot import Endpoint, Namespace
 from auditor.probing.sites import Contact
 
@@ -300,7 +300,7 @@ class ScratchNamespaces:
             raise
         return stream
 
-    async def first_tries(self, pod: str) -> list[FirstTries]:
+    async def first_tries(self, pod: str) -> list[AfterStart]:
         """What the pod of the endpoint called ``pod`` has seen so far of each of its first targets; empty where it
         can't be asked.
         """
