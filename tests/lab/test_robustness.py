@@ -119,7 +119,8 @@ SIGNALS = [("INT",), ("INT", "INT"), ("INT",) * 5, ("TERM",), ("HUP",), ("INT", 
 @pytest.mark.parametrize(
     ("numbers", "moment"),
     [
-        *((numbers, MOMENTS[place % 2]) for place, numbers in enumerate(SIGNALS)),
+        *((numbers, MOMENTS[place % 2]) for place, numbers in enumerate(SIGNALS) if len(numbers) == 1),
+        *(slow(numbers, MOMENTS[place % 2]) for place, numbers in enumerate(SIGNALS) if len(numbers) > 1),
         *(slow(numbers, MOMENTS[1 - place % 2]) for place, numbers in enumerate(SIGNALS)),
         *(slow(numbers, moment) for numbers in SIGNALS for moment in MOMENTS[2:6]),
     ],
@@ -166,13 +167,16 @@ CIRCUMSTANCES = [
 ]
 COVERED_BY_OTHERS = (
     '"$@" <&-',
+    'unset HOME TERM; export LC_ALL=C TERM=dumb; exec "$@"',
+    'PATH=/nonexistent; exec "$@"',
+    'mkdir gone; cd gone; rmdir ../gone; exec "$@"',
     'ulimit -n 64; exec "$@"',
     '"$@" <&- >&-',
     '"$@" <&- 2>&-',
     '"$@" --output-file report >&-',
     'mkdir gone; cd gone; rmdir ../gone; exec "$@" --output-file report',
 )
-"""Two circumstances at once, each of which is tried by itself, or one that is milder than another."""
+"""Two circumstances at once, each of which is tried by itself, or one that is milder or rarer than another."""
 ABOUT_PROGRESS = ('"$@" 2>&-', '"$@" 2>/dev/full')
 
 

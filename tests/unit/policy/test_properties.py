@@ -115,7 +115,7 @@ def is_opened(cell: Cell, matrix: ExpectedMatrix) -> bool:
 
 
 @pytest.mark.parametrize(
-    "part", [*range(BLOCKS_OF_SEEDS // 8), *map(slow, range(BLOCKS_OF_SEEDS // 8, BLOCKS_OF_SEEDS))]
+    "part", [*range(BLOCKS_OF_SEEDS // 16), *map(slow, range(BLOCKS_OF_SEEDS // 16, BLOCKS_OF_SEEDS))]
 )
 def test_verdicts_equal_the_oracles_on_random_clusters(part: int) -> None:
     count = 150

@@ -103,6 +103,9 @@ HOSTILE = {
 }
 
 
+LONGEST = ("twenty thousand excepts", "six hundred policies")
+
+
 def alone(policies):
     """The processor's time that reading these policies takes, in seconds."""
     began = time.process_time()
@@ -111,7 +114,7 @@ def alone(policies):
     return time.process_time() - began
 
 
-@pytest.mark.parametrize("which", [*list(HOSTILE)[1:], slow(next(iter(HOSTILE)))])
+@pytest.mark.parametrize("which", [slow(which) if which in LONGEST else which for which in HOSTILE])
 async def test_nothing_blocks_the_loop_whatever_a_tenant_writes(monkeypatch, renewing, which):
     monkeypatch.setattr(concluding, "ANALYSIS_SECONDS", 0.5)
     policies = HOSTILE[which]()
@@ -124,7 +127,7 @@ async def test_nothing_blocks_the_loop_whatever_a_tenant_writes(monkeypatch, ren
     await until_no_thread_is_left()
 
 
-@pytest.mark.parametrize("seed", [*range(3), *map(slow, range(3, 6))])
+@pytest.mark.parametrize("seed", [0, *map(slow, range(1, 6))])
 async def test_cancelled_at_any_moment_it_leaves_nothing(monkeypatch, seed):
     store = Tenancy(
         policy("prod", "p", "app-0", ingress=[excepts(3_000)]), policy("dev", "d", "api", ingress=rules(500))
