@@ -28,7 +28,7 @@ PROTOCOL, "ports": [PORT, …], "identity": MARK or null}, …]}``
     is allowed once a response comes to one of these questions: from that socket, with its id and question; an error
     may leave the question out. Nothing else about it shows who sent it. The outcome is then ``answered``, or
     ``half-answered`` where one of two questions met silence, DETAIL the response's code, empty for NOERROR, and MORE
-    has its ``"microseconds"``.
+    has its ``"microseconds"`` and, where it has any, the ``"addresses"`` that it says, at most 16.
     → any number of ``{"kind": "results", "batch": …, "allowed": [ATTEMPT, MICROSECONDS, ATTEMPT, MICROSECONDS, …],
     "others": [[ATTEMPT, VERDICT, OUTCOME, DETAIL, MORE], …]}`` with VERDICT ``refused``, ``dropped``, ``misdelivered``
     or, for what says nothing about the network, ``error``; DETAIL is the MARK of whoever answered where OUTCOME is
@@ -111,6 +111,11 @@ LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
 LONGEST_NAME = 253
 RESPONSE_CODES = {0: "", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED"}
 ADDRESS_OF_IPV4, ADDRESS_OF_IPV6 = 1, 28
+ADDRESSES = {(ADDRESS_OF_IPV4, 4): socket.AF_INET, (ADDRESS_OF_IPV6, 16): socket.AF_INET6}
+"""The families of records that have addresses, by their type and length."""
+LONGEST_LABEL = 63
+MOST_ADDRESSES = 8
+"""How many addresses of each question's answer are told."""
 LONGEST_CONFIGURATION = 1 << 16
 MOST_SERVERS = 3
 MOST_DOMAINS = 32
@@ -240,6 +245,7 @@ class Lookup:
         self.waiting = {ident: name + struct.pack("!HH", kind, 1) for ident, kind in zip(ids, kinds)}  # noqa: B905 - Python 3.8 has no strict
         self.udp = udp
         self.code: str | None = None
+        self.addresses: list[str] = []
         self._stream = b""
 
     @property
@@ -271,7 +277,27 @@ class Lookup:
             return False
         del self.waiting[message[:2]]
         self.code = RESPONSE_CODES.get(code, f"RCODE {code}")
+        if is_ours:
+            self.addresses += addresses_in(message, 12 + len(question))
         return True
+
+
+def addresses_in(message: bytes, position: int) -> list[str]:
+    """The addresses in the answers of a response from ``position`` on, as far as they can be read."""
+    found: list[str] = []
+    with contextlib.suppress(IndexError, struct.error):
+        for _ in range(int.from_bytes(message[6:8], "big")):
+            while 0 < message[position] <= LONGEST_LABEL:
+                position += 1 + message[position]
+            position += 2 if message[position] else 1  # a name ends with a pointer to the rest of it, or with nothing
+            kind, of, _, length = struct.unpack_from("!HHIH", message, position)
+            position += 10
+            data = message[position : position + length]
+            position += length
+            family = ADDRESSES.get((kind, len(data)))
+            if family and of == 1 and len(found) < MOST_ADDRESSES:
+                found.append(socket.inet_ntop(family, data))
+    return found
 
 
 def name_on_wire(name: object) -> bytes:
@@ -890,7 +916,10 @@ class Batch:
 
     def _end_lookup(self, attempt: int, outcome: str) -> None:
         microseconds, lookup = self._took(attempt, time.monotonic()), self._lookups[attempt]
-        self._others.append([attempt, "allowed", outcome, lookup.code or "", {"microseconds": microseconds}])
+        more: Message = {"microseconds": microseconds}
+        if lookup.addresses:
+            more["addresses"] = lookup.addresses
+        self._others.append([attempt, "allowed", outcome, lookup.code or "", more])
         self._drop_notes(attempt)
         sock = self._release(attempt)
         if lookup.udp:

@@ -68,7 +68,8 @@ DEFAULTS = ProbingOptions()
     "reach",
     multiple=True,
     metavar="NAMESPACE/NAME",
-    help="Also connect to this Service of the cluster, on each of its TCP ports; its own pods answer.",
+    help="Also look this Service of the cluster up by its name, and connect to it on each of its TCP ports; its own "
+    "pods answer.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be probed and what is expected; send nothing.")
 @click.option(

@@ -69,6 +69,9 @@ class Cluster(Protocol):
     async def name_service(self) -> NameService:
         """How pods look names up, once that is possible."""
 
+    async def service_now(self, service: Service) -> Service | None:
+        """``service`` as it is by now; None where it is gone."""
+
     def reproduce(self, cell: Cell) -> str:
         """A shell command with which a person can try ``cell`` again."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from auditor.model.beside import PartSeen
@@ -23,6 +23,7 @@ DNS_PLACES = (
 class LookupCell(NamedTuple):
     """One question: does ``source`` get an answer from the DNS server at ``address``, over this protocol? With a
     ``service``, ``NAMESPACE/NAME``: is it that Service's address, and does a connection to its ``port`` come about?
+    With a ``name``: what does the DNS server say of it?
     """
 
     source: str
@@ -31,10 +32,12 @@ class LookupCell(NamedTuple):
     family: Family
     port: int = DNS_PORT
     service: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         what = f"service/{self.service}" if self.service else "DNS"
-        return f"{self.source} -> {what} at {self.address} {self.protocol}/{self.port}"
+        about = f" about {self.name}" if self.name else ""
+        return f"{self.source} -> {what} at {self.address} {self.protocol}/{self.port}{about}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +121,30 @@ class DnsSeen(PartSeen[LookupResult]):
 
 @dataclass(frozen=True, slots=True)
 class ReachedSeen(PartSeen[LookupResult]):
-    """All that an audit has to say about connections to the Services ``names``, which are the cluster's own.
-    ``facts`` are lines worth knowing.
+    """All that an audit has to say about connections to the Services ``names``, which are the cluster's own, and about
+    what the DNS says of these. ``named`` has the Service of each name that was looked up. ``facts`` are lines worth
+    knowing.
     """
 
     names: tuple[str, ...]
     results: tuple[LookupResult, ...] = ()
     facts: tuple[str, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def connections(self) -> tuple[LookupResult, ...]:
+        """Those of ``results`` that are connections."""
+        return tuple(each for each in self.results if not each.cell.name)
+
+    @property
+    def lookups(self) -> tuple[LookupResult, ...]:
+        """Those of ``results`` that are lookups."""
+        return tuple(each for each in self.results if each.cell.name)
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether something here has no verdict, or no connection could be tried."""
+        return bool(self.unheard or not self.connections)
 
 
 class NameService(NamedTuple):

@@ -60,7 +60,7 @@ class DnsReading:
         return next((each for each in self.audited.services if there in each.cluster_ips), None)
 
     def _routes(self, cell: LookupCell, service: Service) -> list[ServiceRoute]:
-        key = cell._replace(source="")
+        key = cell._replace(source="", name="")
         if key not in self._known_routes:
             self._known_routes[key] = [
                 route

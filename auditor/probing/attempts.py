@@ -60,7 +60,7 @@ class AttemptResult:
 
     ``seen`` is the address that it came from, as who answered saw it, if it was sent from another. ``by_way`` says that
     something did get through, by way of another address: then no other try can show that nothing does. ``again`` is how
-    many packets had to be sent once more before the answer came.
+    many packets had to be sent once more before the answer came. ``addresses`` are those that a lookup was answered.
     """
 
     answer: Answer
@@ -70,6 +70,7 @@ class AttemptResult:
     seen: str = ""
     by_way: bool = False
     again: int = 0
+    addresses: tuple[str, ...] = ()
 
     @property
     def silent(self) -> bool:

@@ -59,6 +59,8 @@ class BadAnswerError(Exception):
 WRONG_IDENTITY = "wrong-identity"
 ANSWERED, HALF_ANSWERED = "answered", "half-answered"
 """Outcomes of lookups: all questions were answered, or one of the two that went out from one socket at once."""
+MOST_ADDRESSES = 16
+"""As many as an agent tells of one lookup at most."""
 NOTHING: Mapping[str, Any] = {}
 LONGEST_WORDS = 200
 LONGEST_SECONDS = 24 * 3600.0
@@ -113,6 +115,12 @@ def _address(text: object) -> str:
     if not isinstance(text, str):
         raise TypeError("no address")
     return _normal(text)
+
+
+def _addresses(texts: object) -> tuple[str, ...]:
+    if not isinstance(texts, (list, tuple)) or len(texts) > MOST_ADDRESSES:
+        raise TypeError("no addresses")
+    return tuple(dict.fromkeys(map(_address, texts)))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -209,7 +217,13 @@ class Batch:
         if again is None:
             raise ValueError("packets sent again that are no number")
         self.tries[attempt] = AttemptResult(
-            answer, outcome, milliseconds, attempt_id, "" if seen is None else _address(seen), again=again
+            answer,
+            outcome,
+            milliseconds,
+            attempt_id,
+            "" if seen is None else _address(seen),
+            again=again,
+            addresses=_addresses(more.get("addresses", ())),
         )
 
     def finish(self, message: dict[str, Any]) -> None:

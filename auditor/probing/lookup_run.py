@@ -56,19 +56,22 @@ class LookupTry:
 @dataclass(frozen=True, slots=True)
 class LookupOutcome:
     """What was observed of each lookup, the nodes on which one of two questions gets lost, and the codes other than
-    NOERROR that servers answered with, by how many lookups.
+    NOERROR that servers answered with, by how many lookups. ``answers`` are all that came to each.
     """
 
     observations: Mapping[LookupCell, Observation] = field(default_factory=dict)
     pairs_lost: tuple[PairsLost, ...] = ()
     codes: Mapping[str, int] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
+    answers: Mapping[LookupCell, tuple[AttemptResult, ...]] = field(default_factory=dict)
 
 
 async def probe_lookups(
     tries: Sequence[LookupTry], name: str, pool: AgentPool, options: ProbingOptions, progress: ProbingProgress
 ) -> LookupOutcome:
-    """Look ``name`` up as ``tries`` say, by the agents of ``pool``, which have been started."""
+    """Look ``name``, or what a try itself names, up as ``tries`` say, by the agents of ``pool``, which have been
+    started.
+    """
     return await _LookupRun(tries, name, pool, options, progress).run() if tries else LookupOutcome()
 
 
@@ -182,7 +185,7 @@ class _LookupRun:
     def _attempt(self, wanted: LookupTry, beside: str) -> Attempt:
         cell = wanted.cell
         address, port = (beside, dict(wanted.behind)[beside]) if beside else (cell.address, cell.port)
-        name = "" if cell.service else self._name
+        name = "" if cell.service else cell.name or self._name
         return Attempt(wanted.site.name, wanted.site.name, Target(address, cell.protocol, port, None, name))
 
     def _take(self, each: int, one: AttemptResult) -> None:
@@ -219,7 +222,15 @@ class _LookupRun:
                 answer = self._answer(each)
                 if answer is not None and (code := answer.outcome.partition(": ")[2]):
                     codes[code] += 1
-        return LookupOutcome(observations, tuple(self._pairs_lost(unanswered)), codes, tuple(self._pool.facts))
+        return LookupOutcome(
+            observations, tuple(self._pairs_lost(unanswered)), codes, tuple(self._pool.facts), self._answers()
+        )
+
+    def _answers(self) -> Mapping[LookupCell, tuple[AttemptResult, ...]]:
+        return {
+            wanted.cell: tuple(one for one in ones if one.answer is Answer.ALLOWED)
+            for wanted, ones in zip(self._tries, self._results, strict=True)
+        }
 
     def _observed(self, each: int, unanswered: Loss | None) -> Observation:
         wanted, ones = self._tries[each], self._results[each]

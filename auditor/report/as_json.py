@@ -26,7 +26,8 @@ from auditor.report.conclusion import conclude
 from auditor.report.documents import write_json
 from auditor.report.intent_as_json import finding_item
 from auditor.report.lint_as_json import place_item
-from auditor.report.lookups import lookups_item, reached_item
+from auditor.report.lookups import lookups_item
+from auditor.report.reached import reached_item
 from auditor.report.services import connection_item, services_item
 
 SCHEMA = "audit.report/v1"

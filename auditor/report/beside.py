@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from auditor.model.report import Report
-from auditor.report.lookups import lookup_lines, reached_lines
+from auditor.report.lookups import lookup_lines
+from auditor.report.reached import reached_lines
 from auditor.report.services import service_lines
 
 

@@ -12,7 +12,8 @@ from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import conclude
 from auditor.report.grouping import by_reason, in_words
 from auditor.report.lines import what_json_has
-from auditor.report.lookups import why_unheard_at_services, why_unheard_in_lookups
+from auditor.report.lookups import why_unheard_in_lookups
+from auditor.report.reached import why_unheard_at_services
 from auditor.report.services import cause_through_services, why_unheard_through_services
 
 MOST_ALTERNATIVES = 3

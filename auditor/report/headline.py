@@ -12,7 +12,8 @@ from auditor.model.standing import Age, Comparison
 from auditor.model.verdict import Conclusion
 from auditor.model.words import in_brief, pluralize
 from auditor.report.conclusion import conclude
-from auditor.report.lookups import lookups_headline, reached_headline, wrong_at_services, wrong_in_lookups
+from auditor.report.lookups import lookups_headline, wrong_in_lookups
+from auditor.report.reached import reached_headline, wrong_at_services
 from auditor.report.services import services_headline, wrong_through_services
 
 COUNTS = (

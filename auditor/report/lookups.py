@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from auditor.model.dns_seen import DnsSeen, LookupResult, PairsLost, ReachedSeen
+from auditor.model.dns_seen import DnsSeen, LookupResult, PairsLost
 from auditor.model.ports import Protocol
 from auditor.model.verdict import Observed, Result
 from auditor.model.words import in_brief, pluralize
@@ -55,10 +55,10 @@ def why_unheard_in_lookups(seen: DnsSeen | None) -> list[tuple[str, str]]:
     if seen is None or not seen.is_unheard:
         return []
     advice = "See whether the cluster's DNS answers anybody, and run again, or leave --dns out."
-    return _why_unheard(seen.unheard, "lookup", advice) or _nothing_tried("no name could be looked up")
+    return most_frequent_reason(seen.unheard, "lookup", advice) or nothing_tried("no name could be looked up")
 
 
-def _why_unheard(unheard: Sequence[LookupResult], what: str, advice: str) -> list[tuple[str, str]]:
+def most_frequent_reason(unheard: Sequence[LookupResult], what: str, advice: str) -> list[tuple[str, str]]:
     """The most frequent reason why there is no verdict, and ``advice``; nothing where there is one on everything."""
     reasons = list(by_reason(unheard).items())
     if not reasons:
@@ -68,7 +68,8 @@ def _why_unheard(unheard: Sequence[LookupResult], what: str, advice: str) -> lis
     return [("why", f"{len(group):,} of {of} without a verdict: {in_words(reason)}"), ("advice", advice)]
 
 
-def _nothing_tried(what: str) -> list[tuple[str, str]]:
+def nothing_tried(what: str) -> list[tuple[str, str]]:
+    """That there was nothing to try, and what to do."""
     return [("why", f"{what}: the facts below say why"), ("advice", "Fix that and run again.")]
 
 
@@ -80,11 +81,12 @@ def lookup_lines(seen: DnsSeen | None) -> Iterator[str]:
         return
     wrong = ", ".join(wrong_in_lookups(seen))
     yield f"{lookups_headline(seen)}{f': {wrong}' if wrong else ''}"
-    yield from _few([*_wrong(seen.faults), *map(_pairs, seen.pairs_lost), *cut_off_lines(seen)])
-    yield from _few([*_without_verdict(seen.unheard)])
+    yield from few_lines([*_wrong(seen.faults), *map(_pairs, seen.pairs_lost), *cut_off_lines(seen)])
+    yield from few_lines([*without_verdict(seen.unheard)])
 
 
-def _few(lines: Sequence[str]) -> Iterator[str]:
+def few_lines(lines: Sequence[str]) -> Iterator[str]:
+    """``lines``, the first of them where there are many."""
     yield from lines[:MOST_LINES]
     if len(lines) > MOST_LINES:
         yield f"and {len(lines) - MOST_LINES} more such lines; -o json has every lookup"
@@ -97,7 +99,7 @@ def _wrong(faults: Sequence[LookupResult]) -> Iterator[str]:
     for (result, server, why), group in groups.items():
         reason = f" although {why or 'policies allow it'}" if result != Result.MISDELIVERED else ""
         yield (
-            f"{result.upper()}  {_sources(group)} {_does(group)}{reason}: {_ports(group)} to {server} at "
+            f"{result.upper()}  {sources_of(group)} {_does(group)}{reason}: {_ports(group)} to {server} at "
             f"{group[0].cell.address}, observed {observation(group[0].observation)}"
         )
 
@@ -122,14 +124,15 @@ def cut_off_lines(seen: DnsSeen | None) -> list[str]:
         if partly or each.cell.protocol is Protocol.UDP:
             groups[each.expectation.why, partly].append(each)
     return [
-        f"WARNING  {_sources(group)} can resolve names over UDP alone, {OVER_TCP}: {why}"
+        f"WARNING  {sources_of(group)} can resolve names over UDP alone, {OVER_TCP}: {why}"
         if partly
-        else f"WARNING  {_sources(group)} can't resolve names: {why}"
+        else f"WARNING  {sources_of(group)} can't resolve names: {why}"
         for (why, partly), group in groups.items()
     ]
 
 
-def _sources(group: Sequence[LookupResult]) -> str:
+def sources_of(group: Sequence[LookupResult]) -> str:
+    """Who asks, the first few by name."""
     return in_brief(list(dict.fromkeys(each.cell.source for each in group)), SHOWN)
 
 
@@ -144,7 +147,8 @@ def _pairs(each: PairsLost) -> str:
     )
 
 
-def _without_verdict(results: Sequence[LookupResult], what: str = "lookup") -> Iterator[str]:
+def without_verdict(results: Sequence[LookupResult], what: str = "lookup") -> Iterator[str]:
+    """A line for each reason why there is no verdict."""
     for reason, group in by_reason(results).items():
         yield f"no verdict on {pluralize(len(group), what)}: {in_words(reason)} ({group[0].cell})"
 
@@ -153,13 +157,14 @@ def lookups_item(seen: DnsSeen) -> dict[str, Any]:
     """What the report for programs says of it."""
     return {
         "name": seen.name,
-        "lookups": [_lookup(each) for each in seen.results],
+        "lookups": [lookup_item(each) for each in seen.results],
         "pairs_lost": [{"node": each.node, "pairs": each.pairs, "lost": each.lost} for each in seen.pairs_lost],
         "warnings": [line.removeprefix("WARNING  ") for line in cut_off_lines(seen)],
     }
 
 
-def _lookup(each: LookupResult) -> dict[str, Any]:
+def lookup_item(each: LookupResult) -> dict[str, Any]:
+    """A lookup, or connection, for programs."""
     cell, expected = each.cell, each.expectation
     return {
         "source": cell.source,
@@ -174,65 +179,4 @@ def _lookup(each: LookupResult) -> dict[str, Any]:
         "result": each.result,
         **({"denied_by": expected.why} if expected.why else {}),
         **({"left_open": expected.left_open} if expected.left_open else {}),
-    }
-
-
-def wrong_at_services(seen: ReachedSeen | None) -> list[str]:
-    """What goes wrong with connections to Services of the cluster's own, by kind, in words."""
-    faults = seen.faults if seen else ()
-    kinds = {Result.LEAK: ("leak", "leaks"), Result.OUTAGE: ("outage", "outages")}
-    counts = {kind: sum(each.result is kind for each in faults) for kind in kinds}
-    return [f"{number:,} {kinds[kind][number > 1]} at Services" for kind, number in counts.items() if number]
-
-
-def why_unheard_at_services(seen: ReachedSeen | None) -> list[tuple[str, str]]:
-    """Why connections to Services have no verdict, and what to do, each with its label; nothing where all have."""
-    if seen is None or not seen.is_unheard:
-        return []
-    advice = "See whether the Service answers anybody, and run again, or leave its --service out."
-    nothing = _nothing_tried(f"no connection to {_services(seen)} could be tried")
-    return _why_unheard(seen.unheard, "connection", advice) or nothing
-
-
-def _services(seen: ReachedSeen) -> str:
-    return in_brief([f"service/{name}" for name in seen.names], SHOWN)
-
-
-def reached_headline(seen: ReachedSeen) -> str:
-    """The numbers in one sentence: ``6 connections to service/prod/db: 4 came about, 2 denied``."""
-    came = sum(each.observation.verdict is Observed.ALLOWED for each in seen.results)
-    denied = sum(each.observation.verdict.is_denied for each in seen.results)
-    without = f", {len(seen.unheard):,} without a verdict" if seen.unheard else ""
-    return (
-        f"{pluralize(len(seen.results), 'connection')} to {_services(seen)}: {came:,} came about, "
-        f"{denied:,} denied{without}"
-    )
-
-
-def reached_lines(seen: ReachedSeen | None) -> Iterator[str]:
-    """A heading with the numbers, what differs, and what has no verdict; nothing where no Service was named."""
-    if seen is None:
-        return
-    wrong = ", ".join(wrong_at_services(seen))
-    yield f"{reached_headline(seen)}{f': {wrong}' if wrong else ''}"
-    yield from _few([*_wrong_at(seen.faults), *_without_verdict(seen.unheard, "connection")])
-
-
-def _wrong_at(faults: Sequence[LookupResult]) -> Iterator[str]:
-    groups: defaultdict[tuple[str, str, int, str], list[LookupResult]] = defaultdict(list)
-    for each in faults:
-        groups[each.result, each.cell.service, each.cell.port, each.expectation.why].append(each)
-    for (result, service, port, why), group in groups.items():
-        reason = why or "policies allow it"
-        yield (
-            f"{result.upper()}  {_sources(group)} -> service/{service} TCP/{port} at {group[0].cell.address}, although "
-            f"{reason}; observed {observation(group[0].observation)}"
-        )
-
-
-def reached_item(seen: ReachedSeen) -> dict[str, Any]:
-    """What the report for programs says of it."""
-    return {
-        "services": list(seen.names),
-        "connections": [{**_lookup(each), "port": each.cell.port} for each in seen.results],
     }

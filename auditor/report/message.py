@@ -18,7 +18,8 @@ from auditor.model.standing import Age, Comparison, Departed, Standing
 from auditor.model.verdict import Conclusion
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
-from auditor.report.lookups import wrong_at_services, wrong_in_lookups
+from auditor.report.lookups import wrong_in_lookups
+from auditor.report.reached import wrong_at_services
 from auditor.report.services import cause_through_services
 from auditor.report.standing import departed_lines, standing_lines
 

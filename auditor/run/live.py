@@ -106,7 +106,11 @@ async def audit_with_plan(
         with seconds.of("planning"):
             intended = await apart(plan_live, live, options)
             tried = await apart(_tcp_ports, intended.snapshot, audit_options.ports)
-            pods = replace(options.pods.apart_from(tried), numbered=options.services, names=options.dns)
+            pods = replace(
+                options.pods.apart_from(tried),
+                numbered=options.services,
+                names=bool(options.dns or audit_options.reach),
+            )
             options = replace(options, pods=pods)
             findings = await apart(against_intent, live.snapshot, options.intent)
         with seconds.of("preflight"):

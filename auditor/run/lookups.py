@@ -53,14 +53,14 @@ async def look_names_up(
         progress.phase(PHASE, pool.size)
         await pool.start({}, (), options.timeout)
         configured = {} if service.servers else await pool.resolvers()
-        name = service.name or _known_name(configured)
+        name = service.name or f"{KNOWN_NAME}.{domain_of(configured)}"
         judged = audit_state.expectation.matrix.snapshot
         judged = replace(judged, services=(*service.services, *judged.services))
         reading = DnsReading(judged, cluster.workloads)
-        demands = await apart(_demands, reading, _cells(sites, service, configured))
+        demands = await apart(_demands, reading, lookup_cells(sites, service, configured))
         tries = [LookupTry(cell, each.demanded, site, each.behind) for cell, (site, each) in demands.items()]
         beside = [site for site in asking if site not in sites]
-        proofs = [LookupTry(cell, None, site, judged=False) for site, cell in _cells(beside, service, configured)]
+        proofs = [LookupTry(cell, None, site, judged=False) for site, cell in lookup_cells(beside, service, configured)]
         outcome = await probe_lookups([*tries, *proofs], name, pool, options, progress)
     state = await standing(cluster, audit_state)
     seen = [judged_lookup(cell, each, outcome, state) for cell, (_, each) in demands.items()]
@@ -86,16 +86,16 @@ def _around(cluster: Cluster) -> Iterator[ProbeSite]:
     return (site for site in there.values() if site.agent and site.is_node)
 
 
-def _known_name(configured: Mapping[str, Resolvers]) -> str:
-    """The name to look up: of the API server's Service, in the domain that pods search first."""
+def domain_of(configured: Mapping[str, Resolvers]) -> str:
+    """The domain of the cluster, as pods search it."""
     domains = [domain for each in configured.values() for domain in each.search if domain.startswith("svc.")]
-    domain = domains[0].removeprefix("svc.").rstrip(".") if domains else DEFAULT_DOMAIN
-    return f"{KNOWN_NAME}.{domain}"
+    return domains[0].removeprefix("svc.").rstrip(".") if domains else DEFAULT_DOMAIN
 
 
-def _cells(
+def lookup_cells(
     sites: Sequence[ProbeSite], service: NameService, configured: Mapping[str, Resolvers]
 ) -> Iterator[tuple[ProbeSite, LookupCell]]:
+    """What each of ``sites`` asks: every DNS server that it has an address family in common with, over UDP and TCP."""
     for site in sites:
         families = {address.version for address in site.addresses}
         servers = service.servers or configured.get(site.name, Resolvers()).servers

@@ -1,4 +1,5 @@
-"""The part of an audit that connects to Services of the cluster's own, where somebody has asked for these by name.
+"""The part of an audit that connects to Services of the cluster's own, where somebody has asked for these by name, and
+has these names looked up.
 
 Real pods answer, whichever kube-proxy chooses, and nothing is sent to them: a completed handshake is all that is
 wanted.
@@ -7,7 +8,8 @@ wanted.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from auditor.cluster.interface import Cluster
 from auditor.loop.apart import apart
@@ -15,7 +17,7 @@ from auditor.model.dns_seen import LookupCell, LookupExpectation, LookupResult, 
 from auditor.model.errors import UsageError
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family, Service, Snapshot
-from auditor.model.verdict import Result
+from auditor.model.verdict import Observed, Result
 from auditor.model.words import in_brief, pluralize
 from auditor.policy.lookups import DnsReading
 from auditor.policy.services import find_service
@@ -24,10 +26,12 @@ from auditor.probing.lookup_run import LookupTry, probe_lookups
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.sites import ProbeSite
 from auditor.run.expectation import AuditState
-from auditor.run.lookups import judged_lookup, pods_beside, sites_of, standing
+from auditor.run.lookups import domain_of, judged_lookup, lookup_cells, pods_beside, sites_of, standing
+from auditor.run.service_names import NamesAsked, names_asked
 
 PHASE = "connecting to Services"
 NOBODY = pluralize(0, "pod")
+MOVED = "the Service got another address meanwhile, or was removed"
 
 
 def named_services(snapshot: Snapshot, names: Sequence[str]) -> tuple[Service, ...]:
@@ -73,12 +77,51 @@ async def reach_services(  # noqa: PLR0913, PLR0917 - as look_names_up, and what
     async with AgentPool([*sites, *beside], cluster.open, options, progress) as pool:
         progress.phase(PHASE, pool.size)
         await pool.start({}, (), options.timeout)
-        outcome = await probe_lookups(tries, "", pool, options, progress)
+        asked = await _names(cluster, pool, (sites, beside), services, reading)
+        outcome = await probe_lookups([*tries, *asked.tries], "", pool, options, progress)
     state = await standing(cluster, audit_state)
-    seen = tuple(judged_lookup(cell, each, outcome, state) for cell, each in demands.items())
+    connections = tuple(judged_lookup(cell, each, outcome, state) for cell, each in demands.items())
+    facts = [*_facts(connections, demands.values(), outcome.facts, pluralize(len(sites), "pod")), *asked.facts()]
+    moved = await _moved(cluster, services)
+    results = tuple(_standing_still(each, moved, asked.named) for each in (*connections, *asked.judged(outcome, state)))
     names = tuple(f"{each.namespace}/{each.name}" for each in services)
-    facts = tuple(_facts(seen, demands.values(), outcome.facts, pluralize(len(sites), "pod")))
-    return ReachedSeen(names, seen, facts), time.monotonic() - began
+    return ReachedSeen(names, results, tuple(facts), asked.named), time.monotonic() - began
+
+
+async def _names(
+    cluster: Cluster,
+    pool: AgentPool,
+    sites: tuple[Sequence[ProbeSite], Sequence[ProbeSite]],
+    services: Sequence[Service],
+    reading: DnsReading,
+) -> NamesAsked:
+    """The names of ``services`` as those that audit look them up, and those beside them for a proof."""
+    service = await cluster.name_service()
+    configured = {} if service.servers else await pool.resolvers()
+    asking, proving = (
+        [(site, cell) for site, cell in lookup_cells(some, service, configured) if cell.protocol is Protocol.UDP]
+        for some in sites
+    )
+    able = [(site, cell) for site, cell in asking if reading.answering(cell).isdisjoint(map(str, site.addresses))]
+    return await apart(names_asked, able, proving, services, domain_of(configured), reading.expectation)
+
+
+async def _moved(cluster: Cluster, services: Sequence[Service]) -> set[str]:
+    """Which of ``services`` have other addresses by now, or are gone."""
+    now = {f"{each.namespace}/{each.name}": await cluster.service_now(each) for each in services}
+    return {
+        f"{each.namespace}/{each.name}"
+        for each in services
+        if (there := now[f"{each.namespace}/{each.name}"]) is None or there.cluster_ips != each.cluster_ips
+    }
+
+
+def _standing_still(each: LookupResult, moved: Collection[str], named: Mapping[str, str]) -> LookupResult:
+    """``each``, without a verdict where its Service is not what it was."""
+    if named.get(each.cell.name, each.cell.service) not in moved:
+        return each
+    seen = replace(each.observation, verdict=Observed.INCONCLUSIVE, outcome=MOVED)
+    return replace(each, observation=seen, result=Result.INCONCLUSIVE)
 
 
 def _cells(sites: Sequence[ProbeSite], services: Sequence[Service]) -> Iterator[tuple[ProbeSite, LookupCell]]:

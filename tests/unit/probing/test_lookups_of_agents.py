@@ -74,6 +74,43 @@ def test_both_families_are_asked_for_from_one_socket_at_once_and_both_answers_ar
     assert [int.from_bytes(each[-4:-2], "big") for each in (first, second)] == [1, 28]
 
 
+def addresses(prober, answers, protocol="udp"):
+    """The addresses that the agent tells of an answer."""
+    target = {"address": HERE, "protocol": protocol, "identity": None, "lookup": NAME}
+    with udp_server(answers) as (port, _):
+        prober.tell(do="probe", batch=BATCH, timeout=0.4, datagrams=1, window=8, targets=[{**target, "ports": [port]}])
+        others = []
+        while (message := prober.hear())["kind"] == "results":
+            others += message["others"]
+    ((*_, more),) = others
+    return more.get("addresses")
+
+
+def test_the_addresses_in_an_answer_are_told_as_far_as_they_can_be_read(prober):
+    alias = b"\xc0\x0c" + struct.pack("!HHIH", 5, 1, 30, 5) + b"\3far\0" + b"\3far\0"
+
+    def by_an_alias(asked, _):
+        said = response(asked, NAMES)
+        end = len(asked)
+        return [said[:6] + bytes([0, 2]) + said[8:end] + alias + said[end + 2 :]]
+
+    def cut_off(asked, _):
+        return [response(asked, NAMES)[:-1]]
+
+    def never_ending(asked, _):
+        said = response(asked, {NAME: []})
+        return [said[:6] + b"\xff\xff" + said[8:] + b"\xc0\x0c" * 100]
+
+    def many(asked, _):
+        return [response(asked, {NAME: [f"10.0.0.{number}" for number in range(1, 30)]})]
+
+    assert addresses(prober, right) == ["10.96.0.1", "fd00::1"]
+    assert addresses(prober, by_an_alias) == ["10.96.0.1", "fd00::1"]
+    assert addresses(prober, cut_off) is None
+    assert addresses(prober, never_ending) is None
+    assert addresses(prober, many) == [f"10.0.0.{number}" for number in range(1, 9)]
+
+
 def test_of_two_questions_one_is_lost(prober):
     with udp_server(lambda asked, number: right(asked) if number == 0 else []) as (port, _):
         assert look_up(prober, port)[0] == ("allowed", "half-answered", "")

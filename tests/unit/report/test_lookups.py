@@ -16,6 +16,7 @@ from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
 from auditor.report.lookups import lookup_lines, lookups_headline
 from auditor.report.message import message_of
+from auditor.report.reached import reached_lines
 from auditor.report.registry import RUN, renderer
 from tests.unit.report.reports import report, result
 from tests.unit.report.test_as_json import validator
@@ -185,18 +186,73 @@ def test_connections_to_services_of_the_users_count_as_others_do(results, conclu
     assert conclude(replace(PLAIN, reached=ReachedSeen(("prod/db",), results))) is conclusion
 
 
+NAME = "db.prod.svc.cluster.local"
+
+
+def named(outcome, verdict, told, source="prod/api"):
+    """What came of looking up the name of prod/db."""
+    cell = LookupCell(source, Protocol.UDP, "10.96.0.10", Family.IPV4, name=NAME)
+    expectation = LookupExpectation(Verdict.ALLOWED, "kube-system/kube-dns")
+    return LookupResult(cell, expectation, Observation(verdict, told, (verdict,)), outcome)
+
+
+RESOLVES = named(Result.MATCH, Observed.ALLOWED, "resolves to 10.96.0.7")
+UNKNOWN = named(Result.OUTAGE, Observed.REFUSED, "the DNS answers NXDOMAIN", "prod/web")
+ELSEWHERE = named(Result.MISDELIVERED, Observed.MISDELIVERED, "resolves to 192.0.2.1, and its ClusterIP is 10.96.0.7")
+UNANSWERED = named(Result.OUTAGE, Observed.DROPPED, "timeout")
+OUTAGE_AT_DB = replace(MATCH_AT_DB, observation=DROPPED, result=Result.OUTAGE)
+
+
+def reached(*results):
+    return ReachedSeen(("prod/db",), results, named={NAME: "prod/db"})
+
+
+def test_what_fails_on_the_way_to_a_service_is_named_for_what_it_is():
+    heading, unknown, silent = reached_lines(reached(OUTAGE_AT_DB, RESOLVES, UNKNOWN))
+    assert heading == (
+        "1 connection to service/prod/db: 0 came about, 1 denied; 1 of 2 lookups of its name resolved: "
+        "1 outage at Services, 1 name of Services not resolved right"
+    )
+    assert unknown == (
+        f"OUTAGE  prod/web can't resolve {NAME} of service/prod/db: the DNS answers NXDOMAIN, by "
+        "kube-system/kube-dns at 10.96.0.10"
+    )
+    assert silent == (
+        "OUTAGE  prod/api -> service/prod/db TCP/5432 at 10.96.0.7, although policies allow it and its name resolves; "
+        "observed dropped (timeout, 1 try)"
+    )
+    (_, elsewhere) = reached_lines(reached(MATCH_AT_DB, ELSEWHERE))
+    assert elsewhere.startswith(
+        f"MISDELIVERED  prod/api looks up {NAME} of service/prod/db: resolves to 192.0.2.1, and"
+    )
+    *_, silent = reached_lines(reached(MATCH_AT_DB, UNANSWERED))
+    assert silent.endswith("no answer from kube-system/kube-dns at 10.96.0.10, although policies allow it")
+
+
+def test_a_name_that_nobody_could_look_up_leaves_the_run_without_a_verdict():
+    unheard = named(Result.INCONCLUSIVE, Observed.INCONCLUSIVE, "nobody got an answer from 10.96.0.10 before and after")
+    told = replace(PLAIN, reached=reached(MATCH_AT_DB, unheard))
+    assert conclude(told) is Conclusion.INCONCLUSIVE
+    assert labelled_lines(told)[0][1].startswith("1 of 1 lookup of a Service's name without a verdict: nobody")
+    assert conclude(replace(PLAIN, reached=reached(RESOLVES))) is Conclusion.INCONCLUSIVE
+
+
 @pytest.mark.parametrize("name", ["table", "markdown", "html", "junit", "json", "metrics"])
 def test_every_format_has_them(name):
     stream = io.StringIO()
-    reached = ReachedSeen(("prod/db",), (MATCH_AT_DB, LEAK_AT_DB, UNHEARD_AT_DB))
-    renderer(RUN, name)(replace(PLAIN, reached=reached), stream)
+    whole = reached(MATCH_AT_DB, LEAK_AT_DB, UNHEARD_AT_DB, RESOLVES, UNKNOWN)
+    renderer(RUN, name)(replace(PLAIN, reached=whole), stream)
     text = stream.getvalue()
     if name == "json":
         validator("report.schema.json").validate(json.loads(text))
         assert [each["port"] for each in json.loads(text)["reached"]["connections"]] == [5432] * 3
+        assert [(each["of"], each["observed"]) for each in json.loads(text)["reached"]["names"]] == [
+            ("prod/db", "allowed"),
+            ("prod/db", "refused"),
+        ]
     elif name == "junit":
         suite = next(each for each in ET.fromstring(text) if each.get("name") == "named services")  # noqa: S314 - our own
-        assert (suite.get("failures"), suite.get("errors"), suite.get("tests")) == ("1", "1", "3")
+        assert (suite.get("failures"), suite.get("errors"), suite.get("tests")) == ("2", "1", "5")
     elif name == "metrics":
         assert "audit_failing_findings 1" in text
     else:

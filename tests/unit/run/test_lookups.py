@@ -25,7 +25,7 @@ from auditor.probing.session import Resolvers
 from auditor.probing.sites import NO_WITNESSES, ProbeSite
 from auditor.run import services
 from auditor.run.expectation import AuditState, Expectation
-from auditor.run.lookups import Standing, _cells, _demands, judged_lookup, look_names_up
+from auditor.run.lookups import Standing, _demands, judged_lookup, look_names_up, lookup_cells
 from auditor.run.reached_services import reach_services
 from auditor.run.services import through_services
 
@@ -45,7 +45,7 @@ HERE = (ip_address("10.244.0.1"), ip_address("fd00::1"))
 )
 def test_servers_are_asked_that_have_an_address_which_means_the_same_everywhere(server, asked):
     site = ProbeSite("a/api", HERE, ("a/api",))
-    cells = [cell for _, cell in _cells([site], NameService(), {site.name: Resolvers([server], [])})]
+    cells = [cell for _, cell in lookup_cells([site], NameService(), {site.name: Resolvers([server], [])})]
     assert {(cell.family, cell.protocol) for cell in cells} == {
         (family, protocol) for family in asked for protocol in (Protocol.UDP, Protocol.TCP)
     }
@@ -66,7 +66,7 @@ def test_what_a_pod_of_the_dns_asks_itself_is_not_judged_however_many_there_are(
     service = Service("kube-system", "dns", {"dns": "yes"}, ports, (ip_address("10.96.0.10"),))
     snapshot = Snapshot({}, pods, (), (service,))
     sites = [ProbeSite(each.name, each.addresses, (each.name,)) for each in pods]
-    cells = _cells(sites, NameService("name", ("10.96.0.10", "10.244.0.4")), {})
+    cells = lookup_cells(sites, NameService("name", ("10.96.0.10", "10.244.0.4")), {})
     found = _demands(DnsReading(snapshot, snapshot), cells)
     assert {(cell.source, cell.address) for cell in found} == {(each.name, "10.244.0.4") for each in pods[:3]}
 

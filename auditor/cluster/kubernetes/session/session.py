@@ -14,7 +14,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from auditor.cluster.kubernetes.client.server import ApiServer
+from auditor.cluster.kubernetes.client.api_types import ServiceRecord
+from auditor.cluster.kubernetes.client.listing import decode, read_list
+from auditor.cluster.kubernetes.client.server import ApiServer, Question
 from auditor.cluster.kubernetes.session.changes import Changes, LabelDrift
 from auditor.cluster.kubernetes.session.lease import Leases
 from auditor.loop.apart import apart
@@ -123,6 +125,16 @@ class ClusterSession:
     def workloads(self) -> Snapshot:
         """Those that are audited."""
         return self._snapshot
+
+    async def service_now(self, service: Service) -> Service | None:
+        """The Service of this name, read again; None where it is gone. Raises ClusterError."""
+        where = f" in namespace {service.namespace}"
+        question = Question(f"/api/v1/namespaces/{service.namespace}/services", "list", "services", where)
+        # By a list, for which everybody who may audit has the right.
+        wanted = {"fieldSelector": f"metadata.name={service.name}"}
+        items, _ = await read_list(self._api, question, parameters=wanted)
+        found = [decode(item, ServiceRecord, self._api, question) for item in items]
+        return next((each.value() for each in found if each.metadata.name == service.name), None)
 
     async def name_service(self) -> NameService:
         """Raises ClusterError where there are no probe pods that could look names up."""
