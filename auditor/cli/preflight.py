@@ -4,10 +4,12 @@ anything.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli.beside import beside_options, refuse_in_place
 from auditor.cli.connection import connection_options
 from auditor.cli.exit_codes import AS_EXPECTED, ENVIRONMENT
 from auditor.cli.help import SectionedCommand
@@ -21,16 +23,27 @@ if TYPE_CHECKING:
 
 @click.command("preflight", cls=SectionedCommand)
 @live_options
+@beside_options
 @output_options(PREFLIGHT)
 @connection_options
-def command(*, output: tuple[Output, ...], output_file: str | None, **given: Any) -> int:
+def command(
+    *,
+    services: bool,
+    dns: bool,
+    reach: tuple[str, ...],
+    output: tuple[Output, ...],
+    output_file: str | None,
+    **given: Any,
+) -> int:
     """Check whether an audit of a live cluster could run: permissions, quotas, admission, and what its probe pods could
     harm.
 
-    Takes the options of 'audit run' that choose what is audited. Nothing is created: admission is checked by
-    server-side dry runs. Exits with 0 if a run could start, with 4 if it could not.
+    Takes the options of 'audit run' that choose what is audited and what is tried besides. Nothing is created:
+    admission is checked by server-side dry runs. Exits with 0 if a run could start, with 4 if it could not.
     """
+    refuse_in_place({**given, "services": services, "dns": dns, "reach": reach})
     options, _ = read_live_run(given)
+    options = replace(options, services=services, dns=dns, reach=reach)
     return preflight(options, read_outputs(output, output_file, PREFLIGHT))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from auditor.cli import parameters
+from auditor.cli.beside import beside_options, refuse_in_place
 from auditor.cli.connection import CONNECTION, connection_options, read_connection
 from auditor.cli.help import SectionedCommand
 from auditor.cli.history_place import is_ring
@@ -51,26 +52,7 @@ DEFAULTS = ProbingOptions()
 @parameters.from_option
 @parameters.to_option
 @output_options(RUN)
-@click.option(
-    "--services",
-    is_flag=True,
-    help="Also try each connection through Services: ClusterIPs and NodePorts of the run's own, which lead to probe "
-    "pods alone (docs/services.md).",
-)
-@click.option(
-    "--dns",
-    is_flag=True,
-    help="Also have every audited pod look a name up as workloads do: by the cluster's own DNS, over UDP and TCP "
-    "(docs/services.md).",
-)
-@click.option(
-    "--service",
-    "reach",
-    multiple=True,
-    metavar="NAMESPACE/NAME",
-    help="Also look this Service of the cluster up by its name, and connect to it on each of its TCP ports; its own "
-    "pods answer.",
-)
+@beside_options
 @click.option("--dry-run", is_flag=True, help="Show what would be probed and what is expected; send nothing.")
 @click.option(
     "--min-coverage",
@@ -219,7 +201,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
             parameters.refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
         parameters.refuse(["hosts"], "goes with --lab and a directory: --external tries a host outside a live cluster")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
-        chosen = replace(chosen, intent=meant, services=services, dns=dns)
+        chosen = replace(chosen, intent=meant, services=services, dns=dns, reach=reach)
         return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths, reports))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab
 
@@ -240,14 +222,7 @@ def _refuse_together(given: Mapping[str, Any]) -> None:
             "--history, --baseline, --fail-on, --suppressions, --notify, --push and --reports say nothing with "
             "--dry-run: there are no findings"
         )
-    if given["in_place"]:
-        for name, leads in (
-            ("services", "services leads to"),
-            ("dns", "dns asks from"),
-            ("reach", "service connects from"),
-        ):
-            if given[name]:
-                raise UsageError(f"--{leads} probe pods alone, and --in-place creates none: leave one out")
+    refuse_in_place(given)
     if on_lab:
         _refuse_on_lab(given)
     elif given["enforcers"]:

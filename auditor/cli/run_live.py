@@ -16,7 +16,6 @@ from auditor.cli.output import now
 from auditor.cli.outputs import Outputs, deliver_report
 from auditor.cli.reports import scope_of, write_reports
 from auditor.model.errors import AuditError, ClusterError
-from auditor.model.service_seen import MOST_NODE_PORTS, MOST_PORTS
 from auditor.model.verdict import Cell
 from auditor.model.words import in_brief, pluralize
 from auditor.report.lines import say_aside
@@ -103,18 +102,22 @@ def _show(options: LiveRunOptions) -> int:
     from auditor.run.audit import plan
     from auditor.run.live import read_live
     from auditor.run.live_plan import narrowed, plan_live
+    from auditor.run.reached_services import named_services
+    from auditor.run.service_plan import services_at_most
 
     live = (
         LiveSnapshot(read_input(InputOptions(options.paths)))
         if options.paths
         else run_interruptibly(read_live(options.live))
     )
+    named_services(live.snapshot, options.live.reach)
     intended = plan_live(live, options.live)
     matrix, probes = plan(intended.snapshot, narrowed(options.audit, intended, in_place=options.live.in_place))
     for line in _intentions(intended, in_place=options.live.in_place):
         say_aside(line)
     if options.live.services:
-        say_aside(_services(intended))
+        count = sum(probe.name not in intended.absent for probe in intended.probes)
+        say_aside(f"would make {services_at_most(count)}")
     options.outputs.deliver(DRY_RUN, (matrix, probes))
     return AS_EXPECTED
 
@@ -126,16 +129,6 @@ def _intentions(intended: LivePlan, *, in_place: bool) -> list[str]:
         number, reason = pluralize(len(left), "kind"), next(iter(intended.absent.values()))
         left = [f"would leave out {number} of audited pods, {in_brief(list(intended.absent), MOST_LEFT_OUT)}: {reason}"]
     return [*filter(None, told), *left, *intended.remarks]
-
-
-def _services(intended: LivePlan) -> str:
-    """What Services a run would make, at the most: which ports are worth trying shows only in the run."""
-    count = len([probe for probe in intended.probes if probe.name not in intended.absent])
-    with_ports = min(count, MOST_NODE_PORTS)
-    return (
-        f"would make up to {pluralize(2 * count + 2 * with_ports, 'Service')} that lead to its own probe pods alone, "
-        f"with up to {pluralize(2 * with_ports * MOST_PORTS, 'NodePort')} between them; they go with the run's Lease"
-    )
 
 
 def _creating(probe: ProbePod) -> str:

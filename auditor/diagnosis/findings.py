@@ -4,15 +4,15 @@ rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from auditor.model.lint import Place
 from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.reasons import Side, policy_place
 from auditor.model.report import CellResult, Finding
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Result, Verdict
+from auditor.policy.decision_places import places_of
 from auditor.policy.explain import Decision, decide
 from auditor.policy.tiers import Judgement
 
@@ -119,7 +119,7 @@ def _finding(
         expected_by=reason,
         reproduce=reproduce(cells[0].cell),
         advice=f"{advice}{_involved(filters)}",
-        places=() if reason is LATE_ISOLATION else tuple(dict.fromkeys(_places(members[0][1]))),
+        places=() if reason is LATE_ISOLATION else places_of(members[0][1]),
         filters=filters,
     )
 
@@ -160,24 +160,6 @@ def _late_title(results: Sequence[CellResult]) -> str:
 def _advice(kind: Result, example: Decision) -> str:
     own_node = example.exemption and example.cell.source != example.cell.destination
     return OWN_NODE_ADVICE if own_node and kind is Result.OUTAGE else ADVICE[kind]
-
-
-def _places(decision: Decision) -> Iterator[Place]:
-    """Where the policies stand that deny, or the rules that allow."""
-    if decision.exemption:
-        return
-    for judgement in filter(None, map(decision.deciding, (Direction.EGRESS, Direction.INGRESS))):
-        if (decider := judgement.decider) is not None:
-            yield Place(decider.policy, decider.file, decider.line, decider.path)
-        side = judgement.side
-        if side is None:
-            continue
-        if side.grant is not None:
-            policy, rule = side.grant.policy, side.grant.rule
-            line = policy.rules(side.direction)[rule].line
-            yield Place(policy.full_name, policy.file, line, f"spec.{side.direction.lower()}[{rule}]")
-        elif decision.verdict is Verdict.DENIED:
-            yield from (Place(policy.full_name, policy.file, policy.line) for policy in side.isolating)
 
 
 def _policies_of(judgement: Judgement) -> list[str]:

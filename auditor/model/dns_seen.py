@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from auditor.model.beside import PartSeen
+from auditor.model.lint import Place
 from auditor.model.ports import Protocol
 from auditor.model.service_seen import FAULTS
 from auditor.model.snapshot import Family, Service
@@ -45,7 +46,8 @@ class LookupExpectation:
     """What is expected of a lookup. ``server`` says in words who is behind the address: ``kube-system/kube-dns``.
 
     ``why`` says which policies deny it, empty where none does. ``left_open`` says in words why nothing is demanded.
-    ``behind`` are addresses and ports of the pods that answer for it, a few of ``pods`` in all.
+    ``behind`` are addresses and ports of the pods that answer for it, a few of ``pods`` in all. ``places`` are where
+    the policies stand that deny it.
     """
 
     verdict: Verdict
@@ -54,6 +56,7 @@ class LookupExpectation:
     left_open: str = ""
     behind: tuple[tuple[str, int], ...] = ()
     pods: int = 0
+    places: tuple[Place, ...] = ()
 
     @property
     def demanded(self) -> Verdict | None:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from auditor.model.beside import PartSeen
+from auditor.model.lint import Place
 from auditor.model.path_dialect import PathDialect
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Family
@@ -96,7 +97,8 @@ class ServiceResult:
     """A connection through a Service: what was expected, what was observed, and how the two compare.
 
     ``seen`` is the address that the backend saw as the source, where it was not the source's own. ``as_without``: the
-    same connection without the Service differs in the same way, so it is not the Service's doing.
+    same connection without the Service differs in the same way, so it is not the Service's doing. ``places``, of what
+    is at fault, are where the policies stand that decide.
     """
 
     cell: ServiceCell
@@ -106,6 +108,7 @@ class ServiceResult:
     left_open: str = ""
     seen: str = ""
     as_without: bool = False
+    places: tuple[Place, ...] = ()
 
     @property
     def is_fault(self) -> bool:

@@ -18,6 +18,7 @@ from auditor.model.ports import PortRequest
 from auditor.model.snapshot import Endpoint, Service, Snapshot
 from auditor.model.verdict import Cell, Note, Verdict
 from auditor.model.words import in_brief
+from auditor.policy.decision_places import places_of
 from auditor.policy.doubt import doubtful_cells
 from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
@@ -112,6 +113,7 @@ class DnsReading:
             self._left_open(matrix, cells, decisions, cell),
             behind,
             len(routes),
+            () if denied is None else places_of(denied),
         )
 
     def _matrix(self, cell: LookupCell, routes: Sequence[ServiceRoute]) -> tuple[ExpectedMatrix, list[Cell]]:
@@ -173,6 +175,7 @@ class DnsReading:
             f"{cell.address} is an address of the pod's own node: whether policies apply is up to the CNI"
             if near and isolated
             else doubts.get(seen, ""),
+            places=places_of(decision) if decision.verdict is Verdict.DENIED else (),
         )
 
 

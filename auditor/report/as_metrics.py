@@ -91,6 +91,13 @@ def _families(report: Report) -> Iterator[Family]:
         yield Family("lookups", "Lookups by DNS, by result.", [({"result": each}, lookups[each]) for each in Result])
         cut_off = len({each.cell.source for each in report.dns.cut_off})
         yield Family("lookups_cut_off", "Pods that can't resolve names, as policies mean it.", [({}, cut_off)])
+    if report.reached is not None:
+        said = "Connections to named Services, by result."
+        reached = Counter(each.result for each in report.reached.connections)
+        yield Family("named_service_cells", said, [({"result": each}, reached[each]) for each in Result])
+        names = Counter(each.result for each in report.reached.lookups)
+        said = "Lookups of the names of named Services, by result."
+        yield Family("named_service_lookups", said, [({"result": each}, names[each]) for each in Result])
     yield Family("coverage_ratio", "Share of connections that got a verdict.", [({}, report.summary.coverage)])
     said = "Share of the ways to misread the policies that would be noticed; NaN where that was not looked at."
     yield Family("noticed_ratio", said, [({}, nan if report.noticing is None else report.noticing.share)])

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from auditor.history.identity import finding_id, stable_reason
+from auditor.model.beside import Tried
 from auditor.model.printable import printable
 from auditor.model.report import CellResult, Finding, Report
 from auditor.model.report_object import BEGAN, STATUSES, ReportObject, ReportResult
@@ -24,6 +25,7 @@ from auditor.model.standing import Standing
 from auditor.model.verdict import NOT_OBSERVED, Cell, Conclusion, Result
 from auditor.model.words import pluralize
 from auditor.report.conclusion import conclude
+from auditor.report.findings_beside import THROUGH, findings_beside
 from auditor.report.grouping import by_reason, expectation, in_words, observation
 from auditor.report.headline import headline
 from auditor.report.services import through_services
@@ -71,7 +73,10 @@ def report_objects(report: Report, audited: Collection[str], scope: ReportScope 
         for namespace, found in cells.items()
         if namespace and any(each.result is not Result.SKIPPED for each in found)
     }
-    whole = told.object("", report.cells, told.of_the_run(), through_services(report.services))
+    beside: list[Tried] = [*through_services(report.services)]
+    for part in (report.dns, report.reached):
+        beside += part.results if part is not None else ()
+    whole = told.object("", report.cells, told.of_the_run(), beside)
     here = [told.object(name, found, map(told.of_cell, found)) for name, found in sorted(looked_at.items())]
     others = [told.object(name, (), (), optional=True) for name in sorted({*audited} - looked_at.keys())]
     return [whole, *here, *others]
@@ -103,11 +108,11 @@ class _Told:
         namespace: str,
         cells: Iterable[CellResult],
         results: Iterable[ReportResult],
-        more: Iterable[ServiceResult] = (),
+        more: Iterable[Tried] = (),
         *,
         optional: bool = False,
     ) -> ReportObject:
-        """What is told of ``cells`` in ``namespace`` and ``more`` connections through Services: all are counted, of
+        """What is told of ``cells`` in ``namespace`` and of what ``more`` was tried beside these: all are counted, of
         ``results`` as many are kept as there is room for, the gravest first.
         """
         counts = Counter((*map(self._status, cells), *(STATUS[each.result] for each in more)))
@@ -159,6 +164,7 @@ class _Told:
             yield _result(finding.kind, status, finding.title, stable_reason(finding.expected_by), severity, properties)
         yield from self._of_the_intent()
         yield from _of_services(report.services)
+        yield from _of_lookups(report)
         for policy in report.policies.untested:
             status = "skip" if policy.accepted else "error"
             yield _result("untested-policy", status, f"{policy}: {'; '.join(policy.reasons)}", (str(policy),), "low")
@@ -200,6 +206,24 @@ def _of_services(seen: ServicesSeen | None) -> Iterator[ReportResult]:
             severity=SEVERITY.get(first.result, "info"),
             properties={"connections": str(len(group)), "cause": cause if first.is_fault else ""},
         )
+
+
+def _of_lookups(report: Report) -> Iterator[ReportResult]:
+    """A result for each thing that is wrong with lookups or at named Services, and for what has no verdict."""
+    for each in findings_beside(report):
+        if not each.kind.startswith(THROUGH):
+            status = "warn" if each.result is None else STATUS[each.result]
+            severity = "medium" if each.result is None else SEVERITY.get(each.result, "info")
+            yield _result(each.kind, status, each.text, severity=severity)
+    for part in (report.dns, report.reached):
+        for reason, group in by_reason(part.unheard if part is not None else ()).items():
+            yield _result(
+                Result.INCONCLUSIVE,
+                "error",
+                f"{group[0].cell}: {in_words(reason)}",
+                severity="low",
+                properties={"connections": str(len(group))},
+            )
 
 
 def _with_standings(report: Report) -> Iterator[tuple[Finding, Standing | None]]:

@@ -79,9 +79,10 @@ def lookup_lines(seen: DnsSeen | None) -> Iterator[str]:
     """
     if seen is None:
         return
-    wrong = ", ".join(wrong_in_lookups(seen))
-    yield f"{lookups_headline(seen)}{f': {wrong}' if wrong else ''}"
-    yield from few_lines([*_wrong(seen.faults), *map(_pairs, seen.pairs_lost), *cut_off_lines(seen)])
+    told = ", ".join(wrong_in_lookups(seen))
+    yield f"{lookups_headline(seen)}{f': {told}' if told else ''}"
+    wrong = [line for line, _ in grouped_faults(seen.faults)]
+    yield from few_lines([*wrong, *map(pair_line, seen.pairs_lost), *cut_off_lines(seen)])
     yield from few_lines([*without_verdict(seen.unheard)])
 
 
@@ -92,16 +93,18 @@ def few_lines(lines: Sequence[str]) -> Iterator[str]:
         yield f"and {len(lines) - MOST_LINES} more such lines; -o json has every lookup"
 
 
-def _wrong(faults: Sequence[LookupResult]) -> Iterator[str]:
+def grouped_faults(faults: Sequence[LookupResult]) -> Iterator[tuple[str, list[LookupResult]]]:
+    """``faults`` by what is wrong, each with a line that says so."""
     groups: defaultdict[tuple[str, str, str], list[LookupResult]] = defaultdict(list)
     for each in faults:
         groups[each.result, each.expectation.server, each.expectation.why].append(each)
     for (result, server, why), group in groups.items():
         reason = f" although {why or 'policies allow it'}" if result != Result.MISDELIVERED else ""
-        yield (
+        line = (
             f"{result.upper()}  {sources_of(group)} {_does(group)}{reason}: {_ports(group)} to {server} at "
             f"{group[0].cell.address}, observed {observation(group[0].observation)}"
         )
+        yield line, group
 
 
 def _does(group: Sequence[LookupResult]) -> str:
@@ -115,20 +118,20 @@ def _does(group: Sequence[LookupResult]) -> str:
 
 def cut_off_lines(seen: DnsSeen | None) -> list[str]:
     """Who can't resolve names because policies mean it so, and which."""
-    if seen is None:
-        return []
+    return [] if seen is None else [line for line, _ in grouped_cut_off(seen)]
+
+
+def grouped_cut_off(seen: DnsSeen) -> Iterator[tuple[str, list[LookupResult]]]:
+    """The lookups that policies deny by which these are, each with a line that says so."""
     without_udp = {each.cell.source for each in seen.cut_off if each.cell.protocol is Protocol.UDP}
     groups: defaultdict[tuple[str, bool], list[LookupResult]] = defaultdict(list)
     for each in seen.cut_off:
         partly = each.cell.protocol is Protocol.TCP and each.cell.source not in without_udp
         if partly or each.cell.protocol is Protocol.UDP:
             groups[each.expectation.why, partly].append(each)
-    return [
-        f"WARNING  {sources_of(group)} can resolve names over UDP alone, {OVER_TCP}: {why}"
-        if partly
-        else f"WARNING  {sources_of(group)} can't resolve names: {why}"
-        for (why, partly), group in groups.items()
-    ]
+    for (why, partly), group in groups.items():
+        what = f"can resolve names over UDP alone, {OVER_TCP}" if partly else "can't resolve names"
+        yield f"WARNING  {sources_of(group)} {what}: {why}", group
 
 
 def sources_of(group: Sequence[LookupResult]) -> str:
@@ -140,7 +143,8 @@ def _ports(group: Sequence[LookupResult]) -> str:
     return ", ".join(dict.fromkeys(f"{each.cell.protocol}/53" for each in group))
 
 
-def _pairs(each: PairsLost) -> str:
+def pair_line(each: PairsLost) -> str:
+    """That one of two questions gets lost, and what to do."""
     return (
         f"LOST  on node {each.node}, {each.lost} of {pluralize(each.pairs, 'pair')} of questions that went out from "
         f"one socket at once lost one of the two. {PAIR_ADVICE}"

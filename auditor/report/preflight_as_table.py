@@ -9,6 +9,7 @@ from auditor.cluster.kubernetes.preflight.checks import Preflight
 from auditor.model.words import pluralize
 from auditor.report.lines import write_line
 from auditor.run.live import Outlook
+from auditor.run.service_plan import services_at_most
 
 
 def render(outlook: Outlook, stream: TextIO) -> None:
@@ -27,6 +28,8 @@ def _creating(outlook: Outlook) -> Iterator[str]:
     places = {probe.name: probe.name + (f" on {probe.node}" if probe.node else "") for probe in probes}
     yield from _each(places, found)
     possible = sum(probe.name not in found.refused for probe in probes)
+    if outlook.services:
+        yield f"services  {services_at_most(possible)}"
     namespaces = pluralize(len({probe.namespace for probe in probes}), "namespace")
     yield f"{possible} of {pluralize(len(probes), 'probe pod')} in {namespaces} can be created: {_end(outlook)}"
 

@@ -86,21 +86,20 @@ def reached_lines(seen: ReachedSeen | None) -> Iterator[str]:
     silent = [each for each in seen.lookups if each.result is Result.INCONCLUSIVE]
     yield from few_lines(
         [
-            *wrong_lines(seen),
+            *(line for line, _ in grouped_faults_at(seen)),
             *without_verdict(unheard, "connection"),
             *without_verdict(silent, "lookup of a Service's name"),
         ]
     )
 
 
-def wrong_lines(seen: ReachedSeen) -> list[str]:
-    """A line for each thing that goes wrong."""
-    faults = seen.faults
-    names = [each for each in faults if each.cell.name]
-    return [*_wrong_names(seen, names), *_wrong_at(seen, [each for each in faults if not each.cell.name])]
+def grouped_faults_at(seen: ReachedSeen) -> Iterator[tuple[str, list[LookupResult]]]:
+    """What goes wrong by what it is, each with a line that says so."""
+    yield from _wrong_names(seen, [each for each in seen.faults if each.cell.name])
+    yield from _wrong_at(seen, [each for each in seen.faults if not each.cell.name])
 
 
-def _wrong_names(seen: ReachedSeen, faults: Sequence[LookupResult]) -> Iterator[str]:
+def _wrong_names(seen: ReachedSeen, faults: Sequence[LookupResult]) -> Iterator[tuple[str, list[LookupResult]]]:
     groups: defaultdict[tuple[str, str, str, str], list[LookupResult]] = defaultdict(list)
     for each in faults:
         groups[each.result, each.cell.name, each.cell.address, each.observation.outcome].append(each)
@@ -111,10 +110,10 @@ def _wrong_names(seen: ReachedSeen, faults: Sequence[LookupResult]) -> Iterator[
         what = "looks up" if result == Result.MISDELIVERED else "can't resolve"
         if result == Result.UNSTABLE:
             what = "can't always resolve"
-        yield f"{result.upper()}  {sources_of(group)} {what} {name} of service/{seen.named[name]}: {told}"
+        yield f"{result.upper()}  {sources_of(group)} {what} {name} of service/{seen.named[name]}: {told}", group
 
 
-def _wrong_at(seen: ReachedSeen, faults: Sequence[LookupResult]) -> Iterator[str]:
+def _wrong_at(seen: ReachedSeen, faults: Sequence[LookupResult]) -> Iterator[tuple[str, list[LookupResult]]]:
     resolved = {(each.cell.source, seen.named[each.cell.name]) for each in seen.lookups if each.result is Result.MATCH}
     groups: defaultdict[tuple[str, str, int, str, bool], list[LookupResult]] = defaultdict(list)
     for each in faults:
@@ -125,10 +124,11 @@ def _wrong_at(seen: ReachedSeen, faults: Sequence[LookupResult]) -> Iterator[str
         reason = why or "policies allow it"
         resolves = " and its name resolves" if by_name else ""
         where = f"service/{service} TCP/{port} at {group[0].cell.address}"
-        yield (
+        line = (
             f"{result.upper()}  {sources_of(group)} -> {where}, although {reason}{resolves}; "
             f"observed {observation(group[0].observation)}"
         )
+        yield line, group
 
 
 def reached_item(seen: ReachedSeen) -> dict[str, Any]:

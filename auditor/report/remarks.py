@@ -20,6 +20,15 @@ from auditor.model.verdict import Result
 from auditor.report import headline as of_runs
 from auditor.report import intent_as_table, lint_as_table
 from auditor.report.conclusion import conclude
+from auditor.report.findings_beside import (
+    AT_SERVICE,
+    CUT_OFF,
+    DNS,
+    PAIRS_LOST,
+    THROUGH,
+    FindingBeside,
+    findings_beside,
+)
 from auditor.report.standing import borne
 
 
@@ -79,6 +88,28 @@ RUN_RULES: Mapping[str, Rule] = {
         "an ipBlock covers addresses inside the cluster", "The specification leaves to the CNI what that means."
     ),
 }
+BESIDE_RULES: Mapping[str, Rule] = {
+    f"{THROUGH}-{Result.LEAK}": Rule(
+        "a connection that the policies deny is possible through a Service", "It is denied without the Service."
+    ),
+    f"{THROUGH}-{Result.OUTAGE}": Rule(
+        "a connection that the policies allow is not possible through a Service", "It is possible without the Service."
+    ),
+    f"{THROUGH}-{Result.MISDELIVERED}": Rule("somebody else answers behind a Service of the audit's own"),
+    f"{THROUGH}-{Result.UNSTABLE}": Rule("a connection through a Service is possible at one time and not at another"),
+    f"{DNS}-{Result.LEAK}": Rule("names are resolved that the policies keep from being asked for"),
+    f"{DNS}-{Result.OUTAGE}": Rule(
+        "names can't be resolved though the policies allow it", "Something else than policies cuts DNS off."
+    ),
+    f"{DNS}-{Result.MISDELIVERED}": Rule("something other than DNS answers lookups"),
+    f"{DNS}-{CUT_OFF}": Rule("the policies keep pods from resolving names", "Nothing works by name there."),
+    f"{DNS}-{PAIRS_LOST}": Rule("of two DNS questions from one socket one is lost", "C libraries then wait for 5 s."),
+    f"{AT_SERVICE}-{Result.LEAK}": Rule("a Service answers whom the policies keep from all pods behind it"),
+    f"{AT_SERVICE}-{Result.OUTAGE}": Rule("a Service can't be reached, or resolved, though the policies allow it"),
+    f"{AT_SERVICE}-{Result.MISDELIVERED}": Rule("a Service's name resolves to an address that is not the Service's"),
+    f"{AT_SERVICE}-{Result.UNSTABLE}": Rule("a Service's name resolves at one time and not at another"),
+}
+"""Of what is tried beside the matrix (--services, --dns, --service)."""
 INTENT_RULES: Mapping[str, Rule] = {
     f"intent-{IntentKind.OPEN}": Rule("the policies allow what is meant to be denied"),
     f"intent-{IntentKind.CLOSED}": Rule("the policies deny what is meant to be allowed"),
@@ -114,8 +145,9 @@ def _of_run(report: Report) -> Remarks:
     """
     ages = zip(report.findings, borne(report), strict=True)
     found = [_of_finding(finding, fails=age is None) for finding, age in ages]
-    remarks = _ordered((*found, *map(_of_rule, report.intent)))
-    return Remarks("run", conclude(report), of_runs.headline(report), remarks, {**RUN_RULES, **INTENT_RULES})
+    remarks = _ordered((*found, *map(_of_finding_beside, findings_beside(report)), *map(_of_rule, report.intent)))
+    rules = {**RUN_RULES, **BESIDE_RULES, **INTENT_RULES}
+    return Remarks("run", conclude(report), of_runs.headline(report), remarks, rules)
 
 
 def _ordered(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
@@ -160,6 +192,12 @@ def _of_finding(finding: Finding, *, fails: bool) -> Remark:
         finding.places,
         finding_id(finding.kind, stable_reason(finding.expected_by)),
     )
+
+
+def _of_finding_beside(finding: FindingBeside) -> Remark:
+    level = Level.WARNING if finding.result is None else Level.ERROR
+    rule = BESIDE_RULES[finding.kind]
+    return Remark(finding.kind, level, rule.title, finding.text, finding.places, _identity(finding.kind, *finding.key))
 
 
 def _identity(*parts: str) -> str:

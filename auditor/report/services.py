@@ -85,18 +85,25 @@ def service_lines(seen: ServicesSeen | None) -> Iterator[str]:
 
 
 def _grouped(results: Sequence[ServiceResult]) -> Iterator[str]:
+    groups = list(grouped_faults(results))
+    yield from (line for line, _ in groups[:MOST_LINES])
+    if len(groups) > MOST_LINES:
+        yield f"and {len(groups) - MOST_LINES} more such lines; -o json has every connection"
+
+
+def grouped_faults(results: Sequence[ServiceResult]) -> Iterator[tuple[str, list[ServiceResult]]]:
+    """``results`` by what is wrong, each with a line that says so."""
     groups: defaultdict[tuple[str, str, str], list[ServiceResult]] = defaultdict(list)
     for each in results:
         groups[each.result, each.cell.way, each.cell.backend].append(each)
-    for (result, way, backend), group in list(groups.items())[:MOST_LINES]:
+    for (result, way, backend), group in groups.items():
         sources = in_brief(list(dict.fromkeys(each.cell.source for each in group)), SHOWN)
         first = group[0]
-        yield (
+        line = (
             f"{result.upper()}  {sources} -> {backend} by {way}: {_ports(group)}; expected {first.expected}, "
             f"observed {observation(first.observation)}"
         )
-    if len(groups) > MOST_LINES:
-        yield f"and {len(groups) - MOST_LINES} more such lines; -o json has every connection"
+        yield line, group
 
 
 def _ports(group: Sequence[ServiceResult]) -> str:

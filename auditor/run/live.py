@@ -109,7 +109,7 @@ async def audit_with_plan(
             pods = replace(
                 options.pods.apart_from(tried),
                 numbered=options.services,
-                names=bool(options.dns or audit_options.reach),
+                names=options.looks_names_up,
             )
             options = replace(options, pods=pods)
             findings = await apart(against_intent, live.snapshot, options.intent)
@@ -204,11 +204,12 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What an audit, ``in_place`` or with pods of its own, intends, and what it would meet."""
+    """What an audit, ``in_place`` or with pods of its own and perhaps ``services``, intends, and what it would meet."""
 
     intended: LivePlan
     found: Preflight
     in_place: bool = False
+    services: bool = False
 
     @property
     def put(self) -> tuple[ProbePod, ...]:
@@ -228,6 +229,8 @@ async def look_ahead(options: LiveOptions) -> Outlook:
     ClusterError when the cluster can't be asked.
     """
     live = await read_live(options)
+    named_services(live.snapshot, options.reach)
     intended = await apart(plan_live, live, options)
+    options = replace(options, pods=replace(options.pods, numbered=options.services, names=options.looks_names_up))
     async with ApiServer(await connect(options.connection)) as api:
-        return Outlook(*await settle(api, live, intended, options), options.in_place)
+        return Outlook(*await settle(api, live, intended, options), options.in_place, options.services)

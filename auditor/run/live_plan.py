@@ -46,7 +46,7 @@ class LiveOptions:
     Where one probe pod for each class would be too many, as few are chosen as notice the share ``coverage`` of what
     there is to notice (None: all of it), and at most ``max_connections`` are tried; not so with ``everything``. They
     are chosen, too, where either is given. ``services``: Services are made in front of probe pods. ``dns``: they
-    look names up.
+    look names up. ``reach``: Services of the cluster's own, ``NAMESPACE/NAME``, to look up and connect to.
     """
 
     connection: ConnectionOptions
@@ -67,6 +67,12 @@ class LiveOptions:
     intent: Intent | None = None
     services: bool = False
     dns: bool = False
+    reach: tuple[str, ...] = ()
+
+    @property
+    def looks_names_up(self) -> bool:
+        """Whether probe pods ask the cluster's DNS."""
+        return self.dns or bool(self.reach)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,15 @@ def _few(ports: Mapping[str, tuple[OwnPort, ...]], for_nodes: Sequence[str]) -> 
     return list(dict.fromkeys((*for_nodes, *ports)))[:MOST_NODE_PORTS]
 
 
+def services_at_most(count: int) -> str:
+    """What Services a run with ``count`` probe pods would make: which ports are worth trying shows only in the run."""
+    with_ports = min(count, MOST_NODE_PORTS)
+    return (
+        f"up to {pluralize(2 * count + 2 * with_ports, 'Service')} that lead to its own probe pods alone, with up to "
+        f"{pluralize(2 * with_ports * MOST_PORTS, 'NodePort')} between them; they go with the run's Lease"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class MadeService:
     """A Service of ours as it is in the cluster: ``service`` has its addresses and NodePorts."""

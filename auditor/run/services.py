@@ -16,6 +16,8 @@ from auditor.model.service_seen import ServiceCell, ServiceExpectation, ServiceR
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import NOT_OBSERVED, Observation, Observed, Result
 from auditor.model.words import pluralize
+from auditor.policy.decision_places import places_of
+from auditor.policy.explain import decide
 from auditor.policy.service_ways import expectation, with_somebody_at
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.service_routes import Proof, Proving, ServiceTry, proofs_of_nodes, proofs_of_tries
@@ -145,7 +147,11 @@ def _judged(  # noqa: PLR0913, PLR0917 - all that a result is made of
     results = tuple(
         _result(cell, demands[cell], each, outcome, void=void.get(cell, "")) for cell, each in without.items()
     )
-    return ServicesSeen(results, diagnose_paths(snapshot, nodes, results), (*_facts(results), *outcome.facts))
+    placed = tuple(
+        replace(each, places=places_of(decide(snapshot, each.cell.direct))) if each.is_fault else each
+        for each in results
+    )
+    return ServicesSeen(placed, diagnose_paths(snapshot, nodes, placed), (*_facts(placed), *outcome.facts))
 
 
 def _result(

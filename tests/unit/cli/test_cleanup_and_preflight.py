@@ -135,6 +135,8 @@ def test_a_preflight_is_told_line_by_line():
     end = "1 of 3 probe pods in 1 namespace can be created: a run can"
     intended = LivePlan(None, Snapshot({}, (), ()), tuple(probes), frozenset(), ())
     assert list(describe(Outlook(intended, found))) == [*lines, f"{end} start"]
+    (line,) = [line for line in describe(Outlook(intended, found, services=True)) if line.startswith("services")]
+    assert line.startswith("services  up to 4 Services that lead to its own probe pods alone")
     stopped = Preflight(found.refused, ("in the way",), found.remarks)
     assert list(describe(Outlook(intended, stopped))) == [*lines, "obstacle  in the way", f"{end}'t start"]
     assert not Preflight({probe.name: "why" for probe in probes}).can_start(probes)

@@ -319,6 +319,8 @@ def test_nothing_is_asked_of_a_cluster_in_which_too_much_would_be_created(comman
         monkeypatch.setattr(f"{module_}.ApiServer", Api)
     monkeypatch.setattr("auditor.run.live._read", read)
     quiet = ["-q"] if command == "run" else []
+    assert run([command, "-A", *quiet, "--service", "prod/absent"]) == 2
+    assert "--service prod/absent: there is no such Service" in capsys.readouterr().err
     assert run([command, "-A", *quiet, "--everything", "--max-probe-pods", "1"]) == 4
     assert capsys.readouterr().err.startswith(
         "error: this audit would create 2 probe pods in 1 namespace, more than --max-probe-pods 1: "

@@ -13,14 +13,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditor.model.dns_seen import DnsSeen
 from auditor.model.intent import IntentFinding, IntentKind, IntentReport, IntentRule, ProposedChange
 from auditor.model.lint import LintFinding, LintReport, Place, Severity, Sorted
 from auditor.model.ports import PortRange, Protocol
+from auditor.model.service_seen import FAULTS, ServicesSeen
 from auditor.model.verdict import Verdict
 from auditor.policy.differences import Change, ChangeKind, Difference
+from auditor.report.as_objects import report_objects
 from auditor.report.difference import ComparedClusters, FailOnChange
 from auditor.report.registry import CONFORMANCE, DIFF, FORMATS, INTENT, LINT, RUN, formats_of, renderer
-from tests.unit.report import reports
+from auditor.report.remarks import BESIDE_RULES
+from tests.unit.report import reports, test_lookups, test_services
 from tests.unit.report.hostile import COMMANDS, HOSTILE, is_command, is_harmless, texts
 from tests.unit.report.reports import leak, outage, report, result
 
@@ -118,6 +122,50 @@ class TestSarif:
         run = sarif(RUN, report(cells, [placed, second]))
         assert [each["locations"][0]["physicalLocation"]["region"]["startLine"] for each in run["results"]] == [12]
         assert run["properties"]["findingsWithoutFile"] == 1
+
+    def test_what_is_found_beside_the_matrix_stands_at_the_policies_that_deny(self, checkout):
+        shut = (Place("prod/shut", "policy.yaml", 5),)
+        through = replace(test_services.LEAK, places=shut)
+        cut_off = test_lookups.CUT_OFF
+        cut_off = replace(cut_off, expectation=replace(cut_off.expectation, places=shut))
+        made = replace(
+            report([result("prod/a", "prod/b", "TCP/1")]),
+            services=ServicesSeen((through,)),
+            dns=DnsSeen("name", (test_lookups.OUTAGE, cut_off), (test_lookups.PAIRS,)),
+            reached=test_lookups.reached(test_lookups.LEAK_AT_DB, test_lookups.ELSEWHERE),
+        )
+        run = sarif(RUN, made)
+        told = {
+            (each["ruleId"], each["level"], each["locations"][0]["physicalLocation"]["region"]["startLine"])
+            for each in run["results"]
+        }
+        assert told == {("through-services-leak", "error", 5), ("dns-cut-off", "warning", 5)}
+        assert run["properties"]["findingsWithoutFile"] == 4
+        assert {each["id"] for each in run["tool"]["driver"]["rules"]} == {
+            "through-services-leak",
+            "dns-cut-off",
+            "dns-outage",
+            "dns-question-lost",
+            "service-leak",
+            "service-misdelivered",
+        }
+        told = rendered(RUN, "github", made)
+        assert "prod/api looks up db.prod.svc.cluster.local of service/prod/db: resolves to 192.0.2.1" in told
+        results = report_objects(made, ["prod"])[0].results
+        assert {each.policy: each.status for each in results if each.policy in BESIDE_RULES} == {
+            "dns-outage": "fail",
+            "dns-cut-off": "warn",
+            "dns-question-lost": "fail",
+            "service-leak": "fail",
+            "service-misdelivered": "fail",
+        }
+
+    def test_every_kind_that_is_found_beside_the_matrix_has_its_rule(self):
+        parts = {"through-services": FAULTS, "dns": FAULTS[:3], "service": FAULTS}
+        assert {f"{part}-{kind}" for part, kinds in parts.items() for kind in kinds} | {
+            "dns-cut-off",
+            "dns-question-lost",
+        } == set(BESIDE_RULES)
 
 
 def commands(text):
