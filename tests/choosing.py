@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from auditor.choice.admin_misreadings import AdminReading
 from auditor.choice.area import Area, Kind
 from auditor.choice.choose import Bounds, choose
 from auditor.choice.filter import What
 from auditor.choice.misreadings import Reading
 from auditor.choice.noticing import Ledger
 from auditor.choice.world import World
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, Note
@@ -33,10 +35,14 @@ def claimed_by(ledger: Ledger) -> dict[tuple[str, int, What], bool]:
     return found
 
 
+NO_FAULT = frozenset({Note.CNI_DEPENDENT, Note.UNDEFINED, Note.ADDRESS_UNKNOWN})
+"""With these a difference says nothing against an enforcer."""
+
+
 def differ(written: ExpectedMatrix, read: ExpectedMatrix, cells: Iterable[Cell]) -> bool:
     """Whether any of ``cells`` is let through that should not be, or closed that is sure to be open."""
     return any(
-        written.verdict(*cell) is not read.verdict(*cell) and Note.CNI_DEPENDENT not in written.notes(*cell)
+        written.verdict(*cell) is not read.verdict(*cell) and NO_FAULT.isdisjoint(written.notes(*cell))
         for cell in cells
     )
 
@@ -91,6 +97,21 @@ class Claims:
         return self._probes[kind]
 
 
+def possible(ends: Sequence[Endpoint], area: Area, members: Iterable[Endpoint], direction: Direction) -> list[Cell]:
+    """All connections in ``area`` that have one of ``members`` at the end of ``direction``, and another of ``ends``."""
+    pairs = [(member, other) for member in members for other in ends if other.name != member.name]
+    return [
+        Cell(
+            *((other.name, member.name) if direction is Direction.INGRESS else (member.name, other.name)),
+            column.port.protocol,
+            column.port.number,
+            column.family,
+        )
+        for member, other in pairs
+        for column in area.columns
+    ]
+
+
 def at_end(cells: Sequence[Cell], direction: Direction, names: set[str]) -> Iterator[Cell]:
     """Those of ``cells`` that pass the filters in ``direction`` of pods with these ``names``."""
     return (cell for cell in cells if (cell.destination if direction is Direction.INGRESS else cell.source) in names)
@@ -106,6 +127,15 @@ def read_so(
     others = [each for each in policies if each is not policy]
     added = [replace(read, **rules)] if reading.isolates else []
     return (*others, rest, *added)
+
+
+def admin_read_so(
+    policies: Sequence[AdminPolicy], policy: AdminPolicy, direction: Direction, reading: AdminReading
+) -> tuple[AdminPolicy, ...]:
+    """The same of policies of administrators."""
+    rest = replace(policy, ingress=()) if direction is Direction.INGRESS else replace(policy, egress=())
+    others = [each for each in policies if each is not policy]
+    return (*others, rest, reading.put_into(policy, direction))
 
 
 def stand_ins(claims: Claims) -> tuple[Endpoint, ...]:

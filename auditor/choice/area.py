@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
+from auditor.choice.columns import Column, Columns
 from auditor.choice.filter import Filter, Read, What
 from auditor.choice.misreadings import misreadings
 from auditor.choice.sides import Side
-from auditor.choice.world import Column, Columns, World, refined
+from auditor.choice.tiers import AdminRead
+from auditor.choice.world import World, refined
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction
 from auditor.model.ports import PortRequest
@@ -87,7 +89,8 @@ def survey(
     touching = _touching(world, here)
     ports = dict.fromkeys((*_ports(world, reads, touching[0], here), *also))
     columns = world.columns(families, list(ports))
-    kinds = _tell_apart(world, reads, touching, here)
+    admin = {each: [] if world.admin is None else world.admin.concerning(each, here) for each in Direction}
+    kinds = _tell_apart(world, reads, admin, touching, here)
     whats: dict[What, int] = {}
     found: dict[tuple[int, Direction, tuple[tuple[int, ...], ...]], list[int]] = {}
     unseen = 0
@@ -97,7 +100,8 @@ def survey(
             misread = []
             for subject in kind:
                 filters = _filters(world, subject.group, direction, columns, touching)
-                here_alone = filters[0].misread(mine, 0 if subject.several else 1 << subject.group)
+                itself = 0 if subject.several else 1 << subject.group
+                here_alone = filters[0].misread(mine, admin[direction], itself)
                 misread.append([*here_alone, *_everywhere(world, namespace, subject, direction, filters)])
             for ways in zip(*misread, strict=True):
                 changed = tuple(each for _, each in ways)
@@ -115,7 +119,7 @@ def survey(
         tuple(whats),
         tuple(bundles),
         unseen,
-        _selectors(reads),
+        _selectors(reads) | (frozenset() if world.admin is None else world.admin.selectors),
     )
 
 
@@ -124,10 +128,10 @@ def _filters(
 ) -> list[Filter]:
     """One for each of ``touching``; where that is the same, the same."""
     known: dict[int, Filter] = {}
-    for sides in touching:
+    for written, sides in zip(world.all_sides, touching, strict=True):
         opposite = sides[direction]
-        if id(opposite) not in known:
-            known[id(opposite)] = Filter(world, group, direction, columns, opposite)
+        if id(opposite) not in known:  # policies of administrators are the same in both directions, or in none
+            known[id(opposite)] = Filter(world, group, direction, columns, opposite, written[direction].around)
     return [known[id(sides[direction])] for sides in touching]
 
 
@@ -142,7 +146,7 @@ def _everywhere(
     right = filters[0].let_in(world.sides[direction].policies.get(namespace, ()))
     for (phrase, sides), there in zip(world.everywhere, filters[1:], strict=True):
         wrong = there.let_in(sides[direction].policies.get(namespace, ()))
-        yield What("", direction, f"{phrase}, everywhere"), there.differing(right, wrong, itself)
+        yield What("", direction, f"{phrase}, everywhere"), filters[0].differing(right, wrong, itself)
 
 
 def _selectors(reads: Sequence[Read]) -> frozenset[LabelSelector]:
@@ -166,13 +170,13 @@ def _touching(world: World, here: int) -> list[Mapping[Direction, Side]]:
     """For filters of each direction what is at the other ends, with those openings alone that let any of ``here``
     through: by the policies as they are written, and by each dialect everywhere. What is equal is the same object.
     """
-    known: dict[tuple[int, ...], Side] = {}
+    known: dict[tuple[object, ...], Side] = {}
     found: list[Mapping[Direction, Side]] = []
-    for sides in (world.sides, *(sides for _, sides in world.everywhere)):
+    for sides in world.all_sides:
         opposite = {direction: sides[direction.opposite].touching(here) for direction in Direction}
         found.append(
             {
-                direction: known.setdefault((side.isolated, *map(id, side.openings)), side)
+                direction: known.setdefault((direction, id(side.around), side.isolated, *map(id, side.openings)), side)
                 for direction, side in opposite.items()
             }
         )
@@ -186,7 +190,10 @@ def _ports(world: World, reads: Sequence[Read], touching: Mapping[Direction, Sid
     concerned |= {id(read.policy): replace(read.policy, directions=frozenset(Direction)) for read in reads}
     representatives = world.groups.representatives
     pods = tuple(representatives[number] for number in bits(here))
-    ports = choose_ports(replace(world.snapshot, policies=tuple(concerned.values()), endpoints=pods))
+    around = () if world.admin is None else world.admin.touching(here)
+    ports = choose_ports(
+        replace(world.snapshot, policies=tuple(concerned.values()), admin_policies=around, endpoints=pods)
+    )
     declared = (
         PortRequest(port.protocol, number=port.number)
         for number in bits(world.groups.hosts)
@@ -197,11 +204,17 @@ def _ports(world: World, reads: Sequence[Read], touching: Mapping[Direction, Sid
 
 
 def _tell_apart(
-    world: World, reads: Sequence[Read], touching: Sequence[Mapping[Direction, Side]], here: int
+    world: World,
+    reads: Sequence[Read],
+    admin: Mapping[Direction, Sequence[AdminRead]],
+    touching: Sequence[Mapping[Direction, Side]],
+    here: int,
 ) -> tuple[Kind, ...]:
     own = [mask for read in reads for mask in (read.subjects, *(subjects for _, subjects in read.misread))]
+    own += [each.subjects for several in admin.values() for read in several for each in read.readings]
     others = [mask for by_number in world.declared.values() for mask in by_number.values()]
     others += [each.rule_peers for one in touching for there in one.values() for each in there.openings]
+    others += [] if world.admin is None else world.admin.peers
     narrowed = list(dict.fromkeys(mask & here for mask in others))
     parts = refined([here] if here else [], dict.fromkeys(mask & here for mask in own))
     return tuple(sorted(_subjects(world, refined([part], narrowed)) for part in parts))

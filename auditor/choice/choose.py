@@ -58,12 +58,11 @@ class Chosen:
 def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeRequest, bounds: Bounds) -> Chosen:
     """What to create and to try for ``request``; ``outside`` are the hosts that may be tried, too."""
     audited_in = set(request.namespaces or snapshot.namespaces)
-    policies = [policy for policy in snapshot.policies if policy.namespace in audited_in]
     world = World(snapshot, outside, request.namespaces or None)
     ends = zip(world.groups.of_endpoint, world.snapshot.endpoints, strict=True)
     audited = mask_of({group for group, end in ends if request.audits(end)})
     families = families_of(snapshot)
-    areas = [survey(world, name, audited, families) for name in sorted({policy.namespace for policy in policies})]
+    areas = [survey(world, name, audited, families) for name in world.namespaces_with_policies(audited_in, audited)]
     several = _pairs(world, areas, request)
     cover = Cover(several, world.namespace_of, bounds.probe_pods)
     cover.take(math.ceil(bounds.coverage * sum(sum(pairs.weights) for pairs in several)))

@@ -69,7 +69,7 @@ def _by_dialects(policy: NetworkPolicy) -> Iterator[tuple[str, NetworkPolicy | N
 def _by_parts(policy: NetworkPolicy, direction: Direction) -> Iterator[tuple[str, NetworkPolicy]]:
     if direction not in policy.directions:
         return
-    for what, selector in _looser(policy.pod_selector, "podSelector"):
+    for what, selector in looser(policy.pod_selector, "podSelector"):
         yield what, replace(policy, pod_selector=selector)
     rules = policy.rules(direction)
     for number, rule in enumerate(rules[:MOST_ITEMS]):
@@ -87,13 +87,13 @@ def _rules_read_otherwise(rule: Rule, direction: Direction, where: str) -> Itera
         yield f"{peers} is overlooked", (replace(rule, peers=()),)
     if rule.ports:
         yield f"{ports} is overlooked", (replace(rule, ports=()),)
-    for what, several in _items_read_otherwise(rule.peers, _other_peers, peers):
+    for what, several in items_read_otherwise(rule.peers, _other_peers, peers):
         yield what, (replace(rule, peers=several),)
-    for what, some in _items_read_otherwise(rule.ports, _other_ports, ports):
+    for what, some in items_read_otherwise(rule.ports, other_ports, ports):
         yield what, (replace(rule, ports=some),)
 
 
-def _items_read_otherwise(
+def items_read_otherwise(
     items: tuple[Item, ...], others: Callable[[Item, str], Iterator[tuple[str, Item]]], where: str
 ) -> Iterator[tuple[str, tuple[Item, ...]]]:
     """For each of ``items`` the list without it, unless that were empty, and with each of ``others`` in its place."""
@@ -108,30 +108,32 @@ def _items_read_otherwise(
 def _other_peers(peer: Peer, where: str) -> Iterator[tuple[str, Peer]]:
     if peer.ip_block is not None:
         for number, network in enumerate(peer.ip_block.excepts[:MOST_ITEMS]):
-            block = replace(peer.ip_block, excepts=_without(peer.ip_block.excepts, number))
+            block = replace(peer.ip_block, excepts=without(peer.ip_block.excepts, number))
             yield f"{where}: except {network} is overlooked", replace(peer, ip_block=block)
         return
     if peer.pod_selector is not None:
-        for what, selector in _looser(peer.pod_selector, f"{where}.podSelector"):
+        for what, selector in looser(peer.pod_selector, f"{where}.podSelector"):
             yield what, replace(peer, pod_selector=selector)
     if peer.namespace_selector is not None:
-        for what, selector in _looser(peer.namespace_selector, f"{where}.namespaceSelector"):
+        for what, selector in looser(peer.namespace_selector, f"{where}.namespaceSelector"):
             yield what, replace(peer, namespace_selector=selector)
 
 
-def _other_ports(port: PolicyPort, where: str) -> Iterator[tuple[str, PolicyPort]]:
+def other_ports(port: PolicyPort, where: str) -> Iterator[tuple[str, PolicyPort]]:
+    """What is wrong, and what ``port``, which stands at ``where``, is taken for."""
     if port.end_port is not None:
         yield f"{where}: endPort {port.end_port} is overlooked", replace(port, end_port=None)
 
 
-def _looser(selector: LabelSelector, where: str) -> Iterator[tuple[str, LabelSelector]]:
+def looser(selector: LabelSelector, where: str) -> Iterator[tuple[str, LabelSelector]]:
     """What is wrong, and ``selector``, which stands at ``where``, without each of its conditions."""
     labels, expressions = selector.match_labels, selector.match_expressions
     for number, (key, value) in islice(enumerate(labels), MOST_ITEMS):
-        yield f"{where}: {key}={value} is overlooked", LabelSelector(_without(labels, number), expressions)
+        yield f"{where}: {key}={value} is overlooked", LabelSelector(without(labels, number), expressions)
     for number, requirement in islice(enumerate(expressions), MOST_ITEMS):
-        yield f"{where}: {requirement} is overlooked", LabelSelector(labels, _without(expressions, number))
+        yield f"{where}: {requirement} is overlooked", LabelSelector(labels, without(expressions, number))
 
 
-def _without(items: Sequence[Item], number: int) -> tuple[Item, ...]:
+def without(items: Sequence[Item], number: int) -> tuple[Item, ...]:
+    """All but the one with this ``number``."""
     return (*items[:number], *items[number + 1 :])

@@ -5,11 +5,13 @@ everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from auditor.diagnosis.dialects import SPECS
+from auditor.choice.around import Around
+from auditor.choice.tiers import AdminPolicies
+from auditor.diagnosis.dialects import SPECS, DialectSpec
 from auditor.model.policy import Direction, NetworkPolicy, Peer, Rule
 from auditor.model.snapshot import Family
 from auditor.policy.bits import bits, union
@@ -47,19 +49,21 @@ NARROW = 64
 @dataclass(frozen=True)
 class Side:
     """One direction: the groups that any policy isolates, what opens them, and the policies by their namespaces.
-    ``read`` are the policies as they are read, of those with the same selectors and rules one.
+    ``read`` are the policies as they are read, of those with the same selectors and rules one; ``around`` those of
+    administrators, where there are any.
     """
 
     isolated: int
     openings: tuple[Opening, ...]
     policies: Mapping[str, Sequence[Isolating]] = field(default_factory=dict)
     read: Sequence[NetworkPolicy] = ()
+    around: Around | None = None
 
     def touching(self, here: int) -> Side:
         """Those openings alone that let any of ``here`` through."""
         places = {place for group in bits(here) for place in self._narrow.get(group, ())}
         places.update(place for place in self._broad if self.openings[place].rule_peers & here)
-        return Side(self.isolated, tuple(self.openings[place] for place in sorted(places)))
+        return Side(self.isolated, tuple(self.openings[place] for place in sorted(places)), around=self.around)
 
     @cached_property
     def _broad(self) -> list[int]:
@@ -96,7 +100,9 @@ class Sides:
         groups: Groups,
         compile_: Callable[[NetworkPolicy, Rule], CompiledRule],
         namespaces: Collection[str] | None,
+        admin: AdminPolicies | None = None,
     ) -> None:
+        self._admin = admin
         self._policies = policies
         self._groups = groups
         self._compile = compile_
@@ -117,8 +123,19 @@ class Sides:
 
     def written(self) -> dict[Direction, Side]:
         """The policies as they are written."""
+        return self._written
+
+    @cached_property
+    def _written(self) -> dict[Direction, Side]:
         same = [shape.policies[0] for shape in self._shapes]
-        return {each: self._side(same, each) for each in Direction}
+        return self._surrounded({each: self._side(same, each) for each in Direction})
+
+    def _surrounded(self, sides: Mapping[Direction, Side], spec: DialectSpec | None = None) -> dict[Direction, Side]:
+        """``sides`` between the tiers of administrators, as they are written or taken."""
+        if self._admin is None:
+            return dict(sides)
+        around = self._admin.written if spec is None else self._admin.read(spec)
+        return {each: replace(side, around=around[each]) for each, side in sides.items()}
 
     def everywhere(self) -> Iterator[tuple[str, dict[Direction, Side]]]:
         """What is wrong, and both directions, for each dialect that takes any of the policies for another."""
@@ -127,9 +144,11 @@ class Sides:
             written = [shape.policies[0] for shape in self._shapes]
             read = written if rewrite is None else list(map(rewrite, written))
             if spec.first_policy_only:
-                yield spec.phrase, {each: self._first_only(each) for each in Direction}
+                yield spec.phrase, self._surrounded({each: self._first_only(each) for each in Direction})
             elif read != written:
-                yield spec.phrase, {each: self._side(read, each) for each in Direction}
+                yield spec.phrase, self._surrounded({each: self._side(read, each) for each in Direction}, spec)
+            elif self._admin is not None and spec.timing is None and self._admin.read(spec) is not self._admin.written:
+                yield spec.phrase, self._surrounded(self._written, spec)
 
     def _side(self, read: Sequence[NetworkPolicy | None], direction: Direction) -> Side:
         """One direction of the policies where those of each shape are taken for one of ``read``."""

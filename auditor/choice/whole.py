@@ -9,9 +9,10 @@ from itertools import product
 
 from auditor.choice.area import Area, survey
 from auditor.choice.choose import families_of, ledger_for
+from auditor.choice.columns import Column
 from auditor.choice.noticing import Ledger
 from auditor.choice.pairs import Link, Pairs, Pod
-from auditor.choice.world import Column, World
+from auditor.choice.world import World
 from auditor.model.snapshot import Endpoint, Snapshot
 from auditor.policy.bits import mask_of
 from auditor.probe_pods.choice import ProbeRequest
@@ -35,10 +36,9 @@ def ledger_of_plan(
     real = mask_of(groups[: len(ends)])
     audited = mask_of({group for group, end in zip(groups, ends, strict=False) if request.audits(end)})
     of_probes = groups[len(ends) :]
-    audited_in = request.namespaces or snapshot.namespaces
-    with_policies = {policy.namespace for policy in snapshot.policies}.intersection(audited_in)
+    with_policies = world.namespaces_with_policies(request.namespaces or list(snapshot.namespaces), audited)
     families, also = families_of(snapshot), sorted({each.port for each in tried or ()})
-    surveys = (survey(world, name, audited | mask_of(of_probes), families, also) for name in sorted(with_policies))
+    surveys = (survey(world, name, audited | mask_of(of_probes), families, also) for name in with_policies)
     areas = [_as_pods_show(area, audited, real) for area in surveys]
     names: dict[int, list[str]] = {}
     for group, end in zip(groups[len(ends) - len(outside) :], (*outside, *probes), strict=True):

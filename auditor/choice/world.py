@@ -7,15 +7,17 @@ keep theirs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from operator import ne
-from typing import NamedTuple
 
+from auditor.choice.columns import Column, Columns
 from auditor.choice.misreadings import Reading
 from auditor.choice.sides import Side, Sides, is_lone
+from auditor.choice.tiers import AdminPolicies
 from auditor.model.addresses import IPAddress
+from auditor.model.admin_policy import AdminTier
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, IPBlock, NetworkPolicy, PolicyPort, Rule
 from auditor.model.ports import PortRequest
@@ -24,44 +26,10 @@ from auditor.policy.atoms import cut_atoms, port_names
 from auditor.policy.bits import bits, mask_of
 from auditor.policy.compiled import CompiledRule, RuleCompiler
 from auditor.policy.groups import Groups
+from auditor.policy.tier_admin import AdminPolicyTier
+from auditor.policy.tiers import Universe
 from auditor.policy.traits import network_policy_traits, peers_in_force
 from auditor.probing.plan import ALWAYS_PROBED
-
-
-class Column(NamedTuple):
-    """Connections on one port over one family; ``atom`` is the number of the port's atom."""
-
-    family: Family
-    atom: int
-    port: PortRequest
-
-
-class Columns(NamedTuple):
-    """Several columns, and for each direction who can be at the other end in each of them.
-
-    Where ipBlocks hold pods, the same columns once more, as if they held none: an enforcer may take it so, and what is
-    closed to a pod that only an ipBlock lets through is no fault.
-    """
-
-    each: tuple[Column, ...]
-    at_other_end: Mapping[Direction, Sequence[int]]
-    by_atom: Mapping[int, Sequence[int]]
-    """The places of the columns of each atom."""
-    atoms: int
-    """The atoms that have columns."""
-    doubled: bool = False
-
-    @property
-    def without_blocks(self) -> int:
-        """The place from which on ipBlocks hold no pods."""
-        return len(self.each) // 2 if self.doubled else len(self.each)
-
-    def of_atoms(self, atoms: int) -> Iterator[tuple[int, Column]]:
-        """Those of any of ``atoms``, with their places."""
-        here = atoms & self.atoms
-        if here == self.atoms:
-            return enumerate(self.each)
-        return ((place, self.each[place]) for atom in bits(here) for place in self.by_atom[atom])
 
 
 class World:
@@ -79,22 +47,28 @@ class World:
         """``namespaces`` are those of which an area is looked at; None: any. ``probes`` are there beside the pods, and
         count as nobody's members.
         """
-        addresses = _of_any_pod(snapshot, network_policy_traits(snapshot).blocks)
+        admin = [tier.traits(snapshot) for tier in map(AdminPolicyTier, AdminTier) if tier.applies(snapshot)]
+        blocks = network_policy_traits(snapshot).blocks.union(*(each.blocks for each in admin))
+        addresses = _of_any_pod(snapshot, blocks)
         pods = [replace(end, addresses=addresses) for end in snapshot.endpoints if end.selectable]
         self.snapshot = replace(snapshot, endpoints=(*pods, *outside))
         everybody = (*self.snapshot.endpoints, *(replace(end, addresses=addresses) for end in probes))
         both = frozenset(Direction)
         policies = tuple(replace(policy, directions=both) for policy in snapshot.policies)
         traits = network_policy_traits(replace(snapshot, policies=policies))
-        ports = [*traits.ports, *map(_first_alone, traits.ports), *_of_other_protocols(traits.ports)]
+        of_admin = [port for each in admin for port in each.ports]
+        ports = [*traits.ports, *map(_first_alone, [*traits.ports, *of_admin]), *_of_other_protocols(traits.ports)]
+        ports += of_admin
         names = port_names(ports)
         self.atoms = cut_atoms(ports, names, everybody)
-        self.groups = Groups(replace(self.snapshot, endpoints=everybody), names, [traits])
+        self.groups = Groups(replace(self.snapshot, endpoints=everybody), names, [traits, *admin])
         self.blocks_hold_pods = any(address in block.cidr for block in traits.blocks for address in addresses)
         self.declared = {name: self.groups.declaring(name) for name in names}
         self._compiler = RuleCompiler(self.groups, self.atoms, self.declared)
         self._compiled: dict[tuple[str, int], tuple[Rule, CompiledRule]] = {}
-        self._sides = Sides(snapshot.policies, self.groups, self.compiled, namespaces)
+        universe = Universe(self.groups, self.atoms, self.declared)
+        self.admin = AdminPolicies(snapshot, universe) if snapshot.admin_policies else None
+        self._sides = Sides(snapshot.policies, self.groups, self.compiled, namespaces, self.admin)
 
     @cached_property
     def members(self) -> list[list[Endpoint]]:
@@ -114,13 +88,27 @@ class World:
         """What is wrong, and the policies, for each dialect that takes any of them for another."""
         return list(self._sides.everywhere())
 
+    @property
+    def all_sides(self) -> list[dict[Direction, Side]]:
+        """``sides``, and those of each dialect ``everywhere``."""
+        return [self.sides, *(sides for _, sides in self.everywhere)]
+
     @cached_property
     def selectors_everywhere(self) -> set[LabelSelector]:
         """The selectors for pods in the policies as any dialect takes them."""
         sides = [one for _, both in self.everywhere for one in both.values()]
         policies = list({id(each): each for one in sides for each in one.read}.values())
         peers = (peer.pod_selector for peer in peers_in_force(policies))
-        return {policy.pod_selector for policy in policies}.union(each for each in peers if each is not None)
+        of_admin = frozenset[LabelSelector]() if self.admin is None else self.admin.selectors
+        return {policy.pod_selector for policy in policies}.union(each for each in peers if each is not None) | of_admin
+
+    def namespaces_with_policies(self, namespaces: Collection[str], audited: int) -> list[str]:
+        """Those of ``namespaces`` that have policies of their own, and those with ``audited`` groups that policies of
+        administrators are for.
+        """
+        found = {policy.namespace for policy in self.snapshot.policies}.intersection(namespaces)
+        for_them = audited & (0 if self.admin is None else self.admin.subjects)
+        return sorted(found.union(name for name in namespaces if self.groups.in_namespace(name) & for_them))
 
     def policies_of(self, namespace: str) -> list[tuple[NetworkPolicy, int]]:
         """The policies of ``namespace``, each with the groups that it selects."""

@@ -18,9 +18,9 @@ from auditor.model.verdict import Cell
 from auditor.policy.atoms import PortAtoms, cut_atoms, port_names
 from auditor.policy.bits import bits, union
 from auditor.policy.compiled import RuleCompiler
+from auditor.policy.compiled_admin import blocks_of
 from auditor.policy.explain import Decision, decide
 from auditor.policy.matrix import always_allowed
-from auditor.policy.tier_admin import blocks_of
 from auditor.policy.traits import admin_ports
 
 REFERENCE = "https://network-policy-api.sigs.k8s.io/api-overview/"

@@ -15,21 +15,20 @@ from functools import cached_property
 from itertools import combinations, starmap
 from typing import Self
 
-from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
+from auditor.model.admin_policy import EVERY_LABEL, Action, AdminPolicy, AdminRule, AdminTier
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator, Requirement
-from auditor.model.policy import Direction, IPBlock, UnknownPolicy
-from auditor.model.snapshot import Endpoint, EndpointKind, Family, Snapshot
+from auditor.model.policy import Direction, UnknownPolicy
+from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
 from auditor.policy.admin_reading import judge
-from auditor.policy.bits import mask_of, union
-from auditor.policy.compiled import RuleCompiler
+from auditor.policy.bits import mask_of
+from auditor.policy.compiled_admin import AdminRuleCompiler, CompiledAdminRule, blocks_of
 from auditor.policy.matrix import BlockReading
 from auditor.policy.tier_network_policy import concerning
 from auditor.policy.tiers import Judgement, TierRow, Universe
 from auditor.policy.traits import Traits
-from auditor.policy.unknown_labels import OWN_NAME, namespace_may_match, pod_may_match
+from auditor.policy.unknown_labels import OWN_NAME
 
-EVERY_LABEL = LabelSelector()
 NAMED = LabelSelector(match_expressions=(Requirement(OWN_NAME, Operator.EXISTS),))
 
 
@@ -124,47 +123,7 @@ def _with(snapshot: Snapshot, policies: Sequence[AdminPolicy]) -> Snapshot:
     return replace(snapshot, admin_policies=(*snapshot.admin_policies, *policies)) if policies else snapshot
 
 
-def blocks_of(peer: AdminPeer, snapshot: Snapshot) -> tuple[IPBlock, ...]:
-    """What ``peer`` names by address: its networks, or the addresses of its nodes."""
-    if peer.nodes is None:
-        return peer.networks
-    nodes = (each for each in snapshot.endpoints if each.kind is EndpointKind.NODE and peer.nodes.matches(each.labels))
-    return tuple(IPBlock.of_address(address) for node in nodes for address in node.addresses)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Groups that match, and those of which it isn't known. The latter by addresses only count where these are asked
-    for.
-    """
-
-    certain: int
-    by_label: int = 0
-    by_address: int = 0
-
-    @property
-    def possible(self) -> int:
-        return self.certain | self.by_label | self.by_address
-
-    def maybe(self, *, addresses: bool) -> int:
-        return (self.by_label | (self.by_address if addresses else 0)) & ~self.certain
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """One rule: the number and the priority of its policy, its subjects, its peers, and the atoms with the destinations
-    on which they are meant.
-    """
-
-    policy: int
-    priority: int
-    action: Action
-    subjects: _Found
-    peers: dict[Family, _Found]
-    ports: tuple[tuple[int, int], ...]
-
-
-def _may_clash(one: _Compiled, other: _Compiled) -> bool:
+def _may_clash(one: CompiledAdminRule, other: CompiledAdminRule) -> bool:
     """Whether the two, of policies with one priority, may both match a connection and answer differently."""
     if one.policy == other.policy or one.action is other.action:
         return False
@@ -191,7 +150,7 @@ class _Entry:
     """
 
     level: int
-    rule: _Compiled
+    rule: CompiledAdminRule
     certain: int
     maybe: int
 
@@ -210,85 +169,17 @@ class CompiledAdminPolicies:
     def __init__(
         self, policies: Sequence[AdminPolicy], snapshot: Snapshot, universe: Universe, leaning: Leaning | None
     ) -> None:
-        self._snapshot = snapshot
         self._groups = universe.groups
         self._atoms = universe.atoms
         self._leaning = leaning
-        self._compiler = RuleCompiler(universe.groups, universe.atoms, universe.declared)
-        self._selected: dict[tuple[LabelSelector, LabelSelector], _Found] = {}
-        self._rules: dict[Direction, list[_Compiled]] = {direction: [] for direction in Direction}
+        compiler = AdminRuleCompiler(snapshot, universe, None if leaning is None else leaning.original)
+        self._rules: dict[Direction, list[CompiledAdminRule]] = {direction: [] for direction in Direction}
         for number, policy in enumerate(policies):
-            subjects = self._pods(policy.namespace_selector, policy.pod_selector)
-            for direction in Direction if subjects.certain | subjects.by_label else ():
-                rules = policy.rules(direction)
-                self._rules[direction] += [
-                    compiled for rule in rules if (compiled := self._compiled(rule, number, policy, subjects))
-                ]
-
-    def _compiled(self, rule: AdminRule, number: int, policy: AdminPolicy, subjects: _Found) -> _Compiled | None:
-        """``rule``; None for one that matches nothing since it fails closed."""
-        everyone = _Found(self._groups.everything)
-        if rule.unknown:
-            if rule.action is Action.ACCEPT:
-                return None
-            all_ports = ((self._atoms.everything, self._groups.everything),)
-            return _Compiled(number, policy.priority, Action.DENY, subjects, dict.fromkeys(Family, everyone), all_ports)
-        peers = {family: self._peers(rule.peers, family) for family in Family} if rule.peers else {}
-        return _Compiled(
-            number,
-            policy.priority,
-            rule.action,
-            subjects,
-            peers or dict.fromkeys(Family, everyone),
-            tuple(self._compiler.ports(rule.ports).items()),
-        )
-
-    def _peers(self, peers: Iterable[AdminPeer], family: Family) -> _Found:
-        found = [self._peer(peer, family) for peer in peers]
-        return _Found(
-            union(each.certain for each in found),
-            union(each.by_label for each in found),
-            union(each.by_address for each in found),
-        )
-
-    def _peer(self, peer: AdminPeer, family: Family) -> _Found:
-        if peer.namespace_selector is not None:
-            return self._pods(peer.namespace_selector, peer.pod_selector or EVERY_LABEL)
-        if peer.domain_names:
-            return _Found(0, by_address=self._groups.hosts)
-        inside = union(self._groups.in_block(block, family) for block in blocks_of(peer, self._snapshot))
-        return _Found(inside, by_address=self._groups.without_address)
-
-    def _pods(self, namespaces: LabelSelector, pods: LabelSelector) -> _Found:
-        key = (namespaces, pods)
-        if key not in self._selected:
-            self._selected[key] = (
-                _Found(self._groups.in_namespaces(namespaces) & self._groups.with_labels(pods))
-                if self._leaning is None
-                else self._leaning_pods(*key, self._leaning.original)
-            )
-        return self._selected[key]
-
-    def _leaning_pods(self, namespaces: LabelSelector, pods: LabelSelector, original: Snapshot) -> _Found:
-        """The pods that match whatever the unknown labels are, and those that may."""
-        certain, maybe = [], []
-        for number, endpoint in enumerate(self._originals):
-            if endpoint.selectable:
-                there = namespace_may_match(namespaces, original.namespaces[endpoint.namespace])
-                here = pod_may_match(pods, endpoint)
-                if there and here:
-                    certain.append(number)
-                elif there is not False and here is not False:
-                    maybe.append(number)
-        return _Found(mask_of(certain), mask_of(maybe))
-
-    @cached_property
-    def _originals(self) -> list[Endpoint]:
-        known = {endpoint.name: endpoint for endpoint in self._leaning.original.endpoints} if self._leaning else {}
-        return [known.get(endpoint.name, endpoint) for endpoint in self._groups.representatives]
+            for direction in Direction:
+                self._rules[direction] += compiler.rules(policy, direction, number)
 
     @property
-    def _all_rules(self) -> list[_Compiled]:
+    def _all_rules(self) -> list[CompiledAdminRule]:
         return [rule for rules in self._rules.values() for rule in rules]
 
     def told_apart(self) -> set[int]:
@@ -300,7 +191,7 @@ class CompiledAdminPolicies:
     def _has_ties(self) -> bool:
         """Whether rules of two policies with one priority may say different things of the same connections."""
         for rules in self._rules.values():
-            by_priority: dict[int, list[_Compiled]] = {}
+            by_priority: dict[int, list[CompiledAdminRule]] = {}
             for rule in rules:
                 by_priority.setdefault(rule.priority, []).append(rule)
             for alike in by_priority.values():
@@ -349,7 +240,7 @@ class CompiledAdminPolicies:
 
     @staticmethod
     def _entries(
-        rules: Sequence[_Compiled],
+        rules: Sequence[CompiledAdminRule],
         there: Sequence[tuple[int, int]],
         matching: AbstractSet[int],
         possible: AbstractSet[int],

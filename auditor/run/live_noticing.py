@@ -16,15 +16,13 @@ def noticing_of(
     options: LiveOptions, intended: LivePlan, results: Sequence[CellResult], *, ports_given: bool
 ) -> Noticing | None:
     """What those of ``results`` notice that say anything, of all that could be wrong with the policies that were
-    audited; None where there is nothing, and for a whole plan where policies of administrators have a say.
+    audited; None where there is nothing.
 
     ``ports_given``: others were tried than a choice would have been about.
     """
     if intended.chosen is not None and not ports_given:
         return intended.chosen.ledger.of_results(results)
     workloads = intended.live.snapshot
-    if workloads.admin_policies:
-        return None
     probes = [end for end in intended.snapshot.endpoints if end.selectable]
     tried = telling_connections(results)
     ledger = ledger_of_plan(workloads, options.externals, request_of(intended.live, options), probes, tried)

@@ -218,7 +218,7 @@ def _chosen_plan(live: LiveSnapshot, options: LiveOptions, request: ProbeRequest
         replace(workloads, endpoints=(*pods, *chosen.without, *options.externals)),
         chosen.probe_pods,
         _scope(workloads, chosen.probe_pods, request) | absent.keys(),
-        (_size(chosen.probe_pods), *_told_of(chosen, workloads), *chosen.uncovered, *_remarks(live)),
+        (_size(chosen.probe_pods), _told_of(chosen), *chosen.uncovered, *_remarks(live)),
         absent=absent,
         chosen=chosen,
     )
@@ -239,16 +239,11 @@ def _check_chosen(chosen: Chosen, options: LiveOptions) -> None:
     )
 
 
-ADMINISTRATORS_APART = (
-    "what would be noticed is counted as if no policy of administrators were there; where these decide, less is noticed"
-)
-
-
-def _told_of(chosen: Chosen, workloads: Snapshot) -> list[str]:
+def _told_of(chosen: Chosen) -> str:
     """What the choice is good for, and what it isn't."""
     noticing = chosen.ledger.of(chosen.connections)
     missed = f"; not: {in_brief(noticing.missed, MOST_MISSED)}" if noticing.missed else ""
-    return [f"{noticing}{missed}", *([ADMINISTRATORS_APART] if workloads.admin_policies else [])]
+    return f"{noticing}{missed}"
 
 
 @dataclass(frozen=True, slots=True)

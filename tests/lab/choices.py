@@ -3,8 +3,9 @@
 
 On random clusters of 40 to 120 pods the probe pods that the choice asks for are put into the lab, with an enforcer that
 has a dialect everywhere, on one of two nodes, or that misreads one policy in one direction: ``WAYS`` of these
-for each direction, drawn from all. The connections of the choice are tried, no others. What it claims to notice has to
-be seen at the kind of pod and in the direction that it claims it for, and what it says to miss must not be.
+for each direction, drawn from all. Clusters of odd seeds have policies of administrators in both tiers as well. The
+connections of the choice are tried, no others. What it claims to notice has to be seen at the kind of pod and in the
+direction that it claims it for, and what it says to miss must not be.
 
 Nodes are laid out so that no connection of the choice has both of its ends on one: then what is wrong on a node is
 wrong at one end. Prints for each cluster what was held against packets, and which share of the whole plan's probe pods
@@ -25,11 +26,13 @@ from itertools import islice, zip_longest
 from random import Random
 from typing import NamedTuple
 
+from auditor.choice.admin_misreadings import admin_misreadings
 from auditor.choice.area import Area
 from auditor.choice.filter import What
 from auditor.choice.misreadings import Misreading, Reading, misreadings
 from auditor.cluster.lab.lab import Lab
 from auditor.diagnosis.dialects import SPECS, Traffic
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.dialect import OF_TIERS, Dialect, Enforcement, Enforcer
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.report import CellResult
@@ -42,7 +45,7 @@ from auditor.probing.options import NoProgress
 from auditor.probing.plan import choose_ports, plan_cells
 from auditor.probing.probe_run import probe
 from auditor.run.expectation import AuditState, Expectation
-from tests.choosing import Claims, at_end, read_so, stand_ins
+from tests.choosing import Claims, admin_read_so, at_end, read_so, stand_ins
 from tests.lab.auditing import DIFFERENT, HASTY, PATIENCE
 from tests.strategies import DUAL, Shape, random_snapshot
 
@@ -57,10 +60,13 @@ OWN_NET = 250
 DIALECTS = [
     dialect
     for dialect, spec in SPECS.items()
-    if dialect not in OF_TIERS
-    and spec.timing is None
+    if spec.timing is None
     and (
-        spec.rewrite is not None or spec.first_policy_only or spec.shuts or spec.exempts in (Traffic.UDP, Traffic.IPV6)
+        spec.rewrite is not None
+        or spec.first_policy_only
+        or spec.shuts
+        or spec.exempts in (Traffic.UDP, Traffic.IPV6)
+        or dialect in OF_TIERS
     )
 ]
 """Those that a choice counts."""
@@ -80,12 +86,15 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Injection:
-    """What is wrong in the lab: an ``enforcement``, or the policies as they are misread. What is claimed of it."""
+    """What is wrong in the lab: an ``enforcement``, or the policies as they are misread (None: they aren't). What is
+    claimed of it.
+    """
 
     scope: str
     enforcement: Enforcement
-    policies: tuple[NetworkPolicy, ...]
     claims: tuple[Claim, ...]
+    policies: tuple[NetworkPolicy, ...] | None = None
+    admin_policies: tuple[AdminPolicy, ...] | None = None
 
 
 @dataclass
@@ -127,6 +136,7 @@ def random_cluster(seed: int) -> Snapshot:
         host_network=0.0,
         families=(DUAL,),
         cuts_ephemeral=False,
+        admin_policies=random.randrange(2, 7) if seed % 2 else 0,
     )
     return random_snapshot(random, shape)
 
@@ -195,23 +205,27 @@ class Cluster(Claims):
 
     def injections(self, ways: int) -> Iterator[Injection]:
         """All that is tried on this cluster; ``ways`` misreadings of one policy for each direction."""
-        written = self.snapshot.policies
-        for dialect in DIALECTS:
-            yield Injection("everywhere", Enforcement(Enforcer(dialect)), written, tuple(self._everywhere(dialect)))
-        random = Random(len(written))
+        for dialect in self._dialects:
+            yield Injection("everywhere", Enforcement(Enforcer(dialect)), tuple(self._everywhere(dialect)))
+        random = Random(len(self.snapshot.policies))
         for node in random.sample(self.nodes, min(NODES, len(self.nodes))):
-            for dialect in DIALECTS:
+            for dialect in self._dialects:
                 at_node = Enforcement(on_node={node: Enforcer(dialect)})
                 if claims := tuple(self._on_node(dialect, node)):
-                    yield Injection("one node", at_node, written, claims)
+                    yield Injection("one node", at_node, claims)
         for direction in Direction:
             yield from self._misread(direction, random, ways)
+            yield from self._admin_misread(direction, random, ways)
+
+    @property
+    def _dialects(self) -> list[Dialect]:
+        return [each for each in DIALECTS if self.snapshot.admin_policies or each not in OF_TIERS]
 
     def _everywhere(self, dialect: Dialect) -> Iterator[Claim]:
         spec = SPECS[dialect]
         for direction in Direction:
             what = f"{spec.phrase}, everywhere"
-            if spec.rewrite is not None or spec.first_policy_only:
+            if spec.rewrite is not None or spec.first_policy_only or dialect in OF_TIERS:
                 yield from self.claims_of(range(len(self.areas)), What("", direction, what), what)
             else:  # what is let through, or dropped, at both ends is no less than what is at one of them
                 at_one = self.claims_of(range(len(self.areas)), What("", direction, spec.phrase), what)
@@ -225,7 +239,7 @@ class Cluster(Claims):
                 if spec.rewrite is None:
                     way = What("", direction, spec.phrase)
                     yield from _noticed_here(self.claims_of([number], way, str(dialect), on), self, on)
-                else:
+                elif spec.admin is None or not self.snapshot.admin_policies:  # else it takes both APIs' otherwise
                     for way, alone in self._read_alone(area, direction, dialect):
                         claims = self.claims_of([number], way, f"{dialect}: {way.policy}", on)
                         yield from _noticed_here((each for each in claims if each.kind in alone), self, on)
@@ -270,7 +284,19 @@ class Cluster(Claims):
                     claims += self.claims_of([number], way, f"{way.policy}: {way.what}")
                     policies = read_so(policies, policy, direction, misreading.reading)
             if claims:
-                yield Injection("one policy", Enforcement(), policies, tuple(claims))
+                yield Injection("one policy", Enforcement(), tuple(claims), policies)
+
+    def _admin_misread(self, direction: Direction, random: Random, most: int) -> Iterator[Injection]:
+        """One policy of administrators at a time, which may have to do with all areas."""
+        written = self.snapshot.admin_policies
+        known = {way for area in self.areas for way in area.whats}
+        found = [(policy, each) for policy in written for each in admin_misreadings(policy, direction)]
+        found = [(policy, each) for policy, each in found if What(policy.full_name, direction, each.what) in known]
+        for policy, each in random.sample(found, min(most, len(found))):
+            way = What(policy.full_name, direction, each.what)
+            claims = self.claims_of(range(len(self.areas)), way, f"{way.policy}: {way.what}")
+            read = admin_read_so(written, policy, direction, each.reading)
+            yield Injection("one policy", Enforcement(), tuple(claims), admin_policies=read)
 
     def _drawn(
         self, area: Area, direction: Direction, random: Random, most: int
@@ -326,7 +352,9 @@ async def hold(seed: int, ways: int, one_in: int = 1) -> Held:
     _sizes(cluster, held)
     async with Lab(cluster.lab_snapshot, nodes=cluster.nodes) as lab:
         for injection in islice(cluster.injections(ways), 0, None, one_in):
-            await lab.program(injection.enforcement, injection.policies)
+            policies = injection.policies or cluster.snapshot.policies
+            admin_policies = injection.admin_policies or cluster.snapshot.admin_policies
+            await lab.program(injection.enforcement, policies, admin_policies=admin_policies)
             results = await try_on(
                 lab, cluster, sorted({cell for one in injection.claims for cell in cluster.asked(one)})
             )

@@ -24,6 +24,7 @@ from auditor.cluster.lab.nftables import CLEAR
 from auditor.cluster.lab.programs import compile_program, service_rulesets
 from auditor.cluster.lab.service_rules import CARRIED, ends_of, own_services
 from auditor.cluster.lab.topology import build_topology
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.dialect import Enforcement
 from auditor.model.dns_seen import NameService
 from auditor.model.errors import ClusterError
@@ -209,9 +210,10 @@ class Lab:
         previous_policies: Sequence[NetworkPolicy] | None = None,
         *,
         labels_of: Snapshot | None = None,
+        admin_policies: Sequence[AdminPolicy] | None = None,
     ) -> None:
-        """Put other enforcers or ``policies`` (None: the same) in force, each node in one step; every new connection
-        meets the new rules.
+        """Put other enforcers, ``policies`` or ``admin_policies`` (None: the same) in force, each node in one step;
+        every new connection meets the new rules.
 
         With ``policies`` and no ``previous_policies``, the policies before this call are the previous ones.
         ``labels_of`` has the labels that pods and namespaces have from now on; to enforcers, a pod that it leaves out
@@ -226,6 +228,8 @@ class Lab:
                 self._previous_policies = self._snapshot.policies
             if policies is not None:
                 self._snapshot = replace(self._snapshot, policies=tuple(policies))
+            if admin_policies is not None:
+                self._snapshot = replace(self._snapshot, admin_policies=tuple(admin_policies))
             self._enforcement = enforcement
             await self._program(self._running())
 

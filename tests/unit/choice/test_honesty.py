@@ -12,12 +12,12 @@ from auditor.diagnosis.cells import Cells
 from auditor.diagnosis.dialects import SPECS
 from auditor.diagnosis.filters import Filters
 from auditor.model.policy import Direction
-from auditor.model.verdict import Cell, Note
+from auditor.model.verdict import Note
 from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import always_allowed
 from auditor.probe_pods.choice import ProbeRequest
 from auditor.probing.plan import ALWAYS_PROBED
-from tests.choosing import Claims, at_end, differ, read_so, stand_ins
+from tests.choosing import Claims, at_end, differ, possible, read_so, stand_ins
 from tests.marking import slow
 from tests.strategies import DUAL, IPV4_ONLY, Shape, random_snapshot
 
@@ -41,18 +41,7 @@ class Trial(Claims):
 
     def possible(self, area, members, direction):
         """All connections that have one of ``members`` at the end of ``direction``."""
-        ends = self.pods.endpoints
-        pairs = [(member, other) for member in members for other in ends if other.name != member.name]
-        return [
-            Cell(
-                *((other.name, member.name) if direction is Direction.INGRESS else (member.name, other.name)),
-                column.port.protocol,
-                column.port.number,
-                column.family,
-            )
-            for member, other in pairs
-            for column in area.columns
-        ]
+        return possible(self.pods.endpoints, area, members, direction)
 
     def ends_of(self, kind):
         names = set(self.members_of(kind))

@@ -10,7 +10,7 @@ import pytest
 from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.preflight.meshes import PROXIED
 from auditor.cluster.kubernetes.reading import LiveSnapshot
-from auditor.model.admin_policy import AdminPolicy, AdminTier
+from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.errors import LimitError, UsageError
 from auditor.model.labels import LabelSelector, Operator, Requirement
 from auditor.model.ports import ContainerPort, Protocol
@@ -18,7 +18,7 @@ from auditor.model.snapshot import Service, ServicePort
 from auditor.probe_pods.choice import Mode
 from auditor.probing.options import ProbingOptions
 from auditor.run.audit import AuditOptions
-from auditor.run.live_plan import ADMINISTRATORS_APART, LiveOptions, narrowed, plan_live
+from auditor.run.live_plan import LiveOptions, narrowed, plan_live
 from tests.oracle.clusters import cluster, host, node, pod, pods, policy, rule
 
 WEB, DB = pod("prod/web-1", {"app": "web"}, "10.0.0.1", node="n"), pod("prod/db-1", {"app": "db"}, "10.0.0.2", node="n")
@@ -282,11 +282,16 @@ def test_where_all_would_be_too_many_as_few_are_chosen_as_notice_all_there_is():
     assert planned.remarks[1] == str(noticing)
 
 
-def test_that_policies_of_administrators_are_left_out_of_the_count_is_said():
-    nobody = LabelSelector((("is", "nobody"),))
-    deny = AdminPolicy("ClusterNetworkPolicy", "deny", AdminTier.ADMIN, 1, nobody, LabelSelector())
-    assert ADMINISTRATORS_APART in plan_live(LiveSnapshot(replace(SPLIT, admin_policies=(deny,))), options()).remarks
-    assert ADMINISTRATORS_APART not in plan_live(LiveSnapshot(SPLIT), options()).remarks
+def test_policies_of_administrators_are_chosen_for_and_counted_like_others():
+    everybody = LabelSelector()
+    deny = AdminRule(Action.DENY, (AdminPeer(everybody, everybody),))
+    guard = AdminPolicy("ClusterNetworkPolicy", "guard", AdminTier.ADMIN, 1, everybody, everybody, (deny,))
+    alone = replace(SPLIT, policies=(), admin_policies=(guard,))
+    planned = plan_live(LiveSnapshot(alone), options(coverage=1.0))
+    noticing = planned.chosen.ledger.of(planned.chosen.connections)
+    assert (noticing.policies, noticing.noticed) == (1, noticing.ways)
+    assert noticing.ways > 0
+    assert "prod" in {probe.namespace for probe in planned.probes}
 
 
 def test_what_the_limit_has_no_room_for_is_said_and_counts_as_absent():
