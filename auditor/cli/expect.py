@@ -102,7 +102,7 @@ def expect(options: ExpectOptions) -> int:
     from auditor.run.ways_in import ways_in
 
     options.outputs.check()
-    snapshot = with_outside(read_endpoints(options.read))
+    snapshot = with_outside(read_endpoints(options.read, entries=True))
     given = _in_scope(options)
     sources = choose(snapshot.endpoints, given.sources, snapshot.services)
     destinations = choose(snapshot.endpoints, given.destinations, snapshot.services)

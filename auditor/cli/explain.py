@@ -94,7 +94,7 @@ def explain_command(options: ExplainOptions) -> int:
     from auditor.report.skipped import ignored_line
 
     options.outputs.check()
-    given = read_endpoints(options.read)
+    given = read_endpoints(options.read, entries=True)
     explanation = _of_absent_pods(given, options) or _of_endpoints(with_outside(given), options)
     if ignored := ignored_line(given.left_out):
         say_aside(f"ignored: {ignored}")

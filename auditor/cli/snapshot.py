@@ -39,11 +39,12 @@ class SnapshotOptions:
 )
 @connection_options
 def command(*, namespaces: tuple[str, ...], all_namespaces: bool, output_file: str | None, **connection: Any) -> int:
-    """Save the relevant part of a live cluster (namespaces, nodes, pods, services and network policies) as one JSON
-    List.
+    """Save the relevant part of a live cluster (namespaces, nodes, pods, services, network policies, Ingresses and
+    Gateways with their routes) as one JSON List.
 
     'audit expect', 'explain', 'lint', 'intent' and 'run --dry-run' read it with -f. Nothing in the cluster is
-    changed; secrets are not read, and environment variables, annotations and images are left out.
+    changed; secrets are not read, and environment variables, images and annotations are left out, but
+    for those that name an Ingress's class.
     """
     parameters.check_scope(namespaces, all_namespaces=all_namespaces)
     if output_file and output_file.partition("=")[0] in all_formats() | {"yaml"}:  # elsewhere -o names a format
@@ -73,10 +74,11 @@ def snapshot(options: SnapshotOptions) -> int:
 async def _read(options: SnapshotOptions) -> tuple[LiveSnapshot, str]:
     from auditor.cluster.kubernetes.client.config import connect
     from auditor.cluster.kubernetes.client.server import ApiServer
+    from auditor.cluster.kubernetes.entries import with_entries
     from auditor.cluster.kubernetes.reading import read_cluster
 
     async with ApiServer(await connect(options.connection)) as api:
-        live = await read_cluster(api, options.namespaces)
+        live = await with_entries(api, await read_cluster(api, options.namespaces), options.namespaces)
     return live, f"{api.calls} requests, {api.received / 1000:.0f} kB"
 
 
@@ -101,6 +103,7 @@ def _warnings(live: LiveSnapshot) -> list[str]:
 
 def _counts(live: LiveSnapshot) -> str:
     from auditor.parsing.admin_policy import KINDS
+    from auditor.parsing.entries import ROUTES
 
     names = {
         "Namespace": "namespaces",
@@ -113,4 +116,6 @@ def _counts(live: LiveSnapshot) -> str:
     said = [f"{counts[kind]} {name}" for kind, name in names.items()]
     if of_administrators := sum(counts[kind] for kind in KINDS):
         said.append(pluralize(of_administrators, "policy of administrators", "policies of administrators"))
+    if leading_in := sum(counts[kind] for kind in ("Ingress", *ROUTES)):
+        said.append(pluralize(leading_in, "Ingress or route", "Ingresses and routes"))
     return "saved " + ", ".join(said)

@@ -135,21 +135,23 @@ def refuse_the_other_input(*, files: bool) -> None:
         refuse(FILES_ONLY, "goes with -f: a live cluster has the pods and nodes that it has")
 
 
-async def read_live(connection: ConnectionOptions) -> LiveSnapshot:
-    """The live cluster as it is now."""
+async def read_live(connection: ConnectionOptions, *, entries: bool = False) -> LiveSnapshot:
+    """The live cluster as it is now; with ``entries``, what leads in from outside, too."""
     from auditor.cluster.kubernetes.client.config import connect
     from auditor.cluster.kubernetes.client.server import ApiServer
+    from auditor.cluster.kubernetes.entries import with_entries
     from auditor.cluster.kubernetes.reading import read_cluster, with_service_endpoints
 
     async with ApiServer(await connect(connection)) as api:
         live = await read_cluster(api)
-        return replace(live, snapshot=await with_service_endpoints(api, live.snapshot))
+        live = replace(live, snapshot=await with_service_endpoints(api, live.snapshot))
+        return await with_entries(api, live) if entries else live
 
 
-def _read_live(connection: ConnectionOptions, namespace: str) -> Snapshot:
+def _read_live(connection: ConnectionOptions, namespace: str, *, entries: bool) -> Snapshot:
     from auditor.cli.interruption import run_interruptibly
 
-    live = run_interruptibly(read_live(connection))
+    live = run_interruptibly(read_live(connection, entries=entries))
     if namespace and namespace not in live.snapshot.namespaces:
         raise UsageError(f"there is no namespace {namespace!r} in the cluster (-n {namespace})")
     for policy in live.snapshot.unknown:
@@ -182,9 +184,9 @@ def check_stdin(paths: Sequence[str], option: str, path: str | None) -> None:
         raise UsageError(f"{STDIN}: standard input can be read once only, and -f reads it: give {option} a file")
 
 
-def read_endpoints(options: InputOptions) -> Snapshot:
+def read_endpoints(options: InputOptions, *, entries: bool = False) -> Snapshot:
     """As ``read_input``, and a UsageError, too, for input in which there is nothing that could reach anything."""
-    snapshot = read_input(options)
+    snapshot = read_input(options, entries=entries)
     if snapshot.endpoints:
         return snapshot
     counts = {**({"NetworkPolicy": len(snapshot.policies)} if snapshot.policies else {}), **snapshot.ignored}
@@ -195,8 +197,9 @@ def read_endpoints(options: InputOptions) -> Snapshot:
     )
 
 
-def read_input(options: InputOptions) -> Snapshot:
-    """The snapshot that ``options`` describe: of all manifests together, or of one scenario.
+def read_input(options: InputOptions, *, entries: bool = False) -> Snapshot:
+    """The snapshot that ``options`` describe: of all manifests together, or of one scenario. Of a live cluster, what
+    leads in from outside is read with ``entries`` alone.
 
     Raises UsageError for paths that can't be read, InputError for what is wrong in them, ClusterError for a cluster
     that can't be read.
@@ -206,7 +209,7 @@ def read_input(options: InputOptions) -> Snapshot:
     from auditor.run.sources import load_sources, manifests_beside
 
     if options.connection is not None:
-        return _read_live(options.connection, options.namespace)
+        return _read_live(options.connection, options.namespace, entries=entries)
     sources = load_sources(options.paths, recursive=options.recursive, exclude=options.exclude)
     sources += _render(options)
     scenarios = [source for source in sources if not source.found and is_scenario(source)]

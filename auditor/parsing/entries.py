@@ -12,6 +12,8 @@ from auditor.model.entries import Entries, EntryClass, Gateway, Grant, Listener,
 from auditor.parsing.loose_values import items, mapping, mappings, number, text
 
 NETWORKING, GATEWAY = "networking.k8s.io", "gateway.networking.k8s.io"
+EXTENSIONS = "extensions"
+"""The group that Ingresses had at first."""
 OLD_CLASS = "kubernetes.io/ingress.class"
 DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
 ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
@@ -25,7 +27,7 @@ Entry: TypeAlias = Route | EntryClass | Gateway | Grant
 
 def is_entry(kind: str, group: str) -> bool:
     """Whether objects of ``kind`` are read here."""
-    return KINDS.get(kind) == group
+    return KINDS.get(kind) == group or (kind, group) == ("Ingress", EXTENSIONS)
 
 
 def read_entries(kind: str, value: Mapping[str, Any], default_namespace: str) -> tuple[Entry, ...]:
@@ -51,6 +53,54 @@ def read_entries(kind: str, value: Mapping[str, Any], default_namespace: str) ->
     return (found,)
 
 
+KEPT_ANNOTATIONS = (OLD_CLASS, DEFAULT_CLASS)
+KEPT: Mapping[str, tuple[str, ...]] = {
+    "Ingress": ("ingressClassName", "defaultBackend", "rules"),
+    "IngressClass": ("controller",),
+    "GatewayClass": ("controllerName",),
+    "Gateway": ("gatewayClassName", "listeners"),
+    "ReferenceGrant": ("from", "to"),
+    **dict.fromkeys(ROUTES, ("hostnames", "parentRefs", "rules")),
+}
+"""What of the spec is read, and kept where an object is saved. Filters may hold headers with secrets."""
+KEPT_OF_RULES = ("host", "http", "backendRefs")
+
+
+def kept(kind: str, version: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The object ``value`` of one of ``KINDS`` as a manifest, with what of it is read."""
+    metadata, spec = mapping(value, "metadata"), mapping(value, "spec")
+    annotations = {key: each for key, each in mapping(metadata, "annotations").items() if key in KEPT_ANNOTATIONS}
+    head = {key: metadata[key] for key in ("namespace", "name") if key in metadata}
+    told = {key: spec[key] for key in KEPT[kind] if key in spec}
+    if "rules" in told:
+        told["rules"] = [_kept_rule(rule) for rule in mappings(spec, "rules")]
+    if "listeners" in told:
+        told["listeners"] = [
+            {key: each for key, each in one.items() if key != "tls"} for one in mappings(spec, "listeners")
+        ]
+    return {
+        "apiVersion": version,
+        "kind": kind,
+        "metadata": {**head, **({"annotations": annotations} if annotations else {})},
+        "spec": told,
+    }
+
+
+def _kept_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    kept_ = {key: rule[key] for key in KEPT_OF_RULES if key in rule}
+    if "backendRefs" in kept_:
+        kept_["backendRefs"] = [{**backend, **_kept_filters(backend)} for backend in mappings(rule, "backendRefs")]
+    return {**kept_, **_kept_filters(rule)}
+
+
+def _kept_filters(place: Mapping[str, Any]) -> dict[str, Any]:
+    """The filters that send a copy somewhere, in the place of all."""
+    if "filters" not in place:
+        return {}
+    mirrors = [mapping(each, "requestMirror") for each in mappings(place, "filters")]
+    return {"filters": [{"type": "RequestMirror", "requestMirror": each} for each in mirrors if each]}
+
+
 def entries_of(found: Iterable[Entry]) -> Entries:
     """``found``, by kind, each once."""
     once = tuple(dict.fromkeys(found))
@@ -65,7 +115,8 @@ def entries_of(found: Iterable[Entry]) -> Entries:
 def _ingress(namespace: str, name: str, metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> Route:
     rules = mappings(spec, "rules")
     paths = [path for rule in rules for path in mappings(mapping(rule, "http"), "paths")]
-    backends = [spec.get("defaultBackend"), *(path.get("backend") for path in paths)]
+    # "backend" is what v1beta1 calls the default one.
+    backends = [spec.get("defaultBackend") or spec.get("backend"), *(path.get("backend") for path in paths)]
     return Route(
         "Ingress",
         namespace,
@@ -81,7 +132,13 @@ def _of_ingress(namespace: str, backend: object) -> Iterator[RouteBackend]:
         return
     service, resource = mapping(backend, "service"), mapping(backend, "resource")
     port = mapping(service, "port")
-    if text(service, "name"):
+    if text(backend, "serviceName"):  # v1beta1
+        yield RouteBackend(
+            namespace,
+            text(backend, "serviceName"),
+            number(backend, "servicePort") or text(backend, "servicePort") or None,
+        )
+    elif text(service, "name"):
         yield RouteBackend(namespace, text(service, "name"), number(port, "number") or text(port, "name") or None)
     elif text(resource, "name"):
         yield RouteBackend(namespace, text(resource, "name"), kind=text(resource, "kind") or "resource")

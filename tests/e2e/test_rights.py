@@ -59,6 +59,7 @@ OTHER_KINDS = (
     "crd.antrea.io",
     "policy.networking.k8s.io",
     "networking.k8s.aws",
+    "gateway.networking.k8s.io",
 )
 """Groups whose kinds a plain cluster does not have, so that nothing there can be missed."""
 BY_NAME = Grant("", "namespaces", "get")
@@ -75,7 +76,10 @@ CHANGING = FEW
 USES = {
     "run": (here(READ, PROBE), ("run", "-n", world.PROD, "-q")),
     "in-place": (here(READ, IN_PLACE), ("run", "-n", world.PROD, "--in-place", "-q")),
-    "snapshot": (grants(READ_NAMESPACE), ("snapshot", "-n", world.PROD)),
+    "snapshot": (
+        [grant for grant in grants(READ_NAMESPACE) if grant.group not in OTHER_KINDS],
+        ("snapshot", "-n", world.PROD),
+    ),
     "snapshot-of-all": (here(SNAPSHOT), ("snapshot", "-A")),
     "cleanup": (here(CLEANUP), ("cleanup", "-n", world.OTHER, "--run", "0badcafe")),
     "conformance": (
@@ -85,6 +89,9 @@ USES = {
 }
 """The rights that each use needs, and the command that is it."""
 NOT_MISSED = {
+    # Of what leads in from outside a run asks nothing.
+    ("run", Grant("networking.k8s.io", "ingresses", "list")),
+    ("run", Grant("networking.k8s.io", "ingressclasses", "list")),
     # Which of the two verbs is asked for depends on the API server's version.
     ("conformance", Grant("", "pods/exec", "create")),
     ("conformance", Grant("", "pods/exec", "get")),

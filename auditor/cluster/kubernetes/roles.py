@@ -75,6 +75,23 @@ _OTHER_POLICIES = (
 )
 
 
+_ENTRIES = Rule(
+    ("networking.k8s.io",),
+    ("ingresses",),
+    ("list",),
+    "What leads in from outside, for expect, explain and snapshot: without it they say so and go on.",
+)
+_ROUTES = Rule(
+    ("gateway.networking.k8s.io",),
+    ("gateways", "grpcroutes", "httproutes", "referencegrants", "tcproutes", "tlsroutes", "udproutes"),
+    ("list",),
+)
+_ENTRY_CLASSES = (
+    Rule(_POLICIES, ("ingressclasses",), ("list",)),
+    Rule(("gateway.networking.k8s.io",), ("gatewayclasses",), ("list",)),
+)
+
+
 def _of_reports(resource: str, elder: str) -> tuple[Rule, ...]:
     verbs = ("create", "get", "update")
     why = "Of the two APIs the one that is installed is used. Each run's take the place of the last one's."
@@ -110,17 +127,25 @@ RULES: Mapping[Role, tuple[Rule, ...]] = {
         ),
         Rule(_CORE, ("resourcequotas",), ("list",)),
         *_OTHER_POLICIES,
+        _ENTRIES,
+        _ROUTES,
+        *_ENTRY_CLASSES,
     ),
     Role.SNAPSHOT: (
         Rule(_CORE, ("namespaces", "nodes", "pods", "services"), ("list",)),
         Rule(_POLICIES, ("networkpolicies",), ("list",)),
         Rule(_TIERS, _ADMIN_POLICIES, ("list",), "Policies of administrators, where their CRDs are installed."),
         *_OTHER_POLICIES,
+        _ENTRIES,
+        _ROUTES,
+        *_ENTRY_CLASSES,
     ),
     Role.READ_NAMESPACE: (
         Rule(_CORE, ("namespaces",), ("get",)),
         Rule(_CORE, ("pods", "services"), ("list",)),
         Rule(_POLICIES, ("networkpolicies",), ("list",)),
+        _ENTRIES,
+        _ROUTES,
     ),
     Role.PROBE: (
         Rule(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from auditor.cluster.kubernetes.entries import IN_NO_NAMESPACE, OF_GATEWAYS, OF_INGRESS
 from auditor.cluster.kubernetes.preflight.other_policy_kinds import OTHER_KINDS
 from auditor.cluster.kubernetes.preflight.permissions import (
     JOINING,
@@ -21,6 +22,7 @@ from auditor.cluster.kubernetes.preflight.permissions import (
     Right,
 )
 from auditor.cluster.kubernetes.reading import READ_NAMESPACE
+from auditor.parsing.entries import GATEWAY, NETWORKING
 
 FILES = sorted((Path(__file__).parents[3] / "deploy").glob("*.yaml"))
 VERBS = {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
@@ -101,7 +103,14 @@ def test_no_role_reads_secrets_or_has_everything():
 
 def test_reading():
     assert set(READING_IN_NAMESPACES) | set(READING_CLUSTER) | {NAMED} <= READ
-    assert granted(READ_NAMESPACE) == {*READING_IN_NAMESPACES, NAMED}
+    leading_in = {
+        Right(group, resource, "list")
+        for group, kinds in ((NETWORKING, OF_INGRESS), (GATEWAY, OF_GATEWAYS))
+        for resource in kinds
+    }
+    assert leading_in <= READ
+    in_namespaces = {right for right in leading_in if right.resource not in IN_NO_NAMESPACE}
+    assert granted(READ_NAMESPACE) == {*READING_IN_NAMESPACES, NAMED, *in_namespaces}
     foreign = {Right(group, resource, "list") for group, kinds in OTHER_KINDS.items() for resource in kinds}
     assert {right for right in READ if right.group in OTHER_KINDS} == foreign
 

@@ -20,7 +20,7 @@ def test_expect_says_the_same_of_a_snapshot_as_of_what_kubectl_shows(api, tmp_pa
     assert run(["snapshot", "--kubeconfig", api.kubeconfig(tmp_path), "-o", str(saved)]) == 0
     captured = capsys.readouterr()
     assert not captured.out
-    assert captured.err.startswith("saved 2 namespaces, 2 nodes, 6 pods, 3 services, 2 network policies; 6 requests, ")
+    assert captured.err.startswith("saved 2 namespaces, 2 nodes, 6 pods, 3 services, 2 network policies; 9 requests, ")
     answers = []
     for path in (saved, shown):
         assert run(["expect", "-f", str(path), "--expand", "-o", "json"]) == 0

@@ -382,3 +382,23 @@ def test_what_is_denied_to_one_gateway_may_be_open_to_another_that_is_not_known(
     assert only(*known)[0] == "allowed"
     word, by, doubt = only(*known, FROM_EDGE)
     assert (word, by, doubt) == ("in doubt", ("edge/gate",), "Gateway edge/other is not in the input")
+
+
+@pytest.mark.parametrize("version", ["networking.k8s.io/v1beta1", "extensions/v1beta1"])
+@pytest.mark.parametrize("port", ["80", "front"])
+def test_an_ingress_of_an_older_version_leads_where_it_says(version, port):
+    backend = f"{{serviceName: web, servicePort: {port}}}"
+    older = ingress(backend).replace("networking.k8s.io/v1\n", f"{version}\n")
+    default = f"""
+---
+apiVersion: {version}
+kind: Ingress
+metadata: {{name: all, namespace: prod}}
+spec: {{backend: {backend}}}
+"""
+    found = ways_in(read_snapshot([Source("f.yaml", (BASE + older + default + ingress_class()).encode())]))
+    assert [(each.route.name, each.pod, each.port) for each in found.ways] == [
+        ("shop", "prod/web", 8080),
+        ("all", "prod/web", 8080),
+    ]
+    assert not found.dead_ends

@@ -41,6 +41,19 @@
 - apiGroups: [networking.k8s.aws]
   resources: [clusternetworkpolicies]
   verbs: [list]
+# What leads in from outside, for expect, explain and snapshot: without it they say so and go on.
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [list]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways, grpcroutes, httproutes, referencegrants, tcproutes, tlsroutes, udproutes]
+  verbs: [list]
+- apiGroups: [networking.k8s.io]
+  resources: [ingressclasses]
+  verbs: [list]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gatewayclasses]
+  verbs: [list]
 {{- end }}
 
 {{- define "netpol-audit.rules.probe" -}}
