@@ -18,7 +18,7 @@ _Conditions: TypeAlias = list[Requirement]
 _Subject: TypeAlias = tuple[_Conditions, _Conditions]
 """What the labels of the namespace have to meet, and those of the pod."""
 
-NAMESPACED = ("CiliumNetworkPolicy", "NetworkPolicy")
+NAMESPACED = ("CiliumNetworkPolicy", "NetworkPolicy", "ApplicationNetworkPolicy")
 SHARED_NAMES = ("ClusterNetworkPolicy", "NetworkPolicy")
 """Kinds that several API groups have."""
 CILIUM_SOURCES = ("k8s:", "any:")
@@ -178,6 +178,13 @@ def _of_aws(spec: Mapping[str, Any]) -> _Subject:
     raise _UnreadableError
 
 
+def _of_aws_applications(spec: Mapping[str, Any]) -> _Subject:
+    """A NetworkPolicy in all but its rules, which may name domains."""
+    if "podSelector" not in spec:
+        raise _UnreadableError
+    return [], _conditions(spec["podSelector"])
+
+
 def _of_antrea(spec: Mapping[str, Any]) -> _Subject:
     applied = spec.get("appliedTo")
     if not isinstance(applied, list) or not applied:
@@ -198,6 +205,7 @@ _READERS: Mapping[tuple[str, str], Callable[[Mapping[str, Any]], _Subject]] = {
     ("projectcalico.org", "NetworkPolicy"): _of_calico,
     ("projectcalico.org", "GlobalNetworkPolicy"): _of_calico,
     ("networking.k8s.aws", "ClusterNetworkPolicy"): _of_aws,
+    ("networking.k8s.aws", "ApplicationNetworkPolicy"): _of_aws_applications,
     ("crd.antrea.io", "NetworkPolicy"): _of_antrea,
     ("crd.antrea.io", "ClusterNetworkPolicy"): _of_antrea,
 }

@@ -71,7 +71,7 @@ _OTHER_POLICIES = (
     ),
     Rule(("crd.projectcalico.org", "projectcalico.org"), ("networkpolicies", "globalnetworkpolicies"), ("list",)),
     Rule(("crd.antrea.io",), ("networkpolicies", "clusternetworkpolicies"), ("list",)),
-    Rule(("networking.k8s.aws",), ("clusternetworkpolicies",), ("list",)),
+    Rule(("networking.k8s.aws",), ("clusternetworkpolicies", "applicationnetworkpolicies"), ("list",)),
 )
 
 

@@ -148,17 +148,22 @@ async def test_foreign_policies_are_counted(api, tmp_path):
         "cilium.io": ("v2", ["ciliumnetworkpolicies", "ciliumendpoints"]),
         "crd.projectcalico.org": ("v1", ["networkpolicies", "globalnetworkpolicies"]),
         "projectcalico.org": ("v3", ["networkpolicies"]),
-        "networking.k8s.aws": ("v1alpha1", ["clusternetworkpolicies"]),
+        "networking.k8s.aws": ("v1alpha1", ["clusternetworkpolicies", "applicationnetworkpolicies"]),
         "apps": ("v1", ["deployments"]),
     })  # fmt: skip
     api.objects |= {
         "/apis/cilium.io/v2/ciliumnetworkpolicies": [policy("prod", name, {}) for name in "abc"],
         "/apis/crd.projectcalico.org/v1/networkpolicies": [policy("prod", "a", {})],
         "/apis/crd.projectcalico.org/v1/globalnetworkpolicies": [],
+        "/apis/networking.k8s.aws/v1alpha1/applicationnetworkpolicies": [policy("prod", "names", {"podSelector": {}})],
     }
     api.faults["/apis/networking.k8s.aws/v1alpha1/clusternetworkpolicies"] = [refused(403)]
     live = await take(api, tmp_path)
-    assert live.other_kinds == {"CiliumNetworkPolicy": 3, "NetworkPolicy (crd.projectcalico.org/v1)": 1}
+    assert live.other_kinds == {
+        "CiliumNetworkPolicy": 3,
+        "NetworkPolicy (crd.projectcalico.org/v1)": 1,
+        "ApplicationNetworkPolicy": 1,
+    }
     assert live.snapshot.ignored == {**live.other_kinds, "Pod (finished)": 1, "Service (ExternalName)": 1}
     assert [note.partition(":")[0] for note in live.notes] == ["ClusterNetworkPolicy can't be counted"]
 

@@ -110,6 +110,7 @@ READ = [
         policy(AWS, "ClusterNetworkPolicy", {"subject": {"pods": {"namespaceSelector": DEV, "podSelector": WEB}}}),
         {"dev/web"},
     ),
+    (policy(AWS, "ApplicationNetworkPolicy", {"podSelector": WEB, "egress": []}, "prod"), {"prod/web"}),
     (policy(ANTREA, "NetworkPolicy", {"appliedTo": [{"podSelector": WEB}]}, "prod"), {"prod/web"}),
     (policy(ANTREA, "ClusterNetworkPolicy", {"appliedTo": [{"podSelector": WEB}]}), {"prod/web", "dev/web"}),
     (
@@ -144,6 +145,7 @@ NOT_READ = [
     policy(CALICO, "GlobalNetworkPolicy", {"selector": "app starts with 'w'"}),
     policy(CALICO, "GlobalNetworkPolicy", {"selector": "projectcalico.org/orchestrator == 'k8s'"}),
     policy(AWS, "ClusterNetworkPolicy", {"tier": "Admin"}),
+    policy(AWS, "ApplicationNetworkPolicy", {"egress": []}, "prod"),
     policy(ANTREA, "ClusterNetworkPolicy", {"appliedTo": [{"group": "g"}]}),
 ]
 NOT_IN_FORCE = [

@@ -25,7 +25,10 @@ OTHER_KINDS: Mapping[str, Mapping[str, str]] = {
     "crd.projectcalico.org": {"networkpolicies": "NetworkPolicy", "globalnetworkpolicies": "GlobalNetworkPolicy"},
     "projectcalico.org": {"networkpolicies": "NetworkPolicy", "globalnetworkpolicies": "GlobalNetworkPolicy"},
     "crd.antrea.io": {"networkpolicies": "NetworkPolicy", "clusternetworkpolicies": "ClusterNetworkPolicy"},
-    "networking.k8s.aws": {"clusternetworkpolicies": "ClusterNetworkPolicy"},
+    "networking.k8s.aws": {
+        "clusternetworkpolicies": "ClusterNetworkPolicy",
+        "applicationnetworkpolicies": "ApplicationNetworkPolicy",
+    },
 }
 """By API group, the resources that hold policies, with their kinds."""
 SHADOWS = {"projectcalico.org": "crd.projectcalico.org"}

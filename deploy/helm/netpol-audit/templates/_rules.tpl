@@ -39,7 +39,7 @@
   resources: [networkpolicies, clusternetworkpolicies]
   verbs: [list]
 - apiGroups: [networking.k8s.aws]
-  resources: [clusternetworkpolicies]
+  resources: [clusternetworkpolicies, applicationnetworkpolicies]
   verbs: [list]
 # What leads in from outside, for expect, explain and snapshot: without it they say so and go on.
 - apiGroups: [networking.k8s.io]
