@@ -36,10 +36,10 @@ lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-lab-matrix: setup ## the dialects against the scenarios with real packets, and the causes that the diagnosis names, as tables
+lab-matrix: setup ## the dialects against the scenarios with real packets, a third of all, and the causes that the diagnosis names, as tables
 	$(PYTHON) -m tests.lab.matrix
 
-lab-matrix-all: setup ## the same, and every dialect against scenarios in which it should change nothing
+lab-matrix-all: setup ## the same, and every dialect against every scenario
 	$(PYTHON) -m tests.lab.matrix -a
 
 lab-trouble: setup ## 200 audits to whose agents, links or machine something happens: what came out, as a table

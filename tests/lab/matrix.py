@@ -1,13 +1,13 @@
-"""Every dialect against every scenario, with real packets: ``python -m tests.lab.matrix [-a] [-k PART-OF-A-NAME]
-[-j LABS] [-p PAIRS]``.
+"""Every dialect against every scenario, with real packets: ``python -m tests.lab.matrix [-a] [-d DRAW]
+[-k PART-OF-A-NAME] [-j LABS] [-p PAIRS]``.
 
-A dialect that by prediction changes nothing in a scenario is played in a tenth of them, drawn by name; ``-a`` plays
-all.
+A dialect is played in a third of the scenarios in which it changes something by prediction, and in a thirtieth of the
+others, drawn by name and DRAW; ``-a`` plays all.
 
 Prints how many cells each audit found to differ from the specification, and how often the diagnosis named what was
 injected: a dialect in the whole cluster, on one node, or two dialects on two nodes. A dialect that few scenarios show
 is played on random clusters as well. It fails when an audit misses a cell that the dialect's own definition predicts,
-reports one that it doesn't, leaves a cell without a verdict, when a faulty dialect is found in no scenario, or when
+reports one that it doesn't, leaves a cell without a verdict, when a faulty dialect is found nowhere, or when
 more than 1 % of the single causes, or 10 % of the pairs, are named wrongly.
 
 Without ``-k`` a second table follows: what is said of faults that the diagnosis does not know
@@ -46,7 +46,7 @@ from tests.lab.unknown_packets import play
 from tests.lab.unknown_packets import sample as sample_of_unknown
 
 SHOWN_WRONG = 5
-ONE_IN = 10  # of what shows nothing, as many are played
+ONE_OF_SHOWN, ONE_OF_OTHERS = 3, 30  # of the audits that should find something, and of the others, so many are played
 NAMED = 0.99
 PAIRS_NAMED = 0.9
 
@@ -80,30 +80,47 @@ class Row:
         self.cases += filter(None, [case(world, enforcement, judgement.report.cells)])
 
 
-def _audits_of(world: World, count: int, *, everything: bool) -> Iterator[tuple[Enforcement, ProbingOptions]]:
-    """Every enforcer in the whole cluster, on the first node where it shows there, and ``count`` pairs of dialects."""
+@dataclass(frozen=True)
+class Share:
+    """What is played of all there is: ``everything``, or what is drawn by ``draw``; of pairs, ``pairs`` in each
+    scenario.
+    """
+
+    pairs: int
+    everything: bool = False
+    draw: int = 0
+
+    def has(self, world: World, enforcement: Enforcement, enforcer: Enforcer) -> bool:
+        """Whether ``enforcement``, which is ``enforcer`` in one place, is played in ``world``."""
+        if self.everything:
+            return True
+        one_of = ONE_OF_SHOWN if world.shows(injected(enforcement)) else ONE_OF_OTHERS
+        return zlib.crc32(f"{self.draw} {world.name} {enforcer} {sorted(enforcement.on_node)}".encode()) % one_of == 0
+
+
+def _audits_of(world: World, share: Share) -> Iterator[tuple[Enforcement, ProbingOptions]]:
+    """Of every enforcer in the whole cluster, of it on the first node where it shows there, and of pairs of dialects,
+    what ``share`` has.
+    """
     for enforcer, options in enforcers():
         if enforcer.dialect in OF_TIERS and not world.snapshot.admin_policies:
             continue
         whole = Enforcement(enforcer)
-        if everything or enforcer.dialect in FAULTLESS or world.shows(injected(whole)) or _drawn(world.name, enforcer):
+        if enforcer.dialect in FAULTLESS_RUNS or share.has(world, whole, enforcer):
             yield whole, options
         on_node = Enforcement(on_node=dict.fromkeys(world.nodes[:1], enforcer))
         if len(world.nodes) > 1 and options is HASTY and world.shows(injected(on_node)):
-            yield on_node, options
-    for enforcement in sample(pairs(world), count, Random(world.name)):
+            if share.has(world, on_node, enforcer):
+                yield on_node, options
+    for enforcement in sample(pairs(world), share.pairs, Random(f"{share.draw or ''}{world.name}")):
         yield enforcement, HASTY
 
 
-def _drawn(name: str, enforcer: Enforcer) -> bool:
-    return zlib.crc32(f"{name} {enforcer}".encode()) % ONE_IN == 0
-
-
-async def _audit_scenario(name: str, count: int, *, everything: bool) -> Row:
+async def _audit_scenario(name: str, share: Share) -> Row:
     scenario = scenarios.read(name)
     row, world = Row(name), World.of(scenario)
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
-        for enforcement, options in _audits_of(world, count, everything=everything):
+        for enforcement, options in _audits_of(world, share):
             await row.audit(lab, world, enforcement, options)
     return row
 
@@ -136,9 +153,9 @@ def rare(cases: Iterable[Case]) -> list[tuple[int, list[Enforcement]]]:
     return planned
 
 
-def scenario_row(count: int, everything: bool, name: str) -> Row:
+def scenario_row(share: Share, name: str) -> Row:
     """The row of one scenario, in a process of its own."""
-    return _run(_audit_scenario(name, count, everything=everything), name)
+    return _run(_audit_scenario(name, share), name)
 
 
 def random_row(planned: tuple[int, list[Enforcement]]) -> Row:
@@ -195,15 +212,18 @@ def collect(work: Callable[[T], Row], todo: list[T], jobs: int) -> list[Row]:
     return [rows[number] for number in range(len(todo))]
 
 
-def problems(rows: list[Row], *, complete: bool) -> list[str]:
-    """Everything that must not be; ``complete`` when the rows are those of all scenarios."""
-    wrong = [text for row in rows for text in row.wrong]
+def problems(rows: list[Row], more: list[Row], *, complete: bool) -> list[str]:
+    """Everything that must not be in ``rows`` of scenarios and ``more`` of random clusters; ``complete`` when these are
+    all.
+    """
+    wrong = [text for row in (*rows, *more) for text in row.wrong]
     if complete:
         converging = f"{Dialect.SLOW}:{SLOW_START:g}"
         for enforcer, _ in enforcers():
             caught = any(row.found.get(str(enforcer)) for row in rows)
-            if not caught and enforcer.dialect not in FAULTLESS and str(enforcer) != converging:
-                wrong.append(f"{enforcer} is found in no scenario")
+            by_chance = any(row.found.get(str(enforcer)) for row in more)
+            if not (caught or by_chance) and enforcer.dialect not in FAULTLESS and str(enforcer) != converging:
+                wrong.append(f"{enforcer} is found nowhere")
             if caught and (
                 enforcer.dialect in FAULTLESS - {Dialect.IP_BLOCK_SKIPS_PODS} or str(enforcer) == converging
             ):
@@ -213,7 +233,7 @@ def problems(rows: list[Row], *, complete: bool) -> list[str]:
 
 def table(rows: list[Row]) -> str:
     """The numbers, one column per enforcer, with their names below; nothing where an enforcer was not tried: those that
-    misread policies of administrators are tried where there are any, and see ``ONE_IN``.
+    misread policies of administrators are tried where there are any, and see ``Share``.
     """
     columns = [str(enforcer) for enforcer, _ in enforcers()]
     width = max(len(row.name) for row in rows)
@@ -228,24 +248,25 @@ def table(rows: list[Row]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-a", action="store_true", help="also every dialect that changes nothing in a scenario")
+    parser.add_argument("-a", action="store_true", help="every dialect in every scenario")
+    parser.add_argument("-d", type=int, default=0, metavar="DRAW", help="draw others, by this number")
     parser.add_argument("-k", default="", metavar="PART", help="only scenarios whose name contains this")
     parser.add_argument("-j", type=int, default=8, metavar="LABS", help="labs at a time (default 8)")
     parser.add_argument(
-        "-p", type=int, default=5, metavar="PAIRS", help="pairs of dialects in each scenario (default 5)"
+        "-p", type=int, metavar="PAIRS", help="pairs of dialects in each scenario (default 2; 5 with -a)"
     )
     arguments = parser.parse_args()
     names = [name for name in scenarios.with_truth() if arguments.k in name]
     if not names:
         print(f"no scenario is called like {arguments.k!r}", file=sys.stderr)
         return 2
-    rows = collect(partial(scenario_row, arguments.p, arguments.a), names, arguments.j)
+    count = arguments.p if arguments.p is not None else 5 if arguments.a else 2
+    share = Share(count, everything=arguments.a, draw=arguments.d)
+    rows = collect(partial(scenario_row, share), names, arguments.j)
     print(table(rows))
-    wrong = problems(rows, complete=not arguments.k)
-    if not arguments.k:
-        more = collect(random_row, rare(one for row in rows for one in row.cases), arguments.j)
-        wrong += [text for row in more for text in row.wrong]
-        rows += more
+    more = [] if arguments.k else collect(random_row, rare(one for row in rows for one in row.cases), arguments.j)
+    wrong = problems(rows, more, complete=not arguments.k)
+    rows += more
     cases = [one for row in rows for one in row.cases]
     print(f"\nCauses as the diagnosis named them:\n{confusion_table(cases)}")
     for kind, least, some in (
