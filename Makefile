@@ -28,7 +28,7 @@ test: setup ## run the tests
 	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow"
 
 test-slow: setup-browser ## run the tests that take long or load the machine
-	$(PYTHON) -m pytest -q -n 2 -m slow
+	$(PYTHON) -m pytest -q -n 3 -m slow
 
 lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/ruff check .

@@ -17,6 +17,7 @@ from tests.e2e.auditing import audit, left_behind, run_arguments
 from tests.e2e.enforcers.interface import Enforcer
 from tests.e2e.kubectl import Kubectl, Object
 from tests.e2e.test_conformance import FEW
+from tests.marking import slow
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("rbac.yaml", "everywhere.yaml", "conformance.yaml")
@@ -236,14 +237,16 @@ def test_each_role_is_enough_for_its_use(use, spec, rights, kubectl, image):
 
 
 @pytest.fixture(scope="module")
-def conformance_without(rights: None, enforcer: Enforcer, kubectl: Kubectl, image: str) -> dict[int, str]:
-    """What ``audit conformance`` says without each of its rights.
+def conformance_without(
+    request: pytest.FixtureRequest, rights: None, enforcer: Enforcer, kubectl: Kubectl, image: str
+) -> dict[int, str]:
+    """What ``audit conformance`` says without each of its rights that a test of this session is about.
 
     Each run has namespaces of its own and mostly waits for them to come and go, so a few run side by side.
     """
     enforcer.use()
     enforcer.settle()
-    numbers = [number for use, number in SINGLE if use == "conformance"]
+    numbers = [item.callspec.params["number"] for item in request.session.items if item.originalname == NEEDED]
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         said = pool.map(lambda number: use_it(kubectl, image, "conformance", user("conformance", number))[1], numbers)
         told = dict(zip(numbers, said, strict=True))
@@ -263,11 +266,17 @@ def named(rights: list[tuple[str, int]]) -> list[str]:
     return [f"{use}-{str(USES[use][0][number]).replace(' ', '-')}" for use, number in rights]
 
 
+def some(rights: list[tuple[str, int]], one_in: int) -> list[object]:
+    """Parameters of a test: one in so many by ``make e2e``, all of them by ``make e2e-all``."""
+    return [slow(*each) if place % one_in else pytest.param(*each) for place, each in enumerate(rights)]
+
+
+NEEDED = "test_conformance_needs_each_right"
 CONFORMANCE_SINGLE = [each for each in SINGLE if each[0] == "conformance"]
 OTHER_SINGLE = [each for each in SINGLE if each[0] != "conformance"]
 
 
-@pytest.mark.parametrize(("use", "number"), OTHER_SINGLE, ids=named(OTHER_SINGLE))
+@pytest.mark.parametrize(("use", "number"), some(OTHER_SINGLE, 3), ids=named(OTHER_SINGLE))
 def test_each_right_is_needed(use, number, spec, rights, kubectl, image):
     try:
         _, said = use_it(kubectl, image, use, user(use, number))
@@ -277,6 +286,6 @@ def test_each_right_is_needed(use, number, spec, rights, kubectl, image):
 
 
 @pytest.mark.timeout(900)  # the first of them waits for the runs of all
-@pytest.mark.parametrize(("use", "number"), CONFORMANCE_SINGLE, ids=named(CONFORMANCE_SINGLE))
+@pytest.mark.parametrize(("use", "number"), some(CONFORMANCE_SINGLE, 4), ids=named(CONFORMANCE_SINGLE))
 def test_conformance_needs_each_right(use, number, conformance_without):
     assert names_the_missing(conformance_without[number], use, number), conformance_without[number][-3000:]

@@ -288,10 +288,15 @@ async def audit_under(
     return judge(report, lab.snapshot, enforcement, previous_policies, converged=converged, nodes=nodes_of(lab))
 
 
+HAD_NO_TURN = ("stood still", "connected-no-token")
+"""What an outcome says where an agent, or the one that should have answered it, was not run for a while."""
+
+
 def was_disturbed(report: Report) -> bool:
     """Whether anything has no verdict because an agent had no turn on a busy machine."""
     return any(
-        result.result is Result.INCONCLUSIVE and "stood still" in result.observation.outcome for result in report.cells
+        result.result is Result.INCONCLUSIVE and any(words in result.observation.outcome for words in HAD_NO_TURN)
+        for result in report.cells
     )
 
 

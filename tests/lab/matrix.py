@@ -32,7 +32,10 @@ from typing import TypeVar
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import FAULTLESS, OF_TIERS, Dialect, Enforcement, Enforcer
 from auditor.model.errors import AuditError
+from auditor.model.verdict import Conclusion
 from auditor.probing.options import ProbingOptions
+from auditor.report.conclusion import conclude
+from auditor.report.headline import headline
 from tests.lab import scenarios
 from tests.lab.auditing import HASTY, SLOW_START, audit_under, enforcers
 from tests.lab.confusion import ENOUGH, FAULTLESS_RUNS, MOST_SEEDS, pairs, sample, single_faults
@@ -75,6 +78,8 @@ class Row:
         self.wrong += [f"{under}: {text}" for text in judgement.wrong[:SHOWN_WRONG]]
         if len(judgement.wrong) > SHOWN_WRONG:
             self.wrong.append(f"{under}: and {len(judgement.wrong) - SHOWN_WRONG} more")
+        if enforcement == Enforcement() and conclude(judgement.report) is not Conclusion.PASS:
+            self.wrong.append(f"{under}: {headline(judgement.report)}")
         if not enforcement.on_node:
             self.found[str(enforcement.everywhere)] = judgement.found
         self.cases += filter(None, [case(world, enforcement, judgement.report.cells)])
@@ -109,9 +114,9 @@ def _audits_of(world: World, share: Share) -> Iterator[tuple[Enforcement, Probin
         if enforcer.dialect in FAULTLESS_RUNS or share.has(world, whole, enforcer):
             yield whole, options
         on_node = Enforcement(on_node=dict.fromkeys(world.nodes[:1], enforcer))
-        if len(world.nodes) > 1 and options is HASTY and world.shows(injected(on_node)):
-            if share.has(world, on_node, enforcer):
-                yield on_node, options
+        shows = len(world.nodes) > 1 and options is HASTY and world.shows(injected(on_node))
+        if shows and share.has(world, on_node, enforcer):
+            yield on_node, options
     for enforcement in sample(pairs(world), share.pairs, Random(f"{share.draw or ''}{world.name}")):
         yield enforcement, HASTY
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab
 EXPLAINED = (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)
 UNTESTABLE = {NO_SCTP, UNDEFINED, ONLY_ITSELF}
 """Why nothing can tell of a policy though every pod takes part."""
-SEEDS = [*range(10), *map(slow, range(10, 40))]
+SEEDS = [*range(6), *map(slow, range(6, 30))]
 DIALECTS = [dialect for dialect in Dialect if dialect not in (Dialect.SLOW, Dialect.FLAKY, Dialect.STALE)]
 
 

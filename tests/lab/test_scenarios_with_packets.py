@@ -10,7 +10,7 @@ import pytest
 from auditor.cli.exit_codes import of_report
 from auditor.cluster.lab.lab import Lab
 from auditor.model.dialect import FAULTLESS, OF_TIERS, Dialect, Enforcement, Enforcer
-from auditor.model.verdict import Conclusion, Observed, Result, Verdict
+from auditor.model.verdict import Conclusion, Observed, Verdict
 from auditor.probing.options import NoProgress, ProbingOptions
 from auditor.report.conclusion import conclude
 from auditor.report.headline import headline
@@ -66,7 +66,13 @@ SHOWN_SOONER_BY = {
 """A scenario with fewer cells than the demo, for dialects that the demo shows as well."""
 
 
-@pytest.mark.parametrize("name", scenarios.with_truth())
+def scenarios_by_turns():
+    """Every second one is a slow test. ``make lab-matrix`` tries all of them, on the ports that an audit chooses."""
+    for number, name in enumerate(scenarios.with_truth()):
+        yield slow(name) if number % 2 else name
+
+
+@pytest.mark.parametrize("name", list(scenarios_by_turns()))
 async def test_packets_agree_with_the_truth_table(name):
     scenario = scenarios.read(name)
     async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
@@ -84,21 +90,6 @@ async def test_packets_agree_with_the_truth_table(name):
     }
     assert wrong == {}
     assert conclude(table) is Conclusion.PASS
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", scenarios.with_truth())
-async def test_packets_agree_with_the_evaluator_on_the_ports_that_an_audit_chooses(name):
-    scenario = scenarios.read(name)
-    async with Lab(scenario.snapshot, nodes=scenario.nodes) as lab:
-        chosen = await audit(lab, name, AuditOptions(probing=HASTY), NoProgress())
-    different = [
-        str(result.cell)
-        for result in chosen.cells
-        if result.result not in (Result.MATCH, Result.UNDEFINED, Result.SKIPPED)
-    ]
-    assert different == []
-    assert conclude(chosen) is Conclusion.PASS
 
 
 async def test_a_scenario_is_inconclusive_where_the_only_pod_of_a_policy_takes_no_part():
@@ -137,13 +128,12 @@ SOME_OF_TIERS = {Dialect.IGNORES_ADMIN, Dialect.PASS_IS_DENY}
 
 
 def dialects_with_scenarios():
-    """Every dialect with a scenario that shows it, and in ``make test-slow`` with the demo, if that does; those about
-    tiers mostly there, and every second one of the others.
+    """Every dialect with a scenario that shows it; those about tiers mostly in ``make test-slow``, and every second one
+    of the others.
     """
     for number, dialect in enumerate(Dialect):
         if dialect in SHOWN_SOONER_BY:
             yield (slow if number % 2 else pytest.param)(dialect, SHOWN_SOONER_BY[dialect])
-            yield slow(dialect, "demo")
         elif dialect in OF_TIERS - SOME_OF_TIERS:
             yield slow(dialect, SHOWN_BY[dialect])
         elif dialect is not Dialect.SLOW:
