@@ -103,6 +103,11 @@ class Namespace:
         """A namespace as the API server would store it: with the label that carries its name."""
         return cls(name, {**(labels or {}), NAMESPACE_NAME_LABEL: name}, known)
 
+    @property
+    def own_labels(self) -> Labels:
+        """Its labels without the one that carries its name, which nobody can give it."""
+        return {key: value for key, value in self.labels.items() if key != NAMESPACE_NAME_LABEL}
+
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:

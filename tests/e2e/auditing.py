@@ -179,9 +179,9 @@ def _problem(
     return "missed" if predicted != one["expected"] and not differs else ""
 
 
-def left_behind(kubectl: Kubectl, patience: float = 20) -> list[str]:
-    """Whatever of ours is in the cluster and stays there: the garbage collector gets up to ``patience`` seconds for
-    what is its own.
+def left_behind(kubectl: Kubectl, patience: float = 60) -> list[str]:
+    """Whatever of ours is in the cluster and stays there: the cluster gets up to ``patience`` seconds to be done with
+    what it has been told to delete.
     """
     until = time.monotonic() + patience
     while found := in_cluster(kubectl):
@@ -194,7 +194,9 @@ def left_behind(kubectl: Kubectl, patience: float = 20) -> list[str]:
 def in_cluster(kubectl: Kubectl) -> list[str]:
     """Whatever of ours is in the cluster at this moment."""
     found = kubectl.items("pods,configmaps,leases", "--all-namespaces", "-l", MANAGED)
-    return [f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}" for item in found]
+    told = [f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}" for item in found]
+    namespaces = kubectl.items("namespaces", "-l", RUN_LABEL)
+    return told + [f"Namespace {item['metadata']['name']}" for item in namespaces]
 
 
 class Running:

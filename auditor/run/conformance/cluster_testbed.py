@@ -25,8 +25,9 @@ from auditor.model.verdict import Cell
 from auditor.model.words import pluralize
 from auditor.policy.evaluator import evaluate
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
+from auditor.run.conformance.pool import PooledNamespace, PooledPod, Seat
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
-from auditor.run.conformance.renaming import readdressed
+from auditor.run.conformance.renaming import in_namespaces, readdressed
 from auditor.run.conformance.scenario_run import lost_meaning
 from auditor.run.conformance.testbed import ActualState
 
@@ -45,15 +46,20 @@ before they give one anew.
 
 
 class ClusterTestbed:
-    """The prepared scenarios on ``stage``; ``nodes`` has, by scenario, the cluster's node for each of its nodes."""
+    """The prepared scenarios in ``scratch``; ``nodes`` has, by scenario, the cluster's node for each of its nodes.
+    ``later``: those that may stand on the same pods afterwards.
+    """
 
     def __init__(
         self,
         scratch: ScratchNamespaces,
         prepared_scenarios: Sequence[PreparedScenario],
         nodes: Mapping[str, Mapping[str, str]],
+        later: Iterable[PreparedScenario] = (),
     ) -> None:
         self._scratch = scratch
+        self._read = [each for prepared in (*prepared_scenarios, *later) for each in prepared.snapshot.policies]
+        self._called: dict[str, str] = {}
         self._prepared_scenarios = prepared_scenarios
         self._nodes = nodes
         self._running: dict[str, Endpoint] = {}
@@ -133,8 +139,61 @@ class ClusterTestbed:
             raise ClusterError(
                 f"no pod could be started: {next(iter(self._scratch.failed.values()), 'no scenario has any')}"
             )
-        await all_of(self._put_policies(prepared, prepared.start) for prepared in self._prepared_scenarios)
+        await self.enforce(self._prepared_scenarios)
+
+    async def enforce(self, prepared_scenarios: Iterable[PreparedScenario]) -> None:
+        """Have the policies with which each of ``prepared_scenarios`` begins in force."""
+        await all_of(self._put_policies(prepared, prepared.start) for prepared in prepared_scenarios)
         self._set_up_at = time.monotonic()
+
+    async def withdraw(self) -> None:
+        """Take all policies away."""
+        in_force = list(self._in_force.values())
+        self._in_force.clear()
+        await all_of(self._scratch.put_policies(self._placed(policies), ()) for policies in in_force)
+
+    def for_others(
+        self, prepared_scenarios: Sequence[PreparedScenario], nodes: Mapping[str, Mapping[str, str]]
+    ) -> ClusterTestbed:
+        """A testbed in the same cluster for others, which can take over what is there."""
+        return ClusterTestbed(self._scratch, prepared_scenarios, nodes)
+
+    def pool(self) -> list[PooledNamespace]:
+        """What is left of the scenarios once they have been run, for others to stand on."""
+        found = []
+        for prepared in self._prepared_scenarios:
+            for name, namespace in prepared.snapshot.namespaces.items():
+                pods = tuple(
+                    PooledPod(self._running[pod.name], pod.labels, self._added[pod.name], self._created[pod.name])
+                    for pod in prepared.pods
+                    if pod.namespace == name and pod.name in self._running
+                )
+                found.append(PooledNamespace(name, namespace.own_labels, pods))
+        return found
+
+    async def take_over(self, seats: Mapping[str, Seat]) -> None:
+        """Have the pods and namespaces of ``seats`` stand for those of the scenarios, with their labels.
+        No policy is in force then.
+        """
+        seated = [(prepared, seats[prepared.scenario.name]) for prepared in self._prepared_scenarios]
+        for prepared, seat in seated:
+            self._called |= {name: pooled.name for name, pooled in seat.namespaces.items()}
+            for pod in prepared.pods:
+                there = seat.pods[pod.name]
+                self._scratch.let_stand_for(there.endpoint.name, pod.name)
+                self._running[pod.name] = replace(there.endpoint, name=pod.name)
+                self._added[pod.name], self._created[pod.name] = there.added, there.created
+        await all_of(self._label_as(prepared, seat) for prepared, seat in seated)
+
+    async def _label_as(self, prepared: PreparedScenario, seat: Seat) -> None:
+        after = {pooled.name: pooled for pooled in seat.after(prepared)}
+        for pooled in seat.namespaces.values():
+            then = after[pooled.name]
+            if pooled.labels != then.labels:
+                await self._scratch.relabel_namespace(pooled.name, pooled.labels, then.labels)
+            for old, new in zip(pooled.pods, then.pods, strict=True):
+                if old.labels != new.labels:
+                    await self._scratch.relabel_pod(old.endpoint.name, old.labels, new.labels)
 
     async def change(self, prepared: PreparedScenario) -> None:
         assert prepared.step is not None  # noqa: S101 - only scenarios with a change are followed
@@ -212,9 +271,8 @@ class ClusterTestbed:
         return [replace(pod, node=nodes[pod.node]) for pod in state.endpoints if pod.selectable]
 
     async def _start(self, pods: Sequence[Endpoint], advance: Callable[[int], None]) -> None:
-        policies = [policy for prepared in self._prepared_scenarios for policy in prepared.snapshot.policies]
         self._created |= dict.fromkeys((pod.name for pod in pods), time.monotonic())
-        started = await self._scratch.start_pods(pods, policies, self._start_seconds, advance)
+        started = await self._scratch.start_pods(pods, self._read, self._start_seconds, advance)
         intended = {pod.name: pod.labels for pod in pods}
         for name, pod in started.items():
             self._running[name] = pod
@@ -228,8 +286,13 @@ class ClusterTestbed:
         if lost_meaning(evaluate(self._real(prepared, prepared.snapshot)), [prepared], {*self.absent, *self.failed}):
             self._readdressed.add(prepared.scenario.name)
         policies = self._policies(prepared, state)
-        await self._scratch.put_policies(self._in_force.get(prepared.scenario.name, ()), policies)
+        in_force = self._in_force.get(prepared.scenario.name, ())
+        await self._scratch.put_policies(self._placed(in_force), self._placed(policies))
         self._in_force[prepared.scenario.name] = policies
+
+    def _placed(self, policies: Sequence[NetworkPolicy]) -> Sequence[NetworkPolicy]:
+        """``policies`` under the names that namespaces really have."""
+        return in_namespaces(policies, lambda name: self._called.get(name, name)) if self._called else policies
 
     def _policies(self, prepared: PreparedScenario, state: Snapshot) -> tuple[NetworkPolicy, ...]:
         if prepared.scenario.name not in self._readdressed:

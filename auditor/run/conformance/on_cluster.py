@@ -1,8 +1,9 @@
-"""Conformance on a live cluster: all scenarios side by side in namespaces of our own, in as few waves as the nodes have
-room for.
+"""Conformance on a live cluster: scenarios side by side in namespaces of our own, in as few waves as the nodes have
+room for, and then others in the same namespaces (``auditor.run.conformance.reuse``).
 
 A wave is up as a whole before anything is probed, so one pool of agents serves all its scenarios. Policies are created
-last, once the addresses of the pods are known. However the run ends, every namespace that it made is deleted.
+last, once the addresses of the pods are known. However the run ends, the cluster is told to delete every namespace that
+it made.
 """
 
 from __future__ import annotations
@@ -10,11 +11,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 
 from auditor.cluster.kubernetes.client.config import ConnectionOptions, connect
 from auditor.cluster.kubernetes.client.server import ApiServer
@@ -34,68 +33,10 @@ from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.run.conformance.administrators import keep_clear_of_administrators
 from auditor.run.conformance.cluster_testbed import ClusterTestbed
 from auditor.run.conformance.prepared_scenarios import PreparedScenario, prepare_scenarios, within_namespaces
+from auditor.run.conformance.reuse import NOT_REUSED, PodsReused, follows_changes
 from auditor.run.conformance.scenario_run import ScenarioOutcome, run_scenarios
 from auditor.run.conformance.scoring import score
-
-
-@dataclass(slots=True)
-class Wave:
-    """Scenarios that are up together; ``nodes`` has, by scenario, which node of the cluster stands for which of the
-    scenario's.
-    """
-
-    prepared_scenarios: list[PreparedScenario] = field(default_factory=list)
-    nodes: dict[str, Mapping[str, str]] = field(default_factory=dict)
-
-    def pods_of(self, prepared: PreparedScenario) -> Counter[str]:
-        """How many pods of ``prepared`` are on each node."""
-        nodes = self.nodes[prepared.scenario.name]
-        ever = {pod.name: pod for state in (prepared.start, prepared.snapshot) for pod in state.endpoints}
-        return Counter(nodes[pod.node] for pod in ever.values() if pod.selectable)
-
-    @property
-    def pods(self) -> Counter[str]:
-        """How many pods are on each node."""
-        return sum(map(self.pods_of, self.prepared_scenarios), Counter())
-
-    def giving_way(self, following: Wave) -> list[PreparedScenario]:
-        """As many of the scenarios as must go for ``following`` to have room. To end pods takes as much of a node as to
-        start them.
-        """
-        wanted, freed = following.pods, Counter[str]()
-        going = []
-        for prepared in self.prepared_scenarios:
-            if not wanted - freed:
-                break
-            going.append(prepared)
-            freed += self.pods_of(prepared)
-        return going
-
-
-def make_waves(prepared_scenarios: Iterable[PreparedScenario], room: Mapping[str, int]) -> list[Wave]:
-    """``prepared_scenarios`` in as few waves as ``room``, the number of pods that each node takes, lets be.
-
-    A scenario's nodes are different ones as far as there are enough, the emptiest first.
-    """
-    waves = [Wave()]
-    for prepared in prepared_scenarios:
-        _place(waves[-1], prepared, room)
-        if len(waves[-1].prepared_scenarios) > 1 and any(count > room[node] for node, count in waves[-1].pods.items()):
-            waves[-1].prepared_scenarios.remove(prepared)
-            del waves[-1].nodes[prepared.scenario.name]
-            waves.append(Wave())
-            _place(waves[-1], prepared, room)
-    return waves
-
-
-def _place(wave: Wave, prepared: PreparedScenario, room: Mapping[str, int]) -> None:
-    taken = wave.pods
-    emptiest = sorted(room, key=lambda node: (taken[node] - room[node], node))
-    wave.nodes[prepared.scenario.name] = {
-        node: emptiest[number % len(emptiest)] for number, node in enumerate(prepared.scenario.nodes)
-    }
-    wave.prepared_scenarios.append(prepared)
-
+from auditor.run.conformance.waves import Wave, divided, make_waves
 
 PATIENCE = 45.0
 
@@ -131,13 +72,14 @@ async def conform_on_cluster(
     scored = await apart(
         score, prepared_scenarios, outcomes, scenarios, subject=f"the enforcer of the live cluster at {api.place}"
     )
+    seen = [fact for outcome in outcomes for fact in outcome.facts]
     run.seconds["scoring"] = time.monotonic() - began
     return replace(
         scored,
         run_id=run_id,
         seconds=run.seconds,
         api=traffic,
-        facts=(*skipped, *around, *scored.facts, *run.facts, *run.images()),
+        facts=tuple(dict.fromkeys((*skipped, *around, *seen, *run.facts, *run.images()))),
         versions=versions,
     )
 
@@ -165,26 +107,72 @@ class _Run:
         room = await room_for_pods(self._api)
         if not room:
             raise ClusterError(f"{self._api.place}: no node takes any more pods")
-        waves = make_waves(prepared_scenarios, room)
+        own, later = divided(prepared_scenarios)
+        waves = make_waves(own, room)
+        if len(waves) > 1:
+            waves, later = make_waves(prepared_scenarios, room), ()
         async with self._tenancy() as leases:
-            outcomes = []
-            for number, (wave, following) in enumerate(zip_longest(waves, waves[1:]), 1):
-                outcomes.append(await self._wave(wave, f", wave {number} of {len(waves)}" if len(waves) > 1 else ""))
-                for doubt in (await leases.doubtful()).values():
-                    raise ClusterError(f"{doubt}: what was seen since then counts for nothing; run it again")
-                if following is not None:
-                    await self._scratch.remove(
-                        name for prepared in wave.giving_way(following) for name in prepared.snapshot.namespaces
-                    )
+            (*_, (testbed, _)) = seen = await self._on_new_pods(waves, room, leases, later)
+            outcomes = [outcome for _, outcome in seen]
+            if later:
+                reused, later = await self._on_pods_of_others(testbed, own, later, outcomes[0].seconds)
+                await _check(leases)
+                outcomes += reused
+            if later:
+                seen = await self._on_new_pods(make_waves(later, room), room, leases, (), waves[-1])
+                outcomes += [outcome for _, outcome in seen]
             return outcomes
 
-    async def _wave(self, wave: Wave, which: str) -> ScenarioOutcome:
-        testbed = ClusterTestbed(self._scratch, wave.prepared_scenarios, wave.nodes)
+    async def _on_pods_of_others(
+        self,
+        testbed: ClusterTestbed,
+        own: Sequence[PreparedScenario],
+        later: Sequence[PreparedScenario],
+        seconds: Mapping[str, float | None],
+    ) -> tuple[list[ScenarioOutcome], Sequence[PreparedScenario]]:
+        """What is seen of ``later`` on the pods of ``testbed``, whose ``own`` scenarios are done, with changes that
+        took ``seconds``; and those of ``later`` that are to be judged on new ones.
+        """
+        if not follows_changes(own, seconds):
+            self.facts.append(NOT_REUSED)
+            return [], later
+        slowest = max(filter(None, seconds.values()), default=0.0)
+        reused = PodsReused(testbed, slowest, self._options.probing, self._progress, self._phase)
+        outcomes, again = await reused.judge(later)
+        self.facts += reused.facts
+        return outcomes, again
+
+    async def _on_new_pods(
+        self,
+        waves: Sequence[Wave],
+        room: Mapping[str, int],
+        leases: Leases,
+        later: Sequence[PreparedScenario],
+        standing: Wave | None = None,
+    ) -> list[tuple[ClusterTestbed, ScenarioOutcome]]:
+        """The testbed and outcome of each of ``waves``, in turn. ``standing`` is what is there already; ``later`` may
+        stand on the pods of the last.
+        """
+        seen = []
+        for number, wave in enumerate(waves, 1):
+            if standing is not None:
+                going = standing.giving_way(wave, room)
+                await self._scratch.remove(name for prepared in going for name in prepared.snapshot.namespaces)
+            standing = wave
+            testbed = ClusterTestbed(self._scratch, wave.prepared_scenarios, wave.nodes, later)
+            which = f", wave {number} of {len(waves)}" if len(waves) > 1 else ""
+            seen.append((testbed, await self._wave(testbed, wave.prepared_scenarios, which)))
+            await _check(leases)
+        return seen
+
+    async def _wave(
+        self, testbed: ClusterTestbed, prepared_scenarios: Sequence[PreparedScenario], which: str
+    ) -> ScenarioOutcome:
         with self._phase("starting"):
             self._progress.phase(f"starting pods{which}", testbed.size)
             await testbed.set_up(self._options.start_seconds, self._progress.advance)
         with self._phase("probing"):
-            return await run_scenarios(testbed, wave.prepared_scenarios, self._options.probing, self._progress)
+            return await run_scenarios(testbed, prepared_scenarios, self._options.probing, self._progress)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -226,13 +214,25 @@ class _Run:
 
     async def _take_out(self, leases: Leases, home: str) -> None:
         try:
-            left = await self._scratch.clear(but=home)
+            _, left = await self._scratch.clear(but=home)
             await leases.release()
-            left += await self._scratch.clear()
+            going, left_now = await self._scratch.clear()
+            left = sorted({*left, *left_now} - {*going})
         except ClusterError as error:
             raise ClusterError(f"{error}; 'audit cleanup --run {self._run_id}' removes what is left") from error
         if left:
             self.facts.append(
-                f"{pluralize(len(left), 'namespace')} of ours had not quite gone in the end; the cluster is "
-                "deleting them"
+                f"{pluralize(len(left), 'namespace')} of ours could not be deleted; 'audit cleanup --run "
+                f"{self._run_id}' removes what is left"
             )
+        if going:
+            self.facts.append(
+                f"the cluster is still deleting {pluralize(len(going), 'namespace')} of ours, "
+                f"{namespace_prefix(self._run_id)} and those that begin like it"
+            )
+
+
+async def _check(leases: Leases) -> None:
+    """Raise ClusterError where the run has not been alone in its namespaces."""
+    for doubt in (await leases.doubtful()).values():
+        raise ClusterError(f"{doubt}: what was seen since then counts for nothing; run it again")

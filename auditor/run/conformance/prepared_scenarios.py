@@ -13,7 +13,7 @@ from itertools import islice
 
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
-from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
+from auditor.model.labels import Labels
 from auditor.model.policy import NetworkPolicy, Rule
 from auditor.model.scenario import Scenario
 from auditor.model.scorecard import ChangeKind
@@ -60,6 +60,11 @@ class PreparedScenario:
     def start(self) -> Snapshot:
         """How it stands at first."""
         return self.snapshot if self.step is None else self.step.before
+
+    @property
+    def pods(self) -> list[Endpoint]:
+        """Its pods in the end, without those of hostNetwork."""
+        return [endpoint for endpoint in self.snapshot.endpoints if endpoint.selectable]
 
     @property
     def previous_policies(self) -> tuple[NetworkPolicy, ...] | None:
@@ -197,7 +202,7 @@ def _with_other_labels(snapshot: Snapshot, pods: Sequence[Endpoint]) -> Iterator
 
 
 def _with_other_namespaces(snapshot: Snapshot) -> Iterator[Snapshot]:
-    given = {name: _own_labels(namespace) for name, namespace in snapshot.namespaces.items()}
+    given = {name: namespace.own_labels for name, namespace in snapshot.namespaces.items()}
     for name, own in given.items():
         for labels in _others(own, list(given.values())):
             yield replace(snapshot, namespaces={**snapshot.namespaces, name: Namespace.of(name, labels)})
@@ -251,7 +256,3 @@ def _others(own: Labels, known: Sequence[Labels]) -> list[Labels]:
 
 def _labelled(endpoint: Endpoint, chosen: Endpoint, labels: Labels) -> Endpoint:
     return replace(endpoint, labels=labels) if endpoint is chosen else endpoint
-
-
-def _own_labels(namespace: Namespace) -> Labels:
-    return {key: value for key, value in namespace.labels.items() if key != NAMESPACE_NAME_LABEL}

@@ -46,9 +46,7 @@ class Renaming:
 
     def snapshot(self, snapshot: Snapshot) -> Snapshot:
         """``snapshot`` without its Services, which no cell is about."""
-        namespaces = [
-            Namespace.of(self.prefix + each.name, self._without_name(each)) for each in snapshot.namespaces.values()
-        ]
+        namespaces = [Namespace.of(self.prefix + each.name, each.own_labels) for each in snapshot.namespaces.values()]
         return Snapshot(
             namespaces={each.name: each for each in namespaces},
             endpoints=tuple(map(self._endpoint, snapshot.endpoints)),
@@ -57,36 +55,33 @@ class Renaming:
 
     def policies(self, policies: Iterable[NetworkPolicy]) -> tuple[NetworkPolicy, ...]:
         """``policies`` in their new namespaces."""
-        return tuple(
-            replace(_by_peer(policy, self._peer), namespace=self.prefix + policy.namespace, file="", line=0)
-            for policy in policies
-        )
-
-    @staticmethod
-    def _without_name(namespace: Namespace) -> dict[str, str]:
-        return {key: value for key, value in namespace.labels.items() if key != NAMESPACE_NAME_LABEL}
+        return in_namespaces(policies, lambda name: self.prefix + name)
 
     def _endpoint(self, endpoint: Endpoint) -> Endpoint:
         namespace = self.prefix + endpoint.namespace if endpoint.namespace else ""
         return replace(endpoint, name=self.name(endpoint.name), namespace=namespace)
 
-    def _peer(self, peer: Peer) -> Peer:
-        selector = peer.namespace_selector
-        return peer if selector is None else replace(peer, namespace_selector=self._selector(selector))
 
-    def _selector(self, selector: LabelSelector) -> LabelSelector:
-        """A selector of namespaces, with each name that it asks for replaced."""
-        return replace(
-            selector,
-            match_labels=tuple((key, self._value(key, value)) for key, value in selector.match_labels),
-            match_expressions=tuple(map(self._requirement, selector.match_expressions)),
-        )
+def in_namespaces(policies: Iterable[NetworkPolicy], called: Callable[[str], str]) -> tuple[NetworkPolicy, ...]:
+    """``policies`` where the namespace of each name is ``called`` otherwise; so are those that selectors ask for."""
 
-    def _requirement(self, requirement: Requirement) -> Requirement:
-        return replace(requirement, values=tuple(self._value(requirement.key, value) for value in requirement.values))
+    def value(key: str, old: str) -> str:
+        return called(old) if key == NAMESPACE_NAME_LABEL else old
 
-    def _value(self, key: str, value: str) -> str:
-        return self.prefix + value if key == NAMESPACE_NAME_LABEL else value
+    def requirement(old: Requirement) -> Requirement:
+        return replace(old, values=tuple(value(old.key, each) for each in old.values))
+
+    def selector(old: LabelSelector) -> LabelSelector:
+        labels = tuple((key, value(key, each)) for key, each in old.match_labels)
+        return replace(old, match_labels=labels, match_expressions=tuple(map(requirement, old.match_expressions)))
+
+    def peer(old: Peer) -> Peer:
+        asked = old.namespace_selector
+        return old if asked is None else replace(old, namespace_selector=selector(asked))
+
+    return tuple(
+        replace(_by_peer(policy, peer), namespace=called(policy.namespace), file="", line=0) for policy in policies
+    )
 
 
 def _by_peer(policy: NetworkPolicy, change: Callable[[Peer], Peer]) -> NetworkPolicy:

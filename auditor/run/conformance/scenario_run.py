@@ -28,7 +28,8 @@ class ScenarioOutcome:
     """What a run of scenarios saw. ``snapshot`` is everything that was there in the end, under the new names.
 
     ``seconds`` is, by scenario, how long its change took to come into force; None where it did not. ``open_seconds``
-    has those connections of new pods that should be denied and were open for longer than is borne.
+    has those connections of new pods that should be denied and were open for longer than is borne. ``reused`` has what
+    was seen on pods that had been those of other scenarios, where that is how it was judged at first.
     """
 
     snapshot: Snapshot
@@ -37,6 +38,20 @@ class ScenarioOutcome:
     facts: tuple[str, ...] = ()
     attempts: int = 0
     open_seconds: Mapping[Cell, float] = field(default_factory=dict)
+    reused: Mapping[Cell, CellResult] = field(default_factory=dict)
+
+    def of_reused_pods(self, but: Collection[str]) -> ScenarioOutcome:
+        """This outcome as that of a run on pods of others. The scenarios of the namespaces ``but`` are to be judged
+        anew: of them it is only noted in ``reused`` what was seen.
+        """
+        names = {endpoint.name for endpoint in self.snapshot.endpoints if endpoint.namespace in but}
+        snapshot = Snapshot(
+            namespaces={name: each for name, each in self.snapshot.namespaces.items() if name not in but},
+            endpoints=tuple(each for each in self.snapshot.endpoints if each.name not in names),
+            policies=tuple(policy for policy in self.snapshot.policies if policy.namespace not in but),
+        )
+        kept = tuple(each for each in self.results if names.isdisjoint((each.cell.source, each.cell.destination)))
+        return replace(self, snapshot=snapshot, results=kept, reused={each.cell: each for each in self.results})
 
 
 async def run_scenarios(

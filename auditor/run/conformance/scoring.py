@@ -28,7 +28,7 @@ from auditor.model.scorecard import (
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Observed, Result, Verdict
 from auditor.model.words import pluralize
-from auditor.run.conformance.features import ISOLATED_START, Feature, cells_by_feature
+from auditor.run.conformance.features import ISOLATED_START, REUSED_PODS, Feature, cells_by_feature
 from auditor.run.conformance.prepared_scenarios import PreparedScenario
 from auditor.run.conformance.scenario_run import ScenarioOutcome, merged
 
@@ -52,12 +52,17 @@ def score(
     seconds = {name: taken for outcome in outcomes for name, taken in outcome.seconds.items()}
     previous = _previous(prepared_scenarios, snapshot)
     diagnosis = diagnose(snapshot, list(results.values()), previous, without=OF_ONE_SCENARIO)
+    reused = _reused(outcomes, results)
     shown = cells_by_feature(snapshot, list(results), prepared_scenarios)
+    if reused:
+        shown[REUSED_PODS] = tuple(reused)
     return Scorecard(
         subject=subject,
         run_id=secrets.token_hex(4),
-        behaviour=behaviour(list(results.values()), diagnosis) + _at_start(late),
-        features=_features(shown, prepared_scenarios, results, late),
+        behaviour=behaviour(list(results.values()), diagnosis) + _at_start(late) + _on_reused(reused),
+        features=_features(
+            shown, prepared_scenarios, results, {ISOLATED_START: _late_results(results, late), REUSED_PODS: reused}
+        ),
         scenarios=_scenarios(scenarios, prepared_scenarios, results),
         convergence=_convergence(prepared_scenarios, seconds),
         summary=Summary.of(tuple(results.values())),
@@ -82,19 +87,42 @@ def _features(
     shown: Mapping[Feature, Collection[Cell]],
     prepared_scenarios: Sequence[PreparedScenario],
     results: Mapping[Cell, CellResult],
-    late: Mapping[Cell, float],
+    otherwise: Mapping[Feature, Mapping[Cell, CellResult]],
 ) -> tuple[FeatureScore, ...]:
-    """``late`` are connections of new pods that were closed too late, with the seconds for which they were open."""
-    at_start = {**results, **{cell: _closed_late(results[cell], late[cell]) for cell in late if cell in results}}
+    """``otherwise``: the features for which what was seen in the end is not what counts, and what does."""
     scenario_of = {cell: prepared.scenario.name for prepared in prepared_scenarios for cell in prepared.truth}
     return tuple(
         FeatureScore(
             feature=feature.name,
             title=feature.title,
             scenarios=tuple(dict.fromkeys(scenario_of[cell] for cell in cells)),
-            summary=Summary.of(tuple((at_start if feature is ISOLATED_START else results)[cell] for cell in cells)),
+            summary=Summary.of(tuple(otherwise.get(feature, results)[cell] for cell in cells)),
         )
         for feature, cells in shown.items()
+    )
+
+
+def _late_results(results: Mapping[Cell, CellResult], late: Mapping[Cell, float]) -> dict[Cell, CellResult]:
+    """``results`` where connections of new pods that were closed too ``late``, after so many seconds, are faults."""
+    return {**results, **{cell: _closed_late(results[cell], late[cell]) for cell in late if cell in results}}
+
+
+def _reused(outcomes: Iterable[ScenarioOutcome], results: Mapping[Cell, CellResult]) -> dict[Cell, CellResult]:
+    """What was seen on pods that had been those of other scenarios, unless new ones are no better."""
+    seen = {cell: each for outcome in outcomes for cell, each in outcome.reused.items()}
+    return {
+        cell: each
+        for cell, each in seen.items()
+        if each.result is Result.MATCH or (each.result in FAULTS and results[cell].result is Result.MATCH)
+    }
+
+
+def _on_reused(reused: Mapping[Cell, CellResult]) -> str:
+    wrong = sum(each.result in FAULTS for each in reused.values())
+    return (
+        f"; {pluralize(wrong, 'connection')} departed on pods that had been under other policies, and not on new ones"
+        if wrong
+        else ""
     )
 
 

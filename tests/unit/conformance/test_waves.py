@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from auditor.run.conformance.on_cluster import make_waves
+from auditor.run.conformance.waves import make_waves
 from tests.unit.conformance.shipped import prepared_scenarios
 
 
@@ -26,9 +26,12 @@ def test_one_node_stands_for_all():
 
 def test_no_more_gives_way_than_the_next_wave_needs():
     first, second, *_ = make_waves(prepared_scenarios(), {"a": 58, "b": 58})
-    going = first.giving_way(second)
+    room = {"a": 58, "b": 58}
+    going = first.giving_way(second, room)
     without_the_last = sum(map(first.pods_of, going[:-1]), Counter())
-    assert second.pods - without_the_last
-    assert not second.pods - (without_the_last + first.pods_of(going[-1]))
+    there = Counter(room) - first.pods
+    assert second.pods - there - without_the_last
+    assert not second.pods - there - (without_the_last + first.pods_of(going[-1]))
     last = make_waves(prepared_scenarios()[:30], {"a": 60, "b": 60})[-1]
-    assert len(first.giving_way(last)) < len(first.prepared_scenarios)
+    assert len(first.giving_way(last, room)) < len(first.prepared_scenarios)
+    assert first.giving_way(second, {"a": 200, "b": 200}) == []

@@ -23,8 +23,8 @@ from auditor.model.probe_pod import AfterStart
 from auditor.model.scorecard import ChangeKind
 from auditor.model.snapshot import Endpoint, EndpointKind, Namespace
 from auditor.run.conformance.cluster_testbed import ClusterTestbed
-from auditor.run.conformance.on_cluster import Wave
 from auditor.run.conformance.prepared_scenarios import prepare_scenarios
+from auditor.run.conformance.waves import Wave
 from tests.lab import scenarios
 from tests.unit.kubernetes.living import RUN, LivingStore, running
 from tests.unit.kubernetes.store import Store, split
@@ -89,14 +89,12 @@ async def test_room_is_what_is_left_on_nodes_that_take_pods():
     assert await room_for_pods(store) == {"worker": 7}
 
 
-async def test_only_namespaces_with_the_label_and_the_name_of_the_run_are_deleted(monkeypatch):
-    monkeypatch.setattr("auditor.cluster.kubernetes.session.scratch_namespaces.PAUSE", 0.0)
-
+async def test_only_namespaces_with_the_label_and_the_name_of_the_run_are_deleted():
     def namespace(name):
         return "/api/v1/namespaces", {"metadata": {"name": name, "labels": {RUN_LABEL: "11111111"}}}
 
     store = Store(namespace("netpol-conf-11111111"), namespace("netpol-conf-11111111-a"), namespace("copied-labels"))
-    assert await ScratchNamespaces(store, "11111111", PodOptions()).clear(20, but="netpol-conf-11111111") == []
+    assert await ScratchNamespaces(store, "11111111", PodOptions()).clear(20, but="netpol-conf-11111111") == ([], [])
     assert store.names("namespaces") == ["copied-labels", "netpol-conf-11111111"]
 
 

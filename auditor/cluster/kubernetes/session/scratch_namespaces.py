@@ -14,11 +14,12 @@ from collections.abc import Set as AbstractSet
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from importlib.resources import files
+from itertools import repeat
 from typing import Any
 
 import msgspec
 
-from auditor.cluster.kubernetes.client.api_types import NamespaceRecord, PodRecord
+from auditor.cluster.kubernetes.client.api_types import PodRecord, Record
 from auditor.cluster.kubernetes.client.creation import RefusedHereError, all_of, create, delete_options
 from auditor.cluster.kubernetes.client.exec import ExecStream, open_exec
 from auditor.cluster.kubernetes.client.listing import decode, read_list
@@ -41,6 +42,7 @@ from auditor.cluster.kubernetes.objects import (
 from auditor.cluster.kubernetes.policies import policy_manifest
 from auditor.cluster.kubernetes.session.ephemeral import BOOT
 from auditor.cluster.kubernetes.session.first_tries import ASK, TRY, as_arguments, read_tries
+from auditor.cluster.kubernetes.session.kept_agents import KeptAgents
 from auditor.cluster.kubernetes.session.lease_liveness import LeaseRecord
 from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
@@ -50,7 +52,7 @@ from auditor.model.labels import NAMESPACE_NAME_LABEL, Labels
 from auditor.model.policy import NetworkPolicy
 from auditor.model.probe_pod import AfterStart, ProbePod
 from auditor.model.snapshot import Endpoint, Namespace
-from auditor.probing.sites import Contact
+from auditor.probing.sites import AgentChannel, Contact
 
 PREFIX = "netpol-conf"
 PODS = Question("/api/v1/pods", "list", "pods", " in all namespaces")
@@ -63,7 +65,7 @@ ACCOUNT_TRIES, ACCOUNT_PAUSE = 20, 0.5
 """A new namespace refuses pods until its service account is there."""
 STARTING_AT_ONCE = 48
 """Nodes that are asked for a hundred pods at once thrash."""
-GONE_WITHIN = 90.0
+TAKEN_WITHIN = 30.0
 PAUSE = 0.5
 ASK_SECONDS = 10.0
 
@@ -151,6 +153,19 @@ class _Starting:
                 )
 
 
+class _Metadata(Record, frozen=True):
+    """metav1 ObjectMeta."""
+
+    name: str
+    deletion_timestamp: str | None = None
+
+
+class _ScratchNamespace(Record, frozen=True):
+    """v1 Namespace."""
+
+    metadata: _Metadata
+
+
 class ScratchNamespaces:
     """What the run ``run_id`` puts into its own namespaces.
 
@@ -169,6 +184,16 @@ class ScratchNamespaces:
         self.images: list[RanImage] = []
         self.reached: dict[str, ReachedPod] = {}
         self.first_targets: dict[str, Sequence[tuple[IPAddress, int]]] = {}
+        self._agents = KeptAgents()
+        self._stands_for: dict[str, str] = {}
+
+    def let_stand_for(self, pod: str, endpoint: str) -> None:
+        """Take the pod of the endpoint called ``pod`` for that of the one called ``endpoint``, too."""
+        self._stands_for[endpoint] = pod
+        self.reached[endpoint] = self.reached[pod]
+
+    def _place(self, endpoint: str) -> tuple[str, str]:
+        return place_of(self._stands_for.get(endpoint, endpoint))
 
     async def create_namespaces(self, namespaces: Iterable[Namespace]) -> None:
         """Create them, with our labels beside their own."""
@@ -279,7 +304,7 @@ class ScratchNamespaces:
     async def heard(self, names: Collection[str]) -> dict[str, Contact]:
         """Which of the pods of the endpoints called ``names`` the kubelet reaches. Raises ClusterError."""
         items, _ = await read_list(self._api, PODS, parameters=self._selection)
-        wanted = {place_of(name): name for name in names}
+        wanted = {self._place(name): name for name in names}
         contacts: dict[str, Contact] = {}
         for item in items:
             metadata = decode(item, StartingPod, self._api, PODS).metadata
@@ -289,10 +314,15 @@ class ScratchNamespaces:
                 contacts[name] = contact
         return contacts
 
-    async def open(self, pod: str) -> ExecStream:
-        """Start an agent in the pod of the endpoint called ``pod``."""
-        namespace, name = place_of(pod)
-        stream = await open_exec(self._api, namespace, name, CONTAINER, ("python3", "-ISc", BOOT))
+    async def open(self, pod: str) -> AgentChannel:
+        """The agent in the pod of the endpoint called ``pod``: the one that is there since it was last opened, or a new
+        one.
+        """
+        name = self._stands_for.get(pod, pod)
+        return self._agents.lend(name) or self._agents.lent(name, await self._start_agent(name))
+
+    async def _start_agent(self, pod: str) -> ExecStream:
+        stream = await open_exec(self._api, *place_of(pod), CONTAINER, ("python3", "-ISc", BOOT))
         try:
             await stream.send(b"%08d" % len(self._agent) + self._agent)
         except BaseException:
@@ -338,7 +368,7 @@ class ScratchNamespaces:
 
     async def relabel_pod(self, pod: str, before: Labels, after: Labels) -> None:
         """Give the pod of the endpoint called ``pod`` the labels ``after`` in the place of ``before``."""
-        namespace, name = place_of(pod)
+        namespace, name = self._place(pod)
         question = Question(
             f"/api/v1/namespaces/{namespace}/pods/{name}", "patch", "pods", f" in namespace {namespace}"
         )
@@ -353,6 +383,7 @@ class ScratchNamespaces:
         aren't within that many seconds.
         """
         places = set(map(place_of, pods))
+        await self._agents.end(pods)
 
         async def delete(namespace: str, name: str) -> None:
             path = f"/api/v1/namespaces/{namespace}/pods/{name}"
@@ -392,27 +423,35 @@ class ScratchNamespaces:
 
         await all_of(map(delete, namespaces))
 
-    async def clear(self, seconds: float = GONE_WITHIN, *, but: str = "") -> list[str]:
-        """Delete every namespace of the run, except ``but``, and wait until they are gone, for at most that many
-        seconds; what is still there.
+    async def clear(self, seconds: float = TAKEN_WITHIN, *, but: str = "") -> tuple[list[str], list[str]]:
+        """End all agents, and have the cluster delete every namespace of the run, except ``but``: the namespaces that
+        are still there but being deleted, and those of which the cluster would not take it within that many seconds.
 
-        The cluster goes on with what it has begun to delete.
+        What the cluster has begun to delete it goes on with, so that is not waited for.
         """
-        asked: set[str] = set()
-        left: set[str] = set()
+        await self._agents.end()
+        going: list[str] = []
+        left: list[str] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while left := await self._present() - {but}:
-                    await self.remove(left - asked)
-                    asked |= left
-                    await asyncio.sleep(PAUSE)
-        return sorted(left)
+                for pause in (0.0, *repeat(PAUSE, round(seconds / PAUSE))):
+                    there = await self._present()
+                    going = sorted(name for name in there.keys() - {but} if there[name])
+                    left = sorted(there.keys() - {but, *going})
+                    if not left:
+                        break
+                    await self.remove(left)
+                    await asyncio.sleep(pause)
+        return going, left
 
-    async def _present(self) -> set[str]:
+    async def _present(self) -> dict[str, bool]:
+        """The namespaces of the run that are there, and whether they are being deleted."""
         items, _ = await read_list(self._api, NAMESPACES, parameters=self._selection)
-        names = {decode(item, NamespaceRecord, self._api, NAMESPACES).metadata.name for item in items}
+        found = [decode(item, _ScratchNamespace, self._api, NAMESPACES).metadata for item in items]
         # Labels get copied. Nothing goes without the name, too.
-        return {name for name in names if is_named_after(name, self._run_id)}
+        return {
+            each.name: each.deletion_timestamp is not None for each in found if is_named_after(each.name, self._run_id)
+        }
 
 
 def _containers(container: dict[str, Any]) -> list[dict[str, Any]]:
