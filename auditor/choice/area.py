@@ -32,12 +32,13 @@ MOST_SUBJECTS = 16
 
 class Subject(NamedTuple):
     """Audited pods that are the same to every filter of theirs, however it is misread, and to those at the other ends:
-    ``group``, which has ``several`` members or not, stands for all ``groups``.
+    ``group``, which has ``several`` members or not, stands for all ``groups``, of which so many take ``turns``.
     """
 
     group: int
     groups: int
     several: bool
+    turns: int = 1
 
 
 Kind: TypeAlias = tuple[Subject, ...]
@@ -79,7 +80,11 @@ class Area:
 
 
 def survey(
-    world: World, namespace: str, audited: int, families: Sequence[Family], also: Sequence[PortRequest] = ()
+    world: World,
+    namespace: str,
+    audited: int,
+    families: Sequence[Family],
+    also: Sequence[PortRequest] = (),
 ) -> Area:
     """What there is to notice at those groups of ``namespace`` that are among ``audited``, on the ports that can tell
     anything apart and those that are tried ``also``.
@@ -222,7 +227,18 @@ def _tell_apart(
 
 def _subjects(world: World, parts: Sequence[int]) -> Kind:
     """The largest ones of ``parts``, which are groups that nothing tells apart."""
-    largest = ((max(bits(part), key=lambda group: len(world.members[group])), part) for part in parts)
-    subjects = (Subject(group, part, len(world.members[group]) > 1) for group, part in largest)
+    subjects = (_subject(world, part) for part in parts)
     most = sorted(subjects, key=lambda each: (-len(world.members[each.group]), each.group))[:MOST_SUBJECTS]
     return tuple(sorted(most))
+
+
+def _subject(world: World, part: int) -> Subject:
+    """The largest of the groups in ``part``, or the one whose turn it is of those that have several members, or that
+    have one, like that.
+    """
+    largest = max(bits(part), key=lambda group: len(world.members[group]))
+    several = len(world.members[largest]) > 1
+    if world.seed is None:
+        return Subject(largest, part, several, 1)
+    like = [group for group in bits(part) if (len(world.members[group]) > 1) is several]
+    return Subject(like[world.seed % len(like)], part, several, len(like))

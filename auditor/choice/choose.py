@@ -14,6 +14,7 @@ from auditor.choice.cover import Cover, most_telling
 from auditor.choice.noticing import Ledger
 from auditor.choice.pairs import Link, Pairs, Pod, Preference, pairs_of
 from auditor.choice.world import World
+from auditor.model.draw import Draw
 from auditor.model.probe_pod import ProbePod
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.workloads import workload_name
@@ -45,7 +46,8 @@ class Chosen:
     """The ``probe_pods`` to create, what they leave out (``uncovered``, a sentence each), and the connections to try.
 
     ``without`` are pods, each for all of its kind, that are audited and get no probe pod within the bounds, though
-    there is something to notice at them. ``ledger`` says what connections notice.
+    there is something to notice at them. ``ledger`` says what connections notice, ``draw`` which of equivalent pods
+    were taken, where these take turns.
     """
 
     probe_pods: tuple[ProbePod, ...]
@@ -53,12 +55,13 @@ class Chosen:
     connections: frozenset[Connection]
     without: tuple[Endpoint, ...]
     ledger: Ledger
+    draw: Draw | None = None
 
 
 def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeRequest, bounds: Bounds) -> Chosen:
     """What to create and to try for ``request``; ``outside`` are the hosts that may be tried, too."""
     audited_in = set(request.namespaces or snapshot.namespaces)
-    world = World(snapshot, outside, request.namespaces or None)
+    world = World(snapshot, outside, request.namespaces or None, seed=request.seed)
     ends = zip(world.groups.of_endpoint, world.snapshot.endpoints, strict=True)
     audited = mask_of({group for group, end in ends if request.audits(end)})
     families = families_of(snapshot)
@@ -72,7 +75,7 @@ def choose(snapshot: Snapshot, outside: Sequence[Endpoint], request: ProbeReques
     shown = _most_telling(_also_of(enough, further), weights, bounds.connections)
     ledger = ledger_for(world, areas, shown)
     without = _without(world, areas, cover.pods, set(names.values()))
-    return Chosen(choice.probe_pods, choice.uncovered, frozenset(shown), without, ledger)
+    return Chosen(choice.probe_pods, choice.uncovered, frozenset(shown), without, ledger, choice.draw)
 
 
 def families_of(snapshot: Snapshot) -> list[Family]:
@@ -95,6 +98,7 @@ def _pairs(world: World, areas: Sequence[Area], request: ProbeRequest) -> list[P
         late,
         entered=mask_of(n for area in areas for n in bits(groups.in_namespace(area.namespace))),
         first=mask_of(subject.group for area in areas for subject in area.subjects),
+        seed=request.seed,
     )
     return [pairs_of(world, area, preference) for area in areas]
 
@@ -105,13 +109,14 @@ def _copies(
     """The probe pods for ``pods``, and what each is called; hosts by their own names. Those on further nodes by the
     first one's.
     """
-    groups = {subject.group: subject.groups for area in areas for subject in area.subjects}
+    subjects = {subject.group: subject for area in areas for subject in area.subjects}
     first = sorted({pod.group for pod in pods if world.groups.representatives[pod.group].selectable})
     alike = [
         Alike(
             _members(world, 1 << group),
             Pod(group, True) in pods,
-            tuple(end.name for end in _members(world, groups.get(group, 0) & ~(1 << group))),
+            _members(world, subjects[group].groups & ~(1 << group)) if group in subjects else (),
+            subjects[group].turns if group in subjects else 1,
         )
         for group in first
     ]

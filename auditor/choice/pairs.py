@@ -7,8 +7,9 @@ in a namespace that is entered anyway, where there is such a one.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from operator import and_
 from typing import NamedTuple, TypeVar
 
@@ -46,14 +47,14 @@ class Link(NamedTuple):
 @dataclass
 class Preference:
     """The groups that can have probe pods, and which of them are preferred where one is as good as another: those in
-    namespaces that are entered anyway.
+    namespaces that are entered anyway. ``seed`` is the number of the draw (None: always the first).
     """
 
     usable: int
     late: int
     entered: int = 0
     first: int = 0
-    in_namespace_of: dict[int, int] = field(default_factory=dict)
+    seed: int | None = None
 
     def of(self, mask: int, world: World) -> int | None:
         """One of ``mask``; None where there is none."""
@@ -61,11 +62,16 @@ class Preference:
         best = among & self.first or among & self.entered or among & ~self.late or among
         if not best:
             return None
-        group = lowest(best)
+        group = self._drawn(best)
         end = world.groups.representatives[group]
         self.entered |= world.groups.in_namespace(end.namespace) if end.selectable else 0
         self.first |= 1 << group
         return group
+
+    def _drawn(self, mask: int) -> int:
+        """The one of ``mask`` whose turn it is."""
+        turn = (self.seed or 0) % mask.bit_count()
+        return lowest(mask) if turn == 0 else next(islice(bits(mask), turn, None))
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,12 @@ class World:
         outside: Iterable[Endpoint],
         namespaces: Collection[str] | None = None,
         probes: Iterable[Endpoint] = (),
+        seed: int | None = None,
     ) -> None:
         """``namespaces`` are those of which an area is looked at; None: any. ``probes`` are there beside the pods, and
-        count as nobody's members.
+        count as nobody's members. ``seed``: which of equal groups have their turn; None: the largest.
         """
+        self.seed = seed
         admin = [tier.traits(snapshot) for tier in map(AdminPolicyTier, AdminTier) if tier.applies(snapshot)]
         blocks = network_policy_traits(snapshot).blocks.union(*(each.blocks for each in admin))
         addresses = _of_any_pod(snapshot, blocks)

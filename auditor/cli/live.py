@@ -163,6 +163,13 @@ OPTIONS: Sequence[Decorator] = (
         help="Create a probe pod for all pods that any policy tells apart from others, and try every connection.",
     ),
     click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        metavar="N",
+        help="Of pods that policies don't tell apart, of nodes and of other ends, take the N-th: with a history, each "
+        "run takes the next ones. [default without a history: those that tell most]",
+    ),
+    click.option(
         "--accept",
         type=click.Choice(["pdb", "anti-affinity"]),
         multiple=True,
@@ -205,7 +212,8 @@ def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOpti
         mode=Mode.PER_NODE if given["per_node"] else Mode.ALL_PODS if given["all_pods"] else Mode.ONE_PER_CLASS,
         in_place=given["in_place"],
         sample=given["sample"] or 0,
-        night=datetime.now(UTC).toordinal(),
+        night=datetime.now(UTC).toordinal() if given["seed"] is None else given["seed"],
+        seed=given["seed"],
         externals=_endpoints(given["externals"]),
         pods=PodOptions(image=given["image"] or DEFAULT_IMAGE),
         start_seconds=given["start_seconds"],
@@ -245,6 +253,7 @@ def _again(given: Mapping[str, Any]) -> list[str]:
     words += ["--in-place"] if given["in_place"] else []
     words += ["--sample", str(given["sample"])] if given["sample"] else []
     words += ["--everything"] if given["everything"] else []
+    words += ["--seed", str(given["seed"])] if given["seed"] is not None else []
     for host, port in given["externals"]:
         words += ["--external", f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
     words += ["--max-probe-pods", str(given["max_probe_pods"])] if given["max_probe_pods"] != MAX_PROBE_PODS else []

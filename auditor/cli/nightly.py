@@ -63,12 +63,22 @@ class NightlyOptions:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What is known before a run: earlier runs, the latest first, who they are in words, and what is accepted."""
+    """What is known before a run: earlier runs, the latest first, who they are in words, and what is accepted; and the
+    runs that the history has, where there is one.
+    """
 
     options: NightlyOptions
     nights: tuple[Night, ...] = ()
     against: str = NOTHING_BEFORE
     accepted: Accepted | None = None
+    history: tuple[Night, ...] = ()
+
+    @property
+    def seed(self) -> int | None:
+        """The number of the draw that comes next; None without a history."""
+        if self.options.history is None:
+            return None
+        return max((night.seed + 1 for night in self.history if night.seed is not None), default=0)
 
 
 HISTORY_OPTIONS = (
@@ -156,14 +166,14 @@ def read_nightly(options: NightlyOptions) -> Before:
     if options.fail_on is FailOn.NEW and not options.baseline and not options.history:
         raise UsageError("--fail-on new: new since when? Give --history DIR or --baseline FILE")
     accepted = read_accepted(options.suppressions)
-    if options.baseline is not None:
-        known = read_run(options.baseline)
-        return Before(options, (known,), f"baseline {options.baseline}{name_of(known)}", accepted)
     nights: tuple[Night, ...] = ()
     if options.history is not None:
         nights = read_history(options.history, NIGHTS_LOOKED_AT, options.connection)
+    if options.baseline is not None:
+        known = read_run(options.baseline)
+        return Before(options, (known,), f"baseline {options.baseline}{name_of(known)}", accepted, nights)
     against = f"the latest run of {options.history}{name_of(nights[0])}" if nights else NOTHING_BEFORE
-    return Before(options, nights, against, accepted)
+    return Before(options, nights, against, accepted, nights)
 
 
 def read_accepted(path: str | None) -> Accepted:
@@ -230,6 +240,10 @@ def after_run(report: Report, before: Before, group: Group = Group(JOB)) -> Repo
     from auditor.history.store import AUDITS
 
     options = before.options
+    if report.draw is not None:
+        report = replace(
+            report, draw=report.draw.after(night.tried for night in before.history if night.seed is not None)
+        )
     if options.asked:
         record = record_of(report)
         report = replace(report, comparison=_held_against(record, before))

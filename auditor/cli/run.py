@@ -201,6 +201,8 @@ def command(  # noqa: PLR0913 - one parameter for each option
             parameters.refuse(CONNECTION, "applies to live clusters only: leave out either it or -f")
         parameters.refuse(["hosts"], "goes with --lab and a directory: --external tries a host outside a live cluster")
         chosen, again = read_live_run(live, ", or --lab SCENARIO for the embedded lab")
+        if chosen.seed is None and before.seed is not None:
+            chosen, again = replace(chosen, seed=before.seed), (*again, "--seed", str(before.seed))
         chosen = replace(chosen, intent=meant, services=services, dns=dns, reach=reach)
         return run_live(LiveRunOptions(chosen, options, again, outputs, dry_run, quiet, before, paths, reports))
     from auditor.cli.run_on_lab import LabRunOptions, run_on_lab

@@ -121,15 +121,15 @@ def _standing(
 
 
 def _age(kind: str, connection: Connection, nodes: frozenset[Nodes], past: Iterable[Night]) -> Age:
+    elsewhere = False
     for night in past:
         seen = {place: state for place, state in night.look(connection).items() if state != NO_VERDICT}
-        same_kind = any(night.kind(state) == kind for state in seen.values())
-        if any(place in seen and night.kind(seen[place]) != kind for place in nodes):
+        here = [seen[place] for place in nodes if place in seen]
+        if any(night.kind(state) != kind for state in here):
             return Age.NEW
-        if same_kind:
+        if here or (not elsewhere and any(night.kind(state) == kind for state in seen.values())):
             return Age.KNOWN
-        if seen:
-            return Age.INCOMPARABLE  # it was as expected, but between other nodes
+        elsewhere = elsewhere or bool(seen)  # it was as expected, but between other nodes
     return Age.INCOMPARABLE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from auditor.history.identity import stable_reason, workloads_of
 from auditor.model.night import (
@@ -70,7 +70,10 @@ def night_of(report: Report, version: str, conclusion: str) -> Night:
         )
         for finding in report.findings
     ]
-    return build_night(head, ends, seen, findings, report.surroundings)
+    night = build_night(head, ends, seen, findings, report.surroundings)
+    return (
+        night if report.draw is None else replace(night, seed=report.draw.seed, tried=tuple(sorted(report.draw.here)))
+    )
 
 
 def _port(cell: Cell) -> Port:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from auditor.model.draw import Place
 from auditor.model.labels import Labels
 
 NOT_PLANNED, ALLOWED, DENIED, NO_VERDICT = range(4)
@@ -111,7 +112,8 @@ class Night(Head):
     """One run as history has it.
 
     ``rows`` has, for each end as the source, the number of a pattern for each end as the destination; a pattern holds
-    the number of a port and the state there, for port after port.
+    the number of a port and the state there, for port after port. ``seed``: the number of its draw, where pods took
+    turns, and the places that were ``tried`` in it.
     """
 
     ends: tuple[End, ...]
@@ -120,6 +122,8 @@ class Night(Head):
     rows: tuple[tuple[int, ...], ...]
     findings: tuple[NightFinding, ...]
     surroundings: Surroundings | None = None
+    seed: int | None = None
+    tried: tuple[Place, ...] = ()
 
     @cached_property
     def places(self) -> Mapping[str, tuple[int, ...]]:

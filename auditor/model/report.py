@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from auditor.model.diagnosis import Diagnosis, Unexercised
 from auditor.model.dns_seen import DnsSeen, ReachedSeen
+from auditor.model.draw import Draw
 from auditor.model.intent import IntentFinding
 from auditor.model.lint import Place
 from auditor.model.night import Surroundings
@@ -164,7 +165,8 @@ class Report:
     likely not meant in the policies, whatever enforces them; ``intent`` is where they differ from what was meant, when
     somebody said what that is. ``began`` is when the run began, as ``2026-11-21T18:24:06Z``. ``surroundings`` are what
     the cluster was like; ``comparison`` is how the findings stand against earlier runs, None where they were held
-    against none. ``noticing`` says how much the connections would have noticed, where that is known.
+    against none. ``noticing`` says how much the connections would have noticed, where that is known, ``draw``
+    which of equivalent pods were taken, where these take turns.
     ``services`` is what came of connections through Services, ``dns`` of lookups, ``reached`` of those to
     Services of the cluster's own, where those were tried.
     """
@@ -189,6 +191,7 @@ class Report:
     surroundings: Surroundings | None = None
     comparison: Comparison | None = None
     noticing: Noticing | None = None
+    draw: Draw | None = None
     services: ServicesSeen | None = None
     dns: DnsSeen | None = None
     reached: ReachedSeen | None = None

@@ -9,10 +9,11 @@ is said in words.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from auditor.model.draw import Draw
 from auditor.model.errors import UsageError
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, NetworkPolicy
@@ -31,7 +32,7 @@ from auditor.probe_pods.gaps import (
     unusable_nodes,
 )
 from auditor.probe_pods.labels import PodSelectors, fewest_labels
-from auditor.probe_pods.models import Models, PodClass
+from auditor.probe_pods.models import Models, PodClass, place_of
 
 
 class Mode(StrEnum):
@@ -50,7 +51,8 @@ class ProbeRequest:
 
     Audited are the pods in ``namespaces`` (none: all) that match ``selector`` (None: all). ``usable_nodes`` are the
     bare names of the nodes that can take probe pods (None: all), ``closed`` the namespaces that can't. ``avoid`` has,
-    by namespace, selectors that had better not match a probe pod.
+    by namespace, selectors that had better not match a probe pod. ``seed`` is the number of the draw, where those of
+    pods that policies don't tell apart take turns (None: those that tell most).
     """
 
     namespaces: tuple[str, ...] = ()
@@ -59,6 +61,7 @@ class ProbeRequest:
     usable_nodes: Collection[str] | None = None
     avoid: Mapping[str, Sequence[LabelSelector]] = field(default_factory=dict, hash=False)
     closed: Collection[str] = ()
+    seed: int | None = None
 
     def audits(self, endpoint: Endpoint) -> bool:
         """Whether ``endpoint`` is one of the audited pods."""
@@ -75,10 +78,11 @@ class ProbeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The probe pods to create, by name, and what they leave out, one sentence each."""
+    """The probe pods to create, by name, what they leave out, one sentence each, and the draw where pods take turns."""
 
     probe_pods: tuple[ProbePod, ...]
     uncovered: tuple[str, ...]
+    draw: Draw | None = None
 
 
 def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: ProbeRequest) -> Choice:
@@ -91,7 +95,7 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
     check_request(snapshot, request)
     classes = _pod_classes(snapshot, matrix, request)
     selectors = PodSelectors(snapshot)
-    models = Models(classes, request.can_use, selectors.matching, request.closed)
+    models = Models(classes, request.can_use, selectors.matching, request.closed, request.seed)
     if request.mode is Mode.ALL_PODS:
         models.add_all_audited()
     models.add_one_per_class()
@@ -110,7 +114,16 @@ def choose_probe_pods(snapshot: Snapshot, matrix: ExpectedMatrix, request: Probe
         *pods_known_by_address(snapshot, request.audits),
         *endpoints_without_probe_pods(snapshot),
     )
-    return Choice(probe_pods, uncovered)
+    return Choice(probe_pods, uncovered, draw_of(models, request))
+
+
+def draw_of(models: Models, request: ProbeRequest, others: Iterable[Endpoint] = ()) -> Draw | None:
+    """The draw that ``models`` are of, and the places at which their probe pods are; ``others`` have a turn, too."""
+    if request.seed is None:
+        return None
+    here = frozenset(place_of(model) for several in models.of_class.values() for model in several)
+    places = models.places() | {place_of(end) for end in others if end.node}
+    return Draw(request.seed, models.turns, places, here)
 
 
 def check_request(snapshot: Snapshot, request: ProbeRequest) -> None:

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from auditor.model.draw import Place
 from auditor.model.policy import Direction
 from auditor.model.snapshot import Endpoint
+from auditor.model.workloads import workload_name
 
 SYSTEM_NAMESPACES = "kube-"
 """The prefix of the namespaces that Kubernetes itself runs in: touched last."""
@@ -29,7 +31,7 @@ class PodClass:
 
     ``number`` counts these. ``members`` and ``audited``, which is a part of them, are sorted by name. ``isolated`` are
     the directions in which policies isolate the members; ``denies_itself`` says that not all traffic between different
-    members is allowed.
+    members is allowed. It is one of so many classes that take ``turns``.
     """
 
     number: int
@@ -37,11 +39,17 @@ class PodClass:
     audited: tuple[Endpoint, ...]
     isolated: frozenset[Direction]
     denies_itself: bool
+    turns: int = 1
 
 
 def pairs_of(pod_class: PodClass, endpoint: Endpoint) -> set[Pair]:
     """What a probe pod in place of ``endpoint``, a member, tests."""
     return {(endpoint.node, direction) for direction in pod_class.isolated} if endpoint.node else set()
+
+
+def place_of(pod: Endpoint) -> Place:
+    """The workload of ``pod`` on its node."""
+    return Place(workload_name(pod), pod.node)
 
 
 class Models:
@@ -53,11 +61,15 @@ class Models:
         can_use: Callable[[str], bool],
         matching: Callable[[Endpoint], int],
         closed: Collection[str] = (),
+        seed: int | None = None,
     ) -> None:
         """``can_use`` says for a bare name whether a node can take probe pods, ``matching`` how many pod selectors
-        match a pod. Models stand in namespaces that are ``closed`` only where a class has no other member.
+        match a pod. Models stand in namespaces that are ``closed`` only where a class has no other member. ``seed``:
+        which members have their turn (None: those that tell most).
         """
         self._closed = closed
+        self._seed = seed
+        self.turns = 1
         self._classes = classes
         self._can_use = can_use
         self._matching = matching
@@ -92,7 +104,45 @@ class Models:
             return (not pod_class.isolated, len({option.node for option in options[pod_class.number]}))
 
         for pod_class in sorted((one for one in self._classes if one.number in options), key=freedom):
-            self._add(pod_class, min(options[pod_class.number], key=lambda option: self._worth(pod_class, option)))
+            best = (
+                min(options[pod_class.number], key=lambda option: self._worth(pod_class, option))
+                if self._seed is None
+                else self._drawn(pod_class, self._seed)
+            )
+            self._add(pod_class, best)
+
+    def _drawn(self, pod_class: PodClass, seed: int) -> Endpoint:
+        """The member of ``pod_class`` whose turn it is. Classes begin at different places, lest all be on one
+        node.
+        """
+        ring = self._ring(pod_class)
+        self.turns = max(self.turns, pod_class.turns * len(ring))
+        return ring[(seed // pod_class.turns + pod_class.number) % len(ring)]
+
+    def _ring(self, pod_class: PodClass) -> list[Endpoint]:
+        """One member for each workload and node, the nodes in turn: of audited pods all but those of the system, of
+        others those that disturb least.
+        """
+        candidates = self._candidates[pod_class.number]
+        if pod_class.audited:
+            own = [end for end in candidates if not end.namespace.startswith(SYSTEM_NAMESPACES)]
+        else:
+            least = min(map(self._disturbance, candidates))
+            own = [end for end in candidates if self._disturbance(end) == least]
+        places: dict[Place, Endpoint] = {}
+        for end in sorted(own or candidates, key=lambda end: (-self._matching(end), end.name)):
+            places.setdefault(place_of(end), end)
+        before: Counter[str] = Counter()
+        ranked = []
+        for place, end in places.items():
+            ranked.append((before[place.node], place, end))
+            before[place.node] += 1
+        return [end for *_, end in sorted(ranked, key=lambda each: each[:2])]
+
+    def places(self) -> frozenset[Place]:
+        """Where policies isolate audited pods that can have a probe pod."""
+        isolated = (one for one in self._classes if one.audited and one.isolated)
+        return frozenset(place_of(end) for one in isolated for end in self._ring(one) if end.node)
 
     def _most_telling(self, pod_class: PodClass) -> list[Endpoint]:
         """Of the candidates that disturb least, those that most selectors match."""

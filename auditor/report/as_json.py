@@ -15,6 +15,7 @@ import msgspec
 from auditor import __version__
 from auditor.history.identity import finding_id, stable_reason, workloads_of
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Unexercised
+from auditor.model.draw import Draw
 from auditor.model.lint import Place
 from auditor.model.noticing import Noticing
 from auditor.model.report import CellResult, Finding, Report, UntestedPolicy
@@ -100,6 +101,7 @@ def _head(report: Report) -> dict[str, Any]:
         **({"surroundings": report.surroundings} if report.surroundings is not None else {}),
         **({"comparison": comparison_item(report.comparison)} if report.comparison is not None else {}),
         **({"noticing": _noticing(report.noticing)} if report.noticing is not None else {}),
+        **({"draw": _draw(report.draw)} if report.draw is not None else {}),
         **({"services": services_item(report.services)} if report.services is not None else {}),
         **({"dns": lookups_item(report.dns)} if report.dns is not None else {}),
         **({"reached": reached_item(report.reached)} if report.reached is not None else {}),
@@ -117,6 +119,16 @@ def _summary(report: Report) -> dict[str, Any]:
         "policies_accepted": len(policies.accepted),
         "policies_without_pods": policies.without_pods,
         "parts_unexercised": len(report.unexercised),
+    }
+
+
+def _draw(draw: Draw) -> dict[str, int]:
+    return {
+        "seed": draw.seed,
+        "of": draw.of,
+        "places": len(draw.places),
+        "tried": len(draw.tried),
+        "runs": draw.runs,
     }
 
 

@@ -69,9 +69,12 @@ def pods_on_named_nodes(report: Report) -> dict[str, list[str]]:
 
 
 def opening_lines(report: Report) -> list[str]:
-    """What stands below the headline: what was audited, how many policies were tested, and what that would notice."""
+    """What stands below the headline: what was audited, how many policies were tested, what that would notice, and how
+    far runs have come, where pods take turns.
+    """
     noticing = "" if report.noticing is None else noticing_line(report.noticing)
-    return [report.subject, *filter(None, (tests_line(report), noticing))]
+    draw = "" if report.draw is None else str(report.draw)
+    return [report.subject, *filter(None, (tests_line(report), noticing, draw))]
 
 
 def labelled_lines(report: Report) -> list[tuple[str, str]]:

@@ -124,7 +124,9 @@ async def audit_with_plan(
     meant = None if options.intent is None else findings
     around = await apart(surroundings_of, live.snapshot, options.namespaces, live.versions, intent=meant)
     noticing = await apart(noticing_of, options, intended, report.cells, ports_given=bool(audit_options.ports))
-    whole = replace(report, noticing=noticing, run_id=run_id, api=traffic, intent=findings, surroundings=around)
+    whole = replace(
+        report, noticing=noticing, draw=intended.draw, run_id=run_id, api=traffic, intent=findings, surroundings=around
+    )
     if left is not None:
         raise LeftBehindError(str(left), whole) from left
     return LiveAudit(whole, intended)

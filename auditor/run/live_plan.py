@@ -15,6 +15,7 @@ from auditor.cluster.kubernetes.client.config import ConnectionOptions
 from auditor.cluster.kubernetes.objects import PodOptions
 from auditor.cluster.kubernetes.preflight.meshes import PROXIED, proxied_pods
 from auditor.cluster.kubernetes.reading import LiveSnapshot
+from auditor.model.draw import Draw
 from auditor.model.errors import LimitError, UsageError
 from auditor.model.intent import Intent
 from auditor.model.labels import LabelSelector
@@ -41,7 +42,9 @@ class LiveOptions:
     ``in_place``: from inside these pods, and not from probe pods. ``externals`` are hosts outside, each with the ports
     that may be probed. ``accept`` names harm that is put up with (``pdb``); ``max_probe_pods`` bounds how many pods are
     created, or joined. In place, ``sample`` pods are joined, those of the ``night`` with that number; 0: one of each
-    kind, the same ones every time. ``intent`` is what the policies of the whole cluster are to mean.
+    kind, the same ones every time. ``seed`` is the number of the draw in which pods that policies don't tell apart take
+    turns as models of probe pods; None: always those that tell most. ``intent`` is what the policies of the whole
+    cluster are to mean.
 
     Where one probe pod for each class would be too many, as few are chosen as notice the share ``coverage`` of what
     there is to notice (None: all of it), and at most ``max_connections`` are tried; not so with ``everything``. They
@@ -56,6 +59,7 @@ class LiveOptions:
     in_place: bool = False
     sample: int = 0
     night: int = 0
+    seed: int | None = None
     externals: tuple[Endpoint, ...] = ()
     pods: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
@@ -83,7 +87,7 @@ class LivePlan:
     those that stand for audited pods. ``members`` has, for an audit in place, namespace and name of the pod to join in
     the place of each probe pod. ``remarks`` are lines for people; ``absent`` the probe pods in the place of which there
     is no pod to join, or for which no probe pod is to be created, with the reason. Where the audit was ``chosen`` by
-    what it notices, no other connections than these are tried.
+    what it notices, no other connections than these are tried. ``draw``: whose turn it is, where pods take turns.
     """
 
     live: LiveSnapshot
@@ -94,6 +98,7 @@ class LivePlan:
     members: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
     chosen: Chosen | None = None
+    draw: Draw | None = None
 
 
 def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str] = MappingProxyType({})) -> LivePlan:
@@ -137,13 +142,19 @@ def plan_live(live: LiveSnapshot, options: LiveOptions, closed: Mapping[str, str
         ),
         {name: (member.namespace, member.name.partition("/")[2]) for name, member in members.items()},
         joined.absent,
+        draw=choice.draw,
     )
 
 
 def request_of(live: LiveSnapshot, options: LiveOptions, closed: Collection[str] = ()) -> ProbeRequest:
     """Which pods ``options`` mean; nothing can be put into the namespaces that are ``closed``."""
     return ProbeRequest(
-        options.namespaces, options.selector, options.mode, live.ready_nodes or None, closed=frozenset(closed)
+        options.namespaces,
+        options.selector,
+        options.mode,
+        live.ready_nodes or None,
+        closed=frozenset(closed),
+        seed=None if options.in_place else options.seed,
     )
 
 
@@ -221,6 +232,7 @@ def _chosen_plan(live: LiveSnapshot, options: LiveOptions, request: ProbeRequest
         (_size(chosen.probe_pods), _told_of(chosen), *chosen.uncovered, *_remarks(live)),
         absent=absent,
         chosen=chosen,
+        draw=chosen.draw,
     )
 
 

@@ -30,12 +30,13 @@ SHAPES = (
 class Trial(Claims):
     """A choice for a random cluster, and what can be known of it without asking it."""
 
-    def __init__(self, seed, most):
+    def __init__(self, seed, most, draw=None):
         random = Random(seed)
         snapshot = random_snapshot(random, SHAPES[seed % 2])
         snapshot = replace(snapshot, endpoints=tuple(end for end in snapshot.endpoints if end.selectable))
         names = sorted(snapshot.namespaces)
-        super().__init__(snapshot, ProbeRequest((random.choice(names),) if seed % 3 else ()), most)
+        request = ProbeRequest((random.choice(names),) if seed % 3 else (), seed=draw)
+        super().__init__(snapshot, request, most)
         self.probes = replace(self.snapshot, endpoints=stand_ins(self))
         self.pods = self.world.snapshot
 
@@ -57,10 +58,10 @@ SHOWS_ELSEWHERE = 60
 """A cluster where what is tried for one namespace shows misreadings in another."""
 
 
-def check_claims(most, seeds):
+def check_claims(most, seeds, draw=None):
     told = Counter()
     for seed in seeds:
-        trial = Trial(seed, most)
+        trial = Trial(seed, most, draw)
         claims = trial.noticed
         written, written_on_pods = evaluate(trial.probes), evaluate(trial.pods)
         for area in trial.areas:
@@ -87,6 +88,16 @@ def check_claims(most, seeds):
 def test_what_is_claimed_of_misread_policies_is_so(most):
     told = check_claims(most, [*range(3), SHOWS_ELSEWHERE])
     assert min(told[claimed] for claimed in (True, None, *([False] if most == 3 else []))) > 20, told
+
+
+def test_the_same_of_another_draw():
+    assert check_claims(3, [2, SHOWS_ELSEWHERE], draw=5)[True] > 10
+
+
+@pytest.mark.slow
+def test_the_same_of_many_other_draws():
+    for draw in (1, 2, 11):
+        assert check_claims(100, range(4, 14), draw)[True] > 100
 
 
 @pytest.mark.slow

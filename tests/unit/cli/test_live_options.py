@@ -38,6 +38,7 @@ NOTHING = {
     "start_seconds": 60.0,
     "accept": (),
     "max_probe_pods": 100,
+    "seed": None,
     "max_connections": None,
     "coverage": None,
     "everything": False,

@@ -10,10 +10,13 @@ from dataclasses import replace
 import pytest
 
 from auditor.cli.nightly import NightlyOptions, after_run, read_nightly
+from auditor.history.codec import decompress
 from auditor.history.store import AUDITS, HistoryStore
+from auditor.model.draw import Draw, Place
 from auditor.model.errors import InputError, UsageError
 from auditor.model.standing import FailOn
 from auditor.model.verdict import Result
+from auditor.report.cause import opening_lines
 from auditor.report.conclusion import Conclusion, conclude
 from auditor.report.headline import headline
 from tests.unit.history.nights import pod, run_of, tried
@@ -53,6 +56,31 @@ def test_a_new_leak_fails_once_and_is_told_until_it_is_gone(tmp_path):
     assert headline(seen[2]).startswith("1 leak (1 finding: 1 known); ")
     assert headline(seen[3]).endswith("all as expected")
     assert [each.age.value for each in seen[3].comparison.departed] == ["gone"]
+
+
+PLACES = frozenset(Place("prod/web", node) for node in ("n1", "n2", "n3"))
+
+
+def test_each_run_with_a_history_takes_the_next_draw_and_says_how_far_around_it_is(tmp_path):
+    history = {"history": str(tmp_path / "records"), "keep": 2}
+    told = []
+    for day, node in enumerate(("n1", "n2", "n2", "n3"), 1):
+        seed = read_nightly(NightlyOptions(**history)).seed
+        draw = Draw(seed, 3, PLACES, frozenset({Place("prod/web", node), Place("prod/db", "n9")}))
+        made = ended(replace(CLEAN, began=f"2026-11-0{day}T02:00:00Z", draw=draw), **history)
+        told.append(document(made)["draw"])
+        assert str(made.draw) in opening_lines(made)
+    assert [each["seed"] for each in told] == [0, 1, 2, 3]  # though no more than two records stay
+    assert [(each["tried"], each["runs"]) for each in told] == [(1, 1), (2, 2), (2, 3), (2, 3)]
+    assert {(each["of"], each["places"]) for each in told} == {(3, 3)}
+    validator("night.schema.json").validate(json.loads(decompress(max((tmp_path / "records").iterdir()).read_bytes())))
+
+
+def test_without_a_history_nobody_has_a_turn(tmp_path):
+    assert read_nightly(NightlyOptions(fail_on=FailOn.LEAK)).seed is None
+    assert "draw" not in document(ended(CLEAN))
+    ended(CLEAN, history=str(tmp_path))  # as an older version keeps it
+    assert read_nightly(NightlyOptions(history=str(tmp_path))).seed == 0
 
 
 def test_the_record_has_the_conclusion_of_the_run_itself(tmp_path):

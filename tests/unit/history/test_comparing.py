@@ -106,6 +106,16 @@ def test_another_node_that_was_as_expected_is_new_evidence():
     assert ages(held(after, LEAKY)) == ([Age.KNOWN], [])
 
 
+def test_a_leak_on_one_node_is_known_when_that_node_has_its_turn_again():
+    """Between, others have theirs, and are as expected."""
+    elsewhere = [pod("prod/web", "n5"), pod("prod/db", "n6")]
+    between = night(elsewhere, [tried(*elsewhere)], began="2026-11-03T02:00:00Z")
+    again = night([WEB, DB, API], [LEAK, tried(API, DB)], began="2026-11-04T02:00:00Z")
+    assert ages(held(again, between, LEAKY)) == ([Age.KNOWN], [])
+    assert ages(held(again, between, CLEAN)) == ([Age.NEW], [])
+    assert ages(held(again, between)) == ([Age.INCOMPARABLE], [])
+
+
 def test_a_pod_that_moved_with_its_leak_is_known():
     moved = pod("prod/web", "n3")
     assert ages(held(night([moved, DB, API], [tried(moved, DB, Result.LEAK)]), LEAKY)) == ([Age.KNOWN], [])
