@@ -23,6 +23,7 @@ from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
 from auditor.policy.bits import bits
 from auditor.policy.matrix import ExpectedMatrix, always_allowed, common_families, governed
 from auditor.policy.selection import select
+from auditor.policy.traits import admin_ports
 
 Signature: TypeAlias = tuple[int, int, tuple[int, ...]]
 """The rules that speak of an endpoint as a source, and as a destination, and the atoms that their ports are there."""
@@ -52,7 +53,8 @@ class ResolvedIntent:
     def __init__(self, snapshot: Snapshot, intent: Intent, *, trusted: bool = False) -> None:
         self.snapshot = snapshot
         self.rules = intent.rules
-        items = [*policy_ports(snapshot.policies), *(port for rule in intent.rules for port in rule.ports)]
+        items = [*policy_ports(snapshot.policies), *admin_ports(snapshot.admin_policies)]
+        items += [port for rule in intent.rules for port in rule.ports]
         self.atoms: PortAtoms = cut_atoms(items, port_names(items), snapshot.endpoints)
         self.endpoints = {endpoint.name: endpoint for endpoint in snapshot.endpoints if not endpoint.host_network}
         self.empty: list[tuple[IntentRule, str]] = []

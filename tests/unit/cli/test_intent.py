@@ -169,6 +169,22 @@ def test_addresses_outside_that_no_rule_is_held_against_are_told(tmp_path, capsy
         assert ("not checked: addresses outside" in (tmp_path / name).read_text()) is bool(told)
 
 
+def test_a_port_that_only_an_administrator_s_rule_names_is_told_apart(tmp_path, capsys):
+    denied = (
+        "  ingress:\n  - {action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {number: 7}}}]}\n"
+    )
+    policies, intent = tmp_path / "policies.yaml", tmp_path / "intent.yaml"
+    policies.write_text(f"{DASH}---\n{OF_ADMINISTRATORS.split('  ingress:')[0]}{denied}")
+    intent.write_text("""\
+schema: audit.intent/v1
+otherwise: unspecified
+rules:
+- {name: in, from: prod/app=web, to: prod/app=api, verdict: allowed}
+""")
+    assert run(["intent", "-f", str(policies), "--intent", str(intent)]) == 1
+    assert "on TCP/7 " in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_what_only_administrators_can_open_is_said_to_be_so(tmp_path, capsys):
     guard = (
         OF_ADMINISTRATORS.split("  ingress:")[0]
