@@ -171,7 +171,7 @@ def boundaries_in_policies(snapshot: Snapshot) -> set[tuple[Protocol, int]]:
     them.
     """
     edges = {FIRST_PORT, LAST_PORT}
-    for policy in snapshot.policies:
+    for policy in (*snapshot.policies, *snapshot.admin_policies):
         for rule in (*policy.ingress, *policy.egress):
             for port in rule.ports:
                 if port.number is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import TypeAlias
 
+from auditor.intent.administering import administering, deciding_tier
 from auditor.intent.causes import Cause, Causes
 from auditor.intent.certainty import Certainty
 from auditor.intent.closing import carving, isolating, narrowing, parting, removing
@@ -152,8 +153,13 @@ def _drafts(resolved: ResolvedIntent, causes: Causes, cause: Cause) -> Iterator[
     rule = resolved.rules[cause.rule]
     if rule.verdict is Verdict.DENIED:
         for direction in cause.sides:
+            tier = deciding_tier(cause, direction)
+            if tier is not None:
+                yield from administering(resolved, cause, direction)
             grant = cause.side(direction).grant
-            if grant is not None:
+            if tier is AdminTier.ADMIN:
+                pass  # no NetworkPolicy is asked
+            elif grant is not None:
                 places = causes.all_openings(direction, cause.violation)
                 yield from narrowing(resolved, grant, cause.violation)
                 yield from removing(resolved, direction, places, cause.violation)
@@ -163,12 +169,21 @@ def _drafts(resolved: ResolvedIntent, causes: Causes, cause: Cause) -> Iterator[
                 pod = cause.violation[0].destination if direction is Direction.INGRESS else cause.violation[0].source
                 yield from isolating(resolved, direction, pod.example.namespace, cause.violation, rule)
         return
-    ways = [opening(resolved, rule, cause.side(direction), cause.violation) for direction in cause.sides]
+    ways = [_opening(resolved, cause, direction) for direction in cause.sides]
     if len(ways) == 1:
         yield from ways[0]
     else:
         for first, second in product(*(list(islice(way, BOTH_SIDES)) for way in ways)):
             yield first + second
+
+
+def _opening(resolved: ResolvedIntent, cause: Cause, direction: Direction) -> Iterator[Draft]:
+    """Ways to open one side: in the tier that denies, and by NetworkPolicies where these are asked before it."""
+    tier = deciding_tier(cause, direction)
+    if tier is not AdminTier.ADMIN:
+        yield from opening(resolved, resolved.rules[cause.rule], cause.side(direction), cause.violation)
+    if tier is not None:
+        yield from administering(resolved, cause, direction)
 
 
 def _groups(resolved: ResolvedIntent, found: list[Violation]) -> tuple[CellGroup, ...]:

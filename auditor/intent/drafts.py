@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from auditor.intent.notation import (
     EVERY_POD,
@@ -51,7 +52,8 @@ def _united(edits: tuple[Edit, ...], others: tuple[Edit, ...]) -> tuple[Edit, ..
             continue
         changes_ingress = same.after.ingress != same.before.ingress
         one, two = (same.after, other.after) if changes_ingress else (other.after, same.after)
-        united[united.index(same)] = Edit(same.before, replace(one, egress=two.egress))
+        both: Any = replace(one, egress=two.egress)  # type: ignore[arg-type] # both of one API
+        united[united.index(same)] = Edit(same.before, both)
     return tuple(united)
 
 

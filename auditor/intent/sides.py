@@ -10,27 +10,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any, TypeVar
 
 from auditor.intent.resolved_intent import Refined, ResolvedIntent, Signature
 from auditor.intent.unseen import is_unseen
 from auditor.intent.violations import Violation
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.intent import Edit
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.snapshot import Endpoint, Family
 from auditor.policy.evaluator import evaluate
+from auditor.policy.traits import admin_selects
+
+Policy = TypeVar("Policy", NetworkPolicy, AdminPolicy)
 
 EVALUATION = 5
 """An evaluation costs, for each endpoint, as much as looking at this many pairs."""
 
 
 class OneWay:
-    """Who reaches whom as far as one direction is concerned, by ``policies`` alone."""
+    """Who reaches whom as far as one direction is concerned, by ``policies`` alone and those of administrators."""
 
-    def __init__(self, resolved: ResolvedIntent, policies: Iterable[NetworkPolicy], direction: Direction) -> None:
+    def __init__(
+        self,
+        resolved: ResolvedIntent,
+        policies: Iterable[NetworkPolicy],
+        direction: Direction,
+        admin_policies: tuple[AdminPolicy, ...] | None = None,
+    ) -> None:
+        """``admin_policies`` None: those that there are."""
         one_way = tuple(
             replace(policy, directions=frozenset({direction})) for policy in policies if direction in policy.directions
         )
-        self._refined = Refined(evaluate(replace(resolved.snapshot, policies=one_way)), resolved)
+        of_admins = resolved.snapshot.admin_policies if admin_policies is None else admin_policies
+        snapshot = replace(resolved.snapshot, policies=one_way, admin_policies=of_admins)
+        self._refined = Refined(evaluate(snapshot, directions=(direction,)), resolved)
         self._known: dict[tuple[int, int, Family], int] = {}
 
     def class_of(self, name: str) -> int:
@@ -70,7 +84,7 @@ class WhatIf:
 
     def __init__(self, resolved: ResolvedIntent) -> None:
         self._resolved = resolved
-        self._sides: dict[tuple[Direction, tuple[NetworkPolicy, ...]], OneWay] = {}
+        self._sides: dict[tuple[object, ...], OneWay] = {}
         self.before = {direction: OneWay(resolved, resolved.snapshot.policies, direction) for direction in Direction}
         self.spent = 0
         """How many pairs, and endpoints for each evaluation, were looked at: what asking has cost."""
@@ -96,12 +110,17 @@ class WhatIf:
         mended = all(changed.mends(violation) for violation in finding)
         return changed.effect() if mended else None
 
-    def side(self, direction: Direction, policies: tuple[NetworkPolicy, ...]) -> OneWay:
-        """The side of ``policies`` alone, computed once."""
-        key = (direction, policies)
+    def side(
+        self,
+        direction: Direction,
+        policies: tuple[NetworkPolicy, ...],
+        admin_policies: tuple[AdminPolicy, ...] | None = None,
+    ) -> OneWay:
+        """The side of ``policies`` alone, computed once; ``admin_policies`` None: those that there are."""
+        key = (direction, policies, admin_policies)
         if key not in self._sides:
             self.spent += EVALUATION * len(self._resolved.endpoints)
-            self._sides[key] = OneWay(self._resolved, policies, direction)
+            self._sides[key] = OneWay(self._resolved, policies, direction, admin_policies)
         return self._sides[key]
 
 
@@ -112,9 +131,37 @@ class _Changed:
         self._resolved, self._what_if = resolved, what_if
         self._after: dict[tuple[Direction, str], OneWay] = {}
         self._touched: dict[Direction, set[str]] = {direction: set() for direction in Direction}
-        for namespace in {
-            policy.namespace for edit in edits for policy in (edit.before, edit.after) if policy is not None
-        }:
+        if any(edit.of_administrators for edit in edits):
+            self._change_all(edits)
+        else:
+            self._change_namespaces(edits)
+        self._groups = self._group()
+
+    def _change_all(self, edits: Sequence[Edit]) -> None:
+        """Policies of administrators are for pods of any namespace, so that all are evaluated together."""
+        snapshot = self._resolved.snapshot
+        of_admins = [edit for edit in edits if edit.of_administrators]
+        admin_policies = _edited(snapshot.admin_policies, of_admins)
+        policies = _edited(snapshot.policies, [edit for edit in edits if not edit.of_administrators])
+        changed = {*snapshot.admin_policies} ^ {*admin_policies}
+        for direction in Direction:
+            own = [policy for policy in {*snapshot.policies} ^ {*policies} if direction in policy.directions]
+            theirs = [policy for policy in changed if policy.rules(direction)]
+            if own or theirs:
+                whole = self._what_if.side(direction, policies, admin_policies)
+                self._after |= {(direction, name): whole for name in snapshot.namespaces}
+                for namespace in {policy.namespace for policy in own}:
+                    mine = [policy for policy in own if policy.namespace == namespace]
+                    self._touched[direction] |= _selected(self._resolved, namespace, mine)
+                self._touched[direction] |= {
+                    name
+                    for name, end in self._resolved.endpoints.items()
+                    if any(admin_selects(policy, snapshot.namespaces, end) for policy in theirs)
+                }
+
+    def _change_namespaces(self, edits: Sequence[Edit]) -> None:
+        resolved, what_if = self._resolved, self._what_if
+        for namespace in {_namespace(edit) for edit in edits}:
             mine = tuple(policy for policy in resolved.snapshot.policies if policy.namespace == namespace)
             after = _edited(mine, [edit for edit in edits if _namespace(edit) == namespace])
             for direction in Direction:
@@ -122,10 +169,9 @@ class _Changed:
                 if touching:
                     self._after[direction, namespace] = what_if.side(direction, after)
                     self._touched[direction] |= _selected(resolved, namespace, touching)
-        self._groups = self._group()
 
     def _group(self) -> dict[str, _Group]:
-        sides = tuple(self._after.values())
+        sides = tuple({id(side): side for side in self._after.values()}.values())
         members: dict[tuple[int, ...], list[Endpoint]] = {}
         for name, endpoint in self._resolved.endpoints.items():
             touched = (name in names for names in self._touched.values())
@@ -209,11 +255,12 @@ class _Changed:
 
 def _namespace(edit: Edit) -> str:
     policy = edit.before or edit.after
-    return policy.namespace if policy is not None else ""
+    return policy.namespace if isinstance(policy, NetworkPolicy) else ""
 
 
-def _edited(policies: tuple[NetworkPolicy, ...], edits: Sequence[Edit]) -> tuple[NetworkPolicy, ...]:
-    after = list(policies)
+def _edited(policies: Iterable[Policy], edits: Sequence[Edit]) -> tuple[Policy, ...]:
+    """``policies`` after ``edits``, all of the same API."""
+    after: list[Any] = list(policies)
     for edit in edits:
         if edit.before is not None:
             after.remove(edit.before)

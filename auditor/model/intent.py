@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from auditor.model.addresses import IPAddress
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.checks import ExpectedCheck
 from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import PortRange
@@ -92,10 +93,15 @@ class CellGroup:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One policy changed: ``before`` None for a new one, ``after`` None for one that goes."""
+    """One policy changed, of whichever API: ``before`` None for a new one, ``after`` None for one that goes."""
 
-    before: NetworkPolicy | None
-    after: NetworkPolicy | None
+    before: NetworkPolicy | AdminPolicy | None
+    after: NetworkPolicy | AdminPolicy | None
+
+    @property
+    def of_administrators(self) -> bool:
+        """Whether it is one of theirs."""
+        return isinstance(self.before or self.after, AdminPolicy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,8 @@ def _admins_alone(finding: IntentFinding) -> str:
     """Why no NetworkPolicy opens what administrators deny; empty where they don't."""
     if finding.kind is not IntentKind.CLOSED or not finding.decided_before:
         return ""
-    return f"none in a NetworkPolicy: {finding.decided_before[0]} denies it before these are asked"
+    told = f"none in a NetworkPolicy: {finding.decided_before[0]} denies it before these are asked"
+    return f"{told}; none of {finding.tried} changes of its tier mends it without harm" if finding.tried else told
 
 
 def _print_change(console: Console, change: ProposedChange) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from random import Random
+from typing import Any
 
+from auditor.model.admin_policy import AdminPolicy
 from auditor.model.intent import Intent, IntentRule, ProposedChange
-from auditor.model.policy import PolicyPort
+from auditor.model.policy import NetworkPolicy, PolicyPort
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Verdict
@@ -206,7 +208,7 @@ class Meaning:
 
 def after_change_of(change: ProposedChange, snapshot: Snapshot) -> Snapshot:
     """``snapshot`` once somebody has made ``change``."""
-    policies = list(snapshot.policies)
+    policies: list[Any] = [*snapshot.policies, *snapshot.admin_policies]
     for edit in change.edits:
         if edit.before is not None and edit.after is not None:
             policies[policies.index(edit.before)] = edit.after
@@ -214,4 +216,6 @@ def after_change_of(change: ProposedChange, snapshot: Snapshot) -> Snapshot:
             policies.remove(edit.before)
         elif edit.after is not None:
             policies.append(edit.after)
-    return replace(snapshot, policies=tuple(policies))
+    of_tenants = tuple(each for each in policies if isinstance(each, NetworkPolicy))
+    of_administrators = tuple(each for each in policies if isinstance(each, AdminPolicy))
+    return replace(snapshot, policies=of_tenants, admin_policies=of_administrators)
