@@ -6,7 +6,7 @@ Told by the names of the DaemonSets that projects ship, as they are; a network u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -53,11 +53,8 @@ class _AgentPod(Record, frozen=True):
     spec: _Spec = _Spec()
 
 
-def network_agents(pods: Iterable[msgspec.Raw]) -> dict[str, str]:
-    """The images of each known DaemonSet among the owners of ``pods``, by what it is a version of; each image once,
-    with commas between.
-    """
-    images: defaultdict[str, set[str]] = defaultdict(set)
+def note_agents(images: defaultdict[str, set[str]], pods: Iterable[msgspec.Raw]) -> None:
+    """Add to ``images`` those of each known DaemonSet among the owners of ``pods``, by what it is a version of."""
     for raw in pods:
         if MARK not in bytes(raw):
             continue
@@ -66,4 +63,8 @@ def network_agents(pods: Iterable[msgspec.Raw]) -> dict[str, str]:
             if owner.controller and owner.kind == "DaemonSet" and owner.name in AGENTS:
                 name = f"{NETWORK_AGENT}{pod.metadata.namespace}/{owner.name}"
                 images[name] |= {container.image for container in pod.spec.containers if container.image}
+
+
+def in_words(images: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """``images`` with each once, and commas between."""
     return {name: ", ".join(sorted(found)) for name, found in sorted(images.items()) if found}

@@ -7,10 +7,11 @@ on from there.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,9 +30,9 @@ from auditor.cluster.kubernetes.client.api_types import (
     ServiceRecord,
     saved,
 )
-from auditor.cluster.kubernetes.client.listing import PAGE, decode, read_list
+from auditor.cluster.kubernetes.client.listing import PAGE, decode, read_decoded, read_list
 from auditor.cluster.kubernetes.client.server import ApiServer, ForbiddenError, NotFoundError, Question
-from auditor.cluster.kubernetes.network_agents import network_agents
+from auditor.cluster.kubernetes.network_agents import in_words, note_agents
 from auditor.cluster.kubernetes.objects import RUN_LABEL
 from auditor.cluster.kubernetes.policies import UnreadablePolicy, read_live_policy, saved_policy, unknown_policy
 from auditor.cluster.kubernetes.preflight.other_policy_kinds import api_groups, read_other_kinds
@@ -146,7 +147,7 @@ class _Reading:
         self._unreadable: list[UnreadablePolicy] = []
         self._unlisted: list[UnknownPolicy] = []
         self._notes: list[str] = []
-        self._agents: dict[str, str] = {}
+        self._agents: defaultdict[str, set[str]] = defaultdict(set)
 
     async def read(self) -> LiveSnapshot:
         try:
@@ -194,7 +195,7 @@ class _Reading:
             others.counts,
             (*self._notes, *others.notes, *snapshot.remarks),
             frozenset(node.metadata.name for node in nodes if node.is_ready),
-            {**versions_on(nodes), **self._agents},
+            {**versions_on(nodes), **in_words(self._agents)},
         )
 
     async def _read_admin_policies(self, groups: Sequence[Group]) -> None:
@@ -274,14 +275,15 @@ class _Reading:
         """Every object of ``resource`` in scope, by namespace and name, and the resourceVersions of its lists kept."""
         found: list[Any] = []
         for question in self._questions(group, resource):
-            items, self._versions[question.path] = await read_list(self._api, question, page=self._page)
-            found += await apart(self._decoded, items, kind, question)
+            decoded = partial(self._decoded, kind=kind, question=question)
+            items, self._versions[question.path] = await read_decoded(self._api, question, decoded, page=self._page)
+            found += items
         return await apart(sorted, found, key=_place)
 
     def _decoded(self, items: Sequence[msgspec.Raw], kind: type[Any], question: Question) -> list[Any]:
         found = [decode(item, kind, self._api, question) for item in items]
         if kind is PodRecord:
-            self._agents |= network_agents(items)
+            note_agents(self._agents, items)
         return found
 
     def _questions(self, group: str, resource: str) -> list[Question]:

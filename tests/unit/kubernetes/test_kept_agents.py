@@ -16,11 +16,14 @@ class Stream:
         self.lines = list(lines)
         self.failure = ""
         self.closed = 0
+        self.said = None
 
     async def send(self, line):
         pass
 
     async def receive(self):
+        if self.said is not None:
+            return self.said
         return json.dumps(self.lines.pop(0)).encode() + b"\n"
 
     async def close(self):
@@ -68,9 +71,17 @@ async def test_one_whose_stream_has_ended_is_not_lent():
     assert agents.lend("a/x") is None
 
 
-async def test_one_that_says_what_is_no_answer_is_ended():
-    agents, stream = KeptAgents(), Stream(LISTENING, "nonsense")
-    await conversation(agents.lent("a/x", stream), 1, 2)
+@pytest.mark.parametrize(
+    "said", [b"nonsense", b"\xff\xfe", b'{"x": "\xff"}', b'{"x": ' + b"[" * 100_000, b"[]", b'{"kind": 5}', b""]
+)
+async def test_one_that_says_what_is_no_answer_is_ended(said):
+    agents, stream = KeptAgents(), Stream(LISTENING)
+    lent = agents.lent("a/x", stream)
+    await lent.send(b"{}")
+    await lent.receive()
+    stream.said = said
+    assert await lent.receive() == said
+    await lent.close()
     assert stream.closed == 1
 
 

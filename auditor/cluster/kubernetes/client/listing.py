@@ -6,7 +6,7 @@ They are of the whole cluster or, where that is not granted, of those namespaces
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ compacted.
 """
 
 Decoded = TypeVar("Decoded")
+Item = TypeVar("Item")
 
 
 async def read_list(
@@ -36,23 +37,41 @@ async def read_list(
     Raises what ``ApiServer.get`` raises; ClusterError, too, for an answer that is not a list, and one that expires
     again and again.
     """
+    return await read_decoded(api, question, list, page=page, parameters=parameters)
+
+
+async def read_decoded(
+    api: ApiServer,
+    question: Question,
+    decoded: Callable[[Sequence[msgspec.Raw]], Sequence[Item]],
+    *,
+    page: int = PAGE,
+    parameters: Mapping[str, str] | None = None,
+) -> tuple[list[Item], str]:
+    """As ``read_list``, with each page ``decoded`` beside the event loop as soon as it is there: of what is not decoded
+    no more than a page is kept.
+    """
     for _ in range(STARTS - 1):
         try:
-            return await _read_once(api, question, page, parameters or {})
+            return await _read_once(api, question, decoded, page, parameters or {})
         except ExpiredError:
             continue
-    return await _read_once(api, question, page, parameters or {})
+    return await _read_once(api, question, decoded, page, parameters or {})
 
 
 async def _read_once(
-    api: ApiServer, question: Question, page: int, chosen: Mapping[str, str]
-) -> tuple[list[msgspec.Raw], str]:
-    items: list[msgspec.Raw] = []
+    api: ApiServer,
+    question: Question,
+    decoded: Callable[[Sequence[msgspec.Raw]], Sequence[Item]],
+    page: int,
+    chosen: Mapping[str, str],
+) -> tuple[list[Item], str]:
+    items: list[Item] = []
     parameters: dict[str, str | int] = {**chosen, "limit": page}
     seen: set[str] = set()
     while True:
         answer = decode(await api.get(question, parameters), RawList, api, question)
-        items += answer.items or ()
+        items += await apart(decoded, answer.items or ())
         following = answer.metadata.continue_token
         if not following:
             return items, answer.metadata.resource_version

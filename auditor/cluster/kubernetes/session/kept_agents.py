@@ -50,7 +50,7 @@ class _Lent:
         line = await self._stream.receive()
         try:
             self._owed -= msgspec.json.decode(line, type=_Line).is_last
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._owed += 1  # whoever says such things is not lent again
         return line
 
