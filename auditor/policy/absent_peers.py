@@ -7,9 +7,10 @@ and its addresses are not known. The policies on its own side are not known eith
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
+from auditor.model.admin_policy import AdminPolicy, AdminTier
 from auditor.model.labels import NAMESPACE_NAME_LABEL, LabelSelector, Operator
 from auditor.model.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule
 from auditor.model.ports import EVERY_PORT, FIRST_PORT, LAST_PORT
@@ -38,12 +39,15 @@ class AbsentPeer:
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What is open to a peer, as port atoms: ``certain`` and, with it, ``possible``; the rules that are sure to open
-    some, in words. Everything is where no policy isolates.
+    some, in words. Everything is where no policy isolates. ``beneath`` is what NetworkPolicies may open, be it decided
+    by ``administrators`` or not.
     """
 
     certain: int
     possible: int
     rules: tuple[tuple[int, str], ...] = ()
+    beneath: int = 0
+    administrators: tuple[AdminPolicy, ...] = ()
 
 
 def absent_peers(snapshots: Sequence[Snapshot]) -> list[tuple[AbsentPeer, Direction]]:
@@ -93,11 +97,40 @@ class Admission:
 
     def between(self, pod: Endpoint, peer: AbsentPeer, direction: Direction) -> Opening:
         """What may come to ``pod`` from ``peer``, or go to it from ``pod``."""
-        everything = self._atoms.everything
         selecting = [(each, sure) for each, sure in self._selecting.of(pod) if direction in each.directions]
-        others = (each for each in self._snapshot.admin_policies if each.rules(direction))
-        if any(admin_selects(each, self._snapshot.namespaces, pod) for each in others):
-            return Opening(0, everything)  # nobody asks these policies about pods that are not there
+        network = self._by_network_policies(pod, peer, direction, selecting)
+        others = [each for each in self._snapshot.admin_policies if each.rules(direction)]
+        if any(sure for _, sure in selecting):
+            others = [each for each in others if each.tier is AdminTier.ADMIN]
+        others = [each for each in others if admin_selects(each, self._snapshot.namespaces, pod)]
+        # Nobody asks these policies about pods that are not there: what they may decide is in doubt.
+        theirs = union(self._named_by(each, pod, direction) for each in others)
+        certain = network.certain & ~theirs
+        return replace(
+            network,
+            certain=certain,
+            possible=network.possible | theirs,
+            rules=tuple((mask, words) for mask, words in network.rules if mask & certain),
+            beneath=network.possible,
+            administrators=tuple(others),
+        )
+
+    def _named_by(self, policy: AdminPolicy, pod: Endpoint, direction: Direction) -> int:
+        """The atoms that any rule of ``policy`` may decide on."""
+        destination = pod if direction is Direction.INGRESS else None
+        rules = policy.rules(direction)
+        if any(rule.unknown for rule in rules):
+            return self._atoms.everything
+        return union(mask for rule in rules for mask in self._ports(rule.ports, destination))
+
+    def _by_network_policies(
+        self,
+        pod: Endpoint,
+        peer: AbsentPeer,
+        direction: Direction,
+        selecting: Sequence[tuple[NetworkPolicy, bool | None]],
+    ) -> Opening:
+        everything = self._atoms.everything
         if self._unreadable.touches([pod]) or any(sure is None for _, sure in selecting):
             return Opening(0, everything)
         isolating = [each for each, sure in selecting if sure]

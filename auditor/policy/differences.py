@@ -26,6 +26,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.explain import Decision, decide
 from auditor.policy.matrix import PairVerdicts, always_allowed, common_families, governed
 from auditor.policy.outside import outside_peers
+from auditor.policy.traits import admin_ports
 
 ABSENT = "it depends on pods that are not in the input"
 MOST_REASONS = 2_000
@@ -184,6 +185,7 @@ class _Comparison:
         """What rules open to pods that are not in the input, and no longer do."""
         policies = [policy for snapshot in self._snapshots for policy in snapshot.policies]
         items = policy_ports(policies)
+        items += (port for snapshot in self._snapshots for port in admin_ports(snapshot.admin_policies))
         ends = [endpoint for snapshot in self._snapshots for endpoint in snapshot.endpoints]
         atoms = cut_atoms(items, port_names(items), ends)
         before, after = (Admission(snapshot, atoms) for snapshot in self._snapshots)
@@ -296,7 +298,10 @@ class _Comparison:
 def _openings(old: Opening, new: Opening, atoms: PortAtoms) -> Iterator[Change]:
     """What of an absent peer's connections changes, yet without their ends."""
     opened, closed = new.certain & ~old.possible, old.certain & ~new.possible
-    doubtful = ((old.certain ^ new.certain) | (old.possible ^ new.possible)) & ~opened & ~closed
+    doubtful = (old.certain ^ new.certain) | (old.possible ^ new.possible) | (old.beneath ^ new.beneath)
+    if old.administrators != new.administrators:
+        doubtful |= (old.possible & ~old.certain) | (new.possible & ~new.certain)
+    doubtful &= ~opened & ~closed
     for kind, changed in zip(ChangeKind, (opened, closed, doubtful), strict=True):
         if changed:
             now = [text for mask, text in new.rules if mask & changed]

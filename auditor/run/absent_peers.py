@@ -21,6 +21,7 @@ from auditor.policy.atoms import PortAtoms, cut_atoms, policy_ports, port_names
 from auditor.policy.explain import Decision
 from auditor.policy.services import behind
 from auditor.policy.tiers import Judgement, TierAnswer
+from auditor.policy.traits import admin_ports
 from auditor.run.explanation import Explained, Explanation
 from auditor.run.service_connections import ServiceQuestion
 
@@ -106,7 +107,7 @@ class _Question:
 
     @cached_property
     def atoms(self) -> PortAtoms:
-        items = policy_ports(self.snapshot.policies)
+        items = [*policy_ports(self.snapshot.policies), *admin_ports(self.snapshot.admin_policies)]
         return cut_atoms(items, port_names(items), self.snapshot.endpoints)
 
     @cached_property

@@ -303,3 +303,43 @@ def test_where_nothing_is_in_both_nothing_is_known(tmp_path, capsys, other, reve
     shown = capsys.readouterr().out
     assert shown.startswith("INCONCLUSIVE")
     assert "Nothing was compared: no workload is in both." in shown
+
+
+GUARD = """\
+apiVersion: policy.networking.k8s.io/v1beta1
+kind: ClusterNetworkPolicy
+metadata: {name: guard}
+spec:
+  tier: Admin
+  priority: 1
+  subject: {namespaces: {}}
+  ingress:
+  - {action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {number: 80}}}]}
+"""
+OF_A_TEAM = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: prod, labels: {kubernetes.io/metadata.name: prod}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: prod, labels: {app: db}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: prod}
+spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: %s}}}]}]}
+---
+"""
+
+
+def test_what_opens_to_absent_pods_is_told_beside_what_administrators_may_decide(tmp_path, capsys):
+    for name, team in (("old", "one"), ("new", "two")):
+        (tmp_path / f"{name}.yaml").write_text(OF_A_TEAM % team + GUARD)
+    assert run(["diff", str(tmp_path / "old.yaml"), str(tmp_path / "new.yaml"), "-o", "json"]) == 3
+    changes = json.loads(capsys.readouterr().out)["changes"]
+    ports = {(each["kind"], *each["sources"]): each["ports"] for each in changes}
+    at_80 = [{"protocol": "TCP", "port": 80, "end_port": 80}]
+    assert ports["in-doubt", "[pods in namespaces team=two]"] == at_80
+    assert len(ports["opened", "[pods in namespaces team=two]"]) > 1
+    assert len(ports["closed", "[pods in namespaces team=one]"]) > 1
