@@ -14,7 +14,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("namespaces", "all_namespaces", "selector", "externals"),
         *("scenario", "lab", "scenarios", "enforcers"),
         *("paths", "recursive", "replicas", "hosts"),
-        *("sources", "destinations", "ports", "services", "dns", "intent"),
+        *("sources", "destinations", "ports", "services", "dns", "intent", "former"),
     ),
     "Reading files": (
         *("kustomizations", "charts", "values", "exclude", "keep_going"),

@@ -19,7 +19,7 @@ from auditor.cli.nightly import NightlyOptions, nightly_options, read_nightly
 from auditor.cli.notify import Webhook
 from auditor.cli.outputs import Output, output_options, read_outputs
 from auditor.cli.reports import reports_option
-from auditor.cli.snapshots import check_stdin
+from auditor.cli.snapshots import check_stdin, read_policies
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
 from auditor.model.ports import PortRequest
@@ -117,6 +117,13 @@ DEFAULTS = ProbingOptions()
     metavar="FILE",
     help="Also check the policies against this intent: who may reach whom (docs/intent.md).",
 )
+@click.option(
+    "--policies-before",
+    "former",
+    metavar="PATH",
+    help="The policies as they were before the last change (manifests, or a saved snapshot): what is still enforced of "
+    "these is named.",
+)
 @nightly_options
 @reports_option
 @live_options
@@ -146,6 +153,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     quiet: bool,
     paths: tuple[str, ...],
     intent: str | None,
+    former: str | None,
     history: str | None,
     history_keep: int,
     history_days: int,
@@ -180,8 +188,11 @@ def command(  # noqa: PLR0913 - one parameter for each option
     )
     outputs = read_outputs(output, output_file, DRY_RUN if dry_run else RUN)
     check_stdin(paths, "--intent", intent)
+    check_stdin(paths, "--policies-before", former)
     _refuse_together(click.get_current_context().params)
     meant = None if intent is None else read_intent_file(intent)
+    if former is not None:
+        options = replace(options, former=read_policies(former, "--policies-before"))
     nightly = NightlyOptions(
         history,
         history_keep,
@@ -219,6 +230,8 @@ def _refuse_together(given: Mapping[str, Any]) -> None:
     on_lab, dry_run = given["scenario"] is not None, given["dry_run"]
     if dry_run and given["intent"] is not None:
         raise UsageError("--intent says nothing with --dry-run: 'audit intent' sends no packet")
+    if dry_run and given["former"] is not None:
+        raise UsageError("--policies-before says nothing with --dry-run: nothing is seen that they could explain")
     if dry_run and any(map(given.get, WITHOUT_FINDINGS)):
         raise UsageError(
             "--history, --baseline, --fail-on, --suppressions, --notify, --push and --reports say nothing with "

@@ -23,6 +23,7 @@ from auditor.report.lines import say_aside
 if TYPE_CHECKING:
     from auditor.cluster.kubernetes.client.config import ConnectionOptions
     from auditor.cluster.kubernetes.reading import LiveSnapshot
+    from auditor.model.policy import NetworkPolicy
     from auditor.model.scenario import Scenario
     from auditor.parsing.source import Source
 
@@ -195,6 +196,16 @@ def read_endpoints(options: InputOptions, *, entries: bool = False) -> Snapshot:
         f"{options.name}: no pod, workload, node or host in the input{only}: add the manifests of the workloads,"
         " or what 'kubectl get ns,pods,svc,netpol -A -o yaml' prints"
     )
+
+
+def read_policies(path: str, option: str) -> tuple[NetworkPolicy, ...]:
+    """The NetworkPolicies at ``path``, the value of ``option``. Raises what ``read_input`` raises, and UsageError where
+    there are none.
+    """
+    policies = read_input(InputOptions((path,), recursive=True)).policies
+    if not policies:
+        raise UsageError(f"{option} {path}: there is no NetworkPolicy in it")
+    return policies
 
 
 def read_input(options: InputOptions, *, entries: bool = False) -> Snapshot:

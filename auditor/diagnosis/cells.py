@@ -14,7 +14,7 @@ from auditor.model.policy import Direction
 from auditor.model.ports import Protocol
 from auditor.model.snapshot import Endpoint, Family, Snapshot
 from auditor.model.verdict import Cell
-from auditor.policy.bits import bits, octets_of, span
+from auditor.policy.bits import bits, octets_of, span, union
 from auditor.policy.matrix import always_allowed
 
 Key = TypeVar("Key", bound=Hashable)
@@ -68,6 +68,18 @@ class Cells:
             if endpoint.selectable and holds(endpoint):
                 mask |= part
         return mask
+
+    def between(self, one: str, other: str) -> int:
+        """The cells between pods on the nodes with these names, in either direction."""
+        sides = [
+            {node: union(part for name, part in ends.items() if self._is_on(name, node)) for node in (one, other)}
+            for ends in (self.sources, self.destinations)
+        ]
+        return sides[0][one] & sides[1][other] | sides[0][other] & sides[1][one]
+
+    def _is_on(self, name: str, node: str) -> bool:
+        endpoint = self.endpoints[name]
+        return endpoint.selectable and endpoint.node == node
 
     @cached_property
     def to_itself(self) -> int:

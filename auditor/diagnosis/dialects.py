@@ -255,6 +255,7 @@ SPECS: Mapping[Dialect, DialectSpec] = {
         advice="Restart the CNI's agent, and see in its log why it has missed the last change.",
         by_direction=False,
         previous_policies=True,
+        said_of={ScopeKind.POLICY: "policy {} is still enforced as it was before the last change"},
     ),
     Dialect.SLOW: DialectSpec(
         phrase="policies take effect later than this audit waited",

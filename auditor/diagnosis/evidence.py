@@ -13,6 +13,7 @@ from auditor.diagnosis.price import NOISE, Prices
 from auditor.model.diagnosis import Hypothesis, ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.policy import NetworkPolicy
+from auditor.model.ports import Protocol
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Note, Result, Verdict
@@ -51,7 +52,8 @@ class Evidence:
     """The conclusive results among ``results``: cells as bitsets over ``cells``.
 
     ``differing`` holds those that aren't as the specification says, ``changing`` those of them that changed between
-    tries. Results whose expectation isn't that of ``snapshot``, since the cluster changed meanwhile, are left out.
+    tries; it ``loses_datagrams`` where these are over UDP alone. Results whose expectation isn't that of ``snapshot``,
+    since the cluster changed meanwhile, are left out.
     """
 
     def __init__(
@@ -74,6 +76,10 @@ class Evidence:
         self.cells = predictor.cells
         self.results = tuple(steady)
         self.changing = self.where(Result.UNSTABLE)
+        udp = self.cells.protocols.get(Protocol.UDP, 0)
+        # Over TCP, packets that get lost are sent again: that nothing changes there says nothing of loss.
+        self.loses_datagrams = bool(self.changing) and not self.changing & ~udp
+        self._may_vary = udp if self.loses_datagrams else self.cells.everything
         self.differing = self.cells.everything & ~self.where(Result.MATCH)
         self.allowed = predictor.specification ^ self.differing
         self.untold = tuple(result.cell for result in results if result.result is Result.MISDELIVERED)
@@ -88,6 +94,8 @@ class Evidence:
         """How well ``faults`` fit."""
         prediction = self.predictor.predict(faults, timed=bool(self.changing))
         varying = prediction.varying
+        if all(SPECS[fault.dialect].timing is Timing.NOW_AND_THEN for fault in faults):
+            varying &= self._may_vary
         if not varying & self.changing and all(SPECS[fault.dialect].tracks_connections for fault in faults):
             varying = 0
         settled = self.cells.everything & ~self.changing

@@ -68,13 +68,17 @@ class PolicyPart:
 
 
 class Filters:
-    """The policies in force over ``cells``. ``previous`` are those of an enforcer that has missed the last change."""
+    """The policies in force over ``cells``. ``previous`` are those of an enforcer that has missed the last change;
+    ``gone`` those of them that have been deleted or are otherwise now, by full name.
+    """
 
     def __init__(self, cells: Cells, previous: Sequence[NetworkPolicy] = ()) -> None:
         self.cells = cells
         self.policies = cells.snapshot.policies
         self._previous = tuple(previous)
         self._indices = {policy.full_name: index for index, policy in enumerate(self.policies)}
+        in_force = set(self.policies)
+        self.gone = {policy.full_name: policy for policy in self._previous if policy not in in_force}
         self._rewritten: dict[tuple[bool, int, tuple[Dialect, ...]], NetworkPolicy | None] = {}
         self._parts: dict[tuple[int, PolicyReading, Direction], PolicyPart | None] = {}
         self._unlimited: dict[tuple[Direction, PolicyReading], list[PolicyPart | None]] = {}
@@ -99,7 +103,7 @@ class Filters:
         if any(SPECS[dialect].shuts for dialect in everywhere):
             return passing | self.cells.everything & ~self.cells.at(direction, lambda _: True)
         if any(SPECS[dialect].first_policy_only for dialect in everywhere):
-            parts = [part for part in self.parts(direction, chain) if part is not None]
+            parts = [part for part in self.parts(direction, chain) if part is not None] + self._kept(direction, chain)
             isolated = union(part.isolated for part in parts)
             allowed = _first_only(parts, self.cells.everything)
         else:
@@ -141,8 +145,8 @@ class Filters:
             )
         isolated_by, allowed_by = self._unions[key]
         own = sorted(self._limited_parts(direction, chain).items())
-        isolated = union(part.isolated for _, part in own if part)
-        allowed = union(part.allowed for _, part in own if part)
+        changed = [*(part for _, part in own if part), *self._kept(direction, chain)]
+        isolated, allowed = (union(part.isolated for part in changed), union(part.allowed for part in changed))
         edges = [-1, *(index for index, _ in own), len(self._known_to(key[1]))]
         for before, after in pairwise(edges):
             isolated |= isolated_by.of(before + 1, after)
@@ -193,8 +197,17 @@ class Filters:
             index = self._indices.get(name)
             if index is not None:
                 own = tuple(item for item in chain if item[1] in ("", name))
-                parts[index] = self._part(index, PolicyReading.by(own), direction)
+                reading = PolicyReading.by(own)
+                parts[index] = None if reading.previous else self._part(index, reading, direction)
         return parts
+
+    def _kept(self, direction: Direction, chain: Chain) -> list[PolicyPart]:
+        """The parts of single policies that are enforced as they were before the last change."""
+        everywhere = any(SPECS[dialect].previous_policies for dialect, limit in chain if not limit)
+        names = {limit for dialect, limit in chain if limit and SPECS[dialect].previous_policies}
+        kept = () if everywhere else sorted(names & self.gone.keys())
+        parts = (self._make_part(self.gone[name], direction, PolicyReading(True, (), False)) for name in kept)
+        return [part for part in parts if part is not None]
 
     def _known_to(self, reading: PolicyReading) -> Sequence[NetworkPolicy]:
         return self._previous if reading.previous else self.policies

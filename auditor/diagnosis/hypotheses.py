@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from itertools import permutations
+from itertools import combinations, permutations
 
-from auditor.diagnosis.dialects import SPECS, DialectSpec
+from auditor.diagnosis.dialects import SPECS, DialectSpec, Timing
 from auditor.diagnosis.predictors import Predictor
 from auditor.model.diagnosis import Fault, Hypothesis, Scope, ScopeKind
 from auditor.model.dialect import OF_ONE_POD, OF_TIERS, Dialect
 from auditor.model.ports import Protocol
 
+MOST_NODES_IN_PAIRS = 12
 ON_NODE = (ScopeKind.NODE, ScopeKind.SOURCE_NODE, ScopeKind.DESTINATION_NODE)
 
 
 def faults(
-    predictor: Predictor, *, stale: bool, differing: int, without: AbstractSet[ScopeKind] = frozenset()
+    predictor: Predictor,
+    *,
+    stale: bool,
+    differing: int,
+    without: AbstractSet[ScopeKind] = frozenset(),
+    loses_datagrams: bool = False,
 ) -> Iterator[Fault]:
     """All of them, but for scopes of the kinds ``without``. ``stale``: the policies before the last change are known.
+
+    ``loses_datagrams``: what changes its answer is over UDP alone, as where a network loses packets; what an enforcer
+    drops now and then, on the other hand, often has to do with the few pods that policies select.
 
     Of faults of one pod only those of the pods that are at an end of most of the ``differing`` cells.
     """
@@ -36,9 +45,13 @@ def faults(
                 yield Fault(dialect, scope)
         if spec.rewrite is not None and spec.timing is None and ScopeKind.POLICY not in without:
             yield from _in_policies(predictor, dialect)
+        if spec.previous_policies and ScopeKind.POLICY not in without:
+            yield from (Fault(dialect, Scope(ScopeKind.POLICY, name)) for name in predictor.filters.gone)
         if dialect in OF_ONE_POD:
             kind = ScopeKind.PEER if ScopeKind.PEER in spec.said_of else ScopeKind.POD
             yield from (Fault(dialect, Scope(kind, pod)) for pod in pods if kind not in without)
+        if spec.timing is Timing.NOW_AND_THEN and loses_datagrams:
+            yield from (Fault(dialect, scope) for scope in _ways(predictor, pods) if scope.kind not in without)
 
 
 class Concerned:
@@ -81,6 +94,14 @@ def _nodes(predictor: Predictor) -> Iterator[Scope]:
     nodes = sorted({end.node for end in predictor.cells.endpoints.values() if end.selectable and end.node})
     for kind in ON_NODE:
         yield from (Scope(kind, node) for node in nodes)
+
+
+def _ways(predictor: Predictor, pods: Iterable[str]) -> Iterator[Scope]:
+    """Where packets may get lost beside a node: at one of ``pods``, or between two nodes."""
+    yield from (Scope(ScopeKind.POD, pod) for pod in pods)
+    nodes = sorted({end.node for end in predictor.cells.endpoints.values() if end.selectable and end.node})
+    if len(nodes) <= MOST_NODES_IN_PAIRS:
+        yield from (Scope(ScopeKind.PATH, f"{one} and {other}") for one, other in combinations(nodes, 2))
 
 
 def _namespaces(predictor: Predictor) -> Iterator[Scope]:

@@ -29,6 +29,7 @@ FILTERS_OF_NODE: Mapping[ScopeKind, tuple[Direction, ...]] = {
 }
 """Which of a node's filters a scope means."""
 
+OF_PACKETS = (ScopeKind.FAMILY, ScopeKind.PROTOCOL, ScopeKind.PATH)
 WITHOUT_REGION = (ScopeKind.CLUSTER, ScopeKind.POLICY)
 
 
@@ -66,6 +67,7 @@ class Predictor:
             ScopeKind.POLICY: len(self.filters.policies),
             ScopeKind.POD: len(pods),
             ScopeKind.PEER: len(pods),
+            ScopeKind.PATH: nodes * (nodes - 1) // 2,
         }
 
     @cached_property
@@ -169,16 +171,22 @@ class Predictor:
     def _find_region(self, scope: Scope, direction: Direction) -> int:
         if scope.kind is ScopeKind.NAMESPACE:
             return self.cells.at(direction, lambda pod: pod.namespace == scope.name)
-        if scope.kind is ScopeKind.FAMILY:
-            return sum(mask for family, mask in self.cells.families.items() if str(family) == scope.name)
-        if scope.kind is ScopeKind.PROTOCOL:
-            return self.cells.protocols.get(Protocol(scope.name), 0)
+        if scope.kind in OF_PACKETS:
+            return self._packets(scope)
         if scope.kind in (ScopeKind.POD, ScopeKind.PEER):
             ends = self.cells.subjects if scope.kind is ScopeKind.POD else self.cells.others
             return ends(direction).get(scope.name, 0)
         if direction not in FILTERS_OF_NODE.get(scope.kind, ()):
             return self.cells.everything if scope.kind in WITHOUT_REGION else 0
         return self.cells.at(direction, lambda pod: pod.node == scope.name)
+
+    def _packets(self, scope: Scope) -> int:
+        """The cells whose packets are in ``scope``, whichever filter they meet."""
+        if scope.kind is ScopeKind.PATH:
+            return self.cells.between(*scope.name.split(" and "))
+        if scope.kind is ScopeKind.FAMILY:
+            return sum(mask for family, mask in self.cells.families.items() if str(family) == scope.name)
+        return self.cells.protocols.get(Protocol(scope.name), 0)
 
 
 def chain_of(faults: Iterable[Fault]) -> Chain:

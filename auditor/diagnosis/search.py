@@ -77,7 +77,15 @@ def _unseen(candidates: Sequence[Cell], evidence: Evidence) -> list[Cell]:
 
 def search(evidence: Evidence, *, stale: bool = False, without: AbstractSet[ScopeKind] = frozenset()) -> list[Fit]:
     """The best hypothesis and those that can't be told apart from it, best first; empty when none is credible."""
-    every = list(faults(evidence.predictor, stale=stale, differing=evidence.differing, without=without))
+    every = list(
+        faults(
+            evidence.predictor,
+            stale=stale,
+            differing=evidence.differing,
+            without=without,
+            loses_datagrams=evidence.loses_datagrams,
+        )
+    )
     singles = [fit for fit in map(evidence.fit, _alone(every, evidence)) if fit.explained]
     best = min((fit for fit in singles if fit.is_credible), key=lambda fit: fit.rank, default=None)
     if best is not None and not best.errors:

@@ -12,7 +12,7 @@ from auditor.diagnosis.witnesses import places
 from auditor.model.diagnosis import Alternative, Diagnosis, Fault, Hypothesis, ScopeKind
 from auditor.model.dialect import Dialect
 from auditor.model.verdict import Result
-from auditor.model.words import pluralize
+from auditor.model.words import in_brief, pluralize
 
 PLACES: Mapping[ScopeKind, str] = {
     ScopeKind.CLUSTER: "",
@@ -25,6 +25,7 @@ PLACES: Mapping[ScopeKind, str] = {
     ScopeKind.DESTINATION_NODE: " for what pods on node {} receive",
     ScopeKind.POD: " for pod {}",
     ScopeKind.PEER: " for pod {} as a peer",
+    ScopeKind.PATH: " between nodes {}",
 }
 
 KINDS: Sequence[tuple[Result, str]] = (
@@ -35,6 +36,9 @@ KINDS: Sequence[tuple[Result, str]] = (
 )
 FEWEST_PAIRS = 6
 """Pairs of endpoints that have to differ as each fault of a hypothesis says before it is called the cause."""
+
+MOST_NAMED = 3
+BECAME = (("Deleted since", False), ("Changed since", True))
 
 PLURALS = {"connection left to the CNI": "connections left to the CNI"}
 
@@ -59,7 +63,7 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
         title = f"in part ({left} left unexplained): {title}"
     return Diagnosis(
         title=title,
-        advice=" ".join(dict.fromkeys(map(advice_for, best.faults))),
+        advice=" ".join(filter(None, (_gone(evidence, best), *dict.fromkeys(map(advice_for, best.faults))))),
         faults=best.faults,
         certain=_is_certain(evidence, best),
         explained=evidence.cells.listed(best.explained),
@@ -67,6 +71,17 @@ def diagnosis_of(evidence: Evidence, fits: Sequence[Fit]) -> Diagnosis:
         unexplained=unexplained,
         alternatives=tuple(Alternative(fit.faults, _beside(evidence, fit, best)) for fit in fits[1:]),
     )
+
+
+def _gone(evidence: Evidence, fit: Fit) -> str:
+    """What has become of the policies that are still enforced; empty where none is said to be."""
+    scopes = [fault.scope for fault in fit.faults if SPECS[fault.dialect].previous_policies]
+    filters = evidence.predictor.filters
+    one = {scope.name for scope in scopes if scope.kind is ScopeKind.POLICY}
+    gone = sorted(filters.gone if len(one) < len(scopes) else one)
+    there = {policy.full_name for policy in filters.policies}
+    told = ((what, [name for name in gone if (name in there) is changed]) for what, changed in BECAME)
+    return " ".join(f"{what}: {in_brief(names, MOST_NAMED)}." for what, names in told if names)
 
 
 def _is_certain(evidence: Evidence, fit: Fit) -> bool:
@@ -134,10 +149,10 @@ def advice_for(fault: Fault) -> str:
             f"Compare the CNI's agent on node {fault.scope.name} with that of the other nodes: version, "
             f"settings, log. {advice}"
         )
-    if fault.scope.kind in (ScopeKind.POD, ScopeKind.PEER):
+    if fault.scope.kind in (ScopeKind.POD, ScopeKind.PEER) and SPECS[fault.dialect].timing is None:
         log = f"See in the log of the CNI's agent what became of pod {fault.scope.name}, and recreate the pod."
         return f"{advice} {log}" if SPECS[fault.dialect].shuts else log
-    if fault.scope.kind is ScopeKind.POLICY and fault.is_fault:
+    if fault.scope.kind is ScopeKind.POLICY and fault.is_fault and not SPECS[fault.dialect].previous_policies:
         log = f"See in the log of the CNI's agent what became of policy {fault.scope.name}, and apply it again."
         return log if fault.dialect is Dialect.ENFORCES_NOTHING else f"{advice} {log}"
     return advice

@@ -28,14 +28,16 @@ class ScopeKind(StrEnum):
     """The filters of one pod."""
     PEER = "peer"
     """The filters of all others, where this pod is at the other end."""
+    PATH = "path"
+    """What goes between two nodes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The part of the cluster that a fault is limited to.
 
-    ``name`` is a node's bare name, a namespace, ``NAMESPACE/NAME`` of a policy or pod, ``IPv6`` or ``UDP``; empty for
-    the cluster.
+    ``name`` is a node's bare name, a namespace, ``NAMESPACE/NAME`` of a policy or pod, ``IPv6`` or ``UDP``, two
+    nodes as ``NODE and NODE``; empty for the cluster.
     """
 
     kind: ScopeKind = ScopeKind.CLUSTER

@@ -17,7 +17,7 @@ from auditor.diagnosis.search import diagnose
 from auditor.loop.apart import apart
 from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import UsageError
-from auditor.model.policy import Direction
+from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest
 from auditor.model.report import Report
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
@@ -76,6 +76,7 @@ class AuditOptions:
     ``ports`` are given (None: all). ``also`` are ports to try besides those that the auditor chooses.
     ``at_nodes``: whether agents sit at nodes, too. ``services``: try all of it through Services, too. ``dns``: have
     the sources look a name up. ``reach``: Services of the cluster's own, ``NAMESPACE/NAME``, to connect to.
+    ``former``: the policies as they were before the last change (None: nobody knows).
     """
 
     ports: tuple[PortRequest, ...] = ()
@@ -92,6 +93,7 @@ class AuditOptions:
     reach: tuple[str, ...] = ()
     probing: ProbingOptions = field(default_factory=ProbingOptions)
     also: tuple[PortRequest, ...] = ()
+    former: tuple[NetworkPolicy, ...] | None = None
 
 
 def check_accepted(snapshot: Snapshot, accepted: Collection[str]) -> None:
@@ -179,7 +181,7 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     probes, expectation = await apart(_intend, cluster.snapshot, cluster.sites, options, dict(cluster.failed))
     planned = time.monotonic()
     outcome = await _probe(cluster, expectation, tuple(expectation.verdicts), options, progress)
-    audit_state = AuditState(expectation, outcome)
+    audit_state = AuditState(expectation, outcome, options.former)
     audit_state = await _follow_changes(cluster, audit_state, options, progress)
     audit_state, diagnosis, sought = await _diagnose(cluster, audit_state, options, progress)
     services, through = None, {}
@@ -282,7 +284,7 @@ async def _follow_changes(
                 renewed, outcome, await _probe(cluster, expectation, again, _later(options), progress)
             )
         reprobed |= touched
-        audit_state = AuditState(expectation, outcome)
+        audit_state = audit_state.changed_to(expectation, outcome)
     states = await cluster.changes()
     if states:
         expectation, touched = await apart(after, states, audit_state.expectation, dict(cluster.failed))
@@ -316,12 +318,14 @@ async def _diagnose(
     expectation = await apart(audit_state.expectation.widened, diagnosis.discriminating, dict(cluster.failed))
     further = await _probe(cluster, expectation, diagnosis.discriminating, _later(options), progress, helped=False)
     outcome = await apart(renewed, audit_state.outcome, further)
-    return await _follow_changes(cluster, AuditState(expectation, outcome), options, progress), None, False
+    widened = replace(audit_state, expectation=expectation, outcome=outcome)
+    return await _follow_changes(cluster, widened, options, progress), None, False
 
 
 def _search(audit_state: AuditState, options: AuditOptions) -> Diagnosis | None:
     matrix = audit_state.expectation.matrix
-    return diagnose(matrix.snapshot, audit_state.results(), candidates=_further_cells(matrix, options))
+    results, candidates = audit_state.results(), _further_cells(matrix, options)
+    return diagnose(matrix.snapshot, results, audit_state.former, candidates)
 
 
 def _further_cells(matrix: ExpectedMatrix, options: AuditOptions) -> tuple[Cell, ...]:

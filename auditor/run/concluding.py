@@ -26,6 +26,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.dns_seen import DnsSeen, ReachedSeen
 from auditor.model.intent import Intent, IntentFinding
 from auditor.model.lint import Severity
+from auditor.model.policy import NetworkPolicy
 from auditor.model.report import CellResult, PolicyRemark, PolicyTests, Report, Summary
 from auditor.model.service_seen import ServicesSeen
 from auditor.model.snapshot import Endpoint, Snapshot
@@ -108,7 +109,7 @@ async def report_on(seen: Seen, subject: str, min_coverage: float, progress: Pro
         findings = await apart(find, snapshot, results, seen.reproduce)
         summary = await apart(Summary.of, results)
     with seconds.of("diagnosing"):
-        diagnosis = seen.diagnosis if seen.sought else await _cause(snapshot, results)
+        diagnosis = seen.diagnosis if seen.sought else await _cause(snapshot, results, seen.audit_state.former)
     with seconds.of("coverage"):
         tests = await at_most(ANALYSIS_SECONDS, policy_tests, snapshot, results, seen.asked) or PolicyTests(
             unfinished=UNFINISHED
@@ -149,11 +150,13 @@ async def with_lint(report: Report, policies: Snapshot, namespaces: Collection[s
     return replace(report, seconds=seconds, lint=remarks or (), facts=(*report.facts, *facts))
 
 
-async def _cause(snapshot: Snapshot, results: tuple[CellResult, ...]) -> Diagnosis | None:
+async def _cause(
+    snapshot: Snapshot, results: tuple[CellResult, ...], former: Sequence[NetworkPolicy] | None
+) -> Diagnosis | None:
     """The cause of what differs; where it takes too long to find, that it was not found is all there is to say."""
     try:
         async with asyncio.timeout(ANALYSIS_SECONDS):
-            return await apart(diagnose, snapshot, results)
+            return await apart(diagnose, snapshot, results, former)
     except TimeoutError:
         return _not_found([each.cell for each in results if each.result in TOLD])
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from auditor.cluster.interface import Cluster
 from auditor.diagnosis.comparison import compare
+from auditor.model.policy import NetworkPolicy
 from auditor.model.report import CellResult
 from auditor.model.snapshot import Snapshot
 from auditor.model.verdict import Cell, Note, Observation, Observed, ProbingOutcome, Verdict
@@ -72,10 +73,13 @@ class _Since:
 
 @dataclass(frozen=True, slots=True)
 class AuditState:
-    """How far a run has come: what is expected by now, and what was seen."""
+    """How far a run has come: what is expected by now, and what was seen. ``former`` are the policies that were in
+    force before the last change, where anybody knows.
+    """
 
     expectation: Expectation
     outcome: ProbingOutcome
+    former: tuple[NetworkPolicy, ...] | None = None
     _since: _Since = field(default_factory=_Since, compare=False, repr=False)
 
     async def is_outdated(self, cluster: Cluster) -> bool:
@@ -84,6 +88,14 @@ class AuditState:
         """
         self._since.changed |= bool(await cluster.changes())
         return self._since.changed
+
+    def changed_to(self, expectation: Expectation, outcome: ProbingOutcome) -> AuditState:
+        """The same once the cluster has changed, so that this is expected now. Policies of before the first change are
+        the former ones.
+        """
+        before = self.expectation.matrix.snapshot.policies
+        former = self.former if before == expectation.matrix.snapshot.policies else before
+        return replace(self, expectation=expectation, outcome=outcome, former=former)
 
     def failing(self, failed: Mapping[str, str]) -> AuditState:
         """The same, with all that is known by now to have ``failed``."""

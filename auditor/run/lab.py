@@ -52,7 +52,8 @@ async def audit_lab(
     )
     async with lab as cluster:
         up = monotonic() - began
-        seen = await look(cluster, audit_options, progress)
+        former = scenario.previous_policies if audit_options.former is None else audit_options.former
+        seen = await look(cluster, replace(audit_options, former=former), progress)
     seen = replace(seen, seconds={"lab": up, **seen.seconds})
     report = await report_on(seen, subject, audit_options.min_coverage, progress)
     around = await apart(surroundings_of, scenario.snapshot, intent=None if options.intent is None else findings)

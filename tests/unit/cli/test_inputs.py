@@ -113,6 +113,11 @@ def test_standard_input_is_called_by_its_name():
             ["lint", "-A", "--host", "backup=192.0.2.1"],
             "--host goes with -f: a live cluster has the pods and nodes that it has",
         ),
+        (
+            ["run", "--dry-run", "-n", "prod", "--policies-before", "before.yaml"],
+            "--policies-before says nothing with --dry-run: nothing is seen that they could explain",
+        ),
+        (["run", "--lab", "demo", "--policies-before", "intent"], "is not a Kubernetes object: it needs apiVersion"),
         (["lint", "-n", "Prod"], "'Prod' is not a valid namespace name"),
         (["snapshot", "-o", "yaml"], "-o names a file here, and what it gets is JSON: write -o cluster.json"),
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, permutations
 from random import Random
 
 import pytest
@@ -16,10 +16,12 @@ from auditor.diagnosis.sentences import advice_for, in_words, nothing_known
 from auditor.model.diagnosis import Fault, ScopeKind
 from auditor.model.dialect import FAULTLESS, OF_ONE_POD, Dialect, Enforcement
 from auditor.model.policy import Direction
+from auditor.model.ports import Protocol
 from auditor.model.verdict import Observation, Observed, Result, Verdict
+from auditor.policy.evaluator import evaluate
 from tests.lab import scenarios
 from tests.lab.confusion import observe, run
-from tests.lab.naming import FOUND, World, injected, is_named
+from tests.lab.naming import FOUND, World, injected, is_named, seen
 
 ROUNDS = 20
 
@@ -199,6 +201,57 @@ def test_policies_as_they_were_are_recognised_where_they_are_known():
     assert Dialect.STALE not in {fault.dialect for faults in unknowing.hypotheses for fault in faults}
 
 
+def still_enforced(world, in_force, enforced):
+    """What is said where policies are ``in_force``, others are ``enforced``, and those of ``world`` were before."""
+    snapshot = replace(world.snapshot, policies=tuple(in_force))
+    matrix, real = evaluate(snapshot), evaluate(replace(snapshot, policies=tuple(enforced)))
+    results = [seen(matrix, cell, passed=real.verdict(*cell) is Verdict.ALLOWED) for cell in world.cells]
+    return diagnose(snapshot, results, world.snapshot.policies), diagnose(snapshot, results)
+
+
+def test_a_policy_that_was_deleted_and_is_still_enforced_is_named_where_it_is_known(demo):
+    named = 0
+    for policy in demo.snapshot.policies:
+        others = [each for each in demo.snapshot.policies if each is not policy]
+        diagnosis, unknowing = still_enforced(demo, others, demo.snapshot.policies)
+        if diagnosis is None:
+            continue
+        named += 1
+        assert diagnosis.faults[0].dialect is Dialect.STALE
+        assert diagnosis.contradictions == diagnosis.unexplained == ()
+        assert diagnosis.advice.startswith(f"Deleted since: {policy.full_name}. ")
+        assert unknowing.faults == () or all(fault.dialect is not Dialect.STALE for fault in unknowing.faults)
+    assert named >= 4
+
+
+def test_of_several_that_were_deleted_the_one_that_is_still_enforced_is_named(demo):
+    titles = []
+    for kept, other in permutations(demo.snapshot.policies, 2):
+        others = [each for each in demo.snapshot.policies if each not in (kept, other)]
+        diagnosis, _ = still_enforced(demo, others, [*others, kept])
+        if diagnosis is not None:
+            titles.append(diagnosis.title)
+            # Where the other would make no difference, that all of before is enforced says as much.
+            found = {str(fault) for faults in diagnosis.hypotheses for fault in faults}
+            assert found & {"stale@cluster", f"stale@policy {kept.full_name}"}
+            assert diagnosis.contradictions == diagnosis.unexplained == ()
+            assert kept.full_name in diagnosis.advice.partition(". Restart")[0]
+    assert len(titles) >= 20
+    assert any(
+        title.startswith("policy prod/web is still enforced as it was before the last change: ") for title in titles
+    )
+
+
+def test_a_policy_that_is_enforced_as_it_was_before_it_changed_is_named(demo):
+    old, other = (next(each for each in demo.snapshot.policies if each.name == name) for name in ("db", "web"))
+    kept = [each for each in demo.snapshot.policies if each not in (old, other)]
+    closed = replace(old, ingress=())
+    diagnosis, _ = still_enforced(demo, [*kept, closed], [*kept, old])
+    assert f"stale@policy {old.full_name}" in [str(fault) for found in diagnosis.hypotheses for fault in found]
+    still, _ = still_enforced(demo, [*kept, closed], [*kept, other, closed])
+    assert str(still.faults[0]) == f"stale@policy {other.full_name}"
+
+
 def test_an_ip_block_that_skips_pods_is_said_to_be_no_fault():
     world = World.of(scenarios.read("rule-09-ip-block-and-pods"))
     diagnosis, _ = told(world, "ip-block-skips-pods")
@@ -325,3 +378,35 @@ def test_faults_are_tried_only_where_anything_differs(demo, monkeypatch):
     nodes = {fault.scope.name for (fault, *_) in tried if fault.scope.kind is ScopeKind.NODE}
     assert nodes
     assert nodes <= {end.node for end in ends}
+
+
+def losing_udp(world, where):
+    """What is said where single datagrams get lost in what ``where`` is true of, source and destination given."""
+    ends = {end.name: end for end in world.snapshot.endpoints}
+    matrix = evaluate(world.snapshot)
+    results = []
+    for cell in world.cells:
+        passed = matrix.verdict(*cell) is Verdict.ALLOWED
+        source, destination = ends[cell.source], ends[cell.destination]
+        lost = passed and cell.protocol is Protocol.UDP and source is not destination and where(source, destination)
+        results.append(seen(matrix, cell, passed=passed, unstable=lost))
+    return diagnose(world.snapshot, results)
+
+
+def on(node, one, other):
+    return node in {end.node for end in (one, other) if end.selectable}
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [
+        (lambda one, other: True, "cluster"),
+        (lambda one, other: on("node-1", one, other), "node node-1"),
+        (lambda one, other: {one.node, other.node} == {"node-1", "node-2"}, "path node-1 and node-2"),
+        (lambda one, other: "dev/api" in (one.name, other.name), "pod dev/api"),
+    ],
+)
+def test_loss_of_datagrams_is_said_to_be_where_it_is(demo, where, place):
+    diagnosis = losing_udp(demo, where)
+    assert [str(fault) for fault in diagnosis.faults] == [f"flaky@{place}"], diagnosis
+    assert "unexplained" not in diagnosis.title

@@ -117,6 +117,20 @@ async def test_a_cluster_at_rest_is_probed_once():
     assert of_report(report) == 0
 
 
+async def test_a_policy_that_is_deleted_during_the_run_and_enforced_on_is_named():
+    before = [isolating(0), isolating(1)]
+    cluster = MovingCluster([[[isolating(1)]]], before, enforced=before)
+    report, results = await audited(cluster)
+    assert {one.destination for one, seen in results.items() if seen.result is Result.OUTAGE} == {"a/0"}
+    said = [report.diagnosis.title, *(each.title for each in report.diagnosis.alternatives)]
+    assert any("policies of before the last change are enforced" in each for each in said), said
+    stale = MovingCluster((), [isolating(1)], enforced=before)
+    for former in (None, tuple(before)):
+        report, _ = await audited(stale, replace(OPTIONS, former=former))
+        said = [report.diagnosis.title, *(each.title for each in report.diagnosis.alternatives)]
+        assert any("before the last change" in each for each in said) is (former is not None)
+
+
 async def test_what_a_change_touches_is_judged_by_it_and_probed_again_and_nothing_else_is():
     cluster = MovingCluster([[[isolating(1)]]])
     report, results = await audited(cluster)
