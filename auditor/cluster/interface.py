@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from auditor.model.dns_seen import NameService
+from auditor.model.probe_pod import FirstMoments, Newcomer
 from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Service, Snapshot
 from auditor.model.verdict import Cell
@@ -52,6 +53,12 @@ class Cluster(Protocol):
     async def changes(self) -> Sequence[Snapshot]:
         """The states that the cluster went through since the last call, oldest first; empty when nothing that matters
         has changed.
+        """
+
+    async def newcomers(self, wanted: Sequence[Newcomer], seconds: float) -> FirstMoments:
+        """Have more pods come, as far as there is room for them, look on for so many ``seconds`` at most until what
+        should be closed to them is, and tell what was seen. They are gone with the cluster. Asked for only where sites
+        say when they were ``created``.
         """
 
     async def open(self, site: ProbeSite) -> AgentChannel:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from auditor.model.labels import Labels
 from auditor.model.ports import ContainerPort
+from auditor.model.verdict import Cell
 
 MAX_PROBE_PODS = 100
 """How many an audit creates at most, in all namespaces together, unless it is told otherwise."""
@@ -38,3 +40,25 @@ class AfterStart(NamedTuple):
     age: float
     began: float
     open_until: float | None
+
+
+class Newcomer(NamedTuple):
+    """One more probe pod, on the same node as the one called ``like`` and alike to every policy, and what should be
+    closed to it over TCP: what it ``sends`` is tried from its first moment on, what it ``receives`` once its address
+    is known.
+    """
+
+    like: str
+    sends: tuple[Cell, ...]
+    receives: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMoments:
+    """What newcomers saw of what they ``send``, and what was seen of what they ``receive``, in seconds since their
+    start; ``pods`` of them came.
+    """
+
+    sends: Mapping[Cell, AfterStart] = field(default_factory=dict)
+    receives: Mapping[Cell, AfterStart] = field(default_factory=dict)
+    pods: int = 0

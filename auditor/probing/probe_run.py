@@ -33,6 +33,7 @@ What becomes of each cell (docs/architecture.md has the same in sentences):
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ from typing import TypeVar
 from auditor.loop.apart import apart_if_large
 from auditor.model.addresses import IPAddress
 from auditor.model.ports import Protocol
+from auditor.model.probe_pod import FirstMoments
 from auditor.model.verdict import Cell, Flapping, Observation, Observed, ProbingOutcome, Verdict
 from auditor.model.words import pluralize
 from auditor.probing.agent_pool import AgentPool
@@ -52,6 +54,7 @@ from auditor.probing.crossings import NO_VOLUNTEERS, Crossings, Volunteers
 from auditor.probing.datagrams import DatagramCounts, sent_again
 from auditor.probing.denials import Denials
 from auditor.probing.disruptions import told
+from auditor.probing.first_moments import going_on, no_newcomers, open_at_first, told_of_newcomers
 from auditor.probing.history import AttemptHistory
 from auditor.probing.links import End, Links, neighbours
 from auditor.probing.merging import find_flapping, is_late, observe
@@ -82,6 +85,10 @@ SECOND_LOOKS = 6
 """How often it is tried to have silence that stands for a denial met often enough."""
 SECOND_SECONDS = 0.65
 """How long the first of these lasts, where answers come quickly enough and the timeout is no shorter."""
+FEW_RELAPSES = 20
+"""For how many connections that were closed late one may have changed its answer again: an enforcer that lets some
+through now and then has more of these.
+"""
 MOST_CONFIRMING = 4096
 """How many such tries may go out together; with more cells in doubt, each is asked less often, but at least
 once more.
@@ -100,13 +107,15 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     translators: Iterable[IPAddress] = (),
     witnesses: Witnesses = NO_WITNESSES,
     volunteers: Volunteers = NO_VOLUNTEERS,
+    first_moments: Callable[[], Awaitable[FirstMoments]] = no_newcomers,
 ) -> ProbingOutcome:
     """Probe ``cells`` with agents at ``sites``, which ``open`` starts.
 
     ``expected`` has the verdict to compare with, or None for cells that are not to be retested for differing;
     ``absent`` the reason why an endpoint has no site, where there is more to say than just that; ``translators`` the
     addresses, those of nodes, that may stand for a source's own once the network has translated it; ``witnesses`` can
-    hear the sites, ``volunteers`` show that packets cross between nodes. An agent that fails makes its cells
+    hear the sites, ``volunteers`` show that packets cross between nodes; ``first_moments`` goes on meanwhile, and is
+    waited for while agents still listen. An agent that fails makes its cells
     inconclusive and raises nothing; however this ends, by cancellation too, every channel is closed.
     """
     places, large = (*sites, *witnesses.sites), len(cells)
@@ -115,7 +124,7 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
     routing = await apart_if_large(large, route_cells, tried, sites, absent)
     helping = route_cells(volunteers.cells, sites, absent)
     there = await apart_if_large(large, _there, routing, places, helping, kubelets.values())
-    async with AgentPool(there, open, options, progress, translators) as pool:
+    async with AgentPool(there, open, options, progress, translators) as pool, going_on(first_moments) as newcomers:
 
         def prepare() -> _ProbeRun:
             links = Links(places, routing.listeners)
@@ -127,6 +136,7 @@ async def probe(  # noqa: PLR0913, PLR0917 - where it all comes together; its ca
         probe_run = await apart_if_large(large, prepare)
         await probe_run.run()
         by_kubelets = await probe_run.own_nodes(kubelets, witnesses)
+        await probe_run.look_at(newcomers)
         outcome = await apart_if_large(large, probe_run.outcome, routing.skipped)
         return replace(outcome, observations={**outcome.observations, **by_kubelets})
 
@@ -174,6 +184,7 @@ class _ProbeRun:
         self._in_force = 0.0
         self._rounds = 0
         self._waited = 0.0
+        self.first_moments = FirstMoments()
 
     async def run(self) -> None:
         await self._start()
@@ -191,6 +202,14 @@ class _ProbeRun:
         await self._retest_one_way_leaks()
         await self._count_datagrams()
         await self._end()
+
+    async def look_at(self, newcomers: asyncio.Task[FirstMoments]) -> None:
+        """Wait for what newcomers show."""
+        if newcomers.done():
+            self.first_moments = newcomers.result()
+        else:
+            with self._probe_rounds.phase("new pods", 0):
+                self.first_moments = await newcomers
 
     async def own_nodes(self, cells: Mapping[Cell, ProbeSite], witnesses: Witnesses) -> dict[Cell, Observation]:
         """What kubelets say of ``cells``."""
@@ -502,6 +521,7 @@ class _ProbeRun:
             sent_again(tries),
             *self._convergence(flapping.unstable),
             self._first_tried(),
+            told_of_newcomers(self.first_moments),
             *self._denials.facts(doubts),
             *translations.facts(),
         )
@@ -517,13 +537,18 @@ class _ProbeRun:
         if allowed is None:
             return {}
         open_for = {
-            cell: seconds + self._starts.before(self._began, cell) for cell, seconds in self._history.open_at.items()
+            cell: seconds + self._starts.before(self._began, cell)
+            for cell, seconds in self._history.open_at.items()
+            if cell in flapping.late
         }
+        few = FEW_RELAPSES * len(flapping.relapsed) <= len(open_for)
+        unsteady = flapping.relapsed if few else flapping.unstable
+        newcomers = open_at_first(self.first_moments)
+        longest = {cell: max(each.get(cell, 0.0) for each in (open_for, newcomers)) for cell in open_for | newcomers}
         return {
             cell: seconds
-            for cell, seconds in open_for.items()
-            if seconds > allowed
-            if cell in flapping.late and cell not in flapping.unstable and observations[cell].verdict.is_denied
+            for cell, seconds in longest.items()
+            if seconds > allowed and cell not in unsteady and observations[cell].verdict.is_denied
         }
 
     def _first_tried(self) -> str:

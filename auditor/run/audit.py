@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from auditor.cluster.interface import Cluster
@@ -19,6 +19,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import UsageError
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest
+from auditor.model.probe_pod import FirstMoments, Newcomer
 from auditor.model.report import Report
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, ProbingOutcome
@@ -27,6 +28,7 @@ from auditor.policy.evaluator import evaluate
 from auditor.policy.matrix import ExpectedMatrix
 from auditor.policy.selection import choose
 from auditor.probing.crossings import NO_VOLUNTEERS
+from auditor.probing.first_moments import no_newcomers
 from auditor.probing.lookup_run import PHASE as LOOKING_UP
 from auditor.probing.options import ProbingOptions, ProbingProgress
 from auditor.probing.own_nodes import own_node_cells
@@ -44,6 +46,7 @@ from auditor.probing.sites import ProbeSite
 from auditor.run.concluding import Seen, report_on
 from auditor.run.expectation import AuditState, Expectation, after, renewed
 from auditor.run.lookups import look_names_up
+from auditor.run.newcomers import choose_newcomers
 from auditor.run.reached_services import PHASE as REACHING
 from auditor.run.reached_services import named_services, reach_services
 from auditor.run.services import PHASE as THROUGH
@@ -180,7 +183,9 @@ async def look(cluster: Cluster, options: AuditOptions, progress: ProbingProgres
     named = named_services(cluster.snapshot, options.reach)
     probes, expectation = await apart(_intend, cluster.snapshot, cluster.sites, options, dict(cluster.failed))
     planned = time.monotonic()
-    outcome = await _probe(cluster, expectation, tuple(expectation.verdicts), options, progress)
+    first_moments = await _first_moments(cluster, expectation, options)
+    cells = tuple(expectation.verdicts)
+    outcome = await _probe(cluster, expectation, cells, options, progress, first_moments=first_moments)
     audit_state = AuditState(expectation, outcome, options.former)
     audit_state = await _follow_changes(cluster, audit_state, options, progress)
     audit_state, diagnosis, sought = await _diagnose(cluster, audit_state, options, progress)
@@ -232,6 +237,23 @@ def _intend(
     return probes, Expectation.of(matrix, (*probes.cells, *_by_kubelets(snapshot, sites, options)), failed)
 
 
+async def _first_moments(
+    cluster: Cluster, expectation: Expectation, options: AuditOptions
+) -> Callable[[], Awaitable[FirstMoments]]:
+    """What has further pods come, and tells what was open to them from their start on; nothing where that is no fault,
+    or nothing is closed to pods of this run.
+    """
+    borne, patience = options.probing.late_isolation, options.probing.settle
+    wanted: Sequence[Newcomer] = ()
+    if borne is not None and borne < patience:
+        wanted = await apart(choose_newcomers, expectation, cluster.sites)
+
+    async def look() -> FirstMoments:
+        return await cluster.newcomers(wanted, patience) if wanted else FirstMoments()
+
+    return look
+
+
 async def _probe(  # noqa: PLR0913 - as everywhere here, and one switch
     cluster: Cluster,
     expectation: Expectation,
@@ -240,6 +262,7 @@ async def _probe(  # noqa: PLR0913 - as everywhere here, and one switch
     progress: ProbingProgress,
     *,
     helped: bool = True,
+    first_moments: Callable[[], Awaitable[FirstMoments]] = no_newcomers,
 ) -> ProbingOutcome:
     """Probe ``cells``; ``helped``: by volunteers, where nothing in ``cells`` shows that packets get between nodes."""
     absent = {**cluster.absent, **cluster.failed}
@@ -257,6 +280,7 @@ async def _probe(  # noqa: PLR0913 - as everywhere here, and one switch
         translators=cluster.snapshot.node_addresses,
         witnesses=cluster.witnesses,
         volunteers=helping,
+        first_moments=first_moments,
     )
 
 

@@ -200,6 +200,8 @@ async def _prepare(  # noqa: PLR0913, PLR0917 - where it all comes together
         options=options.pods,
         start_seconds=options.start_seconds,
         audited=frozenset(options.namespaces) or None,
+        newcomers=max(0, options.max_probe_pods - len(intended.probes)),
+        room=checked.room,
     )
     return intended, LiveCluster(api, run_id, deployment, progress, reproduce)
 

@@ -108,13 +108,18 @@ def test_a_slow_enforcer_is_waited_for(faulty, kubectl, image):
 
 
 def test_a_slow_enforcer_leaves_new_pods_open_and_that_is_found(faulty, kubectl, image):
-    faulty.use("slow:8")
-    audited = run_audit(kubectl, image, "--settle", "15", "--late-isolation", "1")
+    faulty.use("slow:3")
+    audited = run_audit(kubectl, image, "--late-isolation", "1")
     assert audited.code == 1
     assert any("after their start" in fact for fact in audited.report["facts"])
+    assert any("some of it was open for up to" in fact for fact in audited.report["facts"])
     assert any("after the start" in finding["title"] for finding in audited.report["findings"])
     faults = [one for one in audited.results().values() if one["result"] != "match"]
     assert {(one["result"], one["expected"]) for one in faults} == {("unstable", "denied")}
+    faulty.use()
+    audited = run_audit(kubectl, image, "--late-isolation", "1")
+    assert audited.code == 0, audited.report["findings"]
+    assert any("all of it was closed" in fact for fact in audited.report["facts"])
 
 
 def test_an_enforcer_that_is_too_slow_is_found(faulty, kubectl, image):

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
-from auditor.cluster.kubernetes.client.exec import open_exec
+from auditor.cluster.kubernetes.client.exec import ExecStream, open_exec
 from auditor.cluster.kubernetes.client.server import ApiServer
 from auditor.cluster.kubernetes.objects import AGENT_DIRECTORY, AGENT_FILE, CONTAINER, PodOptions, keys_read
 from auditor.cluster.kubernetes.preflight.exposure import exposed
+from auditor.cluster.kubernetes.session.first_tries import as_arguments
+from auditor.cluster.kubernetes.session.newcomers import NewcomerWatch
 from auditor.cluster.kubernetes.session.own_services import Backend, OwnServices
 from auditor.cluster.kubernetes.session.pod_status import image_facts
 from auditor.cluster.kubernetes.session.pods import ProbePods
@@ -27,7 +29,7 @@ from auditor.loop.apart import apart
 from auditor.model.dns_seen import NameService
 from auditor.model.errors import ClusterError
 from auditor.model.labels import Labels
-from auditor.model.probe_pod import ProbePod
+from auditor.model.probe_pod import AfterStart, FirstMoments, Newcomer, ProbePod
 from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Endpoint, EndpointKind, Service, Snapshot
 from auditor.model.verdict import Cell
@@ -38,6 +40,8 @@ from auditor.probing.options import ProbingProgress
 from auditor.probing.sites import AgentChannel, ProbeSite, Witnesses
 
 AGENT_COMMAND = ("python3", "-IS", f"{AGENT_DIRECTORY}/{AGENT_FILE}")
+NEWCOMER_SECONDS = 10.0
+"""How long one more probe pod may take to start, when others have started there just now."""
 OPEN_AHEAD = 64
 """How many agents are started before anybody asks for them: Python takes its time, and so do the other pods."""
 NO_LONGER_ALIKE = "policies that changed during the run tell its probe pod apart from the pods that it represents"
@@ -51,6 +55,7 @@ class Deployment:
     outside that were named; ``workloads`` the snapshot of the cluster itself. ``absent`` has the endpoints that get no
     probe pod, with the reason. ``users`` has the user to run as by namespace, None where the namespace chooses one.
     ``audited`` are the namespaces to lock, None for all. ``versions`` are the resourceVersions by path of the list.
+    So many ``newcomers`` may come later, to nodes with ``room`` (None: nobody knows).
     """
 
     snapshot: Snapshot
@@ -63,6 +68,12 @@ class Deployment:
     options: PodOptions = field(default_factory=PodOptions)
     start_seconds: float = 60.0
     audited: frozenset[str] | None = None
+    newcomers: int = 0
+    room: frozenset[str] | None = None
+
+    def has_room(self, node: str) -> bool:
+        """Whether one more probe pod may come to ``node``."""
+        return self.room is None or node in self.room
 
 
 class LiveCluster(ClusterSession):
@@ -152,7 +163,7 @@ class LiveCluster(ClusterSession):
         return await (self._open(site.name) if ahead is None else ahead)
 
     async def _open(self, name: str) -> AgentChannel:
-        return await open_exec(self._api, *self._pods.place_of[name], CONTAINER, AGENT_COMMAND)
+        return await self._run(name, AGENT_COMMAND)
 
     def _has_started(self, name: str) -> None:
         self._progress.advance(1)
@@ -177,6 +188,57 @@ class LiveCluster(ClusterSession):
                 self._failed.setdefault(name, NO_LONGER_ALIKE)
         await self._check_leases()
         return states
+
+    async def newcomers(self, wanted: Sequence[Newcomer], seconds: float) -> FirstMoments:
+        """Have one more probe pod come for each of ``wanted``, as far as there is room; they go with the others."""
+        deployment, probes = self._deployment, {probe.name: probe for probe in self._probes}
+        nodes = {one.like: self._pods.started[one.like].node for one in wanted if one.like in self._pods.started}
+        taken = [one for one in wanted if one.like in nodes and deployment.has_room(nodes[one.like])]
+        coming = {one.like: one for one in taken[: deployment.newcomers]}
+        pods = ProbePods(
+            self._api,
+            self._run_id,
+            [replace(probes[name], node=nodes[name]) for name in coming],
+            deployment.options,
+            first=len(deployment.probes),
+        )
+        withheld, anchors = self._withheld, self._leases.anchors
+        first_tries = {name: self._first_tries(one) for name, one in coming.items()}
+        await pods.create_pods(anchors, withheld, deployment.users, first_tries)
+        watches: dict[str, NewcomerWatch] = {}
+        looking: list[asyncio.Task[None]] = []
+
+        async def run(name: str, command: Sequence[str]) -> ExecStream:
+            return await open_exec(self._api, *pods.place_of[name], CONTAINER, command)
+
+        def has_started(name: str) -> None:
+            watches[name] = NewcomerWatch(coming[name], pods.started[name], run, self._run)
+            looking.append(asyncio.create_task(watches[name].until_closed(seconds)))
+
+        try:
+            await pods.wait(NEWCOMER_SECONDS, has_started)
+            await asyncio.gather(*looking)
+        finally:
+            for task in looking:
+                task.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
+        seen = watches.values()
+        return FirstMoments(
+            _together(each.sends for each in seen), _together(each.receives for each in seen), len(watches)
+        )
+
+    def _first_tries(self, newcomer: Newcomer) -> list[str]:
+        """What the newcomer's first process is told: whom to try, and on which ports to listen."""
+        listened = sorted({cell.port for cell in newcomer.receives})
+        known = {end.name: end for end in self._snapshot.endpoints}
+        targets = [
+            (next(one for one in known[cell.destination].addresses if one.version == cell.family.value), cell.port)
+            for cell in newcomer.sends
+        ]
+        return [*map(str, listened), *as_arguments(targets)]
+
+    async def _run(self, name: str, command: Sequence[str]) -> ExecStream:
+        return await open_exec(self._api, *self._pods.place_of[name], CONTAINER, command)
 
     async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:
         """Make Services that each lead to one probe pod. The run's Lease owns them, and they go with it."""
@@ -232,11 +294,8 @@ class LiveCluster(ClusterSession):
         self._progress.phase("starting probe pods", len(self._probes))
         self._when_leaving(self._remove_pods)
         agent = files("probes").joinpath(AGENT_FILE).read_text(encoding="utf-8")
-        withheld = keys_read(
-            (*deployment.snapshot.policies, *deployment.snapshot.admin_policies, *deployment.snapshot.unknown)
-        )
         self._created = time.monotonic()
-        await self._pods.create(self._leases.anchors, agent, withheld, deployment.users)
+        await self._pods.create(self._leases.anchors, agent, self._withheld, deployment.users)
         self._when_leaving(self._close_unused)
         await self._pods.wait(deployment.start_seconds, self._has_started)
         self._failed |= self._pods.failed
@@ -245,6 +304,11 @@ class LiveCluster(ClusterSession):
         await self._take_from_services()
         endpoints = (*map(self._as_started, self._snapshot.endpoints), *self._nodes())
         self._snapshot = replace(self._snapshot, endpoints=endpoints)
+
+    @property
+    def _withheld(self) -> frozenset[str]:
+        snapshot = self._deployment.snapshot
+        return keys_read((*snapshot.policies, *snapshot.admin_policies, *snapshot.unknown))
 
     def _leave_out(self, blocked: Mapping[str, str]) -> None:
         self._absent |= {probe.name: blocked[probe.namespace] for probe in self._probes if probe.namespace in blocked}
@@ -283,3 +347,7 @@ class LiveCluster(ClusterSession):
     async def _remove_pods(self) -> None:
         self._progress.phase("removing probe pods", 0)
         self.farewell = await self._pods.remove()
+
+
+def _together(parts: Iterable[Mapping[Cell, AfterStart]]) -> dict[Cell, AfterStart]:
+    return {cell: seen for part in parts for cell, seen in part.items()}

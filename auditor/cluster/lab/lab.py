@@ -29,6 +29,7 @@ from auditor.model.dialect import Enforcement
 from auditor.model.dns_seen import NameService
 from auditor.model.errors import ClusterError
 from auditor.model.policy import NetworkPolicy
+from auditor.model.probe_pod import FirstMoments, Newcomer
 from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Family, Service, Snapshot
 from auditor.model.verdict import Cell
@@ -142,6 +143,10 @@ class Lab:
         channel = await LabChannel.over(near_end, end)
         self._channels.add(channel)
         return channel
+
+    async def newcomers(self, _wanted: Sequence[Newcomer], _seconds: float) -> FirstMoments:
+        """None come: here all pods are tried from their start on."""
+        return FirstMoments()
 
     async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service]:
         """Have the nodes translate Services as ``wanted``, each with addresses that nobody else has."""

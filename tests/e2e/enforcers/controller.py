@@ -178,7 +178,8 @@ class Controller:
     def _rules(self, node: str, enforcer: Enforcer) -> NodeRules:
         wanted = self._wanted
         policies = wanted.previous_policies if BEHAVIOURS[enforcer.dialect].previous_policies else wanted.policies
-        return compile_node(self._mirror.snapshot(), policies, enforcer, node, wanted.generation)
+        ranges = () if BEHAVIOURS[enforcer.dialect].slow else self._mirror.pod_ranges(node)
+        return compile_node(self._mirror.snapshot(), policies, enforcer, node, wanted.generation, ranges)
 
     async def _send(self, node: str, agent: Process, rules: str, pods: dict[str, str]) -> None:
         assert agent.stdin is not None

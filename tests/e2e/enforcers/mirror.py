@@ -104,6 +104,11 @@ class Mirror:
         objects.pods += [msgspec.convert(item, PodRecord).value() for _, item in sorted(self._objects["pods"].items())]
         return assemble(objects, replicas=0, hosts={})
 
+    def pod_ranges(self, node: str) -> tuple[str, ...]:
+        """The ranges that the addresses of pods on ``node`` are from."""
+        spec = self._objects["nodes"].get(node, {}).get("spec", {})
+        return tuple(spec.get("podCIDRs", ()))
+
     def uid(self, pod: str) -> str | None:
         """The uid of the pod ``NAMESPACE/NAME``; None when it has gone."""
         found = self._objects["pods"].get(pod)

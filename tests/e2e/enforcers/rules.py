@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 from auditor.cluster.lab.addresses import AddressSet
 from auditor.cluster.lab.dialects import BEHAVIOURS, EnforcerBehaviour
@@ -33,10 +34,16 @@ class NodeRules:
 
 
 def compile_node(
-    snapshot: Snapshot, policies: Sequence[NetworkPolicy], enforcer: Enforcer, node: str, generation: int
+    snapshot: Snapshot,
+    policies: Sequence[NetworkPolicy],
+    enforcer: Enforcer,
+    node: str,
+    generation: int,
+    ranges: Sequence[str] = (),
 ) -> NodeRules:
     """The rules of ``node`` for ``policies`` and the administrators' of ``snapshot``, as ``enforcer`` understands them.
-    ``slow`` and ``stale`` are up to the caller.
+    ``slow`` and ``stale`` are up to the caller. Whoever has an address in ``ranges``, those of the node's pods, and
+    isn't known yet, is shut: a pod is isolated before it starts.
     """
     behaviour = BEHAVIOURS[enforcer.dialect]
     if not behaviour.filters:
@@ -61,6 +68,7 @@ def compile_node(
             filtered,
             _flaky(enforcer, snapshot, policies),
             ServicePath(tuple(address for pod in filtered for address in pod.addresses)),
+            _strangers(ranges, cluster),
         ),
         {
             pod.name: pod_ruleset(behaviour, generation, both, AddressSet.of(pod.addresses), own)
@@ -75,18 +83,43 @@ def _node_ruleset(
     pods: Mapping[Endpoint, tuple[Allowances, Allowances]],
     flaky: Sequence[str],
     path: ServicePath,
+    strangers: Sequence[str],
 ) -> str:
     rules = Ruleset(behaviour, generation)
     egress = _jumps("saddr", {pod: rules.chain(sent, Direction.EGRESS) for pod, (_, sent) in pods.items()})
     ingress = _jumps("daddr", {pod: rules.chain(received, Direction.INGRESS) for pod, (received, _) in pods.items()})
     # A pod may always reach itself, by way of a Service, too.
     exempt = path.exempt(rules.accept())
-    hooks = [("forward", BASE.format("forward"), *rules.before(), *exempt, *egress, *ingress, *flaky, *rules.after())]
+    hooks = [
+        (
+            "forward",
+            BASE.format("forward"),
+            *rules.before(),
+            *exempt,
+            *strangers,
+            *egress,
+            *ingress,
+            *flaky,
+            *rules.after(),
+        )
+    ]
     if behaviour.own_node:
         hooks.append(("input", BASE.format("input"), *rules.before(), *egress))
         # What the node itself sends is judged where it arrives; here it is only marked, so that its replies come in.
         hooks.append(("output", BASE.format("output"), *rules.after()))
     return rules.render(hooks)
+
+
+def _strangers(ranges: Sequence[str], known: AddressSet) -> list[str]:
+    """Drops what is from or for an address in ``ranges`` that nobody is known to have."""
+    lines = []
+    for text in ranges:
+        family = Family(ip_network(text).version)
+        name = "ip" if family is Family.IPV4 else "ip6"
+        others = f"{name} {{side}} != {{{{ {', '.join(known.texts(family))} }}}} " if known.spans(family) else ""
+        line = f"{name} {{side}} {text} {others}counter drop"
+        lines += [line.format(side=side) for side in ("saddr", "daddr")]
+    return lines
 
 
 def _jumps(side: str, chains: Mapping[Endpoint, str | None]) -> list[str]:

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import pytest
 
 from auditor.cluster.kubernetes.objects import WAIT
-from auditor.cluster.kubernetes.session.first_tries import ASK, TRY, as_arguments, read_tries
+from auditor.cluster.kubernetes.session.first_tries import ASK, KNOCK, TRY, as_arguments, read_told, read_tries
 from tests.unit.probing.processes import free_ports
 
 HERE = ip_address("127.0.0.1")
@@ -44,6 +44,24 @@ def test_it_tries_from_its_start_on_and_tells_until_when_each_target_was_open():
     assert 0 < opened.began <= opened.open_until <= ended + 0.05 < opened.age
     assert 0 < closed.began < closed.age
     assert closed.open_until is None
+
+
+def test_it_listens_where_it_is_told_and_a_pod_that_was_there_before_tells_until_when_that_was_open():
+    port, reached = free_ports(2)
+    code = TRY + WAIT.replace("REACHED", str(reached))
+    knocking = [sys.executable, "-ISc", KNOCK, *as_arguments([(HERE, port)])]
+    with subprocess.Popen(knocking, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as knock:
+        with subprocess.Popen([sys.executable, "-ISc", code, str(port)]) as first:
+            told = None
+            while told is None or told.tries[0].open_until is None:
+                told = read_told(knock.stdout.readline(), 1)
+            first.terminate()
+            first.wait(20)
+        lines = [read_told(knock.stdout.readline(), 1) for _ in range(5)]
+        knock.stdin.close()
+        assert knock.wait(20) == 0
+    last = lines[-1]
+    assert last.tries[0].began < told.tries[0].open_until <= last.tries[0].open_until < last.age - 0.3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from auditor.model.errors import ClusterError
 from auditor.model.ports import Protocol
+from auditor.model.probe_pod import AfterStart, FirstMoments
 from auditor.model.snapshot import Family
 from auditor.model.verdict import Cell, Observed, Verdict
 from auditor.probing import probe_run, session
@@ -211,6 +212,67 @@ async def test_from_when_on_new_pods_were_tried_is_told_where_something_is_denie
         new_pods(world, (3.04, 9))
         outcome = await world.probe(expected=expected, options=options)
         assert not any("after their start" in fact for fact in outcome.facts)
+
+
+@pytest.mark.parametrize(("sites", "few"), [(4, False), (6, True)])
+async def test_one_relapse_among_many_that_were_closed_late_takes_nothing_back(sites, few):
+    late, relapsing = (TOKEN, TOKEN, TIMEOUT), (TOKEN, TIMEOUT, TOKEN, TIMEOUT)
+
+    def answer(source, destination, _protocol, _port, number):
+        answers = relapsing if (source, destination) == THERE[:2] else late
+        return answers[min(number, len(answers) - 1)] if source != destination else TOKEN
+
+    def expected(cell):
+        return Verdict.ALLOWED if cell.source == cell.destination else Verdict.DENIED
+
+    world = World(sites, answer=answer)
+    outcome = await world.probe(expected=expected, options=replace(SWIFT, late_isolation=0.0))
+    closed_late = {cell for cell, seen in outcome.observations.items() if seen.open_seconds is not None}
+    denied = {cell for cell in world.cells() if cell.source != cell.destination}
+    assert outcome.unstable == denied
+    assert closed_late == (denied - {THERE} if few else set())
+
+
+async def told_by_newcomers(world, seen, **changes):
+    async def look():
+        return seen
+
+    options = replace(SWIFT, late_isolation=1.0)
+    return await world.probe(expected=denied_there, options=options, first_moments=look, **changes)
+
+
+@pytest.mark.parametrize("way", ["sends", "receives"])
+async def test_what_was_open_to_a_newcomer_was_closed_too_late(way):
+    seen = FirstMoments(**{way: {THERE: AfterStart(5.0, 0.2, 3.1), BACK: AfterStart(5.0, 0.4, None)}}, pods=2)
+    outcome = await told_by_newcomers(World(answer=only(THERE, TIMEOUT)), seen)
+    assert outcome.unstable == {THERE}
+    assert outcome.observations[THERE].open_seconds == 3.1
+    (fact,) = [fact for fact in outcome.facts if "came later" in fact]
+    they = {"sends": "they send", "receives": "they receive"}[way]
+    assert fact == (
+        f"2 further probe pods came later, to be tried from the start on (what {they} from 0.4 s after it): some of it "
+        "was open for up to 3.1 s"
+    )
+
+
+async def test_what_was_closed_soon_enough_or_leaks_for_good_is_not_late():
+    seen = FirstMoments({THERE: AfterStart(5.0, 0.2, 0.9)}, pods=1)
+    outcome = await told_by_newcomers(World(answer=only(THERE, TIMEOUT)), seen)
+    assert not outcome.unstable
+    seen = FirstMoments({THERE: AfterStart(5.0, 0.2, 4.9)}, pods=1)
+    outcome = await told_by_newcomers(World(answer=only(THERE, TOKEN)), seen)
+    assert not outcome.unstable
+    assert outcome.observations[THERE].verdict is Observed.ALLOWED
+
+
+async def test_that_no_newcomer_could_come_is_no_failure():
+    async def fail():
+        raise ClusterError("gone")
+
+    outcome = await World(answer=only(THERE, TIMEOUT)).probe(
+        expected=denied_there, options=replace(SWIFT, late_isolation=1.0), first_moments=fail
+    )
+    assert not any("came later" in fact for fact in outcome.facts)
 
 
 async def test_what_is_shut_at_first_is_no_fault_and_is_told():

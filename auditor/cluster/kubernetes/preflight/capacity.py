@@ -107,6 +107,11 @@ def without_room(
         yield tuple(free[left:]), why
 
 
+def with_room(nodes: Iterable[RoomyNode], taken: Mapping[str, int], pods: int) -> frozenset[str]:
+    """The names of those of ``nodes`` that take one more pod, wherever so many ``pods`` may go."""
+    return frozenset(node for node, free in _room(nodes, taken).items() if free > pods)
+
+
 SUFFIXES = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),

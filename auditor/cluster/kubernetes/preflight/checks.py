@@ -25,6 +25,7 @@ from auditor.cluster.kubernetes.preflight.capacity import (
     RoomyNode,
     service_shortages,
     shortages,
+    with_room,
     without_room,
 )
 from auditor.cluster.kubernetes.preflight.disruptions import (
@@ -75,7 +76,8 @@ class Preflight:
 
     ``closed`` has the reason for each namespace in which nothing can be created; ``left_out`` are lines about those
     that are audited. ``users`` is who the agent is to run as, by namespace, None where admission chooses; ``withheld``
-    are the label keys that policies in force read: both are for ``pod_manifest``.
+    are the label keys that policies in force read: both are for ``pod_manifest``. ``room`` names the nodes that take
+    one more pod beside all of them; None where nobody knows.
     """
 
     refused: Mapping[str, str]
@@ -85,6 +87,7 @@ class Preflight:
     withheld: frozenset[str] = frozenset()
     closed: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    room: frozenset[str] | None = None
 
     def can_start(self, probe_pods: Iterable[ProbePod]) -> bool:
         """Whether a run with ``probe_pods`` could do anything at all."""
@@ -136,6 +139,7 @@ class _Preflight:
         self._remarks: list[str] = []
         self._closed: dict[str, str] = {}
         self._reading = WideReading(api, self._namespaces)
+        self._room: frozenset[str] | None = None
 
     async def run(self) -> Preflight:
         snapshot = self._live.snapshot
@@ -161,7 +165,9 @@ class _Preflight:
         audited = {namespace: why for namespace, why in self._closed.items() if self._options.audits(namespace)}
         left_out = () if self._obstacles else tuple(f"left out: {line}" for line in in_lines(audited))
         remarks = (*self._reading.remarks, *self._remarks)
-        return Preflight(self._refused, tuple(self._obstacles), remarks, users, withheld, self._closed, left_out)
+        return Preflight(
+            self._refused, tuple(self._obstacles), remarks, users, withheld, self._closed, left_out, self._room
+        )
 
     def _judge_namespaces(
         self,
@@ -233,6 +239,7 @@ class _Preflight:
         in_order = sorted(self._allowed(), key=lambda probe: (bool(scope) and probe.name not in scope, probe.name))
         for names, reason in without_room(nodes, taken, in_order):
             self._refuse(names, reason)
+        self._room = with_room(nodes, taken, len(in_order)) if nodes else None
 
     async def _dry_run(
         self, missing: Mapping[str, object], users: Mapping[str, int | None], withheld: frozenset[str]

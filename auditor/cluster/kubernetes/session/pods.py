@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from typing import Any
 
 import msgspec
 
@@ -32,6 +33,7 @@ from auditor.cluster.kubernetes.objects import (
     pod_name,
 )
 from auditor.cluster.kubernetes.preflight.admission import AdmittedPod, changed_by_admission
+from auditor.cluster.kubernetes.session.first_tries import TRY
 from auditor.cluster.kubernetes.session.pod_status import RanImage, StartingPod
 from auditor.cluster.kubernetes.session.reached import ReachedPod
 from auditor.model.labels import Labels
@@ -64,18 +66,23 @@ class EndingPod(Record, frozen=True):
 
 
 class ProbePods:
-    """The probe pods ``probes`` of the run ``run_id``.
+    """The probe pods ``probes`` of the run ``run_id``, numbered from ``first`` on.
 
     ``started`` has, by the name of the ProbePod, the endpoint that runs now, ``reached`` what its status said about its
     network link, and ``failed`` why there is none.
     """
 
-    def __init__(self, api: ApiServer, run_id: str, probes: Sequence[ProbePod], options: PodOptions) -> None:
+    def __init__(
+        self, api: ApiServer, run_id: str, probes: Sequence[ProbePod], options: PodOptions, first: int = 0
+    ) -> None:
         self._api = api
         self._run_id = run_id
         self._probes = probes
         self._options = options
-        self._by_place = {(probe.namespace, pod_name(run_id, number)): probe for number, probe in enumerate(probes)}
+        self._first = first
+        self._by_place = {
+            (probe.namespace, pod_name(run_id, number)): probe for number, probe in enumerate(probes, first)
+        }
         self.place_of = {probe.name: place for place, probe in self._by_place.items()}
         self.started: dict[str, Endpoint] = {}
         self.reached: dict[str, ReachedPod] = {}
@@ -96,9 +103,34 @@ class ProbePods:
         A pod that is refused is ``failed``; what isn't about one pod raises ClusterError.
         """
         await all_of(self._create_config_map(namespace, anchors[namespace], agent) for namespace in self.namespaces)
+        await self.create_pods(anchors, withheld, users, {})
+
+    async def create_pods(
+        self,
+        anchors: Mapping[str, Anchor],
+        withheld: Collection[str],
+        users: Mapping[str, int | None],
+        first_tries: Mapping[str, Sequence[str]],
+    ) -> None:
+        """As ``create``, where the ConfigMap is there. By the name of the ProbePod, ``first_tries`` has what its first
+        process is told to do from its start on.
+        """
         await all_of(
-            self._create(number, probe, anchors[probe.namespace], withheld, users.get(probe.namespace, USER))
-            for number, probe in enumerate(self._probes)
+            self._create(
+                pod_manifest(
+                    probe,
+                    number,
+                    self._run_id,
+                    anchors[probe.namespace],
+                    self._options,
+                    user=users.get(probe.namespace, USER),
+                    withheld=withheld,
+                ),
+                probe,
+                withheld,
+                first_tries.get(probe.name, ()),
+            )
+            for number, probe in enumerate(self._probes, self._first)
             if probe.name not in self.failed
         )
 
@@ -114,9 +146,12 @@ class ProbePods:
                     self.failed[probe.name] = f"namespace {namespace}: {error}"
 
     async def _create(
-        self, number: int, probe: ProbePod, anchor: Anchor, withheld: Collection[str], user: int | None
+        self, manifest: dict[str, Any], probe: ProbePod, withheld: Collection[str], first_tries: Sequence[str]
     ) -> None:
-        manifest = pod_manifest(probe, number, self._run_id, anchor, self._options, user=user, withheld=withheld)
+        if first_tries:
+            (container,) = manifest["spec"]["containers"]
+            *python, wait = container["command"]
+            container["command"] = [*python, TRY + wait, *first_tries]
         question = Question(
             f"/api/v1/namespaces/{probe.namespace}/pods", "create", "pods", f" in namespace {probe.namespace}"
         )

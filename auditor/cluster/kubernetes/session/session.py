@@ -23,6 +23,7 @@ from auditor.loop.apart import apart
 from auditor.model.dns_seen import NameService
 from auditor.model.errors import AuditError, ClusterError
 from auditor.model.labels import Labels
+from auditor.model.probe_pod import FirstMoments, Newcomer
 from auditor.model.service_seen import OwnService
 from auditor.model.snapshot import Service, Snapshot
 from auditor.model.verdict import Cell
@@ -120,6 +121,10 @@ class ClusterSession:
     async def expose(self, wanted: Sequence[OwnService]) -> Sequence[Service | None]:  # noqa: ARG002 - the interface
         """Make Services of our own. Raises ClusterError where there are no probe pods that they could lead to."""
         raise ClusterError("--services tries Services that lead to probe pods alone: leave out either it or --in-place")
+
+    async def newcomers(self, wanted: Sequence[Newcomer], seconds: float) -> FirstMoments:  # noqa: ARG002 - the interface
+        """None come where no pod is new."""
+        return FirstMoments()
 
     @property
     def workloads(self) -> Snapshot:
