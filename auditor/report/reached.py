@@ -104,10 +104,11 @@ def _wrong_names(seen: ReachedSeen, faults: Sequence[LookupResult]) -> Iterator[
     for each in faults:
         groups[each.result, each.cell.name, each.cell.address, each.observation.outcome].append(each)
     for (result, name, address, outcome), group in groups.items():
-        server = f"{group[0].expectation.server} at {address}"
+        server = address if group[0].expectation.server == address else f"{group[0].expectation.server} at {address}"
         silent = group[0].observation.verdict is Observed.DROPPED
         told = f"no answer from {server}, although policies allow it" if silent else f"{outcome}, by {server}"
-        what = "looks up" if result == Result.MISDELIVERED else "can't resolve"
+        looks = "look up" if len({each.cell.source for each in group}) > 1 else "looks up"
+        what = looks if result == Result.MISDELIVERED else "can't resolve"
         if result == Result.UNSTABLE:
             what = "can't always resolve"
         yield f"{result.upper()}  {sources_of(group)} {what} {name} of service/{seen.named[name]}: {told}", group

@@ -98,6 +98,9 @@ async def _names(
     """The names of ``services`` as those that audit look them up, and those beside them for a proof."""
     service = await cluster.name_service()
     configured = {} if service.servers else await pool.resolvers()
+    reading = replace(
+        reading, audited=replace(reading.audited, services=(*service.services, *reading.audited.services))
+    )
     asking, proving = (
         [(site, cell) for site, cell in lookup_cells(some, service, configured) if cell.protocol is Protocol.UDP]
         for some in sites

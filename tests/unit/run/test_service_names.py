@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -14,6 +15,7 @@ from auditor.probing.attempts import Answer, AttemptResult
 from auditor.probing.lookup_run import LookupOutcome
 from auditor.probing.sites import ProbeSite
 from auditor.run.lookups import Standing
+from auditor.run.reached_services import MOVED, _moved, _standing_still
 from auditor.run.service_names import HALF_TOLD, names_asked
 
 DB = Service("prod", "db", {"app": "db"}, (ServicePort(Protocol.TCP, 80, 80),), (ip_address("10.96.0.7"),))
@@ -106,3 +108,22 @@ def test_an_answer_counts_whatever_policies_leave_open_and_silence_does_not():
 )
 def test_what_changed_meanwhile_leaves_no_verdict(state):
     assert said_of(answer("192.0.2.1"), state=state)[0] is Result.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("now", [None, replace(DB, cluster_ips=(ip_address("10.96.0.8"),)), DB])
+async def test_of_a_service_that_got_another_address_meanwhile_nothing_is_said(now):
+    class Moving:
+        async def service_now(self, _service):
+            return now
+
+    moved = await _moved(Moving(), [DB])
+    asked = asked_by(WEB, ALLOWED)
+    (cell,) = asked.demands
+    observed = Observation(Observed.ALLOWED, "answered", (Observed.ALLOWED,))
+    outcome = LookupOutcome({cell: observed}, answers={cell: [answer("192.0.2.1")]})
+    (found,) = asked.judged(outcome, STANDING)
+    told = _standing_still(found, moved, asked.named)
+    if now is DB:
+        assert (told.result, moved) == (Result.MISDELIVERED, set())
+    else:
+        assert (told.result, told.observation.outcome) == (Result.INCONCLUSIVE, MOVED)
