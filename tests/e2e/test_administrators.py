@@ -17,10 +17,19 @@ from tests.e2e.enforcers.mirror import OF_ADMINISTRATORS, TIERS
 from tests.e2e.kubectl import Kubectl, Object
 from tests.e2e.test_rights import PROBE, READ, grants, role_and_binding
 from tests.e2e.world import TENANT
+from tests.marking import slow
 
 SUBJECT = {"namespaces": {"matchLabels": {world.NAMESPACE_NAME: TENANT}}}
 USER = "e2e-administrators"
-DIALECTS = (Dialect.PASS_IS_DENY, Dialect.IGNORES_BASELINE)
+DIALECTS = (
+    (Dialect.PASS_IS_DENY, Dialect.IGNORES_BASELINE),
+    slow((Dialect.IGNORES_ADMIN, Dialect.BASELINE_ALWAYS)),
+    slow((Dialect.IGNORES_DENY, Dialect.PRIORITIES_REVERSED)),
+    slow((Dialect.FIRST_RULE_ONLY, Dialect.NETWORK_POLICY_FIRST)),
+    slow((Dialect.PASS_IS_ACCEPT, Dialect.IGNORES_NETWORKS)),
+    slow((Dialect.RANGE_FIRST_PORT, Dialect.SPEC)),
+)
+"""One for each of two nodes."""
 FEW = ("--from", f"{TENANT}/spy", "--to", f"{TENANT}/web", "--settle", "2")
 """What one run needs that is about something else than verdicts."""
 
@@ -36,14 +45,27 @@ def administrators(kind: str, version: str, name: str, **spec: object) -> Object
     return {"apiVersion": f"{TIERS}/{version}", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
+def at(**port: object) -> list[Object]:
+    """TCP on this port, by its ``number``, or a ``range`` of them, as a rule says it."""
+    return [{"tcp": {"destinationPort": port}}]
+
+
 def guard(port: int = 80) -> Object:
-    """Spies don't get at ``port``, which the tenant opens to everybody."""
-    at = [{"tcp": {"destinationPort": {"number": port}}}]
+    """Spies don't get at ``port``, which the tenant opens to everybody, clients not at some others of these, and nobody
+    leaves for two of them; clients get at one that nobody opens.
+    """
     rules = [
-        {"name": "no spies", "action": "Deny", "from": [pods("spy")], "protocols": at},
+        {"name": "no spies", "action": "Deny", "from": [pods("spy")], "protocols": at(number=port)},
         {"action": "Deny", "from": [{"namespaces": {"matchLabels": {"team": "monitoring"}}}]},
+        {"action": "Deny", "from": [pods("client")], "protocols": at(range={"start": 8084, "end": 8086})},
+        {"action": "Accept", "from": [pods("client")], "protocols": at(number=7070)},
     ]
-    return administrators("ClusterNetworkPolicy", "v1beta1", "e2e-guard", tier="Admin", priority=10, ingress=rules)
+    leaving = [
+        {"action": "Deny", "to": [{"networks": ["0.0.0.0/0", "::/0"]}], "protocols": at(number=8082)},
+        {"action": "Deny", "to": [pods("web")], "protocols": at(number=8083)},
+    ]
+    spec = {"tier": "Admin", "priority": 10, "ingress": rules, "egress": leaving}
+    return administrators("ClusterNetworkPolicy", "v1beta1", "e2e-guard", **spec)
 
 
 def policies() -> list[Object]:
@@ -113,9 +135,11 @@ def test_an_enforcer_of_the_tiers_passes(tenant, spec, kubectl, image):
     assert left_behind(kubectl) == []
 
 
-def test_dialects_on_one_node_each_are_named(tenant, faulty, kubectl, image):
+@pytest.mark.parametrize("dialects", DIALECTS, ids="+".join)
+def test_dialects_on_one_node_each_are_named(dialects, tenant, faulty, kubectl, image):
     nodes = sorted({pod["spec"]["nodeName"] for pod in kubectl.items("pods", "-n", TENANT)})
-    given = [f"{dialect}@{node}" for dialect, node in zip(DIALECTS, nodes, strict=False)]
+    wrongly = ((dialect, node) for dialect, node in zip(dialects, nodes, strict=False) if dialect is not Dialect.SPEC)
+    given = [f"{dialect}@{node}" for dialect, node in wrongly]
     faulty.use(*given)
     audited = run_audit(kubectl, image, "--all-pods", namespace=TENANT)
     assert wrong(kubectl, audited, Enforcement.parse(given)) == []
