@@ -54,7 +54,7 @@ def audit(kubectl: Kubectl, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def run_arguments(image: str, *more: str, namespace: str = world.PROD) -> tuple[str, ...]:
     """What the suite calls ``audit`` with for a whole run on the shop, or on another ``namespace``."""
-    # The suite's own enforcer learns of a pod's address before it can police it: that is judged where it is asked for.
+    # Dialects that are slow leave new pods open, and further probe pods take time: both are for those who ask for it.
     bearing = () if "--late-isolation" in more else ("--late-isolation", "60")
     return ("run", "-n", namespace, "--image", image, "-o", "json", "-q", *bearing, *more)
 
