@@ -61,6 +61,10 @@ def test_who_is_cut_off_by_policies_is_said_and_services_are_reached_by_whom_pol
     assert EGRESS.format("TCP") in over_udp
 
     assert report["reached"]["services"] == services
+    names = report["reached"]["names"]
+    assert {(each["of"], each["result"]) for each in names} == {(name, "match") for name in services}, names
+    asking = {each["source"].split("/")[1].split("-")[0] for each in names if each["source"].startswith(world.PROD)}
+    assert asking == {"web"}
     reached = report["reached"]["connections"]
     assert {each["result"] for each in reached} == {"match"}, reached
     by_end = {
