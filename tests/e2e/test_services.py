@@ -1,5 +1,6 @@
 """Through Services on a real cluster, with kube-proxy's own rules: what is open is found open, nothing differs under an
-enforcer of the specification, no object of anybody's changes, and what is killed leaves nothing.
+enforcer of the specification, no object of anybody's changes, whatever is tried beside the matrix, and what is killed
+leaves nothing.
 """
 
 from __future__ import annotations
@@ -7,11 +8,17 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
+from tests.e2e import world
 from tests.e2e.auditing import MANAGED, RUN_LABEL, Running, audit, left_behind, run_arguments
+from tests.e2e.enforcers.nftables import NAMESPACE
 from tests.e2e.recording import PODS, SLICES, Recording
 from tests.e2e.test_harmless import PROBE_POD, everything
 
 FAULTS = ("leaks", "outages", "misdelivered", "unstable", "inconclusive")
+BESIDE = ("--dns", "--service", f"{world.PROD}/api")
+"""All else that is tried beside the matrix."""
 WAYS = {"cluster-ip", "node-port", "node-port-local"}
 
 
@@ -42,11 +49,15 @@ def test_where_nothing_is_enforced_every_way_is_found_open(plain, kubectl, image
     assert [report["services"][name] for name in FAULTS] == [0] * len(FAULTS), report["services"]
 
 
-def test_under_the_specification_nothing_differs_and_nobody_is_disturbed(spec, kubectl, image):
-    before = everything(kubectl)
+def test_under_the_specification_nothing_differs_and_nobody_is_disturbed_whatever_is_tried(spec, kubectl, image):
+    before, around = everything(kubectl), of_users(kubectl)
     with Recording(kubectl, PODS, SLICES) as recording:
-        code, report = through_services(kubectl, image)
+        code, report = through_services(kubectl, image, *BESIDE)
     assert [report["services"][name] for name in FAULTS] == [0] * len(FAULTS), report["services"]
+    assert {
+        each["result"] for part in (report["dns"]["lookups"], report["reached"]["connections"]) for each in part
+    } == {"match"}
+    assert {each["observed"] for each in report["reached"]["names"]} == {"allowed"}
     assert code == 0, report["findings"]
     cells = report["service_cells"]
     assert {cell["way"] for cell in cells} == WAYS
@@ -58,6 +69,7 @@ def test_under_the_specification_nothing_differs_and_nobody_is_disturbed(spec, k
     assert services_left(kubectl) == []
     assert left_behind(kubectl) == []
     assert everything(kubectl) == before
+    assert of_users(kubectl) == around
     listing = {
         change.item["metadata"]["labels"]["kubernetes.io/service-name"]
         for change in recording.changes(SLICES)
@@ -69,9 +81,22 @@ def test_under_the_specification_nothing_differs_and_nobody_is_disturbed(spec, k
     assert {name for name in listing if not name.startswith("netpol-audit-")} == set()
 
 
-def test_what_is_killed_while_services_are_there_is_cleaned_up_with_them(spec, kubectl, image):
-    with Running(kubectl, image, "--services") as running:
-        running.until("through Services")
+def of_users(kubectl):
+    """The versions of what people have in any namespace and in none that a run could come near. What the suite's own
+    enforcer and the cluster itself do with their pods is their business.
+    """
+    kinds = "services,configmaps,networkpolicies,ingresses,deployments,daemonsets,pods,namespaces,ingressclasses"
+    return {
+        (item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]): item["metadata"]["resourceVersion"]
+        for item in kubectl.items(kinds, "--all-namespaces")
+        if not item["metadata"].get("namespace", "").startswith((NAMESPACE, "kube-"))
+    }
+
+
+@pytest.mark.parametrize("phase", ["through Services", "looking names up"])
+def test_what_is_killed_while_services_are_there_is_cleaned_up_with_them(phase, spec, kubectl, image):
+    with Running(kubectl, image, "--services", *BESIDE) as running:
+        running.until(phase)
         made = kubectl.items("services", "--all-namespaces", "-l", MANAGED)
         running.kill()
     assert made
