@@ -25,10 +25,11 @@ demo: setup ## audit the demo scenario on the embedded lab, with real packets, u
 	@.venv/bin/audit run --lab demo --enforcer ignores-egress@node-2; code=$$?; [ $$code -eq 1 ] || exit $$code
 
 test: setup ## run the tests
-	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow"
+	$(PYTHON) -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not alone"
 
 test-slow: setup-browser ## run the tests that take long or load the machine
 	$(PYTHON) -m pytest -q -n 3 -m slow
+	$(PYTHON) -m pytest -q -m alone
 
 lint: setup ## ruff, mypy --strict, import-linter
 	.venv/bin/ruff check .
