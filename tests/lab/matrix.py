@@ -140,9 +140,9 @@ async def _audit_random(planned: tuple[int, list[Enforcement]]) -> Row:
     return row
 
 
-def rare(cases: Iterable[Case]) -> list[tuple[int, list[Enforcement]]]:
-    """Random clusters, by seed, with the faults to play on each, until each kind of ``cases`` is seen
-    ``ENOUGH`` times.
+def rare(cases: Iterable[Case], enough: int) -> list[tuple[int, list[Enforcement]]]:
+    """Random clusters, by seed, with the faults to play on each, until each kind of ``cases`` is seen ``enough``
+    times.
     """
     counts = Counter(one.kind for one in cases)
     planned = []
@@ -150,7 +150,7 @@ def rare(cases: Iterable[Case]) -> list[tuple[int, list[Enforcement]]]:
         world, wanted = World.random(seed), []
         for enforcement in single_faults(world):
             [fault] = injected(enforcement)
-            if fault.dialect not in FAULTLESS_RUNS and counts[kind_of((fault,))] < ENOUGH and world.shows((fault,)):
+            if fault.dialect not in FAULTLESS_RUNS and counts[kind_of((fault,))] < enough and world.shows((fault,)):
                 counts[kind_of((fault,))] += 1
                 wanted.append(enforcement)
         if wanted:
@@ -269,7 +269,9 @@ def main() -> int:
     share = Share(count, everything=arguments.a, draw=arguments.d)
     rows = collect(partial(scenario_row, share), names, arguments.j)
     print(table(rows))
-    more = [] if arguments.k else collect(random_row, rare(one for row in rows for one in row.cases), arguments.j)
+    cases = [one for row in rows for one in row.cases]
+    enough = ENOUGH if arguments.a else ENOUGH // ONE_OF_SHOWN
+    more = [] if arguments.k else collect(random_row, rare(cases, enough), arguments.j)
     wrong = problems(rows, more, complete=not arguments.k)
     rows += more
     cases = [one for row in rows for one in row.cases]
