@@ -1,4 +1,4 @@
-"""All benchmarks: ``python -m tests.bench``."""
+"""All benchmarks: ``python -m tests.bench``; with ``brief``, those that say most in little time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from tests.bench import diagnosing, evaluating, growing, repositories, round_tri
 
 
 def main() -> None:
+    if sys.argv[1:] == ["brief"]:
+        evaluating.run()
+        diagnosing.run()
+        round_trips.run()
+        running.run()
+        return
     evaluating.run()
     repositories.run()
     diagnosing.run()
