@@ -4,7 +4,10 @@ enforcer that knows them, with several that misunderstand them, while one change
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from auditor.model.ports import Protocol
 from tests.e2e import world
 from tests.e2e.auditing import Running, audit, left_behind, run_arguments, run_audit, wrong
 from tests.e2e.enforcers.mirror import OF_ADMINISTRATORS, TIERS
-from tests.e2e.kubectl import Kubectl, Object
+from tests.e2e.kubectl import Kubectl, KubectlError, Object
 from tests.e2e.test_rights import PROBE, READ, grants, role_and_binding
 from tests.e2e.world import TENANT
 from tests.marking import slow
@@ -94,6 +97,18 @@ def workload(name: str, image: str) -> Object:
     }
 
 
+def until_served(kubectl: Kubectl) -> None:
+    """Established, a kind may still take a moment until the API server takes objects of it."""
+    items = [each for each in policies() if "namespace" not in each["metadata"]]
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    for _ in range(30):
+        with suppress(KubectlError):
+            kubectl.run("apply", "--server-side", "--dry-run=server", "-f", "-", text=listed)
+            return
+        time.sleep(0.5)
+    raise AssertionError("policies of administrators are not taken 15 s after their kinds were established")
+
+
 @pytest.fixture(scope="module")
 def definitions(request: pytest.FixtureRequest, kubectl: Kubectl) -> Iterator[None]:
     """The kinds, installed for this file, into a cluster that did without them."""
@@ -104,6 +119,7 @@ def definitions(request: pytest.FixtureRequest, kubectl: Kubectl) -> Iterator[No
     assert (done.returncode, "of administrators" in done.stderr) == (0, False), done.stderr
     kubectl.run("apply", "--server-side", "-f", folder)
     kubectl.run("wait", "--for=condition=Established", "--timeout=60s", "crd", *OF_ADMINISTRATORS)
+    until_served(kubectl)
     yield
     kubectl.run("delete", "--ignore-not-found", "--timeout=60s", "-f", folder)
 
