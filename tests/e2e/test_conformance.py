@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.e2e.auditing import audit, left_behind
+from tests.marking import slow
 from tests.unit.report.test_as_json import validator
 
 FEW = (
@@ -49,7 +50,7 @@ def test_the_specification_conforms_and_follows_every_change(spec, kubectl, imag
     assert [each["late"] for each in card["convergence"]] == [[]] * len(card["convergence"])
 
 
-@pytest.mark.parametrize("dialect", ["ignores-end-port", "ignores-ingress"])
+@pytest.mark.parametrize("dialect", ["ignores-end-port", slow("ignores-ingress")])
 def test_a_dialect_is_named(dialect, faulty, kubectl, image):
     faulty.use(dialect)
     code, card = conform(kubectl, image)
@@ -57,6 +58,7 @@ def test_a_dialect_is_named(dialect, faulty, kubectl, image):
     assert card["behaviour"] == f"this CNI behaves like: spec except {dialect}"
 
 
+@pytest.mark.slow
 def test_a_dialect_on_one_node_is_named_with_the_node(faulty, kubectl, image):
     node = next(item["spec"]["nodeName"] for item in kubectl.items("pods", "-n", "e2e-prod"))
     faulty.use(f"ignores-ingress@{node}")

@@ -10,6 +10,7 @@ from tests.e2e import world
 from tests.e2e.auditing import RUN_LABEL, Running, left_behind, run_audit
 from tests.e2e.enforcers import nftables
 from tests.e2e.kubectl import Kubectl, Object
+from tests.marking import slow
 
 LOST = "over its network link"
 TAKE_DOWN = "dev=$(ip -o route get {0} | sed 's/.* dev \\([^ ]*\\).*/\\1/'); ip link set \"$dev\" down"
@@ -55,7 +56,7 @@ def test_a_node_that_is_kept_from_its_own_pods_is_a_finding_of_its_own(spec, kub
 @pytest.mark.parametrize(
     ("enforcers", "phase"),
     # Where nothing is enforced nothing is silent, so that no silence is tried again.
-    [((), "probing"), ((), "trying silence again"), (("enforces-nothing",), "probing")],
+    [slow((), "probing"), ((), "trying silence again"), (("enforces-nothing",), "probing")],
     ids=["spec", "spec-later", "enforces-nothing"],
 )
 def test_a_probe_pod_whose_link_goes_down_is_never_denied(faulty, kubectl, image, enforcers, phase):

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e import world
 from tests.e2e.auditing import MANAGED, RUN_LABEL, Running, audit, left_behind
 from tests.e2e.test_faults import NO_VERDICT, TROUBLE, told_wrongly
+from tests.marking import slow
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def clean_up(kubectl):
     assert left_behind(kubectl) == []
 
 
-@pytest.mark.parametrize("what", ["stop-kubelet", "pause", "stop"])
+@pytest.mark.parametrize("what", ["stop-kubelet", slow("pause"), "stop"])
 def test_a_worker_fails(worker, kubectl, image, nodes, what):
     with Running(kubectl, image) as running:
         running.until("probing")
