@@ -96,7 +96,7 @@ def test_the_same_of_another_draw():
 
 @pytest.mark.slow
 def test_the_same_of_many_other_draws():
-    for draw in (1, 2, 11):
+    for draw in (1, 11):
         assert check_claims(100, range(4, 14), draw)[True] > 100
 
 
