@@ -7,7 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from auditor.choice.misreadings import MOST_ITEMS, NOBODY, items_read_otherwise, looser, other_ports, without
+from auditor.choice.misreadings import (
+    MOST_ITEMS,
+    NOBODY,
+    items_read_otherwise,
+    looser,
+    other_ports,
+    told_apart,
+    without,
+)
 from auditor.diagnosis.dialects import SPECS
 from auditor.model.admin_policy import Action, AdminPeer, AdminPolicy, AdminRule
 from auditor.model.dialect import OF_TIERS
@@ -48,12 +56,10 @@ class AdminMisreading:
 
 def admin_misreadings(policy: AdminPolicy, direction: Direction) -> Iterator[AdminMisreading]:
     """Those of ``policy`` in ``direction``; none where it has no rules for that."""
-    seen = {AdminReading.of(policy, direction)}
-    for what, changed in (*_by_dialects(policy), *_by_parts(policy, direction)):
-        reading = AdminReading.of(changed, direction)
-        if reading not in seen:
-            seen.add(reading)
-            yield AdminMisreading(what, reading)
+    ways = (*_by_dialects(policy), *_by_parts(policy, direction))
+    readings = ((what, AdminReading.of(changed, direction)) for what, changed in ways)
+    for what, reading in told_apart(AdminReading.of(policy, direction), readings):
+        yield AdminMisreading(what, reading)
 
 
 def _by_dialects(policy: AdminPolicy) -> Iterator[tuple[str, AdminPolicy | None]]:
@@ -67,12 +73,11 @@ def _by_parts(policy: AdminPolicy, direction: Direction) -> Iterator[tuple[str, 
         yield what, replace(policy, namespace_selector=selector)
     for what, selector in looser(policy.pod_selector, "subject.podSelector"):
         yield what, replace(policy, pod_selector=selector)
-    ingress = direction is Direction.INGRESS
     rules = policy.rules(direction)
     for number, rule in enumerate(rules[:MOST_ITEMS]):
         for what, changed in _rules_read_otherwise(rule, direction, f"{direction.lower()}[{number}]"):
             new = (*rules[:number], *changed, *rules[number + 1 :])
-            yield what, replace(policy, ingress=new) if ingress else replace(policy, egress=new)
+            yield what, policy.with_rules(direction, new)
 
 
 def _rules_read_otherwise(

@@ -80,11 +80,7 @@ class Area:
 
 
 def survey(
-    world: World,
-    namespace: str,
-    audited: int,
-    families: Sequence[Family],
-    also: Sequence[PortRequest] = (),
+    world: World, namespace: str, audited: int, families: Sequence[Family], also: Sequence[PortRequest] = ()
 ) -> Area:
     """What there is to notice at those groups of ``namespace`` that are among ``audited``, on the ports that can tell
     anything apart and those that are tried ``also``.

@@ -8,7 +8,7 @@ it may come to the same for the pods of a cluster.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
@@ -52,12 +52,19 @@ class Misreading:
 
 def misreadings(policy: NetworkPolicy, direction: Direction) -> Iterator[Misreading]:
     """Those of ``policy`` in ``direction``, in which it need not isolate."""
-    seen = {Reading.of(policy, direction)}
-    for what, changed in (*_by_dialects(policy), *_by_parts(policy, direction)):
-        reading = Reading.of(changed, direction)
+    ways = (*_by_dialects(policy), *_by_parts(policy, direction))
+    readings = ((what, Reading.of(changed, direction)) for what, changed in ways)
+    for what, reading in told_apart(Reading.of(policy, direction), readings):
+        yield Misreading(what, reading)
+
+
+def told_apart(written: Item, readings: Iterable[tuple[str, Item]]) -> Iterator[tuple[str, Item]]:
+    """Those of ``readings``, each after what is wrong with it, that are not as it is ``written``: each once."""
+    seen = {written}
+    for what, reading in readings:
         if reading not in seen:
             seen.add(reading)
-            yield Misreading(what, reading)
+            yield what, reading
 
 
 def _by_dialects(policy: NetworkPolicy) -> Iterator[tuple[str, NetworkPolicy | None]]:
@@ -75,8 +82,7 @@ def _by_parts(policy: NetworkPolicy, direction: Direction) -> Iterator[tuple[str
     for number, rule in enumerate(rules[:MOST_ITEMS]):
         for what, changed in _rules_read_otherwise(rule, direction, f"{direction.lower()}[{number}]"):
             new = (*rules[:number], *changed, *rules[number + 1 :])
-            ingress = direction is Direction.INGRESS
-            yield what, replace(policy, ingress=new) if ingress else replace(policy, egress=new)
+            yield what, policy.with_rules(direction, new)
 
 
 def _rules_read_otherwise(rule: Rule, direction: Direction, where: str) -> Iterator[tuple[str, tuple[Rule, ...]]]:

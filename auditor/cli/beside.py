@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from auditor.cli.parameters import with_options
 from auditor.model.errors import UsageError
 
 OPTIONS = (
@@ -35,9 +36,7 @@ OPTIONS = (
 
 def beside_options(command: Any) -> Any:
     """Give ``command`` all of them: ``services``, ``dns`` and ``reach``."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, OPTIONS)
 
 
 def refuse_in_place(given: Mapping[str, Any]) -> None:

@@ -19,9 +19,9 @@ from auditor.cli.nightly import (
     keep_record,
     name_of,
     read_records,
-    with_options,
 )
 from auditor.cli.notify import Group, metrics_for, news_for
+from auditor.cli.parameters import with_options
 from auditor.cli.sending import send
 from auditor.model.errors import UsageError
 from auditor.model.scorecard import Score

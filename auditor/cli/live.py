@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from auditor.cli.connection import CONNECTION, read_connection
-from auditor.cli.parameters import check_scope, namespace_option, refuse
+from auditor.cli.parameters import Decorator, check_scope, namespace_option, refuse, with_options
 from auditor.model.addresses import IPAddress
 from auditor.model.errors import UsageError
 from auditor.model.ports import ContainerPort, Protocol
@@ -22,7 +22,6 @@ from auditor.model.snapshot import Endpoint, EndpointKind
 if TYPE_CHECKING:
     from auditor.run.live_plan import LiveOptions
 
-Decorator: TypeAlias = Callable[[Any], Any]
 EXTERNAL = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/\s]+)):(?P<port>[0-9]{1,5})\Z")
 
 LIVE_ONLY = frozenset(
@@ -181,9 +180,7 @@ OPTIONS: Sequence[Decorator] = (
 
 def live_options(command: Any) -> Any:
     """Give ``command`` all of them; they arrive as the parameters of ``read_live_run``."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, OPTIONS)
 
 
 def read_live_run(given: Mapping[str, Any], instead: str = "") -> tuple[LiveOptions, tuple[str, ...]]:

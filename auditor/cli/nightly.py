@@ -6,7 +6,6 @@ A history that can't be read or written costs the history and never the run: one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import click
 
 from auditor.cli.history_place import is_ring, keep, read
 from auditor.cli.notify import Group, Webhook, metrics_for, news_for, read_gateway, read_webhooks
+from auditor.cli.parameters import with_options
 from auditor.cli.sending import send
 from auditor.model.errors import ClusterError, UsageError, system_reason
 from auditor.model.standing import FailOn
@@ -146,13 +146,6 @@ def nightly_options(command: Any) -> Any:
         *SENDING_OPTIONS,
     )
     return with_options(command, options)
-
-
-def with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
-    """``command`` with ``options``, which its help lists in this order."""
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 def read_nightly(options: NightlyOptions) -> Before:

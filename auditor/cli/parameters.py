@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 
@@ -18,6 +18,13 @@ from auditor.probing.options import ProbingOptions
 Decorator: TypeAlias = Callable[[Any], Any]
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+
+
+def with_options(command: Any, options: Sequence[Decorator]) -> Any:
+    """``command`` with ``options``, which its help lists in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def _read_ports(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[PortRequest, ...]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from auditor.intent.admin_notation import CURRENT, admin_policy_yaml, admin_rule_yaml
 from auditor.intent.causes import Cause
 from auditor.intent.drafts import Draft, ends_of
-from auditor.intent.notation import object_name, peers_for
+from auditor.intent.notation import object_name, peers_for, unused_name
 from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.model.admin_policy import EVERY_LABEL, Action, AdminPeer, AdminPolicy, AdminRule, AdminTier
 from auditor.model.intent import Edit, IntentRule
@@ -52,7 +52,7 @@ def administering(resolved: ResolvedIntent, cause: Cause, direction: Direction) 
             yield from _before(policy, direction, place, meant)
         yield from _beside(resolved, rule, policy, direction, meant)
     rules = policy.rules(direction)
-    after = _with_rules(policy, direction, (*rules[:number], *rules[number + 1 :]))
+    after = policy.with_rules(direction, (*rules[:number], *rules[number + 1 :]))
     yield Draft(f"remove {policy.place(direction, number)}", "", (Edit(policy, after),))
 
 
@@ -119,7 +119,7 @@ def _before(policy: AdminPolicy, direction: Direction, number: int, rule: AdminR
     """``policy`` with ``rule`` before the one with this ``number``."""
     rules = policy.rules(direction)
     if len(rules) < MOST_RULES.get(policy.kind, 100):
-        after = _with_rules(policy, direction, (*rules[:number], rule, *rules[number:]))
+        after = policy.with_rules(direction, (*rules[:number], rule, *rules[number:]))
         title = f"before {policy.place(direction, number)}, a rule that {SAYS[rule.action]}"
         yield Draft(title, admin_rule_yaml(rule, policy.kind, direction), (Edit(policy, after),))
 
@@ -136,16 +136,9 @@ def _beside(
     if len(mine) != 1 or not free or policy.kind == "BaselineAdminNetworkPolicy":
         return
     taken = {each.name for each in resolved.snapshot.admin_policies}
-    wanted = called = object_name(rule.name)
-    number = 2
-    while called in taken:
-        called, number = f"{wanted}-{number}", number + 1
+    called = unused_name(object_name(rule.name), taken)
     subject = (mine[0].namespace_selector or EVERY_LABEL, mine[0].pod_selector or EVERY_LABEL)
-    new = _with_rules(AdminPolicy(policy.kind, called, policy.tier, max(free), *subject), direction, (meant,))
+    new = AdminPolicy(policy.kind, called, policy.tier, max(free), *subject).with_rules(direction, (meant,))
     article = "an" if policy.kind.startswith("A") else "a"
     title = f"add {article} {policy.kind} that {SAYS[meant.action]} before {policy.full_name}"
     yield Draft(title, admin_policy_yaml(new), (Edit(None, new),))
-
-
-def _with_rules(policy: AdminPolicy, direction: Direction, rules: tuple[AdminRule, ...]) -> AdminPolicy:
-    return replace(policy, ingress=rules) if direction is Direction.INGRESS else replace(policy, egress=rules)

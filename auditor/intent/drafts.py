@@ -18,6 +18,7 @@ from auditor.intent.notation import (
     policy_yaml,
     rule_yaml,
     split_labels,
+    unused_name,
 )
 from auditor.intent.resolved_intent import ResolvedIntent
 from auditor.model.intent import Edit, IntentRule
@@ -72,7 +73,7 @@ def rewritten(
     """``policy`` with ``rules`` in the place of one of its rules, counted from 0; None removes it."""
     new = (rules,) if isinstance(rules, Rule) else tuple(rules or ())
     before = policy.rules(direction)
-    after = _with_rules(policy, direction, (*before[:number], *new, *before[number + 1 :]))
+    after = policy.with_rules(direction, (*before[:number], *new, *before[number + 1 :]))
     where = place(policy, direction, number)
     if not after.rules(direction):
         return Draft(
@@ -84,7 +85,7 @@ def rewritten(
 
 def with_all_rules(policy: NetworkPolicy, direction: Direction, rules: tuple[Rule, ...]) -> Draft:
     """``policy`` with other rules in one direction."""
-    after = _with_rules(policy, direction, tuple(dict.fromkeys(rules)))
+    after = policy.with_rules(direction, tuple(dict.fromkeys(rules)))
     title = f"in {policy_place(policy)} only these rules of {direction.lower()}"
     return Draft(
         title, f"# {direction.lower()} of {policy.full_name}\n{_section(after, direction)}", (Edit(policy, after),)
@@ -103,14 +104,10 @@ def _section(policy: NetworkPolicy, direction: Direction) -> str:
 
 def extended(policy: NetworkPolicy, direction: Direction, rule: Rule) -> Draft:
     """``policy`` with one more rule."""
-    after = _with_rules(policy, direction, (*policy.rules(direction), rule))
+    after = policy.with_rules(direction, (*policy.rules(direction), rule))
     return Draft(
         f"add to {direction.lower()} of {policy_place(policy)}", rule_yaml(rule, direction), (Edit(policy, after),)
     )
-
-
-def _with_rules(policy: NetworkPolicy, direction: Direction, rules: tuple[Rule, ...]) -> NetworkPolicy:
-    return replace(policy, ingress=rules) if direction is Direction.INGRESS else replace(policy, egress=rules)
 
 
 def demanded_rules(
@@ -200,7 +197,7 @@ def in_two(  # noqa: PLR0913 - the policy, and what becomes of its two parts
             both = replace(both, match_expressions=(*both.match_expressions, each))
         mine = selector if policy.pod_selector.is_empty else both
         part = replace(policy, name=own.name, pod_selector=mine, file="", line=0)
-        parts.append(_with_rules(part, direction, rules))
+        parts.append(part.with_rules(direction, rules))
     who = " and ".join(f"pods {selector}" for selector in selectors)
     yaml = "\n---\n".join(map(policy_yaml, (after, *parts)))
     title = f"keep {policy_place(policy)} for other pods than {who}, which get one of their own"
@@ -246,10 +243,7 @@ def _policy(  # noqa: PLR0913 - what a policy has, and what must not be called a
     """A new policy; ``words`` are its namespace and what to call it after. ``beside`` are others that come with it."""
     namespace, name = words
     taken = {policy.name for policy in (*resolved.snapshot.policies, *beside) if policy.namespace == namespace}
-    wanted = called = f"{object_name(name)}-{direction.lower()}"
-    number = 2
-    while called in taken:
-        called, number = f"{wanted}-{number}", number + 1
+    called = unused_name(f"{object_name(name)}-{direction.lower()}", taken)
     ingress, egress = (rules, ()) if direction is Direction.INGRESS else ((), rules)
     return NetworkPolicy(namespace, called, selector, frozenset({direction}), ingress, egress)
 

@@ -86,16 +86,12 @@ def covers_services(policy_index: PolicyIndex) -> Iterator[Remark]:
     for block, place in blocks:
         services, number = addresses.inside(block)
         if services:
-            names = listed_first(list(map(_name, services)), number)
+            names = listed_first([service.place for service in services], number)
             message = (
                 f"ipBlock {block} covers addresses of Services ({names}), which are mostly "
                 "translated before policy is applied"
             )
             yield Remark(place, message, _instead_of_services(services), cause=str(block))
-
-
-def _name(service: Service) -> str:
-    return f"{service.namespace}/{service.name}"
 
 
 def _instead_of_services(services: Sequence[Service]) -> str:
@@ -107,7 +103,7 @@ def _instead_of_services(services: Sequence[Service]) -> str:
     lines = ["Select the pods behind the Service, and the port that they listen on (targetPort)."] if selecting else []
     if by_hand is not None:
         lines.append(
-            f"Service {_name(by_hand)} has no selector: write an ipBlock for each address behind it, and the port "
+            f"Service {by_hand.place} has no selector: write an ipBlock for each address behind it, and the port "
             "there, which this lists:\n"
             f"kubectl get endpointslices -n {by_hand.namespace} -l kubernetes.io/service-name={by_hand.name}"
         )

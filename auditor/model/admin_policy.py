@@ -7,8 +7,9 @@ Their rules are asked in order, and the first that matches decides. Parts rememb
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Self
 
 from auditor.model.labels import LabelSelector
 from auditor.model.policy import Direction, IPBlock, PolicyPort
@@ -114,6 +115,10 @@ class AdminPolicy:
     def rules(self, direction: Direction) -> tuple[AdminRule, ...]:
         """The rules for ``direction``, in order."""
         return self.ingress if direction is Direction.INGRESS else self.egress
+
+    def with_rules(self, direction: Direction, rules: tuple[AdminRule, ...]) -> Self:
+        """The same with these ``rules`` for ``direction``."""
+        return replace(self, ingress=rules) if direction is Direction.INGRESS else replace(self, egress=rules)
 
     def place(self, direction: Direction, number: int) -> str:
         """Where a rule stands, for people: ``ClusterNetworkPolicy guard ingress[0] "no spies" (guard.yaml:12)``."""

@@ -6,9 +6,10 @@ about it can name the place. Lines take no part in comparing or hashing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_network
+from typing import Self
 
 from auditor.model.addresses import IPAddress, IPNetwork
 from auditor.model.labels import LabelSelector
@@ -162,6 +163,10 @@ class NetworkPolicy:
         if direction not in self.directions:
             return ()
         return self.ingress if direction is Direction.INGRESS else self.egress
+
+    def with_rules(self, direction: Direction, rules: tuple[Rule, ...]) -> Self:
+        """The same with these ``rules`` for ``direction``."""
+        return replace(self, ingress=rules) if direction is Direction.INGRESS else replace(self, egress=rules)
 
 
 NOT_EVALUATED = "is not evaluated"

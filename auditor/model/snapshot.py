@@ -164,10 +164,15 @@ class Service:
     endpoints: tuple[ServiceEndpoint, ...] = ()
 
     @property
+    def place(self) -> str:
+        """``NAMESPACE/NAME``."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
     def full_name(self) -> str:
         if self.is_host_port:
-            return f"hostPort {self.ports[0].number} of {self.namespace}/{self.name}"
-        return f"service/{self.namespace}/{self.name}"
+            return f"hostPort {self.ports[0].number} of {self.place}"
+        return f"service/{self.place}"
 
     @property
     def is_host_port(self) -> bool:

@@ -431,8 +431,7 @@ def _with_endpoints(objects: Objects, service: Service) -> Service:
     """``service``; where it has no selector, with what its EndpointSlices say, or else its Endpoints."""
     if service.selector is not None:
         return service
-    name = f"{service.namespace}/{service.name}"
-    slices = (objects.service_endpoints.get((kind, name)) for kind, _ in ENDPOINT_KINDS)
+    slices = (objects.service_endpoints.get((kind, service.place)) for kind, _ in ENDPOINT_KINDS)
     found = next((each for each in slices if each), [])
     return replace(service, endpoints=tuple(dict.fromkeys(each for piece in found for each in piece)))
 

@@ -88,7 +88,7 @@ class DnsReading:
         return any(pod.labels.get(key) == value for pod in self.workloads.endpoints)
 
     def _of_service(self, cell: LookupCell, service: Service) -> LookupExpectation:
-        server = f"{service.namespace}/{service.name}"
+        server = service.place
         routes = self._routes(cell, service)
         if service.internal_local:
             why = "internalTrafficPolicy is Local: which pods are asked hangs on the node"

@@ -82,7 +82,7 @@ def _of_kind(endpoints: Sequence[Endpoint], text: str, services: Iterable[Servic
     full_name = name if "/" in name else f"*/{name}"
     if prefix in POD_PREFIXES:
         return tuple(each for each in endpoints if each.namespace and fnmatchcase(each.name, full_name))
-    asked = [each for each in services if fnmatchcase(f"{each.namespace}/{each.name}", full_name)]
+    asked = [each for each in services if fnmatchcase(each.place, full_name)]
     found = asked if prefix in SERVICE_PREFIXES else []
     return tuple(each for each in endpoints if any(is_backend(service, each) for service in found))
 

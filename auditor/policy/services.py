@@ -28,7 +28,7 @@ class ServiceRoute:
 def find_service(snapshot: Snapshot, name: str) -> Service:
     """The Service called ``NAMESPACE/NAME``; KeyError when there is none."""
     for service in snapshot.services:
-        if f"{service.namespace}/{service.name}" == name:
+        if service.place == name:
             return service
     raise KeyError(name)
 

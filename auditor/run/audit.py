@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from auditor.cluster.interface import Cluster
 from auditor.diagnosis.proof import Asked
@@ -19,7 +20,7 @@ from auditor.model.diagnosis import Diagnosis
 from auditor.model.errors import UsageError
 from auditor.model.policy import Direction, NetworkPolicy
 from auditor.model.ports import PortRequest
-from auditor.model.probe_pod import FirstMoments, Newcomer
+from auditor.model.probe_pod import FirstMoments
 from auditor.model.report import Report
 from auditor.model.snapshot import Endpoint, EndpointKind, Snapshot
 from auditor.model.verdict import Cell, ProbingOutcome
@@ -244,14 +245,10 @@ async def _first_moments(
     or nothing is closed to pods of this run.
     """
     borne, patience = options.probing.late_isolation, options.probing.settle
-    wanted: Sequence[Newcomer] = ()
-    if borne is not None and borne < patience:
-        wanted = await apart(choose_newcomers, expectation, cluster.sites)
-
-    async def look() -> FirstMoments:
-        return await cluster.newcomers(wanted, patience) if wanted else FirstMoments()
-
-    return look
+    if borne is None or borne >= patience:
+        return no_newcomers
+    wanted = await apart(choose_newcomers, expectation, cluster.sites)
+    return partial(cluster.newcomers, wanted, patience) if wanted else no_newcomers
 
 
 async def _probe(  # noqa: PLR0913 - as everywhere here, and one switch

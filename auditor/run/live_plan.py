@@ -305,11 +305,7 @@ def _not_asked_for(pods: Iterable[Endpoint], request: ProbeRequest) -> str:
 
 def _check_externals(workloads: Snapshot, externals: Iterable[Endpoint]) -> None:
     """Raise UsageError for a host that is inside the cluster: no ipBlock says of it what it says of a host outside."""
-    known = {
-        address: f"Service {service.namespace}/{service.name}"
-        for service in workloads.services
-        for address in service.cluster_ips
-    }
+    known = {address: f"Service {service.place}" for service in workloads.services for address in service.cluster_ips}
     for endpoint in workloads.endpoints:
         who = (
             f"node {endpoint.node}"

@@ -84,7 +84,7 @@ async def reach_services(  # noqa: PLR0913, PLR0917 - as look_names_up, and what
     facts = [*_facts(connections, demands.values(), outcome.facts, pluralize(len(sites), "pod")), *asked.facts()]
     moved = await _moved(cluster, services)
     results = tuple(_standing_still(each, moved, asked.named) for each in (*connections, *asked.judged(outcome, state)))
-    names = tuple(f"{each.namespace}/{each.name}" for each in services)
+    names = tuple(each.place for each in services)
     return ReachedSeen(names, results, tuple(facts), asked.named), time.monotonic() - began
 
 
@@ -111,12 +111,8 @@ async def _names(
 
 async def _moved(cluster: Cluster, services: Sequence[Service]) -> set[str]:
     """Which of ``services`` have other addresses by now, or are gone."""
-    now = {f"{each.namespace}/{each.name}": await cluster.service_now(each) for each in services}
-    return {
-        f"{each.namespace}/{each.name}"
-        for each in services
-        if (there := now[f"{each.namespace}/{each.name}"]) is None or there.cluster_ips != each.cluster_ips
-    }
+    now = [(each, await cluster.service_now(each)) for each in services]
+    return {each.place for each, there in now if there is None or there.cluster_ips != each.cluster_ips}
 
 
 def _standing_still(each: LookupResult, moved: Collection[str], named: Mapping[str, str]) -> LookupResult:
@@ -131,7 +127,7 @@ def _cells(sites: Sequence[ProbeSite], services: Sequence[Service]) -> Iterator[
     for site in sites:
         families = {address.version for address in site.addresses}
         for service in services:
-            name = f"{service.namespace}/{service.name}"
+            name = service.place
             for address in service.cluster_ips:
                 for port in service.ports:
                     if port.protocol is Protocol.TCP and address.version in families:

@@ -37,7 +37,7 @@ class NamesAsked:
     @property
     def named(self) -> dict[str, str]:
         """The Service of each name, as ``NAMESPACE/NAME``."""
-        return {cell.name: f"{each.namespace}/{each.name}" for cell, each in self.services.items()}
+        return {cell.name: each.place for cell, each in self.services.items()}
 
     def judged(self, outcome: LookupOutcome, state: Standing) -> Iterator[LookupResult]:
         """What came of each that was tried, as things stand."""
