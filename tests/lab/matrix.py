@@ -2,7 +2,7 @@
 [-k PART-OF-A-NAME] [-j LABS] [-p PAIRS]``.
 
 A dialect is played in a fifth of the scenarios in which it changes something by prediction (one of administrators'
-tiers in all), and in a thirtieth of the others, drawn by name and DRAW; ``-a`` plays all.
+tiers in all), and in a fiftieth of the others, drawn by name and DRAW; ``-a`` plays all.
 
 Prints how many cells each audit found to differ from the specification, and how often the diagnosis named what was
 injected: a dialect in the whole cluster, on one node, or two dialects on two nodes. A dialect that few scenarios show
