@@ -215,9 +215,10 @@ async def test_in_a_pod_whose_user_has_no_home_it_is_the_service_account(write, 
 
 async def test_a_server_that_is_not_there_is_told(api, tmp_path):
     path = api.kubeconfig(tmp_path, cluster={"server": "http://127.0.0.1:1"})
+    # A machine's filter may answer for a closed port, or take the connection and reset it.
     with pytest.raises(
         ClusterError,
-        match=r"http://127.0.0.1:1 \(context fake\): can't be reached: .*refused.*check the server's address",
+        match=r"http://127.0.0.1:1 \(context fake\): .*(refused|reset).*: check .*that the cluster is up",
     ):
         await ask(await connect(ConnectionOptions(path)))
 

@@ -141,7 +141,7 @@ def unreachable(place: str, question: Question, error: BaseException, limit: flo
                 f"can't be reached: {in_words(error.os_error)}: check the server's address, and that the cluster is up"
             )
         case _:
-            said = f"the connection failed, asked to {question}: {in_words(error)}"
+            said = f"the connection failed, asked to {question}: {in_words(error)}: check that the cluster is up"
     return ClusterError(f"{place}: {said}")
 
 
